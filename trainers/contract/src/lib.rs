@@ -1,0 +1,1 @@
+//! Amazon SageMaker's training contract as types.

@@ -1,0 +1,3 @@
+//! What every trainer shares: corpus, split, metrics, report, life cycle and command line.
+
+pub mod diagnostic;
