@@ -1,0 +1,204 @@
+//! From the rows' word numbers to the vocabulary and the matrix of counts.
+
+use super::ngrams::{Documents, Level, extend};
+use super::{FeatureParams, Matrix, Terms};
+use crate::text::{NONE, Shard, Words};
+
+/// Term counts of all rows, and what the columns mean.
+pub struct Counts {
+    /// Counts, row by row; columns in order of falling document frequency, which keeps the frequent ones together.
+    pub matrix: Matrix,
+    /// Training documents that hold each column's term.
+    pub frequency: Vec<u32>,
+    /// The terms in code point order.
+    pub terms: Terms,
+    /// The matrix's column of each term.
+    pub column_of_term: Vec<u32>,
+}
+
+/// Fits the vocabulary on the rows that `counted` marks, and counts the terms of all rows.
+///
+/// `order` gives each row's shard and its index there.
+/// Returns `None` when no term is left.
+pub fn fit(
+    shards: Vec<Shard>,
+    order: impl ExactSizeIterator<Item = (usize, usize)>,
+    counted: &[bool],
+    params: &FeatureParams,
+) -> Option<Counts> {
+    let documents = counted.iter().filter(|&&counted| counted).count();
+    let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
+    let (words, mut tokens, ends) = gather(shards, order);
+    let frequency = document_frequency(&tokens, &ends, counted, words.len());
+    let kept = keep_words(&words, &frequency, min_df);
+    let mut names = vec![NONE; words.len()];
+    for (name, word) in kept.iter().enumerate() {
+        names[word.number as usize] = name as u32;
+    }
+    tokens.iter_mut().for_each(|token| *token = names[*token as usize]);
+
+    let mut levels = vec![Level {
+        grams: (0..kept.len() as u32).map(|word| (NONE, word)).collect(),
+        frequency: kept.iter().map(|word| frequency[word.number as usize]).collect(),
+        at: Vec::new(),
+    }];
+    let documents = Documents { tokens: &tokens, ends: &ends, counted, words: kept.len() };
+    for length in 2..=params.max_ngrams {
+        let last = &levels[length - 2];
+        let at = if length == 2 { &tokens } else { &last.at };
+        let next = extend(&documents, at, last.grams.len(), length, min_df);
+        if next.grams.is_empty() {
+            break;
+        }
+        levels.push(next);
+    }
+    let columns = Columns::choose(&levels, &documents, params);
+    if columns.frequency.is_empty() {
+        return None;
+    }
+    let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
+    let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
+    let matrix = count(&levels, &documents, &columns);
+    Some(Counts { matrix, frequency: columns.frequency, terms, column_of_term })
+}
+
+/// All rows' word numbers in row order, whichever thread read them.
+fn gather(
+    mut shards: Vec<Shard>,
+    order: impl ExactSizeIterator<Item = (usize, usize)>,
+) -> (Words, Vec<u32>, Vec<usize>) {
+    if shards.len() == 1 {
+        let Shard { words, tokens, ends, .. } = shards.swap_remove(0);
+        return (words, tokens, ends);
+    }
+    let mut words = Words::new();
+    let names: Vec<Vec<u32>> = shards.iter().map(|shard| words.absorb(&shard.words)).collect();
+    let mut tokens = Vec::with_capacity(shards.iter().map(|shard| shard.tokens.len()).sum());
+    let mut ends = Vec::with_capacity(order.len());
+    for (shard, row) in order {
+        let range = shards[shard].row(row);
+        tokens.extend(shards[shard].tokens[range].iter().map(|&token| names[shard][token as usize]));
+        ends.push(tokens.len());
+    }
+    (words, tokens, ends)
+}
+
+fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
+    let mut frequency = vec![0; words];
+    let mut last = vec![NONE; words];
+    let mut start = 0;
+    for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
+        if counted {
+            for &token in &tokens[start..end] {
+                if last[token as usize] != document as u32 {
+                    last[token as usize] = document as u32;
+                    frequency[token as usize] += 1;
+                }
+            }
+        }
+        start = end;
+    }
+    frequency
+}
+
+struct KeptWord {
+    text: String,
+    number: u32,
+}
+
+/// The words that stand in at least `min_df` documents: the most frequent first, equals in code point order.
+fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
+    let mut kept: Vec<KeptWord> = (0..words.len() as u32)
+        .filter(|&number| frequency[number as usize] >= min_df)
+        .map(|number| KeptWord { text: words.text(number), number })
+        .collect();
+    kept.sort_unstable_by(|a, b| {
+        let by_frequency = frequency[b.number as usize].cmp(&frequency[a.number as usize]);
+        by_frequency.then_with(|| a.text.cmp(&b.text))
+    });
+    kept
+}
+
+/// Which n-grams become columns.
+struct Columns {
+    /// Per level and n-gram: its column, or [`NONE`].
+    of_gram: Vec<Vec<u32>>,
+    frequency: Vec<u32>,
+}
+
+impl Columns {
+    fn choose(levels: &[Level], documents: &Documents<'_>, params: &FeatureParams) -> Self {
+        let counted = documents.counted.iter().filter(|&&counted| counted).count();
+        let max_df = params.max_df.of(counted);
+        let mut chosen: Vec<(u32, usize, usize)> = Vec::new();
+        for (level, grams) in levels.iter().enumerate() {
+            let frequent = grams.frequency.iter().enumerate().filter(|&(_, &df)| f64::from(df) <= max_df);
+            chosen.extend(frequent.map(|(gram, &df)| (df, level, gram)));
+        }
+        if let Some(limit) = params.max_features
+            && chosen.len() > limit
+        {
+            let totals = total_counts(levels, documents);
+            chosen.sort_by_key(|&(_, level, gram)| std::cmp::Reverse(totals[level][gram]));
+            chosen.truncate(limit);
+        }
+        chosen.sort_by_key(|&(df, level, gram)| (std::cmp::Reverse(df), level, gram));
+        let mut of_gram: Vec<Vec<u32>> = levels.iter().map(|level| vec![NONE; level.grams.len()]).collect();
+        for (column, &(_, level, gram)) in chosen.iter().enumerate() {
+            of_gram[level][gram] = column as u32;
+        }
+        Self { of_gram, frequency: chosen.iter().map(|&(df, ..)| df).collect() }
+    }
+}
+
+/// The n-gram that starts at each token, level by level.
+fn grams_at<'a>(levels: &'a [Level], documents: &Documents<'a>) -> Vec<&'a [u32]> {
+    let longer = levels.iter().skip(1).map(|level| level.at.as_slice());
+    std::iter::once(documents.tokens).chain(longer).collect()
+}
+
+/// How often each n-gram stands in the counted documents.
+fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
+    let mut totals: Vec<Vec<u64>> = levels.iter().map(|level| vec![0; level.grams.len()]).collect();
+    for (at, totals) in grams_at(levels, documents).into_iter().zip(&mut totals) {
+        let mut start = 0;
+        for (&end, &counted) in documents.ends.iter().zip(documents.counted) {
+            if counted {
+                for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                    totals[gram as usize] += 1;
+                }
+            }
+            start = end;
+        }
+    }
+    totals
+}
+
+/// The matrix of term counts, all rows.
+fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> Matrix {
+    let width = columns.frequency.len();
+    let grams_at = grams_at(levels, documents);
+    let mut matrix = Matrix { starts: vec![0], width, ..Matrix::default() };
+    let mut counts = vec![0u32; width];
+    let mut start = 0;
+    for &end in documents.ends {
+        let first = matrix.columns.len();
+        for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
+            for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                let column = of_gram[gram as usize];
+                if column == NONE {
+                    continue;
+                }
+                if counts[column as usize] == 0 {
+                    matrix.columns.push(column);
+                }
+                counts[column as usize] += 1;
+            }
+        }
+        let row = &matrix.columns[first..];
+        matrix.values.extend(row.iter().map(|&column| std::mem::take(&mut counts[column as usize]) as f32));
+        matrix.starts.push(matrix.columns.len());
+        start = end;
+    }
+    matrix
+}

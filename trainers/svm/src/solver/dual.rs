@@ -1,0 +1,108 @@
+//! What the dual solvers share: the problem, the weights, the order of visits.
+
+use super::{LinearSvmValidParams, SparseRows};
+
+/// A two-class problem in the form that the solvers walk through.
+pub(super) struct Problem<'a> {
+    records: SparseRows<'a>,
+    /// Per row: +1 or -1.
+    pub(super) sign: Vec<f32>,
+    /// Per row: C times its weight.
+    pub(super) cost: Vec<f32>,
+    /// Per row: |x|² + 1, the bias being a column of ones.
+    pub(super) norm: Vec<f32>,
+}
+
+impl<'a> Problem<'a> {
+    pub(super) fn new(
+        records: SparseRows<'a>,
+        targets: &[bool],
+        weights: Option<&[f32]>,
+        params: &LinearSvmValidParams,
+    ) -> Self {
+        let square = |&row: &u32| records.matrix.row(row as usize).1.iter().map(|v| v * v).sum::<f32>();
+        let cost = |row: usize| params.c() as f32 * weights.map_or(1.0, |weights| weights[row]);
+        Self {
+            records,
+            sign: targets.iter().map(|&target| if target { 1.0 } else { -1.0 }).collect(),
+            cost: (0..targets.len()).map(cost).collect(),
+            norm: records.rows.iter().map(|row| square(row) + 1.0).collect(),
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.sign.len()
+    }
+
+    /// (columns, values) of row `index`.
+    #[inline]
+    fn row(&self, index: usize) -> (&[u32], &[f32]) {
+        self.records.matrix.row(self.records.rows[index] as usize)
+    }
+
+    pub(super) fn zeros(&self) -> Weights {
+        Weights { columns: vec![0.0; self.records.matrix.width], bias: 0.0 }
+    }
+}
+
+/// The hyperplane in the making.
+pub(super) struct Weights {
+    pub(super) columns: Vec<f32>,
+    pub(super) bias: f32,
+}
+
+impl Weights {
+    /// w·x + b of a row.
+    #[inline]
+    pub(super) fn decision(&self, problem: &Problem<'_>, row: usize) -> f32 {
+        let (columns, values) = problem.row(row);
+        // Four sums, so that one addition need not wait for the other; always in the same order.
+        let (quads, rest) = columns.as_chunks::<4>();
+        let (value_quads, value_rest) = values.as_chunks::<4>();
+        let mut sums = [0.0f32; 4];
+        for (columns, values) in quads.iter().zip(value_quads) {
+            for ((sum, &column), &value) in sums.iter_mut().zip(columns).zip(values) {
+                *sum += self.columns[column as usize] * value;
+            }
+        }
+        let rest: f32 = rest.iter().zip(value_rest).map(|(&c, &v)| self.columns[c as usize] * v).sum();
+        (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest + self.bias
+    }
+
+    /// w += step x
+    #[inline]
+    pub(super) fn add(&mut self, problem: &Problem<'_>, row: usize, step: f32) {
+        let (columns, values) = problem.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            self.columns[column as usize] += step * value;
+        }
+        self.bias += step;
+    }
+
+    /// |w|² + b²
+    pub(super) fn square(&self) -> f64 {
+        let bias = f64::from(self.bias);
+        self.columns.iter().map(|&weight| f64::from(weight) * f64::from(weight)).sum::<f64>() + bias * bias
+    }
+}
+
+/// A small generator for the order of visits (Steele, Lea and Flood, OOPSLA 2014: SplitMix64).
+pub(super) struct SplitMix(pub(super) u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Fisher and Yates.
+    pub(super) fn shuffle(&mut self, items: &mut [u32]) {
+        for last in (1..items.len()).rev() {
+            let other = (u128::from(self.next()) * (last as u128 + 1) >> 64) as usize;
+            items.swap(last, other);
+        }
+    }
+}

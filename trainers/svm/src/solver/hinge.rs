@@ -1,0 +1,135 @@
+//! Hinge and squared hinge: dual coordinate descent with shrinking.
+//! Hsieh, Chang, Lin, Keerthi and Sundararajan, ICML 2008, algorithm 3.
+
+use super::dual::{Problem, SplitMix, Weights};
+use super::{LinearSvm, LinearSvmValidParams, Loss, Outcome};
+
+/// First bound on the projected gradient; it falls until the duality gap is small enough.
+const FIRST_EPSILON: f32 = 0.1;
+/// By how much the bound falls when the gap is still too wide.
+const EPSILON_STEP: f32 = 0.3;
+
+struct State<'a> {
+    problem: &'a Problem<'a>,
+    squared: bool,
+    alpha: Vec<f32>,
+    weights: Weights,
+    /// Rows in the order of visits; those from `active` on are at a bound and left alone for now.
+    order: Vec<u32>,
+    active: usize,
+    /// Largest and smallest projected gradient of the last pass.
+    high: f32,
+    low: f32,
+}
+
+pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> LinearSvm {
+    let rows = problem.rows();
+    let mut state = State {
+        problem,
+        squared: params.loss() == Loss::SquaredHinge,
+        alpha: vec![0.0; rows],
+        weights: problem.zeros(),
+        order: (0..rows as u32).collect(),
+        active: rows,
+        high: f32::INFINITY,
+        low: f32::NEG_INFINITY,
+    };
+    let mut random = SplitMix(params.seed());
+    let mut epsilon = FIRST_EPSILON;
+    let mut outcome = Outcome { objective: 0.0, gap: 1.0, epochs: 0, converged: false };
+    while outcome.epochs < params.max_epochs() && !params.stopped() {
+        state.epoch(&mut random);
+        outcome.epochs += 1;
+        if state.high - state.low > epsilon {
+            continue;
+        }
+        if state.active < rows {
+            state.unshrink();
+            continue;
+        }
+        (outcome.objective, outcome.gap) = state.objective();
+        if outcome.gap <= params.tolerance() {
+            outcome.converged = true;
+            break;
+        }
+        epsilon *= EPSILON_STEP;
+        state.unshrink();
+    }
+    if !outcome.converged {
+        (outcome.objective, outcome.gap) = state.objective();
+        outcome.converged = outcome.gap <= params.tolerance();
+    }
+    LinearSvm { coefficients: state.weights.columns, intercept: state.weights.bias, outcome }
+}
+
+impl State<'_> {
+    fn unshrink(&mut self) {
+        self.active = self.alpha.len();
+        (self.high, self.low) = (f32::INFINITY, f32::NEG_INFINITY);
+    }
+
+    /// One pass over the active rows.
+    fn epoch(&mut self, random: &mut SplitMix) {
+        let (mut high, mut low) = (f32::NEG_INFINITY, f32::INFINITY);
+        // A row at its bound, with a gradient beyond the last pass's extremes, is likely to stay there.
+        let shrink_above = if self.high <= 0.0 { f32::INFINITY } else { self.high };
+        let shrink_below = if self.low >= 0.0 { f32::NEG_INFINITY } else { self.low };
+        random.shuffle(&mut self.order[..self.active]);
+        let mut at = 0;
+        while at < self.active {
+            let row = self.order[at] as usize;
+            let (sign, cost, alpha) = (self.problem.sign[row], self.problem.cost[row], self.alpha[row]);
+            let (diagonal, upper) = if self.squared { (0.5 / cost, f32::INFINITY) } else { (0.0, cost) };
+            let gradient = sign * self.weights.decision(self.problem, row) - 1.0 + alpha * diagonal;
+            let projected = if alpha == 0.0 {
+                if gradient > shrink_above {
+                    self.shrink(at);
+                    continue;
+                }
+                gradient.min(0.0)
+            } else if alpha == upper {
+                if gradient < shrink_below {
+                    self.shrink(at);
+                    continue;
+                }
+                gradient.max(0.0)
+            } else {
+                gradient
+            };
+            high = high.max(projected);
+            low = low.min(projected);
+            if projected.abs() > 1e-12 {
+                let new = (alpha - gradient / (self.problem.norm[row] + diagonal)).clamp(0.0, upper);
+                self.alpha[row] = new;
+                self.weights.add(self.problem, row, (new - alpha) * sign);
+            }
+            at += 1;
+        }
+        (self.high, self.low) = (high, low);
+    }
+
+    fn shrink(&mut self, at: usize) {
+        self.active -= 1;
+        self.order.swap(at, self.active);
+    }
+
+    /// Value of the primal objective, and the relative duality gap.
+    fn objective(&self) -> (f64, f64) {
+        let half_square = 0.5 * self.weights.square();
+        let (mut loss, mut dual) = (0.0, -half_square);
+        for row in 0..self.alpha.len() {
+            let (alpha, cost) = (f64::from(self.alpha[row]), f64::from(self.problem.cost[row]));
+            let margin = self.problem.sign[row] * self.weights.decision(self.problem, row);
+            let slack = f64::from(1.0 - margin).max(0.0);
+            if self.squared {
+                loss += cost * slack * slack;
+                dual += alpha - 0.25 * alpha * alpha / cost;
+            } else {
+                loss += cost * slack;
+                dual += alpha;
+            }
+        }
+        let primal = half_square + loss;
+        (primal, (primal - dual) / primal)
+    }
+}

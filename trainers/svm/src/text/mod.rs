@@ -1,0 +1,59 @@
+//! Texts to sequences of word numbers.
+
+mod scan;
+mod word_ranges;
+mod words;
+
+pub(crate) use scan::Scanner;
+pub(crate) use words::{NONE, Words};
+
+use std::sync::Arc;
+
+/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
+pub(crate) const ENGLISH: &str = include_str!("english.txt");
+
+/// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
+pub struct Shard {
+    scanner: Scanner,
+    pub(crate) words: Words,
+    /// Words below this number are stop words.
+    stop_words: u32,
+    pub(crate) tokens: Vec<u32>,
+    /// Where each row ends in `tokens`.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Shard {
+    /// An empty shard that leaves out `stop_words` (lower case).
+    pub fn new(stop_words: &Arc<[String]>) -> Self {
+        let mut words = Words::new();
+        for word in stop_words.iter() {
+            words.intern_bytes(word.as_bytes());
+        }
+        let stop_words = words.len() as u32;
+        Self { scanner: Scanner::default(), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Adds one row.
+    pub fn push(&mut self, text: &str) {
+        let (tokens, lowered) = self.scanner.scan(text);
+        for token in tokens {
+            let word = self.words.intern(token, lowered);
+            if word >= self.stop_words {
+                self.tokens.push(word);
+            }
+        }
+        self.ends.push(self.tokens.len());
+    }
+
+    /// The word numbers of row `index`.
+    pub(crate) fn row(&self, index: usize) -> std::ops::Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        start..self.ends[index]
+    }
+}
+
+/// scikit-learn's English stop list.
+pub fn english() -> Arc<[String]> {
+    ENGLISH.lines().map(str::to_owned).collect()
+}

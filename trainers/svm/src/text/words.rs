@@ -1,0 +1,156 @@
+//! Words to numbers: an interner whose keys are the words themselves, in order of first appearance.
+
+use super::scan::{INLINE, Token};
+
+/// No word, or a word that was cut from the vocabulary.
+pub(crate) const NONE: u32 = u32::MAX;
+/// The top byte of a long word's key: no UTF-8 text holds it.
+const LONG: u64 = 0xff << 56;
+
+#[derive(Clone, Copy, PartialEq)]
+struct Key {
+    low: u64,
+    high: u64,
+}
+
+/// A set of words, each with a number from 0.
+pub(crate) struct Words {
+    /// Upper half: the hash; lower half: the number plus one, or 0 where the slot is free. Length: a power of two.
+    slots: Vec<u64>,
+    keys: Vec<Key>,
+    /// Words of more than 16 bytes: their key holds a hash and the index of their end here.
+    long: Vec<u8>,
+    long_ends: Vec<usize>,
+}
+
+impl Words {
+    pub(crate) fn new() -> Self {
+        Self { slots: vec![0; 1 << 12], keys: Vec::new(), long: Vec::new(), long_ends: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The number of the word, which is added if it is new.
+    #[inline]
+    pub(crate) fn intern(&mut self, token: &Token, lowered: &[u8]) -> u32 {
+        let hash = hash(token, lowered);
+        match self.probe(hash, token, lowered) {
+            Ok(number) => number,
+            Err(slot) => self.add(slot, hash, token, lowered),
+        }
+    }
+
+    /// The number of the word, or [`NONE`].
+    #[inline]
+    pub(crate) fn get(&self, token: &Token, lowered: &[u8]) -> u32 {
+        self.probe(hash(token, lowered), token, lowered).unwrap_or(NONE)
+    }
+
+    /// The number of a word of UTF-8 `bytes`, which is added if it is new.
+    pub(crate) fn intern_bytes(&mut self, bytes: &[u8]) -> u32 {
+        self.intern(&Token::of_word(bytes), bytes)
+    }
+
+    /// The number's slot or, if it is new, the slot to put it into.
+    #[inline]
+    fn probe(&self, hash: u64, token: &Token, lowered: &[u8]) -> Result<u32, usize> {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = self.slots[slot];
+            if entry == 0 {
+                return Err(slot);
+            }
+            if entry >> 32 == hash >> 32 {
+                let number = entry as u32 - 1;
+                if self.is(number, hash, token, lowered) {
+                    return Ok(number);
+                }
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    #[inline]
+    fn is(&self, number: u32, hash: u64, token: &Token, lowered: &[u8]) -> bool {
+        let key = self.keys[number as usize];
+        if token.length as usize <= INLINE {
+            key == Key { low: token.low, high: token.high }
+        } else {
+            key.low == hash && key.high & LONG == LONG && self.bytes(number) == token.bytes(lowered)
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, slot: usize, hash: u64, token: &Token, lowered: &[u8]) -> u32 {
+        let number = self.keys.len() as u32;
+        self.slots[slot] = hash >> 32 << 32 | u64::from(number + 1);
+        if token.length as usize <= INLINE {
+            self.keys.push(Key { low: token.low, high: token.high });
+        } else {
+            self.keys.push(Key { low: hash, high: LONG | self.long_ends.len() as u64 });
+            self.long.extend_from_slice(token.bytes(lowered));
+            self.long_ends.push(self.long.len());
+        }
+        if self.keys.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        number
+    }
+
+    fn grow(&mut self) {
+        let size = self.slots.len() * 4;
+        let mask = size - 1;
+        let mut slots = vec![0; size];
+        for (number, key) in self.keys.iter().enumerate() {
+            let hash = if key.high & LONG == LONG { key.low } else { mix(key.low, key.high) };
+            let mut slot = hash as usize & mask;
+            while slots[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            slots[slot] = hash >> 32 << 32 | (number as u64 + 1);
+        }
+        self.slots = slots;
+    }
+
+    /// The word's UTF-8 bytes, borrowed for a long word only.
+    fn bytes(&self, number: u32) -> std::borrow::Cow<'_, [u8]> {
+        let key = self.keys[number as usize];
+        if key.high & LONG == LONG {
+            let index = (key.high & !LONG) as usize;
+            let start = if index == 0 { 0 } else { self.long_ends[index - 1] };
+            return self.long[start..self.long_ends[index]].into();
+        }
+        let mut bytes = [key.low.to_le_bytes(), key.high.to_le_bytes()].concat();
+        bytes.truncate(bytes.iter().position(|&byte| byte == 0).unwrap_or(INLINE));
+        bytes.into()
+    }
+
+    /// The word.
+    pub(crate) fn text(&self, number: u32) -> String {
+        // Words are cut from `&str` at character boundaries, so nothing is lost here.
+        String::from_utf8_lossy(&self.bytes(number)).into_owned()
+    }
+
+    /// Adds all words of `other`; the answer maps its numbers to ours.
+    pub(crate) fn absorb(&mut self, other: &Self) -> Vec<u32> {
+        (0..other.len() as u32).map(|number| self.intern_bytes(&other.bytes(number))).collect()
+    }
+}
+
+fn hash(token: &Token, lowered: &[u8]) -> u64 {
+    if token.length as usize <= INLINE {
+        mix(token.low, token.high)
+    } else {
+        xxhash_rust::xxh3::xxh3_64(token.bytes(lowered))
+    }
+}
+
+/// A 64 x 64 -> 128 bit product, folded; the constants are digits of pi and e, with no structure of their own.
+#[inline]
+fn mix(low: u64, high: u64) -> u64 {
+    let product = u128::from(low ^ 0x243f_6a88_85a3_08d3) * u128::from(high ^ 0xb7e1_5162_8aed_2a6b);
+    product as u64 ^ (product >> 64) as u64
+}
