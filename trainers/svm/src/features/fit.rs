@@ -1,13 +1,17 @@
 //! From the rows' word numbers to the vocabulary and the matrix of counts.
 
 use super::ngrams::{Documents, Level, extend};
-use super::{FeatureParams, Matrix, Terms};
+use super::{FeatureParams, Pattern, Terms};
 use crate::text::{NONE, Shard, Words};
 
 /// Term counts of all rows, and what the columns mean.
 pub struct Counts {
-    /// Counts, row by row; columns in order of falling document frequency, which keeps the frequent ones together.
-    pub matrix: Matrix,
+    /// The terms of each row; columns in order of falling document frequency, which keeps the frequent ones together.
+    pub pattern: Pattern,
+    /// How often each stands in the row.
+    pub values: Vec<f32>,
+    /// Words of each column's term.
+    pub length: Vec<u8>,
     /// Training documents that hold each column's term.
     pub frequency: Vec<u32>,
     /// The terms in code point order.
@@ -58,8 +62,8 @@ pub fn fit(
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
-    let matrix = count(&levels, &documents, &columns);
-    Some(Counts { matrix, frequency: columns.frequency, terms, column_of_term })
+    let (pattern, values) = count(&levels, &documents, &columns);
+    Some(Counts { pattern, values, length: columns.length, frequency: columns.frequency, terms, column_of_term })
 }
 
 /// All rows' word numbers in row order, whichever thread read them.
@@ -124,6 +128,7 @@ struct Columns {
     /// Per level and n-gram: its column, or [`NONE`].
     of_gram: Vec<Vec<u32>>,
     frequency: Vec<u32>,
+    length: Vec<u8>,
 }
 
 impl Columns {
@@ -147,7 +152,11 @@ impl Columns {
         for (column, &(_, level, gram)) in chosen.iter().enumerate() {
             of_gram[level][gram] = column as u32;
         }
-        Self { of_gram, frequency: chosen.iter().map(|&(df, ..)| df).collect() }
+        Self {
+            of_gram,
+            frequency: chosen.iter().map(|&(df, ..)| df).collect(),
+            length: chosen.iter().map(|&(_, level, _)| level as u8 + 1).collect(),
+        }
     }
 }
 
@@ -175,14 +184,15 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
 }
 
 /// The matrix of term counts, all rows.
-fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> Matrix {
+fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
-    let mut matrix = Matrix { starts: vec![0], width, ..Matrix::default() };
+    let mut pattern = Pattern { starts: vec![0], width, ..Pattern::default() };
+    let mut values = Vec::new();
     let mut counts = vec![0u32; width];
     let mut start = 0;
     for &end in documents.ends {
-        let first = matrix.columns.len();
+        let first = pattern.columns.len();
         for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
             for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
                 let column = of_gram[gram as usize];
@@ -190,15 +200,15 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> Matr
                     continue;
                 }
                 if counts[column as usize] == 0 {
-                    matrix.columns.push(column);
+                    pattern.columns.push(column);
                 }
                 counts[column as usize] += 1;
             }
         }
-        let row = &matrix.columns[first..];
-        matrix.values.extend(row.iter().map(|&column| std::mem::take(&mut counts[column as usize]) as f32));
-        matrix.starts.push(matrix.columns.len());
+        let row = &pattern.columns[first..];
+        values.extend(row.iter().map(|&column| std::mem::take(&mut counts[column as usize]) as f32));
+        pattern.starts.push(pattern.columns.len());
         start = end;
     }
-    matrix
+    (pattern, values)
 }

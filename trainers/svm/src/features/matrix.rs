@@ -1,28 +1,31 @@
-//! A compressed sparse row matrix.
+//! A compressed sparse row matrix, its places apart from its values.
 
-/// Sparse rows. Column numbers are `u32`, values `f32`; within a row each column stands once, in no special order.
+/// Which columns each row holds. Within a row each column stands once, in no special order.
 #[derive(Clone, Debug, Default)]
-pub struct Matrix {
-    /// Where each row starts in `columns` and `values`; one more than rows.
+pub struct Pattern {
+    /// Where each row starts in `columns`; one more than rows.
     pub starts: Vec<usize>,
-    /// Column of each value.
+    /// Column numbers of all rows.
     pub columns: Vec<u32>,
-    /// The values.
-    pub values: Vec<f32>,
     /// Number of columns.
     pub width: usize,
 }
 
-impl Matrix {
+impl Pattern {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Columns and values of row `index`.
+    /// Where row `index` stands in `columns` and in the values.
     #[inline]
-    pub fn row(&self, index: usize) -> (&[u32], &[f32]) {
-        let range = self.starts[index]..self.starts[index + 1];
-        (&self.columns[range.clone()], &self.values[range])
+    pub fn range(&self, index: usize) -> std::ops::Range<usize> {
+        self.starts[index]..self.starts[index + 1]
+    }
+
+    /// The columns of row `index`.
+    #[inline]
+    pub fn row(&self, index: usize) -> &[u32] {
+        &self.columns[self.range(index)]
     }
 }

@@ -6,7 +6,7 @@ mod ngrams;
 mod terms;
 
 pub use fit::{Counts, fit};
-pub use matrix::Matrix;
+pub use matrix::Pattern;
 pub use terms::{Finder, Lookup, Terms};
 
 /// A document frequency: of `min_df` and `max_df`, as in scikit-learn.
@@ -47,25 +47,47 @@ pub fn idf(documents: usize, frequency: u32) -> f32 {
     (((1 + documents) as f64 / (1 + u64::from(frequency)) as f64).ln() + 1.0) as f32
 }
 
-/// Turns term counts into tf-idf, each row of Euclidean length 1. `idf`: one per column.
-pub fn weigh(matrix: &mut Matrix, idf: &[f32], sublinear_tf: bool) {
-    for row in 0..matrix.rows() {
-        let range = matrix.starts[row]..matrix.starts[row + 1];
-        let values = &mut matrix.values[range.clone()];
-        weigh_row(values, &matrix.columns[range], idf, sublinear_tf);
+/// How term counts become values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TermFrequency {
+    /// The count itself.
+    Raw,
+    /// 1 + ln(count)
+    Sublinear,
+    /// 1
+    Binary,
+}
+
+impl TermFrequency {
+    #[inline]
+    fn of(self, count: f32) -> f32 {
+        match self {
+            Self::Raw => count,
+            Self::Sublinear => 1.0 + count.ln(),
+            Self::Binary => 1.0,
+        }
     }
 }
 
-/// [`weigh`] for one row.
-pub fn weigh_row(values: &mut [f32], columns: &[u32], idf: &[f32], sublinear_tf: bool) {
+/// Turns a row's term counts into its features, in place: term frequency times the column's `scale`, Euclidean
+/// length 1.
+#[inline]
+pub fn weigh(values: &mut [f32], columns: &[u32], scale: &[f32], tf: TermFrequency) {
     let mut square = 0.0;
     for (value, &column) in values.iter_mut().zip(columns) {
-        let tf = if sublinear_tf { 1.0 + value.ln() } else { *value };
-        *value = tf * idf[column as usize];
+        *value = tf.of(*value) * scale[column as usize];
         square += f64::from(*value) * f64::from(*value);
     }
     if square > 0.0 {
-        let scale = (1.0 / square.sqrt()) as f32;
-        values.iter_mut().for_each(|value| *value *= scale);
+        let factor = (1.0 / square.sqrt()) as f32;
+        values.iter_mut().for_each(|value| *value *= factor);
+    }
+}
+
+/// [`weigh`] for every row of a matrix of counts.
+pub fn weigh_all(values: &mut [f32], pattern: &Pattern, scale: &[f32], tf: TermFrequency) {
+    for row in 0..pattern.rows() {
+        weigh(&mut values[pattern.range(row)], pattern.row(row), scale, tf);
     }
 }

@@ -20,13 +20,13 @@ impl<'a> Problem<'a> {
         weights: Option<&[f32]>,
         params: &LinearSvmValidParams,
     ) -> Self {
-        let square = |&row: &u32| records.matrix.row(row as usize).1.iter().map(|v| v * v).sum::<f32>();
+        let square = |row: usize| records.row(row).1.iter().map(|v| v * v).sum::<f32>();
         let cost = |row: usize| params.c() as f32 * weights.map_or(1.0, |weights| weights[row]);
         Self {
             records,
             sign: targets.iter().map(|&target| if target { 1.0 } else { -1.0 }).collect(),
             cost: (0..targets.len()).map(cost).collect(),
-            norm: records.rows.iter().map(|row| square(row) + 1.0).collect(),
+            norm: (0..targets.len()).map(|row| square(row) + 1.0).collect(),
         }
     }
 
@@ -37,11 +37,11 @@ impl<'a> Problem<'a> {
     /// (columns, values) of row `index`.
     #[inline]
     fn row(&self, index: usize) -> (&[u32], &[f32]) {
-        self.records.matrix.row(self.records.rows[index] as usize)
+        self.records.row(index)
     }
 
     pub(super) fn zeros(&self) -> Weights {
-        Weights { columns: vec![0.0; self.records.matrix.width], bias: 0.0 }
+        Weights { columns: vec![0.0; self.records.pattern.width], bias: 0.0 }
     }
 }
 

@@ -15,16 +15,27 @@ use linfa::dataset::Records;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::Array1;
 
-use crate::features::Matrix;
+use crate::features::Pattern;
 use dual::Problem;
 
-/// Some rows of a sparse matrix: linfa's records. Shape: (rows, matrix width), `f32`.
+/// Some rows of a sparse matrix: linfa's records. Shape: (rows, pattern width), `f32`.
 #[derive(Clone, Copy)]
 pub struct SparseRows<'a> {
-    /// The whole matrix.
-    pub matrix: &'a Matrix,
+    /// The places of the whole matrix.
+    pub pattern: &'a Pattern,
+    /// Its values.
+    pub values: &'a [f32],
     /// The numbers of the rows to look at.
     pub rows: &'a [u32],
+}
+
+impl<'a> SparseRows<'a> {
+    /// Columns and values of the `index`th of the rows.
+    #[inline]
+    pub fn row(&self, index: usize) -> (&'a [u32], &'a [f32]) {
+        let range = self.pattern.range(self.rows[index] as usize);
+        (&self.pattern.columns[range.clone()], &self.values[range])
+    }
 }
 
 impl Records for SparseRows<'_> {
@@ -35,7 +46,7 @@ impl Records for SparseRows<'_> {
     }
 
     fn nfeatures(&self) -> usize {
-        self.matrix.width
+        self.pattern.width
     }
 }
 
@@ -91,8 +102,8 @@ impl<'a> Fit<SparseRows<'a>, Array1<bool>, SolverError> for LinearSvmValidParams
 
 impl<'a> PredictInplace<SparseRows<'a>, Array1<bool>> for LinearSvm {
     fn predict_inplace<'b>(&'b self, records: &'b SparseRows<'a>, targets: &mut Array1<bool>) {
-        for (target, &row) in targets.iter_mut().zip(records.rows) {
-            let (columns, values) = records.matrix.row(row as usize);
+        for (row, target) in targets.iter_mut().enumerate() {
+            let (columns, values) = records.row(row);
             *target = self.decision(columns, values) > 0.0;
         }
     }

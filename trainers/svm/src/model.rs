@@ -1,0 +1,213 @@
+//! The trained model: how it scores a text.
+
+mod files;
+
+use std::sync::OnceLock;
+
+use harness::metrics::Scores;
+use harness::report::ClassFeatures;
+use harness::{Failure, Model};
+
+use crate::calibrate::Platt;
+use crate::features::{Finder, Lookup, TermFrequency, Terms, weigh};
+use crate::kernel::KernelMachine;
+use crate::params::Weighting;
+
+/// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
+pub struct SvmModel {
+    pub(crate) classes: Vec<String>,
+    pub(crate) terms: Terms,
+    pub(crate) recipe: Recipe,
+    /// (1 or outputs, terms): what a term's frequency is multiplied with, before the row is brought to length 1.
+    pub(crate) scale: Vec<Vec<f32>>,
+    pub(crate) machine: TrainedMachine,
+    /// One per output, or none.
+    pub(crate) platt: Vec<Platt>,
+    pub(crate) lookup: OnceLock<Lookup>,
+}
+
+/// How texts become term counts and term counts features.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Recipe {
+    /// Longest n-gram, in words.
+    pub(crate) max_ngrams: usize,
+    /// Shortest word, in characters.
+    pub(crate) min_word_length: u8,
+    pub(crate) stop_words: Vec<String>,
+    pub(crate) term_frequency: TermFrequency,
+    pub(crate) weighting: Weighting,
+}
+
+/// What separates the classes.
+pub(crate) enum TrainedMachine {
+    Linear {
+        /// (outputs, terms)
+        coefficients: Vec<Vec<f32>>,
+        /// (outputs)
+        intercepts: Vec<f32>,
+    },
+    Kernel(KernelMachine),
+}
+
+/// What one predicting thread works in.
+#[derive(Default)]
+pub struct Scratch {
+    finder: Finder,
+    /// How often each term stands in the text at hand; all zero between texts.
+    counts: Vec<f32>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+    decisions: Vec<f32>,
+}
+
+impl SvmModel {
+    fn outputs(&self) -> usize {
+        if self.classes.len() == 2 { 1 } else { self.classes.len() }
+    }
+
+    fn lookup(&self) -> &Lookup {
+        self.lookup.get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words, self.recipe.min_word_length))
+    }
+
+    /// The text's terms and how often each stands in it.
+    fn count(&self, scratch: &mut Scratch, text: &str) {
+        let Scratch { finder, counts, columns, .. } = scratch;
+        counts.resize(self.terms.len(), 0.0);
+        columns.clear();
+        self.lookup().columns(finder, text, |column| {
+            let count = &mut counts[column as usize];
+            if *count == 0.0 {
+                columns.push(column);
+            }
+            *count += 1.0;
+        });
+    }
+
+    /// Leaves the features of the counted text, as `output` sees them, in `scratch.values`.
+    fn features(&self, scratch: &mut Scratch, output: usize) {
+        let scale = &self.scale[output.min(self.scale.len() - 1)];
+        let Scratch { counts, columns, values, .. } = scratch;
+        values.clear();
+        values.extend(columns.iter().map(|&column| counts[column as usize]));
+        weigh(values, columns, scale, self.recipe.term_frequency);
+    }
+
+    /// Leaves one decision per output in `scratch.decisions`.
+    fn decide(&self, scratch: &mut Scratch, text: &str) {
+        self.count(scratch, text);
+        scratch.decisions.clear();
+        for output in 0..self.outputs() {
+            if output < self.scale.len() {
+                self.features(scratch, output);
+            }
+            let decision = match &self.machine {
+                TrainedMachine::Linear { coefficients, intercepts } => {
+                    dot(&coefficients[output], &scratch.columns, &scratch.values) + intercepts[output]
+                }
+                TrainedMachine::Kernel(machine) => machine.decision(output, &scratch.columns, &scratch.values),
+            };
+            scratch.decisions.push(decision);
+        }
+        for &column in &scratch.columns {
+            scratch.counts[column as usize] = 0.0;
+        }
+    }
+
+    /// What each term of the text adds to each output; for a linear machine.
+    fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
+        let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
+        let mut scratch = Scratch::default();
+        self.count(&mut scratch, text);
+        let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
+            self.features(&mut scratch, output);
+            let terms = scratch.columns.iter().zip(&scratch.values);
+            terms.map(|(&column, &value)| (column, f64::from(value * coefficients[column as usize]))).collect()
+        });
+        Some(each.collect())
+    }
+
+    /// The weight of every term in each output, for one occurrence before the row is brought to length 1.
+    fn term_weights(&self) -> Option<Vec<Vec<(u32, f64)>>> {
+        let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
+        let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
+            let scale = &self.scale[output.min(self.scale.len() - 1)];
+            let weights = coefficients.iter().zip(scale).zip(0..);
+            weights.map(|((&coefficient, &scale), column)| (column, f64::from(coefficient * scale))).collect()
+        });
+        Some(each.collect())
+    }
+
+    /// The `top` strongest per class, from each output's (term, weight) pairs.
+    fn strongest(&self, outputs: &[Vec<(u32, f64)>], top: usize) -> Vec<ClassFeatures> {
+        let for_class = |class: usize| {
+            // With two classes the only output speaks for the second one.
+            let (output, sign) = if self.outputs() == 1 { (0, [-1.0, 1.0][class]) } else { (class, 1.0) };
+            let mut weights: Vec<(u32, f64)> = outputs[output].iter().map(|&(term, w)| (term, w * sign)).collect();
+            weights.retain(|&(_, weight)| weight > 0.0);
+            weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            weights.truncate(top);
+            let named = weights.into_iter().map(|(term, weight)| (self.terms.get(term as usize).to_owned(), weight));
+            ClassFeatures { label: self.classes[class].clone(), features: named.collect() }
+        };
+        (0..self.classes.len()).map(for_class).collect()
+    }
+}
+
+/// A sparse row times a dense vector.
+pub(crate) fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
+    columns.iter().zip(values).map(|(&column, &value)| weights[column as usize] * value).sum()
+}
+
+/// One decision per output to the scores of all classes.
+pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scores {
+    let outputs = if classes == 2 { 1 } else { classes };
+    let mut scores = Scores { classes, ..Scores::default() };
+    let mut probabilities = Vec::new();
+    for row in decisions.chunks_exact(outputs) {
+        if outputs == 1 {
+            scores.decision.extend([-row[0], row[0]]);
+        } else {
+            scores.decision.extend(row);
+        }
+        if !platt.is_empty() {
+            Platt::probabilities(platt, row, &mut probabilities);
+        }
+    }
+    scores.probability = (!platt.is_empty()).then_some(probabilities);
+    scores
+}
+
+impl Model for SvmModel {
+    type Scratch = Scratch;
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn save(&self, dir: &std::path::Path) -> Result<(), Failure> {
+        files::save(self, dir)
+    }
+
+    fn load(dir: &std::path::Path) -> Result<Self, Failure> {
+        files::load(dir)
+    }
+
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+        let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
+        for text in texts {
+            self.decide(scratch, text);
+            decisions.extend_from_slice(&scratch.decisions);
+        }
+        Ok(scores(&decisions, self.classes.len(), &self.platt))
+    }
+
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+        let weights = match text {
+            Some(text) => self.contributions(text),
+            None => self.term_weights(),
+        };
+        let help = "train with --kernel linear to see which terms decide";
+        let none = || Failure::other("expected a linear model, found a kernel: its weights are not those of terms", help);
+        Ok(self.strongest(&weights.ok_or_else(none)?, top))
+    }
+}

@@ -1,0 +1,333 @@
+//! What can be typed, and what becomes of it.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use harness::Failure;
+
+use crate::features::{FeatureParams, Frequency, TermFrequency};
+use crate::solver::Loss;
+use crate::text;
+
+/// The SVM's own arguments; names and meanings are scikit-learn's where it has them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Features")]
+#[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
+pub struct SvmArgs {
+    /// Longest n-gram, in words
+    #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
+    max_ngrams: u8,
+    /// Leave out terms in fewer training rows: a count, or a share below 1
+    #[arg(long, value_name = "N", default_value = "2")]
+    min_df: FrequencyArg,
+    /// Leave out terms in more training rows: a count, or a share up to 1.0
+    #[arg(long, value_name = "N", default_value = "1.0")]
+    max_df: FrequencyArg,
+    /// Keep only so many terms, the most frequent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_features: Option<u32>,
+    /// Words to leave out: english (scikit-learn's list), none, or a file with one word per line
+    #[arg(long, value_name = "LIST", default_value = "none", alias = "stop-words")]
+    stopwords: String,
+    /// Shortest word, in characters: 2 is scikit-learn's default token pattern; 1 keeps `I`, and the `t` of `don't`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    min_word_length: Option<u8>,
+    /// Use 1 + ln(count) for the count of a term in a row
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    sublinear_tf: bool,
+    /// Weight of a term: its inverse document frequency, or its naive Bayes log-count ratio (Wang and Manning 2012)
+    #[arg(long, value_enum, default_value_t = Weighting::Tfidf)]
+    weighting: Weighting,
+
+    /// What a misclassified row costs
+    #[arg(long, value_enum, default_value_t = LossArg::SquaredHinge, help_heading = "Solver")]
+    loss: LossArg,
+    /// Regularisation as in SGDClassifier; C is 1 / (alpha x training rows)
+    #[arg(long, value_name = "A", alias = "learning-rate", help_heading = "Solver")]
+    alpha: Option<f64>,
+    /// Regularisation as in LinearSVC: weight of the losses [default: 1]
+    #[arg(long = "c", alias = "C", value_name = "C", help_heading = "Solver")]
+    c: Option<f64>,
+    /// Give every class the same total weight
+    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
+    class_weight: ClassWeight,
+    /// Relative duality gap at which the solver stops
+    #[arg(long, value_name = "GAP", default_value_t = 1e-3, help_heading = "Solver")]
+    tol: f64,
+    /// Passes over the rows after which the solver stops in any case
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    max_iter: u32,
+
+    /// Choose C, n-grams and weighting by cross-validation on the training rows
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Tuning")]
+    tune: bool,
+    /// Most settings that --tune tries
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]
+    tune_trials: u32,
+    /// Folds of every cross-validation
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=20), help_heading = "Tuning")]
+    folds: u8,
+    /// Turn decisions into probabilities (Platt scaling): on the validation rows if there are any (auto), by
+    /// cross-validation (cv), or not
+    #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Tuning")]
+    calibration: Calibration,
+
+    /// Kernel; rbf and poly are for small data (linfa-svm, on the leading singular vectors)
+    #[arg(long, value_enum, default_value_t = KernelArg::Linear, help_heading = "Kernel")]
+    kernel: KernelArg,
+    /// Width of the rbf kernel exp(-gamma |x - y|²), scale of the polynomial one (gamma x·y + coef0)^degree
+    #[arg(long, value_name = "G", default_value_t = 1.0, help_heading = "Kernel")]
+    gamma: f64,
+    /// Degree of the polynomial kernel
+    #[arg(long, value_name = "D", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Kernel")]
+    degree: u8,
+    /// Constant of the polynomial kernel
+    #[arg(long, value_name = "R", default_value_t = 1.0, help_heading = "Kernel")]
+    coef0: f64,
+    /// Singular vectors that stand for the features in a kernel
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Kernel")]
+    components: u16,
+}
+
+/// How a term is weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// Term frequency times smoothed inverse document frequency.
+    Tfidf,
+    /// Presence times the log ratio of the classes' counts.
+    #[value(alias = "nb", alias = "nb-svm")]
+    Nbsvm,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LossArg {
+    Hinge,
+    #[value(name = "squared_hinge", alias = "squared-hinge")]
+    SquaredHinge,
+    #[value(alias = "log_loss", alias = "log-loss")]
+    Log,
+}
+
+/// How classes are weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClassWeight {
+    /// Every row counts the same.
+    None,
+    /// Every class counts the same: rows / (classes x rows of the class).
+    Balanced,
+}
+
+/// Where probabilities come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Calibration {
+    /// From the validation rows if there are any.
+    Auto,
+    /// From cross-validation on the training rows.
+    Cv,
+    /// Nowhere.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KernelArg {
+    Linear,
+    Rbf,
+    Poly,
+}
+
+/// A count (`5`) or a share (`0.01`, `1.0`), told apart by the point, as in scikit-learn.
+#[derive(Clone, Copy, Debug)]
+struct FrequencyArg(Frequency);
+
+impl FromStr for FrequencyArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(count) = text.parse() {
+            return Ok(Self(Frequency::Count(count)));
+        }
+        match text.parse() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(Frequency::Share(share))),
+            _ => Err("expected a whole number of rows, or a share from 0.0 to 1.0".to_owned()),
+        }
+    }
+}
+
+/// The kernel of the decision function.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Kernel {
+    /// exp(-gamma |x - y|²)
+    Rbf {
+        /// Width.
+        gamma: f64,
+    },
+    /// (gamma x·y + coef0)^degree
+    Poly {
+        /// Scale.
+        gamma: f64,
+        /// Constant.
+        coef0: f64,
+        /// Degree.
+        degree: u8,
+    },
+}
+
+/// Which machine separates the classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Machine {
+    /// A hyperplane in the space of the terms.
+    Linear,
+    /// A hyperplane in a kernel's space, on this many singular vectors.
+    Kernel(Kernel, usize),
+}
+
+/// C, or what it follows from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Regularisation {
+    /// C itself.
+    C(f64),
+    /// C = 1 / (alpha x training rows).
+    Alpha(f64),
+}
+
+impl Regularisation {
+    /// C for so many training rows.
+    pub fn c(self, rows: usize) -> f64 {
+        match self {
+            Self::C(c) => c,
+            Self::Alpha(alpha) => 1.0 / (alpha * rows.max(1) as f64),
+        }
+    }
+}
+
+/// What `--tune` may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    /// Most settings to try.
+    pub trials: usize,
+}
+
+/// Checked parameters.
+#[derive(Clone, Debug)]
+pub struct SvmParams {
+    /// Which terms become columns.
+    pub features: FeatureParams,
+    /// Words to leave out, lower case.
+    pub stop_words: Arc<[String]>,
+    /// Shortest word, in characters: 1 or 2.
+    pub min_word_length: u8,
+    /// What a term's count in a row becomes.
+    pub tf: TermFrequency,
+    /// How terms are weighed.
+    pub weighting: Weighting,
+    /// The solver's loss.
+    pub loss: Loss,
+    /// The solver's C.
+    pub regularisation: Regularisation,
+    /// How classes are weighed.
+    pub class_weight: ClassWeight,
+    /// The solver's tolerance.
+    pub tolerance: f64,
+    /// The solver's limit.
+    pub max_epochs: u32,
+    /// Whether and how to tune.
+    pub tuning: Option<Tuning>,
+    /// Folds of every cross-validation.
+    pub folds: usize,
+    /// Where probabilities come from.
+    pub calibration: Calibration,
+    /// Linear or kernel.
+    pub machine: Machine,
+}
+
+impl SvmArgs {
+    /// Checks what was typed.
+    pub fn check(self) -> Result<SvmParams, Failure> {
+        let regularisation = match (self.alpha, self.c) {
+            (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
+            (None, c) => Regularisation::C(positive("c", c.unwrap_or(1.0))?),
+        };
+        if !(self.tol > 0.0 && self.tol < 1.0) {
+            let message = format!("expected --tol between 0 and 1, found `{}`", self.tol);
+            return Err(Failure::usage(message, "use --tol 0.001, or leave it out"));
+        }
+        let machine = self.machine()?;
+        if self.tune && machine != Machine::Linear {
+            let message = "expected --tune with the linear kernel, found another --kernel";
+            return Err(Failure::usage(message, "leave out --tune or --kernel"));
+        }
+        Ok(SvmParams {
+            features: FeatureParams {
+                min_df: self.min_df.0,
+                max_df: self.max_df.0,
+                max_ngrams: self.max_ngrams.into(),
+                max_features: self.max_features.map(|n| n as usize),
+            },
+            stop_words: stop_words(&self.stopwords)?,
+            min_word_length: self.min_word_length.unwrap_or(if self.tune { 1 } else { 2 }),
+            tf: match self.weighting {
+                Weighting::Nbsvm => TermFrequency::Binary,
+                Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
+                Weighting::Tfidf => TermFrequency::Raw,
+            },
+            weighting: self.weighting,
+            loss: match self.loss {
+                LossArg::Hinge => Loss::Hinge,
+                LossArg::SquaredHinge => Loss::SquaredHinge,
+                LossArg::Log => Loss::Log,
+            },
+            regularisation,
+            class_weight: self.class_weight,
+            tolerance: self.tol,
+            max_epochs: self.max_iter,
+            tuning: self.tune.then_some(Tuning { trials: self.tune_trials as usize }),
+            folds: self.folds.into(),
+            calibration: self.calibration,
+            machine,
+        })
+    }
+
+    fn machine(&self) -> Result<Machine, Failure> {
+        let kernel = match self.kernel {
+            KernelArg::Linear => return Ok(Machine::Linear),
+            KernelArg::Rbf => Kernel::Rbf { gamma: positive("gamma", self.gamma)? },
+            KernelArg::Poly => {
+                let gamma = positive("gamma", self.gamma)?;
+                Kernel::Poly { gamma, coef0: self.coef0, degree: self.degree }
+            }
+        };
+        Ok(Machine::Kernel(kernel, self.components.into()))
+    }
+}
+
+fn positive(name: &str, value: f64) -> Result<f64, Failure> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    let message = format!("expected --{name} above 0, found `{value}`");
+    Err(Failure::usage(message, format!("choose a positive --{name}, or leave it out")))
+}
+
+fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
+    match list {
+        "none" | "None" | "" => Ok(Arc::new([])),
+        "english" => Ok(text::english()),
+        file => {
+            let path = PathBuf::from(file);
+            read_stop_words(&path).map_err(|source| {
+                let message = format!("cannot read the stop words from `{file}`: {source}");
+                Failure::usage(message, "use --stopwords english, none, or a UTF-8 file with one word per line")
+            })
+        }
+    }
+}
+
+fn read_stop_words(path: &Path) -> std::io::Result<Arc<[String]>> {
+    let text = std::fs::read_to_string(path)?;
+    let words = text.lines().map(|line| line.trim().to_lowercase());
+    Ok(words.filter(|word| !word.is_empty()).collect())
+}
