@@ -1,0 +1,335 @@
+//! Where everything is: SageMaker's `/opt/ml`, or a folder that stands for it.
+//!
+//! A variable (`SM_MODEL_DIR`, `SM_CHANNEL_TRAIN`) wins over the layout. A trainer's own flags win
+//! over both, which is its own business.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::vars::{self, Env};
+use crate::{Error, InputDataConfig, file};
+
+const DEFAULT_BASE: &str = "/opt/ml";
+
+/// The layout of a training container.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    base: PathBuf,
+    env: Env,
+}
+
+/// A named part of the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// `train`
+    pub name: String,
+    /// A folder, or a file where a user's variable names one.
+    pub path: PathBuf,
+}
+
+impl Paths {
+    /// The layout that these variables describe.
+    pub fn new(env: Env) -> Self {
+        let base = env
+            .get(vars::BASE_DIR)
+            .map_or_else(|| DEFAULT_BASE.into(), PathBuf::from);
+        Self { base, env }
+    }
+
+    /// The layout in a folder, without variables: what a launcher fills for a trainer.
+    pub fn at(base: impl Into<PathBuf>) -> Self {
+        Self {
+            base: base.into(),
+            env: Env::default(),
+        }
+    }
+
+    /// The folder that stands for `/opt/ml`.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// `input/config`
+    pub fn config_dir(&self) -> PathBuf {
+        self.base.join("input/config")
+    }
+
+    /// `input/config/hyperparameters.json`, for [`crate::hyperparameters::read`].
+    pub fn hyperparameters(&self) -> PathBuf {
+        self.config_dir().join("hyperparameters.json")
+    }
+
+    /// `input/config/inputdataconfig.json`, for [`InputDataConfig::read`].
+    pub fn input_data_config(&self) -> PathBuf {
+        self.config_dir().join("inputdataconfig.json")
+    }
+
+    /// `input/config/resourceconfig.json`, for [`crate::ResourceConfig::read`].
+    pub fn resource_config(&self) -> PathBuf {
+        self.config_dir().join("resourceconfig.json")
+    }
+
+    /// `input/config/checkpointconfig.json`, which [`Self::checkpoints`] reads.
+    pub fn checkpoint_config(&self) -> PathBuf {
+        self.config_dir().join("checkpointconfig.json")
+    }
+
+    /// `input/data`, with a folder per channel.
+    pub fn data_dir(&self) -> PathBuf {
+        self.base.join("input/data")
+    }
+
+    /// Where the model goes: it becomes `model.tar.gz`.
+    pub fn model_dir(&self) -> PathBuf {
+        self.variable_or(vars::MODEL_DIR, "model")
+    }
+
+    /// Where reports go: they become `output.tar.gz`.
+    pub fn output_data_dir(&self) -> PathBuf {
+        self.variable_or(vars::OUTPUT_DATA_DIR, "output/data")
+    }
+
+    /// Where [`crate::failure::write`] says why the job failed.
+    pub fn failure(&self) -> PathBuf {
+        self.base.join("output/failure")
+    }
+
+    /// The training job's name, inside one.
+    pub fn job_name(&self) -> Option<String> {
+        self.env
+            .get(vars::JOB_NAME)
+            .map(|name| name.to_string_lossy().into_owned())
+    }
+
+    /// Whether this is a training container, or a folder laid out like one. On a laptop it is
+    /// not, and nothing is to be written below [`Self::base`].
+    pub fn in_container(&self) -> bool {
+        self.config_dir().is_dir() || self.env.get(vars::JOB_NAME).is_some()
+    }
+
+    /// The channel's file or folder: its variable's, else the folder in the layout if it exists.
+    pub fn channel(&self, name: &str) -> Option<PathBuf> {
+        if let Some(path) = self.env.channel(name) {
+            return Some(path.into());
+        }
+        Some(self.data_dir().join(name)).filter(|path| path.exists())
+    }
+
+    /// All channels, by name: those of `inputdataconfig.json`, of the variables and of the layout.
+    ///
+    /// # Errors
+    /// As [`InputDataConfig::read`], and if the data folder exists but cannot be listed.
+    pub fn channels(&self) -> Result<Vec<Channel>, Error> {
+        let config = InputDataConfig::read(&self.input_data_config())?.unwrap_or_default();
+        let mut names: Vec<String> = config.0.into_keys().collect();
+        names.extend(self.folders()?);
+        names.extend(self.env.channels().map(|(name, _)| name));
+        // A variable's name is a folded one: `SM_CHANNEL_MY_DATA` is the configured `my-data`,
+        // whose spelling came first and stays.
+        let mut channels = BTreeMap::new();
+        for name in names {
+            let folded = vars::variable_name(&name).to_lowercase();
+            channels.entry(folded).or_insert(name);
+        }
+        let mut channels: Vec<Channel> = channels
+            .into_values()
+            .map(|name| {
+                // A configured channel without a folder is listed too: its reader says best
+                // what is missing.
+                let path = self
+                    .channel(&name)
+                    .unwrap_or_else(|| self.data_dir().join(&name));
+                Channel { name, path }
+            })
+            .collect();
+        channels.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(channels)
+    }
+
+    /// The folder that is restored at the start and copied to S3 all the time, if the job asked
+    /// for one: as `checkpointconfig.json` has it, or `checkpoints` where that folder exists.
+    ///
+    /// # Errors
+    /// If `checkpointconfig.json` exists but is not what SageMaker writes.
+    pub fn checkpoints(&self) -> Result<Option<PathBuf>, Error> {
+        #[derive(Deserialize)]
+        struct Config {
+            #[serde(rename = "LocalPath")]
+            local_path: Option<PathBuf>,
+        }
+        const EXPECTED: &str = r#"an object such as {"S3Uri": "s3://bucket/folder", "LocalPath": "/opt/ml/checkpoints"}"#;
+        let default = self.base.join("checkpoints");
+        let config = file::json::<Config>(&self.checkpoint_config(), EXPECTED)?;
+        Ok(match config {
+            Some(Config { local_path }) => Some(
+                local_path
+                    .filter(|path| !path.as_os_str().is_empty())
+                    .unwrap_or(default),
+            ),
+            None => Some(default).filter(|path| path.is_dir()),
+        })
+    }
+
+    /// Names of the folders in the data folder. SageMaker puts `train-manifest` files there too.
+    fn folders(&self) -> Result<Vec<String>, Error> {
+        let dir = self.data_dir();
+        let failed = |source| Error::Read {
+            path: dir.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().into_string();
+            match name {
+                Ok(name) if !name.starts_with('.') && entry.path().is_dir() => names.push(name),
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+
+    fn variable_or(&self, variable: vars::Variable, below_base: &str) -> PathBuf {
+        self.env
+            .get(variable)
+            .map_or_else(|| self.base.join(below_base), PathBuf::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const NONE: [(&str, &str); 0] = [];
+
+    #[test]
+    fn a_bare_machine() {
+        let paths = Paths::new(Env::from_map(NONE));
+        assert_eq!(paths.base(), Path::new("/opt/ml"));
+        assert_eq!(
+            paths.hyperparameters(),
+            Path::new("/opt/ml/input/config/hyperparameters.json")
+        );
+        assert_eq!(
+            paths.resource_config(),
+            Path::new("/opt/ml/input/config/resourceconfig.json")
+        );
+        assert_eq!(paths.model_dir(), Path::new("/opt/ml/model"));
+        assert_eq!(paths.output_data_dir(), Path::new("/opt/ml/output/data"));
+        assert_eq!(paths.failure(), Path::new("/opt/ml/output/failure"));
+        assert_eq!(paths.job_name(), None);
+    }
+
+    #[test]
+    fn variables_win() {
+        let paths = Paths::new(Env::from_map([
+            ("SAGEMAKER_BASE_DIR", "/b"),
+            ("SM_MODEL_DIR", "/m"),
+            ("SM_OUTPUT_DATA_DIR", "/o"),
+            ("SM_CHANNEL_TRAIN", "/t.csv"),
+            ("TRAINING_JOB_NAME", "job-1"),
+        ]));
+        assert_eq!(paths.failure(), Path::new("/b/output/failure"));
+        assert_eq!(paths.model_dir(), Path::new("/m"));
+        assert_eq!(paths.output_data_dir(), Path::new("/o"));
+        assert_eq!(paths.channel("train").as_deref(), Some(Path::new("/t.csv")));
+        assert_eq!(paths.channel("test"), None);
+        assert_eq!(paths.job_name().as_deref(), Some("job-1"));
+        assert!(paths.in_container());
+    }
+
+    #[test]
+    fn a_laptop_is_no_container() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::at(dir.path());
+        assert!(!paths.in_container());
+        assert_eq!(paths.channels().unwrap(), []);
+        assert_eq!(paths.checkpoints().unwrap(), None);
+        fs::create_dir_all(paths.config_dir()).unwrap();
+        assert!(paths.in_container());
+    }
+
+    #[test]
+    fn channels_come_from_all_three_places_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join("input/data").join(name);
+        for name in ["train", "my-data", ".cache"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("train-manifest"), "[]").unwrap();
+        fs::create_dir_all(dir.path().join("input/config")).unwrap();
+        let config = r#"{"train": {"TrainingInputMode": "File"}, "gone": {}}"#;
+        fs::write(dir.path().join("input/config/inputdataconfig.json"), config).unwrap();
+        let base = dir.path().to_str().unwrap();
+        let paths = Paths::new(Env::from_map([
+            ("SAGEMAKER_BASE_DIR", base),
+            ("SM_CHANNEL_MY_DATA", "/elsewhere"),
+            ("SM_CHANNEL_TEST", "/test.csv"),
+            ("SM_CHANNELS", "[\"train\"]"),
+        ]));
+        let channels: Vec<_> = paths
+            .channels()
+            .unwrap()
+            .into_iter()
+            .map(|c| (c.name, c.path))
+            .collect();
+        let expected = [
+            ("gone", at("gone")),
+            ("my-data", "/elsewhere".into()),
+            ("test", "/test.csv".into()),
+            ("train", at("train")),
+        ];
+        assert_eq!(
+            channels,
+            expected.map(|(name, path)| (name.to_owned(), path))
+        );
+    }
+
+    #[test]
+    fn checkpoints_where_the_job_wants_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::at(dir.path());
+        fs::create_dir_all(paths.config_dir()).unwrap();
+        let with = |config: &str| {
+            fs::write(paths.checkpoint_config(), config).unwrap();
+            paths.checkpoints()
+        };
+        let default = dir.path().join("checkpoints");
+        assert_eq!(
+            with(r#"{"S3Uri": "s3://b/c", "LocalPath": "/c"}"#).unwrap(),
+            Some("/c".into())
+        );
+        assert_eq!(
+            with(r#"{"S3Uri": "s3://b/c"}"#).unwrap(),
+            Some(default.clone())
+        );
+        assert_eq!(with(r#"{"LocalPath": ""}"#).unwrap(), Some(default.clone()));
+        assert!(
+            with("[")
+                .unwrap_err()
+                .to_string()
+                .contains("checkpointconfig.json")
+        );
+        fs::remove_file(paths.checkpoint_config()).unwrap();
+        fs::create_dir(&default).unwrap();
+        assert_eq!(paths.checkpoints().unwrap(), Some(default));
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::at(dir.path());
+        fs::create_dir(dir.path().join("input")).unwrap();
+        fs::write(paths.data_dir(), "").unwrap();
+        assert!(matches!(paths.channels(), Err(Error::Read { .. })));
+    }
+}

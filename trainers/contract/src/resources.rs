@@ -1,0 +1,172 @@
+//! `resourceconfig.json`: the hosts of the job, and which of them this one is.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, file};
+
+const EXPECTED: &str = r#"an object such as {"current_host": "algo-1", "hosts": ["algo-1"]}"#;
+
+/// The machines of a training job. A laptop, which has no such file, is a job with one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceConfig {
+    /// This host's name.
+    pub current_host: String,
+    /// All hosts' names, which also resolve in the job's network.
+    pub hosts: Vec<String>,
+    /// The interface on which the hosts see each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_name: Option<String>,
+    /// `ml.m5.large`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_instance_type: Option<String>,
+    /// The instance group of this host, in a heterogeneous cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_group_name: Option<String>,
+    /// All instance groups; local mode has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instance_groups: Vec<InstanceGroup>,
+}
+
+/// Instances of one type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceGroup {
+    /// The group's name.
+    pub instance_group_name: String,
+    /// `ml.m5.large`
+    pub instance_type: String,
+    /// The hosts in it.
+    pub hosts: Vec<String>,
+}
+
+impl Default for ResourceConfig {
+    fn default() -> Self {
+        Self {
+            current_host: "localhost".to_owned(),
+            hosts: vec!["localhost".to_owned()],
+            network_interface_name: None,
+            current_instance_type: None,
+            current_group_name: None,
+            instance_groups: Vec::new(),
+        }
+    }
+}
+
+impl ResourceConfig {
+    /// Reads the file; one that does not exist is a single host.
+    ///
+    /// # Errors
+    /// If it cannot be read, or `current_host` is not one of `hosts`: then no host, or every
+    /// host, would think that it is the leader.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let Some(mut config) = file::json::<Self>(path, EXPECTED)? else {
+            return Ok(Self::default());
+        };
+        // Its order decides the ranks, so it must be the same on all hosts.
+        config.hosts.sort_unstable();
+        config.hosts.dedup();
+        if config.hosts.contains(&config.current_host) {
+            return Ok(config);
+        }
+        Err(Error::Entry {
+            kind: "host",
+            problem: format!("is not one of the {} in `hosts`", config.hosts.len()),
+            name: config.current_host,
+            path: path.to_owned(),
+            help: "name it in `hosts`, or remove the file to train on one host".to_owned(),
+        })
+    }
+
+    /// Whether this host writes the model: the first by name, as AWS's toolkit has it.
+    pub fn is_leader(&self) -> bool {
+        self.hosts
+            .iter()
+            .min()
+            .is_none_or(|first| *first == self.current_host)
+    }
+
+    /// This host's place among all, from 0; the leader's is 0.
+    pub fn rank(&self) -> usize {
+        self.hosts
+            .iter()
+            .filter(|host| **host < self.current_host)
+            .count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ResourceConfig, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resourceconfig.json");
+        std::fs::write(&path, text).unwrap();
+        ResourceConfig::read(&path)
+    }
+
+    #[test]
+    fn a_heterogeneous_cluster() {
+        let config = read(
+            r#"{"current_host": "algo-2", "hosts": ["algo-2", "algo-1", "algo-10"],
+            "network_interface_name": "eth0", "current_instance_type": "ml.m5.large",
+            "current_group_name": "g", "topology": null, "instance_groups":
+            [{"instance_group_name": "g", "instance_type": "ml.m5.large", "hosts": ["algo-2"]}]}"#,
+        )
+        .unwrap();
+        assert!(!config.is_leader());
+        assert_eq!(config.hosts, ["algo-1", "algo-10", "algo-2"]);
+        assert_eq!(config.rank(), 2);
+        assert_eq!(config.instance_groups[0].instance_type, "ml.m5.large");
+        assert_eq!(config.network_interface_name.as_deref(), Some("eth0"));
+    }
+
+    #[test]
+    fn exactly_one_leader() {
+        let hosts = ["algo-1", "algo-2", "algo-10"];
+        let leaders = hosts.iter().filter(|host| {
+            let text = format!(
+                r#"{{"current_host": "{host}", "hosts": ["algo-10", "algo-2", "algo-1"]}}"#
+            );
+            read(&text).unwrap().is_leader()
+        });
+        assert_eq!(leaders.collect::<Vec<_>>(), [&"algo-1"]);
+    }
+
+    #[test]
+    fn a_laptop_leads_itself() {
+        let config = ResourceConfig::read(Path::new("/nowhere/resourceconfig.json")).unwrap();
+        assert!(config.is_leader());
+        assert_eq!(config.rank(), 0);
+        assert_eq!(read("{}").unwrap(), config);
+    }
+
+    #[test]
+    fn a_stranger_is_refused() {
+        let error = read(r#"{"current_host": "algo-3", "hosts": ["algo-1"]}"#).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("host `algo-3`") && message.contains("help: "),
+            "{message}"
+        );
+        let message = read(r#"{"hosts": "algo-1"}"#).unwrap_err().to_string();
+        assert!(message.contains("expected an object such as"), "{message}");
+    }
+
+    #[test]
+    fn what_the_launcher_writes_is_read_again() {
+        let config = ResourceConfig {
+            current_host: "algo-1".to_owned(),
+            hosts: vec!["algo-1".to_owned()],
+            network_interface_name: Some("eth0".to_owned()),
+            ..ResourceConfig::default()
+        };
+        assert_eq!(
+            read(&serde_json::to_string(&config).unwrap()).unwrap(),
+            config
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Decisions to probabilities: Platt scaling, one sigmoid per output.
+
+use linfa::ParamGuard;
+use linfa::composing::platt_scaling::{Platt as LinfaPlatt, platt_newton_method};
+use ndarray::Array1;
+
+/// p = 1 / (1 + exp(a d + b)) for a decision d. Platt 1999, fitted as in Lin, Lin and Weng 2007.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Platt {
+    /// Slope; negative.
+    pub a: f64,
+    /// Offset.
+    pub b: f64,
+}
+
+impl Platt {
+    /// Fits one sigmoid per output to `decisions` (rows, outputs). `None` where the rows do not tell: an output has
+    /// rows of one side only, or its decisions say nothing.
+    pub fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<Vec<Self>> {
+        let outputs = if classes == 2 { 1 } else { classes };
+        (0..outputs).map(|output| Self::fit_output(decisions, labels, outputs, output)).collect()
+    }
+
+    fn fit_output(decisions: &[f32], labels: &[u32], outputs: usize, output: usize) -> Option<Self> {
+        let positive = if outputs == 1 { 1 } else { output as u32 };
+        let truth: Array1<bool> = labels.iter().map(|&label| label == positive).collect();
+        if truth.iter().all(|&truth| truth) || !truth.iter().any(|&truth| truth) {
+            return None;
+        }
+        // In double precision: in single precision linfa's Newton method does not converge.
+        let values: Array1<f64> = decisions.iter().skip(output).step_by(outputs).map(|&d| f64::from(d)).collect();
+        let params = LinfaPlatt::<f64, ()>::params().check().ok()?;
+        let (a, b) = platt_newton_method(values.view(), truth.view(), &params).ok()?;
+        (a.is_finite() && b.is_finite() && a < 0.0).then_some(Self { a, b })
+    }
+
+    fn probability(self, decision: f32) -> f64 {
+        1.0 / (1.0 + (self.a * f64::from(decision) + self.b).exp())
+    }
+
+    /// Appends the probabilities of all classes for one row's decisions; they sum to 1.
+    pub fn probabilities(platt: &[Self], decisions: &[f32], probabilities: &mut Vec<f32>) {
+        if let ([platt], [decision]) = (platt, decisions) {
+            let positive = platt.probability(*decision);
+            probabilities.extend([(1.0 - positive) as f32, positive as f32]);
+            return;
+        }
+        let each = platt.iter().zip(decisions).map(|(platt, &decision)| platt.probability(decision));
+        let sum: f64 = each.clone().sum();
+        let uniform = 1.0 / decisions.len() as f64;
+        probabilities.extend(each.map(|p| if sum > 0.0 { (p / sum) as f32 } else { uniform as f32 }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovers_a_sigmoid_and_sums_to_one() {
+        // 1,000 decisions whose labels follow p = 1 / (1 + exp(-2 d)) in proportion.
+        let (mut decisions, mut labels) = (Vec::new(), Vec::new());
+        for step in 0..100 {
+            let decision = (step as f32 - 49.5) / 25.0;
+            let share = 1.0 / (1.0 + (-2.0 * decision).exp());
+            for copy in 0..10 {
+                decisions.push(decision);
+                labels.push(u32::from((copy as f32 + 0.5) / 10.0 < share));
+            }
+        }
+        let platt = Platt::fit(&decisions, &labels, 2).unwrap();
+        assert!((platt[0].a + 2.0).abs() < 0.3 && platt[0].b.abs() < 0.1, "{platt:?}");
+        let mut row = Vec::new();
+        Platt::probabilities(&platt, &[0.7], &mut row);
+        assert!((row[0] + row[1] - 1.0).abs() < 1e-6 && row[1] > 0.7);
+        let three = [platt[0]; 3];
+        row.clear();
+        Platt::probabilities(&three, &[0.3, -1.0, -2.0], &mut row);
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6 && row[0] > row[1] && row[1] > row[2]);
+    }
+
+    #[test]
+    fn one_side_alone_cannot_be_calibrated() {
+        assert!(Platt::fit(&[0.1, 0.2], &[1, 1], 2).is_none());
+    }
+}
