@@ -8,8 +8,8 @@ use linfa::DatasetBase;
 use linfa::traits::Fit;
 use ndarray::Array1;
 
-use crate::features::{Counts, Frequency, Pattern, TermFrequency, idf, weigh_all};
-use crate::params::{ClassWeight, Regularisation, SvmParams, Weighting};
+use crate::features::{Pattern, TermFrequency, idf, weigh_all};
+use crate::params::{ClassWeight, SvmParams, Weighting};
 use crate::solver::{LinearSvm, LinearSvmParams, SparseRows};
 
 /// What `--tune` chooses.
@@ -68,16 +68,152 @@ pub(crate) struct Machines {
 /// features in place.
 pub(crate) fn train(
     data: Labelled<'_>,
-    counts: Vec<f32>,
+    mut counts: Vec<f32>,
     setting: &Setting,
-    train: &[u32],
-    score: &[u32],
+    (train, score): (&[u32], &[u32]),
     params: &SvmParams,
     run: &Run,
 ) -> Result<Machines, Failure> {
     let scale = scale(data, setting, train, params);
     let outputs = data.outputs();
-    let shared = (scale.len() == 1).then(|| features(data.pattern, counts.clone_if(outputs), &scale[0], setting.tf));
-    let _ = shared;
-    unreachable!()
+    let parts = if scale.len() == 1 {
+        weigh_all(&mut counts, data.pattern, &scale[0], setting.tf);
+        parallel(run.threads(), outputs, |output| {
+            solve(data, &counts, output, setting, (train, score), params, run)
+        })?
+    } else {
+        parallel(run.threads(), outputs, |output| {
+            let mut values = counts.clone();
+            weigh_all(&mut values, data.pattern, &scale[output], setting.tf);
+            solve(data, &values, output, setting, (train, score), params, run)
+        })?
+    };
+    let mut decisions = vec![0.0; score.len() * outputs];
+    let mut machines = Vec::with_capacity(outputs);
+    for (output, (machine, column)) in parts.into_iter().enumerate() {
+        machines.push(machine);
+        for (row, decision) in column.into_iter().enumerate() {
+            decisions[row * outputs + output] = decision;
+        }
+    }
+    Ok(Machines { scale, machines, decisions })
+}
+
+/// The hyperplane of one output, and its decisions on the rows `score`.
+fn solve(
+    data: Labelled<'_>,
+    values: &[f32],
+    output: usize,
+    setting: &Setting,
+    (train, score): (&[u32], &[u32]),
+    params: &SvmParams,
+    run: &Run,
+) -> Result<(LinearSvm, Vec<f32>), Failure> {
+    let targets: Array1<bool> = train.iter().map(|&row| data.is_positive(row, output)).collect();
+    let weights = row_weights(data, train, output, params.class_weight);
+    let records = SparseRows { pattern: data.pattern, values, rows: train };
+    let solver = LinearSvmParams::new(params.loss, setting.c)
+        .tolerance(params.tolerance)
+        .max_epochs(params.max_epochs)
+        .seed(run.stream("solver"))
+        .stop(run.stop_flag());
+    let dataset = DatasetBase::new(records, targets).with_weights(weights);
+    let machine = solver.fit(&dataset).map_err(|error| {
+        Failure::other(format!("the solver did not start: {error}"), "give every class some training rows")
+    })?;
+    let rows = SparseRows { pattern: data.pattern, values, rows: score };
+    let decisions = (0..score.len()).map(|row| {
+        let (columns, values) = rows.row(row);
+        machine.decision(columns, values)
+    });
+    let decisions = decisions.collect();
+    Ok((machine, decisions))
+}
+
+/// As liblinear: with two classes each row counts with its class's weight; with more, in each one-against-the-rest
+/// problem, only the one class is weighed.
+fn row_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> Array1<f32> {
+    if class_weight == ClassWeight::None {
+        return Array1::ones(train.len());
+    }
+    let mut rows = vec![0u32; data.classes];
+    train.iter().for_each(|&row| rows[data.labels[row as usize] as usize] += 1);
+    let weight = |class: u32| train.len() as f32 / (data.classes as f32 * rows[class as usize] as f32);
+    let of_row = |&row: &u32| {
+        let weighed = data.classes == 2 || data.is_positive(row, output);
+        if weighed { weight(data.labels[row as usize]) } else { 1.0 }
+    };
+    train.iter().map(of_row).collect()
+}
+
+/// (1 or outputs, columns): what term frequencies are multiplied with, fitted on the rows `train` alone. Terms that
+/// too few of these rows hold get 0, as if they had never been seen.
+fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params: &SvmParams) -> Vec<Vec<f32>> {
+    let min_df = params.features.min_df.of(train.len());
+    let frequency = document_frequency(data.pattern, train.iter().copied());
+    let kept = |column: usize| f64::from(frequency[column]) >= min_df;
+    let columns = 0..data.pattern.width;
+    match setting.weighting {
+        Weighting::Tfidf => {
+            let idf = |column| if kept(column) { idf(train.len(), frequency[column]) } else { 0.0 };
+            vec![columns.map(idf).collect()]
+        }
+        Weighting::Nbsvm => (0..data.outputs()).map(|output| {
+            let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
+            let positive = document_frequency(data.pattern, positive_rows);
+            log_count_ratio(&positive, &frequency, kept)
+        }).collect(),
+    }
+}
+
+/// ln((p / |p|) / (q / |q|)) with p = 1 + rows of the class that hold the term, q = 1 + other rows that do.
+/// Wang and Manning, ACL 2012, section 2.1.
+fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) -> Vec<f32> {
+    let p = |column: usize| 1.0 + f64::from(positive[column]);
+    let q = |column: usize| 1.0 + f64::from(all[column] - positive[column]);
+    let columns = || (0..all.len()).filter(|&column| kept(column));
+    let (p_sum, q_sum): (f64, f64) = (columns().map(p).sum(), columns().map(q).sum());
+    let ratio = |column| if kept(column) { ((p(column) / p_sum) / (q(column) / q_sum)).ln() as f32 } else { 0.0 };
+    (0..all.len()).map(ratio).collect()
+}
+
+/// In how many of the rows each column stands.
+fn document_frequency(pattern: &Pattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut frequency = vec![0; pattern.width];
+    for row in rows {
+        for &column in pattern.row(row as usize) {
+            frequency[column as usize] += 1;
+        }
+    }
+    frequency
+}
+
+/// Does `jobs` independent jobs on up to `threads` threads; the answers stand in the order of the jobs.
+pub(crate) fn parallel<T: Send>(
+    threads: usize,
+    jobs: usize,
+    job: impl Fn(usize) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    if threads <= 1 || jobs <= 1 {
+        return (0..jobs).map(job).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<T, Failure>)>> = Mutex::new(Vec::with_capacity(jobs));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(jobs) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= jobs {
+                        break;
+                    }
+                    let answer = job(index);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, answer));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, answer)| answer).collect()
 }

@@ -1,0 +1,204 @@
+//! The rows of a training run: where each came from, which part it belongs to, and the seeded split.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+pub use crate::data::{Encode, RowPlace, RowRef};
+
+use crate::Failure;
+use crate::data::{self, Account, Findings, ReadOptions, Rows, Source};
+use crate::streams::mix;
+
+/// What a row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// To learn from.
+    Train,
+    /// To choose and calibrate on.
+    Validation,
+    /// To be looked at once.
+    Test,
+}
+
+/// All rows but their texts; every vector has one entry per row, in the order of the files.
+pub struct RowTable {
+    /// Which encoder had the row.
+    pub order: Vec<RowRef>,
+    /// Index into `classes`.
+    pub labels: Vec<u32>,
+    /// What the row is for.
+    pub parts: Vec<Part>,
+    /// xxh3 of the text.
+    pub hashes: Vec<u64>,
+    /// Where it stands.
+    pub places: Vec<RowPlace>,
+    /// The labels: in numerical order if all are whole numbers, else in code point order.
+    pub classes: Vec<String>,
+    /// What `places` point into.
+    pub sources: Vec<Source>,
+}
+
+/// The files of each channel; `train` is never empty.
+pub struct Channels {
+    /// To learn from.
+    pub train: Vec<Source>,
+    /// To choose and calibrate on; empty: a share of `train`.
+    pub validation: Vec<Source>,
+    /// To be looked at once.
+    pub test: Vec<Source>,
+}
+
+/// Encoded rows and what was noticed on the way.
+pub struct Corpus<E> {
+    /// The rows.
+    pub rows: RowTable,
+    /// One per reading thread and channel.
+    pub encoders: Vec<E>,
+    /// Where each channel's rows went.
+    pub accounts: Vec<(&'static str, Account)>,
+    /// Warnings, channel by channel.
+    pub findings: Vec<Findings>,
+}
+
+impl<E: Encode> Corpus<E> {
+    /// Reads all channels, and splits off validation rows if there is no such channel.
+    ///
+    /// # Errors
+    /// When the data has errors, when it has one class only, when a label of another channel is not in `train`, or
+    /// when `stop` was set.
+    pub fn read(
+        channels: Channels,
+        options: &ReadOptions,
+        share: f64,
+        seed: u64,
+        make: impl Fn() -> E + Sync,
+        stop: &AtomicBool,
+    ) -> Result<Self, Failure> {
+        let train = data::read(&channels.train, options, &make, stop)?;
+        if let Some(error) = data::one_class(&train, &channels.train) {
+            return Err(error.into());
+        }
+        let mut corpus = Self::start(&train.label_names);
+        let train_hashes = train.hashes.clone();
+        let train_places = train.places.clone();
+        corpus.add("train", train, channels.train.clone(), Part::Train)?;
+        for (name, sources, part) in
+            [("validation", channels.validation, Part::Validation), ("test", channels.test, Part::Test)]
+        {
+            if sources.is_empty() {
+                continue;
+            }
+            let rows = data::read(&sources, options, &make, stop)?;
+            let leaked = data::leak(
+                (&train_hashes, &train_places, &channels.train),
+                (&rows.hashes, &rows.places, &sources),
+            );
+            corpus.findings.push(leaked);
+            corpus.add(name, rows, sources, part)?;
+        }
+        if !corpus.rows.parts.contains(&Part::Validation) && share > 0.0 {
+            corpus.rows.split(share, seed);
+        }
+        Ok(corpus)
+    }
+
+    fn start(names: &[String]) -> Self {
+        let mut classes = names.to_vec();
+        match classes.iter().map(|name| name.parse::<i64>().ok()).collect::<Option<Vec<_>>>() {
+            Some(_) => classes.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), name.clone())),
+            None => classes.sort(),
+        }
+        let rows = RowTable {
+            order: Vec::new(),
+            labels: Vec::new(),
+            parts: Vec::new(),
+            hashes: Vec::new(),
+            places: Vec::new(),
+            classes,
+            sources: Vec::new(),
+        };
+        Self { rows, encoders: Vec::new(), accounts: Vec::new(), findings: Vec::new() }
+    }
+
+    fn add(&mut self, name: &'static str, rows: Rows<E>, sources: Vec<Source>, part: Part) -> Result<(), Failure> {
+        let table = &mut self.rows;
+        let numbers: HashMap<&str, u32> = table.classes.iter().map(String::as_str).zip(0..).collect();
+        let mut class_of = Vec::new();
+        for label in &rows.label_names {
+            let class = numbers.get(label.as_str()).copied().ok_or_else(|| unknown_label(name, label))?;
+            class_of.push(class);
+        }
+        let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
+        table.order.extend(rows.order.iter().map(|row| RowRef { shard: row.shard + first_shard, ..*row }));
+        table.labels.extend(rows.labels.iter().map(|&label| class_of[label as usize]));
+        table.parts.resize(table.labels.len(), part);
+        table.hashes.extend(&rows.hashes);
+        table.places.extend(rows.places.iter().map(|at| RowPlace { source: at.source + first_source, ..*at }));
+        table.sources.extend(sources);
+        self.encoders.extend(rows.shards);
+        self.accounts.push((name, rows.account));
+        self.findings.push(rows.findings);
+        Ok(())
+    }
+}
+
+fn unknown_label(channel: &str, label: &str) -> Failure {
+    let label = contract::shown(label);
+    Failure::other(
+        format!("expected the labels of the `train` channel, found the label `{label}` in `{channel}`"),
+        format!("add rows with this label to the training data, or take them out of `{channel}`"),
+    )
+}
+
+impl RowTable {
+    /// The rows of a part, ascending.
+    pub fn of(&self, part: Part) -> Vec<u32> {
+        (0..).zip(&self.parts).filter(|&(_, &of)| of == part).map(|(row, _)| row).collect()
+    }
+
+    /// Turns a share of each class's training rows into validation rows; equal texts stay together.
+    fn split(&mut self, share: f64, seed: u64) {
+        let train = self.of(Part::Train);
+        for (&row, position) in train.iter().zip(self.spread(&train, seed)) {
+            if position < share {
+                self.parts[row as usize] = Part::Validation;
+            }
+        }
+    }
+
+    /// A fold from 0 to `folds` - 1 for each of `rows`: stratified, equal texts in one fold.
+    pub fn folds(&self, rows: &[u32], folds: usize, seed: u64) -> Vec<u8> {
+        self.spread(rows, seed).into_iter().map(|position| (position * folds as f64) as u8).collect()
+    }
+
+    /// A position between 0 and 1 for each of `rows`: evenly spread within each class, in an order that follows from
+    /// the seed and the texts alone; equal texts have one position (and the class of their first row).
+    fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
+        let mut group_of_text: HashMap<u64, usize> = HashMap::new();
+        // (class, sort key, text, rows)
+        let mut groups: Vec<(u32, u64, u64, u32)> = Vec::new();
+        let mut group_of_row = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let text = self.hashes[row as usize];
+            let group = *group_of_text.entry(text).or_insert_with(|| {
+                groups.push((self.labels[row as usize], mix(text ^ seed), text, 0));
+                groups.len() - 1
+            });
+            groups[group].3 += 1;
+            group_of_row.push(group);
+        }
+        let mut class_rows = vec![0u32; self.classes.len()];
+        groups.iter().for_each(|group| class_rows[group.0 as usize] += group.3);
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_unstable_by_key(|&group| (groups[group].0, groups[group].1, groups[group].2));
+        let mut before = vec![0u32; self.classes.len()];
+        let mut position = vec![0.0; groups.len()];
+        for group in order {
+            let (class, _, _, size) = groups[group];
+            let before = &mut before[class as usize];
+            position[group] = (f64::from(*before) + 0.5) / f64::from(class_rows[class as usize]);
+            *before += size;
+        }
+        group_of_row.into_iter().map(|group| position[group]).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! SIGTERM and Ctrl-C: stop, save, leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::Failure;
+
+/// What a stop would find.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Nothing to save yet: reading may block for ever (a pipe that nobody writes), so the process ends at once.
+    Nothing = 0,
+    /// The trainer looks at the flag.
+    Training = 1,
+}
+
+/// The stop flag and what it would stop; clones share both.
+#[derive(Clone, Default)]
+pub struct Stop {
+    flag: Arc<AtomicBool>,
+    phase: Arc<AtomicU8>,
+}
+
+impl Stop {
+    /// Watches for SIGTERM and SIGINT on a thread of its own. Handlers are installed, not defaults relied on: as
+    /// process 1 a container's program has no defaults.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn watch() -> Result<Self, Failure> {
+        let stop = Self::default();
+        let failed = |error: std::io::Error| {
+            Failure::other(format!("cannot watch for signals: {error}"), "check the process's limits")
+        };
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+        let watched = stop.clone();
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || signals.forever().for_each(|signal| watched.on_signal(signal)))
+            .map_err(failed)?;
+        Ok(stop)
+    }
+
+    fn on_signal(&self, signal: i32) {
+        let again = self.flag.swap(true, Ordering::SeqCst);
+        let name = if signal == SIGTERM { "SIGTERM" } else { "Ctrl-C" };
+        if self.phase.load(Ordering::SeqCst) == Phase::Nothing as u8 {
+            eprintln!("{name}: stopped before there was a model, nothing is saved");
+            std::process::exit(if signal == SIGTERM { 0 } else { 130 });
+        }
+        if again && signal == SIGINT {
+            eprintln!("{name} again: leaving without saving");
+            std::process::exit(130);
+        }
+        eprintln!("{name}: stopping, the best model so far will be saved");
+    }
+
+    /// Says what a stop would find from now on.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.flag)
+    }
+}

@@ -1,0 +1,192 @@
+//! The training run, from the corpus to the model.
+
+use std::sync::OnceLock;
+
+use harness::corpus::{Part, RowTable};
+use harness::trainer::PartScores;
+use harness::{Failure, Run, Trained};
+use serde_json::{Map, Value, json};
+
+use crate::calibrate::Platt;
+use crate::cross_validate::{Folds, limited, search};
+use crate::features::{Counts, fit};
+use crate::kernel;
+use crate::machines::{Labelled, Machines, Setting, train as train_machines};
+use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
+use crate::params::{Calibration, Machine, SvmParams};
+use crate::text::Shard;
+
+/// Longest n-grams that `--tune` looks at. measured: bench/runs: on IMDB 1 -> 2 -> 3 words help, 4 no more.
+const TUNE_NGRAMS: usize = 3;
+
+pub(crate) fn train(
+    params: &SvmParams,
+    rows: &RowTable,
+    shards: Vec<Shard>,
+    run: &mut Run,
+) -> Result<Trained<SvmModel>, Failure> {
+    let mut params = params.clone();
+    if params.tuning.is_some() {
+        params.features.max_ngrams = params.features.max_ngrams.max(TUNE_NGRAMS);
+    }
+    let params = &params;
+    let train: Vec<u32> = rows.of(Part::Train);
+    let counted: Vec<bool> = rows.parts.iter().map(|&part| part == Part::Train).collect();
+    let order = rows.order.iter().map(|row| (row.shard as usize, row.index as usize));
+    let counts = fit(shards, order, &counted, &params.features).ok_or_else(|| no_terms(params, train.len()))?;
+    run.progress(&format!("{} terms in {} training rows", counts.terms.len(), train.len()));
+    if run.stopped() {
+        return Err(Failure::Stopped);
+    }
+    let (labels, classes) = (rows.labels.as_slice(), rows.classes.len());
+    let mut details = Map::new();
+    let mut setting = Setting::typed(params, train.len());
+    let mut out_of_fold = None;
+    let data = Labelled { pattern: &counts.pattern, labels, classes };
+    if let Some(tuning) = params.tuning {
+        let folds = Folds::new(rows, &train, params.folds, run);
+        let found = search(&folds, &counts, data, &train, tuning, params, run)?;
+        setting = found.best;
+        out_of_fold = Some(found.decisions);
+        details.insert("trials".to_owned(), json!(found.trials));
+    } else if params.calibration == Calibration::Cv && params.machine == Machine::Linear {
+        let folds = Folds::new(rows, &train, params.folds, run);
+        out_of_fold = Some(folds.decisions(data, &counts.values, &setting, params, run)?);
+    }
+    details.insert("setting".to_owned(), json!(setting));
+    let fitted = Fitted { params, rows, train: &train, setting, out_of_fold };
+    fitted.finish(counts, run, details)
+}
+
+fn no_terms(params: &SvmParams, rows: usize) -> Failure {
+    let min_df = params.features.min_df.of(rows).ceil().max(1.0);
+    let message = format!("expected terms that stand in at least {min_df} of the {rows} training rows, found none");
+    Failure::other(message, "lower --min-df, raise --max-df, or check that the text column is the right one")
+}
+
+/// All that is known when the setting stands.
+struct Fitted<'a> {
+    params: &'a SvmParams,
+    rows: &'a RowTable,
+    train: &'a [u32],
+    setting: Setting,
+    /// (rows, outputs)
+    out_of_fold: Option<Vec<f32>>,
+}
+
+impl Fitted<'_> {
+    fn finish(
+        self,
+        counts: Counts,
+        run: &mut Run,
+        mut details: Map<String, Value>,
+    ) -> Result<Trained<SvmModel>, Failure> {
+        let classes = self.rows.classes.len();
+        let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
+        let Counts { terms, column_of_term, length, .. } = &counts;
+        let (machine, scale, decisions) = match self.params.machine {
+            Machine::Kernel(kernel, components) => {
+                let made = kernel::train(&counts, self.rows, self.train, (kernel, components), self.params, run)?;
+                details.insert("kernel".to_owned(), made.details);
+                (TrainedMachine::Kernel(made.machine), made.scale, made.decisions)
+            }
+            Machine::Linear => {
+                let (pattern, values) = limited(&counts, self.setting.max_ngrams);
+                let data = Labelled { pattern: &pattern, labels: &self.rows.labels, classes };
+                let sides = (self.train, everything.as_slice());
+                let made = train_machines(data, values.into_owned(), &self.setting, sides, self.params, run)?;
+                self.report(&made, run, &mut details);
+                let Machines { scale, machines, decisions } = made;
+                let intercepts = machines.iter().map(|machine| machine.intercept).collect();
+                let coefficients = machines.into_iter().map(|machine| machine.coefficients).collect();
+                (TrainedMachine::Linear { coefficients, intercepts }, scale, decisions)
+            }
+        };
+        let kept: Vec<usize> = (0..terms.len())
+            .filter(|&term| usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams)
+            .collect();
+        let by_term = |columns: Vec<f32>| -> Vec<f32> {
+            kept.iter().map(|&term| columns[column_of_term[term] as usize]).collect()
+        };
+        let platt = self.platt(&decisions, run);
+        let scores = self.scores(&decisions, &platt);
+        let model = SvmModel {
+            classes: self.rows.classes.clone(),
+            terms: terms.subset(&kept),
+            recipe: Recipe {
+                max_ngrams: self.setting.max_ngrams,
+                min_word_length: self.params.min_word_length,
+                stop_words: self.params.stop_words.to_vec(),
+                term_frequency: self.setting.tf,
+                weighting: self.setting.weighting,
+            },
+            scale: scale.into_iter().map(by_term).collect(),
+            machine: machine.map_columns(by_term),
+            platt,
+            lookup: OnceLock::new(),
+        };
+        Ok(Trained { model, scores, details })
+    }
+
+    fn report(&self, made: &Machines, run: &mut Run, details: &mut Map<String, Value>) {
+        let outcomes: Vec<_> = made.machines.iter().map(|machine| machine.outcome).collect();
+        let late = outcomes.iter().filter(|outcome| !outcome.converged).count();
+        if late > 0 && !run.stopped() {
+            let all = outcomes.len();
+            run.warn(format!(
+                "the solver reached --max-iter before --tol in {late} of {all} problems\n  help: raise --max-iter, \
+                 or scale down --c"
+            ));
+        }
+        details.insert("solver".to_owned(), json!(outcomes));
+    }
+
+    fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
+        let outputs = if self.rows.classes.len() == 2 { 1 } else { self.rows.classes.len() };
+        let picked = rows.iter().flat_map(|&row| &decisions[row as usize * outputs..][..outputs]);
+        (picked.copied().collect(), rows.iter().map(|&row| self.rows.labels[row as usize]).collect())
+    }
+
+    /// Sigmoids from out-of-fold decisions if there are any, else from the validation rows.
+    fn platt(&self, decisions: &[f32], run: &mut Run) -> Vec<Platt> {
+        let validation = self.rows.of(Part::Validation);
+        let (decisions, labels) = match (&self.out_of_fold, self.params.calibration) {
+            (_, Calibration::None) => return Vec::new(),
+            (Some(decisions), _) => self.select(decisions, self.train),
+            (None, _) if !validation.is_empty() => self.select(decisions, &validation),
+            (None, _) => return Vec::new(),
+        };
+        Platt::fit(&decisions, &labels, self.rows.classes.len()).unwrap_or_else(|| {
+            run.warn(
+                "no probabilities: the rows for calibration do not tell the classes apart\n  help: give more rows, or \
+                 use --calibration cv"
+                    .to_owned(),
+            );
+            Vec::new()
+        })
+    }
+
+    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
+        let classes = self.rows.classes.len();
+        let of = |part: Part, decisions: &[f32]| {
+            let rows = self.rows.of(part);
+            (!rows.is_empty()).then(|| scores(&self.select(decisions, &rows).0, classes, platt))
+        };
+        PartScores {
+            train: of(Part::Train, self.out_of_fold.as_deref().unwrap_or(decisions)),
+            validation: of(Part::Validation, decisions),
+            test: of(Part::Test, decisions),
+        }
+    }
+}
+
+impl TrainedMachine {
+    fn map_columns(self, by_term: impl Fn(Vec<f32>) -> Vec<f32>) -> Self {
+        match self {
+            Self::Linear { coefficients, intercepts } => {
+                Self::Linear { coefficients: coefficients.into_iter().map(by_term).collect(), intercepts }
+            }
+            Self::Kernel(machine) => Self::Kernel(machine.map_columns(by_term)),
+        }
+    }
+}
