@@ -1,0 +1,371 @@
+//! Turns the records of a block into rows of text and label. This part runs in parallel.
+
+use super::delimited::{Field, Shape};
+use super::feed::{Block, Body, Record};
+use super::findings::{Findings, Found};
+use super::json::{self, Cell};
+use super::{Labels, ReadOptions, RowPlace, Source};
+use memchr::memchr;
+
+mod messages;
+use messages::Say;
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+    /// In `scratch`, not in the block.
+    scratch: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RowSpan {
+    place: RowPlace,
+    text: Span,
+    label: Option<Span>,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Where it stands.
+    pub place: RowPlace,
+    /// Its text; never blank.
+    pub text: &'a str,
+    /// Its label; never blank, always there where labels are required.
+    pub label: Option<&'a str>,
+}
+
+/// The rows of one block, in the order of the file.
+pub struct Batch<'a> {
+    block: &'a str,
+    scratch: &'a str,
+    rows: &'a [RowSpan],
+}
+
+impl<'a> Batch<'a> {
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it has none: all rows of a block may have been dropped.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
+        let (block, scratch) = (self.block, self.scratch);
+        let text = move |span: Span| {
+            let from = if span.scratch { scratch } else { block };
+            &from[span.start..span.end]
+        };
+        self.rows.iter().map(move |row| Row {
+            place: row.place,
+            text: text(row.text),
+            label: row.label.map(text),
+        })
+    }
+}
+
+/// What became of the records of one block.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) findings: Findings,
+    pub(super) read: u64,
+    pub(super) used: u64,
+    pub(super) no_text: u64,
+    pub(super) no_label: u64,
+    pub(super) malformed: u64,
+    /// For JSON lines, which have no header: what the objects have.
+    pub(super) seen: Option<Seen>,
+}
+
+/// Which keys the objects of a file have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) source: u32,
+    pub(super) text: bool,
+    pub(super) label: bool,
+    /// Those of its first object.
+    pub(super) keys: Vec<String>,
+}
+
+/// The buffers of one thread.
+#[derive(Default)]
+pub(super) struct Decoder {
+    scratch: String,
+    rows: Vec<RowSpan>,
+}
+
+/// Why a record is not used.
+enum Refused {
+    Malformed,
+    NoText,
+    NoLabel,
+}
+
+impl Decoder {
+    /// The rows of a block, and what is wrong with the others.
+    pub(super) fn decode<'a>(
+        &'a mut self,
+        block: &'a mut Block,
+        sources: &[Source],
+        options: &ReadOptions,
+        labels: Labels,
+    ) -> (Batch<'a>, Tally) {
+        self.scratch.clear();
+        self.rows.clear();
+        let limit = block.findings.limit();
+        let mut tally = Tally {
+            findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
+            ..Tally::default()
+        };
+        let block = &*block;
+        // One look at the whole block is much faster than one at each record.
+        let whole = std::str::from_utf8(&block.bytes[..block.used]).ok();
+        let mut work = Work {
+            block,
+            whole,
+            options,
+            labels,
+            say: Say {
+                block,
+                sources,
+                options,
+            },
+            decoder: self,
+        };
+        for record in &block.records {
+            tally.read += 1;
+            match work.record(record, &mut tally) {
+                Ok((text, label)) => {
+                    let place = RowPlace {
+                        source: block.source,
+                        record: record.number,
+                        line: record.line,
+                    };
+                    work.decoder.rows.push(RowSpan { place, text, label });
+                    tally.used += 1;
+                }
+                Err(Refused::Malformed) => tally.malformed += 1,
+                Err(Refused::NoText) => tally.no_text += 1,
+                Err(Refused::NoLabel) => tally.no_label += 1,
+            }
+        }
+        let batch = Batch {
+            block: whole.unwrap_or_default(),
+            scratch: &self.scratch,
+            rows: &self.rows,
+        };
+        (batch, tally)
+    }
+}
+
+struct Work<'a, 'd> {
+    block: &'a Block,
+    /// The block's text, if it is valid as a whole.
+    whole: Option<&'a str>,
+    options: &'a ReadOptions,
+    labels: Labels,
+    say: Say<'a>,
+    decoder: &'d mut Decoder,
+}
+
+impl<'a> Work<'a, '_> {
+    fn record(
+        &mut self,
+        record: &Record,
+        tally: &mut Tally,
+    ) -> Result<(Span, Option<Span>), Refused> {
+        let say = self.say;
+        let findings = &mut tally.findings;
+        match record.body {
+            Body::Unclosed { quote } => say.unclosed(record, quote, findings),
+            Body::TooLarge { at } => say.too_large(record, at, findings),
+            Body::Count { fields, at } => say.field_count(record, fields, at, findings),
+            Body::Json => return self.json(record, tally),
+            Body::Fields { text, label, stray } => {
+                let line = self.valid(record, findings)?;
+                if let Some(at) = stray {
+                    say.stray(record, at, findings);
+                }
+                let text_span = text
+                    .map(|field| self.content(field, record, line))
+                    .transpose()?;
+                let label_span = label
+                    .map(|field| self.content(field, record, line))
+                    .transpose()?;
+                let text_at = text.map_or(record.start, |field| field.at);
+                let label_at = label.map_or(record.start, |field| field.at);
+                return self.present(
+                    record,
+                    (text_span, text_at),
+                    (label_span, label_at),
+                    findings,
+                );
+            }
+        }
+        Err(Refused::Malformed)
+    }
+
+    /// Both values, unless one is missing that is needed.
+    fn present(
+        &self,
+        record: &Record,
+        (text, text_at): (Option<Span>, u32),
+        (label, label_at): (Option<Span>, u32),
+        findings: &mut Findings,
+    ) -> Result<(Span, Option<Span>), Refused> {
+        let Some(text) = text.filter(|span| !self.is_blank(*span)) else {
+            self.say.no_text(record, text_at, findings);
+            return Err(Refused::NoText);
+        };
+        let label = label.filter(|span| !self.is_blank(*span));
+        if label.is_none() && self.labels == Labels::Required {
+            self.say.no_label(record, label_at, findings);
+            return Err(Refused::NoLabel);
+        }
+        Ok((text, label))
+    }
+
+    fn is_blank(&self, span: Span) -> bool {
+        let from = if span.scratch {
+            self.decoder.scratch.as_str()
+        } else {
+            self.whole.unwrap_or_default()
+        };
+        from[span.start..span.end].chars().all(char::is_whitespace)
+    }
+
+    /// The record as text; none when the block is valid as a whole, and need not be looked at again.
+    fn valid(&self, record: &Record, findings: &mut Findings) -> Result<Option<&'a str>, Refused> {
+        if self.whole.is_some() {
+            return Ok(None);
+        }
+        let bytes = &self.block.bytes[record.start as usize..record.end as usize];
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => {
+                self.say
+                    .not_utf8(record, record.start + error.valid_up_to() as u32, findings);
+                Err(Refused::Malformed)
+            }
+        }
+    }
+
+    /// A field's content. `record_text` is there when the block as a whole is not valid.
+    fn content(
+        &mut self,
+        field: Field,
+        record: &Record,
+        record_text: Option<&str>,
+    ) -> Result<Span, Refused> {
+        let (start, end) = (field.start as usize, field.end as usize);
+        let scratch = &mut self.decoder.scratch;
+        let from = scratch.len();
+        match (field.shape, self.whole, record_text) {
+            (Shape::Plain, Some(_), _) => {
+                return Ok(Span {
+                    start,
+                    end,
+                    scratch: false,
+                });
+            }
+            (Shape::Doubled, Some(whole), _) => undouble(&whole[start..end], scratch),
+            (Shape::Plain | Shape::Doubled, None, text) => {
+                let base = record.start as usize;
+                let text = text.map_or("", |text| &text[start - base..end - base]);
+                if field.shape == Shape::Plain {
+                    scratch.push_str(text)
+                } else {
+                    undouble(text, scratch)
+                }
+            }
+            (Shape::Loose, ..) => {
+                // Unquoting takes ASCII bytes away, so that what was valid stays so.
+                let text = std::str::from_utf8(&self.block.loose[start..end])
+                    .map_err(|_| Refused::Malformed)?;
+                scratch.push_str(text);
+            }
+        }
+        Ok(Span {
+            start: from,
+            end: scratch.len(),
+            scratch: true,
+        })
+    }
+
+    fn json(
+        &mut self,
+        record: &Record,
+        tally: &mut Tally,
+    ) -> Result<(Span, Option<Span>), Refused> {
+        let say = self.say;
+        let line = match self.valid(record, &mut tally.findings)? {
+            Some(line) => line,
+            None => &self.whole.unwrap_or_default()[record.start as usize..record.end as usize],
+        };
+        let label_key =
+            (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
+        let mut keys = Vec::new();
+        let wanted = (record.number == 1).then_some(&mut keys);
+        let object = match json::parse(line, &self.options.text_column, label_key, wanted) {
+            Ok(object) => object,
+            Err(error) => {
+                say.not_json(record, &error, &mut tally.findings);
+                return Err(Refused::Malformed);
+            }
+        };
+        let seen = tally.seen.get_or_insert_with(|| Seen {
+            source: self.block.source,
+            ..Seen::default()
+        });
+        seen.text |= object.text != Cell::Absent;
+        seen.label |= object.label != Cell::Absent;
+        seen.keys.append(&mut keys);
+        for (cell, column, expected) in [
+            (&object.text, &self.options.text_column, "a string"),
+            (
+                &object.label,
+                &self.options.label_column,
+                "a string, a number or true/false",
+            ),
+        ] {
+            if let Cell::Wrong(kind) = cell {
+                say.wrong_type(record, column, kind, expected, &mut tally.findings);
+                return Err(Refused::Malformed);
+            }
+        }
+        let mut span = |cell| match cell {
+            Cell::Value(value) => {
+                let start = self.decoder.scratch.len();
+                self.decoder.scratch.push_str(&value);
+                Some(Span {
+                    start,
+                    end: self.decoder.scratch.len(),
+                    scratch: true,
+                })
+            }
+            _ => None,
+        };
+        let (text, label) = (span(object.text), span(object.label));
+        self.present(
+            record,
+            (text, record.start),
+            (label, record.start),
+            &mut tally.findings,
+        )
+    }
+}
+
+/// Appends `text` with each doubled quote made one.
+fn undouble(text: &str, to: &mut String) {
+    let mut rest = text;
+    while let Some(quote) = memchr(b'"', rest.as_bytes()) {
+        to.push_str(&rest[..=quote]);
+        rest = rest.get(quote + 2..).unwrap_or_default();
+    }
+    to.push_str(rest);
+}

@@ -1,0 +1,487 @@
+//! Takes the files apart into blocks of whole records, in order. This is the part that runs on one thread at a time.
+
+use super::codes;
+use super::columns::{self, Columns};
+use super::delimited::{Field, Oddity, Shape, Splitter, Step, lines};
+use super::findings::Findings;
+use super::input::{Fault, Input};
+#[cfg(feature = "parquet")]
+use super::parquet::Parquet;
+use super::source::{Format, Source};
+use super::{FileAccount, Labels, ReadOptions};
+use crate::diagnostic::Place;
+use memchr::memchr;
+
+/// What is known of a record before its bytes are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    /// Its fields; none where there is no value, or where it is not wanted.
+    Fields {
+        text: Option<Field>,
+        label: Option<Field>,
+        stray: Option<u32>,
+    },
+    /// A line of JSON.
+    Json,
+    /// The wrong number of fields, and where the first that is too much stands, or where the row ends too early.
+    Count { fields: u32, at: u32 },
+    /// A quote that is never closed.
+    Unclosed { quote: u32 },
+    /// Larger than is allowed; the rest of the file is not read.
+    TooLarge { at: u32 },
+}
+
+/// One record of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) line: u64,
+    pub(super) number: u32,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) body: Body,
+}
+
+/// Whole records of one file.
+#[derive(Default)]
+pub(super) struct Block {
+    /// The file's bytes; of use up to `used`.
+    pub(super) bytes: Vec<u8>,
+    pub(super) used: usize,
+    /// Fields that csv-core had to unquote.
+    pub(super) loose: Vec<u8>,
+    pub(super) records: Vec<Record>,
+    /// Index of the file.
+    pub(super) source: u32,
+    /// Where `bytes` starts in the file.
+    pub(super) offset: u64,
+    /// How many fields a record must have.
+    pub(super) columns: u32,
+    /// The encoding's name where the bytes are not the file's own.
+    pub(super) transcoded: Option<&'static str>,
+    pub(super) compressed: bool,
+    /// What was found out about the file as a whole.
+    pub(super) findings: Findings,
+}
+
+enum Kind {
+    Delimited {
+        splitter: Box<Splitter>,
+        columns: Option<Columns>,
+    },
+    Jsonl,
+}
+
+/// The file that is being read.
+struct Open {
+    input: Input,
+    kind: Kind,
+    /// The start of a record whose end was not there yet.
+    carry: Vec<u8>,
+    /// Where `carry` stands in the file.
+    offset: u64,
+    line: u64,
+    rows: u32,
+    complete: bool,
+    /// Nothing more is to be read, whatever follows.
+    given_up: bool,
+}
+
+enum Reading {
+    Bytes(Box<Open>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<Parquet>),
+}
+
+/// All files of a channel.
+pub(super) struct Feed<'a> {
+    sources: &'a [Source],
+    options: &'a ReadOptions,
+    labels: Labels,
+    next: usize,
+    reading: Option<Reading>,
+    sequence: u64,
+    /// The files that are done with.
+    pub(super) files: Vec<FileAccount>,
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(sources: &'a [Source], options: &'a ReadOptions, labels: Labels) -> Self {
+        Self {
+            sources,
+            options,
+            labels,
+            next: 0,
+            reading: None,
+            sequence: 0,
+            files: Vec::new(),
+        }
+    }
+
+    /// Fills `block` with the next records and returns its number; none at the end.
+    pub(super) fn next(&mut self, block: &mut Block) -> Option<u64> {
+        block.records.clear();
+        block.loose.clear();
+        block.used = 0;
+        block.findings = Findings::new(block.findings.limit());
+        if self.reading.is_none() {
+            let source = self.sources.get(self.next)?;
+            block.source = self.next as u32;
+            self.next += 1;
+            match open(source, self.options, self.labels, &mut block.findings) {
+                Ok(reading) => self.reading = reading,
+                Err(fault) => fault.add(source, &mut block.findings),
+            }
+            if self.reading.is_none() {
+                let path = source.display.clone();
+                self.files.push(FileAccount {
+                    path,
+                    bytes: 0,
+                    rows_read: 0,
+                    sha256: None,
+                });
+            }
+        }
+        if let (Some(reading), Some(source)) = (&mut self.reading, self.sources.get(self.next - 1))
+        {
+            let done = match reading {
+                Reading::Bytes(open) => open.fill(source, self.options, self.labels, block),
+                #[cfg(feature = "parquet")]
+                Reading::Parquet(parquet) => parquet.fill(source, self.options, block),
+            };
+            if let Some(account) = done {
+                if account.rows_read == 0 && !block.findings.has_errors() {
+                    no_rows(&account, source, self.sources.len() == 1, block);
+                }
+                self.files.push(account);
+                self.reading = None;
+            }
+        }
+        self.sequence += 1;
+        Some(self.sequence - 1)
+    }
+}
+
+fn open(
+    source: &Source,
+    options: &ReadOptions,
+    labels: Labels,
+    findings: &mut Findings,
+) -> Result<Option<Reading>, Fault> {
+    let kind = match source.format {
+        Format::Csv { delimiter } => Kind::Delimited {
+            splitter: Box::new(Splitter::new(delimiter)),
+            columns: None,
+        },
+        Format::Jsonl => Kind::Jsonl,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => {
+            let parquet = Parquet::open(source, options, labels, findings)?;
+            return Ok(parquet.map(|parquet| Reading::Parquet(Box::new(parquet))));
+        }
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => {
+            let _ = (labels, findings);
+            let message = "this program was built without parquet".to_owned();
+            let help = "build it with `--features parquet`, or convert the file to CSV".to_owned();
+            return Err(Fault {
+                code: &codes::FOREIGN,
+                message,
+                help,
+            });
+        }
+    };
+    let input = Input::open(source, options.encoding, options.hash)?;
+    let offset = input.skipped;
+    let open = Open {
+        input,
+        kind,
+        carry: Vec::new(),
+        offset,
+        line: 1,
+        rows: 0,
+        complete: false,
+        given_up: false,
+    };
+    Ok(Some(Reading::Bytes(Box::new(open))))
+}
+
+/// An empty file beside full ones is how some tools write a part without rows; alone it is an error.
+fn no_rows(account: &FileAccount, source: &Source, alone: bool, block: &mut Block) {
+    let message = match account.bytes {
+        0 => "the file is empty",
+        _ => "the file has no rows",
+    };
+    let found = || super::findings::Found {
+        message: message.to_owned(),
+        place: Some(source.place()),
+        help: "it has to have a header and at least one row".to_owned(),
+    };
+    let severity = if alone {
+        crate::diagnostic::Severity::Error
+    } else {
+        crate::diagnostic::Severity::Warning
+    };
+    block.findings.add(&codes::NO_ROWS, severity, found);
+}
+
+impl Fault {
+    pub(super) fn add(self, source: &Source, findings: &mut Findings) {
+        findings.error(self.code, self.message, Some(source.place()), self.help);
+    }
+}
+
+impl Open {
+    /// The next block; the file's account when it was the last.
+    fn fill(
+        &mut self,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) -> Option<FileAccount> {
+        let mut filled = self.carry.len();
+        block.bytes.resize(block.bytes.len().max(filled), 0);
+        block.bytes[..filled].copy_from_slice(&self.carry);
+        block.offset = self.offset;
+        block.transcoded = self.input.transcodes().then_some(self.input.encoding);
+        block.compressed = self.input.compressed;
+        loop {
+            // Twice as much as is there: a long record is searched anew each time, yet in linear time in all.
+            let target = options.block_bytes.max(filled * 2).max(1);
+            block.bytes.resize(block.bytes.len().max(target), 0);
+            match self.input.fill(&mut block.bytes[filled..target]) {
+                Ok(n) => {
+                    filled += n;
+                    self.complete = filled < target;
+                }
+                Err(fault) => {
+                    fault.add(source, &mut block.findings);
+                    self.given_up = true;
+                    return Some(self.account(source));
+                }
+            }
+            let used = self.scan(filled, source, options, labels, block);
+            block.used += used;
+            if used > 0 || self.complete || self.given_up {
+                break;
+            }
+        }
+        self.carry.clear();
+        self.carry
+            .extend_from_slice(&block.bytes[block.used..filled]);
+        self.offset += block.used as u64;
+        (self.complete || self.given_up).then(|| self.account(source))
+    }
+
+    fn account(&mut self, source: &Source) -> FileAccount {
+        // A hash of a part of the file would be taken for the file's.
+        let sha256 = if self.given_up {
+            None
+        } else {
+            self.input.sha256()
+        };
+        let path = source.display.clone();
+        FileAccount {
+            path,
+            bytes: self.input.bytes(),
+            rows_read: u64::from(self.rows),
+            sha256,
+        }
+    }
+
+    /// Finds the records in the first `filled` bytes; returns how many of these are done with.
+    fn scan(
+        &mut self,
+        filled: usize,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) -> usize {
+        let mut from = 0;
+        while !self.given_up {
+            let bytes = &block.bytes[..filled];
+            let step = match &mut self.kind {
+                Kind::Delimited { splitter, .. } => {
+                    splitter.step(bytes, from, self.complete, &mut block.loose)
+                }
+                Kind::Jsonl => line(bytes, from, self.complete),
+            };
+            let found = match step {
+                Step::Record(found) => found,
+                Step::More { start } if filled - start <= options.max_record_bytes => break,
+                Step::More { start } => {
+                    self.too_large(start, filled, lines(&bytes[from..start]), source, block);
+                    return filled;
+                }
+                Step::End { next } => {
+                    self.line += lines(&bytes[from..next]);
+                    from = next;
+                    break;
+                }
+            };
+            if found.end - found.start > options.max_record_bytes {
+                self.too_large(found.start, found.end, found.lines_before, source, block);
+                return found.next;
+            }
+            self.line += found.lines_before;
+            let Kind::Delimited { splitter, columns } = &mut self.kind else {
+                self.push(found.start, found.end, Body::Json, source, block);
+                self.line += found.lines;
+                from = found.next;
+                continue;
+            };
+            let body = match (&columns, found.oddity) {
+                (None, Some(Oddity::Unclosed(quote))) => {
+                    let at = column(&bytes[found.start..quote as usize], self.line);
+                    open_quote_in_header(source, at, &mut block.findings);
+                    self.given_up = true;
+                    break;
+                }
+                (None, _) => {
+                    let names = names(&splitter.fields, bytes, &block.loose);
+                    let place = Place {
+                        line: Some(self.line),
+                        ..source.place()
+                    };
+                    *columns =
+                        columns::resolve(&names, options, labels, &place, &mut block.findings);
+                    self.given_up = columns.is_none();
+                    self.line += found.lines;
+                    from = found.next;
+                    continue;
+                }
+                (Some(_), Some(Oddity::Unclosed(quote))) => Body::Unclosed { quote },
+                (Some(columns), oddity) => row(&splitter.fields, columns, oddity, found.end),
+            };
+            block.columns = columns.map_or(0, |columns| columns.count as u32);
+            self.push(found.start, found.end, body, source, block);
+            self.line += found.lines;
+            from = found.next;
+        }
+        from
+    }
+
+    fn push(&mut self, start: usize, end: usize, body: Body, source: &Source, block: &mut Block) {
+        let Some(number) = self.rows.checked_add(1) else {
+            let message = format!("the file has more than `{}` rows", u32::MAX);
+            let help = "split it".to_owned();
+            block
+                .findings
+                .error(&codes::TOO_MANY, message, Some(source.place()), help);
+            self.given_up = true;
+            return;
+        };
+        self.rows = number;
+        let (start, end) = (start as u32, end as u32);
+        block.records.push(Record {
+            line: self.line,
+            number,
+            start,
+            end,
+            body,
+        });
+    }
+
+    /// Counts the record and gives the file up: where a quote is open there is no telling where rows start.
+    fn too_large(
+        &mut self,
+        start: usize,
+        end: usize,
+        lines_before: u64,
+        source: &Source,
+        block: &mut Block,
+    ) {
+        self.line += lines_before;
+        self.push(
+            start,
+            end,
+            Body::TooLarge { at: start as u32 },
+            source,
+            block,
+        );
+        self.given_up = true;
+    }
+}
+
+fn row(fields: &[Field], columns: &Columns, oddity: Option<Oddity>, end: usize) -> Body {
+    if fields.len() != columns.count {
+        let at = fields
+            .get(columns.count)
+            .map_or(end as u32, |field| field.at);
+        return Body::Count {
+            fields: fields.len() as u32,
+            at,
+        };
+    }
+    let stray = match oddity {
+        Some(Oddity::Stray(at)) => Some(at),
+        _ => None,
+    };
+    Body::Fields {
+        text: Some(fields[columns.text]),
+        label: columns.label.map(|label| fields[label]),
+        stray,
+    }
+}
+
+fn names(fields: &[Field], bytes: &[u8], loose: &[u8]) -> Vec<String> {
+    let name = |field: &Field| {
+        let range = field.start as usize..field.end as usize;
+        match field.shape {
+            Shape::Plain => String::from_utf8_lossy(&bytes[range]).into_owned(),
+            Shape::Doubled => String::from_utf8_lossy(&bytes[range]).replace("\"\"", "\""),
+            Shape::Loose => String::from_utf8_lossy(&loose[range]).into_owned(),
+        }
+    };
+    fields.iter().map(name).collect()
+}
+
+fn open_quote_in_header(source: &Source, (line, column): (u64, u64), findings: &mut Findings) {
+    let place = Place {
+        line: Some(line),
+        column: Some(column),
+        ..source.place()
+    };
+    let message = "the quote that opens here, in the header, is never closed".to_owned();
+    findings.error(
+        &codes::OPEN_QUOTE,
+        message,
+        Some(place),
+        "close it".to_owned(),
+    );
+}
+
+/// Line and column behind `before`, which starts on `line`.
+pub(super) fn column(before: &[u8], line: u64) -> (u64, u64) {
+    let start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |at| at + 1);
+    (line + lines(before), (before.len() - start) as u64 + 1)
+}
+
+/// The next line that is not blank.
+fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
+    use super::delimited::Found;
+    let (mut start, mut blank) = (from, 0);
+    loop {
+        let (end, next) = match memchr(b'\n', &bytes[start..]) {
+            Some(n) => (start + n, start + n + 1),
+            None if complete => (bytes.len(), bytes.len()),
+            None if bytes[start..].is_empty() => return Step::End { next: start },
+            None => return Step::More { start },
+        };
+        if !bytes[start..end].trim_ascii().is_empty() {
+            return Step::Record(Found {
+                start,
+                end,
+                next,
+                lines_before: blank,
+                lines: 1,
+                oddity: None,
+            });
+        }
+        if next == bytes.len() && complete {
+            return Step::End { next };
+        }
+        (start, blank) = (next, blank + 1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Finds text and label in one line of JSON.
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// One of the two values that are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// The object has no such key.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// A string's content, or the JSON text of a number or of true and false.
+    Value(String),
+    /// Of a type that cannot be used; its name.
+    Wrong(&'static str),
+}
+
+/// What a line holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: Cell,
+    pub(super) label: Cell,
+}
+
+/// Parses one line. `keys` gets the names of all keys, where asked for.
+pub(super) fn parse(
+    line: &str,
+    text: &str,
+    label: Option<&str>,
+    keys: Option<&mut Vec<String>>,
+) -> Result<Line, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let line = Wanted { text, label, keys }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(line)
+}
+
+struct Wanted<'a> {
+    text: &'a str,
+    label: Option<&'a str>,
+    keys: Option<&'a mut Vec<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Line;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Line, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Line;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Line, A::Error> {
+        let mut line = Line::default();
+        while let Some(key) = map.next_key::<String>()? {
+            let value: &RawValue = map.next_value()?;
+            if key == self.text {
+                // Only a string will do: a number in the text column is more likely a wrong column.
+                let cell = match cell(value)? {
+                    Cell::Value(_) if !value.get().starts_with('"') => {
+                        Cell::Wrong(kind(value.get()))
+                    }
+                    cell => cell,
+                };
+                put(&mut line.text, cell, &key)?;
+            } else if self.label == Some(key.as_str()) {
+                put(&mut line.label, cell(value)?, &key)?;
+            }
+            if let Some(keys) = &mut self.keys {
+                keys.push(key);
+            }
+        }
+        Ok(line)
+    }
+}
+
+fn put<E: serde::de::Error>(to: &mut Cell, cell: Cell, key: &str) -> Result<(), E> {
+    if *to != Cell::Absent {
+        return Err(E::custom(format_args!("the key `{key}` stands twice")));
+    }
+    *to = cell;
+    Ok(())
+}
+
+fn cell<E: serde::de::Error>(value: &RawValue) -> Result<Cell, E> {
+    let raw = value.get();
+    Ok(match raw.as_bytes().first() {
+        Some(b'"') => Cell::Value(serde_json::from_str(raw).map_err(E::custom)?),
+        Some(b'n') => Cell::Null,
+        Some(b'[' | b'{') => Cell::Wrong(kind(raw)),
+        _ => Cell::Value(raw.to_owned()),
+    })
+}
+
+fn kind(raw: &str) -> &'static str {
+    match raw.as_bytes().first() {
+        Some(b'[') => "an array",
+        Some(b'{') => "an object",
+        Some(b't' | b'f') => "true or false",
+        _ => "a number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Cell {
+        Cell::Value(text.to_owned())
+    }
+
+    #[test]
+    fn kinds_of_values() {
+        for (json, text, label) in [
+            (r#"{"text":"a\nb","label":"x"}"#, value("a\nb"), value("x")),
+            (
+                r#"{"label": 1, "id": [1, {"text": 2}], "text": "\u00e9"}"#,
+                value("é"),
+                value("1"),
+            ),
+            (r#"{"text":null,"label":true}"#, Cell::Null, value("true")),
+            (
+                r#"{"text":7,"label":[1]}"#,
+                Cell::Wrong("a number"),
+                Cell::Wrong("an array"),
+            ),
+            (
+                r#"{"text":false,"label":-1.50}"#,
+                Cell::Wrong("true or false"),
+                value("-1.50"),
+            ),
+            (r#"{"te\u0078t":"x","label":null}"#, value("x"), Cell::Null),
+            ("{}", Cell::Absent, Cell::Absent),
+        ] {
+            assert_eq!(
+                parse(json, "text", Some("label"), None).unwrap(),
+                Line { text, label },
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_are_refused() {
+        let message = |json| {
+            parse(json, "text", Some("label"), None)
+                .unwrap_err()
+                .to_string()
+        };
+        insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"");
+        insta::assert_snapshot!(message(r#"["text"]"#), @"");
+        insta::assert_snapshot!(message(r#"{"text":"a"} x"#), @"");
+        insta::assert_snapshot!(message(r#"{"text":"a"#), @"");
+        insta::assert_snapshot!(message(r#"{"text":"\ud800"}"#), @"");
+    }
+}
