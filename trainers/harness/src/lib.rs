@@ -1,3 +1,4 @@
 //! What every trainer shares: corpus, split, metrics, report, life cycle and command line.
 
 pub mod diagnostic;
+pub mod metrics;
