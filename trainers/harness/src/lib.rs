@@ -2,3 +2,5 @@
 
 pub mod data;
 pub mod diagnostic;
+pub mod metrics;
+pub mod report;

@@ -1,0 +1,79 @@
+//! Metrics that need the confusion matrix only.
+
+use super::ClassMetrics;
+
+/// Rows by `[true class][predicted class]`.
+pub(super) fn confusion(labels: &[u32], predicted: &[u32], classes: usize) -> Vec<Vec<u64>> {
+    let mut matrix = vec![vec![0; classes]; classes];
+    for (&truth, &guess) in labels.iter().zip(predicted) {
+        matrix[truth as usize][guess as usize] += 1;
+    }
+    matrix
+}
+
+/// Precision, recall and F1 per class; what divides by zero is zero.
+pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMetrics> {
+    names
+        .iter()
+        .enumerate()
+        .map(|(class, label)| {
+            let hits = confusion[class][class];
+            let support: u64 = confusion[class].iter().sum();
+            let predicted: u64 = confusion.iter().map(|row| row[class]).sum();
+            ClassMetrics {
+                label: label.clone(),
+                precision: share(hits, predicted),
+                recall: share(hits, support),
+                f1: share(2 * hits, support + predicted),
+                support,
+                predicted,
+                roc_auc: None,
+                average_precision: None,
+            }
+        })
+        .collect()
+}
+
+/// As `f1_score(average="macro", zero_division=0)`: a class that nobody named does not count.
+pub(super) fn macro_f1(per_class: &[ClassMetrics]) -> f64 {
+    let named = per_class.iter().filter(|c| c.support + c.predicted > 0);
+    mean(named.map(|c| c.f1)).unwrap_or(0.0)
+}
+
+/// As `f1_score(average="weighted", zero_division=0)`.
+pub(super) fn weighted_f1(per_class: &[ClassMetrics]) -> f64 {
+    let rows: u64 = per_class.iter().map(|c| c.support).sum();
+    let sum: f64 = per_class.iter().map(|c| c.f1 * c.support as f64).sum();
+    if rows == 0 { 0.0 } else { sum / rows as f64 }
+}
+
+/// Mean, or none of nothing.
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0u64), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// `part / whole`, and 0 when there is no whole.
+pub(super) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+/// 95 % score interval of a share (Wilson 1927): unlike the normal interval it stays within
+/// 0..1 and holds for few rows and for shares near 1.
+pub fn wilson(part: u64, whole: u64) -> (f64, f64) {
+    // 0.975 quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    if whole == 0 {
+        return (0.0, 1.0);
+    }
+    let n = whole as f64;
+    let p = part as f64 / n;
+    let scale = 1.0 + Z * Z / n;
+    let centre = (p + Z * Z / (2.0 * n)) / scale;
+    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt() / scale;
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}

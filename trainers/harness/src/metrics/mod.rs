@@ -1,0 +1,176 @@
+//! What a model is worth: the numbers of `metrics.json` and of the report.
+//!
+//! Definitions and edge cases are scikit-learn's, so that both sides of a comparison speak of the
+//! same thing; the tests quote the snippets that made their numbers.
+
+mod calibration;
+mod counts;
+mod curve;
+mod ranking;
+#[cfg(test)]
+mod tests;
+
+pub use calibration::Bin;
+pub use counts::wilson;
+pub(crate) use curve::thin;
+
+/// What a model says of a set of rows.
+#[derive(Clone, Debug, Default)]
+pub struct Scores {
+    /// Number of classes, the width of both arrays.
+    pub classes: usize,
+    /// `(rows, classes)`, row-major. For two classes both columns are present: `[-d, d]`.
+    pub decision: Vec<f32>,
+    /// `(rows, classes)`, row-major, each row sums to 1; absent when the model is not calibrated.
+    pub probability: Option<Vec<f32>>,
+}
+
+impl Scores {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.decision.len().checked_div(self.classes).unwrap_or(0)
+    }
+
+    /// The predicted class of each row: the largest probability, or the largest decision where
+    /// there is no probability; the first one of equals. NaN never wins.
+    pub fn predictions(&self) -> Vec<u32> {
+        let best = self.probability.as_ref().unwrap_or(&self.decision);
+        best.chunks_exact(self.classes.max(1)).map(argmax).collect()
+    }
+}
+
+/// Index of the largest value; the first one of equals.
+fn argmax(row: &[f32]) -> u32 {
+    let mut best = 0;
+    let mut largest = f32::NEG_INFINITY;
+    for (class, &value) in (0u32..).zip(row) {
+        if value > largest {
+            (best, largest) = (class, value);
+        }
+    }
+    best
+}
+
+/// The quality of a model on one set of rows.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Evaluation {
+    /// Number of rows.
+    pub rows: u64,
+    /// Share of rows whose prediction is right; 0 when there is no row.
+    pub accuracy: f64,
+    /// 95 % Wilson score interval of the accuracy.
+    pub accuracy_interval: (f64, f64),
+    /// Mean F1 of the classes that are in the labels or in the predictions.
+    pub macro_f1: f64,
+    /// Mean F1 of the classes, weighted by their rows.
+    pub weighted_f1: f64,
+    /// Mean of the classes' areas under the ROC curve (one against the rest).
+    pub macro_roc_auc: Option<f64>,
+    /// Cross-entropy of the probabilities, in nats.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error of the predicted class, 15 equal bins (Guo et al. 2017).
+    pub ece: Option<f64>,
+    /// One entry per class, in the order of the class numbers.
+    pub per_class: Vec<ClassMetrics>,
+    /// Rows by `[true class][predicted class]`.
+    pub confusion: Vec<Vec<u64>>,
+    /// The bins of the calibration plot; empty without probabilities.
+    pub calibration: Vec<Bin>,
+    /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
+    #[serde(skip)]
+    pub curves: Vec<ClassCurves>,
+}
+
+/// The quality of a model on one class.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ClassMetrics {
+    /// The class as the user wrote it.
+    pub label: String,
+    /// Share of the predictions of this class that are right; 0 when it was never predicted.
+    pub precision: f64,
+    /// Share of the rows of this class that were found; 0 when it has no rows.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall; 0 when both are 0.
+    pub f1: f64,
+    /// Rows of this class.
+    pub support: u64,
+    /// Rows predicted as this class.
+    pub predicted: u64,
+    /// Area under the ROC curve, against all other classes; absent when one side has no rows.
+    pub roc_auc: Option<f64>,
+    /// Average precision, against all other classes; absent when the class has no rows.
+    pub average_precision: Option<f64>,
+}
+
+/// The curves of one class, thinned to [`MAX_POINTS`] points.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassCurves {
+    /// (false positive rate, true positive rate), from (0, 0) to (1, 1).
+    pub roc: Vec<(f64, f64)>,
+    /// (recall, precision), from (0, 1) to (1, share of the class).
+    pub pr: Vec<(f64, f64)>,
+}
+
+/// Above this number of classes no curve is kept: nobody could read the plot.
+pub const MAX_CURVES: usize = 30;
+
+/// Points of a thinned curve: two per pixel column would be no finer to the eye.
+pub const MAX_POINTS: usize = 200;
+
+/// Compares what a model said with what is true.
+///
+/// The areas of two classes are ranked by the difference of their two decisions, which keeps the
+/// order of rows whose probability rounds to 1; those of more classes are ranked by probability
+/// where there is one, as `roc_auc_score(multi_class="ovr")` does.
+///
+/// # Panics
+///
+/// If the arrays do not fit together, or if a label is not below `scores.classes`: both are a
+/// mistake of the caller, never of the data.
+pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation {
+    let (rows, classes) = (labels.len(), names.len());
+    assert_eq!(scores.classes, classes, "one column of scores per class");
+    assert_eq!(
+        scores.decision.len(),
+        rows * classes,
+        "one row of scores per label"
+    );
+    if let Some(probability) = &scores.probability {
+        assert_eq!(
+            probability.len(),
+            rows * classes,
+            "one row of probabilities per label"
+        );
+    }
+
+    let predicted = scores.predictions();
+    let confusion = counts::confusion(labels, &predicted, classes);
+    let mut per_class = counts::per_class(&confusion, names);
+    let mut curves = Vec::new();
+    for (class, metrics) in (0u32..).zip(&mut per_class) {
+        let ranked = ranking::rank(labels, scores, class, classes <= MAX_CURVES);
+        metrics.roc_auc = ranked.roc_auc;
+        metrics.average_precision = ranked.average_precision;
+        curves.extend(ranked.curves);
+    }
+
+    let right = (0..classes).map(|class| confusion[class][class]).sum();
+    let probability = scores.probability.as_deref();
+    let calibration = probability
+        .map(|p| calibration::bins(labels, &predicted, p, classes))
+        .unwrap_or_default();
+    Evaluation {
+        rows: rows as u64,
+        accuracy: counts::share(right, rows as u64),
+        accuracy_interval: wilson(right, rows as u64),
+        macro_f1: counts::macro_f1(&per_class),
+        weighted_f1: counts::weighted_f1(&per_class),
+        macro_roc_auc: counts::mean(per_class.iter().filter_map(|c| c.roc_auc)),
+        log_loss: probability.and_then(|p| calibration::log_loss(labels, p, classes)),
+        ece: probability.and_then(|_| calibration::ece(&calibration)),
+        per_class,
+        confusion,
+        calibration,
+        curves,
+    }
+}

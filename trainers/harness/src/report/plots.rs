@@ -1,0 +1,137 @@
+//! Plots as inline SVG, drawn by kuva. Their colours are variables of the page's style, so that a
+//! plot follows the page into dark mode; their legends are HTML, which wraps and can be selected.
+
+use kuva::backend::svg::SvgBackend;
+use kuva::plot::{LinePlot, ScatterPlot};
+use kuva::render::layout::Layout;
+use kuva::render::plots::Plot;
+use kuva::render::render::render_multiple;
+use kuva::render::theme::Theme;
+
+use super::format;
+use super::html::Html;
+use super::input::LearningCurve;
+
+const WIDTH: f64 = 440.0;
+const HEIGHT: f64 = 340.0;
+
+/// Drawn markup: only this module can make one.
+pub(super) struct Svg(String);
+
+impl Svg {
+    pub(super) fn markup(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Colours of lines, by the names that `style.css` gives them: blue, vermilion, green and so on,
+/// apart for colour-blind eyes too (Okabe and Ito 2008).
+pub(super) const COLORS: [&str; 8] = [
+    "var(--c0)",
+    "var(--c1)",
+    "var(--c2)",
+    "var(--c3)",
+    "var(--c4)",
+    "var(--c5)",
+    "var(--c6)",
+    "var(--c7)",
+];
+
+/// Lines that stand in the background.
+pub(super) const FAINT: &str = "var(--faint)";
+
+/// Points joined by a line; those that are not numbers are left out.
+pub(super) fn line(points: &[(f64, f64)], color: &str, width: f64) -> LinePlot {
+    let finite = points
+        .iter()
+        .copied()
+        .filter(|(x, y)| x.is_finite() && y.is_finite());
+    LinePlot::new()
+        .with_data(finite)
+        .with_color(color)
+        .with_stroke_width(width)
+}
+
+/// Dots of the same colour as their line.
+pub(super) fn dots(points: &[(f64, f64)], color: &str) -> Plot {
+    ScatterPlot::new()
+        .with_data(points.iter().copied())
+        .with_color(color)
+        .with_size(3.5)
+        .into()
+}
+
+/// A plot whose axes both run from 0 to 1.
+pub(super) fn unit_square(plots: Vec<Plot>, x: &str, y: &str) -> Svg {
+    let layout = Layout::new((0.0, 1.0), (0.0, 1.0))
+        .with_x_axis_min(0.0)
+        .with_x_axis_max(1.0)
+        .with_y_axis_min(0.0)
+        .with_y_axis_max(1.0);
+    draw(plots, layout, x, y)
+}
+
+fn draw(plots: Vec<Plot>, layout: Layout, x: &str, y: &str) -> Svg {
+    let theme = Theme {
+        background: "none".into(),
+        axis_color: "var(--axis)".into(),
+        tick_color: "var(--axis)".into(),
+        grid_color: "var(--grid)".into(),
+        text_color: "var(--text)".into(),
+        ..Theme::light()
+    };
+    let layout = layout
+        .with_width(WIDTH)
+        .with_height(HEIGHT)
+        .with_theme(theme)
+        .with_font_family("inherit")
+        .with_x_label(x)
+        .with_y_label(y)
+        .with_label_size(13);
+    let drawn = SvgBackend::new().render_scene(&render_multiple(plots, layout));
+    // A view box instead of a fixed size lets the plot shrink with the page. The name space is
+    // only needed outside HTML.
+    let fixed = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"440\" height=\"340\"";
+    Svg(drawn.replacen(fixed, "<svg viewBox=\"0 0 440 340\" role=\"img\"", 1))
+}
+
+/// A row of names with the colours of their lines.
+pub(super) fn legend(page: &mut Html, entries: &[(&'static str, String)]) {
+    page.raw("<ul class=\"legend\">");
+    for (color, name) in entries {
+        page.raw("<li><i style=\"background:")
+            .raw(color)
+            .raw("\"></i>")
+            .text(name)
+            .raw("</li>");
+    }
+    page.raw("</ul>");
+}
+
+/// The section with one plot per learning curve; nothing without curves.
+pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
+    if curves.is_empty() {
+        return;
+    }
+    page.raw("<section id=\"learning\"><h2>Learning curves</h2><div class=\"plots\">");
+    for curve in curves {
+        page.raw("<figure><figcaption>")
+            .text(format::short(&curve.name, 60))
+            .raw("</figcaption>");
+        let plot = line(&curve.points, COLORS[0], 2.0);
+        if plot.data.len() < 2 {
+            page.raw("<p class=\"quiet\">fewer than two points</p></figure>");
+            continue;
+        }
+        let mut plots: Vec<Plot> = Vec::new();
+        if plot.data.len() <= 40 {
+            let points: Vec<_> = plot.data.iter().map(|point| (point.x, point.y)).collect();
+            plots.push(dots(&points, COLORS[0]));
+        }
+        plots.push(plot.into());
+        let layout = Layout::auto_from_plots(&plots);
+        page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""))
+            .raw("</figure>");
+    }
+    page.raw("</div></section>");
+}

@@ -1,0 +1,250 @@
+//! Headline numbers, table of classes and confusion matrix.
+
+use super::format::{bytes, count, optional, percent, seconds, short};
+use super::html::Html;
+use super::input::{Report, SetReport};
+use super::{curves, format};
+use crate::metrics::{ClassMetrics, Evaluation};
+
+/// Rows of the class table, columns of the matrix; more would not be read.
+const MAX_CLASSES: usize = 100;
+const MAX_MATRIX: usize = 30;
+
+/// Length of the list of confused pairs.
+const PAIRS: usize = 12;
+
+/// The numbers that a reader looks for first.
+pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetReport>) {
+    page.raw("<section class=\"tiles\">");
+    if let Some(set) = primary {
+        let e = set.evaluation;
+        let (low, high) = e.accuracy_interval;
+        let interval = format!("95 % interval {} to {}", percent(low, 2), percent(high, 2));
+        tile(
+            page,
+            &format!("accuracy, {}", set.name),
+            &percent(e.accuracy, 2),
+            &interval,
+        );
+        tile(
+            page,
+            "macro-F1",
+            &format!("{:.4}", e.macro_f1),
+            "mean of the classes",
+        );
+        if e.log_loss.is_some() {
+            tile(
+                page,
+                "log loss",
+                &optional(e.log_loss, 4),
+                "lower is better, in nats",
+            );
+        }
+        if e.ece.is_some() {
+            tile(
+                page,
+                "calibration error",
+                &optional(e.ece, 4),
+                "expected, of 15 bins",
+            );
+        }
+        let classes = format!("{} classes", count(e.per_class.len() as u64));
+        tile(page, "rows evaluated", &count(e.rows), &classes);
+    }
+    let cpu = report
+        .run
+        .cpu_seconds
+        .map(|cpu| format!("{} of processor time", seconds(cpu)));
+    tile(
+        page,
+        "time",
+        &seconds(report.run.seconds),
+        &cpu.unwrap_or_default(),
+    );
+    if let Some(peak) = report.run.peak_rss_bytes {
+        tile(page, "peak memory", &bytes(peak), "resident");
+    }
+    page.raw("</section>");
+}
+
+fn tile(page: &mut Html, name: &str, value: &str, note: &str) {
+    page.wrap("<div><h3>", name, "</h3>")
+        .wrap("<b>", value, "</b>");
+    page.wrap("<p>", note, "</p></div>");
+}
+
+/// All of one set.
+pub(super) fn section(page: &mut Html, set: &SetReport) {
+    page.wrap(
+        "<section id=\"quality\"><h2>Quality on the ",
+        set.name,
+        " rows</h2>",
+    );
+    body(page, set.evaluation);
+    page.raw("</section>");
+}
+
+/// The same for a set that few will open.
+pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
+    let e = set.evaluation;
+    page.wrap(
+        "<section><details><summary><h2>Quality on the ",
+        set.name,
+        " rows</h2> ",
+    );
+    page.text(format_args!(
+        "accuracy {}, macro-F1 {:.4}, log loss {}, {} rows",
+        percent(e.accuracy, 2),
+        e.macro_f1,
+        optional(e.log_loss, 4),
+        count(e.rows)
+    ));
+    page.raw("</summary>");
+    body(page, e);
+    page.raw("</details></section>");
+}
+
+fn body(page: &mut Html, evaluation: &Evaluation) {
+    page.raw("<h3>Classes</h3>");
+    classes(page, evaluation);
+    page.raw("<h3>Confusion matrix</h3>");
+    if evaluation.per_class.len() <= MAX_MATRIX {
+        matrix(page, evaluation);
+    } else {
+        page.raw("<p class=\"quiet\">too many classes for a matrix; the most confused pairs:</p>");
+    }
+    if evaluation.per_class.len() > 2 {
+        pairs(page, evaluation);
+    }
+    page.raw("<h3>Curves</h3>");
+    curves::figures(page, evaluation);
+}
+
+fn classes(page: &mut Html, evaluation: &Evaluation) {
+    page.raw("<div class=\"wide\"><table class=\"classes\"><thead><tr><th>class<th>precision")
+        .raw("<th>recall<th>F1<th>rows<th>predicted<th>ROC area<th>average precision")
+        .raw("</tr></thead><tbody>");
+    let mut shown: Vec<&ClassMetrics> = evaluation.per_class.iter().collect();
+    if shown.len() > MAX_CLASSES {
+        shown.sort_by(|a, b| a.f1.total_cmp(&b.f1));
+        shown.truncate(MAX_CLASSES);
+    }
+    for class in &shown {
+        page.raw("<tr><th scope=\"row\" class=\"label\" title=\"")
+            .text(short(&class.label, 500));
+        page.wrap("\">", short(&class.label, 60), "</th>");
+        for value in [class.precision, class.recall, class.f1] {
+            page.wrap(
+                "<td class=\"bar\" style=\"--v:",
+                format_args!("{value:.4}"),
+                "\">",
+            );
+            page.wrap("<span>", format_args!("{value:.4}"), "</span></td>");
+        }
+        for value in [class.support, class.predicted] {
+            page.wrap("<td>", count(value), "</td>");
+        }
+        for value in [class.roc_auc, class.average_precision] {
+            page.wrap("<td>", optional(value, 4), "</td>");
+        }
+        page.raw("</tr>");
+    }
+    page.raw("</tbody></table></div>");
+    let hidden = evaluation.per_class.len() - shown.len();
+    if hidden > 0 {
+        let note = format!(
+            "the {MAX_CLASSES} classes of the lowest F1; {hidden} more are in metrics.json"
+        );
+        page.wrap("<p class=\"quiet\">", note, "</p>");
+    }
+}
+
+/// Cells shaded by their share of the row: blue for hits, orange for errors.
+fn matrix(page: &mut Html, evaluation: &Evaluation) {
+    let small = if evaluation.per_class.len() > 8 {
+        "small "
+    } else {
+        ""
+    };
+    page.raw("<div class=\"wide\"><table class=\"")
+        .raw(small)
+        .raw("matrix\"><thead><tr>");
+    page.raw("<th class=\"corner\">true \u{2193} &nbsp; predicted \u{2192}</th>");
+    for class in &evaluation.per_class {
+        page.raw("<th title=\"").text(short(&class.label, 500));
+        page.wrap(
+            "\"><span class=\"label\">",
+            short(&class.label, 24),
+            "</span></th>",
+        );
+    }
+    page.raw("</tr></thead><tbody>");
+    for (truth, row) in evaluation.confusion.iter().enumerate() {
+        let label = &evaluation.per_class[truth].label;
+        page.raw("<tr><th scope=\"row\" class=\"label\" title=\"")
+            .text(short(label, 500));
+        page.wrap("\">", short(label, 24), "</th>");
+        let rows: u64 = row.iter().sum();
+        for (guess, &cell) in row.iter().enumerate() {
+            let share = cell as f64 / rows.max(1) as f64;
+            matrix_cell(page, cell, share, truth == guess);
+        }
+        page.raw("</tr>");
+    }
+    page.raw(
+        "</tbody></table></div><p class=\"quiet\">rows, and their share of the true class</p>",
+    );
+}
+
+fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
+    if rows == 0 {
+        page.raw("<td class=\"none\">\u{b7}</td>");
+        return;
+    }
+    // The root lifts the few errors of a good model out of white.
+    let shade = if hit { share } else { share.sqrt() };
+    let dark = if shade > 0.5 { "dark " } else { "" };
+    page.raw("<td class=\"")
+        .raw(dark)
+        .raw(if hit { "hit" } else { "miss" });
+    page.wrap("\" style=\"--a:", format_args!("{shade:.3}"), "\">");
+    page.text(count(rows))
+        .wrap("<small>", percent(share, 1), "</small></td>");
+}
+
+/// The largest cells beside the diagonal.
+fn pairs(page: &mut Html, evaluation: &Evaluation) {
+    let mut cells: Vec<(u64, usize, usize)> = Vec::new();
+    for (truth, row) in evaluation.confusion.iter().enumerate() {
+        cells.extend(
+            row.iter()
+                .enumerate()
+                .map(|(guess, &rows)| (rows, truth, guess)),
+        );
+    }
+    cells.retain(|&(rows, truth, guess)| rows > 0 && truth != guess);
+    cells.sort_by_key(|&(rows, truth, guess)| (std::cmp::Reverse(rows), truth, guess));
+    if cells.is_empty() {
+        page.raw("<p class=\"quiet\">no errors</p>");
+        return;
+    }
+    page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
+    for &(rows, truth, guess) in cells.iter().take(PAIRS) {
+        let class = &evaluation.per_class[truth];
+        page.wrap(
+            "<li><span class=\"label\">",
+            short(&class.label, 40),
+            "</span> taken for ",
+        );
+        let guess = &evaluation.per_class[guess].label;
+        page.wrap(
+            "<span class=\"label\">",
+            short(guess, 40),
+            "</span> <span class=\"quiet\">",
+        );
+        let share = format::percent(rows as f64 / class.support.max(1) as f64, 1);
+        page.text(format_args!("{} rows, {share}", count(rows)))
+            .raw("</span></li>");
+    }
+    page.raw("</ol>");
+}

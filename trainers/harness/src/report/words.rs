@@ -1,0 +1,60 @@
+//! The strongest words of each class, as bars.
+
+use super::format::short;
+use super::html::Html;
+use super::input::ClassFeatures;
+
+/// Words per class, and classes that are open when the page opens.
+const WORDS: usize = 25;
+const OPEN: usize = 12;
+
+pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
+    if classes.is_empty() {
+        return;
+    }
+    page.raw("<section id=\"words\"><h2>Strongest features</h2>")
+        .raw("<p class=\"quiet\">weights that speak for each class</p>");
+    let (open, folded) = classes.split_at(classes.len().min(OPEN));
+    cards(page, open);
+    if !folded.is_empty() {
+        page.wrap(
+            "<details><summary>",
+            folded.len(),
+            " more classes</summary>",
+        );
+        cards(page, folded);
+        page.raw("</details>");
+    }
+    page.raw("</section>");
+}
+
+fn cards(page: &mut Html, classes: &[ClassFeatures]) {
+    page.raw("<div class=\"cards\">");
+    for class in classes {
+        page.wrap(
+            "<div class=\"words\"><h3 class=\"label\">",
+            short(&class.label, 60),
+            "</h3>",
+        );
+        let shown = &class.features[..class.features.len().min(WORDS)];
+        if shown.is_empty() {
+            page.raw("<p class=\"quiet\">none</p>");
+        }
+        // One scale per class: the strongest word's bar is full.
+        let largest = shown
+            .iter()
+            .map(|(_, weight)| weight.abs())
+            .fold(f64::MIN_POSITIVE, f64::max);
+        for (word, weight) in shown {
+            let against = if *weight < 0.0 { "against" } else { "" };
+            page.raw("<div class=\"word ")
+                .raw(against)
+                .raw("\" style=\"--v:");
+            page.text(format_args!("{:.3}", (weight / largest).abs()));
+            page.wrap("\"><span class=\"label\">", short(word, 40), "</span>");
+            page.wrap("<span>", format_args!("{weight:.3}"), "</span></div>");
+        }
+        page.raw("</div>");
+    }
+    page.raw("</div>");
+}
