@@ -78,23 +78,21 @@ impl<E: Encode> Corpus<E> {
         if let Some(error) = data::one_class(&train, &channels.train) {
             return Err(error.into());
         }
-        let mut corpus = Self::start(&train.label_names);
-        let train_hashes = train.hashes.clone();
-        let train_places = train.places.clone();
-        corpus.add("train", train, channels.train.clone(), Part::Train)?;
+        let mut others = Vec::new();
         for (name, sources, part) in
             [("validation", channels.validation, Part::Validation), ("test", channels.test, Part::Test)]
         {
-            if sources.is_empty() {
-                continue;
+            if !sources.is_empty() {
+                let rows = data::read(&sources, options, &make, stop)?;
+                let leaked = data::leak((&train, &channels.train), (&rows, &sources));
+                others.push((name, rows, sources, part, leaked));
             }
-            let rows = data::read(&sources, options, &make, stop)?;
-            let leaked = data::leak(
-                (&train_hashes, &train_places, &channels.train),
-                (&rows.hashes, &rows.places, &sources),
-            );
-            corpus.findings.push(leaked);
+        }
+        let mut corpus = Self::start(&train.label_names);
+        corpus.add("train", train, channels.train, Part::Train)?;
+        for (name, rows, sources, part, leaked) in others {
             corpus.add(name, rows, sources, part)?;
+            corpus.findings.push(leaked);
         }
         if !corpus.rows.parts.contains(&Part::Validation) && share > 0.0 {
             corpus.rows.split(share, seed);

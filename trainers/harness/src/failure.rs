@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::ReadError;
 use crate::diagnostic::Diagnostic;
 
 /// Why a command failed; each kind ends with what to do.
@@ -62,6 +63,15 @@ impl Failure {
 impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
         Self::Data(vec![diagnostic])
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Stopped => Self::Stopped,
+            ReadError::Data(bad) => Self::Data(bad.findings.errors().collect()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::Failure;
 use crate::corpus::{Encode, RowTable};
 use crate::metrics::Scores;
+use crate::report::ClassFeatures;
 use crate::run::Run;
 
 /// A trainer: one folder, one binary.
@@ -76,13 +77,4 @@ pub trait Model: Sized + Sync {
 
     /// The strongest features per class and, if there is a text, what speaks for each class in it.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure>;
-}
-
-/// Features that speak for a class, the strongest first.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ClassFeatures {
-    /// The class.
-    pub label: String,
-    /// Feature and weight.
-    pub features: Vec<(String, f64)>,
 }

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Adds up what cargo-nextest and cargo test said, and prints `N passed, N failed, N skipped`.
+
+    count.py LOG SKIPS     SKIPS: one line per test that returned early and so did not really pass
+
+Exits 1 if a test failed, or if none ran.
+"""
+
+import re
+import sys
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+NEXTEST = re.compile(r"^\s*Summary \[[^\]]*\] .*?tests? run: (.*)$")
+CARGO = re.compile(r"^test result: \w+\. (.*)$")
+# nextest says `1 failed`, `2 timed out`, `1 exec failed`; cargo test says `0 failed; 2 ignored`.
+PART = re.compile(r"(\d+) (passed|failed|timed out|exec failed|skipped|ignored)")
+KIND = {"timed out": "failed", "exec failed": "failed", "ignored": "skipped"}
+
+
+def count(lines):
+    totals = {"passed": 0, "failed": 0, "skipped": 0}
+    for line in lines:
+        summary = NEXTEST.match(line) or CARGO.match(line)
+        if summary:
+            for number, kind in PART.findall(summary.group(1)):
+                totals[KIND.get(kind, kind)] += int(number)
+    return totals
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
+        totals = count(COLOUR.sub("", line) for line in log)
+    with open(sys.argv[2], encoding="utf-8") as skips:
+        early = len(set(skips))
+    totals["passed"] -= early
+    totals["skipped"] += early
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**totals))
+    if totals["failed"] or not totals["passed"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

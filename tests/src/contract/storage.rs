@@ -1,0 +1,139 @@
+//! Disks that refuse, and power cuts.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::stopping::Moments;
+use super::{Trainer, assert_cause, failure, flag, job, weights};
+use crate::{
+    on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
+};
+
+/// A model folder that cannot be written fails the run and is named.
+pub fn a_read_only_model_folder_is_the_failure(trainer: &Trainer) {
+    if !read_only_allowed() {
+        return skip(
+            &format!(
+                "{}: a_read_only_model_folder_is_the_failure",
+                trainer.name()
+            ),
+            "the kernel allows no mount namespace",
+        );
+    }
+    let ml = job();
+    let outcome = on_read_only_folder(ml.train(&trainer.bin, &trainer.quick), &ml.model_dir());
+    assert_cause(&ml, &outcome, &[&ml.model_dir().to_string_lossy()]);
+    assert!(ml.model_files().is_empty());
+}
+
+/// A model folder on a disk that is too small fails the run, says so, and leaves no part of a model.
+pub fn a_full_disk_is_the_failure(trainer: &Trainer) {
+    if !small_disk_allowed() {
+        return skip(
+            &format!("{}: a_full_disk_is_the_failure", trainer.name()),
+            "the kernel allows no mount namespace",
+        );
+    }
+    let ml = job();
+    // Enough for a configuration file, not for weights.
+    let disk = on_small_disk(&ml.train(&trainer.bin, &trainer.quick), &ml.model_dir(), 16);
+    let text = failure(&ml, &disk.outcome);
+    assert!(
+        text.to_lowercase().contains("space"),
+        "the full disk is not named: {text}"
+    );
+    assert!(
+        disk.left.is_empty(),
+        "part of a model is left: {:?}",
+        disk.left
+    );
+}
+
+/// `/opt/ml/model` is a mount: it cannot be renamed or removed, and other disks are not beside it.
+pub fn a_mounted_model_folder_is_written(trainer: &Trainer) {
+    if !small_disk_allowed() {
+        return skip(
+            &format!("{}: a_mounted_model_folder_is_written", trainer.name()),
+            "the kernel allows no mount namespace",
+        );
+    }
+    let ml = job();
+    let disk = on_small_disk(
+        &ml.train(&trainer.bin, &trainer.quick),
+        &ml.model_dir(),
+        1 << 20,
+    );
+    disk.outcome.expect_code(0);
+    let has = |name: &str| {
+        disk.left
+            .iter()
+            .any(|path| path.strip_prefix("./") == Some(name))
+    };
+    assert!(
+        has("model.safetensors") && has("config.json"),
+        "{:?}",
+        disk.left
+    );
+    let hidden: Vec<_> = disk
+        .left
+        .iter()
+        .filter(|path| path.contains("/."))
+        .collect();
+    assert!(hidden.is_empty(), "temporary files are left: {hidden:?}");
+}
+
+/// SIGKILL at any moment, without a model and over an older one: what can be read afterwards is a whole
+/// model, old or new. What a killed process left behind must not disturb the next run.
+pub fn a_killed_run_leaves_a_whole_model_or_none(trainer: &Trainer) {
+    let (name, one, two) = &trainer.number;
+    let flags = [one, two].map(|value| [flag(name), value.clone()]);
+    let whole = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
+
+    let mut ml = job();
+    let mut usual = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
+    let mut killed = 0;
+    let mut moments = Moments::new(7);
+    for round in 0..16 {
+        if round % 4 == 0 {
+            ml = job();
+        }
+        // The other model than the one that lies there, so that a mixture would be seen.
+        let flags = trainer.quick_and(&flags[round % 2]);
+        let mut running = start(ml.train(&trainer.bin, &flags));
+        // Towards the end, where the model is written.
+        let share = 0.4 + 0.6 * moments.next();
+        let ended = running.ends_within(Duration::from_secs_f64(usual * share));
+        running.sigkill();
+        killed += u32::from(!ended);
+        let outcome = running.finish(Duration::from_secs(30));
+        if ended {
+            // The machine is less busy than at first: aim at the time that a run takes now.
+            usual = usual.min(outcome.seconds);
+        }
+        let model = ml.model_dir();
+        let files = ml.model_files();
+        if files.iter().all(|file| file.starts_with('.')) {
+            continue;
+        }
+        let outcome = trainer.evaluate(&model, &crate::movie_csv());
+        assert!(
+            outcome.code() == Some(0),
+            "round {round}: half a model: {files:?}"
+        );
+        assert!(
+            whole.contains(&weights(&model)),
+            "round {round}: a model of no run"
+        );
+    }
+    assert!(killed > 0, "every run was done before it was killed");
+
+    trainer.weights::<&str>(&ml, &[]);
+    let mut predict = Command::new(&trainer.bin);
+    predict.env_clear().args(["predict", "--model-dir"]);
+    predict.arg(ml.model_dir()).arg("a film I shall remember");
+    let outcome = run(predict);
+    assert!(
+        !outcome.expect_code(0).stdout.trim().is_empty(),
+        "`predict` says nothing"
+    );
+}

@@ -1,0 +1,31 @@
+//! What the trainers' tests share: a fake `/opt/ml`, processes with time limits, small and read-only
+//! disks, Python judges, and the suite of contract tests that every trainer must pass.
+//!
+//! A trainer's `tests/contract.rs` is a description of the trainer and one line:
+//!
+//! ```ignore
+//! fn trainer() -> testkit::Trainer { .. }
+//! testkit::contract_suite!(trainer());
+//! ```
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test kit reports by panicking; none of it runs outside of tests"
+)]
+
+pub mod contract;
+mod data;
+mod fake_ml;
+mod judge;
+mod process;
+mod sandbox;
+
+pub use contract::Trainer;
+pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
+pub use fake_ml::{FakeMl, fifo};
+pub use judge::{judge, python};
+pub use process::{Outcome, Running, run, run_within, start};
+pub use sandbox::{
+    SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
+    skip, small_disk_allowed,
+};

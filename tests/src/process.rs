@@ -1,0 +1,258 @@
+//! Processes that end: each has a time limit and takes its children with it.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// Long enough for a loaded machine: a limit that bites means a hang.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output; invalid UTF-8 is replaced.
+    pub stdout: String,
+    /// Its standard error; invalid UTF-8 is replaced.
+    pub stderr: String,
+    /// Wall time from start to end.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    /// The exit code; a process ended by a signal has none.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Both streams, for searching.
+    pub fn output(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+
+    /// Panics with both streams unless the exit code is `code`.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert!(
+            self.code() == Some(code),
+            "expected exit code {code}, found {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The JSON object that standard output must be, and nothing else.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        match serde_json::from_str(&self.stdout) {
+            Ok(value @ serde_json::Value::Object(_)) => value,
+            other => panic!(
+                "expected one JSON object on stdout, found {other:?}\n--- stdout\n{}",
+                self.stdout
+            ),
+        }
+    }
+}
+
+/// A process under way.
+pub struct Running {
+    child: Child,
+    streams: [Option<JoinHandle<Vec<u8>>>; 2],
+    started: Instant,
+}
+
+/// Starts a process in a process group of its own, without standard input.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn start(mut command: Command) -> Running {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let started = Instant::now();
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.get_program()));
+    let streams = [
+        child.stdout.take().map(reader),
+        child.stderr.take().map(reader),
+    ];
+    Running {
+        child,
+        streams,
+        started,
+    }
+}
+
+/// A full pipe would stop the process, so each stream has a thread that empties it.
+fn reader(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A broken stream ends like a closed one: what came before is still worth looking at.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+impl Running {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM to the process itself, as a container engine does.
+    pub fn sigterm(&self) {
+        signal(self.pid(), Signal::TERM);
+    }
+
+    /// Sends SIGKILL to the process, as a container engine does when its patience is over.
+    pub fn sigkill(&self) {
+        signal(self.pid(), Signal::KILL);
+    }
+
+    /// The process that this one started; `unshare --fork` and its like have exactly one.
+    pub fn only_child(&self) -> Option<u32> {
+        std::fs::read_dir("/proc").ok()?.find_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // `pid (name) state parent ...`; the name may hold anything, so look behind its bracket.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+            (parent.parse() == Ok(self.pid())).then_some(pid)
+        })
+    }
+
+    /// Waits until the process `pid` catches SIGTERM; false if it ended first.
+    ///
+    /// # Panics
+    /// If it still does not catch it after some seconds.
+    pub fn wait_for_handler(&mut self, pid: u32) -> bool {
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            if catches_sigterm(pid) {
+                return true;
+            }
+            if self.ended() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        panic!("the process does not catch SIGTERM, 10 s after its start");
+    }
+
+    /// Whether it is over.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits that long, or shorter if it ends: true then.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.ended() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.ended()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// If it does not end within `limit`; the process group is killed then.
+    #[track_caller]
+    pub fn finish(mut self, limit: Duration) -> Outcome {
+        let until = Instant::now() + limit;
+        while !self.ended() {
+            if Instant::now() > until {
+                self.kill_group();
+                let outcome = self.collect();
+                panic!(
+                    "not done after {limit:?}, killed\n--- stdout\n{}\n--- stderr\n{}",
+                    outcome.stdout, outcome.stderr
+                );
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Outcome {
+        let status = self.child.wait().expect("a child can be waited for");
+        let seconds = self.started.elapsed().as_secs_f64();
+        // Grandchildren may hold the streams open.
+        self.kill_group();
+        let [stdout, stderr] = self.streams.each_mut().map(|stream| {
+            let bytes = stream
+                .take()
+                .and_then(|thread| thread.join().ok())
+                .unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Outcome {
+            status,
+            stdout,
+            stderr,
+            seconds,
+        }
+    }
+
+    fn kill_group(&self) {
+        if let Some(group) = Pid::from_raw(self.pid().cast_signed()) {
+            // It is gone already in the usual case.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill_group();
+        // Reap it; `wait` after a wait gives the same status again.
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal; a process that is gone already is no error.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Whether the process has a handler for SIGTERM, as the kernel tells it.
+fn catches_sigterm(pid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        // Bit n - 1 stands for signal n, and SIGTERM is 15.
+        .is_some_and(|mask| mask >> 14 & 1 == 1)
+}
+
+/// Runs a process to its end, with a generous limit.
+///
+/// # Panics
+/// If it cannot be started or hangs.
+#[track_caller]
+pub fn run(command: Command) -> Outcome {
+    run_within(command, LIMIT)
+}
+
+/// Runs a process that has to end within `limit`.
+///
+/// # Panics
+/// If it cannot be started, or does not end in time.
+#[track_caller]
+pub fn run_within(command: Command, limit: Duration) -> Outcome {
+    start(command).finish(limit)
+}

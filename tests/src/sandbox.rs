@@ -1,0 +1,159 @@
+//! Disks that are full or read-only, and a process table of one's own: through Linux namespaces, so
+//! that nothing outlives the test. A test may be skipped only where the kernel forbids these, aloud.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{Outcome, run};
+
+/// What ran on a small disk.
+pub struct SmallDisk {
+    /// How the command ended.
+    pub outcome: Outcome,
+    /// The paths that it left on the disk, relative to it, without the disk's own root.
+    pub left: Vec<String>,
+}
+
+/// Says that a test cannot run on this machine. `./test` repeats it at its end and counts the test as
+/// skipped. The name must be unique among the tests.
+pub fn skip(test: &str, reason: &str) {
+    let mut line = String::new();
+    let _ = writeln!(line, "{test}: {reason}");
+    eprint!("skipped: {line}");
+    if let Some(path) = std::env::var_os("TRAINYARD_SKIPS") {
+        let file = std::fs::OpenOptions::new().append(true).open(path);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("`./test` made the file of skipped tests");
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// `unshare` with the flags, inside a user namespace unless we are root.
+fn unshare(flags: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(flags);
+    command
+}
+
+fn allowed(mut command: Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether [`on_small_disk`] works here.
+pub fn small_disk_allowed() -> bool {
+    let mut probe = unshare(&["--mount"]);
+    probe.args(["sh", "-c", "mount -t tmpfs -o size=64k tmpfs /tmp"]);
+    allowed(probe)
+}
+
+/// Whether [`on_read_only_folder`] works here.
+pub fn read_only_allowed() -> bool {
+    !is_root() || small_disk_allowed()
+}
+
+/// Whether [`as_pid_1`] works here.
+pub fn pid_1_allowed() -> bool {
+    let mut probe = unshare(&["--pid", "--fork"]);
+    probe.arg("true");
+    allowed(probe)
+}
+
+/// Puts `command` behind `outer`. The environment is the command's own, without the test's, plus the
+/// system's PATH for the tools that `outer` needs.
+fn wrap(mut outer: Command, command: &Command) -> Command {
+    outer
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            outer.env(name, value);
+        }
+    }
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
+    }
+    outer
+}
+
+/// Runs the command while `folder` is an empty disk of `kib` KiB that only the command sees.
+///
+/// # Panics
+/// If the disk cannot be made: ask [`small_disk_allowed`] first.
+pub fn on_small_disk(command: &Command, folder: &Path, kib: u32) -> SmallDisk {
+    let listing = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let mut outer = unshare(&["--mount"]);
+    outer
+        .args([
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=\"$1\"k tmpfs \"$2\" || exit 99\n\
+             disk=$2 listing=$3; shift 3\n\
+             \"$@\"; code=$?\n\
+             (cd \"$disk\" && find . -mindepth 1) >\"$listing\"\n\
+             exit $code",
+            "sh",
+        ])
+        .arg(kib.to_string())
+        .args([folder, listing.path()]);
+    let outcome = run(wrap(outer, command));
+    assert!(outcome.code() != Some(99), "no tmpfs: {}", outcome.stderr);
+    let left = std::fs::read_to_string(listing.path()).expect("the wrapper writes it");
+    SmallDisk {
+        outcome,
+        left: left.lines().map(str::to_owned).collect(),
+    }
+}
+
+/// Runs the command while `folder` cannot be written.
+///
+/// # Panics
+/// If it cannot be made read-only: ask [`read_only_allowed`] first.
+pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
+    if !is_root() {
+        // Permissions bind everyone but root.
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |bits| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(bits));
+        mode(0o555).expect("the folder is ours");
+        let outcome = run(command);
+        mode(0o755).expect("the folder is ours");
+        return outcome;
+    }
+    let mut outer = unshare(&["--mount"]);
+    outer
+        .args([
+            "sh",
+            "-c",
+            "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" || exit 99; shift; exec \"$@\"",
+            "sh",
+        ])
+        .arg(folder);
+    let outcome = run(wrap(outer, &command));
+    assert!(
+        outcome.code() != Some(99),
+        "no read-only mount: {}",
+        outcome.stderr
+    );
+    outcome
+}
+
+/// The command as process 1 of a process table of its own, as in a container: there the kernel ignores
+/// a signal that has no handler. Signals go to the child of the process that is started.
+pub fn as_pid_1(command: &Command) -> Command {
+    wrap(
+        unshare(&["--pid", "--fork", "--mount-proc", "--kill-child"]),
+        command,
+    )
+}

@@ -1,0 +1,129 @@
+//! The contract suite on a toy trainer: it passes the right one, and finds each fault.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests, outside of a test function"
+)]
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use testkit::Trainer;
+
+/// A small executable that starts the toy; the folder keeps it alive.
+fn toy(folder: &Path, fault: &str) -> Trainer {
+    let python = std::env::var("TRAINYARD_PYTHON")
+        .expect("`TRAINYARD_PYTHON` is not set\nhelp: run the tests with `./test`");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/toy.py");
+    let bin = folder.join("toy");
+    let start = format!(
+        "#!/bin/sh\nexec '{python}' -B '{}' --fault '{fault}' \"$@\"\n",
+        script.display()
+    );
+    std::fs::write(&bin, start).unwrap();
+    std::fs::set_permissions(&bin, Permissions::from_mode(0o755)).unwrap();
+    let owned = |flags: &[&str]| {
+        flags
+            .iter()
+            .map(|flag| (*flag).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let metrics = ["train", "validation", "test"].iter().flat_map(|set| {
+        ["accuracy", "macro_f1"].map(|metric| {
+            let name = format!("{set}:{metric}");
+            (name.clone(), format!(r"(?:^|\s){name}=([0-9.eE+-]+);"))
+        })
+    });
+    Trainer {
+        bin,
+        quick: Vec::new(),
+        // The toy would take long for IMDB; the pause stands for a solver.
+        long_data: testkit::movie_csv(),
+        long: owned(&["--pause", "0.5"]),
+        tune: owned(&["--pause", "1"]),
+        hyperparameters: vec![
+            ("min_df".into(), "\"3\"".into()),
+            ("stopwords".into(), "\"\\\"english\\\"\"".into()),
+        ],
+        flags: owned(&["--min-df", "3", "--stopwords", "english"]),
+        number: ("min_df".into(), "2".into(), "8".into()),
+        switch: "sublinear_tf".into(),
+        metrics: metrics.collect(),
+    }
+}
+
+mod right {
+    use super::toy;
+
+    /// The executable's folder lives as long as the test uses it.
+    struct Toy {
+        trainer: testkit::Trainer,
+        _folder: tempfile::TempDir,
+    }
+
+    impl std::ops::Deref for Toy {
+        type Target = testkit::Trainer;
+        fn deref(&self) -> &testkit::Trainer {
+            &self.trainer
+        }
+    }
+
+    fn trainer() -> Toy {
+        let folder = tempfile::tempdir().unwrap();
+        Toy {
+            trainer: toy(folder.path(), ""),
+            _folder: folder,
+        }
+    }
+
+    testkit::contract_suite!(trainer());
+}
+
+/// Each fault, the test that has to find it, and what that test says.
+macro_rules! faults {
+    ($($name:ident: $fault:literal, $test:ident, $says:literal;)*) => {
+        mod faulty {
+            $(
+                #[test]
+                #[should_panic(expected = $says)]
+                fn $name() {
+                    let folder = tempfile::tempdir().unwrap();
+                    testkit::contract::$test(&super::toy(folder.path(), $fault));
+                }
+            )*
+        }
+    };
+}
+
+faults! {
+    no_hyperparameters: "ignores_hyperparameters", hyperparameters_become_flags, "hyperparameters and flags differ";
+    nested_json: "decodes_once", hyperparameters_become_flags, "expected a number";
+    switches: "switch_always_on", hyperparameters_may_be_switches, "`sublinear_tf` as `False`";
+    precedence: "hyperparameters_win", the_command_line_wins_over_hyperparameters, "as_one ==";
+    own_keys: "takes_sagemakers_own", sagemakers_own_hyperparameters_are_ignored, "expected exit code 0, found exit status: 1";
+    suggestion: "no_suggestion", an_unknown_hyperparameter_names_the_nearest, "no `min_df` in";
+    cause: "cause_last", a_bad_value_is_the_failure, "name or value missing";
+    failure_file: "no_failure_file", a_missing_train_channel_is_the_failure, "no failure file";
+    exit_code: "exits_0", broken_hyperparameters_are_the_failure, "expected exit code 1, found exit status: 0";
+    resources: "exits_0", resource_config_is_read, "expected exit code 1, found exit status: 0";
+    channel_variable: "ignores_variables", a_channel_is_a_folder_a_variable_or_a_flag, "SM_CHANNEL_TRAIN";
+    output_variable: "ignores_variables", variables_move_the_outputs, "no weights at";
+    two_channels: "other_format", validation_and_test_channels_are_used, "is not printed";
+    metric_format: "other_format", metric_lines_match_their_definitions, "is not printed";
+    carriage_return: "carriage_return", logs_are_plain_without_a_terminal, "a carriage return";
+    colour: "colour", logs_are_plain_without_a_terminal, "an escape sequence";
+    forgery: "forge", data_never_looks_like_a_metric, "the data forged";
+    noise: "chatty", json_is_one_object_on_stdout, "expected one JSON object";
+    length: "long_failure", the_failure_file_is_short_and_starts_with_the_cause, "characters in the failure file";
+    full_disk: "exits_0", a_full_disk_is_the_failure, "expected exit code 1, found exit status: 0";
+    read_only: "exits_0", a_read_only_model_folder_is_the_failure, "expected exit code 1, found exit status: 0";
+    temporary: "leaves_temporary", a_mounted_model_folder_is_written, "temporary files are left";
+    killed: "half_model", a_killed_run_leaves_a_whole_model_or_none, "half a model";
+    stopped_writing: "half_model", sigterm_while_the_model_is_written, "half a model";
+    no_handler: "no_handler", process_1_obeys_sigterm, "does not catch SIGTERM";
+    deaf: "ignores_sigterm", sigterm_before_the_data, "not done after";
+    code_mid_data: "exits_143", sigterm_in_the_middle_of_the_data, "expected exit code 0, found exit status: 143";
+    code_in_training: "exits_143", sigterm_in_training, "expected exit code 0, found exit status: 143";
+    code_in_search: "exits_143", sigterm_in_the_search, "expected exit code 0, found exit status: 143";
+}
