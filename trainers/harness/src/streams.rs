@@ -9,6 +9,6 @@ pub(crate) fn mix(value: u64) -> u64 {
 }
 
 /// The seed of the stream called `name`: streams of different names have nothing to do with each other.
-pub fn stream(seed: u64, name: &str) -> u64 {
+pub(crate) fn stream(seed: u64, name: &str) -> u64 {
     mix(seed ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
 }

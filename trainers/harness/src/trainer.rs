@@ -61,7 +61,7 @@ pub struct PartScores {
 /// A trained model.
 pub trait Model: Sized + Sync {
     /// What one predicting thread works in.
-    type Scratch: Default + Send;
+    type Scratch: Send;
 
     /// The classes, by number.
     fn classes(&self) -> &[String];
@@ -71,6 +71,9 @@ pub trait Model: Sized + Sync {
 
     /// Reads what `save` wrote.
     fn load(dir: &Path) -> Result<Self, Failure>;
+
+    /// A scratch for one thread.
+    fn scratch(&self) -> Self::Scratch;
 
     /// Scores `texts`, in order.
     fn predict(&self, scratch: &mut Self::Scratch, texts: &[&str]) -> Result<Scores, Failure>;

@@ -6,17 +6,17 @@ use ndarray::Array1;
 
 /// p = 1 / (1 + exp(a d + b)) for a decision d. Platt 1999, fitted as in Lin, Lin and Weng 2007.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Platt {
+pub(crate) struct Platt {
     /// Slope; negative.
-    pub a: f64,
+    pub(crate) a: f64,
     /// Offset.
-    pub b: f64,
+    pub(crate) b: f64,
 }
 
 impl Platt {
     /// Fits one sigmoid per output to `decisions` (rows, outputs). `None` where the rows do not tell: an output has
     /// rows of one side only, or its decisions say nothing.
-    pub fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<Vec<Self>> {
+    pub(crate) fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<Vec<Self>> {
         let outputs = if classes == 2 { 1 } else { classes };
         (0..outputs).map(|output| Self::fit_output(decisions, labels, outputs, output)).collect()
     }
@@ -39,7 +39,7 @@ impl Platt {
     }
 
     /// Appends the probabilities of all classes for one row's decisions; they sum to 1.
-    pub fn probabilities(platt: &[Self], decisions: &[f32], probabilities: &mut Vec<f32>) {
+    pub(crate) fn probabilities(platt: &[Self], decisions: &[f32], probabilities: &mut Vec<f32>) {
         if let ([platt], [decision]) = (platt, decisions) {
             let positive = platt.probability(*decision);
             probabilities.extend([(1.0 - positive) as f32, positive as f32]);

@@ -1,4 +1,54 @@
-//! The tf-idf SVM.
+//! The tf-idf SVM: text to sparse features to a separating hyperplane.
+
+mod calibrate;
+mod cross_validate;
 pub mod features;
-pub mod text;
+mod kernel;
+mod machines;
+mod model;
+pub mod params;
 pub mod solver;
+pub mod text;
+mod train;
+
+pub use model::SvmModel;
+
+use harness::corpus::{Encode, RowTable};
+use harness::{Failure, Run, Trained, Trainer};
+
+use params::{SvmArgs, SvmParams};
+use text::Shard;
+
+/// The SVM as a trainer.
+pub struct Svm;
+
+impl Encode for Shard {
+    fn encode(&mut self, text: &str) {
+        self.push(text);
+    }
+}
+
+impl Trainer for Svm {
+    const NAME: &'static str = "svm";
+    type Args = SvmArgs;
+    type Params = SvmParams;
+    type Encoder = Shard;
+    type Model = SvmModel;
+
+    fn check(args: SvmArgs) -> Result<SvmParams, Failure> {
+        args.check()
+    }
+
+    fn encoder(params: &SvmParams) -> Shard {
+        Shard::new(&params.stop_words, params.min_word_length)
+    }
+
+    fn train(
+        params: &SvmParams,
+        rows: &RowTable,
+        encoders: Vec<Shard>,
+        run: &mut Run,
+    ) -> Result<Trained<SvmModel>, Failure> {
+        train::train(params, rows, encoders, run)
+    }
+}

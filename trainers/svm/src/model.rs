@@ -1,6 +1,6 @@
 //! The trained model: how it scores a text.
 
-mod files;
+pub(crate) mod files;
 
 use std::sync::OnceLock;
 
@@ -50,7 +50,6 @@ pub(crate) enum TrainedMachine {
 }
 
 /// What one predicting thread works in.
-#[derive(Default)]
 pub struct Scratch {
     finder: Finder,
     /// How often each term stands in the text at hand; all zero between texts.
@@ -66,13 +65,12 @@ impl SvmModel {
     }
 
     fn lookup(&self) -> &Lookup {
-        self.lookup.get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words, self.recipe.min_word_length))
+        self.lookup.get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words))
     }
 
     /// The text's terms and how often each stands in it.
     fn count(&self, scratch: &mut Scratch, text: &str) {
         let Scratch { finder, counts, columns, .. } = scratch;
-        counts.resize(self.terms.len(), 0.0);
         columns.clear();
         self.lookup().columns(finder, text, |column| {
             let count = &mut counts[column as usize];
@@ -116,7 +114,7 @@ impl SvmModel {
     /// What each term of the text adds to each output; for a linear machine.
     fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
         let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
-        let mut scratch = Scratch::default();
+        let mut scratch = self.scratch();
         self.count(&mut scratch, text);
         let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
             self.features(&mut scratch, output);
@@ -190,6 +188,16 @@ impl Model for SvmModel {
 
     fn load(dir: &std::path::Path) -> Result<Self, Failure> {
         files::load(dir)
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch {
+            finder: Finder::new(self.recipe.min_word_length),
+            counts: vec![0.0; self.terms.len()],
+            columns: Vec::new(),
+            values: Vec::new(),
+            decisions: Vec::new(),
+        }
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {

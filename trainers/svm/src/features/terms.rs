@@ -22,6 +22,19 @@ impl Terms {
         Self { text, ends }
     }
 
+    /// The terms of these numbers, ascending.
+    pub fn subset(&self, kept: &[usize]) -> Self {
+        if kept.len() == self.len() {
+            return self.clone();
+        }
+        let mut text = String::new();
+        for &index in kept {
+            text.push_str(self.get(index));
+            text.push('\n');
+        }
+        Self::parse(text)
+    }
+
     /// Number of terms.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -118,10 +131,16 @@ pub struct Lookup {
 }
 
 /// What [`Lookup::columns`] needs to work in; one per thread.
-#[derive(Default)]
 pub struct Finder {
     scanner: Scanner,
     words: Vec<u32>,
+}
+
+impl Finder {
+    /// Finds words of at least so many characters.
+    pub fn new(min_word_length: u8) -> Self {
+        Self { scanner: Scanner::new(min_word_length), words: Vec::new() }
+    }
 }
 
 const FIRST_NODE: u32 = NONE - 1;

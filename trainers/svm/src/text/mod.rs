@@ -24,14 +24,15 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty shard that leaves out `stop_words` (lower case).
-    pub fn new(stop_words: &Arc<[String]>) -> Self {
+    /// An empty shard that leaves out `stop_words` (lower case) and words of fewer than `min_word_length` (1 or 2)
+    /// characters.
+    pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
         let mut words = Words::new();
         for word in stop_words.iter() {
             words.intern_bytes(word.as_bytes());
         }
         let stop_words = words.len() as u32;
-        Self { scanner: Scanner::default(), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
+        Self { scanner: Scanner::new(min_word_length), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds one row.

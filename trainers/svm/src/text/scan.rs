@@ -1,5 +1,5 @@
 //! Text to words, as scikit-learn's `CountVectorizer` cuts it: lower-case, then every maximal run of two or
-//! more word characters (`(?u)\b\w\w+\b`).
+//! more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
 
 use super::word_ranges::WORD_RANGES;
 
@@ -55,8 +55,9 @@ impl Token {
 }
 
 /// Cuts texts into words; keeps its buffers between texts.
-#[derive(Default)]
 pub(crate) struct Scanner {
+    /// Shortest word, in characters.
+    shortest: usize,
     lowered: Vec<u8>,
     masks: Vec<u64>,
     spans: Vec<(usize, usize)>,
@@ -64,6 +65,12 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
+    /// A scanner of words of at least `shortest` characters.
+    pub(crate) fn new(shortest: u8) -> Self {
+        let shortest = shortest.into();
+        Self { shortest, lowered: Vec::new(), masks: Vec::new(), spans: Vec::new(), tokens: Vec::new() }
+    }
+
     /// The words of `text`, in order, and the lowered text that they point into.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
@@ -95,7 +102,7 @@ impl Scanner {
             while changes != 0 {
                 let at = index * BLOCK + changes.trailing_zeros() as usize;
                 changes &= changes - 1;
-                if inside && at - start >= 2 {
+                if inside && at - start >= self.shortest {
                     self.tokens.push(Token::new(&self.lowered, start, at));
                 }
                 start = at;
@@ -115,7 +122,7 @@ impl Scanner {
         };
         self.lowered.clear();
         self.spans.clear();
-        let mut run = Run::default();
+        let mut run = Run { shortest: self.shortest, start: 0, characters: 0 };
         for (part, other) in parts(text) {
             for &byte in part {
                 run.step(is_ascii_word(byte), self.lowered.len(), &mut self.spans);
@@ -134,8 +141,8 @@ impl Scanner {
 }
 
 /// The run of word characters at hand.
-#[derive(Default)]
 struct Run {
+    shortest: usize,
     start: usize,
     characters: usize,
 }
@@ -149,7 +156,7 @@ impl Run {
             }
             self.characters += 1;
         } else {
-            if self.characters >= 2 {
+            if self.characters >= self.shortest {
                 spans.push((self.start, at));
             }
             self.characters = 0;
@@ -209,7 +216,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::new(2);
         let (tokens, lowered) = scanner.scan(text);
         tokens.iter().map(|token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap()).collect()
     }
