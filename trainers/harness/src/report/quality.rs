@@ -7,11 +7,11 @@ use super::{curves, format};
 use crate::metrics::{ClassMetrics, Evaluation};
 
 /// Rows of the class table, columns of the matrix; more would not be read.
-const MAX_CLASSES: usize = 100;
+const MAX_CLASSES: usize = 40;
 const MAX_MATRIX: usize = 30;
 
 /// Length of the list of confused pairs.
-const PAIRS: usize = 12;
+const PAIRS: usize = 12; // and no more than half of all pairs
 
 /// The numbers that a reader looks for first.
 pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetReport>) {
@@ -229,7 +229,8 @@ fn pairs(page: &mut Html, evaluation: &Evaluation) {
         return;
     }
     page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
-    for &(rows, truth, guess) in cells.iter().take(PAIRS) {
+    let classes = evaluation.per_class.len();
+    for &(rows, truth, guess) in cells.iter().take(PAIRS.min(classes * (classes - 1) / 2)) {
         let class = &evaluation.per_class[truth];
         page.wrap(
             "<li><span class=\"label\">",
