@@ -6,12 +6,12 @@ use super::input::{Report, SetReport};
 use super::{curves, format};
 use crate::metrics::{ClassMetrics, Evaluation};
 
-/// Rows of the class table, columns of the matrix; more would not be read.
+/// Rows of the class table and columns of the matrix; more would not be read.
 const MAX_CLASSES: usize = 40;
 const MAX_MATRIX: usize = 30;
 
-/// Length of the list of confused pairs.
-const PAIRS: usize = 12; // and no more than half of all pairs
+/// Length of the list of confused pairs, which is also no longer than half of all pairs.
+const PAIRS: usize = 12;
 
 /// The numbers that a reader looks for first.
 pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetReport>) {
