@@ -83,12 +83,8 @@ fn class_lines(
     }
     let mut faint = 0;
     if shown.len() > COLOURED {
-        shown.sort_by(|&a, &b| {
-            area_of(b)
-                .unwrap_or(0.0)
-                .total_cmp(&area_of(a).unwrap_or(0.0))
-                .then(a.cmp(&b))
-        });
+        let rank = |class: usize| area_of(class).unwrap_or(0.0);
+        shown.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
         faint = shown.len() - WEAKEST;
     }
     let mut names = Vec::new();
@@ -100,10 +96,7 @@ fn class_lines(
             let color = COLORS[(i - faint) % COLORS.len()];
             plots.push(line(lines[class], color, 2.0).into());
             let label = format::short(&evaluation.per_class[class].label, 30);
-            names.push((
-                color,
-                format!("{label}: {}", format::optional(area_of(class), 4)),
-            ));
+            names.push((color, label, format::optional(area_of(class), 4)));
         }
     }
     page.svg(&unit_square(plots, x, y));
@@ -124,8 +117,11 @@ fn class_lines(
 
 fn calibration(page: &mut Html, evaluation: &Evaluation) {
     let bins = &evaluation.calibration;
+    // The share of a handful among thousands says nothing, and draws the eye.
+    let least = (evaluation.rows / 1000).max(1);
     let points: Vec<(f64, f64)> = bins
         .iter()
+        .filter(|bin| bin.count >= least)
         .filter_map(|bin| Some((bin.mean_confidence?, bin.accuracy?)))
         .collect();
     let perfect = line(&[(0.0, 0.0), (1.0, 1.0)], FAINT, 1.5).with_dashed();
@@ -145,16 +141,19 @@ fn calibration(page: &mut Html, evaluation: &Evaluation) {
         "share that is right",
     ));
     let error = format::optional(evaluation.ece, 4);
-    page.wrap(
-        "<p class=\"quiet\">expected calibration error ",
-        error,
-        "</p>",
-    );
+    page.wrap("<p class=\"quiet\">expected calibration error ", error, "");
+    if bins.iter().any(|bin| (1..least).contains(&bin.count)) {
+        page.text(format_args!("; no dot for bins of fewer than {least} rows"));
+    }
+    page.raw("</p>");
     let names = [
-        (COLORS[0], "the model"),
-        (FAINT, "share of rows; dashed: perfect"),
+        (COLORS[0], "model", "(dashed: perfect)"),
+        (FAINT, "share of rows", ""),
     ];
-    legend(page, &names.map(|(color, name)| (color, name.to_owned())));
+    legend(
+        page,
+        &names.map(|(color, name, note)| (color, name.to_owned(), note.to_owned())),
+    );
     page.raw("</figure>");
 }
 

@@ -5,7 +5,7 @@ pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -59,7 +59,7 @@ pub(super) fn cut(text: &str, limit: usize) -> (&str, &str) {
     let head = &text[..end];
     let space = head
         .rfind(char::is_whitespace)
-        .filter(|&at| at > end - end / 8);
+        .filter(|&at| at >= end - end / 8);
     text.split_at(space.unwrap_or(end))
 }
 

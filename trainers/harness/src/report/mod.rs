@@ -1,7 +1,7 @@
 //! `report.html`: one page, without scripts and without the network, that says what a run did.
 //!
 //! Everything that a user's data can reach (labels, texts, words, paths, values) goes through
-//! [`html::Html::text`], which escapes it; the page also forbids scripts and loads by its policy.
+//! `Html::text`, which escapes it; the page also forbids scripts and loads by its policy.
 
 mod curves;
 mod format;

@@ -95,15 +95,18 @@ fn draw(plots: Vec<Plot>, layout: Layout, x: &str, y: &str) -> Svg {
     Svg(drawn.replacen(fixed, "<svg viewBox=\"0 0 440 340\" role=\"img\"", 1))
 }
 
-/// A row of names with the colours of their lines.
-pub(super) fn legend(page: &mut Html, entries: &[(&'static str, String)]) {
+/// What a line is: its colour, its name, and what stands behind the name.
+pub(super) type Entry = (&'static str, String, String);
+
+/// The names of the lines.
+pub(super) fn legend(page: &mut Html, entries: &[Entry]) {
     page.raw("<ul class=\"legend\">");
-    for (color, name) in entries {
+    for (color, name, note) in entries {
         page.raw("<li><i style=\"background:")
             .raw(color)
-            .raw("\"></i>")
-            .text(name)
-            .raw("</li>");
+            .raw("\"></i>");
+        page.wrap("<span class=\"label\">", name, "</span> ")
+            .wrap("", note, "</li>");
     }
     page.raw("</ul>");
 }
@@ -123,15 +126,32 @@ pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
             page.raw("<p class=\"quiet\">fewer than two points</p></figure>");
             continue;
         }
+        let xs: Vec<f64> = plot.data.iter().map(|point| point.x).collect();
         let mut plots: Vec<Plot> = Vec::new();
-        if plot.data.len() <= 40 {
+        if xs.len() <= 40 {
             let points: Vec<_> = plot.data.iter().map(|point| (point.x, point.y)).collect();
             plots.push(dots(&points, COLORS[0]));
         }
         plots.push(plot.into());
-        let layout = Layout::auto_from_plots(&plots);
+        let layout = x_axis(Layout::auto_from_plots(&plots), &xs);
         page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""))
             .raw("</figure>");
     }
     page.raw("</div></section>");
+}
+
+/// An axis that ends with its points, and has no tick at half an epoch.
+fn x_axis(layout: Layout, xs: &[f64]) -> Layout {
+    let low = xs.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if low == high {
+        return layout;
+    }
+    let layout = layout.with_x_axis_min(low).with_x_axis_max(high);
+    let whole = xs.iter().all(|x| x.fract() == 0.0);
+    if whole && high - low <= 12.0 {
+        layout.with_x_tick_step(1.0)
+    } else {
+        layout
+    }
 }

@@ -6,11 +6,11 @@ use super::input::{Report, SetReport};
 use super::{curves, format};
 use crate::metrics::{ClassMetrics, Evaluation};
 
-/// Rows of the class table, columns of the matrix; more would not be read.
-const MAX_CLASSES: usize = 100;
+/// Rows of the class table and columns of the matrix; more would not be read.
+const MAX_CLASSES: usize = 40;
 const MAX_MATRIX: usize = 30;
 
-/// Length of the list of confused pairs.
+/// Length of the list of confused pairs, which is also no longer than half of all pairs.
 const PAIRS: usize = 12;
 
 /// The numbers that a reader looks for first.
@@ -229,7 +229,8 @@ fn pairs(page: &mut Html, evaluation: &Evaluation) {
         return;
     }
     page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
-    for &(rows, truth, guess) in cells.iter().take(PAIRS) {
+    let classes = evaluation.per_class.len();
+    for &(rows, truth, guess) in cells.iter().take(PAIRS.min(classes * (classes - 1) / 2)) {
         let class = &evaluation.per_class[truth];
         page.wrap(
             "<li><span class=\"label\">",

@@ -8,6 +8,9 @@ use super::input::RowExample;
 const SHOWN: usize = 600;
 const FOLDED: usize = 20_000;
 
+/// Bytes that are not worth a click.
+const SHORT_REST: usize = 100;
+
 /// What a list of rows is called.
 pub(super) struct Titles {
     open: &'static str,
@@ -21,8 +24,7 @@ pub(super) const WORST: Titles = Titles {
 
 pub(super) const SUSPECTS: Titles = Titles {
     open: "<section id=\"suspects\"><h2>Likely mislabelled</h2>",
-    note: "<p class=\"quiet\">rows whose label the model, trained without them, disagrees with \
-           most</p>",
+    note: "<p class=\"quiet\">rows whose label the model doubts most</p>",
 };
 
 pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample]) {
@@ -66,7 +68,10 @@ fn article(page: &mut Html, row: &RowExample) {
     );
     page.raw("</header>");
 
-    let (head, rest) = cut(&row.text, SHOWN);
+    let (head, rest) = match cut(&row.text, SHOWN) {
+        (_, rest) if rest.len() < SHORT_REST => (row.text.as_str(), ""),
+        parts => parts,
+    };
     page.raw("<p class=\"sample\" dir=\"auto\">").text(head);
     if rest.is_empty() {
         page.raw("</p></article>");

@@ -251,3 +251,24 @@ fn every_shape_of_data_makes_a_page() {
     let page = html(&report);
     assert!(!page.contains("NaN") && page.contains("fewer than two points"));
 }
+
+#[test]
+fn many_classes_show_the_weakest() {
+    let names: Vec<String> = (0..50).map(|i| format!("topic {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let some = evaluation(&names[..20], 900, true);
+    let page = html(&full("word", &some));
+    assert!(page.contains("the 3 weakest of 20 are coloured"));
+    assert_eq!(
+        page.matches("<li><span class=\"label\">").count(),
+        3 * 12,
+        "pairs of three sets"
+    );
+
+    let many = evaluation(&names, 900, true);
+    let page = html(&full("word", &many));
+    assert!(page.contains("the 40 classes of the lowest F1; 10 more are in metrics.json"));
+    assert!(
+        page.contains("too many classes for a matrix") && page.contains("too many classes for ROC")
+    );
+}
