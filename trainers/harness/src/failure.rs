@@ -16,6 +16,9 @@ pub enum Failure {
         /// The next thing to do.
         help: String,
     },
+    /// clap's own message.
+    #[error("{0}")]
+    Typed(String),
     /// The data is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Data(Vec<Diagnostic>),

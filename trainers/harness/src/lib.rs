@@ -1,17 +1,22 @@
 //! What every trainer shares: corpus, split, metrics, report, life cycle and command line.
 
+mod command;
 pub mod corpus;
 pub mod data;
 pub mod diagnostic;
+mod facts;
 mod failure;
 pub mod metrics;
 mod progress;
+mod page;
 pub mod report;
 mod run;
+mod save;
 pub mod stop;
 mod streams;
 pub mod trainer;
 
+pub use command::{help, run};
 pub use failure::Failure;
 pub use run::Run;
 pub use trainer::{Model, Trained, Trainer};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `svm` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::run::<svm::Svm>()
+}

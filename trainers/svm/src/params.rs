@@ -35,7 +35,7 @@ pub struct SvmArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     min_word_length: Option<u8>,
     /// Use 1 + ln(count) for the count of a term in a row
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     sublinear_tf: bool,
     /// Weight of a term: its inverse document frequency, or its naive Bayes log-count ratio (Wang and Manning 2012)
     #[arg(long, value_enum, default_value_t = Weighting::Tfidf)]
@@ -61,7 +61,7 @@ pub struct SvmArgs {
     max_iter: u32,
 
     /// Choose C, n-grams and weighting by cross-validation on the training rows
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Tuning")]
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Tuning")]
     tune: bool,
     /// Most settings that --tune tries
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]

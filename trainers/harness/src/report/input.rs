@@ -88,7 +88,7 @@ pub struct FileAccount {
 }
 
 /// The strongest words of one class.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct ClassFeatures {
     /// The class.
     pub label: String,

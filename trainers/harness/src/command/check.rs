@@ -1,0 +1,50 @@
+//! `check`: what is wrong with the data, row by row.
+
+use std::sync::atomic::AtomicBool;
+
+use clap::Command;
+use serde_json::json;
+
+use super::args::{self, CheckArgs};
+use crate::Failure;
+use crate::data;
+use crate::diagnostic::Diagnostic;
+
+pub(super) fn command() -> Command {
+    Command::new("check").about("Say what is wrong with the data, row by row").long_about(
+        "Say what is wrong with the data, row by row; ends with exit code 1 if `train` would refuse it.",
+    )
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let sources = args::sources(&args.data)?;
+    let test = args.test.as_deref().map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let mut each = |finding: &Diagnostic| {
+        if args.json {
+            println!("{}", json!(finding));
+        } else {
+            println!("{finding}");
+        }
+    };
+    let summary =
+        data::check(&sources, &test, &args.read.options()?, args.limit, &AtomicBool::new(false), &mut each)?;
+    if args.json {
+        let counts: serde_json::Map<_, _> =
+            summary.findings.counts().map(|(code, _, count)| (code.to_owned(), json!(count))).collect();
+        println!("{}", json!({ "summary": summary, "findings": counts }));
+    } else {
+        let account = &summary.account;
+        println!("{} rows, {} usable, {} labels", account.read, account.used, summary.labels.len());
+        for (label, rows) in summary.labels.iter().take(args.limit) {
+            println!("{rows:9}  {}", contract::shown(label));
+        }
+        for (code, severity, count) in summary.findings.counts() {
+            println!("{count:9}  {code} ({severity:?})");
+        }
+    }
+    if summary.findings.has_errors() {
+        let message = "the data has errors, which are listed above";
+        return Err(Failure::other(message, "mend them, or see `train --help` for --drop-missing and --drop-malformed"));
+    }
+    Ok(())
+}

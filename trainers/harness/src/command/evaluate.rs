@@ -1,0 +1,101 @@
+//! `evaluate`: what a model is worth on labelled rows.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+use clap::Command;
+use serde_json::{Value, json};
+
+use super::args::{self, EvaluateArgs};
+use crate::data::{Labels, StreamError, stream};
+use crate::facts::Facts;
+use crate::metrics::{Scores, evaluate};
+use crate::{Failure, Model, Trainer};
+
+pub(super) fn command() -> Command {
+    Command::new("evaluate").about("Compare a model's predictions with labelled data")
+}
+
+pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
+    let facts = Facts::start();
+    let model = T::Model::load(&args.model_dir)?;
+    let classes = model.classes();
+    let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+    let sources = args::sources(&args.data)?;
+    let (mut labels, mut scores) = (Vec::new(), Scores { classes: classes.len(), ..Scores::default() });
+    let streamed = stream(
+        &sources,
+        &args.read.options()?,
+        Labels::Required,
+        &AtomicBool::new(false),
+        || model.scratch(),
+        |scratch, batch| {
+            let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
+            let labels: Result<Vec<u32>, Failure> = batch
+                .rows()
+                .map(|row| {
+                    let label = row.label.unwrap_or_default();
+                    numbers.get(label).copied().ok_or_else(|| unknown(label, &row.place.place(&sources).to_string()))
+                })
+                .collect();
+            Ok((labels?, model.predict(scratch, &texts)?))
+        },
+        |part: Result<(Vec<u32>, Scores), Failure>| {
+            let (some_labels, some_scores) = part?;
+            labels.extend(some_labels);
+            scores.decision.extend(some_scores.decision);
+            if let Some(probability) = some_scores.probability {
+                scores.probability.get_or_insert_default().extend(probability);
+            }
+            Ok(())
+        },
+    )
+    .map_err(failure)?;
+    for warning in streamed.findings.warnings() {
+        eprintln!("{warning}");
+    }
+    let evaluation = evaluate(&labels, classes, &scores);
+    if args.json {
+        let mut answer = json!(evaluation);
+        if let Value::Object(answer) = &mut answer {
+            answer.insert("trainer".to_owned(), json!(T::NAME));
+            answer.insert("data".to_owned(), json!(streamed.account));
+            answer.insert("seconds".to_owned(), json!(facts.seconds()));
+            answer.insert("cpu_seconds".to_owned(), json!(Facts::cpu_seconds()));
+            answer.insert("peak_rss_bytes".to_owned(), json!(Facts::peak_rss_bytes()));
+        }
+        println!("{answer}");
+        return Ok(());
+    }
+    let (low, high) = evaluation.accuracy_interval;
+    println!("rows      {}", evaluation.rows);
+    println!("accuracy  {:.4} ({low:.4} to {high:.4})", evaluation.accuracy);
+    println!("macro-F1  {:.4}", evaluation.macro_f1);
+    if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
+        println!("log loss  {log_loss:.4}");
+        println!("ECE       {ece:.4}");
+    }
+    println!("{:>9} {:>9} {:>9} {:>9}  class", "precision", "recall", "F1", "rows");
+    for class in &evaluation.per_class {
+        let label = contract::shown(&class.label);
+        println!("{:9.4} {:9.4} {:9.4} {:9}  {label}", class.precision, class.recall, class.f1, class.support);
+    }
+    Ok(())
+}
+
+fn unknown(label: &str, place: &str) -> Failure {
+    let label = contract::shown(label);
+    Failure::other(
+        format!("expected a label that the model knows, found `{label}` at {place}"),
+        "check --label-column, or train a model with this label",
+    )
+}
+
+/// A failure of the data or of the answers' receiver.
+pub(super) fn failure(error: StreamError<Failure>) -> Failure {
+    match error {
+        StreamError::Read(error) => error.into(),
+        StreamError::Sink(failure) => failure,
+    }
+}
+

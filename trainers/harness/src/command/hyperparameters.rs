@@ -1,0 +1,79 @@
+//! SageMaker's hyperparameters become flags of the same parser; what is typed behind them wins.
+
+use std::ffi::OsString;
+
+use clap::Command;
+use contract::{Paths, hyperparameters, shown};
+
+use crate::Failure;
+
+/// Writes long flags with hyphens, whatever was typed, and puts the hyperparameters of a training job in front of the
+/// arguments of `train`.
+pub(super) fn merge(
+    command: &Command,
+    paths: &Paths,
+    arguments: Vec<OsString>,
+) -> Result<Vec<OsString>, Failure> {
+    let mut arguments: Vec<OsString> = hyphenated(arguments);
+    if arguments.get(1).is_none_or(|word| word != "train") {
+        return Ok(arguments);
+    }
+    let found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
+    let known = known_flags(command);
+    for hyperparameter in &found {
+        let flag = hyperparameter.name.replace('_', "-");
+        if !known.contains(&flag) {
+            return Err(unknown(paths, &hyperparameter.name, &known));
+        }
+    }
+    let flags = hyperparameters::to_arguments(&found).into_iter().map(OsString::from);
+    arguments.splice(2..2, flags);
+    Ok(arguments)
+}
+
+fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut only_values = false;
+    let one = |argument: OsString| {
+        only_values |= argument == "--";
+        match argument.to_str() {
+            Some(text) if text.starts_with("--") && !only_values => {
+                let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+                let name = name.replace('_', "-");
+                value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into()
+            }
+            _ => argument,
+        }
+    };
+    arguments.into_iter().map(one).collect()
+}
+
+/// Every long flag of `train`, aliases too.
+fn known_flags(command: &Command) -> Vec<String> {
+    let train = command.find_subcommand("train");
+    let arguments = train.into_iter().flat_map(Command::get_arguments);
+    let names = arguments.flat_map(|argument| {
+        let aliases = argument.get_all_aliases().unwrap_or_default();
+        argument.get_long().into_iter().chain(aliases)
+    });
+    names.map(str::to_owned).collect()
+}
+
+fn unknown(paths: &Paths, name: &str, known: &[String]) -> Failure {
+    let flag = name.replace('_', "-");
+    let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, &flag).total_cmp(&strsim::jaro_winkler(b, &flag)));
+    let nearest = nearest.map_or_else(String::new, |known| format!("did you mean `{}`? ", known.replace('-', "_")));
+    let file = paths.hyperparameters();
+    Failure::usage(
+        format!("unknown hyperparameter `{}` in `{}`", shown(name), file.display()),
+        format!("{nearest}`train --help` lists all of them"),
+    )
+}
+
+/// An error of the contract with its causes, as one failure.
+pub(super) fn described(error: contract::Error) -> Failure {
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(&error) {
+        text = format!("{cause}: {text}");
+    }
+    Failure::Typed(format!("error: {text}"))
+}

@@ -1,0 +1,158 @@
+//! `predict`: classes for texts, as CSV or JSON lines.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use clap::Command;
+use serde_json::{Map, json};
+
+use super::args::{self, PredictArgs, StreamFormat};
+use super::evaluate::failure;
+use crate::data::{Format, Labels, Source, stream};
+use crate::metrics::Scores;
+use crate::{Failure, Model, Trainer};
+
+pub(super) fn command() -> Command {
+    Command::new("predict").about("Classify texts").long_about(
+        "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
+         the order of the rows, as CSV with a header or as JSON lines: record (the row's number in its file, from 1), \
+         label, probability (empty if the model is not calibrated) and score (the decision value).",
+    )
+}
+
+pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
+    let model = T::Model::load(&args.model_dir)?;
+    let answers = Answers { classes: model.classes(), format: args.format, all: args.all_classes };
+    let mut out: Box<dyn Write + Send> = match &args.output {
+        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(Failure::io("write", path))?)),
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let target = args.output.as_deref().unwrap_or(Path::new("standard output"));
+    let mut put = |text: &str| match out.write_all(text.as_bytes()) {
+        // A reader that has seen enough, such as `head`, is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other.map_err(Failure::io("write", target)),
+    };
+    put(&answers.header())?;
+    if !args.texts.is_empty() {
+        let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
+        let scores = model.predict(&mut model.scratch(), &texts)?;
+        put(&answers.rows((1..).take(texts.len()), &scores))?;
+    } else {
+        let sources = sources(args)?;
+        stream(
+            &sources,
+            &args.read.options()?,
+            Labels::Ignored,
+            &AtomicBool::new(false),
+            || model.scratch(),
+            |scratch, batch| {
+                let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
+                let scores = model.predict(scratch, &texts)?;
+                Ok(answers.rows(batch.rows().map(|row| row.place.record), &scores))
+            },
+            |text: Result<String, Failure>| put(&text?),
+        )
+        .map_err(failure)?;
+    }
+    out.flush().map_err(Failure::io("write", target))
+}
+
+fn sources(args: &PredictArgs) -> Result<Vec<Source>, Failure> {
+    if let Some(path) = args.input.as_ref().filter(|path| path.as_os_str() != "-") {
+        return args::sources(path);
+    }
+    if args.input.is_none() && io::stdin().is_terminal() {
+        let message = "expected a text, found neither TEXT nor --input nor rows on standard input";
+        return Err(Failure::usage(message, "try `predict --model-dir DIR \"some text\"`, or --input FILE"));
+    }
+    Ok(vec![Source::stdin(match args.input_format {
+        StreamFormat::Csv => Format::CSV,
+        StreamFormat::Jsonl => Format::Jsonl,
+    })])
+}
+
+/// How answers are written.
+struct Answers<'a> {
+    classes: &'a [String],
+    format: StreamFormat,
+    /// Whether the probability of each class is written.
+    all: bool,
+}
+
+impl Answers<'_> {
+    fn header(&self) -> String {
+        match self.format {
+            StreamFormat::Jsonl => String::new(),
+            StreamFormat::Csv => {
+                let mut header = "record,label,probability,score".to_owned();
+                for class in self.classes.iter().filter(|_| self.all) {
+                    header.push(',');
+                    quote(&mut header, &format!("probability:{class}"));
+                }
+                header.push('\n');
+                header
+            }
+        }
+    }
+
+    fn rows(&self, records: impl Iterator<Item = u32>, scores: &Scores) -> String {
+        let mut text = String::new();
+        for ((row, record), class) in records.enumerate().zip(scores.predictions()) {
+            let range = row * scores.classes..(row + 1) * scores.classes;
+            let probabilities = scores.probability.as_ref().map(|all| &all[range.clone()]);
+            let decision = scores.decision[range][class as usize];
+            self.row(&mut text, record, class as usize, probabilities, decision);
+        }
+        text
+    }
+
+    fn row(&self, text: &mut String, record: u32, class: usize, probabilities: Option<&[f32]>, decision: f32) {
+        let label = &self.classes[class];
+        let probability = probabilities.map(|all| all[class]);
+        match self.format {
+            StreamFormat::Csv => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{record},");
+                quote(text, label);
+                let _ = match probability {
+                    Some(probability) => write!(text, ",{probability:.6},{decision}"),
+                    None => write!(text, ",,{decision}"),
+                };
+                for class in (0..self.classes.len()).filter(|_| self.all) {
+                    let _ = match probabilities {
+                        Some(all) => write!(text, ",{:.6}", all[class]),
+                        None => write!(text, ","),
+                    };
+                }
+            }
+            StreamFormat::Jsonl => {
+                let mut answer = Map::new();
+                answer.insert("record".to_owned(), json!(record));
+                answer.insert("label".to_owned(), json!(label));
+                answer.insert("probability".to_owned(), json!(probability));
+                answer.insert("score".to_owned(), json!(decision));
+                if let Some(all) = probabilities.filter(|_| self.all) {
+                    let each = self.classes.iter().cloned().zip(all.iter().map(|&p| json!(p)));
+                    answer.insert("probabilities".to_owned(), json!(each.collect::<Map<_, _>>()));
+                }
+                let _ = write!(text, "{}", json!(answer));
+            }
+        }
+        text.push('\n');
+    }
+}
+
+/// Appends a CSV field, in quotes where it needs them (RFC 4180).
+fn quote(text: &mut String, field: &str) {
+    if field.contains(['"', ',', '\n', '\r']) {
+        text.push('"');
+        text.push_str(&field.replace('"', "\"\""));
+        text.push('"');
+    } else {
+        text.push_str(field);
+    }
+}
