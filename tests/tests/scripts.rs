@@ -185,7 +185,7 @@ fn judges_agree_with_scikit_learn() {
         let model = path(&format!("model-{loss}"));
         let judged = judge(
             "liblinear",
-            &with(&[&[csv.clone()], &flags[..], &[model]].concat()),
+            &with(&[std::slice::from_ref(&csv), &flags, &[model]].concat()),
         );
         let problem = &judged["problems"][0];
         assert_eq!(problem["converged"], true, "{judged}");
