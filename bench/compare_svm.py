@@ -20,7 +20,7 @@ from measure import cpu_model, exponent, load, measured, median, memory_bytes, s
 
 TWIN = ROOT / "bench/twins/sklearn_svm.py"
 LINEAR_SVC = ROOT / "bench/twins/linear_svc.py"
-SECTIONS = ["train", "accuracy", "predict", "one", "everything", "growth", "malformed", "threads", "best", "others"]
+SECTIONS = ["train", "accuracy", "predict", "one", "growth", "malformed", "threads", "best", "others"]
 # The old script's settings: TfidfVectorizer(min_df=5, stop_words="english"), SGDClassifier(alpha=1e-4).
 REFERENCE = ["--min-df", "5", "--stopwords", "english", "--loss", "hinge", "--alpha", "1e-4"]
 PLAIN = ["--validation-split", "0", "--no-report"]
@@ -54,9 +54,9 @@ class Bench:
     def imdb(self, part):
         return self.path(f"movie-{part}.csv") if self.smoke else self.data / "imdb" / f"{part}.csv"
 
-    def train(self, name, model, rows, flags, **facts):
+    def train(self, name, model, source, flags, **facts):
         shutil.rmtree(model, ignore_errors=True)
-        return self.run(name, "svm", [self.svm, "train", "--train", rows, "--model-dir", model, *flags], **facts)
+        return self.run(name, "svm", [self.svm, "train", "--train", source, "--model-dir", model, *flags], **facts)
 
     def evaluate(self, model, rows):
         output = measured([self.svm, "evaluate", "--model-dir", model, "--data", rows, "--json"])["stdout"]
@@ -68,27 +68,32 @@ def ratio_row(name, ours, theirs, key, scale, unit):
     return f"| {name} | {a:.3g} {unit} | {b:.3g} {unit} | {a / b:.3f} (1/{b / a:.1f}) |"
 
 
+TITLES = {1: "unigrams", 2: "(1,2)-grams"}
 HEAD = ["| | svm | scikit-learn | ratio |", "|---|---|---|---|"]
 
 
 def compare_train(bench):
-    """Plain training, turn by turn."""
-    bench.say("## Plain training: CSV to saved model", "", *HEAD)
+    """Training, turn by turn: ours plain, ours with everything on, theirs."""
+    plain, full = [], []
     for ngrams in [1, 2]:
-        name, ours, theirs = f"train ({ngrams} grams)", [], []
+        title, flags = TITLES[ngrams], [*REFERENCE, "--max-ngrams", ngrams]
         model, twin = bench.path(f"model-{ngrams}"), bench.path(f"twin-{ngrams}.joblib")
+        ours, everything, theirs = [], [], []
         for pair in range(bench.pairs):
-            flags = ["--max-ngrams", ngrams]
-            ours.append(bench.train(name, model, bench.imdb("train"), [*REFERENCE, *PLAIN, *flags], pair=pair))
-            command = [bench.python, TWIN, "train", bench.imdb("train"), twin, *flags]
-            theirs.append(bench.run(name, "scikit-learn", command, pair=pair))
-        title = "unigrams" if ngrams == 1 else "(1,2)-grams"
-        bench.say(ratio_row(f"{title}, wall", ours, theirs, "wall_seconds", 1, "s"),
-                  ratio_row(f"{title}, CPU", ours, theirs, "cpu_seconds", 1, "s"),
-                  ratio_row(f"{title}, peak memory", ours, theirs, "peak_bytes", 1e-6, "MB"),
-                  f"| {title}, model | {size(model) / 1e6:.2f} MB | {size(twin) / 1e6:.2f} MB | "
-                  f"{size(model) / size(twin):.3f} |")
-    bench.say("")
+            facts = {"ngrams": ngrams, "pair": pair}
+            ours.append(bench.train("train", model, bench.imdb("train"), [*flags, *PLAIN], **facts))
+            everything.append(bench.train("train, everything", bench.path("model-everything"), bench.imdb("train"),
+                                          [*flags, "--validation-split", "0.1"], **facts))
+            command = [bench.python, TWIN, "train", bench.imdb("train"), twin, "--max-ngrams", ngrams]
+            theirs.append(bench.run("train", "scikit-learn", command, **facts))
+        for lines, runs in [(plain, ours), (full, everything)]:
+            lines += [ratio_row(f"{title}, wall", runs, theirs, "wall_seconds", 1, "s"),
+                      ratio_row(f"{title}, CPU", runs, theirs, "cpu_seconds", 1, "s"),
+                      ratio_row(f"{title}, peak memory", runs, theirs, "peak_bytes", 1e-6, "MB")]
+        a, b = size(model) / 1e6, size(twin) / 1e6
+        plain.append(f"| {title}, model | {a:.3g} MB | {b:.3g} MB | {a / b:.3f} (1/{b / a:.1f}) |")
+    bench.say("## Plain training: CSV to saved model", "", *HEAD, *plain, "")
+    bench.say("## Everything on (split, calibration, report) against scikit-learn's plain training", "", *HEAD, *full, "")
 
 
 def compare_accuracy(bench):
@@ -104,7 +109,7 @@ def compare_accuracy(bench):
             predicted = [row["predicted"] for row in csv.DictReader(file)]
         theirs = sum(a == b for a, b in zip(truth, predicted, strict=True)) / len(truth)
         bench.raw.append({"name": f"accuracy ({ngrams} grams)", "svm": ours, "scikit-learn": theirs})
-        title = "unigrams" if ngrams == 1 else "(1,2)-grams"
+        title = TITLES[ngrams]
         bench.say(f"| {title} | {ours:.4f} | {theirs:.4f} | {100 * (ours - theirs):+.2f} points |")
     bench.say("")
 
@@ -123,7 +128,7 @@ def compare_predict(bench):
             theirs.append(bench.run(name, "scikit-learn", command, pair=pair))
         for result in ours + theirs:
             result["rate"] = count / result["wall_seconds"]
-        title = "unigrams" if ngrams == 1 else "(1,2)-grams"
+        title = TITLES[ngrams]
         a, b = median(ours, "rate"), median(theirs, "rate")
         bench.say(f"| {title}, rows per second | {a:,.0f} | {b:,.0f} | {a / b:.1f} times |",
                   ratio_row(f"{title}, CPU", ours, theirs, "cpu_seconds", 1, "s"),
@@ -141,23 +146,8 @@ def compare_one(bench):
         ours = [bench.run(name, "svm", command) for _ in range(4 if bench.smoke else 20)]
         command = [bench.python, TWIN, "one", bench.path(f"twin-{ngrams}.joblib"), text]
         theirs = [bench.run(name, "scikit-learn", command) for _ in range(2 if bench.smoke else 5)]
-        title = "unigrams" if ngrams == 1 else "(1,2)-grams"
+        title = TITLES[ngrams]
         bench.say(ratio_row(title, ours, theirs, "wall_seconds", 1000, "ms"))
-    bench.say("")
-
-
-def compare_everything(bench):
-    """Split, calibration and report against plain scikit-learn."""
-    bench.say("## Everything on (split, calibration, report) against scikit-learn's plain training", "", *HEAD)
-    for ngrams in [1, 2]:
-        flags = [*REFERENCE, "--max-ngrams", ngrams, "--validation-split", "0.1"]
-        name = f"everything ({ngrams} grams)"
-        ours = [bench.train(name, bench.path("model-everything"), bench.imdb("train"), flags) for _ in range(bench.pairs)]
-        theirs = [run for run in bench.raw if run["name"] == f"train ({ngrams} grams)" and run["side"] == "scikit-learn"]
-        title = "unigrams" if ngrams == 1 else "(1,2)-grams"
-        bench.say(ratio_row(f"{title}, wall", ours, theirs, "wall_seconds", 1, "s"),
-                  ratio_row(f"{title}, CPU", ours, theirs, "cpu_seconds", 1, "s"),
-                  ratio_row(f"{title}, peak memory", ours, theirs, "peak_bytes", 1e-6, "MB"))
     bench.say("")
 
 

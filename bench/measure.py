@@ -6,8 +6,10 @@ import pathlib
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
+
+CHILD = pathlib.Path(__file__).with_name("child.py")
 
 
 class Failed(Exception):
@@ -16,26 +18,21 @@ class Failed(Exception):
 
 def measured(command):
     """Runs a command; its wall time, CPU time and peak memory as the kernel counted them, and its output."""
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        start = time.perf_counter()
-        child = subprocess.Popen(
-            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
-        )
-        # wait4 gives the usage of this child alone; getrusage(RUSAGE_CHILDREN) the largest peak of all so far.
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        stdout.seek(0)
-        stderr.seek(0)
-        if child.returncode != 0:
-            last = stderr.read().decode(errors="replace")[-2000:]
-            shown = " ".join(str(part) for part in command)
-            raise Failed(f"`{shown}` ended with {child.returncode}:\n{last}")
+    command = [str(part) for part in command]
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
+        # Without the site packages, the smallest Python there is.
+        helper = [sys.executable, "-I", "-S", CHILD, out, err, *command]
+        printed = subprocess.run(helper, check=True, stdout=subprocess.PIPE, text=True).stdout
+        code, wall, cpu, peak = (float(number) for number in printed.split())
+        if code != 0:
+            last = err.read_text(errors="replace")[-2000:]
+            raise Failed(f"`{' '.join(command)}` ended with {code:.0f}:\n{last}")
         return {
             "wall_seconds": wall,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "peak_bytes": usage.ru_maxrss * 1024,
-            "stdout": stdout.read().decode(errors="replace"),
+            "cpu_seconds": cpu,
+            "peak_bytes": int(peak) * 1024,
+            "stdout": out.read_text(errors="replace"),
         }
 
 
