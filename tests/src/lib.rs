@@ -3,7 +3,7 @@
 //!
 //! A trainer's `tests/contract.rs` is a description of the trainer and one line:
 //!
-//! ```ignore
+//! ```text
 //! fn trainer() -> testkit::Trainer { .. }
 //! testkit::contract_suite!(trainer());
 //! ```

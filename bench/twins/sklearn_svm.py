@@ -1,0 +1,72 @@
+"""The script that the SVM trainer replaces: TfidfVectorizer, SGDClassifier, joblib.
+
+    sklearn_svm.py train rows.csv model.joblib [--max-ngrams 2] [--min-df 5] [--stopwords english]
+    sklearn_svm.py predict model.joblib rows.csv predictions.csv
+    sklearn_svm.py one model.joblib "a film I shall remember"
+"""
+
+import argparse
+import sys
+
+
+def train(args):
+    import joblib
+    import pandas
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+
+    rows = pandas.read_csv(args.csv, keep_default_na=False)
+    vectorizer = TfidfVectorizer(
+        min_df=args.min_df,
+        stop_words=None if args.stopwords == "none" else args.stopwords,
+        ngram_range=(1, args.max_ngrams),
+    )
+    classifier = SGDClassifier(loss="hinge", alpha=args.alpha, random_state=args.seed)
+    model = make_pipeline(vectorizer, classifier)
+    model.fit(rows["text"], rows["label"])
+    joblib.dump(model, args.model)
+
+
+def predict(args):
+    import joblib
+    import pandas
+
+    model = joblib.load(args.model)
+    rows = pandas.read_csv(args.csv, keep_default_na=False)
+    pandas.DataFrame({"predicted": model.predict(rows["text"])}).to_csv(args.predictions, index=False)
+
+
+def one(args):
+    import joblib
+
+    print(joblib.load(args.model).predict([args.text])[0])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    actions = parser.add_subparsers(required=True)
+    action = actions.add_parser("train")
+    action.set_defaults(run=train)
+    action.add_argument("csv")
+    action.add_argument("model")
+    action.add_argument("--max-ngrams", type=int, default=1)
+    action.add_argument("--min-df", type=int, default=5)
+    action.add_argument("--stopwords", default="english")
+    action.add_argument("--alpha", type=float, default=1e-4)
+    action.add_argument("--seed", type=int, default=0)
+    action = actions.add_parser("predict")
+    action.set_defaults(run=predict)
+    action.add_argument("model")
+    action.add_argument("csv")
+    action.add_argument("predictions")
+    action = actions.add_parser("one")
+    action.set_defaults(run=one)
+    action.add_argument("model")
+    action.add_argument("text")
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

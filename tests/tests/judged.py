@@ -1,0 +1,55 @@
+"""Makes what the judges judge, with scikit-learn itself: `judged.py rows.csv FOLDER`."""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+from safetensors.numpy import save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "judges"))
+import reading  # noqa: E402
+
+texts, labels = reading.rows(sys.argv[1])
+folder = pathlib.Path(sys.argv[2])
+
+
+class Flags:
+    max_ngrams, min_df, max_df, max_features, stopwords, sublinear_tf = 2, 3, 1.0, None, "english", False
+
+
+vectorizer = reading.vectorizer(Flags)
+matrix = vectorizer.fit_transform(texts).sorted_indices()
+terms = list(vectorizer.get_feature_names_out())
+arrays = {"indptr": matrix.indptr.astype(np.int64), "indices": matrix.indices.astype(np.int32),
+          "data": matrix.data.astype(np.float32)}
+save_file(arrays, folder / "matrix.safetensors")
+changed = arrays["data"].copy()
+changed[17] += 0.01
+save_file({**arrays, "data": changed}, folder / "changed.safetensors")
+(folder / "vocabulary.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8")
+
+for loss in ["hinge", "squared_hinge", "log"]:
+    if loss == "log":
+        model = LogisticRegression(solver="liblinear", C=0.5, tol=1e-8, max_iter=10_000)
+    else:
+        model = LinearSVC(loss=loss, C=0.5, tol=1e-8, max_iter=1_000_000, random_state=1)
+    model.fit(matrix, labels)
+    into = folder / f"model-{loss}"
+    into.mkdir()
+    save_file({"coefficients": model.coef_, "intercepts": model.intercept_,
+               "scale": vectorizer.idf_[None, :].copy()}, into / "model.safetensors")
+    (into / "vocabulary.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8")
+    config = {"id2label": {"0": "0", "1": "1"}, "max_ngrams": 2, "min_word_length": 2,
+              "stop_words": sorted(vectorizer.get_stop_words()), "term_frequency": "raw"}
+    (into / "config.json").write_text(json.dumps(config))
+    if loss == "hinge":
+        expected = {"predicted": model.predict(matrix).tolist()}
+        (folder / "expected.json").write_text(json.dumps(expected))
+
+(folder / "predictions.csv").write_text(
+    "label,predicted,probability_a,probability_b\n"
+    "a,a,0.9,0.1\na,b,0.4,0.6\nb,b,0.2,0.8\nb,b,0.3,0.7\n"
+)
