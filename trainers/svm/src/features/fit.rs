@@ -47,15 +47,17 @@ pub fn fit(
         at: Vec::new(),
     }];
     let documents = Documents { tokens: &tokens, ends: &ends, counted, words: kept.len() };
+    let mut sorted = Vec::new();
     for length in 2..=params.max_ngrams {
         let last = &levels[length - 2];
         let at = if length == 2 { &tokens } else { &last.at };
-        let next = extend(&documents, at, last.grams.len(), length, min_df);
+        let next = extend(&documents, (at, last.grams.len()), length, min_df, &mut sorted);
         if next.grams.is_empty() {
             break;
         }
         levels.push(next);
     }
+    drop((sorted, words, names));
     let columns = Columns::choose(&levels, &documents, params);
     if columns.frequency.is_empty() {
         return None;
@@ -187,8 +189,12 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
 fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
-    let mut pattern = Pattern { starts: vec![0], width, ..Pattern::default() };
-    let mut values = Vec::new();
+    // Room for every occurrence: what is not written to is never backed by memory, and nothing is moved.
+    let most = grams_at.iter().map(|at| at.len()).sum();
+    let mut starts = Vec::with_capacity(documents.ends.len() + 1);
+    starts.push(0);
+    let mut pattern = Pattern { starts, columns: Vec::with_capacity(most), width };
+    let mut values = Vec::with_capacity(most);
     let mut counts = vec![0u32; width];
     let mut start = 0;
     for &end in documents.ends {

@@ -32,8 +32,9 @@ pub(crate) struct Level {
 /// Occurrences sorted at a time: bounds the memory at 12 MB.
 const CHUNK: usize = 1 << 20;
 
+/// A candidate n-gram: its last word, and where it stands.
 #[derive(Clone, Copy, Default)]
-struct Occurrence {
+pub(crate) struct Occurrence {
     word: u32,
     document: u32,
     position: u32,
@@ -46,7 +47,16 @@ struct Tally {
 }
 
 /// Extends the (`length` - 1)-grams that start `at` each token by one word.
-pub(crate) fn extend(documents: &Documents<'_>, at: &[u32], prefixes: usize, length: usize, min_df: u32) -> Level {
+///
+/// `sorted` is room to work in; it is kept between levels, because memory that is freed and taken again piece by piece
+/// is memory that the allocator never gives back.
+pub(crate) fn extend(
+    documents: &Documents<'_>,
+    (at, prefixes): (&[u32], usize),
+    length: usize,
+    min_df: u32,
+    sorted: &mut Vec<Occurrence>,
+) -> Level {
     let mut sizes = vec![0u32; prefixes];
     each_occurrence(documents, at, length, |prefix, _| sizes[prefix as usize] += 1);
     let mut level = Level { at: vec![NONE; at.len()], ..Level::default() };
@@ -59,7 +69,8 @@ pub(crate) fn extend(documents: &Documents<'_>, at: &[u32], prefixes: usize, len
             total += sizes[last] as usize;
             last += 1;
         }
-        let (sorted, ends) = sort(documents, at, length, first..last, &sizes, total);
+        sorted.resize(total.max(sorted.len()), Occurrence::default());
+        let ends = sort(documents, at, length, first..last, &sizes, sorted);
         let mut start = 0;
         for (prefix, &end) in (first..last).zip(&ends) {
             let bucket = &sorted[start..end];
@@ -88,29 +99,29 @@ fn each_occurrence(documents: &Documents<'_>, at: &[u32], length: usize, mut eac
     }
 }
 
-/// The occurrences of the prefixes in `range`, sorted by prefix (a counting sort), and where each prefix's end.
+/// Puts the occurrences of the prefixes in `range` into `sorted`, by prefix (a counting sort); answers where each
+/// prefix's end.
 fn sort(
     documents: &Documents<'_>,
     at: &[u32],
     length: usize,
     range: std::ops::Range<usize>,
     sizes: &[u32],
-    total: usize,
-) -> (Vec<Occurrence>, Vec<usize>) {
+    sorted: &mut [Occurrence],
+) -> Vec<usize> {
     let mut next: Vec<usize> = Vec::with_capacity(range.len());
     let mut sum = 0;
     for &size in &sizes[range.clone()] {
         next.push(sum);
         sum += size as usize;
     }
-    let mut sorted = vec![Occurrence::default(); total];
     each_occurrence(documents, at, length, |prefix, occurrence| {
         if let Some(next) = (prefix as usize).checked_sub(range.start).and_then(|index| next.get_mut(index)) {
             sorted[*next] = occurrence;
             *next += 1;
         }
     });
-    (sorted, next)
+    next
 }
 
 /// Counts one prefix's n-grams, and names those that stand in at least `min_df` documents.
