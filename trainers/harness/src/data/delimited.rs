@@ -330,7 +330,8 @@ mod tests {
                 let mut loose = b"kept".to_vec();
                 let found = match splitter.step(&input[..until], from, complete, &mut loose) {
                     Step::Record(found) => found,
-                    Step::More => {
+                    Step::More { start } => {
+                        assert!(start >= from && start <= until);
                         assert!(!complete, "more asked for at the end");
                         break;
                     }

@@ -156,8 +156,14 @@ mod tests {
         ] {
             assert_eq!(encoding(name).unwrap().name(), expected, "{name}");
         }
-        insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @"");
-        insta::assert_snapshot!(encoding("klingon").unwrap_err(), @"");
+        insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @r"
+        error[D008]: no encoding is called `latn-1`
+          help: did you mean `latin-1`?
+        ");
+        insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
+        error[D008]: no encoding is called `klingon`
+          help: take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
+        ");
     }
 
     #[test]

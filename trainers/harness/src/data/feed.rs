@@ -249,19 +249,16 @@ impl Open {
             // Twice as much as is there: a long record is searched anew each time, yet in linear time in all.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
-            match self.input.fill(&mut block.bytes[filled..target]) {
-                Ok(n) => {
-                    filled += n;
-                    self.complete = filled < target;
-                }
-                Err(fault) => {
-                    fault.add(source, &mut block.findings);
-                    self.given_up = true;
-                    return Some(self.account(source));
-                }
-            }
+            let (n, fault) = self.input.fill(&mut block.bytes[filled..target]);
+            filled += n;
+            self.complete = filled < target && fault.is_none();
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
+            // The records before the fault count; the one that it cuts does not.
+            if let Some(fault) = fault.filter(|_| !self.given_up) {
+                fault.add(source, &mut block.findings);
+                self.given_up = true;
+            }
             if used > 0 || self.complete || self.given_up {
                 break;
             }
