@@ -50,22 +50,26 @@ const KNOWN: &[&str] = &[
 ///
 /// # Errors
 /// When no encoding has that name; the help line tells a near one.
-pub fn encoding(name: &str) -> Result<&'static Encoding, Diagnostic> {
+pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
     let label = OTHER_NAMES
         .iter()
         .find(|(other, _)| *other == lower)
         .map_or(lower.as_str(), |(_, label)| label);
-    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| Diagnostic {
-        severity: Severity::Error,
-        code: codes::ENCODING.id,
-        message: format!("no encoding is called `{name}`"),
-        place: None,
-        help: match near(&lower, KNOWN.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
-                .to_owned(),
-        },
+    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+        Box::new(Diagnostic {
+            severity: Severity::Error,
+            code: codes::ENCODING.id,
+            message: format!("no encoding is called `{name}`"),
+            place: None,
+            help: match near(&lower, KNOWN.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
+                        .to_owned()
+                }
+            },
+        })
     })
 }
 

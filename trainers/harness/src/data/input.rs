@@ -100,7 +100,7 @@ impl Input {
         let raw: Box<dyn Read + Send> = match &source.path {
             None => Box::new(io::stdin()),
             Some(path) => {
-                Box::new(File::open(path).map_err(|error| Fault::from(unreadable(path, &error)))?)
+                Box::new(File::open(path).map_err(|error| Fault::from(*unreadable(path, &error)))?)
             }
         };
         Self::new(raw, encoding, hash)
@@ -163,6 +163,29 @@ impl Input {
             skipped,
             compressed,
         })
+    }
+
+    /// The bytes as they are, hashed.
+    #[cfg(feature = "parquet")]
+    pub(super) fn raw(raw: Box<dyn Read + Send>) -> Self {
+        let tap = Tap {
+            raw,
+            hasher: Some(Sha256::new()),
+            bytes: 0,
+            head: Vec::new(),
+            head_at: 0,
+        };
+        let (body, encoding) = (Body::Plain(tap), UTF_8.name());
+        let head = Vec::new();
+        Self {
+            body,
+            transcoder: None,
+            head,
+            head_at: 0,
+            encoding,
+            skipped: 0,
+            compressed: false,
+        }
     }
 
     /// Whether offsets in what is given out are not those in the file.

@@ -163,7 +163,7 @@ fn a_folder_is_read_in_sorted_order() {
     insta::assert_snapshot!(without(&rows.findings.to_string(), folder.path()), @r"
     warning[D003]: the file has no rows
       --> d.CSV
-      help: it has to have a header and at least one row
+      help: a data file has at least one row, below its header if it is CSV
     ");
 }
 
@@ -239,7 +239,7 @@ fn a_folder_without_rows() {
       help: give data that has rows with text, and labels where they are needed
     warning[D003]: the file has no rows
       --> a.csv
-      help: 2 such files; it has to have a header and at least one row
+      help: 2 such files; a data file has at least one row, below its header if it is CSV
     ");
 }
 

@@ -1,9 +1,17 @@
 //! The data reader, seen from outside.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod files;
 mod messages;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod properties;
 mod rows;
+mod whole;
 
 use harness::data::{Encode, Format, ReadError, ReadOptions, Rows, Source, read};
 use std::path::{Path, PathBuf};

@@ -80,17 +80,17 @@ fn headers() {
     insta::assert_snapshot!(says("a.csv", ""), @r"
     error[D003]: the file is empty
       --> a.csv
-      help: it has to have a header and at least one row
+      help: a data file has at least one row, below its header if it is CSV
     ");
     insta::assert_snapshot!(says("a.csv", "\n\n"), @r"
     error[D003]: the file has no rows
       --> a.csv
-      help: it has to have a header and at least one row
+      help: a data file has at least one row, below its header if it is CSV
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\n"), @r"
     error[D003]: the file has no rows
       --> a.csv
-      help: it has to have a header and at least one row
+      help: a data file has at least one row, below its header if it is CSV
     ");
     insta::assert_snapshot!(says("a.csv", "Text,labels\na,b\n"), @r"
     error[D005]: no column is called `text` or `label`, the header has `Text`, `labels`
@@ -100,7 +100,7 @@ fn headers() {
     insta::assert_snapshot!(says("a.csv", "sentiment,review\na,b\n"), @r"
     error[D005]: no column is called `text` or `label`, the header has `sentiment`, `review`
       --> a.csv:1
-      help: name the right one with --text-column NAME and --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line has to be a header
     ");
     insta::assert_snapshot!(says("a.csv", "text,label,text,text\na,b,c,d\n"), @r"
     error[D004]: `3` columns are called `text`, one was expected
@@ -115,7 +115,7 @@ fn headers() {
     insta::assert_snapshot!(says("a.csv", "\"A long review, which is not a header at all, but the first row\",1\nb,2\n"), @r"
     error[D005]: no column is called `text` or `label`, the header has `A long review, which is not a header at ...`, `1`
       --> a.csv:1
-      help: name the right one with --text-column NAME and --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line has to be a header
     ");
     insta::assert_snapshot!(says("a.csv", "t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0b\0\n\0"), @r"
     error[D005]: no column is called `text` or `label`, the header has `t\0e\0x\0t\0`, `\0l\0a\0b\0e\0l\0`
@@ -129,7 +129,7 @@ fn headers() {
     insta::assert_snapshot!(says("a.csv", wide), @r"
     error[D005]: no column is called `text` or `label`, the header has `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`, `c10`, `c11`, `c12` and 17 more
       --> a.csv:1
-      help: name the right one with --text-column NAME and --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line has to be a header
     ");
 }
 
@@ -153,7 +153,7 @@ fn json_lines() {
     insta::assert_snapshot!(says("a.jsonl", "{\"review\":\"a\",\"lable\":1}\n"), @r"
     error[D005]: no column is called `text` or `label`, the first object has `review`, `lable`
       --> a.jsonl
-      help: did you mean --label-column lable?
+      help: pass --text-column NAME --label-column lable
     error[D013]: row has no text
       --> a.jsonl:1:1 (record 1)
       help: 1 such row; fix it, or pass --drop-missing
@@ -182,6 +182,6 @@ fn the_data_as_a_whole() {
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\na,Spam\nb, spam\nc,ham\n"), @r"
     warning[D024]: the labels `Spam` and ` spam` differ only in case or blanks, and count as two
-      help: write it in one way, if one is meant
+      help: use one spelling, if one label is meant
     ");
 }
