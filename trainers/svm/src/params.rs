@@ -11,6 +11,12 @@ use crate::features::{FeatureParams, Frequency, TermFrequency};
 use crate::solver::Loss;
 use crate::text;
 
+/// Objective values within 0.1 % of the optimum.
+const TOLERANCE: f64 = 1e-3;
+/// measured: SGDClassifier(loss="hinge", alpha=1e-4) of scikit-learn 1.9 ends with an objective 0.27 to 0.30 % above the
+/// optimum on IMDB, for unigrams and for (1,2)-grams, seeds 0 to 2.
+const SGD_TOLERANCE: f64 = 3e-3;
+
 /// The SVM's own arguments; names and meanings are scikit-learn's where it has them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Features")]
@@ -53,9 +59,10 @@ pub struct SvmArgs {
     /// Give every class the same total weight
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
     class_weight: ClassWeight,
-    /// Relative duality gap at which the solver stops
-    #[arg(long, value_name = "GAP", default_value_t = 1e-3, help_heading = "Solver")]
-    tol: f64,
+    /// Relative duality gap at which the solver stops [default: 0.001; 0.003 with --alpha, which is how far from the
+    /// optimum SGDClassifier stops]
+    #[arg(long, value_name = "GAP", help_heading = "Solver")]
+    tol: Option<f64>,
     /// Passes over the rows after which the solver stops in any case
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     max_iter: u32,
@@ -251,8 +258,9 @@ impl SvmArgs {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
             (None, c) => Regularisation::C(positive("c", c.unwrap_or(1.0))?),
         };
-        if !(self.tol > 0.0 && self.tol < 1.0) {
-            let message = format!("expected --tol between 0 and 1, found `{}`", self.tol);
+        let tolerance = self.tol.unwrap_or(if self.alpha.is_some() { SGD_TOLERANCE } else { TOLERANCE });
+        if !(tolerance > 0.0 && tolerance < 1.0) {
+            let message = format!("expected --tol between 0 and 1, found `{tolerance}`");
             return Err(Failure::usage(message, "use --tol 0.001, or leave it out"));
         }
         let machine = self.machine()?;
@@ -282,7 +290,7 @@ impl SvmArgs {
             },
             regularisation,
             class_weight: self.class_weight,
-            tolerance: self.tol,
+            tolerance,
             max_epochs: self.max_iter,
             tuning: self.tune.then_some(Tuning { trials: self.tune_trials as usize }),
             folds: self.folds.into(),
