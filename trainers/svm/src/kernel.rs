@@ -72,13 +72,7 @@ struct Trained {
 
 impl Job<'_> {
     /// Trains on the rows `train` and decides on all rows.
-    pub(crate) fn train(
-        &self,
-        counts: &[f32],
-        rows: &RowTable,
-        train: &[u32],
-        run: &Run,
-    ) -> Result<Made, Failure> {
+    pub(crate) fn train(&self, counts: &[f32], rows: &RowTable, train: &[u32], run: &Run) -> Result<Made, Failure> {
         let trained = self.train_on(counts, train, run)?;
         let everything: Vec<u32> = (0..self.data.labels.len() as u32).collect();
         let decisions = self.decide(&trained, &everything, run)?;

@@ -51,3 +51,35 @@ fn rotate_rows(mut matrix: ArrayViewMut2<'_, f64>, (p, q): (usize, usize), (cosi
     let (first, second) = matrix.multi_slice_mut((s![p, ..], s![q, ..]));
     Zip::from(first).and(second).for_each(|x, y| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_eigenvalues_of_a_path() {
+        // The second difference matrix of a path of n nodes: eigenvalues 2 - 2 cos(k π / (n + 1)).
+        let size = 40;
+        let matrix = Array2::from_shape_fn((size, size), |(i, j)| match i.abs_diff(j) {
+            0 => 2.0,
+            1 => -1.0,
+            _ => 0.0,
+        });
+        let (values, vectors) = eigen(matrix.clone());
+        for (index, value) in values.iter().enumerate() {
+            let angle = (size - index) as f64 * std::f64::consts::PI / (size + 1) as f64;
+            assert!((value - (2.0 - 2.0 * angle.cos())).abs() < 1e-12, "{index}: {value}");
+        }
+        let product = vectors.dot(&matrix).dot(&vectors.t());
+        let expected = Array2::from_diag(&ndarray::Array1::from(values));
+        assert!((product - expected).iter().all(|difference| difference.abs() < 1e-12));
+    }
+
+    #[test]
+    fn takes_the_smallest_matrices() {
+        assert_eq!(eigen(Array2::zeros((0, 0))).0, Vec::<f64>::new());
+        assert_eq!(eigen(Array2::from_elem((1, 1), 3.0)).0, [3.0]);
+        let (values, _) = eigen(ndarray::array![[1.0, 2.0], [2.0, 1.0]]);
+        assert!((values[0] - 3.0).abs() < 1e-15 && (values[1] + 1.0).abs() < 1e-15, "{values:?}");
+    }
+}

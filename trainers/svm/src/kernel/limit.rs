@@ -43,13 +43,19 @@ impl Room {
         if rows <= most {
             return Ok(());
         }
-        let reason = if most < MOST_ROWS {
-            format!("a table of 8 bytes x rows² has to fit into half of the free memory, {} MB", 2 * (ENTRY * (most * most) as u64) / 2_000_000)
-        } else {
-            "its time grows with the square of the rows".to_owned()
+        let reason = match self.bytes {
+            Some(bytes) if most < MOST_ROWS => {
+                let megabytes = bytes / 1_000_000;
+                format!("its table takes {ENTRY} bytes x rows², and `{megabytes} MB` of memory are to be had for it")
+            }
+            _ => "its time grows with rows²".to_owned(),
         };
-        let message = format!("expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}");
-        Err(Failure::other(message, format!("use --kernel linear, which takes any number, or give at most {most} rows")))
+        let message =
+            format!("expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}");
+        Err(Failure::other(
+            message,
+            format!("use --kernel linear, which takes any number, or give at most {most} rows"),
+        ))
     }
 }
 
@@ -82,4 +88,66 @@ fn entry(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let mut lines = text.lines().map(str::split_whitespace);
     lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()?.parse().ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that looks like `/` of a machine with these files.
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    const MEMINFO: (&str, &str) =
+        ("proc/meminfo", "MemTotal: 9000000 kB\nMemFree:  10 kB\nMemAvailable:    1000000 kB\n");
+
+    #[test]
+    fn takes_half_of_the_smallest_limit() {
+        let bytes = |files: &[(&str, &str)]| Room::look(root(files).path()).bytes;
+        assert_eq!(bytes(&[]), None);
+        assert_eq!(bytes(&[MEMINFO]), Some(512_000_000));
+        let unlimited = ("sys/fs/cgroup/memory.max", "max\n");
+        assert_eq!(bytes(&[MEMINFO, unlimited]), Some(512_000_000));
+        let limited = ("sys/fs/cgroup/memory.max", "400000000\n");
+        let used = ("sys/fs/cgroup/memory.stat", "anon 100000000\nfile 290000000\nanon_thp 7\n");
+        assert_eq!(bytes(&[MEMINFO, limited, used]), Some(150_000_000));
+        let old = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "300000000\n");
+        let old_used = ("sys/fs/cgroup/memory/memory.stat", "rss 1\ntotal_rss 100000000\n");
+        assert_eq!(bytes(&[MEMINFO, old, old_used]), Some(100_000_000));
+        assert_eq!(bytes(&[limited, used, old]), Some(150_000_000));
+    }
+
+    #[test]
+    fn refuses_rows_that_have_no_room_and_says_what_to_use() {
+        let room = Room { bytes: Some(8 * 3000 * 3000) };
+        assert!(room.admit(3000, "rbf").is_ok());
+        assert_eq!(
+            room.admit(3001, "rbf").unwrap_err().to_string(),
+            "error: expected at most `3000` training rows for --kernel rbf, found `3001`: its table takes 8 bytes x \
+             rows², and `72 MB` of memory are to be had for it\n  help: use --kernel linear, which takes any number, or \
+             give at most 3000 rows"
+        );
+        let plenty = Room { bytes: None };
+        assert!(plenty.admit(8000, "poly").is_ok());
+        assert_eq!(
+            plenty.admit(25_000, "poly").unwrap_err().to_string(),
+            "error: expected at most `8000` training rows for --kernel poly, found `25000`: its time grows with rows²\
+             \n  help: use --kernel linear, which takes any number, or give at most 8000 rows"
+        );
+        assert!(Room { bytes: Some(0) }.admit(1, "rbf").is_err());
+    }
+
+    #[test]
+    fn counts_tables() {
+        let room = Room { bytes: Some(8 * 3000 * 3000) };
+        assert_eq!((room.tables(3000), room.tables(1500), room.tables(8000)), (1, 4, 1));
+        assert_eq!(Room { bytes: None }.tables(8000), usize::MAX);
+    }
 }

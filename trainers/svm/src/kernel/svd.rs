@@ -162,3 +162,93 @@ fn orthonormalise_block(block: &mut ArrayViewMut2<'_, f64>) {
         row.mapv_inplace(|value| if length > DEPENDENT { value / length } else { 0.0 });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::PI;
+
+    use harness::stop::Stop;
+
+    use super::*;
+    use crate::features::Pattern;
+
+    /// The `k`th vector of an orthonormal cosine basis.
+    fn wave(k: usize, at: usize, size: usize) -> f64 {
+        (2.0 / size as f64).sqrt() * (PI * (at as f64 + 0.5) * (k + 1) as f64 / size as f64).cos()
+    }
+
+    fn run(threads: usize) -> Run {
+        Run::new(threads, 7, Stop::default(), Default::default())
+    }
+
+    /// Every place of a (rows, columns) matrix, with values from `value`; behind one row that is not looked at.
+    fn dense(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f64) -> (Pattern, Vec<f32>, Vec<u32>) {
+        let mut pattern = Pattern { starts: vec![0, columns], width: columns, ..Pattern::default() };
+        pattern.columns.extend(0..columns as u32);
+        let mut values = vec![1e3; columns];
+        for row in 0..rows {
+            pattern.columns.extend(0..columns as u32);
+            pattern.starts.push(pattern.columns.len());
+            values.extend((0..columns).map(|column| value(row, column) as f32));
+        }
+        (pattern, values, (1..=rows as u32).collect())
+    }
+
+    fn assert_orthonormal(svd: &Svd) {
+        let width = svd.singular_values.len();
+        for i in 0..width {
+            for j in 0..width {
+                let product = svd.components.chunks_exact(width).map(|row| f64::from(row[i]) * f64::from(row[j]));
+                let expected = f64::from(u8::from(i == j));
+                assert!((product.sum::<f64>() - expected).abs() < 1e-5, "components {i} and {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn finds_singular_values_and_vectors_that_are_known() {
+        let (rows, columns, rank) = (60, 40, 30);
+        let singular = |k: usize| 10.0 * 0.8f64.powi(k as i32);
+        let entry = |i, j| (0..rank).map(|k| singular(k) * wave(k, i, rows) * wave(k, j, columns)).sum();
+        let (pattern, values, chosen) = dense(rows, columns, entry);
+        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let svd = truncated(records, 12, 1, &run(1)).unwrap();
+        assert_eq!(svd.singular_values.len(), 12);
+        assert_orthonormal(&svd);
+        for (k, &value) in svd.singular_values.iter().enumerate() {
+            assert!((value / singular(k) - 1.0).abs() < 1e-3, "{k}: {value}");
+            let along: f64 = (0..columns).map(|j| f64::from(svd.components[j * 12 + k]) * wave(k, j, columns)).sum();
+            assert!(along.abs() > 0.999, "{k}: {along}");
+        }
+    }
+
+    #[test]
+    fn gives_no_more_components_than_the_rank() {
+        // Rank 2: rows are multiples of one of two patterns.
+        let (pattern, values, chosen) = dense(30, 20, |i, j| (i + 1) as f64 * f64::from(u8::from(i % 2 == j % 2)));
+        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let svd = truncated(records, 10, 1, &run(1)).unwrap();
+        assert_eq!(svd.singular_values.len(), 2);
+        assert_orthonormal(&svd);
+        // Σ (2i+1)² over 15 odd numbers, in 10 columns each.
+        let squares: f64 = (0..15).map(|i| f64::from(2 * i + 2).powi(2)).sum();
+        assert!((svd.singular_values[0] - (10.0 * squares).sqrt()).abs() < 1e-3);
+        let (pattern, values, chosen) = dense(3, 4, |_, _| 0.0);
+        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        assert!(truncated(records, 2, 1, &run(1)).unwrap().singular_values.is_empty());
+    }
+
+    #[test]
+    fn does_not_depend_on_threads_and_ends_at_a_stop() {
+        let (pattern, values, chosen) = dense(50, 70, |i, j| ((i * 31 + j * 17) % 23) as f64);
+        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let one = truncated(records, 9, 5, &run(1)).unwrap();
+        let three = truncated(records, 9, 5, &run(3)).unwrap();
+        assert_eq!(one.components, three.components);
+        assert_eq!(one.singular_values, three.singular_values);
+        let stop = Stop::default();
+        stop.flag().store(true, std::sync::atomic::Ordering::Relaxed);
+        let stopped = Run::new(1, 7, stop, Default::default());
+        assert!(matches!(truncated(records, 9, 5, &stopped), Err(Failure::Stopped)));
+    }
+}
