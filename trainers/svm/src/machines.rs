@@ -79,9 +79,7 @@ pub(crate) fn train(
     let outputs = data.outputs();
     let parts = if scale.len() == 1 {
         weigh_all(&mut counts, data.pattern, &scale[0], setting.tf);
-        parallel(run.threads(), outputs, |output| {
-            solve(data, &counts, output, setting, (train, score), params, run)
-        })?
+        parallel(run.threads(), outputs, |output| solve(data, &counts, output, setting, (train, score), params, run))?
     } else {
         parallel(run.threads(), outputs, |output| {
             let mut values = counts.clone();
@@ -139,12 +137,7 @@ fn row_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: C
 
 /// Weights of an output's positive and negative rows. As liblinear: with two classes each row counts with its class's
 /// weight; with more, in each one-against-the-rest problem, only the one class is weighed.
-pub(crate) fn side_weights(
-    data: Labelled<'_>,
-    train: &[u32],
-    output: usize,
-    class_weight: ClassWeight,
-) -> (f32, f32) {
+pub(crate) fn side_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> (f32, f32) {
     if class_weight == ClassWeight::None {
         return (1.0, 1.0);
     }
@@ -165,11 +158,13 @@ pub(crate) fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params
             let idf = |column| if kept(column) { idf(train.len(), frequency[column]) } else { 0.0 };
             vec![columns.map(idf).collect()]
         }
-        Weighting::Nbsvm => (0..data.outputs()).map(|output| {
-            let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
-            let positive = document_frequency(data.pattern, positive_rows);
-            log_count_ratio(&positive, &frequency, kept)
-        }).collect(),
+        Weighting::Nbsvm => (0..data.outputs())
+            .map(|output| {
+                let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
+                let positive = document_frequency(data.pattern, positive_rows);
+                log_count_ratio(&positive, &frequency, kept)
+            })
+            .collect(),
     }
 }
 

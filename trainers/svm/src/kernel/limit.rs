@@ -6,7 +6,8 @@ use std::path::Path;
 use harness::Failure;
 
 /// linfa-kernel fills an n x n table, one entry after the other, in about 1 ns x n² x components, and its solver reads
-/// a whole column of it in each of many steps. measured: 4,000 rows of 100 components take seconds, 8,000 a minute.
+/// whole columns of it in every step. measured on IMDB, 100 components, 2 cores: 4,000 rows take 7 seconds of
+/// processor time and 0.3 GB, 8,000 rows 22 seconds and 0.7 GB.
 const MOST_ROWS: usize = 8000;
 /// Bytes of an entry of the table.
 const ENTRY: u64 = 8;
