@@ -54,11 +54,12 @@ pub(super) fn run<T: Trainer>(
     if common.check {
         return say_checked(&common, matches);
     }
-    let config = InputDataConfig::read(&paths.input_data_config()).map_err(described)?;
-    drop(config); // read for its errors: pipe mode is refused
+    // Read for its errors: pipe mode is refused.
+    InputDataConfig::read(&paths.input_data_config()).map_err(described)?;
     let resources = ResourceConfig::read(&paths.resource_config()).map_err(described)?;
     let places = Places::find(paths, &common)?;
     save::writable(&places.model)?;
+    save::writable(&places.output)?;
     let progress = Arc::new(Progress::new());
     if !resources.is_leader() {
         progress.say("this host is not the leader: a trainer on CPU uses one host, nothing to do here");
