@@ -88,7 +88,7 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
             findings.add(&codes::LIKE_LABELS, Severity::Warning, || Found {
                 message: format!("the labels `{first}` and `{name}` differ only in case or blanks, and count as two"),
                 place: None,
-                help: "write {them} in one way, if one is meant".to_owned(),
+                help: "use one spelling, if one label is meant".to_owned(),
             });
         }
     }

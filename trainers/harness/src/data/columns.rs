@@ -46,13 +46,12 @@ pub(super) fn resolve(
     if label.is_none() && labels == Labels::Required {
         absent.push(("--label-column", options.label_column.as_str()));
     }
-    missing(
-        &absent,
-        names,
-        Some(place.clone()),
-        "the header has",
-        findings,
-    );
+    let has = if place.line.is_some() {
+        HEADER_HAS
+    } else {
+        "the file has"
+    };
+    missing(&absent, names, Some(place.clone()), has, findings);
     match text {
         Some(text) if !twice && absent.is_empty() => Some(Columns {
             text,
@@ -62,6 +61,8 @@ pub(super) fn resolve(
         _ => None,
     }
 }
+
+const HEADER_HAS: &str = "the header has";
 
 /// The finding that columns (flag and name) are missing.
 pub(super) fn missing(
@@ -80,24 +81,34 @@ pub(super) fn missing(
         wanted.join("` or `"),
         listed(names)
     );
-    let near_ones: Vec<String> = absent
+    let near_ones: Vec<Option<&str>> = absent
         .iter()
-        .filter_map(|(flag, wanted)| Some((flag, near(wanted, names.iter().map(String::as_str))?)))
-        .map(|(flag, name)| format!("{flag} {}", quoted_for_shell(name)))
+        .map(|(_, wanted)| near(wanted, names.iter().map(String::as_str)))
         .collect();
+    let flags: Vec<String> = absent
+        .iter()
+        .zip(&near_ones)
+        .map(|((flag, _), near)| {
+            format!(
+                "{flag} {}",
+                near.map_or("NAME".to_owned(), quoted_for_shell)
+            )
+        })
+        .collect();
+    let flags = flags.join(" ");
     let help = if names.iter().any(|name| name.contains('\0')) {
         "the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le".to_owned()
-    } else if near_ones.is_empty() {
-        let flags: Vec<String> = absent
-            .iter()
-            .map(|(flag, _)| format!("{flag} NAME"))
-            .collect();
-        format!(
-            "name the right one with {}; the first line has to be a header",
-            flags.join(" and ")
-        )
+    } else if near_ones.iter().all(Option::is_some) {
+        format!("did you mean {flags}?")
     } else {
-        format!("did you mean {}?", near_ones.join(" "))
+        format!(
+            "pass {flags}{}",
+            if has == HEADER_HAS {
+                "; the first line has to be a header"
+            } else {
+                ""
+            }
+        )
     };
     findings.error(&codes::NO_COLUMN, message, place, help);
 }

@@ -1,11 +1,12 @@
 //! Turns the records of a block into rows of text and label. This part runs in parallel.
 
+use super::block::{Block, Body, Record};
 use super::delimited::{Field, Shape};
-use super::feed::{Block, Body, Record};
 use super::findings::{Findings, Found};
 use super::json::{self, Cell};
 use super::{Labels, ReadOptions, RowPlace, Source};
 use memchr::memchr;
+use std::ops::Range;
 
 mod messages;
 use messages::Say;
@@ -187,15 +188,15 @@ impl<'a> Work<'a, '_> {
             Body::Count { fields, at } => say.field_count(record, fields, at, findings),
             Body::Json => return self.json(record, tally),
             Body::Fields { text, label, stray } => {
-                let line = self.valid(record, findings)?;
+                self.valid(record, findings)?;
                 if let Some(at) = stray {
                     say.stray(record, at, findings);
                 }
                 let text_span = text
-                    .map(|field| self.content(field, record, line))
+                    .map(|field| self.content(field, record, findings))
                     .transpose()?;
                 let label_span = label
-                    .map(|field| self.content(field, record, line))
+                    .map(|field| self.content(field, record, findings))
                     .transpose()?;
                 let text_at = text.map_or(record.start, |field| field.at);
                 let label_at = label.map_or(record.start, |field| field.at);
@@ -239,60 +240,66 @@ impl<'a> Work<'a, '_> {
         from[span.start..span.end].chars().all(char::is_whitespace)
     }
 
-    /// The record as text; none when the block is valid as a whole, and need not be looked at again.
-    fn valid(&self, record: &Record, findings: &mut Findings) -> Result<Option<&'a str>, Refused> {
-        if self.whole.is_some() {
-            return Ok(None);
-        }
-        let bytes = &self.block.bytes[record.start as usize..record.end as usize];
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) => {
-                self.say
-                    .not_utf8(record, record.start + error.valid_up_to() as u32, findings);
-                Err(Refused::Malformed)
-            }
+    /// Refuses a record that is not valid UTF-8.
+    fn valid(&self, record: &Record, findings: &mut Findings) -> Result<&'a str, Refused> {
+        let range = record.start as usize..record.end as usize;
+        match self.whole {
+            Some(whole) => Ok(&whole[range]),
+            None => self.text(range, record, findings),
         }
     }
 
-    /// A field's content. `record_text` is there when the block as a whole is not valid.
+    fn text(
+        &self,
+        range: Range<usize>,
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<&'a str, Refused> {
+        let start = range.start;
+        std::str::from_utf8(&self.block.bytes[range]).map_err(|error| {
+            let at = start + error.valid_up_to();
+            self.say.not_utf8(record, at as u32, findings);
+            Refused::Malformed
+        })
+    }
+
+    /// A field's content.
     fn content(
         &mut self,
         field: Field,
         record: &Record,
-        record_text: Option<&str>,
+        findings: &mut Findings,
     ) -> Result<Span, Refused> {
         let (start, end) = (field.start as usize, field.end as usize);
-        let scratch = &mut self.decoder.scratch;
-        let from = scratch.len();
-        match (field.shape, self.whole, record_text) {
-            (Shape::Plain, Some(_), _) => {
+        let from = self.decoder.scratch.len();
+        match (field.shape, self.whole) {
+            (Shape::Plain, Some(_)) => {
                 return Ok(Span {
                     start,
                     end,
                     scratch: false,
                 });
             }
-            (Shape::Doubled, Some(whole), _) => undouble(&whole[start..end], scratch),
-            (Shape::Plain | Shape::Doubled, None, text) => {
-                let base = record.start as usize;
-                let text = text.map_or("", |text| &text[start - base..end - base]);
-                if field.shape == Shape::Plain {
-                    scratch.push_str(text)
-                } else {
-                    undouble(text, scratch)
-                }
+            (Shape::Doubled, Some(whole)) => {
+                undouble(&whole[start..end], &mut self.decoder.scratch)
             }
-            (Shape::Loose, ..) => {
-                // Unquoting takes ASCII bytes away, so that what was valid stays so.
-                let text = std::str::from_utf8(&self.block.loose[start..end])
-                    .map_err(|_| Refused::Malformed)?;
-                scratch.push_str(text);
+            (Shape::Plain, None) => {
+                let text = self.text(start..end, record, findings)?;
+                self.decoder.scratch.push_str(text);
+            }
+            (Shape::Doubled, None) => {
+                let text = self.text(start..end, record, findings)?;
+                undouble(text, &mut self.decoder.scratch);
+            }
+            (Shape::Loose, _) => {
+                // The record is valid, and unquoting takes only ASCII bytes away: nothing is replaced here.
+                let text = String::from_utf8_lossy(&self.block.loose[start..end]);
+                self.decoder.scratch.push_str(&text);
             }
         }
         Ok(Span {
             start: from,
-            end: scratch.len(),
+            end: self.decoder.scratch.len(),
             scratch: true,
         })
     }
@@ -303,10 +310,7 @@ impl<'a> Work<'a, '_> {
         tally: &mut Tally,
     ) -> Result<(Span, Option<Span>), Refused> {
         let say = self.say;
-        let line = match self.valid(record, &mut tally.findings)? {
-            Some(line) => line,
-            None => &self.whole.unwrap_or_default()[record.start as usize..record.end as usize],
-        };
+        let line = self.valid(record, &mut tally.findings)?;
         let label_key =
             (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
         let mut keys = Vec::new();

@@ -58,7 +58,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Record(Found),
-    /// More bytes are needed to see where the next record ends; its search starts anew then.
+    /// More bytes are needed to see where the next record ends; its search starts anew then. The last of
+    /// [`Splitter::fields`] is the one that has no end yet.
     More {
         /// Where that record starts.
         start: usize,
@@ -73,7 +74,7 @@ pub(super) enum Step {
 pub(super) struct Splitter {
     delimiter: u8,
     core: csv_core::Reader,
-    /// The fields of the last record.
+    /// The fields of the record that the last step found.
     pub(super) fields: Vec<Field>,
 }
 
@@ -133,6 +134,8 @@ impl Splitter {
                         return self.odd(bytes, start, lines_before, complete, quote, loose);
                     }
                     Quoted::Open if complete => {
+                        self.fields
+                            .push(field(at + 1, bytes.len(), at, Shape::Plain));
                         let oddity = Some(Oddity::Unclosed(at as u32));
                         let lines = lines(&bytes[start..]);
                         let end = bytes.len();
@@ -145,13 +148,13 @@ impl Splitter {
                             oddity,
                         });
                     }
-                    Quoted::Open | Quoted::More => return Step::More { start },
+                    Quoted::Open | Quoted::More => return self.more(start, at),
                 }
             } else {
                 match memchr3(self.delimiter, b'\n', b'\r', &bytes[at..]) {
                     Some(n) => (field(at, at + n, at, Shape::Plain), at + n),
                     None if complete => (field(at, bytes.len(), at, Shape::Plain), bytes.len()),
-                    None => return Step::More { start },
+                    None => return self.more(start, at),
                 }
             };
             self.fields.push(field);
@@ -172,6 +175,11 @@ impl Splitter {
                 oddity: None,
             });
         }
+    }
+
+    fn more(&mut self, start: usize, at: usize) -> Step {
+        self.fields.push(field(at, at, at, Shape::Plain));
+        Step::More { start }
     }
 
     fn quoted(&self, bytes: &[u8], open: usize, complete: bool) -> Quoted {
@@ -237,7 +245,7 @@ impl Splitter {
                 self.core.read_field(b"\n", &mut [0])
             } else {
                 loose.truncate(mark);
-                return Step::More { start };
+                return self.more(start, field_at);
             };
             match result {
                 ReadFieldResult::InputEmpty if at == bytes.len() => break Some(field_at),
@@ -268,7 +276,11 @@ impl Splitter {
             return Step::More { start };
         };
         let oddity = match unclosed {
-            Some(open) => Oddity::Unclosed(open as u32),
+            Some(open) => {
+                self.fields
+                    .push(field(content, written, open, Shape::Loose));
+                Oddity::Unclosed(open as u32)
+            }
             None => Oddity::Stray(stray as u32),
         };
         let inner = lines(&bytes[start..at]);
@@ -330,7 +342,8 @@ mod tests {
                 let mut loose = b"kept".to_vec();
                 let found = match splitter.step(&input[..until], from, complete, &mut loose) {
                     Step::Record(found) => found,
-                    Step::More => {
+                    Step::More { start } => {
+                        assert!(start >= from && start <= until);
                         assert!(!complete, "more asked for at the end");
                         break;
                     }

@@ -50,22 +50,26 @@ const KNOWN: &[&str] = &[
 ///
 /// # Errors
 /// When no encoding has that name; the help line tells a near one.
-pub fn encoding(name: &str) -> Result<&'static Encoding, Diagnostic> {
+pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
     let label = OTHER_NAMES
         .iter()
         .find(|(other, _)| *other == lower)
         .map_or(lower.as_str(), |(_, label)| label);
-    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| Diagnostic {
-        severity: Severity::Error,
-        code: codes::ENCODING.id,
-        message: format!("no encoding is called `{name}`"),
-        place: None,
-        help: match near(&lower, KNOWN.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
-                .to_owned(),
-        },
+    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+        Box::new(Diagnostic {
+            severity: Severity::Error,
+            code: codes::ENCODING.id,
+            message: format!("no encoding is called `{name}`"),
+            place: None,
+            help: match near(&lower, KNOWN.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
+                        .to_owned()
+                }
+            },
+        })
     })
 }
 
@@ -156,8 +160,14 @@ mod tests {
         ] {
             assert_eq!(encoding(name).unwrap().name(), expected, "{name}");
         }
-        insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @"");
-        insta::assert_snapshot!(encoding("klingon").unwrap_err(), @"");
+        insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @r"
+        error[D008]: no encoding is called `latn-1`
+          help: did you mean `latin-1`?
+        ");
+        insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
+        error[D008]: no encoding is called `klingon`
+          help: take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
+        ");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Takes the files apart into blocks of whole records, in order. This is the part that runs on one thread at a time.
 
+use super::block::{Block, Body, Record, column};
 use super::codes;
 use super::columns::{self, Columns};
-use super::delimited::{Field, Oddity, Shape, Splitter, Step, lines};
+use super::delimited::{Field, Found, Oddity, Shape, Splitter, Step, lines};
 use super::findings::Findings;
 use super::input::{Fault, Input};
 #[cfg(feature = "parquet")]
@@ -11,57 +12,6 @@ use super::source::{Format, Source};
 use super::{FileAccount, Labels, ReadOptions};
 use crate::diagnostic::Place;
 use memchr::memchr;
-
-/// What is known of a record before its bytes are looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
-    /// Its fields; none where there is no value, or where it is not wanted.
-    Fields {
-        text: Option<Field>,
-        label: Option<Field>,
-        stray: Option<u32>,
-    },
-    /// A line of JSON.
-    Json,
-    /// The wrong number of fields, and where the first that is too much stands, or where the row ends too early.
-    Count { fields: u32, at: u32 },
-    /// A quote that is never closed.
-    Unclosed { quote: u32 },
-    /// Larger than is allowed; the rest of the file is not read.
-    TooLarge { at: u32 },
-}
-
-/// One record of a block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) line: u64,
-    pub(super) number: u32,
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) body: Body,
-}
-
-/// Whole records of one file.
-#[derive(Default)]
-pub(super) struct Block {
-    /// The file's bytes; of use up to `used`.
-    pub(super) bytes: Vec<u8>,
-    pub(super) used: usize,
-    /// Fields that csv-core had to unquote.
-    pub(super) loose: Vec<u8>,
-    pub(super) records: Vec<Record>,
-    /// Index of the file.
-    pub(super) source: u32,
-    /// Where `bytes` starts in the file.
-    pub(super) offset: u64,
-    /// How many fields a record must have.
-    pub(super) columns: u32,
-    /// The encoding's name where the bytes are not the file's own.
-    pub(super) transcoded: Option<&'static str>,
-    pub(super) compressed: bool,
-    /// What was found out about the file as a whole.
-    pub(super) findings: Findings,
-}
 
 enum Kind {
     Delimited {
@@ -146,7 +96,7 @@ impl<'a> Feed<'a> {
             let done = match reading {
                 Reading::Bytes(open) => open.fill(source, self.options, self.labels, block),
                 #[cfg(feature = "parquet")]
-                Reading::Parquet(parquet) => parquet.fill(source, self.options, block),
+                Reading::Parquet(parquet) => parquet.fill(source, block),
             };
             if let Some(account) = done {
                 if account.rows_read == 0 && !block.findings.has_errors() {
@@ -214,7 +164,7 @@ fn no_rows(account: &FileAccount, source: &Source, alone: bool, block: &mut Bloc
     let found = || super::findings::Found {
         message: message.to_owned(),
         place: Some(source.place()),
-        help: "it has to have a header and at least one row".to_owned(),
+        help: "a data file has at least one row, below its header if it is CSV".to_owned(),
     };
     let severity = if alone {
         crate::diagnostic::Severity::Error
@@ -249,19 +199,16 @@ impl Open {
             // Twice as much as is there: a long record is searched anew each time, yet in linear time in all.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
-            match self.input.fill(&mut block.bytes[filled..target]) {
-                Ok(n) => {
-                    filled += n;
-                    self.complete = filled < target;
-                }
-                Err(fault) => {
-                    fault.add(source, &mut block.findings);
-                    self.given_up = true;
-                    return Some(self.account(source));
-                }
-            }
+            let (n, fault) = self.input.fill(&mut block.bytes[filled..target]);
+            filled += n;
+            self.complete = filled < target && fault.is_none();
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
+            // The records before the fault count; the one that it cuts does not.
+            if let Some(fault) = fault.filter(|_| !self.given_up) {
+                fault.add(source, &mut block.findings);
+                self.given_up = true;
+            }
             if used > 0 || self.complete || self.given_up {
                 break;
             }
@@ -311,7 +258,8 @@ impl Open {
                 Step::Record(found) => found,
                 Step::More { start } if filled - start <= options.max_record_bytes => break,
                 Step::More { start } => {
-                    self.too_large(start, filled, lines(&bytes[from..start]), source, block);
+                    let lines_before = lines(&bytes[from..start]);
+                    self.too_large((start, filled), lines_before, source, options, block);
                     return filled;
                 }
                 Step::End { next } => {
@@ -321,7 +269,8 @@ impl Open {
                 }
             };
             if found.end - found.start > options.max_record_bytes {
-                self.too_large(found.start, found.end, found.lines_before, source, block);
+                let record = (found.start, found.end);
+                self.too_large(record, found.lines_before, source, options, block);
                 return found.next;
             }
             self.line += found.lines_before;
@@ -383,23 +332,24 @@ impl Open {
         });
     }
 
-    /// Counts the record and gives the file up: where a quote is open there is no telling where rows start.
+    /// Counts the record and gives the file up: where a quote may be open there is no telling where rows start. Points
+    /// at the field in which the record gets too large.
     fn too_large(
         &mut self,
-        start: usize,
-        end: usize,
+        (start, end): (usize, usize),
         lines_before: u64,
         source: &Source,
+        options: &ReadOptions,
         block: &mut Block,
     ) {
+        let mut at = start as u32;
+        if let Kind::Delimited { splitter, .. } = &self.kind {
+            let edge = (start + options.max_record_bytes) as u32;
+            let within = splitter.fields.iter().rev().find(|field| field.at <= edge);
+            at = within.map_or(at, |field| field.at);
+        }
         self.line += lines_before;
-        self.push(
-            start,
-            end,
-            Body::TooLarge { at: start as u32 },
-            source,
-            block,
-        );
+        self.push(start, end, Body::TooLarge { at }, source, block);
         self.given_up = true;
     }
 }
@@ -452,15 +402,8 @@ fn open_quote_in_header(source: &Source, (line, column): (u64, u64), findings: &
     );
 }
 
-/// Line and column behind `before`, which starts on `line`.
-pub(super) fn column(before: &[u8], line: u64) -> (u64, u64) {
-    let start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |at| at + 1);
-    (line + lines(before), (before.len() - start) as u64 + 1)
-}
-
 /// The next line that is not blank.
 fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
-    use super::delimited::Found;
     let (mut start, mut blank) = (from, 0);
     loop {
         let (end, next) = match memchr(b'\n', &bytes[start..]) {

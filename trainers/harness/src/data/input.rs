@@ -100,7 +100,7 @@ impl Input {
         let raw: Box<dyn Read + Send> = match &source.path {
             None => Box::new(io::stdin()),
             Some(path) => {
-                Box::new(File::open(path).map_err(|error| Fault::from(unreadable(path, &error)))?)
+                Box::new(File::open(path).map_err(|error| Fault::from(*unreadable(path, &error)))?)
             }
         };
         Self::new(raw, encoding, hash)
@@ -120,7 +120,7 @@ impl Input {
             head_at: 0,
         };
         let mut head = [0; 6];
-        let n = fill(&mut head, |to| tap.pull(to)).map_err(|error| fault(&error, false))?;
+        let n = peek(&mut head, false, |to| tap.pull(to))?;
         tap.head.clear();
         tap.head.extend_from_slice(&head[..n]);
         refuse_foreign(&tap.head)?;
@@ -142,7 +142,7 @@ impl Input {
             _ => (false, Body::Plain(tap)),
         };
         let mut head = [0; 3];
-        let n = fill(&mut head, |to| body.read(to)).map_err(|error| fault(&error, compressed))?;
+        let n = peek(&mut head, compressed, |to| body.read(to))?;
         // A byte order mark is surer than what the user says.
         let (mark, encoding) = match &head[..n] {
             [0xef, 0xbb, 0xbf] => (3, UTF_8),
@@ -165,15 +165,39 @@ impl Input {
         })
     }
 
+    /// The bytes as they are, hashed.
+    #[cfg(feature = "parquet")]
+    pub(super) fn raw(raw: Box<dyn Read + Send>) -> Self {
+        let tap = Tap {
+            raw,
+            hasher: Some(Sha256::new()),
+            bytes: 0,
+            head: Vec::new(),
+            head_at: 0,
+        };
+        let (body, encoding) = (Body::Plain(tap), UTF_8.name());
+        let head = Vec::new();
+        Self {
+            body,
+            transcoder: None,
+            head,
+            head_at: 0,
+            encoding,
+            skipped: 0,
+            compressed: false,
+        }
+    }
+
     /// Whether offsets in what is given out are not those in the file.
     pub(super) fn transcodes(&self) -> bool {
         self.transcoder.is_some()
     }
 
-    /// Fills `to` as far as the input goes: fewer bytes mean its end.
-    pub(super) fn fill(&mut self, to: &mut [u8]) -> Result<usize, Fault> {
+    /// Fills `to` as far as the input goes: fewer bytes mean its end, or the fault that ends it.
+    pub(super) fn fill(&mut self, to: &mut [u8]) -> (usize, Option<Fault>) {
         let compressed = self.compressed;
-        fill(to, |to| self.read(to)).map_err(|error| fault(&error, compressed))
+        let (n, error) = fill(to, |to| self.read(to));
+        (n, error.map(|error| fault(&error, compressed)))
     }
 
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
@@ -206,18 +230,33 @@ impl Input {
     }
 }
 
-/// Reads until `to` is full or the input ends.
-fn fill(to: &mut [u8], mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+/// Reads until `to` is full or the input ends, by itself or by an error.
+fn fill(
+    to: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> (usize, Option<io::Error>) {
     let mut filled = 0;
     while filled < to.len() {
         match read(&mut to[filled..]) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (filled, Some(error)),
         }
     }
-    Ok(filled)
+    (filled, None)
+}
+
+/// As [`fill`], for the first few bytes, without which nothing can be said.
+fn peek(
+    to: &mut [u8],
+    compressed: bool,
+    read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> Result<usize, Fault> {
+    match fill(to, read) {
+        (n, None) => Ok(n),
+        (_, Some(error)) => Err(fault(&error, compressed)),
+    }
 }
 
 fn fault(error: &io::Error, compressed: bool) -> Fault {

@@ -156,10 +156,10 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"");
-        insta::assert_snapshot!(message(r#"["text"]"#), @"");
-        insta::assert_snapshot!(message(r#"{"text":"a"} x"#), @"");
-        insta::assert_snapshot!(message(r#"{"text":"a"#), @"");
-        insta::assert_snapshot!(message(r#"{"text":"\ud800"}"#), @"");
+        insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"the key `text` stands twice at line 1 column 23");
+        insta::assert_snapshot!(message(r#"["text"]"#), @"invalid type: sequence, expected an object at line 1 column 0");
+        insta::assert_snapshot!(message(r#"{"text":"a"} x"#), @"trailing characters at line 1 column 14");
+        insta::assert_snapshot!(message(r#"{"text":"a"#), @"EOF while parsing a string at line 1 column 10");
+        insta::assert_snapshot!(message(r#"{"text":"\ud800"}"#), @"unexpected end of hex escape at line 1 column 8");
     }
 }

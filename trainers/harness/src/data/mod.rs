@@ -9,6 +9,7 @@
 //! at the end tells them all. [`codes`] lists the kinds.
 
 mod audit;
+mod block;
 mod check;
 pub mod codes;
 mod columns;

@@ -99,7 +99,7 @@ impl Source {
 ///
 /// # Errors
 /// When nothing is there, when it cannot be read, or when the folder has no data files.
-pub fn sources(path: &Path) -> Result<Vec<Source>, Diagnostic> {
+pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !meta.is_dir() {
         return Ok(vec![Source::file(
@@ -133,7 +133,7 @@ fn walk(
     depth: usize,
     found: &mut Vec<Source>,
     others: &mut Vec<String>,
-) -> Result<(), Diagnostic> {
+) -> Result<(), Box<Diagnostic>> {
     let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
@@ -163,7 +163,7 @@ fn walk(
     Ok(())
 }
 
-fn no_files(path: &Path, mut others: Vec<String>) -> Diagnostic {
+fn no_files(path: &Path, mut others: Vec<String>) -> Box<Diagnostic> {
     others.sort();
     let listed = match others.len() {
         0 => "it is empty".to_owned(),
@@ -174,13 +174,13 @@ fn no_files(path: &Path, mut others: Vec<String>) -> Diagnostic {
         "put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file"
             .to_owned();
     let message = format!("folder has no data files, {listed}");
-    Diagnostic {
+    Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::NO_FILES.id,
         message,
         place: Some(whole(path)),
         help,
-    }
+    })
 }
 
 fn whole(path: &Path) -> Place {
@@ -193,7 +193,7 @@ fn whole(path: &Path) -> Place {
 }
 
 /// A file or folder that cannot be opened, with the name it may have been meant to have.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Box<Diagnostic> {
     let (message, help) = match error.kind() {
         io::ErrorKind::NotFound => ("no such file or folder".to_owned(), near_file(path)),
         io::ErrorKind::PermissionDenied => (
@@ -205,13 +205,13 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
             "look whether the disk and the file are in order".to_owned(),
         ),
     };
-    Diagnostic {
+    Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::UNREADABLE.id,
         message,
         place: Some(whole(path)),
         help,
-    }
+    })
 }
 
 fn near_file(path: &Path) -> String {

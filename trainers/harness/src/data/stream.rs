@@ -1,9 +1,10 @@
 //! Runs the blocks of a channel through the threads, and hands the results on in the order of the files.
 
+use super::block::Block;
 use super::codes;
 use super::columns;
 use super::decode::{Batch, Decoder, Seen, Tally};
-use super::feed::{Block, Feed};
+use super::feed::Feed;
 use super::findings::Findings;
 use super::{Account, BadData, Labels, ReadError, ReadOptions, Source, StreamError};
 use crate::diagnostic::Diagnostic;

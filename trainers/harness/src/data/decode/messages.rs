@@ -1,8 +1,8 @@
 //! What is said about a row that cannot be used, or looks odd.
 
 use super::{Findings, Found};
+use crate::data::block::{Block, Record, column};
 use crate::data::codes::{self, Code};
-use crate::data::feed::{Block, Record, column};
 use crate::data::{ReadOptions, Source};
 use crate::diagnostic::{Place, Severity};
 
@@ -97,7 +97,7 @@ impl Say<'_> {
             &codes::TOO_LARGE,
             format!("the record is larger than `{limit}` bytes; the file was read up to here"),
             Some(self.place(record, at)),
-            "look for a quote in it that is never closed".to_owned(),
+            "look for a quote that is never closed".to_owned(),
         );
     }
 
@@ -133,6 +133,14 @@ impl Say<'_> {
                     message,
                     place,
                     help: "fix {them}, or name the right encoding with --encoding".to_owned(),
+                };
+            }
+            if record.line == 0 {
+                let message = "the row is not valid UTF-8".to_owned();
+                return Found {
+                    message,
+                    place,
+                    help: "write {them} anew, as UTF-8".to_owned(),
                 };
             }
             let byte = self.block.bytes[at as usize];
