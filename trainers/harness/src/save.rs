@@ -13,7 +13,7 @@ use crate::Failure;
 
 /// The file without which a folder is no model: where files are replaced one by one, it is removed first and written
 /// last.
-const MARKER: &str = "config.json";
+pub(crate) const MARKER: &str = "config.json";
 /// What an earlier model's folder may hold that speaks of that model alone.
 const STALE: [&str; 3] = [MARKER, "metrics.json", "report.html"];
 /// In the names of folders that are being written, before the number of the process.
