@@ -43,10 +43,19 @@ impl Folds {
         run: &Run,
     ) -> Result<Vec<f32>, Failure> {
         let inner = run.with_threads(run.threads().div_ceil(self.0.len()));
-        let parts = parallel(run.threads(), self.0.len(), |fold| {
-            let Fold { train: rows, held_out } = &self.0[fold];
+        self.each(data, run.threads(), |rows, held_out| {
             Ok(train(data, counts.to_vec(), setting, (rows, held_out), params, &inner)?.decisions)
-        })?;
+        })
+    }
+
+    /// The same for any machine: `decide` gets the rows to train on and those to decide on.
+    pub(crate) fn each(
+        &self,
+        data: Labelled<'_>,
+        threads: usize,
+        decide: impl Fn(&[u32], &[u32]) -> Result<Vec<f32>, Failure> + Sync,
+    ) -> Result<Vec<f32>, Failure> {
+        let parts = parallel(threads, self.0.len(), |fold| decide(&self.0[fold].train, &self.0[fold].held_out))?;
         let outputs = data.outputs();
         let mut decisions = vec![0.0; data.labels.len() * outputs];
         for (fold, part) in self.0.iter().zip(parts) {

@@ -48,7 +48,8 @@ impl Labelled<'_> {
         if self.classes == 2 { 1 } else { self.classes }
     }
 
-    fn is_positive(&self, row: u32, output: usize) -> bool {
+    /// Whether the row is of the class that the output speaks for.
+    pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
         let positive = if self.classes == 2 { 1 } else { output as u32 };
         self.labels[row as usize] == positive
     }
@@ -78,9 +79,7 @@ pub(crate) fn train(
     let outputs = data.outputs();
     let parts = if scale.len() == 1 {
         weigh_all(&mut counts, data.pattern, &scale[0], setting.tf);
-        parallel(run.threads(), outputs, |output| {
-            solve(data, &counts, output, setting, (train, score), params, run)
-        })?
+        parallel(run.threads(), outputs, |output| solve(data, &counts, output, setting, (train, score), params, run))?
     } else {
         parallel(run.threads(), outputs, |output| {
             let mut values = counts.clone();
@@ -130,25 +129,26 @@ fn solve(
     Ok((machine, decisions))
 }
 
-/// As liblinear: with two classes each row counts with its class's weight; with more, in each one-against-the-rest
-/// problem, only the one class is weighed.
+/// Weight of each row.
 fn row_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> Array1<f32> {
+    let (positive, negative) = side_weights(data, train, output, class_weight);
+    train.iter().map(|&row| if data.is_positive(row, output) { positive } else { negative }).collect()
+}
+
+/// Weights of an output's positive and negative rows. As liblinear: with two classes each row counts with its class's
+/// weight; with more, in each one-against-the-rest problem, only the one class is weighed.
+pub(crate) fn side_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> (f32, f32) {
     if class_weight == ClassWeight::None {
-        return Array1::ones(train.len());
+        return (1.0, 1.0);
     }
-    let mut rows = vec![0u32; data.classes];
-    train.iter().for_each(|&row| rows[data.labels[row as usize] as usize] += 1);
-    let weight = |class: u32| train.len() as f32 / (data.classes as f32 * rows[class as usize] as f32);
-    let of_row = |&row: &u32| {
-        let weighed = data.classes == 2 || data.is_positive(row, output);
-        if weighed { weight(data.labels[row as usize]) } else { 1.0 }
-    };
-    train.iter().map(of_row).collect()
+    let positive = train.iter().filter(|&&row| data.is_positive(row, output)).count();
+    let weight = |rows: usize| train.len() as f32 / (data.classes as f32 * rows as f32);
+    (weight(positive), if data.classes == 2 { weight(train.len() - positive) } else { 1.0 })
 }
 
 /// (1 or outputs, columns): what term frequencies are multiplied with, fitted on the rows `train` alone. Terms that
 /// too few of these rows hold get 0, as if they had never been seen.
-fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params: &SvmParams) -> Vec<Vec<f32>> {
+pub(crate) fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params: &SvmParams) -> Vec<Vec<f32>> {
     let min_df = params.features.min_df.of(train.len());
     let frequency = document_frequency(data.pattern, train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
@@ -158,11 +158,13 @@ fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params: &SvmParam
             let idf = |column| if kept(column) { idf(train.len(), frequency[column]) } else { 0.0 };
             vec![columns.map(idf).collect()]
         }
-        Weighting::Nbsvm => (0..data.outputs()).map(|output| {
-            let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
-            let positive = document_frequency(data.pattern, positive_rows);
-            log_count_ratio(&positive, &frequency, kept)
-        }).collect(),
+        Weighting::Nbsvm => (0..data.outputs())
+            .map(|output| {
+                let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
+                let positive = document_frequency(data.pattern, positive_rows);
+                log_count_ratio(&positive, &frequency, kept)
+            })
+            .collect(),
     }
 }
 

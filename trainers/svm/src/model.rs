@@ -94,17 +94,20 @@ impl SvmModel {
     fn decide(&self, scratch: &mut Scratch, text: &str) {
         self.count(scratch, text);
         scratch.decisions.clear();
-        for output in 0..self.outputs() {
-            if output < self.scale.len() {
-                self.features(scratch, output);
-            }
-            let decision = match &self.machine {
-                TrainedMachine::Linear { coefficients, intercepts } => {
-                    dot(&coefficients[output], &scratch.columns, &scratch.values) + intercepts[output]
+        match &self.machine {
+            TrainedMachine::Linear { coefficients, intercepts } => {
+                for (output, (coefficients, intercept)) in coefficients.iter().zip(intercepts).enumerate() {
+                    if output < self.scale.len() {
+                        self.features(scratch, output);
+                    }
+                    let decision = dot(coefficients, &scratch.columns, &scratch.values) + intercept;
+                    scratch.decisions.push(decision);
                 }
-                TrainedMachine::Kernel(machine) => machine.decision(output, &scratch.columns, &scratch.values),
-            };
-            scratch.decisions.push(decision);
+            }
+            TrainedMachine::Kernel(machine) => {
+                self.features(scratch, 0);
+                machine.decide(&scratch.columns, &scratch.values, &mut scratch.decisions);
+            }
         }
         for &column in &scratch.columns {
             scratch.counts[column as usize] = 0.0;

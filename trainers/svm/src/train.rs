@@ -1,5 +1,6 @@
 //! The training run, from the corpus to the model.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use harness::corpus::{Part, RowTable};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::calibrate::Platt;
 use crate::cross_validate::{Folds, limited, search};
 use crate::features::{Counts, fit};
-use crate::kernel;
+use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, train as train_machines};
 use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
 use crate::params::{Calibration, Machine, SvmParams};
@@ -31,6 +32,9 @@ pub(crate) fn train(
     }
     let params = &params;
     let train: Vec<u32> = rows.of(Part::Train);
+    if let Machine::Kernel(kernel, _) = params.machine {
+        Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
+    }
     let counted: Vec<bool> = rows.parts.iter().map(|&part| part == Part::Train).collect();
     let order = rows.order.iter().map(|row| (row.shard as usize, row.index as usize));
     let counts = fit(shards, order, &counted, &params.features).ok_or_else(|| no_terms(params, train.len()))?;
@@ -76,7 +80,7 @@ struct Fitted<'a> {
 
 impl Fitted<'_> {
     fn finish(
-        self,
+        mut self,
         counts: Counts,
         run: &mut Run,
         mut details: Map<String, Value>,
@@ -86,9 +90,12 @@ impl Fitted<'_> {
         let Counts { terms, column_of_term, length, .. } = &counts;
         let (machine, scale, decisions) = match self.params.machine {
             Machine::Kernel(kernel, components) => {
-                let made = kernel::train(&counts, self.rows, self.train, (kernel, components), self.params, run)?;
+                let data = Labelled { pattern: &counts.pattern, labels: &self.rows.labels, classes };
+                let job = kernel::Job { data, setting: self.setting, params: self.params, kernel, components };
+                let made = job.train(&counts.values, self.rows, self.train, run)?;
+                self.out_of_fold = made.out_of_fold;
                 details.insert("kernel".to_owned(), made.details);
-                (TrainedMachine::Kernel(made.machine), made.scale, made.decisions)
+                (TrainedMachine::Kernel(made.machine), vec![made.scale], made.decisions)
             }
             Machine::Linear => {
                 let (pattern, values) = limited(&counts, self.setting.max_ngrams);
@@ -105,9 +112,7 @@ impl Fitted<'_> {
         let kept: Vec<usize> = (0..terms.len())
             .filter(|&term| usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams)
             .collect();
-        let by_term = |columns: Vec<f32>| -> Vec<f32> {
-            kept.iter().map(|&term| columns[column_of_term[term] as usize]).collect()
-        };
+        let columns: Vec<u32> = kept.iter().map(|&term| column_of_term[term]).collect();
         let platt = self.platt(&decisions, run);
         let scores = self.scores(&decisions, &platt);
         let model = SvmModel {
@@ -120,8 +125,8 @@ impl Fitted<'_> {
                 term_frequency: self.setting.tf,
                 weighting: self.setting.weighting,
             },
-            scale: scale.into_iter().map(by_term).collect(),
-            machine: machine.map_columns(by_term),
+            scale: scale.iter().map(|scale| pick(scale, &columns)).collect(),
+            machine: machine.map_columns(&columns),
             platt,
             lookup: OnceLock::new(),
         };
@@ -181,12 +186,18 @@ impl Fitted<'_> {
 }
 
 impl TrainedMachine {
-    fn map_columns(self, by_term: impl Fn(Vec<f32>) -> Vec<f32>) -> Self {
+    /// The same machine for features whose column `i` stood in column `columns[i]` before.
+    fn map_columns(self, columns: &[u32]) -> Self {
         match self {
             Self::Linear { coefficients, intercepts } => {
-                Self::Linear { coefficients: coefficients.into_iter().map(by_term).collect(), intercepts }
+                let coefficients = coefficients.iter().map(|coefficients| pick(coefficients, columns)).collect();
+                Self::Linear { coefficients, intercepts }
             }
-            Self::Kernel(machine) => Self::Kernel(machine.map_columns(by_term)),
+            Self::Kernel(machine) => Self::Kernel(machine.map_columns(columns)),
         }
     }
+}
+
+fn pick(values: &[f32], columns: &[u32]) -> Vec<f32> {
+    columns.iter().map(|&column| values[column as usize]).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::ngrams::Level;
-use crate::text::{NONE, Scanner, Words};
+use crate::text::{Guesses, NONE, Scanner, Words};
 
 /// Terms in code point order, one per column of the saved model; an n-gram's words are parted by a blank.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,13 +133,14 @@ pub struct Lookup {
 /// What [`Lookup::columns`] needs to work in; one per thread.
 pub struct Finder {
     scanner: Scanner,
+    guesses: Guesses,
     words: Vec<u32>,
 }
 
 impl Finder {
     /// Finds words of at least so many characters.
     pub fn new(min_word_length: u8) -> Self {
-        Self { scanner: Scanner::new(min_word_length), words: Vec::new() }
+        Self { scanner: Scanner::new(min_word_length), guesses: Guesses::default(), words: Vec::new() }
     }
 }
 
@@ -202,8 +203,8 @@ impl Lookup {
         let (tokens, lowered) = finder.scanner.scan(text);
         finder.words.clear();
         // A word that no term holds still parts its neighbours; a stop word does not.
-        let known = tokens.iter().map(|token| self.words.get(token, lowered));
-        finder.words.extend(known.filter(|&word| word >= self.stop_words));
+        self.words.get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
+        finder.words.retain(|&word| word >= self.stop_words);
         for (start, &word) in finder.words.iter().enumerate() {
             if word == NONE {
                 continue;

@@ -169,17 +169,20 @@ impl Tensors<'_> {
         Ok(view.data().as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
     }
 
-    /// How many rows an array of rank 2 has.
-    pub(crate) fn height(&self, name: &str) -> Result<usize, Failure> {
+    /// Rows and width of an array of rank 2.
+    pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Failure> {
         let view = self.tensors.tensor(name).map_err(|error| unreadable(self.dir, TENSORS, error))?;
-        Ok(view.shape().first().copied().unwrap_or(0))
+        match view.shape() {
+            &[rows, width] => Ok((rows, width)),
+            found => Err(unreadable(self.dir, TENSORS, format!("expected `{name}` of rank 2, found shape {found:?}"))),
+        }
     }
 
     /// (rows, width) as one vector per row; any number of rows if none is given.
     pub(crate) fn rows(&self, name: &str, rows: Option<usize>, width: usize) -> Result<Vec<Vec<f32>>, Failure> {
         let rows = match rows {
             Some(rows) => rows,
-            None => self.height(name)?,
+            None => self.shape(name)?.0,
         };
         let flat = self.f32(name, &[rows, width])?;
         Ok(flat.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect())

@@ -5,7 +5,7 @@ mod word_ranges;
 mod words;
 
 pub(crate) use scan::Scanner;
-pub(crate) use words::{NONE, Words};
+pub(crate) use words::{Guesses, NONE, Words};
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ pub(crate) const ENGLISH: &str = include_str!("english.txt");
 /// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
 pub struct Shard {
     scanner: Scanner,
+    guesses: Guesses,
     pub(crate) words: Words,
     /// Words below this number are stop words.
     stop_words: u32,
@@ -32,19 +33,30 @@ impl Shard {
             words.intern_bytes(word.as_bytes());
         }
         let stop_words = words.len() as u32;
-        Self { scanner: Scanner::new(min_word_length), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
+        Self { scanner: Scanner::new(min_word_length), guesses: Guesses::default(), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds one row.
     pub fn push(&mut self, text: &str) {
         let (tokens, lowered) = self.scanner.scan(text);
-        for token in tokens {
-            let word = self.words.intern(token, lowered);
-            if word >= self.stop_words {
-                self.tokens.push(word);
-            }
+        let first = self.tokens.len();
+        self.words.intern_all(tokens, lowered, &mut self.guesses, &mut self.tokens);
+        if self.stop_words > 0 {
+            self.drop_stop_words(first);
         }
         self.ends.push(self.tokens.len());
+    }
+
+    /// Takes the stop words out of the tokens from `first` on.
+    fn drop_stop_words(&mut self, first: usize) {
+        let mut kept = first;
+        for at in first..self.tokens.len() {
+            // Written without a branch: no processor can guess which words are stop words.
+            let word = self.tokens[at];
+            self.tokens[kept] = word;
+            kept += usize::from(word >= self.stop_words);
+        }
+        self.tokens.truncate(kept);
     }
 
     /// The word numbers of row `index`.

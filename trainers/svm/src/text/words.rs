@@ -32,25 +32,47 @@ impl Words {
         self.keys.len()
     }
 
-    /// The number of the word, which is added if it is new.
+    /// Appends the number of every word to `numbers`; new words are added.
+    pub(crate) fn intern_all(&mut self, tokens: &[Token], lowered: &[u8], scratch: &mut Guesses, numbers: &mut Vec<u32>) {
+        scratch.fill(self, tokens, lowered);
+        numbers.reserve(tokens.len());
+        for (token, guess) in tokens.iter().zip(&scratch.0) {
+            let number = match self.confirm(token, guess) {
+                Some(number) => number,
+                None => self.intern(token, guess.hash, lowered),
+            };
+            numbers.push(number);
+        }
+    }
+
+    /// Appends the number of every word, or [`NONE`], to `numbers`.
+    pub(crate) fn get_all(&self, tokens: &[Token], lowered: &[u8], scratch: &mut Guesses, numbers: &mut Vec<u32>) {
+        scratch.fill(self, tokens, lowered);
+        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, guess)| match self.confirm(token, guess) {
+            Some(number) => number,
+            None => self.probe(guess.hash, token, lowered).unwrap_or(NONE),
+        }));
+    }
+
+    /// The guessed number, if its word is short and the right one.
     #[inline]
-    pub(crate) fn intern(&mut self, token: &Token, lowered: &[u8]) -> u32 {
-        let hash = hash(token, lowered);
+    fn confirm(&self, token: &Token, guess: &Guess) -> Option<u32> {
+        let key = self.keys.get(guess.number as usize)?;
+        let same = *key == Key { low: token.low, high: token.high } && token.length as usize <= INLINE;
+        same.then_some(guess.number)
+    }
+
+    fn intern(&mut self, token: &Token, hash: u64, lowered: &[u8]) -> u32 {
         match self.probe(hash, token, lowered) {
             Ok(number) => number,
             Err(slot) => self.add(slot, hash, token, lowered),
         }
     }
 
-    /// The number of the word, or [`NONE`].
-    #[inline]
-    pub(crate) fn get(&self, token: &Token, lowered: &[u8]) -> u32 {
-        self.probe(hash(token, lowered), token, lowered).unwrap_or(NONE)
-    }
-
     /// The number of a word of UTF-8 `bytes`, which is added if it is new.
     pub(crate) fn intern_bytes(&mut self, bytes: &[u8]) -> u32 {
-        self.intern(&Token::of_word(bytes), bytes)
+        let token = Token::of_word(bytes);
+        self.intern(&token, hash(&token, bytes), bytes)
     }
 
     /// The number's slot or, if it is new, the slot to put it into.
@@ -140,6 +162,30 @@ impl Words {
     }
 }
 
+/// What the first slot of a word's hash holds.
+struct Guess {
+    hash: u64,
+    number: u32,
+}
+
+/// Guesses for the words of a text. Looking at all first slots before the first comparison lets the processor wait for
+/// many cache lines at a time (measured on IMDB, one thread: a quarter less time for the whole encoding).
+#[derive(Default)]
+pub(crate) struct Guesses(Vec<Guess>);
+
+impl Guesses {
+    fn fill(&mut self, words: &Words, tokens: &[Token], lowered: &[u8]) {
+        let mask = words.slots.len() - 1;
+        self.0.clear();
+        self.0.extend(tokens.iter().map(|token| {
+            let hash = hash(token, lowered);
+            // A free slot's number wraps to NONE, which is no word's.
+            Guess { hash, number: (words.slots[hash as usize & mask] as u32).wrapping_sub(1) }
+        }));
+    }
+}
+
+#[inline]
 fn hash(token: &Token, lowered: &[u8]) -> u64 {
     if token.length as usize <= INLINE {
         mix(token.low, token.high)

@@ -1,0 +1,154 @@
+//! How many training rows a kernel may have.
+
+use std::fs;
+use std::path::Path;
+
+use harness::Failure;
+
+/// linfa-kernel fills an n x n table, one entry after the other, in about 1 ns x n² x components, and its solver reads
+/// whole columns of it in every step. measured on IMDB, 100 components, 2 cores: 4,000 rows take 7 seconds of
+/// processor time and 0.3 GB, 8,000 rows 22 seconds and 0.7 GB.
+const MOST_ROWS: usize = 8000;
+/// Bytes of an entry of the table.
+const ENTRY: u64 = 8;
+
+/// What the tables of the kernel may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Room {
+    /// Half of the memory that is left; none where the system does not say.
+    bytes: Option<u64>,
+}
+
+impl Room {
+    /// What this machine, or the container's limit, leaves. `root` is `/` but in tests.
+    pub(crate) fn look(root: &Path) -> Self {
+        let free = [machine(root), control_group(root), old_control_group(root)];
+        Self { bytes: free.into_iter().flatten().min().map(|bytes| bytes / 2) }
+    }
+
+    /// The most rows whose table has room.
+    fn rows(self) -> usize {
+        let fitting = self.bytes.map_or(MOST_ROWS, |bytes| (bytes / ENTRY).isqrt() as usize);
+        fitting.min(MOST_ROWS)
+    }
+
+    /// How many tables of so many rows have room at the same time; at least 1.
+    pub(super) fn tables(self, rows: usize) -> usize {
+        let table = ENTRY * (rows * rows).max(1) as u64;
+        self.bytes.map_or(usize::MAX, |bytes| (bytes / table) as usize).max(1)
+    }
+
+    /// Refuses more rows than there is room for.
+    pub(crate) fn admit(self, rows: usize, kernel: &str) -> Result<(), Failure> {
+        let most = self.rows();
+        if rows <= most {
+            return Ok(());
+        }
+        let reason = match self.bytes {
+            Some(bytes) if most < MOST_ROWS => {
+                let megabytes = bytes / 1_000_000;
+                format!("its table takes {ENTRY} bytes x rows², and `{megabytes} MB` of memory are to be had for it")
+            }
+            _ => "its time grows with rows²".to_owned(),
+        };
+        let message =
+            format!("expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}");
+        Err(Failure::other(
+            message,
+            format!("use --kernel linear, which takes any number, or give at most {most} rows"),
+        ))
+    }
+}
+
+/// `MemAvailable` of `/proc/meminfo`, which is in kB.
+fn machine(root: &Path) -> Option<u64> {
+    entry(&root.join("proc/meminfo"), "MemAvailable:").map(|kilobytes| kilobytes * 1024)
+}
+
+/// What version 2 of Linux's control groups leaves: the page cache gives way, so only anonymous memory counts as used.
+fn control_group(root: &Path) -> Option<u64> {
+    let group = root.join("sys/fs/cgroup");
+    // `max` where there is no limit: not a number.
+    let limit = number(&group.join("memory.max"))?;
+    Some(limit.saturating_sub(entry(&group.join("memory.stat"), "anon").unwrap_or(0)))
+}
+
+/// The same of version 1; without a limit it says a number near 2^63.
+fn old_control_group(root: &Path) -> Option<u64> {
+    let group = root.join("sys/fs/cgroup/memory");
+    let limit = number(&group.join("memory.limit_in_bytes"))?;
+    Some(limit.saturating_sub(entry(&group.join("memory.stat"), "total_rss").unwrap_or(0)))
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The number beside `name`.
+fn entry(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().map(str::split_whitespace);
+    lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()?.parse().ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that looks like `/` of a machine with these files.
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    const MEMINFO: (&str, &str) =
+        ("proc/meminfo", "MemTotal: 9000000 kB\nMemFree:  10 kB\nMemAvailable:    1000000 kB\n");
+
+    #[test]
+    fn takes_half_of_the_smallest_limit() {
+        let bytes = |files: &[(&str, &str)]| Room::look(root(files).path()).bytes;
+        assert_eq!(bytes(&[]), None);
+        assert_eq!(bytes(&[MEMINFO]), Some(512_000_000));
+        let unlimited = ("sys/fs/cgroup/memory.max", "max\n");
+        assert_eq!(bytes(&[MEMINFO, unlimited]), Some(512_000_000));
+        let limited = ("sys/fs/cgroup/memory.max", "400000000\n");
+        let used = ("sys/fs/cgroup/memory.stat", "anon 100000000\nfile 290000000\nanon_thp 7\n");
+        assert_eq!(bytes(&[MEMINFO, limited, used]), Some(150_000_000));
+        let old = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "300000000\n");
+        let old_used = ("sys/fs/cgroup/memory/memory.stat", "rss 1\ntotal_rss 100000000\n");
+        assert_eq!(bytes(&[MEMINFO, old, old_used]), Some(100_000_000));
+        assert_eq!(bytes(&[limited, used, old]), Some(150_000_000));
+    }
+
+    #[test]
+    fn refuses_rows_that_have_no_room_and_says_what_to_use() {
+        let room = Room { bytes: Some(8 * 3000 * 3000) };
+        assert!(room.admit(3000, "rbf").is_ok());
+        assert_eq!(
+            room.admit(3001, "rbf").unwrap_err().to_string(),
+            "error: expected at most `3000` training rows for --kernel rbf, found `3001`: its table takes 8 bytes x \
+             rows², and `72 MB` of memory are to be had for it\n  help: use --kernel linear, which takes any number, or \
+             give at most 3000 rows"
+        );
+        let plenty = Room { bytes: None };
+        assert!(plenty.admit(8000, "poly").is_ok());
+        assert_eq!(
+            plenty.admit(25_000, "poly").unwrap_err().to_string(),
+            "error: expected at most `8000` training rows for --kernel poly, found `25000`: its time grows with rows²\
+             \n  help: use --kernel linear, which takes any number, or give at most 8000 rows"
+        );
+        assert!(Room { bytes: Some(0) }.admit(1, "rbf").is_err());
+    }
+
+    #[test]
+    fn counts_tables() {
+        let room = Room { bytes: Some(8 * 3000 * 3000) };
+        assert_eq!((room.tables(3000), room.tables(1500), room.tables(8000)), (1, 4, 1));
+        assert_eq!(Room { bytes: None }.tables(8000), usize::MAX);
+    }
+}
