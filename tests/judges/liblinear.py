@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_class_weight
 
 import reading
 
@@ -37,7 +38,7 @@ def objective(matrix, signs, loss, c, costs, weights, bias):
 
 
 def solve(matrix, signs, loss, c, costs, tolerance):
-    """liblinear's solution, and whether it converged."""
+    """liblinear's solution of one binary problem, and whether it converged."""
     if loss == "log":
         model = LogisticRegression(solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1)
     else:
@@ -50,10 +51,11 @@ def solve(matrix, signs, loss, c, costs, tolerance):
     return model.coef_[0], float(model.intercept_[0]), converged
 
 
-def balanced(labels, classes):
-    """Each row's weight under --class-weight balanced: n / (classes * rows of its class)."""
-    counts = {name: labels.count(name) for name in classes}
-    return numpy.array([len(labels) / (len(classes) * counts[name]) for name in labels])
+def balanced(labels, classes, positive):
+    """Each row's cost under class_weight="balanced": n / (classes * rows of its class). liblinear weighs both sides
+    of two classes, but in one class against the rest that class alone (`weighted_C[i], param->C` in its `train`)."""
+    weights = dict(zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels)))
+    return numpy.array([weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels])
 
 
 def main():
@@ -74,13 +76,14 @@ def main():
     c = args.c if args.c is not None else 1.0 / (len(texts) * args.alpha)
     matrix = reading.vectorizer(args).fit_transform(texts)
     classes = sorted(set(labels))
-    costs = balanced(labels, classes) if args.class_weight == "balanced" else numpy.ones(len(labels))
     model = load_file(args.model_dir / "model.safetensors") if args.model_dir else None
 
     positives = classes[1:] if len(classes) == 2 else classes
     problems = []
     for row, positive in enumerate(positives):
         signs = numpy.where(numpy.array(labels) == positive, 1.0, -1.0)
+        weighed = args.class_weight == "balanced"
+        costs = balanced(labels, classes, positive) if weighed else numpy.ones(len(labels))
         weights, bias, converged = solve(matrix, signs, args.loss, c, costs, args.tolerance)
         problem = {
             "positive": positive,

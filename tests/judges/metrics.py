@@ -1,10 +1,10 @@
 """scikit-learn's metrics of a file of predictions, to compare with `evaluate --json`.
 
-    metrics.py predictions.csv [--bins 15]
+    metrics.py predictions.csv rows.csv [--bins 15]
 
-Columns: `label` (the truth), `predicted`, and if there are probabilities one column `probability_<class>`
-(or `p_<class>`) per class. Prints JSON: accuracy, macro_f1, per_class, confusion, and with
-probabilities log_loss, ece, roc_auc and average_precision per class.
+The predictions are what `predict --input rows.csv --all-classes` writes, as CSV or (in full precision) with
+`--format jsonl`; the truth is the column `label` of the rows. Prints JSON: accuracy, macro_f1, per_class, confusion,
+and with probabilities log_loss, ece, roc_auc and average_precision per class.
 """
 
 import argparse
@@ -15,21 +15,25 @@ import sys
 import numpy
 from sklearn import metrics
 
-PREFIXES = ("probability_", "p_")
+import reading
+
+PREFIX = "probability:"
 csv.field_size_limit(sys.maxsize)
 
 
 def read(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-        names = reader.fieldnames
-    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in names)), None)
-    columns = [name for name in names if prefix and name.startswith(prefix)]
-    truth = [row["label"] for row in rows]
-    predicted = [row["predicted"] for row in rows]
-    probabilities = numpy.array([[float(row[name]) for name in columns] for row in rows]) if columns else None
-    return truth, predicted, [name[len(prefix):] for name in columns], probabilities
+    """Labels, names of the classes, and probabilities (rows, classes) or None."""
+    with open(path, encoding="utf-8", newline="") as file:
+        if path.endswith(".jsonl"):
+            rows = [json.loads(line) for line in file]
+            each = [row.get("probabilities") or {} for row in rows]
+        else:
+            rows = list(csv.DictReader(file))
+            each = [{name.removeprefix(PREFIX): row[name] for name in row if name.startswith(PREFIX)} for row in rows]
+    names = list(each[0])
+    known = names and all(all(row.values()) for row in each)
+    probabilities = numpy.array([[float(row[name]) for name in names] for row in each]) if known else None
+    return [row["label"] for row in rows], names if known else [], probabilities
 
 
 def expected_calibration_error(truth, classes, probabilities, bins):
@@ -48,10 +52,12 @@ def expected_calibration_error(truth, classes, probabilities, bins):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("predictions")
+    parser.add_argument("rows")
     parser.add_argument("--bins", type=int, default=15)
     args = parser.parse_args()
 
-    truth, predicted, names, probabilities = read(args.predictions)
+    predicted, names, probabilities = read(args.predictions)
+    _, truth = reading.rows(args.rows)
     labels = sorted(set(truth) | set(predicted) | set(names))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         truth, predicted, labels=labels, zero_division=0

@@ -43,13 +43,15 @@ for loss in ["hinge", "squared_hinge", "log"]:
                "scale": vectorizer.idf_[None, :].copy()}, into / "model.safetensors")
     (into / "vocabulary.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8")
     config = {"id2label": {"0": "0", "1": "1"}, "max_ngrams": 2, "min_word_length": 2,
-              "stop_words": sorted(vectorizer.get_stop_words()), "term_frequency": "raw"}
+              "stop_words": sorted(vectorizer.get_stop_words()), "term_frequency": "raw",
+              "weighting": "tfidf"}
     (into / "config.json").write_text(json.dumps(config))
     if loss == "hinge":
         expected = {"predicted": model.predict(matrix).tolist()}
         (folder / "expected.json").write_text(json.dumps(expected))
 
+(folder / "truth.csv").write_text("text,label\n1,a\n2,a\n3,b\n4,b\n")
 (folder / "predictions.csv").write_text(
-    "label,predicted,probability_a,probability_b\n"
-    "a,a,0.9,0.1\na,b,0.4,0.6\nb,b,0.2,0.8\nb,b,0.3,0.7\n"
+    "record,label,probability,score,probability:a,probability:b\n"
+    "1,a,0.9,1,0.9,0.1\n2,b,0.6,1,0.4,0.6\n3,b,0.8,1,0.2,0.8\n4,b,0.7,1,0.3,0.7\n"
 )

@@ -81,6 +81,11 @@ impl Paths {
         self.base.join("input/data")
     }
 
+    /// Whether somebody said where the model goes.
+    pub fn names_model_dir(&self) -> bool {
+        self.env.get(vars::MODEL_DIR).is_some()
+    }
+
     /// Where the model goes: it becomes `model.tar.gz`.
     pub fn model_dir(&self) -> PathBuf {
         self.variable_or(vars::MODEL_DIR, "model")

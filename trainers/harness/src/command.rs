@@ -5,17 +5,21 @@ mod check;
 mod evaluate;
 mod explain;
 mod hyperparameters;
+mod output;
 mod predict;
 mod train;
+mod typed;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 use contract::{Env, Paths, exit, failure};
 
+use crate::save::MARKER;
 use crate::stop::Stop;
-use crate::{Failure, Trainer};
+use crate::{Failure, Model, Trainer};
 
 /// The command line of trainer `T`: parses, runs, reports, and answers the exit code.
 pub fn run<T: Trainer>() -> ExitCode {
@@ -49,17 +53,16 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
 
 /// The whole command line as clap sees it.
 fn command<T: Trainer>() -> Command {
-    let trained = T::Args::augment_args(args::TrainArgs::augment_args(train::command()));
     Command::new(T::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Trains and runs a text classifier, on a laptop and as an Amazon SageMaker container")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(trained)
-        .subcommand(args::EvaluateArgs::augment_args(evaluate::command()))
-        .subcommand(args::PredictArgs::augment_args(predict::command()))
-        .subcommand(args::CheckArgs::augment_args(check::command()))
-        .subcommand(args::ExplainArgs::augment_args(explain::command()))
+        .subcommand(train::command::<T>())
+        .subcommand(evaluate::command())
+        .subcommand(predict::command())
+        .subcommand(check::command())
+        .subcommand(explain::command())
 }
 
 /// `None`: help or the version was asked for, and printed.
@@ -73,12 +76,12 @@ fn parse<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> Result<Option<A
             let _ = error.print();
             Ok(None)
         }
-        Err(error) => Err(Failure::Typed(error.render().to_string().trim_end().to_owned())),
+        Err(error) => Err(typed::failure(&error)),
     }
 }
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failure> {
-    let typed = |error: clap::Error| Failure::Typed(error.render().to_string().trim_end().to_owned());
+    let typed = |error: clap::Error| typed::failure(&error);
     match matches.subcommand() {
         Some(("train", matches)) => {
             let own = T::Args::from_arg_matches(matches).map_err(typed)?;
@@ -94,6 +97,16 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
         // clap requires a subcommand, and knows these alone.
         _ => Err(Failure::usage("expected a command, found none", "try --help")),
     }
+}
+
+/// The model in a folder.
+fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
+    if !dir.join(MARKER).exists() {
+        let message = format!("expected a model in `{}`, found no `{MARKER}` there", dir.display());
+        let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
+        return Err(Failure::other(message, help));
+    }
+    T::Model::load(dir)
 }
 
 /// What the tests of the messages need: the help text of one command.

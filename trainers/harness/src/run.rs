@@ -54,7 +54,9 @@ impl Run {
 
     /// Warns; the warning stands in the report too.
     pub fn warn(&mut self, message: String) {
-        self.progress.say(&format!("warning: {message}"));
+        // A finding brings its code: `warning[D022]: ...`
+        let colon = if message.starts_with('[') { "" } else { ": " };
+        self.progress.say(&format!("warning{colon}{message}"));
         self.warnings.push(message);
     }
 

@@ -1,40 +1,69 @@
 //! Writing a model folder so that a crash never leaves half a model.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
+use rustix::process::{Pid, test_kill_process};
 
 use crate::Failure;
 
-/// The file without which a folder is no model: written last, removed first.
-const MARKER: &str = "config.json";
+/// The file without which a folder is no model: where files are replaced one by one, it is removed first and written
+/// last.
+pub(crate) const MARKER: &str = "config.json";
 /// What an earlier model's folder may hold that speaks of that model alone.
 const STALE: [&str; 3] = [MARKER, "metrics.json", "report.html"];
+/// In the names of folders that are being written, before the number of the process.
+const PARTIAL: &str = ".partial-";
 
-/// Fails early where the model could not be written in the end.
+/// Fails early where a folder could not be written in the end, and leaves no trace.
 pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
-    let temporary = stage(dir)?;
-    fs::remove_dir(&temporary).map_err(Failure::io("write", dir))
+    let mut there = dir;
+    while !there.exists() {
+        there = parent(there);
+    }
+    if !there.is_dir() {
+        return Err(Failure::io("write", dir)(io::ErrorKind::NotADirectory.into()));
+    }
+    // With the effective user, which is the one that will write.
+    accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|error| Failure::io("write", dir)(error.into()))
 }
 
 /// Writes a model: `write` fills an empty folder, `extra` files are added, everything is synced, and only then it
-/// takes its place.
-///
-/// A new folder appears whole, by one rename. In one that exists (with an old model, or what else the user keeps there)
-/// each file is replaced by a rename, [`MARKER`] last, and foreign files are left alone.
+/// takes its place, in one step wherever the file system has such a step.
 pub(crate) fn model(
     dir: &Path,
     extra: &[(&str, Vec<u8>)],
-    write: impl FnOnce(&Path) -> Result<(), Failure>,
+    write: impl Fn(&Path) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let staged = Staged(stage(dir)?);
-    write(&staged.0)?;
-    for (name, bytes) in extra {
-        let path = staged.0.join(name);
-        fs::write(&path, bytes).map_err(Failure::io("write", &path))?;
+    // A link to a folder stays: what it points to is replaced.
+    let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    sweep(&real);
+    let fill = |staged: &Path| {
+        write(staged)?;
+        for (name, bytes) in extra {
+            let path = staged.join(name);
+            fs::write(&path, bytes).map_err(Failure::io("write", &path))?;
+        }
+        sync(staged).map_err(Failure::io("write", dir))
+    };
+    if !real.exists() {
+        let parent = parent(&real);
+        fs::create_dir_all(parent).map_err(Failure::io("create", parent))?;
     }
-    sync(&staged.0).map_err(Failure::io("write", dir))?;
-    place(&staged.0, dir).map_err(Failure::io("write", dir))
+    if let Some(staged) = Staged::beside(&real) {
+        fill(&staged.0)?;
+        if place_whole(&staged.0, &real).is_ok() {
+            return Ok(());
+        }
+    }
+    let staged = Staged::inside(&real).map_err(Failure::io("write", dir))?;
+    fill(&staged.0)?;
+    place_files(&staged.0, &real).map_err(Failure::io("write", dir))
 }
 
 /// Writes single files, each whole or not at all.
@@ -56,8 +85,40 @@ pub(crate) fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure
     Ok(())
 }
 
-/// A folder that is removed if it is still there in the end.
+/// A folder of ours that is removed if it is still there in the end.
 struct Staged(PathBuf);
+
+impl Staged {
+    /// An empty folder beside `dir`, which can take its place whole. None if `dir` is a mount point (as SageMaker's
+    /// /opt/ml/model is), or if nothing may be written beside it, or not with the same owner.
+    fn beside(dir: &Path) -> Option<Self> {
+        let parent = parent(dir);
+        let staged = Self(parent.join(format!("{}{}", beside_prefix(dir)?, std::process::id())));
+        let Ok(old) = fs::metadata(dir) else {
+            return staged.create().ok();
+        };
+        if fs::metadata(parent).ok()?.dev() != old.dev() {
+            return None;
+        }
+        let staged = staged.create().ok()?;
+        fs::set_permissions(&staged.0, old.permissions()).ok()?;
+        let new = fs::metadata(&staged.0).ok()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            chown(&staged.0, Some(old.uid()), Some(old.gid())).ok()?;
+        }
+        Some(staged)
+    }
+
+    fn inside(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Self(dir.join(format!("{PARTIAL}{}", std::process::id()))).create()
+    }
+
+    fn create(self) -> io::Result<Self> {
+        fs::create_dir(&self.0)?;
+        Ok(self)
+    }
+}
 
 impl Drop for Staged {
     fn drop(&mut self) {
@@ -66,34 +127,41 @@ impl Drop for Staged {
     }
 }
 
-/// A new empty folder on the same file system as `dir`: beside it where it does not exist yet, else inside, because it
-/// may be a mount point, as SageMaker's /opt/ml/model is.
-fn stage(dir: &Path) -> Result<PathBuf, Failure> {
-    let name = format!(".partial-{}", std::process::id());
-    let staged = if dir.exists() {
-        dir.join(name)
-    } else {
-        let parent = parent(dir);
-        fs::create_dir_all(parent).map_err(Failure::io("create", parent))?;
-        parent.join(format!(".{}{name}", dir.file_name().unwrap_or_default().display()))
-    };
-    remove_stale(&staged).map_err(Failure::io("write", dir))?;
-    fs::create_dir(&staged).map_err(Failure::io("write", dir))?;
-    Ok(staged)
-}
-
 fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ if dir.is_absolute() => Path::new("/"),
         _ => Path::new("."),
     }
 }
 
-fn remove_stale(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// `.NAME.partial-`: how folders beside `dir` begin that are to become `dir`.
+fn beside_prefix(dir: &Path) -> Option<String> {
+    Some(format!(".{}{PARTIAL}", dir.file_name()?.to_str()?))
+}
+
+/// Removes what killed processes left behind. It is in nobody's way but takes room, so an error is no failure.
+fn sweep(dir: &Path) {
+    let remove = |folder: &Path, prefix: &str| {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if left_behind(&entry.file_name(), prefix) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    };
+    remove(dir, PARTIAL);
+    if let Some(prefix) = beside_prefix(dir) {
+        remove(parent(dir), &prefix);
     }
+}
+
+/// Whether the name ends in the number of a process that is gone, or of this one: in a container every trainer is
+/// process 1.
+fn left_behind(name: &OsStr, prefix: &str) -> bool {
+    let pid = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|pid| pid.parse::<i32>().ok());
+    pid.and_then(Pid::from_raw).is_some_and(|pid| {
+        pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+    })
 }
 
 fn sync(dir: &Path) -> io::Result<()> {
@@ -103,11 +171,34 @@ fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn place(staged: &Path, dir: &Path) -> io::Result<()> {
-    if staged.parent() != Some(dir) {
+/// The new folder appears, or changes places with the old one, in one step. An error means that nothing has changed.
+fn place_whole(staged: &Path, dir: &Path) -> io::Result<()> {
+    if !dir.exists() {
         fs::rename(staged, dir)?;
-        return File::open(parent(dir))?.sync_all();
+    } else if holds_foreign(dir, staged)? {
+        return Err(io::ErrorKind::DirectoryNotEmpty.into());
+    } else {
+        renameat_with(CWD, staged, CWD, dir, RenameFlags::EXCHANGE)?;
     }
+    // The model is there; that it stays after a power cut is all that this could still add.
+    let _ = File::open(parent(dir)).and_then(|parent| parent.sync_all());
+    Ok(())
+}
+
+/// Whether the old folder has files that no model has: they are the user's, and stay where they are.
+fn holds_foreign(dir: &Path, staged: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let ours = STALE.iter().any(|&stale| name == stale) || staged.join(&name).exists();
+        if !ours && !name.to_string_lossy().starts_with(PARTIAL) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The new files replace the old ones one by one; without its marker the folder is no model in the meantime.
+fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
     for name in STALE {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -121,4 +212,90 @@ fn place(staged: &Path, dir: &Path) -> io::Result<()> {
         fs::rename(staged.join(&name), dir.join(&name))?;
     }
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn save(dir: &Path, word: &str) {
+        model(dir, &[("metrics.json", word.into())], |staged| {
+            for name in ["model.safetensors", MARKER] {
+                fs::write(staged.join(name), word).unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_folder_an_old_one_and_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("deep/model");
+        save(&dir, "one");
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&dir, &link).unwrap();
+        save(&link, "two");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+        assert_eq!(names(&dir), [MARKER, "metrics.json", "model.safetensors"]);
+        assert_eq!(names(dir.parent().unwrap()), ["model"]);
+    }
+
+    #[test]
+    fn the_users_files_stay_and_an_old_report_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("model");
+        save(&dir, "one");
+        for name in ["notes.txt", "report.html"] {
+            fs::write(dir.join(name), "old").unwrap();
+        }
+        save(&dir, "two");
+        assert_eq!(names(&dir), [MARKER, "metrics.json", "model.safetensors", "notes.txt"]);
+        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+    }
+
+    #[test]
+    fn what_dead_processes_left_is_swept() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("model");
+        // No process has the largest number; process 1 is alive.
+        let (dead, alive) = (i32::MAX.to_string(), "1");
+        let left = |pid: &str| [dir.join(format!("{PARTIAL}{pid}")), home.path().join(format!(".model{PARTIAL}{pid}"))];
+        left(&dead).iter().chain(&left(alive)).for_each(|path| fs::create_dir_all(path).unwrap());
+        sweep(&dir);
+        assert!(left(&dead).iter().all(|path| !path.exists()));
+        assert!(left(alive).iter().all(|path| path.exists()));
+    }
+
+    #[test]
+    fn a_failed_model_leaves_the_old_one() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("model");
+        save(&dir, "one");
+        let failed = model(&dir, &[], |staged| {
+            fs::write(staged.join(MARKER), "two").unwrap();
+            Err(Failure::other("full", "free some room"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "one");
+        assert_eq!(names(home.path()), ["model"]);
+    }
+
+    #[test]
+    fn writable_makes_nothing_and_names_the_folder() {
+        let home = tempfile::tempdir().unwrap();
+        writable(&home.path().join("a/b")).unwrap();
+        fs::write(home.path().join("file"), "").unwrap();
+        let error = writable(&home.path().join("file/model")).unwrap_err();
+        assert!(error.to_string().contains("file/model"), "{error}");
+        assert_eq!(names(home.path()), ["file"]);
+    }
 }

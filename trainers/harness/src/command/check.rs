@@ -2,16 +2,17 @@
 
 use std::sync::atomic::AtomicBool;
 
-use clap::Command;
+use clap::{Args, Command};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
+use super::output::line;
 use crate::Failure;
 use crate::data;
 use crate::diagnostic::Diagnostic;
 
 pub(super) fn command() -> Command {
-    Command::new("check").about("Say what is wrong with the data, row by row").long_about(
+    CheckArgs::augment_args(Command::new("check")).about("Say what is wrong with the data, row by row").long_about(
         "Say what is wrong with the data, row by row; ends with exit code 1 if `train` would refuse it.",
     )
 }
@@ -21,9 +22,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let test = args.test.as_deref().map_or_else(|| Ok(Vec::new()), args::sources)?;
     let mut each = |finding: &Diagnostic| {
         if args.json {
-            println!("{}", json!(finding));
+            line(json!(finding));
         } else {
-            println!("{finding}");
+            line(finding);
         }
     };
     let summary =
@@ -31,15 +32,15 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.json {
         let counts: serde_json::Map<_, _> =
             summary.findings.counts().map(|(code, _, count)| (code.to_owned(), json!(count))).collect();
-        println!("{}", json!({ "summary": summary, "findings": counts }));
+        line(json!({ "summary": summary, "findings": counts }));
     } else {
         let account = &summary.account;
-        println!("{} rows, {} usable, {} labels", account.read, account.used, summary.labels.len());
+        line(format_args!("{} rows, {} usable, {} labels", account.read, account.used, summary.labels.len()));
         for (label, rows) in summary.labels.iter().take(args.limit) {
-            println!("{rows:9}  {}", contract::shown(label));
+            line(format_args!("{rows:9}  {}", contract::shown(label)));
         }
         for (code, severity, count) in summary.findings.counts() {
-            println!("{count:9}  {code} ({severity:?})");
+            line(format_args!("{count:9}  {code} ({severity:?})"));
         }
     }
     if summary.findings.has_errors() {

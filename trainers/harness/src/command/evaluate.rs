@@ -3,22 +3,24 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
-use clap::Command;
+use clap::{Args, Command};
 use serde_json::{Value, json};
 
 use super::args::{self, EvaluateArgs};
+use super::load;
+use super::output::line;
 use crate::data::{Labels, StreamError, stream};
 use crate::facts::Facts;
 use crate::metrics::{Scores, evaluate};
 use crate::{Failure, Model, Trainer};
 
 pub(super) fn command() -> Command {
-    Command::new("evaluate").about("Compare a model's predictions with labelled data")
+    EvaluateArgs::augment_args(Command::new("evaluate")).about("Compare a model's predictions with labelled data")
 }
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
     let facts = Facts::start();
-    let model = T::Model::load(&args.model_dir)?;
+    let model = load::<T>(&args.model_dir)?;
     let classes = model.classes();
     let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let sources = args::sources(&args.data)?;
@@ -64,21 +66,21 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
             answer.insert("cpu_seconds".to_owned(), json!(Facts::cpu_seconds()));
             answer.insert("peak_rss_bytes".to_owned(), json!(Facts::peak_rss_bytes()));
         }
-        println!("{answer}");
+        line(&answer);
         return Ok(());
     }
     let (low, high) = evaluation.accuracy_interval;
-    println!("rows      {}", evaluation.rows);
-    println!("accuracy  {:.4} ({low:.4} to {high:.4})", evaluation.accuracy);
-    println!("macro-F1  {:.4}", evaluation.macro_f1);
+    line(format_args!("rows      {}", evaluation.rows));
+    line(format_args!("accuracy  {:.4} ({low:.4} to {high:.4})", evaluation.accuracy));
+    line(format_args!("macro-F1  {:.4}", evaluation.macro_f1));
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
-        println!("log loss  {log_loss:.4}");
-        println!("ECE       {ece:.4}");
+        line(format_args!("log loss  {log_loss:.4}"));
+        line(format_args!("ECE       {ece:.4}"));
     }
-    println!("{:>9} {:>9} {:>9} {:>9}  class", "precision", "recall", "F1", "rows");
+    line(format_args!("{:>9} {:>9} {:>9} {:>9}  class", "precision", "recall", "F1", "rows"));
     for class in &evaluation.per_class {
         let label = contract::shown(&class.label);
-        println!("{:9.4} {:9.4} {:9.4} {:9}  {label}", class.precision, class.recall, class.f1, class.support);
+        line(format_args!("{:9.4} {:9.4} {:9.4} {:9}  {label}", class.precision, class.recall, class.f1, class.support));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Command;
-use contract::{Paths, hyperparameters, shown};
+use contract::{Hyperparameter, Paths, Value, hyperparameters, shown};
 
 use crate::Failure;
 
@@ -18,12 +18,16 @@ pub(super) fn merge(
     if arguments.get(1).is_none_or(|word| word != "train") {
         return Ok(arguments);
     }
-    let found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
+    let mut found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
     let known = known_flags(command);
-    for hyperparameter in &found {
-        let flag = hyperparameter.name.replace('_', "-");
-        if !known.contains(&flag) {
-            return Err(unknown(paths, &hyperparameter.name, &known));
+    for Hyperparameter { name, value } in &mut found {
+        let flag = name.replace('_', "-");
+        let Some((_, switch)) = known.iter().find(|(known, _)| *known == flag) else {
+            return Err(unknown(paths, name, &known));
+        };
+        if let (true, Value::One(value)) = (switch, value) {
+            // Python's True, in whatever many quotes.
+            value.make_ascii_lowercase();
         }
     }
     let flags = hyperparameters::to_arguments(&found).into_iter().map(OsString::from);
@@ -47,20 +51,23 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.into_iter().map(one).collect()
 }
 
-/// Every long flag of `train`, aliases too.
-fn known_flags(command: &Command) -> Vec<String> {
+/// Every long flag of `train`, aliases too, and whether it takes `true` or `false`.
+fn known_flags(command: &Command) -> Vec<(String, bool)> {
     let train = command.find_subcommand("train");
     let arguments = train.into_iter().flat_map(Command::get_arguments);
     let names = arguments.flat_map(|argument| {
         let aliases = argument.get_all_aliases().unwrap_or_default();
-        argument.get_long().into_iter().chain(aliases)
+        let values = argument.get_possible_values();
+        let switch = values.iter().map(|value| value.get_name()).eq(["true", "false"]);
+        argument.get_long().into_iter().chain(aliases).map(move |name| (name.to_owned(), switch))
     });
-    names.map(str::to_owned).collect()
+    names.collect()
 }
 
-fn unknown(paths: &Paths, name: &str, known: &[String]) -> Failure {
+fn unknown(paths: &Paths, name: &str, known: &[(String, bool)]) -> Failure {
     let flag = name.replace('_', "-");
-    let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, &flag).total_cmp(&strsim::jaro_winkler(b, &flag)));
+    let near = |known: &str| strsim::jaro_winkler(known, &flag);
+    let nearest = known.iter().map(|(known, _)| known).max_by(|a, b| near(a).total_cmp(&near(b)));
     let nearest = nearest.map_or_else(String::new, |known| format!("did you mean `{}`? ", known.replace('-', "_")));
     let file = paths.hyperparameters();
     Failure::usage(

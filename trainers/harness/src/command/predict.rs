@@ -6,17 +6,18 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use clap::Command;
+use clap::{Args, Command};
 use serde_json::{Map, json};
 
 use super::args::{self, PredictArgs, StreamFormat};
 use super::evaluate::failure;
 use crate::data::{Format, Labels, ReadOptions, Source, stream};
+use super::load;
 use crate::metrics::Scores;
 use crate::{Failure, Model, Trainer};
 
 pub(super) fn command() -> Command {
-    Command::new("predict").about("Classify texts").long_about(
+    PredictArgs::augment_args(Command::new("predict")).about("Classify texts").long_about(
         "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
          the order of the rows, as CSV with a header or as JSON lines: record (the row's number in its file, from 1), \
          label, probability (empty if the model is not calibrated) and score (the decision value).",
@@ -24,7 +25,7 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
-    let model = T::Model::load(&args.model_dir)?;
+    let model = load::<T>(&args.model_dir)?;
     let answers = Answers { classes: model.classes(), format: args.format, all: args.all_classes };
     let mut out: Box<dyn Write + Send> = match &args.output {
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(Failure::io("write", path))?)),

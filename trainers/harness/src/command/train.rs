@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{ArgMatches, Args, Command};
 use contract::metrics::{Measure, Progress as ProgressMetric, Split};
 use contract::{InputDataConfig, Metric, MetricLine, Paths, ResourceConfig};
 use serde_json::{Map, Value, json};
 
 use super::args::{self, TrainArgs};
 use super::hyperparameters::described;
+use super::output::line;
 use crate::corpus::{Channels, Corpus, Part, RowTable};
 use crate::data::{Account, Findings};
 use crate::facts::Facts;
@@ -20,14 +21,16 @@ use crate::progress::Progress;
 use crate::stop::{Phase, Stop};
 use crate::{Failure, Model, Run, Trained, Trainer, page, save};
 
-pub(super) fn command() -> Command {
-    Command::new("train")
+pub(super) fn command<T: Trainer>() -> Command {
+    // The descriptions come last: the arguments' own types would overwrite them.
+    T::Args::augment_args(TrainArgs::augment_args(Command::new("train")))
         .about("Train a model")
         .long_about(
             "Train a model from labelled texts.\n\nIn an Amazon SageMaker container the hyperparameters of the job \
              are flags of this command (min_df is --min-df), and channels and folders come from /opt/ml and SM_*.",
         )
         .args_override_self(true)
+        .allow_negative_numbers(true)
 }
 
 /// Where things are, and where they go.
@@ -54,11 +57,12 @@ pub(super) fn run<T: Trainer>(
     if common.check {
         return say_checked(&common, matches);
     }
-    let config = InputDataConfig::read(&paths.input_data_config()).map_err(described)?;
-    drop(config); // read for its errors: pipe mode is refused
+    // Read for its errors: pipe mode is refused.
+    InputDataConfig::read(&paths.input_data_config()).map_err(described)?;
     let resources = ResourceConfig::read(&paths.resource_config()).map_err(described)?;
     let places = Places::find(paths, &common)?;
     save::writable(&places.model)?;
+    save::writable(&places.output)?;
     let progress = Arc::new(Progress::new());
     if !resources.is_leader() {
         progress.say("this host is not the leader: a trainer on CPU uses one host, nothing to do here");
@@ -89,7 +93,7 @@ impl Places {
             Failure::usage(message, "pass --train FILE, set SM_CHANNEL_TRAIN, or give the job a channel `train`")
         })?;
         let sources = |path: Option<PathBuf>| path.map_or_else(|| Ok(Vec::new()), |path| args::sources(&path));
-        let contained = paths.in_container() || std::env::var_os("SM_MODEL_DIR").is_some();
+        let contained = paths.in_container() || paths.names_model_dir();
         let model = match &common.model_dir {
             Some(dir) => dir.clone(),
             None if contained => paths.model_dir(),
@@ -114,9 +118,9 @@ impl Places {
 
 fn say_checked(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> {
     if common.json {
-        println!("{}", json!({ "valid": true, "parameters": parameters(matches) }));
+        line(json!({ "valid": true, "parameters": parameters(matches) }));
     } else {
-        println!("the arguments are valid");
+        line("the arguments are valid");
     }
     Ok(())
 }
@@ -205,7 +209,7 @@ impl<T: Trainer> Finished<T> {
         }
         eprintln!("{}", resource_line(facts));
         if common.json {
-            println!("{metrics}");
+            line(&metrics);
         } else {
             self.say(&judged, model_dir, output_dir, page_written(common, stopped));
         }
@@ -291,20 +295,20 @@ impl<T: Trainer> Finished<T> {
         for judged in judged.iter().take(1) {
             let evaluation = &judged.evaluation;
             let (low, high) = evaluation.accuracy_interval;
-            println!(
+            line(format_args!(
                 "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
                 evaluation.accuracy,
                 evaluation.macro_f1,
                 evaluation.rows,
                 judged.split.name(),
-            );
+            ));
             if judged.part == Part::Train {
-                println!("these are rows that the model has learnt from: give --test, or --validation-split 0.1");
+                line("these are rows that the model has learnt from: give --test, or --validation-split 0.1");
             }
         }
-        println!("model: {}", model_dir.display());
+        line(format_args!("model: {}", model_dir.display()));
         if page {
-            println!("report: {}", output_dir.join("report.html").display());
+            line(format_args!("report: {}", output_dir.join("report.html").display()));
         }
     }
 }

@@ -4,6 +4,7 @@ use super::codes;
 use super::findings::{Findings, Found};
 use super::{RowPlace, Rows, Source};
 use crate::diagnostic::{Diagnostic, Severity};
+use contract::shown;
 use std::collections::{BTreeMap, HashMap};
 
 /// What is needed of the rows to find the same text again.
@@ -64,7 +65,7 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
             }
             let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
             let message =
-                format!("the text has the label `{label}` here, and `{other}` at `{there}`");
+                format!("the text has the label `{}` here, and `{}` at `{there}`", shown(label), shown(other));
             Found {
                 message,
                 place,
@@ -86,7 +87,11 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
         let first = *alike.entry(plain).or_insert(name);
         if first != name {
             findings.add(&codes::LIKE_LABELS, Severity::Warning, || Found {
-                message: format!("the labels `{first}` and `{name}` differ only in case or blanks, and count as two"),
+                message: format!(
+                    "the labels `{}` and `{}` differ only in case or blanks, and count as two",
+                    shown(first),
+                    shown(name)
+                ),
                 place: None,
                 help: "use one spelling, if one label is meant".to_owned(),
             });
@@ -109,7 +114,7 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
     Some(Diagnostic {
         severity: Severity::Error,
         code: codes::ONE_CLASS.id,
-        message: format!("{rows} the label `{name}`, two labels at least were expected"),
+        message: format!("{rows} the label `{}`, two labels at least were expected", shown(name)),
         place: sources.first().map(Source::place),
         help: "add rows with other labels, or name another column with --label-column".to_owned(),
     })

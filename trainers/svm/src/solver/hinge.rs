@@ -41,7 +41,8 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
     let mut random = SplitMix(params.seed());
     let mut epsilon = FIRST_EPSILON;
     let mut outcome = Outcome { objective: 0.0, gap: 1.0, epochs: 0, converged: false };
-    while outcome.epochs < params.max_epochs() && !params.stopped() {
+    // A stop still gets the first pass: weights of zero would be worth nothing, one pass is worth most.
+    while outcome.epochs < params.max_epochs() && !(params.stopped() && outcome.epochs > 0) {
         state.epoch(&mut random);
         outcome.epochs += 1;
         if state.high - state.low > epsilon {

@@ -35,7 +35,8 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
     let mut order: Vec<u32> = (0..problem.rows() as u32).collect();
     let mut random = SplitMix(params.seed());
     let mut outcome = Outcome { objective: 0.0, gap: 1.0, epochs: 0, converged: false };
-    while outcome.epochs < params.max_epochs() && !params.stopped() && !outcome.converged {
+    // A stop still gets the first pass: weights of zero would be worth nothing, one pass is worth most.
+    while outcome.epochs < params.max_epochs() && !outcome.converged && !(params.stopped() && outcome.epochs > 0) {
         random.shuffle(&mut order);
         for &row in &order {
             state.step(row as usize);

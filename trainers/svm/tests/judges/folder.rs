@@ -1,0 +1,101 @@
+//! The documented lines of Python read the model folder and give the same predictions.
+
+use serde_json::Value;
+use testkit::judge;
+
+use super::{close, data, predict, train};
+
+#[track_caller]
+fn compare(set: &str, flags: &[&str]) {
+    let (rows, test) = (
+        data(&format!("{set}/train.csv")),
+        data(&format!("{set}/test.csv")),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    train(&rows, folder.path(), flags);
+    let read = judge("read_model", &[folder.path(), &test]);
+    let answers = predict(folder.path(), &test);
+    let (mut sure, mut rows) = (0, 0);
+    for (row, answer) in answers.lines().enumerate() {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let decisions = read["decision"][row].as_array().unwrap();
+        let labels = read["labels"].as_array().unwrap();
+        let class = labels
+            .iter()
+            .position(|label| *label == answer["label"])
+            .unwrap();
+        let theirs = match (decisions.as_slice(), class) {
+            ([decision], 0) => (-decision.as_f64().unwrap()).into(),
+            ([decision], _) => decision.clone(),
+            (decisions, class) => decisions[class].clone(),
+        };
+        close(
+            &answer["score"],
+            &theirs,
+            2e-5,
+            &format!("decision of row {row}"),
+        );
+        let mut tie = theirs.as_f64().unwrap().abs() < 1e-5;
+        if let Some(probabilities) = read["probability"].as_array() {
+            let theirs: Vec<f64> = probabilities[row]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(super::number)
+                .collect();
+            let label = answer["label"].as_str().unwrap();
+            let ours = super::number(&answer["probabilities"][label]);
+            assert!(
+                (ours - theirs[class]).abs() < 1e-4,
+                "row {row}: {ours} {theirs:?}"
+            );
+            let near = theirs
+                .iter()
+                .filter(|p| (*p - theirs[class]).abs() < 1e-4)
+                .count();
+            tie = near > 1;
+        }
+        // Single and double precision may part where two classes are equal.
+        if !tie {
+            assert_eq!(answer["label"], read["predicted"][row], "row {row}");
+            sure += 1;
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, read["predicted"].as_array().unwrap().len());
+    assert!(
+        sure * 100 > rows * 98,
+        "{sure} of {rows} rows were compared"
+    );
+}
+
+#[test]
+fn two_classes() {
+    compare("sms_spam", &[]);
+    compare(
+        "sms_spam",
+        &[
+            "--calibration",
+            "none",
+            "--sublinear-tf",
+            "--min-word-length",
+            "1",
+        ],
+    );
+}
+
+#[test]
+fn two_classes_with_naive_bayes_weights() {
+    compare("sms_spam", &["--weighting", "nbsvm", "--max-ngrams", "3"]);
+}
+
+#[test]
+fn four_classes() {
+    compare("ag_news", &["--stopwords", "english"]);
+    compare("ag_news", &["--calibration", "none"]);
+}
+
+#[test]
+fn four_classes_with_naive_bayes_weights() {
+    compare("ag_news", &["--weighting", "nbsvm"]);
+}

@@ -1,0 +1,78 @@
+//! scikit-learn judges the trainer on real data: the matrix, the optimum, the metrics, the model folder.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests, outside of a test function"
+)]
+
+mod folder;
+mod matrix;
+mod measures;
+mod optimum;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use testkit::{Outcome, run};
+
+/// A file of the real data, or the small sample where that is not there.
+fn data(name: &str) -> PathBuf {
+    let path = testkit::data_dir().join(name);
+    if path.is_file() {
+        path
+    } else {
+        testkit::movie_csv()
+    }
+}
+
+/// Runs `svm` with the arguments; it must succeed.
+#[track_caller]
+fn svm<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
+    command.env_clear().args(arguments);
+    let outcome = run(command);
+    outcome.expect_code(0);
+    outcome
+}
+
+/// Trains on a file into `folder`, and gives what `--json` prints.
+#[track_caller]
+fn train(rows: &Path, folder: &Path, flags: &[&str]) -> Value {
+    let [rows, folder] = [rows, folder].map(|path| path.to_str().unwrap());
+    let fixed = [
+        "train",
+        "--train",
+        rows,
+        "--model-dir",
+        folder,
+        "--no-report",
+        "--json",
+    ];
+    svm(&[&fixed, flags].concat()).json()
+}
+
+/// `predict --format jsonl --all-classes` of a file, as text.
+#[track_caller]
+fn predict(model: &Path, rows: &Path) -> String {
+    let [model, rows] = [model, rows].map(|path| path.to_str().unwrap());
+    let arguments = ["predict", "--model-dir", model, "--input", rows];
+    svm(&[&arguments[..], &["--format", "jsonl", "--all-classes"]].concat()).stdout
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("expected a number, found {value}"))
+}
+
+/// Both within a tolerance.
+#[track_caller]
+fn close(ours: &Value, theirs: &Value, tolerance: f64, what: &str) {
+    let (ours, theirs) = (number(ours), number(theirs));
+    assert!(
+        (ours - theirs).abs() <= tolerance,
+        "{what}: {ours}, expected {theirs}"
+    );
+}

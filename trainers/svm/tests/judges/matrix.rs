@@ -1,0 +1,294 @@
+//! The same vocabulary and the same matrix as `TfidfVectorizer`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use harness::data::{self, ReadOptions};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use svm::features::{Counts, FeatureParams, Frequency, TermFrequency, fit, idf, weigh_all};
+use svm::text::{Shard, english};
+use testkit::judge;
+
+/// How the features are made.
+struct Setting {
+    params: FeatureParams,
+    stop_words: Arc<[String]>,
+    tf: TermFrequency,
+    /// The same, as scikit-learn's judge is told.
+    flags: &'static [&'static str],
+}
+
+/// Terms as they are fitted without any of the limits.
+fn unlimited(max_ngrams: usize) -> FeatureParams {
+    FeatureParams {
+        min_df: Frequency::Count(1),
+        max_df: Frequency::Share(1.0),
+        max_ngrams,
+        max_features: None,
+    }
+}
+
+/// The old script's flags, with the longest n-gram.
+fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Setting {
+    Setting {
+        params: FeatureParams {
+            min_df: Frequency::Count(5),
+            ..unlimited(max_ngrams)
+        },
+        stop_words: english(),
+        tf: TermFrequency::Raw,
+        flags,
+    }
+}
+
+fn counts(rows: &Path, setting: &Setting) -> Counts {
+    let sources = data::sources(rows).unwrap();
+    // Two threads: the terms come from two shards.
+    let options = ReadOptions {
+        threads: 2.try_into().unwrap(),
+        ..ReadOptions::default()
+    };
+    let make = || Shard::new(&setting.stop_words, 2);
+    let read = data::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
+    let counted = vec![true; read.labels.len()];
+    let order = read
+        .order
+        .iter()
+        .map(|row| (row.shard as usize, row.index as usize));
+    fit(read.shards, order, &counted, &setting.params).expect("some terms are left")
+}
+
+/// Writes the matrix with its columns in the order of the terms, and the terms.
+fn dump(counts: &Counts, tf: TermFrequency, folder: &Path) {
+    let (pattern, mut values) = (&counts.pattern, counts.values.clone());
+    let scale: Vec<f32> = counts
+        .frequency
+        .iter()
+        .map(|&df| idf(pattern.rows(), df))
+        .collect();
+    weigh_all(&mut values, pattern, &scale, tf);
+    let mut term_of_column = vec![-1i32; pattern.width];
+    for (term, &column) in (0..).zip(&counts.column_of_term) {
+        term_of_column[column as usize] = term;
+    }
+    let indptr: Vec<u8> = pattern
+        .starts
+        .iter()
+        .flat_map(|&start| (start as i64).to_le_bytes())
+        .collect();
+    let indices: Vec<u8> = pattern
+        .columns
+        .iter()
+        .flat_map(|&at| term_of_column[at as usize].to_le_bytes())
+        .collect();
+    let data: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    let view = |dtype, length, bytes| TensorView::new(dtype, vec![length], bytes).unwrap();
+    let tensors = [
+        ("indptr", view(Dtype::I64, pattern.starts.len(), &indptr)),
+        ("indices", view(Dtype::I32, pattern.columns.len(), &indices)),
+        ("data", view(Dtype::F32, values.len(), &data)),
+    ];
+    let bytes = safetensors::serialize(tensors, None).unwrap();
+    std::fs::write(folder.join("matrix.safetensors"), bytes).unwrap();
+    std::fs::write(folder.join("vocabulary.txt"), counts.terms.as_lines()).unwrap();
+}
+
+/// Judges the matrix of the rows; the judge's words.
+fn compare(rows: &Path, setting: &Setting) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    dump(&counts(rows, setting), setting.tf, folder.path());
+    let matrix = folder.path().join("matrix.safetensors");
+    let paths = [matrix.to_str().unwrap(), rows.to_str().unwrap()];
+    let judged = judge("tfidf", &[&paths, setting.flags].concat());
+    assert_eq!(judged["equal_vocabulary"], true, "{judged}");
+    assert_eq!(judged["nonzeros"][0], judged["nonzeros"][1], "{judged}");
+    let difference = judged["max_abs_difference"].as_f64().unwrap();
+    assert!(difference <= 1e-6, "{judged}");
+    judged
+}
+
+/// On the real train set the number of columns is known too.
+fn assert_columns(judged: &Value, columns: u64) {
+    if judged["rows"] == 25_000 {
+        assert_eq!(judged["columns"][1], columns, "{judged}");
+    }
+}
+
+#[test]
+fn imdb_unigrams() {
+    let flags = &[
+        "--max-ngrams",
+        "1",
+        "--min-df",
+        "5",
+        "--stopwords",
+        "english",
+    ];
+    let judged = compare(&testkit::imdb_train(), &script(1, flags));
+    assert_columns(&judged, 26_968);
+}
+
+#[test]
+fn imdb_bigrams() {
+    let flags = &[
+        "--max-ngrams",
+        "2",
+        "--min-df",
+        "5",
+        "--stopwords",
+        "english",
+    ];
+    let judged = compare(&testkit::imdb_train(), &script(2, flags));
+    assert_columns(&judged, 81_093);
+}
+
+#[test]
+fn sublinear_with_shares_and_without_stop_words() {
+    let setting = Setting {
+        params: FeatureParams {
+            min_df: Frequency::Share(0.001),
+            max_df: Frequency::Share(0.1),
+            ..unlimited(3)
+        },
+        stop_words: Arc::new([]),
+        tf: TermFrequency::Sublinear,
+        flags: &[
+            "--max-ngrams",
+            "3",
+            "--min-df",
+            "0.001",
+            "--max-df",
+            "0.1",
+            "--sublinear-tf",
+        ],
+    };
+    compare(&super::data("ag_news/train.csv"), &setting);
+}
+
+/// `max_features` keeps the terms that occur most. Which of equals scikit-learn keeps is up to an unstable sort, so
+/// the limit is put where no two are equal.
+#[test]
+fn the_most_frequent_features() {
+    let rows = super::data("ag_news/train.csv");
+    let mut setting = Setting {
+        params: FeatureParams {
+            max_df: Frequency::Count(2000),
+            ..unlimited(2)
+        },
+        stop_words: Arc::new([]),
+        tf: TermFrequency::Raw,
+        flags: &[],
+    };
+    let all = counts(&rows, &setting);
+    let mut totals = vec![0f32; all.pattern.width];
+    for (&column, count) in all.pattern.columns.iter().zip(&all.values) {
+        totals[column as usize] += count;
+    }
+    totals.sort_by(|a, b| b.total_cmp(a));
+    let limit = (400..)
+        .find(|&limit| totals[limit - 1] != totals[limit])
+        .unwrap();
+    setting.params.max_features = Some(limit);
+    let limit: &'static str = limit.to_string().leak();
+    setting.flags = vec![
+        "--max-ngrams",
+        "2",
+        "--max-df",
+        "2000",
+        "--max-features",
+        limit,
+    ]
+    .leak();
+    compare(&rows, &setting);
+}
+
+/// Letters that change their number or their shape in lower case, marks, digits of many scripts, and what Python takes
+/// for a letter.
+const NASTY: [&str; 24] = [
+    "ΟΔΥΣΣΕΥΣ ΣΟΦΟΣ. ΑΣ'Α ΑΣ' ΑΣ\u{301} ΑΣ1 ΣΣ ΑΣ",
+    "ΑΣ",
+    "İstanbul İİ DİYARBAKIR ısı Iı",
+    "Straße STRASSE GROẞ ﬁne ﬂow ǅungla Ǆ ǆ ŉ ǰ",
+    "naïve nai\u{308}ve CAFÉ cafe\u{301}s A\u{30a}ngström Ångström \u{212b}ngström \u{212a}elvin \u{2126}hm",
+    "日本語のテスト 漢字 かな カタカナ ｶﾅ 中文，测试。한국어 단어",
+    "١٢٣ ४५६ ２３ ①② ½ ⅔ Ⅳⅳ ²³ x² 10₂ ㊿",
+    "😀😀 ok👍🏽done 👩\u{200d}👩\u{200d}👧 a❤\u{fe0f}b",
+    "snake_case __init__ _ __ a_ _b a_b _1",
+    "क्षि दिल्ली தமிழ் ไทยกำ ভাষা ភាសា",
+    "שָׁלוֹם שלום السَّلَامُ عليكم",
+    "co\u{ad}operate zero\u{200b}width no\u{a0}break \u{feff}bom l\u{2028}s",
+    "don't don’t o'clock rock'n'roll 'tis",
+    "𐐀𐐁𐐂 𝐁𝐨𝐥𝐝 𝔉𝔯 ᏣᎳᎩ ᲐᲑᲒ აბგ Ꭰꭰ",
+    "supercalifragilisticexpialidocious SUPERCALIFRAGILISTICEXPIALIDOCIOUS",
+    "ÄÖÜ äöü ÆØÅ æøå ŁÓDŹ łódź ČĚŠ",
+    "tab\tand\nnew line\r\nend",
+    "a b c ab bc",
+    "é è ê ë",
+    "x1y2 3d 2nd 1st 42 007 3.14 1,000",
+    "http://example.org/a_b?c=d&e=f#g user@example.org",
+    "«guillemets» „quotes“ “double” ‘single’ — dash … dots",
+    "ªº µm ΜΜ ςσ Σς",
+    "ﷺ ﬀ ｆｕｌｌ ＷＩＤＴＨ Ａ１",
+];
+
+/// Rows of random letters of all scripts up to Unicode 14, the version of our table. splitmix64.
+fn random_texts() -> Vec<String> {
+    let assigned = regex::Regex::new(r"\p{age:14.0}").unwrap();
+    let mut state = 14u64;
+    let mut next = |limit: u64| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % limit
+    };
+    let planes = [
+        0x20..0x80,
+        0x80..0x600,
+        0x600..0x3100,
+        0xa000..0xac00,
+        0xf900..0x1_2500,
+        0x1_d400..0x1_f900,
+    ];
+    let mut text = |_| {
+        let plane = planes[next(6) as usize].clone();
+        let letters = (0..120).filter_map(|_| {
+            char::from_u32(plane.start + next(u64::from(plane.end - plane.start)) as u32)
+        });
+        let known = letters.filter(|letter| assigned.is_match(letter.encode_utf8(&mut [0; 4])));
+        known.collect()
+    };
+    (0..400).map(&mut text).collect()
+}
+
+#[test]
+fn text_of_all_scripts() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("nasty.csv");
+    let texts = NASTY.into_iter().map(str::to_owned).chain(random_texts());
+    let rows_of = texts.enumerate().map(|(row, text)| testkit::Row {
+        text,
+        label: (row % 2).to_string(),
+    });
+    std::fs::write(
+        &rows,
+        testkit::to_csv(
+            &rows_of
+                .filter(|row| !row.text.trim().is_empty())
+                .collect::<Vec<_>>(),
+        ),
+    )
+    .unwrap();
+    let setting = Setting {
+        params: unlimited(3),
+        stop_words: Arc::new([]),
+        tf: TermFrequency::Raw,
+        flags: &["--max-ngrams", "3"],
+    };
+    let judged = compare(&rows, &setting);
+    assert!(judged["columns"][1].as_u64().unwrap() > 2000, "{judged}");
+}

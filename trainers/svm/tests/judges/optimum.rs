@@ -1,0 +1,169 @@
+//! The solver reaches liblinear's optimum: the same value of the objective to 1e-3.
+
+use testkit::judge;
+
+use super::{data, number, svm, train};
+
+/// Trains with the flags, which the judge understands too.
+#[track_caller]
+fn compare(rows: &str, flags: &[&str]) {
+    let rows = data(rows);
+    let folder = tempfile::tempdir().unwrap();
+    let exact = ["--validation-split", "0", "--calibration", "none"];
+    let facts = train(&rows, folder.path(), &[flags, &exact].concat());
+    let paths = [
+        rows.to_str().unwrap(),
+        "--model-dir",
+        folder.path().to_str().unwrap(),
+    ];
+    let judged = judge("liblinear", &[&paths, flags].concat());
+    let problems = judged["problems"].as_array().unwrap();
+    let solved = facts["details"]["solver"].as_array().unwrap();
+    assert_eq!(problems.len(), solved.len());
+    for (problem, solved) in problems.iter().zip(solved) {
+        assert_eq!(
+            problem["converged"], true,
+            "the judge did not converge: {problem}"
+        );
+        assert_eq!(solved["converged"], true, "{solved}");
+        let difference = number(&problem["relative_difference"]);
+        assert!(difference.abs() <= 1e-3, "{flags:?}: {problem}");
+        // What the solver says of itself is true.
+        let (told, reached) = (
+            number(&solved["objective"]),
+            number(&problem["model_objective"]),
+        );
+        assert!(
+            (told - reached).abs() <= 1e-4 * reached,
+            "{flags:?}: told {told}, reached {reached}"
+        );
+    }
+}
+
+/// The old script's features.
+const SCRIPT: [&str; 6] = [
+    "--max-ngrams",
+    "1",
+    "--min-df",
+    "5",
+    "--stopwords",
+    "english",
+];
+
+#[test]
+fn imdb_squared_hinge() {
+    compare(
+        "imdb/train.csv",
+        &[&SCRIPT[..], &["--loss", "squared_hinge", "--c", "1"]].concat(),
+    );
+}
+
+#[test]
+fn imdb_hinge_by_alpha() {
+    compare(
+        "imdb/train.csv",
+        &[&SCRIPT[..], &["--loss", "hinge", "--alpha", "0.0001"]].concat(),
+    );
+}
+
+#[test]
+fn small_data_with_every_loss_and_c() {
+    for loss in ["hinge", "squared_hinge", "log"] {
+        for c in ["0.1", "10"] {
+            compare(
+                "sms_spam/train.csv",
+                &[
+                    "--max-ngrams",
+                    "2",
+                    "--min-df",
+                    "2",
+                    "--loss",
+                    loss,
+                    "--c",
+                    c,
+                ],
+            );
+        }
+    }
+}
+
+#[test]
+fn one_class_against_the_rest() {
+    for loss in ["hinge", "squared_hinge"] {
+        compare(
+            "ag_news/train.csv",
+            &[
+                "--max-ngrams",
+                "1",
+                "--min-df",
+                "2",
+                "--loss",
+                loss,
+                "--c",
+                "1",
+            ],
+        );
+    }
+}
+
+#[test]
+fn balanced_classes() {
+    let flags = [
+        "--max-ngrams",
+        "1",
+        "--min-df",
+        "2",
+        "--c",
+        "1",
+        "--class-weight",
+        "balanced",
+    ];
+    compare(
+        "sms_spam/train.csv",
+        &[&flags[..], &["--loss", "hinge"]].concat(),
+    );
+    // Most rows of three classes are left out, so that the weights matter.
+    let folder = tempfile::tempdir().unwrap();
+    let mut reader = csv::Reader::from_path(data("ag_news/train.csv")).unwrap();
+    let records: Vec<csv::StringRecord> = reader.records().map(|record| record.unwrap()).collect();
+    let first = records[0][1].to_owned();
+    let skewed = records
+        .iter()
+        .enumerate()
+        .filter(|(row, record)| record[1] == first || row % 7 == 0);
+    let rows: Vec<_> = skewed
+        .map(|(_, record)| testkit::Row {
+            text: record[0].to_owned(),
+            label: record[1].to_owned(),
+        })
+        .collect();
+    let path = folder.path().join("skewed.csv");
+    std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
+    compare(
+        path.to_str().unwrap(),
+        &[&flags[..], &["--loss", "squared_hinge"]].concat(),
+    );
+}
+
+#[test]
+fn alpha_is_c_of_the_training_rows() {
+    let rows = testkit::movie_csv();
+    let tensors = |flags: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = train(
+            &rows,
+            folder.path(),
+            &[flags, &["--validation-split", "0"]].concat(),
+        );
+        (
+            std::fs::read(folder.path().join("model.safetensors")).unwrap(),
+            facts,
+        )
+    };
+    // 600 rows: C = 1 / (600 x 0.001).
+    let (by_alpha, facts) = tensors(&["--alpha", "0.001"]);
+    assert!((number(&facts["details"]["setting"]["c"]) - 1.0 / 0.6).abs() < 1e-12);
+    let (by_old_name, _) = tensors(&["--learning_rate", "0.001"]);
+    assert!(by_alpha == by_old_name);
+    svm(&["train", "--check", "--C=1"]);
+}
