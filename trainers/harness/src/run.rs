@@ -52,9 +52,10 @@ impl Run {
         self.progress.now(message);
     }
 
-    /// Warns; the warning stands in the report too.
+    /// Warns; the warning stands in the report too. A message may start with its code: `[D022]: ...`.
     pub fn warn(&mut self, message: String) {
-        self.progress.say(&format!("warning: {message}"));
+        let colon = if message.starts_with('[') { "" } else { ": " };
+        self.progress.say(&format!("warning{colon}{message}"));
         self.warnings.push(message);
     }
 

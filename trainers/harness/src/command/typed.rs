@@ -41,10 +41,23 @@ mod tests {
 
     #[test]
     fn messages_are_in_one_manner() {
-        insta::assert_snapshot!(message(&["--data", "d", "--min-df", "five"]), @"");
-        insta::assert_snapshot!(message(&["--data", "d", "--min-fd", "5"]), @"");
-        insta::assert_snapshot!(message(&["--data", "d", "--kernel", "rfb"]), @"");
-        insta::assert_snapshot!(message(&["--data", "d", "--min-df", "don't"]), @"");
-        insta::assert_snapshot!(message(&[]), @"");
+        let help = "help: --help lists what can be typed";
+        let invalid = |value: &str| {
+            format!("error: invalid value `{value}` for `--min-df <min-df>`: invalid digit found in string\n  {help}")
+        };
+        assert_eq!(message(&["--data", "d", "--min-df", "five"]), invalid("five"));
+        assert_eq!(message(&["--data", "d", "--min-df", "don't"]), invalid("don't"));
+        assert_eq!(
+            message(&["--data", "d", "--min-fd", "5"]),
+            "error: unexpected argument `--min-fd` found\n  help: a similar argument exists: `--min-df`"
+        );
+        assert_eq!(
+            message(&["--data", "d", "--kernel", "rfb"]),
+            format!("error: invalid value `rfb` for `--kernel <kernel>` [possible values: linear, rbf]\n  {help}")
+        );
+        assert_eq!(
+            message(&[]),
+            format!("error: the following required arguments were not provided: --data <data>\n  {help}")
+        );
     }
 }
