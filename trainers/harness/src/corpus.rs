@@ -200,3 +200,88 @@ impl RowTable {
         group_of_row.into_iter().map(|group| position[group]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two classes with these text hashes, labelled in turn by `label`.
+    fn table(hashes: Vec<u64>, label: impl Fn(usize) -> u32) -> RowTable {
+        let rows = hashes.len();
+        RowTable {
+            order: vec![RowRef { shard: 0, index: 0 }; rows],
+            labels: (0..rows).map(label).collect(),
+            parts: vec![Part::Train; rows],
+            places: vec![RowPlace { source: 0, record: 1, line: 1 }; rows],
+            hashes,
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            sources: Vec::new(),
+        }
+    }
+
+    fn of_class(table: &RowTable, rows: &[u32], class: u32) -> usize {
+        rows.iter().filter(|&&row| table.labels[row as usize] == class).count()
+    }
+
+    #[test]
+    fn equal_texts_stay_on_one_side_and_in_one_fold() {
+        // Every text five times, far apart.
+        let mut table = table((0..1000).map(|row| row % 200).collect(), |row| (row % 2) as u32);
+        let all: Vec<u32> = (0..1000).collect();
+        let folds = table.folds(&all, 4, 7);
+        table.split(0.2, 7);
+        for row in 200..1000 {
+            assert_eq!(table.parts[row], table.parts[row % 200]);
+            assert_eq!(folds[row], folds[row % 200]);
+        }
+        assert_eq!(table.of(Part::Validation).len(), 200);
+        for fold in 0..4 {
+            assert_eq!(folds.iter().filter(|&&of| of == fold).count(), 250);
+        }
+    }
+
+    #[test]
+    fn each_class_gives_its_share() {
+        // One row in ten is of class b.
+        let mut table = table((0..1000).collect(), |row| u32::from(row % 10 == 0));
+        let folds = table.folds(&(0..1000).collect::<Vec<_>>(), 5, 3);
+        for fold in 0..5 {
+            let rows: Vec<u32> = (0..1000).filter(|&row| folds[row as usize] == fold).collect();
+            assert_eq!((of_class(&table, &rows, 0), of_class(&table, &rows, 1)), (180, 20));
+        }
+        table.split(0.1, 3);
+        let validation = table.of(Part::Validation);
+        assert_eq!((of_class(&table, &validation, 0), of_class(&table, &validation, 1)), (90, 10));
+    }
+
+    #[test]
+    fn the_split_follows_from_the_seed_and_the_texts_alone() {
+        let validation = |hashes: Vec<u64>, seed| {
+            let mut table = table(hashes, |_| 0);
+            table.split(0.3, seed);
+            let mut texts: Vec<u64> = table.of(Part::Validation).iter().map(|&row| table.hashes[row as usize]).collect();
+            texts.sort_unstable();
+            texts
+        };
+        let texts: Vec<u64> = (0..100).collect();
+        let backwards: Vec<u64> = texts.iter().rev().copied().collect();
+        assert_eq!(validation(texts.clone(), 1), validation(backwards, 1));
+        assert_ne!(validation(texts.clone(), 1), validation(texts, 2));
+    }
+
+    #[test]
+    fn numbers_are_in_order_and_names_are_too() {
+        let classes = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            Corpus::<Nothing>::start(&names).rows.classes
+        };
+        assert_eq!(classes(&["10", "9", "-1"]), ["-1", "9", "10"]);
+        assert_eq!(classes(&["pos", "10", "9"]), ["10", "9", "pos"]);
+    }
+
+    struct Nothing;
+
+    impl Encode for Nothing {
+        fn encode(&mut self, _: &str) {}
+    }
+}
