@@ -14,6 +14,9 @@ const C_STEP: f64 = 3.0;
 /// Where the search for C starts. measured: bench/runs: rows of length 1 want C near 1 whatever their number.
 const C_START: f64 = 1.0;
 
+/// Duality gap at which a trial's solver stops: settings differ by more than the last percent of the objective.
+const TRIAL_TOLERANCE: f64 = 1e-2;
+
 /// The rows of one fold's two sides.
 struct Fold {
     train: Vec<u32>,
@@ -107,6 +110,8 @@ pub(crate) fn search(
     params: &SvmParams,
     run: &Run,
 ) -> Result<Search, Failure> {
+    let trial_params = SvmParams { tolerance: params.tolerance.max(TRIAL_TOLERANCE), ..params.clone() };
+    let params = &trial_params;
     let mut searcher = Searcher { folds, counts, data, train, params, run, left: tuning.trials, trials: Vec::new() };
     let longest = params.features.max_ngrams;
     let mut lengths: Vec<usize> = vec![longest.min(2), longest, 1];

@@ -26,6 +26,10 @@ pub struct SvmModel {
     pub(crate) lookup: OnceLock<Lookup>,
 }
 
+/// So many texts are not worth a lookup table. measured: with 500,000 terms the table takes a hundred times as long as
+/// one text.
+const FEW: usize = 16;
+
 /// How texts become term counts and term counts features.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Recipe {
@@ -68,17 +72,24 @@ impl SvmModel {
         self.lookup.get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words))
     }
 
-    /// The text's terms and how often each stands in it.
-    fn count(&self, scratch: &mut Scratch, text: &str) {
+    /// The text's terms and how often each stands in it. Without a `lookup` the terms themselves are searched.
+    fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch { finder, counts, columns, .. } = scratch;
         columns.clear();
-        self.lookup().columns(finder, text, |column| {
+        let each = |column: u32| {
             let count = &mut counts[column as usize];
             if *count == 0.0 {
                 columns.push(column);
             }
             *count += 1.0;
-        });
+        };
+        match lookup {
+            Some(lookup) => lookup.columns(finder, text, each),
+            None => {
+                let shape = (self.recipe.min_word_length, self.recipe.max_ngrams);
+                self.terms.columns(text, &self.recipe.stop_words, shape, each);
+            }
+        }
     }
 
     /// Leaves the features of the counted text, as `output` sees them, in `scratch.values`.
@@ -91,8 +102,8 @@ impl SvmModel {
     }
 
     /// Leaves one decision per output in `scratch.decisions`.
-    fn decide(&self, scratch: &mut Scratch, text: &str) {
-        self.count(scratch, text);
+    fn decide(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
+        self.count(lookup, scratch, text);
         scratch.decisions.clear();
         match &self.machine {
             TrainedMachine::Linear { coefficients, intercepts } => {
@@ -118,7 +129,7 @@ impl SvmModel {
     fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
         let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
         let mut scratch = self.scratch();
-        self.count(&mut scratch, text);
+        self.count(None, &mut scratch, text);
         let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
             self.features(&mut scratch, output);
             let terms = scratch.columns.iter().zip(&scratch.values);
@@ -204,9 +215,11 @@ impl Model for SvmModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+        let few = texts.len() <= FEW && self.lookup.get().is_none();
+        let lookup = (!few).then(|| self.lookup());
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
-            self.decide(scratch, text);
+            self.decide(lookup, scratch, text);
             decisions.extend_from_slice(&scratch.decisions);
         }
         Ok(scores(&decisions, self.classes.len(), &self.platt))

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use super::args::{self, PredictArgs, StreamFormat};
 use super::evaluate::failure;
 use super::load;
-use crate::data::{Format, Labels, Source, stream};
+use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
 use crate::{Failure, Model, Trainer};
 
@@ -46,7 +46,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         let sources = sources(args)?;
         stream(
             &sources,
-            &args.read.options()?,
+            &ReadOptions { hash: false, ..args.read.options()? },
             Labels::Ignored,
             &AtomicBool::new(false),
             || model.scratch(),

@@ -51,6 +51,48 @@ impl Terms {
         &self.text[start..self.ends[index]]
     }
 
+    /// Whether the terms stand in code point order, each once.
+    pub fn is_sorted(&self) -> bool {
+        self.iter().is_sorted_by(|a, b| a < b)
+    }
+
+    /// The number of a term.
+    pub fn find(&self, term: &str) -> Option<usize> {
+        let (mut first, mut last) = (0, self.len());
+        while first < last {
+            let middle = first + (last - first) / 2;
+            match self.get(middle).cmp(term) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => first = middle + 1,
+                std::cmp::Ordering::Greater => last = middle,
+            }
+        }
+        None
+    }
+
+    /// As [`Lookup::columns`], without a lookup: quicker for a few texts, because building one takes longer than
+    /// reading the vocabulary.
+    pub fn columns(&self, text: &str, stop_words: &[String], shape: (u8, usize), mut each: impl FnMut(u32)) {
+        let (min_word_length, longest) = shape;
+        let mut scanner = Scanner::new(min_word_length);
+        let (tokens, lowered) = scanner.scan(text);
+        let words: Vec<_> = tokens.iter().map(|token| String::from_utf8_lossy(token.bytes(lowered))).collect();
+        let words: Vec<_> = words.iter().filter(|word| !stop_words.iter().any(|stop| stop == *word)).collect();
+        let mut term = String::new();
+        for start in 0..words.len() {
+            term.clear();
+            for word in words[start..].iter().take(longest) {
+                if !term.is_empty() {
+                    term.push(' ');
+                }
+                term.push_str(word);
+                if let Some(column) = self.find(&term) {
+                    each(column as u32);
+                }
+            }
+        }
+    }
+
     /// All terms.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index))
@@ -126,6 +168,7 @@ pub struct Lookup {
     /// (node of the first n-1 words, last word) -> node. A word's node is its number; an n-gram's counts down from
     /// [`FIRST_NODE`].
     nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
+    filter: Filter,
     column_of_node: Vec<u32>,
     longest: usize,
 }
@@ -157,17 +200,21 @@ impl Lookup {
         for word in stop_words {
             words.intern_bytes(word.as_bytes());
         }
+        let mut nodes = HashMap::default();
+        nodes.reserve(terms.len());
         let mut lookup = Self {
             stop_words: words.len() as u32,
             column_of_word: vec![NONE; words.len()],
             words,
-            nodes: HashMap::default(),
+            nodes,
+            filter: Filter::new(std::iter::empty()),
             column_of_node: Vec::new(),
             longest: 1,
         };
         for (column, term) in terms.iter().enumerate() {
             lookup.add(term, column as u32);
         }
+        lookup.filter = Filter::new(lookup.nodes.keys().copied());
         lookup
     }
 
@@ -215,7 +262,11 @@ impl Lookup {
             }
             let mut node = word;
             for &next in finder.words[start + 1..].iter().take(self.longest - 1) {
-                let Some(&found) = self.nodes.get(&key(node, next)) else { break };
+                let key = key(node, next);
+                if !self.filter.may_hold(key) {
+                    break;
+                }
+                let Some(&found) = self.nodes.get(&key) else { break };
                 let column = self.column_of_node[(FIRST_NODE - found) as usize];
                 if column != NONE {
                     each(column);
@@ -240,7 +291,37 @@ impl Hasher for NodeHasher {
     }
 
     fn write_u64(&mut self, key: u64) {
-        let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-        self.0 = product as u64 ^ (product >> 64) as u64;
+        self.0 = hash(key);
+    }
+}
+
+fn hash(key: u64) -> u64 {
+    let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A bit per hash: most pairs of words are no term, and the filter, unlike the map, stays in the cache.
+struct Filter(Vec<u64>);
+
+impl Filter {
+    /// Sixteen bits per key: one in sixteen strangers passes.
+    fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
+        let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
+        for key in keys {
+            let (word, bit) = filter.place(key);
+            filter.0[word] |= bit;
+        }
+        filter
+    }
+
+    fn place(&self, key: u64) -> (usize, u64) {
+        // The map looks at other bits of the same hash.
+        let hash = hash(key) >> 20;
+        ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
+    }
+
+    fn may_hold(&self, key: u64) -> bool {
+        let (word, bit) = self.place(key);
+        self.0[word] & bit != 0
     }
 }

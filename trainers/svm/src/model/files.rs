@@ -112,6 +112,9 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
     let classes: Vec<String> = config.id2label.into_values().collect();
     let text = String::from_utf8(read(dir, VOCABULARY)?).map_err(|error| unreadable(dir, VOCABULARY, error))?;
     let terms = Terms::parse(text);
+    if !terms.is_sorted() {
+        return Err(unreadable(dir, VOCABULARY, "expected one term per line in code point order, found another order"));
+    }
     let file = read(dir, TENSORS)?;
     let tensors = SafeTensors::deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
     let tensors = Tensors { dir, tensors };

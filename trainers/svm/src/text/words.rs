@@ -116,14 +116,14 @@ impl Words {
             self.long.extend_from_slice(token.bytes(lowered));
             self.long_ends.push(self.long.len());
         }
-        if self.keys.len() * 2 > self.slots.len() {
+        if self.keys.len() * 4 > self.slots.len() * 3 {
             self.grow();
         }
         number
     }
 
     fn grow(&mut self) {
-        let size = self.slots.len() * 4;
+        let size = self.slots.len() * 2;
         let mask = size - 1;
         let mut slots = vec![0; size];
         for (number, key) in self.keys.iter().enumerate() {
