@@ -1,6 +1,9 @@
 //! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p svm`
 //! accepts it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of a test function")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of a test function"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -27,8 +30,14 @@ impl Home {
         let mut broken = rows[..40].to_vec();
         broken[7].label.clear();
         home.write("no_label.csv", &to_csv(&broken));
-        let same = |row: &Row| Row { label: "pos".to_owned(), ..row.clone() };
-        home.write("one_class.csv", &to_csv(&rows[..40].iter().map(same).collect::<Vec<_>>()));
+        let same = |row: &Row| Row {
+            label: "pos".to_owned(),
+            ..row.clone()
+        };
+        home.write(
+            "one_class.csv",
+            &to_csv(&rows[..40].iter().map(same).collect::<Vec<_>>()),
+        );
         home.write("open_quote.csv", b"text,label\ngood,1\n\"bad,0\nfine,1\n");
         home.write("twice.csv", b"text,label,text\na b,1,c\nc d,0,d\n");
         home.write("empty.csv", b"");
@@ -43,7 +52,10 @@ impl Home {
     /// The command line, its exit code and what it prints on standard error, without this machine's paths.
     fn run(&self, line: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
-        command.env_clear().current_dir(self.0.path()).args(line.split_whitespace());
+        command
+            .env_clear()
+            .current_dir(self.0.path())
+            .args(line.split_whitespace());
         let outcome = run(command);
         let code = outcome.code().unwrap();
         // A run that works prints its times, which differ.
@@ -126,10 +138,23 @@ fn every_message_ends_with_help() {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let mut seen = 0;
     for name in ["typed", "data", "model"] {
-        let text = std::fs::read_to_string(snapshots.join(format!("messages__{name}.snap"))).unwrap();
-        for answer in text.split("$ svm ").skip(1).filter(|answer| !answer.contains("[exit code 0]")) {
+        let text =
+            std::fs::read_to_string(snapshots.join(format!("messages__{name}.snap"))).unwrap();
+        for answer in text
+            .split("$ svm ")
+            .skip(1)
+            .filter(|answer| !answer.contains("[exit code 0]"))
+        {
             assert!(answer.contains("error"), "{answer}");
-            assert!(answer.trim_end().lines().last().unwrap().starts_with("  help: "), "{answer}");
+            assert!(
+                answer
+                    .trim_end()
+                    .lines()
+                    .last()
+                    .unwrap()
+                    .starts_with("  help: "),
+                "{answer}"
+            );
             seen += 1;
         }
     }

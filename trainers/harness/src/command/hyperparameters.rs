@@ -19,9 +19,14 @@ pub(super) fn merge(
         return Ok(arguments);
     }
     let found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
-    let Some(train) = command.find_subcommand("train") else { return Ok(arguments) };
+    let Some(train) = command.find_subcommand("train") else {
+        return Ok(arguments);
+    };
     let known = known_flags(train);
-    let typed: Vec<&Flag> = known.iter().filter(|flag| arguments.iter().any(|typed| flag.is(typed))).collect();
+    let typed: Vec<&Flag> = known
+        .iter()
+        .filter(|flag| arguments.iter().any(|typed| flag.is(typed)))
+        .collect();
     let mut kept = Vec::new();
     for mut hyperparameter in found {
         let name = hyperparameter.name.replace('_', "-");
@@ -36,7 +41,9 @@ pub(super) fn merge(
             kept.push(hyperparameter);
         }
     }
-    let flags = hyperparameters::to_arguments(&kept).into_iter().map(OsString::from);
+    let flags = hyperparameters::to_arguments(&kept)
+        .into_iter()
+        .map(OsString::from);
     arguments.splice(2..2, flags);
     Ok(arguments)
 }
@@ -60,8 +67,16 @@ impl Flag {
 
 /// Whether both are in a group of which only one may be given, as --alpha and --c are.
 fn excludes(train: &Command, typed: &Flag, flag: &Flag) -> bool {
-    let both = |group: &&ArgGroup| [typed, flag].iter().all(|flag| group.get_args().any(|id| *id == flag.id));
-    typed.id != flag.id && train.get_groups().filter(both).any(|group| !group.clone().is_multiple())
+    let both = |group: &&ArgGroup| {
+        [typed, flag]
+            .iter()
+            .all(|flag| group.get_args().any(|id| *id == flag.id))
+    };
+    typed.id != flag.id
+        && train
+            .get_groups()
+            .filter(both)
+            .any(|group| !group.clone().is_multiple())
 }
 
 fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
@@ -70,9 +85,13 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
         only_values |= argument == "--";
         match argument.to_str() {
             Some(text) if text.starts_with("--") && !only_values => {
-                let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+                let (name, value) = text
+                    .split_once('=')
+                    .map_or((text, None), |(name, value)| (name, Some(value)));
                 let name = name.replace('_', "-");
-                value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into()
+                value
+                    .map_or_else(|| name.clone(), |value| format!("{name}={value}"))
+                    .into()
             }
             _ => argument,
         }
@@ -84,9 +103,16 @@ fn known_flags(train: &Command) -> Vec<Flag> {
     let flags = train.get_arguments().flat_map(|argument| {
         let aliases = argument.get_all_aliases().unwrap_or_default();
         let values = argument.get_possible_values();
-        let switch = values.iter().map(|value| value.get_name()).eq(["true", "false"]);
+        let switch = values
+            .iter()
+            .map(|value| value.get_name())
+            .eq(["true", "false"]);
         let names = argument.get_long().into_iter().chain(aliases);
-        names.map(move |name| Flag { name: name.to_owned(), id: argument.get_id().clone(), switch })
+        names.map(move |name| Flag {
+            name: name.to_owned(),
+            id: argument.get_id().clone(),
+            switch,
+        })
     });
     flags.collect()
 }
@@ -94,11 +120,20 @@ fn known_flags(train: &Command) -> Vec<Flag> {
 fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Failure {
     let flag = name.replace('_', "-");
     let near = |known: &str| strsim::jaro_winkler(known, &flag);
-    let nearest = known.iter().map(|flag| &flag.name).max_by(|a, b| near(a).total_cmp(&near(b)));
-    let nearest = nearest.map_or_else(String::new, |known| format!("did you mean `{}`? ", known.replace('-', "_")));
+    let nearest = known
+        .iter()
+        .map(|flag| &flag.name)
+        .max_by(|a, b| near(a).total_cmp(&near(b)));
+    let nearest = nearest.map_or_else(String::new, |known| {
+        format!("did you mean `{}`? ", known.replace('-', "_"))
+    });
     let file = paths.hyperparameters();
     Failure::usage(
-        format!("unknown hyperparameter `{}` in `{}`", shown(name), file.display()),
+        format!(
+            "unknown hyperparameter `{}` in `{}`",
+            shown(name),
+            file.display()
+        ),
         format!("{nearest}`train --help` lists all of them"),
     )
 }
