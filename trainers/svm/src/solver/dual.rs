@@ -101,7 +101,7 @@ impl SplitMix {
     /// Fisher and Yates.
     pub(super) fn shuffle(&mut self, items: &mut [u32]) {
         for last in (1..items.len()).rev() {
-            let other = (u128::from(self.next()) * (last as u128 + 1) >> 64) as usize;
+            let other = ((u128::from(self.next()) * (last as u128 + 1)) >> 64) as usize;
             items.swap(last, other);
         }
     }
