@@ -34,7 +34,9 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
         Some(matches) => dispatch::<T>(paths, &matches),
         None => Ok(()),
     });
-    let Err(failure) = outcome else { return exit::OK };
+    let Err(failure) = outcome else {
+        return exit::OK;
+    };
     eprintln!("{failure}");
     // SageMaker shows the failure file's text, and takes any code but 0 for a failure.
     let contained = training && paths.in_container();
@@ -55,7 +57,9 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
 fn command<T: Trainer>() -> Command {
     Command::new(T::NAME)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Trains and runs a text classifier, on a laptop and as an Amazon SageMaker container")
+        .about(
+            "Trains and runs a text classifier, on a laptop and as an Amazon SageMaker container",
+        )
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(train::command::<T>())
@@ -66,7 +70,10 @@ fn command<T: Trainer>() -> Command {
 }
 
 /// `None`: help or the version was asked for, and printed.
-fn parse<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, Failure> {
+fn parse<T: Trainer>(
+    paths: &Paths,
+    arguments: Vec<OsString>,
+) -> Result<Option<ArgMatches>, Failure> {
     let command = command::<T>();
     let arguments = hyperparameters::merge(&command, paths, arguments)?;
     match command.try_get_matches_from(arguments) {
@@ -91,18 +98,30 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
         Some(("evaluate", matches)) => {
             evaluate::run::<T>(&args::EvaluateArgs::from_arg_matches(matches).map_err(typed)?)
         }
-        Some(("predict", matches)) => predict::run::<T>(&args::PredictArgs::from_arg_matches(matches).map_err(typed)?),
-        Some(("check", matches)) => check::run(&args::CheckArgs::from_arg_matches(matches).map_err(typed)?),
-        Some(("explain", matches)) => explain::run::<T>(&args::ExplainArgs::from_arg_matches(matches).map_err(typed)?),
+        Some(("predict", matches)) => {
+            predict::run::<T>(&args::PredictArgs::from_arg_matches(matches).map_err(typed)?)
+        }
+        Some(("check", matches)) => {
+            check::run(&args::CheckArgs::from_arg_matches(matches).map_err(typed)?)
+        }
+        Some(("explain", matches)) => {
+            explain::run::<T>(&args::ExplainArgs::from_arg_matches(matches).map_err(typed)?)
+        }
         // clap requires a subcommand, and knows these alone.
-        _ => Err(Failure::usage("expected a command, found none", "try --help")),
+        _ => Err(Failure::usage(
+            "expected a command, found none",
+            "try --help",
+        )),
     }
 }
 
 /// The model in a folder.
 fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
     if !dir.join(MARKER).exists() {
-        let message = format!("expected a model in `{}`, found no `{MARKER}` there", dir.display());
+        let message = format!(
+            "expected a model in `{}`, found no `{MARKER}` there",
+            dir.display()
+        );
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Failure::other(message, help));
     }
@@ -113,5 +132,10 @@ fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
 pub fn help<T: Trainer>(name: &str) -> Option<String> {
     let mut command = command::<T>().term_width(100);
     command.build();
-    Some(command.find_subcommand_mut(name)?.render_long_help().to_string())
+    Some(
+        command
+            .find_subcommand_mut(name)?
+            .render_long_help()
+            .to_string(),
+    )
 }

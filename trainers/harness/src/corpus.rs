@@ -79,9 +79,10 @@ impl<E: Encode> Corpus<E> {
             return Err(error.into());
         }
         let mut others = Vec::new();
-        for (name, sources, part) in
-            [("validation", channels.validation, Part::Validation), ("test", channels.test, Part::Test)]
-        {
+        for (name, sources, part) in [
+            ("validation", channels.validation, Part::Validation),
+            ("test", channels.test, Part::Test),
+        ] {
             if !sources.is_empty() {
                 let rows = data::read(&sources, options, &make, stop)?;
                 let leaked = data::leak((&train, &channels.train), (&rows, &sources));
@@ -102,8 +103,14 @@ impl<E: Encode> Corpus<E> {
 
     fn start(names: &[String]) -> Self {
         let mut classes = names.to_vec();
-        match classes.iter().map(|name| name.parse::<i64>().ok()).collect::<Option<Vec<_>>>() {
-            Some(_) => classes.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), name.clone())),
+        match classes
+            .iter()
+            .map(|name| name.parse::<i64>().ok())
+            .collect::<Option<Vec<_>>>()
+        {
+            Some(_) => {
+                classes.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), name.clone()))
+            }
             None => classes.sort(),
         }
         let rows = RowTable {
@@ -115,23 +122,46 @@ impl<E: Encode> Corpus<E> {
             classes,
             sources: Vec::new(),
         };
-        Self { rows, encoders: Vec::new(), accounts: Vec::new(), findings: Vec::new() }
+        Self {
+            rows,
+            encoders: Vec::new(),
+            accounts: Vec::new(),
+            findings: Vec::new(),
+        }
     }
 
-    fn add(&mut self, name: &'static str, rows: Rows<E>, sources: Vec<Source>, part: Part) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        name: &'static str,
+        rows: Rows<E>,
+        sources: Vec<Source>,
+        part: Part,
+    ) -> Result<(), Failure> {
         let table = &mut self.rows;
-        let numbers: HashMap<&str, u32> = table.classes.iter().map(String::as_str).zip(0..).collect();
+        let numbers: HashMap<&str, u32> =
+            table.classes.iter().map(String::as_str).zip(0..).collect();
         let mut class_of = Vec::new();
         for label in &rows.label_names {
-            let class = numbers.get(label.as_str()).copied().ok_or_else(|| unknown_label(name, label))?;
+            let class = numbers
+                .get(label.as_str())
+                .copied()
+                .ok_or_else(|| unknown_label(name, label))?;
             class_of.push(class);
         }
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
-        table.order.extend(rows.order.iter().map(|row| RowRef { shard: row.shard + first_shard, ..*row }));
-        table.labels.extend(rows.labels.iter().map(|&label| class_of[label as usize]));
+        table.order.extend(rows.order.iter().map(|row| RowRef {
+            shard: row.shard + first_shard,
+            ..*row
+        }));
+        table
+            .labels
+            .extend(rows.labels.iter().map(|&label| class_of[label as usize]));
         table.parts.resize(table.labels.len(), part);
         table.hashes.extend(&rows.hashes);
-        table.places.extend(rows.places.iter().map(|at| RowPlace { source: at.source + first_source, ..*at }));
+        table.places.extend(rows.places.iter().map(|at| RowPlace {
+            source: at.source + first_source,
+            ..*at
+        }));
         table.sources.extend(sources);
         self.encoders.extend(rows.shards);
         self.accounts.push((name, rows.account));
@@ -143,7 +173,9 @@ impl<E: Encode> Corpus<E> {
 fn unknown_label(channel: &str, label: &str) -> Failure {
     let label = contract::shown(label);
     Failure::other(
-        format!("expected the labels of the `train` channel, found the label `{label}` in `{channel}`"),
+        format!(
+            "expected the labels of the `train` channel, found the label `{label}` in `{channel}`"
+        ),
         format!("add rows with this label to the training data, or take them out of `{channel}`"),
     )
 }
@@ -151,7 +183,11 @@ fn unknown_label(channel: &str, label: &str) -> Failure {
 impl RowTable {
     /// The rows of a part, ascending.
     pub fn of(&self, part: Part) -> Vec<u32> {
-        (0..).zip(&self.parts).filter(|&(_, &of)| of == part).map(|(row, _)| row).collect()
+        (0..)
+            .zip(&self.parts)
+            .filter(|&(_, &of)| of == part)
+            .map(|(row, _)| row)
+            .collect()
     }
 
     /// Turns a share of each class's training rows into validation rows; equal texts stay together.
@@ -166,7 +202,10 @@ impl RowTable {
 
     /// A fold from 0 to `folds` - 1 for each of `rows`: stratified, equal texts in one fold.
     pub fn folds(&self, rows: &[u32], folds: usize, seed: u64) -> Vec<u8> {
-        self.spread(rows, seed).into_iter().map(|position| (position * folds as f64) as u8).collect()
+        self.spread(rows, seed)
+            .into_iter()
+            .map(|position| (position * folds as f64) as u8)
+            .collect()
     }
 
     /// A position between 0 and 1 for each of `rows`: evenly spread within each class, in an order that follows from
@@ -186,7 +225,9 @@ impl RowTable {
             group_of_row.push(group);
         }
         let mut class_rows = vec![0u32; self.classes.len()];
-        groups.iter().for_each(|group| class_rows[group.0 as usize] += group.3);
+        groups
+            .iter()
+            .for_each(|group| class_rows[group.0 as usize] += group.3);
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_unstable_by_key(|&group| (groups[group].0, groups[group].1, groups[group].2));
         let mut before = vec![0u32; self.classes.len()];
@@ -197,6 +238,120 @@ impl RowTable {
             position[group] = (f64::from(*before) + 0.5) / f64::from(class_rows[class as usize]);
             *before += size;
         }
-        group_of_row.into_iter().map(|group| position[group]).collect()
+        group_of_row
+            .into_iter()
+            .map(|group| position[group])
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two classes with these text hashes, labelled in turn by `label`.
+    fn table(hashes: Vec<u64>, label: impl Fn(usize) -> u32) -> RowTable {
+        let rows = hashes.len();
+        RowTable {
+            order: vec![RowRef { shard: 0, index: 0 }; rows],
+            labels: (0..rows).map(label).collect(),
+            parts: vec![Part::Train; rows],
+            places: vec![
+                RowPlace {
+                    source: 0,
+                    record: 1,
+                    line: 1
+                };
+                rows
+            ],
+            hashes,
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            sources: Vec::new(),
+        }
+    }
+
+    fn of_class(table: &RowTable, rows: &[u32], class: u32) -> usize {
+        rows.iter()
+            .filter(|&&row| table.labels[row as usize] == class)
+            .count()
+    }
+
+    #[test]
+    fn equal_texts_stay_on_one_side_and_in_one_fold() {
+        // Every text five times, far apart.
+        let mut table = table((0..1000).map(|row| row % 200).collect(), |row| {
+            (row % 2) as u32
+        });
+        let all: Vec<u32> = (0..1000).collect();
+        let folds = table.folds(&all, 4, 7);
+        table.split(0.2, 7);
+        for row in 200..1000 {
+            assert_eq!(table.parts[row], table.parts[row % 200]);
+            assert_eq!(folds[row], folds[row % 200]);
+        }
+        assert_eq!(table.of(Part::Validation).len(), 200);
+        for fold in 0..4 {
+            assert_eq!(folds.iter().filter(|&&of| of == fold).count(), 250);
+        }
+    }
+
+    #[test]
+    fn each_class_gives_its_share() {
+        // One row in ten is of class b.
+        let mut table = table((0..1000).collect(), |row| u32::from(row % 10 == 0));
+        let folds = table.folds(&(0..1000).collect::<Vec<_>>(), 5, 3);
+        for fold in 0..5 {
+            let rows: Vec<u32> = (0..1000)
+                .filter(|&row| folds[row as usize] == fold)
+                .collect();
+            assert_eq!(
+                (of_class(&table, &rows, 0), of_class(&table, &rows, 1)),
+                (180, 20)
+            );
+        }
+        table.split(0.1, 3);
+        let validation = table.of(Part::Validation);
+        assert_eq!(
+            (
+                of_class(&table, &validation, 0),
+                of_class(&table, &validation, 1)
+            ),
+            (90, 10)
+        );
+    }
+
+    #[test]
+    fn the_split_follows_from_the_seed_and_the_texts_alone() {
+        let validation = |hashes: Vec<u64>, seed| {
+            let mut table = table(hashes, |_| 0);
+            table.split(0.3, seed);
+            let mut texts: Vec<u64> = table
+                .of(Part::Validation)
+                .iter()
+                .map(|&row| table.hashes[row as usize])
+                .collect();
+            texts.sort_unstable();
+            texts
+        };
+        let texts: Vec<u64> = (0..100).collect();
+        let backwards: Vec<u64> = texts.iter().rev().copied().collect();
+        assert_eq!(validation(texts.clone(), 1), validation(backwards, 1));
+        assert_ne!(validation(texts.clone(), 1), validation(texts, 2));
+    }
+
+    #[test]
+    fn numbers_are_in_order_and_names_are_too() {
+        let classes = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            Corpus::<Nothing>::start(&names).rows.classes
+        };
+        assert_eq!(classes(&["10", "9", "-1"]), ["-1", "9", "10"]);
+        assert_eq!(classes(&["pos", "10", "9"]), ["10", "9", "pos"]);
+    }
+
+    struct Nothing;
+
+    impl Encode for Nothing {
+        fn encode(&mut self, _: &str) {}
     }
 }

@@ -33,7 +33,9 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// SIGTERM or Ctrl-C came before there was anything to save.
-    #[error("stopped before there was a model: nothing is saved\n  help: run the same command again")]
+    #[error(
+        "stopped before there was a model: nothing is saved\n  help: run the same command again"
+    )]
     Stopped,
     /// Anything else.
     #[error("error: {message}\n  help: {help}")]
@@ -48,18 +50,28 @@ pub enum Failure {
 impl Failure {
     /// A wrong argument.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::Usage { message: message.into(), help: help.into() }
+        Self::Usage {
+            message: message.into(),
+            help: help.into(),
+        }
     }
 
     /// Anything that is no wrong argument.
     pub fn other(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::Other { message: message.into(), help: help.into() }
+        Self::Other {
+            message: message.into(),
+            help: help.into(),
+        }
     }
 
     /// A closure for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -88,8 +100,12 @@ fn io_help(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::NotFound => "check the path",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "give the user that runs this access to it",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some room, or choose another disk",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "give the user that runs this access to it"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some room, or choose another disk"
+        }
         _ => "check the disk and the path",
     }
 }

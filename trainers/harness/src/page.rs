@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::Failure;
 use crate::corpus::{Part, RowTable};
 use crate::data::{Account, ReadOptions, RowPlace, fetch_texts};
 use crate::facts::Facts;
@@ -9,7 +10,6 @@ use crate::metrics::{Evaluation, Scores};
 use crate::report::{
     ChannelAccount, ClassFeatures, FileAccount, Report, RowExample, RunFacts, SetReport, html,
 };
-use crate::Failure;
 
 /// Features per class.
 pub(crate) const STRONGEST: usize = 25;
@@ -38,7 +38,10 @@ pub(crate) fn render(
     sets: Vec<(&'static str, &Evaluation)>,
     facts: &Facts,
 ) -> Result<String, Failure> {
-    let worst = material.errors.map(|(part, scores)| material.mistakes(part, scores)).unwrap_or_default();
+    let worst = material
+        .errors
+        .map(|(part, scores)| material.mistakes(part, scores))
+        .unwrap_or_default();
     let is_train = material.errors.is_some_and(|(part, _)| part == Part::Train);
     let suspects = match material.train {
         Some(scores) if !is_train => material.mistakes(Part::Train, scores),
@@ -49,8 +52,15 @@ pub(crate) fn render(
     let report = Report {
         title: material.title,
         run: material.run_facts(facts),
-        sets: sets.into_iter().map(|(name, evaluation)| SetReport { name, evaluation }).collect(),
-        account: material.accounts.iter().map(|(channel, account)| channel_account(channel, account)).collect(),
+        sets: sets
+            .into_iter()
+            .map(|(name, evaluation)| SetReport { name, evaluation })
+            .collect(),
+        account: material
+            .accounts
+            .iter()
+            .map(|(channel, account)| channel_account(channel, account))
+            .collect(),
         strongest: material.strongest.clone(),
         worst: material.examples(&worst, worst_texts),
         suspects: material.examples(&suspects, suspect_texts),
@@ -77,10 +87,21 @@ impl Material<'_> {
         let of_row = |((&row, predicted), trust): ((&u32, u32), &[f32])| {
             let label = self.rows.labels[row as usize];
             let excess = f64::from(trust[predicted as usize]) - f64::from(trust[label as usize]);
-            let probability = scores.probability.is_some().then(|| f64::from(trust[predicted as usize]));
-            (predicted != label).then_some(Mistake { row, predicted, probability, excess })
+            let probability = scores
+                .probability
+                .is_some()
+                .then(|| f64::from(trust[predicted as usize]));
+            (predicted != label).then_some(Mistake {
+                row,
+                predicted,
+                probability,
+                excess,
+            })
         };
-        let each = rows.iter().zip(scores.predictions()).zip(trust.chunks_exact(scores.classes));
+        let each = rows
+            .iter()
+            .zip(scores.predictions())
+            .zip(trust.chunks_exact(scores.classes));
         let mut mistakes: Vec<Mistake> = each.filter_map(of_row).collect();
         mistakes.sort_by(|a, b| b.excess.total_cmp(&a.excess).then(a.row.cmp(&b.row)));
         mistakes.truncate(EXAMPLES);
@@ -89,14 +110,19 @@ impl Material<'_> {
 
     /// The texts of the rows; empty where they cannot be read again, as from a pipe.
     fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
-        let places: Vec<RowPlace> = mistakes.map(|mistake| self.rows.places[mistake.row as usize]).collect();
-        fetch_texts(&self.rows.sources, self.options, &places).unwrap_or_else(|_| vec![String::new(); places.len()])
+        let places: Vec<RowPlace> = mistakes
+            .map(|mistake| self.rows.places[mistake.row as usize])
+            .collect();
+        fetch_texts(&self.rows.sources, self.options, &places)
+            .unwrap_or_else(|_| vec![String::new(); places.len()])
     }
 
     fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {
         let name = |class: u32| self.rows.classes[class as usize].clone();
         let example = |(mistake, text): (&Mistake, &String)| RowExample {
-            place: self.rows.places[mistake.row as usize].place(&self.rows.sources).to_string(),
+            place: self.rows.places[mistake.row as usize]
+                .place(&self.rows.sources)
+                .to_string(),
             text: text.clone(),
             label: name(self.rows.labels[mistake.row as usize]),
             predicted: name(mistake.predicted),
@@ -107,7 +133,11 @@ impl Material<'_> {
     }
 
     fn run_facts(&self, facts: &Facts) -> RunFacts {
-        let seed = self.parameters.get("seed").and_then(|seed| seed.parse().ok()).unwrap_or_default();
+        let seed = self
+            .parameters
+            .get("seed")
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_default();
         RunFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_sha: None,
@@ -118,7 +148,11 @@ impl Material<'_> {
             cpu_seconds: Some(Facts::cpu_seconds()),
             peak_rss_bytes: Facts::peak_rss_bytes(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
-            hyperparameters: self.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            hyperparameters: self
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         }
     }
 }
@@ -135,6 +169,10 @@ fn channel_account(channel: &str, account: &Account) -> ChannelAccount {
         files: account.files.iter().map(file).collect(),
         read: account.read,
         used: account.used,
-        dropped: account.dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        dropped: account
+            .dropped
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
     }
 }

@@ -26,7 +26,10 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: Mutex::new(None) }
+        Self {
+            bar,
+            last: Mutex::new(None),
+        }
     }
 
     /// What is being done now: replaces the last word on a terminal; elsewhere it is printed if none was for a while.

@@ -19,12 +19,23 @@ pub struct Run {
 impl Run {
     /// A run with so many threads.
     pub fn new(threads: usize, seed: u64, stop: Stop, progress: Arc<Progress>) -> Self {
-        Self { threads, seed, stop, progress, warnings: Vec::new() }
+        Self {
+            threads,
+            seed,
+            stop,
+            progress,
+            warnings: Vec::new(),
+        }
     }
 
     /// The same run for a part of the work, with fewer threads and warnings of its own.
     pub fn with_threads(&self, threads: usize) -> Self {
-        Self::new(threads.max(1), self.seed, self.stop.clone(), Arc::clone(&self.progress))
+        Self::new(
+            threads.max(1),
+            self.seed,
+            self.stop.clone(),
+            Arc::clone(&self.progress),
+        )
     }
 
     /// How many threads may work.
@@ -52,9 +63,8 @@ impl Run {
         self.progress.now(message);
     }
 
-    /// Warns; the warning stands in the report too.
+    /// Warns; the warning stands in the report too. A message may start with its code: `[D022]: ...`.
     pub fn warn(&mut self, message: String) {
-        // A finding brings its code: `warning[D022]: ...`
         let colon = if message.starts_with('[') { "" } else { ": " };
         self.progress.say(&format!("warning{colon}{message}"));
         self.warnings.push(message);

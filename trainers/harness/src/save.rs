@@ -26,11 +26,18 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
         there = parent(there);
     }
     if !there.is_dir() {
-        return Err(Failure::io("write", dir)(io::ErrorKind::NotADirectory.into()));
+        return Err(Failure::io("write", dir)(
+            io::ErrorKind::NotADirectory.into(),
+        ));
     }
     // With the effective user, which is the one that will write.
-    accessat(CWD, there, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-        .map_err(|error| Failure::io("write", dir)(error.into()))
+    accessat(
+        CWD,
+        there,
+        Access::WRITE_OK | Access::EXEC_OK,
+        AtFlags::EACCESS,
+    )
+    .map_err(|error| Failure::io("write", dir)(error.into()))
 }
 
 /// Writes a model: `write` fills an empty folder, `extra` files are added, everything is synced, and only then it
@@ -158,7 +165,10 @@ fn sweep(dir: &Path) {
 /// Whether the name ends in the number of a process that is gone, or of this one: in a container every trainer is
 /// process 1.
 fn left_behind(name: &OsStr, prefix: &str) -> bool {
-    let pid = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|pid| pid.parse::<i32>().ok());
+    let pid = name
+        .to_str()
+        .and_then(|name| name.strip_prefix(prefix))
+        .and_then(|pid| pid.parse::<i32>().ok());
     pid.and_then(Pid::from_raw).is_some_and(|pid| {
         pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
     })
@@ -206,7 +216,9 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
         }
     }
     File::open(dir)?.sync_all()?;
-    let mut names: Vec<_> = fs::read_dir(staged)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    let mut names: Vec<_> = fs::read_dir(staged)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<_>>()?;
     names.sort_by_key(|name| (name == MARKER, name.clone()));
     for name in names {
         fs::rename(staged.join(&name), dir.join(&name))?;
@@ -229,8 +241,10 @@ mod tests {
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -258,7 +272,10 @@ mod tests {
             fs::write(dir.join(name), "old").unwrap();
         }
         save(&dir, "two");
-        assert_eq!(names(&dir), [MARKER, "metrics.json", "model.safetensors", "notes.txt"]);
+        assert_eq!(
+            names(&dir),
+            [MARKER, "metrics.json", "model.safetensors", "notes.txt"]
+        );
         assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
     }
 
@@ -268,8 +285,16 @@ mod tests {
         let dir = home.path().join("model");
         // No process has the largest number; process 1 is alive.
         let (dead, alive) = (i32::MAX.to_string(), "1");
-        let left = |pid: &str| [dir.join(format!("{PARTIAL}{pid}")), home.path().join(format!(".model{PARTIAL}{pid}"))];
-        left(&dead).iter().chain(&left(alive)).for_each(|path| fs::create_dir_all(path).unwrap());
+        let left = |pid: &str| {
+            [
+                dir.join(format!("{PARTIAL}{pid}")),
+                home.path().join(format!(".model{PARTIAL}{pid}")),
+            ]
+        };
+        left(&dead)
+            .iter()
+            .chain(&left(alive))
+            .for_each(|path| fs::create_dir_all(path).unwrap());
         sweep(&dir);
         assert!(left(&dead).iter().all(|path| !path.exists()));
         assert!(left(alive).iter().all(|path| path.exists()));

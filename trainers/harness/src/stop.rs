@@ -34,20 +34,31 @@ impl Stop {
     pub fn watch() -> Result<Self, Failure> {
         let stop = Self::default();
         let failed = |error: std::io::Error| {
-            Failure::other(format!("cannot watch for signals: {error}"), "check the process's limits")
+            Failure::other(
+                format!("cannot watch for signals: {error}"),
+                "check the process's limits",
+            )
         };
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
         let watched = stop.clone();
         std::thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || signals.forever().for_each(|signal| watched.on_signal(signal)))
+            .spawn(move || {
+                signals
+                    .forever()
+                    .for_each(|signal| watched.on_signal(signal))
+            })
             .map_err(failed)?;
         Ok(stop)
     }
 
     fn on_signal(&self, signal: i32) {
         let again = self.flag.swap(true, Ordering::SeqCst);
-        let name = if signal == SIGTERM { "SIGTERM" } else { "Ctrl-C" };
+        let name = if signal == SIGTERM {
+            "SIGTERM"
+        } else {
+            "Ctrl-C"
+        };
         if self.phase.load(Ordering::SeqCst) == Phase::Nothing as u8 {
             eprintln!("{name}: stopped before there was a model, nothing is saved");
             std::process::exit(if signal == SIGTERM { 0 } else { 130 });

@@ -18,17 +18,29 @@ impl Platt {
     /// rows of one side only, or its decisions say nothing.
     pub(crate) fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<Vec<Self>> {
         let outputs = if classes == 2 { 1 } else { classes };
-        (0..outputs).map(|output| Self::fit_output(decisions, labels, outputs, output)).collect()
+        (0..outputs)
+            .map(|output| Self::fit_output(decisions, labels, outputs, output))
+            .collect()
     }
 
-    fn fit_output(decisions: &[f32], labels: &[u32], outputs: usize, output: usize) -> Option<Self> {
+    fn fit_output(
+        decisions: &[f32],
+        labels: &[u32],
+        outputs: usize,
+        output: usize,
+    ) -> Option<Self> {
         let positive = if outputs == 1 { 1 } else { output as u32 };
         let truth: Array1<bool> = labels.iter().map(|&label| label == positive).collect();
         if truth.iter().all(|&truth| truth) || !truth.iter().any(|&truth| truth) {
             return None;
         }
         // In double precision: in single precision linfa's Newton method does not converge.
-        let values: Array1<f64> = decisions.iter().skip(output).step_by(outputs).map(|&d| f64::from(d)).collect();
+        let values: Array1<f64> = decisions
+            .iter()
+            .skip(output)
+            .step_by(outputs)
+            .map(|&d| f64::from(d))
+            .collect();
         let params = LinfaPlatt::<f64, ()>::params().check().ok()?;
         let (a, b) = platt_newton_method(values.view(), truth.view(), &params).ok()?;
         (a.is_finite() && b.is_finite() && a < 0.0).then_some(Self { a, b })
@@ -45,10 +57,19 @@ impl Platt {
             probabilities.extend([(1.0 - positive) as f32, positive as f32]);
             return;
         }
-        let each = platt.iter().zip(decisions).map(|(platt, &decision)| platt.probability(decision));
+        let each = platt
+            .iter()
+            .zip(decisions)
+            .map(|(platt, &decision)| platt.probability(decision));
         let sum: f64 = each.clone().sum();
         let uniform = 1.0 / decisions.len() as f64;
-        probabilities.extend(each.map(|p| if sum > 0.0 { (p / sum) as f32 } else { uniform as f32 }));
+        probabilities.extend(each.map(|p| {
+            if sum > 0.0 {
+                (p / sum) as f32
+            } else {
+                uniform as f32
+            }
+        }));
     }
 }
 
@@ -69,7 +90,10 @@ mod tests {
             }
         }
         let platt = Platt::fit(&decisions, &labels, 2).unwrap();
-        assert!((platt[0].a + 2.0).abs() < 0.3 && platt[0].b.abs() < 0.1, "{platt:?}");
+        assert!(
+            (platt[0].a + 2.0).abs() < 0.3 && platt[0].b.abs() < 0.1,
+            "{platt:?}"
+        );
         let mut row = Vec::new();
         Platt::probabilities(&platt, &[0.7], &mut row);
         assert!((row[0] + row[1] - 1.0).abs() < 1e-6 && row[1] > 0.7);

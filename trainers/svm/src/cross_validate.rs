@@ -30,10 +30,20 @@ impl Folds {
     pub(crate) fn new(rows: &RowTable, train: &[u32], folds: usize, run: &Run) -> Self {
         let fold_of = rows.folds(train, folds, run.stream("folds"));
         let side = |fold: usize, inside: bool| {
-            let rows = train.iter().zip(&fold_of).filter(|(_, of)| (usize::from(**of) == fold) == inside);
+            let rows = train
+                .iter()
+                .zip(&fold_of)
+                .filter(|(_, of)| (usize::from(**of) == fold) == inside);
             rows.map(|(&row, _)| row).collect()
         };
-        Self((0..folds).map(|fold| Fold { train: side(fold, false), held_out: side(fold, true) }).collect())
+        Self(
+            (0..folds)
+                .map(|fold| Fold {
+                    train: side(fold, false),
+                    held_out: side(fold, true),
+                })
+                .collect(),
+        )
     }
 
     /// Decisions (rows of the matrix, outputs) on each training row of the machines that did not see it; 0 elsewhere.
@@ -47,7 +57,15 @@ impl Folds {
     ) -> Result<Vec<f32>, Failure> {
         let inner = run.with_threads(run.threads().div_ceil(self.0.len()));
         self.each(data, run.threads(), |rows, held_out| {
-            Ok(train(data, counts.to_vec(), setting, (rows, held_out), params, &inner)?.decisions)
+            Ok(train(
+                data,
+                counts.to_vec(),
+                setting,
+                (rows, held_out),
+                params,
+                &inner,
+            )?
+            .decisions)
         })
     }
 
@@ -58,7 +76,9 @@ impl Folds {
         threads: usize,
         decide: impl Fn(&[u32], &[u32]) -> Result<Vec<f32>, Failure> + Sync,
     ) -> Result<Vec<f32>, Failure> {
-        let parts = parallel(threads, self.0.len(), |fold| decide(&self.0[fold].train, &self.0[fold].held_out))?;
+        let parts = parallel(threads, self.0.len(), |fold| {
+            decide(&self.0[fold].train, &self.0[fold].held_out)
+        })?;
         let outputs = data.outputs();
         let mut decisions = vec![0.0; data.labels.len() * outputs];
         for (fold, part) in self.0.iter().zip(parts) {
@@ -110,46 +130,90 @@ pub(crate) fn search(
     params: &SvmParams,
     run: &Run,
 ) -> Result<Search, Failure> {
-    let trial_params = SvmParams { tolerance: params.tolerance.max(TRIAL_TOLERANCE), ..params.clone() };
+    let trial_params = SvmParams {
+        tolerance: params.tolerance.max(TRIAL_TOLERANCE),
+        ..params.clone()
+    };
     let params = &trial_params;
-    let mut searcher = Searcher { folds, counts, data, train, params, run, left: tuning.trials, trials: Vec::new() };
+    let mut searcher = Searcher {
+        folds,
+        counts,
+        data,
+        train,
+        params,
+        run,
+        left: tuning.trials,
+        trials: Vec::new(),
+    };
     let longest = params.features.max_ngrams;
     let mut lengths: Vec<usize> = vec![longest.min(2), longest, 1];
     lengths.dedup();
     for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
-        let tf = if weighting == Weighting::Nbsvm { TermFrequency::Binary } else { TermFrequency::Sublinear };
+        let tf = if weighting == Weighting::Nbsvm {
+            TermFrequency::Binary
+        } else {
+            TermFrequency::Sublinear
+        };
         for &max_ngrams in &lengths {
-            searcher.try_setting(Setting { max_ngrams, weighting, tf, c: C_START })?;
+            searcher.try_setting(Setting {
+                max_ngrams,
+                weighting,
+                tf,
+                c: C_START,
+            })?;
         }
     }
     for factor in [C_STEP, 1.0 / C_STEP] {
         while let Some(best) = searcher.best() {
-            let next = Setting { c: best.setting.c * factor, ..best.setting };
-            if !searcher.try_setting(next)? || searcher.best().is_none_or(|best| best.setting != next) {
+            let next = Setting {
+                c: best.setting.c * factor,
+                ..best.setting
+            };
+            if !searcher.try_setting(next)?
+                || searcher.best().is_none_or(|best| best.setting != next)
+            {
                 break;
             }
         }
     }
     let best = searcher.best().cloned();
     let best = best.ok_or(Failure::Stopped)?;
-    Ok(Search { best: best.setting, decisions: best.decisions, trials: searcher.trials })
+    Ok(Search {
+        best: best.setting,
+        decisions: best.decisions,
+        trials: searcher.trials,
+    })
 }
 
 impl Searcher<'_> {
     fn best(&self) -> Option<&Trial> {
         // The first of equals: it is the simpler one.
-        self.trials.iter().reduce(|best, trial| if trial.macro_f1 > best.macro_f1 { trial } else { best })
+        self.trials.iter().reduce(|best, trial| {
+            if trial.macro_f1 > best.macro_f1 {
+                trial
+            } else {
+                best
+            }
+        })
     }
 
     /// Whether the setting was tried: it is new, and there are trials left.
     fn try_setting(&mut self, setting: Setting) -> Result<bool, Failure> {
-        if self.left == 0 || self.run.stopped() || self.trials.iter().any(|trial| trial.setting == setting) {
+        if self.left == 0
+            || self.run.stopped()
+            || self.trials.iter().any(|trial| trial.setting == setting)
+        {
             return Ok(false);
         }
         self.left -= 1;
         let (pattern, values) = limited(self.counts, setting.max_ngrams);
-        let data = Labelled { pattern: &pattern, ..self.data };
-        let decisions = self.folds.decisions(data, &values, &setting, self.params, self.run)?;
+        let data = Labelled {
+            pattern: &pattern,
+            ..self.data
+        };
+        let decisions = self
+            .folds
+            .decisions(data, &values, &setting, self.params, self.run)?;
         if self.run.stopped() && !self.trials.is_empty() {
             // Cut short: not to be compared with the others.
             return Ok(false);
@@ -162,17 +226,32 @@ impl Searcher<'_> {
             setting.max_ngrams,
             setting.c,
         ));
-        self.trials.push(Trial { setting, macro_f1, decisions });
+        self.trials.push(Trial {
+            setting,
+            macro_f1,
+            decisions,
+        });
         Ok(true)
     }
 }
 
 /// The counts of the terms of at most `max_ngrams` words.
 pub(crate) fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f32]>) {
-    if counts.length.iter().all(|&length| usize::from(length) <= max_ngrams) {
-        return (Cow::Borrowed(&counts.pattern), Cow::Borrowed(&counts.values));
+    if counts
+        .length
+        .iter()
+        .all(|&length| usize::from(length) <= max_ngrams)
+    {
+        return (
+            Cow::Borrowed(&counts.pattern),
+            Cow::Borrowed(&counts.values),
+        );
     }
-    let mut pattern = Pattern { starts: vec![0], width: counts.pattern.width, ..Pattern::default() };
+    let mut pattern = Pattern {
+        starts: vec![0],
+        width: counts.pattern.width,
+        ..Pattern::default()
+    };
     let mut values = Vec::new();
     for row in 0..counts.pattern.rows() {
         for index in counts.pattern.range(row) {
@@ -193,17 +272,32 @@ fn macro_f1(decisions: &[f32], data: Labelled<'_>, rows: &[u32]) -> f64 {
     let mut sizes = vec![0u64; data.classes];
     for &row in rows {
         let scores = &decisions[row as usize * outputs..][..outputs];
-        let predicted = if outputs == 1 { usize::from(scores[0] > 0.0) } else { argmax(scores) };
+        let predicted = if outputs == 1 {
+            usize::from(scores[0] > 0.0)
+        } else {
+            argmax(scores)
+        };
         let label = data.labels[row as usize] as usize;
         sizes[predicted] += 1;
         sizes[label] += 1;
         hits[label] += u64::from(predicted == label);
     }
     // F1 is twice the hits over rows of the class plus rows predicted as it.
-    let f1 = hits.iter().zip(&sizes).map(|(&hits, &sizes)| 2.0 * hits as f64 / sizes.max(1) as f64);
+    let f1 = hits
+        .iter()
+        .zip(&sizes)
+        .map(|(&hits, &sizes)| 2.0 * hits as f64 / sizes.max(1) as f64);
     f1.sum::<f64>() / data.classes as f64
 }
 
 fn argmax(scores: &[f32]) -> usize {
-    (0..scores.len()).reduce(|best, index| if scores[index] > scores[best] { index } else { best }).unwrap_or(0)
+    (0..scores.len())
+        .reduce(|best, index| {
+            if scores[index] > scores[best] {
+                index
+            } else {
+                best
+            }
+        })
+        .unwrap_or(0)
 }

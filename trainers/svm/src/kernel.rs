@@ -72,7 +72,13 @@ struct Trained {
 
 impl Job<'_> {
     /// Trains on the rows `train` and decides on all rows.
-    pub(crate) fn train(&self, counts: &[f32], rows: &RowTable, train: &[u32], run: &Run) -> Result<Made, Failure> {
+    pub(crate) fn train(
+        &self,
+        counts: &[f32],
+        rows: &RowTable,
+        train: &[u32],
+        run: &Run,
+    ) -> Result<Made, Failure> {
         let trained = self.train_on(counts, train, run)?;
         let everything: Vec<u32> = (0..self.data.labels.len() as u32).collect();
         let decisions = self.decide(&trained, &everything, run)?;
@@ -84,18 +90,35 @@ impl Job<'_> {
             },
             Calibration::Auto | Calibration::None => None,
         };
-        let Trained { machine, scale, kept, .. } = trained;
+        let Trained {
+            machine,
+            scale,
+            kept,
+            ..
+        } = trained;
         let details = json!({
             "function": machine.kernel,
             "components": machine.width,
             "kept": kept,
             "support_vectors": machine.support_vectors(),
         });
-        Ok(Made { machine, scale, decisions, out_of_fold, details })
+        Ok(Made {
+            machine,
+            scale,
+            decisions,
+            out_of_fold,
+            details,
+        })
     }
 
     /// One fold after the other: each needs the memory for itself.
-    fn out_of_fold(&self, counts: &[f32], rows: &RowTable, train: &[u32], run: &Run) -> Result<Vec<f32>, Failure> {
+    fn out_of_fold(
+        &self,
+        counts: &[f32],
+        rows: &RowTable,
+        train: &[u32],
+        run: &Run,
+    ) -> Result<Vec<f32>, Failure> {
         let folds = Folds::new(rows, train, self.params.folds, run);
         folds.each(self.data, 1, |rows, held_out| {
             run.progress(&format!("cross-validation: {} rows", rows.len()));
@@ -109,31 +132,67 @@ impl Job<'_> {
         let scale = scale(self.data, &self.setting, train, self.params).swap_remove(0);
         let mut values = counts.to_vec();
         weigh_all(&mut values, pattern, &scale, self.setting.tf);
-        let records = SparseRows { pattern, values: &values, rows: train };
-        run.progress(&format!("{} singular vectors of {} rows", self.components, train.len()));
+        let records = SparseRows {
+            pattern,
+            values: &values,
+            rows: train,
+        };
+        run.progress(&format!(
+            "{} singular vectors of {} rows",
+            self.components,
+            train.len()
+        ));
         let svd = svd::truncated(records, self.components, run.stream("svd"), run)?;
         let width = svd.singular_values.len();
         if width == 0 {
             let message = "expected training rows with some of the terms, found none";
-            return Err(Failure::other(message, "lower --min-df, or check that the text column is the right one"));
+            return Err(Failure::other(
+                message,
+                "lower --min-df, or check that the text column is the right one",
+            ));
         }
-        let squares = (0..train.len()).flat_map(|row| records.row(row).1).map(|&v| f64::from(v) * f64::from(v));
-        let kept = svd.singular_values.iter().map(|value| value * value).sum::<f64>() / squares.sum::<f64>();
+        let squares = (0..train.len())
+            .flat_map(|row| records.row(row).1)
+            .map(|&v| f64::from(v) * f64::from(v));
+        let kept = svd
+            .singular_values
+            .iter()
+            .map(|value| value * value)
+            .sum::<f64>()
+            / squares.sum::<f64>();
         let projected = (0..train.len()).flat_map(|row| {
             let (columns, values) = records.row(row);
             machine::project(&svd.components, width, columns, values)
         });
         let projected: Vec<f32> = projected.collect();
-        run.progress(&format!("{} kernel on {} rows of {width} components", self.kernel.name(), train.len()));
-        let problem = Problem { job: self, train, rows: &projected, width };
+        run.progress(&format!(
+            "{} kernel on {} rows of {width} components",
+            self.kernel.name(),
+            train.len()
+        ));
+        let problem = Problem {
+            job: self,
+            train,
+            rows: &projected,
+            width,
+        };
         let support = fit(&problem, run)?;
         let machine = support.machine(self.kernel, svd.components, &projected);
-        Ok(Trained { machine, scale, values, kept })
+        Ok(Trained {
+            machine,
+            scale,
+            values,
+            kept,
+        })
     }
 
     /// (rows, outputs)
     fn decide(&self, trained: &Trained, rows: &[u32], run: &Run) -> Result<Vec<f32>, Failure> {
-        let records = SparseRows { pattern: self.data.pattern, values: &trained.values, rows };
+        let records = SparseRows {
+            pattern: self.data.pattern,
+            values: &trained.values,
+            rows,
+        };
         let chunks = parallel(run.threads(), rows.len().div_ceil(CHUNK), |chunk| {
             let mut decisions = Vec::with_capacity(CHUNK * self.data.outputs());
             for row in chunk * CHUNK..rows.len().min((chunk + 1) * CHUNK) {

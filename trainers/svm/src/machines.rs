@@ -79,7 +79,9 @@ pub(crate) fn train(
     let outputs = data.outputs();
     let parts = if scale.len() == 1 {
         weigh_all(&mut counts, data.pattern, &scale[0], setting.tf);
-        parallel(run.threads(), outputs, |output| solve(data, &counts, output, setting, (train, score), params, run))?
+        parallel(run.threads(), outputs, |output| {
+            solve(data, &counts, output, setting, (train, score), params, run)
+        })?
     } else {
         parallel(run.threads(), outputs, |output| {
             let mut values = counts.clone();
@@ -95,7 +97,11 @@ pub(crate) fn train(
             decisions[row * outputs + output] = decision;
         }
     }
-    Ok(Machines { scale, machines, decisions })
+    Ok(Machines {
+        scale,
+        machines,
+        decisions,
+    })
 }
 
 /// The hyperplane of one output, and its decisions on the rows `score`.
@@ -108,9 +114,16 @@ fn solve(
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Failure> {
-    let targets: Array1<bool> = train.iter().map(|&row| data.is_positive(row, output)).collect();
+    let targets: Array1<bool> = train
+        .iter()
+        .map(|&row| data.is_positive(row, output))
+        .collect();
     let weights = row_weights(data, train, output, params.class_weight);
-    let records = SparseRows { pattern: data.pattern, values, rows: train };
+    let records = SparseRows {
+        pattern: data.pattern,
+        values,
+        rows: train,
+    };
     let solver = LinearSvmParams::new(params.loss, setting.c)
         .tolerance(params.tolerance)
         .max_epochs(params.max_epochs)
@@ -118,9 +131,16 @@ fn solve(
         .stop(run.stop_flag());
     let dataset = DatasetBase::new(records, targets).with_weights(weights);
     let machine = solver.fit(&dataset).map_err(|error| {
-        Failure::other(format!("the solver did not start: {error}"), "give every class some training rows")
+        Failure::other(
+            format!("the solver did not start: {error}"),
+            "give every class some training rows",
+        )
     })?;
-    let rows = SparseRows { pattern: data.pattern, values, rows: score };
+    let rows = SparseRows {
+        pattern: data.pattern,
+        values,
+        rows: score,
+    };
     let decisions = (0..score.len()).map(|row| {
         let (columns, values) = rows.row(row);
         machine.decision(columns, values)
@@ -130,37 +150,80 @@ fn solve(
 }
 
 /// Weight of each row.
-fn row_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> Array1<f32> {
+fn row_weights(
+    data: Labelled<'_>,
+    train: &[u32],
+    output: usize,
+    class_weight: ClassWeight,
+) -> Array1<f32> {
     let (positive, negative) = side_weights(data, train, output, class_weight);
-    train.iter().map(|&row| if data.is_positive(row, output) { positive } else { negative }).collect()
+    train
+        .iter()
+        .map(|&row| {
+            if data.is_positive(row, output) {
+                positive
+            } else {
+                negative
+            }
+        })
+        .collect()
 }
 
 /// Weights of an output's positive and negative rows. As liblinear: with two classes each row counts with its class's
 /// weight; with more, in each one-against-the-rest problem, only the one class is weighed.
-pub(crate) fn side_weights(data: Labelled<'_>, train: &[u32], output: usize, class_weight: ClassWeight) -> (f32, f32) {
+pub(crate) fn side_weights(
+    data: Labelled<'_>,
+    train: &[u32],
+    output: usize,
+    class_weight: ClassWeight,
+) -> (f32, f32) {
     if class_weight == ClassWeight::None {
         return (1.0, 1.0);
     }
-    let positive = train.iter().filter(|&&row| data.is_positive(row, output)).count();
+    let positive = train
+        .iter()
+        .filter(|&&row| data.is_positive(row, output))
+        .count();
     let weight = |rows: usize| train.len() as f32 / (data.classes as f32 * rows as f32);
-    (weight(positive), if data.classes == 2 { weight(train.len() - positive) } else { 1.0 })
+    (
+        weight(positive),
+        if data.classes == 2 {
+            weight(train.len() - positive)
+        } else {
+            1.0
+        },
+    )
 }
 
 /// (1 or outputs, columns): what term frequencies are multiplied with, fitted on the rows `train` alone. Terms that
 /// too few of these rows hold get 0, as if they had never been seen.
-pub(crate) fn scale(data: Labelled<'_>, setting: &Setting, train: &[u32], params: &SvmParams) -> Vec<Vec<f32>> {
+pub(crate) fn scale(
+    data: Labelled<'_>,
+    setting: &Setting,
+    train: &[u32],
+    params: &SvmParams,
+) -> Vec<Vec<f32>> {
     let min_df = params.features.min_df.of(train.len());
     let frequency = document_frequency(data.pattern, train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;
     match setting.weighting {
         Weighting::Tfidf => {
-            let idf = |column| if kept(column) { idf(train.len(), frequency[column]) } else { 0.0 };
+            let idf = |column| {
+                if kept(column) {
+                    idf(train.len(), frequency[column])
+                } else {
+                    0.0
+                }
+            };
             vec![columns.map(idf).collect()]
         }
         Weighting::Nbsvm => (0..data.outputs())
             .map(|output| {
-                let positive_rows = train.iter().copied().filter(|&row| data.is_positive(row, output));
+                let positive_rows = train
+                    .iter()
+                    .copied()
+                    .filter(|&row| data.is_positive(row, output));
                 let positive = document_frequency(data.pattern, positive_rows);
                 log_count_ratio(&positive, &frequency, kept)
             })
@@ -175,7 +238,13 @@ fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) 
     let q = |column: usize| 1.0 + f64::from(all[column] - positive[column]);
     let columns = || (0..all.len()).filter(|&column| kept(column));
     let (p_sum, q_sum): (f64, f64) = (columns().map(p).sum(), columns().map(q).sum());
-    let ratio = |column| if kept(column) { ((p(column) / p_sum) / (q(column) / q_sum)).ln() as f32 } else { 0.0 };
+    let ratio = |column| {
+        if kept(column) {
+            ((p(column) / p_sum) / (q(column) / q_sum)).ln() as f32
+        } else {
+            0.0
+        }
+    };
     (0..all.len()).map(ratio).collect()
 }
 
@@ -210,7 +279,9 @@ pub(crate) fn parallel<T: Send>(
                         break;
                     }
                     let answer = job(index);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, answer));
+                    done.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((index, answer));
                 }
             });
         }

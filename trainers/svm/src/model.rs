@@ -65,16 +65,26 @@ pub struct Scratch {
 
 impl SvmModel {
     fn outputs(&self) -> usize {
-        if self.classes.len() == 2 { 1 } else { self.classes.len() }
+        if self.classes.len() == 2 {
+            1
+        } else {
+            self.classes.len()
+        }
     }
 
     fn lookup(&self) -> &Lookup {
-        self.lookup.get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words))
+        self.lookup
+            .get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words))
     }
 
     /// The text's terms and how often each stands in it. Without a `lookup` the terms themselves are searched.
     fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
-        let Scratch { finder, counts, columns, .. } = scratch;
+        let Scratch {
+            finder,
+            counts,
+            columns,
+            ..
+        } = scratch;
         columns.clear();
         let each = |column: u32| {
             let count = &mut counts[column as usize];
@@ -87,7 +97,8 @@ impl SvmModel {
             Some(lookup) => lookup.columns(finder, text, each),
             None => {
                 let shape = (self.recipe.min_word_length, self.recipe.max_ngrams);
-                self.terms.columns(text, &self.recipe.stop_words, shape, each);
+                self.terms
+                    .columns(text, &self.recipe.stop_words, shape, each);
             }
         }
     }
@@ -95,7 +106,12 @@ impl SvmModel {
     /// Leaves the features of the counted text, as `output` sees them, in `scratch.values`.
     fn features(&self, scratch: &mut Scratch, output: usize) {
         let scale = &self.scale[output.min(self.scale.len() - 1)];
-        let Scratch { counts, columns, values, .. } = scratch;
+        let Scratch {
+            counts,
+            columns,
+            values,
+            ..
+        } = scratch;
         values.clear();
         values.extend(columns.iter().map(|&column| counts[column as usize]));
         weigh(values, columns, scale, self.recipe.term_frequency);
@@ -106,8 +122,13 @@ impl SvmModel {
         self.count(lookup, scratch, text);
         scratch.decisions.clear();
         match &self.machine {
-            TrainedMachine::Linear { coefficients, intercepts } => {
-                for (output, (coefficients, intercept)) in coefficients.iter().zip(intercepts).enumerate() {
+            TrainedMachine::Linear {
+                coefficients,
+                intercepts,
+            } => {
+                for (output, (coefficients, intercept)) in
+                    coefficients.iter().zip(intercepts).enumerate()
+                {
                     if output < self.scale.len() {
                         self.features(scratch, output);
                     }
@@ -127,25 +148,43 @@ impl SvmModel {
 
     /// What each term of the text adds to each output; for a linear machine.
     fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
-        let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
+        let TrainedMachine::Linear { coefficients, .. } = &self.machine else {
+            return None;
+        };
         let mut scratch = self.scratch();
         self.count(None, &mut scratch, text);
-        let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
-            self.features(&mut scratch, output);
-            let terms = scratch.columns.iter().zip(&scratch.values);
-            terms.map(|(&column, &value)| (column, f64::from(value * coefficients[column as usize]))).collect()
-        });
+        let each = coefficients
+            .iter()
+            .enumerate()
+            .map(|(output, coefficients)| {
+                self.features(&mut scratch, output);
+                let terms = scratch.columns.iter().zip(&scratch.values);
+                terms
+                    .map(|(&column, &value)| {
+                        (column, f64::from(value * coefficients[column as usize]))
+                    })
+                    .collect()
+            });
         Some(each.collect())
     }
 
     /// The weight of every term in each output, for one occurrence before the row is brought to length 1.
     fn term_weights(&self) -> Option<Vec<Vec<(u32, f64)>>> {
-        let TrainedMachine::Linear { coefficients, .. } = &self.machine else { return None };
-        let each = coefficients.iter().enumerate().map(|(output, coefficients)| {
-            let scale = &self.scale[output.min(self.scale.len() - 1)];
-            let weights = coefficients.iter().zip(scale).zip(0..);
-            weights.map(|((&coefficient, &scale), column)| (column, f64::from(coefficient * scale))).collect()
-        });
+        let TrainedMachine::Linear { coefficients, .. } = &self.machine else {
+            return None;
+        };
+        let each = coefficients
+            .iter()
+            .enumerate()
+            .map(|(output, coefficients)| {
+                let scale = &self.scale[output.min(self.scale.len() - 1)];
+                let weights = coefficients.iter().zip(scale).zip(0..);
+                weights
+                    .map(|((&coefficient, &scale), column)| {
+                        (column, f64::from(coefficient * scale))
+                    })
+                    .collect()
+            });
         Some(each.collect())
     }
 
@@ -153,13 +192,25 @@ impl SvmModel {
     fn strongest(&self, outputs: &[Vec<(u32, f64)>], top: usize) -> Vec<ClassFeatures> {
         let for_class = |class: usize| {
             // With two classes the only output speaks for the second one.
-            let (output, sign) = if self.outputs() == 1 { (0, [-1.0, 1.0][class]) } else { (class, 1.0) };
-            let mut weights: Vec<(u32, f64)> = outputs[output].iter().map(|&(term, w)| (term, w * sign)).collect();
+            let (output, sign) = if self.outputs() == 1 {
+                (0, [-1.0, 1.0][class])
+            } else {
+                (class, 1.0)
+            };
+            let mut weights: Vec<(u32, f64)> = outputs[output]
+                .iter()
+                .map(|&(term, w)| (term, w * sign))
+                .collect();
             weights.retain(|&(_, weight)| weight > 0.0);
             weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             weights.truncate(top);
-            let named = weights.into_iter().map(|(term, weight)| (self.terms.get(term as usize).to_owned(), weight));
-            ClassFeatures { label: self.classes[class].clone(), features: named.collect() }
+            let named = weights
+                .into_iter()
+                .map(|(term, weight)| (self.terms.get(term as usize).to_owned(), weight));
+            ClassFeatures {
+                label: self.classes[class].clone(),
+                features: named.collect(),
+            }
         };
         (0..self.classes.len()).map(for_class).collect()
     }
@@ -167,13 +218,20 @@ impl SvmModel {
 
 /// A sparse row times a dense vector.
 pub(crate) fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
-    columns.iter().zip(values).map(|(&column, &value)| weights[column as usize] * value).sum()
+    columns
+        .iter()
+        .zip(values)
+        .map(|(&column, &value)| weights[column as usize] * value)
+        .sum()
 }
 
 /// One decision per output to the scores of all classes.
 pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scores {
     let outputs = if classes == 2 { 1 } else { classes };
-    let mut scores = Scores { classes, ..Scores::default() };
+    let mut scores = Scores {
+        classes,
+        ..Scores::default()
+    };
     let mut probabilities = Vec::new();
     for row in decisions.chunks_exact(outputs) {
         if outputs == 1 {
@@ -231,7 +289,12 @@ impl Model for SvmModel {
             None => self.term_weights(),
         };
         let help = "train with --kernel linear to see which terms decide";
-        let none = || Failure::other("expected a linear model, found a kernel: its weights are not those of terms", help);
+        let none = || {
+            Failure::other(
+                "expected a linear model, found a kernel: its weights are not those of terms",
+                help,
+            )
+        };
         Ok(self.strongest(&weights.ok_or_else(none)?, top))
     }
 }

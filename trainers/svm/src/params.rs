@@ -35,7 +35,12 @@ pub struct SvmArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_features: Option<u32>,
     /// Words to leave out: english (scikit-learn's list), none, or a file with one word per line
-    #[arg(long, value_name = "LIST", default_value = "none", alias = "stop-words")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "none",
+        alias = "stop-words"
+    )]
     stopwords: String,
     /// Shortest word, in characters: 2 is scikit-learn's default token pattern; 1 keeps `I`, and the `t` of `don't`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
@@ -51,7 +56,12 @@ pub struct SvmArgs {
     #[arg(long, value_enum, help_heading = "Solver")]
     loss: Option<LossArg>,
     /// Regularisation as in SGDClassifier; C is 1 / (alpha x training rows)
-    #[arg(long, value_name = "A", alias = "learning-rate", help_heading = "Solver")]
+    #[arg(
+        long,
+        value_name = "A",
+        alias = "learning-rate",
+        help_heading = "Solver"
+    )]
     alpha: Option<f64>,
     /// Regularisation as in LinearSVC: weight of the losses [default: 1]
     #[arg(long = "c", alias = "C", value_name = "C", help_heading = "Solver")]
@@ -258,7 +268,11 @@ impl SvmArgs {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
             (None, c) => Regularisation::C(positive("c", c.unwrap_or(1.0))?),
         };
-        let tolerance = self.tol.unwrap_or(if self.alpha.is_some() { SGD_TOLERANCE } else { TOLERANCE });
+        let tolerance = self.tol.unwrap_or(if self.alpha.is_some() {
+            SGD_TOLERANCE
+        } else {
+            TOLERANCE
+        });
         if !(tolerance > 0.0 && tolerance < 1.0) {
             let message = format!("expected --tol between 0 and 1, found `{tolerance}`");
             return Err(Failure::usage(message, "use --tol 0.001, or leave it out"));
@@ -273,7 +287,9 @@ impl SvmArgs {
                 max_features: self.max_features.map(|n| n as usize),
             },
             stop_words: stop_words(&self.stopwords)?,
-            min_word_length: self.min_word_length.unwrap_or(if self.tune { 1 } else { 2 }),
+            min_word_length: self
+                .min_word_length
+                .unwrap_or(if self.tune { 1 } else { 2 }),
             tf: match self.weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
                 Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
@@ -290,7 +306,9 @@ impl SvmArgs {
             class_weight: self.class_weight,
             tolerance,
             max_epochs: self.max_iter.unwrap_or(1000),
-            tuning: self.tune.then_some(Tuning { trials: self.tune_trials as usize }),
+            tuning: self.tune.then_some(Tuning {
+                trials: self.tune_trials as usize,
+            }),
             folds: self.folds.into(),
             calibration: self.calibration,
             machine,
@@ -305,13 +323,24 @@ impl SvmArgs {
             KernelArg::Poly => {
                 let coef0 = self.coef0.unwrap_or(1.0);
                 if !coef0.is_finite() {
-                    let message = format!("expected --coef0 to be a finite number, found `{coef0}`");
-                    return Err(Failure::usage(message, "choose another --coef0, or leave it out"));
+                    let message =
+                        format!("expected --coef0 to be a finite number, found `{coef0}`");
+                    return Err(Failure::usage(
+                        message,
+                        "choose another --coef0, or leave it out",
+                    ));
                 }
-                Kernel::Poly { gamma, coef0, degree: self.degree.unwrap_or(3) }
+                Kernel::Poly {
+                    gamma,
+                    coef0,
+                    degree: self.degree.unwrap_or(3),
+                }
             }
         };
-        Ok(Machine::Kernel(kernel, self.components.unwrap_or(100).into()))
+        Ok(Machine::Kernel(
+            kernel,
+            self.components.unwrap_or(100).into(),
+        ))
     }
 
     /// Refuses what the chosen kernel would not look at.
@@ -321,21 +350,60 @@ impl SvmArgs {
         let typed = [
             // (what, was it typed, does this kernel know it, which do)
             ("--gamma", self.gamma.is_some(), !linear, "rbf or poly"),
-            ("--components", self.components.is_some(), !linear, "rbf or poly"),
-            ("--degree", self.degree.is_some(), kernel == KernelArg::Poly, "poly"),
-            ("--coef0", self.coef0.is_some(), kernel == KernelArg::Poly, "poly"),
+            (
+                "--components",
+                self.components.is_some(),
+                !linear,
+                "rbf or poly",
+            ),
+            (
+                "--degree",
+                self.degree.is_some(),
+                kernel == KernelArg::Poly,
+                "poly",
+            ),
+            (
+                "--coef0",
+                self.coef0.is_some(),
+                kernel == KernelArg::Poly,
+                "poly",
+            ),
             ("--tune", self.tune, linear, "linear"),
             ("--max-iter", self.max_iter.is_some(), linear, "linear"),
-            ("--weighting nbsvm", self.weighting == Weighting::Nbsvm, linear, "linear"),
-            ("--loss squared_hinge", self.loss == Some(LossArg::SquaredHinge), linear, "linear"),
-            ("--loss log", self.loss == Some(LossArg::Log), linear, "linear"),
+            (
+                "--weighting nbsvm",
+                self.weighting == Weighting::Nbsvm,
+                linear,
+                "linear",
+            ),
+            (
+                "--loss squared_hinge",
+                self.loss == Some(LossArg::SquaredHinge),
+                linear,
+                "linear",
+            ),
+            (
+                "--loss log",
+                self.loss == Some(LossArg::Log),
+                linear,
+                "linear",
+            ),
         ];
-        match typed.into_iter().find(|&(_, typed, known, _)| typed && !known) {
+        match typed
+            .into_iter()
+            .find(|&(_, typed, known, _)| typed && !known)
+        {
             None => Ok(()),
             Some((name, _, _, kernels)) => {
-                let found = kernel.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
-                let message = format!("expected --kernel {kernels} with {name}, found --kernel `{found}`");
-                Err(Failure::usage(message, format!("leave out {name}, or choose --kernel {kernels}")))
+                let found = kernel
+                    .to_possible_value()
+                    .map_or(String::new(), |value| value.get_name().to_owned());
+                let message =
+                    format!("expected --kernel {kernels} with {name}, found --kernel `{found}`");
+                Err(Failure::usage(
+                    message,
+                    format!("leave out {name}, or choose --kernel {kernels}"),
+                ))
             }
         }
     }
@@ -346,7 +414,10 @@ fn positive(name: &str, value: f64) -> Result<f64, Failure> {
         return Ok(value);
     }
     let message = format!("expected --{name} above 0, found `{value}`");
-    Err(Failure::usage(message, format!("choose a positive --{name}, or leave it out")))
+    Err(Failure::usage(
+        message,
+        format!("choose a positive --{name}, or leave it out"),
+    ))
 }
 
 fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
@@ -357,7 +428,10 @@ fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
             let path = PathBuf::from(file);
             read_stop_words(&path).map_err(|source| {
                 let message = format!("cannot read the stop words from `{file}`: {source}");
-                Failure::usage(message, "use --stopwords english, none, or a UTF-8 file with one word per line")
+                Failure::usage(
+                    message,
+                    "use --stopwords english, none, or a UTF-8 file with one word per line",
+                )
             })
         }
     }

@@ -36,9 +36,17 @@ pub(crate) fn train(
         Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
     }
     let counted: Vec<bool> = rows.parts.iter().map(|&part| part == Part::Train).collect();
-    let order = rows.order.iter().map(|row| (row.shard as usize, row.index as usize));
-    let counts = fit(shards, order, &counted, &params.features).ok_or_else(|| no_terms(params, train.len()))?;
-    run.progress(&format!("{} terms in {} training rows", counts.terms.len(), train.len()));
+    let order = rows
+        .order
+        .iter()
+        .map(|row| (row.shard as usize, row.index as usize));
+    let counts = fit(shards, order, &counted, &params.features)
+        .ok_or_else(|| no_terms(params, train.len()))?;
+    run.progress(&format!(
+        "{} terms in {} training rows",
+        counts.terms.len(),
+        train.len()
+    ));
     if run.stopped() {
         return Err(Failure::Stopped);
     }
@@ -46,7 +54,11 @@ pub(crate) fn train(
     let mut details = Map::new();
     let mut setting = Setting::typed(params, train.len());
     let mut out_of_fold = None;
-    let data = Labelled { pattern: &counts.pattern, labels, classes };
+    let data = Labelled {
+        pattern: &counts.pattern,
+        labels,
+        classes,
+    };
     if let Some(tuning) = params.tuning {
         let folds = Folds::new(rows, &train, params.folds, run);
         let found = search(&folds, &counts, data, &train, tuning, params, run)?;
@@ -58,14 +70,25 @@ pub(crate) fn train(
         out_of_fold = Some(folds.decisions(data, &counts.values, &setting, params, run)?);
     }
     details.insert("setting".to_owned(), json!(setting));
-    let fitted = Fitted { params, rows, train: &train, setting, out_of_fold };
+    let fitted = Fitted {
+        params,
+        rows,
+        train: &train,
+        setting,
+        out_of_fold,
+    };
     fitted.finish(counts, run, details)
 }
 
 fn no_terms(params: &SvmParams, rows: usize) -> Failure {
     let min_df = params.features.min_df.of(rows).ceil().max(1.0);
-    let message = format!("expected terms that stand in at least {min_df} of the {rows} training rows, found none");
-    Failure::other(message, "lower --min-df, raise --max-df, or check that the text column is the right one")
+    let message = format!(
+        "expected terms that stand in at least {min_df} of the {rows} training rows, found none"
+    );
+    Failure::other(
+        message,
+        "lower --min-df, raise --max-df, or check that the text column is the right one",
+    )
 }
 
 /// All that is known when the setting stands.
@@ -87,30 +110,76 @@ impl Fitted<'_> {
     ) -> Result<Trained<SvmModel>, Failure> {
         let classes = self.rows.classes.len();
         let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
-        let Counts { terms, column_of_term, length, .. } = &counts;
+        let Counts {
+            terms,
+            column_of_term,
+            length,
+            ..
+        } = &counts;
         let (machine, scale, decisions) = match self.params.machine {
             Machine::Kernel(kernel, components) => {
-                let data = Labelled { pattern: &counts.pattern, labels: &self.rows.labels, classes };
-                let job = kernel::Job { data, setting: self.setting, params: self.params, kernel, components };
+                let data = Labelled {
+                    pattern: &counts.pattern,
+                    labels: &self.rows.labels,
+                    classes,
+                };
+                let job = kernel::Job {
+                    data,
+                    setting: self.setting,
+                    params: self.params,
+                    kernel,
+                    components,
+                };
                 let made = job.train(&counts.values, self.rows, self.train, run)?;
                 self.out_of_fold = made.out_of_fold;
                 details.insert("kernel".to_owned(), made.details);
-                (TrainedMachine::Kernel(made.machine), vec![made.scale], made.decisions)
+                (
+                    TrainedMachine::Kernel(made.machine),
+                    vec![made.scale],
+                    made.decisions,
+                )
             }
             Machine::Linear => {
                 let (pattern, values) = limited(&counts, self.setting.max_ngrams);
-                let data = Labelled { pattern: &pattern, labels: &self.rows.labels, classes };
+                let data = Labelled {
+                    pattern: &pattern,
+                    labels: &self.rows.labels,
+                    classes,
+                };
                 let sides = (self.train, everything.as_slice());
-                let made = train_machines(data, values.into_owned(), &self.setting, sides, self.params, run)?;
+                let made = train_machines(
+                    data,
+                    values.into_owned(),
+                    &self.setting,
+                    sides,
+                    self.params,
+                    run,
+                )?;
                 self.report(&made, run, &mut details);
-                let Machines { scale, machines, decisions } = made;
+                let Machines {
+                    scale,
+                    machines,
+                    decisions,
+                } = made;
                 let intercepts = machines.iter().map(|machine| machine.intercept).collect();
-                let coefficients = machines.into_iter().map(|machine| machine.coefficients).collect();
-                (TrainedMachine::Linear { coefficients, intercepts }, scale, decisions)
+                let coefficients = machines
+                    .into_iter()
+                    .map(|machine| machine.coefficients)
+                    .collect();
+                (
+                    TrainedMachine::Linear {
+                        coefficients,
+                        intercepts,
+                    },
+                    scale,
+                    decisions,
+                )
             }
         };
         let kept: Vec<usize> = (0..terms.len())
-            .filter(|&term| usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams)
+            .filter(|&term| {
+                usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams
+            })
             .collect();
         let columns: Vec<u32> = kept.iter().map(|&term| column_of_term[term]).collect();
         let platt = self.platt(&decisions, run);
@@ -130,11 +199,19 @@ impl Fitted<'_> {
             platt,
             lookup: OnceLock::new(),
         };
-        Ok(Trained { model, scores, details })
+        Ok(Trained {
+            model,
+            scores,
+            details,
+        })
     }
 
     fn report(&self, made: &Machines, run: &mut Run, details: &mut Map<String, Value>) {
-        let outcomes: Vec<_> = made.machines.iter().map(|machine| machine.outcome).collect();
+        let outcomes: Vec<_> = made
+            .machines
+            .iter()
+            .map(|machine| machine.outcome)
+            .collect();
         let late = outcomes.iter().filter(|outcome| !outcome.converged).count();
         if late > 0 && !run.stopped() {
             let all = outcomes.len();
@@ -147,9 +224,20 @@ impl Fitted<'_> {
     }
 
     fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let outputs = if self.rows.classes.len() == 2 { 1 } else { self.rows.classes.len() };
-        let picked = rows.iter().flat_map(|&row| &decisions[row as usize * outputs..][..outputs]);
-        (picked.copied().collect(), rows.iter().map(|&row| self.rows.labels[row as usize]).collect())
+        let outputs = if self.rows.classes.len() == 2 {
+            1
+        } else {
+            self.rows.classes.len()
+        };
+        let picked = rows
+            .iter()
+            .flat_map(|&row| &decisions[row as usize * outputs..][..outputs]);
+        (
+            picked.copied().collect(),
+            rows.iter()
+                .map(|&row| self.rows.labels[row as usize])
+                .collect(),
+        )
     }
 
     /// Sigmoids from out-of-fold decisions if there are any, else from the validation rows.
@@ -178,7 +266,10 @@ impl Fitted<'_> {
             (!rows.is_empty()).then(|| scores(&self.select(decisions, &rows).0, classes, platt))
         };
         PartScores {
-            train: of(Part::Train, self.out_of_fold.as_deref().unwrap_or(decisions)),
+            train: of(
+                Part::Train,
+                self.out_of_fold.as_deref().unwrap_or(decisions),
+            ),
             validation: of(Part::Validation, decisions),
             test: of(Part::Test, decisions),
         }
@@ -189,9 +280,18 @@ impl TrainedMachine {
     /// The same machine for features whose column `i` stood in column `columns[i]` before.
     fn map_columns(self, columns: &[u32]) -> Self {
         match self {
-            Self::Linear { coefficients, intercepts } => {
-                let coefficients = coefficients.iter().map(|coefficients| pick(coefficients, columns)).collect();
-                Self::Linear { coefficients, intercepts }
+            Self::Linear {
+                coefficients,
+                intercepts,
+            } => {
+                let coefficients = coefficients
+                    .iter()
+                    .map(|coefficients| pick(coefficients, columns))
+                    .collect();
+                Self::Linear {
+                    coefficients,
+                    intercepts,
+                }
             }
             Self::Kernel(machine) => Self::Kernel(machine.map_columns(columns)),
         }
@@ -199,5 +299,8 @@ impl TrainedMachine {
 }
 
 fn pick(values: &[f32], columns: &[u32]) -> Vec<f32> {
-    columns.iter().map(|&column| values[column as usize]).collect()
+    columns
+        .iter()
+        .map(|&column| values[column as usize])
+        .collect()
 }

@@ -17,14 +17,19 @@ const COLUMNS: usize = 10;
 
 /// Numbers from -1 to 1 that are the same everywhere.
 fn noise(seed: u64, at: usize) -> f64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(&(at as u64).to_le_bytes(), seed) as i64 as f64 / i64::MAX as f64
+    xxhash_rust::xxh3::xxh3_64_with_seed(&(at as u64).to_le_bytes(), seed) as i64 as f64
+        / i64::MAX as f64
 }
 
 /// Rows of two classes that overlap; `shift` moves all of them away from the origin. The values are those of `f32`.
 fn overlapping(rows: usize, seed: u64, shift: f64) -> (Array2<f64>, Array1<bool>) {
-    let records = Array2::from_shape_fn((rows, COLUMNS), |(i, j)| noise(seed, i * COLUMNS + j) + shift);
+    let records = Array2::from_shape_fn((rows, COLUMNS), |(i, j)| {
+        noise(seed, i * COLUMNS + j) + shift
+    });
     let targets = records.outer_iter().enumerate().map(|(row, record)| {
-        let side: f64 = (0..COLUMNS).map(|j| (record[j] - shift) * noise(seed + 1, j)).sum();
+        let side: f64 = (0..COLUMNS)
+            .map(|j| (record[j] - shift) * noise(seed + 1, j))
+            .sum();
         side + 0.8 * noise(seed + 2, row) > 0.2
     });
     let targets = targets.collect();
@@ -36,7 +41,10 @@ fn overlapping(rows: usize, seed: u64, shift: f64) -> (Array2<f64>, Array1<bool>
 fn mirrored(rows: usize, seed: u64) -> (Array2<f64>, Array1<bool>) {
     let (records, targets) = overlapping(rows, seed, 0.0);
     let all = concatenate![Axis(0), records, records.mapv(|value| -value)];
-    (all, concatenate![Axis(0), targets, targets.mapv(|target| !target)])
+    (
+        all,
+        concatenate![Axis(0), targets, targets.mapv(|target| !target)],
+    )
 }
 
 fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm {
@@ -48,18 +56,35 @@ fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm 
     };
     let values: Vec<f32> = records.iter().map(|&value| value as f32).collect();
     let rows: Vec<u32> = (0..rows as u32).collect();
-    let sparse = SparseRows { pattern: &pattern, values: &values, rows: &rows };
-    let params = LinearSvmParams::new(loss, C).tolerance(1e-5).max_epochs(100_000);
-    let machine = params.fit(&DatasetBase::new(sparse, targets.clone())).unwrap();
+    let sparse = SparseRows {
+        pattern: &pattern,
+        values: &values,
+        rows: &rows,
+    };
+    let params = LinearSvmParams::new(loss, C)
+        .tolerance(1e-5)
+        .max_epochs(100_000);
+    let machine = params
+        .fit(&DatasetBase::new(sparse, targets.clone()))
+        .unwrap();
     assert!(machine.outcome.converged, "{:?}", machine.outcome);
     machine
 }
 
 /// linfa's weights and bias.
 fn linfa(records: &Array2<f64>, targets: &Array1<bool>, c: f64) -> (Array1<f64>, f64) {
-    let params = Svm::<f64, bool>::params().linear_kernel().pos_neg_weights(c, c).eps(1e-7).shrinking(false);
-    let machine = params.fit(&DatasetBase::new(records.clone(), targets.clone())).unwrap();
-    (records.t().dot(&Array1::from(machine.alpha.clone())), -machine.rho)
+    let params = Svm::<f64, bool>::params()
+        .linear_kernel()
+        .pos_neg_weights(c, c)
+        .eps(1e-7)
+        .shrinking(false);
+    let machine = params
+        .fit(&DatasetBase::new(records.clone(), targets.clone()))
+        .unwrap();
+    (
+        records.t().dot(&Array1::from(machine.alpha.clone())),
+        -machine.rho,
+    )
 }
 
 /// 0.5 |w|² + C Σ loss(1 - margin)
@@ -69,10 +94,14 @@ fn objective(
     (weights, bias): (&Array1<f64>, f64),
     loss: impl Fn(f64) -> f64,
 ) -> f64 {
-    let margins = records.dot(weights).into_iter().zip(targets).map(|(sum, &target)| {
-        let sign = if target { 1.0 } else { -1.0 };
-        sign * (sum + bias)
-    });
+    let margins = records
+        .dot(weights)
+        .into_iter()
+        .zip(targets)
+        .map(|(sum, &target)| {
+            let sign = if target { 1.0 } else { -1.0 };
+            sign * (sum + bias)
+        });
     0.5 * weights.dot(weights) + C * margins.map(|margin| loss(1.0 - margin)).sum::<f64>()
 }
 
@@ -81,11 +110,18 @@ fn hinge(slack: f64) -> f64 {
 }
 
 fn weights(machine: &LinearSvm) -> Array1<f64> {
-    machine.coefficients.iter().map(|&weight| f64::from(weight)).collect()
+    machine
+        .coefficients
+        .iter()
+        .map(|&weight| f64::from(weight))
+        .collect()
 }
 
 fn assert_close(found: f64, expected: f64, tolerance: f64) {
-    assert!((found - expected).abs() <= tolerance * expected.abs().max(1.0), "{found}, expected {expected}");
+    assert!(
+        (found - expected).abs() <= tolerance * expected.abs().max(1.0),
+        "{found}, expected {expected}"
+    );
 }
 
 #[test]
@@ -99,7 +135,16 @@ fn hinge_has_the_optimum_of_linfa() {
         let best = objective(&records, &targets, (&expected, bias), hinge);
         assert!(best > 10.0, "too easy: {best}");
         assert_close(machine.outcome.objective, best, 1e-3);
-        assert_close(objective(&records, &targets, (&weights(&machine), machine.intercept.into()), hinge), best, 1e-3);
+        assert_close(
+            objective(
+                &records,
+                &targets,
+                (&weights(&machine), machine.intercept.into()),
+                hinge,
+            ),
+            best,
+            1e-3,
+        );
         for (&found, &expected) in weights(&machine).iter().zip(&expected) {
             assert_close(found, expected, 1e-2);
         }
@@ -115,11 +160,18 @@ fn a_regularised_bias_costs_what_it_may() {
         let (linfa_weights, linfa_bias) = linfa(&records, &targets, C);
         let found = objective(&records, &targets, (&weights(&machine), bias), hinge);
         let free = objective(&records, &targets, (&linfa_weights, linfa_bias), hinge);
-        assert!(bias.abs() > 0.1 && linfa_bias.abs() > 0.1, "the bias matters: {bias} {linfa_bias}");
+        assert!(
+            bias.abs() > 0.1 && linfa_bias.abs() > 0.1,
+            "the bias matters: {bias} {linfa_bias}"
+        );
         // linfa's is the best with a free bias, ours the best with a regularised one: neither beats the other at home.
         assert!(free <= found * (1.0 + 1e-4), "{free} {found}");
         let regularised = free + 0.5 * linfa_bias * linfa_bias;
-        assert!(machine.outcome.objective <= regularised * (1.0 + 1e-4), "{} {regularised}", machine.outcome.objective);
+        assert!(
+            machine.outcome.objective <= regularised * (1.0 + 1e-4),
+            "{} {regularised}",
+            machine.outcome.objective
+        );
         assert_close(machine.outcome.objective, found + 0.5 * bias * bias, 1e-4);
     }
 }
@@ -135,10 +187,18 @@ fn squared_hinge_has_the_optimum_of_linfa_in_the_wider_space() {
     let wide = concatenate![Axis(1), records, slack];
     let (expected, bias) = linfa(&wide, &targets, 1e6);
     assert_close(bias, 0.0, 1e-3);
-    assert_close(machine.outcome.objective, 0.5 * expected.dot(&expected), 1e-3);
+    assert_close(
+        machine.outcome.objective,
+        0.5 * expected.dot(&expected),
+        1e-3,
+    );
     let squared = |slack: f64| hinge(slack).powi(2);
     let narrow = expected.slice(ndarray::s![..COLUMNS]).to_owned();
-    assert_close(machine.outcome.objective, objective(&records, &targets, (&narrow, bias), squared), 1e-3);
+    assert_close(
+        machine.outcome.objective,
+        objective(&records, &targets, (&narrow, bias), squared),
+        1e-3,
+    );
     for (&found, &expected) in weights(&machine).iter().zip(&narrow) {
         assert_close(found, expected, 1e-2);
     }

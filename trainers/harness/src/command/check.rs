@@ -19,7 +19,10 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let sources = args::sources(&args.data)?;
-    let test = args.test.as_deref().map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let test = args
+        .test
+        .as_deref()
+        .map_or_else(|| Ok(Vec::new()), args::sources)?;
     let mut each = |finding: &Diagnostic| {
         if args.json {
             line(json!(finding));
@@ -27,15 +30,29 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
             line(finding);
         }
     };
-    let summary =
-        data::check(&sources, &test, &args.read.options()?, args.limit, &AtomicBool::new(false), &mut each)?;
+    let summary = data::check(
+        &sources,
+        &test,
+        &args.read.options()?,
+        args.limit,
+        &AtomicBool::new(false),
+        &mut each,
+    )?;
     if args.json {
-        let counts: serde_json::Map<_, _> =
-            summary.findings.counts().map(|(code, _, count)| (code.to_owned(), json!(count))).collect();
+        let counts: serde_json::Map<_, _> = summary
+            .findings
+            .counts()
+            .map(|(code, _, count)| (code.to_owned(), json!(count)))
+            .collect();
         line(json!({ "summary": summary, "findings": counts }));
     } else {
         let account = &summary.account;
-        line(format_args!("{} rows, {} usable, {} labels", account.read, account.used, summary.labels.len()));
+        line(format_args!(
+            "{} rows, {} usable, {} labels",
+            account.read,
+            account.used,
+            summary.labels.len()
+        ));
         for (label, rows) in summary.labels.iter().take(args.limit) {
             line(format_args!("{rows:9}  {}", contract::shown(label)));
         }
@@ -45,7 +62,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     if summary.findings.has_errors() {
         let message = "the data has errors, which are listed above";
-        return Err(Failure::other(message, "mend them, or see `train --help` for --drop-missing and --drop-malformed"));
+        return Err(Failure::other(
+            message,
+            "mend them, or see `train --help` for --drop-missing and --drop-malformed",
+        ));
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use crate::metrics::{Scores, evaluate};
 use crate::{Failure, Model, Trainer};
 
 pub(super) fn command() -> Command {
-    EvaluateArgs::augment_args(Command::new("evaluate")).about("Compare a model's predictions with labelled data")
+    EvaluateArgs::augment_args(Command::new("evaluate"))
+        .about("Compare a model's predictions with labelled data")
 }
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
@@ -24,7 +25,13 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
     let classes = model.classes();
     let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let sources = args::sources(&args.data)?;
-    let (mut labels, mut scores) = (Vec::new(), Scores { classes: classes.len(), ..Scores::default() });
+    let (mut labels, mut scores) = (
+        Vec::new(),
+        Scores {
+            classes: classes.len(),
+            ..Scores::default()
+        },
+    );
     let streamed = stream(
         &sources,
         &args.read.options()?,
@@ -37,7 +44,10 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
                 .rows()
                 .map(|row| {
                     let label = row.label.unwrap_or_default();
-                    numbers.get(label).copied().ok_or_else(|| unknown(label, &row.place.place(&sources).to_string()))
+                    numbers
+                        .get(label)
+                        .copied()
+                        .ok_or_else(|| unknown(label, &row.place.place(&sources).to_string()))
                 })
                 .collect();
             Ok((labels?, model.predict(scratch, &texts)?))
@@ -47,7 +57,10 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
             labels.extend(some_labels);
             scores.decision.extend(some_scores.decision);
             if let Some(probability) = some_scores.probability {
-                scores.probability.get_or_insert_default().extend(probability);
+                scores
+                    .probability
+                    .get_or_insert_default()
+                    .extend(probability);
             }
             Ok(())
         },
@@ -71,16 +84,25 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
     }
     let (low, high) = evaluation.accuracy_interval;
     line(format_args!("rows      {}", evaluation.rows));
-    line(format_args!("accuracy  {:.4} ({low:.4} to {high:.4})", evaluation.accuracy));
+    line(format_args!(
+        "accuracy  {:.4} ({low:.4} to {high:.4})",
+        evaluation.accuracy
+    ));
     line(format_args!("macro-F1  {:.4}", evaluation.macro_f1));
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
         line(format_args!("log loss  {log_loss:.4}"));
         line(format_args!("ECE       {ece:.4}"));
     }
-    line(format_args!("{:>9} {:>9} {:>9} {:>9}  class", "precision", "recall", "F1", "rows"));
+    line(format_args!(
+        "{:>9} {:>9} {:>9} {:>9}  class",
+        "precision", "recall", "F1", "rows"
+    ));
     for class in &evaluation.per_class {
         let label = contract::shown(&class.label);
-        line(format_args!("{:9.4} {:9.4} {:9.4} {:9}  {label}", class.precision, class.recall, class.f1, class.support));
+        line(format_args!(
+            "{:9.4} {:9.4} {:9.4} {:9}  {label}",
+            class.precision, class.recall, class.f1, class.support
+        ));
     }
     Ok(())
 }
@@ -100,4 +122,3 @@ pub(super) fn failure(error: StreamError<Failure>) -> Failure {
         StreamError::Sink(failure) => failure,
     }
 }
-

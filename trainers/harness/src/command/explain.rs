@@ -9,26 +9,35 @@ use super::output::line;
 use crate::{Failure, Model, Trainer};
 
 pub(super) fn command() -> Command {
-    ExplainArgs::augment_args(Command::new("explain")).about("Show which features speak for each class, in the model or in a text")
+    ExplainArgs::augment_args(Command::new("explain"))
+        .about("Show which features speak for each class, in the model or in a text")
 }
 
 pub(super) fn run<T: Trainer>(args: &ExplainArgs) -> Result<(), Failure> {
     let model = load::<T>(&args.model_dir)?;
     let strongest = model.explain(args.text.as_deref(), args.top)?;
-    let answer = args.text.as_deref().map(|text| model.predict(&mut model.scratch(), &[text])).transpose()?;
+    let answer = args
+        .text
+        .as_deref()
+        .map(|text| model.predict(&mut model.scratch(), &[text]))
+        .transpose()?;
     let predicted = answer.as_ref().and_then(|scores| {
         let class = *scores.predictions().first()? as usize;
         let probability = scores.probability.as_ref().map(|all| all[class]);
         Some((&model.classes()[class], probability))
     });
     if args.json {
-        let predicted = predicted.map(|(label, probability)| json!({ "label": label, "probability": probability }));
+        let predicted = predicted
+            .map(|(label, probability)| json!({ "label": label, "probability": probability }));
         line(json!({ "prediction": predicted, "classes": strongest }));
         return Ok(());
     }
     if let Some((label, probability)) = predicted {
         let probability = probability.map_or_else(String::new, |p| format!(" ({p:.3})"));
-        line(format_args!("prediction: {}{probability}", contract::shown(label)));
+        line(format_args!(
+            "prediction: {}{probability}",
+            contract::shown(label)
+        ));
     }
     for class in strongest {
         line(format_args!("for {}", contract::shown(&class.label)));

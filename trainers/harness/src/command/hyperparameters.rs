@@ -1,14 +1,14 @@
 //! SageMaker's hyperparameters become flags of the same parser; what is typed behind them wins.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use clap::Command;
-use contract::{Hyperparameter, Paths, Value, hyperparameters, shown};
+use clap::{ArgGroup, Command, Id};
+use contract::{Paths, Value, hyperparameters, shown};
 
 use crate::Failure;
 
 /// Writes long flags with hyphens, whatever was typed, and puts the hyperparameters of a training job in front of the
-/// arguments of `train`.
+/// arguments of `train`, but those that what was typed excludes.
 pub(super) fn merge(
     command: &Command,
     paths: &Paths,
@@ -18,21 +18,65 @@ pub(super) fn merge(
     if arguments.get(1).is_none_or(|word| word != "train") {
         return Ok(arguments);
     }
-    let mut found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
-    let known = known_flags(command);
-    for Hyperparameter { name, value } in &mut found {
-        let flag = name.replace('_', "-");
-        let Some((_, switch)) = known.iter().find(|(known, _)| *known == flag) else {
-            return Err(unknown(paths, name, &known));
+    let found = hyperparameters::read(&paths.hyperparameters()).map_err(described)?;
+    let Some(train) = command.find_subcommand("train") else {
+        return Ok(arguments);
+    };
+    let known = known_flags(train);
+    let typed: Vec<&Flag> = known
+        .iter()
+        .filter(|flag| arguments.iter().any(|typed| flag.is(typed)))
+        .collect();
+    let mut kept = Vec::new();
+    for mut hyperparameter in found {
+        let name = hyperparameter.name.replace('_', "-");
+        let Some(flag) = known.iter().find(|flag| flag.name == name) else {
+            return Err(unknown(paths, &hyperparameter.name, &known));
         };
-        if let (true, Value::One(value)) = (switch, value) {
-            // Python's True, in whatever many quotes.
+        if let (true, Value::One(value)) = (flag.switch, &mut hyperparameter.value) {
+            // Python's True, in however many quotes.
             value.make_ascii_lowercase();
         }
+        if !typed.iter().any(|typed| excludes(train, typed, flag)) {
+            kept.push(hyperparameter);
+        }
     }
-    let flags = hyperparameters::to_arguments(&found).into_iter().map(OsString::from);
+    let flags = hyperparameters::to_arguments(&kept)
+        .into_iter()
+        .map(OsString::from);
     arguments.splice(2..2, flags);
     Ok(arguments)
+}
+
+/// A long flag of `train`; an alias is one of its own.
+struct Flag {
+    name: String,
+    /// The argument that it sets.
+    id: Id,
+    /// Whether it takes `true` or `false`.
+    switch: bool,
+}
+
+impl Flag {
+    /// Whether an argument of the command line is this flag.
+    fn is(&self, typed: &OsStr) -> bool {
+        let typed = typed.to_str().and_then(|typed| typed.strip_prefix("--"));
+        typed.and_then(|typed| typed.split('=').next()) == Some(&self.name)
+    }
+}
+
+/// Whether both are in a group of which only one may be given, as --alpha and --c are.
+fn excludes(train: &Command, typed: &Flag, flag: &Flag) -> bool {
+    let both = |group: &&ArgGroup| {
+        [typed, flag]
+            .iter()
+            .all(|flag| group.get_args().any(|id| *id == flag.id))
+    };
+    typed.id != flag.id
+        && train
+            .get_groups()
+            .filter(both)
+            .any(|group| !group.clone().is_multiple())
 }
 
 fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
@@ -41,9 +85,13 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
         only_values |= argument == "--";
         match argument.to_str() {
             Some(text) if text.starts_with("--") && !only_values => {
-                let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+                let (name, value) = text
+                    .split_once('=')
+                    .map_or((text, None), |(name, value)| (name, Some(value)));
                 let name = name.replace('_', "-");
-                value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into()
+                value
+                    .map_or_else(|| name.clone(), |value| format!("{name}={value}"))
+                    .into()
             }
             _ => argument,
         }
@@ -51,27 +99,41 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.into_iter().map(one).collect()
 }
 
-/// Every long flag of `train`, aliases too, and whether it takes `true` or `false`.
-fn known_flags(command: &Command) -> Vec<(String, bool)> {
-    let train = command.find_subcommand("train");
-    let arguments = train.into_iter().flat_map(Command::get_arguments);
-    let names = arguments.flat_map(|argument| {
+fn known_flags(train: &Command) -> Vec<Flag> {
+    let flags = train.get_arguments().flat_map(|argument| {
         let aliases = argument.get_all_aliases().unwrap_or_default();
         let values = argument.get_possible_values();
-        let switch = values.iter().map(|value| value.get_name()).eq(["true", "false"]);
-        argument.get_long().into_iter().chain(aliases).map(move |name| (name.to_owned(), switch))
+        let switch = values
+            .iter()
+            .map(|value| value.get_name())
+            .eq(["true", "false"]);
+        let names = argument.get_long().into_iter().chain(aliases);
+        names.map(move |name| Flag {
+            name: name.to_owned(),
+            id: argument.get_id().clone(),
+            switch,
+        })
     });
-    names.collect()
+    flags.collect()
 }
 
-fn unknown(paths: &Paths, name: &str, known: &[(String, bool)]) -> Failure {
+fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Failure {
     let flag = name.replace('_', "-");
     let near = |known: &str| strsim::jaro_winkler(known, &flag);
-    let nearest = known.iter().map(|(known, _)| known).max_by(|a, b| near(a).total_cmp(&near(b)));
-    let nearest = nearest.map_or_else(String::new, |known| format!("did you mean `{}`? ", known.replace('-', "_")));
+    let nearest = known
+        .iter()
+        .map(|flag| &flag.name)
+        .max_by(|a, b| near(a).total_cmp(&near(b)));
+    let nearest = nearest.map_or_else(String::new, |known| {
+        format!("did you mean `{}`? ", known.replace('-', "_"))
+    });
     let file = paths.hyperparameters();
     Failure::usage(
-        format!("unknown hyperparameter `{}` in `{}`", shown(name), file.display()),
+        format!(
+            "unknown hyperparameter `{}` in `{}`",
+            shown(name),
+            file.display()
+        ),
         format!("{nearest}`train --help` lists all of them"),
     )
 }

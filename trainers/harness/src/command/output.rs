@@ -10,7 +10,9 @@ pub(super) fn line(text: impl Display) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}\n  help: check where it goes");
+            eprintln!(
+                "error: cannot write to standard output: {error}\n  help: check where it goes"
+            );
             exit(1)
         }
     }

@@ -11,8 +11,8 @@ use serde_json::{Map, json};
 
 use super::args::{self, PredictArgs, StreamFormat};
 use super::evaluate::failure;
-use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use super::load;
+use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
 use crate::{Failure, Model, Trainer};
 
@@ -26,12 +26,21 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
     let model = load::<T>(&args.model_dir)?;
-    let answers = Answers { classes: model.classes(), format: args.format, all: args.all_classes };
+    let answers = Answers {
+        classes: model.classes(),
+        format: args.format,
+        all: args.all_classes,
+    };
     let mut out: Box<dyn Write + Send> = match &args.output {
-        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(Failure::io("write", path))?)),
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).map_err(Failure::io("write", path))?,
+        )),
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let target = args.output.as_deref().unwrap_or(Path::new("standard output"));
+    let target = args
+        .output
+        .as_deref()
+        .unwrap_or(Path::new("standard output"));
     let mut put = |text: &str| match out.write_all(text.as_bytes()) {
         // A reader that has seen enough, such as `head`, is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -46,7 +55,10 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         let sources = sources(args)?;
         stream(
             &sources,
-            &ReadOptions { hash: false, ..args.read.options()? },
+            &ReadOptions {
+                hash: false,
+                ..args.read.options()?
+            },
             Labels::Ignored,
             &AtomicBool::new(false),
             || model.scratch(),
@@ -68,7 +80,10 @@ fn sources(args: &PredictArgs) -> Result<Vec<Source>, Failure> {
     }
     if args.input.is_none() && io::stdin().is_terminal() {
         let message = "expected a text, found neither TEXT nor --input nor rows on standard input";
-        return Err(Failure::usage(message, "try `predict --model-dir DIR \"some text\"`, or --input FILE"));
+        return Err(Failure::usage(
+            message,
+            "try `predict --model-dir DIR \"some text\"`, or --input FILE",
+        ));
     }
     Ok(vec![Source::stdin(match args.input_format {
         StreamFormat::Csv => Format::CSV,
@@ -111,7 +126,14 @@ impl Answers<'_> {
         text
     }
 
-    fn row(&self, text: &mut String, record: u32, class: usize, probabilities: Option<&[f32]>, decision: f32) {
+    fn row(
+        &self,
+        text: &mut String,
+        record: u32,
+        class: usize,
+        probabilities: Option<&[f32]>,
+        decision: f32,
+    ) {
         let label = &self.classes[class];
         let probability = probabilities.map(|all| all[class]);
         match self.format {
@@ -137,8 +159,15 @@ impl Answers<'_> {
                 answer.insert("probability".to_owned(), json!(probability));
                 answer.insert("score".to_owned(), json!(decision));
                 if let Some(all) = probabilities.filter(|_| self.all) {
-                    let each = self.classes.iter().cloned().zip(all.iter().map(|&p| json!(p)));
-                    answer.insert("probabilities".to_owned(), json!(each.collect::<Map<_, _>>()));
+                    let each = self
+                        .classes
+                        .iter()
+                        .cloned()
+                        .zip(all.iter().map(|&p| json!(p)));
+                    answer.insert(
+                        "probabilities".to_owned(),
+                        json!(each.collect::<Map<_, _>>()),
+                    );
                 }
                 let _ = write!(text, "{}", json!(answer));
             }

@@ -50,8 +50,14 @@ pub(super) fn run<T: Trainer>(
     let facts = Facts::start();
     let params = T::check(own)?;
     if !(0.0..1.0).contains(&common.validation_split) {
-        let message = format!("expected --validation-split from 0 to below 1, found `{}`", common.validation_split);
-        return Err(Failure::usage(message, "use --validation-split 0.1, or 0 for none"));
+        let message = format!(
+            "expected --validation-split from 0 to below 1, found `{}`",
+            common.validation_split
+        );
+        return Err(Failure::usage(
+            message,
+            "use --validation-split 0.1, or 0 for none",
+        ));
     }
     let options = common.data.options()?;
     if common.check {
@@ -65,41 +71,83 @@ pub(super) fn run<T: Trainer>(
     save::writable(&places.output)?;
     let progress = Arc::new(Progress::new());
     if !resources.is_leader() {
-        progress.say("this host is not the leader: a trainer on CPU uses one host, nothing to do here");
+        progress
+            .say("this host is not the leader: a trainer on CPU uses one host, nothing to do here");
         return Ok(());
     }
-    let mut run = Run::new(options.threads.get(), common.seed, stop.clone(), Arc::clone(&progress));
+    let mut run = Run::new(
+        options.threads.get(),
+        common.seed,
+        stop.clone(),
+        Arc::clone(&progress),
+    );
     run.progress("reading the data");
     let encoder = || T::encoder(&params);
-    let Places { channels, model, output } = places;
-    let corpus = Corpus::read(channels, &options, common.validation_split, run.stream("split"), encoder, &stop.flag())?;
-    let Corpus { rows, encoders, accounts, findings } = corpus;
+    let Places {
+        channels,
+        model,
+        output,
+    } = places;
+    let corpus = Corpus::read(
+        channels,
+        &options,
+        common.validation_split,
+        run.stream("split"),
+        encoder,
+        &stop.flag(),
+    )?;
+    let Corpus {
+        rows,
+        encoders,
+        accounts,
+        findings,
+    } = corpus;
     say_read(&progress, &rows, &accounts);
     warn(&mut run, &findings);
     stop.enter(Phase::Training);
     run.progress("training");
     let mut trained = T::train(&params, &rows, encoders, &mut run)?;
     let details = std::mem::take(&mut trained.details);
-    let finished = Finished::<T> { rows, accounts, run, trained, details, parameters: parameters(matches), options };
+    let finished = Finished::<T> {
+        rows,
+        accounts,
+        run,
+        trained,
+        details,
+        parameters: parameters(matches),
+        options,
+    };
     finished.write(&common, &facts, &model, &output, &progress)
 }
 
 impl Places {
     fn find(paths: &Paths, common: &TrainArgs) -> Result<Self, Failure> {
-        let channel = |typed: &Option<PathBuf>, name: &str| typed.clone().or_else(|| paths.channel(name));
+        let channel =
+            |typed: &Option<PathBuf>, name: &str| typed.clone().or_else(|| paths.channel(name));
         let train = channel(&common.train, "train").ok_or_else(|| {
             let place = paths.data_dir().join("train");
-            let message = format!("expected training data, found neither --train nor `{}`", place.display());
-            Failure::usage(message, "pass --train FILE, set SM_CHANNEL_TRAIN, or give the job a channel `train`")
+            let message = format!(
+                "expected training data, found neither --train nor `{}`",
+                place.display()
+            );
+            Failure::usage(
+                message,
+                "pass --train FILE, set SM_CHANNEL_TRAIN, or give the job a channel `train`",
+            )
         })?;
-        let sources = |path: Option<PathBuf>| path.map_or_else(|| Ok(Vec::new()), |path| args::sources(&path));
+        let sources = |path: Option<PathBuf>| {
+            path.map_or_else(|| Ok(Vec::new()), |path| args::sources(&path))
+        };
         let contained = paths.in_container() || paths.names_model_dir();
         let model = match &common.model_dir {
             Some(dir) => dir.clone(),
             None if contained => paths.model_dir(),
             None => {
                 let help = "pass --model-dir models/NAME, or set SM_MODEL_DIR";
-                return Err(Failure::usage("expected a folder for the model, found no --model-dir", help));
+                return Err(Failure::usage(
+                    "expected a folder for the model, found no --model-dir",
+                    help,
+                ));
             }
         };
         let output = match &common.output_data_dir {
@@ -112,7 +160,11 @@ impl Places {
             validation: sources(channel(&common.validation, "validation"))?,
             test: sources(channel(&common.test, "test"))?,
         };
-        Ok(Self { channels, model, output })
+        Ok(Self {
+            channels,
+            model,
+            output,
+        })
     }
 }
 
@@ -128,21 +180,37 @@ fn say_checked(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> 
 /// Every argument and its value, typed or default.
 fn parameters(matches: &ArgMatches) -> BTreeMap<String, String> {
     let value = |id: &clap::Id| {
-        let values: Vec<_> = matches.get_raw(id.as_str())?.map(|value| value.to_string_lossy()).collect();
+        let values: Vec<_> = matches
+            .get_raw(id.as_str())?
+            .map(|value| value.to_string_lossy())
+            .collect();
         Some((id.as_str().to_owned(), values.join(",")))
     };
     let is_value = |id: &&clap::Id| {
-        matches!(matches.value_source(id.as_str()), Some(ValueSource::CommandLine | ValueSource::DefaultValue))
-            && matches.try_get_raw(id.as_str()).is_ok()
+        matches!(
+            matches.value_source(id.as_str()),
+            Some(ValueSource::CommandLine | ValueSource::DefaultValue)
+        ) && matches.try_get_raw(id.as_str()).is_ok()
     };
     matches.ids().filter(is_value).filter_map(value).collect()
 }
 
 fn say_read(progress: &Progress, rows: &RowTable, accounts: &[(&'static str, Account)]) {
     for (channel, account) in accounts {
-        let dropped: Vec<String> = account.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        let dropped = if dropped.is_empty() { "none dropped".to_owned() } else { format!("dropped: {}", dropped.join(", ")) };
-        progress.say(&format!("{channel}: {} rows read, {} used, {dropped}", account.read, account.used));
+        let dropped: Vec<String> = account
+            .dropped
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        let dropped = if dropped.is_empty() {
+            "none dropped".to_owned()
+        } else {
+            format!("dropped: {}", dropped.join(", "))
+        };
+        progress.say(&format!(
+            "{channel}: {} rows read, {} used, {dropped}",
+            account.read, account.used
+        ));
     }
     let count = |part| rows.parts.iter().filter(|&&of| of == part).count();
     progress.say(&format!(
@@ -157,7 +225,12 @@ fn say_read(progress: &Progress, rows: &RowTable, accounts: &[(&'static str, Acc
 fn warn(run: &mut Run, findings: &[Findings]) {
     for warning in findings.iter().flat_map(Findings::warnings) {
         let text = warning.to_string();
-        run.warn(text.strip_prefix("warning").unwrap_or(&text).trim_start_matches(": ").to_owned());
+        run.warn(
+            text.strip_prefix("warning")
+                .unwrap_or(&text)
+                .trim_start_matches(": ")
+                .to_owned(),
+        );
     }
 }
 
@@ -191,7 +264,11 @@ impl<T: Trainer> Finished<T> {
         let judged = self.judge();
         let stopped = self.run.stopped();
         let together = model_dir == output_dir;
-        let page = if common.no_report || stopped { None } else { Some(self.page(&judged, facts)?) };
+        let page = if common.no_report || stopped {
+            None
+        } else {
+            Some(self.page(&judged, facts)?)
+        };
         let metrics = self.metrics(&judged, facts, common.seed);
         let text = format!("{metrics:#}\n");
         let mut extra = vec![("metrics.json", text.into_bytes())];
@@ -211,7 +288,12 @@ impl<T: Trainer> Finished<T> {
         if common.json {
             line(&metrics);
         } else {
-            self.say(&judged, model_dir, output_dir, page_written(common, stopped));
+            self.say(
+                &judged,
+                model_dir,
+                output_dir,
+                page_written(common, stopped),
+            );
         }
         Ok(())
     }
@@ -228,13 +310,21 @@ impl<T: Trainer> Finished<T> {
         let judge = |(split, part, scores): (Split, Part, &Option<Scores>)| {
             let scores = scores.as_ref()?;
             let evaluation = evaluate(&self.labels(part), &self.rows.classes, scores);
-            Some(Judged { split, part, evaluation })
+            Some(Judged {
+                split,
+                part,
+                evaluation,
+            })
         };
         parts.into_iter().filter_map(judge).collect()
     }
 
     fn labels(&self, part: Part) -> Vec<u32> {
-        self.rows.of(part).into_iter().map(|row| self.rows.labels[row as usize]).collect()
+        self.rows
+            .of(part)
+            .into_iter()
+            .map(|row| self.rows.labels[row as usize])
+            .collect()
     }
 
     fn metrics(&self, judged: &[Judged], facts: &Facts, seed: u64) -> Value {
@@ -242,7 +332,10 @@ impl<T: Trainer> Finished<T> {
         // A reader of the JSON wants the headline without knowing which parts there were.
         if let Some(Value::Object(first)) = judged.first().map(|first| json!(first.evaluation)) {
             for name in ["accuracy", "macro_f1", "log_loss", "ece", "rows"] {
-                metrics.insert(name.to_owned(), first.get(name).cloned().unwrap_or_default());
+                metrics.insert(
+                    name.to_owned(),
+                    first.get(name).cloned().unwrap_or_default(),
+                );
             }
             metrics.insert("measured_on".to_owned(), json!(judged[0].split.name()));
         }
@@ -254,7 +347,11 @@ impl<T: Trainer> Finished<T> {
         metrics.insert("stopped_early".to_owned(), json!(self.run.stopped()));
         metrics.insert("warnings".to_owned(), json!(self.run.warnings()));
         metrics.insert("parameters".to_owned(), json!(self.parameters));
-        let data: Map<String, Value> = self.accounts.iter().map(|(name, account)| ((*name).to_owned(), json!(account))).collect();
+        let data: Map<String, Value> = self
+            .accounts
+            .iter()
+            .map(|(name, account)| ((*name).to_owned(), json!(account)))
+            .collect();
         metrics.insert("data".to_owned(), Value::Object(data));
         for judged in judged {
             metrics.insert(judged.split.name().to_owned(), json!(judged.evaluation));
@@ -282,12 +379,19 @@ impl<T: Trainer> Finished<T> {
             errors: first.map(|judged| judged.part).zip(errors),
             train: scores.train.as_ref(),
             accounts: &self.accounts,
-            strongest: self.trained.model.explain(None, page::STRONGEST).unwrap_or_default(),
+            strongest: self
+                .trained
+                .model
+                .explain(None, page::STRONGEST)
+                .unwrap_or_default(),
             warnings: self.run.warnings(),
             parameters: &self.parameters,
             threads: self.run.threads(),
         };
-        let sets = judged.iter().map(|judged| (judged.split.name(), &judged.evaluation)).collect();
+        let sets = judged
+            .iter()
+            .map(|judged| (judged.split.name(), &judged.evaluation))
+            .collect();
         page::render(&material, sets, facts)
     }
 
@@ -303,12 +407,17 @@ impl<T: Trainer> Finished<T> {
                 judged.split.name(),
             ));
             if judged.part == Part::Train {
-                line("these are rows that the model has learnt from: give --test, or --validation-split 0.1");
+                line(
+                    "these are rows that the model has learnt from: give --test, or --validation-split 0.1",
+                );
             }
         }
         line(format_args!("model: {}", model_dir.display()));
         if page {
-            line(format_args!("report: {}", output_dir.join("report.html").display()));
+            line(format_args!(
+                "report: {}",
+                output_dir.join("report.html").display()
+            ));
         }
     }
 }
@@ -324,13 +433,22 @@ fn metric_line(judged: &Judged) -> MetricLine {
     MetricLine::new()
         .with(of(Measure::Accuracy), evaluation.accuracy)
         .with(of(Measure::MacroF1), evaluation.macro_f1)
-        .with(of(Measure::LogLoss), evaluation.log_loss.unwrap_or(f64::NAN))
+        .with(
+            of(Measure::LogLoss),
+            evaluation.log_loss.unwrap_or(f64::NAN),
+        )
         .with(of(Measure::Ece), evaluation.ece.unwrap_or(f64::NAN))
-        .with(of(Measure::RocAuc), evaluation.macro_roc_auc.unwrap_or(f64::NAN))
+        .with(
+            of(Measure::RocAuc),
+            evaluation.macro_roc_auc.unwrap_or(f64::NAN),
+        )
 }
 
 fn resource_line(facts: &Facts) -> MetricLine {
     MetricLine::new()
         .with(Metric::At(ProgressMetric::Seconds), facts.seconds())
-        .with(Metric::At(ProgressMetric::PeakRssBytes), Facts::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64))
+        .with(
+            Metric::At(ProgressMetric::PeakRssBytes),
+            Facts::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64),
+        )
 }

@@ -64,8 +64,11 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
                 };
             }
             let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
-            let message =
-                format!("the text has the label `{}` here, and `{}` at `{there}`", shown(label), shown(other));
+            let message = format!(
+                "the text has the label `{}` here, and `{}` at `{there}`",
+                shown(label),
+                shown(other)
+            );
             Found {
                 message,
                 place,
@@ -114,7 +117,10 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
     Some(Diagnostic {
         severity: Severity::Error,
         code: codes::ONE_CLASS.id,
-        message: format!("{rows} the label `{}`, two labels at least were expected", shown(name)),
+        message: format!(
+            "{rows} the label `{}`, two labels at least were expected",
+            shown(name)
+        ),
         place: sources.first().map(Source::place),
         help: "add rows with other labels, or name another column with --label-column".to_owned(),
     })

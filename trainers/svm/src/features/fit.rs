@@ -39,19 +39,35 @@ pub fn fit(
     for (name, word) in kept.iter().enumerate() {
         names[word.number as usize] = name as u32;
     }
-    tokens.iter_mut().for_each(|token| *token = names[*token as usize]);
+    tokens
+        .iter_mut()
+        .for_each(|token| *token = names[*token as usize]);
 
     let mut levels = vec![Level {
         grams: (0..kept.len() as u32).map(|word| (NONE, word)).collect(),
-        frequency: kept.iter().map(|word| frequency[word.number as usize]).collect(),
+        frequency: kept
+            .iter()
+            .map(|word| frequency[word.number as usize])
+            .collect(),
         at: Vec::new(),
     }];
-    let documents = Documents { tokens: &tokens, ends: &ends, counted, words: kept.len() };
+    let documents = Documents {
+        tokens: &tokens,
+        ends: &ends,
+        counted,
+        words: kept.len(),
+    };
     let mut sorted = Vec::new();
     for length in 2..=params.max_ngrams {
         let last = &levels[length - 2];
         let at = if length == 2 { &tokens } else { &last.at };
-        let next = extend(&documents, (at, last.grams.len()), length, min_df, &mut sorted);
+        let next = extend(
+            &documents,
+            (at, last.grams.len()),
+            length,
+            min_df,
+            &mut sorted,
+        );
         if next.grams.is_empty() {
             break;
         }
@@ -65,7 +81,14 @@ pub fn fit(
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
     let (pattern, values) = count(&levels, &documents, &columns);
-    Some(Counts { pattern, values, length: columns.length, frequency: columns.frequency, terms, column_of_term })
+    Some(Counts {
+        pattern,
+        values,
+        length: columns.length,
+        frequency: columns.frequency,
+        terms,
+        column_of_term,
+    })
 }
 
 /// All rows' word numbers in row order, whichever thread read them.
@@ -74,16 +97,28 @@ fn gather(
     order: impl ExactSizeIterator<Item = (usize, usize)>,
 ) -> (Words, Vec<u32>, Vec<usize>) {
     if shards.len() == 1 {
-        let Shard { words, tokens, ends, .. } = shards.swap_remove(0);
+        let Shard {
+            words,
+            tokens,
+            ends,
+            ..
+        } = shards.swap_remove(0);
         return (words, tokens, ends);
     }
     let mut words = Words::new();
-    let names: Vec<Vec<u32>> = shards.iter().map(|shard| words.absorb(&shard.words)).collect();
+    let names: Vec<Vec<u32>> = shards
+        .iter()
+        .map(|shard| words.absorb(&shard.words))
+        .collect();
     let mut tokens = Vec::with_capacity(shards.iter().map(|shard| shard.tokens.len()).sum());
     let mut ends = Vec::with_capacity(order.len());
     for (shard, row) in order {
         let range = shards[shard].row(row);
-        tokens.extend(shards[shard].tokens[range].iter().map(|&token| names[shard][token as usize]));
+        tokens.extend(
+            shards[shard].tokens[range]
+                .iter()
+                .map(|&token| names[shard][token as usize]),
+        );
         ends.push(tokens.len());
     }
     (words, tokens, ends)
@@ -116,7 +151,10 @@ struct KeptWord {
 fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     let mut kept: Vec<KeptWord> = (0..words.len() as u32)
         .filter(|&number| frequency[number as usize] >= min_df)
-        .map(|number| KeptWord { text: words.text(number), number })
+        .map(|number| KeptWord {
+            text: words.text(number),
+            number,
+        })
         .collect();
     kept.sort_unstable_by(|a, b| {
         let by_frequency = frequency[b.number as usize].cmp(&frequency[a.number as usize]);
@@ -139,7 +177,11 @@ impl Columns {
         let max_df = params.max_df.of(counted);
         let mut chosen: Vec<(u32, usize, usize)> = Vec::new();
         for (level, grams) in levels.iter().enumerate() {
-            let frequent = grams.frequency.iter().enumerate().filter(|&(_, &df)| f64::from(df) <= max_df);
+            let frequent = grams
+                .frequency
+                .iter()
+                .enumerate()
+                .filter(|&(_, &df)| f64::from(df) <= max_df);
             chosen.extend(frequent.map(|(gram, &df)| (df, level, gram)));
         }
         if let Some(limit) = params.max_features
@@ -150,14 +192,20 @@ impl Columns {
             chosen.truncate(limit);
         }
         chosen.sort_by_key(|&(df, level, gram)| (std::cmp::Reverse(df), level, gram));
-        let mut of_gram: Vec<Vec<u32>> = levels.iter().map(|level| vec![NONE; level.grams.len()]).collect();
+        let mut of_gram: Vec<Vec<u32>> = levels
+            .iter()
+            .map(|level| vec![NONE; level.grams.len()])
+            .collect();
         for (column, &(_, level, gram)) in chosen.iter().enumerate() {
             of_gram[level][gram] = column as u32;
         }
         Self {
             of_gram,
             frequency: chosen.iter().map(|&(df, ..)| df).collect(),
-            length: chosen.iter().map(|&(_, level, _)| level as u8 + 1).collect(),
+            length: chosen
+                .iter()
+                .map(|&(_, level, _)| level as u8 + 1)
+                .collect(),
         }
     }
 }
@@ -170,7 +218,10 @@ fn grams_at<'a>(levels: &'a [Level], documents: &Documents<'a>) -> Vec<&'a [u32]
 
 /// How often each n-gram stands in the counted documents.
 fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
-    let mut totals: Vec<Vec<u64>> = levels.iter().map(|level| vec![0; level.grams.len()]).collect();
+    let mut totals: Vec<Vec<u64>> = levels
+        .iter()
+        .map(|level| vec![0; level.grams.len()])
+        .collect();
     for (at, totals) in grams_at(levels, documents).into_iter().zip(&mut totals) {
         let mut start = 0;
         for (&end, &counted) in documents.ends.iter().zip(documents.counted) {
@@ -193,7 +244,11 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
     let most = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);
-    let mut pattern = Pattern { starts, columns: Vec::with_capacity(most), width };
+    let mut pattern = Pattern {
+        starts,
+        columns: Vec::with_capacity(most),
+        width,
+    };
     let mut values = Vec::with_capacity(most);
     let mut counts = vec![0u32; width];
     let mut start = 0;
@@ -212,7 +267,10 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
             }
         }
         let row = &pattern.columns[first..];
-        values.extend(row.iter().map(|&column| std::mem::take(&mut counts[column as usize]) as f32));
+        values.extend(
+            row.iter()
+                .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
+        );
         pattern.starts.push(pattern.columns.len());
         start = end;
     }

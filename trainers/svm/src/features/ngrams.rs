@@ -58,9 +58,20 @@ pub(crate) fn extend(
     sorted: &mut Vec<Occurrence>,
 ) -> Level {
     let mut sizes = vec![0u32; prefixes];
-    each_occurrence(documents, at, length, |prefix, _| sizes[prefix as usize] += 1);
-    let mut level = Level { at: vec![NONE; at.len()], ..Level::default() };
-    let mut tallies = vec![Tally { last_document: NONE, frequency: 0 }; documents.words];
+    each_occurrence(documents, at, length, |prefix, _| {
+        sizes[prefix as usize] += 1
+    });
+    let mut level = Level {
+        at: vec![NONE; at.len()],
+        ..Level::default()
+    };
+    let mut tallies = vec![
+        Tally {
+            last_document: NONE,
+            frequency: 0
+        };
+        documents.words
+    ];
     let mut names = vec![NONE; documents.words];
     let mut first = 0;
     while first < prefixes {
@@ -76,7 +87,15 @@ pub(crate) fn extend(
             let bucket = &sorted[start..end];
             start = end;
             if bucket.len() >= min_df as usize {
-                count(documents, bucket, prefix as u32, min_df, &mut tallies, &mut names, &mut level);
+                count(
+                    documents,
+                    bucket,
+                    prefix as u32,
+                    min_df,
+                    &mut tallies,
+                    &mut names,
+                    &mut level,
+                );
             }
         }
         first = last;
@@ -85,14 +104,29 @@ pub(crate) fn extend(
 }
 
 /// Calls `each` with the prefix and the occurrence of every candidate n-gram, document by document.
-fn each_occurrence(documents: &Documents<'_>, at: &[u32], length: usize, mut each: impl FnMut(u32, Occurrence)) {
+fn each_occurrence(
+    documents: &Documents<'_>,
+    at: &[u32],
+    length: usize,
+    mut each: impl FnMut(u32, Occurrence),
+) {
     let mut start = 0;
     for (document, &end) in documents.ends.iter().enumerate() {
-        let last_words = documents.tokens.get(start + length - 1..end).unwrap_or_default();
+        let last_words = documents
+            .tokens
+            .get(start + length - 1..end)
+            .unwrap_or_default();
         for (offset, (&word, &prefix)) in last_words.iter().zip(&at[start..]).enumerate() {
             if word != NONE && prefix != NONE {
                 let position = (start + offset) as u32;
-                each(prefix, Occurrence { word, document: document as u32, position });
+                each(
+                    prefix,
+                    Occurrence {
+                        word,
+                        document: document as u32,
+                        position,
+                    },
+                );
             }
         }
         start = end;
@@ -116,7 +150,10 @@ fn sort(
         sum += size as usize;
     }
     each_occurrence(documents, at, length, |prefix, occurrence| {
-        if let Some(next) = (prefix as usize).checked_sub(range.start).and_then(|index| next.get_mut(index)) {
+        if let Some(next) = (prefix as usize)
+            .checked_sub(range.start)
+            .and_then(|index| next.get_mut(index))
+        {
             sorted[*next] = occurrence;
             *next += 1;
         }
@@ -136,7 +173,9 @@ fn count(
 ) {
     for occurrence in bucket {
         let tally = &mut tallies[occurrence.word as usize];
-        if tally.last_document != occurrence.document && documents.counted[occurrence.document as usize] {
+        if tally.last_document != occurrence.document
+            && documents.counted[occurrence.document as usize]
+        {
             tally.last_document = occurrence.document;
             tally.frequency += 1;
         }
@@ -154,7 +193,10 @@ fn count(
         level.at[occurrence.position as usize] = names[word];
     }
     for occurrence in bucket {
-        tallies[occurrence.word as usize] = Tally { last_document: NONE, frequency: 0 };
+        tallies[occurrence.word as usize] = Tally {
+            last_document: NONE,
+            frequency: 0,
+        };
         names[occurrence.word as usize] = NONE;
     }
 }

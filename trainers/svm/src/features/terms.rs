@@ -47,7 +47,11 @@ impl Terms {
 
     /// Term `index`.
     pub fn get(&self, index: usize) -> &str {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] + 1 };
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] + 1
+        };
         &self.text[start..self.ends[index]]
     }
 
@@ -72,12 +76,24 @@ impl Terms {
 
     /// As [`Lookup::columns`], without a lookup: quicker for a few texts, because building one takes longer than
     /// reading the vocabulary.
-    pub fn columns(&self, text: &str, stop_words: &[String], shape: (u8, usize), mut each: impl FnMut(u32)) {
+    pub fn columns(
+        &self,
+        text: &str,
+        stop_words: &[String],
+        shape: (u8, usize),
+        mut each: impl FnMut(u32),
+    ) {
         let (min_word_length, longest) = shape;
         let mut scanner = Scanner::new(min_word_length);
         let (tokens, lowered) = scanner.scan(text);
-        let words: Vec<_> = tokens.iter().map(|token| String::from_utf8_lossy(token.bytes(lowered))).collect();
-        let words: Vec<_> = words.iter().filter(|word| !stop_words.iter().any(|stop| stop == *word)).collect();
+        let words: Vec<_> = tokens
+            .iter()
+            .map(|token| String::from_utf8_lossy(token.bytes(lowered)))
+            .collect();
+        let words: Vec<_> = words
+            .iter()
+            .filter(|word| !stop_words.iter().any(|stop| stop == *word))
+            .collect();
         let mut term = String::new();
         for start in 0..words.len() {
             term.clear();
@@ -106,14 +122,25 @@ impl Terms {
     /// The n-grams that are columns, in code point order, and the column of each.
     ///
     /// A blank sorts before every word character, so the order is that of the word sequences, a prefix first.
-    pub(super) fn sorted(levels: &[Level], of_gram: &[Vec<u32>], words: &[&str]) -> (Self, Vec<u32>) {
+    pub(super) fn sorted(
+        levels: &[Level],
+        of_gram: &[Vec<u32>],
+        words: &[&str],
+    ) -> (Self, Vec<u32>) {
         let mut alphabetical: Vec<u32> = (0..words.len() as u32).collect();
         alphabetical.sort_unstable_by_key(|&word| words[word as usize]);
         let mut ranks = vec![0; words.len()];
         for (rank, &word) in alphabetical.iter().enumerate() {
             ranks[word as usize] = rank as u32;
         }
-        let mut walk = Walk { levels, of_gram, words, ranks: &ranks, terms: Self::default(), columns: Vec::new() };
+        let mut walk = Walk {
+            levels,
+            of_gram,
+            words,
+            ranks: &ranks,
+            terms: Self::default(),
+            columns: Vec::new(),
+        };
         for word in alphabetical {
             walk.visit(0, word, "");
         }
@@ -134,7 +161,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn visit(&mut self, level: usize, gram: u32, prefix: &str) {
         let word = self.words[self.levels[level].grams[gram as usize].1 as usize];
-        let term = if prefix.is_empty() { word.to_owned() } else { format!("{prefix} {word}") };
+        let term = if prefix.is_empty() {
+            word.to_owned()
+        } else {
+            format!("{prefix} {word}")
+        };
         let column = self.of_gram[level][gram as usize];
         if column != NONE {
             self.terms.text.push_str(&term);
@@ -142,7 +173,9 @@ impl Walk<'_> {
             self.terms.text.push('\n');
             self.columns.push(column);
         }
-        let Some(next) = self.levels.get(level + 1) else { return };
+        let Some(next) = self.levels.get(level + 1) else {
+            return;
+        };
         // The n-grams of one prefix stand together, prefixes ascending.
         let first = next.grams.partition_point(|&(prefix, _)| prefix < gram);
         let mut children: Vec<(u32, u32)> = next.grams[first..]
@@ -183,7 +216,11 @@ pub struct Finder {
 impl Finder {
     /// Finds words of at least so many characters.
     pub fn new(min_word_length: u8) -> Self {
-        Self { scanner: Scanner::new(min_word_length), guesses: Guesses::default(), words: Vec::new() }
+        Self {
+            scanner: Scanner::new(min_word_length),
+            guesses: Guesses::default(),
+            words: Vec::new(),
+        }
     }
 }
 
@@ -250,7 +287,8 @@ impl Lookup {
         let (tokens, lowered) = finder.scanner.scan(text);
         finder.words.clear();
         // A word that no term holds still parts its neighbours; a stop word does not.
-        self.words.get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
+        self.words
+            .get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
         finder.words.retain(|&word| word >= self.stop_words);
         for (start, &word) in finder.words.iter().enumerate() {
             if word == NONE {
@@ -266,7 +304,9 @@ impl Lookup {
                 if !self.filter.may_hold(key) {
                     break;
                 }
-                let Some(&found) = self.nodes.get(&key) else { break };
+                let Some(&found) = self.nodes.get(&key) else {
+                    break;
+                };
                 let column = self.column_of_node[(FIRST_NODE - found) as usize];
                 if column != NONE {
                     each(column);
@@ -287,7 +327,9 @@ impl Hasher for NodeHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(self.0 << 8 | u64::from(byte)));
+        bytes
+            .iter()
+            .for_each(|&byte| self.write_u64(self.0 << 8 | u64::from(byte)));
     }
 
     fn write_u64(&mut self, key: u64) {

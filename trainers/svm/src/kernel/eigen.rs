@@ -11,9 +11,13 @@ pub(super) fn eigen(mut matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let size = matrix.nrows();
     // (eigenvector, component)
     let mut vectors = Array2::eye(size);
-    let negligible = matrix.iter().map(|value| value * value).sum::<f64>() * f64::EPSILON * f64::EPSILON;
+    let negligible =
+        matrix.iter().map(|value| value * value).sum::<f64>() * f64::EPSILON * f64::EPSILON;
     for _ in 0..MAX_SWEEPS {
-        let off: f64 = (0..size).flat_map(|i| (0..i).map(move |j| (i, j))).map(|at| matrix[at] * matrix[at]).sum();
+        let off: f64 = (0..size)
+            .flat_map(|i| (0..i).map(move |j| (i, j)))
+            .map(|at| matrix[at] * matrix[at])
+            .sum();
         if off <= negligible {
             break;
         }
@@ -47,9 +51,15 @@ fn rotation(a: f64, b: f64, d: f64) -> Option<(f64, f64)> {
 }
 
 /// Rows p and q become c p - s q and s p + c q.
-fn rotate_rows(mut matrix: ArrayViewMut2<'_, f64>, (p, q): (usize, usize), (cosine, sine): (f64, f64)) {
+fn rotate_rows(
+    mut matrix: ArrayViewMut2<'_, f64>,
+    (p, q): (usize, usize),
+    (cosine, sine): (f64, f64),
+) {
     let (first, second) = matrix.multi_slice_mut((s![p, ..], s![q, ..]));
-    Zip::from(first).and(second).for_each(|x, y| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y));
+    Zip::from(first)
+        .and(second)
+        .for_each(|x, y| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y));
 }
 
 #[cfg(test)]
@@ -68,11 +78,18 @@ mod tests {
         let (values, vectors) = eigen(matrix.clone());
         for (index, value) in values.iter().enumerate() {
             let angle = (size - index) as f64 * std::f64::consts::PI / (size + 1) as f64;
-            assert!((value - (2.0 - 2.0 * angle.cos())).abs() < 1e-12, "{index}: {value}");
+            assert!(
+                (value - (2.0 - 2.0 * angle.cos())).abs() < 1e-12,
+                "{index}: {value}"
+            );
         }
         let product = vectors.dot(&matrix).dot(&vectors.t());
         let expected = Array2::from_diag(&ndarray::Array1::from(values));
-        assert!((product - expected).iter().all(|difference| difference.abs() < 1e-12));
+        assert!(
+            (product - expected)
+                .iter()
+                .all(|difference| difference.abs() < 1e-12)
+        );
     }
 
     #[test]
@@ -80,6 +97,9 @@ mod tests {
         assert_eq!(eigen(Array2::zeros((0, 0))).0, Vec::<f64>::new());
         assert_eq!(eigen(Array2::from_elem((1, 1), 3.0)).0, [3.0]);
         let (values, _) = eigen(ndarray::array![[1.0, 2.0], [2.0, 1.0]]);
-        assert!((values[0] - 3.0).abs() < 1e-15 && (values[1] + 1.0).abs() < 1e-15, "{values:?}");
+        assert!(
+            (values[0] - 3.0).abs() < 1e-15 && (values[1] + 1.0).abs() < 1e-15,
+            "{values:?}"
+        );
     }
 }

@@ -46,23 +46,40 @@ pub(super) fn fit(problem: &Problem<'_>, run: &Run) -> Result<Support, Failure> 
         Kernel::Poly { gamma, .. } => gamma.sqrt(),
     };
     let shape = (problem.train.len(), problem.width);
-    let records = Array2::from_shape_fn(shape, |(i, j)| factor * f64::from(problem.rows[i * problem.width + j]));
+    let records = Array2::from_shape_fn(shape, |(i, j)| {
+        factor * f64::from(problem.rows[i * problem.width + j])
+    });
     let records = Arc::new(records);
-    let solved = parallel(run.threads().min(tables), problem.job.data.outputs(), |output| {
-        problem.solve(output, Arc::clone(&records), run)
-    })?;
+    let solved = parallel(
+        run.threads().min(tables),
+        problem.job.data.outputs(),
+        |output| problem.solve(output, Arc::clone(&records), run),
+    )?;
     let (alpha, rho) = solved.into_iter().unzip();
     Ok(Support { alpha, rho })
 }
 
 impl Problem<'_> {
     /// The coefficients and rho of one output.
-    fn solve(&self, output: usize, records: Arc<Array2<f64>>, run: &Run) -> Result<(Vec<f64>, f64), Failure> {
+    fn solve(
+        &self,
+        output: usize,
+        records: Arc<Array2<f64>>,
+        run: &Run,
+    ) -> Result<(Vec<f64>, f64), Failure> {
         let data = self.job.data;
-        let targets: Array1<bool> = self.train.iter().map(|&row| data.is_positive(row, output)).collect();
+        let targets: Array1<bool> = self
+            .train
+            .iter()
+            .map(|&row| data.is_positive(row, output))
+            .collect();
         if targets.iter().all(|&target| target) || !targets.iter().any(|&target| target) {
-            let message = "the solver did not start: expected rows of both classes, found one class";
-            return Err(Failure::other(message, "give every class some training rows"));
+            let message =
+                "the solver did not start: expected rows of both classes, found one class";
+            return Err(Failure::other(
+                message,
+                "give every class some training rows",
+            ));
         }
         let params = self.params(output);
         // linfa-svm cannot be stopped, and a hard problem may take it minutes: it works on a thread of its own, which
@@ -77,7 +94,10 @@ impl Problem<'_> {
             let message = format!("the kernel machine could not be trained: {error}");
             Failure::other(message, "use --kernel linear, or other kernel parameters")
         };
-        std::thread::Builder::new().name("linfa-svm".to_owned()).spawn(work).map_err(|error| failed(&error))?;
+        std::thread::Builder::new()
+            .name("linfa-svm".to_owned())
+            .spawn(work)
+            .map_err(|error| failed(&error))?;
         let svm = loop {
             match answer.recv_timeout(LOOK) {
                 Ok(svm) => break svm.map_err(|error| failed(&error))?,
@@ -88,18 +108,30 @@ impl Problem<'_> {
         };
         let supported = svm.alpha.iter().any(|alpha| alpha.abs() > SUPPORT);
         if !supported || !svm.rho.is_finite() || svm.alpha.iter().any(|alpha| !alpha.is_finite()) {
-            return Err(failed(&format!("its solution is not finite or empty (`rho` is `{}`)", svm.rho)));
+            return Err(failed(&format!(
+                "its solution is not finite or empty (`rho` is `{}`)",
+                svm.rho
+            )));
         }
         Ok((svm.alpha, svm.rho))
     }
 
     fn params(&self, output: usize) -> LinfaParams<f64, bool> {
-        let Job { data, setting, params, kernel, .. } = *self.job;
+        let Job {
+            data,
+            setting,
+            params,
+            kernel,
+            ..
+        } = *self.job;
         let (positive, negative) = side_weights(data, self.train, output, params.class_weight);
         // Without shrinking: linfa-svm 0.8.1 gives the coefficients back in the wrong order with it. The tolerance is
         // libsvm's: by how much the optimality conditions may be violated.
         let svm = Svm::<f64, bool>::params()
-            .pos_neg_weights(setting.c * f64::from(positive), setting.c * f64::from(negative))
+            .pos_neg_weights(
+                setting.c * f64::from(positive),
+                setting.c * f64::from(negative),
+            )
             .eps(params.tolerance)
             .shrinking(false);
         match kernel {
@@ -111,18 +143,35 @@ impl Problem<'_> {
 
 impl Support {
     /// The machine of all outputs, with the rows of `projected` that support at least one of them.
-    pub(super) fn machine(self, kernel: Kernel, components: Vec<f32>, projected: &[f32]) -> KernelMachine {
+    pub(super) fn machine(
+        self,
+        kernel: Kernel,
+        components: Vec<f32>,
+        projected: &[f32],
+    ) -> KernelMachine {
         let rows = self.alpha[0].len();
         let width = projected.len() / rows;
         let supports = |alpha: &Vec<f64>, row: usize| alpha[row].abs() > SUPPORT;
-        let kept: Vec<usize> = (0..rows).filter(|&row| self.alpha.iter().any(|alpha| supports(alpha, row))).collect();
-        let coefficient = |alpha, row| if supports(alpha, row) { alpha[row] } else { 0.0 };
+        let kept: Vec<usize> = (0..rows)
+            .filter(|&row| self.alpha.iter().any(|alpha| supports(alpha, row)))
+            .collect();
+        let coefficient = |alpha, row| {
+            if supports(alpha, row) {
+                alpha[row]
+            } else {
+                0.0
+            }
+        };
         let of_output = |alpha| kept.iter().map(move |&row| coefficient(alpha, row));
         KernelMachine {
             kernel,
             components,
             width,
-            support: kept.iter().flat_map(|&row| &projected[row * width..][..width]).copied().collect(),
+            support: kept
+                .iter()
+                .flat_map(|&row| &projected[row * width..][..width])
+                .copied()
+                .collect(),
             alpha: self.alpha.iter().flat_map(of_output).collect(),
             rho: self.rho,
         }

@@ -23,19 +23,25 @@ impl Room {
     /// What this machine, or the container's limit, leaves. `root` is `/` but in tests.
     pub(crate) fn look(root: &Path) -> Self {
         let free = [machine(root), control_group(root), old_control_group(root)];
-        Self { bytes: free.into_iter().flatten().min().map(|bytes| bytes / 2) }
+        Self {
+            bytes: free.into_iter().flatten().min().map(|bytes| bytes / 2),
+        }
     }
 
     /// The most rows whose table has room.
     fn rows(self) -> usize {
-        let fitting = self.bytes.map_or(MOST_ROWS, |bytes| (bytes / ENTRY).isqrt() as usize);
+        let fitting = self
+            .bytes
+            .map_or(MOST_ROWS, |bytes| (bytes / ENTRY).isqrt() as usize);
         fitting.min(MOST_ROWS)
     }
 
     /// How many tables of so many rows have room at the same time; at least 1.
     pub(super) fn tables(self, rows: usize) -> usize {
         let table = ENTRY * (rows * rows).max(1) as u64;
-        self.bytes.map_or(usize::MAX, |bytes| (bytes / table) as usize).max(1)
+        self.bytes
+            .map_or(usize::MAX, |bytes| (bytes / table) as usize)
+            .max(1)
     }
 
     /// Refuses more rows than there is room for.
@@ -47,12 +53,15 @@ impl Room {
         let reason = match self.bytes {
             Some(bytes) if most < MOST_ROWS => {
                 let megabytes = bytes / 1_000_000;
-                format!("its table takes {ENTRY} bytes x rows², and `{megabytes} MB` of memory are to be had for it")
+                format!(
+                    "its table takes {ENTRY} bytes x rows², and `{megabytes} MB` of memory are to be had for it"
+                )
             }
             _ => "its time grows with rows²".to_owned(),
         };
-        let message =
-            format!("expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}");
+        let message = format!(
+            "expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}"
+        );
         Err(Failure::other(
             message,
             format!("use --kernel linear, which takes any number, or give at most {most} rows"),
@@ -106,8 +115,10 @@ mod tests {
         root
     }
 
-    const MEMINFO: (&str, &str) =
-        ("proc/meminfo", "MemTotal: 9000000 kB\nMemFree:  10 kB\nMemAvailable:    1000000 kB\n");
+    const MEMINFO: (&str, &str) = (
+        "proc/meminfo",
+        "MemTotal: 9000000 kB\nMemFree:  10 kB\nMemAvailable:    1000000 kB\n",
+    );
 
     #[test]
     fn takes_half_of_the_smallest_limit() {
@@ -117,17 +128,25 @@ mod tests {
         let unlimited = ("sys/fs/cgroup/memory.max", "max\n");
         assert_eq!(bytes(&[MEMINFO, unlimited]), Some(512_000_000));
         let limited = ("sys/fs/cgroup/memory.max", "400000000\n");
-        let used = ("sys/fs/cgroup/memory.stat", "anon 100000000\nfile 290000000\nanon_thp 7\n");
+        let used = (
+            "sys/fs/cgroup/memory.stat",
+            "anon 100000000\nfile 290000000\nanon_thp 7\n",
+        );
         assert_eq!(bytes(&[MEMINFO, limited, used]), Some(150_000_000));
         let old = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "300000000\n");
-        let old_used = ("sys/fs/cgroup/memory/memory.stat", "rss 1\ntotal_rss 100000000\n");
+        let old_used = (
+            "sys/fs/cgroup/memory/memory.stat",
+            "rss 1\ntotal_rss 100000000\n",
+        );
         assert_eq!(bytes(&[MEMINFO, old, old_used]), Some(100_000_000));
         assert_eq!(bytes(&[limited, used, old]), Some(150_000_000));
     }
 
     #[test]
     fn refuses_rows_that_have_no_room_and_says_what_to_use() {
-        let room = Room { bytes: Some(8 * 3000 * 3000) };
+        let room = Room {
+            bytes: Some(8 * 3000 * 3000),
+        };
         assert!(room.admit(3000, "rbf").is_ok());
         assert_eq!(
             room.admit(3001, "rbf").unwrap_err().to_string(),
@@ -147,8 +166,13 @@ mod tests {
 
     #[test]
     fn counts_tables() {
-        let room = Room { bytes: Some(8 * 3000 * 3000) };
-        assert_eq!((room.tables(3000), room.tables(1500), room.tables(8000)), (1, 4, 1));
+        let room = Room {
+            bytes: Some(8 * 3000 * 3000),
+        };
+        assert_eq!(
+            (room.tables(3000), room.tables(1500), room.tables(8000)),
+            (1, 4, 1)
+        );
         assert_eq!(Room { bytes: None }.tables(8000), usize::MAX);
     }
 }

@@ -27,7 +27,11 @@ impl Kernel {
     pub(super) fn of(self, x: &[f32], y: &[f32]) -> f64 {
         match self {
             Self::Rbf { gamma } => (-gamma * sum(x, y, |x, y| (x - y) * (x - y))).exp(),
-            Self::Poly { gamma, coef0, degree } => (gamma * sum(x, y, |x, y| x * y) + coef0).powi(degree.into()),
+            Self::Poly {
+                gamma,
+                coef0,
+                degree,
+            } => (gamma * sum(x, y, |x, y| x * y) + coef0).powi(degree.into()),
         }
     }
 }
@@ -42,16 +46,28 @@ fn sum(x: &[f32], y: &[f32], f: impl Fn(f64, f64) -> f64) -> f64 {
             *sum += f(x.into(), y.into());
         }
     }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(&x, &y)| f(x.into(), y.into())).sum();
+    let rest: f64 = x_rest
+        .iter()
+        .zip(y_rest)
+        .map(|(&x, &y)| f(x.into(), y.into()))
+        .sum();
     sums.iter().sum::<f64>() + rest
 }
 
 /// A sparse row times (terms, components) `components`. Shape: (components), `f32`.
-pub(super) fn project(components: &[f32], width: usize, columns: &[u32], values: &[f32]) -> Vec<f32> {
+pub(super) fn project(
+    components: &[f32],
+    width: usize,
+    columns: &[u32],
+    values: &[f32],
+) -> Vec<f32> {
     let mut projected = vec![0.0; width];
     for (&column, &value) in columns.iter().zip(values) {
         let row = &components[column as usize * width..][..width];
-        projected.iter_mut().zip(row).for_each(|(sum, &component)| *sum += value * component);
+        projected
+            .iter_mut()
+            .zip(row)
+            .for_each(|(sum, &component)| *sum += value * component);
     }
     projected
 }
@@ -59,14 +75,19 @@ pub(super) fn project(components: &[f32], width: usize, columns: &[u32], values:
 impl KernelMachine {
     /// Appends one decision per output for one row of features.
     pub(crate) fn decide(&self, columns: &[u32], values: &[f32], decisions: &mut Vec<f32>) {
-        self.decide_projected(&project(&self.components, self.width, columns, values), decisions);
+        self.decide_projected(
+            &project(&self.components, self.width, columns, values),
+            decisions,
+        );
     }
 
     pub(super) fn decide_projected(&self, row: &[f32], decisions: &mut Vec<f32>) {
         let mut sums: Vec<f64> = self.rho.iter().map(|rho| -rho).collect();
         let vectors = self.alpha.len() / self.rho.len();
         for index in 0..vectors {
-            let value = self.kernel.of(&self.support[index * self.width..][..self.width], row);
+            let value = self
+                .kernel
+                .of(&self.support[index * self.width..][..self.width], row);
             for (sum, alpha) in sums.iter_mut().zip(self.alpha.chunks_exact(vectors)) {
                 *sum += alpha[index] * value;
             }
@@ -88,11 +109,25 @@ impl KernelMachine {
 
     pub(crate) fn save(&self, arrays: &mut Arrays) -> KernelConfig {
         let vectors = self.support_vectors();
-        let mut add = |name: &str, shape: Vec<usize>, data| arrays.insert(name.to_owned(), Array { shape, data });
+        let mut add = |name: &str, shape: Vec<usize>, data| {
+            arrays.insert(name.to_owned(), Array { shape, data })
+        };
         let terms = self.components.len().checked_div(self.width).unwrap_or(0);
-        add("components", vec![terms, self.width], Data::F32(self.components.clone()));
-        add("support_vectors", vec![vectors, self.width], Data::F32(self.support.clone()));
-        add("alpha", vec![self.rho.len(), vectors], Data::F64(self.alpha.clone()));
+        add(
+            "components",
+            vec![terms, self.width],
+            Data::F32(self.components.clone()),
+        );
+        add(
+            "support_vectors",
+            vec![vectors, self.width],
+            Data::F32(self.support.clone()),
+        );
+        add(
+            "alpha",
+            vec![self.rho.len(), vectors],
+            Data::F64(self.alpha.clone()),
+        );
         add("rho", vec![self.rho.len()], Data::F64(self.rho.clone()));
         self.kernel
     }
@@ -105,7 +140,10 @@ impl KernelMachine {
         outputs: usize,
         terms: usize,
     ) -> Result<Self, Failure> {
-        let (width, vectors) = (tensors.shape("components")?.1, tensors.shape("support_vectors")?.0);
+        let (width, vectors) = (
+            tensors.shape("components")?.1,
+            tensors.shape("support_vectors")?.0,
+        );
         Ok(Self {
             kernel: *kernel,
             components: tensors.f32("components", &[terms, width])?,

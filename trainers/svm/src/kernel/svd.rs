@@ -30,7 +30,12 @@ pub(super) struct Svd {
 }
 
 /// The `wanted` leading right singular vectors of `records`: the same for any number of threads.
-pub(super) fn truncated(records: SparseRows<'_>, wanted: usize, seed: u64, run: &Run) -> Result<Svd, Failure> {
+pub(super) fn truncated(
+    records: SparseRows<'_>,
+    wanted: usize,
+    seed: u64,
+    run: &Run,
+) -> Result<Svd, Failure> {
     let (rows, columns) = (records.rows.len(), records.pattern.width);
     let directions = (wanted + OVERSAMPLING).min(rows).min(columns);
     // Any independent numbers of mean 0 serve as a start.
@@ -46,14 +51,21 @@ pub(super) fn truncated(records: SparseRows<'_>, wanted: usize, seed: u64, run: 
     let small = basis.dot(&times_gram(records, &basis, run)?.t());
     let (values, vectors) = eigen(small);
     let largest = values.first().copied().unwrap_or(0.0);
-    let kept = values.iter().take(wanted).take_while(|&&value| value > 0.0 && value > RANK * largest).count();
+    let kept = values
+        .iter()
+        .take(wanted)
+        .take_while(|&&value| value > 0.0 && value > RANK * largest)
+        .count();
     let singular_values: Vec<f64> = values[..kept].iter().map(|value| value.sqrt()).collect();
     // (kept, rows): left singular vectors
     let mut left = vectors.slice(s![..kept, ..]).dot(&basis);
     for (mut vector, singular) in left.outer_iter_mut().zip(&singular_values) {
         vector.mapv_inplace(|value| value / singular);
     }
-    Ok(Svd { components: right(records, &left, run)?, singular_values })
+    Ok(Svd {
+        components: right(records, &left, run)?,
+        singular_values,
+    })
 }
 
 /// Vᵀ = Σ⁻¹ Uᵀ A for the rows of `left`, transposed: (columns, components).
@@ -61,7 +73,10 @@ fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f
     let kept = left.nrows();
     let blocks = parallel(run.threads(), kept.div_ceil(BLOCK), |block| {
         let columns = times_transposed(records, &read(left, block));
-        Ok(columns.into_iter().map(|lanes| lanes.map(|lane| lane as f32)).collect::<Vec<_>>())
+        Ok(columns
+            .into_iter()
+            .map(|lanes| lanes.map(|lane| lane as f32))
+            .collect::<Vec<_>>())
     })?;
     let mut components = vec![0.0; records.pattern.width * kept];
     for (block, columns) in blocks.iter().enumerate() {
@@ -74,21 +89,35 @@ fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f
 }
 
 /// A Aᵀ times each row of `vectors`. Shape: (directions, rows), `f64`.
-fn times_gram(records: SparseRows<'_>, vectors: &Array2<f64>, run: &Run) -> Result<Array2<f64>, Failure> {
+fn times_gram(
+    records: SparseRows<'_>,
+    vectors: &Array2<f64>,
+    run: &Run,
+) -> Result<Array2<f64>, Failure> {
     let directions = vectors.nrows();
     let blocks = parallel(run.threads(), directions.div_ceil(BLOCK), |block| {
         if run.stopped() {
             return Err(Failure::Stopped);
         }
-        Ok(times(records, &times_transposed(records, &read(vectors, block))))
+        Ok(times(
+            records,
+            &times_transposed(records, &read(vectors, block)),
+        ))
     })?;
-    Ok(Array2::from_shape_fn(vectors.dim(), |(i, row)| blocks[i / BLOCK][row][i % BLOCK]))
+    Ok(Array2::from_shape_fn(vectors.dim(), |(i, row)| {
+        blocks[i / BLOCK][row][i % BLOCK]
+    }))
 }
 
 /// Up to `BLOCK` rows of `vectors`, side by side; zeros where there are no more.
 fn read(vectors: &Array2<f64>, block: usize) -> Vec<[f64; BLOCK]> {
     let mut lanes = vec![[0.0; BLOCK]; vectors.ncols()];
-    for (lane, vector) in vectors.outer_iter().skip(block * BLOCK).take(BLOCK).enumerate() {
+    for (lane, vector) in vectors
+        .outer_iter()
+        .skip(block * BLOCK)
+        .take(BLOCK)
+        .enumerate()
+    {
         for (lanes, &value) in lanes.iter_mut().zip(vector) {
             lanes[lane] = value;
         }
@@ -159,7 +188,13 @@ fn orthonormalise_block(block: &mut ArrayViewMut2<'_, f64>) {
             row.scaled_add(-along, &other);
         }
         let length = row.dot(&row).sqrt();
-        row.mapv_inplace(|value| if length > DEPENDENT { value / length } else { 0.0 });
+        row.mapv_inplace(|value| {
+            if length > DEPENDENT {
+                value / length
+            } else {
+                0.0
+            }
+        });
     }
 }
 
@@ -182,8 +217,16 @@ mod tests {
     }
 
     /// Every place of a (rows, columns) matrix, with values from `value`; behind one row that is not looked at.
-    fn dense(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f64) -> (Pattern, Vec<f32>, Vec<u32>) {
-        let mut pattern = Pattern { starts: vec![0, columns], width: columns, ..Pattern::default() };
+    fn dense(
+        rows: usize,
+        columns: usize,
+        value: impl Fn(usize, usize) -> f64,
+    ) -> (Pattern, Vec<f32>, Vec<u32>) {
+        let mut pattern = Pattern {
+            starts: vec![0, columns],
+            width: columns,
+            ..Pattern::default()
+        };
         pattern.columns.extend(0..columns as u32);
         let mut values = vec![1e3; columns];
         for row in 0..rows {
@@ -198,9 +241,15 @@ mod tests {
         let width = svd.singular_values.len();
         for i in 0..width {
             for j in 0..width {
-                let product = svd.components.chunks_exact(width).map(|row| f64::from(row[i]) * f64::from(row[j]));
+                let product = svd
+                    .components
+                    .chunks_exact(width)
+                    .map(|row| f64::from(row[i]) * f64::from(row[j]));
                 let expected = f64::from(u8::from(i == j));
-                assert!((product.sum::<f64>() - expected).abs() < 1e-5, "components {i} and {j}");
+                assert!(
+                    (product.sum::<f64>() - expected).abs() < 1e-5,
+                    "components {i} and {j}"
+                );
             }
         }
     }
@@ -209,15 +258,25 @@ mod tests {
     fn finds_singular_values_and_vectors_that_are_known() {
         let (rows, columns, rank) = (60, 40, 30);
         let singular = |k: usize| 10.0 * 0.8f64.powi(k as i32);
-        let entry = |i, j| (0..rank).map(|k| singular(k) * wave(k, i, rows) * wave(k, j, columns)).sum();
+        let entry = |i, j| {
+            (0..rank)
+                .map(|k| singular(k) * wave(k, i, rows) * wave(k, j, columns))
+                .sum()
+        };
         let (pattern, values, chosen) = dense(rows, columns, entry);
-        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let records = SparseRows {
+            pattern: &pattern,
+            values: &values,
+            rows: &chosen,
+        };
         let svd = truncated(records, 12, 1, &run(1)).unwrap();
         assert_eq!(svd.singular_values.len(), 12);
         assert_orthonormal(&svd);
         for (k, &value) in svd.singular_values.iter().enumerate() {
             assert!((value / singular(k) - 1.0).abs() < 1e-3, "{k}: {value}");
-            let along: f64 = (0..columns).map(|j| f64::from(svd.components[j * 12 + k]) * wave(k, j, columns)).sum();
+            let along: f64 = (0..columns)
+                .map(|j| f64::from(svd.components[j * 12 + k]) * wave(k, j, columns))
+                .sum();
             assert!(along.abs() > 0.999, "{k}: {along}");
         }
     }
@@ -225,8 +284,14 @@ mod tests {
     #[test]
     fn gives_no_more_components_than_the_rank() {
         // Rank 2: rows are multiples of one of two patterns.
-        let (pattern, values, chosen) = dense(30, 20, |i, j| (i + 1) as f64 * f64::from(u8::from(i % 2 == j % 2)));
-        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let (pattern, values, chosen) = dense(30, 20, |i, j| {
+            (i + 1) as f64 * f64::from(u8::from(i % 2 == j % 2))
+        });
+        let records = SparseRows {
+            pattern: &pattern,
+            values: &values,
+            rows: &chosen,
+        };
         let svd = truncated(records, 10, 1, &run(1)).unwrap();
         assert_eq!(svd.singular_values.len(), 2);
         assert_orthonormal(&svd);
@@ -234,21 +299,38 @@ mod tests {
         let squares: f64 = (0..15).map(|i| f64::from(2 * i + 2).powi(2)).sum();
         assert!((svd.singular_values[0] - (10.0 * squares).sqrt()).abs() < 1e-3);
         let (pattern, values, chosen) = dense(3, 4, |_, _| 0.0);
-        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
-        assert!(truncated(records, 2, 1, &run(1)).unwrap().singular_values.is_empty());
+        let records = SparseRows {
+            pattern: &pattern,
+            values: &values,
+            rows: &chosen,
+        };
+        assert!(
+            truncated(records, 2, 1, &run(1))
+                .unwrap()
+                .singular_values
+                .is_empty()
+        );
     }
 
     #[test]
     fn does_not_depend_on_threads_and_ends_at_a_stop() {
         let (pattern, values, chosen) = dense(50, 70, |i, j| ((i * 31 + j * 17) % 23) as f64);
-        let records = SparseRows { pattern: &pattern, values: &values, rows: &chosen };
+        let records = SparseRows {
+            pattern: &pattern,
+            values: &values,
+            rows: &chosen,
+        };
         let one = truncated(records, 9, 5, &run(1)).unwrap();
         let three = truncated(records, 9, 5, &run(3)).unwrap();
         assert_eq!(one.components, three.components);
         assert_eq!(one.singular_values, three.singular_values);
         let stop = Stop::default();
-        stop.flag().store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.flag()
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         let stopped = Run::new(1, 7, stop, Default::default());
-        assert!(matches!(truncated(records, 9, 5, &stopped), Err(Failure::Stopped)));
+        assert!(matches!(
+            truncated(records, 9, 5, &stopped),
+            Err(Failure::Stopped)
+        ));
     }
 }

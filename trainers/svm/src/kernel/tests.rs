@@ -24,7 +24,10 @@ struct Line {
 }
 
 fn params(line: &str) -> Result<SvmParams, Failure> {
-    Line::try_parse_from(format!("svm {line}").split_whitespace()).unwrap().args.check()
+    Line::try_parse_from(format!("svm {line}").split_whitespace())
+        .unwrap()
+        .args
+        .check()
 }
 
 fn run(threads: usize) -> Run {
@@ -41,8 +44,14 @@ fn puzzle(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
     let text = |row: usize| {
         let (first, second) = (noise(2 * row) % 2, noise(2 * row + 1) % 2);
         let (noise, other) = (noise(row + 1_000_000) % 7, noise(row + 2_000_000) % 5);
-        let words = [["hot", "cold"][first as usize], ["up", "down"][second as usize]];
-        (format!("{} thing{noise} {} stuff{other}", words[0], words[1]), u32::from(first != second))
+        let words = [
+            ["hot", "cold"][first as usize],
+            ["up", "down"][second as usize],
+        ];
+        (
+            format!("{} thing{noise} {} stuff{other}", words[0], words[1]),
+            u32::from(first != second),
+        )
     };
     rows.map(text).collect()
 }
@@ -50,11 +59,23 @@ fn puzzle(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
 fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Part) -> RowTable {
     let all = 0..rows.len() as u32;
     RowTable {
-        order: all.clone().map(|index| RowRef { shard: 0, index }).collect(),
+        order: all
+            .clone()
+            .map(|index| RowRef { shard: 0, index })
+            .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
         parts: (0..rows.len()).map(parts).collect(),
-        hashes: rows.iter().map(|(text, _)| xxhash_rust::xxh3::xxh3_64(text.as_bytes())).collect(),
-        places: all.map(|record| RowPlace { source: 0, record, line: 0 }).collect(),
+        hashes: rows
+            .iter()
+            .map(|(text, _)| xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+            .collect(),
+        places: all
+            .map(|record| RowPlace {
+                source: 0,
+                record,
+                line: 0,
+            })
+            .collect(),
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
         sources: Vec::new(),
     }
@@ -64,7 +85,13 @@ fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Part
 fn train(line: &str, threads: usize) -> harness::Trained<SvmModel> {
     let params = params(line).unwrap();
     let rows = puzzle(0..200);
-    let table = table(&rows, &["alike", "not"], |row| if row % 5 == 0 { Part::Validation } else { Part::Train });
+    let table = table(&rows, &["alike", "not"], |row| {
+        if row % 5 == 0 {
+            Part::Validation
+        } else {
+            Part::Train
+        }
+    });
     let mut shard = Svm::encoder(&params);
     rows.iter().for_each(|(text, _)| shard.push(text));
     Svm::train(&params, &table, vec![shard], &mut run(threads)).unwrap()
@@ -76,14 +103,21 @@ fn predict(model: &SvmModel, rows: &[(String, u32)]) -> Scores {
 }
 
 fn accuracy(scores: &Scores, rows: &[(String, u32)]) -> f64 {
-    let hits = scores.decision.chunks(2).zip(rows).filter(|(row, (_, label))| u32::from(row[1] > row[0]) == *label);
+    let hits = scores
+        .decision
+        .chunks(2)
+        .zip(rows)
+        .filter(|(row, (_, label))| u32::from(row[1] > row[0]) == *label);
     hits.count() as f64 / rows.len() as f64
 }
 
 #[test]
 fn kernels_solve_what_no_hyperplane_can() {
     let unseen = puzzle(5000..5400);
-    let linear = accuracy(&predict(&train("--max-ngrams 1", 1).model, &unseen), &unseen);
+    let linear = accuracy(
+        &predict(&train("--max-ngrams 1", 1).model, &unseen),
+        &unseen,
+    );
     assert!(linear < 0.65, "{linear}");
     for kernel in ["--kernel rbf --gamma 2 --c 10", "--kernel poly --degree 2"] {
         let trained = train(&format!("--max-ngrams 1 {kernel}"), 2);
@@ -110,16 +144,29 @@ fn training_predicting_and_loading_agree() {
     trained.model.save(dir.path()).unwrap();
     let loaded = SvmModel::load(dir.path()).unwrap();
     assert_eq!(predict(&loaded, &validation).decision, predicted.decision);
-    assert_eq!(predict(&loaded, &validation).probability, predicted.probability);
-    assert!(loaded.explain(None, 3).unwrap_err().to_string().contains("--kernel linear"));
+    assert_eq!(
+        predict(&loaded, &validation).probability,
+        predicted.probability
+    );
+    assert!(
+        loaded
+            .explain(None, 3)
+            .unwrap_err()
+            .to_string()
+            .contains("--kernel linear")
+    );
 }
 
 #[test]
 fn one_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let files = |threads| {
         let dir = tempfile::tempdir().unwrap();
-        train("--kernel poly --components 6 --calibration cv", threads).model.save(dir.path()).unwrap();
-        ["model.safetensors", "config.json", "vocabulary.txt"].map(|name| std::fs::read(dir.path().join(name)).unwrap())
+        train("--kernel poly --components 6 --calibration cv", threads)
+            .model
+            .save(dir.path())
+            .unwrap();
+        ["model.safetensors", "config.json", "vocabulary.txt"]
+            .map(|name| std::fs::read(dir.path().join(name)).unwrap())
     };
     let one = files(1);
     assert!(one == files(1));
@@ -129,8 +176,16 @@ fn one_seed_gives_the_same_bytes_on_any_number_of_threads() {
 #[test]
 fn cross_validation_scores_rows_that_the_machine_did_not_see() {
     let line = "--max-ngrams 1 --kernel rbf --gamma 2 --c 100 --components 13 --calibration";
-    let (seen, unseen) = (train(&format!("{line} none"), 1), train(&format!("{line} cv"), 1));
-    let rows: Vec<_> = puzzle(0..200).into_iter().enumerate().filter(|(row, _)| row % 5 != 0).map(|at| at.1).collect();
+    let (seen, unseen) = (
+        train(&format!("{line} none"), 1),
+        train(&format!("{line} cv"), 1),
+    );
+    let rows: Vec<_> = puzzle(0..200)
+        .into_iter()
+        .enumerate()
+        .filter(|(row, _)| row % 5 != 0)
+        .map(|at| at.1)
+        .collect();
     let (seen, unseen) = (seen.scores.train.unwrap(), unseen.scores.train.unwrap());
     assert!(seen.probability.is_none() && unseen.probability.is_some());
     assert_ne!(seen.decision, unseen.decision);
@@ -153,33 +208,69 @@ fn decisions_are_those_of_linfa() {
     let (rows, width) = (90, 11);
     let (points, labels) = rings(rows, width);
     let train: Vec<u32> = (0..rows as u32).collect();
-    let lines =
-        ["--kernel rbf --gamma 3 --class-weight balanced", "--kernel poly --gamma 2 --coef0 0.5 --c 5 --tol 1e-6"];
+    let lines = [
+        "--kernel rbf --gamma 3 --class-weight balanced",
+        "--kernel poly --gamma 2 --coef0 0.5 --c 5 --tol 1e-6",
+    ];
     for (line, factor) in lines.into_iter().zip([1.0, 2.0f64.sqrt()]) {
         let params = params(line).unwrap();
-        let crate::params::Machine::Kernel(kernel, components) = params.machine else { panic!("{line}") };
-        let data = Labelled { pattern: &Pattern::default(), labels: &labels, classes: 3 };
-        let job = Job { data, setting: Setting::typed(&params, rows), params: &params, kernel, components };
-        let support = fit(&Problem { job: &job, train: &train, rows: &points, width }, &run(2)).unwrap();
+        let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+            panic!("{line}")
+        };
+        let data = Labelled {
+            pattern: &Pattern::default(),
+            labels: &labels,
+            classes: 3,
+        };
+        let job = Job {
+            data,
+            setting: Setting::typed(&params, rows),
+            params: &params,
+            kernel,
+            components,
+        };
+        let support = fit(
+            &Problem {
+                job: &job,
+                train: &train,
+                rows: &points,
+                width,
+            },
+            &run(2),
+        )
+        .unwrap();
         let machine = support.machine(kernel, vec![0.0; width], &points);
-        assert!(machine.support_vectors() > 3 && machine.support_vectors() < rows, "{}", machine.support_vectors());
+        assert!(
+            machine.support_vectors() > 3 && machine.support_vectors() < rows,
+            "{}",
+            machine.support_vectors()
+        );
 
-        let records = Array2::from_shape_fn((rows, width), |(i, j)| factor * f64::from(points[i * width + j]));
+        let records = Array2::from_shape_fn((rows, width), |(i, j)| {
+            factor * f64::from(points[i * width + j])
+        });
         for output in 0..3 {
             let targets: Array1<bool> = labels.iter().map(|&label| label == output).collect();
             let c = params.regularisation.c(rows);
-            let linfa = LinfaSvm::<f64, bool>::params().pos_neg_weights(c, c).eps(params.tolerance);
+            let linfa = LinfaSvm::<f64, bool>::params()
+                .pos_neg_weights(c, c)
+                .eps(params.tolerance);
             let linfa = match kernel {
                 Kernel::Rbf { gamma } => linfa.gaussian_kernel(1.0 / gamma),
                 Kernel::Poly { coef0, degree, .. } => linfa.polynomial_kernel(coef0, degree.into()),
             };
-            let linfa = linfa.fit(&DatasetBase::new(records.clone(), targets)).unwrap();
+            let linfa = linfa
+                .fit(&DatasetBase::new(records.clone(), targets))
+                .unwrap();
             for (row, record) in records.outer_iter().enumerate() {
                 let mut decisions = Vec::new();
                 machine.decide_projected(&points[row * width..][..width], &mut decisions);
                 let expected = linfa.weighted_sum(&record) - linfa.rho;
                 let found = f64::from(decisions[output as usize]);
-                assert!((found - expected).abs() < 1e-6 * (1.0 + expected.abs()), "{line}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-6 * (1.0 + expected.abs()),
+                    "{line}: {found} {expected}"
+                );
             }
         }
     }
@@ -192,30 +283,61 @@ fn a_stop_does_not_wait_for_linfa() {
     let train: Vec<u32> = (0..rows as u32).collect();
     // In this build linfa needs seconds for it.
     let params = params("--kernel poly --gamma 50 --c 1e6 --tol 1e-9").unwrap();
-    let crate::params::Machine::Kernel(kernel, components) = params.machine else { panic!("not a kernel") };
-    let data = Labelled { pattern: &Pattern::default(), labels: &labels, classes: 3 };
-    let job = Job { data, setting: Setting::typed(&params, rows), params: &params, kernel, components };
+    let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+        panic!("not a kernel")
+    };
+    let data = Labelled {
+        pattern: &Pattern::default(),
+        labels: &labels,
+        classes: 3,
+    };
+    let job = Job {
+        data,
+        setting: Setting::typed(&params, rows),
+        params: &params,
+        kernel,
+        components,
+    };
     let stop = Stop::default();
-    stop.flag().store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.flag()
+        .store(true, std::sync::atomic::Ordering::Relaxed);
     let run = Run::new(1, 3, stop, Arc::default());
-    let outcome = fit(&Problem { job: &job, train: &train, rows: &points, width }, &run);
+    let outcome = fit(
+        &Problem {
+            job: &job,
+            train: &train,
+            rows: &points,
+            width,
+        },
+        &run,
+    );
     assert!(matches!(outcome, Err(Failure::Stopped)));
 }
 
 #[test]
 fn too_many_rows_are_refused_before_any_work() {
     let params = params("--kernel rbf").unwrap();
-    let rows: Vec<(String, u32)> = (0..8001).map(|row| (format!("word{}", row % 50), row % 2)).collect();
+    let rows: Vec<(String, u32)> = (0..8001)
+        .map(|row| (format!("word{}", row % 50), row % 2))
+        .collect();
     let table = table(&rows, &["a", "b"], |_| Part::Train);
     // There are no texts at all: nothing can have looked at them.
     let outcome = Svm::train(&params, &table, Vec::new(), &mut run(1));
     let message = outcome.err().map(|failure| failure.to_string()).unwrap();
-    assert!(message.contains("training rows for --kernel rbf, found `8001`"), "{message}");
+    assert!(
+        message.contains("training rows for --kernel rbf, found `8001`"),
+        "{message}"
+    );
 }
 
 #[test]
 fn arguments_that_a_kernel_does_not_know_are_refused() {
-    let refused = |line: &str| params(line).err().map(|failure| failure.to_string()).unwrap_or_default();
+    let refused = |line: &str| {
+        params(line)
+            .err()
+            .map(|failure| failure.to_string())
+            .unwrap_or_default()
+    };
     assert_eq!(
         refused("--kernel rbf --loss log"),
         "error: expected --kernel linear with --loss log, found --kernel `rbf`\n  help: leave out --loss log, or choose \
@@ -237,10 +359,20 @@ fn arguments_that_a_kernel_does_not_know_are_refused() {
         "--kernel rbf --weighting nbsvm",
         "--kernel poly --loss squared_hinge",
     ] {
-        assert!(refused(line).starts_with("error: expected "), "{line}: {}", refused(line));
+        assert!(
+            refused(line).starts_with("error: expected "),
+            "{line}: {}",
+            refused(line)
+        );
     }
-    assert_eq!(params("--kernel rbf --loss hinge").unwrap().loss, crate::solver::Loss::Hinge);
-    assert_eq!(params("--kernel rbf").unwrap().loss, crate::solver::Loss::Hinge);
+    assert_eq!(
+        params("--kernel rbf --loss hinge").unwrap().loss,
+        crate::solver::Loss::Hinge
+    );
+    assert_eq!(
+        params("--kernel rbf").unwrap().loss,
+        crate::solver::Loss::Hinge
+    );
     assert_eq!(params("").unwrap().loss, crate::solver::Loss::SquaredHinge);
 }
 
@@ -249,10 +381,33 @@ fn values_beyond_all_bounds_are_an_error_not_a_model() {
     let (points, labels) = rings(30, 4);
     let train: Vec<u32> = (0..30).collect();
     let params = params("--kernel poly --gamma 1e200 --degree 10").unwrap();
-    let crate::params::Machine::Kernel(kernel, components) = params.machine else { panic!("not a kernel") };
-    let data = Labelled { pattern: &Pattern::default(), labels: &labels, classes: 3 };
-    let job = Job { data, setting: Setting::typed(&params, 30), params: &params, kernel, components };
-    let outcome = fit(&Problem { job: &job, train: &train, rows: &points, width: 4 }, &run(1));
+    let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+        panic!("not a kernel")
+    };
+    let data = Labelled {
+        pattern: &Pattern::default(),
+        labels: &labels,
+        classes: 3,
+    };
+    let job = Job {
+        data,
+        setting: Setting::typed(&params, 30),
+        params: &params,
+        kernel,
+        components,
+    };
+    let outcome = fit(
+        &Problem {
+            job: &job,
+            train: &train,
+            rows: &points,
+            width: 4,
+        },
+        &run(1),
+    );
     let message = outcome.err().map(|failure| failure.to_string()).unwrap();
-    assert!(message.contains("the kernel machine could not be trained") && message.contains("help:"), "{message}");
+    assert!(
+        message.contains("the kernel machine could not be trained") && message.contains("help:"),
+        "{message}"
+    );
 }

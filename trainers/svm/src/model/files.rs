@@ -49,13 +49,22 @@ impl Array {
     /// Rows of equal length.
     pub(crate) fn rows(rows: &[Vec<f32>]) -> Self {
         let width = rows.first().map_or(0, Vec::len);
-        Self { shape: vec![rows.len(), width], data: Data::F32(rows.concat()) }
+        Self {
+            shape: vec![rows.len(), width],
+            data: Data::F32(rows.concat()),
+        }
     }
 
     fn bytes(&self) -> (Dtype, Vec<u8>) {
         match &self.data {
-            Data::F32(data) => (Dtype::F32, data.iter().flat_map(|value| value.to_le_bytes()).collect()),
-            Data::F64(data) => (Dtype::F64, data.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Data::F32(data) => (
+                Dtype::F32,
+                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ),
+            Data::F64(data) => (
+                Dtype::F64,
+                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ),
         }
     }
 }
@@ -65,16 +74,37 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Failure> {
     arrays.insert("scale".to_owned(), Array::rows(&model.scale));
     let mut kernel = None;
     match &model.machine {
-        TrainedMachine::Linear { coefficients, intercepts } => {
+        TrainedMachine::Linear {
+            coefficients,
+            intercepts,
+        } => {
             arrays.insert("coefficients".to_owned(), Array::rows(coefficients));
             let data = Data::F32(intercepts.clone());
-            arrays.insert("intercepts".to_owned(), Array { shape: vec![intercepts.len()], data });
+            arrays.insert(
+                "intercepts".to_owned(),
+                Array {
+                    shape: vec![intercepts.len()],
+                    data,
+                },
+            );
         }
         TrainedMachine::Kernel(machine) => kernel = Some(machine.save(&mut arrays)),
     }
     if !model.platt.is_empty() {
-        let data = Data::F64(model.platt.iter().flat_map(|platt| [platt.a, platt.b]).collect());
-        arrays.insert("platt".to_owned(), Array { shape: vec![model.platt.len(), 2], data });
+        let data = Data::F64(
+            model
+                .platt
+                .iter()
+                .flat_map(|platt| [platt.a, platt.b])
+                .collect(),
+        );
+        arrays.insert(
+            "platt".to_owned(),
+            Array {
+                shape: vec![model.platt.len(), 2],
+                data,
+            },
+        );
     }
     let ids = || (0..).zip(model.classes.iter().cloned());
     let config = Config {
@@ -85,7 +115,8 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Failure> {
         recipe: model.recipe.clone(),
         kernel,
     };
-    let mut json = serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let mut json =
+        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     json.push('\n');
     write(dir, CONFIG, json.as_bytes())?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
@@ -93,10 +124,14 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Failure> {
 }
 
 fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Failure> {
-    let bytes: Vec<_> = arrays.iter().map(|(name, array)| (name, &array.shape, array.bytes())).collect();
+    let bytes: Vec<_> = arrays
+        .iter()
+        .map(|(name, array)| (name, &array.shape, array.bytes()))
+        .collect();
     let mut views = Vec::new();
     for (name, shape, (dtype, bytes)) in &bytes {
-        let view = TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|error| unreadable(dir, TENSORS, error))?;
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes)
+            .map_err(|error| unreadable(dir, TENSORS, error))?;
         views.push((name.as_str(), view));
     }
     safetensors::serialize(views, None).map_err(|error| unreadable(dir, TENSORS, error))
@@ -104,27 +139,44 @@ fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Failure> {
 
 pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
     let json = read(dir, CONFIG)?;
-    let config: Config = serde_json::from_slice(&json).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let config: Config =
+        serde_json::from_slice(&json).map_err(|error| unreadable(dir, CONFIG, error))?;
     if config.format != FORMAT || config.version != VERSION {
         let found = format!("{} {}", config.format, config.version);
-        return Err(unreadable(dir, CONFIG, format!("expected format `{FORMAT} {VERSION}`, found `{found}`")));
+        return Err(unreadable(
+            dir,
+            CONFIG,
+            format!("expected format `{FORMAT} {VERSION}`, found `{found}`"),
+        ));
     }
     let classes: Vec<String> = config.id2label.into_values().collect();
-    let text = String::from_utf8(read(dir, VOCABULARY)?).map_err(|error| unreadable(dir, VOCABULARY, error))?;
+    let text = String::from_utf8(read(dir, VOCABULARY)?)
+        .map_err(|error| unreadable(dir, VOCABULARY, error))?;
     let terms = Terms::parse(text);
     if !terms.is_sorted() {
-        return Err(unreadable(dir, VOCABULARY, "expected one term per line in code point order, found another order"));
+        return Err(unreadable(
+            dir,
+            VOCABULARY,
+            "expected one term per line in code point order, found another order",
+        ));
     }
     let file = read(dir, TENSORS)?;
-    let tensors = SafeTensors::deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
+    let tensors =
+        SafeTensors::deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
     let tensors = Tensors { dir, tensors };
     let outputs = if classes.len() == 2 { 1 } else { classes.len() };
     let scale = tensors.rows("scale", None, terms.len())?;
     if classes.len() < 2 || (scale.len() != 1 && scale.len() != outputs) {
-        return Err(unreadable(dir, TENSORS, "the number of classes does not fit the arrays"));
+        return Err(unreadable(
+            dir,
+            TENSORS,
+            "the number of classes does not fit the arrays",
+        ));
     }
     let machine = match &config.kernel {
-        Some(kernel) => TrainedMachine::Kernel(KernelMachine::load(kernel, &tensors, outputs, terms.len())?),
+        Some(kernel) => {
+            TrainedMachine::Kernel(KernelMachine::load(kernel, &tensors, outputs, terms.len())?)
+        }
         None => TrainedMachine::Linear {
             coefficients: tensors.rows("coefficients", Some(outputs), terms.len())?,
             intercepts: tensors.f32("intercepts", &[outputs])?,
@@ -132,9 +184,21 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
     };
     let platt = match tensors.tensors.tensor("platt") {
         Err(_) => Vec::new(),
-        Ok(_) => tensors.f64("platt", &[outputs, 2])?.chunks_exact(2).map(|ab| Platt { a: ab[0], b: ab[1] }).collect(),
+        Ok(_) => tensors
+            .f64("platt", &[outputs, 2])?
+            .chunks_exact(2)
+            .map(|ab| Platt { a: ab[0], b: ab[1] })
+            .collect(),
     };
-    Ok(SvmModel { classes, terms, recipe: config.recipe, scale, machine, platt, lookup: OnceLock::new() })
+    Ok(SvmModel {
+        classes,
+        terms,
+        recipe: config.recipe,
+        scale,
+        machine,
+        platt,
+        lookup: OnceLock::new(),
+    })
 }
 
 /// The arrays of a file, checked for shape and type.
@@ -145,7 +209,10 @@ pub(crate) struct Tensors<'a> {
 
 impl Tensors<'_> {
     fn view(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, Failure> {
-        let view = self.tensors.tensor(name).map_err(|error| unreadable(self.dir, TENSORS, error))?;
+        let view = self
+            .tensors
+            .tensor(name)
+            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
         if view.dtype() != dtype {
             let found = view.dtype();
             let message = format!("expected `{name}` of type {dtype:?}, found {found:?}");
@@ -157,7 +224,10 @@ impl Tensors<'_> {
     fn shaped(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<TensorView<'_>, Failure> {
         let view = self.view(name, dtype)?;
         if view.shape() != shape {
-            let message = format!("expected `{name}` of shape {shape:?}, found {:?}", view.shape());
+            let message = format!(
+                "expected `{name}` of shape {shape:?}, found {:?}",
+                view.shape()
+            );
             return Err(unreadable(self.dir, TENSORS, message));
         }
         Ok(view)
@@ -169,31 +239,57 @@ impl Tensors<'_> {
 
     pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Failure> {
         let view = self.shaped(name, Dtype::F64, shape)?;
-        Ok(view.data().as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
+        Ok(view
+            .data()
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|&bytes| f64::from_le_bytes(bytes))
+            .collect())
     }
 
     /// Rows and width of an array of rank 2.
     pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Failure> {
-        let view = self.tensors.tensor(name).map_err(|error| unreadable(self.dir, TENSORS, error))?;
+        let view = self
+            .tensors
+            .tensor(name)
+            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
         match view.shape() {
             &[rows, width] => Ok((rows, width)),
-            found => Err(unreadable(self.dir, TENSORS, format!("expected `{name}` of rank 2, found shape {found:?}"))),
+            found => Err(unreadable(
+                self.dir,
+                TENSORS,
+                format!("expected `{name}` of rank 2, found shape {found:?}"),
+            )),
         }
     }
 
     /// (rows, width) as one vector per row; any number of rows if none is given.
-    pub(crate) fn rows(&self, name: &str, rows: Option<usize>, width: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    pub(crate) fn rows(
+        &self,
+        name: &str,
+        rows: Option<usize>,
+        width: usize,
+    ) -> Result<Vec<Vec<f32>>, Failure> {
         let rows = match rows {
             Some(rows) => rows,
             None => self.shape(name)?.0,
         };
         let flat = self.f32(name, &[rows, width])?;
-        Ok(flat.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect())
+        Ok(flat
+            .chunks_exact(width.max(1))
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&bytes| f32::from_le_bytes(bytes))
+        .collect()
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -208,6 +304,13 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
 
 fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
     let path = dir.join(name);
-    let message = format!("`{}` is not a model file of this program: {}", path.display(), error.to_string());
-    Failure::other(message, "train again, or point --model-dir at a folder that `svm train` wrote")
+    let message = format!(
+        "`{}` is not a model file of this program: {}",
+        path.display(),
+        error.to_string()
+    );
+    Failure::other(
+        message,
+        "train again, or point --model-dir at a folder that `svm train` wrote",
+    )
 }

@@ -24,7 +24,10 @@ impl<'a> Problem<'a> {
         let cost = |row: usize| params.c() as f32 * weights.map_or(1.0, |weights| weights[row]);
         Self {
             records,
-            sign: targets.iter().map(|&target| if target { 1.0 } else { -1.0 }).collect(),
+            sign: targets
+                .iter()
+                .map(|&target| if target { 1.0 } else { -1.0 })
+                .collect(),
             cost: (0..targets.len()).map(cost).collect(),
             norm: (0..targets.len()).map(|row| square(row) + 1.0).collect(),
         }
@@ -41,7 +44,10 @@ impl<'a> Problem<'a> {
     }
 
     pub(super) fn zeros(&self) -> Weights {
-        Weights { columns: vec![0.0; self.records.pattern.width], bias: 0.0 }
+        Weights {
+            columns: vec![0.0; self.records.pattern.width],
+            bias: 0.0,
+        }
     }
 }
 
@@ -65,7 +71,11 @@ impl Weights {
                 *sum += self.columns[column as usize] * value;
             }
         }
-        let rest: f32 = rest.iter().zip(value_rest).map(|(&c, &v)| self.columns[c as usize] * v).sum();
+        let rest: f32 = rest
+            .iter()
+            .zip(value_rest)
+            .map(|(&c, &v)| self.columns[c as usize] * v)
+            .sum();
         (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest + self.bias
     }
 
@@ -82,7 +92,11 @@ impl Weights {
     /// |w|² + b²
     pub(super) fn square(&self) -> f64 {
         let bias = f64::from(self.bias);
-        self.columns.iter().map(|&weight| f64::from(weight) * f64::from(weight)).sum::<f64>() + bias * bias
+        self.columns
+            .iter()
+            .map(|&weight| f64::from(weight) * f64::from(weight))
+            .sum::<f64>()
+            + bias * bias
     }
 }
 

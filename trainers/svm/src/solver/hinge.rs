@@ -40,7 +40,12 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
     };
     let mut random = SplitMix(params.seed());
     let mut epsilon = FIRST_EPSILON;
-    let mut outcome = Outcome { objective: 0.0, gap: 1.0, epochs: 0, converged: false };
+    let mut outcome = Outcome {
+        objective: 0.0,
+        gap: 1.0,
+        epochs: 0,
+        converged: false,
+    };
     // A stop still gets the first pass: weights of zero would be worth nothing, one pass is worth most.
     while outcome.epochs < params.max_epochs() && !(params.stopped() && outcome.epochs > 0) {
         state.epoch(&mut random);
@@ -60,7 +65,11 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
         (outcome.objective, outcome.gap) = state.objective();
         outcome.converged = outcome.gap <= params.tolerance();
     }
-    LinearSvm { coefficients: state.weights.columns, intercept: state.weights.bias, outcome }
+    LinearSvm {
+        coefficients: state.weights.columns,
+        intercept: state.weights.bias,
+        outcome,
+    }
 }
 
 impl State<'_> {
@@ -74,8 +83,16 @@ impl State<'_> {
     fn epoch(&mut self, random: &mut SplitMix) {
         let (mut high, mut low) = (f32::NEG_INFINITY, f32::INFINITY);
         // A row at its bound, with a gradient beyond the last pass's extremes, is likely to stay there.
-        let shrink_above = if self.high <= 0.0 { f32::INFINITY } else { self.high };
-        let shrink_below = if self.low >= 0.0 { f32::NEG_INFINITY } else { self.low };
+        let shrink_above = if self.high <= 0.0 {
+            f32::INFINITY
+        } else {
+            self.high
+        };
+        let shrink_below = if self.low >= 0.0 {
+            f32::NEG_INFINITY
+        } else {
+            self.low
+        };
         let mut active = std::mem::take(&mut self.active);
         let mut blocks: Vec<u32> = (0..active.len().div_ceil(BLOCK) as u32).collect();
         random.shuffle(&mut blocks);
@@ -101,8 +118,16 @@ impl State<'_> {
     /// now on.
     #[inline]
     fn step(&mut self, row: usize, shrink_above: f32, shrink_below: f32) -> Option<f32> {
-        let (sign, cost, alpha) = (self.problem.sign[row], self.problem.cost[row], self.alpha[row]);
-        let (diagonal, upper) = if self.squared { (0.5 / cost, f32::INFINITY) } else { (0.0, cost) };
+        let (sign, cost, alpha) = (
+            self.problem.sign[row],
+            self.problem.cost[row],
+            self.alpha[row],
+        );
+        let (diagonal, upper) = if self.squared {
+            (0.5 / cost, f32::INFINITY)
+        } else {
+            (0.0, cost)
+        };
         let gradient = sign * self.weights.decision(self.problem, row) - 1.0 + alpha * diagonal;
         let projected = if alpha == 0.0 {
             if gradient > shrink_above {
@@ -130,7 +155,10 @@ impl State<'_> {
         let half_square = 0.5 * self.weights.square();
         let (mut loss, mut dual) = (0.0, -half_square);
         for row in 0..self.alpha.len() {
-            let (alpha, cost) = (f64::from(self.alpha[row]), f64::from(self.problem.cost[row]));
+            let (alpha, cost) = (
+                f64::from(self.alpha[row]),
+                f64::from(self.problem.cost[row]),
+            );
             let margin = self.problem.sign[row] * self.weights.decision(self.problem, row);
             let slack = f64::from(1.0 - margin).max(0.0);
             if self.squared {

@@ -34,9 +34,17 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
     }
     let mut order: Vec<u32> = (0..problem.rows() as u32).collect();
     let mut random = SplitMix(params.seed());
-    let mut outcome = Outcome { objective: 0.0, gap: 1.0, epochs: 0, converged: false };
+    let mut outcome = Outcome {
+        objective: 0.0,
+        gap: 1.0,
+        epochs: 0,
+        converged: false,
+    };
     // A stop still gets the first pass: weights of zero would be worth nothing, one pass is worth most.
-    while outcome.epochs < params.max_epochs() && !outcome.converged && !(params.stopped() && outcome.epochs > 0) {
+    while outcome.epochs < params.max_epochs()
+        && !outcome.converged
+        && !(params.stopped() && outcome.epochs > 0)
+    {
         random.shuffle(&mut order);
         for &row in &order {
             state.step(row as usize);
@@ -46,7 +54,11 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
         outcome.converged = outcome.gap <= params.tolerance();
         state.inner_tolerance = (0.1 * state.inner_tolerance).max(1e-8);
     }
-    LinearSvm { coefficients: state.weights.columns, intercept: state.weights.bias, outcome }
+    LinearSvm {
+        coefficients: state.weights.columns,
+        intercept: state.weights.bias,
+        outcome,
+    }
 }
 
 impl State<'_> {
@@ -70,12 +82,17 @@ impl State<'_> {
             }
             let curvature = a + cost / (cost - z) / z;
             let next = z - gradient / curvature;
-            z = if next <= 0.0 { z * PULL_BACK } else { next.min(z + (1.0 - PULL_BACK) * (cost - z)) };
+            z = if next <= 0.0 {
+                z * PULL_BACK
+            } else {
+                next.min(z + (1.0 - PULL_BACK) * (cost - z))
+            };
             gradient = a * (z - start) + b + (z / (cost - z)).ln();
         }
         let new = if mirrored { cost - z } else { z };
         self.alpha[row] = new;
-        self.weights.add(self.problem, row, sign * (new - old) as f32);
+        self.weights
+            .add(self.problem, row, sign * (new - old) as f32);
     }
 
     /// Value of the primal objective, and the relative duality gap.
@@ -85,7 +102,8 @@ impl State<'_> {
         let (mut loss, mut dual) = (0.0, -half_square);
         for (row, &alpha) in self.alpha.iter().enumerate() {
             let cost = f64::from(self.problem.cost[row]);
-            let margin = f64::from(self.problem.sign[row] * self.weights.decision(self.problem, row));
+            let margin =
+                f64::from(self.problem.sign[row] * self.weights.decision(self.problem, row));
             // ln(1 + exp(-m)) without overflow.
             loss += cost * ((-margin.abs()).exp().ln_1p() + (-margin).max(0.0));
             dual -= entropy(alpha) + entropy(cost - alpha) - entropy(cost);

@@ -77,7 +77,11 @@ pub struct Outcome {
 impl LinearSvm {
     /// w·x + b of one row.
     pub fn decision(&self, columns: &[u32], values: &[f32]) -> f32 {
-        let sum: f32 = columns.iter().zip(values).map(|(&c, &v)| self.coefficients[c as usize] * v).sum();
+        let sum: f32 = columns
+            .iter()
+            .zip(values)
+            .map(|(&c, &v)| self.coefficients[c as usize] * v)
+            .sum();
         sum + self.intercept
     }
 }
@@ -86,7 +90,10 @@ impl<'a> Fit<SparseRows<'a>, Array1<bool>, SolverError> for LinearSvmValidParams
     type Object = LinearSvm;
 
     /// Solves for targets `true` against `false`; the data set's weights, if any, multiply C row by row.
-    fn fit(&self, dataset: &DatasetBase<SparseRows<'a>, Array1<bool>>) -> Result<LinearSvm, SolverError> {
+    fn fit(
+        &self,
+        dataset: &DatasetBase<SparseRows<'a>, Array1<bool>>,
+    ) -> Result<LinearSvm, SolverError> {
         let targets: Vec<bool> = dataset.targets.iter().copied().collect();
         if targets.iter().all(|&target| target) || !targets.contains(&true) {
             return Err(SolverError::OneClass);

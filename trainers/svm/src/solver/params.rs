@@ -86,7 +86,14 @@ pub struct LinearSvmParams(LinearSvmValidParams);
 impl LinearSvmParams {
     /// Loss and C; a tolerance of 1e-3, at most 1,000 epochs, seed 0.
     pub fn new(loss: Loss, c: f64) -> Self {
-        Self(LinearSvmValidParams { loss, c, tolerance: 1e-3, max_epochs: 1000, seed: 0, stop: Arc::default() })
+        Self(LinearSvmValidParams {
+            loss,
+            c,
+            tolerance: 1e-3,
+            max_epochs: 1000,
+            seed: 0,
+            stop: Arc::default(),
+        })
     }
 
     /// Sets the relative duality gap at which the solver stops.

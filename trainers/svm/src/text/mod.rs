@@ -33,14 +33,22 @@ impl Shard {
             words.intern_bytes(word.as_bytes());
         }
         let stop_words = words.len() as u32;
-        Self { scanner: Scanner::new(min_word_length), guesses: Guesses::default(), words, stop_words, tokens: Vec::new(), ends: Vec::new() }
+        Self {
+            scanner: Scanner::new(min_word_length),
+            guesses: Guesses::default(),
+            words,
+            stop_words,
+            tokens: Vec::new(),
+            ends: Vec::new(),
+        }
     }
 
     /// Adds one row.
     pub fn push(&mut self, text: &str) {
         let (tokens, lowered) = self.scanner.scan(text);
         let first = self.tokens.len();
-        self.words.intern_all(tokens, lowered, &mut self.guesses, &mut self.tokens);
+        self.words
+            .intern_all(tokens, lowered, &mut self.guesses, &mut self.tokens);
         if self.stop_words > 0 {
             self.drop_stop_words(first);
         }

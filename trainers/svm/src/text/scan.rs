@@ -36,7 +36,12 @@ impl Token {
         let key = u128::from_le_bytes(bytes);
         let key = key & KEY_MASKS[length.min(INLINE)];
         // A text is cut before 4 GiB: `harness` refuses longer records.
-        Self { low: key as u64, high: (key >> 64) as u64, start: start as u32, length: length as u32 }
+        Self {
+            low: key as u64,
+            high: (key >> 64) as u64,
+            start: start as u32,
+            length: length as u32,
+        }
     }
 
     /// The token of a text that is one word.
@@ -45,7 +50,12 @@ impl Token {
         let inline = word.len().min(INLINE);
         bytes[..inline].copy_from_slice(&word[..inline]);
         let key = u128::from_le_bytes(bytes);
-        Self { low: key as u64, high: (key >> 64) as u64, start: 0, length: word.len() as u32 }
+        Self {
+            low: key as u64,
+            high: (key >> 64) as u64,
+            start: 0,
+            length: word.len() as u32,
+        }
     }
 
     /// The word itself.
@@ -68,7 +78,13 @@ impl Scanner {
     /// A scanner of words of at least `shortest` characters.
     pub(crate) fn new(shortest: u8) -> Self {
         let shortest = shortest.into();
-        Self { shortest, lowered: Vec::new(), masks: Vec::new(), spans: Vec::new(), tokens: Vec::new() }
+        Self {
+            shortest,
+            lowered: Vec::new(),
+            masks: Vec::new(),
+            spans: Vec::new(),
+            tokens: Vec::new(),
+        }
     }
 
     /// The words of `text`, in order, and the lowered text that they point into.
@@ -92,7 +108,13 @@ impl Scanner {
         last[..rest.len()].copy_from_slice(rest);
         let (lowered, _) = self.lowered.as_chunks_mut::<BLOCK>();
         self.masks.clear();
-        self.masks.extend(blocks.iter().chain([&last]).zip(lowered).map(|(block, out)| lower_block(block, out)));
+        self.masks.extend(
+            blocks
+                .iter()
+                .chain([&last])
+                .zip(lowered)
+                .map(|(block, out)| lower_block(block, out)),
+        );
 
         let (mut start, mut carry, mut inside) = (0, 0, false);
         // Where the class changes, a run starts or ends.
@@ -122,7 +144,11 @@ impl Scanner {
         };
         self.lowered.clear();
         self.spans.clear();
-        let mut run = Run { shortest: self.shortest, start: 0, characters: 0 };
+        let mut run = Run {
+            shortest: self.shortest,
+            start: 0,
+            characters: 0,
+        };
         for (part, other) in parts(text) {
             for &byte in part {
                 run.step(is_ascii_word(byte), self.lowered.len(), &mut self.spans);
@@ -130,13 +156,15 @@ impl Scanner {
             }
             for character in other.into_iter().flat_map(char::to_lowercase) {
                 run.step(is_word(character), self.lowered.len(), &mut self.spans);
-                self.lowered.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.lowered
+                    .extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
         run.step(false, self.lowered.len(), &mut self.spans);
         self.lowered.resize(self.lowered.len() + INLINE, 0);
         let spans = self.spans.iter();
-        self.tokens.extend(spans.map(|&(start, end)| Token::new(&self.lowered, start, end)));
+        self.tokens
+            .extend(spans.map(|&(start, end)| Token::new(&self.lowered, start, end)));
     }
 }
 
@@ -169,7 +197,10 @@ fn parts(text: &str) -> impl Iterator<Item = (&[u8], Option<char>)> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let length = text.bytes().position(|byte| !byte.is_ascii()).unwrap_or(text.len());
+        let length = text
+            .bytes()
+            .position(|byte| !byte.is_ascii())
+            .unwrap_or(text.len());
         let (part, behind) = text.split_at(length);
         let mut characters = behind.chars();
         let other = characters.next();
@@ -218,12 +249,18 @@ mod tests {
     fn words(text: &str) -> Vec<String> {
         let mut scanner = Scanner::new(2);
         let (tokens, lowered) = scanner.scan(text);
-        tokens.iter().map(|token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap()).collect()
+        tokens
+            .iter()
+            .map(|token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap())
+            .collect()
     }
 
     #[test]
     fn cuts_like_the_default_token_pattern() {
-        assert_eq!(words("I saw it: a GREAT_film, 10/10 don't!"), ["saw", "it", "great_film", "10", "10", "don"]);
+        assert_eq!(
+            words("I saw it: a GREAT_film, 10/10 don't!"),
+            ["saw", "it", "great_film", "10", "10", "don"]
+        );
         assert!(words("").is_empty());
         assert!(words("a b c !").is_empty());
         assert_eq!(words("no end"), ["no", "end"]);
@@ -238,7 +275,9 @@ mod tests {
 
     #[test]
     fn both_paths_agree_on_ascii_at_every_offset() {
-        let text: String = (0..300).map(|i| char::from(b" aZ_9,.b"[(i * i / 3) % 8])).collect();
+        let text: String = (0..300)
+            .map(|i| char::from(b" aZ_9,.b"[(i * i / 3) % 8]))
+            .collect();
         for start in 0..130 {
             let ascii = &text[start..];
             let mut unicode = words(&format!("{ascii} é"));

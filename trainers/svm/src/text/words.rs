@@ -25,7 +25,12 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn new() -> Self {
-        Self { slots: vec![0; 1 << 12], keys: Vec::new(), long: Vec::new(), long_ends: Vec::new() }
+        Self {
+            slots: vec![0; 1 << 12],
+            keys: Vec::new(),
+            long: Vec::new(),
+            long_ends: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -33,7 +38,13 @@ impl Words {
     }
 
     /// Appends the number of every word to `numbers`; new words are added.
-    pub(crate) fn intern_all(&mut self, tokens: &[Token], lowered: &[u8], scratch: &mut Guesses, numbers: &mut Vec<u32>) {
+    pub(crate) fn intern_all(
+        &mut self,
+        tokens: &[Token],
+        lowered: &[u8],
+        scratch: &mut Guesses,
+        numbers: &mut Vec<u32>,
+    ) {
         scratch.fill(self, tokens, lowered);
         numbers.reserve(tokens.len());
         for (token, guess) in tokens.iter().zip(&scratch.0) {
@@ -46,11 +57,19 @@ impl Words {
     }
 
     /// Appends the number of every word, or [`NONE`], to `numbers`.
-    pub(crate) fn get_all(&self, tokens: &[Token], lowered: &[u8], scratch: &mut Guesses, numbers: &mut Vec<u32>) {
+    pub(crate) fn get_all(
+        &self,
+        tokens: &[Token],
+        lowered: &[u8],
+        scratch: &mut Guesses,
+        numbers: &mut Vec<u32>,
+    ) {
         scratch.fill(self, tokens, lowered);
-        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, guess)| match self.confirm(token, guess) {
-            Some(number) => number,
-            None => self.probe(guess.hash, token, lowered).unwrap_or(NONE),
+        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, guess)| {
+            match self.confirm(token, guess) {
+                Some(number) => number,
+                None => self.probe(guess.hash, token, lowered).unwrap_or(NONE),
+            }
         }));
     }
 
@@ -58,7 +77,11 @@ impl Words {
     #[inline]
     fn confirm(&self, token: &Token, guess: &Guess) -> Option<u32> {
         let key = self.keys.get(guess.number as usize)?;
-        let same = *key == Key { low: token.low, high: token.high } && token.length as usize <= INLINE;
+        let same =
+            *key == Key {
+                low: token.low,
+                high: token.high,
+            } && token.length as usize <= INLINE;
         same.then_some(guess.number)
     }
 
@@ -99,7 +122,10 @@ impl Words {
     fn is(&self, number: u32, hash: u64, token: &Token, lowered: &[u8]) -> bool {
         let key = self.keys[number as usize];
         if token.length as usize <= INLINE {
-            key == Key { low: token.low, high: token.high }
+            key == Key {
+                low: token.low,
+                high: token.high,
+            }
         } else {
             key.low == hash && key.high & LONG == LONG && self.bytes(number) == token.bytes(lowered)
         }
@@ -110,9 +136,15 @@ impl Words {
         let number = self.keys.len() as u32;
         self.slots[slot] = hash >> 32 << 32 | u64::from(number + 1);
         if token.length as usize <= INLINE {
-            self.keys.push(Key { low: token.low, high: token.high });
+            self.keys.push(Key {
+                low: token.low,
+                high: token.high,
+            });
         } else {
-            self.keys.push(Key { low: hash, high: LONG | self.long_ends.len() as u64 });
+            self.keys.push(Key {
+                low: hash,
+                high: LONG | self.long_ends.len() as u64,
+            });
             self.long.extend_from_slice(token.bytes(lowered));
             self.long_ends.push(self.long.len());
         }
@@ -127,7 +159,11 @@ impl Words {
         let mask = size - 1;
         let mut slots = vec![0; size];
         for (number, key) in self.keys.iter().enumerate() {
-            let hash = if key.high & LONG == LONG { key.low } else { mix(key.low, key.high) };
+            let hash = if key.high & LONG == LONG {
+                key.low
+            } else {
+                mix(key.low, key.high)
+            };
             let mut slot = hash as usize & mask;
             while slots[slot] != 0 {
                 slot = (slot + 1) & mask;
@@ -142,7 +178,11 @@ impl Words {
         let key = self.keys[number as usize];
         if key.high & LONG == LONG {
             let index = (key.high & !LONG) as usize;
-            let start = if index == 0 { 0 } else { self.long_ends[index - 1] };
+            let start = if index == 0 {
+                0
+            } else {
+                self.long_ends[index - 1]
+            };
             return self.long[start..self.long_ends[index]].into();
         }
         let mut bytes = [key.low.to_le_bytes(), key.high.to_le_bytes()].concat();
@@ -158,7 +198,9 @@ impl Words {
 
     /// Adds all words of `other`; the answer maps its numbers to ours.
     pub(crate) fn absorb(&mut self, other: &Self) -> Vec<u32> {
-        (0..other.len() as u32).map(|number| self.intern_bytes(&other.bytes(number))).collect()
+        (0..other.len() as u32)
+            .map(|number| self.intern_bytes(&other.bytes(number)))
+            .collect()
     }
 }
 
@@ -180,7 +222,10 @@ impl Guesses {
         self.0.extend(tokens.iter().map(|token| {
             let hash = hash(token, lowered);
             // A free slot's number wraps to NONE, which is no word's.
-            Guess { hash, number: (words.slots[hash as usize & mask] as u32).wrapping_sub(1) }
+            Guess {
+                hash,
+                number: (words.slots[hash as usize & mask] as u32).wrapping_sub(1),
+            }
         }));
     }
 }
@@ -197,6 +242,7 @@ fn hash(token: &Token, lowered: &[u8]) -> u64 {
 /// A 64 x 64 -> 128 bit product, folded; the constants are digits of pi and e, with no structure of their own.
 #[inline]
 fn mix(low: u64, high: u64) -> u64 {
-    let product = u128::from(low ^ 0x243f_6a88_85a3_08d3) * u128::from(high ^ 0xb7e1_5162_8aed_2a6b);
+    let product =
+        u128::from(low ^ 0x243f_6a88_85a3_08d3) * u128::from(high ^ 0xb7e1_5162_8aed_2a6b);
     product as u64 ^ (product >> 64) as u64
 }

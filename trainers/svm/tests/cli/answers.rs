@@ -1,0 +1,154 @@
+//! `predict`: what it takes and what it answers.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use testkit::{Row, movie_csv, movie_rows, to_csv};
+
+use super::{Home, number, records};
+
+#[test]
+fn predict_takes_texts_files_and_streams() {
+    let home = Home::with_model(&["--no-report"]);
+    let rows = movie_rows();
+    let rows = &rows[..50];
+    let file = home.write("rows.csv", to_csv(rows));
+    let by_file = home.svm("predict", &["--input", file.to_str().unwrap()]);
+    let by_file = &by_file.expect_code(0).stdout;
+    assert!(
+        by_file.starts_with("record,label,probability,score\n1,"),
+        "{by_file}"
+    );
+    assert_eq!(by_file.lines().count(), 51);
+
+    let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
+    let by_text = home.svm("predict", &[&["--"], &texts[..]].concat());
+    assert_eq!(&by_text.expect_code(0).stdout, by_file);
+    assert_eq!(&home.predict_piped(&[], &to_csv(rows)), by_file);
+    let lines: Vec<String> = texts
+        .iter()
+        .map(|text| serde_json::json!({ "text": text }).to_string() + "\n")
+        .collect();
+    assert_eq!(
+        &home.predict_piped(&["--input-format", "jsonl"], lines.concat().as_bytes()),
+        by_file
+    );
+    assert_eq!(
+        &home.predict_piped(&["--input", "-"], &to_csv(rows)),
+        by_file
+    );
+    let written = home.path("answers.csv");
+    let paths = [
+        "--input",
+        file.to_str().unwrap(),
+        "--output",
+        written.to_str().unwrap(),
+    ];
+    assert_eq!(home.svm("predict", &paths).expect_code(0).stdout, "");
+    assert_eq!(&std::fs::read_to_string(written).unwrap(), by_file);
+    // An answer does not depend on its neighbours, nor on the threads.
+    let threads = ["--input", file.to_str().unwrap(), "--threads", "3"];
+    assert_eq!(&home.svm("predict", &threads).stdout, by_file);
+}
+
+#[test]
+fn predict_answers_as_csv_and_as_json_lines() {
+    let home = Home::new();
+    let awkward = |row: Row| Row {
+        label: if row.label == "1" {
+            "good, \"very\""
+        } else {
+            "bad"
+        }
+        .into(),
+        ..row
+    };
+    let rows: Vec<Row> = movie_rows().into_iter().map(awkward).collect();
+    let file = home.write("rows.csv", to_csv(&rows));
+    home.train(&file, &["--no-report"]).expect_code(0);
+    let arguments = [
+        "--all-classes",
+        "--input",
+        file.to_str().unwrap(),
+        "--format",
+    ];
+    let csv = home
+        .svm("predict", &[&arguments[..], &["csv"]].concat())
+        .stdout;
+    let jsonl = home
+        .svm("predict", &[&arguments[..], &["jsonl"]].concat())
+        .stdout;
+    assert!(csv.starts_with(
+        "record,label,probability,score,probability:bad,\"probability:good, \"\"very\"\"\"\n"
+    ));
+    let csv = records(&csv);
+    assert_eq!((csv.len(), jsonl.lines().count()), (600, 600));
+    for (record, line) in csv.iter().zip(jsonl.lines()) {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record[0], answer["record"].to_string());
+        assert_eq!(record[1], *answer["label"].as_str().unwrap());
+        let close = |field: &str, value: &Value| {
+            (field.parse::<f64>().unwrap() - number(value)).abs() < 1e-6
+        };
+        assert!(close(&record[2], &answer["probability"]) && close(&record[3], &answer["score"]));
+        let each = &answer["probabilities"];
+        assert!(close(&record[4], &each["bad"]) && close(&record[5], &each["good, \"very\""]));
+        assert!((number(&each["bad"]) + number(&each["good, \"very\""]) - 1.0).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn a_model_without_probabilities_leaves_them_empty() {
+    let home = Home::with_model(&["--no-report", "--calibration", "none"]);
+    let csv = home
+        .svm("predict", &["--all-classes", "--", "a good film"])
+        .stdout;
+    let record = &records(&csv)[0];
+    assert!(
+        record[2].is_empty() && record[4].is_empty() && record[3].parse::<f64>().unwrap() > 0.0,
+        "{csv}"
+    );
+    let json = home
+        .svm(
+            "evaluate",
+            &["--json", "--data", movie_csv().to_str().unwrap()],
+        )
+        .json();
+    assert!(json["log_loss"].is_null() && json["ece"].is_null());
+}
+
+#[test]
+fn a_reader_may_leave_early_but_a_full_disk_is_told() {
+    let home = Home::with_model(&["--no-report"]);
+    let rows = movie_csv();
+    let head = |name: &str, flag: &str| {
+        let mut command = home.command(name, &[flag, rows.to_str().unwrap()]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        child.wait_with_output().unwrap()
+    };
+    for (name, flag) in [("predict", "--input"), ("evaluate", "--data")] {
+        let output = head(name, flag);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && !told.contains("panicked"),
+            "{name}: {told}"
+        );
+    }
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = home.command("predict", &["--input", rows.to_str().unwrap()]);
+    let output = command
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("space"));
+}
