@@ -15,7 +15,7 @@ fn trainer() -> testkit::Trainer {
         long_data: testkit::imdb_train(),
         long: Vec::new(),
         // As many settings as it takes to be stopped in the middle of one.
-        tune: strings(&["--tune", "--tune-trials", "4"]),
+        tune: strings(&["--tune", "--tune-trials", "3", "--folds", "2"]),
         // A string in a string in a string, an alias, and a list by name.
         hyperparameters: pairs(&[
             ("min_df", "\"3\""),
