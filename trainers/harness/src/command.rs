@@ -18,6 +18,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use contract::{Env, Paths, exit, failure};
 
 use crate::save::MARKER;
+use crate::say::say;
 use crate::stop::Stop;
 use crate::{Failure, Model, Trainer};
 
@@ -37,13 +38,13 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let Err(failure) = outcome else {
         return exit::OK;
     };
-    eprintln!("{failure}");
+    say(&failure);
     // SageMaker shows the failure file's text, and takes any code but 0 for a failure.
     let contained = training && paths.in_container();
     if contained && !matches!(failure, Failure::Stopped) {
         let chain = [format!("{} train failed", T::NAME), failure.to_string()];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
-            eprintln!("{error}");
+            say(error);
         }
     }
     match failure {

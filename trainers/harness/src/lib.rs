@@ -12,6 +12,7 @@ mod progress;
 pub mod report;
 mod run;
 mod save;
+mod say;
 pub mod stop;
 mod streams;
 pub mod trainer;

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::say::say;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Between two progress lines where there is no terminal.
@@ -41,15 +42,15 @@ impl Progress {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= EVERY) {
             *last = Some(Instant::now());
-            eprintln!("{message}");
+            say(message);
         }
     }
 
     /// A line that stays.
     pub fn say(&self, message: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{message}")),
-            None => eprintln!("{message}"),
+            Some(bar) => bar.suspend(|| say(message)),
+            None => say(message),
         }
     }
 

@@ -221,6 +221,10 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
         .collect::<io::Result<_>>()?;
     names.sort_by_key(|name| (name == MARKER, name.clone()));
     for name in names {
+        if name == MARKER {
+            // The marker must not reach the disk before what it vouches for.
+            File::open(dir)?.sync_all()?;
+        }
         fs::rename(staged.join(&name), dir.join(&name))?;
     }
     File::open(dir)?.sync_all()

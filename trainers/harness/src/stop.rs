@@ -7,6 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::Failure;
+use crate::say::say;
 
 /// What a stop would find.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,14 +61,18 @@ impl Stop {
             "Ctrl-C"
         };
         if self.phase.load(Ordering::SeqCst) == Phase::Nothing as u8 {
-            eprintln!("{name}: stopped before there was a model, nothing is saved");
+            say(format_args!(
+                "{name}: stopped before there was a model, nothing is saved"
+            ));
             std::process::exit(if signal == SIGTERM { 0 } else { 130 });
         }
         if again && signal == SIGINT {
-            eprintln!("{name} again: leaving without saving");
+            say(format_args!("{name} again: leaving without saving"));
             std::process::exit(130);
         }
-        eprintln!("{name}: stopping, the best model so far will be saved");
+        say(format_args!(
+            "{name}: stopping, the best model so far will be saved"
+        ));
     }
 
     /// Says what a stop would find from now on.

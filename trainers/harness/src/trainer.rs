@@ -50,8 +50,10 @@ pub struct Trained<M> {
 /// Scores by part of the corpus.
 #[derive(Default)]
 pub struct PartScores {
-    /// Of the training rows, out of fold if the trainer cross-validated.
+    /// Of the training rows.
     pub train: Option<Scores>,
+    /// Whether each of `train` comes from a model that had not seen the row.
+    pub out_of_fold: bool,
     /// Of the validation rows.
     pub validation: Option<Scores>,
     /// Of the test rows.

@@ -266,6 +266,7 @@ impl Fitted<'_> {
             (!rows.is_empty()).then(|| scores(&self.select(decisions, &rows).0, classes, platt))
         };
         PartScores {
+            out_of_fold: self.out_of_fold.is_some(),
             train: of(
                 Part::Train,
                 self.out_of_fold.as_deref().unwrap_or(decisions),

@@ -12,6 +12,7 @@ use super::output::line;
 use crate::data::{Labels, StreamError, stream};
 use crate::facts::Facts;
 use crate::metrics::{Scores, evaluate};
+use crate::say::say;
 use crate::{Failure, Model, Trainer};
 
 pub(super) fn command() -> Command {
@@ -67,7 +68,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
     )
     .map_err(failure)?;
     for warning in streamed.findings.warnings() {
-        eprintln!("{warning}");
+        say(warning);
     }
     let evaluation = evaluate(&labels, classes, &scores);
     if args.json {

@@ -1,5 +1,6 @@
 //! Standard output.
 
+use crate::say::say;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::exit;
@@ -10,9 +11,9 @@ pub(super) fn line(text: impl Display) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(error) => {
-            eprintln!(
+            say(format_args!(
                 "error: cannot write to standard output: {error}\n  help: check where it goes"
-            );
+            ));
             exit(1)
         }
     }

@@ -1,13 +1,14 @@
 //! `predict`: classes for texts, as CSV or JSON lines.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use serde_json::{Map, json};
+use tempfile::TempPath;
 
 use super::args::{self, PredictArgs, StreamFormat};
 use super::evaluate::failure;
@@ -31,12 +32,13 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         format: args.format,
         all: args.all_classes,
     };
-    let mut out: Box<dyn Write + Send> = match &args.output {
-        Some(path) => Box::new(BufWriter::new(
-            File::create(path).map_err(Failure::io("write", path))?,
-        )),
-        None => Box::new(BufWriter::new(io::stdout())),
+    // Before anything is written: the output may be the input.
+    let sources = if args.texts.is_empty() {
+        sources(args)?
+    } else {
+        Vec::new()
     };
+    let (mut out, partial) = open(args.output.as_deref())?;
     let target = args
         .output
         .as_deref()
@@ -52,7 +54,6 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         let scores = model.predict(&mut model.scratch(), &texts)?;
         put(&answers.rows((1..).take(texts.len()), &scores))?;
     } else {
-        let sources = sources(args)?;
         stream(
             &sources,
             &ReadOptions {
@@ -71,7 +72,39 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         )
         .map_err(failure)?;
     }
-    out.flush().map_err(Failure::io("write", target))
+    out.flush().map_err(Failure::io("write", target))?;
+    match partial {
+        Some(partial) => partial
+            .persist(target)
+            .map_err(|error| Failure::io("write", target)(error.error)),
+        None => Ok(()),
+    }
+}
+
+/// Where the answers go. A file takes its place when it is whole; what is no regular file, such as a pipe, is written to
+/// directly.
+fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath>), Failure> {
+    let Some(path) = output else {
+        return Ok((Box::new(BufWriter::new(io::stdout())), None));
+    };
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let file = File::options()
+            .write(true)
+            .open(path)
+            .map_err(Failure::io("write", path))?;
+        return Ok((Box::new(BufWriter::new(file)), None));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Readable by all, as a file made by the shell would be: the user's umask decides.
+    let partial = tempfile::Builder::new()
+        .prefix(".partial-")
+        .make_in(folder, |path| File::create_new(path))
+        .map_err(Failure::io("write", path))?;
+    let (file, partial) = partial.into_parts();
+    Ok((Box::new(BufWriter::new(file)), Some(partial)))
 }
 
 fn sources(args: &PredictArgs) -> Result<Vec<Source>, Failure> {

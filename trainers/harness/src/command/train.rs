@@ -18,6 +18,7 @@ use crate::data::{Account, Findings};
 use crate::facts::Facts;
 use crate::metrics::{Evaluation, Scores, evaluate};
 use crate::progress::Progress;
+use crate::say::say;
 use crate::stop::{Phase, Stop};
 use crate::{Failure, Model, Run, Trained, Trainer, page, save};
 
@@ -61,7 +62,7 @@ pub(super) fn run<T: Trainer>(
     }
     let options = common.data.options()?;
     if common.check {
-        return say_checked(&common, matches);
+        return say_checked::<T>(&common, matches);
     }
     // Read for its errors: pipe mode is refused.
     InputDataConfig::read(&paths.input_data_config()).map_err(described)?;
@@ -114,7 +115,7 @@ pub(super) fn run<T: Trainer>(
         run,
         trained,
         details,
-        parameters: parameters(matches),
+        parameters: parameters::<T>(matches),
         options,
     };
     finished.write(&common, &facts, &model, &output, &progress)
@@ -168,9 +169,9 @@ impl Places {
     }
 }
 
-fn say_checked(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> {
+fn say_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> {
     if common.json {
-        line(json!({ "valid": true, "parameters": parameters(matches) }));
+        line(json!({ "valid": true, "parameters": parameters::<T>(matches) }));
     } else {
         line("the arguments are valid");
     }
@@ -178,7 +179,13 @@ fn say_checked(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> 
 }
 
 /// Every argument and its value, typed or default.
-fn parameters(matches: &ArgMatches) -> BTreeMap<String, String> {
+fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
+    let command = command::<T>();
+    // clap's matches hold groups of arguments too.
+    let arguments: Vec<&str> = command
+        .get_arguments()
+        .map(|argument| argument.get_id().as_str())
+        .collect();
     let value = |id: &clap::Id| {
         let values: Vec<_> = matches
             .get_raw(id.as_str())?
@@ -190,7 +197,7 @@ fn parameters(matches: &ArgMatches) -> BTreeMap<String, String> {
         matches!(
             matches.value_source(id.as_str()),
             Some(ValueSource::CommandLine | ValueSource::DefaultValue)
-        ) && matches.try_get_raw(id.as_str()).is_ok()
+        ) && arguments.contains(&id.as_str())
     };
     matches.ids().filter(is_value).filter_map(value).collect()
 }
@@ -282,9 +289,9 @@ impl<T: Trainer> Finished<T> {
         }
         progress.finish();
         for judged in &judged {
-            eprintln!("{}", metric_line(judged));
+            say(metric_line(judged));
         }
-        eprintln!("{}", resource_line(facts));
+        say(resource_line(facts));
         if common.json {
             line(&metrics);
         } else {
@@ -406,7 +413,7 @@ impl<T: Trainer> Finished<T> {
                 evaluation.rows,
                 judged.split.name(),
             ));
-            if judged.part == Part::Train {
+            if judged.part == Part::Train && !self.trained.scores.out_of_fold {
                 line(
                     "these are rows that the model has learnt from: give --test, or --validation-split 0.1",
                 );
