@@ -303,6 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_stands_often_does_not_take_its_class_along() {
+        for share in [0.1, 0.5, 0.99] {
+            // 60 texts of class a, one text of class b eight times.
+            let mut table = table((0..68).map(|row: u64| row.min(60)).collect(), |row| {
+                u32::from(row >= 60)
+            });
+            table.split(share, 1);
+            let train = table.of(Part::Train);
+            assert_eq!(of_class(&table, &train, 1), 8, "{share}");
+            assert!(of_class(&table, &train, 0) > 0, "{share}");
+        }
+    }
+
+    #[test]
     fn each_class_gives_its_share() {
         // One row in ten is of class b.
         let mut table = table((0..1000).collect(), |row| u32::from(row % 10 == 0));

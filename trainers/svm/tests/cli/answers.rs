@@ -152,3 +152,42 @@ fn a_reader_may_leave_early_but_a_full_disk_is_told() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("space"));
 }
+
+#[test]
+fn the_output_may_be_the_input_and_is_whole_or_the_old_one() {
+    let home = Home::with_model(&["--no-report"]);
+    let rows = home.write("rows.csv", "text,label\ngood film,1\nbad film,0\n");
+    let path = rows.to_str().unwrap();
+    let in_place = ["--input", path, "--output", path];
+    home.svm("predict", &in_place).expect_code(0);
+    let answers = String::from_utf8(home.read("rows.csv")).unwrap();
+    assert!(answers.starts_with("record,label,probability,score\n1,"));
+    assert_eq!(answers.lines().count(), 3);
+    // The answers have no column `text`: the second run fails, and leaves them alone.
+    home.svm("predict", &in_place).expect_code(1);
+    assert_eq!(home.read("rows.csv"), answers.as_bytes());
+    let names = std::fs::read_dir(rows.parent().unwrap()).unwrap();
+    let left: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().contains("partial")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_closed_standard_error_costs_nobody_the_model() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = home
+        .command("train", &["--train", movie_csv().to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    assert!(home.path("model/config.json").exists());
+    assert!(home.path("model/report.html").exists());
+}
