@@ -19,7 +19,7 @@ use contract::{Env, Paths, exit, failure};
 
 use crate::save::MARKER;
 use crate::say::say;
-use crate::stop::Stop;
+use crate::stop::{self, Stop};
 use crate::{Failure, Model, Trainer};
 
 /// The command line of trainer `T`: parses, runs, reports, and answers the exit code.
@@ -41,7 +41,7 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     say(&failure);
     // SageMaker shows the failure file's text, and takes any code but 0 for a failure.
     let contained = training && paths.in_container();
-    if contained && !matches!(failure, Failure::Stopped) {
+    if contained && !matches!(failure, Failure::Stopped | Failure::Interrupted) {
         let chain = [format!("{} train failed", T::NAME), failure.to_string()];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
             say(error);
@@ -49,6 +49,7 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     }
     match failure {
         Failure::Stopped => exit::OK,
+        Failure::Interrupted => stop::INTERRUPTED,
         Failure::Usage { .. } | Failure::Typed(_) if !contained => exit::USAGE,
         _ => exit::FAILURE,
     }

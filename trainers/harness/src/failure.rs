@@ -37,6 +37,11 @@ pub enum Failure {
         "stopped before there was a model: nothing is saved\n  help: run the same command again"
     )]
     Stopped,
+    /// Ctrl-C came before there was anything to save.
+    #[error(
+        "stopped before there was a model: nothing is saved\n  help: run the same command again"
+    )]
+    Interrupted,
     /// Anything else.
     #[error("error: {message}\n  help: {help}")]
     Other {

@@ -30,6 +30,17 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
             io::ErrorKind::NotADirectory.into(),
         ));
     }
+    if let Ok(bytes) = fs::read(dir.join(MARKER))
+        && !is_ours(&bytes)
+    {
+        return Err(Failure::other(
+            format!(
+                "expected `{MARKER}` in `{}` to be that of a model, found another file",
+                dir.display()
+            ),
+            "choose another --model-dir: this file would be replaced",
+        ));
+    }
     // With the effective user, which is the one that will write.
     accessat(
         CWD,
@@ -38,6 +49,16 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
         AtFlags::EACCESS,
     )
     .map_err(|error| Failure::io("write", dir)(error.into()))
+}
+
+/// Whether a `config.json` was written by a trainer of this house.
+fn is_ours(bytes: &[u8]) -> bool {
+    let config: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
+    let format = config
+        .as_ref()
+        .ok()
+        .and_then(|config| config.get("format")?.as_str());
+    format.is_some_and(|format| format.starts_with("trainyard-"))
 }
 
 /// Writes a model: `write` fills an empty folder, `extra` files are added, everything is synced, and only then it
@@ -233,6 +254,21 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_config_of_the_user_is_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(writable(home.path()).is_ok());
+        let config = home.path().join(MARKER);
+        for (text, ours) in [
+            (r#"{"format": "trainyard-svm"}"#, true),
+            (r#"{"format": "mine"}"#, false),
+            ("not json", false),
+        ] {
+            fs::write(&config, text).unwrap();
+            assert_eq!(writable(home.path()).is_ok(), ours, "{text}");
+        }
+    }
 
     fn save(dir: &Path, word: &str) {
         model(dir, &[("metrics.json", word.into())], |staged| {

@@ -9,6 +9,9 @@ use signal_hook::iterator::Signals;
 use crate::Failure;
 use crate::say::say;
 
+/// The shells' exit code for a program that Ctrl-C ended: `train && deploy` must not go on.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// What a stop would find.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -23,6 +26,8 @@ pub enum Phase {
 #[derive(Clone, Default)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
+    /// Whether it was Ctrl-C that asked.
+    interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
 }
 
@@ -54,6 +59,7 @@ impl Stop {
     }
 
     fn on_signal(&self, signal: i32) {
+        self.interrupted.store(signal == SIGINT, Ordering::SeqCst);
         let again = self.flag.swap(true, Ordering::SeqCst);
         let name = if signal == SIGTERM {
             "SIGTERM"
@@ -64,11 +70,15 @@ impl Stop {
             say(format_args!(
                 "{name}: stopped before there was a model, nothing is saved"
             ));
-            std::process::exit(if signal == SIGTERM { 0 } else { 130 });
+            std::process::exit(if signal == SIGTERM {
+                0
+            } else {
+                INTERRUPTED.into()
+            });
         }
         if again && signal == SIGINT {
             say(format_args!("{name} again: leaving without saving"));
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
         say(format_args!(
             "{name}: stopping, the best model so far will be saved"
@@ -83,6 +93,11 @@ impl Stop {
     /// Whether a stop was asked for.
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was Ctrl-C that asked, not SIGTERM.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
     }
 
     /// The flag itself.

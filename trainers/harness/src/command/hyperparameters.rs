@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{ArgGroup, Command, Id};
+use clap::{ArgAction, ArgGroup, Command, Id};
 use contract::{Paths, Value, hyperparameters, shown};
 
 use crate::Failure;
@@ -28,11 +28,19 @@ pub(super) fn merge(
         .filter(|flag| arguments.iter().any(|typed| flag.is(typed)))
         .collect();
     let mut kept = Vec::new();
+    let mut seen: Vec<(String, Id)> = Vec::new();
     for mut hyperparameter in found {
         let name = hyperparameter.name.replace('_', "-");
         let Some(flag) = known.iter().find(|flag| flag.name == name) else {
             return Err(unknown(paths, &hyperparameter.name, &known));
         };
+        if let Some((first, _)) = seen.iter().find(|(_, id)| *id == flag.id) {
+            return Err(twice(paths, first, &hyperparameter.name));
+        }
+        seen.push((hyperparameter.name.clone(), flag.id.clone()));
+        if let (false, Value::Many(values)) = (flag.many, &hyperparameter.value) {
+            return Err(not_one(paths, &hyperparameter.name, values.len()));
+        }
         if let (true, Value::One(value)) = (flag.switch, &mut hyperparameter.value) {
             // Python's True, in however many quotes.
             value.make_ascii_lowercase();
@@ -55,6 +63,8 @@ struct Flag {
     id: Id,
     /// Whether it takes `true` or `false`.
     switch: bool,
+    /// Whether it takes several values.
+    many: bool,
 }
 
 impl Flag {
@@ -112,9 +122,33 @@ fn known_flags(train: &Command) -> Vec<Flag> {
             name: name.to_owned(),
             id: argument.get_id().clone(),
             switch,
+            many: matches!(argument.get_action(), ArgAction::Append),
         })
     });
     flags.collect()
+}
+
+fn twice(paths: &Paths, first: &str, second: &str) -> Failure {
+    Failure::usage(
+        format!(
+            "the hyperparameters `{}` and `{}` in `{}` are one and the same",
+            shown(first),
+            shown(second),
+            paths.hyperparameters().display()
+        ),
+        "give one of them",
+    )
+}
+
+fn not_one(paths: &Paths, name: &str, values: usize) -> Failure {
+    Failure::usage(
+        format!(
+            "expected one value for the hyperparameter `{}` in `{}`, found a list or map of {values}",
+            shown(name),
+            paths.hyperparameters().display()
+        ),
+        "give a single value",
+    )
 }
 
 fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Failure {

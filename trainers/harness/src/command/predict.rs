@@ -20,23 +20,24 @@ use crate::{Failure, Model, Trainer};
 pub(super) fn command() -> Command {
     PredictArgs::augment_args(Command::new("predict")).about("Classify texts").long_about(
         "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
-         the order of the rows, as CSV with a header or as JSON lines: record (the row's number in its file, from 1), \
-         label, probability (empty if the model is not calibrated) and score (the decision value).",
+         the order of the rows, as CSV with a header or as JSON lines: file (only where there are several), record (the \
+         row's number in its file, from 1), label, probability (empty if the model is not calibrated) and score (the decision value).",
     )
 }
 
 pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
     let model = load::<T>(&args.model_dir)?;
-    let answers = Answers {
-        classes: model.classes(),
-        format: args.format,
-        all: args.all_classes,
-    };
     // Before anything is written: the output may be the input.
     let sources = if args.texts.is_empty() {
         sources(args)?
     } else {
         Vec::new()
+    };
+    let answers = Answers {
+        classes: model.classes(),
+        format: args.format,
+        all: args.all_classes,
+        files: if sources.len() > 1 { &sources } else { &[] },
     };
     let (mut out, partial) = open(args.output.as_deref())?;
     let target = args
@@ -52,7 +53,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
     if !args.texts.is_empty() {
         let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
         let scores = model.predict(&mut model.scratch(), &texts)?;
-        put(&answers.rows((1..).take(texts.len()), &scores))?;
+        put(&answers.rows((1..).map(|record| (0, record)), &scores))?;
     } else {
         stream(
             &sources,
@@ -66,7 +67,8 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
             |scratch, batch| {
                 let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
                 let scores = model.predict(scratch, &texts)?;
-                Ok(answers.rows(batch.rows().map(|row| row.place.record), &scores))
+                let places = batch.rows().map(|row| (row.place.source, row.place.record));
+                Ok(answers.rows(places, &scores))
             },
             |text: Result<String, Failure>| put(&text?),
         )
@@ -130,6 +132,8 @@ struct Answers<'a> {
     format: StreamFormat,
     /// Whether the probability of each class is written.
     all: bool,
+    /// The files, if their names are written.
+    files: &'a [Source],
 }
 
 impl Answers<'_> {
@@ -137,7 +141,8 @@ impl Answers<'_> {
         match self.format {
             StreamFormat::Jsonl => String::new(),
             StreamFormat::Csv => {
-                let mut header = "record,label,probability,score".to_owned();
+                let file = if self.files.is_empty() { "" } else { "file," };
+                let mut header = format!("{file}record,label,probability,score");
                 for class in self.classes.iter().filter(|_| self.all) {
                     header.push(',');
                     quote(&mut header, &format!("probability:{class}"));
@@ -148,13 +153,14 @@ impl Answers<'_> {
         }
     }
 
-    fn rows(&self, records: impl Iterator<Item = u32>, scores: &Scores) -> String {
+    /// `places`: the number of the file and the row's number in it.
+    fn rows(&self, places: impl Iterator<Item = (u32, u32)>, scores: &Scores) -> String {
         let mut text = String::new();
-        for ((row, record), class) in records.enumerate().zip(scores.predictions()) {
+        for ((row, place), class) in places.enumerate().zip(scores.predictions()) {
             let range = row * scores.classes..(row + 1) * scores.classes;
             let probabilities = scores.probability.as_ref().map(|all| &all[range.clone()]);
             let decision = scores.decision[range][class as usize];
-            self.row(&mut text, record, class as usize, probabilities, decision);
+            self.row(&mut text, place, class as usize, probabilities, decision);
         }
         text
     }
@@ -162,15 +168,20 @@ impl Answers<'_> {
     fn row(
         &self,
         text: &mut String,
-        record: u32,
+        (file, record): (u32, u32),
         class: usize,
         probabilities: Option<&[f32]>,
         decision: f32,
     ) {
         let label = &self.classes[class];
+        let file = self.files.get(file as usize).map(Source::display);
         let probability = probabilities.map(|all| all[class]);
         match self.format {
             StreamFormat::Csv => {
+                if let Some(file) = file {
+                    quote(text, file);
+                    text.push(',');
+                }
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{record},");
                 quote(text, label);
@@ -187,6 +198,9 @@ impl Answers<'_> {
             }
             StreamFormat::Jsonl => {
                 let mut answer = Map::new();
+                if let Some(file) = file {
+                    answer.insert("file".to_owned(), json!(file));
+                }
                 answer.insert("record".to_owned(), json!(record));
                 answer.insert("label".to_owned(), json!(label));
                 answer.insert("probability".to_owned(), json!(probability));

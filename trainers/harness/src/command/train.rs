@@ -105,9 +105,20 @@ pub(super) fn run<T: Trainer>(
     } = corpus;
     say_read(&progress, &rows, &accounts);
     warn(&mut run, &findings);
+    if common.validation_split > 0.0 && !rows.parts.contains(&Part::Validation) {
+        run.warn(format!(
+            "no class has rows enough for a validation share of {}: nothing is validated or calibrated\n  help: raise \
+             --validation-split, pass --validation, or use --calibration cv",
+            common.validation_split
+        ));
+    }
     stop.enter(Phase::Training);
     run.progress("training");
-    let mut trained = T::train(&params, &rows, encoders, &mut run)?;
+    let trained = T::train(&params, &rows, encoders, &mut run);
+    let mut trained = trained.map_err(|failure| match failure {
+        Failure::Stopped if stop.was_interrupted() => Failure::Interrupted,
+        other => other,
+    })?;
     let details = std::mem::take(&mut trained.details);
     let finished = Finished::<T> {
         rows,
