@@ -1,5 +1,6 @@
 //! Messages about data: one code, one place, one way out.
 
+use contract::shown;
 use std::fmt;
 
 /// Whether the run can go on.
@@ -30,7 +31,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&shown(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
@@ -44,7 +45,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One finding about the user's data, printed in this manner:
+/// One finding about the user's data. The fields may hold names and values as they stand in the files; what is printed
+/// is made safe for a log as a whole, so that no part of it can count as a metric or start a line. In this manner:
 ///
 /// ```text
 /// error[D014]: row has no label
@@ -72,11 +74,11 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        write!(f, "{severity}[{}]: {}", self.code, self.message)?;
+        write!(f, "{severity}[{}]: {}", self.code, shown(&self.message))?;
         if let Some(place) = &self.place {
             write!(f, "\n  --> {place}")?;
         }
-        write!(f, "\n  help: {}", self.help)
+        write!(f, "\n  help: {}", shown(&self.help))
     }
 }
 

@@ -44,4 +44,5 @@ codes! {
     DUPLICATE = "D022", "row", "the same text stands elsewhere with the same label";
     LEAK = "D023", "row", "text of the test data stands in the training data";
     LIKE_LABELS = "D024", "label", "two labels differ only in case or blanks";
+    SAME_COLUMN = "D025", "name", "text and label are the same column";
 }

@@ -5,6 +5,7 @@ use super::findings::Findings;
 use super::source::near;
 use super::{Labels, ReadOptions};
 use crate::diagnostic::Place;
+use contract::shown;
 
 /// Positions of the wanted columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,18 @@ pub(super) fn resolve(
         }),
         _ => None,
     }
+}
+
+/// The finding that one column is named for both.
+pub(super) fn same(name: &str, limit: usize) -> Findings {
+    let mut findings = Findings::new(limit);
+    let message = format!(
+        "text and label are both to be read from the column `{}`",
+        shown(name)
+    );
+    let help = "pass --text-column and --label-column with two different names".to_owned();
+    findings.error(&codes::SAME_COLUMN, message, None, help);
+    findings
 }
 
 const HEADER_HAS: &str = "the header has";
@@ -119,15 +132,15 @@ const LETTERS: usize = 40;
 
 fn listed(names: &[String]) -> String {
     let short = |name: &String| match name.char_indices().nth(LETTERS) {
-        Some((end, _)) => format!("`{}...`", name[..end].escape_debug()),
-        None => format!("`{}`", name.escape_debug()),
+        Some((end, _)) => format!("`{}...`", shown(&name[..end])),
+        None => format!("`{}`", shown(name)),
     };
-    let shown: Vec<String> = names.iter().take(NAMES).map(short).collect();
+    let first: Vec<String> = names.iter().take(NAMES).map(short).collect();
     let more = names.len().saturating_sub(NAMES);
     if more > 0 {
-        format!("{} and {more} more", shown.join(", "))
+        format!("{} and {more} more", first.join(", "))
     } else {
-        shown.join(", ")
+        first.join(", ")
     }
 }
 

@@ -132,7 +132,7 @@ fn open(
         Format::Parquet => {
             let _ = (labels, findings);
             let message = "this program was built without parquet".to_owned();
-            let help = "build it with `--features parquet`, or convert the file to CSV".to_owned();
+            let help = "build with `--features parquet`, or convert the file to CSV".to_owned();
             return Err(Fault {
                 code: &codes::FOREIGN,
                 message,

@@ -16,7 +16,7 @@ struct Done;
 /// The texts that stand at `wanted`, in that order. Memory holds these texts and a block.
 ///
 /// # Errors
-/// When a file changed since the places were noted, or cannot be read again, as standard input.
+/// When a file changed since the places were noted, or cannot be read again, as standard input or a pipe.
 pub fn fetch_texts(
     sources: &[Source],
     options: &ReadOptions,
@@ -40,10 +40,18 @@ pub fn fetch_texts(
         if places.is_empty() {
             continue;
         }
-        if source.path.is_none() {
+        let Some(path) = &source.path else {
             return Err(again(
                 source.place(),
                 "standard input cannot be read twice",
+                "give a file instead",
+            ));
+        };
+        // To open a pipe anew would wait for a writer that never comes.
+        if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
+            return Err(again(
+                source.place(),
+                "what is no regular file cannot be read twice, as a pipe",
                 "give a file instead",
             ));
         }

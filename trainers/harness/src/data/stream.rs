@@ -80,7 +80,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     state: impl Fn() -> S + Sync,
     map: impl Fn(&mut S, &Batch<'_>) -> O + Sync,
     sink: impl FnMut(O) -> Result<(), E> + Send,
-    notice: impl FnMut(&Diagnostic) + Send,
+    mut notice: impl FnMut(&Diagnostic) + Send,
 ) -> Result<Streamed<S>, StreamError<E>> {
     /// Offsets in a block have 32 bits; a block may be twice as large as the largest record.
     const LARGEST: usize = 1 << 30;
@@ -88,7 +88,16 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         max_record_bytes: job.options.max_record_bytes.min(LARGEST),
         ..job.options.clone()
     };
-    let threads = options.threads.get();
+    if job.labels != Labels::Ignored && options.text_column == options.label_column {
+        let findings = columns::same(&options.text_column, job.limit);
+        findings.iter().for_each(|finding| notice(&finding));
+        return Ok(Streamed {
+            account: Account::default(),
+            findings,
+            states: vec![state()],
+        });
+    }
+    let threads = options.threads.get().min(MOST_THREADS);
     let feed = Mutex::new(Feed::new(job.sources, options, job.labels));
     let merged = Merged {
         account: Account::default(),
@@ -110,7 +119,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         ahead: 4 * threads as u64,
     };
     let work = || {
-        let _guard = HaltOnPanic(&order.halt, &order.turn);
+        let _guard = HaltOnPanic(&order);
         let mut state = state();
         let mut decoder = Decoder::default();
         let mut block = Block {
@@ -134,7 +143,9 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         state
     };
     let states = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Where the system gives no more threads, those that there are do the work: the calling one at least.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(spawn).collect();
         let mut states = vec![work()];
         for other in others {
             match other.join() {
@@ -167,6 +178,9 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         states,
     })
 }
+
+/// One thread alone takes the files apart: far fewer than these keep up with it, and each holds a block.
+const MOST_THREADS: usize = 256;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere ends all threads anyway, and is passed on.
@@ -201,6 +215,10 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        // Set under the lock: a thread that stood waiting for it must not call a sink that has failed.
+        if self.halt.load(Ordering::Relaxed) {
+            return false;
+        }
         inner.waiting.insert(number, (tally, output));
         let mut moved = false;
         while let Some((tally, output)) = {
@@ -219,8 +237,9 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
             merged.add(tally).iter().for_each(notice);
             if let Err(error) = sink(output) {
                 *failed = Some(error);
+                self.halt.store(true, Ordering::Relaxed);
                 drop(inner);
-                self.wake(true);
+                self.wake(false);
                 return false;
             }
         }
@@ -230,7 +249,9 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
         }
         !self.halt.load(Ordering::Relaxed)
     }
+}
 
+impl<O, E, F, N> Order<O, E, F, N> {
     fn wake(&self, halt: bool) {
         if halt {
             // Under the lock, so that no thread goes to sleep between its look at the flag and this.
@@ -242,13 +263,12 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
 }
 
 /// Ends the other threads when one panics.
-struct HaltOnPanic<'a>(&'a AtomicBool, &'a Condvar);
+struct HaltOnPanic<'a, O, E, F, N>(&'a Order<O, E, F, N>);
 
-impl Drop for HaltOnPanic<'_> {
+impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
-            self.1.notify_all();
+            self.0.wake(true);
         }
     }
 }

@@ -249,6 +249,35 @@ fn parquet_without_the_feature() {
     insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
     error[D007]: this program was built without parquet
       --> a.parquet
-      help: build it with `--features parquet`, or convert the file to CSV
+      help: build with `--features parquet`, or convert the file to CSV
+    ");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_not_opened_twice() {
+    use harness::data::{RowPlace, fetch_texts};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let sources = vec![Source::file(&path, Format::CSV)];
+    let writer = {
+        let path = path.clone();
+        std::thread::spawn(move || std::fs::write(path, "text,label\na,x\nb,y\n").unwrap())
+    };
+    let rows = read(&sources, &options(), Texts::default, &GO).unwrap();
+    writer.join().unwrap();
+    assert_eq!(pairs(&rows), [pair("a", "x"), pair("b", "y")]);
+    let place: RowPlace = rows.places[1];
+    let (tell, told) = std::sync::mpsc::channel();
+    // In a thread of its own: to open the pipe again would hang for ever.
+    std::thread::spawn(move || tell.send(fetch_texts(&sources, &options(), &[place])));
+    let fetched = told.recv_timeout(std::time::Duration::from_secs(30));
+    let error = fetched.unwrap().unwrap_err();
+    insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
+    error[D001]: what is no regular file cannot be read twice, as a pipe
+      --> a.csv
+      help: give a file instead
     ");
 }

@@ -118,7 +118,7 @@ fn headers() {
       help: pass --text-column NAME --label-column NAME; the first line has to be a header
     ");
     insta::assert_snapshot!(says("a.csv", "t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0b\0\n\0"), @r"
-    error[D005]: no column is called `text` or `label`, the header has `t\0e\0x\0t\0`, `\0l\0a\0b\0e\0l\0`
+    error[D005]: no column is called `text` or `label`, the header has `t\u{0}e\u{0}x\u{0}t\u{0}`, `\u{0}l\u{0}a\u{0}b\u{0}e\u{0}l\u{0}`
       --> a.csv:1
       help: the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le
     ");
@@ -184,4 +184,98 @@ fn the_data_as_a_whole() {
     warning[D024]: the labels `Spam` and ` spam` differ only in case or blanks, and count as two
       help: use one spelling, if one label is meant
     ");
+}
+
+#[test]
+fn text_and_label_in_one_column() {
+    let same = ReadOptions {
+        label_column: "text".to_owned(),
+        ..options()
+    };
+    for (name, bytes) in [
+        ("a.csv", "text,label\na,1\nb,2\n"),
+        ("a.tsv", "text\na\nb\n"),
+        ("a.jsonl", "{\"text\":\"a\",\"label\":1}\n"),
+        // Refused before the file is looked at, so that no format can differ.
+        ("a.parquet", "PAR1"),
+    ] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(given(name, bytes).says(&same), @r"
+            error[D025]: text and label are both to be read from the column `text`
+              help: pass --text-column and --label-column with two different names
+            ");
+        }
+    }
+}
+
+/// Nothing in `said` counts as a measurement, and it has no lines but its own.
+fn harmless(said: &str) {
+    for metric in contract::Metric::all() {
+        // All that the metric's regular expression finds begins with this.
+        assert!(!said.contains(&format!("{metric}=")), "{said}");
+    }
+    for line in said.lines() {
+        let own = ["error[D", "warning[D", "  --> ", "  help: "];
+        assert!(own.iter().any(|start| line.starts_with(start)), "{said}");
+    }
+    assert!(!said.contains(['\u{1b}', '\r']), "{said}");
+}
+
+#[test]
+fn data_in_a_message_is_no_measurement() {
+    let evil = " train:accuracy=0.99; ";
+    let cell = format!("\n{evil}\r\u{1b}[31m");
+    let name = format!("x\n{evil}.csv");
+    let json = |value: &str| serde_json::to_string(value).unwrap();
+    let line = format!("\n{evil}");
+    let said = [
+        // Names in the header: listed, proposed, and cut in the middle.
+        given("a.csv", format!("\"{cell}\",label\na,1\n")).says(&options()),
+        given("a.csv", format!("\"text{line}\",label\na,1\n")).says(&options()),
+        given("a.csv", format!("\"{}{line}and on\"\na\n", "a ".repeat(8))).says(&options()),
+        // Keys and values of JSON.
+        given("a.jsonl", format!("{{{}:1}}\n", json(&cell))).says(&options()),
+        given("a.jsonl", format!("{}\n", json(&cell))).says(&options()),
+        // The file's own name, as a place and in what is said about others.
+        given(&name, "text,label\na,\n").says(&options()),
+        given(&name, "text,label\na,1\na,0\n").says(&options()),
+    ];
+    for said in &said {
+        harmless(said);
+    }
+    assert!(
+        said.iter()
+            .all(|said| said.contains(r"accuracy\u{3d}0.99;")),
+        "each has the data in it: {said:#?}"
+    );
+    harmless(&given("a.jsonl", format!("{{\"text\":\"{evil}\",{evil}}}\n")).says(&options()));
+    let options = ReadOptions {
+        text_column: cell.clone(),
+        ..options()
+    };
+    harmless(&given("a.jsonl", format!("{{{}:1}}\n", json(&cell))).says(&options));
+    harmless(&given("a.csv", format!("\"{cell}\",\"{cell}\"\na,1\n")).says(&options));
+    harmless(&harness::data::encoding(&cell).unwrap_err().to_string());
+}
+
+#[test]
+fn a_path_in_a_message_is_no_measurement() {
+    let evil = "\n train:accuracy=0.99; ";
+    let folder = given(&format!("{evil}.txt"), "");
+    let listed = harness::data::sources(folder.folder.path()).unwrap_err();
+    let near = folder.folder.path().join(format!("{evil}.tx"));
+    let absent = folder.folder.path().join(evil).join("a.csv");
+    let near = harness::data::sources(&near).unwrap_err();
+    let absent = harness::data::sources(&absent).unwrap_err();
+    for said in [listed, near, absent].map(|said| said.to_string()) {
+        harmless(&said);
+        assert!(said.contains(r"accuracy\u{3d}0.99;"), "{said}");
+    }
+}
+
+#[test]
+fn a_long_value_is_cut() {
+    let said = says("a.jsonl", format!("\"{}\"\n", "private ".repeat(100)));
+    assert!(said.contains("pr..."), "{said}");
+    assert!(said.len() < 400, "{said}");
 }

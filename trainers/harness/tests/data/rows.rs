@@ -206,6 +206,19 @@ fn threads_and_blocks_do_not_change_the_result() {
 }
 
 #[test]
+fn more_threads_than_any_machine_has() {
+    let file = given("a.csv", long());
+    let many = ReadOptions {
+        threads: NonZeroUsize::new(200_000).unwrap(),
+        block_bytes: 100,
+        ..options()
+    };
+    let rows = file.read(&many).unwrap();
+    assert!(rows.shards.len() <= 256, "{} threads", rows.shards.len());
+    assert_eq!(pairs(&rows), file.pairs(&options()));
+}
+
+#[test]
 fn streamed_blocks_come_in_order() {
     let file = given("a.csv", long());
     let threads = NonZeroUsize::new(4).unwrap();
@@ -259,7 +272,12 @@ fn a_sink_that_fails_ends_the_reading() {
     let mut calls = 0;
     let sink = |_| {
         calls += 1;
-        if calls == 5 { Err("full disk") } else { Ok(()) }
+        if calls == 5 {
+            // Long enough for the other threads to stand waiting with the blocks that come next: these must not get in.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            return Err("full disk");
+        }
+        Ok(())
     };
     let failed = stream(
         &file.source(),

@@ -5,6 +5,7 @@ use crate::data::block::{Block, Record, column};
 use crate::data::codes::{self, Code};
 use crate::data::{ReadOptions, Source};
 use crate::diagnostic::{Place, Severity};
+use contract::shown;
 
 #[derive(Clone, Copy)]
 pub(super) struct Say<'a> {
@@ -190,7 +191,7 @@ impl Say<'_> {
             place.column = Some((error.column() as u64).clamp(1, length + 1));
             let help = "fix {them}: one JSON object on each line is expected".to_owned();
             Found {
-                message: format!("the line is not a JSON object: {reason}"),
+                message: format!("the line is not a JSON object: {}", cut(reason)),
                 place: Some(place),
                 help,
             }
@@ -210,6 +211,15 @@ impl Say<'_> {
             place: Some(self.place(record, record.start)),
             help: "fix {them}, or name another column".to_owned(),
         });
+    }
+}
+
+/// The parser's words quote the value that it did not expect, which may be a whole text.
+fn cut(reason: &str) -> String {
+    const LETTERS: usize = 80;
+    match reason.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}...", shown(&reason[..end])),
+        None => shown(reason).into_owned(),
     }
 }
 
