@@ -23,7 +23,7 @@ pub enum Failure {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Data(Vec<Diagnostic>),
     /// A file could not be read or written.
-    #[error("error: cannot {action} `{}`: {source}\n  help: {}", .path.display(), io_help(.source))]
+    #[error("error: cannot {action} `{}`: {source}\n  help: {}", contract::shown(&.path.to_string_lossy()), io_help(.source))]
     Io {
         /// `read`, `write`, ...
         action: &'static str,

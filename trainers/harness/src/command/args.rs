@@ -8,6 +8,9 @@ use clap::{ArgAction, Args, ValueEnum};
 use crate::Failure;
 use crate::data::{self, ReadOptions};
 
+/// More threads than any machine has cores for this work; a slip of the finger must not exhaust the system's.
+const MOST_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
 /// How to read the data.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
@@ -27,7 +30,7 @@ pub(super) struct DataArgs {
     /// Drop rows that cannot be read, and count them, instead of failing
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
     drop_malformed: bool,
-    /// Worker threads [default: one per core]
+    /// Worker threads, at most 256 [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -48,7 +51,7 @@ impl DataArgs {
 
     pub(super) fn threads(&self) -> NonZeroUsize {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.unwrap_or_else(cores)
+        self.threads.unwrap_or_else(cores).min(MOST_THREADS)
     }
 }
 
