@@ -9,6 +9,7 @@ use harness::{Failure, Run, Trained};
 use serde_json::{Map, Value, json};
 
 use crate::calibrate::Platt;
+use crate::checks::{check_classes, check_finite};
 use crate::cross_validate::{Folds, limited, search};
 use crate::features::{Counts, FitError, fit};
 use crate::kernel::{self, Room};
@@ -34,7 +35,7 @@ pub(crate) fn train(
     let params = &params;
     let train: Vec<u32> = rows.of(Part::Train);
     params.regularisation.check(train.len())?;
-    check_classes(rows, &train)?;
+    check_classes(&rows.labels, &rows.classes, &train)?;
     if let Machine::Kernel(kernel, _) = params.machine {
         Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
     }
@@ -81,54 +82,6 @@ pub(crate) fn train(
         out_of_fold,
     };
     fitted.finish(counts, run, details)
-}
-
-/// Every class needs training rows; all of them in one class is no training data either.
-fn check_classes(rows: &RowTable, train: &[u32]) -> Result<(), Failure> {
-    let mut sizes = vec![0usize; rows.classes.len()];
-    for &row in train {
-        sizes[rows.labels[row as usize] as usize] += 1;
-    }
-    match rows
-        .classes
-        .iter()
-        .zip(&sizes)
-        .find(|(_, size)| **size == 0)
-    {
-        None => Ok(()),
-        Some((class, size)) => Err(Failure::other(
-            format!(
-                "expected training rows of every class, found `{size}` of `{class}` among `{}`",
-                train.len()
-            ),
-            format!(
-                "add training rows with the label `{class}`, or leave its rows out of the other parts"
-            ),
-        )),
-    }
-}
-
-/// Refuses a machine that would answer every text with NaN.
-fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Result<(), Failure> {
-    // linfa's answers are looked at where they come from.
-    let TrainedMachine::Linear {
-        coefficients,
-        intercepts,
-    } = machine
-    else {
-        return Ok(());
-    };
-    let odd = |(coefficients, intercept): (&Vec<f32>, &f32)| {
-        !intercept.is_finite() || coefficients.iter().any(|weight| !weight.is_finite())
-    };
-    let Some(output) = coefficients.iter().zip(intercepts).position(odd) else {
-        return Ok(());
-    };
-    let class = &classes[if classes.len() == 2 { 1 } else { output }];
-    Err(Failure::other(
-        format!("expected finite weights for the class `{class}`, found some that are not"),
-        "lower --c (or raise --alpha), or choose another --loss",
-    ))
 }
 
 fn no_vocabulary(error: FitError, params: &SvmParams, rows: usize) -> Failure {
@@ -381,42 +334,4 @@ fn pick(values: &[f32], columns: &[u32]) -> Vec<f32> {
         .iter()
         .map(|&column| values[column as usize])
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_that_are_not_finite_are_refused() {
-        let classes = ["a", "b", "c"].map(str::to_owned);
-        let machine = |weight: f32, intercept: f32| TrainedMachine::Linear {
-            coefficients: vec![vec![0.0, 1.0], vec![1.0, weight], vec![1.0, 2.0]],
-            intercepts: vec![0.0, 0.0, intercept],
-        };
-        assert!(check_finite(&machine(1.0, 1.0), &classes).is_ok());
-        for (weight, intercept, class) in [(f32::NAN, 0.0, "`b`"), (0.0, f32::INFINITY, "`c`")] {
-            let refused = check_finite(&machine(weight, intercept), &classes).unwrap_err();
-            let message = refused.to_string();
-            assert!(
-                message.contains(class) && message.contains("help: lower --c"),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_class_without_training_rows_is_named() {
-        let rows = RowTable {
-            labels: vec![0, 1, 0, 2],
-            classes: ["good", "bad", "odd"].map(str::to_owned).to_vec(),
-            ..RowTable::default()
-        };
-        assert!(check_classes(&rows, &[0, 1, 3]).is_ok());
-        let message = check_classes(&rows, &[0, 1, 2]).unwrap_err().to_string();
-        assert!(
-            message.contains("found `0` of `odd` among `3`") && message.contains("help:"),
-            "{message}"
-        );
-    }
 }
