@@ -14,13 +14,54 @@ pub(crate) struct Platt {
 }
 
 impl Platt {
-    /// Fits one sigmoid per output to `decisions` (rows, outputs). `None` where the rows do not tell: an output has
-    /// rows of one side only, or its decisions say nothing.
-    pub(crate) fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<Vec<Self>> {
+    /// Fits one sigmoid per output to `decisions` (rows, outputs), and names the outputs that the rows do not tell
+    /// about (rows of one side only, or decisions that say nothing): these borrow the other outputs' slope. `None`
+    /// where the rows tell about no output.
+    pub(crate) fn fit(
+        decisions: &[f32],
+        labels: &[u32],
+        classes: usize,
+    ) -> Option<(Vec<Self>, Vec<usize>)> {
         let outputs = if classes == 2 { 1 } else { classes };
-        (0..outputs)
+        let fitted: Vec<Option<Self>> = (0..outputs)
             .map(|output| Self::fit_output(decisions, labels, outputs, output))
-            .collect()
+            .collect();
+        let mut slopes: Vec<f64> = fitted.iter().flatten().map(|platt| platt.a).collect();
+        slopes.sort_by(f64::total_cmp);
+        let a = *slopes.get(slopes.len() / 2)?;
+        let borrowed = (0..outputs)
+            .filter(|&output| fitted[output].is_none())
+            .collect();
+        let borrow = |output| Self::with_slope(a, decisions, labels, outputs, output);
+        let all = fitted
+            .into_iter()
+            .enumerate()
+            .map(|(output, platt)| platt.unwrap_or_else(|| borrow(output)))
+            .collect();
+        Some((all, borrowed))
+    }
+
+    /// The sigmoid of this slope that gives the mean decision the class's share of the rows (Laplace's estimate).
+    fn with_slope(
+        a: f64,
+        decisions: &[f32],
+        labels: &[u32],
+        outputs: usize,
+        output: usize,
+    ) -> Self {
+        let positive = labels.iter().filter(|&&label| label == output as u32);
+        let (positive, rows) = (positive.count() as f64, labels.len() as f64);
+        let sum: f64 = decisions
+            .iter()
+            .skip(output)
+            .step_by(outputs)
+            .map(|&decision| f64::from(decision))
+            .sum();
+        let odds_against = (rows - positive + 1.0) / (positive + 1.0);
+        Self {
+            a,
+            b: odds_against.ln() - a * sum / rows,
+        }
     }
 
     fn fit_output(
@@ -89,7 +130,7 @@ mod tests {
                 labels.push(u32::from((copy as f32 + 0.5) / 10.0 < share));
             }
         }
-        let platt = Platt::fit(&decisions, &labels, 2).unwrap();
+        let platt = Platt::fit(&decisions, &labels, 2).unwrap().0;
         assert!(
             (platt[0].a + 2.0).abs() < 0.3 && platt[0].b.abs() < 0.1,
             "{platt:?}"
@@ -106,5 +147,25 @@ mod tests {
     #[test]
     fn one_side_alone_cannot_be_calibrated() {
         assert!(Platt::fit(&[0.1, 0.2], &[1, 1], 2).is_none());
+    }
+
+    #[test]
+    fn a_class_without_rows_borrows_the_slope_of_the_others() {
+        let (mut decisions, mut labels) = (Vec::new(), Vec::new());
+        for row in 0..100u32 {
+            let step = (row as f32 - 50.0) / 25.0;
+            decisions.extend([step, -step, -1.0]);
+            // Now and then on the wrong side, as no sigmoid fits what is wholly separate.
+            labels.push(u32::from((step < 0.0) != (row % 7 == 0)));
+        }
+        let (platt, borrowed) = Platt::fit(&decisions, &labels, 3).unwrap();
+        assert_eq!(borrowed, [2]);
+        assert!(
+            platt[2].a == platt[0].a || platt[2].a == platt[1].a,
+            "{platt:?}"
+        );
+        // 0 of 100 rows, by Laplace's estimate, at the mean decision; more above it.
+        assert!((platt[2].probability(-1.0) - 1.0 / 102.0).abs() < 1e-9);
+        assert!(platt[2].probability(1.0) > platt[2].probability(-1.0));
     }
 }

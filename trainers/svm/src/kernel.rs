@@ -24,7 +24,7 @@ use crate::params::{Calibration, Kernel, SvmParams};
 use crate::solver::SparseRows;
 use fit::{Problem, fit};
 
-/// Rows that a thread decides on at a time.
+/// Rows that a thread decides on at a time: enough to hide the handing out, few enough to share evenly among threads.
 const CHUNK: usize = 256;
 
 impl Kernel {

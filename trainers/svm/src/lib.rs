@@ -1,6 +1,7 @@
 //! The tf-idf SVM: text to sparse features to a separating hyperplane.
 
 mod calibrate;
+mod checks;
 mod cross_validate;
 pub mod features;
 mod kernel;

@@ -10,7 +10,7 @@ use ndarray::Array1;
 
 use crate::features::{Pattern, TermFrequency, idf, weigh_all};
 use crate::params::{ClassWeight, SvmParams, Weighting};
-use crate::solver::{LinearSvm, LinearSvmParams, SparseRows};
+use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
 
 /// What `--tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -52,6 +52,19 @@ impl Labelled<'_> {
     pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
         let positive = if self.classes == 2 { 1 } else { output as u32 };
         self.labels[row as usize] == positive
+    }
+
+    /// Which side all the rows are on, if they are on one.
+    pub(crate) fn only_side(&self, rows: &[u32], output: usize) -> Option<bool> {
+        let positive = rows
+            .iter()
+            .filter(|&&row| self.is_positive(row, output))
+            .count();
+        match positive {
+            0 => Some(false),
+            all if all == rows.len() => Some(true),
+            _ => None,
+        }
     }
 }
 
@@ -114,6 +127,12 @@ fn solve(
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Failure> {
+    if let Some(side) = data.only_side(train, output) {
+        // A fold without a rare class: nothing to learn, and the other outputs go on.
+        let machine = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
+        let decisions = vec![machine.intercept; score.len()];
+        return Ok((machine, decisions));
+    }
     let targets: Array1<bool> = train
         .iter()
         .map(|&row| data.is_positive(row, output))
@@ -130,12 +149,7 @@ fn solve(
         .seed(run.stream("solver"))
         .stop(run.stop_flag());
     let dataset = DatasetBase::new(records, targets).with_weights(weights);
-    let machine = solver.fit(&dataset).map_err(|error| {
-        Failure::other(
-            format!("the solver did not start: {error}"),
-            "give every class some training rows",
-        )
-    })?;
+    let machine = solver.fit(&dataset).map_err(|error| not_started(&error))?;
     let rows = SparseRows {
         pattern: data.pattern,
         values,
@@ -147,6 +161,17 @@ fn solve(
     });
     let decisions = decisions.collect();
     Ok((machine, decisions))
+}
+
+fn not_started(error: &SolverError) -> Failure {
+    let help = match error {
+        SolverError::Parameter { name, range, .. } => {
+            format!("choose --{} {range}", name.replace('_', "-"))
+        }
+        SolverError::OneClass => "give every class some training rows".to_owned(),
+        SolverError::Linfa(_) => "look at the training rows with `svm check`".to_owned(),
+    };
+    Failure::other(format!("the solver did not start: {error}"), help)
 }
 
 /// Weight of each row.
@@ -289,4 +314,36 @@ pub(crate) fn parallel<T: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_not_to_start_has_its_own_help() {
+        let help = |error| not_started(&error).to_string();
+        let parameter = help(SolverError::Parameter {
+            name: "max_iter",
+            range: "of at least 1",
+            value: 0.0,
+        });
+        assert!(
+            parameter.contains("help: choose --max-iter of at least 1"),
+            "{parameter}"
+        );
+        assert!(help(SolverError::OneClass).contains("help: give every class"));
+    }
+
+    #[test]
+    fn rows_of_one_side_are_seen() {
+        let data = Labelled {
+            pattern: &Pattern::default(),
+            labels: &[0, 0, 1, 2],
+            classes: 3,
+        };
+        assert_eq!(data.only_side(&[0, 1], 0), Some(true));
+        assert_eq!(data.only_side(&[0, 1], 2), Some(false));
+        assert_eq!(data.only_side(&[0, 2], 0), None);
+    }
 }

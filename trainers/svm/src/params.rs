@@ -1,5 +1,6 @@
 //! What can be typed, and what becomes of it.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,12 +18,16 @@ const TOLERANCE: f64 = 1e-3;
 /// optimum on IMDB, for unigrams and for (1,2)-grams, seeds 0 to 2.
 const SGD_TOLERANCE: f64 = 3e-3;
 
+/// Values of C that the solvers can work with: they count in single precision, to 1e38, and need room for the weights
+/// of rows.
+pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
+
 /// The SVM's own arguments; names and meanings are scikit-learn's where it has them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Longest n-gram, in words
+    /// Longest n-gram, in words; --tune looks at 1, 2 and the longest, which is at least 3
     #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
     max_ngrams: u8,
     /// Leave out terms in fewer training rows: a count, or a share below 1
@@ -43,14 +48,16 @@ pub struct SvmArgs {
     )]
     stopwords: String,
     /// Shortest word, in characters: 2 is scikit-learn's default token pattern; 1 keeps `I`, and the `t` of `don't`
+    /// [default: 2; 1 with --tune]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     min_word_length: Option<u8>,
-    /// Use 1 + ln(count) for the count of a term in a row
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    sublinear_tf: bool,
+    /// Use 1 + ln(count) for the count of a term in a row [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    sublinear_tf: Option<bool>,
     /// Weight of a term: its inverse document frequency, or its naive Bayes log-count ratio (Wang and Manning 2012)
-    #[arg(long, value_enum, default_value_t = Weighting::Tfidf)]
-    weighting: Weighting,
+    /// [default: tfidf]
+    #[arg(long, value_enum)]
+    weighting: Option<Weighting>,
 
     /// What a misclassified row costs [default: squared_hinge; rbf and poly know hinge alone]
     #[arg(long, value_enum, help_heading = "Solver")]
@@ -219,6 +226,29 @@ impl Regularisation {
             Self::Alpha(alpha) => 1.0 / (alpha * rows.max(1) as f64),
         }
     }
+
+    /// Refuses a C for so many training rows that the solvers cannot work with.
+    pub(crate) fn check(self, rows: usize) -> Result<(), Failure> {
+        if C_RANGE.contains(&self.c(rows)) {
+            return Ok(());
+        }
+        let (least, most) = C_RANGE.into_inner();
+        let (flag, range, found) = match self {
+            Self::C(c) => ("--c", format!("from `{least:e}` to `{most:e}`"), c),
+            Self::Alpha(alpha) => {
+                let rows = rows.max(1) as f64;
+                let (least, most) = (1.0 / (most * rows), 1.0 / (least * rows));
+                let range =
+                    format!("from `{least:.1e}` to `{most:.1e}` for `{rows}` training rows");
+                ("--alpha", range, alpha)
+            }
+        };
+        let message = format!("expected {flag} {range}, found `{found:e}`");
+        Err(Failure::usage(
+            message,
+            format!("choose another {flag}, or leave it out"),
+        ))
+    }
 }
 
 /// What `--tune` may do.
@@ -266,7 +296,12 @@ impl SvmArgs {
     pub fn check(self) -> Result<SvmParams, Failure> {
         let regularisation = match (self.alpha, self.c) {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
-            (None, c) => Regularisation::C(positive("c", c.unwrap_or(1.0))?),
+            (None, c) => {
+                let c = Regularisation::C(positive("c", c.unwrap_or(1.0))?);
+                // C does not depend on the rows; what follows from alpha is checked when they are known.
+                c.check(0)?;
+                c
+            }
         };
         let tolerance = self.tol.unwrap_or(if self.alpha.is_some() {
             SGD_TOLERANCE
@@ -279,6 +314,8 @@ impl SvmArgs {
         }
         let machine = self.machine()?;
         self.check_combination()?;
+        self.check_tuning()?;
+        let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
         Ok(SvmParams {
             features: FeatureParams {
                 min_df: self.min_df.0,
@@ -290,12 +327,12 @@ impl SvmArgs {
             min_word_length: self
                 .min_word_length
                 .unwrap_or(if self.tune { 1 } else { 2 }),
-            tf: match self.weighting {
+            tf: match weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
-                Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
+                Weighting::Tfidf if self.sublinear_tf == Some(true) => TermFrequency::Sublinear,
                 Weighting::Tfidf => TermFrequency::Raw,
             },
-            weighting: self.weighting,
+            weighting,
             loss: match self.loss {
                 Some(LossArg::Hinge) => Loss::Hinge,
                 Some(LossArg::Log) => Loss::Log,
@@ -343,6 +380,25 @@ impl SvmArgs {
         ))
     }
 
+    /// Refuses what `--tune` would overrule.
+    fn check_tuning(&self) -> Result<(), Failure> {
+        let typed = [
+            ("--c", self.c.is_some()),
+            ("--alpha", self.alpha.is_some()),
+            ("--weighting", self.weighting.is_some()),
+            ("--sublinear-tf", self.sublinear_tf.is_some()),
+        ];
+        match typed.into_iter().find(|&(_, typed)| self.tune && typed) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure::usage(
+                format!(
+                    "expected --tune without {name}, found both: --tune chooses C, n-grams and weighting itself"
+                ),
+                format!("leave out --tune, or {name}"),
+            )),
+        }
+    }
+
     /// Refuses what the chosen kernel would not look at.
     fn check_combination(&self) -> Result<(), Failure> {
         let kernel = self.kernel;
@@ -372,7 +428,7 @@ impl SvmArgs {
             ("--max-iter", self.max_iter.is_some(), linear, "linear"),
             (
                 "--weighting nbsvm",
-                self.weighting == Weighting::Nbsvm,
+                self.weighting == Some(Weighting::Nbsvm),
                 linear,
                 "linear",
             ),

@@ -20,16 +20,30 @@ pub struct Counts {
     pub column_of_term: Vec<u32>,
 }
 
+/// Why there is no vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// No term is frequent enough.
+    #[error("expected terms, found none")]
+    NoTerms,
+    /// The places of n-grams are 32 bits wide.
+    #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
+    TooManyTokens(usize),
+}
+
 /// Fits the vocabulary on the rows that `counted` marks, and counts the terms of all rows.
 ///
 /// `order` gives each row's shard and its index there.
-/// Returns `None` when no term is left.
+/// # Errors
+/// When no term is left, or n-grams were asked for and there are more tokens than they can be placed at.
 pub fn fit(
     shards: Vec<Shard>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
     counted: &[bool],
     params: &FeatureParams,
-) -> Option<Counts> {
+) -> Result<Counts, FitError> {
+    let tokens = shards.iter().map(|shard| shard.tokens.len()).sum();
+    place(tokens, params.max_ngrams)?;
     let documents = counted.iter().filter(|&&counted| counted).count();
     let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
     let (words, mut tokens, ends) = gather(shards, order);
@@ -76,12 +90,12 @@ pub fn fit(
     drop((sorted, words, names));
     let columns = Columns::choose(&levels, &documents, params);
     if columns.frequency.is_empty() {
-        return None;
+        return Err(FitError::NoTerms);
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
     let (pattern, values) = count(&levels, &documents, &columns);
-    Some(Counts {
+    Ok(Counts {
         pattern,
         values,
         length: columns.length,
@@ -89,6 +103,14 @@ pub fn fit(
         terms,
         column_of_term,
     })
+}
+
+/// Refuses more tokens than an n-gram's place, an `u32`, can tell apart.
+fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
+    if max_ngrams > 1 && u32::try_from(tokens).is_err() {
+        return Err(FitError::TooManyTokens(tokens));
+    }
+    Ok(())
 }
 
 /// All rows' word numbers in row order, whichever thread read them.
@@ -275,4 +297,19 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
         start = end;
     }
     (pattern, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tokens_than_places_are_refused() {
+        let most = u32::MAX as usize;
+        assert_eq!(place(most, 2), Ok(()));
+        let refused = place(most + 1, 2);
+        assert_eq!(refused, Err(FitError::TooManyTokens(most + 1)));
+        // Single words have no places.
+        assert_eq!(place(most + 1, 1), Ok(()));
+    }
 }

@@ -5,7 +5,7 @@ mod matrix;
 mod ngrams;
 mod terms;
 
-pub use fit::{Counts, fit};
+pub use fit::{Counts, FitError, fit};
 pub use matrix::Pattern;
 pub use terms::{Finder, Lookup, Terms};
 

@@ -29,7 +29,7 @@ pub(crate) struct Level {
     pub(crate) at: Vec<u32>,
 }
 
-/// Occurrences sorted at a time: bounds the memory at 12 MB.
+/// Occurrences sorted at a time: bounds the memory at 12 MB; each chunk costs one pass over the tokens, so not fewer.
 const CHUNK: usize = 1 << 20;
 
 /// A candidate n-gram: its last word, and where it stands.

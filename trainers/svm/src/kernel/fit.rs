@@ -68,19 +68,16 @@ impl Problem<'_> {
         run: &Run,
     ) -> Result<(Vec<f64>, f64), Failure> {
         let data = self.job.data;
+        if let Some(side) = data.only_side(self.train, output) {
+            // A fold without a rare class: the constant decision -rho, no support.
+            let rho = if side { -1.0 } else { 1.0 };
+            return Ok((vec![0.0; self.train.len()], rho));
+        }
         let targets: Array1<bool> = self
             .train
             .iter()
             .map(|&row| data.is_positive(row, output))
             .collect();
-        if targets.iter().all(|&target| target) || !targets.iter().any(|&target| target) {
-            let message =
-                "the solver did not start: expected rows of both classes, found one class";
-            return Err(Failure::other(
-                message,
-                "give every class some training rows",
-            ));
-        }
         let params = self.params(output);
         // linfa-svm cannot be stopped, and a hard problem may take it minutes: it works on a thread of its own, which
         // a stop leaves behind. The process ends soon after.

@@ -149,6 +149,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
             format!("expected format `{FORMAT} {VERSION}`, found `{found}`"),
         ));
     }
+    check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let classes: Vec<String> = config.id2label.into_values().collect();
     let text = String::from_utf8(read(dir, VOCABULARY)?)
         .map_err(|error| unreadable(dir, VOCABULARY, error))?;
@@ -199,6 +200,35 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
         platt,
         lookup: OnceLock::new(),
     })
+}
+
+/// Refuses what training never writes and predicting could not do.
+fn check(config: &Config) -> Result<(), String> {
+    let Recipe {
+        max_ngrams,
+        min_word_length,
+        ..
+    } = config.recipe;
+    if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
+        return Err(format!(
+            "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
+            u8::MAX
+        ));
+    }
+    if !(1..=2).contains(&min_word_length) {
+        return Err(format!(
+            "expected `min_word_length` 1 or 2, found `{min_word_length}`"
+        ));
+    }
+    match (0..)
+        .zip(config.id2label.keys())
+        .find(|(id, key)| id != *key)
+    {
+        Some((id, key)) => Err(format!(
+            "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The arrays of a file, checked for shape and type.

@@ -75,6 +75,20 @@ pub struct Outcome {
 }
 
 impl LinearSvm {
+    /// The same decision on every row.
+    pub(crate) fn constant(width: usize, decision: f32) -> Self {
+        Self {
+            coefficients: vec![0.0; width],
+            intercept: decision,
+            outcome: Outcome {
+                objective: 0.0,
+                gap: 0.0,
+                epochs: 0,
+                converged: true,
+            },
+        }
+    }
+
     /// w·x + b of one row.
     pub fn decision(&self, columns: &[u32], values: &[f32]) -> f32 {
         let sum: f32 = columns

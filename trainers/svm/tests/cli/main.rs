@@ -7,6 +7,7 @@
 mod answers;
 mod job;
 mod model;
+mod rare;
 mod rows;
 
 use std::ffi::OsStr;

@@ -1,0 +1,87 @@
+//! What training refuses once it knows the rows, and once it has a machine.
+
+use harness::Failure;
+
+use crate::model::TrainedMachine;
+
+/// Every class needs training rows; all of them in one class is no training data either.
+pub(crate) fn check_classes(
+    labels: &[u32],
+    classes: &[String],
+    train: &[u32],
+) -> Result<(), Failure> {
+    let mut sizes = vec![0usize; classes.len()];
+    for &row in train {
+        sizes[labels[row as usize] as usize] += 1;
+    }
+    match classes.iter().zip(&sizes).find(|(_, size)| **size == 0) {
+        None => Ok(()),
+        Some((class, size)) => Err(Failure::other(
+            format!(
+                "expected training rows of every class, found `{size}` of `{class}` among `{}`",
+                train.len()
+            ),
+            format!(
+                "add training rows with the label `{class}`, or leave its rows out of the other parts"
+            ),
+        )),
+    }
+}
+
+/// Refuses a machine that would answer every text with NaN.
+pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Result<(), Failure> {
+    // linfa's answers are looked at where they come from.
+    let TrainedMachine::Linear {
+        coefficients,
+        intercepts,
+    } = machine
+    else {
+        return Ok(());
+    };
+    let odd = |(coefficients, intercept): (&Vec<f32>, &f32)| {
+        !intercept.is_finite() || coefficients.iter().any(|weight| !weight.is_finite())
+    };
+    let Some(output) = coefficients.iter().zip(intercepts).position(odd) else {
+        return Ok(());
+    };
+    let class = &classes[if classes.len() == 2 { 1 } else { output }];
+    Err(Failure::other(
+        format!("expected finite weights for the class `{class}`, found some that are not"),
+        "lower --c (or raise --alpha), or choose another --loss",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_are_not_finite_are_refused() {
+        let classes = ["a", "b", "c"].map(str::to_owned);
+        let machine = |weight: f32, intercept: f32| TrainedMachine::Linear {
+            coefficients: vec![vec![0.0, 1.0], vec![1.0, weight], vec![1.0, 2.0]],
+            intercepts: vec![0.0, 0.0, intercept],
+        };
+        assert!(check_finite(&machine(1.0, 1.0), &classes).is_ok());
+        for (weight, intercept, class) in [(f32::NAN, 0.0, "`b`"), (0.0, f32::INFINITY, "`c`")] {
+            let refused = check_finite(&machine(weight, intercept), &classes).unwrap_err();
+            let message = refused.to_string();
+            assert!(
+                message.contains(class) && message.contains("help: lower --c"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_class_without_training_rows_is_named() {
+        let classes = ["good", "bad", "odd"].map(str::to_owned);
+        let check = |train: &[u32]| check_classes(&[0, 1, 0, 2], &classes, train);
+        assert!(check(&[0, 1, 3]).is_ok());
+        let message = check(&[0, 1, 2]).unwrap_err().to_string();
+        assert!(
+            message.contains("found `0` of `odd` among `3`") && message.contains("help:"),
+            "{message}"
+        );
+    }
+}

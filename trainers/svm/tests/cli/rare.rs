@@ -1,0 +1,112 @@
+//! Classes with hardly any rows, C at the ends of its range, and configurations that training never writes.
+
+use serde_json::{Value, json};
+
+use super::{Home, number};
+
+/// Texts of two large classes and two rows of a third one: with three folds, one fold trains on one of them at most.
+fn rows_with_a_rare_class(rare: usize) -> String {
+    let mut csv = "text,label\n".to_owned();
+    for row in 0..60 {
+        let (word, label) = [("good fine", "pos"), ("bad poor", "neg")][row % 2];
+        csv.push_str(&format!("{word} film number{}{row},{label}\n", row % 5));
+    }
+    for row in 0..rare {
+        csv.push_str(&format!("strange odd film thing{row},odd\n"));
+    }
+    csv
+}
+
+#[test]
+fn a_class_that_a_fold_does_not_train_on_stops_nothing() {
+    let home = Home::new();
+    for rare in [1, 2] {
+        let rows = home.write("rows.csv", rows_with_a_rare_class(rare));
+        for flags in [
+            &["--tune", "--tune-trials", "3"][..],
+            &["--tune", "--tune-trials", "2", "--class-weight", "balanced"],
+            &["--calibration", "cv"],
+            &["--calibration", "cv", "--loss", "log"],
+            &["--calibration", "cv", "--kernel", "rbf"],
+        ] {
+            let more = ["--validation-split", "0", "--no-report"];
+            home.train(&rows, &[flags, &more[..]].concat())
+                .expect_code(0);
+            let answer = home
+                .svm("predict", &["--format", "jsonl", "a good fine film"])
+                .json();
+            let told = answer.to_string();
+            assert!(
+                told.contains("pos") && !told.contains("null"),
+                "{flags:?}: {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_class_without_calibration_rows_leaves_the_others_their_probabilities() {
+    let home = Home::new();
+    let train = home.write("rows.csv", rows_with_a_rare_class(4));
+    let validation = home.write("validation.csv", rows_with_a_rare_class(0));
+    let outcome = home.train(
+        &train,
+        &[
+            "--validation",
+            validation.to_str().unwrap(),
+            "--json",
+            "--no-report",
+        ],
+    );
+    let measured = outcome.expect_code(0).json();
+    assert!(number(&measured["log_loss"]).is_finite());
+    assert!(
+        outcome.stderr.contains("do not tell about `odd`")
+            && outcome.stderr.contains("use --calibration cv"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn c_at_both_ends_of_its_range_gives_finite_weights() {
+    let home = Home::new();
+    let rows = home.write("rows.csv", rows_with_a_rare_class(4));
+    for loss in ["hinge", "squared_hinge", "log"] {
+        for c in ["1e-30", "1e30"] {
+            let flags = ["--loss", loss, "--c", c, "--max-iter", "50", "--no-report"];
+            home.train(&rows, &flags).expect_code(0);
+            let answer = home
+                .svm("predict", &["--format", "jsonl", "a good fine film"])
+                .json();
+            // No probability where all decisions are next to nothing, but always a score.
+            assert!(number(&answer["score"]).is_finite(), "{loss} {c}: {answer}");
+            assert_ne!(answer["score"], 0.0, "{loss} {c}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_training_never_writes_is_refused() {
+    let home = Home::with_model(&["--no-report"]);
+    let whole: Value = serde_json::from_slice(&home.read("model/config.json")).unwrap();
+    for (name, value) in [
+        ("max_ngrams", json!(0)),
+        ("max_ngrams", json!(256)),
+        ("min_word_length", json!(0)),
+        ("min_word_length", json!(3)),
+        ("id2label", json!({"0": "0", "2": "1"})),
+        ("id2label", json!({"1": "0", "2": "1"})),
+    ] {
+        let mut config = whole.clone();
+        config[name] = value;
+        home.write("model/config.json", config.to_string());
+        let outcome = home.svm("predict", &["a good film"]);
+        outcome.expect_code(1);
+        assert!(
+            outcome.stderr.contains(&format!("`{name}`")) && outcome.stderr.contains("help:"),
+            "{name}: {}",
+            outcome.stderr
+        );
+    }
+}
