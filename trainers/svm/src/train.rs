@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use harness::corpus::{Part, RowTable};
+use harness::metrics::Scores;
 use harness::trainer::PartScores;
 use harness::{Failure, Run, Trained};
 use serde_json::{Map, Value, json};
@@ -291,10 +292,20 @@ impl Fitted<'_> {
     }
 
     fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
-        let classes = self.rows.classes.len();
+        // The rows that the sigmoids were fitted on.
+        let fitted_on = match self.out_of_fold {
+            Some(_) => Part::Train,
+            None => Part::Validation,
+        };
         let of = |part: Part, decisions: &[f32]| {
             let rows = self.rows.of(part);
-            (!rows.is_empty()).then(|| scores(&self.select(decisions, &rows).0, classes, platt))
+            let (decisions, labels) = self.select(decisions, &rows);
+            let classes = self.rows.classes.len();
+            let judge = || match part == fitted_on {
+                true => cross_fitted(&decisions, &labels, classes, platt),
+                false => scores(&decisions, classes, platt),
+            };
+            (!rows.is_empty()).then(judge)
         };
         PartScores {
             out_of_fold: self.out_of_fold.is_some(),
@@ -306,6 +317,34 @@ impl Fitted<'_> {
             test: of(Part::Test, decisions),
         }
     }
+}
+
+/// Scores of the rows that `platt` was fitted on: each half gets the probabilities that the other half alone would have
+/// given, so that log loss and calibration error are not flattered.
+fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Platt]) -> Scores {
+    let mut judged = scores(decisions, classes, platt);
+    let outputs = decisions.len() / labels.len().max(1);
+    let half = |parity: usize| (parity..labels.len()).step_by(2);
+    for parity in [0, 1] {
+        let others: Vec<f32> = half(1 - parity)
+            .flat_map(|row| &decisions[row * outputs..][..outputs])
+            .copied()
+            .collect();
+        let other_labels: Vec<u32> = half(1 - parity).map(|row| labels[row]).collect();
+        let (Some(probabilities), Some((platt, _))) = (
+            &mut judged.probability,
+            Platt::fit(&others, &other_labels, classes),
+        ) else {
+            // Too few rows to halve them: what all of them say is the best there is.
+            continue;
+        };
+        for row in half(parity) {
+            let mut of_row = Vec::with_capacity(classes);
+            Platt::probabilities(&platt, &decisions[row * outputs..][..outputs], &mut of_row);
+            probabilities[row * classes..][..classes].copy_from_slice(&of_row);
+        }
+    }
+    judged
 }
 
 impl TrainedMachine {
@@ -335,4 +374,36 @@ fn pick(values: &[f32], columns: &[u32]) -> Vec<f32> {
         .iter()
         .map(|&column| values[column as usize])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_not_judged_by_sigmoids_that_they_made() {
+        // Even rows are told apart, odd rows the wrong way round now and then.
+        let labels: Vec<u32> = (0..400).map(|row| u32::from(row % 4 < 2)).collect();
+        let decisions: Vec<f32> = (0..400)
+            .map(|row| {
+                let side = if row % 4 < 2 { 1.0 } else { -1.0 };
+                let wrong = row % 2 == 1 && row % 5 == 0;
+                side * if wrong {
+                    -0.5
+                } else {
+                    0.5 + (row % 7) as f32 / 10.0
+                }
+            })
+            .collect();
+        let (platt, _) = Platt::fit(&decisions, &labels, 2).unwrap();
+        let own = scores(&decisions, 2, &platt);
+        let cross = cross_fitted(&decisions, &labels, 2, &platt);
+        assert_eq!(own.decision, cross.decision);
+        let (own, cross) = (own.probability.unwrap(), cross.probability.unwrap());
+        assert_ne!(own, cross);
+        // The halves differ: an odd row's probability is what the cleaner even rows teach.
+        let sure = |all: &[f32], row: usize| all[row * 2].max(all[row * 2 + 1]);
+        assert!(sure(&cross, 1) > sure(&own, 1));
+        assert!(sure(&cross, 0) < sure(&own, 0));
+    }
 }
