@@ -239,8 +239,19 @@ impl Searcher<'_> {
     }
 }
 
+/// As [`limited`], but the counts are taken, not copied: they are most of the memory.
+pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (Pattern, Vec<f32>) {
+    if let (Cow::Owned(pattern), Cow::Owned(values)) = limited(counts, max_ngrams) {
+        return (pattern, values);
+    }
+    (
+        std::mem::take(&mut counts.pattern),
+        std::mem::take(&mut counts.values),
+    )
+}
+
 /// The counts of the terms of at most `max_ngrams` words.
-pub(crate) fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f32]>) {
+fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f32]>) {
     if counts
         .length
         .iter()

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::calibrate::Platt;
 use crate::checks::{check_classes, check_finite};
-use crate::cross_validate::{Folds, limited, search};
+use crate::cross_validate::{Folds, search, take_limited};
 use crate::features::{Counts, FitError, fit};
 use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, train as train_machines};
@@ -119,18 +119,12 @@ struct Fitted<'a> {
 impl Fitted<'_> {
     fn finish(
         mut self,
-        counts: Counts,
+        mut counts: Counts,
         run: &mut Run,
         mut details: Map<String, Value>,
     ) -> Result<Trained<SvmModel>, Failure> {
         let classes = self.rows.classes.len();
         let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
-        let Counts {
-            terms,
-            column_of_term,
-            length,
-            ..
-        } = &counts;
         let (machine, scale, decisions) = match self.params.machine {
             Machine::Kernel(kernel, components) => {
                 let data = Labelled {
@@ -155,21 +149,14 @@ impl Fitted<'_> {
                 )
             }
             Machine::Linear => {
-                let (pattern, values) = limited(&counts, self.setting.max_ngrams);
+                let (pattern, values) = take_limited(&mut counts, self.setting.max_ngrams);
                 let data = Labelled {
                     pattern: &pattern,
                     labels: &self.rows.labels,
                     classes,
                 };
                 let sides = (self.train, everything.as_slice());
-                let made = train_machines(
-                    data,
-                    values.into_owned(),
-                    &self.setting,
-                    sides,
-                    self.params,
-                    run,
-                )?;
+                let made = train_machines(data, values, &self.setting, sides, self.params, run)?;
                 self.report(&made, run, &mut details);
                 let Machines {
                     scale,
@@ -192,6 +179,12 @@ impl Fitted<'_> {
             }
         };
         check_finite(&machine, &self.rows.classes)?;
+        let Counts {
+            terms,
+            column_of_term,
+            length,
+            ..
+        } = &counts;
         let kept: Vec<usize> = (0..terms.len())
             .filter(|&term| {
                 usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams

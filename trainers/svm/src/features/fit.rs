@@ -127,11 +127,10 @@ fn gather(
         } = shards.swap_remove(0);
         return (words, tokens, ends);
     }
-    let mut words = Words::new();
-    let names: Vec<Vec<u32>> = shards
-        .iter()
-        .map(|shard| words.absorb(&shard.words))
-        .collect();
+    // The first shard's words keep their numbers, and the others' join them.
+    let mut words = std::mem::replace(&mut shards[0].words, Words::new());
+    let mut names: Vec<Vec<u32>> = vec![(0..words.len() as u32).collect()];
+    names.extend(shards[1..].iter().map(|shard| words.absorb(&shard.words)));
     let mut tokens = Vec::with_capacity(shards.iter().map(|shard| shard.tokens.len()).sum());
     let mut ends = Vec::with_capacity(order.len());
     for (shard, row) in order {

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
+/// So many tokens fit before they are moved: 64 MB. More than the 32 MB up to which glibc keeps freed arrays for itself.
+const ROOM: usize = 1 << 24;
+
 /// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
 pub struct Shard {
     scanner: Scanner,
@@ -38,7 +41,8 @@ impl Shard {
             guesses: Guesses::default(),
             words,
             stop_words,
-            tokens: Vec::new(),
+            // Address space, not memory: a large array grows in place, a small one is copied again and again.
+            tokens: Vec::with_capacity(ROOM),
             ends: Vec::new(),
         }
     }

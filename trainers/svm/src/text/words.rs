@@ -4,6 +4,8 @@ use super::scan::{INLINE, Token};
 
 /// No word, or a word that was cut from the vocabulary.
 pub(crate) const NONE: u32 = u32::MAX;
+/// So many words fit before the keys are moved.
+const ROOM: usize = 1 << 17;
 /// The top byte of a long word's key: no UTF-8 text holds it.
 const LONG: u64 = 0xff << 56;
 
@@ -27,7 +29,8 @@ impl Words {
     pub(crate) fn new() -> Self {
         Self {
             slots: vec![0; 1 << 12],
-            keys: Vec::new(),
+            // Address space, not memory: a large array grows in place, a small one is copied again and again.
+            keys: Vec::with_capacity(ROOM),
             long: Vec::new(),
             long_ends: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use testkit::{FakeMl, run};
+use testkit::{FakeMl, movie_csv, run};
 
 use super::{BIN, Home};
 
@@ -63,4 +63,30 @@ fn the_old_names_work_and_what_is_typed_wins() {
     assert_eq!(parameters(&ml, &["--alpha=0.01"])["alpha"], "0.01");
     let found = parameters(&ml, &["--c", "2"]);
     assert_eq!((&found["c"], &found["alpha"]), (&"2".into(), &Value::Null));
+}
+
+#[test]
+fn one_flag_under_two_names_and_lists_are_refused() {
+    let home = Home::new();
+    let refused = [
+        (
+            r#"{"alpha": "1e-4", "learning_rate": "1"}"#,
+            "one and the same",
+        ),
+        (
+            r#"{"max_ngram": "1", "max_ngrams": "2"}"#,
+            "one and the same",
+        ),
+        (r#"{"min_df": "[1, 9]"}"#, "expected one value"),
+    ];
+    for (hyperparameters, expected) in refused {
+        std::fs::create_dir_all(home.path("ml/input/config")).unwrap();
+        home.write("ml/input/config/hyperparameters.json", hyperparameters);
+        let mut command = home.command("train", &["--train", movie_csv().to_str().unwrap()]);
+        command.env("SAGEMAKER_BASE_DIR", home.path("ml"));
+        run(command).expect_code(1);
+        let failure = String::from_utf8(home.read("ml/output/failure")).unwrap();
+        assert!(failure.contains(expected), "{failure}");
+        assert!(!home.path("model").exists());
+    }
 }
