@@ -280,4 +280,8 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: Python takes its signal handlers down first, and a late SIGTERM would end a job that is done.
+    os._exit(code)
