@@ -207,21 +207,28 @@ def compare_malformed(bench):
 
 
 def compare_threads(bench):
-    """Two threads against one, and the same bytes."""
-    bench.say("## Threads ((1,2)-grams, plain)", "", "| threads | wall | CPU |", "|---|---|---|")
-    weights = {}
-    runs = {1: [], 2: []}
-    for _ in range(bench.pairs):
+    """Two threads against one, turn by turn with scikit-learn, which uses one; and the same bytes."""
+    bench.say("## Threads (plain)", "", "| | wall | CPU |", "|---|---|---|")
+    for ngrams in [1, 2]:
+        weights, runs = {}, {1: [], 2: [], "scikit-learn": []}
+        for _ in range(bench.pairs):
+            for threads in [1, 2]:
+                flags = [*REFERENCE, *PLAIN, "--max-ngrams", ngrams, "--threads", threads]
+                model = bench.path(f"model-threads-{threads}")
+                runs[threads].append(bench.train("threads", model, bench.imdb("train"), flags, threads=threads, ngrams=ngrams))
+                weights[threads] = (model / "model.safetensors").read_bytes()
+            command = [bench.python, TWIN, "train", bench.imdb("train"), bench.path("twin-threads.joblib"), "--max-ngrams", ngrams]
+            runs["scikit-learn"].append(bench.run("threads", "scikit-learn", command, ngrams=ngrams))
+        theirs = [median(runs["scikit-learn"], key) for key in ("wall_seconds", "cpu_seconds")]
         for threads, results in runs.items():
-            flags = [*REFERENCE, *PLAIN, "--max-ngrams", 2, "--threads", threads]
-            model = bench.path(f"model-threads-{threads}")
-            results.append(bench.train("threads", model, bench.imdb("train"), flags, threads=threads))
-            weights[threads] = (model / "model.safetensors").read_bytes()
-    for threads, results in runs.items():
-        bench.say(f"| {threads} | {median(results, 'wall_seconds'):.3f} s | {median(results, 'cpu_seconds'):.3f} s |")
-    same = weights[1] == weights[2]
-    bench.raw.append({"name": "threads give the same bytes", "same": same})
-    bench.say("", f"The weights are {'the same bytes' if same else 'DIFFERENT'}.", "")
+            ours = [median(results, key) for key in ("wall_seconds", "cpu_seconds")]
+            cells = [f"{value:.3f} s (1/{other / value:.1f})" for value, other in zip(ours, theirs)]
+            name = "scikit-learn" if threads == "scikit-learn" else f"svm, {threads} thread{'s' if threads > 1 else ''}"
+            bench.say(f"| {TITLES[ngrams]}, {name} | {cells[0]} | {cells[1]} |")
+        same = weights[1] == weights[2]
+        bench.raw.append({"name": f"threads give the same bytes ({ngrams} grams)", "same": same})
+        bench.say(f"| {TITLES[ngrams]}, the weights | {'the same bytes' if same else 'DIFFERENT'} | |")
+    bench.say("")
 
 
 def compare_best(bench):
