@@ -4,6 +4,8 @@ use linfa::ParamGuard;
 use linfa::composing::platt_scaling::{Platt as LinfaPlatt, platt_newton_method};
 use ndarray::Array1;
 
+use crate::machines::outputs;
+
 /// p = 1 / (1 + exp(a d + b)) for a decision d. Platt 1999, fitted as in Lin, Lin and Weng 2007.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Platt {
@@ -22,7 +24,7 @@ impl Platt {
         labels: &[u32],
         classes: usize,
     ) -> Option<(Vec<Self>, Vec<usize>)> {
-        let outputs = if classes == 2 { 1 } else { classes };
+        let outputs = outputs(classes);
         let fitted: Vec<Option<Self>> = (0..outputs)
             .map(|output| Self::fit_output(decisions, labels, outputs, output))
             .collect();

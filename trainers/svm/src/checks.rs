@@ -2,6 +2,7 @@
 
 use harness::Failure;
 
+use crate::machines::positive_class;
 use crate::model::TrainedMachine;
 
 /// Every class needs training rows; all of them in one class is no training data either.
@@ -44,7 +45,7 @@ pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Resu
     let Some(output) = coefficients.iter().zip(intercepts).position(odd) else {
         return Ok(());
     };
-    let class = &classes[if classes.len() == 2 { 1 } else { output }];
+    let class = &classes[positive_class(classes.len(), output)];
     Err(Failure::other(
         format!("expected finite weights for the class `{class}`, found some that are not"),
         "lower --c (or raise --alpha), or choose another --loss",

@@ -34,6 +34,16 @@ impl Setting {
     }
 }
 
+/// How many hyperplanes tell so many classes apart: one for two, else one per class against the rest.
+pub(crate) fn outputs(classes: usize) -> usize {
+    if classes == 2 { 1 } else { classes }
+}
+
+/// The class that an output's positive side speaks for: of two classes the second one.
+pub(crate) fn positive_class(classes: usize, output: usize) -> usize {
+    if classes == 2 { 1 } else { output }
+}
+
 /// Labelled term counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Labelled<'a> {
@@ -45,12 +55,12 @@ pub(crate) struct Labelled<'a> {
 
 impl Labelled<'_> {
     pub(crate) fn outputs(&self) -> usize {
-        if self.classes == 2 { 1 } else { self.classes }
+        outputs(self.classes)
     }
 
     /// Whether the row is of the class that the output speaks for.
     pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
-        let positive = if self.classes == 2 { 1 } else { output as u32 };
+        let positive = positive_class(self.classes, output) as u32;
         self.labels[row as usize] == positive
     }
 

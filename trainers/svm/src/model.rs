@@ -11,6 +11,7 @@ use harness::{Failure, Model};
 use crate::calibrate::Platt;
 use crate::features::{Finder, Lookup, TermFrequency, Terms, weigh};
 use crate::kernel::KernelMachine;
+use crate::machines::outputs;
 use crate::params::Weighting;
 
 /// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
@@ -65,11 +66,7 @@ pub struct Scratch {
 
 impl SvmModel {
     fn outputs(&self) -> usize {
-        if self.classes.len() == 2 {
-            1
-        } else {
-            self.classes.len()
-        }
+        outputs(self.classes.len())
     }
 
     fn lookup(&self) -> &Lookup {
@@ -227,7 +224,7 @@ pub(crate) fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
 
 /// One decision per output to the scores of all classes.
 pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scores {
-    let outputs = if classes == 2 { 1 } else { classes };
+    let outputs = outputs(classes);
     let mut scores = Scores {
         classes,
         ..Scores::default()

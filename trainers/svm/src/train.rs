@@ -14,7 +14,7 @@ use crate::checks::{check_classes, check_finite};
 use crate::cross_validate::{Folds, search, take_limited};
 use crate::features::{Counts, FitError, fit};
 use crate::kernel::{self, Room};
-use crate::machines::{Labelled, Machines, Setting, train as train_machines};
+use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
 use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
 use crate::params::{Calibration, Machine, SvmParams};
 use crate::text::Shard;
@@ -233,11 +233,7 @@ impl Fitted<'_> {
     }
 
     fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let outputs = if self.rows.classes.len() == 2 {
-            1
-        } else {
-            self.rows.classes.len()
-        };
+        let outputs = outputs(self.rows.classes.len());
         let picked = rows
             .iter()
             .flat_map(|&row| &decisions[row as usize * outputs..][..outputs]);

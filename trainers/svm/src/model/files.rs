@@ -12,6 +12,7 @@ use super::{Recipe, SvmModel, TrainedMachine};
 use crate::calibrate::Platt;
 use crate::features::Terms;
 use crate::kernel::{KernelConfig, KernelMachine};
+use crate::machines::outputs;
 
 const CONFIG: &str = "config.json";
 const TENSORS: &str = "model.safetensors";
@@ -165,7 +166,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
     let tensors =
         SafeTensors::deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
     let tensors = Tensors { dir, tensors };
-    let outputs = if classes.len() == 2 { 1 } else { classes.len() };
+    let outputs = outputs(classes.len());
     let scale = tensors.rows("scale", None, terms.len())?;
     if classes.len() < 2 || (scale.len() != 1 && scale.len() != outputs) {
         return Err(unreadable(
