@@ -1,0 +1,127 @@
+//! AWS: region, credentials and clients, found as the AWS CLI finds them.
+
+mod rehearsal;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use clap::Args;
+
+use crate::failure::{Failure, Result};
+
+pub(crate) use rehearsal::Recorder;
+
+/// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
+/// variable, then profile.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "AWS")]
+pub(crate) struct AwsArgs {
+    /// Profile of ~/.aws/config and ~/.aws/credentials [also: AWS_PROFILE]
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Region, such as eu-west-1 [also: AWS_REGION, AWS_DEFAULT_REGION, the profile]
+    #[arg(long, global = true, value_name = "REGION")]
+    region: Option<String>,
+    /// Send all requests to this URL [also: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>, the profile]
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+/// The clients of one account and region.
+#[derive(Debug, Clone)]
+pub(crate) struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
+    pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let name = AppName::new("trainyard")
+            .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .app_name(name)
+            // Five tries: throttling is answered within seconds, an outage is reported within a minute.
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(10))
+                    .build(),
+            )
+            // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(profile) = &args.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &args.region {
+            loader = loader.region(Region::new(region.clone()));
+        } else if let Some(region) = default_region() {
+            loader = loader.region(region);
+        }
+        if let Some(url) = &args.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(Failure::usage("no AWS region").help(
+                "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`",
+            ));
+        }
+        Ok(Self { config })
+    }
+
+    /// The region's name, such as `eu-west-1`.
+    pub(crate) fn region(&self) -> &str {
+        self.config.region().map_or("", Region::as_ref)
+    }
+
+    /// The URL of `--endpoint-url`, if any.
+    pub(crate) fn endpoint_url(&self) -> Option<&str> {
+        self.config.endpoint_url()
+    }
+
+    /// Where all clients come from.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
+        aws_sdk_sagemaker::Client::new(&self.config)
+    }
+
+    pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+    }
+
+    pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
+        aws_sdk_ecr::Client::new(&self.config)
+    }
+
+    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.config)
+    }
+
+    /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            .force_path_style(self.endpoint_url().is_some())
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+}
+
+/// `AWS_DEFAULT_REGION`, which the AWS CLI knows and the SDK does not.
+fn default_region() -> Option<Region> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match set("AWS_REGION") {
+        Some(_) => None,
+        None => set("AWS_DEFAULT_REGION").map(Region::new),
+    }
+}

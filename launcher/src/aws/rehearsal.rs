@@ -1,0 +1,63 @@
+//! `--dry-run`: the SDK makes the exact request, and nobody sends it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::retry::RetryConfig;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use serde_json::{Value, json};
+
+use super::Aws;
+
+/// Holds the last request of a rehearsal.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Option<Value>>>);
+
+impl Recorder {
+    /// What would have been sent: `{"method", "url", "operation", "body"}`; nothing if the SDK refused the input.
+    pub(crate) fn take(&self) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl HttpConnector for Recorder {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = request.body().bytes().unwrap_or_default();
+        let body = match serde_json::from_slice(body) {
+            Ok(json) => json,
+            Err(_) => Value::from(String::from_utf8_lossy(body).into_owned()),
+        };
+        let operation = request.headers().get("x-amz-target").unwrap_or_default();
+        let recorded = json!({
+            "method": request.method(),
+            "url": request.uri(),
+            "operation": operation,
+            "body": body,
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorded);
+        HttpConnectorFuture::ready(Err(ConnectorError::user("dry run".into())))
+    }
+}
+
+impl Aws {
+    /// Clients that record a request instead of sending it; every call on them ends in an error that is to be ignored.
+    pub(crate) fn rehearsal(&self) -> (Self, Recorder) {
+        let recorder = Recorder::default();
+        let connector = SharedHttpConnector::new(recorder.clone());
+        let client = SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()));
+        // The signature is not shown, so nobody's keys are needed.
+        let nobody = Credentials::new("dry-run", "dry-run", None, None, "dry-run");
+        let config = self
+            .config
+            .to_builder()
+            .http_client(client)
+            .credentials_provider(SharedCredentialsProvider::new(nobody))
+            .retry_config(RetryConfig::disabled())
+            .build();
+        (Self { config }, recorder)
+    }
+}

@@ -1,0 +1,44 @@
+//! One module per command: its arguments and its `run`.
+
+pub(crate) mod build;
+pub(crate) mod describe;
+pub(crate) mod doctor;
+pub(crate) mod download;
+pub(crate) mod infra;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod push;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod train;
+pub(crate) mod upload;
+
+use contract::Env;
+
+use crate::aws::{Aws, AwsArgs};
+use crate::failure::Result;
+use crate::output::Format;
+
+/// What every command is given.
+pub(crate) struct Context {
+    /// The environment, read once.
+    pub(crate) env: Env,
+    /// How to answer.
+    pub(crate) format: Format,
+    aws: AwsArgs,
+}
+
+impl Context {
+    pub(crate) fn new(aws: AwsArgs, format: Format) -> Self {
+        Self {
+            env: Env::process(),
+            format,
+            aws,
+        }
+    }
+
+    /// Region and credentials, found as the AWS CLI finds them. Sends nothing yet.
+    pub(crate) async fn aws(&self) -> Result<Aws> {
+        Aws::load(&self.aws).await
+    }
+}

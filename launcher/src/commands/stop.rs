@@ -1,0 +1,14 @@
+//! `trainyard stop`
+
+use clap::Args;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {}
+
+pub(crate) async fn run(_args: StopArgs, _context: &Context) -> Result<Exit> {
+    Err(Failure::new("not built yet"))
+}

@@ -1,0 +1,101 @@
+//! A training job as the user described it, checked: what SageMaker, the local engine and the local process all run.
+
+mod instance;
+mod location;
+mod name;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use instance::Instance;
+pub(crate) use location::{Location, S3Url};
+pub(crate) use name::JobName;
+
+use crate::trainer::Trainer;
+
+/// A job, before anything was sent or started.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// Unique: prefix and time.
+    pub(crate) name: JobName,
+    pub(crate) trainer: Trainer,
+    /// Image as typed; without it, the trainer's own, in the account's ECR or in the local engine.
+    pub(crate) image: Option<String>,
+    /// Encoded as SageMaker's strings.
+    pub(crate) hyperparameters: BTreeMap<String, String>,
+    /// In the order typed; `train` first.
+    pub(crate) channels: Vec<Channel>,
+    /// Below it the job writes `JOB/output/model.tar.gz`.
+    pub(crate) output: Location,
+    pub(crate) instance: Instance,
+    /// For the container.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Where checkpoints are kept between runs, if they are.
+    pub(crate) checkpoints: Option<Location>,
+    /// The job is stopped after this time.
+    pub(crate) max_run: Duration,
+    /// What only the cloud knows.
+    pub(crate) cloud: Cloud,
+}
+
+/// One named part of the data.
+#[derive(Debug, Clone)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    pub(crate) source: Location,
+}
+
+/// What only SageMaker does.
+#[derive(Debug, Clone)]
+pub(crate) struct Cloud {
+    /// Name or ARN; looked up in AWS_SAGEMAKER_ROLE by the command.
+    pub(crate) role: Option<String>,
+    /// Spot instances; the longest time to wait for them, training included.
+    pub(crate) spot: Option<Duration>,
+    pub(crate) volume_gb: u32,
+    /// Kept warm after the job.
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) subnets: Vec<String>,
+    pub(crate) security_groups: Vec<String>,
+    /// For the volume.
+    pub(crate) volume_kms_key: Option<String>,
+    /// For the model in S3.
+    pub(crate) output_kms_key: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) network_isolation: bool,
+    pub(crate) encrypt_traffic: bool,
+    /// `File` or `FastFile`.
+    pub(crate) input_mode: InputMode,
+}
+
+/// How a channel comes into the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum InputMode {
+    /// Copied before the start
+    #[value(name = "File")]
+    File,
+    /// Read from S3 as it is needed
+    #[value(name = "FastFile")]
+    FastFile,
+}
+
+impl InputMode {
+    /// SageMaker's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            Self::FastFile => "FastFile",
+        }
+    }
+}
+
+impl Job {
+    /// `OUTPUT/JOB`, for a local output.
+    pub(crate) fn local_output(&self) -> Option<PathBuf> {
+        match &self.output {
+            Location::File(folder) => Some(folder.join(self.name.as_str())),
+            Location::S3(_) => None,
+        }
+    }
+}

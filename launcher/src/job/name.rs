@@ -1,0 +1,51 @@
+use std::fmt;
+
+use contract::limits;
+use jiff::Timestamp;
+
+use crate::failure::{Failure, Result};
+
+/// A job's name, which SageMaker accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JobName(String);
+
+impl JobName {
+    /// `PREFIX-2026-11-23-03-45-12-123`, in UTC. The milliseconds keep two jobs apart.
+    pub(crate) fn new(prefix: &str, now: Timestamp) -> Result<Self> {
+        let stamp = now.strftime("%Y-%m-%d-%H-%M-%S-%3f");
+        let name = format!("{prefix}-{stamp}");
+        limits::check_job_name(&name).map_err(|error| {
+            Failure::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
+                "expected at most {} letters, digits and single dashes",
+                limits::JOB_NAME - stamp.to_string().len() - 1
+            ))
+        })?;
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let now: Timestamp = "2026-11-23T03:45:12.123Z".parse().expect("a time");
+        let name = JobName::new("svm", now).expect("sound");
+        assert_eq!(name.as_str(), "svm-2026-11-23-03-45-12-123");
+        for bad in ["", "-svm", "a_b", "ä", &"x".repeat(40)] {
+            assert!(JobName::new(bad, now).is_err(), "{bad}");
+        }
+    }
+}

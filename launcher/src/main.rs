@@ -1,0 +1,20 @@
+//! `trainyard`: builds, pushes, runs and submits the trainers.
+//!
+//! It knows a trainer as SageMaker does: an image or a binary, files, arguments, exit codes.
+
+mod aws;
+mod cli;
+mod commands;
+mod exit;
+mod failure;
+mod job;
+mod output;
+mod plan;
+mod say;
+mod trainer;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,44 @@
+//! Standard output: the answer, as text or as one JSON object.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+/// How a command answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// `--json`: one object, nothing else, on standard output.
+    Json,
+}
+
+impl Format {
+    /// Prints `value` as JSON, or what `text` makes of it.
+    pub(crate) fn answer<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
+        let out = match self {
+            Self::Text => text(value),
+            Self::Json => serde_json::to_string_pretty(value)
+                .map_err(|error| Failure::new(format!("cannot write the answer: {error}")))?,
+        };
+        print(&out)
+    }
+}
+
+/// Prints lines; a reader that has gone away, such as `head`, is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format!(
+            "cannot write to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,64 @@
+//! `--dry-run`: what a command would do, step by step, with the exact requests.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::Result;
+use crate::output::Format;
+
+/// The steps in their order. Nothing of it has been done.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Plan {
+    steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Serialize)]
+struct Step {
+    /// In words, values in backticks.
+    what: String,
+    /// The request or file that the step sends or writes; absent for a step that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Value>,
+}
+
+impl Plan {
+    /// Adds a step without a request, such as a build.
+    pub(crate) fn step(&mut self, what: impl Into<String>) {
+        self.steps.push(Step {
+            what: what.into(),
+            request: None,
+        });
+    }
+
+    /// Adds a step with what would be sent, from [`crate::aws::recorded`] or made by the command.
+    pub(crate) fn request(&mut self, what: impl Into<String>, request: Value) {
+        self.steps.push(Step {
+            what: what.into(),
+            request: Some(request),
+        });
+    }
+
+    /// Prints the plan: `{"dry_run": true, "steps": [{"what", "request"}]}`, or text.
+    pub(crate) fn print(&self, format: Format) -> Result<()> {
+        let document = serde_json::json!({"dry_run": true, "steps": self.steps});
+        format.answer(&document, |_| self.text())
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from("dry run: nothing is done\n");
+        for (number, step) in (1..).zip(&self.steps) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{number}. {}", step.what);
+            if let Some(request) = &step.request {
+                let pretty = format!("{request:#}");
+                for line in pretty.lines() {
+                    let _ = writeln!(text, "   {line}");
+                }
+            }
+        }
+        text
+    }
+}
