@@ -12,6 +12,7 @@ mod output;
 mod plan;
 mod say;
 mod trainer;
+mod transfer;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! AWS: region, credentials and clients, found as the AWS CLI finds them.
 
+pub(crate) mod errors;
 mod rehearsal;
 
 use std::time::Duration;
