@@ -100,7 +100,7 @@ impl Store {
         let slot = self.slot().await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
         let (item, partial) = (&item, &partial);
-        let what = &format!("cannot download `{}`", item.url);
+        let what = &format!("download `{}`", item.url);
         let got = self
             .carry(what, |pulse| async move {
                 let share = progress.share();
@@ -236,7 +236,7 @@ impl Store {
         partial: &Arc<Partial>,
         progress: &Progress,
     ) -> Result<PartSums> {
-        let what = &format!("cannot download `{}`", item.url);
+        let what = &format!("download `{}`", item.url);
         let sums = self.carry(what, |pulse| async move {
             let share = progress.share();
             let answer = self.get(what, item, Some(part)).await?;
@@ -329,11 +329,11 @@ async fn receive(
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| {
             let why = crate::failure::chain(&error);
-            Trouble::passing(Failure::new(format!("{what}: {why}")).help(help))
+            Trouble::passing(Failure::new(format!("cannot {what}: {why}")).help(help))
         })?;
         if bytes.len() as u64 > end - at {
             return Err(Trouble::passing(Failure::new(format!(
-                "{what}: more bytes came than were asked for"
+                "cannot {what}: more bytes came than were asked for"
             ))));
         }
         seen(&bytes);
@@ -343,7 +343,10 @@ async fn receive(
         share.add(bytes.len() as u64);
     }
     if at < end {
-        let failure = Failure::new(format!("{what}: the answer ended {} bytes early", end - at));
+        let failure = Failure::new(format!(
+            "cannot {what}: the answer ended {} bytes early",
+            end - at
+        ));
         return Err(Trouble::passing(failure.help(help)));
     }
     Ok(())

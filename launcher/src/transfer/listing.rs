@@ -32,7 +32,7 @@ impl Store {
 
     /// All objects whose keys begin with the URL's.
     pub(super) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, Trouble> {
-        let what = format!("cannot list `{below}`");
+        let what = format!("list `{below}`");
         let mut found = Vec::new();
         let mut token = None;
         loop {
@@ -67,7 +67,7 @@ impl Store {
 
     /// Size, ETag and checksum of an object.
     pub(super) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, Trouble> {
-        let what = format!("cannot look at `{url}`");
+        let what = format!("look at `{url}`");
         self.ask(&what, || async {
             self.s3
                 .head_object()
@@ -88,7 +88,7 @@ impl Store {
             Ok(head) => return Ok(Some(head)),
             Err(trouble) => trouble,
         };
-        let what = format!("cannot look for `{url}`");
+        let what = format!("look for `{url}`");
         let asked = self.ask(&what, || async {
             self.s3
                 .list_objects_v2()
@@ -111,7 +111,7 @@ impl Store {
         if !stored.needs_part_size() {
             return None;
         }
-        let what = format!("cannot look at `{url}`");
+        let what = format!("look at `{url}`");
         let head = self.ask(&what, || async {
             self.s3
                 .head_object()

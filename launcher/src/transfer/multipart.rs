@@ -94,7 +94,7 @@ impl Store {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts.collect()))
             .build();
-        let what = format!("cannot join the parts of `{to}`");
+        let what = format!("join the parts of `{to}`");
         let joined = tries(&what, self.patience_to_join(), |_| async {
             self.s3
                 .complete_multipart_upload()
@@ -149,7 +149,7 @@ impl Store {
             )),
             Err(trouble) => return Err(trouble.failure),
         }
-        let what = format!("cannot start the upload of `{to}`");
+        let what = format!("start the upload of `{to}`");
         let created = self.ask(&what, || async {
             self.s3
                 .create_multipart_upload()
@@ -164,7 +164,7 @@ impl Store {
         let created = created.await.map_err(|trouble| trouble.failure)?;
         let id = created
             .upload_id()
-            .ok_or_else(|| Failure::new(format!("{what}: the answer has no upload id")))?;
+            .ok_or_else(|| Failure::new(format!("cannot {what}: the answer has no upload id")))?;
         Ok((id.to_owned(), There::new()))
     }
 
@@ -174,7 +174,7 @@ impl Store {
         to: &S3Url,
         prefix: &str,
     ) -> Result<Vec<MultipartUpload>, Trouble> {
-        let what = format!("cannot list the unfinished uploads of `{to}`");
+        let what = format!("list the unfinished uploads of `{to}`");
         let mut found = Vec::new();
         let (mut key, mut id) = (None, None);
         loop {
@@ -206,7 +206,7 @@ impl Store {
     }
 
     async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<There, Trouble> {
-        let what = format!("cannot list the parts of `{to}`");
+        let what = format!("list the parts of `{to}`");
         let mut there = There::new();
         let mut marker = None;
         loop {
@@ -237,7 +237,7 @@ impl Store {
 
     /// Gives an unfinished upload up, with the parts that it has.
     pub(super) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
-        let what = format!("cannot abort the upload of `{to}`");
+        let what = format!("abort the upload of `{to}`");
         let aborted = self.ask(&what, || async {
             self.s3
                 .abort_multipart_upload()
@@ -288,7 +288,7 @@ impl Sender {
             });
         }
         let crc32 = sums.crc32();
-        let what = format!("cannot send part {} of `{}`", part.number, self.to);
+        let what = format!("send part {} of `{}`", part.number, self.to);
         let answer = self.store.carry(&what, |pulse| async {
             self.file.check().map_err(Trouble::last)?;
             let share = self.progress.share();

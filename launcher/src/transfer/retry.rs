@@ -148,7 +148,7 @@ where
                 Err(trouble) => trouble,
             },
             () = pulse.stops(stall) => Trouble::passing(Failure::new(format!(
-                "{what}: no byte moved for {} s", stall.as_secs_f32()
+                "cannot {what}: no byte moved for {} s", stall.as_secs_f32()
             )).help("check the network, then type the same again: it goes on where it was")),
         };
         if !trouble.again || tried == TRIES {

@@ -339,7 +339,7 @@ impl Store {
         };
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
-        let what = format!("cannot send `{}` to `{to}`", display(&file.path));
+        let what = format!("send `{}` to `{to}`", display(&file.path));
         let sent = self.carry(&what, |pulse| async {
             file.check().map_err(Trouble::last)?;
             let share = progress.share();
