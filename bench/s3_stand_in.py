@@ -53,7 +53,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, f"<{name}><Bucket>bucket</Bucket><UploadId>1</UploadId><ETag>{ETAG}</ETag></{name}>".encode())
 
     def do_HEAD(self):
-        self.answer(200, ETag=ETAG, x_amz_checksum_crc32=CRC32, Last_Modified=DATE)
+        if "/data/" not in self.path:
+            return self.answer(404)
+        self.send_response(200)
+        for name, value in {"ETag": ETAG, "x-amz-checksum-crc32": CRC32, "Last-Modified": DATE, "Content-Length": SIZE}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
 
     def do_GET(self):
         if "list-type" in self.path:
