@@ -1,4 +1,8 @@
 //! `upload` and `download` against moto, through a proxy that breaks things.
+#![allow(
+    clippy::expect_used,
+    reason = "the helpers of a test report by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

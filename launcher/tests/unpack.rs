@@ -1,4 +1,8 @@
 //! `download --job-name`: models that are sound, and archives that are not.
+#![allow(
+    clippy::expect_used,
+    reason = "the helpers of a test report by panicking"
+)]
 
 use std::fs;
 use std::io::Write as _;

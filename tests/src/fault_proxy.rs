@@ -2,7 +2,7 @@
 //!
 //! Each request goes to the server over a connection of its own; the client's connections are kept alive.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,7 @@ pub(super) struct Partial {
     pub(super) file: File,
     size: u64,
     notes: Option<File>,
+    finished: AtomicBool,
 }
 
 impl Partial {
@@ -59,6 +61,7 @@ impl Partial {
             file,
             size: identity.size,
             notes: None,
+            finished: AtomicBool::new(false),
         })
     }
 
@@ -143,6 +146,7 @@ impl Partial {
             .and_then(|()| self.file.sync_all());
         done.and_then(|()| fs::rename(&self.path, &self.target))
             .map_err(|error| self.cannot(&error))?;
+        self.finished.store(true, Ordering::Relaxed);
         if self.notes.is_some() {
             let _ = fs::remove_file(notes_of(&self.target));
         }
@@ -180,6 +184,16 @@ impl Partial {
             ));
         }
         Failure::new(format!("cannot write `{}`: {error}", display(&self.target)))
+    }
+}
+
+impl Drop for Partial {
+    /// A download without notes cannot go on: when it ends early, as when another file of the same run fails, nothing of
+    /// it is worth keeping. After `finish` there is nothing under this name.
+    fn drop(&mut self) {
+        if self.notes.is_none() && !self.finished.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
