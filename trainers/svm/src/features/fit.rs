@@ -146,21 +146,21 @@ fn gather(
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
-    let mut frequency = vec![0; words];
-    let mut last = vec![NONE; words];
+    // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
+    // new to the document: that is anybody's guess.
+    let mut seen = vec![(NONE, 0); words];
     let mut start = 0;
     for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
         if counted {
             for &token in &tokens[start..end] {
-                if last[token as usize] != document as u32 {
-                    last[token as usize] = document as u32;
-                    frequency[token as usize] += 1;
-                }
+                let (last, frequency) = &mut seen[token as usize];
+                *frequency += u32::from(*last != document as u32);
+                *last = document as u32;
             }
         }
         start = end;
     }
-    frequency
+    seen.into_iter().map(|(_, frequency)| frequency).collect()
 }
 
 struct KeptWord {
@@ -272,22 +272,25 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
     };
     let mut values = Vec::with_capacity(most);
     let mut counts = vec![0u32; width];
+    let mut row = Vec::new();
     let mut start = 0;
     for &end in documents.ends {
-        let first = pattern.columns.len();
+        row.resize((end - start) * levels.len() + 1, 0);
+        let mut distinct = 0;
         for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
             for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
                 let column = of_gram[gram as usize];
                 if column == NONE {
                     continue;
                 }
-                if counts[column as usize] == 0 {
-                    pattern.columns.push(column);
-                }
+                // Written in any case, kept if the row had none of it: no branch on what nobody can guess.
+                row[distinct] = column;
+                distinct += usize::from(counts[column as usize] == 0);
                 counts[column as usize] += 1;
             }
         }
-        let row = &pattern.columns[first..];
+        let row = &row[..distinct];
+        pattern.columns.extend_from_slice(row);
         values.extend(
             row.iter()
                 .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
