@@ -94,7 +94,11 @@ pub fn fit(
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
-    let (pattern, values) = count(&levels, &documents, &columns);
+    let width = columns.frequency.len();
+    let (pattern, values) = match &columns.of_gram[..] {
+        [column_of] => count_words(tokens, &ends, column_of, width),
+        _ => count(&levels, &documents, &columns),
+    };
     Ok(Counts {
         pattern,
         values,
@@ -255,6 +259,52 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
         }
     }
     totals
+}
+
+/// The matrix of term counts, all rows, where each term is a word: its columns are written over the tokens.
+fn count_words(
+    mut tokens: Vec<u32>,
+    ends: &[usize],
+    column_of: &[u32],
+    width: usize,
+) -> (Pattern, Vec<f32>) {
+    // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
+    // nobody can guess.
+    let none = width as u32;
+    let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
+    columns.push(none);
+    let rare = column_of.len();
+    let mut counts = vec![0u32; width + 1];
+    let mut starts = Vec::with_capacity(ends.len() + 1);
+    starts.push(0);
+    let mut values = Vec::with_capacity(tokens.len());
+    let (mut start, mut kept) = (0, 0);
+    for &end in ends {
+        let first = kept;
+        // It counts as seen, so that it is never kept.
+        counts[width] = 1;
+        for at in start..end {
+            let column = columns[rare.min(tokens[at] as usize)];
+            tokens[kept] = column;
+            kept += usize::from(counts[column as usize] == 0);
+            counts[column as usize] += 1;
+        }
+        let row = &tokens[first..kept];
+        values.extend(
+            row.iter()
+                .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
+        );
+        starts.push(kept);
+        start = end;
+    }
+    tokens.truncate(kept);
+    tokens.shrink_to_fit();
+    let pattern = Pattern {
+        starts,
+        columns: tokens,
+        width,
+    };
+    (pattern, values)
 }
 
 /// The matrix of term counts, all rows.
