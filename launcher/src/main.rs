@@ -5,6 +5,7 @@
 mod aws;
 mod cli;
 mod commands;
+mod engine;
 mod exit;
 mod failure;
 mod job;
