@@ -9,13 +9,18 @@ mod engine;
 mod exit;
 mod failure;
 mod job;
+mod local;
 mod output;
 mod plan;
 mod say;
 mod trainer;
+mod transfer;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = local::become_trainer() {
+        return code;
+    }
     cli::run()
 }

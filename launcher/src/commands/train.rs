@@ -122,9 +122,48 @@ struct CloudArgs {
 }
 
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
-    let job = check(&args, Timestamp::now())?;
-    let _ = (job, context);
-    Err(Failure::new("not built yet"))
+    let mut job = check(&args, Timestamp::now())?;
+    job.hyperparameters = hyperparameters(&args)?;
+    if job.instance.is_cloud() {
+        return Err(Failure::new("not built yet"));
+    }
+    crate::local::train(
+        &job,
+        args.trainer_binary.as_deref(),
+        args.simulate_interruption,
+        args.dry_run,
+        context,
+    )
+    .await
+}
+
+/// The file's, overlaid by the flags.
+fn hyperparameters(args: &TrainArgs) -> Result<BTreeMap<String, String>> {
+    let mut values = serde_json::Map::new();
+    if let Some(path) = &args.hyperparameters {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+        values = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+    }
+    let mut flags = args.flags.iter().peekable();
+    while let Some(flag) = flags.next() {
+        let name = flag.strip_prefix("--").ok_or_else(|| {
+            Failure::usage(format!("`{flag}` is no hyperparameter")).help("expected `--name value`")
+        })?;
+        let (name, value) = match name.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => match flags.next_if(|next| !next.starts_with("--")) {
+                Some(value) => (name, value.clone()),
+                None => (name, "true".to_owned()),
+            },
+        };
+        values.insert(name.replace('-', "_"), value.into());
+    }
+    Ok(contract::hyperparameters::encode(
+        values.iter().map(|(name, value)| (name.as_str(), value)),
+    ))
 }
 
 /// From what was typed to a job that can be run. Nothing is sent or started.
