@@ -242,7 +242,7 @@ mod tests {
         let long = format!("sub/{}", "x".repeat(150));
         assert_eq!(
             names(&own),
-            ["a ä.bin", "b.json", "sub/", "sub/inside", &long]
+            ["a ä.bin", "b.json", "sub", "sub/inside", &long]
         );
 
         // As an engine packs it: all below the folder's name, real owners and times.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, MountVolumeOptions,
+};
 
 use super::folder::{HOST, Setup};
 use crate::job::Job;
@@ -20,6 +22,10 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
     let mut mounts = vec![Mount {
         target: Some(BASE.to_owned()),
         typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels(setup)),
+            ..MountVolumeOptions::default()
+        }),
         ..Mount::default()
     }];
     mounts.extend(setup.channels.iter().map(|input| Mount {
@@ -47,10 +53,7 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         stop_timeout: Some(STOP_TIMEOUT),
-        labels: Some(HashMap::from([(
-            "trainyard.job".to_owned(),
-            setup.job.clone(),
-        )])),
+        labels: Some(labels(setup)),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
             network_mode: job.cloud.network_isolation.then(|| "none".to_owned()),
@@ -59,6 +62,11 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// What is found by them is a local job's: `docker ps --all --filter label=trainyard.job`.
+fn labels(setup: &Setup) -> HashMap<String, String> {
+    HashMap::from([("trainyard.job".to_owned(), setup.job.clone())])
 }
 
 fn text(path: &Path) -> String {
