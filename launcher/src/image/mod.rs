@@ -8,6 +8,7 @@ mod compile;
 mod layer;
 mod load;
 mod manifest;
+pub(crate) mod push;
 mod revision;
 
 use std::collections::BTreeMap;
