@@ -8,6 +8,7 @@ mod commands;
 mod engine;
 mod exit;
 mod failure;
+mod image;
 mod job;
 mod local;
 mod output;
