@@ -451,7 +451,7 @@ pub fn resumes_after_an_interruption(jobs: &Jobs) {
     // And a later job goes on there, too.
     let again = jobs.toy("steps", &["--checkpoints", &flag]);
     let model = unpacked(archive(&again.expect_code(0).json(), "model"));
-    assert_eq!(model["steps"], b"20, from 10");
+    assert_eq!(model["steps"], b"20, from 20");
     jobs.assert_clean();
 }
 
