@@ -4,14 +4,17 @@
 
 mod aws;
 mod cli;
+mod cloud;
 mod commands;
 mod exit;
 mod failure;
 mod job;
+mod local;
 mod output;
 mod plan;
 mod say;
 mod trainer;
+mod transfer;
 
 use std::process::ExitCode;
 
