@@ -63,6 +63,14 @@ fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
     let name = shown(name);
     // Writing to a String cannot fail.
     match value {
+        // The same for every job, and a screen full.
+        Value::Array(values) if name == "MetricDefinitions" => {
+            let _ = write!(
+                text,
+                "\n{indent}{name}: {}, `--json` shows them",
+                values.len()
+            );
+        }
         Value::Object(fields) if !fields.is_empty() => {
             let _ = write!(text, "\n{indent}{name}");
             for (name, value) in fields {
