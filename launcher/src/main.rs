@@ -4,6 +4,7 @@
 
 mod aws;
 mod cli;
+mod cloud;
 mod commands;
 mod engine;
 mod exit;
