@@ -4,17 +4,25 @@
 
 mod aws;
 mod cli;
+mod cloud;
 mod commands;
+mod engine;
 mod exit;
 mod failure;
+mod image;
 mod job;
+mod local;
 mod output;
 mod plan;
 mod say;
 mod trainer;
+mod transfer;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = local::become_trainer() {
+        return code;
+    }
     cli::run()
 }

@@ -1,18 +1,18 @@
 //! AWS: region, credentials and clients, found as the AWS CLI finds them.
 
+mod connector;
+pub(crate) mod errors;
 mod rehearsal;
-
-use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use clap::Args;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use errors::{answer_is_lost, explain, is_transient};
 pub(crate) use rehearsal::Recorder;
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
@@ -40,19 +40,16 @@ pub(crate) struct Aws {
 impl Aws {
     /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let name = AppName::new("trainyard")
             .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(connector::client())
             .app_name(name)
             // Five tries: throttling is answered within seconds, an outage is reported within a minute.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(10))
+                    .connect_timeout(connector::CONNECT)
                     .build(),
             )
             // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.
@@ -92,20 +89,29 @@ impl Aws {
         &self.config
     }
 
+    /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
+    fn answering(&self) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(connector::CONNECT)
+            .operation_attempt_timeout(connector::ANSWER)
+            .build();
+        self.config.to_builder().timeout_config(timeouts).build()
+    }
+
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.config)
+        aws_sdk_sagemaker::Client::new(&self.answering())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+        aws_sdk_cloudwatchlogs::Client::new(&self.answering())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.config)
+        aws_sdk_ecr::Client::new(&self.answering())
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.config)
+        aws_sdk_sts::Client::new(&self.answering())
     }
 
     /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
