@@ -5,8 +5,10 @@
 mod aws;
 mod cli;
 mod commands;
+mod doctor;
 mod exit;
 mod failure;
+mod infra;
 mod job;
 mod output;
 mod plan;
