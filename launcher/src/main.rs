@@ -6,6 +6,7 @@ mod aws;
 mod cli;
 mod commands;
 mod doctor;
+mod engine;
 mod exit;
 mod failure;
 mod infra;

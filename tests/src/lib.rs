@@ -1,5 +1,5 @@
 //! What the trainers' tests share: a fake `/opt/ml`, processes with time limits, small and read-only
-//! disks, Python judges, and the suite of contract tests that every trainer must pass.
+//! disks, Python judges, the suite of contract tests that every trainer must pass, and AWS as moto plays it.
 //!
 //! A trainer's `tests/contract.rs` is a description of the trainer and one line:
 //!
@@ -17,6 +17,7 @@ pub mod contract;
 mod data;
 mod fake_ml;
 mod judge;
+mod moto;
 mod process;
 mod sandbox;
 
@@ -24,6 +25,7 @@ pub use contract::Trainer;
 pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use fake_ml::{FakeMl, fifo};
 pub use judge::{judge, python};
+pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};
 pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,

@@ -1,20 +1,20 @@
 //! AWS: region, credentials and clients, found as the AWS CLI finds them.
 
+mod connector;
+pub(crate) mod errors;
 pub(crate) mod iam;
 mod rehearsal;
 mod source;
-
-use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use clap::Args;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use errors::{answer_is_lost, explain, is_transient};
 pub(crate) use rehearsal::Recorder;
 pub(crate) use source::{CredentialSource, http_connector};
 
@@ -45,19 +45,16 @@ pub(crate) struct Aws {
 impl Aws {
     /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let name = AppName::new("trainyard")
             .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(connector::client())
             .app_name(name)
             // Five tries: throttling is answered within seconds, an outage is reported within a minute.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(10))
+                    .connect_timeout(connector::CONNECT)
                     .build(),
             )
             // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.

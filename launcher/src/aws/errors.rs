@@ -1,0 +1,243 @@
+//! AWS's errors in words, each with the next command to type. The one place where codes are translated.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use contract::shown;
+
+use crate::failure::{Failure, chain};
+
+const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
+
+/// The failure of a request. `what` goes after "cannot": ``describe the job `svm-1` ``.
+pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let what = format!("cannot {what}");
+    match &error {
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            answered(&what, context.err(), status)
+        }
+        SdkError::TimeoutError(_) => Failure::new(format!("{what}: no answer in time"))
+            .help("check the network and `--endpoint-url`, then try again"),
+        SdkError::ResponseError(context) => {
+            let status = context.raw().status().as_u16();
+            let text = chain(&error);
+            broken_answer(&what, status, &text)
+        }
+        _ => unsent(&what, &chain(&error)),
+    }
+}
+
+/// Whether the request may have been carried out although no answer says so.
+pub(crate) fn answer_is_lost<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ServiceError(context) => context.raw().status().is_server_error(),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        _ => false,
+    }
+}
+
+/// Whether AWS asks for patience, or has troubles that pass.
+pub(crate) fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let throttled = match error {
+        SdkError::ServiceError(context) => context.err().code().is_some_and(is_throttling),
+        _ => false,
+    };
+    throttled || answer_is_lost(error)
+}
+
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "SlowDown"
+    )
+}
+
+/// AWS answered with an error.
+fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Failure {
+    let code = error.code().unwrap_or_default();
+    let message = shown(error.message().unwrap_or_default()).to_string();
+    let message = message.as_str();
+    let skewed = message.starts_with("Signature expired") || message.contains("not yet current");
+    match code {
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
+            Failure::new(format!("{what}: the credentials have expired"))
+                .help("renew them: `aws sso login`, or a new AWS_SESSION_TOKEN, then try again")
+                .help(DOCTOR)
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" => {
+            Failure::new(format!("{what}: AWS does not know the access key"))
+                .help("check `--profile`, AWS_PROFILE and AWS_ACCESS_KEY_ID")
+                .help(DOCTOR)
+        }
+        "RequestTimeTooSkewed" => clock(what, message),
+        "InvalidSignatureException" | "SignatureDoesNotMatch" if skewed => clock(what, message),
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" => {
+            Failure::new(format!("{what}: the secret key does not fit the access key"))
+                .help("check AWS_SECRET_ACCESS_KEY, or the profile in ~/.aws/credentials")
+                .help(DOCTOR)
+        }
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => denied(what, message),
+        code if is_throttling(code) => {
+            Failure::new(format!("{what}: AWS asks for fewer requests ({code})"))
+                .help("wait a minute and try again")
+        }
+        "ResourceLimitExceeded" => Failure::new(format!("{what}: {message}"))
+            .help("take another `--instance-type`, or ask for more in the AWS console under Service Quotas"),
+        "ValidationException" | "ValidationError" | "InvalidParameterException" => {
+            Failure::new(format!("{what}: AWS refuses the request: {message}"))
+                .help("`--dry-run` shows the exact request, where the command has it")
+        }
+        "NoSuchBucket" => Failure::new(format!("{what}: the bucket does not exist"))
+            .help("check its name, or make it: `aws s3 mb s3://BUCKET`; `trainyard infra` writes Terraform for it"),
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            Failure::new(format!("{what}: the bucket is in another region: {message}"))
+                .help("pass its region with `--region`")
+        }
+        _ => other(what, code, message, status),
+    }
+}
+
+/// Codes without a text of ours, and S3's answers to HEAD, which have neither code nor message.
+fn other(what: &str, code: &str, message: &str, status: u16) -> Failure {
+    let said = match (code, message) {
+        ("", "") => format!("HTTP status {status}"),
+        (code, "") => code.to_owned(),
+        ("", message) => message.to_owned(),
+        (code, message) => format!("{message} ({code})"),
+    };
+    match status {
+        403 => denied(what, message),
+        301 => Failure::new(format!("{what}: the bucket is in another region"))
+            .help("pass its region with `--region`"),
+        404 => {
+            Failure::new(format!("{what}: not found: {said}")).help("check the name and `--region`")
+        }
+        500.. => Failure::new(format!("{what}: AWS has trouble: {said}"))
+            .help("try again in a minute; https://health.aws.amazon.com says more"),
+        _ => Failure::new(format!("{what}: {said}")).help(DOCTOR),
+    }
+}
+
+fn clock(what: &str, message: &str) -> Failure {
+    Failure::new(format!("{what}: this machine's clock is wrong: {message}"))
+        .help("set it: `timedatectl set-ntp true`, then try again")
+}
+
+fn denied(what: &str, message: &str) -> Failure {
+    let action = after(message, "to perform: ");
+    let resource = after(message, "on resource: ");
+    let said = match (action, resource) {
+        (Some(action), Some(resource)) => {
+            format!("access denied: `{action}` on `{resource}` is not allowed")
+        }
+        (Some(action), None) => format!("access denied: `{action}` is not allowed"),
+        (None, _) if message.is_empty() => "access denied".to_owned(),
+        (None, _) => format!("access denied: {message}"),
+    };
+    Failure::new(format!("{what}: {said}"))
+        .help("`trainyard infra policies` prints the policy that allows it; an administrator attaches it")
+        .help(DOCTOR)
+}
+
+/// The word that follows in AWS's sentence.
+fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(words)?;
+    rest.split_whitespace()
+        .next()
+        .map(|word| word.trim_end_matches(['.', ',', '"']))
+        .filter(|word| !word.is_empty())
+}
+
+/// Something answered, but not as AWS does.
+fn broken_answer(what: &str, status: u16, text: &str) -> Failure {
+    Failure::new(format!(
+        "{what}: the answer cannot be read (HTTP status {status}): {}",
+        shown(text)
+    ))
+    .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it AWS, or something in between?")
+}
+
+/// Nothing was sent, or nothing came back.
+fn unsent(what: &str, text: &str) -> Failure {
+    let lower = text.to_lowercase();
+    let credentials = [
+        "credential",
+        "identity",
+        "no providers in chain",
+        "sso",
+        "profile",
+    ];
+    if credentials.iter().any(|word| lower.contains(word)) {
+        return no_credentials(what, text);
+    }
+    if ["dns error", "connect", "refused", "unreachable"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        return Failure::new(format!("{what}: {}", shown(text)))
+            .help("check the network, `--region` and `--endpoint-url`")
+            .help(DOCTOR);
+    }
+    Failure::new(format!("{what}: {}", shown(text)))
+        .help("try again; if it stays, `trainyard doctor`")
+}
+
+fn no_credentials(what: &str, text: &str) -> Failure {
+    let expired = text.to_lowercase().contains("expired");
+    if expired {
+        return Failure::new(format!("{what}: the login has expired: {}", shown(text)))
+            .help("`aws sso login`, then try again");
+    }
+    // The SDK's own words list every source that had nothing, which helps nobody.
+    let none = [
+        "not loaded",
+        "no providers in chain",
+        "did not load",
+        "no credentials",
+    ];
+    let detail = if none.iter().any(|words| text.to_lowercase().contains(words)) {
+        String::new()
+    } else {
+        format!(": {}", shown(text))
+    };
+    Failure::new(format!("{what}: no AWS credentials{detail}"))
+        .help("`aws configure` or `aws sso login` makes some; or pass `--profile`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        .help(DOCTOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_and_resources() {
+        let message = "User: arn:aws:iam::1:user/ann is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:eu-west-1:1:training-job/x because no identity-based policy allows it";
+        let text = denied("cannot start", message).to_string();
+        assert!(
+            text.contains(
+                "`sagemaker:CreateTrainingJob` on `arn:aws:sagemaker:eu-west-1:1:training-job/x`"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("trainyard infra policies"), "{text}");
+        assert!(
+            denied("cannot read", "Forbidden")
+                .to_string()
+                .contains("access denied: Forbidden")
+        );
+    }
+}
