@@ -83,7 +83,10 @@ impl Aws {
         let text = String::from_utf8_lossy(&body.into_bytes()).into_owned();
         let raw = Response::new(status, SdkBody::empty());
         if !status.is_success() {
-            return Err(SdkError::service_error(refusal(&text, status.as_u16()), raw));
+            return Err(SdkError::service_error(
+                refusal(&text, status.as_u16()),
+                raw,
+            ));
         }
         read_role(&text).map_err(|error| SdkError::response_error(error, raw))
     }
@@ -109,7 +112,9 @@ impl Aws {
             region if region.starts_with("cn-") => {
                 ("iam.cn-north-1.amazonaws.com.cn", "cn-north-1")
             }
-            region if region.starts_with("us-gov-") => ("iam.us-gov.amazonaws.com", "us-gov-west-1"),
+            region if region.starts_with("us-gov-") => {
+                ("iam.us-gov.amazonaws.com", "us-gov-west-1")
+            }
             _ => ("iam.amazonaws.com", "us-east-1"),
         };
         let own = self.iam_url.as_deref().or(self.endpoint_url());
@@ -149,7 +154,9 @@ fn signed(
     request.set_uri(url)?;
     request.headers_mut().try_insert("content-type", FORM)?;
     for (name, value) in signature.headers() {
-        request.headers_mut().try_insert(name.to_owned(), value.to_owned())?;
+        request
+            .headers_mut()
+            .try_insert(name.to_owned(), value.to_owned())?;
     }
     Ok(request)
 }
@@ -243,7 +250,13 @@ mod tests {
 
     #[test]
     fn answers_that_are_none() {
-        for xml in ["", "<", "<html>", "<GetRoleResponse/>", &ANSWER.replace("%7D", "")] {
+        for xml in [
+            "",
+            "<",
+            "<html>",
+            "<GetRoleResponse/>",
+            &ANSWER.replace("%7D", ""),
+        ] {
             assert!(read_role(xml).is_err(), "{xml}");
         }
         let error = refusal("<html>bad gateway</html>", 502);
@@ -266,7 +279,10 @@ mod tests {
             ("train", Some("train")),
             ("a+b=c,d.e@f_g-h", Some("a+b=c,d.e@f_g-h")),
             ("arn:aws:iam::123456789012:role/train", Some("train")),
-            ("arn:aws-cn:iam::123456789012:role/team/x/train", Some("train")),
+            (
+                "arn:aws-cn:iam::123456789012:role/team/x/train",
+                Some("train"),
+            ),
             ("arn:aws:iam::123456789012:user/train", None),
             ("arn:aws:s3:::role/train", None),
             ("arn:aws:iam::123456789012:role/", None),

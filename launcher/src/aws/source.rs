@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_config::Region;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::ProvideCredentials as _;
@@ -42,7 +41,10 @@ impl AwsArgs {
         }
         match first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]) {
             Some((name, _)) => name.to_owned(),
-            None => format!("profile `{}`, or the machine's metadata", self.profile_name()),
+            None => format!(
+                "profile `{}`, or the machine's metadata",
+                self.profile_name()
+            ),
         }
     }
 
@@ -87,7 +89,10 @@ impl Aws {
 
     /// Finds credentials; this may ask the machine's metadata service or a login server.
     pub(crate) async fn credential_source(&self) -> Result<CredentialSource, String> {
-        let provider = self.config.credentials_provider().ok_or("none are set up")?;
+        let provider = self
+            .config
+            .credentials_provider()
+            .ok_or("none are set up")?;
         let found = provider
             .provide_credentials()
             .await
@@ -105,11 +110,6 @@ impl Aws {
             Some(_) => None,
             None => first_set(&["AWS_ENDPOINT_URL_IAM"]).map(|(_, url)| url),
         }
-    }
-
-    /// The name of the region, where there is one.
-    pub(crate) fn known_region(&self) -> Option<&str> {
-        self.config.region().map(Region::as_ref)
     }
 }
 

@@ -91,10 +91,18 @@ fn region(
     match loaded {
         Ok(Ok(aws)) => {
             let region = aws.region();
-            let found = format!("`{}` from {}", contract::shown(region), args.region_source());
+            let found = format!(
+                "`{}` from {}",
+                contract::shown(region),
+                args.region_source()
+            );
             match looks_like_a_region(region) {
                 true => Check::ok("region", found),
-                false => Check::problem("region", format!("{found}, expected one such as `eu-west-1`")).help(help),
+                false => Check::problem(
+                    "region",
+                    format!("{found}, expected one such as `eu-west-1`"),
+                )
+                .help(help),
             }
         }
         Ok(Err(_)) => Check::problem("region", "no AWS region").help(help),
@@ -125,8 +133,11 @@ pub(super) async fn identity(account: &Account) -> Check {
     let (aws, source) = match (&account.aws, &account.credentials) {
         (Some(aws), Ok(source)) => (aws, source),
         (_, Err(error)) => {
-            return Check::problem(name, format!("no AWS credentials: {}", contract::shown(error)))
-                .help(NO_CREDENTIALS);
+            return Check::problem(
+                name,
+                format!("no AWS credentials: {}", contract::shown(error)),
+            )
+            .help(NO_CREDENTIALS);
         }
         (None, Ok(_)) => return Check::skipped(name, "the AWS configuration cannot be read"),
     };
@@ -136,11 +147,12 @@ pub(super) async fn identity(account: &Account) -> Check {
                 let arn = caller.arn().unwrap_or("an unnamed user");
                 let found = format!("`{}`, from {}", contract::shown(arn), source.name);
                 match left(source.expiry) {
-                    Some(left) if left < SignedDuration::from_mins(15) => Check::warning(
-                        name,
-                        format!("{found}; they end in {} min", left.as_mins()),
-                    )
-                    .help("log in again before a long command: `aws sso login`, or new keys"),
+                    Some(left) if left < SignedDuration::from_mins(15) => {
+                        Check::warning(name, format!("{found}; they end in {} min", left.as_mins()))
+                            .help(
+                                "log in again before a long command: `aws sso login`, or new keys",
+                            )
+                    }
                     Some(left) => Check::ok(name, format!("{found}, for {} min", left.as_mins())),
                     None => Check::ok(name, found),
                 }
@@ -164,10 +176,25 @@ mod tests {
 
     #[test]
     fn regions() {
-        for good in ["eu-west-1", "us-gov-west-1", "ap-southeast-12", "cn-north-1", "us-iso-east-1"] {
+        for good in [
+            "eu-west-1",
+            "us-gov-west-1",
+            "ap-southeast-12",
+            "cn-north-1",
+            "us-iso-east-1",
+        ] {
             assert!(looks_like_a_region(good), "{good}");
         }
-        for bad in ["", "eu", "eu-west", "eu-west-1a", "EU-WEST-1", "eu--1", "west-1", "eu-west-"] {
+        for bad in [
+            "",
+            "eu",
+            "eu-west",
+            "eu-west-1a",
+            "EU-WEST-1",
+            "eu--1",
+            "west-1",
+            "eu-west-",
+        ] {
             assert!(!looks_like_a_region(bad), "{bad}");
         }
     }

@@ -48,7 +48,13 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
                     )
                     .help("`trainyard infra policies` prints the policy that you need"));
                 }
-                _ => return Err(Check::refused(NAME, &format!("look at the bucket `{bucket}`"), error)),
+                _ => {
+                    return Err(Check::refused(
+                        NAME,
+                        &format!("look at the bucket `{bucket}`"),
+                        error,
+                    ));
+                }
             }
         }
     };
@@ -56,21 +62,34 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
     // A region that was made up for STS says nothing about the bucket.
     if let Err(skipped) = account.regional(NAME) {
         drop(skipped);
-        return Err(Check::warning(NAME, format!("`{bucket}` is in `{shown}`, and no region is set"))
-            .help(format!("pass `--region {shown}`")));
+        return Err(Check::warning(
+            NAME,
+            format!("`{bucket}` is in `{shown}`, and no region is set"),
+        )
+        .help(format!("pass `--region {shown}`")));
     }
     if region != aws.region() {
         return Err(Check::problem(
             NAME,
-            format!("`{bucket}` is in `{shown}`, jobs would run in `{}`", aws.region()),
+            format!(
+                "`{bucket}` is in `{shown}`, jobs would run in `{}`",
+                aws.region()
+            ),
         )
-        .help(format!("pass `--region {shown}`, or a bucket of this region: SageMaker takes no other")));
+        .help(format!(
+            "pass `--region {shown}`, or a bucket of this region: SageMaker takes no other"
+        )));
     }
     Ok(region)
 }
 
 async fn list(aws: &Aws, url: &S3Url, region: &str) -> Check {
-    let request = aws.s3().list_objects_v2().bucket(&url.bucket).prefix(&url.key).max_keys(1);
+    let request = aws
+        .s3()
+        .list_objects_v2()
+        .bucket(&url.bucket)
+        .prefix(&url.key)
+        .max_keys(1);
     match request.send().await {
         Ok(_) => Check::ok(
             NAME,

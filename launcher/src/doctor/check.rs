@@ -131,13 +131,15 @@ pub(super) async fn within(
     whom: &str,
     check: impl Future<Output = Check>,
 ) -> Check {
-    tokio::time::timeout(LIMIT, check).await.unwrap_or_else(|_| {
-        Check::problem(
-            name,
-            format!("{whom} did not answer within {} s", LIMIT.as_secs()),
-        )
-        .help("look at the network and its proxy, then run `trainyard doctor` again")
-    })
+    tokio::time::timeout(LIMIT, check)
+        .await
+        .unwrap_or_else(|_| {
+            Check::problem(
+                name,
+                format!("{whom} did not answer within {} s", LIMIT.as_secs()),
+            )
+            .help("look at the network and its proxy, then run `trainyard doctor` again")
+        })
 }
 
 /// All checks, in the order in which one would mend them.
@@ -170,7 +172,12 @@ impl Report {
                 let _ = writeln!(text, "{:<21} help: {help}", "");
             }
         }
-        let count = |state| self.checks.iter().filter(|check| check.state == state).count();
+        let count = |state| {
+            self.checks
+                .iter()
+                .filter(|check| check.state == state)
+                .count()
+        };
         let _ = write!(
             text,
             "\n{} ok, {} warnings, {} problems, {} skipped",

@@ -73,8 +73,16 @@ mod tests {
             (0, "\"ok\"", "agrees with AWS's"),
             (-30, "\"ok\"", "30 s behind AWS's"),
             (61, "\"warning\"", "61 s ahead of AWS's"),
-            (-3600, "\"problem\"", "3600 s behind AWS's, which allows 300 s"),
-            (i64::MIN, "\"problem\"", "9223372036854775808 s behind AWS's, which allows 300 s"),
+            (
+                -3600,
+                "\"problem\"",
+                "3600 s behind AWS's, which allows 300 s",
+            ),
+            (
+                i64::MIN,
+                "\"problem\"",
+                "9223372036854775808 s behind AWS's, which allows 300 s",
+            ),
         ] {
             let json = serde_json::to_value(judge(ahead)).expect("JSON");
             assert_eq!(json["state"].to_string(), state);

@@ -36,7 +36,10 @@ pub(super) async fn docker() -> Vec<Check> {
             }
             (Err(error), _) | (_, Err(error)) => Check::warning(
                 "docker",
-                format!("the Docker engine does not say what it is: {}", engine::reason(&error)),
+                format!(
+                    "the Docker engine does not say what it is: {}",
+                    engine::reason(&error)
+                ),
             )
             .help("`docker info` should answer; restart the engine if it does not"),
         }
@@ -87,8 +90,11 @@ pub(super) async fn trainer(trainer: Option<&Trainer>) -> Check {
             // The commands that need it compile it themselves.
             Some(_) => Check::warning(name, format!("`{own}` is not compiled yet"))
                 .help(format!("`cargo build --release -p {own}`")),
-            None => Check::warning(name, format!("no binary `{own}` beside trainyard or on the PATH"))
-                .help("put it on the PATH, or run this in Trainyard's repository"),
+            None => Check::warning(
+                name,
+                format!("no binary `{own}` beside trainyard or on the PATH"),
+            )
+            .help("put it on the PATH, or run this in Trainyard's repository"),
         };
     };
     let path = contract::shown(&binary.display().to_string()).into_owned();
@@ -102,12 +108,22 @@ pub(super) async fn trainer(trainer: Option<&Trainer>) -> Check {
         match output {
             Ok(output) if output.status.success() => {
                 let version = String::from_utf8_lossy(&output.stdout);
-                Check::ok(name, format!("{} at `{path}`", contract::shown(version.trim())))
+                Check::ok(
+                    name,
+                    format!("{} at `{path}`", contract::shown(version.trim())),
+                )
             }
-            Ok(output) => Check::problem(name, format!("`{path} --version` ended with {}", output.status))
-                .help(format!("`{path} --version` shows why")),
-            Err(error) => Check::problem(name, format!("cannot start `{path}`: {error}"))
-                .help(format!("`cargo build --release -p {}`", contract::shown(&trainer.name))),
+            Ok(output) => Check::problem(
+                name,
+                format!("`{path} --version` ended with {}", output.status),
+            )
+            .help(format!("`{path} --version` shows why")),
+            Err(error) => {
+                Check::problem(name, format!("cannot start `{path}`: {error}")).help(format!(
+                    "`cargo build --release -p {}`",
+                    contract::shown(&trainer.name)
+                ))
+            }
         }
     })
     .await

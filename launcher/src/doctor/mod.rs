@@ -13,7 +13,7 @@ mod trust;
 use std::path::PathBuf;
 
 pub(crate) use account::Account;
-pub(crate) use check::{Check, Report};
+pub(crate) use check::Report;
 
 use crate::job::S3Url;
 use crate::trainer::Trainer;
@@ -30,10 +30,7 @@ pub(crate) struct Wanted {
 }
 
 /// Runs all checks. Each has its own time limit, so this ends, whatever does not answer.
-pub(crate) async fn examine(
-    wanted: &Wanted,
-    account: impl Future<Output = Account>,
-) -> Report {
+pub(crate) async fn examine(wanted: &Wanted, account: impl Future<Output = Account>) -> Report {
     let cloud = async {
         let mut account = account.await;
         let mut checks = std::mem::take(&mut account.checks);

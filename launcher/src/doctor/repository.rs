@@ -29,30 +29,37 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
     let repository = repository_name(trainer);
     let shown = contract::shown(&repository).into_owned();
     let tag = ImageIdentifier::builder().image_tag("latest").build();
-    let request = aws.ecr().describe_images().repository_name(&repository).image_ids(tag);
+    let request = aws
+        .ecr()
+        .describe_images()
+        .repository_name(&repository)
+        .image_ids(tag);
     match request.send().await {
         Ok(answer) => match answer.image_details().first() {
             Some(image) => Check::ok(NAME, format!("`{shown}:latest`{}", age_and_size(image))),
             None => empty(&shown, trainer),
         },
         Err(error) => match code(&error) {
-            Some("RepositoryNotFoundException") => {
-                Check::warning(NAME, format!("there is no repository `{shown}` in `{}`", aws.region()))
-                    .help(format!("`trainyard push {trainer} --create-repository`"))
-            }
+            Some("RepositoryNotFoundException") => Check::warning(
+                NAME,
+                format!("there is no repository `{shown}` in `{}`", aws.region()),
+            )
+            .help(format!("`trainyard push {trainer} --create-repository`")),
             Some("ImageNotFoundException") => empty(&shown, trainer),
-            Some("AccessDeniedException") => {
-                Check::warning(NAME, format!("you may not look at `{shown}` (ecr:DescribeImages)"))
-                    .help("`trainyard infra policies` prints the policy that you need")
-            }
+            Some("AccessDeniedException") => Check::warning(
+                NAME,
+                format!("you may not look at `{shown}` (ecr:DescribeImages)"),
+            )
+            .help("`trainyard infra policies` prints the policy that you need"),
             _ => Check::refused(NAME, &format!("look at the repository `{shown}`"), error),
         },
     }
 }
 
 fn empty(repository: &str, trainer: &str) -> Check {
-    Check::warning(NAME, format!("`{repository}` has no image `latest`"))
-        .help(format!("`trainyard build {trainer}`, then `trainyard push {trainer}`"))
+    Check::warning(NAME, format!("`{repository}` has no image `latest`")).help(format!(
+        "`trainyard build {trainer}`, then `trainyard push {trainer}`"
+    ))
 }
 
 /// `, 12.3 MB, pushed 3 days ago`, as far as ECR tells.
@@ -67,7 +74,10 @@ fn age_and_size(image: &ImageDetail) -> String {
         .image_pushed_at()
         .and_then(|time| Timestamp::from_second(time.secs()).ok());
     if let Some(pushed) = pushed {
-        text.push_str(&format!(", pushed {} ago", age(Timestamp::now().duration_since(pushed))));
+        text.push_str(&format!(
+            ", pushed {} ago",
+            age(Timestamp::now().duration_since(pushed))
+        ));
     }
     text
 }

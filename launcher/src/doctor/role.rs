@@ -30,9 +30,14 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
                 Check::problem(NAME, format!("this account has no role `{shown}`")).help(MAKE)
             }
             // Many may pass a role that they may not read: the job can still run.
-            Err(error) if matches!(code(&error), Some("AccessDenied" | "AccessDeniedException")) => {
-                Check::warning(NAME, format!("you may not read `{shown}` (iam:GetRole), so it is not checked"))
-                    .help("`trainyard infra policies` prints the policy that you need")
+            Err(error)
+                if matches!(code(&error), Some("AccessDenied" | "AccessDeniedException")) =>
+            {
+                Check::warning(
+                    NAME,
+                    format!("you may not read `{shown}` (iam:GetRole), so it is not checked"),
+                )
+                .help("`trainyard infra policies` prints the policy that you need")
             }
             Err(error) => Check::refused(NAME, &format!("read the role `{shown}`"), error),
         }
@@ -45,9 +50,14 @@ fn judge(typed: &str, role: &Role) -> Check {
     if typed.starts_with("arn:") && typed != role.arn {
         return Check::problem(
             NAME,
-            format!("`{}` is not in this account, `{arn}` is", contract::shown(typed)),
+            format!(
+                "`{}` is not in this account, `{arn}` is",
+                contract::shown(typed)
+            ),
         )
-        .help(format!("pass `--role {arn}`, or credentials of the other account"));
+        .help(format!(
+            "pass `--role {arn}`, or credentials of the other account"
+        ));
     }
     let repair = format!(
         "let the service `{SERVICE}` assume it: `trainyard infra policies` prints the trust policy"
@@ -58,10 +68,14 @@ fn judge(typed: &str, role: &Role) -> Check {
             NAME,
             format!("`{arn}`; SageMaker may assume it under the conditions of its trust policy"),
         ),
-        Trust::Anyone => Check::warning(NAME, format!("`{arn}`: anyone may assume it")).help(repair),
+        Trust::Anyone => {
+            Check::warning(NAME, format!("`{arn}`: anyone may assume it")).help(repair)
+        }
         Trust::Denied => {
             Check::problem(NAME, format!("`{arn}`: its trust policy denies SageMaker")).help(repair)
         }
-        Trust::No => Check::problem(NAME, format!("`{arn}`: SageMaker may not assume it")).help(repair),
+        Trust::No => {
+            Check::problem(NAME, format!("`{arn}`: SageMaker may not assume it")).help(repair)
+        }
     }
 }

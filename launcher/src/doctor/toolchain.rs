@@ -27,8 +27,11 @@ async fn toolchain(folder: &Path) -> Check {
     let found = match ask(cargo().as_ref(), &["--version"], folder).await {
         Ok(version) => version,
         Err(Silence::Absent(error)) => {
-            return Check::warning(name, format!("cannot start `cargo`: {error}; only `build` needs it"))
-                .help("install Rust from https://rustup.rs");
+            return Check::warning(
+                name,
+                format!("cannot start `cargo`: {error}; only `build` needs it"),
+            )
+            .help("install Rust from https://rustup.rs");
         }
         Err(Silence::Refused(said)) => {
             return Check::problem(name, format!("`cargo --version`: {said}"))
@@ -36,14 +39,23 @@ async fn toolchain(folder: &Path) -> Check {
         }
     };
     // `cargo 1.95.0 (a1b2c3 2026-03-21)`
-    let version = found.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    let version = found
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned();
     match wanted(folder) {
         Some(wanted) if !is_of(&version, &wanted) => Check::warning(
             name,
             format!("cargo {version}, rust-toolchain.toml asks for `{wanted}`"),
         )
-        .help(format!("`rustup toolchain install {wanted}`, and no `+toolchain` or RUSTUP_TOOLCHAIN beside it")),
-        Some(_) => Check::ok(name, format!("cargo {version}, as rust-toolchain.toml asks for")),
+        .help(format!(
+            "`rustup toolchain install {wanted}`, and no `+toolchain` or RUSTUP_TOOLCHAIN beside it"
+        )),
+        Some(_) => Check::ok(
+            name,
+            format!("cargo {version}, as rust-toolchain.toml asks for"),
+        ),
         None => Check::ok(name, format!("cargo {version}")),
     }
 }
@@ -73,12 +85,19 @@ async fn target(folder: &Path) -> Check {
     let arguments = ["--print", "target-libdir", "--target", TARGET];
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     match ask(&rustc, &arguments, folder).await {
-        Ok(library) if Path::new(&library).is_dir() => Check::ok(name, format!("`{TARGET}` is installed")),
-        Ok(_) => Check::warning(name, format!("`{TARGET}` is not installed; only `build` needs it"))
-            .help(format!("`rustup target add {TARGET}`")),
+        Ok(library) if Path::new(&library).is_dir() => {
+            Check::ok(name, format!("`{TARGET}` is installed"))
+        }
+        Ok(_) => Check::warning(
+            name,
+            format!("`{TARGET}` is not installed; only `build` needs it"),
+        )
+        .help(format!("`rustup target add {TARGET}`")),
         Err(Silence::Absent(_)) => Check::skipped(name, "no `rustc`"),
-        Err(Silence::Refused(said)) => Check::warning(name, format!("`rustc` does not say: {said}"))
-            .help(format!("`rustup target add {TARGET}`")),
+        Err(Silence::Refused(said)) => {
+            Check::warning(name, format!("`rustc` does not say: {said}"))
+                .help(format!("`rustup target add {TARGET}`"))
+        }
     }
 }
 
@@ -102,8 +121,9 @@ fn is_there(program: &Path) -> bool {
     if program.components().count() > 1 {
         return program.is_file();
     }
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
 }
 
 enum Silence {

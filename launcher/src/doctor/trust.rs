@@ -55,12 +55,8 @@ fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
 }
 
 fn names_assume_role(statement: &Value) -> bool {
-    texts(statement.get("Action")).any(|pattern| {
-        matches(
-            pattern.to_ascii_lowercase().as_bytes(),
-            b"sts:assumerole",
-        )
-    })
+    texts(statement.get("Action"))
+        .any(|pattern| matches(pattern.to_ascii_lowercase().as_bytes(), b"sts:assumerole"))
 }
 
 fn is_anyone(principal: Option<&Value>) -> bool {
@@ -82,7 +78,10 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         // Or a row of stars would be tried in every way there is.
         (Some((b'*', rest)), _) if rest.first() == Some(&b'*') => matches(rest, text),
         (Some((b'*', rest)), _) => {
-            matches(rest, text) || text.split_first().is_some_and(|(_, text)| matches(pattern, text))
+            matches(rest, text)
+                || text
+                    .split_first()
+                    .is_some_and(|(_, text)| matches(pattern, text))
         }
         (Some((b'?', pattern)), Some((_, text))) => matches(pattern, text),
         (Some((a, pattern)), Some((b, text))) if a == b => matches(pattern, text),
@@ -114,21 +113,42 @@ mod tests {
         let cases = [
             (json!([good]), Trust::Yes),
             (good.clone(), Trust::Yes),
-            (json!([allow(&json!({"Service": ["ec2.amazonaws.com", SAGEMAKER]}))]), Trust::Yes),
-            (json!([with("Action", json!(["sts:TagSession", "sts:AssumeRole"]))]), Trust::Yes),
+            (
+                json!([allow(&json!({"Service": ["ec2.amazonaws.com", SAGEMAKER]}))]),
+                Trust::Yes,
+            ),
+            (
+                json!([with("Action", json!(["sts:TagSession", "sts:AssumeRole"]))]),
+                Trust::Yes,
+            ),
             (json!([with("Action", json!("sts:*"))]), Trust::Yes),
             (json!([with("Action", json!("STS:assumer?le"))]), Trust::Yes),
             (json!([with("Action", json!("*"))]), Trust::Yes),
-            (json!([with("Condition", condition.clone())]), Trust::Conditional),
-            (json!([with("Condition", condition.clone()), good]), Trust::Yes),
+            (
+                json!([with("Condition", condition.clone())]),
+                Trust::Conditional,
+            ),
+            (
+                json!([with("Condition", condition.clone()), good]),
+                Trust::Yes,
+            ),
             (json!([with("Condition", json!({}))]), Trust::Yes),
             (json!([allow(&json!("*"))]), Trust::Anyone),
             (json!([allow(&json!({"AWS": "*"})), good]), Trust::Anyone),
             (json!([good, with("Effect", json!("Deny"))]), Trust::Denied),
             (json!([with("Effect", json!("Deny"))]), Trust::Denied),
-            (json!([allow(&json!({"Service": "ec2.amazonaws.com"}))]), Trust::No),
-            (json!([allow(&json!({"AWS": "arn:aws:iam::123456789012:root"}))]), Trust::No),
-            (json!([with("Action", json!("sts:AssumeRoleWithSAML"))]), Trust::No),
+            (
+                json!([allow(&json!({"Service": "ec2.amazonaws.com"}))]),
+                Trust::No,
+            ),
+            (
+                json!([allow(&json!({"AWS": "arn:aws:iam::123456789012:root"}))]),
+                Trust::No,
+            ),
+            (
+                json!([with("Action", json!("sts:AssumeRoleWithSAML"))]),
+                Trust::No,
+            ),
             (json!([]), Trust::No),
             (json!("nonsense"), Trust::No),
         ];
