@@ -34,6 +34,12 @@ impl AwsArgs {
         }
     }
 
+    /// The region of the flag or the environment, for what asks neither profile nor metadata.
+    pub(crate) fn region_given(&self) -> Option<String> {
+        let set = || first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, value)| value);
+        self.region.clone().or_else(set)
+    }
+
     /// What the region was read from, in the order that [`Aws::load`] reads.
     pub(crate) fn region_source(&self) -> String {
         if self.region.is_some() {
