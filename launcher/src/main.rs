@@ -4,6 +4,7 @@
 
 mod aws;
 mod cli;
+mod cloud;
 mod commands;
 mod doctor;
 mod engine;
@@ -11,10 +12,12 @@ mod exit;
 mod failure;
 mod infra;
 mod job;
+mod local;
 mod output;
 mod plan;
 mod say;
 mod trainer;
+mod transfer;
 
 use std::process::ExitCode;
 

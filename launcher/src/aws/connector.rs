@@ -81,6 +81,9 @@ struct At {
 /// How long a connection may take to be made.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long an answer may take, where all of it comes at once.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;

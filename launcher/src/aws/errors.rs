@@ -11,25 +11,24 @@ use crate::failure::{Failure, chain};
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 
-/// The failure of a request. `what` goes after "cannot": ``describe the job `svm-1` ``.
+/// The failure of a request; `what` was not possible: ``cannot describe the job `svm-1` ``.
 pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let what = format!("cannot {what}");
     match &error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
-            answered(&what, context.err(), status)
+            answered(what, context.err(), status)
         }
         SdkError::TimeoutError(_) => Failure::new(format!("{what}: no answer in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
             let text = chain(&error);
-            broken_answer(&what, status, &text)
+            broken_answer(what, status, &text)
         }
-        _ => unsent(&what, &chain(&error)),
+        _ => unsent(what, &chain(&error)),
     }
 }
 

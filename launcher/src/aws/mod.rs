@@ -95,20 +95,29 @@ impl Aws {
         &self.config
     }
 
+    /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
+    fn answering(&self) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(connector::CONNECT)
+            .operation_attempt_timeout(connector::ANSWER)
+            .build();
+        self.config.to_builder().timeout_config(timeouts).build()
+    }
+
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.config)
+        aws_sdk_sagemaker::Client::new(&self.answering())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+        aws_sdk_cloudwatchlogs::Client::new(&self.answering())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.config)
+        aws_sdk_ecr::Client::new(&self.answering())
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.config)
+        aws_sdk_sts::Client::new(&self.answering())
     }
 
     /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
