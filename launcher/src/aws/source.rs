@@ -102,7 +102,7 @@ impl Aws {
         let found = provider
             .provide_credentials()
             .await
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| without(&chain(&error)))?;
         Ok(CredentialSource {
             // The provider's name has no accessor; Debug shows it and hides the secret.
             name: source_name(&format!("{found:?}")),
@@ -117,6 +117,22 @@ impl Aws {
             None => first_set(&["AWS_ENDPOINT_URL_IAM"]).map(|(_, url)| url),
         }
     }
+}
+
+/// Why there are no credentials. The metadata service is the last that is asked: what it says means that all other
+/// sources had nothing, and not that this machine should have one.
+fn without(error: &str) -> String {
+    let lower = error.to_lowercase();
+    let nowhere = [
+        "imds",
+        "not loaded",
+        "no providers in chain",
+        "did not load",
+    ];
+    if nowhere.iter().any(|words| lower.contains(words)) {
+        return "none in the environment, the profile or the machine's metadata".to_owned();
+    }
+    error.to_owned()
 }
 
 fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {

@@ -21,7 +21,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
     // The SDK's own retries would hide that an answer was lost.
     let client = aws.sagemaker();
-    let config = client.config().to_builder().retry_config(RetryConfig::disabled());
+    let config = client
+        .config()
+        .to_builder()
+        .retry_config(RetryConfig::disabled());
     let single = Client::from_conf(config.build());
     let what = format!("cannot make the job `{name}`");
     let mut lost = false;

@@ -79,7 +79,7 @@ impl Account {
 }
 
 /// `http://user:password@host` without what nobody should read.
-fn without_password(url: &str) -> &str {
+pub(super) fn without_password(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, host)| host)
 }
 

@@ -5,7 +5,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::account::Account;
+use super::account::{Account, without_password};
 use super::check::{Check, within};
 use crate::aws::http_connector;
 use crate::failure::chain;
@@ -27,7 +27,7 @@ pub(super) async fn check(account: &Account) -> Check {
     within(NAME, "AWS", async {
         match date(&url).await {
             Ok(theirs) => judge(Timestamp::now().duration_since(theirs).as_secs()),
-            Err(error) => Check::problem(NAME, format!("no time from AWS: {}", contract::shown(&error)))
+            Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", contract::shown(without_password(&url)), contract::shown(&error)))
                 .help("look at the network, its proxy, and the region's name, then run `trainyard doctor` again"),
         }
     })
