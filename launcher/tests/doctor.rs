@@ -280,7 +280,7 @@ for name in "may", "may-not":
     keys[name] = iam.create_access_key(UserName=name)["AccessKey"]
 iam.attach_user_policy(UserName="may", PolicyArn=arn)
 import os, urllib.request
-reset = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset-auth", data=b"0", method="POST")
+reset = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/reset-auth", data=b"0", headers={{"Content-Type": "text/plain"}})
 urllib.request.urlopen(reset).read()
 show(keys)
 "#

@@ -113,6 +113,7 @@ fn sdk_operations() -> BTreeSet<String> {
             let stem = path.file_stem().expect("a name").to_string_lossy();
             operations.insert(stem.into_owned());
         }
+        operations.remove("customize");
     }
     operations
 }
