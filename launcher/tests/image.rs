@@ -126,7 +126,7 @@ fn a_dry_run_does_nothing() {
         .map(|step| text(&step["what"]))
         .collect();
     assert_eq!(steps.len(), 4, "{steps:?}");
-    assert!(steps[0].contains("cargo build --release --locked --package toy"));
+    assert!(steps[0].contains("cargo rustc --release --locked --package toy --bin toy"));
     assert!(!toy.path("target").exists() && !toy.path("x.tar").exists());
 }
 
