@@ -151,14 +151,7 @@ fn an_interrupted_job_resumes() {
 
 #[test]
 fn an_interrupted_svm_starts_again() {
-    let jobs = Jobs::new("p-svmspot", svm_in(false));
-    let outcome = run(jobs.train_on(
-        &testkit::imdb_train(),
-        &["--simulate-interruption", "1s", "--", "--tune"],
-    ));
-    let answer = outcome.expect_code(0).json();
-    assert!(unpacked(archive(&answer, "model")).contains_key("model.safetensors"));
-    jobs.assert_clean();
+    svm_starts_again(&Jobs::new("p-svmspot", svm_in(false)));
 }
 
 #[test]
