@@ -208,7 +208,7 @@ fn bad_inputs_start_nothing() {
     assert!(outcome.expect_code(2).stderr.contains("is empty"));
     let no_program = Jobs::new("p-noprog", Where::Process(movie_csv()));
     let outcome = no_program.toy("look", &[]);
-    assert!(outcome.expect_code(2).stderr.contains("cannot be executed"));
+    assert!(outcome.expect_code(2).stderr.contains("cannot start"));
     assert_eq!(files(&jobs.path("out")), [""; 0]);
     jobs.assert_clean();
     no_program.assert_clean();
