@@ -10,6 +10,7 @@ mod doctor;
 mod engine;
 mod exit;
 mod failure;
+mod image;
 mod infra;
 mod job;
 mod local;
