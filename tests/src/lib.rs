@@ -16,6 +16,7 @@
 pub mod contract;
 mod data;
 mod fake_ml;
+mod fault_proxy;
 mod judge;
 mod moto;
 mod process;
@@ -24,6 +25,7 @@ mod sandbox;
 pub use contract::Trainer;
 pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use fake_ml::{FakeMl, fifo};
+pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
 pub use judge::{judge, python};
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};

@@ -2,7 +2,9 @@
 
 mod connector;
 pub(crate) mod errors;
+pub(crate) mod iam;
 mod rehearsal;
+mod source;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -14,6 +16,7 @@ use crate::failure::{Failure, Result};
 
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
 pub(crate) use rehearsal::Recorder;
+pub(crate) use source::{CredentialSource, http_connector};
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
 /// variable, then profile.
@@ -35,6 +38,8 @@ pub(crate) struct AwsArgs {
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     config: SdkConfig,
+    /// Where IAM is, if it is elsewhere than the rest.
+    iam_url: Option<String>,
 }
 
 impl Aws {
@@ -71,7 +76,8 @@ impl Aws {
                 "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`",
             ));
         }
-        Ok(Self { config })
+        let iam_url = Self::iam_url(args);
+        Ok(Self { config, iam_url })
     }
 
     /// The region's name, such as `eu-west-1`.

@@ -1,14 +1,163 @@
 //! `trainyard download`
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::job::S3Url;
+use crate::output::Format;
+use crate::transfer::model::{Model, Options};
+use crate::transfer::{Fetch, Settings, Store};
+
+const AFTER_HELP: &str = "\
+An object goes to the path, or below it when that is a folder or ends in `/`; all below a prefix goes below the path.
+Files that are there with the same size and checksum are not fetched again; other files are replaced. After an
+interruption type the same again: it goes on with what has arrived.
+
+With `--job-name` the job's model is unpacked into PATH, which must not exist or be empty. Only regular files and
+folders are taken; links, devices, paths that leave PATH and archives that grow beyond measure are refused.";
 
 #[derive(Debug, Args)]
-pub(crate) struct DownloadArgs {}
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct DownloadArgs {
+    /// Where from: s3://bucket/key or s3://bucket/prefix; with --job-name what `train --output` was given
+    #[arg(value_name = "S3_URL")]
+    from: String,
+    /// File or folder
+    #[arg(value_name = "PATH")]
+    to: PathBuf,
+    /// Take the model of this job, S3_URL/JOB/output/model.tar.gz, and unpack it
+    #[arg(long, value_name = "JOB")]
+    job_name: Option<String>,
+    /// Keep model.tar.gz as it is
+    #[arg(long, requires = "job_name")]
+    no_unpack: bool,
+    /// Replace PATH by the unpacked model
+    #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
+    force: bool,
+    /// Let the model unpack to so much, such as 100GB [default: a hundred times the archive's size]
+    #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
+    max_unpacked: Option<u64>,
+    /// Try a request again when no byte moved for that many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    stall_timeout: Duration,
+    /// Show what would be fetched, and fetch nothing; what there is is looked up in S3
+    #[arg(long)]
+    dry_run: bool,
+}
 
-pub(crate) async fn run(_args: DownloadArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
+    let mut from = S3Url::parse(&args.from)?;
+    if let Some(job) = &args.job_name {
+        contract::limits::check_job_name(job)
+            .map_err(|error| Failure::usage(format!("`--job-name`: {error}")))?;
+        from = from.join(&format!("{job}/output/model.tar.gz"));
+    }
+    let aws = context.aws().await?;
+    let settings = Settings {
+        stall: args.stall_timeout,
+        progress: context.format == Format::Text,
+    };
+    let store = Store::new(&aws, settings);
+    if args.job_name.is_some() && !args.no_unpack {
+        let options = Options {
+            force: args.force,
+            max_unpacked: args.max_unpacked,
+        };
+        let model = Model::new(from, &args.to, options)?;
+        return unpacked(model, &store, args.dry_run, context.format).await;
+    }
+    let fetch = until_interrupted(Fetch::plan(&store, &from, &args.to)).await?;
+    if args.dry_run {
+        fetch.rehearse().print(context.format)?;
+        return Ok(Exit::Ok);
+    }
+    let downloaded = until_interrupted(fetch.run(&store)).await?;
+    context.format.answer(&downloaded, |downloaded| {
+        format!("downloaded `{from}`: {}", downloaded.sum.text())
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
+    if dry_run {
+        until_interrupted(model.rehearse(store))
+            .await?
+            .print(format)?;
+        return Ok(Exit::Ok);
+    }
+    let answer = until_interrupted(model.run(store)).await?;
+    format.answer(&answer, |answer| answer.text())?;
+    Ok(Exit::Ok)
+}
+
+/// Ends the work at Ctrl-C or SIGTERM. Nothing has to be put away: what has arrived is what the next run goes on with.
+pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let cannot = |error| Failure::new(format!("cannot wait for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => Err(interrupted()),
+        _ = terminate.recv() => Err(interrupted()),
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::with(Exit::Interrupted, "interrupted").help(
+        "type the same again and it goes on where it was; `trainyard upload .. --abort` removes what an upload left in S3",
+    )
+}
+
+/// Seconds, at least a tenth.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.1..1e6).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected seconds, at least 0.1, such as 60".to_owned())
+}
+
+/// `10GB`, `512MiB`, `1000`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: u64 = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" | "K" => 1_000,
+        "MB" | "M" => 1_000_000,
+        "GB" | "G" => 1_000_000_000,
+        "TB" | "T" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => 0,
+    };
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size such as 10GB or 512MiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("1000"), Ok(1000));
+        assert_eq!(size("10GB"), Ok(10_000_000_000));
+        assert_eq!(size("512 MiB"), Ok(512 << 20));
+        for bad in ["", "GB", "-1", "1.5GB", "10 parsecs", "0", "99999999999TB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
 }

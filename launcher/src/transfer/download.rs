@@ -1,0 +1,208 @@
+//! `download`: what comes from where, and fetching it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::client::Store;
+use super::fetch::Item;
+use super::listing::Object;
+use super::progress::{Progress, size as human};
+use super::targets::{make_folder, targets};
+use super::upload::{ended, joined};
+use super::walk::display;
+use super::{Downloaded, PARALLEL, Sum};
+use crate::failure::{Failure, Result};
+use crate::job::S3Url;
+use crate::plan::Plan;
+
+/// What a URL turned out to be.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    Object,
+    Prefix,
+}
+
+/// A download, planned with what S3 has.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    /// No link below it is followed.
+    top: PathBuf,
+    items: Vec<Item>,
+    /// Objects that stand for folders.
+    folders: Vec<PathBuf>,
+    pub(crate) selection: Selection,
+}
+
+impl Fetch {
+    /// An object goes to the path, or below it when that is a folder or ends in `/`. When there is no such object, all
+    /// below `KEY/` goes below the path.
+    pub(crate) async fn plan(store: &Store, from: &S3Url, to: &Path) -> Result<Self> {
+        if !from.key.is_empty() && !from.key.ends_with('/') {
+            let found = store.find(from).await.map_err(|trouble| trouble.failure)?;
+            if let Some(head) = found {
+                let object = Object {
+                    key: from.key.clone(),
+                    size: head
+                        .content_length()
+                        .and_then(|n| u64::try_from(n).ok())
+                        .unwrap_or(0),
+                    etag: head.e_tag().unwrap_or_default().to_owned(),
+                };
+                return Self::object(from, object, to);
+            }
+        }
+        let below = from.join("");
+        let found = store
+            .list(&below)
+            .await
+            .map_err(|trouble| trouble.failure)?;
+        if found.is_empty() {
+            return Err(Failure::new(format!(
+                "there is neither an object `{from}` nor anything below it"
+            ))
+            .help(format!(
+                "see what there is: `aws s3 ls s3://{}/`",
+                from.bucket
+            )));
+        }
+        Self::prefix(&below, found, to)
+    }
+
+    fn object(from: &S3Url, object: Object, to: &Path) -> Result<Self> {
+        let into = to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let (top, target) = if into {
+            let name = object.key.rsplit('/').next().unwrap_or_default();
+            let target = targets(to, [name])?.remove(0);
+            (to.to_owned(), target)
+        } else {
+            (to.parent().unwrap_or(to).to_owned(), to.to_owned())
+        };
+        let item = Item {
+            object,
+            url: from.clone(),
+            target,
+        };
+        Ok(Self {
+            top,
+            items: vec![item],
+            folders: Vec::new(),
+            selection: Selection::Object,
+        })
+    }
+
+    fn prefix(below: &S3Url, found: Vec<Object>, to: &Path) -> Result<Self> {
+        if to.exists() && !to.is_dir() {
+            return Err(Failure::usage(format!(
+                "`{}` is a file, expected a folder for all below `{below}`",
+                display(to)
+            ))
+            .help("choose another target"));
+        }
+        let relative = |object: &Object| object.key[below.key.len()..].to_owned();
+        // The AWS console makes empty objects that end in `/` and stand for a folder.
+        let (markers, objects): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|object| object.key.ends_with('/') && object.size == 0);
+        let folders: Vec<String> = markers
+            .iter()
+            .map(|object| relative(object).trim_end_matches('/').to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let folders = targets(to, folders.iter().map(String::as_str))?;
+        let names: Vec<String> = objects.iter().map(relative).collect();
+        let paths = targets(to, names.iter().map(String::as_str))?;
+        let items = objects
+            .into_iter()
+            .zip(paths)
+            .map(|(object, target)| Item {
+                url: S3Url {
+                    bucket: below.bucket.clone(),
+                    key: object.key.clone(),
+                },
+                object,
+                target,
+            })
+            .collect();
+        Ok(Self {
+            top: to.to_owned(),
+            items,
+            folders,
+            selection: Selection::Prefix,
+        })
+    }
+
+    /// What would be fetched.
+    pub(crate) fn rehearse(&self) -> Plan {
+        let mut plan = Plan::default();
+        for item in &self.items {
+            plan.request(
+                format!(
+                    "get `{}` ({}) into `{}`",
+                    item.url,
+                    human(item.object.size),
+                    display(&item.target)
+                ),
+                json!({
+                    "operation": "GetObject",
+                    "bucket": item.url.bucket,
+                    "key": item.url.key,
+                    "if_match": item.object.etag,
+                    "bytes": item.object.size,
+                    "file": display(&item.target),
+                }),
+            );
+        }
+        plan
+    }
+
+    /// Fetches what is not there yet.
+    pub(crate) async fn run(self, store: &Store) -> Result<Downloaded> {
+        let started = Instant::now();
+        std::fs::create_dir_all(&self.top).or_else(|error| {
+            match self.top.as_os_str().is_empty() {
+                true => Ok(()),
+                false => Err(Failure::new(format!(
+                    "cannot make the folder `{}`: {error}",
+                    display(&self.top)
+                ))
+                .help("expected a place that can be written; choose another target")),
+            }
+        })?;
+        for folder in &self.folders {
+            make_folder(&self.top, &folder.join("."))?;
+        }
+        let total = self.items.iter().map(|item| item.object.size).sum();
+        let progress = Progress::new("received", total, store.settings.progress);
+        let open = Arc::new(Semaphore::new(PARALLEL));
+        let mut tasks = JoinSet::new();
+        let mut objects = Vec::new();
+        for item in self.items {
+            let permit = Arc::clone(&open)
+                .acquire_owned()
+                .await
+                .map_err(|_| ended())?;
+            make_folder(&self.top, &item.target)?;
+            let (store, progress) = (store.clone(), progress.clone());
+            tasks.spawn(async move {
+                let moved = store.fetch(item, &progress).await;
+                drop(permit);
+                moved
+            });
+            while let Some(moved) = tasks.try_join_next() {
+                objects.push(joined(moved)??);
+            }
+        }
+        while let Some(moved) = tasks.join_next().await {
+            objects.push(joined(moved)??);
+        }
+        progress.finish();
+        Ok(Downloaded {
+            sum: Sum::new(objects, started.elapsed().as_secs_f64()),
+        })
+    }
+}

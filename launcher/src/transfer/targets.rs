@@ -1,0 +1,162 @@
+//! Where each object goes: keys are strangers' text, and none may leave the target folder or meet another one there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use contract::shown;
+
+use super::walk::display;
+use crate::failure::{Failure, Result};
+
+/// Why a key is no relative path, or the names that lead to its file.
+fn names(key: &str) -> Result<Vec<&str>, &'static str> {
+    if key.starts_with('/') {
+        return Err("it is an absolute path");
+    }
+    if key.contains('\0') {
+        return Err("it has a zero byte");
+    }
+    if cfg!(windows) && key.contains(['\\', ':']) {
+        return Err("it has a character that separates folders here");
+    }
+    let names: Vec<&str> = key.split('/').collect();
+    for name in &names {
+        match *name {
+            "" => return Err("it has a folder without a name"),
+            "." | ".." => return Err("it has `.` or `..` as a folder"),
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// The path of each key, in the order given. Nothing is created.
+pub(super) fn targets<'a>(
+    folder: &Path,
+    keys: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<PathBuf>> {
+    let refuse = |key: &str, why: &str| {
+        Failure::new(format!("`{}` cannot become a file below `{}`: {why}", shown(key), display(folder)))
+            .help("nothing was downloaded; download the other keys by their own prefixes, or rename it: `aws s3 mv`")
+    };
+    let mut paths = Vec::new();
+    let mut files = BTreeMap::new();
+    let mut folders = BTreeSet::new();
+    for key in keys {
+        let names = names(key).map_err(|why| refuse(key, why))?;
+        let path: PathBuf = folder.join(names.iter().collect::<PathBuf>());
+        folders.extend(
+            path.ancestors()
+                .skip(1)
+                .take(names.len() - 1)
+                .map(Path::to_owned),
+        );
+        files.insert(path.clone(), key);
+        paths.push(path);
+    }
+    for (path, key) in &files {
+        if folders.contains(path) {
+            return Err(refuse(key, "another key has it as its folder"));
+        }
+        for ours in [partial_of(path), notes_of(path)] {
+            if let Some(other) = files.get(&ours) {
+                return Err(refuse(
+                    other,
+                    "it has the name of a temporary file of another key",
+                ));
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// The temporary file beside a target. The same in every run, so that the next one finds it.
+pub(super) fn partial_of(target: &Path) -> PathBuf {
+    beside(target, "trainyard-part")
+}
+
+/// What is known of the temporary file.
+pub(super) fn notes_of(target: &Path) -> PathBuf {
+    beside(target, "trainyard-notes")
+}
+
+/// `.NAME.SUFFIX` in the same folder.
+pub(super) fn beside(target: &Path, suffix: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut hidden = OsString::from(".");
+    // File systems take 255 bytes.
+    if name.len() > 200 {
+        hidden.push(format!("{:08x}", crc32fast::hash(name.as_encoded_bytes())));
+    } else {
+        hidden.push(name);
+    }
+    hidden.push(".");
+    hidden.push(suffix);
+    target.with_file_name(hidden)
+}
+
+/// Makes the folder of a target. Below `top` no link is followed: it could lead anywhere.
+pub(super) fn make_folder(top: &Path, target: &Path) -> Result<()> {
+    let Some(parent) = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let inside = parent.strip_prefix(top).unwrap_or(Path::new(""));
+    let mut at = top.to_owned();
+    for name in inside {
+        at.push(name);
+        if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(Failure::new(format!(
+                "`{}` is a link, files would leave `{}` through it",
+                display(&at),
+                display(top)
+            ))
+            .help("remove the link, or download into another folder"));
+        }
+    }
+    fs::create_dir_all(parent).map_err(|error| {
+        Failure::new(format!(
+            "cannot make the folder `{}`: {error}",
+            display(parent)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_leaves_the_folder() {
+        for bad in [
+            "../x",
+            "/etc/passwd",
+            "a/../../x",
+            "a//b",
+            "./a",
+            "a/.",
+            "..",
+            "",
+            "a\0b",
+        ] {
+            assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
+        }
+        let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
+        let paths = targets(Path::new("t"), keys).expect("sound");
+        assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
+        assert_eq!(paths[3], Path::new("t/a b/..x"));
+    }
+
+    #[test]
+    fn no_two_keys_meet() {
+        assert!(targets(Path::new("t"), ["a", "a/b"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a"]).is_err());
+        assert!(targets(Path::new("t"), ["x/y/z", "x/y"]).is_err());
+        assert!(targets(Path::new("t"), ["a", ".a.trainyard-part"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a/c", "ab"]).is_ok());
+    }
+}

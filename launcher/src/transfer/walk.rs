@@ -1,0 +1,181 @@
+//! The local side of an upload: which files there are, and whether one changed meanwhile.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use contract::shown;
+
+use super::LeftOut;
+use crate::failure::{Failure, Result};
+
+/// A regular file below the source.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    pub(super) path: PathBuf,
+    /// With `/`, relative to the source; the file's name when the source is a file.
+    pub(super) key: String,
+    pub(super) size: u64,
+}
+
+/// A file or folder, walked.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) folder: bool,
+    /// In the order of their keys.
+    pub(super) files: Vec<Local>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Reads the tree. Symbolic links to files inside the folder are read as those files; all other links and special
+/// files are left out, each with a reason.
+pub(super) fn walk(source: &Path) -> Result<Source> {
+    let cannot = |error: io::Error| {
+        let failure = Failure::usage(format!("cannot read `{}`: {error}", display(source)));
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.help("expected a file or folder on this machine"),
+            _ => failure,
+        }
+    };
+    let meta = fs::metadata(source).map_err(cannot)?;
+    if meta.is_file() {
+        let name = source.canonicalize().map_err(cannot)?;
+        // The name as typed: a link's own name is what the user sees.
+        let name = source.file_name().or(name.file_name()).unwrap_or_default();
+        let key = utf8(name.as_ref(), source)?;
+        return Ok(Source {
+            folder: false,
+            files: vec![Local {
+                path: source.to_owned(),
+                key,
+                size: meta.len(),
+            }],
+            left_out: Vec::new(),
+        });
+    }
+    if !meta.is_dir() {
+        return Err(Failure::usage(format!(
+            "`{}` is neither a file nor a folder",
+            display(source)
+        )));
+    }
+    let root = source.canonicalize().map_err(cannot)?;
+    let mut found = Source {
+        folder: true,
+        files: Vec::new(),
+        left_out: Vec::new(),
+    };
+    found.read(source, source, &root)?;
+    found.files.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+impl Source {
+    fn read(&mut self, top: &Path, folder: &Path, root: &Path) -> Result<()> {
+        let cannot =
+            |error: io::Error| Failure::new(format!("cannot read `{}`: {error}", display(folder)));
+        for entry in fs::read_dir(folder).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(cannot)?;
+            if kind.is_dir() {
+                self.read(top, &path, root)?;
+            } else if kind.is_file() {
+                let meta = entry.metadata().map_err(cannot)?;
+                self.add(top, path, &meta)?;
+            } else if kind.is_symlink() {
+                self.link(top, path, root)?;
+            } else {
+                self.leave(&path, "neither a file nor a folder");
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
+        let Ok(target) = path.canonicalize() else {
+            self.leave(&path, "a link to nothing");
+            return Ok(());
+        };
+        if !target.starts_with(root) {
+            self.leave(&path, "a link to outside of the folder");
+            return Ok(());
+        }
+        match fs::metadata(&target) {
+            Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
+            Ok(_) => self.leave(&path, "a link to a folder"),
+            Err(_) => self.leave(&path, "a link to nothing"),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, top: &Path, path: PathBuf, meta: &Metadata) -> Result<()> {
+        let key = utf8(path.strip_prefix(top).unwrap_or(&path), &path)?;
+        self.files.push(Local {
+            path,
+            key,
+            size: meta.len(),
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self, path: &Path, why: &str) {
+        self.left_out.push(LeftOut {
+            path: display(path),
+            why: why.to_owned(),
+        });
+    }
+}
+
+/// Keys are UTF-8; another key than the name would be a surprise at the download.
+fn utf8(relative: &Path, path: &Path) -> Result<String> {
+    relative.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!(
+            "`{}`: the name is not UTF-8, S3's keys are",
+            display(path)
+        ))
+        .help("rename the file")
+    })
+}
+
+/// A path, shown safely.
+pub(super) fn display(path: &Path) -> String {
+    shown(&path.to_string_lossy()).into_owned()
+}
+
+/// What changes when a file is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+
+    /// An error if the file is no longer what it was when it was opened.
+    pub(super) fn check(&self, file: &File, path: &Path) -> Result<()> {
+        match Self::of(file) {
+            Ok(now) if now == *self => Ok(()),
+            _ => Err(self.changed(path)),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn changed(&self, path: &Path) -> Failure {
+        Failure::new(format!("`{}` changed while it was read", display(path)))
+            .help("wait until nobody writes to it, then type the same again")
+    }
+}
