@@ -123,7 +123,7 @@ fn the_judge_sees_mistakes() {
             json!("30"),
             "Invalid type",
         ),
-        ("/body/InputDataConfig", json!([]), "less than 1"),
+        ("/body/InputDataConfig", json!([]), "min length: 1"),
         ("/body/Surprise", json!(1), "Unknown parameter"),
         ("/body/Tags/0/Value", json!("a;b"), "does not match"),
     ] {

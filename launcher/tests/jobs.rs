@@ -582,7 +582,7 @@ fn lists() {
         [&last, &names[1], &names[0]].map(String::clone)
     );
     assert_eq!(
-        listed(&["svm", "--name-contains", "-a-"]),
+        listed(&["svm", "--name-contains", "a-"]),
         [names[0].clone()]
     );
     assert_eq!(listed(&["--status", "inprogress"]).len(), 3);

@@ -159,7 +159,8 @@ fn other_jobs_lines_stay_out() {
     moto.boto(&format!(
         "logs = client('logs')\n\
          group = '/aws/sagemaker/TrainingJobs'\n\
-         logs.create_log_group(logGroupName=group)\n\
+         try: logs.create_log_group(logGroupName=group)\n\
+         except logs.exceptions.ResourceAlreadyExistsException: pass\n\
          logs.create_log_stream(logGroupName=group, logStreamName='{name}0/algo-1-1')\n\
          logs.put_log_events(logGroupName=group, logStreamName='{name}0/algo-1-1', logEvents=[{{'timestamp': int(time.time() * 1000), 'message': 'foreign'}}])"
     ));

@@ -28,6 +28,11 @@ where
             let text = chain(&error);
             broken_answer(what, status, &text)
         }
+        SdkError::DispatchFailure(failure) => {
+            // Its own words, `dispatch failure: other`, are the SDK's business.
+            let cause = failure.as_connector_error().and_then(Error::source);
+            unsent(what, &cause.map_or_else(|| chain(&error), chain))
+        }
         _ => unsent(what, &chain(&error)),
     }
 }
@@ -37,7 +42,10 @@ pub(crate) fn answer_is_lost<E>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(context) => context.raw().status().is_server_error(),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        // `other` with a kind is a connection that closed after the request.
+        SdkError::DispatchFailure(failure) => {
+            failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+        }
         _ => false,
     }
 }
