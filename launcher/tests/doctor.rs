@@ -1,4 +1,9 @@
 //! `trainyard doctor` against moto, whose IAM checks signatures and policies, and against nothing at all.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of a test report by panicking"
+)]
 
 use std::net::TcpListener;
 use std::process::Command;
