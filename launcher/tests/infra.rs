@@ -207,18 +207,6 @@ show(read)
             assert!(!read[&used[1]].is_null(), "local.{} is not set", &used[1]);
         }
     }
-    formatted(&folder);
-}
-
-/// Terraform itself reads the files, where there is one.
-fn formatted(folder: &Path) {
-    let Ok(version) = Command::new("terraform").arg("version").output() else {
-        return testkit::skip("terraform_fmt", "no `terraform` on the PATH");
-    };
-    assert!(version.status.success());
-    let mut command = Command::new("terraform");
-    command.args(["fmt", "-check", "-diff"]).current_dir(folder);
-    run(command).expect_code(0);
 }
 
 #[test]
