@@ -15,7 +15,6 @@ use clap::Args;
 use crate::failure::{Failure, Result};
 
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
-pub(crate) use rehearsal::Recorder;
 pub(crate) use source::{CredentialSource, http_connector};
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
