@@ -1,5 +1,9 @@
 //! `trainyard infra`: its policies before moto's IAM and a linter that knows every action, its Terraform before a
 //! parser of that language.
+#![expect(
+    clippy::expect_used,
+    reason = "the helpers of a test report by panicking"
+)]
 
 use std::path::Path;
 use std::process::Command;

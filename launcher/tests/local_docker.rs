@@ -111,7 +111,9 @@ fn failure_is_shown() {
 
 #[test]
 fn a_bad_hyperparameter_is_the_failure() {
-    let jobs = Jobs::new("d-hyper", svm_in(true));
+    // A check that says nothing, as if there were no binary on this machine.
+    let place = Where::Docker(Image::of(&svm()), "/bin/true".into());
+    let jobs = Jobs::new("d-hyper", place);
     let outcome = run(jobs.train_on(&movie_csv(), &["--", "--min-df", "-1"]));
     let answer = outcome.expect_code(3).json();
     let failure = answer["failure"].as_str().expect("a reason");
@@ -215,14 +217,7 @@ fn an_interrupted_job_resumes() {
 
 #[test]
 fn an_interrupted_svm_starts_again() {
-    let jobs = Jobs::new("d-svmspot", svm_in(true));
-    let outcome = run(jobs.train_on(
-        &testkit::imdb_train(),
-        &["--simulate-interruption", "1s", "--", "--tune"],
-    ));
-    let answer = outcome.expect_code(0).json();
-    assert!(unpacked(archive(&answer, "model")).contains_key("model.safetensors"));
-    jobs.assert_clean();
+    svm_starts_again(&Jobs::new("d-svmspot", svm_in(true)));
 }
 
 #[test]
@@ -270,7 +265,14 @@ fn nothing_of_root_is_left_to_another_user() {
             "needs root, to become somebody else",
         );
     }
-    let jobs = toys("d-user");
+    // The target folder may be one that nobody else may enter.
+    let shared = tempfile::tempdir().expect("a folder");
+    let readable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(shared.path(), readable).expect("ours");
+    let checks = shared.path().join("toy");
+    fs::copy(toy(), &checks).expect("a copy");
+    let place = Where::Docker(Image::of(&checks), checks);
+    let jobs = Jobs::new("d-user", place);
     let data = jobs.data();
     let launcher = jobs.path("trainyard");
     fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
@@ -319,7 +321,7 @@ fn nothing_of_root_is_left_to_another_user() {
 #[test]
 fn an_image_with_a_user_may_write() {
     let image = Image::with(&toy(), &["ENTRYPOINT [\"/trainer\"]", "USER 1234:1234"]);
-    let jobs = Jobs::new("d-imguser", Where::Docker(image));
+    let jobs = Jobs::new("d-imguser", Where::Docker(image, toy()));
     let checkpoints = format!("file://{}", jobs.path("kept").display());
     jobs.toy("steps", &["--checkpoints", &checkpoints])
         .expect_code(0);
@@ -329,10 +331,8 @@ fn an_image_with_a_user_may_write() {
 
 #[test]
 fn refusals_of_the_engine_are_explained() {
-    let jobs = Jobs::new(
-        "d-noimage",
-        Where::Docker(Image("trainyard-test:none".to_owned())),
-    );
+    let none = Image("trainyard-test:none".to_owned());
+    let jobs = Jobs::new("d-noimage", Where::Docker(none, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(2);
     assert!(
@@ -344,7 +344,7 @@ fn refusals_of_the_engine_are_explained() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 
     let image = Image::with(&toy(), &["ENV X=1"]);
-    let jobs = Jobs::new("d-noentry", Where::Docker(image));
+    let jobs = Jobs::new("d-noentry", Where::Docker(image, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(1);
     assert!(
@@ -371,7 +371,7 @@ fn without_an_engine_the_way_out_is_named() {
             "--data",
         ])
         .arg(jobs.data())
-        .args(["--output", "out"])
+        .args(["--output", "out", "--trainer-binary", "/bin/true"])
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let outcome = run(command);
     outcome.expect_code(1);
@@ -386,7 +386,7 @@ fn gpus_need_a_runtime() {
         return testkit::skip("gpus_need_a_runtime", "this engine has a GPU runtime");
     }
     let jobs = toys("d-gpu");
-    let Where::Docker(image) = &jobs.place else {
+    let Where::Docker(image, checks) = &jobs.place else {
         panic!("made with an image");
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));

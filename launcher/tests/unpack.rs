@@ -90,7 +90,7 @@ fn entry(builder: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, data: &[u8
 }
 
 fn gz(tar: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(tar).expect("in memory");
     encoder.finish().expect("in memory")
 }

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn main() -> std::io::Result<()> {
+    if std::env::args().any(|argument| argument == "--check") {
+        return Ok(());
+    }
     let base = PathBuf::from(std::env::var_os("SAGEMAKER_BASE_DIR").unwrap_or("/opt/ml".into()));
     let text = fs::read_to_string(base.join("input/config/hyperparameters.json"))?;
     let asked: serde_json::Value = serde_json::from_str(&text)?;

@@ -260,7 +260,9 @@ impl Connection<'_> {
         }
         let mut server = TcpStream::connect(&self.server)?;
         server.write_all(head.text("close").as_bytes())?;
-        let digest = head.get("x-amz-checksum-crc32").filter(|_| checking);
+        let digest = head
+            .get("x-amz-checksum-crc32")
+            .filter(|_| checking && method == "PUT");
         if let Some(wanted) = digest {
             let mut body = Vec::new();
             self.upload(at, client, &mut body, length, fault.as_ref())?;

@@ -87,7 +87,7 @@ struct TerraformArgs {
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Tags in ECR stay what they are: every push needs a tag of its own
+    /// Tags in ECR stay what they are: push with --no-latest
     #[arg(long)]
     immutable_tags: bool,
     /// Overwrite files

@@ -100,7 +100,7 @@ impl Check {
         if name != "credentials" && code(&error).is_some_and(is_about_credentials) {
             return Self::skipped(name, "AWS does not take the credentials, see `credentials`");
         }
-        Self::failure(name, explain(what, error))
+        Self::failure(name, explain(&format!("cannot {what}"), error))
     }
 }
 

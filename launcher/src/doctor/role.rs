@@ -31,7 +31,10 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
             }
             // Many may pass a role that they may not read: the job can still run.
             Err(error)
-                if matches!(code(&error), Some("AccessDenied" | "AccessDeniedException")) =>
+                if matches!(
+                    code(&error),
+                    Some("AccessDenied" | "AccessDeniedException" | "HTTP 403")
+                ) =>
             {
                 Check::warning(
                     NAME,

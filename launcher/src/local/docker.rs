@@ -20,9 +20,9 @@ use super::folder::Setup;
 use super::lines::Lines;
 use super::request::{self, BASE};
 use super::run::{Attempt, Backend, Ended};
-use crate::commands::Context;
 use crate::engine::{self, reason};
 use crate::failure::{Failure, Result};
+use crate::image::{self, BuildOptions};
 use crate::job::Job;
 use crate::say::say;
 
@@ -237,17 +237,23 @@ impl Attempt for Container<'_> {
     }
 }
 
-/// The image that was named, else the trainer's own.
-pub(super) async fn image(job: &Job, _context: &Context) -> Result<String> {
+/// The image that was named; else the trainer's own, built now where its source is, so that no run uses a stale one.
+pub(super) async fn image(job: &Job) -> Result<String> {
     match &job.image {
         Some(image) => Ok(image.clone()),
+        None if job.trainer.source.is_some() => {
+            // An engine that does not answer is found out before minutes of compiling.
+            let docker = engine::connect().await?;
+            let built = image::build(&job.trainer, &BuildOptions::default()).await?;
+            image::load(&built, &docker).await
+        }
         None => Ok(default_image(job)),
     }
 }
 
 /// As `trainyard build --load` names it.
 pub(super) fn default_image(job: &Job) -> String {
-    format!("{}:latest", job.trainer.name)
+    format!("{}:latest", image::repository(&job.trainer.name))
 }
 
 async fn show(attached: AttachContainerResults) {

@@ -59,7 +59,7 @@ pub(crate) async fn train(
         .await?;
     let finished = match &job.instance {
         Instance::Docker { gpu } => {
-            let image = signals.give_up_on(docker::image(job, context)).await?;
+            let image = signals.give_up_on(docker::image(job)).await?;
             let backend = signals
                 .give_up_on(docker::Engine::connect(job, &setup, image, *gpu))
                 .await?;

@@ -23,6 +23,13 @@ pub(super) fn plan(
     // The random part of a temporary folder's name is not known yet.
     let scratch = std::env::temp_dir().join("trainyard-XXXXXX");
     let setup = Setup::rehearse(job, inputs, &scratch);
+    let builds = job.image.is_none() && job.trainer.source.is_some();
+    if builds && matches!(job.instance, Instance::Docker { .. }) {
+        plan.step(format!(
+            "build the image of `{}` and load it into the engine",
+            job.trainer.name
+        ));
+    }
     for (what, url) in inputs.downloads() {
         plan.step(format!("download {what} from {url}"));
     }

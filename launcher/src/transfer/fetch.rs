@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::types::ChecksumMode;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::checksum::{Hasher, PartSums, Stored, headers};
@@ -275,12 +274,19 @@ impl Store {
             .key(&item.url.key)
             .if_match(&item.object.etag);
         let request = match part {
-            Some(part) => request.range(format!(
-                "bytes={}-{}",
-                part.offset,
-                part.offset + part.size - 1
-            )),
-            None => request.checksum_mode(ChecksumMode::Enabled),
+            Some(part) => request
+                .range(format!(
+                    "bytes={}-{}",
+                    part.offset,
+                    part.offset + part.size - 1
+                ))
+                .customize(),
+            // Asked for in this way, the SDK does not compute the checksum a second time.
+            None => request.customize().mutate_request(|request| {
+                request
+                    .headers_mut()
+                    .insert("x-amz-checksum-mode", "ENABLED");
+            }),
         };
         request.send().await.map_err(|error| {
             let mut trouble = Trouble::of(what, error);

@@ -138,10 +138,17 @@ impl Store {
             Ok(uploads) => {
                 let ours = uploads.iter().filter(|upload| is_ours(upload));
                 let newest = ours.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
-                if let Some(id) = newest.and_then(MultipartUpload::upload_id)
-                    && let Ok(there) = self.parts_of(to, id).await
-                {
-                    return Ok((id.to_owned(), there));
+                if let Some(id) = newest.and_then(MultipartUpload::upload_id) {
+                    match self.parts_of(to, id).await {
+                        Ok(there) => return Ok((id.to_owned(), there)),
+                        // It ended between the two requests.
+                        Err(trouble) if trouble.code == "NoSuchUpload" => {}
+                        // Some servers that imitate S3 answer what the SDK cannot read.
+                        Err(trouble) if trouble.status == 200 => say(format!(
+                            "note: the parts of `{to}` that are there cannot be listed: starting from its first part"
+                        )),
+                        Err(trouble) => return Err(trouble.failure),
+                    }
                 }
             }
             Err(trouble) if trouble.status == 403 => say(format!(

@@ -104,7 +104,8 @@ impl Drop for Image {
 
 /// What runs the trainer.
 pub enum Where {
-    Docker(Image),
+    /// With the binary that checks hyperparameters.
+    Docker(Image, PathBuf),
     Process(PathBuf),
 }
 
@@ -120,7 +121,7 @@ pub fn svm_in(docker: bool) -> Where {
 
 fn in_docker(docker: bool, binary: PathBuf) -> Where {
     if docker {
-        Where::Docker(Image::of(&binary))
+        Where::Docker(Image::of(&binary), binary)
     } else {
         Where::Process(binary)
     }
@@ -173,8 +174,9 @@ impl Jobs {
             .arg("--output")
             .arg(format!("file://{}", self.path("out").display()));
         match &self.place {
-            Where::Docker(image) => {
+            Where::Docker(image, checks) => {
                 command.args(["--instance-type", "local", "--image", &image.0]);
+                command.arg("--trainer-binary").arg(checks);
             }
             Where::Process(binary) => {
                 command.args(["--instance-type", "local-process", "--trainer-binary"]);
@@ -232,7 +234,7 @@ impl Jobs {
     /// No container, volume, temporary file or half archive is left, and all files are ours.
     #[track_caller]
     pub fn assert_clean(&self) {
-        if matches!(self.place, Where::Docker(_)) {
+        if matches!(self.place, Where::Docker(..)) {
             assert_eq!(self.containers(), [""; 0]);
             let volumes = docker(&[
                 "volume",
@@ -260,7 +262,7 @@ impl Jobs {
 /// Ends what a failed test has left.
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if matches!(self.place, Where::Docker(_)) && std::thread::panicking() {
+        if matches!(self.place, Where::Docker(..)) && std::thread::panicking() {
             for container in self.containers() {
                 docker(&["rm", "--force", "--volumes", &container]);
             }
@@ -413,6 +415,48 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
     );
     assert!(unpacked(archive(&answer, "output")).contains_key("report.html"));
     model
+}
+
+/// More reviews than can be searched for a good setting in a second.
+pub fn many_reviews(jobs: &Jobs) -> PathBuf {
+    let rows = testkit::movie_rows();
+    let many: Vec<_> = (0..60)
+        .flat_map(|copy| {
+            rows.iter().map(move |row| testkit::Row {
+                // Equal texts would be one text.
+                text: format!("{} copy{copy}", row.text),
+                label: row.label.clone(),
+            })
+        })
+        .collect();
+    let path = jobs.path("many.csv");
+    fs::write(&path, testkit::to_csv(&many)).expect("a file");
+    path
+}
+
+/// A trainer without checkpoints saves what it has and is started again from the beginning.
+#[track_caller]
+pub fn svm_starts_again(jobs: &Jobs) {
+    let data = many_reviews(jobs);
+    let more = ["--simulate-interruption", "1s", "--", "--tune"];
+    let outcome = run(jobs.train_on(&data, &more));
+    let answer = outcome.expect_code(0).json();
+    assert_eq!(answer["interruptions"], 1, "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stderr.matches("reading the data").count(),
+        2,
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("the trainer ended with exit code 0"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(unpacked(archive(&answer, "model")).contains_key("model.safetensors"));
+    jobs.assert_clean();
 }
 
 /// As a spot instance that is taken away: the job is started again and goes on after its checkpoints.

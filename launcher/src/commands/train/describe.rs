@@ -81,7 +81,11 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         ("--volume-kms-key", cloud.volume_kms_key.is_some()),
         ("--output-kms-key", cloud.output_kms_key.is_some()),
         ("--tag", !cloud.tag.is_empty()),
-        ("--network-isolation", cloud.network_isolation),
+        // A container can be without a network, a process cannot.
+        (
+            "--network-isolation",
+            cloud.network_isolation && *instance == Instance::Process,
+        ),
         ("--encrypt-traffic", cloud.encrypt_traffic),
         ("--input-mode", cloud.input_mode.is_some()),
         ("--no-wait", cloud.no_wait),

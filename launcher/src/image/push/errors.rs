@@ -82,7 +82,7 @@ pub(super) fn explain(
     let (host, name) = (&place.host, place.name());
     if reason.contains("immutable") {
         return Failure::new(format!(
-            "cannot {what}: `{name}` has immutable tags, and this one stands for another image"
+            "`{name}`: cannot {what}: it stands for another image, and tags are immutable there"
         ))
         .help("commit your changes: the tag has the commit in it")
         .help("`--no-latest` leaves the tag `latest` alone");
@@ -99,16 +99,16 @@ pub(super) fn explain(
             } else {
                 "check user and password"
             }),
-        Some(403) => Failure::new(format!("cannot {what} in `{name}`: {reason}"))
+        Some(403) => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are known, and may not push there"),
         Some(404) if place.is_ecr => {
-            Failure::new(format!("cannot {what}: there is no repository `{name}`"))
+            Failure::new(format!("`{name}`: cannot {what}: there is no such repository"))
                 .help("`--create-repository` makes it")
         }
-        _ if transient => Failure::new(format!("cannot {what} in `{name}`: {reason}, after four tries"))
+        _ if transient => Failure::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
             .help("push again: what was uploaded is not uploaded twice"),
-        _ => Failure::new(format!("cannot {what} in `{name}`: {reason}"))
-            .help(format!("`curl -i http(s)://{host}/v2/` shows whether a registry answers")),
+        _ => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
+            .help(format!("`curl -i {}://{host}/v2/` shows whether a registry answers", place.scheme())),
     }
 }
 

@@ -63,6 +63,10 @@ impl Place {
         format!("{}/{}", self.host, self.repository)
     }
 
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.plain_http { "http" } else { "https" }
+    }
+
     pub(super) fn protocol(&self) -> ClientProtocol {
         if self.plain_http {
             ClientProtocol::Http
