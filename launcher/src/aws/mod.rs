@@ -89,11 +89,6 @@ impl Aws {
         self.config.endpoint_url()
     }
 
-    /// Where all clients come from.
-    pub(crate) fn config(&self) -> &SdkConfig {
-        &self.config
-    }
-
     /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
     fn answering(&self) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()
