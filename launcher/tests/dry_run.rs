@@ -1,4 +1,5 @@
 //! `trainyard train --dry-run`: nothing is sent, and what would be sent is what AWS's API model allows.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cloud;
 

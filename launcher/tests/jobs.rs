@@ -1,4 +1,5 @@
 //! Jobs in the cloud: the real binary against moto.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cloud;
 
@@ -430,13 +431,13 @@ fn ctrl_c_leaves_the_job_running() {
     // A Ctrl-C while the job is being made: it is made, and one is told so.
     moto.forget();
     moto.fault_with(&json!({"operation": "CreateTrainingJob", "kind": "stall", "seconds": 2}));
-    let running = start_train(&moto, &[]);
+    let running = start_train(&moto, &["--json"]);
     wait_until("the request is under way", || {
         !moto.requests("CreateTrainingJob").is_empty()
     });
     ctrl_c(&running);
     let outcome = safe(running.finish(LIMIT));
-    outcome.expect_code(130);
+    assert_eq!(outcome.expect_code(130).json()["interrupted"], true);
     let name = moto.requests("CreateTrainingJob")[0]["body"]["TrainingJobName"]
         .as_str()
         .expect("text")
@@ -583,10 +584,13 @@ fn lists() {
     );
     assert_eq!(
         listed(&["svm", "--name-contains", "a-"]),
-        [names[0].clone()]
+        std::slice::from_ref(&names[0])
     );
     assert_eq!(listed(&["--status", "inprogress"]).len(), 3);
-    assert_eq!(listed(&["--status", "Completed"]), [last.clone()]);
+    assert_eq!(
+        listed(&["--status", "Completed"]),
+        std::slice::from_ref(&last)
+    );
     let outcome = trainyard(&moto, &["list"]);
     assert_eq!(
         outcome.expect_code(0).stdout.lines().count(),

@@ -18,7 +18,6 @@ use clap::Args;
 use crate::failure::{Failure, Result};
 
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
-pub(crate) use rehearsal::Recorder;
 pub(crate) use source::{CredentialSource, http_connector};
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
@@ -95,11 +94,6 @@ impl Aws {
     /// The URL of `--endpoint-url`, if any.
     pub(crate) fn endpoint_url(&self) -> Option<&str> {
         self.config.endpoint_url()
-    }
-
-    /// Where all clients come from.
-    pub(crate) fn config(&self) -> &SdkConfig {
-        &self.config
     }
 
     /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.

@@ -165,3 +165,61 @@ fn first_line(failure: &Failure) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sagemaker::types::{AlgorithmSpecification, OutputDataConfig};
+
+    use super::*;
+
+    fn asked() -> Request {
+        Request::default()
+            .role_arn("role")
+            .hyper_parameters("min_df", "5")
+            .algorithm_specification(
+                AlgorithmSpecification::builder()
+                    .training_image("image")
+                    .build(),
+            )
+            .output_data_config(
+                OutputDataConfig::builder()
+                    .s3_output_path("s3://b/o")
+                    .build(),
+            )
+    }
+
+    #[test]
+    fn only_the_same_job_is_ours() {
+        let found = || {
+            DescribeTrainingJobOutput::builder()
+                .role_arn("role")
+                .hyper_parameters("min_df", "5")
+                // SageMaker adds what was not asked for.
+                .billable_time_in_seconds(0)
+                .algorithm_specification(
+                    AlgorithmSpecification::builder()
+                        .training_image("image")
+                        .build(),
+                )
+                .output_data_config(
+                    OutputDataConfig::builder()
+                        .s3_output_path("s3://b/o")
+                        .build(),
+                )
+        };
+        assert!(is_ours(&asked(), &found().build()));
+        assert!(!is_ours(&asked(), &found().role_arn("other").build()));
+        assert!(!is_ours(
+            &asked(),
+            &found().hyper_parameters("min_df", "6").build()
+        ));
+        assert!(!is_ours(&asked(), &found().environment("A", "1").build()));
+        let elsewhere = OutputDataConfig::builder()
+            .s3_output_path("s3://b/p")
+            .build();
+        assert!(!is_ours(
+            &asked(),
+            &found().output_data_config(elsewhere).build()
+        ));
+    }
+}

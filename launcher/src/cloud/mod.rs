@@ -18,6 +18,7 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location};
+use crate::output::Format;
 use crate::plan::Plan;
 use crate::say::say;
 
@@ -56,10 +57,14 @@ pub(crate) async fn train(
         say(format!("{}: uploading it", upload.what()));
         crate::transfer::upload(&aws, &upload.source, &upload.target, true).await?;
     }
-    // From here on Ctrl-C must not cut a request in two: it is looked at once the job is there.
-    let interrupt = Interrupt::install()?;
-    let arn = create::submit(&aws, &request, job.name.as_str()).await?;
-    say(format!("job `{}` is submitted", job.name));
+    let name = job.name.as_str();
+    let mut interrupt = Interrupt::install()?;
+    let submit = create::submit(&aws, &request, name);
+    let (arn, interrupted) = undivided(submit, &mut interrupt, name).await?;
+    say(format!("job `{name}` is submitted"));
+    if interrupted {
+        return left(name, context);
+    }
     if no_wait {
         return submitted(job, &arn, context);
     }
@@ -128,13 +133,44 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => {
-            say(format!("Ctrl-C: the job goes on\n{}", come_back(name)));
-            Ok(Exit::Interrupted)
-        }
+        Ok(End::Interrupted) => left(name, context),
         Ok(End::NobodyReads) => Ok(Exit::Ok),
         Err(failure) => Err(failure.help(format!("the job goes on: `trainyard logs {name}`"))),
     }
+}
+
+/// Ctrl-C must not cut the request in two: the first one waits for the answer, the second one leaves.
+async fn undivided(
+    submit: impl Future<Output = Result<String>>,
+    interrupt: &mut Interrupt,
+    name: &str,
+) -> Result<(String, bool)> {
+    let mut submit = std::pin::pin!(submit);
+    tokio::select! {
+        answer = &mut submit => return Ok((answer?, false)),
+        () = interrupt.pressed() => {}
+    }
+    say(
+        "Ctrl-C: the job is being made, waiting for SageMaker's answer; once more leaves without it",
+    );
+    tokio::select! {
+        answer = &mut submit => Ok((answer?, true)),
+        () = interrupt.pressed() => Err(Failure::with(
+            Exit::Interrupted,
+            format!("left before SageMaker answered: job `{name}` may have been made"),
+        )
+        .help(format!("`trainyard status {name}` says whether it was"))),
+    }
+}
+
+/// After Ctrl-C.
+fn left(name: &str, context: &Context) -> Result<Exit> {
+    say(format!("Ctrl-C: the job goes on\n{}", come_back(name)));
+    if context.format == Format::Json {
+        let answer = serde_json::json!({"name": name, "interrupted": true});
+        context.format.answer(&answer, |_| String::new())?;
+    }
+    Ok(Exit::Interrupted)
 }
 
 /// The commands for a job that one does not wait for.

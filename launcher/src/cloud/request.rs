@@ -9,7 +9,7 @@ use aws_sdk_sagemaker::types::{
     StoppingCondition, Tag, TrainingInputMode, TrainingInstanceType, VpcConfig,
 };
 
-use crate::job::{InputMode, Instance, Job, S3Url};
+use crate::job::{Instance, Job, S3Url};
 
 /// A request that is ready: it can be sent, and sent again.
 pub(super) type Request = CreateTrainingJobInputBuilder;
@@ -78,10 +78,7 @@ fn algorithm(job: &Job, image: &str) -> AlgorithmSpecification {
             .regex(metric.regex)
             .build()
     });
-    let mode = match job.cloud.input_mode {
-        InputMode::File => TrainingInputMode::File,
-        InputMode::FastFile => TrainingInputMode::Fastfile,
-    };
+    let mode = TrainingInputMode::from(job.cloud.input_mode.name());
     AlgorithmSpecification::builder()
         .training_image(image)
         .training_input_mode(mode)

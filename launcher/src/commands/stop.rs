@@ -9,6 +9,7 @@ use crate::aws::{Aws, explain};
 use crate::cloud::{End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name};
 use crate::exit::Exit;
 use crate::failure::Result;
+use crate::output::Format;
 use crate::plan::Plan;
 use crate::say::say;
 
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return Ok(Exit::Interrupted),
+                None => return left(name, context),
             }
         } else {
             self::state(&aws, name).await?
@@ -109,4 +110,16 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
             Ok(None)
         }
     }
+}
+
+/// After Ctrl-C.
+fn left(name: &str, context: &Context) -> Result<Exit> {
+    say(format!(
+        "Ctrl-C: the job goes on stopping\n  help: `trainyard status {name}`"
+    ));
+    if context.format == Format::Json {
+        let answer = serde_json::json!({"name": name, "interrupted": true});
+        context.format.answer(&answer, |_| String::new())?;
+    }
+    Ok(Exit::Interrupted)
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::{CANARY_KEY_ID, CANARY_SECRET, Moto, Outcome, Running, run, start};
 
-pub const ROLE: &str = "arn:aws:iam::123456789012:role/trainer";
-pub const IMAGE: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm:1";
+pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/trainer";
+pub(crate) const IMAGE: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm:1";
 
 /// `trainyard` with these arguments; jobs are looked at often.
-pub fn command(moto: &Moto, arguments: &[&str]) -> Command {
+pub(crate) fn command(moto: &Moto, arguments: &[&str]) -> Command {
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
     command.args(arguments).env("TRAINYARD_POLL_MS", "100");
     command
@@ -21,13 +21,13 @@ pub fn command(moto: &Moto, arguments: &[&str]) -> Command {
 
 /// Runs `trainyard`; the canary credentials must not show up.
 #[track_caller]
-pub fn trainyard(moto: &Moto, arguments: &[&str]) -> Outcome {
+pub(crate) fn trainyard(moto: &Moto, arguments: &[&str]) -> Outcome {
     safe(run(command(moto, arguments)))
 }
 
 /// The outcome, once it is sure that no credentials are in it.
 #[track_caller]
-pub fn safe(outcome: Outcome) -> Outcome {
+pub(crate) fn safe(outcome: Outcome) -> Outcome {
     for canary in [CANARY_KEY_ID, CANARY_SECRET] {
         assert!(
             !outcome.output().contains(canary),
@@ -38,7 +38,7 @@ pub fn safe(outcome: Outcome) -> Outcome {
 }
 
 /// `trainyard train svm` on SageMaker with all that is needed, then `more`.
-pub fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
+pub(crate) fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
     let trainer = lenient_trainer(moto);
     let fixed = [
         "train",
@@ -63,21 +63,21 @@ pub fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
 
 /// Runs [`train`].
 #[track_caller]
-pub fn train_with(moto: &Moto, more: &[&str]) -> Outcome {
+pub(crate) fn train_with(moto: &Moto, more: &[&str]) -> Outcome {
     let words = train(moto, more);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     trainyard(moto, &words)
 }
 
 /// Starts [`train`].
-pub fn start_train(moto: &Moto, more: &[&str]) -> Running {
+pub(crate) fn start_train(moto: &Moto, more: &[&str]) -> Running {
     let words = train(moto, more);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     start(command(moto, &words))
 }
 
 /// A trainer that accepts everything, and keeps what it was shown as `seen.json`.
-pub fn lenient_trainer(moto: &Moto) -> PathBuf {
+pub(crate) fn lenient_trainer(moto: &Moto) -> PathBuf {
     let seen = moto.home().join("seen.json");
     script(
         &moto.home().join("lenient"),
@@ -89,7 +89,7 @@ pub fn lenient_trainer(moto: &Moto) -> PathBuf {
 }
 
 /// A shell script at this path.
-pub fn script(path: &Path, lines: &str) -> PathBuf {
+pub(crate) fn script(path: &Path, lines: &str) -> PathBuf {
     // Renamed into place: a script that is still open for writing cannot be started.
     let fresh = path.with_extension(format!("{}", std::process::id()));
     std::fs::write(&fresh, format!("#!/bin/sh\n{lines}\n")).expect("written");
@@ -99,7 +99,7 @@ pub fn script(path: &Path, lines: &str) -> PathBuf {
 }
 
 /// The real trainer: beside the launcher, where a build of the workspace puts it, or built now.
-pub fn svm() -> PathBuf {
+pub(crate) fn svm() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("svm");
     if !beside.is_file() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -114,7 +114,7 @@ pub fn svm() -> PathBuf {
 
 /// Waits until it is so.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < until, "not within a minute: {what}");
@@ -123,7 +123,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Names of all jobs, with their states.
-pub fn jobs(moto: &Moto) -> Vec<(String, String)> {
+pub(crate) fn jobs(moto: &Moto) -> Vec<(String, String)> {
     let listed = moto.boto(
         "show(client('sagemaker').list_training_jobs(MaxResults=100)['TrainingJobSummaries'])",
     );
