@@ -69,6 +69,7 @@ ANSWERS = {
         "ValidationException",
         "1 validation error detected: Value at 'x' failed to satisfy constraint: Member must not be null",
     ),
+    "in_use": (400, "ResourceInUse", "Training job names must be unique within an AWS account and region"),
     "limit": (
         400,
         "ResourceLimitExceeded",

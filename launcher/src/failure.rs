@@ -50,6 +50,11 @@ impl Failure {
         self.exit
     }
 
+    /// The message and its help lines, for a report that holds several.
+    pub(crate) fn into_parts(self) -> (String, Vec<String>) {
+        (self.message, self.help)
+    }
+
     /// For `--json`: `{"error": {"message", "help", "exit_code"}}`.
     pub(crate) fn to_json(&self) -> impl Serialize {
         json!({"error": {

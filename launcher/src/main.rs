@@ -4,10 +4,16 @@
 
 mod aws;
 mod cli;
+mod cloud;
 mod commands;
+mod doctor;
+mod engine;
 mod exit;
 mod failure;
+mod image;
+mod infra;
 mod job;
+mod local;
 mod output;
 mod plan;
 mod say;
@@ -17,5 +23,8 @@ mod transfer;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = local::become_trainer() {
+        return code;
+    }
     cli::run()
 }

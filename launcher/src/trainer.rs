@@ -84,16 +84,25 @@ impl Trainer {
         if let Some(source) = &self.source {
             return self.compile(source).await;
         }
-        let beside = std::env::current_exe()
-            .ok()
-            .and_then(|own| own.parent().map(|dir| dir.join(&self.name)));
-        if let Some(binary) = beside.filter(|path| path.is_file()) {
-            return Ok(binary);
-        }
-        on_path(&self.name).ok_or_else(|| {
+        self.existing_binary().ok_or_else(|| {
             Failure::usage(format!("no binary `{}` on this machine", self.name))
                 .help("put it on the PATH, or run this in Trainyard's repository")
         })
+    }
+
+    /// The binary that is there already, if any; nothing is compiled.
+    pub(crate) fn existing_binary(&self) -> Option<PathBuf> {
+        if let Some(source) = &self.source {
+            let built = source.target.join("release").join(&self.name);
+            return built.is_file().then_some(built);
+        }
+        self.beside_us().or_else(|| on_path(&self.name))
+    }
+
+    fn beside_us(&self) -> Option<PathBuf> {
+        let own = std::env::current_exe().ok()?;
+        let binary = own.parent()?.join(&self.name);
+        binary.is_file().then_some(binary)
     }
 
     async fn compile(&self, source: &Source) -> Result<PathBuf> {
@@ -126,6 +135,16 @@ pub(crate) fn cargo() -> OsString {
 pub(crate) fn no_cargo(error: &std::io::Error) -> Failure {
     Failure::new(format!("cannot start `cargo`: {error}"))
         .help("install Rust from https://rustup.rs")
+}
+
+/// The folder of the workspace around the working directory: the outermost one with a lock file. Found without
+/// cargo, which may be what is missing.
+pub(crate) fn workspace_folder() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors()
+        .filter(|folder| folder.join("Cargo.lock").is_file())
+        .last()
+        .map(Path::to_owned)
 }
 
 fn workspace() -> Result<Option<Metadata>> {

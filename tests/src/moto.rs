@@ -92,6 +92,14 @@ impl Moto {
                 command.env(name, value);
             }
         }
+        // Cargo and rustup keep theirs below the real home.
+        if let Some(home) = std::env::var_os("HOME") {
+            for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+                if std::env::var_os(name).is_none() {
+                    command.env(name, Path::new(&home).join(folder));
+                }
+            }
+        }
         command
             .current_dir(self.home())
             .env("HOME", self.home())

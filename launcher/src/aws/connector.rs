@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -61,7 +62,10 @@ fn named(error: ConnectorError, place: String) -> ConnectorError {
         error.is_user(),
         error.as_other(),
     );
-    let source = Box::new(At { place, error });
+    let source = Box::new(At {
+        place,
+        source: error.into_source(),
+    });
     match () {
         () if timeout => ConnectorError::timeout(source),
         () if user => ConnectorError::user(source),
@@ -74,12 +78,14 @@ fn named(error: ConnectorError, place: String) -> ConnectorError {
 #[error("no answer from `{place}`")]
 struct At {
     place: String,
-    #[source]
-    error: ConnectorError,
+    source: BoxError,
 }
 
 /// How long a connection may take to be made.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take, where all of it comes at once.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -11,25 +11,29 @@ use crate::failure::{Failure, chain};
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 
-/// The failure of a request. `what` goes after "cannot": ``describe the job `svm-1` ``.
+/// The failure of a request; `what` was not possible: ``cannot describe the job `svm-1` ``.
 pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let what = format!("cannot {what}");
     match &error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
-            answered(&what, context.err(), status)
+            answered(what, context.err(), status)
         }
         SdkError::TimeoutError(_) => Failure::new(format!("{what}: no answer in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
             let text = chain(&error);
-            broken_answer(&what, status, &text)
+            broken_answer(what, status, &text)
         }
-        _ => unsent(&what, &chain(&error)),
+        SdkError::DispatchFailure(failure) => {
+            // Its own words, `dispatch failure: other`, are the SDK's business.
+            let cause = failure.as_connector_error().and_then(Error::source);
+            unsent(what, &cause.map_or_else(|| chain(&error), chain))
+        }
+        _ => unsent(what, &chain(&error)),
     }
 }
 
@@ -38,7 +42,10 @@ pub(crate) fn answer_is_lost<E>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(context) => context.raw().status().is_server_error(),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        // `other` with a kind is a connection that closed after the request.
+        SdkError::DispatchFailure(failure) => {
+            failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+        }
         _ => false,
     }
 }

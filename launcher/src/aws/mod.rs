@@ -2,18 +2,23 @@
 
 mod connector;
 pub(crate) mod errors;
+pub(crate) mod iam;
 mod rehearsal;
+mod source;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::SharedCredentialsProvider;
 use clap::Args;
 
 use crate::failure::{Failure, Result};
 
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
-pub(crate) use rehearsal::Recorder;
+pub(crate) use source::{CredentialSource, http_connector};
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
 /// variable, then profile.
@@ -35,6 +40,8 @@ pub(crate) struct AwsArgs {
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     config: SdkConfig,
+    /// Where IAM is, if it is elsewhere than the rest.
+    iam_url: Option<String>,
 }
 
 impl Aws {
@@ -71,7 +78,12 @@ impl Aws {
                 "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`",
             ));
         }
-        Ok(Self { config })
+        let config = match &args.profile {
+            Some(profile) => with_profile(config, profile),
+            None => config,
+        };
+        let iam_url = Self::iam_url(args);
+        Ok(Self { config, iam_url })
     }
 
     /// The region's name, such as `eu-west-1`.
@@ -84,41 +96,67 @@ impl Aws {
         self.config.endpoint_url()
     }
 
-    /// Where all clients come from.
-    pub(crate) fn config(&self) -> &SdkConfig {
-        &self.config
+    /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
+    fn answering(&self) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(connector::CONNECT)
+            .operation_attempt_timeout(connector::ANSWER)
+            .build();
+        self.config.to_builder().timeout_config(timeouts).build()
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.config)
+        aws_sdk_sagemaker::Client::new(&self.answering())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+        aws_sdk_cloudwatchlogs::Client::new(&self.answering())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.config)
+        aws_sdk_ecr::Client::new(&self.answering())
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.config)
+        aws_sdk_sts::Client::new(&self.answering())
     }
 
     /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
-            .force_path_style(self.endpoint_url().is_some())
+            .force_path_style(self.endpoint_url().is_some() || is_set("AWS_ENDPOINT_URL_S3"))
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
 }
 
+/// A profile that was typed wins over keys in the environment, as with the AWS CLI; the SDK's own chain has it the other
+/// way round.
+fn with_profile(config: SdkConfig, profile: &str) -> SdkConfig {
+    let sources = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_http_client(connector::client());
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&sources)
+        .profile_name(profile)
+        .build();
+    config
+        .to_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
 /// `AWS_DEFAULT_REGION`, which the AWS CLI knows and the SDK does not.
 fn default_region() -> Option<Region> {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match set("AWS_REGION") {
-        Some(_) => None,
-        None => set("AWS_DEFAULT_REGION").map(Region::new),
+    match is_set("AWS_REGION") {
+        true => None,
+        false => std::env::var("AWS_DEFAULT_REGION")
+            .ok()
+            .filter(|value| !value.is_empty())
+            .map(Region::new),
     }
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

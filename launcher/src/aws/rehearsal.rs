@@ -58,6 +58,12 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(nobody))
             .retry_config(RetryConfig::disabled())
             .build();
-        (Self { config }, recorder)
+        (
+            Self {
+                config,
+                ..self.clone()
+            },
+            recorder,
+        )
     }
 }

@@ -1,14 +1,238 @@
 //! `trainyard build`
 
+use std::path::PathBuf;
+use std::time::Instant;
+
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
+use crate::engine;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::image::{self, BuildOptions, Image, Target};
+use crate::plan::Plan;
+use crate::trainer::Trainer;
 
+/// A static binary and CA certificates, for linux/amd64.
 #[derive(Debug, Args)]
-pub(crate) struct BuildArgs {}
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct BuildArgs {
+    /// Trainer, such as `svm`
+    trainer: String,
+    #[command(flatten)]
+    pub(super) options: OptionArgs,
+    /// Write the image into this file, for `docker load`, skopeo, or `trainyard push --image`
+    #[arg(long, value_name = "FILE", conflicts_with = "docker")]
+    output: Option<PathBuf>,
+    /// Load the image into the local Docker engine
+    #[arg(long, conflicts_with = "docker")]
+    load: bool,
+    /// Build docker/Dockerfile with the local Docker engine instead
+    #[arg(long, conflicts_with = "target")]
+    docker: bool,
+    /// With --docker: the image to compile in [default: the Dockerfile's]
+    #[arg(long, value_name = "IMAGE", requires = "docker")]
+    pub(super) docker_base: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
 
-pub(crate) async fn run(_args: BuildArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+/// What `push` may choose too.
+#[derive(Debug, Args)]
+pub(crate) struct OptionArgs {
+    /// Compile for this target
+    #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
+    target: Target,
+    /// Use this static linux/amd64 binary instead of compiling
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub(super) binary: Option<PathBuf>,
+}
+
+impl From<&OptionArgs> for BuildOptions {
+    fn from(args: &OptionArgs) -> Self {
+        Self {
+            target: args.target,
+            binary: args.binary.clone(),
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  trainyard build svm --load                 then: docker run --rm trainyard/svm --help
+  trainyard build svm --output image.tar";
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    trainer: String,
+    reference: String,
+    digest: String,
+    id: String,
+    size: usize,
+    layers: Vec<LayerAnswer>,
+    binary: PathBuf,
+    certificates: PathBuf,
+    output: Option<PathBuf>,
+    loaded: Option<String>,
+    seconds: Seconds,
+}
+
+#[derive(Debug, Serialize)]
+struct LayerAnswer {
+    what: String,
+    digest: String,
+    diff_id: String,
+    size: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Seconds {
+    compile: f64,
+    image: f64,
+    /// Writing and loading.
+    deliver: f64,
+}
+
+pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
+    let trainer = Trainer::find(&args.trainer)?;
+    if args.docker {
+        return super::build_docker::run(&trainer, &args, context).await;
+    }
+    let options = BuildOptions::from(&args.options);
+    if args.dry_run {
+        plan(&trainer, &args, &options)
+            .await?
+            .print(context.format)?;
+        return Ok(Exit::Ok);
+    }
+    // An engine that does not answer is found out before minutes of compiling.
+    let engine = match args.load {
+        true => Some(engine::connect().await?),
+        false => None,
+    };
+    let image = image::build(&trainer, &options).await?;
+    let start = Instant::now();
+    if let Some(path) = &args.output {
+        image.write(path)?;
+    }
+    let loaded = match &engine {
+        Some(engine) => Some(image::load(&image, engine).await?),
+        None => None,
+    };
+    let deliver = start.elapsed().as_secs_f64();
+    let answer = answer(&trainer, &image, args.output, loaded, deliver);
+    context.format.answer(&answer, text)?;
+    Ok(Exit::Ok)
+}
+
+fn answer(
+    trainer: &Trainer,
+    image: &Image,
+    output: Option<PathBuf>,
+    loaded: Option<String>,
+    deliver: f64,
+) -> Answer {
+    let [reference, _] = image.names();
+    let built = image.built.clone().unwrap_or_default();
+    let layers = image.layers().iter().map(|layer| LayerAnswer {
+        what: layer.what.clone(),
+        digest: layer.digest.clone(),
+        diff_id: layer.diff_id.clone(),
+        size: layer.data.len(),
+    });
+    Answer {
+        trainer: trainer.name.clone(),
+        reference,
+        digest: image.digest(),
+        id: image.id(),
+        size: image.size(),
+        layers: layers.collect(),
+        binary: built.binary,
+        certificates: built.certificates,
+        output,
+        loaded,
+        seconds: Seconds {
+            compile: built.compile_seconds,
+            image: built.image_seconds,
+            deliver,
+        },
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{}", answer.reference);
+    let _ = writeln!(text, "  digest        {}", answer.digest);
+    let _ = writeln!(text, "  size          {}", megabytes(answer.size));
+    for layer in &answer.layers {
+        let _ = writeln!(
+            text,
+            "  layer         {:>9}  {}",
+            megabytes(layer.size),
+            layer.what
+        );
+    }
+    let _ = writeln!(text, "  binary        {}", answer.binary.display());
+    let _ = writeln!(text, "  certificates  {}", answer.certificates.display());
+    if let Some(output) = &answer.output {
+        let _ = writeln!(text, "  written to    {}", output.display());
+    }
+    if let Some(loaded) = &answer.loaded {
+        let _ = writeln!(text, "  to run it     docker run --rm {loaded} --help");
+    }
+    let Seconds {
+        compile,
+        image,
+        deliver,
+    } = &answer.seconds;
+    let _ = writeln!(
+        text,
+        "  compiled in {compile:.2} s, written in {:.2} s",
+        image + deliver
+    );
+    text
+}
+
+/// `4.86 MB`
+pub(super) fn megabytes(bytes: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two decimals of a size")]
+    let megabytes = bytes as f64 / 1e6;
+    format!("{megabytes:.2} MB")
+}
+
+async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {
+    let mut plan = Plan::default();
+    plan_image(&mut plan, trainer, options).await?;
+    if let Some(path) = &args.output {
+        plan.step(format!("write the image into `{}`", path.display()));
+    }
+    if args.load {
+        plan.step("load the image into the local Docker engine");
+    }
+    Ok(plan)
+}
+
+/// The steps that `push` has too.
+pub(super) async fn plan_image(
+    plan: &mut Plan,
+    trainer: &Trainer,
+    options: &BuildOptions,
+) -> Result<()> {
+    match &options.binary {
+        Some(binary) => plan.step(format!("take the binary `{}`", binary.display())),
+        None => plan.step(format!(
+            "run `{}`",
+            image::compile_command(trainer, options)?
+        )),
+    }
+    let [reference, latest] = image::names(trainer).await?;
+    plan.step(format!(
+        "make the image `{reference}`, also called `{latest}`"
+    ));
+    Ok(())
 }

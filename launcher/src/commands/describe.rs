@@ -1,14 +1,28 @@
 //! `trainyard describe`
 
+mod text;
+
 use clap::Args;
 
 use super::Context;
+use crate::cloud::{job_name, raw};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
+/// All that SageMaker knows of a job; with --json its own answer, times as text
 #[derive(Debug, Args)]
-pub(crate) struct DescribeArgs {}
+pub(crate) struct DescribeArgs {
+    /// Name of the job, or its ARN
+    job: String,
+}
 
-pub(crate) async fn run(_args: DescribeArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
+    let name = job_name(&args.job)?;
+    let aws = context.aws().await?;
+    let (job, mut answer) = raw(&aws, name).await?;
+    text::times(&mut answer);
+    context
+        .format
+        .answer(&answer, |answer| text::text(&job, answer))?;
+    Ok(Exit::Ok)
 }

@@ -1,14 +1,58 @@
 //! `trainyard doctor`
 
 use clap::Args;
+use contract::vars::Variable;
 
 use super::Context;
+use crate::doctor::{Account, Report, Wanted, examine};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::job::S3Url;
+use crate::trainer::{self, Trainer};
 
+const ROLE: Variable = Variable {
+    name: "AWS_SAGEMAKER_ROLE",
+    meaning: "execution role of training jobs; `--role` wins",
+};
+
+/// What a first job would need. Nothing is changed.
 #[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {}
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct DoctorArgs {
+    /// Trainer, such as `svm`: its repository and its binary
+    trainer: Option<String>,
+    /// Execution role, name or ARN [also: AWS_SAGEMAKER_ROLE]
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Bucket of the data and models
+    #[arg(long, value_name = "NAME", conflicts_with = "output")]
+    bucket: Option<String>,
+    /// Or where jobs write to: s3://bucket/prefix
+    #[arg(long, value_name = "LOCATION")]
+    output: Option<String>,
+}
 
-pub(crate) async fn run(_args: DoctorArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+const AFTER_HELP: &str = "\
+Ends with 0 if nothing is a problem, else with 1. A warning is no problem: something that not every command needs.
+
+Examples:
+  trainyard doctor
+  trainyard doctor svm --role trainyard-execution --bucket my-bucket --region eu-west-1";
+
+pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
+    let output = match (&args.bucket, &args.output) {
+        (Some(bucket), _) => Some(S3Url::parse(&format!("s3://{bucket}"))?),
+        (None, Some(output)) => Some(S3Url::parse(output)?),
+        (None, None) => None,
+    };
+    let of_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
+    let wanted = Wanted {
+        trainer: args.trainer.as_deref().map(Trainer::find).transpose()?,
+        workspace: trainer::workspace_folder(),
+        role: args.role.clone().or_else(of_environment),
+        output,
+    };
+    let report = examine(&wanted, Account::find(&context.aws)).await;
+    context.format.answer(&report, Report::text)?;
+    Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

@@ -1,14 +1,193 @@
 //! `trainyard list`
 
-use clap::Args;
+use std::fmt::Write as _;
+
+use aws_sdk_sagemaker::types::{SortBy, SortOrder, TrainingJobStatus, TrainingJobSummary};
+use clap::{Args, ValueEnum};
+use contract::shown;
+use jiff::Timestamp;
+use serde::Serialize;
 
 use super::Context;
+use crate::aws::{Aws, explain};
+use crate::cloud::moment;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {}
+/// SageMaker's largest page.
+const PAGE: i32 = 100;
 
-pub(crate) async fn run(_args: ListArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+/// The account's training jobs in a region, the newest first
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only jobs whose names start with the trainer's
+    trainer: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max: u32,
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE", value_enum, ignore_case = true)]
+    status: Option<Status>,
+    /// Only jobs whose names have this in them
+    #[arg(long, value_name = "TEXT")]
+    name_contains: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Status {
+    InProgress,
+    Completed,
+    Failed,
+    Stopping,
+    Stopped,
+}
+
+/// One line.
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    status: String,
+    secondary_status: String,
+    created: Option<String>,
+    ended: Option<String>,
+    /// From the creation to the end, or until now.
+    seconds: Option<i64>,
+}
+
+pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
+    for text in args.trainer.iter().chain(&args.name_contains) {
+        check(text)?;
+    }
+    let aws = context.aws().await?;
+    let jobs = jobs(&aws, &args).await?;
+    let now = Timestamp::now();
+    let entries: Vec<Entry> = jobs.iter().map(|job| Entry::new(job, now)).collect();
+    let answer = serde_json::json!({"region": aws.region(), "jobs": entries});
+    context
+        .format
+        .answer(&answer, |_| text(&entries, aws.region()))?;
+    Ok(Exit::Ok)
+}
+
+/// SageMaker compares names only, and refuses anything else.
+fn check(text: &str) -> Result<()> {
+    let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if sound && text.len() <= contract::limits::JOB_NAME {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("`{}` is no part of a job's name", shown(text)))
+            .help("expected letters, digits and hyphens"),
+    )
+}
+
+/// Page after page, until there are enough.
+async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
+    let most = usize::try_from(args.max).unwrap_or(usize::MAX);
+    let prefix = args.trainer.as_deref().unwrap_or_default();
+    let contains = args.name_contains.as_deref().unwrap_or_default();
+    // SageMaker takes one text; the other is compared here.
+    let asked = if contains.is_empty() {
+        prefix
+    } else {
+        contains
+    };
+    let client = aws.sagemaker();
+    let mut found = Vec::new();
+    let mut next = None;
+    loop {
+        let page = client
+            .list_training_jobs()
+            .sort_by(SortBy::CreationTime)
+            .sort_order(SortOrder::Descending)
+            .max_results(if prefix.is_empty() {
+                PAGE.min(args.max.cast_signed())
+            } else {
+                PAGE
+            })
+            .set_name_contains((!asked.is_empty()).then(|| asked.to_owned()))
+            .set_status_equals(args.status.map(Status::sdk))
+            .set_next_token(next)
+            .send()
+            .await
+            .map_err(|error| explain("cannot list the training jobs", error))?;
+        next = page.next_token().map(str::to_owned);
+        let jobs = page.training_job_summaries.unwrap_or_default().into_iter();
+        found.extend(jobs.filter(|job| {
+            job.training_job_name()
+                .is_some_and(|name| name.starts_with(prefix) && name.contains(contains))
+        }));
+        found.truncate(most);
+        if next.is_none() || found.len() == most {
+            return Ok(found);
+        }
+    }
+}
+
+impl Status {
+    fn sdk(self) -> TrainingJobStatus {
+        match self {
+            Self::InProgress => TrainingJobStatus::InProgress,
+            Self::Completed => TrainingJobStatus::Completed,
+            Self::Failed => TrainingJobStatus::Failed,
+            Self::Stopping => TrainingJobStatus::Stopping,
+            Self::Stopped => TrainingJobStatus::Stopped,
+        }
+    }
+}
+
+impl Entry {
+    fn new(job: &TrainingJobSummary, now: Timestamp) -> Self {
+        let milliseconds =
+            |time: Option<&aws_sdk_sagemaker::primitives::DateTime>| time?.to_millis().ok();
+        let created = milliseconds(job.creation_time());
+        let ended = milliseconds(job.training_end_time());
+        let end = ended.unwrap_or(now.as_millisecond());
+        Self {
+            name: job.training_job_name().unwrap_or_default().to_owned(),
+            status: job
+                .training_job_status()
+                .map_or("", |s| s.as_str())
+                .to_owned(),
+            secondary_status: job.secondary_status().map_or("", |s| s.as_str()).to_owned(),
+            created: created.map(moment),
+            ended: ended.map(moment),
+            seconds: created.map(|created| (end - created).max(0) / 1000),
+        }
+    }
+}
+
+fn text(entries: &[Entry], region: &str) -> String {
+    if entries.is_empty() {
+        return format!("no such jobs in region `{region}`");
+    }
+    let width = entries
+        .iter()
+        .map(|entry| entry.name.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = format!(
+        "{:<width$}  {:<12} {:<16} {:>8}",
+        "job", "status", "created (UTC)", "seconds"
+    );
+    for entry in entries {
+        let created = entry
+            .created
+            .as_deref()
+            .and_then(|time| time.get(..16))
+            .unwrap_or("-");
+        let seconds = entry
+            .seconds
+            .map_or_else(String::new, |seconds| seconds.to_string());
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\n{:<width$}  {:<12} {:<16} {seconds:>8}",
+            shown(&entry.name),
+            entry.status,
+            created.replace('T', " "),
+        );
+    }
+    text
 }

@@ -3,12 +3,46 @@
 use clap::Args;
 
 use super::Context;
+use crate::cloud::{End, Follow, Interrupt, Pace, Sink, come_back, job_name};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::say::say;
 
+const AFTER_HELP: &str = "\
+Exit codes: 0 the job is completed (with --no-wait: the log was shown), 3 it failed, 4 it was stopped.
+With --json each line is an object: {\"time\", \"host\", \"stream\", \"message\"}.";
+
+/// A job's log, from its beginning
 #[derive(Debug, Args)]
-pub(crate) struct LogsArgs {}
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct LogsArgs {
+    /// Name of the job, or its ARN
+    job: String,
+    /// Show what there is and do not wait for more
+    #[arg(long)]
+    no_wait: bool,
+}
 
-pub(crate) async fn run(_args: LogsArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
+    let name = job_name(&args.job)?;
+    let aws = context.aws().await?;
+    let sink = Sink::answer(context.format);
+    let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
+    if args.no_wait {
+        if !follow.once().await? {
+            say(format!("no log yet\n{}", come_back(name)));
+        }
+        return Ok(Exit::Ok);
+    }
+    match follow.until_the_end(Interrupt::install()?).await? {
+        End::Ended(state) => {
+            say(state.text());
+            Ok(state.exit())
+        }
+        End::Interrupted => {
+            say(format!("Ctrl-C: the job goes on\n{}", come_back(name)));
+            Ok(Exit::Interrupted)
+        }
+        End::NobodyReads => Ok(Exit::Ok),
+    }
 }

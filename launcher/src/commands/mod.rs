@@ -1,6 +1,7 @@
 //! One module per command: its arguments and its `run`.
 
 pub(crate) mod build;
+mod build_docker;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod download;

@@ -1,14 +1,203 @@
 //! `trainyard push`
 
+use std::path::PathBuf;
+use std::time::Instant;
+
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
+use super::build::{OptionArgs, megabytes, plan_image};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::image::push::{self, Credentials, Place, Pushed, ecr};
+use crate::image::{self, BuildOptions, Image};
+use crate::plan::Plan;
+use crate::trainer::Trainer;
 
+/// Builds the image and uploads what the registry lacks: by default to the account's ECR.
 #[derive(Debug, Args)]
-pub(crate) struct PushArgs {}
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct PushArgs {
+    /// Trainer, such as `svm`
+    trainer: String,
+    #[command(flatten)]
+    options: OptionArgs,
+    /// Push this image, which `build --output` wrote, instead of building one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
+    image: Option<PathBuf>,
+    /// Another registry than ECR: host[:port][/repository]; HTTP on this machine, else HTTPS
+    #[arg(long, value_name = "URL", conflicts_with_all = ["create_repository", "ecr_registry"])]
+    registry: Option<String>,
+    /// Create the ECR repository if there is none
+    #[arg(long)]
+    create_repository: bool,
+    /// Where ECR's registry answers, for emulators of AWS [default: what GetAuthorizationToken says]
+    #[arg(long, value_name = "URL")]
+    ecr_registry: Option<String>,
+    /// Do not set the tag `latest`
+    #[arg(long)]
+    no_latest: bool,
+    /// Show what would be done and sent, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
-pub(crate) async fn run(_args: PushArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+const AFTER_HELP: &str = "\
+Credentials of other registries: TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or what `docker login`
+left in ~/.docker/config.json. None of them, nor ECR's, are written anywhere.
+
+Examples:
+  trainyard push svm --create-repository
+  trainyard push svm --registry 127.0.0.1:5000/trainyard/svm";
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    trainer: String,
+    /// `host/repository@sha256:...`: this image and no later one.
+    reference: String,
+    tags: Vec<String>,
+    digest: String,
+    size: usize,
+    #[serde(flatten)]
+    pushed: Pushed,
+    created_repository: bool,
+    seconds: Seconds,
+}
+
+#[derive(Debug, Serialize)]
+struct Seconds {
+    compile: f64,
+    image: f64,
+    push: f64,
+}
+
+pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
+    let trainer = Trainer::find(&args.trainer)?;
+    let repository = image::repository(&trainer.name);
+    if args.dry_run {
+        plan(&trainer, &args, context)
+            .await?
+            .print(context.format)?;
+        return Ok(Exit::Ok);
+    }
+    // What was typed is checked, and ECR asked, before minutes of compiling.
+    let (place, credentials, created_repository) = match &args.registry {
+        Some(registry) => {
+            let place = Place::parse(registry, &repository)?;
+            let credentials = Credentials::find(&place.host, |name| std::env::var_os(name))?;
+            (place, credentials, false)
+        }
+        None => {
+            let aws = context.aws().await?;
+            let created = args.create_repository && ecr::create(&aws, &repository).await?;
+            let registry = args.ecr_registry.as_deref();
+            let (place, credentials) = ecr::log_in(&aws, &repository, registry).await?;
+            (place, credentials, created)
+        }
+    };
+    let image = match &args.image {
+        Some(path) => Image::read(path, &trainer.name)?,
+        None => image::build(&trainer, &BuildOptions::from(&args.options)).await?,
+    };
+    let tags = tags(&image, args.no_latest);
+    let start = Instant::now();
+    let pushed = push::push(&image, &place, &credentials, &tags).await?;
+    let built = image.built.clone().unwrap_or_default();
+    let answer = Answer {
+        trainer: trainer.name.clone(),
+        reference: format!("{}@{}", place.name(), image.digest()),
+        tags: tags
+            .iter()
+            .map(|tag| format!("{}:{tag}", place.name()))
+            .collect(),
+        digest: image.digest(),
+        size: image.size(),
+        pushed,
+        created_repository,
+        seconds: Seconds {
+            compile: built.compile_seconds,
+            image: built.image_seconds,
+            push: start.elapsed().as_secs_f64(),
+        },
+    };
+    context.format.answer(&answer, text)?;
+    Ok(Exit::Ok)
+}
+
+fn tags(image: &Image, no_latest: bool) -> Vec<String> {
+    let mut tags = vec![image.tag().to_owned()];
+    if !no_latest {
+        tags.push("latest".to_owned());
+    }
+    tags
+}
+
+fn text(answer: &Answer) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("{}\n", answer.reference);
+    for tag in &answer.tags {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {tag}");
+    }
+    let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size).sum::<usize>();
+    let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
+    let _ = writeln!(
+        text,
+        "  uploaded {} parts with {}; {} with {} were there",
+        new.len(),
+        megabytes(bytes(new)),
+        old.len(),
+        megabytes(bytes(old))
+    );
+    let Seconds {
+        compile,
+        image,
+        push,
+    } = &answer.seconds;
+    let _ = writeln!(
+        text,
+        "  compiled in {compile:.2} s, written in {image:.2} s, pushed in {push:.2} s"
+    );
+    text
+}
+
+async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<Plan> {
+    let repository = image::repository(&trainer.name);
+    let mut plan = Plan::default();
+    let name = match &args.registry {
+        Some(registry) => Place::parse(registry, &repository)?.name(),
+        None => {
+            let aws = context.aws().await?;
+            for (what, request) in ecr::rehearse(&aws, &repository, args.create_repository).await {
+                plan.request(what, request);
+            }
+            match &args.ecr_registry {
+                Some(registry) => Place::parse(registry, &repository)?.name(),
+                None => format!(
+                    "<account>.dkr.ecr.{}.amazonaws.com/{repository}",
+                    aws.region()
+                ),
+            }
+        }
+    };
+    let tag = match &args.image {
+        Some(path) => {
+            plan.step(format!("read the image `{}`", path.display()));
+            Image::read(path, &trainer.name)?.tag().to_owned()
+        }
+        None => {
+            plan_image(&mut plan, trainer, &BuildOptions::from(&args.options)).await?;
+            let [reference, _] = image::names(trainer).await?;
+            let (_, tag) = reference.rsplit_once(':').unwrap_or_default();
+            tag.to_owned()
+        }
+    };
+    plan.step(format!("upload to `{name}` what it lacks"));
+    plan.step(format!("set the tag `{name}:{tag}`"));
+    if !args.no_latest {
+        plan.step(format!("set the tag `{name}:latest`"));
+    }
+    Ok(plan)
 }

@@ -1,14 +1,25 @@
 //! `trainyard status`
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::Context;
+use crate::cloud::{JobState, describe, job_name};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
+/// Where a job is, where its time went, what it costs
 #[derive(Debug, Args)]
-pub(crate) struct StatusArgs {}
+pub(crate) struct StatusArgs {
+    /// Name of the job, or its ARN
+    job: String,
+}
 
-pub(crate) async fn run(_args: StatusArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {
+    let name = job_name(&args.job)?;
+    let aws = context.aws().await?;
+    let job = describe(&aws, name).await?;
+    let state = JobState::new(&job, Timestamp::now());
+    context.format.answer(&state, JobState::text)?;
+    Ok(Exit::Ok)
 }

@@ -1,14 +1,125 @@
 //! `trainyard stop`
 
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use clap::Args;
+use jiff::Timestamp;
 
 use super::Context;
+use crate::aws::{Aws, explain};
+use crate::cloud::{End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::output::Format;
+use crate::plan::Plan;
+use crate::say::say;
 
+/// The trainer gets SIGTERM and two minutes to save its model
 #[derive(Debug, Args)]
-pub(crate) struct StopArgs {}
+pub(crate) struct StopArgs {
+    /// Name of the job, or its ARN
+    job: String,
+    /// Stay until it has stopped
+    #[arg(long)]
+    wait: bool,
+    /// Show what would be sent, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
-pub(crate) async fn run(_args: StopArgs, _context: &Context) -> Result<Exit> {
-    Err(Failure::new("not built yet"))
+pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
+    let name = job_name(&args.job)?;
+    let aws = context.aws().await?;
+    if args.dry_run {
+        return plan(&aws, name, context).await;
+    }
+    let state = state(&aws, name).await?;
+    let state = if state.is_over() {
+        say(format!("job `{name}` has ended already"));
+        state
+    } else {
+        if state.status == "Stopping" {
+            say(format!("job `{name}` is stopping already"));
+        } else {
+            stop(&aws, name).await?;
+        }
+        if args.wait {
+            match wait(&aws, name, context).await? {
+                Some(state) => state,
+                None => return left(name, context),
+            }
+        } else {
+            self::state(&aws, name).await?
+        }
+    };
+    context.format.answer(&state, JobState::text)?;
+    Ok(Exit::Ok)
+}
+
+async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+    let (rehearsal, recorder) = aws.rehearsal();
+    // It ends in an error by design; what counts is what the recorder has.
+    let _ = rehearsal
+        .sagemaker()
+        .stop_training_job()
+        .training_job_name(name)
+        .send()
+        .await;
+    let mut plan = Plan::default();
+    plan.request(
+        format!("stop the training job `{name}`"),
+        recorder.take().unwrap_or_default(),
+    );
+    plan.print(context.format)?;
+    Ok(Exit::Ok)
+}
+
+async fn state(aws: &Aws, name: &str) -> Result<JobState> {
+    let job = describe(aws, name).await?;
+    Ok(JobState::new(&job, Timestamp::now()))
+}
+
+/// A job that ended a moment ago, or that an earlier try has reached, is no failure.
+async fn stop(aws: &Aws, name: &str) -> Result<()> {
+    let answer = aws
+        .sagemaker()
+        .stop_training_job()
+        .training_job_name(name)
+        .send()
+        .await;
+    let Err(error) = answer else {
+        return Ok(());
+    };
+    let refused = error
+        .as_service_error()
+        .is_some_and(|e| e.code() == Some("ValidationException"));
+    if refused && state(aws, name).await?.status != "InProgress" {
+        return Ok(());
+    }
+    Err(explain(&format!("cannot stop the job `{name}`"), error))
+}
+
+/// The state at the end; nothing after Ctrl-C.
+async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobState>> {
+    let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside()).silently();
+    match follow.until_the_end(Interrupt::install()?).await? {
+        End::Ended(state) => Ok(Some(*state)),
+        End::Interrupted | End::NobodyReads => {
+            say(format!(
+                "Ctrl-C: the job goes on stopping\n  help: `trainyard status {name}`"
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// After Ctrl-C.
+fn left(name: &str, context: &Context) -> Result<Exit> {
+    say(format!(
+        "Ctrl-C: the job goes on stopping\n  help: `trainyard status {name}`"
+    ));
+    if context.format == Format::Json {
+        let answer = serde_json::json!({"name": name, "interrupted": true});
+        context.format.answer(&answer, |_| String::new())?;
+    }
+    Ok(Exit::Interrupted)
 }

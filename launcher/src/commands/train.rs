@@ -1,6 +1,7 @@
 //! `trainyard train`: one description of a job for SageMaker, the local Docker engine and a local process.
 
-use std::collections::BTreeMap;
+mod describe;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use jiff::Timestamp;
 
 use super::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
-use crate::job::{Channel, Cloud, InputMode, Instance, Job, JobName, Location};
-use crate::trainer::Trainer;
+use crate::failure::Result;
+use crate::job::{InputMode, check};
+use crate::{cloud, local};
 
 /// The data of the job, and where its model goes.
 #[derive(Debug, Args)]
@@ -86,9 +87,9 @@ struct CloudArgs {
     /// With --spot: longest time in all, waiting included [default: --max-run and an hour]
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
-    /// Volume of each machine, in GB
-    #[arg(long, value_name = "GB", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=16384))]
-    volume_size: u32,
+    /// Volume of each machine, in GB [default: 30]
+    #[arg(long, value_name = "GB", value_parser = clap::value_parser!(u32).range(1..=16384))]
+    volume_size: Option<u32>,
     /// Keep the machines for the next job, at most 6h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keep_alive: Option<Duration>,
@@ -113,123 +114,23 @@ struct CloudArgs {
     /// Encrypt what the machines send each other
     #[arg(long)]
     encrypt_traffic: bool,
-    /// How the data comes into the container
-    #[arg(long, value_name = "MODE", default_value = "File", value_enum)]
-    input_mode: InputMode,
+    /// How the data comes into the container [default: File]
+    #[arg(long, value_name = "MODE", value_enum)]
+    input_mode: Option<InputMode>,
     /// Submit and do not wait
     #[arg(long)]
     no_wait: bool,
 }
 
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
-    let job = check(&args, Timestamp::now())?;
-    let _ = (job, context);
-    Err(Failure::new("not built yet"))
-}
-
-/// From what was typed to a job that can be run. Nothing is sent or started.
-fn check(args: &TrainArgs, now: Timestamp) -> Result<Job> {
-    let instance = Instance::parse(&args.instance_type, args.instance_count)?;
-    let trainer = Trainer::find(&args.trainer)?;
-    let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
-    let environment = pairs("--env", &args.environment)?;
-    contract::limits::check_environment(&environment)
-        .map_err(|error| Failure::usage(format!("`--env`: {error}")))?;
-    Ok(Job {
-        name: JobName::new(prefix, now)?,
-        trainer,
-        image: args.image.clone(),
-        hyperparameters: BTreeMap::new(),
-        channels: channels(args)?,
-        output: Location::parse(&args.output)?,
-        instance,
-        environment,
-        checkpoints: args
-            .checkpoints
-            .as_deref()
-            .map(Location::parse)
-            .transpose()?,
-        max_run: args.max_run,
-        cloud: cloud(&args.cloud, args.max_run)?,
-    })
-}
-
-fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
-    let hour = Duration::from_secs(3600);
-    let spot = args
-        .spot
-        .then(|| args.max_wait.unwrap_or(max_run.saturating_add(hour)));
-    if let Some(wait) = spot.filter(|wait| *wait < max_run) {
-        return Err(Failure::usage(format!(
-            "`--max-wait` is {} s, shorter than `--max-run` with {} s",
-            wait.as_secs(),
-            max_run.as_secs()
-        ))
-        .help("it holds the training too: pass a longer one"));
+    let job = describe::job(&args, context, Timestamp::now())?;
+    let named = args.trainer_binary.as_deref();
+    let binary = check::hyperparameters(&job, named).await?;
+    if job.instance.is_cloud() {
+        return cloud::train(&job, args.cloud.no_wait, args.dry_run, context).await;
     }
-    Ok(Cloud {
-        role: args.role.clone(),
-        spot,
-        volume_gb: args.volume_size,
-        keep_alive: args.keep_alive,
-        subnets: args.subnet.clone(),
-        security_groups: args.security_group.clone(),
-        volume_kms_key: args.volume_kms_key.clone(),
-        output_kms_key: args.output_kms_key.clone(),
-        tags: pairs("--tag", &args.tag)?,
-        network_isolation: args.network_isolation,
-        encrypt_traffic: args.encrypt_traffic,
-        input_mode: args.input_mode,
-    })
-}
-
-fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
-    let mut typed = Vec::new();
-    if let Some(data) = &args.data {
-        typed.push(("train", data.as_str()));
-    }
-    for channel in &args.channel {
-        typed.push(split("--channel", channel)?);
-    }
-    let mut channels: Vec<Channel> = Vec::new();
-    for (name, location) in typed {
-        contract::limits::check_channel_name(name)
-            .map_err(|error| Failure::usage(format!("`--channel {name}`: {error}")))?;
-        if channels.iter().any(|other| other.name == name) {
-            return Err(Failure::usage(format!("channel `{name}` is given twice"))
-                .help("`--data` is the channel `train`; put several files into one folder"));
-        }
-        channels.push(Channel {
-            name: name.to_owned(),
-            source: Location::parse(location)?,
-        });
-    }
-    if channels.is_empty() {
-        return Err(Failure::usage("no training data").help("pass `--data LOCATION`"));
-    }
-    contract::limits::check_channel_count(channels.len())
-        .map_err(|error| Failure::usage(format!("`--channel`: {error}")))?;
-    Ok(channels)
-}
-
-fn pairs(flag: &str, typed: &[String]) -> Result<BTreeMap<String, String>> {
-    let mut pairs = BTreeMap::new();
-    for text in typed {
-        let (name, value) = split(flag, text)?;
-        if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Failure::usage(format!("`{flag} {name}` is given twice")));
-        }
-    }
-    Ok(pairs)
-}
-
-fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            Failure::usage(format!("`{flag} {text}` has no `=`"))
-                .help(format!("expected `{flag} NAME=VALUE`"))
-        })
+    let interruption = args.simulate_interruption;
+    local::train(&job, binary.as_deref(), interruption, args.dry_run, context).await
 }
 
 /// `90`, `90s`, `15m`, `2h`, `1d`: whole seconds, at least one.

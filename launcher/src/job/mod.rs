@@ -1,5 +1,7 @@
 //! A training job as the user described it, checked: what SageMaker, the local engine and the local process all run.
 
+pub(crate) mod check;
+pub(crate) mod hyperparameters;
 mod instance;
 mod location;
 mod name;
@@ -12,6 +14,7 @@ pub(crate) use instance::Instance;
 pub(crate) use location::{Location, S3Url};
 pub(crate) use name::JobName;
 
+use crate::failure::Failure;
 use crate::trainer::Trainer;
 
 /// A job, before anything was sent or started.
@@ -97,5 +100,18 @@ impl Job {
             Location::File(folder) => Some(folder.join(self.name.as_str())),
             Location::S3(_) => None,
         }
+    }
+}
+
+/// An error of the contract as the user's mistake: its `help:` line is our help.
+pub(crate) fn refused(what: &str, error: &contract::Error) -> Failure {
+    let text = error.to_string();
+    let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
+    let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+    let failure = Failure::usage(format!("{what}: {message}{cause}"));
+    if help.is_empty() {
+        failure
+    } else {
+        failure.help(help)
     }
 }

@@ -94,7 +94,11 @@ pub fn fit(
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
-    let (pattern, values) = count(&levels, &documents, &columns);
+    let width = columns.frequency.len();
+    let (pattern, values) = match &columns.of_gram[..] {
+        [column_of] => count_words(tokens, &ends, column_of, width),
+        _ => count(&levels, &documents, &columns),
+    };
     Ok(Counts {
         pattern,
         values,
@@ -146,21 +150,21 @@ fn gather(
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
-    let mut frequency = vec![0; words];
-    let mut last = vec![NONE; words];
+    // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
+    // new to the document: that is anybody's guess.
+    let mut seen = vec![(NONE, 0); words];
     let mut start = 0;
     for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
         if counted {
             for &token in &tokens[start..end] {
-                if last[token as usize] != document as u32 {
-                    last[token as usize] = document as u32;
-                    frequency[token as usize] += 1;
-                }
+                let (last, frequency) = &mut seen[token as usize];
+                *frequency += u32::from(*last != document as u32);
+                *last = document as u32;
             }
         }
         start = end;
     }
-    frequency
+    seen.into_iter().map(|(_, frequency)| frequency).collect()
 }
 
 struct KeptWord {
@@ -257,6 +261,52 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
     totals
 }
 
+/// The matrix of term counts, all rows, where each term is a word: its columns are written over the tokens.
+fn count_words(
+    mut tokens: Vec<u32>,
+    ends: &[usize],
+    column_of: &[u32],
+    width: usize,
+) -> (Pattern, Vec<f32>) {
+    // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
+    // nobody can guess.
+    let none = width as u32;
+    let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
+    columns.push(none);
+    let rare = column_of.len();
+    let mut counts = vec![0u32; width + 1];
+    let mut starts = Vec::with_capacity(ends.len() + 1);
+    starts.push(0);
+    let mut values = Vec::with_capacity(tokens.len());
+    let (mut start, mut kept) = (0, 0);
+    for &end in ends {
+        let first = kept;
+        // It counts as seen, so that it is never kept.
+        counts[width] = 1;
+        for at in start..end {
+            let column = columns[rare.min(tokens[at] as usize)];
+            tokens[kept] = column;
+            kept += usize::from(counts[column as usize] == 0);
+            counts[column as usize] += 1;
+        }
+        let row = &tokens[first..kept];
+        values.extend(
+            row.iter()
+                .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
+        );
+        starts.push(kept);
+        start = end;
+    }
+    tokens.truncate(kept);
+    tokens.shrink_to_fit();
+    let pattern = Pattern {
+        starts,
+        columns: tokens,
+        width,
+    };
+    (pattern, values)
+}
+
 /// The matrix of term counts, all rows.
 fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
     let width = columns.frequency.len();
@@ -272,22 +322,25 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
     };
     let mut values = Vec::with_capacity(most);
     let mut counts = vec![0u32; width];
+    let mut row = Vec::new();
     let mut start = 0;
     for &end in documents.ends {
-        let first = pattern.columns.len();
+        row.resize((end - start) * levels.len() + 1, 0);
+        let mut distinct = 0;
         for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
             for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
                 let column = of_gram[gram as usize];
                 if column == NONE {
                     continue;
                 }
-                if counts[column as usize] == 0 {
-                    pattern.columns.push(column);
-                }
+                // Written in any case, kept if the row had none of it: no branch on what nobody can guess.
+                row[distinct] = column;
+                distinct += usize::from(counts[column as usize] == 0);
                 counts[column as usize] += 1;
             }
         }
-        let row = &pattern.columns[first..];
+        let row = &row[..distinct];
+        pattern.columns.extend_from_slice(row);
         values.extend(
             row.iter()
                 .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),

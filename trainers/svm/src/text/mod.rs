@@ -50,25 +50,14 @@ impl Shard {
     /// Adds one row.
     pub fn push(&mut self, text: &str) {
         let (tokens, lowered) = self.scanner.scan(text);
-        let first = self.tokens.len();
-        self.words
-            .intern_all(tokens, lowered, &mut self.guesses, &mut self.tokens);
-        if self.stop_words > 0 {
-            self.drop_stop_words(first);
-        }
+        self.words.intern_all(
+            tokens,
+            lowered,
+            &mut self.guesses,
+            self.stop_words,
+            &mut self.tokens,
+        );
         self.ends.push(self.tokens.len());
-    }
-
-    /// Takes the stop words out of the tokens from `first` on.
-    fn drop_stop_words(&mut self, first: usize) {
-        let mut kept = first;
-        for at in first..self.tokens.len() {
-            // Written without a branch: no processor can guess which words are stop words.
-            let word = self.tokens[at];
-            self.tokens[kept] = word;
-            kept += usize::from(word >= self.stop_words);
-        }
-        self.tokens.truncate(kept);
     }
 
     /// The word numbers of row `index`.

@@ -6,6 +6,8 @@ use super::word_ranges::WORD_RANGES;
 /// Bytes of a word that fit into its key.
 pub(crate) const INLINE: usize = 16;
 const BLOCK: usize = 64;
+/// English has about ten words of two or more letters in 64 bytes.
+const STEP: usize = 8;
 
 /// A word's first 16 bytes, zero-padded, as two little-endian numbers, and its place in the lowered text.
 #[derive(Clone, Copy)]
@@ -66,10 +68,12 @@ impl Token {
 
 /// Cuts texts into words; keeps its buffers between texts.
 pub(crate) struct Scanner {
-    /// Shortest word, in characters.
+    /// Shortest word, in characters: 1 or 2.
     shortest: usize,
     lowered: Vec<u8>,
     masks: Vec<u64>,
+    starts: Places,
+    ends: Places,
     spans: Vec<(usize, usize)>,
     tokens: Vec<Token>,
 }
@@ -82,6 +86,8 @@ impl Scanner {
             shortest,
             lowered: Vec::new(),
             masks: Vec::new(),
+            starts: Places::default(),
+            ends: Places::default(),
             spans: Vec::new(),
             tokens: Vec::new(),
         }
@@ -90,15 +96,28 @@ impl Scanner {
     /// The words of `text`, in order, and the lowered text that they point into.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
-        if text.is_ascii() {
-            self.scan_ascii(text.as_bytes());
+        let ascii = text.is_ascii();
+        self.lower_blocks(text.as_bytes());
+        if ascii || self.lower_others(text) {
+            self.place_words();
+            let places = self.starts.get().iter().zip(self.ends.get());
+            let tokens = places
+                .map(|(&start, &end)| Token::new(&self.lowered, start as usize, end as usize));
+            self.tokens.extend(tokens);
+            if !ascii && self.shortest > 1 {
+                // The masks count bytes.
+                let lowered = &self.lowered;
+                self.tokens
+                    .retain(|token| !is_one_wide_character(token.bytes(lowered)));
+            }
         } else {
-            self.scan_unicode(text);
+            self.scan_by_character(text);
         }
         (&self.tokens, &self.lowered)
     }
 
-    fn scan_ascii(&mut self, text: &[u8]) {
+    /// Lower-cases the ASCII letters of a text, and marks its ASCII word characters.
+    fn lower_blocks(&mut self, text: &[u8]) {
         let (blocks, rest) = text.as_chunks::<BLOCK>();
         let room = (blocks.len() + 2) * BLOCK;
         if self.lowered.len() < room {
@@ -115,25 +134,66 @@ impl Scanner {
                 .zip(lowered)
                 .map(|(block, out)| lower_block(block, out)),
         );
+        // A word may end with the text.
+        self.masks.push(0);
+    }
 
-        let (mut start, mut carry, mut inside) = (0, 0, false);
-        // Where the class changes, a run starts or ends.
-        for (index, &mask) in self.masks.iter().chain([&0]).enumerate() {
-            let mut changes = mask ^ (mask << 1 | carry);
-            carry = mask >> 63;
-            while changes != 0 {
-                let at = index * BLOCK + changes.trailing_zeros() as usize;
-                changes &= changes - 1;
-                if inside && at - start >= self.shortest {
-                    self.tokens.push(Token::new(&self.lowered, start, at));
-                }
-                start = at;
-                inside = !inside;
+    /// Lower-cases the other characters in place and marks their bytes. `false` where that cannot be done one by one.
+    fn lower_others(&mut self, text: &str) -> bool {
+        let mut at = 0;
+        while let Some(next) = text.as_bytes()[at..]
+            .iter()
+            .position(|byte| !byte.is_ascii())
+        {
+            at += next;
+            let Some(character) = text[at..].chars().next() else {
+                break;
+            };
+            let length = character.len_utf8();
+            let mut lower = character.to_lowercase();
+            // Only a capital sigma's lower case depends on its neighbours.
+            let (Some(first), None, false) = (lower.next(), lower.next(), character == 'Σ') else {
+                return false;
+            };
+            if first.len_utf8() != length {
+                return false;
             }
+            first.encode_utf8(&mut self.lowered[at..at + length]);
+            if is_word(first) {
+                for byte in at..at + length {
+                    self.masks[byte / BLOCK] |= 1 << (byte % BLOCK);
+                }
+            }
+            at += length;
+        }
+        true
+    }
+
+    /// Starts and ends of the runs of at least [`Self::shortest`] marked bytes. Bit arithmetic instead of a look at
+    /// each run: no processor can guess where words end.
+    fn place_words(&mut self) {
+        let most = self.masks.len() * BLOCK / 2;
+        self.starts.clear(most);
+        self.ends.clear(most);
+        let longer = self.shortest > 1;
+        let mut before = 0;
+        for (block, &mask) in self.masks.iter().enumerate() {
+            let after = self.masks.get(block + 1).copied().unwrap_or(0);
+            let one_before = mask << 1 | before >> 63;
+            let mut starts = mask & !one_before;
+            let mut ends = !mask & one_before;
+            if longer {
+                starts &= mask >> 1 | after << 63;
+                ends &= mask << 2 | before >> 62;
+            }
+            self.starts.push_bits(block, starts);
+            self.ends.push_bits(block, ends);
+            before = mask;
         }
     }
 
-    fn scan_unicode(&mut self, text: &str) {
+    /// For texts whose lower case has other places than the text.
+    fn scan_by_character(&mut self, text: &str) {
         let whole;
         // Only a capital sigma's lower case depends on its neighbours.
         let text = if text.contains('Σ') {
@@ -165,6 +225,47 @@ impl Scanner {
         let spans = self.spans.iter();
         self.tokens
             .extend(spans.map(|&(start, end)| Token::new(&self.lowered, start, end)));
+    }
+}
+
+/// Places in a text, in a buffer that is written past its end.
+#[derive(Default)]
+struct Places {
+    places: Vec<u32>,
+    count: usize,
+}
+
+impl Places {
+    /// Forgets all places; makes room for `most`.
+    fn clear(&mut self, most: usize) {
+        self.count = 0;
+        if self.places.len() < most + BLOCK {
+            self.places.resize(most + BLOCK, 0);
+        }
+    }
+
+    fn get(&self) -> &[u32] {
+        &self.places[..self.count]
+    }
+
+    /// Appends the places of the bits of block number `block`.
+    #[inline]
+    fn push_bits(&mut self, block: usize, mut bits: u64) {
+        let count = bits.count_ones() as usize;
+        // A text is cut before 4 GiB: `harness` refuses longer records.
+        let base = (block * BLOCK) as u32;
+        let out = &mut self.places[self.count..self.count + BLOCK];
+        let mut first = 0;
+        // A fixed number at a time, also when fewer are left: a loop that ends at the last bit is one wrong guess of
+        // the processor per block.
+        while first < count {
+            for place in &mut out[first..(first + STEP).min(BLOCK)] {
+                *place = base + bits.trailing_zeros();
+                bits &= bits.wrapping_sub(1);
+            }
+            first += STEP;
+        }
+        self.count += count;
     }
 }
 
@@ -228,6 +329,12 @@ fn lower_block(block: &[u8; BLOCK], lowered: &mut [u8; BLOCK]) -> u64 {
     })
 }
 
+/// Whether the word is one character of several bytes.
+fn is_one_wide_character(word: &[u8]) -> bool {
+    // Continuation bytes begin with the bits 10.
+    word.len() <= 4 && word[0] >= 0x80 && word[1..].iter().all(|&byte| byte & 0xc0 == 0x80)
+}
+
 fn is_ascii_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
@@ -271,6 +378,37 @@ mod tests {
         assert_eq!(words("Über É été x² ΟΔΟΣ"), ["über", "été", "x²", "οδος"]);
         // The dotted capital I becomes an i and a combining dot, which is no word character.
         assert_eq!(words("İstanbul"), ["stanbul"]);
+    }
+
+    /// What [`Scanner::scan_by_character`] makes of it.
+    fn words_by_character(text: &str, shortest: u8) -> Vec<String> {
+        let mut scanner = Scanner::new(shortest);
+        scanner.scan_by_character(text);
+        let lowered = &scanner.lowered;
+        let text = |token: &Token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap();
+        scanner.tokens.iter().map(text).collect()
+    }
+
+    #[test]
+    fn both_paths_agree_at_every_offset() {
+        let alphabet: Vec<char> = " aZ_9,.bÉé’x²日\u{96}ΟŁ".chars().collect();
+        for step in 1..40 {
+            let text: String = (0..200)
+                .map(|i| alphabet[(i * i / 3 + i * step) % alphabet.len()])
+                .collect();
+            for shortest in [1, 2] {
+                let mut scanner = Scanner::new(shortest);
+                for start in (0..130).filter(|&start| text.is_char_boundary(start)) {
+                    let text = &text[start..];
+                    let (tokens, lowered) = scanner.scan(text);
+                    let words: Vec<_> = tokens
+                        .iter()
+                        .map(|token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap())
+                        .collect();
+                    assert_eq!(words, words_by_character(text, shortest), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,114 @@
+"""How long the launcher takes for an image, beside its compile: `python3 bench/launcher_image.py [--turns 5] [--out DIR]`
+
+Needs a Docker engine and docker-registry. Compiles the trainer first, so that what is measured has a warm target folder.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+import measure
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TRAINYARD = ROOT / "target/release/trainyard"
+BARS = {
+    "build, layers kept": 2.0,
+    "build, compressing": 2.0,
+    "build and push, empty registry": 5.0,
+    "build and push, nothing new": 5.0,
+    "container: start to first line": 0.5,
+}
+
+
+def trainyard(*arguments):
+    printed = subprocess.run([TRAINYARD, *arguments, "--json"], check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
+    return json.loads(printed)
+
+
+@contextlib.contextmanager
+def registry():
+    """An empty registry on a free port."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        config = pathlib.Path(folder, "config.yml")
+        config.write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/store\nhttp:\n  addr: {address}\n")
+        server = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(500):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://{address}/v2/")
+                    break
+                time.sleep(0.02)
+            yield address
+        finally:
+            server.kill()
+            server.wait()
+
+
+def timed(*arguments):
+    """Wall seconds of a whole command, its compile check taken off: that is cargo's."""
+    start = time.perf_counter()
+    answer = trainyard(*arguments)
+    wall = time.perf_counter() - start
+    return {"seconds": wall - answer["seconds"]["compile"], "with_cargo": wall, "answer": answer["seconds"]}
+
+
+def first_line(image):
+    """From `docker run` to the first line of the trainer, which says that the data are missing."""
+    start = time.perf_counter()
+    command = ["docker", "run", "--rm", "--network", "none", image, "train"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        run.stdout.readline()
+        return {"seconds": time.perf_counter() - start}
+
+
+def turn(image):
+    kept = ROOT / "target/trainyard/layers"
+    yield "build, layers kept", timed("build", "svm")
+    shutil.rmtree(kept, ignore_errors=True)
+    yield "build, compressing", timed("build", "svm")
+    with registry() as address:
+        shutil.rmtree(kept, ignore_errors=True)
+        yield "build and push, empty registry", timed("push", "svm", "--registry", address)
+        yield "build and push, nothing new", timed("push", "svm", "--registry", address)
+    yield "container: start to first line", first_line(image)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--out", type=pathlib.Path, help="folder for image.jsonl and image.md")
+    arguments = parser.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", "launcher"], check=True, cwd=ROOT)
+    built = trainyard("build", "svm", "--load")
+    before = measure.load()
+    runs = []
+    for number in range(arguments.turns):
+        for what, result in turn(built["loaded"]):
+            runs.append({"turn": number, "what": what, **result})
+    lines = ["| | median | worst | bar |", "|---|---|---|---|"]
+    for what, bar in BARS.items():
+        seconds = [run["seconds"] for run in runs if run["what"] == what]
+        lines.append(f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {bar} s |")
+    lines.append(f"| image, compressed | {built['size'] / 1e6:.2f} MB | | 15 MB |")
+    title = f"{measure.cpu_model()}; {arguments.turns} turns; load {before:.1f} before, {measure.load():.1f} after."
+    summary = "\n".join(["# The launcher's image", "", title, "", *lines, ""])
+    print(summary)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "image.md").write_text(summary)
+        (arguments.out / "image.jsonl").write_text("".join(json.dumps(run) + "\n" for run in runs))
+
+
+if __name__ == "__main__":
+    main()

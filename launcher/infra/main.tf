@@ -1,0 +1,17 @@
+# Written by `trainyard infra terraform`; the values stand in trainyard.tf and policies.tf.
+
+terraform {
+  required_version = ">= 1.5"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.40"
+    }
+  }
+}
+
+provider "aws" {
+  region              = local.region
+  allowed_account_ids = [local.account]
+}

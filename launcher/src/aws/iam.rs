@@ -1,0 +1,311 @@
+//! IAM's GetRole without aws-sdk-iam, which takes as long to compile as the rest of a service client is worth: one
+//! signed form, and an XML answer.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aws_sdk_s3::config::{Credentials, ProvideCredentials as _};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
+use serde_json::Value;
+
+use super::{Aws, http_connector};
+
+const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+/// A role, as far as anybody here asks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Role {
+    pub(crate) arn: String,
+    /// Who may assume it: a policy document.
+    pub(crate) trust: Value,
+}
+
+/// IAM refused.
+#[derive(Debug)]
+pub(crate) struct RoleError(ErrorMetadata);
+
+impl fmt::Display for RoleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for RoleError {}
+
+impl ProvideErrorMetadata for RoleError {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+type RoleResult<T> = Result<T, SdkError<RoleError, HttpResponse>>;
+
+/// The name in `NAME` or in `arn:aws:iam::ACCOUNT:role/PATH/NAME`: GetRole takes names alone. Nothing if IAM has no
+/// such names, which keeps the form free of anything that would need care.
+pub(crate) fn role_name(text: &str) -> Option<&str> {
+    let name = match text.strip_prefix("arn:") {
+        Some(rest) => {
+            let mut fields = rest.splitn(5, ':');
+            let service = fields.nth(1)?;
+            let path = fields.nth(2)?.strip_prefix("role/")?;
+            (service == "iam").then_some(path.rsplit('/').next()?)?
+        }
+        None => text,
+    };
+    let sound = (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b));
+    sound.then_some(name)
+}
+
+impl Aws {
+    /// GetRole. `name` as [`role_name`] gives it.
+    pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
+        let request = self.role_request(name).await?;
+        let answer = http_connector()
+            .call(request)
+            .await
+            .map_err(SdkError::dispatch_failure)?;
+        let status = answer.status();
+        let body = ByteStream::new(answer.into_body());
+        let body = body.collect().await.map_err(SdkError::timeout_error)?;
+        let text = String::from_utf8_lossy(&body.into_bytes()).into_owned();
+        let raw = Response::new(status, SdkBody::empty());
+        if !status.is_success() {
+            return Err(SdkError::service_error(
+                refusal(&text, status.as_u16()),
+                raw,
+            ));
+        }
+        read_role(&text).map_err(|error| SdkError::response_error(error, raw))
+    }
+
+    async fn role_request(&self, name: &str) -> RoleResult<HttpRequest> {
+        let provider = self
+            .config
+            .credentials_provider()
+            .ok_or_else(|| SdkError::construction_failure("no credentials"))?;
+        let credentials = provider
+            .provide_credentials()
+            .await
+            .map_err(SdkError::construction_failure)?;
+        let (endpoint, region) = self.iam_endpoint();
+        let body = format!("Action=GetRole&Version=2010-05-08&RoleName={}", form(name));
+        signed(&endpoint, region, body, credentials, SystemTime::now())
+            .map_err(SdkError::construction_failure)
+    }
+
+    /// IAM is global: one endpoint per partition, and the region that its signatures name.
+    fn iam_endpoint(&self) -> (String, &'static str) {
+        let (host, region) = match self.region() {
+            region if region.starts_with("cn-") => {
+                ("iam.cn-north-1.amazonaws.com.cn", "cn-north-1")
+            }
+            region if region.starts_with("us-gov-") => {
+                ("iam.us-gov.amazonaws.com", "us-gov-west-1")
+            }
+            _ => ("iam.amazonaws.com", "us-east-1"),
+        };
+        let own = self.iam_url.as_deref().or(self.endpoint_url());
+        let endpoint = own.map_or_else(|| format!("https://{host}"), str::to_owned);
+        (format!("{}/", endpoint.trim_end_matches('/')), region)
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn signed(
+    url: &str,
+    region: &str,
+    body: String,
+    credentials: Credentials,
+    now: SystemTime,
+) -> Result<HttpRequest, BoxError> {
+    let identity = credentials.into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("iam")
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()?
+        .into();
+    let headers = [("content-type", FORM)];
+    let signable = SignableRequest::new(
+        "POST",
+        url,
+        headers.into_iter(),
+        SignableBody::Bytes(body.as_bytes()),
+    )?;
+    let (signature, _) = sign(signable, &parameters)?.into_parts();
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_method("POST")?;
+    request.set_uri(url)?;
+    request.headers_mut().try_insert("content-type", FORM)?;
+    for (name, value) in signature.headers() {
+        request
+            .headers_mut()
+            .try_insert(name.to_owned(), value.to_owned())?;
+    }
+    Ok(request)
+}
+
+/// Percent-encodes what a role's name may hold and a form may not.
+fn form(name: &str) -> String {
+    name.chars()
+        .map(|c| match c {
+            '+' | '=' | ',' | '@' => format!("%{:02X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
+fn read_role(xml: &str) -> Result<Role, String> {
+    let field = |name: &str| {
+        element(xml, &["GetRoleResult", "Role", name])
+            .ok_or_else(|| format!("IAM's answer has no `{name}`"))
+    };
+    let trust = percent_decoded(&field("AssumeRolePolicyDocument")?)
+        .ok_or("IAM's answer: the trust policy is no UTF-8")?;
+    Ok(Role {
+        arn: field("Arn")?,
+        trust: serde_json::from_str(&trust)
+            .map_err(|error| format!("IAM's answer: the trust policy is no JSON: {error}"))?,
+    })
+}
+
+/// Code and message of an error; something between us and IAM may answer in HTML, and then the status has to do.
+fn refusal(xml: &str, status: u16) -> RoleError {
+    let field = |name| element(xml, &["Error", name]);
+    let code = field("Code").unwrap_or_else(|| format!("HTTP {status}"));
+    let message = field("Message").unwrap_or_else(|| "no message".to_owned());
+    RoleError(ErrorMetadata::builder().code(code).message(message).build())
+}
+
+/// The text of the first element at `path` below the root.
+fn element(xml: &str, path: &[&str]) -> Option<String> {
+    fn below(scope: &mut ScopedDecoder<'_, '_>, path: &[&str]) -> Option<String> {
+        let Some((name, rest)) = path.split_first() else {
+            return try_data(scope).ok().map(|text| text.trim().to_owned());
+        };
+        while let Some(mut tag) = scope.next_tag() {
+            if tag.start_el().local() == *name {
+                return below(&mut tag, rest);
+            }
+        }
+        None
+    }
+    let mut document = Document::new(xml);
+    let mut root = document.root_element().ok()?;
+    below(&mut root, path)
+}
+
+/// `%7B` becomes `{`; a `%` that starts no number stays.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| first == b'%');
+        let byte = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = match byte {
+            Some(_) => after.get(2..).unwrap_or_default(),
+            None => after,
+        };
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ANSWER: &str = r#"<?xml version="1.0"?>
+<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role>
+  <Path>/team/</Path><AssumeRolePolicyDocument>%7B%22Statement%22%3A%5B%5D%7D</AssumeRolePolicyDocument>
+  <RoleName>a&amp;b</RoleName><Arn>arn:aws:iam::123456789012:role/team/train</Arn>
+</Role></GetRoleResult></GetRoleResponse>"#;
+
+    #[test]
+    fn an_answer() {
+        let role = read_role(ANSWER).expect("a role");
+        assert_eq!(role.arn, "arn:aws:iam::123456789012:role/team/train");
+        assert_eq!(role.trust, serde_json::json!({"Statement": []}));
+    }
+
+    #[test]
+    fn answers_that_are_none() {
+        for xml in [
+            "",
+            "<",
+            "<html>",
+            "<GetRoleResponse/>",
+            &ANSWER.replace("%7D", ""),
+        ] {
+            assert!(read_role(xml).is_err(), "{xml}");
+        }
+        let error = refusal("<html>bad gateway</html>", 502);
+        assert_eq!(error.meta().code(), Some("HTTP 502"));
+    }
+
+    #[test]
+    fn a_refusal() {
+        let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code>\
+                   <Message>no &lt;x&gt;</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+        let error = refusal(xml, 404);
+        assert_eq!(error.meta().code(), Some("NoSuchEntity"));
+        assert_eq!(error.meta().message(), Some("no <x>"));
+    }
+
+    #[test]
+    fn names_of_roles() {
+        let long = "x".repeat(65);
+        for (text, name) in [
+            ("train", Some("train")),
+            ("a+b=c,d.e@f_g-h", Some("a+b=c,d.e@f_g-h")),
+            ("arn:aws:iam::123456789012:role/train", Some("train")),
+            (
+                "arn:aws-cn:iam::123456789012:role/team/x/train",
+                Some("train"),
+            ),
+            ("arn:aws:iam::123456789012:user/train", None),
+            ("arn:aws:s3:::role/train", None),
+            ("arn:aws:iam::123456789012:role/", None),
+            ("a&Action=DeleteRole", None),
+            ("team/train", None),
+            ("", None),
+            (&long, None),
+        ] {
+            assert_eq!(role_name(text), name, "{text}");
+        }
+        assert_eq!(form("a+b=c,d.e@f_g-h"), "a%2Bb%3Dc%2Cd.e%40f_g-h");
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_undoes_encoding(text in ".*") {
+            let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+            prop_assert_eq!(percent_decoded(&encoded), Some(text));
+        }
+
+        #[test]
+        fn any_answer_is_survived(text in ".*") {
+            let _ = (read_role(&text), refusal(&text, 500), percent_decoded(&text));
+        }
+    }
+}

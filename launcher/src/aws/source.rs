@@ -1,0 +1,164 @@
+//! Where region and credentials come from, for the commands that tell the user.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::ProvideCredentials as _;
+use aws_smithy_http_client::{Connector, tls};
+
+use super::{Aws, AwsArgs};
+use crate::failure::chain;
+
+/// A connector as the SDK's, for the few requests that no client of it sends.
+pub(crate) fn http_connector() -> Connector {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    Connector::builder().tls_provider(tls).build()
+}
+
+/// Credentials were found; they are not shown.
+#[derive(Debug, Clone)]
+pub(crate) struct CredentialSource {
+    /// In words.
+    pub(crate) name: String,
+    /// When they end, if they do.
+    pub(crate) expiry: Option<SystemTime>,
+}
+
+impl AwsArgs {
+    /// The same with a region, for what can be checked without the right one.
+    pub(crate) fn with_region(&self, region: &str) -> Self {
+        Self {
+            region: Some(region.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The region of the flag or the environment, for what asks neither profile nor metadata.
+    pub(crate) fn region_given(&self) -> Option<String> {
+        let set = || first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, value)| value);
+        self.region.clone().or_else(set)
+    }
+
+    /// What the region was read from, in the order that [`Aws::load`] reads.
+    pub(crate) fn region_source(&self) -> String {
+        if self.region.is_some() {
+            return "`--region`".to_owned();
+        }
+        match first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]) {
+            Some((name, _)) => name.to_owned(),
+            None => format!(
+                "profile `{}`, or the machine's metadata",
+                self.profile_name()
+            ),
+        }
+    }
+
+    /// What the endpoint was read from.
+    pub(crate) fn endpoint_source(&self) -> String {
+        if self.endpoint_url.is_some() {
+            return "`--endpoint-url`".to_owned();
+        }
+        match first_set(&["AWS_ENDPOINT_URL"]) {
+            Some((name, _)) => name.to_owned(),
+            None => format!("profile `{}`", self.profile_name()),
+        }
+    }
+
+    /// The profile in use.
+    pub(crate) fn profile_name(&self) -> String {
+        let set = || first_set(&["AWS_PROFILE"]).map(|(_, value)| value);
+        self.profile
+            .clone()
+            .or_else(set)
+            .unwrap_or_else(|| "default".to_owned())
+    }
+}
+
+impl Aws {
+    /// Clients that would rather fail than wait: two tries, three seconds to connect.
+    pub(crate) fn impatient(&self) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .build();
+        let config = self
+            .config
+            .to_builder()
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .timeout_config(timeouts)
+            .build();
+        Self {
+            config,
+            ..self.clone()
+        }
+    }
+
+    /// Finds credentials; this may ask the machine's metadata service or a login server.
+    pub(crate) async fn credential_source(&self) -> Result<CredentialSource, String> {
+        let provider = self
+            .config
+            .credentials_provider()
+            .ok_or("none are set up")?;
+        let found = provider
+            .provide_credentials()
+            .await
+            .map_err(|error| without(&chain(&error)))?;
+        Ok(CredentialSource {
+            // The provider's name has no accessor; Debug shows it and hides the secret.
+            name: source_name(&format!("{found:?}")),
+            expiry: found.expiry(),
+        })
+    }
+
+    /// AWS_ENDPOINT_URL_IAM, unless `--endpoint-url` says otherwise: no client reads it for us.
+    pub(super) fn iam_url(args: &AwsArgs) -> Option<String> {
+        match args.endpoint_url {
+            Some(_) => None,
+            None => first_set(&["AWS_ENDPOINT_URL_IAM"]).map(|(_, url)| url),
+        }
+    }
+}
+
+/// Why there are no credentials. The metadata service is the last that is asked: what it says means that all other
+/// sources had nothing, and not that this machine should have one.
+fn without(error: &str) -> String {
+    let lower = error.to_lowercase();
+    let nowhere = [
+        "imds",
+        "not loaded",
+        "no providers in chain",
+        "did not load",
+    ];
+    if nowhere.iter().any(|words| lower.contains(words)) {
+        return "none in the environment, the profile or the machine's metadata".to_owned();
+    }
+    error.to_owned()
+}
+
+fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some((*name, value))
+    })
+}
+
+/// `Credentials { provider_name: "EnvironmentVariable", .. }` in words; an unknown name as it is.
+fn source_name(debug: &str) -> String {
+    let name = debug
+        .split_once("provider_name: \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map_or("unknown", |(name, _)| name);
+    let known = match name {
+        "EnvironmentVariable" => "the environment (AWS_ACCESS_KEY_ID)",
+        "ProfileFile" => "the profile's keys",
+        "CredentialProcess" => "the profile's credential_process",
+        "SSO" => "the profile's SSO login",
+        "WebIdentityToken" => "a web identity token",
+        "AssumeRoleProvider" => "a role that the profile assumes",
+        "Login" => "the profile's login",
+        "EcsContainer" => "the container's metadata",
+        "IMDSv2" => "the machine's metadata",
+        other => other,
+    };
+    contract::shown(known).into_owned()
+}

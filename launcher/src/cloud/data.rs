@@ -1,0 +1,86 @@
+//! Where the job reads and writes: S3 as it is, local data below the job's own prefix.
+
+use std::path::PathBuf;
+
+use contract::shown;
+
+use crate::failure::{Failure, Result};
+use crate::job::{Channel, Job, Location, S3Url};
+
+/// A channel's local data, and where they go.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) channel: String,
+    pub(super) source: PathBuf,
+    /// Ends with a slash, for a file too: a channel is a folder.
+    pub(super) target: S3Url,
+}
+
+impl Upload {
+    /// In words.
+    pub(super) fn what(&self) -> String {
+        let source = self.source.to_string_lossy();
+        format!(
+            "`{}` (channel `{}`) to `{}`",
+            shown(&source),
+            self.channel,
+            self.target
+        )
+    }
+}
+
+/// The output prefix. A job in the cloud cannot write to this machine.
+pub(super) fn output(job: &Job) -> Result<&S3Url> {
+    match &job.output {
+        Location::S3(url) => Ok(url),
+        Location::File(path) => Err(Failure::usage(format!(
+            "`--output {}` is a local folder, and `{}` runs in the cloud",
+            shown(&path.to_string_lossy()),
+            job.instance
+        ))
+        .help("pass `--output s3://bucket/prefix`; `trainyard download` brings the model home")),
+    }
+}
+
+/// The URL of each channel, uploaded ones included.
+pub(super) fn channels(job: &Job) -> Result<Vec<(String, S3Url)>> {
+    job.channels
+        .iter()
+        .map(|channel| {
+            let url = match &channel.source {
+                Location::S3(url) => url.clone(),
+                Location::File(_) => target(job, channel)?,
+            };
+            Ok((channel.name.clone(), url))
+        })
+        .collect()
+}
+
+/// What has to be uploaded first; the data are there.
+pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
+    let mut uploads = Vec::new();
+    for channel in &job.channels {
+        let Location::File(path) = &channel.source else {
+            continue;
+        };
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(Failure::usage(format!(
+                "channel `{}`: cannot read `{}`: {error}",
+                channel.name,
+                shown(&path.to_string_lossy())
+            ))
+            .help("expected a file or folder, or `s3://bucket/key`"));
+        }
+        uploads.push(Upload {
+            channel: channel.name.clone(),
+            source: path.clone(),
+            target: target(job, channel)?,
+        });
+    }
+    Ok(uploads)
+}
+
+/// `OUTPUT/JOB/input/CHANNEL/`
+fn target(job: &Job, channel: &Channel) -> Result<S3Url> {
+    Ok(output(job)?.join(&format!("{}/input/{}/", job.name, channel.name)))
+}

@@ -1,0 +1,164 @@
+//! Asks SageMaker for a job.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_sagemaker::Client;
+use aws_sdk_sagemaker::operation::describe_training_job::{
+    DescribeTrainingJobError, DescribeTrainingJobOutput,
+};
+use aws_sdk_sagemaker::types::{SortBy, SortOrder};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+use contract::{limits, shown};
+use serde_json::Value;
+
+use crate::aws::{Aws, explain};
+use crate::failure::{Failure, Result};
+
+/// How like a name must be to be offered.
+const NEAR: f64 = 0.75;
+
+/// A job's name as typed; an ARN will do.
+pub(crate) fn job_name(typed: &str) -> Result<&str> {
+    let name = match typed.rsplit_once(":training-job/") {
+        Some((arn, name)) if arn.starts_with("arn:") => name,
+        _ => typed,
+    };
+    limits::check_job_name(name).map_err(|_| {
+        Failure::usage(format!("`{}` is no job's name", shown(typed)))
+            .help("`trainyard list` shows the jobs")
+    })?;
+    Ok(name)
+}
+
+/// The job; for one that is not there, names like it.
+pub(crate) async fn describe(aws: &Aws, name: &str) -> Result<DescribeTrainingJobOutput> {
+    let client = aws.sagemaker();
+    match ask(&client, name).await {
+        Ok(job) => Ok(job),
+        Err(error) => Err(explained(&client, name, error).await),
+    }
+}
+
+/// The bare request.
+pub(super) async fn ask(
+    client: &Client,
+    name: &str,
+) -> Result<DescribeTrainingJobOutput, SdkError<DescribeTrainingJobError, HttpResponse>> {
+    client
+        .describe_training_job()
+        .training_job_name(name)
+        .send()
+        .await
+}
+
+/// SageMaker's whole answer, with what the SDK does not know too.
+pub(crate) async fn raw(aws: &Aws, name: &str) -> Result<(DescribeTrainingJobOutput, Value)> {
+    let client = aws.sagemaker();
+    let kept = Kept::default();
+    let answer = client
+        .describe_training_job()
+        .training_job_name(name)
+        .customize()
+        .interceptor(kept.clone())
+        .send()
+        .await;
+    match answer {
+        Ok(job) => Ok((job, kept.take()?)),
+        Err(error) => Err(explained(&client, name, error).await),
+    }
+}
+
+/// What went wrong; a name that is unknown is often a name mistyped.
+pub(super) async fn explained(
+    client: &Client,
+    name: &str,
+    error: SdkError<DescribeTrainingJobError, HttpResponse>,
+) -> Failure {
+    if !is_unknown(&error) {
+        return explain(&format!("cannot describe the job `{name}`"), error);
+    }
+    let failure = Failure::new(format!("no training job `{name}`"));
+    let near = near(client, name).await;
+    let failure = if near.is_empty() {
+        failure
+    } else {
+        failure.help(format!("did you mean {}?", near.join(" or ")))
+    };
+    failure.help("`trainyard list` shows the jobs; another `--region` or `--profile` has others")
+}
+
+fn is_unknown(error: &SdkError<DescribeTrainingJobError, HttpResponse>) -> bool {
+    let Some(error) = error.as_service_error() else {
+        return false;
+    };
+    error.is_resource_not_found()
+        || (error.code() == Some("ValidationException")
+            && error
+                .message()
+                .is_some_and(|text| text.to_lowercase().contains("not found")))
+}
+
+/// Names like this one among the last hundred; without the permission to list, none.
+async fn near(client: &Client, name: &str) -> Vec<String> {
+    let answer = client
+        .list_training_jobs()
+        .sort_by(SortBy::CreationTime)
+        .sort_order(SortOrder::Descending)
+        .max_results(100)
+        .send()
+        .await;
+    let Ok(answer) = answer else {
+        return Vec::new();
+    };
+    let jobs = answer.training_job_summaries.unwrap_or_default();
+    let mut near: Vec<(f64, String)> = jobs
+        .into_iter()
+        .filter_map(|job| job.training_job_name)
+        .map(|other| (strsim::jaro_winkler(name, &other), other))
+        .filter(|(likeness, _)| *likeness > NEAR)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter()
+        .take(3)
+        .map(|(_, other)| format!("`{other}`"))
+        .collect()
+}
+
+/// Keeps the body of an answer.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn take(&self) -> Result<Value> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(format!("cannot read SageMaker's answer: {error}")))
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Kept {
+    fn name(&self) -> &'static str {
+        "Kept"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(body) = context.response().body().bytes() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.to_vec();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! The trainer's image in the account's ECR, by its digest: a tag may move while the job waits for machines.
+
+use aws_sdk_ecr::types::ImageIdentifier;
+
+use crate::aws::{Aws, explain};
+use crate::failure::{Failure, Result};
+use crate::job::Job;
+use crate::say::say;
+
+const TAG: &str = "latest";
+
+/// The image that was typed, else `trainyard/TRAINER` as `push` left it.
+pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
+    if let Some(image) = &job.image {
+        return Ok(image.clone());
+    }
+    let trainer = &job.trainer.name;
+    let repository = format!("trainyard/{trainer}");
+    say(format!(
+        "image `{repository}:{TAG}`: asking ECR for its digest"
+    ));
+    let answer = aws
+        .ecr()
+        .describe_images()
+        .repository_name(&repository)
+        .image_ids(ImageIdentifier::builder().image_tag(TAG).build())
+        .send()
+        .await;
+    let missing = |what: &str| {
+        Failure::new(format!("{what} in region `{}`", aws.region()))
+            .help(format!(
+                "`trainyard push {trainer} --create-repository` puts it there"
+            ))
+            .help("or pass `--image URI`, or another `--region`")
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let service = error.as_service_error();
+            if service.is_some_and(|e| e.is_repository_not_found_exception()) {
+                return Err(missing(&format!("no ECR repository `{repository}`")));
+            }
+            if service.is_some_and(|e| e.is_image_not_found_exception()) {
+                return Err(missing(&format!("no image `{repository}:{TAG}`")));
+            }
+            return Err(explain(
+                &format!("cannot find the image `{repository}`"),
+                error,
+            ));
+        }
+    };
+    let details = answer.image_details().first();
+    let found = details.and_then(|image| Some((image.registry_id()?, image.image_digest()?)));
+    let (account, digest) =
+        found.ok_or_else(|| missing(&format!("no image `{repository}:{TAG}`")))?;
+    let region = aws.region();
+    let domain = if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    };
+    Ok(format!(
+        "{account}.dkr.ecr.{region}.{domain}/{repository}@{digest}"
+    ))
+}

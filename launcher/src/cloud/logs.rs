@@ -1,0 +1,196 @@
+//! A job's log events, from all its streams in CloudWatch: none lost, none twice.
+//!
+//! A stream is `JOB/HOST-TIME`; a host that starts again, as after a spot interruption, gets another one. The place in
+//! each stream is the token of its last page, which moves together with the events that were handed on.
+
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
+
+use crate::aws::{Aws, explain, is_transient};
+use crate::failure::Failure;
+
+const GROUP: &str = "/aws/sagemaker/TrainingJobs";
+
+/// One line of a job, or several where the trainer wrote them at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Milliseconds since 1970.
+    pub(super) time: i64,
+    /// `algo-1`
+    pub(super) host: String,
+    /// Without the job's name.
+    pub(super) stream: String,
+    pub(super) message: String,
+}
+
+/// Why there are no logs now.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Throttling, a server's error, the network: it may pass.
+    Passing(Failure),
+    /// Missing permission, expired credentials.
+    Lasting(Failure),
+}
+
+/// Reads on where it was.
+#[derive(Debug)]
+pub(super) struct Tail {
+    client: Client,
+    prefix: String,
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    name: String,
+    token: Option<String>,
+}
+
+impl Tail {
+    pub(super) fn new(aws: &Aws, job: &str) -> Self {
+        Self {
+            client: aws.logs(),
+            prefix: format!("{job}/"),
+            streams: Vec::new(),
+        }
+    }
+
+    /// Looks for streams that are new.
+    pub(super) async fn discover(&mut self) -> Result<(), Trouble> {
+        let mut next = None;
+        loop {
+            let answer = self
+                .client
+                .describe_log_streams()
+                .log_group_name(GROUP)
+                .log_stream_name_prefix(&self.prefix)
+                .set_next_token(next)
+                .send()
+                .await;
+            let page = match answer {
+                Ok(page) => page,
+                // The group is made with the first job's first line.
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_resource_not_found_exception()) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => {
+                    let passing = is_transient(&error);
+                    let failure = explain("cannot list the job's log streams", error);
+                    return Err(Trouble::new(passing, failure));
+                }
+            };
+            for name in page
+                .log_streams()
+                .iter()
+                .filter_map(|stream| stream.log_stream_name())
+            {
+                if !self.streams.iter().any(|stream| stream.name == name) {
+                    self.streams.push(Stream {
+                        name: name.to_owned(),
+                        token: None,
+                    });
+                }
+            }
+            next = page.next_token().map(str::to_owned);
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds what is new to `events`. After trouble, what came before it is there, and the rest comes next time.
+    pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<(), Trouble> {
+        let start = events.len();
+        let mut result = Ok(());
+        for stream in &mut self.streams {
+            result = stream.read(&self.client, &self.prefix, events).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        // Hosts side by side; within a stream CloudWatch's order stays.
+        if let Some(new) = events.get_mut(start..) {
+            new.sort_by_key(|event| event.time);
+        }
+        result
+    }
+}
+
+impl Stream {
+    async fn read(
+        &mut self,
+        client: &Client,
+        prefix: &str,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Trouble> {
+        let short = self.name.strip_prefix(prefix).unwrap_or(&self.name);
+        let host = short.rsplit_once('-').map_or(short, |(host, _)| host);
+        loop {
+            let answer = client
+                .get_log_events()
+                .log_group_name(GROUP)
+                .log_stream_name(&self.name)
+                .start_from_head(true)
+                .set_next_token(self.token.clone())
+                .send()
+                .await;
+            let page = match answer {
+                Ok(page) => page,
+                // Retention may have taken it away.
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_resource_not_found_exception()) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => {
+                    let passing = is_transient(&error);
+                    let failure = explain("cannot read the job's logs", error);
+                    return Err(Trouble::new(passing, failure));
+                }
+            };
+            let token = page.next_forward_token().map(str::to_owned);
+            let found = page.events.unwrap_or_default();
+            let quiet = found.is_empty();
+            events.extend(
+                found
+                    .into_iter()
+                    .map(|event| Event::new(event, host, short)),
+            );
+            // A page may be empty before the end; at the end the same token comes back.
+            let end = token.is_none() || token == self.token;
+            if token.is_some() {
+                self.token = token;
+            }
+            if end && quiet {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Event {
+    fn new(event: OutputLogEvent, host: &str, stream: &str) -> Self {
+        Self {
+            time: event.timestamp.unwrap_or_default(),
+            host: host.to_owned(),
+            stream: stream.to_owned(),
+            message: event.message.unwrap_or_default(),
+        }
+    }
+}
+
+impl Trouble {
+    fn new(passing: bool, failure: Failure) -> Self {
+        if passing {
+            Self::Passing(failure)
+        } else {
+            Self::Lasting(failure)
+        }
+    }
+}

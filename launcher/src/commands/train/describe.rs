@@ -1,0 +1,176 @@
+//! From what was typed to a job that can be run. Nothing is sent or started.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use contract::limits;
+use contract::vars::Variable;
+use jiff::Timestamp;
+
+use super::{CloudArgs, TrainArgs};
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+use crate::job::{
+    Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
+};
+use crate::trainer::Trainer;
+
+const ROLE: Variable = Variable {
+    name: "AWS_SAGEMAKER_ROLE",
+    meaning: "execution role of cloud jobs, where `--role` is not given",
+};
+
+/// In GB; SageMaker's own default.
+const VOLUME: u32 = 30;
+
+/// The job, checked as far as this machine can.
+pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result<Job> {
+    let instance = Instance::parse(&args.instance_type, args.instance_count)?;
+    misplaced(args, &instance)?;
+    let trainer = Trainer::find(&args.trainer)?;
+    let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
+    let environment = pairs("--env", &args.environment)?;
+    limits::check_environment(&environment).map_err(|error| refused("`--env`", &error))?;
+    let from_environment = || Some(context.env.get(ROLE)?.to_string_lossy().into_owned());
+    let mut cloud = cloud(&args.cloud, args.max_run)?;
+    cloud.role = cloud.role.or_else(from_environment);
+    Ok(Job {
+        name: JobName::new(prefix, now)?,
+        trainer,
+        image: args.image.clone(),
+        hyperparameters: hyperparameters::read(args.hyperparameters.as_deref(), &args.flags)?,
+        channels: channels(args)?,
+        output: Location::parse(&args.output)?,
+        instance,
+        environment,
+        checkpoints: args
+            .checkpoints
+            .as_deref()
+            .map(Location::parse)
+            .transpose()?,
+        max_run: args.max_run,
+        cloud,
+    })
+}
+
+/// Flags that would do nothing there: an error is better than a job that is not what was meant.
+fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
+    if instance.is_cloud() {
+        return match args.simulate_interruption {
+            Some(_) => Err(Failure::usage(format!(
+                "`--simulate-interruption` is for local jobs, and `{instance}` runs in the cloud"
+            ))
+            .help("`--spot` machines are interrupted for real; or pass `--instance-type local`")),
+            None => Ok(()),
+        };
+    }
+    if *instance == Instance::Process && args.image.is_some() {
+        return Err(Failure::usage(
+            "`--image` makes no sense with `local-process`: it runs no image",
+        )
+        .help("pass `--instance-type local`, or `--trainer-binary FILE`"));
+    }
+    let cloud = &args.cloud;
+    let given = [
+        ("--role", cloud.role.is_some()),
+        ("--spot", cloud.spot),
+        ("--volume-size", cloud.volume_size.is_some()),
+        ("--keep-alive", cloud.keep_alive.is_some()),
+        ("--subnet", !cloud.subnet.is_empty()),
+        ("--security-group", !cloud.security_group.is_empty()),
+        ("--volume-kms-key", cloud.volume_kms_key.is_some()),
+        ("--output-kms-key", cloud.output_kms_key.is_some()),
+        ("--tag", !cloud.tag.is_empty()),
+        // A container can be without a network, a process cannot.
+        (
+            "--network-isolation",
+            cloud.network_isolation && *instance == Instance::Process,
+        ),
+        ("--encrypt-traffic", cloud.encrypt_traffic),
+        ("--input-mode", cloud.input_mode.is_some()),
+        ("--no-wait", cloud.no_wait),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Failure::usage(format!(
+            "`{flag}` needs a cloud instance, found `--instance-type {instance}`"
+        ))
+        .help("leave it out, or pass an instance type such as `ml.m5.large`")),
+        None => Ok(()),
+    }
+}
+
+fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
+    let hour = Duration::from_secs(3600);
+    let spot = args
+        .spot
+        .then(|| args.max_wait.unwrap_or(max_run.saturating_add(hour)));
+    if let Some(wait) = spot.filter(|wait| *wait < max_run) {
+        return Err(Failure::usage(format!(
+            "`--max-wait` is {} s, shorter than `--max-run` with {} s",
+            wait.as_secs(),
+            max_run.as_secs()
+        ))
+        .help("it holds the training too: pass a longer one"));
+    }
+    Ok(Cloud {
+        role: args.role.clone(),
+        spot,
+        volume_gb: args.volume_size.unwrap_or(VOLUME),
+        keep_alive: args.keep_alive,
+        subnets: args.subnet.clone(),
+        security_groups: args.security_group.clone(),
+        volume_kms_key: args.volume_kms_key.clone(),
+        output_kms_key: args.output_kms_key.clone(),
+        tags: pairs("--tag", &args.tag)?,
+        network_isolation: args.network_isolation,
+        encrypt_traffic: args.encrypt_traffic,
+        input_mode: args.input_mode.unwrap_or(InputMode::File),
+    })
+}
+
+fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
+    let mut typed = Vec::new();
+    if let Some(data) = &args.data {
+        typed.push(("train", data.as_str()));
+    }
+    for channel in &args.channel {
+        typed.push(split("--channel", channel)?);
+    }
+    let mut channels: Vec<Channel> = Vec::new();
+    for (name, location) in typed {
+        limits::check_channel_name(name).map_err(|error| refused("`--channel`", &error))?;
+        if channels.iter().any(|other| other.name == name) {
+            return Err(Failure::usage(format!("channel `{name}` is given twice"))
+                .help("`--data` is the channel `train`; put several files into one folder"));
+        }
+        channels.push(Channel {
+            name: name.to_owned(),
+            source: Location::parse(location)?,
+        });
+    }
+    if channels.is_empty() {
+        return Err(Failure::usage("no training data").help("pass `--data LOCATION`"));
+    }
+    limits::check_channel_count(channels.len()).map_err(|error| refused("`--channel`", &error))?;
+    Ok(channels)
+}
+
+fn pairs(flag: &str, typed: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut pairs = BTreeMap::new();
+    for text in typed {
+        let (name, value) = split(flag, text)?;
+        if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Failure::usage(format!("`{flag} {name}` is given twice")));
+        }
+    }
+    Ok(pairs)
+}
+
+fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| {
+            Failure::usage(format!("`{flag} {text}` has no `=`"))
+                .help(format!("expected `{flag} NAME=VALUE`"))
+        })
+}

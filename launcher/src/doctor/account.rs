@@ -1,0 +1,201 @@
+//! Region, endpoint and credentials, which the other checks in the cloud need.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
+
+use super::check::{Check, LIMIT, within};
+use crate::aws::{Aws, AwsArgs, CredentialSource};
+
+/// AWS as far as it was found.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// `region` and `endpoint`.
+    pub(super) checks: Vec<Check>,
+    /// Without a region of the user's, for what has none: STS and IAM.
+    aws: Option<Aws>,
+    region_is_known: bool,
+    credentials: Result<CredentialSource, String>,
+}
+
+const NO_CREDENTIALS: &str = "run `aws configure`, `aws sso login` with `--profile NAME`, \
+    or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
+impl Account {
+    /// Reads what there is. A region or credentials of the machine's metadata may take their time, up to the limit.
+    pub(crate) async fn find(args: &AwsArgs) -> Self {
+        let given = timeout(LIMIT, Aws::load(args)).await;
+        let region_is_known = matches!(given, Ok(Ok(_)));
+        let mut checks = vec![region(args, &given)];
+        let aws = match given {
+            Ok(Ok(aws)) => Some(aws),
+            _ => Aws::load(&args.with_region("us-east-1")).await.ok(),
+        };
+        let aws = aws.map(|aws| aws.impatient());
+        if let Some(url) = aws.as_ref().and_then(Aws::endpoint_url) {
+            let found = format!(
+                "`{}` from {}, not AWS's own",
+                contract::shown(without_password(url)),
+                args.endpoint_source()
+            );
+            checks.push(Check::ok("endpoint", found));
+        }
+        let credentials = match &aws {
+            None => Err("the AWS configuration cannot be read".to_owned()),
+            Some(aws) => timeout(LIMIT, aws.credential_source())
+                .await
+                .unwrap_or_else(|_| Err(format!("none within {} s", LIMIT.as_secs()))),
+        };
+        Self {
+            checks,
+            aws,
+            region_is_known,
+            credentials,
+        }
+    }
+
+    /// The clients, or the check that cannot be made without.
+    pub(super) fn clients(&self, name: &'static str) -> Result<&Aws, Check> {
+        match (&self.aws, &self.credentials) {
+            (Some(aws), Ok(_)) => Ok(aws),
+            _ => Err(Check::skipped(name, "no credentials")),
+        }
+    }
+
+    /// The same for services that are in a region.
+    pub(super) fn regional(&self, name: &'static str) -> Result<&Aws, Check> {
+        let aws = self.clients(name)?;
+        match self.region_is_known {
+            true => Ok(aws),
+            false => Err(Check::skipped(name, "no region")),
+        }
+    }
+
+    /// Configuration without regard to credentials.
+    pub(super) fn aws(&self) -> Option<&Aws> {
+        self.aws.as_ref()
+    }
+}
+
+/// `http://user:password@host` without what nobody should read.
+pub(super) fn without_password(url: &str) -> &str {
+    url.rsplit_once('@').map_or(url, |(_, host)| host)
+}
+
+fn region(
+    args: &AwsArgs,
+    loaded: &Result<crate::failure::Result<Aws>, tokio::time::error::Elapsed>,
+) -> Check {
+    let help = "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`";
+    match loaded {
+        Ok(Ok(aws)) => {
+            let region = aws.region();
+            let found = format!(
+                "`{}` from {}",
+                contract::shown(region),
+                args.region_source()
+            );
+            match looks_like_a_region(region) {
+                true => Check::ok("region", found),
+                false => Check::problem(
+                    "region",
+                    format!("{found}, expected one such as `eu-west-1`"),
+                )
+                .help(help),
+            }
+        }
+        Ok(Err(_)) => Check::problem("region", "no AWS region").help(help),
+        Err(_) => Check::problem(
+            "region",
+            format!("no AWS region within {} s", LIMIT.as_secs()),
+        )
+        .help(help),
+    }
+}
+
+/// `eu-west-1`, `us-gov-west-1`: words, and a number at the end.
+fn looks_like_a_region(region: &str) -> bool {
+    let mut parts = region.split('-').rev();
+    let number = parts.next().unwrap_or_default();
+    let words: Vec<_> = parts.collect();
+    words.len() >= 2
+        && !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit())
+        && words
+            .iter()
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+}
+
+/// Who AWS says that we are.
+pub(super) async fn identity(account: &Account) -> Check {
+    let name = "credentials";
+    let (aws, source) = match (&account.aws, &account.credentials) {
+        (Some(aws), Ok(source)) => (aws, source),
+        (_, Err(error)) => {
+            return Check::problem(
+                name,
+                format!("no AWS credentials: {}", contract::shown(error)),
+            )
+            .help(NO_CREDENTIALS);
+        }
+        (None, Ok(_)) => return Check::skipped(name, "the AWS configuration cannot be read"),
+    };
+    within(name, "STS", async {
+        match aws.sts().get_caller_identity().send().await {
+            Ok(caller) => {
+                let arn = caller.arn().unwrap_or("an unnamed user");
+                let found = format!("`{}`, from {}", contract::shown(arn), source.name);
+                match left(source.expiry) {
+                    Some(left) if left < SignedDuration::from_mins(15) => {
+                        Check::warning(name, format!("{found}; they end in {} min", left.as_mins()))
+                            .help(
+                                "log in again before a long command: `aws sso login`, or new keys",
+                            )
+                    }
+                    Some(left) => Check::ok(name, format!("{found}, for {} min", left.as_mins())),
+                    None => Check::ok(name, found),
+                }
+            }
+            Err(error) => Check::refused(name, "ask AWS who you are", error),
+        }
+    })
+    .await
+}
+
+/// Time until the credentials end.
+fn left(expiry: Option<SystemTime>) -> Option<SignedDuration> {
+    let seconds = expiry?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let expiry = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    Some(expiry.duration_since(Timestamp::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions() {
+        for good in [
+            "eu-west-1",
+            "us-gov-west-1",
+            "ap-southeast-12",
+            "cn-north-1",
+            "us-iso-east-1",
+        ] {
+            assert!(looks_like_a_region(good), "{good}");
+        }
+        for bad in [
+            "",
+            "eu",
+            "eu-west",
+            "eu-west-1a",
+            "EU-WEST-1",
+            "eu--1",
+            "west-1",
+            "eu-west-",
+        ] {
+            assert!(!looks_like_a_region(bad), "{bad}");
+        }
+    }
+}

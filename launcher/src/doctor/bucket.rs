@@ -1,0 +1,104 @@
+use super::account::Account;
+use super::check::{Check, code, within};
+use crate::aws::Aws;
+use crate::job::S3Url;
+
+const NAME: &str = "bucket";
+
+/// The bucket of the jobs: there, in our region, readable. Nothing is written, so writing is not tried.
+pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
+    let Some(url) = output else {
+        return Check::skipped(NAME, "no bucket given")
+            .help("pass `--bucket NAME` or `--output s3://BUCKET/PREFIX`");
+    };
+    let aws = match account.clients(NAME) {
+        Ok(aws) => aws,
+        Err(skipped) => return skipped,
+    };
+    within(NAME, "S3", async {
+        match head(account, aws, url).await {
+            Ok(region) => list(aws, url, &region).await,
+            Err(check) => check,
+        }
+    })
+    .await
+}
+
+/// HeadBucket: the bucket's region, or what is wrong.
+async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check> {
+    let bucket = &url.bucket;
+    let region = match aws.s3().head_bucket().bucket(bucket).send().await {
+        // Servers other than AWS's do not tell.
+        Ok(head) => head.bucket_region().unwrap_or(aws.region()).to_owned(),
+        Err(error) => {
+            let raw = error.raw_response();
+            let elsewhere = raw.and_then(|raw| raw.headers().get("x-amz-bucket-region"));
+            // HEAD has no body, so the status says all.
+            match (raw.map(|raw| raw.status().as_u16()), elsewhere) {
+                (Some(301 | 400), Some(region)) if region != aws.region() => region.to_owned(),
+                (Some(404), _) => {
+                    return Err(Check::problem(NAME, format!("there is no bucket `{bucket}`")).help(
+                        format!("`aws s3 mb s3://{bucket}`, or `trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR`"),
+                    ));
+                }
+                (Some(403), _) => {
+                    return Err(Check::problem(
+                        NAME,
+                        format!("`{bucket}` is not yours to list (s3:ListBucket), or belongs to someone else"),
+                    )
+                    .help("`trainyard infra policies` prints the policy that you need"));
+                }
+                _ => {
+                    return Err(Check::refused(
+                        NAME,
+                        &format!("look at the bucket `{bucket}`"),
+                        error,
+                    ));
+                }
+            }
+        }
+    };
+    let shown = contract::shown(&region).into_owned();
+    // A region that was made up for STS says nothing about the bucket.
+    if let Err(skipped) = account.regional(NAME) {
+        drop(skipped);
+        return Err(Check::warning(
+            NAME,
+            format!("`{bucket}` is in `{shown}`, and no region is set"),
+        )
+        .help(format!("pass `--region {shown}`")));
+    }
+    if region != aws.region() {
+        return Err(Check::problem(
+            NAME,
+            format!(
+                "`{bucket}` is in `{shown}`, jobs would run in `{}`",
+                aws.region()
+            ),
+        )
+        .help(format!(
+            "pass `--region {shown}`, or a bucket of this region: SageMaker takes no other"
+        )));
+    }
+    Ok(region)
+}
+
+async fn list(aws: &Aws, url: &S3Url, region: &str) -> Check {
+    let request = aws
+        .s3()
+        .list_objects_v2()
+        .bucket(&url.bucket)
+        .prefix(&url.key)
+        .max_keys(1);
+    match request.send().await {
+        Ok(_) => Check::ok(
+            NAME,
+            format!("`{url}` in `{region}` can be listed; writing is not tried"),
+        ),
+        Err(error) if code(&error) == Some("AccessDenied") => {
+            Check::problem(NAME, format!("`{url}` cannot be listed (s3:ListBucket)"))
+                .help("`trainyard infra policies` prints the policy that you need")
+        }
+        Err(error) => Check::refused(NAME, &format!("list `{url}`"), error),
+    }
+}

@@ -1,0 +1,191 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde::Serialize;
+
+use crate::aws::explain;
+use crate::failure::Failure;
+
+/// Long enough for a slow line, short enough to wait for.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Ok,
+    Warning,
+    Problem,
+    Skipped,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Check {
+    name: &'static str,
+    state: State,
+    /// What there is, in words.
+    found: String,
+    /// The next thing to type; null when all is well.
+    help: Option<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, state: State, found: impl Into<String>) -> Self {
+        Self {
+            name,
+            state,
+            found: found.into(),
+            help: None,
+        }
+    }
+
+    pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, State::Ok, found)
+    }
+
+    pub(super) fn warning(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, State::Warning, found)
+    }
+
+    pub(super) fn problem(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, State::Problem, found)
+    }
+
+    pub(super) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, State::Skipped, found)
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn failure(name: &'static str, failure: Failure) -> Self {
+        let (message, help) = failure.into_parts();
+        let check = Self::problem(name, message);
+        // "run doctor" helps nobody here.
+        let help: Vec<_> = help
+            .into_iter()
+            .filter(|line| !line.contains("trainyard doctor"))
+            .collect();
+        match help.is_empty() {
+            true => check,
+            false => check.help(help.join("; ")),
+        }
+    }
+
+    /// A refusal of AWS. Keys that AWS does not take are one problem, told by `credentials`, and not five.
+    pub(super) fn refused<E>(
+        name: &'static str,
+        what: &str,
+        error: SdkError<E, HttpResponse>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if name != "credentials" && code(&error).is_some_and(is_about_credentials) {
+            return Self::skipped(name, "AWS does not take the credentials, see `credentials`");
+        }
+        Self::failure(name, explain(&format!("cannot {what}"), error))
+    }
+}
+
+/// The code of AWS's answer.
+pub(super) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    error.as_service_error()?.code()
+}
+
+fn is_about_credentials(code: &str) -> bool {
+    matches!(
+        code,
+        "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignatureException"
+            | "InvalidToken"
+            | "AuthFailure"
+    )
+}
+
+/// The check, or word that it took too long.
+pub(super) async fn within(
+    name: &'static str,
+    whom: &str,
+    check: impl Future<Output = Check>,
+) -> Check {
+    tokio::time::timeout(LIMIT, check)
+        .await
+        .unwrap_or_else(|_| {
+            Check::problem(
+                name,
+                format!("{whom} did not answer within {} s", LIMIT.as_secs()),
+            )
+            .help("look at the network and its proxy, then run `trainyard doctor` again")
+        })
+}
+
+/// All checks, in the order in which one would mend them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    checks: Vec<Check>,
+    /// No check is a problem.
+    pub(crate) ok: bool,
+}
+
+impl Report {
+    pub(super) fn new(checks: Vec<Check>) -> Self {
+        let ok = checks.iter().all(|check| check.state != State::Problem);
+        Self { checks, ok }
+    }
+
+    /// A line per check, its help below it, and a last line that counts.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for check in &self.checks {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{:<8} {:<12} {}",
+                check.state.word(),
+                check.name,
+                check.found
+            );
+            if let Some(help) = &check.help {
+                let _ = writeln!(text, "{:<21} help: {help}", "");
+            }
+        }
+        let count = |state| {
+            self.checks
+                .iter()
+                .filter(|check| check.state == state)
+                .count()
+        };
+        let _ = write!(
+            text,
+            "\n{} ok, {} warnings, {} problems, {} skipped",
+            count(State::Ok),
+            count(State::Warning),
+            count(State::Problem),
+            count(State::Skipped)
+        );
+        text
+    }
+}

@@ -1,0 +1,92 @@
+//! AWS refuses signatures that are more than five minutes off.
+
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use super::account::{Account, without_password};
+use super::check::{Check, within};
+use crate::aws::http_connector;
+use crate::failure::chain;
+
+const NAME: &str = "clock";
+const HELP: &str = "set the clock: `sudo timedatectl set-ntp true`";
+
+pub(super) async fn check(account: &Account) -> Check {
+    let Some(aws) = account.aws() else {
+        return Check::skipped(NAME, "the AWS configuration cannot be read");
+    };
+    let url = match aws.endpoint_url() {
+        Some(url) => url.to_owned(),
+        None if aws.region().starts_with("cn-") => {
+            format!("https://sts.{}.amazonaws.com.cn/", aws.region())
+        }
+        None => format!("https://sts.{}.amazonaws.com/", aws.region()),
+    };
+    within(NAME, "AWS", async {
+        match date(&url).await {
+            Ok(theirs) => judge(Timestamp::now().duration_since(theirs).as_secs()),
+            Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", contract::shown(without_password(&url)), contract::shown(&error)))
+                .help("look at the network, its proxy, and the region's name, then run `trainyard doctor` again"),
+        }
+    })
+    .await
+}
+
+/// The Date header of any answer: no credentials are needed for it.
+async fn date(url: &str) -> Result<Timestamp, String> {
+    let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
+    let answer = http_connector()
+        .call(request)
+        .await
+        .map_err(|error| chain(&error))?;
+    let text = answer
+        .headers()
+        .get("date")
+        .ok_or("its answer has no date")?;
+    rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .map_err(|error| error.to_string())
+}
+
+/// `ahead`: seconds by which this machine's clock is ahead.
+fn judge(ahead: i64) -> Check {
+    let off = ahead.unsigned_abs();
+    let side = if ahead < 0 { "behind" } else { "ahead of" };
+    match off {
+        // The header has whole seconds, and the way takes time too.
+        0..=5 => Check::ok(NAME, "agrees with AWS's"),
+        6..=60 => Check::ok(NAME, format!("{off} s {side} AWS's")),
+        61..=240 => Check::warning(NAME, format!("{off} s {side} AWS's")).help(HELP),
+        _ => Check::problem(NAME, format!("{off} s {side} AWS's, which allows 300 s")).help(HELP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_off() {
+        for (ahead, state, found) in [
+            (0, "\"ok\"", "agrees with AWS's"),
+            (-30, "\"ok\"", "30 s behind AWS's"),
+            (61, "\"warning\"", "61 s ahead of AWS's"),
+            (
+                -3600,
+                "\"problem\"",
+                "3600 s behind AWS's, which allows 300 s",
+            ),
+            (
+                i64::MIN,
+                "\"problem\"",
+                "9223372036854775808 s behind AWS's, which allows 300 s",
+            ),
+        ] {
+            let json = serde_json::to_value(judge(ahead)).expect("JSON");
+            assert_eq!(json["state"].to_string(), state);
+            assert_eq!(json["found"], found);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! This machine: the Docker engine, its disk, the trainer's binary.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use bollard::models::SystemInfo;
+use tokio::process::Command;
+
+use super::check::{Check, within};
+use crate::engine;
+use crate::trainer::Trainer;
+
+/// Images of GPU trainers take gigabytes; below this much a build or pull is likely to fail.
+const LOW_DISK_GB: u64 = 5;
+
+/// The engine, and its disk. Only local jobs and `build --docker` need one, so its absence is a warning.
+pub(super) async fn docker() -> Vec<Check> {
+    let mut info = None;
+    let check = within("docker", "the Docker engine", async {
+        let engine = match engine::connect().await {
+            Ok(engine) => engine,
+            Err(failure) => {
+                let (message, help) = failure.into_parts();
+                let check = Check::warning("docker", format!("{message}; only local jobs need it"));
+                return match help.is_empty() {
+                    true => check,
+                    false => check.help(help.join("; ")),
+                };
+            }
+        };
+        match (engine.version().await, engine.info().await) {
+            (Ok(version), Ok(answer)) => {
+                let check = platform(&version.version.unwrap_or_default(), &answer);
+                info = Some(answer);
+                check
+            }
+            (Err(error), _) | (_, Err(error)) => Check::warning(
+                "docker",
+                format!(
+                    "the Docker engine does not say what it is: {}",
+                    engine::reason(&error)
+                ),
+            )
+            .help("`docker info` should answer; restart the engine if it does not"),
+        }
+    })
+    .await;
+    let disk = info.as_ref().and_then(disk);
+    std::iter::once(check).chain(disk).collect()
+}
+
+fn platform(version: &str, info: &SystemInfo) -> Check {
+    let system = info.os_type.as_deref().unwrap_or("unknown");
+    let machine = info.architecture.as_deref().unwrap_or("unknown");
+    let found = format!(
+        "engine {} on {}/{}",
+        contract::shown(version),
+        contract::shown(system),
+        contract::shown(machine)
+    );
+    match (system, machine) {
+        ("linux", "x86_64" | "amd64") => Check::ok("docker", found),
+        _ => Check::warning("docker", format!("{found}; images are for linux/amd64"))
+            .help("images run here by emulation, if at all; `--instance-type local-process` runs without Docker"),
+    }
+}
+
+/// The engine's disk, if it is one of this machine.
+fn disk(info: &SystemInfo) -> Option<Check> {
+    let folder = info.docker_root_dir.as_deref()?;
+    let stat = rustix::fs::statvfs(Path::new(folder)).ok()?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000_000;
+    let found = format!("{free} GB free at `{}`", contract::shown(folder));
+    Some(match free < LOW_DISK_GB {
+        true => Check::warning("disk", format!("{found}, expected {LOW_DISK_GB}"))
+            .help("`docker system prune` removes what nothing uses"),
+        false => Check::ok("disk", found),
+    })
+}
+
+/// The trainer's binary, which checks hyperparameters before money is spent: does it start?
+pub(super) async fn trainer(trainer: Option<&Trainer>) -> Check {
+    let name = "trainer";
+    let Some(trainer) = trainer else {
+        return Check::skipped(name, "no trainer given").help("`trainyard doctor svm`");
+    };
+    let Some(binary) = trainer.existing_binary() else {
+        let own = contract::shown(&trainer.name);
+        return match trainer.source {
+            // The commands that need it compile it themselves.
+            Some(_) => Check::warning(name, format!("`{own}` is not compiled yet"))
+                .help(format!("`cargo build --release -p {own}`")),
+            None => Check::warning(
+                name,
+                format!("no binary `{own}` beside trainyard or on the PATH"),
+            )
+            .help("put it on the PATH, or run this in Trainyard's repository"),
+        };
+    };
+    let path = contract::shown(&binary.display().to_string()).into_owned();
+    within(name, &format!("`{path}`"), async {
+        let output = Command::new(&binary)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
+        match output {
+            Ok(output) if output.status.success() => {
+                let version = String::from_utf8_lossy(&output.stdout);
+                Check::ok(
+                    name,
+                    format!("{} at `{path}`", contract::shown(version.trim())),
+                )
+            }
+            Ok(output) => Check::problem(
+                name,
+                format!("`{path} --version` ended with {}", output.status),
+            )
+            .help(format!("`{path} --version` shows why")),
+            Err(error) => {
+                Check::problem(name, format!("cannot start `{path}`: {error}")).help(format!(
+                    "`cargo build --release -p {}`",
+                    contract::shown(&trainer.name)
+                ))
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,110 @@
+use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use jiff::{SignedDuration, Timestamp};
+
+use super::account::Account;
+use super::check::{Check, code, within};
+use crate::aws::Aws;
+use crate::trainer::Trainer;
+
+const NAME: &str = "repository";
+
+/// Where `push` puts a trainer's image.
+pub(crate) fn repository_name(trainer: &str) -> String {
+    format!("trainyard/{trainer}")
+}
+
+/// The trainer's repository in ECR, and what `latest` is.
+pub(super) async fn check(account: &Account, trainer: Option<&Trainer>) -> Check {
+    let Some(trainer) = trainer else {
+        return Check::skipped(NAME, "no trainer given").help("`trainyard doctor svm`");
+    };
+    let aws = match account.regional(NAME) {
+        Ok(aws) => aws,
+        Err(skipped) => return skipped,
+    };
+    within(NAME, "ECR", latest(aws, &trainer.name)).await
+}
+
+async fn latest(aws: &Aws, trainer: &str) -> Check {
+    let repository = repository_name(trainer);
+    let shown = contract::shown(&repository).into_owned();
+    let tag = ImageIdentifier::builder().image_tag("latest").build();
+    let request = aws
+        .ecr()
+        .describe_images()
+        .repository_name(&repository)
+        .image_ids(tag);
+    match request.send().await {
+        Ok(answer) => match answer.image_details().first() {
+            Some(image) => Check::ok(NAME, format!("`{shown}:latest`{}", age_and_size(image))),
+            None => empty(&shown, trainer),
+        },
+        Err(error) => match code(&error) {
+            Some("RepositoryNotFoundException") => Check::warning(
+                NAME,
+                format!("there is no repository `{shown}` in `{}`", aws.region()),
+            )
+            .help(format!("`trainyard push {trainer} --create-repository`")),
+            Some("ImageNotFoundException") => empty(&shown, trainer),
+            Some("AccessDeniedException") => Check::warning(
+                NAME,
+                format!("you may not look at `{shown}` (ecr:DescribeImages)"),
+            )
+            .help("`trainyard infra policies` prints the policy that you need"),
+            _ => Check::refused(NAME, &format!("look at the repository `{shown}`"), error),
+        },
+    }
+}
+
+fn empty(repository: &str, trainer: &str) -> Check {
+    Check::warning(NAME, format!("`{repository}` has no image `latest`")).help(format!(
+        "`trainyard build {trainer}`, then `trainyard push {trainer}`"
+    ))
+}
+
+/// `, 12.3 MB, pushed 3 days ago`, as far as ECR tells.
+fn age_and_size(image: &ImageDetail) -> String {
+    let mut text = String::new();
+    if let Some(bytes) = image.image_size_in_bytes() {
+        // Megabytes with a digit behind the point, in whole numbers.
+        let tenths = bytes / 100_000;
+        text.push_str(&format!(", {}.{} MB", tenths / 10, tenths % 10));
+    }
+    let pushed = image
+        .image_pushed_at()
+        .and_then(|time| Timestamp::from_second(time.secs()).ok());
+    if let Some(pushed) = pushed {
+        text.push_str(&format!(
+            ", pushed {} ago",
+            age(Timestamp::now().duration_since(pushed))
+        ));
+    }
+    text
+}
+
+fn age(age: SignedDuration) -> String {
+    match (age.as_hours() / 24, age.as_hours(), age.as_mins()) {
+        (days @ 2.., _, _) => format!("{days} days"),
+        (_, hours @ 2.., _) => format!("{hours} hours"),
+        (_, _, minutes) => format!("{} minutes", minutes.max(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        for (seconds, text) in [
+            (-5, "0 minutes"),
+            (60, "1 minutes"),
+            (7100, "118 minutes"),
+            (7200, "2 hours"),
+            (172_799, "47 hours"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(age(SignedDuration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use super::account::Account;
+use super::check::{Check, code, within};
+use super::trust::{self, Trust};
+use crate::aws::iam::{Role, role_name};
+
+const NAME: &str = "role";
+const SERVICE: &str = "sagemaker.amazonaws.com";
+const MAKE: &str = "`trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes a role that fits";
+
+/// The execution role: is it there, and may SageMaker assume it?
+pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
+    let Some(typed) = role else {
+        return Check::skipped(NAME, "no role given")
+            .help("pass `--role NAME` or set AWS_SAGEMAKER_ROLE");
+    };
+    let shown = contract::shown(typed).into_owned();
+    let Some(name) = role_name(typed) else {
+        return Check::problem(NAME, format!("`{shown}` is no role")).help(
+            "expected a role's name, or its ARN such as `arn:aws:iam::123456789012:role/NAME`",
+        );
+    };
+    let aws = match account.clients(NAME) {
+        Ok(aws) => aws,
+        Err(skipped) => return skipped,
+    };
+    within(NAME, "IAM", async {
+        match aws.role(name).await {
+            Ok(role) => judge(typed, &role),
+            Err(error) if code(&error) == Some("NoSuchEntity") => {
+                Check::problem(NAME, format!("this account has no role `{shown}`")).help(MAKE)
+            }
+            // Many may pass a role that they may not read: the job can still run.
+            Err(error)
+                if matches!(
+                    code(&error),
+                    Some("AccessDenied" | "AccessDeniedException" | "HTTP 403")
+                ) =>
+            {
+                Check::warning(
+                    NAME,
+                    format!("you may not read `{shown}` (iam:GetRole), so it is not checked"),
+                )
+                .help("`trainyard infra policies` prints the policy that you need")
+            }
+            Err(error) => Check::refused(NAME, &format!("read the role `{shown}`"), error),
+        }
+    })
+    .await
+}
+
+fn judge(typed: &str, role: &Role) -> Check {
+    let arn = contract::shown(&role.arn).into_owned();
+    if typed.starts_with("arn:") && typed != role.arn {
+        return Check::problem(
+            NAME,
+            format!(
+                "`{}` is not in this account, `{arn}` is",
+                contract::shown(typed)
+            ),
+        )
+        .help(format!(
+            "pass `--role {arn}`, or credentials of the other account"
+        ));
+    }
+    let repair = format!(
+        "let the service `{SERVICE}` assume it: `trainyard infra policies` prints the trust policy"
+    );
+    match trust::of(&role.trust, SERVICE) {
+        Trust::Yes => Check::ok(NAME, format!("`{arn}`; SageMaker may assume it")),
+        Trust::Conditional => Check::ok(
+            NAME,
+            format!("`{arn}`; SageMaker may assume it under the conditions of its trust policy"),
+        ),
+        Trust::Anyone => {
+            Check::warning(NAME, format!("`{arn}`: anyone may assume it")).help(repair)
+        }
+        Trust::Denied => {
+            Check::problem(NAME, format!("`{arn}`: its trust policy denies SageMaker")).help(repair)
+        }
+        Trust::No => {
+            Check::problem(NAME, format!("`{arn}`: SageMaker may not assume it")).help(repair)
+        }
+    }
+}

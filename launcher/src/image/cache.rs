@@ -1,0 +1,119 @@
+//! Compressed layers, kept in the target folder by the digest of their tar: compressing is what takes the time.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::layer::{Layer, digest};
+
+/// Some builds of each trainer; older ones are compressed again.
+const KEPT: usize = 16;
+
+/// The folder of compressed layers.
+#[derive(Debug, Clone)]
+pub(super) struct Cache(PathBuf);
+
+impl Cache {
+    pub(super) fn below(target: &Path) -> Self {
+        Self(target.join("trainyard/layers"))
+    }
+
+    /// The layer from the cache, else compressed and kept. A cache that cannot be written costs time and nothing else.
+    pub(super) fn layer(&self, what: &str, tar: &[u8]) -> io::Result<Layer> {
+        let diff_id = digest(tar);
+        if let Some(layer) = self.find(what, &diff_id) {
+            return Ok(layer);
+        }
+        let layer = Layer::compress(what, tar)?;
+        if self.keep(&layer).is_ok() {
+            self.forget_old();
+        }
+        Ok(layer)
+    }
+
+    fn find(&self, what: &str, diff_id: &str) -> Option<Layer> {
+        let prefix = format!("{}.", hex(diff_id));
+        let mut names = fs::read_dir(&self.0).ok()?.flatten();
+        let entry = names.find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))?;
+        let layer = Layer::new(what, diff_id.to_owned(), fs::read(entry.path()).ok()?);
+        // A damaged file has another digest than its name says.
+        let sound = entry.file_name().to_string_lossy() == name(&layer);
+        sound.then_some(layer)
+    }
+
+    /// Under a temporary name first: a build that is killed leaves no half layer.
+    fn keep(&self, layer: &Layer) -> io::Result<()> {
+        fs::create_dir_all(&self.0)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+        file.write_all(&layer.data)?;
+        file.persist(self.0.join(name(layer)))?;
+        Ok(())
+    }
+
+    fn forget_old(&self) {
+        let Ok(folder) = fs::read_dir(&self.0) else {
+            return;
+        };
+        let mut files: Vec<(SystemTime, PathBuf)> = folder
+            .flatten()
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        files.sort();
+        let old = files.len().saturating_sub(KEPT);
+        for (_, path) in files.drain(..old) {
+            // Another build may have been faster.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// `DIFF_ID.DIGEST.tar.gz`, without `sha256:`.
+fn name(layer: &Layer) -> String {
+    format!("{}.{}.tar.gz", hex(&layer.diff_id), hex(&layer.digest))
+}
+
+fn hex(digest: &str) -> &str {
+    digest.trim_start_matches("sha256:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_layer_is_compressed_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        let first = cache.layer("x", b"some tar").expect("in memory");
+        let path = cache.0.join(name(&first));
+        assert!(path.is_file());
+        fs::write(&path, b"half").expect("it can be written");
+        let second = cache.layer("x", b"some tar").expect("in memory");
+        assert_eq!(second.data, first.data);
+        assert_eq!(fs::read(&path).expect("kept"), first.data.as_ref());
+    }
+
+    #[test]
+    fn a_kept_layer_is_used() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        let diff_id = digest(b"some tar");
+        // Not what compressing gives, so it can only come from the cache.
+        let planted = Layer::new("x", diff_id, b"planted".as_slice());
+        cache.keep(&planted).expect("it can be written");
+        let found = cache.layer("x", b"some tar").expect("in memory");
+        assert_eq!(found.data, planted.data);
+    }
+
+    #[test]
+    fn the_cache_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        for number in 0..KEPT + 5 {
+            let tar = number.to_string();
+            cache.layer("x", tar.as_bytes()).expect("in memory");
+        }
+        assert_eq!(fs::read_dir(&cache.0).expect("a folder").count(), KEPT);
+    }
+}

@@ -1,0 +1,172 @@
+//! A registry's refusals in words. URLs are left out: an upload's URL is as good as a password.
+
+use oci_client::errors::{OciDistributionError as Error, OciErrorCode};
+use serde_json::Value;
+
+use super::{Credentials, Place};
+use crate::failure::{Failure, chain};
+
+/// Long enough for a sentence, short enough for a page of HTML.
+const LONGEST: usize = 300;
+
+/// The HTTP status behind an error, where there is one.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::ServerError { code, .. } => Some(*code),
+        Error::UnauthorizedError { .. } | Error::AuthenticationFailure(_) => Some(401),
+        Error::RequestError(error) => error.status().map(|status| status.as_u16()),
+        Error::RegistryError { envelope, .. } => {
+            envelope.errors.first().map(|error| match error.code {
+                OciErrorCode::Unauthorized => 401,
+                OciErrorCode::Denied => 403,
+                OciErrorCode::Toomanyrequests => 429,
+                OciErrorCode::NameUnknown | OciErrorCode::NotFound => 404,
+                _ => 400,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the same request may succeed in a moment.
+pub(super) fn may_pass(error: &Error) -> bool {
+    match (error, status(error)) {
+        (_, Some(status)) => status == 429 || status >= 500,
+        (Error::RequestError(error), None) => !error.is_builder(),
+        (Error::IoError(_), None) => true,
+        _ => false,
+    }
+}
+
+/// What happened, without URLs.
+pub(super) fn reason(error: Error) -> String {
+    let text = match error {
+        Error::ServerError { code, message, .. } => match said(&message) {
+            Some(said) => format!("{said} (HTTP {code})"),
+            None => format!("HTTP {code}"),
+        },
+        Error::RegistryError { envelope, .. } => envelope.to_string(),
+        Error::UnauthorizedError { .. } => "HTTP 401".to_owned(),
+        Error::RequestError(error) => match error.status() {
+            Some(status) => format!("HTTP {}", status.as_u16()),
+            None => chain(&error.without_url()),
+        },
+        other => chain(&other),
+    };
+    let short: String = text.chars().take(LONGEST).collect();
+    contract::shown(&short).into_owned()
+}
+
+/// The first message of `{"errors": [{"code", "message"}]}`.
+fn said(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let error = body.get("errors")?.get(0)?;
+    let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+    Some(
+        format!("{} {}", text("code"), text("message"))
+            .trim()
+            .to_owned(),
+    )
+}
+
+/// The failure of a push. `what` goes after "cannot".
+pub(super) fn explain(
+    what: &str,
+    place: &Place,
+    credentials: &Credentials,
+    error: Error,
+) -> Failure {
+    let status = status(&error);
+    let transient = may_pass(&error);
+    let reason = reason(error);
+    let (host, name) = (&place.host, place.name());
+    if reason.contains("immutable") {
+        return Failure::new(format!(
+            "`{name}`: cannot {what}: it stands for another image, and tags are immutable there"
+        ))
+        .help("commit your changes: the tag has the commit in it")
+        .help("`--no-latest` leaves the tag `latest` alone");
+    }
+    match status {
+        Some(401) if credentials.are_none() => {
+            Failure::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
+                "set TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or `docker login {host}` without a credential store"
+            ))
+        }
+        Some(401) => Failure::new(format!("`{host}` refuses the credentials from {}", credentials.from))
+            .help(if place.is_ecr {
+                "they are made for this push: check the clock of this machine, then `trainyard doctor`"
+            } else {
+                "check user and password"
+            }),
+        Some(403) => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
+            .help("the credentials are known, and may not push there"),
+        Some(404) if place.is_ecr => {
+            Failure::new(format!("`{name}`: cannot {what}: there is no such repository"))
+                .help("`--create-repository` makes it")
+        }
+        _ if transient => Failure::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
+            .help("push again: what was uploaded is not uploaded twice"),
+        _ => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
+            .help(format!("`curl -i {}://{host}/v2/` shows whether a registry answers", place.scheme())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: u16, message: &str) -> Error {
+        let url = "https://host/v2/x/blobs/uploads/?_state=secret".to_owned();
+        let message = message.to_owned();
+        Error::ServerError { code, url, message }
+    }
+
+    fn words(error: Error) -> String {
+        let place =
+            Place::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm").expect("sound");
+        let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
+        explain("upload", &place, &credentials, error).to_string()
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let immutable = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag 'latest' already exists in the 'trainyard/svm' repository and cannot be overwritten because the repository is immutable."}]}"#;
+        let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'trainyard/svm' does not exist"}]}"#;
+        let all = [
+            server(400, immutable),
+            server(404, unknown),
+            server(401, ""),
+            server(
+                403,
+                r#"{"errors":[{"code":"DENIED","message":"User: me is not authorized"}]}"#,
+            ),
+            server(503, "<html>\u{1b}[31m busy</html>"),
+            server(
+                418,
+                r#"{"errors":[{"code":"ODD","message":"a \u001b[31m line\n"}]}"#,
+            ),
+        ];
+        let texts: Vec<String> = all.into_iter().map(words).collect();
+        let text = texts.join("\n\n");
+        assert!(
+            !text.contains("secret") && !text.contains("canary"),
+            "{text}"
+        );
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_may_pass() {
+        for (code, expected) in [
+            (500, true),
+            (503, true),
+            (429, true),
+            (404, false),
+            (401, false),
+            (400, false),
+        ] {
+            assert_eq!(may_pass(&server(code, "")), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! To a registry: only what is missing, in parallel, with patience for faults that pass.
+
+mod credentials;
+pub(crate) mod ecr;
+mod errors;
+mod place;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use oci_client::client::ClientConfig;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use serde::Serialize;
+
+use super::{Image, Layer, manifest};
+use crate::failure::{Failure, Result};
+use crate::say::say;
+
+pub(crate) use credentials::Credentials;
+pub(crate) use place::Place;
+
+/// Waits before the second, third and fourth try.
+const WAITS: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
+/// A slow line has this many bytes a second; a registry that takes longer is gone.
+const SLOW: u64 = 100_000;
+
+/// What a push did.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pushed {
+    pub(crate) uploaded: Vec<Blob>,
+    pub(crate) present: Vec<Blob>,
+    /// Tags that were set; those that stood for the image already are not among them.
+    pub(crate) tagged: Vec<String>,
+}
+
+/// A part of the image.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Blob {
+    pub(crate) what: String,
+    pub(crate) digest: String,
+    pub(crate) size: usize,
+}
+
+/// A registry with what opens it.
+struct Registry<'a> {
+    client: Client,
+    place: &'a Place,
+    credentials: &'a Credentials,
+}
+
+/// Uploads what the registry lacks, then sets the tags, in their order.
+pub(crate) async fn push(
+    image: &Image,
+    place: &Place,
+    credentials: &Credentials,
+    tags: &[String],
+) -> Result<Pushed> {
+    let registry = Registry::new(image, place, credentials)?;
+    let Some(first) = tags.first() else {
+        return Err(Failure::usage("no tag to push to"));
+    };
+    registry.log_in(first).await?;
+    let config = Layer::new("configuration", String::new(), image.config.clone());
+    let parts = image.layers.iter().chain([&config]);
+    let sent = try_join_all(parts.map(|part| registry.send(first, part))).await?;
+    let mut pushed = Pushed {
+        uploaded: Vec::new(),
+        present: Vec::new(),
+        tagged: Vec::new(),
+    };
+    for (blob, uploaded) in sent {
+        match uploaded {
+            true => pushed.uploaded.push(blob),
+            false => pushed.present.push(blob),
+        }
+    }
+    // Last, so that nobody pulls an image that is not whole.
+    for tag in tags {
+        if registry.tag(image, tag).await? {
+            pushed.tagged.push(tag.clone());
+        }
+    }
+    Ok(pushed)
+}
+
+impl<'a> Registry<'a> {
+    fn new(image: &Image, place: &'a Place, credentials: &'a Credentials) -> Result<Self> {
+        // Two crates bring rustls, neither chooses its cryptography. An error says that it is chosen already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = ClientConfig {
+            protocol: place.protocol(),
+            // One request per blob: ECR refuses small chunks.
+            use_monolithic_push: true,
+            connect_timeout: Some(Duration::from_secs(10)),
+            read_timeout: Some(Duration::from_secs(60 + image.size() as u64 / SLOW)),
+            user_agent: concat!("trainyard/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|error| {
+            Failure::new(format!("cannot start a client for registries: {error}"))
+        })?;
+        Ok(Self {
+            client,
+            place,
+            credentials,
+        })
+    }
+
+    fn reference(&self, tag: &str) -> Reference {
+        let (host, repository) = (self.place.host.clone(), self.place.repository.clone());
+        Reference::with_tag(host, repository, tag.to_owned())
+    }
+
+    async fn log_in(&self, tag: &str) -> Result<()> {
+        let reference = self.reference(tag);
+        let auth = &self.credentials.auth;
+        let done = self.patiently(|| {
+            let login = self.client.auth(&reference, auth, RegistryOperation::Push);
+            async { login.await.map(drop) }
+        });
+        done.await.map_err(|error| self.explain("log in", error))
+    }
+
+    /// Uploads one part unless it is there; true if it was uploaded.
+    async fn send(&self, tag: &str, part: &Layer) -> Result<(Blob, bool)> {
+        let reference = self.reference(tag);
+        let blob = Blob {
+            what: part.what.clone(),
+            digest: part.digest.clone(),
+            size: part.data.len(),
+        };
+        let asked = self.patiently(|| self.client.blob_exists(&reference, &part.digest));
+        // Who may push may not always ask: then the upload tells. Wrong credentials tell now.
+        let there = match asked.await {
+            Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
+            other => other.map_err(|error| self.explain("look at what is there", error))?,
+        };
+        if there {
+            say(format!("{}: there already", blob.what));
+            return Ok((blob, false));
+        }
+        let uploaded = self.patiently(|| {
+            let data = part.data.clone();
+            self.client.push_blob(&reference, data, &part.digest)
+        });
+        let what = format!("upload the part `{}`", blob.what);
+        uploaded.await.map_err(|error| self.explain(&what, error))?;
+        say(format!("{}: uploaded {} bytes", blob.what, blob.size));
+        Ok((blob, true))
+    }
+
+    /// Lets a tag stand for the image; false if it did already: an immutable tag may not be set twice.
+    async fn tag(&self, image: &Image, tag: &str) -> Result<bool> {
+        let reference = self.reference(tag);
+        let auth: &RegistryAuth = &self.credentials.auth;
+        let known = self.client.fetch_manifest_digest(&reference, auth).await;
+        if known.is_ok_and(|digest| digest == image.digest()) {
+            return Ok(false);
+        }
+        let set = self.patiently(|| async {
+            let media_type = manifest::MANIFEST_TYPE.parse().map_err(|_| {
+                OciDistributionError::UnsupportedMediaTypeError(manifest::MANIFEST_TYPE.to_owned())
+            })?;
+            let bytes = image.manifest.clone();
+            self.client
+                .push_manifest_raw(&reference, bytes, media_type)
+                .await
+        });
+        set.await
+            .map_err(|error| self.explain(&format!("set the tag `{tag}`"), error))?;
+        Ok(true)
+    }
+
+    /// Tries again what may pass: no connection, a broken one, 429 and 5xx.
+    async fn patiently<T, F, W>(&self, mut attempt: F) -> Result<T, OciDistributionError>
+    where
+        F: FnMut() -> W,
+        W: Future<Output = Result<T, OciDistributionError>>,
+    {
+        for wait in WAITS {
+            match attempt().await {
+                Err(error) if errors::may_pass(&error) => {
+                    let host = &self.place.host;
+                    let reason = errors::reason(error);
+                    say(format!("`{host}`: {reason}; trying again"));
+                    tokio::time::sleep(wait).await;
+                }
+                other => return other,
+            }
+        }
+        attempt().await
+    }
+
+    fn explain(&self, what: &str, error: OciDistributionError) -> Failure {
+        errors::explain(what, self.place, self.credentials, error)
+    }
+}

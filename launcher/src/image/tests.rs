@@ -1,0 +1,75 @@
+use super::*;
+
+fn image() -> Image {
+    let mut tree = Tree::default();
+    tree.file("usr/local/bin/svm", 0o755, b"binary");
+    let tar = tree.tar().expect("in memory");
+    let layers = vec![Layer::compress("binary", &tar).expect("in memory")];
+    let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+    let config = Config::new(
+        "/usr/local/bin/svm",
+        &layers,
+        labels,
+        "1970-01-01T00:00:00Z",
+    );
+    let config = serde_json::to_vec(&config).expect("JSON");
+    Image::new("svm", "1.0.0-0123456789ab", config.into(), layers).expect("JSON")
+}
+
+#[test]
+fn the_documents_are_docker_s() {
+    let image = image();
+    let config = String::from_utf8_lossy(&image.config).into_owned();
+    let diff_id = &image.layers[0].diff_id;
+    insta::assert_snapshot!(config.replace(diff_id, "DIFF_ID"));
+    let manifest = String::from_utf8_lossy(&image.manifest).into_owned();
+    let manifest = manifest
+        .replace(&image.layers[0].digest, "LAYER")
+        .replace(&image.id(), "CONFIG");
+    insta::assert_snapshot!(manifest);
+}
+
+#[test]
+fn an_archive_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("image.tar");
+    let image = image();
+    image.write(&path).expect("it can be written");
+    let again = Image::read(&path, "svm").expect("just written");
+    assert_eq!(again.digest(), image.digest());
+    assert_eq!(again.names(), image.names());
+    assert_eq!(again.layers[0].what, "binary");
+    let other = Image::read(&path, "bilstm").expect_err("another trainer's");
+    assert!(other.to_string().contains("trainyard/bilstm:"), "{other}");
+}
+
+#[test]
+fn a_damaged_archive_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("image.tar");
+    let mut image = image();
+    // Sound gzip, of other files than the configuration says.
+    image.layers[0].data = Layer::compress("x", b"other").expect("in memory").data;
+    image.write(&path).expect("it can be written");
+    let failure = Image::read(&path, "svm").expect_err("damaged");
+    assert!(failure.to_string().contains("damaged"), "{failure}");
+    std::fs::write(&path, b"no tar").expect("it can be written");
+    assert!(Image::read(&path, "svm").is_err());
+}
+
+#[test]
+fn times() {
+    assert_eq!(created(None).expect("sound"), "1970-01-01T00:00:00Z");
+    assert_eq!(
+        created(Some("1767225600")).expect("sound"),
+        "2026-01-01T00:00:00Z"
+    );
+    for bad in ["soon", "1.5", "99999999999999999999"] {
+        assert!(created(Some(bad)).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn tags_are_what_registries_accept() {
+    assert_eq!(tag("1.0.0+cuda", None), "1.0.0-cuda");
+}

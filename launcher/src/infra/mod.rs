@@ -1,0 +1,11 @@
+//! What Trainyard needs in an AWS account: the two policies, and Terraform that holds them.
+
+mod hcl;
+mod names;
+#[cfg(test)]
+mod operations;
+pub(crate) mod policy;
+pub(crate) mod terraform;
+
+pub(crate) use names::{Partition, check_account, check_id, check_region, check_trainer};
+pub(crate) use policy::Account;

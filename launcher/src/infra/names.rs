@@ -1,0 +1,131 @@
+//! Names that go into policies and Terraform are checked first: a wildcard in one of them would open the account.
+
+use crate::failure::{Failure, Result};
+
+/// AWS's three separate worlds; the second field of every ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Partition {
+    Aws,
+    China,
+    UsGov,
+}
+
+impl Partition {
+    /// The partition of a region.
+    pub(crate) fn of(region: &str) -> Self {
+        match region {
+            region if region.starts_with("cn-") => Self::China,
+            region if region.starts_with("us-gov-") => Self::UsGov,
+            _ => Self::Aws,
+        }
+    }
+
+    /// As ARNs have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::China => "aws-cn",
+            Self::UsGov => "aws-us-gov",
+        }
+    }
+
+    /// What follows the service's name in its host's.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::China => "amazonaws.com.cn",
+            Self::Aws | Self::UsGov => "amazonaws.com",
+        }
+    }
+}
+
+fn is_word(text: &str, also: &[u8]) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || also.contains(&b))
+}
+
+/// Twelve digits.
+pub(crate) fn check_account(text: &str) -> Result<()> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "`--account {}` is no account",
+        contract::shown(text)
+    ))
+    .help("expected its 12 digits; `aws sts get-caller-identity` shows them"))
+}
+
+/// `eu-west-1`
+pub(crate) fn check_region(text: &str) -> Result<()> {
+    if is_word(text, b"-") && text.split('-').count() >= 3 {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("`{}` is no region", contract::shown(text)))
+            .help("expected one such as `eu-west-1`"),
+    )
+}
+
+/// As ECR wants the last part of a repository's name.
+pub(crate) fn check_trainer(text: &str) -> Result<()> {
+    let sound = is_word(text, b"-_.")
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if sound {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("`{}` is no trainer", contract::shown(text)))
+            .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"),
+    )
+}
+
+/// `vpc-0abc`, or the key's id in an ARN.
+pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
+    let sound = text
+        .strip_prefix(prefix)
+        .is_some_and(|rest| is_word(rest, b"-"));
+    if sound {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("`{flag} {}`", contract::shown(text)))
+            .help(format!("expected `{prefix}` and an id of `a-z0-9-`")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert!(check_account("123456789012").is_ok());
+        for bad in ["", "12345678901", "12345678901x", "*", "1234567890123"] {
+            assert!(check_account(bad).is_err(), "{bad}");
+        }
+        for (region, name) in [
+            ("eu-west-1", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-east-1", "aws-us-gov"),
+        ] {
+            assert!(check_region(region).is_ok());
+            assert_eq!(Partition::of(region).name(), name);
+        }
+        for bad in ["", "*", "eu", "eu-*-1", "EU-west-1", "eu-west-1\n"] {
+            assert!(check_region(bad).is_err(), "{bad}");
+        }
+        for good in ["svm", "bi-lstm", "a_b.c2"] {
+            assert!(check_trainer(good).is_ok(), "{good}");
+        }
+        for bad in ["", "*", "svm/*", "-svm", "svm-", "${x}", "a\"b"] {
+            assert!(check_trainer(bad).is_err(), "{bad}");
+        }
+        assert!(check_id("--vpc", "vpc-", "vpc-0abc12").is_ok());
+        for bad in ["vpc-", "vpc-*", "subnet-1", ""] {
+            assert!(check_id("--vpc", "vpc-", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The policies: each action that is used, on the resources that it is used on, and nothing else.
+
+use serde_json::{Value, json};
+
+use super::names::Partition;
+
+/// Where SageMaker writes the logs of training jobs, and the namespace of their metrics.
+const LOGS: &str = "/aws/sagemaker/TrainingJobs";
+const SAGEMAKER: &str = "sagemaker.amazonaws.com";
+
+/// What the policies are for. All names have been checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) account: String,
+    /// At least one.
+    pub(crate) regions: Vec<String>,
+    pub(crate) bucket: String,
+    pub(crate) trainers: Vec<String>,
+    pub(crate) role: String,
+    /// ARNs.
+    pub(crate) kms_keys: Vec<String>,
+    pub(crate) vpc: Option<String>,
+}
+
+impl Account {
+    pub(crate) fn partition(&self) -> Partition {
+        Partition::of(self.regions.first().map_or("", String::as_str))
+    }
+
+    /// The execution role.
+    pub(crate) fn role_arn(&self) -> String {
+        let partition = self.partition().name();
+        format!("arn:{partition}:iam::{}:role/{}", self.account, self.role)
+    }
+
+    /// ARNs of a service in all regions.
+    fn regional(&self, service: &str, resource: &str) -> Vec<String> {
+        let (partition, account) = (self.partition().name(), &self.account);
+        let arn = |region| format!("arn:{partition}:{service}:{region}:{account}:{resource}");
+        self.regions.iter().map(arn).collect()
+    }
+
+    fn repositories(&self) -> Vec<String> {
+        self.trainers
+            .iter()
+            .flat_map(|trainer| self.regional("ecr", &format!("repository/trainyard/{trainer}")))
+            .collect()
+    }
+
+    fn bucket_arn(&self) -> String {
+        format!("arn:{}:s3:::{}", self.partition().name(), self.bucket)
+    }
+
+    fn objects(&self) -> String {
+        format!("{}/*", self.bucket_arn())
+    }
+
+    fn log_streams(&self) -> Vec<String> {
+        self.regional("logs", &format!("log-group:{LOGS}:log-stream:*"))
+    }
+
+    fn log_groups(&self) -> Vec<String> {
+        self.regional("logs", &format!("log-group:{LOGS}:*"))
+    }
+
+    /// For those who build, push, submit and watch.
+    pub(crate) fn launcher(&self) -> Value {
+        let jobs = self.regional("sagemaker", "training-job/*");
+        let mut statements = vec![
+            allow(
+                "Jobs",
+                &[
+                    "AddTags",
+                    "CreateTrainingJob",
+                    "DescribeTrainingJob",
+                    "StopTrainingJob",
+                ],
+                "sagemaker",
+                json!(jobs),
+            ),
+            // It has no resources: a list is of the whole account.
+            allow("ListJobs", &["ListTrainingJobs"], "sagemaker", json!("*")),
+            with(
+                allow(
+                    "GiveTheRoleToSageMaker",
+                    &["PassRole"],
+                    "iam",
+                    json!(self.role_arn()),
+                ),
+                json!({"StringEquals": {"iam:PassedToService": SAGEMAKER}}),
+            ),
+            allow("CheckTheRole", &["GetRole"], "iam", json!(self.role_arn())),
+            allow(
+                "FindLogs",
+                &["DescribeLogStreams"],
+                "logs",
+                json!(self.log_groups()),
+            ),
+            allow(
+                "ReadLogs",
+                &["GetLogEvents"],
+                "logs",
+                json!(self.log_streams()),
+            ),
+            allow(
+                "LogInToRepositories",
+                &["GetAuthorizationToken"],
+                "ecr",
+                json!("*"),
+            ),
+            allow("Push", &PUSH, "ecr", json!(self.repositories())),
+            allow(
+                "Bucket",
+                &[
+                    "GetBucketLocation",
+                    "ListBucket",
+                    "ListBucketMultipartUploads",
+                ],
+                "s3",
+                json!(self.bucket_arn()),
+            ),
+            allow(
+                "Objects",
+                &[
+                    "AbortMultipartUpload",
+                    "GetObject",
+                    "ListMultipartUploadParts",
+                    "PutObject",
+                ],
+                "s3",
+                json!(self.objects()),
+            ),
+        ];
+        if !self.kms_keys.is_empty() {
+            // Through S3 alone: nothing here encrypts by itself.
+            let through: Vec<_> = self
+                .regions
+                .iter()
+                .map(|region| format!("s3.{region}.{}", self.partition().suffix()))
+                .collect();
+            statements.push(with(
+                allow(
+                    "EncryptedObjects",
+                    &["Decrypt", "GenerateDataKey"],
+                    "kms",
+                    json!(self.kms_keys),
+                ),
+                json!({"StringEquals": {"kms:ViaService": through}}),
+            ));
+        }
+        document(statements)
+    }
+
+    /// For SageMaker while a job runs.
+    pub(crate) fn execution(&self) -> Value {
+        let mut statements = vec![
+            allow(
+                "Bucket",
+                &["GetBucketLocation", "ListBucket"],
+                "s3",
+                json!(self.bucket_arn()),
+            ),
+            // Checkpoints follow the local folder: what is deleted there is deleted here.
+            allow(
+                "Objects",
+                &[
+                    "AbortMultipartUpload",
+                    "DeleteObject",
+                    "GetObject",
+                    "PutObject",
+                ],
+                "s3",
+                json!(self.objects()),
+            ),
+            allow(
+                "MakeLogs",
+                &["CreateLogGroup", "DescribeLogStreams"],
+                "logs",
+                json!(self.log_groups()),
+            ),
+            allow(
+                "WriteLogs",
+                &["CreateLogStream", "PutLogEvents"],
+                "logs",
+                json!(self.log_streams()),
+            ),
+            with(
+                // It has no resources; the namespace is what can be told apart.
+                allow("Metrics", &["PutMetricData"], "cloudwatch", json!("*")),
+                json!({"StringEquals": {"cloudwatch:namespace": LOGS}}),
+            ),
+            allow(
+                "LogInToRepositories",
+                &["GetAuthorizationToken"],
+                "ecr",
+                json!("*"),
+            ),
+            allow(
+                "Pull",
+                &[
+                    "BatchCheckLayerAvailability",
+                    "BatchGetImage",
+                    "GetDownloadUrlForLayer",
+                ],
+                "ecr",
+                json!(self.repositories()),
+            ),
+        ];
+        if !self.kms_keys.is_empty() {
+            let keys = json!(self.kms_keys);
+            statements.push(allow(
+                "EncryptedObjects",
+                &["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"],
+                "kms",
+                keys.clone(),
+            ));
+            statements.push(with(
+                allow("EncryptedVolumes", &["CreateGrant"], "kms", keys),
+                json!({"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+            ));
+        }
+        if let Some(vpc) = &self.vpc {
+            statements.extend(self.network(vpc));
+        }
+        document(statements)
+    }
+
+    /// Jobs in a VPC: SageMaker makes network interfaces in the role's name.
+    fn network(&self, vpc: &str) -> [Value; 4] {
+        let here = json!({"ArnEquals": {"ec2:Vpc": self.regional("ec2", &format!("vpc/{vpc}"))}});
+        let interfaces = self.regional("ec2", "network-interface/*");
+        let mut around = self.regional("ec2", "subnet/*");
+        around.extend(self.regional("ec2", "security-group/*"));
+        [
+            allow(
+                "LookAtNetworks",
+                &[
+                    "DescribeDhcpOptions",
+                    "DescribeNetworkInterfaces",
+                    "DescribeSecurityGroups",
+                    "DescribeSubnets",
+                    "DescribeVpcs",
+                ],
+                "ec2",
+                json!("*"),
+            ),
+            with(
+                allow(
+                    "InterfacesInTheVpc",
+                    &["CreateNetworkInterface"],
+                    "ec2",
+                    json!(around),
+                ),
+                here,
+            ),
+            allow(
+                "Interfaces",
+                &["CreateNetworkInterface", "DeleteNetworkInterface"],
+                "ec2",
+                json!(interfaces),
+            ),
+            allow(
+                "LendInterfaces",
+                &[
+                    "CreateNetworkInterfacePermission",
+                    "DeleteNetworkInterfacePermission",
+                ],
+                "ec2",
+                json!(interfaces),
+            ),
+        ]
+    }
+
+    /// Of the bucket: nothing travels unencrypted.
+    pub(crate) fn bucket_policy(&self) -> Value {
+        document(vec![json!({
+            "Sid": "EncryptedConnectionsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [self.bucket_arn(), self.objects()],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        })])
+    }
+
+    /// Who may assume the execution role: SageMaker, and only for this account.
+    pub(crate) fn trust(&self) -> Value {
+        document(vec![json!({
+            "Sid": "SageMakerForThisAccount",
+            "Effect": "Allow",
+            "Principal": {"Service": SAGEMAKER},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"aws:SourceAccount": self.account}},
+        })])
+    }
+}
+
+/// `push` reads what is there, uploads what is missing, and makes the repository if asked; `doctor` looks.
+const PUSH: [&str; 10] = [
+    "BatchCheckLayerAvailability",
+    "BatchGetImage",
+    "CompleteLayerUpload",
+    "CreateRepository",
+    "DescribeImages",
+    "DescribeRepositories",
+    "GetDownloadUrlForLayer",
+    "InitiateLayerUpload",
+    "PutImage",
+    "UploadLayerPart",
+];
+
+fn document(statements: Vec<Value>) -> Value {
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+fn allow(sid: &str, actions: &[&str], service: &str, resource: Value) -> Value {
+    let actions: Vec<_> = actions
+        .iter()
+        .map(|action| format!("{service}:{action}"))
+        .collect();
+    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource})
+}
+
+fn with(mut statement: Value, condition: Value) -> Value {
+    if let Some(fields) = statement.as_object_mut() {
+        fields.insert("Condition".to_owned(), condition);
+    }
+    statement
+}

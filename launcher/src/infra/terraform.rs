@@ -1,0 +1,157 @@
+//! Terraform: files that are always the same, and two that hold the account's values and policies.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::hcl;
+use super::policy::Account;
+use crate::failure::{Failure, Result};
+
+/// A file to be written.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) content: String,
+}
+
+/// All files. `immutable_tags`: a tag in ECR stays what it is.
+pub(crate) fn files(account: &Account, immutable_tags: bool) -> Vec<File> {
+    let fixed = [
+        ("main.tf", include_str!("../../infra/main.tf")),
+        ("role.tf", include_str!("../../infra/role.tf")),
+        ("bucket.tf", include_str!("../../infra/bucket.tf")),
+        ("repository.tf", include_str!("../../infra/repository.tf")),
+    ];
+    let mut files: Vec<_> = fixed
+        .into_iter()
+        .map(|(name, content)| File {
+            name,
+            content: content.to_owned(),
+        })
+        .collect();
+    files.push(File {
+        name: "trainyard.tf",
+        content: values(account, immutable_tags),
+    });
+    files.push(File {
+        name: "policies.tf",
+        content: policies(account),
+    });
+    files
+}
+
+fn values(account: &Account, immutable_tags: bool) -> String {
+    let trainers: Vec<_> = account
+        .trainers
+        .iter()
+        .map(|name| hcl::string(name))
+        .collect();
+    let text = |text: &str| hcl::string(text);
+    let kms_key = account
+        .kms_keys
+        .first()
+        .map_or("null".to_owned(), |key| hcl::string(key));
+    let mutability = if immutable_tags {
+        "IMMUTABLE"
+    } else {
+        "MUTABLE"
+    };
+    let region = account.regions.first().map_or("", String::as_str);
+    let rows = [
+        ("account", text(&account.account)),
+        ("bucket", text(&account.bucket)),
+        ("kms_key", kms_key),
+        ("region", text(region)),
+        ("role", text(&account.role)),
+        ("tag_mutability", text(mutability)),
+        ("trainers", format!("toset([{}])", trainers.join(", "))),
+    ];
+    locals("# What `trainyard infra terraform` was told.", &rows)
+}
+
+fn policies(account: &Account) -> String {
+    let rows = [
+        ("bucket_policy", hcl::policy(&account.bucket_policy())),
+        ("execution_policy", hcl::policy(&account.execution())),
+        ("image_policy", hcl::policy(&images())),
+        ("launcher_policy", hcl::policy(&account.launcher())),
+        ("trust_policy", hcl::policy(&account.trust())),
+    ];
+    locals(
+        "# The policies, as `trainyard infra policies` prints them.",
+        &rows,
+    )
+}
+
+/// `locals { name = value }`, with the equal signs below each other as `terraform fmt` has them.
+fn locals(comment: &str, rows: &[(&str, String)]) -> String {
+    let multiline = rows.iter().any(|(_, value)| value.contains('\n'));
+    let width = match multiline {
+        // A value of several lines ends a block of equal signs.
+        true => 0,
+        false => rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0),
+    };
+    let mut text = format!("{comment}\nlocals {{\n");
+    for (number, (name, value)) in rows.iter().enumerate() {
+        if multiline && number > 0 {
+            text.push('\n');
+        }
+        text.push_str(&format!("  {name:<width$} = {value}\n"));
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// Every push leaves the image behind that was `latest` before.
+fn images() -> Value {
+    json!({"rules": [{
+        "rulePriority": 1,
+        "description": "images without a tag go after 30 days",
+        "selection": {
+            "tagStatus": "untagged",
+            "countType": "sinceImagePushed",
+            "countUnit": "days",
+            "countNumber": 30,
+        },
+        "action": {"type": "expire"},
+    }]})
+}
+
+/// Writes all, or says before the first which are there already.
+pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
+    let there: Vec<_> = files
+        .iter()
+        .filter(|file| folder.join(file.name).symlink_metadata().is_ok())
+        .map(|file| format!("`{}`", file.name))
+        .collect();
+    if !force && !there.is_empty() {
+        return Err(Failure::usage(format!(
+            "`{}` has {} already; nothing was written",
+            folder.display(),
+            there.join(", ")
+        ))
+        .help("pass `--force` to overwrite, or another `--output`"));
+    }
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::new(format!("cannot write `{}`: {error}", path.display()))
+            .help("pass an `--output` folder that you may write to")
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    for file in files {
+        let path = folder.join(file.name);
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .truncate(force)
+            .create(force)
+            .create_new(!force);
+        options
+            .open(&path)
+            .and_then(|mut out| out.write_all(file.content.as_bytes()))
+            .map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The trainer's own judgement of the hyperparameters, before anything is uploaded or paid for.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use contract::{Paths, vars};
+use tokio::process::Command;
+
+use super::{Instance, Job};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::say::say;
+
+/// A check reads one small file.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs `train --check` on this machine, with the file that the container will see. Gives the binary, where one is.
+pub(crate) async fn hyperparameters(job: &Job, binary: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(binary) = find(job, binary).await? else {
+        return Ok(None);
+    };
+    let base = tempfile::tempdir()
+        .map_err(|error| Failure::new(format!("cannot make a temporary folder: {error}")))?;
+    write(job, &Paths::at(base.path()))?;
+    run(job, &binary, base.path()).await?;
+    Ok(Some(binary))
+}
+
+/// The binary that was named, or the trainer's. An image runs without one on this machine.
+async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
+    if let Some(named) = named {
+        return std::path::absolute(named).map(Some).map_err(|error| {
+            Failure::usage(format!("`--trainer-binary {}`: {error}", named.display()))
+        });
+    }
+    match job.trainer.host_binary().await {
+        Ok(binary) => Ok(Some(binary)),
+        Err(failure) if failure.exit() == Exit::Usage && job.instance != Instance::Process => {
+            say(format!(
+                "the hyperparameters are not checked: no binary `{}` on this machine, the container will say what is wrong\n  \
+                 help: pass `--trainer-binary FILE` to check them here",
+                job.trainer.name
+            ));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn write(job: &Job, paths: &Paths) -> Result<()> {
+    let failed = |error| Failure::new(format!("cannot write a temporary file: {error}"));
+    std::fs::create_dir_all(paths.config_dir()).map_err(failed)?;
+    let text = serde_json::to_vec(&job.hyperparameters)
+        .map_err(|error| Failure::new(format!("cannot write the hyperparameters: {error}")))?;
+    std::fs::write(paths.hyperparameters(), text).map_err(failed)
+}
+
+async fn run(job: &Job, binary: &Path, base: &Path) -> Result<()> {
+    let shown = binary.display();
+    let mut command = Command::new(binary);
+    // Folders and channels of a surrounding container are not this job's.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["train", "--check"])
+        .envs(&job.environment)
+        .env(vars::BASE_DIR.name, base)
+        .env_remove(vars::JOB_NAME.name)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(LIMIT, command.output())
+        .await
+        .map_err(|_| {
+            Failure::new(format!(
+                "`{shown} train --check` did not end within {} s",
+                LIMIT.as_secs()
+            ))
+            .help("is it a trainer? `--trainer-binary` names another one")
+        })?
+        .map_err(|error| {
+            Failure::usage(format!("cannot start `{shown}`: {error}"))
+                .help("`--trainer-binary` names the trainer's binary for this machine")
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let base = base.to_string_lossy();
+    let text = String::from_utf8_lossy(&output.stderr).replace(base.as_ref(), "/opt/ml");
+    Err(complaint(
+        &job.trainer.name,
+        &text,
+        &output.status.to_string(),
+    ))
+}
+
+/// The trainer's `error: ...` and `help: ...` lines as a failure of ours; other words as they are.
+fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
+    let from = stderr.rfind("error: ").map_or(0, |at| at + "error: ".len());
+    let text = stderr.get(from..).unwrap_or(stderr).trim();
+    if text.is_empty() {
+        return Failure::usage(format!(
+            "`{trainer} train --check` failed without a word: {status}"
+        ))
+        .help(format!("run `{trainer} train --check` by hand"));
+    }
+    let mut parts = text.split("\n  help: ");
+    let message = parts.next().unwrap_or(text).trim_end();
+    let failure = Failure::usage(message);
+    parts.fold(failure, |failure, help| failure.help(help.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trainers_words() {
+        let said = "loading\nerror: unknown hyperparameter `x`\n  help: did you mean `y`?\n  help: or `z`\n";
+        let failure = complaint("svm", said, "exit status: 1");
+        assert_eq!(
+            failure.to_string(),
+            "error: unknown hyperparameter `x`\n  help: did you mean `y`?\n  help: or `z`"
+        );
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(
+            complaint("svm", " \n", "signal: 9")
+                .to_string()
+                .contains("signal: 9")
+        );
+        assert!(
+            complaint("svm", "Traceback", "")
+                .to_string()
+                .contains("Traceback")
+        );
+    }
+}

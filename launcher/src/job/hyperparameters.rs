@@ -1,0 +1,203 @@
+//! Hyperparameters as typed: a JSON file, and flags after `--`, which win.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use contract::{Value, hyperparameters, limits, shown};
+use serde_json::Value as Json;
+
+use super::refused;
+use crate::failure::{Failure, Result};
+
+/// File and flags as SageMaker's strings; `min-df` and `min_df` are the same.
+pub(crate) fn read(file: Option<&Path>, flags: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut values = match file {
+        Some(path) => from_file(path)?,
+        None => BTreeMap::new(),
+    };
+    values.extend(from_flags(flags)?);
+    let encoded =
+        hyperparameters::encode(values.iter().map(|(name, value)| (name.as_str(), value)));
+    limits::check_hyperparameters(&encoded).map_err(|error| refused("hyperparameters", &error))?;
+    Ok(encoded)
+}
+
+/// What a container would read from this file.
+fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
+    if !path.is_file() {
+        return Err(Failure::usage(format!(
+            "`--hyperparameters {}`: no such file",
+            shown(&path.to_string_lossy())
+        ))
+        .help(r#"expected a file with one JSON object, such as {"min_df": 5}"#));
+    }
+    let read =
+        hyperparameters::read(path).map_err(|error| refused("`--hyperparameters`", &error))?;
+    Ok(read
+        .into_iter()
+        .map(|given| {
+            let value = match given.value {
+                Value::One(text) => Json::from(text),
+                Value::Many(texts) => Json::from(texts),
+            };
+            (name(&given.name), value)
+        })
+        .collect())
+}
+
+/// `--min-df 5`, `--min-df=5`, `--tune` and `--neg -1`; an option given twice is a list.
+fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut words = flags.iter().peekable();
+    while let Some(word) = words.next() {
+        let option = option(word)?;
+        let (typed, value) = match option.split_once('=') {
+            Some((typed, value)) => (typed, value.to_owned()),
+            None => match words.next_if(|next| is_value(next)) {
+                Some(value) => (option, value.clone()),
+                None => (option, "true".to_owned()),
+            },
+        };
+        check_name(typed, word)?;
+        values.entry(name(typed)).or_default().push(value);
+    }
+    Ok(values
+        .into_iter()
+        .map(|(name, mut values)| match values.len() {
+            1 => (name, Json::from(values.remove(0))),
+            _ => (name, Json::from(values)),
+        })
+        .collect())
+}
+
+/// The word behind `--`.
+fn option(word: &str) -> Result<&str> {
+    if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
+        return Ok(option);
+    }
+    let (found, help) = if word.starts_with('-') && word.len() > 1 {
+        ("has one dash", "hyperparameters have two: `-- --min-df 5`")
+    } else {
+        (
+            "belongs to no hyperparameter",
+            "expected `-- --NAME VALUE`; a hyperparameter takes one value, and quotes keep spaces in it",
+        )
+    };
+    Err(Failure::usage(format!("after `--`: `{}` {found}", shown(word))).help(help))
+}
+
+fn check_name(typed: &str, word: &str) -> Result<()> {
+    let mut chars = typed.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "after `--`: `{}` is not the name of a hyperparameter",
+        shown(word)
+    ))
+    .help("expected letters, digits, `_`, `-` and `.`, as in `--min-df`"))
+}
+
+/// All but options: `5`, `-1`, `-.5`, `-inf`, `-`.
+fn is_value(word: &str) -> bool {
+    match word.strip_prefix('-') {
+        None | Some("") => true,
+        Some(rest) => rest.parse::<f64>().is_ok() && !rest.starts_with('-'),
+    }
+}
+
+fn name(typed: &str) -> String {
+    typed.replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn flags(words: &[&str]) -> Result<BTreeMap<String, String>> {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        read(None, &words)
+    }
+
+    fn sent(words: &[&str]) -> Vec<(String, String)> {
+        flags(words).expect("sound").into_iter().collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected
+            .iter()
+            .map(|&(a, b)| (a.to_owned(), b.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn flags_as_people_type_them() {
+        let words = [
+            "--min-df",
+            "5",
+            "--max_df=0.5",
+            "--tune",
+            "--bias",
+            "-1.5",
+            "--text",
+            "a b",
+            "--c=-e",
+        ];
+        let expected = [
+            ("bias", "-1.5"),
+            ("c", "-e"),
+            ("max_df", "0.5"),
+            ("min_df", "5"),
+            ("text", "a b"),
+            ("tune", "true"),
+        ];
+        assert_eq!(sent(&words), pairs(&expected));
+        assert_eq!(
+            sent(&["--n", "1", "--n", "2"]),
+            pairs(&[("n", r#"["1","2"]"#)])
+        );
+        assert_eq!(
+            sent(&["--a", "None", "--b="]),
+            pairs(&[("a", "\"None\""), ("b", "")])
+        );
+    }
+
+    #[test]
+    fn words_that_are_none_of_it() {
+        for (words, expected) in [
+            (vec!["5"], "`5` belongs to no hyperparameter"),
+            (
+                vec!["--min-df", "5", "6"],
+                "`6` belongs to no hyperparameter",
+            ),
+            (vec!["-k", "5"], "`-k` has one dash"),
+            (vec!["--=5"], "`--=5` is not the name"),
+            (vec!["---x"], "is not the name"),
+            (vec!["--a b"], "is not the name"),
+            (vec!["--"], "belongs to no hyperparameter"),
+        ] {
+            let text = flags(&words).expect_err("refused").to_string();
+            if words == ["--"] {
+                continue;
+            }
+            assert!(text.contains(expected), "{words:?}: {text}");
+        }
+    }
+
+    proptest! {
+        /// What a container reads is what was typed.
+        #[test]
+        fn typed_is_read(values in proptest::collection::vec("\\PC{0,12}|[-0-9.\\[\\]{}\"'a-fntrNTF, \n\t]{0,12}", 1..4)) {
+            let words: Vec<String> = values.iter().map(|value| format!("--some-name={value}")).collect();
+            let sent = read(None, &words).expect("sound");
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("hyperparameters.json");
+            std::fs::write(&file, serde_json::to_vec(&sent).expect("JSON")).expect("written");
+            let read = hyperparameters::read(&file).expect("sound");
+            prop_assert_eq!(hyperparameters::to_arguments(&read), words);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Files into and out of a container, as tar streams through the engine: works for a container that has ended, for an
+//! engine on another machine, and makes every file on this side the user's own.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+use contract::limits;
+use tar::{Archive, Builder, EntryType, Header};
+
+use super::archive::{self, without_first};
+use super::docker::{refused, status};
+use super::folder::{Setup, WRITABLE};
+use super::request::BASE;
+use super::tar_stream;
+use crate::failure::{Failure, Result};
+use crate::say::say;
+
+/// Puts configuration, writable folders and checkpoints into a container that has not started.
+pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<()> {
+    let (writer, stream) = tar_stream::writer();
+    let config = setup.config_files(Path::new(""));
+    let local = setup.config_files(Path::new(BASE));
+    // Names are relative to the base, contents are as the trainer sees them.
+    let files: Vec<(PathBuf, String)> = config
+        .into_iter()
+        .zip(local)
+        .map(|((name, _), (_, content))| (name, content.to_string()))
+        .collect();
+    let checkpoints = setup.checkpoints.clone();
+    let filling = tokio::task::spawn_blocking(move || {
+        let mut tar = Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
+        let filled = fill(&mut tar, &files, checkpoints.as_deref()).and_then(|()| tar.finish());
+        if let Err(error) = &filled
+            && let Ok(writer) = tar.into_inner()
+        {
+            writer.get_ref().fail(io::Error::other(error.to_string()));
+        }
+        filled
+    });
+    let options = UploadToContainerOptionsBuilder::default()
+        .path(BASE)
+        .build();
+    let uploaded = docker
+        .upload_to_container(id, Some(options), bollard::body_try_stream(stream))
+        .await;
+    let filled = filling
+        .await
+        .map_err(io::Error::other)
+        .and_then(|filled| filled);
+    uploaded.map_err(|error| match filled {
+        Err(cause) => Failure::new(format!("cannot copy the checkpoints: {cause}")),
+        Ok(()) => refused("copy the job's configuration into the container", &error),
+    })
+}
+
+fn fill(
+    tar: &mut Builder<impl io::Write>,
+    files: &[(PathBuf, String)],
+    checkpoints: Option<&Path>,
+) -> io::Result<()> {
+    for folder in ["input", "input/config", "input/data"]
+        .iter()
+        .chain(&WRITABLE)
+    {
+        // An image with a USER may write as well as root.
+        let mode = if WRITABLE.contains(folder) {
+            0o777
+        } else {
+            0o755
+        };
+        let mut header = header(EntryType::Directory, mode, 0);
+        tar.append_data(&mut header, folder, io::empty())?;
+    }
+    for (name, content) in files {
+        let mut header = header(EntryType::Regular, 0o644, content.len() as u64);
+        tar.append_data(&mut header, name, content.as_bytes())?;
+    }
+    match checkpoints {
+        Some(folder) => fill_checkpoints(tar, folder, Path::new("checkpoints")),
+        None => Ok(()),
+    }
+}
+
+fn fill_checkpoints(tar: &mut Builder<impl io::Write>, from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), to.join(entry.file_name()));
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_dir() {
+            tar.append_data(
+                &mut header(EntryType::Directory, 0o777, 0),
+                &name,
+                io::empty(),
+            )?;
+            fill_checkpoints(tar, &path, &name)?;
+        } else if metadata.is_file() {
+            let mut header = header(EntryType::Regular, 0o666, metadata.len());
+            tar.append_data(&mut header, &name, File::open(&path)?.take(metadata.len()))?;
+        }
+    }
+    Ok(())
+}
+
+fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_mtime(
+        std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_secs()),
+    );
+    header
+}
+
+/// Packs a folder of the container; false if there are no files.
+pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path) -> Result<bool> {
+    let target = target.to_owned();
+    let packed = read(docker, id, folder, move |tar| {
+        archive::write(&target, |packer| packer.add_packed(tar))
+    });
+    Ok(packed.await?.unwrap_or(false))
+}
+
+/// The text of a small file of the container, without what is too long; nothing if there is none.
+pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<Option<String>> {
+    let text = read(docker, id, path, |tar| {
+        let mut bytes = Vec::new();
+        let mut archive = Archive::new(tar);
+        let first = archive
+            .entries()
+            .and_then(|mut entries| entries.next().transpose());
+        if let Ok(Some(entry)) = first {
+            // Four bytes are the longest character.
+            let _ = entry
+                .take(4 * limits::FAILURE as u64)
+                .read_to_end(&mut bytes);
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    Ok(text.await?.filter(|text| !text.trim().is_empty()))
+}
+
+/// Makes `folder` what the container has as its checkpoints. Each file is replaced in one step; what the trainer has
+/// deleted is deleted, as in S3.
+pub(super) async fn keep_checkpoints(docker: &Docker, id: &str, folder: &Path) -> Result<()> {
+    let target = folder.to_owned();
+    let source = format!("{BASE}/checkpoints");
+    let kept = read(docker, id, &source, move |tar| {
+        unpack_checkpoints(tar, &target).map_err(|error| {
+            Failure::new(format!(
+                "cannot keep the checkpoints in `{}`: {error}",
+                contract::shown(&target.to_string_lossy())
+            ))
+        })
+    });
+    kept.await.map(drop)
+}
+
+fn unpack_checkpoints(tar: impl Read, folder: &Path) -> io::Result<()> {
+    let mut seen = BTreeSet::new();
+    for entry in Archive::new(tar).entries()? {
+        let mut entry = entry?;
+        let Some(path) = without_first(&entry.path()?) else {
+            continue;
+        };
+        let target = folder.join(&path);
+        match entry.header().entry_type() {
+            EntryType::Directory => fs::create_dir_all(&target)?,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let parent = target.parent().unwrap_or(folder);
+                fs::create_dir_all(parent)?;
+                let mut file = tempfile::Builder::new()
+                    .prefix(".partial-")
+                    .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                    .tempfile_in(parent)?;
+                io::copy(&mut entry, file.as_file_mut())?;
+                file.persist(&target).map_err(|error| error.error)?;
+            }
+            _ => {
+                say(format!(
+                    "warning: checkpoint `{}` is not kept: it is neither a file nor a folder",
+                    contract::shown(&path.to_string_lossy())
+                ));
+                continue;
+            }
+        }
+        seen.insert(path);
+    }
+    delete_others(folder, Path::new(""), &seen)
+}
+
+fn delete_others(root: &Path, below: &Path, keep: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        let is_folder = entry.file_type()?.is_dir();
+        match (keep.contains(&path), is_folder) {
+            (true, true) => delete_others(root, &path, keep)?,
+            (true, false) => {}
+            (false, true) => fs::remove_dir_all(entry.path())?,
+            (false, false) => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a path of the container as a tar on a blocking thread; nothing if the path is not there.
+async fn read<T: Send + 'static>(
+    docker: &Docker,
+    id: &str,
+    path: &str,
+    work: impl FnOnce(&mut tar_stream::StreamReader) -> Result<T> + Send + 'static,
+) -> Result<Option<T>> {
+    let options = DownloadFromContainerOptionsBuilder::default()
+        .path(path)
+        .build();
+    let stream = docker.download_from_container(id, Some(options));
+    let mut stream = Box::pin(futures_util::StreamExt::peekable(stream));
+    if let Some(Err(error)) = stream.as_mut().peek().await {
+        return match status(error) {
+            Some(404) => Ok(None),
+            _ => Err(refused("copy out of the container", error)),
+        };
+    }
+    let (mut reader, pump) = tar_stream::reader(stream);
+    let working = tokio::task::spawn_blocking(move || work(&mut reader));
+    let (done, ()) = tokio::join!(working, pump);
+    done.map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?
+        .map(Some)
+}

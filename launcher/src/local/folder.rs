@@ -1,0 +1,322 @@
+//! What a local job is given: checked inputs, and the files that SageMaker writes below `/opt/ml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use contract::resources::InstanceGroup;
+use contract::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::remote;
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+use crate::job::{Job, Location, S3Url};
+use crate::say::say;
+
+/// SageMaker's name for the only host.
+pub(super) const HOST: &str = "algo-1";
+
+/// Folders that the trainer may write, below `/opt/ml`.
+pub(super) const WRITABLE: [&str; 4] = ["model", "output", "output/data", "checkpoints"];
+
+/// A job's inputs, which exist as far as they are on this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Inputs {
+    channels: Vec<(String, Source)>,
+    checkpoints: Option<Source>,
+}
+
+/// Data that a job reads.
+#[derive(Debug, Clone)]
+enum Source {
+    Here(PathBuf),
+    There(S3Url),
+}
+
+/// A channel, on this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Input {
+    pub(super) name: String,
+    /// Absolute, without symlinks.
+    pub(super) path: PathBuf,
+    /// A file's name: it comes into the channel's folder.
+    pub(super) file: Option<String>,
+}
+
+/// All that a backend has to know of a job.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) job: String,
+    pub(super) channels: Vec<Input>,
+    /// The folder that is `/opt/ml/checkpoints`.
+    pub(super) checkpoints: Option<PathBuf>,
+    /// Where the checkpoints come from and go to, if not to a folder of this machine.
+    checkpoints_url: Option<S3Url>,
+    /// `file://` or `s3://`, for the trainer to read.
+    checkpoints_name: Option<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    hyperparameters: BTreeMap<String, String>,
+    instance: String,
+    /// What was downloaded; gone with it.
+    scratch: Option<TempDir>,
+}
+
+impl Inputs {
+    /// Looks at all data on this machine. Makes and sends nothing.
+    pub(super) fn check(job: &Job) -> Result<Self> {
+        let channels = job.channels.iter().map(|channel| {
+            let source = match &channel.source {
+                Location::S3(url) => Source::There(url.clone()),
+                Location::File(path) => Source::Here(existing(&channel.name, path)?),
+            };
+            Ok((channel.name.clone(), source))
+        });
+        let checkpoints = match &job.checkpoints {
+            None => None,
+            Some(Location::S3(url)) => Some(Source::There(url.clone())),
+            Some(Location::File(path)) => Some(Source::Here(std::path::absolute(path).map_err(
+                |error| Failure::usage(format!("`--checkpoints {}`: {error}", path.display())),
+            )?)),
+        };
+        Ok(Self {
+            channels: channels.collect::<Result<_>>()?,
+            checkpoints,
+        })
+    }
+
+    /// What is to be downloaded, with a name for people.
+    pub(super) fn downloads(&self) -> Vec<(String, S3Url)> {
+        let channels = self
+            .channels
+            .iter()
+            .filter_map(|(name, source)| match source {
+                Source::There(url) => Some((format!("channel `{name}`"), url.clone())),
+                Source::Here(_) => None,
+            });
+        let checkpoints = match &self.checkpoints {
+            Some(Source::There(url)) => Some(("the checkpoints".to_owned(), url.clone())),
+            _ => None,
+        };
+        channels.chain(checkpoints).collect()
+    }
+}
+
+fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
+    let shown = contract::shown(&path.to_string_lossy()).into_owned();
+    let real = path.canonicalize().map_err(|error| {
+        Failure::usage(format!(
+            "channel `{channel}`: cannot read `{shown}`: {error}"
+        ))
+        .help("expected a file or folder, such as `--data file://data`")
+    })?;
+    if real.is_dir() {
+        let mut entries = std::fs::read_dir(&real).map_err(|error| {
+            Failure::usage(format!(
+                "channel `{channel}`: cannot read `{shown}`: {error}"
+            ))
+        })?;
+        if entries.next().is_none() {
+            return Err(Failure::usage(format!(
+                "channel `{channel}`: the folder `{shown}` is empty"
+            ))
+            .help("put the data there, or pass another one"));
+        }
+    } else if !real.is_file() {
+        return Err(Failure::usage(format!(
+            "channel `{channel}`: `{shown}` is neither a file nor a folder"
+        ))
+        .help("write the data into a file first"));
+    }
+    Ok(real)
+}
+
+impl Input {
+    fn new(name: &str, path: PathBuf) -> Self {
+        let file = path
+            .file_name()
+            .filter(|_| !path.is_dir())
+            .map(|name| name.to_string_lossy().into_owned());
+        Self {
+            name: name.to_owned(),
+            path,
+            file,
+        }
+    }
+
+    /// Where it stands below the folder that is `/opt/ml`.
+    pub(super) fn target(&self, base: &Path) -> PathBuf {
+        let folder = Paths::at(base).data_dir().join(&self.name);
+        match &self.file {
+            Some(file) => folder.join(file),
+            None => folder,
+        }
+    }
+}
+
+impl Setup {
+    /// Downloads what is in S3, and makes the folder of checkpoints.
+    pub(super) async fn prepare(job: &Job, inputs: Inputs, context: &Context) -> Result<Self> {
+        let scratch = match inputs.downloads().is_empty() {
+            true => None,
+            false => Some(temporary()?),
+        };
+        let at = |name: &str| scratch.as_ref().map(|folder| folder.path().join(name));
+        let mut channels = Vec::new();
+        for (name, source) in &inputs.channels {
+            let path = match source {
+                Source::Here(path) => path.clone(),
+                Source::There(url) => {
+                    let folder = at(name).unwrap_or_default();
+                    say(format!("downloading channel `{name}` from {url}"));
+                    remote::fetch(url, &folder, context).await?;
+                    folder
+                }
+            };
+            channels.push(Input::new(name, path));
+        }
+        let mut setup = Self::without_checkpoints(job, channels);
+        match &inputs.checkpoints {
+            Some(Source::Here(folder)) => {
+                std::fs::create_dir_all(folder).map_err(|error| {
+                    Failure::usage(format!("`--checkpoints {}`: {error}", folder.display()))
+                        .help("expected a folder, such as `--checkpoints file://checkpoints`")
+                })?;
+                setup.checkpoints = Some(folder.clone());
+            }
+            Some(Source::There(url)) => {
+                // A channel cannot have this name: it has a space.
+                let folder = at("the checkpoints").unwrap_or_default();
+                say(format!("downloading the checkpoints from {url}"));
+                remote::fetch_if_any(url, &folder, context).await?;
+                setup.checkpoints = Some(folder);
+                setup.checkpoints_url = Some(url.clone());
+            }
+            None => {}
+        }
+        setup.scratch = scratch;
+        Ok(setup)
+    }
+
+    /// What would be prepared; data in S3 is shown below `scratch`.
+    pub(super) fn rehearse(job: &Job, inputs: &Inputs, scratch: &Path) -> Self {
+        let channels = inputs.channels.iter().map(|(name, source)| match source {
+            Source::Here(path) => Input::new(name, path.clone()),
+            Source::There(_) => Input {
+                name: name.clone(),
+                path: scratch.join(name),
+                file: None,
+            },
+        });
+        let mut setup = Self::without_checkpoints(job, channels.collect());
+        setup.checkpoints = inputs.checkpoints.as_ref().map(|source| match source {
+            Source::Here(folder) => folder.clone(),
+            Source::There(_) => scratch.join("the checkpoints"),
+        });
+        setup
+    }
+
+    fn without_checkpoints(job: &Job, channels: Vec<Input>) -> Self {
+        Self {
+            job: job.name.to_string(),
+            channels,
+            checkpoints: None,
+            checkpoints_url: None,
+            checkpoints_name: job.checkpoints.as_ref().map(Location::to_string),
+            environment: environment(job),
+            hyperparameters: job.hyperparameters.clone(),
+            instance: job.instance.to_string(),
+            scratch: None,
+        }
+    }
+
+    /// After the job: checkpoints go back to S3, if they came from there.
+    pub(super) async fn hand_over(&self, context: &Context) -> Result<()> {
+        if let (Some(url), Some(folder)) = (&self.checkpoints_url, &self.checkpoints) {
+            say(format!("uploading the checkpoints to {url}"));
+            remote::store_folder(folder, url, context).await?;
+        }
+        Ok(())
+    }
+
+    /// The files of `input/config`, for a layout at `base`.
+    pub(super) fn config_files(&self, base: &Path) -> Vec<(PathBuf, Value)> {
+        let paths = Paths::at(base);
+        let mut files = vec![
+            (paths.hyperparameters(), json!(self.hyperparameters)),
+            (paths.input_data_config(), json!(self.input_data_config())),
+            (paths.resource_config(), json!(self.resource_config())),
+        ];
+        if let Some(name) = &self.checkpoints_name {
+            let config = json!({"S3Uri": name, "LocalPath": base.join("checkpoints")});
+            files.push((paths.checkpoint_config(), config));
+        }
+        files
+    }
+
+    fn input_data_config(&self) -> InputDataConfig {
+        let channel = ChannelConfig {
+            s3_distribution_type: Some("FullyReplicated".to_owned()),
+            record_wrapper_type: Some("None".to_owned()),
+            ..ChannelConfig::file()
+        };
+        let channels = self.channels.iter();
+        InputDataConfig(
+            channels
+                .map(|input| (input.name.clone(), channel.clone()))
+                .collect(),
+        )
+    }
+
+    fn resource_config(&self) -> ResourceConfig {
+        let group = "homogeneousCluster";
+        ResourceConfig {
+            current_host: HOST.to_owned(),
+            hosts: vec![HOST.to_owned()],
+            network_interface_name: Some("eth0".to_owned()),
+            current_instance_type: Some(self.instance.clone()),
+            current_group_name: Some(group.to_owned()),
+            instance_groups: vec![InstanceGroup {
+                instance_group_name: group.to_owned(),
+                instance_type: self.instance.clone(),
+                hosts: vec![HOST.to_owned()],
+            }],
+        }
+    }
+}
+
+/// What SageMaker's containers get, and what the job adds. No credentials: who wants them passes `--env`.
+fn environment(job: &Job) -> BTreeMap<String, String> {
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty()));
+    let arn = format!(
+        "arn:aws:sagemaker:{}:000000000000:training-job/{}",
+        region.as_deref().unwrap_or("local"),
+        job.name
+    );
+    let mut environment = BTreeMap::from([
+        (
+            contract::vars::JOB_NAME.name.to_owned(),
+            job.name.to_string(),
+        ),
+        ("TRAINING_JOB_ARN".to_owned(), arn),
+    ]);
+    if let Some(region) = region {
+        environment.insert("AWS_REGION".to_owned(), region.clone());
+        environment.insert("AWS_DEFAULT_REGION".to_owned(), region);
+    }
+    environment.extend(job.environment.clone());
+    environment
+}
+
+/// A folder that only we can read, gone when it is dropped.
+pub(super) fn temporary() -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("trainyard-")
+        .tempdir()
+        .map_err(|error| {
+            Failure::new(format!("cannot make a temporary folder: {error}"))
+                .help("set TMPDIR to a folder with space")
+        })
+}

@@ -1,0 +1,74 @@
+//! What is asked of the Docker engine: the container as SageMaker starts it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, MountVolumeOptions,
+};
+
+use super::folder::{HOST, Setup};
+use crate::job::Job;
+
+/// Where the contract's folder is in a container.
+pub(super) const BASE: &str = "/opt/ml";
+
+/// Seconds that `docker stop` leaves the trainer, as SageMaker does.
+const STOP_TIMEOUT: i64 = 120;
+
+/// The body of the engine's create request. All that the trainer writes stays in a volume of the container: as root's
+/// files on this machine its user could not even delete them.
+pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> ContainerCreateBody {
+    let mut mounts = vec![Mount {
+        target: Some(BASE.to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels(setup)),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }];
+    mounts.extend(setup.channels.iter().map(|input| Mount {
+        target: Some(text(&input.target(Path::new(BASE)))),
+        source: Some(text(&input.path)),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..Mount::default()
+    }));
+    let all_gpus = DeviceRequest {
+        count: Some(-1),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    };
+    let environment = setup.environment.iter();
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(vec!["train".to_owned()]),
+        hostname: Some(HOST.to_owned()),
+        env: Some(
+            environment
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        stop_timeout: Some(STOP_TIMEOUT),
+        labels: Some(labels(setup)),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts),
+            network_mode: job.cloud.network_isolation.then(|| "none".to_owned()),
+            device_requests: gpu.then(|| vec![all_gpus]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// What is found by them is a local job's: `docker ps --all --filter label=trainyard.job`.
+fn labels(setup: &Setup) -> HashMap<String, String> {
+    HashMap::from([("trainyard.job".to_owned(), setup.job.clone())])
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,112 @@
+//! `OUTPUT/JOB/output/{model,output}.tar.gz`, as the cloud leaves them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::folder::temporary;
+use super::remote;
+use super::run::Attempt;
+use crate::commands::Context;
+use crate::failure::{Failure, Result};
+use crate::job::{Job, Location, S3Url};
+use crate::say::say;
+
+const MODEL: &str = "model.tar.gz";
+const OUTPUT: &str = "output.tar.gz";
+
+/// Where the results are put.
+pub(super) struct Results {
+    /// `OUTPUT/JOB/output`, or a temporary folder before the upload.
+    folder: PathBuf,
+    /// For S3: `OUTPUT/JOB/output`.
+    upload: Option<(S3Url, TempDir)>,
+}
+
+/// What there is at the end.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) model: Option<String>,
+    pub(super) output: Option<String>,
+}
+
+impl Results {
+    /// Makes the folder, so that a job does not train for hours to find that it cannot be written.
+    pub(super) fn create(job: &Job) -> Result<Self> {
+        match (&job.output, job.local_output()) {
+            (Location::S3(url), _) => {
+                let scratch = temporary()?;
+                Ok(Self {
+                    folder: scratch.path().to_owned(),
+                    upload: Some((url.join(&format!("{}/output", job.name)), scratch)),
+                })
+            }
+            (Location::File(parent), own) => {
+                let own = own.unwrap_or_else(|| parent.join(job.name.as_str()));
+                let folder = make(parent, &own).map_err(|error| {
+                    Failure::usage(format!(
+                        "cannot write to `--output {}`: {error}",
+                        contract::shown(&parent.to_string_lossy())
+                    ))
+                    .help("pass a folder that you may write, such as `--output file://out`")
+                })?;
+                Ok(Self {
+                    folder,
+                    upload: None,
+                })
+            }
+        }
+    }
+
+    /// Packs what the trainer has left.
+    pub(super) async fn collect<A: Attempt>(&self, attempt: &mut A) -> Result<()> {
+        attempt.pack("model", &self.folder.join(MODEL)).await?;
+        attempt
+            .pack("output/data", &self.folder.join(OUTPUT))
+            .await?;
+        Ok(())
+    }
+
+    /// Uploads the archives where they are wanted in S3, and says where they are.
+    pub(super) async fn deliver(&self, context: &Context) -> Result<Delivered> {
+        Ok(Delivered {
+            model: self.deliver_one(MODEL, context).await?,
+            output: self.deliver_one(OUTPUT, context).await?,
+        })
+    }
+
+    async fn deliver_one(&self, name: &str, context: &Context) -> Result<Option<String>> {
+        let file = self.folder.join(name);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let Some((url, _)) = &self.upload else {
+            return Ok(Some(file.to_string_lossy().into_owned()));
+        };
+        let target = url.join(name);
+        say(format!("uploading `{name}` to {target}"));
+        remote::store(&file, &target, context).await?;
+        Ok(Some(target.to_string()))
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        // A job without results leaves no empty folders; neither call removes a file.
+        if self.upload.is_none() && fs::remove_dir(&self.folder).is_ok() {
+            if let Some(job) = self.folder.parent() {
+                let _ = fs::remove_dir(job);
+            }
+        }
+    }
+}
+
+/// `OUTPUT/JOB/output`; a job's folder that is there already belongs to another job.
+fn make(parent: &Path, own: &Path) -> std::io::Result<PathBuf> {
+    fs::create_dir_all(parent)?;
+    fs::create_dir(own)?;
+    let folder = own.join("output");
+    fs::create_dir(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,79 @@
+//! Ctrl-C and its like, from the first step to the last: nothing that was started outlives us.
+
+use std::future::Future;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// What somebody outside asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM, or the terminal has gone.
+    Terminate,
+}
+
+impl Asked {
+    /// The signal's name, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "Ctrl-C",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+
+    /// How the command ends after it.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Interrupt => Exit::Interrupted,
+            Self::Terminate => Exit::JobStopped,
+        }
+    }
+}
+
+/// The signals that would end us without cleaning up.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on these signals are ours.
+    pub(super) fn install() -> Result<Self> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one. Nothing is lost if the wait is given up.
+    pub(super) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.hang_up.recv() => Asked::Terminate,
+        }
+    }
+
+    /// Does some work, or drops it half-way at the first signal.
+    pub(super) async fn give_up_on<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            asked = self.next() => Err(Failure::with(
+                asked.exit(),
+                format!("{}: given up, nothing is left running", asked.name()),
+            )),
+        }
+    }
+}

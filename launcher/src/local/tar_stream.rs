@@ -1,0 +1,96 @@
+//! Bytes between the asynchronous engine and the synchronous tar: a channel that holds a few pieces.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// Pieces on their way; each is at most a few hundred KiB.
+const PIECES: usize = 8;
+
+type Piece = io::Result<Bytes>;
+
+/// Reads what an engine sends.
+pub(super) struct StreamReader {
+    pieces: Receiver<Option<Piece>>,
+    current: Bytes,
+    ended: bool,
+}
+
+/// A reader for a blocking thread, of what `stream` gives. The returned future moves the bytes and has to be awaited
+/// beside the thread.
+pub(super) fn reader<S, E>(stream: S) -> (StreamReader, impl Future<Output = ()>)
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let pump = async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(io::Error::other);
+            if sender.send(Some(piece)).await.is_err() {
+                return;
+            }
+        }
+        // Only this is an end: a sender that was dropped has been given up.
+        let _ = sender.send(None).await;
+    };
+    let reader = StreamReader {
+        pieces,
+        current: Bytes::new(),
+        ended: false,
+    };
+    (reader, pump)
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.ended {
+            match self.pieces.blocking_recv() {
+                Some(Some(piece)) => self.current = piece?,
+                Some(None) => self.ended = true,
+                None => return Err(io::Error::other("given up")),
+            }
+        }
+        let count = buffer.len().min(self.current.len());
+        let (head, _) = buffer.split_at_mut(count);
+        head.copy_from_slice(&self.current.split_to(count));
+        Ok(count)
+    }
+}
+
+/// Writes what an engine is to receive.
+pub(super) struct StreamWriter(Sender<Piece>);
+
+/// A writer for a blocking thread, and what it writes as a stream.
+pub(super) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'static) {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Piece>| async {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    });
+    (StreamWriter(sender), stream)
+}
+
+impl StreamWriter {
+    /// The stream must not end as if all were well.
+    pub(super) fn fail(&self, error: io::Error) {
+        let _ = self.0.blocking_send(Err(error));
+    }
+}
+
+impl Write for StreamWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(bytes);
+        match self.0.blocking_send(Ok(piece)) {
+            Ok(()) => Ok(bytes.len()),
+            Err(_) => Err(io::Error::other("the engine has stopped listening")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

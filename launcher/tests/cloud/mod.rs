@@ -1,0 +1,140 @@
+//! What the tests of jobs in the cloud share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testkit::{CANARY_KEY_ID, CANARY_SECRET, Moto, Outcome, Running, run, start};
+
+pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/trainer";
+pub(crate) const IMAGE: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm:1";
+
+/// `trainyard` with these arguments; jobs are looked at often.
+pub(crate) fn command(moto: &Moto, arguments: &[&str]) -> Command {
+    let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+    command.args(arguments).env("TRAINYARD_POLL_MS", "100");
+    command
+}
+
+/// Runs `trainyard`; the canary credentials must not show up.
+#[track_caller]
+pub(crate) fn trainyard(moto: &Moto, arguments: &[&str]) -> Outcome {
+    safe(run(command(moto, arguments)))
+}
+
+/// The outcome, once it is sure that no credentials are in it.
+#[track_caller]
+pub(crate) fn safe(outcome: Outcome) -> Outcome {
+    for canary in [CANARY_KEY_ID, CANARY_SECRET] {
+        assert!(
+            !outcome.output().contains(canary),
+            "credentials in the output"
+        );
+    }
+    outcome
+}
+
+/// `trainyard train svm` on SageMaker with all that is needed, then `more`.
+pub(crate) fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
+    let trainer = lenient_trainer(moto);
+    let fixed = [
+        "train",
+        "svm",
+        "--data",
+        "s3://bucket/data",
+        "--output",
+        "s3://bucket/models",
+        "--instance-type",
+        "ml.m5.large",
+        "--role",
+        ROLE,
+        "--image",
+        IMAGE,
+        "--trainer-binary",
+    ];
+    let mut words: Vec<String> = fixed.iter().map(|&word| word.to_owned()).collect();
+    words.push(trainer.to_str().expect("UTF-8").to_owned());
+    words.extend(more.iter().map(|&word| word.to_owned()));
+    words
+}
+
+/// Runs [`train`].
+#[track_caller]
+pub(crate) fn train_with(moto: &Moto, more: &[&str]) -> Outcome {
+    let words = train(moto, more);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    trainyard(moto, &words)
+}
+
+/// Starts [`train`].
+pub(crate) fn start_train(moto: &Moto, more: &[&str]) -> Running {
+    let words = train(moto, more);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    start(command(moto, &words))
+}
+
+/// A trainer that accepts everything, and keeps what it was shown as `seen.json`.
+pub(crate) fn lenient_trainer(moto: &Moto) -> PathBuf {
+    let seen = moto.home().join("seen.json");
+    script(
+        &moto.home().join("lenient"),
+        &format!(
+            "cp \"$SAGEMAKER_BASE_DIR/input/config/hyperparameters.json\" '{}'",
+            seen.display()
+        ),
+    )
+}
+
+/// A shell script at this path.
+pub(crate) fn script(path: &Path, lines: &str) -> PathBuf {
+    // Renamed into place: a script that is still open for writing cannot be started.
+    let fresh = path.with_extension(format!("{}", std::process::id()));
+    std::fs::write(&fresh, format!("#!/bin/sh\n{lines}\n")).expect("written");
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).expect("allowed");
+    std::fs::rename(&fresh, path).expect("renamed");
+    path.to_owned()
+}
+
+/// The real trainer: beside the launcher, where a build of the workspace puts it, or built now.
+pub(crate) fn svm() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("svm");
+    if !beside.is_file() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args(["build", "--release", "--locked", "-p", "svm"])
+            .current_dir(workspace);
+        testkit::run_within(cargo, Duration::from_secs(900)).expect_code(0);
+    }
+    beside
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < until, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Names of all jobs, with their states.
+pub(crate) fn jobs(moto: &Moto) -> Vec<(String, String)> {
+    let listed = moto.boto(
+        "show(client('sagemaker').list_training_jobs(MaxResults=100)['TrainingJobSummaries'])",
+    );
+    let entry = |job: &Value| {
+        let text = |field: &str| job[field].as_str().expect("text").to_owned();
+        (text("TrainingJobName"), text("TrainingJobStatus"))
+    };
+    listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(entry)
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! A workspace with one small trainer, so that a test's image is its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::{Outcome, run_within};
+
+/// A compile from nothing on a loaded machine.
+pub const LONG: Duration = Duration::from_secs(1500);
+
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A git repository with a Cargo workspace and the trainer `name`; removed when dropped.
+pub struct Workspace {
+    pub name: String,
+    root: TempDir,
+}
+
+impl Workspace {
+    pub fn new(name: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Self {
+            name: name.to_owned(),
+            root,
+        };
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\n\n\
+             [package.metadata.trainer]\n\n[workspace]\n"
+        );
+        workspace.write("Cargo.toml", manifest.as_bytes());
+        workspace.write(
+            "Cargo.lock",
+            format!("version = 4\n\n[[package]]\nname = \"{name}\"\nversion = \"1.2.3\"\n")
+                .as_bytes(),
+        );
+        workspace.write("src/main.rs", MAIN.as_bytes());
+        workspace.write(".gitignore", b"/target/\n/out/\n");
+        workspace.git(&["init", "--quiet"]);
+        workspace.git(&["add", "."]);
+        workspace.git(&["commit", "--quiet", "--message", "a toy"]);
+        workspace
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.root.path().join(below)
+    }
+
+    pub fn write(&self, below: &str, bytes: &[u8]) {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let mut command = Command::new("git");
+        let author = ["-c", "user.name=toy", "-c", "user.email=toy@example.org"];
+        command
+            .args(author)
+            .args(arguments)
+            .current_dir(self.root.path())
+            .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
+            .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z");
+        testkit::run(command).expect_code(0);
+    }
+
+    /// `trainyard ARGUMENTS` in the workspace, with an empty home and none of the test's credentials.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+        command.args(arguments).current_dir(self.root.path());
+        for name in [
+            "AWS_PROFILE",
+            "DOCKER_CONFIG",
+            "RUSTFLAGS",
+            "SOURCE_DATE_EPOCH",
+            "TRAINYARD_REGISTRY_USER",
+            "TRAINYARD_REGISTRY_PASSWORD",
+        ] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    #[track_caller]
+    pub fn trainyard(&self, arguments: &[&str]) -> Outcome {
+        run_within(self.command(arguments), LONG)
+    }
+
+    /// The answer of `build NAME --json` and more.
+    #[track_caller]
+    pub fn build(&self, more: &[&str]) -> Value {
+        let mut arguments = vec!["build", &self.name, "--json"];
+        arguments.extend(more);
+        let outcome = self.trainyard(&arguments);
+        outcome.expect_code(0);
+        outcome.json()
+    }
+
+    /// The toy, compiled: a static program that says `toy` and its arguments.
+    pub fn binary(&self) -> String {
+        let answer = self.build(&[]);
+        answer["binary"].as_str().unwrap().to_owned()
+    }
+}
+
+const MAIN: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().skip(1).collect();\n    println!(\"toy {arguments:?}\");\n}\n";
+
+/// The unpacked files of an archive that `build --output` wrote: all layers' tars behind each other.
+pub fn unpacked(archive: &Path) -> Vec<u8> {
+    let script = "import sys, tarfile, gzip\n\
+        archive = tarfile.open(sys.argv[1])\n\
+        for member in archive.getmembers():\n\
+        \x20   data = archive.extractfile(member).read()\n\
+        \x20   sys.stdout.buffer.write(gzip.decompress(data) if member.name.endswith('.gz') else data)\n";
+    let output = Command::new(testkit_python())
+        .args(["-c", script])
+        .arg(archive)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+fn testkit_python() -> std::ffi::OsString {
+    std::env::var_os("TRAINYARD_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
+/// Whether the bytes hold the text.
+pub fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}

@@ -1,0 +1,256 @@
+//! `trainyard train --dry-run`: nothing is sent, and what would be sent is what AWS's API model allows.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cloud;
+
+use cloud::{command, train, train_with};
+use serde_json::{Value, json};
+use testkit::{Moto, judge, moto, run};
+
+/// All there is to say about a job.
+const EVERYTHING: &[&str] = &[
+    "--channel",
+    "validation=s3://bucket/validation",
+    "--channel",
+    "test=s3://bucket/test/",
+    "--instance-count",
+    "2",
+    "--job-name-prefix",
+    "every-thing",
+    "--env",
+    "A=1",
+    "--env",
+    "B=x=y",
+    "--checkpoints",
+    "s3://bucket/checkpoints",
+    "--max-run",
+    "2h",
+    "--spot",
+    "--max-wait",
+    "3h",
+    "--volume-size",
+    "50",
+    "--subnet",
+    "subnet-0a",
+    "--subnet",
+    "subnet-0b",
+    "--security-group",
+    "sg-0a",
+    "--volume-kms-key",
+    "alias/disk",
+    "--output-kms-key",
+    "arn:aws:kms:us-east-1:123456789012:key/0a-1b",
+    "--tag",
+    "team=text mining",
+    "--tag",
+    "cost:center=4711",
+    "--network-isolation",
+    "--encrypt-traffic",
+    "--input-mode",
+    "FastFile",
+    "--",
+    "--min-df=5",
+    "--tune",
+    "--list=a",
+    "--list=b",
+    "--text=ä \u{2028}",
+];
+
+/// The request in a plan.
+#[track_caller]
+fn request(plan: &Value) -> &Value {
+    let steps = plan["steps"].as_array().expect("steps");
+    let with: Vec<&Value> = steps
+        .iter()
+        .map(|step| &step["request"])
+        .filter(|request| request.is_object())
+        .collect();
+    assert_eq!(with.len(), 1, "{plan:#}");
+    with[0]
+}
+
+/// What AWS's model says against a request.
+#[track_caller]
+fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
+    let file = moto.home().join("request.json");
+    std::fs::write(&file, request.to_string()).expect("written");
+    judge("aws_request", &[file])["violations"]
+        .as_array()
+        .expect("a list")
+        .clone()
+}
+
+#[test]
+fn the_request_is_what_the_model_allows() {
+    let moto = moto();
+    for more in [vec![], EVERYTHING.to_vec(), vec!["--keep-alive", "6h"]] {
+        let mut words = vec!["--dry-run", "--json"];
+        words.extend(&more);
+        let plan = train_with(&moto, &words).expect_code(0).json();
+        assert_eq!(plan["dry_run"], true);
+        let request = request(&plan);
+        assert_eq!(request["operation"], "SageMaker.CreateTrainingJob");
+        assert_eq!(violations(&moto, request), Vec::<Value>::new(), "{more:?}");
+    }
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+#[test]
+fn the_judge_sees_mistakes() {
+    let moto = moto();
+    let plan = train_with(&moto, &["--dry-run", "--json"])
+        .expect_code(0)
+        .json();
+    let good = request(&plan);
+    for (pointer, value, part) in [
+        ("/body/TrainingJobName", json!("a_b"), "does not match"),
+        (
+            "/body/RoleArn",
+            json!("arn:aws:iam::1:role/x-and-some-more"),
+            "does not match",
+        ),
+        (
+            "/body/ResourceConfig/InstanceType",
+            json!("ml.nothing.large"),
+            "is none of",
+        ),
+        (
+            "/body/ResourceConfig/KeepAlivePeriodInSeconds",
+            json!(21_601),
+            "is more than 21600",
+        ),
+        (
+            "/body/ResourceConfig/VolumeSizeInGB",
+            json!("30"),
+            "Invalid type",
+        ),
+        ("/body/InputDataConfig", json!([]), "min length: 1"),
+        ("/body/Surprise", json!(1), "Unknown parameter"),
+        ("/body/Tags/0/Value", json!("a;b"), "does not match"),
+    ] {
+        let mut bad = good.clone();
+        let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+        bad.pointer_mut(parent).expect("it is there")[name] = value;
+        let found = violations(&moto, &bad);
+        assert!(
+            found
+                .iter()
+                .any(|text| text.as_str().is_some_and(|text| text.contains(part))),
+            "{pointer}: {found:?}"
+        );
+    }
+    let mut bad = good.clone();
+    bad["body"]
+        .as_object_mut()
+        .expect("an object")
+        .remove("OutputDataConfig");
+    assert!(
+        violations(&moto, &bad)[0]
+            .as_str()
+            .is_some_and(|text| text.contains("OutputDataConfig"))
+    );
+}
+
+#[test]
+fn what_is_shown_is_what_is_sent() {
+    let moto = moto();
+    let mut words = vec!["--dry-run", "--json"];
+    words.extend(EVERYTHING);
+    let plan = train_with(&moto, &words).expect_code(0).json();
+    let mut words = vec!["--no-wait"];
+    words.extend(EVERYTHING);
+    train_with(&moto, &words).expect_code(0);
+    let mut shown = request(&plan)["body"].clone();
+    let mut sent = moto.requests("CreateTrainingJob")[0]["body"].clone();
+    assert_ne!(shown["TrainingJobName"], sent["TrainingJobName"]);
+    for body in [&mut shown, &mut sent] {
+        body.as_object_mut()
+            .expect("an object")
+            .remove("TrainingJobName");
+    }
+    assert_eq!(shown, sent);
+    let expected = json!({
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 50, "VolumeKmsKeyId": "alias/disk",
+        },
+        "VpcConfig": {"Subnets": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 10_800},
+        "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
+        "OutputDataConfig": {
+            "S3OutputPath": "s3://bucket/models", "KmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/0a-1b",
+        },
+        "Environment": {"A": "1", "B": "x=y"},
+        "EnableNetworkIsolation": true,
+        "EnableInterContainerTrafficEncryption": true,
+        "EnableManagedSpotTraining": true,
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&sent[name], value, "{name}");
+    }
+    assert_eq!(
+        sent["AlgorithmSpecification"]["TrainingInputMode"],
+        "FastFile"
+    );
+    let definitions = sent["AlgorithmSpecification"]["MetricDefinitions"]
+        .as_array()
+        .expect("a list");
+    assert_eq!(definitions.len(), contract::metrics::definitions().len());
+    let channels: Vec<&Value> = sent["InputDataConfig"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|channel| &channel["ChannelName"])
+        .collect();
+    assert_eq!(channels, ["train", "validation", "test"]);
+    assert!(
+        sent["Tags"]
+            .as_array()
+            .expect("a list")
+            .contains(&json!({"Key": "team", "Value": "text mining"}))
+    );
+    assert!(
+        sent["Tags"]
+            .as_array()
+            .expect("a list")
+            .contains(&json!({"Key": "trainyard:version", "Value": env!("CARGO_PKG_VERSION")}))
+    );
+}
+
+#[test]
+fn nobodys_keys_are_needed() {
+    let moto = moto();
+    let words = train(&moto, &["--dry-run"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = command(&moto, &words);
+    for name in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ENDPOINT_URL",
+    ] {
+        command.env_remove(name);
+    }
+    let outcome = run(command);
+    let text = &outcome.expect_code(0).stdout;
+    assert!(
+        text.starts_with("dry run: nothing is done\n")
+            && text.contains("https://api.sagemaker.us-east-1.amazonaws.com"),
+        "{text}"
+    );
+}
+
+#[test]
+fn uploads_are_planned() {
+    let moto = moto();
+    std::fs::write(moto.home().join("rows.csv"), "label,text\n").expect("written");
+    let outcome = train_with(
+        &moto,
+        &["--dry-run", "--json", "--channel", "test=rows.csv"],
+    );
+    let plan = outcome.expect_code(0).json();
+    let first = plan["steps"][0]["what"].as_str().expect("text");
+    assert!(
+        first.starts_with("upload `rows.csv` (channel `test`) to `s3://bucket/models/svm-"),
+        "{first}"
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}

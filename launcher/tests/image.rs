@@ -1,0 +1,389 @@
+//! Images: what is in them, that engines and other tools read them, and that SageMaker's contract holds inside.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{LONG, Workspace, holds, repository, unpacked};
+use serde_json::Value;
+use testkit::{Engine, FakeMl, engine, run, run_within};
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+}
+
+#[test]
+fn the_same_input_gives_the_same_digest_in_every_folder() {
+    let (one, two) = (Workspace::new("toy"), Workspace::new("toy"));
+    let first = one.build(&[]);
+    assert_eq!(first["digest"], two.build(&[])["digest"]);
+    // Without what was kept of the first build.
+    std::fs::remove_dir_all(one.path("target/trainyard")).unwrap();
+    assert_eq!(first["digest"], one.build(&[])["digest"]);
+
+    let mut command = one.command(&["build", "toy", "--json"]);
+    command.env("SOURCE_DATE_EPOCH", "1767225600");
+    let dated = run_within(command, LONG).json();
+    assert_ne!(first["digest"], dated["digest"]);
+    assert_eq!(first["layers"], dated["layers"]);
+
+    one.write("src/main.rs", b"fn main() {}\n");
+    let changed = one.build(&[]);
+    assert_ne!(first["layers"][1], changed["layers"][1]);
+    assert_eq!(first["layers"][0], changed["layers"][0]);
+    let reference = text(&changed["reference"]);
+    assert!(reference.ends_with("-dirty"), "{reference}");
+    assert_eq!(
+        reference.trim_end_matches("-dirty"),
+        text(&first["reference"])
+    );
+}
+
+#[test]
+fn skopeo_reads_the_archive_and_nothing_of_this_machine_is_in_it() {
+    let toy = Workspace::new("toy");
+    let archive = toy.path("out/image.tar");
+    std::fs::create_dir_all(toy.path("out")).unwrap();
+    let mut command = toy.command(&["build", "toy", "--json", "--output", "out/image.tar"]);
+    let canaries = [
+        ("AWS_SECRET_ACCESS_KEY", "canary-aws-secret"),
+        ("TRAINYARD_REGISTRY_PASSWORD", "canary-registry"),
+        ("CARGO_REGISTRY_TOKEN", "canary-cargo"),
+    ];
+    command.envs(canaries);
+    let outcome = run_within(command, LONG);
+    outcome.expect_code(0);
+    let answer = outcome.json();
+
+    let source = format!("docker-archive:{}", archive.display());
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["inspect", "--config", &source]);
+    let config = run(skopeo).json();
+    let run_as = &config["config"];
+    assert_eq!(
+        run_as["Entrypoint"],
+        serde_json::json!(["/usr/local/bin/toy"])
+    );
+    assert_eq!(run_as["Cmd"], serde_json::json!(["train"]));
+    assert_eq!(run_as["WorkingDir"], "/");
+    assert_eq!(config["architecture"], "amd64");
+    let labels = &run_as["Labels"];
+    assert_eq!(labels["org.opencontainers.image.version"], "1.2.3");
+    let revision = text(&labels["org.opencontainers.image.revision"]);
+    assert_eq!(revision.len(), 40, "{revision}");
+    let reference = format!("trainyard/toy:1.2.3-{}", &revision[..12]);
+    assert_eq!(text(&answer["reference"]), reference);
+
+    let everything = unpacked(&archive);
+    assert!(holds(&everything, "usr/local/bin/toy"));
+    let home = std::env::var("HOME").unwrap_or_default();
+    let workspace = toy.path("").display().to_string();
+    let mut secrets = canaries.map(|(_, value)| value).to_vec();
+    secrets.push(workspace.trim_end_matches('/'));
+    if home.len() > 1 {
+        secrets.push(&home);
+    }
+    for secret in secrets {
+        assert!(!holds(&everything, secret), "`{secret}` is in the image");
+        assert!(!outcome.stdout.contains("canary") && !outcome.stderr.contains("canary"));
+    }
+}
+
+#[test]
+fn only_a_static_program_is_taken() {
+    let toy = Workspace::new("toy");
+    let own = env!("CARGO_BIN_EXE_trainyard");
+    let outcome = toy.trainyard(&["build", "toy", "--binary", own, "--json"]);
+    outcome.expect_code(2);
+    let message = &outcome.json()["error"]["message"];
+    assert!(
+        text(message).ends_with("it is linked dynamically"),
+        "{message}"
+    );
+    assert!(outcome.stderr.contains("help: expected a static program"));
+}
+
+#[test]
+fn a_dry_run_does_nothing() {
+    let toy = Workspace::new("toy");
+    let arguments = [
+        "build",
+        "toy",
+        "--dry-run",
+        "--json",
+        "--load",
+        "--output",
+        "x.tar",
+    ];
+    let plan = toy.trainyard(&arguments).expect_code(0).json();
+    assert_eq!(plan["dry_run"], true);
+    let steps: Vec<&str> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| text(&step["what"]))
+        .collect();
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert!(steps[0].contains("cargo rustc --release --locked --package toy --bin toy"));
+    assert!(!toy.path("target").exists() && !toy.path("x.tar").exists());
+}
+
+#[test]
+fn no_engine_no_load() {
+    let toy = Workspace::new("toy");
+    let mut command = toy.command(&["build", "toy", "--load"]);
+    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let outcome = run(command);
+    outcome.expect_code(1);
+    assert!(
+        outcome
+            .stderr
+            .contains("no socket at `/nowhere/docker.sock`"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("help: start it"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!toy.path("target").exists(), "it compiled first");
+}
+
+#[test]
+fn the_engine_takes_what_is_built_here() {
+    let engine = engine();
+    let toy = Workspace::new(engine.unique());
+    std::fs::create_dir_all(toy.path("out")).unwrap();
+    let answer = toy.build(&["--load", "--output", "out/image.tar"]);
+    let reference = text(&answer["loaded"]);
+    let latest = format!("trainyard/{}:latest", engine.unique());
+    engine.remove_later(reference);
+    engine.remove_later(&latest);
+    let id = |name: &str| {
+        engine
+            .docker(&["image", "inspect", "--format", "{{.Id}}", name])
+            .stdout
+    };
+    assert_eq!(id(reference).trim(), text(&answer["id"]));
+    assert_eq!(id(&latest).trim(), text(&answer["id"]));
+    assert_eq!(engine.run(&[reference]).stdout, "toy [\"train\"]\n");
+    assert_eq!(
+        engine.run(&[&latest, "serve", "x"]).stdout,
+        "toy [\"serve\", \"x\"]\n"
+    );
+
+    let again = toy.trainyard(&["build", &toy.name, "--load"]);
+    again.expect_code(0);
+    assert!(
+        again.stderr.contains("has it already") || again.stderr.contains("already"),
+        "{}",
+        again.stderr
+    );
+
+    engine.remove(reference);
+    engine.remove(&latest);
+    let archive = toy.path("out/image.tar").display().to_string();
+    engine.docker(&["load", "--input", &archive]).expect_code(0);
+    assert_eq!(id(reference).trim(), text(&answer["id"]));
+}
+
+/// Paths, kinds and modes of a container's files, as the engine exports them.
+fn files(engine: &Engine, image: &str) -> Vec<String> {
+    let script = "set -e; id=$(docker create --label \"$2\" \"$1\"); docker export \"$id\" | tar -tv --numeric-owner; docker rm \"$id\" >/dev/null";
+    let mut command = Command::new("sh");
+    let label = format!("trainyard-test={}", engine.unique());
+    command.args(["-c", script, "sh", image, &label]);
+    let outcome = run(command);
+    outcome.expect_code(0);
+    let mut files: Vec<String> = outcome
+        .stdout
+        .lines()
+        .map(|line| {
+            // Mode, owner, size, date, time, path.
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            format!("{} {} {}", fields[0], fields[1], fields[5..].join(" "))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_engine_builds_the_same_tree() {
+    let engine = engine();
+    let base = busybox(&engine);
+    let toy = Workspace::new(engine.unique());
+    // The Dockerfile has a stage per trainer.
+    let dockerfile = std::fs::read_to_string(repository().join("docker/Dockerfile")).unwrap();
+    toy.write(
+        "docker/Dockerfile",
+        dockerfile.replace("svm", &toy.name).as_bytes(),
+    );
+    let binary = toy.binary();
+
+    let reference = text(&toy.build(&["--binary", &binary, "--load"])["loaded"]).to_owned();
+    engine.remove_later(&reference);
+    let latest = format!("trainyard/{}:latest", toy.name);
+    engine.remove_later(&latest);
+    let here = files(&engine, &reference);
+    let labels = |name: &str| {
+        engine.docker(&["image", "inspect", "--format", "{{json .Config.Labels}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}} {{json .Config.Env}}", name]).stdout
+    };
+    let labels_here = labels(&reference);
+    engine.remove(&reference);
+    engine.remove(&latest);
+
+    let answer = toy.build(&["--docker", "--docker-base", &base, "--binary", &binary]);
+    assert_eq!(text(&answer["reference"]), reference);
+    let there = files(&engine, &reference);
+    assert!(
+        here.iter()
+            .any(|file| file.ends_with(&format!("usr/local/bin/{}", toy.name))),
+        "{here:?}"
+    );
+    assert!(
+        here.iter()
+            .any(|file| file.starts_with("drwxrwxrwt") && file.ends_with(" tmp/")),
+        "{here:?}"
+    );
+    assert_eq!(here, there);
+    assert_eq!(labels_here, labels(&reference));
+    assert_eq!(engine.run(&[&reference]).stdout, "toy [\"train\"]\n");
+}
+
+/// An image to build in: busybox and this machine's certificates.
+fn busybox(engine: &Engine) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "set -e; busybox=$(command -v busybox); mkdir -p \"$1/bin\" \"$1/etc/ssl/certs\" \"$1/tmp\"\n\
+        cp \"$busybox\" \"$1/bin/busybox\"\n\
+        for name in $(\"$busybox\" --list); do [ -e \"$1/bin/$name\" ] || ln -s busybox \"$1/bin/$name\"; done\n\
+        cp /etc/ssl/certs/ca-certificates.crt \"$1/etc/ssl/certs/\"\n\
+        tar -C \"$1\" -c . | docker import - \"$2\"";
+    let name = format!("{}-base", engine.unique());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, "sh"])
+        .arg(folder.path())
+        .arg(&name);
+    engine.remove_later(&name);
+    run(command).expect_code(0);
+    let static_one = engine.run(&[&name, "/bin/true"]);
+    assert_eq!(
+        static_one.code(),
+        Some(0),
+        "`busybox` must be Debian's busybox-static\n{}",
+        static_one.stderr
+    );
+    name
+}
+
+/// The real trainer's image in the engine, under a name of this test.
+fn svm(engine: &Engine) -> (String, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .args(["build", "svm", "--json"])
+        .current_dir(repository());
+    // The flags of the test's own build are not the image's.
+    command.env_remove("RUSTFLAGS");
+    let outcome = run_within(command, LONG);
+    outcome.expect_code(0);
+    let answer = outcome.json();
+    let toy = Workspace::new(engine.unique());
+    let loaded = toy.build(&["--binary", text(&answer["binary"]), "--load"]);
+    let reference = text(&loaded["loaded"]).to_owned();
+    engine.remove_later(&reference);
+    engine.remove_later(&format!("trainyard/{}:latest", toy.name));
+    (reference, answer)
+}
+
+fn mount(folder: &Path) -> String {
+    format!("{}:/opt/ml", folder.display())
+}
+
+#[test]
+fn svm_trains_in_its_image_without_network_on_a_read_only_disk_as_a_user() {
+    let engine = engine();
+    let (image, answer) = svm(&engine);
+    assert!(answer["size"].as_u64().unwrap() < 15_000_000, "{answer}");
+    let rows = std::fs::read(testkit::movie_csv()).unwrap();
+    let ml = FakeMl::new().channel("train", "movie.csv", rows);
+    for below in [
+        "",
+        "model",
+        "output",
+        "output/data",
+        "input",
+        "input/data",
+        "input/config",
+    ] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(ml.path(below), mode).unwrap();
+    }
+    let folder = mount(&ml.path(""));
+    let outcome = engine.run(&[
+        "--network",
+        "none",
+        "--read-only",
+        "--user",
+        "12345:12345",
+        "--volume",
+        &folder,
+        &image,
+        "train",
+    ]);
+    outcome.expect_code(0);
+    assert!(
+        ml.model_files().contains(&"config.json".to_owned()),
+        "{:?}",
+        ml.model_files()
+    );
+    assert_eq!(ml.failure(), None);
+
+    let broken = FakeMl::new().channel("train", "movie.csv", "nothing\n");
+    let folder = mount(&broken.path(""));
+    let outcome = engine.run(&["--network", "none", "--volume", &folder, &image, "train"]);
+    assert_ne!(outcome.code(), Some(0));
+    let failure = broken.failure().expect("a failure file");
+    assert!(
+        outcome.stderr.contains(failure.lines().next().unwrap()),
+        "{failure}"
+    );
+}
+
+#[test]
+fn docker_stop_reaches_svm_as_process_1() {
+    let engine = engine();
+    let (image, _) = svm(&engine);
+    // Data that never comes: training waits.
+    let (ml, _fifo) = FakeMl::new().fifo_channel("train", "movie.csv");
+    let name = format!("{}-stop", engine.unique());
+    let folder = mount(&ml.path(""));
+    let mut running = engine.start(&["--name", &name, "--volume", &folder, &image, "train"]);
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let pid = loop {
+        let found = engine.docker(&["inspect", "--format", "{{.State.Pid}}", &name]);
+        match found.stdout.trim().parse::<u32>() {
+            Ok(pid) if pid > 0 => break pid,
+            _ => assert!(
+                std::time::Instant::now() < until,
+                "no container: {}",
+                found.stderr
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(
+        running.wait_for_handler(pid),
+        "it ended before it was stopped"
+    );
+    let stop = engine.docker(&["stop", "--time", "60", &name]);
+    stop.expect_code(0);
+    let outcome = running.finish(Duration::from_secs(60));
+    assert_eq!(outcome.code(), Some(0), "{}", outcome.stderr);
+    // Far from the 60 s after which the engine would have killed it.
+    assert!(stop.seconds < 10.0, "{} s", stop.seconds);
+}

@@ -1,0 +1,439 @@
+//! `trainyard train --instance-type local`: the real launcher and a real Docker engine; images of nothing but a binary.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report by panicking"
+)]
+
+mod local_kit;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use local_kit::*;
+use testkit::{movie_csv, run};
+
+fn toys(test: &str) -> Jobs {
+    Jobs::new(test, toy_in(true))
+}
+
+#[test]
+fn svm_trains_the_same_model_as_a_process() {
+    let jobs = Jobs::new("d-svm", svm_in(true));
+    let model = trains_svm(&jobs, &["--min-df", "5"]);
+    let process = Jobs::new("d-svmp", svm_in(false));
+    let other = trains_svm(&process, &["--min-df", "5"]);
+    assert_eq!(
+        fs::read(model).expect("bytes"),
+        fs::read(other).expect("bytes")
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn the_container_is_sagemakers() {
+    let jobs = toys("d-look");
+    let data = jobs.path("größe: & mehr");
+    fs::create_dir_all(data.join("sub folder")).expect("a folder");
+    fs::write(data.join("sub folder/a b.csv"), "text,label\n").expect("a file");
+    let single = format!("one={}", movie_csv().display());
+    let outcome = run(jobs.train_on(
+        &data,
+        &[
+            "--channel",
+            &single,
+            "--env",
+            "GREETING=good day",
+            "--",
+            "--mode",
+            "look",
+        ],
+    ));
+    let seen = seen(&outcome.expect_code(0).json());
+    let variables = seen["variables"].as_object().expect("an object");
+    let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "AWS_DEFAULT_REGION",
+            "AWS_REGION",
+            "GREETING",
+            "HOME",
+            "HOSTNAME",
+            "PATH",
+            "TRAINING_JOB_ARN",
+            "TRAINING_JOB_NAME"
+        ]
+    );
+    assert_eq!(variables["HOSTNAME"], "algo-1");
+    assert_eq!(seen["arguments"], serde_json::json!(["train"]));
+    assert_eq!(seen["pid"], 1);
+    assert_eq!(seen["data_is_writable"], false);
+    let files = seen["files"].as_array().expect("a list");
+    let mut expected = [
+        "input/config/hyperparameters.json",
+        "input/config/inputdataconfig.json",
+        "input/config/resourceconfig.json",
+        "input/data/one/movie.csv",
+        "input/data/train/sub folder/a b.csv",
+    ];
+    expected.sort_unstable();
+    let mut files: Vec<_> = files.iter().filter_map(|file| file.as_str()).collect();
+    files.sort_unstable();
+    assert_eq!(files, expected);
+    // The user's data is as it was.
+    assert_eq!(
+        local_kit::files(&data),
+        ["sub folder/", "sub folder/a b.csv"]
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn network_isolation_leaves_the_loopback() {
+    let jobs = toys("d-net");
+    let count = |more: &[&str]| {
+        let answer = jobs.toy("look", more).expect_code(0).json();
+        seen(&answer)["interfaces"].as_u64().expect("a number")
+    };
+    assert!(count(&[]) > 1);
+    assert_eq!(count(&["--network-isolation"]), 1);
+    jobs.assert_clean();
+}
+
+#[test]
+fn failure_is_shown() {
+    shows_the_failure(&toys("d-fail"));
+}
+
+#[test]
+fn a_bad_hyperparameter_is_the_failure() {
+    // A check that says nothing, as if there were no binary on this machine.
+    let place = Where::Docker(Image::of(&svm()), "/bin/true".into());
+    let jobs = Jobs::new("d-hyper", place);
+    let outcome = run(jobs.train_on(&movie_csv(), &["--", "--min-df", "-1"]));
+    let answer = outcome.expect_code(3).json();
+    let failure = answer["failure"].as_str().expect("a reason");
+    assert!(failure.contains("min-df"), "{failure}");
+    jobs.assert_clean();
+}
+
+#[test]
+fn the_log_arrives() {
+    passes_the_log_on(&toys("d-noise"));
+}
+
+#[test]
+fn ctrl_c_stops() {
+    stops(&toys("d-int"), "INT", 130);
+}
+
+#[test]
+fn sigterm_stops() {
+    stops(&toys("d-term"), "TERM", 4);
+}
+
+#[test]
+fn a_lost_terminal_stops() {
+    stops(&toys("d-hup"), "HUP", 4);
+}
+
+#[test]
+fn second_ctrl_c_kills() {
+    kills_at_the_second(&toys("d-kill"));
+}
+
+#[test]
+fn the_job_ends_at_max_run() {
+    let jobs = toys("d-max");
+    let outcome = jobs.toy("until_stopped", &["--max-run", "1s"]);
+    let answer = outcome.expect_code(4).json();
+    assert_eq!(answer["status"], "Stopped");
+    assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
+    jobs.assert_clean();
+}
+
+#[test]
+fn docker_stop_lets_the_trainer_save() {
+    let jobs = toys("d-stop");
+    let started = jobs.start_toy("until_stopped", &[]);
+    docker(&["stop", &jobs.container()]);
+    let answer = started.finish().expect_code(0).json();
+    assert_eq!(answer["status"], "Completed");
+    assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
+    jobs.assert_clean();
+}
+
+#[test]
+fn docker_kill_is_explained() {
+    let jobs = toys("d-dkill");
+    let started = jobs.start_toy("stubborn", &[]);
+    docker(&["kill", &jobs.container()]);
+    let answer = started.finish().expect_code(3).json();
+    assert_eq!(answer["exit_code"], 137);
+    let failure = answer["failure"].as_str().expect("a reason");
+    assert!(failure.contains("SIGKILL"), "{failure}");
+    jobs.assert_clean();
+}
+
+#[test]
+fn a_container_that_somebody_removes_is_no_success() {
+    let jobs = toys("d-rm");
+    let started = jobs.start_toy("stubborn", &[]);
+    docker(&["rm", "--force", "--volumes", &jobs.container()]);
+    let outcome = started.finish();
+    assert!(matches!(outcome.code(), Some(1 | 3)), "{outcome:?}");
+    jobs.assert_clean();
+}
+
+#[test]
+fn out_of_memory_is_explained() {
+    let jobs = toys("d-oom");
+    let mut started = jobs.start_toy("memory", &[]);
+    started.wait_for("toy: ready");
+    let container = jobs.container();
+    docker(&[
+        "update",
+        "--memory",
+        "48m",
+        "--memory-swap",
+        "48m",
+        &container,
+    ]);
+    let answer = started.finish().expect_code(3).json();
+    assert_eq!(answer["exit_code"], 137);
+    let failure = answer["failure"].as_str().expect("a reason");
+    assert!(failure.contains("out of memory"), "{failure}");
+    jobs.assert_clean();
+}
+
+#[test]
+fn an_interrupted_job_resumes() {
+    resumes_after_an_interruption(&toys("d-spot"));
+}
+
+#[test]
+fn an_interrupted_svm_starts_again() {
+    svm_starts_again(&Jobs::new("d-svmspot", svm_in(true)));
+}
+
+#[test]
+fn links_stay_inside_the_archive() {
+    let jobs = toys("d-links");
+    let outcome = jobs.toy("links", &[]);
+    let model = unpacked(archive(&outcome.expect_code(0).json(), "model"));
+    let names: Vec<_> = model.keys().map(String::as_str).collect();
+    assert_eq!(names, ["latest", "sub", "sub/same", "weights"]);
+    assert!(
+        outcome.stderr.contains("`passwd` is left out"),
+        "{}",
+        outcome.stderr
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn two_jobs_at_once() {
+    let jobs = toys("d-two");
+    let both = [(); 2].map(|()| testkit::start(jobs.toy_command("look", &[])));
+    let names = both.map(|running| {
+        let answer = running
+            .finish(std::time::Duration::from_secs(180))
+            .expect_code(0)
+            .json();
+        answer["job"].as_str().expect("a name").to_owned()
+    });
+    assert_ne!(names[0], names[1]);
+    jobs.assert_clean();
+}
+
+/// The group that may talk to the engine.
+fn socket_group() -> String {
+    let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
+    socket.gid().to_string()
+}
+
+#[test]
+fn nothing_of_root_is_left_to_another_user() {
+    const NOBODY: &str = "65534";
+    if !rustix::process::geteuid().is_root() {
+        return testkit::skip(
+            "nothing_of_root_is_left_to_another_user",
+            "needs root, to become somebody else",
+        );
+    }
+    // The target folder may be one that nobody else may enter.
+    let shared = tempfile::tempdir().expect("a folder");
+    let readable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(shared.path(), readable).expect("ours");
+    let checks = shared.path().join("toy");
+    fs::copy(toy(), &checks).expect("a copy");
+    let place = Where::Docker(Image::of(&checks), checks);
+    let jobs = Jobs::new("d-user", place);
+    let data = jobs.data();
+    let launcher = jobs.path("trainyard");
+    fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
+    let mut chown = Command::new("chown");
+    chown.args(["-R", NOBODY]).arg(jobs.folder.path());
+    run(chown).expect_code(0);
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(jobs.folder.path(), everybody).expect("ours");
+    let checkpoints = format!("file://{}", jobs.path("kept").display());
+    let more = [
+        "--checkpoints",
+        &checkpoints,
+        "--simulate-interruption",
+        "1s",
+        "--",
+        "--mode",
+        "steps",
+    ];
+    let inner = jobs.train_with(&launcher, &data, &more);
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid",
+            NOBODY,
+            "--regid",
+            NOBODY,
+            "--groups",
+            &socket_group(),
+        ])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    jobs.environment(&mut command);
+    let answer = run(command).expect_code(0).json();
+    assert!(archive(&answer, "model").is_file());
+    for name in files(jobs.folder.path()) {
+        let metadata = fs::symlink_metadata(jobs.path(&name)).expect("it is there");
+        assert_eq!(metadata.uid().to_string(), NOBODY, "{name}");
+    }
+    assert_eq!(
+        files(&jobs.path("kept")),
+        ["more/", "more/state", "step-20"]
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn an_image_with_a_user_may_write() {
+    let image = Image::with(&toy(), &["ENTRYPOINT [\"/trainer\"]", "USER 1234:1234"]);
+    let jobs = Jobs::new("d-imguser", Where::Docker(image, toy()));
+    let checkpoints = format!("file://{}", jobs.path("kept").display());
+    jobs.toy("steps", &["--checkpoints", &checkpoints])
+        .expect_code(0);
+    assert!(jobs.path("kept/step-20").is_file());
+    jobs.assert_clean();
+}
+
+#[test]
+fn refusals_of_the_engine_are_explained() {
+    let none = Image("trainyard-test:none".to_owned());
+    let jobs = Jobs::new("d-noimage", Where::Docker(none, toy()));
+    let outcome = jobs.toy("look", &[]);
+    outcome.expect_code(2);
+    assert!(
+        outcome.stderr.contains("no image `trainyard-test:none`")
+            && outcome.stderr.contains("trainyard build svm --load"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
+
+    let image = Image::with(&toy(), &["ENV X=1"]);
+    let jobs = Jobs::new("d-noentry", Where::Docker(image, toy()));
+    let outcome = jobs.toy("look", &[]);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("expected an ENTRYPOINT"),
+        "{}",
+        outcome.stderr
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn without_an_engine_the_way_out_is_named() {
+    let jobs = Jobs::new("d-noengine", Where::Process(Path::new("/bin/true").into()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    jobs.environment(&mut command);
+    command
+        .args([
+            "train",
+            "svm",
+            "--instance-type",
+            "local",
+            "--image",
+            "x",
+            "--data",
+        ])
+        .arg(jobs.data())
+        .args(["--output", "out", "--trainer-binary", "/bin/true"])
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let outcome = run(command);
+    outcome.expect_code(1);
+    assert!(outcome.stderr.contains("help: "), "{}", outcome.stderr);
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
+}
+
+#[test]
+fn gpus_need_a_runtime() {
+    let runtimes = docker(&["info", "--format", "{{json .Runtimes}}"]);
+    if runtimes.contains("nvidia") {
+        return testkit::skip("gpus_need_a_runtime", "this engine has a GPU runtime");
+    }
+    let jobs = toys("d-gpu");
+    let Where::Docker(image, checks) = &jobs.place else {
+        panic!("made with an image");
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    jobs.environment(&mut command);
+    command
+        .args([
+            "train",
+            "svm",
+            "--instance-type",
+            "local_gpu",
+            "--image",
+            &image.0,
+        ])
+        .args([
+            "--job-name-prefix",
+            &jobs.prefix,
+            "--output",
+            "out",
+            "--data",
+        ])
+        .arg(jobs.data());
+    let outcome = run(command);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("NVIDIA container toolkit"),
+        "{}",
+        outcome.stderr
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn a_dry_run_shows_the_request() {
+    let jobs = toys("d-dry");
+    let plan = jobs
+        .toy("look", &["--dry-run", "--network-isolation"])
+        .expect_code(0)
+        .json();
+    let text = plan.to_string();
+    for part in [
+        "\"NetworkMode\":\"none\"",
+        "\"Cmd\":[\"train\"]",
+        "/opt/ml/input/config/hyperparameters.json",
+    ] {
+        assert!(text.contains(part), "{part}: {plan:#}");
+    }
+    assert!(!text.contains("canary"), "{plan:#}");
+    assert!(!jobs.path("out").exists());
+    jobs.assert_clean();
+}

@@ -1,0 +1,280 @@
+//! `trainyard train --instance-type local-process`: the real launcher, real and toy trainers, no Docker.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report by panicking"
+)]
+
+mod local_kit;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use local_kit::*;
+use testkit::{movie_csv, on_read_only_folder, run};
+
+fn toys(test: &str) -> Jobs {
+    Jobs::new(test, toy_in(false))
+}
+
+#[test]
+fn svm_trains_and_hyperparameters_count() {
+    let jobs = Jobs::new("p-svm", svm_in(false));
+    let model = trains_svm(&jobs, &["--min-df", "5"]);
+    let again = trains_svm(&jobs, &["--min-df", "5"]);
+    assert_eq!(
+        fs::read(&model).expect("bytes"),
+        fs::read(again).expect("bytes")
+    );
+    let other = trains_svm(&jobs, &["--min-df", "50"]);
+    assert_ne!(
+        unpacked(&model)["vocabulary.txt"],
+        unpacked(other)["vocabulary.txt"]
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn the_trainer_sees_a_container() {
+    let jobs = toys("p-look");
+    let data = jobs.path("größe & mehr");
+    fs::create_dir_all(data.join("sub folder")).expect("a folder");
+    fs::write(data.join("sub folder/a b.csv"), "text,label\n").expect("a file");
+    let checkpoints = format!("file://{}", jobs.path("kept").display());
+    let single = format!("one={}", movie_csv().display());
+    let outcome = run(jobs.train_on(
+        &data,
+        &[
+            "--channel",
+            &single,
+            "--env",
+            "GREETING=good day",
+            "--checkpoints",
+            &checkpoints,
+            "--",
+            "--mode",
+            "look",
+            "--x",
+            "1",
+        ],
+    ));
+    let seen = seen(&outcome.expect_code(0).json());
+    let variables = seen["variables"].as_object().expect("an object");
+    let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "AWS_DEFAULT_REGION",
+            "AWS_REGION",
+            "GREETING",
+            "HOME",
+            "PATH",
+            "SAGEMAKER_BASE_DIR",
+            "TMPDIR",
+            "TRAINING_JOB_ARN",
+            "TRAINING_JOB_NAME"
+        ]
+    );
+    assert_eq!(variables["GREETING"], "good day");
+    let base = variables["SAGEMAKER_BASE_DIR"].as_str().expect("a path");
+    assert_eq!(seen["folder"], base);
+    assert_eq!(seen["arguments"], serde_json::json!(["train"]));
+    let config = &seen["config"];
+    assert_eq!(
+        config["hyperparameters.json"],
+        serde_json::json!({"mode": "look", "x": "1"})
+    );
+    assert_eq!(
+        config["inputdataconfig.json"]["one"]["TrainingInputMode"],
+        "File"
+    );
+    assert_eq!(
+        config["resourceconfig.json"]["hosts"],
+        serde_json::json!(["algo-1"])
+    );
+    assert_eq!(
+        config["checkpointconfig.json"]["LocalPath"],
+        format!("{base}/checkpoints")
+    );
+    assert_eq!(config.as_object().map(serde_json::Map::len), Some(4));
+    let files = seen["files"].as_array().expect("a list");
+    for file in [
+        "input/data/train/sub folder/a b.csv",
+        "input/data/one/movie.csv",
+    ] {
+        assert!(files.contains(&file.into()), "{file}: {files:?}");
+    }
+    jobs.assert_clean();
+}
+
+#[test]
+fn failure_is_shown() {
+    shows_the_failure(&toys("p-fail"));
+}
+
+#[test]
+fn the_log_arrives() {
+    passes_the_log_on(&toys("p-noise"));
+}
+
+#[test]
+fn ctrl_c_stops() {
+    stops(&toys("p-int"), "INT", 130);
+}
+
+#[test]
+fn sigterm_stops() {
+    stops(&toys("p-term"), "TERM", 4);
+}
+
+#[test]
+fn second_ctrl_c_kills() {
+    kills_at_the_second(&toys("p-kill"));
+}
+
+#[test]
+fn the_job_ends_at_max_run() {
+    let jobs = toys("p-max");
+    let outcome = jobs.toy("until_stopped", &["--max-run", "1s"]);
+    let answer = outcome.expect_code(4).json();
+    assert_eq!(answer["status"], "Stopped");
+    assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
+    jobs.assert_clean();
+}
+
+#[test]
+fn an_interrupted_job_resumes() {
+    resumes_after_an_interruption(&toys("p-spot"));
+}
+
+#[test]
+fn an_interrupted_svm_starts_again() {
+    svm_starts_again(&Jobs::new("p-svmspot", svm_in(false)));
+}
+
+#[test]
+fn a_killed_launcher_takes_the_trainer_with_it() {
+    let jobs = toys("p-orphan");
+    let started = jobs.start_toy("stubborn", &[]);
+    let trainer = started.running.only_child().expect("the trainer runs");
+    started.signal("KILL");
+    let until = Instant::now() + Duration::from_secs(20);
+    let gone = || {
+        let stat = fs::read_to_string(format!("/proc/{trainer}/stat")).unwrap_or_default();
+        // A zombie, whose new parent has not looked yet, is gone as well.
+        stat.is_empty() || stat.contains(") Z ")
+    };
+    while !gone() {
+        assert!(Instant::now() < until, "the trainer lives on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(started);
+}
+
+#[test]
+fn what_the_trainer_has_started_ends_with_it() {
+    let jobs = toys("p-child");
+    let started = Instant::now();
+    jobs.toy("orphan", &[]).expect_code(0);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    jobs.assert_clean();
+}
+
+#[test]
+fn links_stay_inside_the_archive() {
+    let jobs = toys("p-links");
+    let outcome = jobs.toy("links", &[]);
+    let model = unpacked(archive(&outcome.expect_code(0).json(), "model"));
+    let names: Vec<_> = model.keys().map(String::as_str).collect();
+    assert_eq!(names, ["latest", "sub", "sub/same", "weights"]);
+    assert!(
+        outcome.stderr.contains("`passwd` is left out"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn bad_inputs_start_nothing() {
+    let jobs = toys("p-bad");
+    let outcome = run(jobs.train_on(&jobs.path("none.csv"), &[]));
+    outcome.expect_code(2);
+    assert!(outcome.stderr.contains("cannot read"), "{}", outcome.stderr);
+    let empty = jobs.path("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let outcome = run(jobs.train_on(&empty, &[]));
+    assert!(outcome.expect_code(2).stderr.contains("is empty"));
+    let no_program = Jobs::new("p-noprog", Where::Process(movie_csv()));
+    let outcome = no_program.toy("look", &[]);
+    assert!(outcome.expect_code(2).stderr.contains("cannot start"));
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
+    jobs.assert_clean();
+    no_program.assert_clean();
+}
+
+#[test]
+fn an_output_that_cannot_be_written_starts_nothing() {
+    if !testkit::read_only_allowed() {
+        return testkit::skip(
+            "an_output_that_cannot_be_written_starts_nothing",
+            "no mount namespaces",
+        );
+    }
+    let jobs = toys("p-ro");
+    fs::create_dir(jobs.path("out")).expect("a folder");
+    let command = jobs.toy_command("look", &[]);
+    let outcome = on_read_only_folder(command, &jobs.path("out"));
+    outcome.expect_code(2);
+    assert!(
+        outcome.stderr.contains("cannot write to `--output"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("toy:"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_dry_run_does_nothing() {
+    let jobs = toys("p-dry");
+    let outcome = jobs.toy("look", &["--dry-run", "--simulate-interruption", "30s"]);
+    let plan = outcome.expect_code(0).json();
+    assert_eq!(plan["dry_run"], true);
+    let text = plan.to_string();
+    for part in [
+        "hyperparameters.json",
+        "SAGEMAKER_BASE_DIR",
+        "toy_trainer",
+        "model.tar.gz",
+        "SIGTERM after 30 s",
+    ] {
+        assert!(text.contains(part), "{part}: {plan:#}");
+    }
+    assert!(!text.contains("canary"), "{plan:#}");
+    assert!(!jobs.path("out").exists());
+    jobs.assert_clean();
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_archive() {
+    if !testkit::small_disk_allowed() {
+        return testkit::skip("a_full_disk_leaves_no_half_archive", "no mount namespaces");
+    }
+    let jobs = Jobs::new("p-full", svm_in(false));
+    fs::create_dir(jobs.path("out")).expect("a folder");
+    let command: Command = jobs.train_on(&movie_csv(), &["--", "--min-df", "1"]);
+    let disk = testkit::on_small_disk(&command, &jobs.path("out"), 8);
+    disk.outcome.expect_code(1);
+    assert!(
+        disk.outcome.stderr.contains("No space left"),
+        "{}",
+        disk.outcome.stderr
+    );
+    assert!(
+        !disk.left.iter().any(|name| name.contains("tar.gz")),
+        "{:?}",
+        disk.left
+    );
+    jobs.assert_clean();
+}

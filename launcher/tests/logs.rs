@@ -1,0 +1,270 @@
+//! `trainyard logs` against moto's CloudWatch: every line once, whatever happens.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cloud;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use cloud::{command, safe, start_train, train_with, trainyard, wait_until};
+use serde_json::{Value, json};
+use testkit::{Moto, moto, start};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Submits a job that goes as the script says.
+#[track_caller]
+fn submitted(moto: &Moto, script: Value, more: &[&str]) -> String {
+    moto.job(&script);
+    let mut words = vec!["--no-wait"];
+    words.extend(more);
+    train_with(moto, &words)
+        .expect_code(0)
+        .stdout
+        .trim()
+        .to_owned()
+}
+
+/// So many lines over so many seconds.
+fn lines(count: u32, seconds: f64) -> Vec<Value> {
+    (0..count)
+        .map(|i| json!({"at": 0.2 + seconds * f64::from(i) / f64::from(count), "text": format!("line {i}")}))
+        .collect()
+}
+
+fn expected(count: u32) -> String {
+    (0..count).map(|i| format!("line {i}\n")).collect()
+}
+
+fn phases(seconds: f64) -> Value {
+    json!([["Starting", 0.1], ["Training", seconds]])
+}
+
+#[test]
+fn every_line_once_as_they_come() {
+    let moto = moto();
+    // The last lines are shown only after the end.
+    let script = json!({"phases": phases(2.0), "lines": lines(300, 1.8), "lag": 0.1});
+    let name = submitted(&moto, script, &[]);
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert_eq!(outcome.expect_code(0).stdout, expected(300));
+    assert!(outcome.stderr.contains(": Completed"), "{}", outcome.stderr);
+    // Again, when all is over.
+    for more in [vec![], vec!["--no-wait"]] {
+        let mut words = vec!["logs", &name];
+        words.extend(more);
+        assert_eq!(
+            trainyard(&moto, &words).expect_code(0).stdout,
+            expected(300)
+        );
+    }
+}
+
+#[test]
+fn every_line_once_in_a_storm() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": phases(2.0), "lines": lines(100, 1.8)}),
+        &[],
+    );
+    for (operation, kind, after) in [
+        ("GetLogEvents", "throttle", 1),
+        ("GetLogEvents", "500", 3),
+        ("GetLogEvents", "drop_after", 4),
+        ("GetLogEvents", "cut", 6),
+        ("DescribeLogStreams", "503", 2),
+        ("DescribeTrainingJob", "throttle", 1),
+    ] {
+        moto.fault_with(&json!({"operation": operation, "kind": kind, "after": after}));
+    }
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert_eq!(outcome.expect_code(0).stdout, expected(100));
+}
+
+#[test]
+fn trouble_beyond_the_sdks_patience() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": phases(1.0), "lines": lines(20, 0.8)}),
+        &[],
+    );
+    moto.fault("GetLogEvents", "throttle", 6);
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert_eq!(outcome.expect_code(0).stdout, expected(20));
+    assert!(
+        outcome.stderr.contains("AWS asks for fewer requests")
+            && outcome.stderr.contains("it is tried again"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_new_stream_after_a_spot_interruption() {
+    let moto = moto();
+    let script = json!({
+        "phases": [["Starting", 0.1], ["Training", 0.6], ["Interrupted", 0.3], ["Starting", 0.1], ["Training", 0.6]],
+        "lines": [
+            {"at": 0.2, "text": "first run"},
+            {"at": 0.6, "text": "interrupted at step 5"},
+            {"at": 1.2, "text": "resumed at step 5", "run": 1},
+            {"at": 1.5, "text": "done", "run": 1},
+        ],
+    });
+    let name = submitted(&moto, script, &[]);
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert_eq!(
+        outcome.expect_code(0).stdout,
+        "first run\ninterrupted at step 5\nresumed at step 5\ndone\n"
+    );
+    assert!(
+        outcome.stderr.contains("(Interrupted)"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn several_hosts() {
+    let moto = moto();
+    let script = json!({"phases": phases(0.5), "lines": [{"at": 0.2, "text": "a\nb"}, {"at": 0.4, "text": "c", "host": "algo-2"}]});
+    let name = submitted(&moto, script, &["--instance-count", "2"]);
+    let text = trainyard(&moto, &["logs", &name])
+        .expect_code(0)
+        .stdout
+        .clone();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "algo-1 | a",
+            "algo-1 | b",
+            "algo-2 | a",
+            "algo-2 | b",
+            "algo-2 | c"
+        ]
+    );
+}
+
+#[test]
+fn other_jobs_lines_stay_out() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": phases(0.3), "lines": lines(3, 0.1)}),
+        &["--job-name-prefix", "one"],
+    );
+    moto.boto(&format!(
+        "logs = client('logs')\n\
+         group = '/aws/sagemaker/TrainingJobs'\n\
+         try: logs.create_log_group(logGroupName=group)\n\
+         except logs.exceptions.ResourceAlreadyExistsException: pass\n\
+         logs.create_log_stream(logGroupName=group, logStreamName='{name}0/algo-1-1')\n\
+         logs.put_log_events(logGroupName=group, logStreamName='{name}0/algo-1-1', logEvents=[{{'timestamp': int(time.time() * 1000), 'message': 'foreign'}}])"
+    ));
+    assert_eq!(
+        trainyard(&moto, &["logs", &name]).expect_code(0).stdout,
+        expected(3)
+    );
+}
+
+#[test]
+fn json_lines_and_raw_bytes() {
+    let moto = moto();
+    let script =
+        json!({"phases": phases(0.3), "lines": [{"at": 0.2, "text": "\u{1b}[31mred\tä\r"}]});
+    let name = submitted(&moto, script, &[]);
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert_eq!(outcome.expect_code(0).stdout, "\u{1b}[31mred\tä\r\n");
+    let outcome = trainyard(&moto, &["logs", &name, "--json"]);
+    let line = outcome.expect_code(0).json();
+    assert_eq!(line["message"], "\u{1b}[31mred\tä\r");
+    assert_eq!(line["host"], "algo-1");
+}
+
+#[test]
+fn no_log_yet() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": [["Starting", 60]], "lines": []}),
+        &[],
+    );
+    let outcome = trainyard(&moto, &["logs", &name, "--no-wait"]);
+    assert_eq!(outcome.expect_code(0).stdout, "");
+    assert!(outcome.stderr.contains("no log yet"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_failed_job_ends_logs_with_its_code() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": phases(0.2), "outcome": "Failed", "reason": "AlgorithmError: it broke"}),
+        &[],
+    );
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert!(
+        outcome
+            .expect_code(3)
+            .stderr
+            .contains("AlgorithmError: it broke"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn without_the_permission_to_read_logs() {
+    let moto = moto();
+    moto.fault("DescribeLogStreams", "denied", 99);
+    // The job is what matters to `train`, the log to `logs`.
+    let running = start_train(&moto, &["--json"]);
+    let outcome = safe(running.finish(LIMIT));
+    let name = outcome.expect_code(0).json()["name"]
+        .as_str()
+        .expect("text")
+        .to_owned();
+    assert!(
+        outcome.stderr.contains("`logs:DescribeLogStreams`")
+            && outcome.stderr.contains("waited for without its log"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = trainyard(&moto, &["logs", &name]);
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("`logs:DescribeLogStreams`"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it() {
+    let moto = moto();
+    let name = submitted(
+        &moto,
+        json!({"phases": phases(60.0), "lines": lines(200, 20.0)}),
+        &[],
+    );
+    let mut head = command(&moto, &["logs", &name])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    // Nobody reads from here on.
+    drop(head.stdout.take());
+    wait_until("it has noticed", || {
+        head.try_wait().expect("a child").is_some()
+    });
+    assert!(head.wait().expect("a child").success());
+    // And a follower with a reader follows on.
+    let mut running = start(command(&moto, &["logs", &name]));
+    assert!(!running.ends_within(Duration::from_millis(500)));
+}

@@ -1,0 +1,442 @@
+//! Pushing: to a real registry, read back by others, through faults, and to ECR as moto plays it.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use common::{LONG, Workspace, holds};
+use serde_json::Value;
+use testkit::{
+    CANARY_KEY_ID, CANARY_SECRET, Outcome, REGISTRY_PASSWORD, REGISTRY_USER, Registry, engine,
+    moto, registry, run, run_within,
+};
+
+/// `trainyard push` with the registry's credentials.
+fn push(toy: &Workspace, place: &str, more: &[&str]) -> Outcome {
+    let mut command = toy.command(&["push", &toy.name, "--json", "--registry", place]);
+    command
+        .args(more)
+        .env("TRAINYARD_REGISTRY_USER", REGISTRY_USER)
+        .env("TRAINYARD_REGISTRY_PASSWORD", REGISTRY_PASSWORD);
+    run_within(command, LONG)
+}
+
+/// What skopeo, which is not ours, says of an image.
+fn skopeo(arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("skopeo");
+    command.args(arguments);
+    run(command)
+}
+
+fn credentials() -> String {
+    format!("{REGISTRY_USER}:{REGISTRY_PASSWORD}")
+}
+
+fn inspect(reference: &str) -> Value {
+    let image = format!("docker://{reference}");
+    let outcome = skopeo(&[
+        "inspect",
+        "--tls-verify=false",
+        "--creds",
+        &credentials(),
+        &image,
+    ]);
+    outcome.expect_code(0).json()
+}
+
+fn length(value: &Value) -> usize {
+    value.as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn skopeo_and_docker_read_what_was_pushed_and_a_second_push_uploads_nothing() {
+    let registry = registry();
+    let engine = engine();
+    let toy = Workspace::new(engine.unique());
+    let place = format!("{}/team/toy", registry.address());
+    let first = push(&toy, &place, &[]).expect_code(0).json();
+    assert_eq!(length(&first["uploaded"]), 3, "{first}");
+    assert_eq!(length(&first["tagged"]), 2, "{first}");
+    assert_eq!(registry.uploads(), 3);
+    let digest = first["digest"].as_str().unwrap();
+    assert_eq!(first["reference"], format!("{place}@{digest}"));
+
+    for tag in first["tags"].as_array().unwrap() {
+        assert_eq!(inspect(tag.as_str().unwrap())["Digest"], digest);
+    }
+    let image = format!("docker://{place}:latest");
+    let raw = skopeo(&[
+        "inspect",
+        "--raw",
+        "--tls-verify=false",
+        "--creds",
+        &credentials(),
+        &image,
+    ]);
+    let manifest = raw.expect_code(0).json();
+    assert_eq!(
+        manifest["mediaType"],
+        "application/vnd.docker.distribution.manifest.v2+json"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().display().to_string();
+    let login = [
+        "--config",
+        &config,
+        "login",
+        "-u",
+        REGISTRY_USER,
+        "-p",
+        REGISTRY_PASSWORD,
+        &registry.address(),
+    ];
+    engine.docker(&login).expect_code(0);
+    let reference = first["reference"].as_str().unwrap();
+    engine.remove_later(reference);
+    engine
+        .docker(&["--config", &config, "pull", "--quiet", reference])
+        .expect_code(0);
+    assert_eq!(engine.run(&[reference]).stdout, "toy [\"train\"]\n");
+
+    let before = registry.log();
+    let second = push(&toy, &place, &[]).expect_code(0).json();
+    assert_eq!(second["digest"], digest);
+    assert_eq!(
+        length(&second["uploaded"]) + length(&second["tagged"]),
+        0,
+        "{second}"
+    );
+    assert_eq!(length(&second["present"]), 3, "{second}");
+    // Not our word for it, but the registry's.
+    let new = registry.log()[before.len()..].to_owned();
+    assert!(new.contains("\"HEAD /v2/"), "{new}");
+    for method in ["\"POST ", "\"PATCH ", "\"PUT "] {
+        assert!(!new.contains(method), "{new}");
+    }
+
+    // Another program, the same certificates.
+    toy.write("src/main.rs", b"fn main() {}\n");
+    let changed = push(&toy, &place, &["--no-latest"]).expect_code(0).json();
+    assert_eq!(length(&changed["uploaded"]), 2, "{changed}");
+    assert_eq!(length(&changed["tagged"]), 1, "{changed}");
+    assert_eq!(inspect(&format!("{place}:latest"))["Digest"], digest);
+}
+
+#[test]
+fn an_archive_is_pushed_as_it_was_built() {
+    let registry = registry();
+    let toy = Workspace::new("toy");
+    std::fs::create_dir_all(toy.path("out")).unwrap();
+    let built = toy.build(&["--output", "out/image.tar"]);
+    // What the workspace would give now is another image.
+    toy.write("src/main.rs", b"fn main() {}\n");
+    let pushed = push(&toy, &registry.address(), &["--image", "out/image.tar"]);
+    let pushed = pushed.expect_code(0).json();
+    assert_eq!(pushed["digest"], built["digest"]);
+    let place = format!("{}/trainyard/toy:latest", registry.address());
+    assert_eq!(inspect(&place)["Digest"], built["digest"]);
+}
+
+#[test]
+fn credentials_wrong_or_none_or_of_docker_login() {
+    let registry = registry();
+    let toy = Workspace::new("toy");
+    let place = registry.address();
+    let arguments = ["push", "toy", "--registry", &place];
+    let home = tempfile::tempdir().unwrap();
+
+    let mut wrong = toy.command(&arguments);
+    wrong
+        .env("TRAINYARD_REGISTRY_USER", REGISTRY_USER)
+        .env("TRAINYARD_REGISTRY_PASSWORD", "canary-wrong");
+    let wrong = run_within(wrong, LONG);
+    wrong.expect_code(1);
+    assert!(
+        wrong
+            .stderr
+            .contains("refuses the credentials from TRAINYARD_REGISTRY_USER"),
+        "{}",
+        wrong.stderr
+    );
+    assert!(!wrong.output().contains("canary"), "{}", wrong.output());
+
+    let mut none = toy.command(&arguments);
+    none.env("DOCKER_CONFIG", home.path());
+    let none = run_within(none, LONG);
+    none.expect_code(1);
+    assert!(none.stderr.contains("wants credentials"), "{}", none.stderr);
+    assert!(
+        none.stderr.contains(&format!("docker login {place}")),
+        "{}",
+        none.stderr
+    );
+    assert_eq!(registry.uploads(), 0);
+
+    let config = home.path().display().to_string();
+    let login = [
+        "--config",
+        &config,
+        "login",
+        "-u",
+        REGISTRY_USER,
+        "-p",
+        REGISTRY_PASSWORD,
+        &place,
+    ];
+    engine().docker(&login).expect_code(0);
+    let mut docker_s = toy.command(&arguments);
+    docker_s.env("DOCKER_CONFIG", home.path());
+    run_within(docker_s, LONG).expect_code(0);
+    assert_eq!(registry.uploads(), 3);
+}
+
+/// Takes connections for the registry; `each` is given the number of the connection and its two ends.
+fn proxy(
+    registry: &Registry,
+    each: impl Fn(usize, TcpStream, TcpStream) + Send + Sync + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let upstream = registry.address();
+    let each = Arc::new(each);
+    thread::spawn(move || {
+        for (number, client) in listener.incoming().enumerate() {
+            let Ok(client) = client else { return };
+            // A registry that is gone closes its connections at once.
+            let Ok(server) = TcpStream::connect(&upstream) else {
+                continue;
+            };
+            let each = Arc::clone(&each);
+            thread::spawn(move || each(number, client, server));
+        }
+    });
+    address
+}
+
+/// Copies both ways until one end closes.
+fn relay(client: TcpStream, server: TcpStream, seen: impl Fn(usize) + Send + 'static) {
+    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            seen(count);
+            if to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    });
+    let (mut from, mut to) = (server, client);
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+/// The toy with 12 MB behind it that cannot be compressed.
+fn big_binary(toy: &Workspace) -> String {
+    let mut bytes = std::fs::read(toy.binary()).unwrap();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..1_500_000 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    toy.write("out/big", &bytes);
+    toy.path("out/big").display().to_string()
+}
+
+#[test]
+fn a_registry_that_dies_in_mid_push_is_reported_and_the_next_push_completes() {
+    let mut registry = registry();
+    let toy = Workspace::new("toy");
+    let binary = big_binary(&toy);
+    let pid = registry.pid().unwrap().to_string();
+    let passed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&passed);
+    // The first 4 MB get through.
+    let address = proxy(&registry, move |_, client, server| {
+        let (count, pid) = (Arc::clone(&count), pid.clone());
+        relay(client, server, move |bytes| {
+            if count.fetch_add(bytes, Ordering::SeqCst) + bytes > 4_000_000 {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+    });
+    let outcome = push(&toy, &address, &["--binary", &binary]);
+    assert!(
+        passed.load(Ordering::SeqCst) > 4_000_000,
+        "it was not in mid-push"
+    );
+    outcome.expect_code(1);
+    let message = outcome.json()["error"]["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(message.contains(": cannot upload the part `"), "{message}");
+    assert!(message.ends_with("after four tries"), "{message}");
+    assert!(
+        outcome.stderr.contains("trying again"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("help: push again"),
+        "{}",
+        outcome.stderr
+    );
+
+    registry.restart();
+    let place = registry.address();
+    let again = push(&toy, &place, &["--binary", &binary])
+        .expect_code(0)
+        .json();
+    let uploaded = again["uploaded"].as_array().unwrap();
+    assert!(
+        uploaded.iter().any(|blob| blob["what"] == "binary"),
+        "{again}"
+    );
+    assert_eq!(
+        inspect(&format!("{place}/trainyard/toy:latest"))["Digest"],
+        again["digest"]
+    );
+}
+
+#[test]
+fn broken_connections_are_tried_again() {
+    let registry = registry();
+    let toy = Workspace::new("toy");
+    let address = proxy(&registry, |number, client, server| {
+        if number < 2 {
+            drop((client, server));
+        } else {
+            relay(client, server, |_| ());
+        }
+    });
+    let outcome = push(&toy, &address, &[]);
+    outcome.expect_code(0);
+    assert!(
+        outcome.stderr.contains("trying again"),
+        "{}",
+        outcome.stderr
+    );
+    let place = format!("{}/trainyard/toy:latest", registry.address());
+    assert_eq!(inspect(&place)["Digest"], outcome.json()["digest"]);
+}
+
+/// Whether any file below the folder holds the text.
+fn found_below(folder: &Path, secret: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(found_below(&path, secret));
+        } else if std::fs::read(&path).is_ok_and(|bytes| holds(&bytes, secret)) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
+    let (moto, registry) = (moto(), registry());
+    let toy = Workspace::new("toy");
+    let url = format!("http://{}", registry.address());
+    let push = |more: &[&str]| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        // cargo needs a home with a toolchain.
+        if let Some(home) = std::env::var_os("HOME") {
+            let home = Path::new(&home);
+            for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+                if std::env::var_os(name).is_none() {
+                    command.env(name, home.join(folder));
+                }
+            }
+        }
+        command
+            .current_dir(toy.path(""))
+            .args(["push", "toy", "--ecr-registry", &url])
+            .args(more);
+        run_within(command, LONG)
+    };
+    let dry = push(&["--create-repository", "--dry-run", "--json"]);
+    let plan = dry.expect_code(0).json();
+    let request = &plan["steps"][0]["request"];
+    assert_eq!(request["body"]["repositoryName"], "trainyard/toy", "{plan}");
+    assert!(moto.requests("CreateRepository").is_empty());
+
+    let outcome = push(&["--create-repository", "--json"]);
+    let answer = outcome.expect_code(0).json();
+    assert_eq!(answer["created_repository"], true);
+    let repositories = moto.boto(
+        "show([r['repositoryName'] for r in client('ecr').describe_repositories()['repositories']])",
+    );
+    assert_eq!(repositories, serde_json::json!(["trainyard/toy"]));
+    let place = format!("{}/trainyard/toy", registry.address());
+    assert_eq!(
+        inspect(&format!("{place}:latest"))["Digest"],
+        answer["digest"]
+    );
+    // A second one finds the repository and everything in it.
+    let again = push(&["--create-repository"]);
+    again.expect_code(0);
+    assert!(
+        again.stdout.contains("uploaded 0 parts"),
+        "{}",
+        again.stdout
+    );
+    assert_eq!(moto.requests("GetAuthorizationToken").len(), 2);
+
+    let token = "123456789012-auth-token";
+    for secret in [
+        CANARY_SECRET,
+        CANARY_KEY_ID,
+        token,
+        "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu",
+    ] {
+        for output in [&dry, &outcome, &again] {
+            assert!(!output.output().contains(secret), "{secret}");
+        }
+        for folder in [
+            toy.path(""),
+            registry.folder().to_owned(),
+            moto.home().to_owned(),
+        ] {
+            assert_eq!(
+                found_below(&folder, secret),
+                Vec::<String>::new(),
+                "{secret}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_is_not_there() {
+    let toy = Workspace::new("toy");
+    let place = format!("127.0.0.1:{}/x", testkit::free_port());
+    let outcome = push(&toy, &place, &[]);
+    outcome.expect_code(1);
+    assert!(
+        outcome
+            .stderr
+            .contains(&format!("`{place}`: cannot log in")),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("after four tries"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.output().contains(REGISTRY_PASSWORD));
+}

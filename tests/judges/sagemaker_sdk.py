@@ -1,0 +1,60 @@
+"""Trains an image in the local mode of the sagemaker Python SDK, and unpacks the model.
+
+usage: sagemaker_sdk.py IMAGE DATA.csv FOLDER HYPERPARAMETERS.json
+Prints {"model": {name: sha256}}. FOLDER/output/model.tar.gz is the SDK's.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tarfile
+
+image, data, folder, hyperparameters = sys.argv[1:]
+folder = pathlib.Path(folder).resolve()
+folder.mkdir(parents=True, exist_ok=True)
+# No telemetry, no request to AWS: a region and nobody's keys are enough.
+config = folder / "config.yaml"
+config.write_text(
+    "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
+)
+os.environ.update(
+    SAGEMAKER_USER_CONFIG_OVERRIDE=str(config),
+    AWS_DEFAULT_REGION="eu-west-1",
+    AWS_ACCESS_KEY_ID="nobody",
+    AWS_SECRET_ACCESS_KEY="nothing",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+
+from sagemaker.estimator import Estimator  # noqa: E402  (reads the variables when it is loaded)
+from sagemaker.local import LocalSession  # noqa: E402
+
+channel = folder / "data"
+channel.mkdir()
+shutil.copy(data, channel)
+scratch = folder / "scratch"
+scratch.mkdir()
+session = LocalSession()
+session.config = {"local": {"local_code": True, "container_root": str(scratch)}}
+sys.stdout, stdout = sys.stderr, sys.stdout
+estimator = Estimator(
+    image_uri=image,
+    role="arn:aws:iam::000000000000:role/nobody",
+    instance_count=1,
+    instance_type="local",
+    output_path=f"file://{folder / 'output'}",
+    hyperparameters=json.loads(hyperparameters),
+    sagemaker_session=session,
+)
+estimator.fit({"train": f"file://{channel}"})
+
+archive = folder / "output" / "model.tar.gz"
+with tarfile.open(archive) as tar:
+    model = {
+        member.name.removeprefix("./"): hashlib.sha256(tar.extractfile(member).read()).hexdigest()
+        for member in tar
+        if member.isfile()
+    }
+print(json.dumps({"model": model}), file=stdout)
