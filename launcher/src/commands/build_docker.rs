@@ -35,7 +35,9 @@ struct Answer {
 
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
-    let arguments = arguments(trainer, args).await?;
+    // Once: somebody may commit while the engine compiles.
+    let names = image::names(trainer).await?;
+    let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
         let mut plan = Plan::default();
         plan.step(format!("run `docker {}`", arguments.join(" ")));
@@ -48,7 +50,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     let archive = folder.path().join("context.tar");
     write_context(source, args.options.binary.as_deref(), &archive).await?;
     docker(&arguments, &archive).await?;
-    let [reference, _] = image::names(trainer).await?;
+    let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
     let answer = inspect(&engine, trainer, reference, seconds).await?;
     context.format.answer(&answer, |answer| {
@@ -66,7 +68,11 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     Ok(Exit::Ok)
 }
 
-async fn arguments(trainer: &Trainer, args: &BuildArgs) -> Result<Vec<String>> {
+async fn arguments(
+    trainer: &Trainer,
+    args: &BuildArgs,
+    names: &[String; 2],
+) -> Result<Vec<String>> {
     let mut arguments = vec!["build".to_owned()];
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     add("--file", "docker/Dockerfile".to_owned());
@@ -77,8 +83,8 @@ async fn arguments(trainer: &Trainer, args: &BuildArgs) -> Result<Vec<String>> {
     for (name, value) in image::image_labels(trainer).await? {
         add("--label", format!("{name}={value}"));
     }
-    for name in image::names(trainer).await? {
-        add("--tag", name);
+    for name in names {
+        add("--tag", name.clone());
     }
     arguments.push("-".to_owned());
     Ok(arguments)
