@@ -1,5 +1,9 @@
 //! The judge of local jobs: the sagemaker Python SDK's own local mode trains with the same image.
-#![allow(clippy::expect_used, clippy::panic, reason = "tests report by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report by panicking"
+)]
 
 mod local_kit;
 
