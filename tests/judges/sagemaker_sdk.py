@@ -12,6 +12,9 @@ import shutil
 import sys
 import tarfile
 
+# The SDK logs to standard output, from its import on.
+sys.stdout, stdout = sys.stderr, sys.stdout
+
 image, data, folder, hyperparameters = sys.argv[1:]
 folder = pathlib.Path(folder).resolve()
 folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,6 @@ scratch = folder / "scratch"
 scratch.mkdir()
 session = LocalSession()
 session.config = {"local": {"local_code": True, "container_root": str(scratch)}}
-sys.stdout, stdout = sys.stderr, sys.stdout
 estimator = Estimator(
     image_uri=image,
     role="arn:aws:iam::000000000000:role/nobody",
