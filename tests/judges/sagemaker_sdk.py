@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tarfile
 
@@ -50,7 +51,16 @@ estimator = Estimator(
     hyperparameters=json.loads(hyperparameters),
     sagemaker_session=session,
 )
-estimator.fit({"train": f"file://{channel}"})
+try:
+    estimator.fit({"train": f"file://{channel}"})
+finally:
+    # The SDK leaves its container; its network `sagemaker-local` is shared by all of its jobs.
+    listed = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
+        check=True, capture_output=True, text=True,
+    )
+    for container in listed.stdout.split():
+        subprocess.run(["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr)
 
 archive = folder / "output" / "model.tar.gz"
 with tarfile.open(archive) as tar:
