@@ -238,7 +238,11 @@ fn links_stay_inside_the_archive() {
 #[test]
 fn two_jobs_at_once() {
     let jobs = toys("d-two");
-    let both = [(); 2].map(|()| testkit::start(jobs.toy_command("look", &[])));
+    let both = [(); 2].map(|()| {
+        // Names have milliseconds; two jobs of the same one are told so.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        testkit::start(jobs.toy_command("look", &[]))
+    });
     let names = both.map(|running| {
         let answer = running
             .finish(std::time::Duration::from_secs(180))

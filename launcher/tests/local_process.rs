@@ -278,3 +278,54 @@ fn a_full_disk_leaves_no_half_archive() {
     );
     jobs.assert_clean();
 }
+
+#[test]
+fn data_model_and_checkpoints_in_s3() {
+    let moto = testkit::moto();
+    moto.boto(
+        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
+         s3.put_object(Bucket='bucket', Key='data/a.csv', Body=b'text,label\\n'); \
+         s3.put_object(Bucket='bucket', Key='data/sub/b.csv', Body=b'text,label\\n'); \
+         s3.put_object(Bucket='bucket', Key='kept/step-18', Body=b'')",
+    );
+    let jobs = toys("p-s3");
+    let train = |mode: &str, more: &[&str]| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command
+            .env("TMPDIR", jobs.path("tmp"))
+            .current_dir(jobs.folder.path())
+            .args(["train", "svm", "--json", "--instance-type", "local-process"])
+            .args(["--data", "s3://bucket/data", "--output", "s3://bucket/out"])
+            .arg("--trainer-binary")
+            .arg(toy())
+            .args(more)
+            .args(["--", "--mode", mode]);
+        run(command)
+    };
+    let outcome = train("steps", &["--checkpoints", "s3://bucket/kept"]);
+    let answer = outcome.expect_code(0).json();
+    let job = answer["job"].as_str().expect("a name");
+    let model = format!("s3://bucket/out/{job}/output/model.tar.gz");
+    assert_eq!(answer["model"], model.as_str());
+    for line in [
+        "downloading channel `train`",
+        "toy: begins after step 18",
+        "uploading",
+    ] {
+        assert!(
+            outcome.stderr.contains(line),
+            "no `{line}`:\n{}",
+            outcome.stderr
+        );
+    }
+    let keys = moto.boto(
+        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket')['Contents']])",
+    );
+    let text = keys.to_string();
+    assert!(
+        text.contains(&format!("out/{job}/output/model.tar.gz")),
+        "{text}"
+    );
+    assert!(text.contains("kept/step-20"), "{text}");
+    jobs.assert_clean();
+}

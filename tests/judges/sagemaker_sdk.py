@@ -9,8 +9,12 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tarfile
+
+# The SDK logs to standard output, from its import on.
+sys.stdout, stdout = sys.stderr, sys.stdout
 
 image, data, folder, hyperparameters = sys.argv[1:]
 folder = pathlib.Path(folder).resolve()
@@ -38,7 +42,6 @@ scratch = folder / "scratch"
 scratch.mkdir()
 session = LocalSession()
 session.config = {"local": {"local_code": True, "container_root": str(scratch)}}
-sys.stdout, stdout = sys.stderr, sys.stdout
 estimator = Estimator(
     image_uri=image,
     role="arn:aws:iam::000000000000:role/nobody",
@@ -48,7 +51,16 @@ estimator = Estimator(
     hyperparameters=json.loads(hyperparameters),
     sagemaker_session=session,
 )
-estimator.fit({"train": f"file://{channel}"})
+try:
+    estimator.fit({"train": f"file://{channel}"})
+finally:
+    # The SDK leaves its container; its network `sagemaker-local` is shared by all of its jobs.
+    listed = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
+        check=True, capture_output=True, text=True,
+    )
+    for container in listed.stdout.split():
+        subprocess.run(["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr)
 
 archive = folder / "output" / "model.tar.gz"
 with tarfile.open(archive) as tar:

@@ -45,6 +45,13 @@ impl Results {
             (Location::File(parent), own) => {
                 let own = own.unwrap_or_else(|| parent.join(job.name.as_str()));
                 let folder = make(parent, &own).map_err(|error| {
+                    if own.exists() && error.kind() == std::io::ErrorKind::AlreadyExists {
+                        return Failure::usage(format!(
+                            "there is a job `{}` in `--output` already, started in the same millisecond",
+                            job.name
+                        ))
+                        .help("start it again, or tell them apart by `--job-name-prefix`");
+                    }
                     Failure::usage(format!(
                         "cannot write to `--output {}`: {error}",
                         contract::shown(&parent.to_string_lossy())
