@@ -2,7 +2,8 @@
 # Docker engine if none answers, with its log in FOLDER; `stop_servers` stops the engine that it started.
 
 # Command and Debian package: an engine, a registry, an independent client of registries, a small image to build in.
-SERVER_PACKAGES="dockerd:docker.io docker-registry:docker-registry skopeo:skopeo busybox:busybox-static"
+SERVER_PACKAGES="dockerd:docker.io docker-compose:docker-compose docker-registry:docker-registry skopeo:skopeo
+    busybox:busybox-static"
 
 engine_pid=
 

@@ -92,6 +92,17 @@ fn skopeo_reads_the_archive_and_nothing_of_this_machine_is_in_it() {
 }
 
 #[test]
+fn musl_makes_a_static_program_too() {
+    let toy = Workspace::new("toy");
+    let built = toy.build(&["--target", "x86_64-unknown-linux-musl"]);
+    let layers = built["layers"].as_array().expect("layers");
+    assert!(!layers.is_empty());
+    // What is linked dynamically is refused: see the next test.
+    let binary = toy.path("target/x86_64-unknown-linux-musl/release/toy");
+    run(Command::new(binary)).expect_code(0);
+}
+
+#[test]
 fn only_a_static_program_is_taken() {
     let toy = Workspace::new("toy");
     let own = env!("CARGO_BIN_EXE_trainyard");

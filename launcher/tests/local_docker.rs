@@ -32,6 +32,31 @@ fn svm_trains_the_same_model_as_a_process() {
     jobs.assert_clean();
 }
 
+/// In the repository and without `--image`, the image is what the source says now.
+#[test]
+fn the_image_is_built_before_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["train", "svm", "--json", "--instance-type", "local"])
+        .args(["--job-name-prefix", "t-d-built", "--trainer-binary"])
+        .arg(svm())
+        .arg("--data")
+        .arg(movie_csv())
+        .arg("--output")
+        .arg(folder.path());
+    let outcome = testkit::run_within(command, std::time::Duration::from_secs(900));
+    let answer = outcome.expect_code(0).json();
+    let image = docker(&["image", "ls", "--quiet", "trainyard/svm:latest"]);
+    assert!(!image.is_empty(), "{}", outcome.stderr);
+    let model = answer["model"].as_str().expect("a path");
+    assert!(
+        Path::new(model.trim_start_matches("file://")).is_file(),
+        "{answer}"
+    );
+}
+
 #[test]
 fn the_container_is_sagemakers() {
     let jobs = toys("d-look");

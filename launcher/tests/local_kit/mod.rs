@@ -18,35 +18,37 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::{Outcome, Running, movie_csv, run, start};
 
-const TARGET: &str = "x86_64-unknown-linux-musl";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Waiting for something that takes a second or two on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Compiles once, then it is a look at the clock of some files.
-fn cargo(arguments: &[&str], file: &str) -> PathBuf {
-    let mut command = Command::new(env!("CARGO"));
-    command
-        .args(["build", "--quiet", "--release", "--target", TARGET])
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+fn compiled(mut command: Command, file: &str) -> PathBuf {
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     testkit::run_within(command, Duration::from_secs(900)).expect_code(0);
     let profile = Path::new(env!("CARGO_BIN_EXE_trainyard")).parent();
     let target = profile.and_then(Path::parent).expect("a target folder");
     target.join(TARGET).join("release").join(file)
 }
 
-/// The trainer, static.
+/// The trainer, static: what `trainyard build` puts into its image.
 pub fn svm() -> PathBuf {
-    cargo(&["-p", "svm"], "svm")
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command.args(["build", "svm", "--output"]);
+    command.arg(folder.path().join("svm.tar"));
+    compiled(command, "svm")
 }
 
 /// A trainer that does what it is asked to: `tests/examples/toy_trainer.rs`.
 pub fn toy() -> PathBuf {
-    cargo(
-        &["-p", "testkit", "--example", "toy_trainer"],
-        "examples/toy_trainer",
-    )
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .args(["build", "--quiet", "--release", "--target", TARGET])
+        .args(["-p", "testkit", "--example", "toy_trainer"]);
+    compiled(command, "examples/toy_trainer")
 }
 
 /// Runs `docker`, which must succeed, and gives its output.
