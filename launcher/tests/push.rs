@@ -1,5 +1,10 @@
 //! Pushing: to a real registry, read back by others, through faults, and to ECR as moto plays it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
 
+#[expect(dead_code, reason = "each test uses a part of it")]
 mod common;
 
 use std::io::{Read, Write};

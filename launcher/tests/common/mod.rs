@@ -9,20 +9,20 @@ use tempfile::TempDir;
 use testkit::{Outcome, run_within};
 
 /// A compile from nothing on a loaded machine.
-pub const LONG: Duration = Duration::from_secs(1500);
+pub(crate) const LONG: Duration = Duration::from_secs(1500);
 
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A git repository with a Cargo workspace and the trainer `name`; removed when dropped.
-pub struct Workspace {
-    pub name: String,
+pub(crate) struct Workspace {
+    pub(crate) name: String,
     root: TempDir,
 }
 
 impl Workspace {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let workspace = Self {
             name: name.to_owned(),
@@ -46,11 +46,11 @@ impl Workspace {
         workspace
     }
 
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
     }
 
-    pub fn write(&self, below: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, below: &str, bytes: &[u8]) {
         let path = self.path(below);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
@@ -69,7 +69,7 @@ impl Workspace {
     }
 
     /// `trainyard ARGUMENTS` in the workspace, with an empty home and none of the test's credentials.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
         command.args(arguments).current_dir(self.root.path());
         for name in [
@@ -86,13 +86,13 @@ impl Workspace {
     }
 
     #[track_caller]
-    pub fn trainyard(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn trainyard(&self, arguments: &[&str]) -> Outcome {
         run_within(self.command(arguments), LONG)
     }
 
     /// The answer of `build NAME --json` and more.
     #[track_caller]
-    pub fn build(&self, more: &[&str]) -> Value {
+    pub(crate) fn build(&self, more: &[&str]) -> Value {
         let mut arguments = vec!["build", &self.name, "--json"];
         arguments.extend(more);
         let outcome = self.trainyard(&arguments);
@@ -101,7 +101,7 @@ impl Workspace {
     }
 
     /// The toy, compiled: a static program that says `toy` and its arguments.
-    pub fn binary(&self) -> String {
+    pub(crate) fn binary(&self) -> String {
         let answer = self.build(&[]);
         answer["binary"].as_str().unwrap().to_owned()
     }
@@ -110,7 +110,7 @@ impl Workspace {
 const MAIN: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().skip(1).collect();\n    println!(\"toy {arguments:?}\");\n}\n";
 
 /// The unpacked files of an archive that `build --output` wrote: all layers' tars behind each other.
-pub fn unpacked(archive: &Path) -> Vec<u8> {
+pub(crate) fn unpacked(archive: &Path) -> Vec<u8> {
     let script = "import sys, tarfile, gzip\n\
         archive = tarfile.open(sys.argv[1])\n\
         for member in archive.getmembers():\n\
@@ -130,7 +130,7 @@ fn testkit_python() -> std::ffi::OsString {
 }
 
 /// Whether the bytes hold the text.
-pub fn holds(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
         .any(|window| window == text.as_bytes())
