@@ -9,6 +9,7 @@ Training jobs live (moto_jobs.py), every request is recorded, and faults come as
     POST /_test/fault     {"operation": "CreateTrainingJob", "kind": "throttle", "times": 2, "after": 0, "match": "text"}
     GET  /_test/requests  every request so far: {"operation", "method", "path", "query", "headers", "body"}
     POST /_test/forget    {}: forgets the requests and the faults
+    POST /_test/registry  {"url": ...}: a real registry behind ECR, see moto_ecr.py
 
 Kinds of faults: those of ANSWERS (an error instead of the work), and
     drop_before  the connection ends, nothing was done
@@ -35,6 +36,7 @@ from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+import moto_ecr
 from moto_jobs import Jobs
 
 ACCOUNT = "123456789012"
@@ -166,6 +168,7 @@ class Front:
         self.lock = threading.Lock()
         self.requests = []
         self.faults = []
+        self.registry = None
 
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"].startswith("/_test/"):
@@ -218,6 +221,11 @@ class Front:
         if own:
             return own(request, start_response)
         app = self.moto.get_application(request.environ)
+        if self.registry and request.operation == "GetAuthorizationToken":
+            body = drain(app(request.environ, lambda *_: None))
+            return answer(200, moto_ecr.with_endpoint(body, self.registry), start_response)
+        if self.registry and request.operation == "DescribeImages":
+            return answer(*moto_ecr.images(request.json(), ACCOUNT, self.registry), start_response)
         if request.operation == "ListParts":
             return list_parts(app, request, start_response)
         return app(request.environ, start_response)
@@ -271,6 +279,8 @@ class Front:
                 self.jobs.script(settings)
             elif what == "fault":
                 self.faults.append(settings)
+            elif what == "registry":
+                self.registry = settings["url"]
             elif what == "forget":
                 self.requests.clear()
                 self.faults.clear()

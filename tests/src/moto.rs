@@ -149,6 +149,12 @@ impl Moto {
         self.control("fault", fault);
     }
 
+    /// From now on ECR's images are those of this registry, such as `http://127.0.0.1:5000`.
+    #[track_caller]
+    pub fn registry(&self, url: &str) {
+        self.control("registry", &json!({"url": url}));
+    }
+
     /// All requests of the operation so far (`*`: of any), as the server received them.
     #[track_caller]
     pub fn requests(&self, operation: &str) -> Vec<Value> {

@@ -13,7 +13,7 @@ use crate::trainer::{Source, Trainer, cargo, no_cargo};
 /// How the binary holds its C library.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-amd-epyc-static)
+    /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-intel-xeon-static)
     #[default]
     #[value(name = "x86_64-unknown-linux-gnu")]
     Gnu,

@@ -1,0 +1,78 @@
+"""AWS for the README's commands: moto, a registry behind its ECR, a bucket and a role with the names that the README uses."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+TESTS = pathlib.Path(__file__).resolve().parent
+PREPARED = """
+import boto3
+boto3.client("s3").create_bucket(Bucket="my-bucket")
+trust = {"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+import json
+boto3.client("iam").create_role(RoleName="trainyard-execution", AssumeRolePolicyDocument=json.dumps(trust))
+"""
+
+
+@contextlib.contextmanager
+def aws():
+    """The variables with which a command finds it all."""
+    python = os.environ.get("TRAINYARD_AWS_PYTHON")
+    if not python:
+        sys.exit("error: `TRAINYARD_AWS_PYTHON` is not set\nhelp: `.ci/run` sets it: `. tests/venv.sh; make_venv tests/aws-requirements.txt`")
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainyard-readme-aws-")))
+        server = subprocess.Popen(
+            [python, "-B", TESTS / "moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        stack.callback(server.wait)
+        stack.callback(server.kill)
+        url = server.stdout.readline().strip()
+        variables = {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "readme",
+            "AWS_SECRET_ACCESS_KEY": "readme",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        control(url, "registry", {"url": start_registry(stack, folder)})
+        subprocess.run([python, "-B", "-c", PREPARED], check=True, env={**os.environ, **variables})
+        yield variables
+
+
+def control(url, what, value):
+    request = urllib.request.Request(f"{url}/_test/{what}", data=json.dumps(value).encode(), method="POST")
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def start_registry(stack, folder):
+    """A registry that lets everybody in; moto's passwords are no secrets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = folder / "registry.yml"
+    config.write_text(json.dumps({
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+        "http": {"addr": address},
+    }))
+    program = shutil.which("docker-registry") or sys.exit("error: no `docker-registry`\nhelp: `./test` installs it")
+    with open(folder / "registry.log", "wb") as log:
+        registry = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
+    stack.callback(registry.wait)
+    stack.callback(registry.kill)
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
+            return f"http://{address}"
+        time.sleep(0.1)
+    sys.exit(f"error: docker-registry does not answer\n{(folder / 'registry.log').read_text()}")
