@@ -1,4 +1,5 @@
 //! `--profile`, `--region`, `--endpoint-url` and the variables beside them: names and precedence of the AWS CLI.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use testkit::{Moto, moto, run};

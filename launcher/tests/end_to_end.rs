@@ -1,5 +1,10 @@
 //! What a user does on the first day: push the image, upload the data, train, follow, fetch the model.
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking, and uses a part of what tests share"
+)]
 
 mod cloud;
 mod common;

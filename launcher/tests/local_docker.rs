@@ -415,7 +415,7 @@ fn gpus_need_a_runtime() {
         return testkit::skip("gpus_need_a_runtime", "this engine has a GPU runtime");
     }
     let jobs = toys("d-gpu");
-    let Where::Docker(image, checks) = &jobs.place else {
+    let Where::Docker(image, _) = &jobs.place else {
         panic!("made with an image");
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));

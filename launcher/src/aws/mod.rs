@@ -3,6 +3,7 @@
 mod connector;
 pub(crate) mod errors;
 pub(crate) mod iam;
+mod profiles;
 mod rehearsal;
 mod source;
 
@@ -47,6 +48,7 @@ pub(crate) struct Aws {
 impl Aws {
     /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
+        profiles::check(&args.profile_name())?;
         let name = AppName::new("trainyard")
             .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())

@@ -101,10 +101,11 @@ impl Results {
 impl Drop for Results {
     fn drop(&mut self) {
         // A job without results leaves no empty folders; neither call removes a file.
-        if self.upload.is_none() && fs::remove_dir(&self.folder).is_ok() {
-            if let Some(job) = self.folder.parent() {
-                let _ = fs::remove_dir(job);
-            }
+        if self.upload.is_none()
+            && fs::remove_dir(&self.folder).is_ok()
+            && let Some(job) = self.folder.parent()
+        {
+            let _ = fs::remove_dir(job);
         }
     }
 }

@@ -1,0 +1,72 @@
+//! Whether a profile exists: the SDK takes one that does not for one that is empty.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::failure::{Failure, Result};
+
+/// Refuses a profile that stands in neither file; the default one need not.
+pub(super) fn check(profile: &str) -> Result<()> {
+    if profile == "default" {
+        return Ok(());
+    }
+    let mut names = BTreeSet::new();
+    for file in [
+        ("AWS_CONFIG_FILE", "config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+    ] {
+        let text = path(file).and_then(|path| std::fs::read_to_string(path).ok());
+        names.extend(
+            text.iter()
+                .flat_map(|text| sections(text))
+                .map(str::to_owned),
+        );
+    }
+    if names.contains(profile) {
+        return Ok(());
+    }
+    let shown = contract::shown(profile).into_owned();
+    let failure = Failure::usage(format!("no AWS profile `{shown}`"));
+    Err(if names.is_empty() {
+        failure.help(format!("`aws configure --profile {shown}` makes it"))
+    } else {
+        let names: Vec<_> = names.iter().map(|name| contract::shown(name)).collect();
+        failure.help(format!("there are: {}", names.join(", ")))
+    })
+}
+
+fn path((variable, name): (&str, &str)) -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    match set(variable) {
+        Some(path) => Some(path.into()),
+        None => Some(PathBuf::from(set("HOME")?).join(".aws").join(name)),
+    }
+}
+
+/// The profiles' names: `[profile NAME]` in one file, `[NAME]` in the other.
+fn sections(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let name = line.trim().strip_prefix('[')?.split(']').next()?.trim();
+        let name = name.strip_prefix("profile").map_or(name, |rest| {
+            // `[profile-a]` is a name of its own.
+            if rest.starts_with([' ', '\t']) {
+                rest.trim()
+            } else {
+                name
+            }
+        });
+        Some(name.trim_matches('"'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_both_files() {
+        let text = "# [no]\n[default]\nregion = x\n [ profile  a b ] ; note\n[profile-c]\n[profile \"d\"]\n[e\n";
+        let found: Vec<_> = sections(text).collect();
+        assert_eq!(found, ["default", "a b", "profile-c", "d", "e"]);
+    }
+}
