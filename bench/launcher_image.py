@@ -20,6 +20,7 @@ import measure
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRAINYARD = ROOT / "target/release/trainyard"
 BARS = {
+    "trainyard --help": 0.02,
     "build, layers kept": 2.0,
     "build, compressing": 2.0,
     "build and push, empty registry": 5.0,
@@ -72,7 +73,14 @@ def first_line(image):
         return {"seconds": time.perf_counter() - start}
 
 
+def help_text():
+    start = time.perf_counter()
+    subprocess.run([TRAINYARD, "--help"], check=True, stdout=subprocess.DEVNULL)
+    return {"seconds": time.perf_counter() - start}
+
+
 def turn(image):
+    yield "trainyard --help", help_text()
     kept = ROOT / "target/trainyard/layers"
     yield "build, layers kept", timed("build", "svm")
     shutil.rmtree(kept, ignore_errors=True)
@@ -100,6 +108,7 @@ def main():
     for what, bar in BARS.items():
         seconds = [run["seconds"] for run in runs if run["what"] == what]
         lines.append(f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {bar} s |")
+    lines.append(f"| binary `trainyard` | {TRAINYARD.stat().st_size / 1e6:.1f} MB | | |")
     lines.append(f"| image, compressed | {built['size'] / 1e6:.2f} MB | | 15 MB |")
     title = f"{measure.cpu_model()}; {arguments.turns} turns; load {before:.1f} before, {measure.load():.1f} after."
     summary = "\n".join(["# The launcher's image", "", title, "", *lines, ""])

@@ -43,9 +43,12 @@ def aws():
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            # Nothing of the user's own: profiles and endpoints of single services.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
         control(url, "registry", {"url": start_registry(stack, folder)})
-        subprocess.run([python, "-B", "-c", PREPARED], check=True, env={**os.environ, **variables})
+        subprocess.run([python, "-B", "-c", PREPARED], check=True, env={"PATH": os.environ["PATH"], **variables})
         yield variables
 
 
