@@ -40,3 +40,34 @@ fn trainer() -> testkit::Trainer {
 }
 
 testkit::contract_suite!(trainer());
+
+#[test]
+fn a_hyperparameter_does_not_move_the_model() {
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_svm"));
+    for name in ["model_dir", "output-data-dir", "train", "check"] {
+        let ml = testkit::FakeMl::new()
+            .hyperparameter(name, "elsewhere")
+            .channel(
+                "train",
+                "movie.csv",
+                std::fs::read(testkit::movie_csv()).unwrap(),
+            );
+        let outcome = testkit::run(ml.train(bin, &["--no-report"]));
+        assert_ne!(outcome.code(), Some(0), "{name}");
+        let failure = ml.failure().expect("a failure file");
+        assert!(failure.contains("is no hyperparameter"), "{failure}");
+    }
+}
+
+#[test]
+fn a_channel_that_nothing_reads_is_named() {
+    let movie = std::fs::read(testkit::movie_csv()).unwrap();
+    let ml = testkit::FakeMl::new()
+        .channel("train", "movie.csv", &movie)
+        .channel("validaton", "movie.csv", &movie);
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_svm"));
+    let outcome = testkit::run(ml.train(bin, &["--no-report"]));
+    outcome.expect_code(0);
+    let warning = "warning: nothing reads the channel `validaton`";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+}

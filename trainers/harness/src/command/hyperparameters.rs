@@ -7,6 +7,16 @@ use contract::{Paths, Value, hyperparameters, shown};
 
 use crate::Failure;
 
+/// What the platform decides: a job whose model goes elsewhere ends well, costs money, and leaves nothing.
+const NOT_FOR_JOBS: [&str; 6] = [
+    "train",
+    "validation",
+    "test",
+    "model_dir",
+    "output_data_dir",
+    "check",
+];
+
 /// Writes long flags with hyphens, whatever was typed, and puts the hyperparameters of a training job in front of the
 /// arguments of `train`, but those that what was typed excludes.
 pub(super) fn merge(
@@ -34,6 +44,9 @@ pub(super) fn merge(
         let Some(flag) = known.iter().find(|flag| flag.name == name) else {
             return Err(unknown(paths, &hyperparameter.name, &known));
         };
+        if NOT_FOR_JOBS.contains(&flag.id.as_str()) {
+            return Err(not_for_jobs(paths, &hyperparameter.name));
+        }
         if let Some((first, _)) = seen.iter().find(|(_, id)| *id == flag.id) {
             return Err(twice(paths, first, &hyperparameter.name));
         }
@@ -126,6 +139,17 @@ fn known_flags(train: &Command) -> Vec<Flag> {
         })
     });
     flags.collect()
+}
+
+fn not_for_jobs(paths: &Paths, name: &str) -> Failure {
+    Failure::usage(
+        format!(
+            "`{}` in `{}` is no hyperparameter: the platform decides where a job's files are",
+            shown(name),
+            paths.hyperparameters().display()
+        ),
+        "leave it out; data come through channels, and the model folder is uploaded at the end",
+    )
 }
 
 fn twice(paths: &Paths, first: &str, second: &str) -> Failure {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use contract::metrics::{Measure, Progress as ProgressMetric, Split};
-use contract::{InputDataConfig, Metric, MetricLine, Paths, ResourceConfig};
+use contract::{InputDataConfig, Metric, MetricLine, Paths, ResourceConfig, shown};
 use serde_json::{Map, Value, json};
 
 use super::args::{self, TrainArgs};
@@ -82,6 +82,12 @@ pub(super) fn run<T: Trainer>(
         stop.clone(),
         Arc::clone(&progress),
     );
+    for channel in unused_channels(paths)? {
+        run.warn(format!(
+            "nothing reads the channel `{}`\n  help: the channels are `train`, `validation` and `test`",
+            shown(&channel)
+        ));
+    }
     run.progress("reading the data");
     let encoder = || T::encoder(&params);
     let Places {
@@ -130,6 +136,15 @@ pub(super) fn run<T: Trainer>(
         options,
     };
     finished.write(&common, &facts, &model, &output, &progress)
+}
+
+/// A misspelt `validation` would otherwise be a share of the training data, in silence.
+fn unused_channels(paths: &Paths) -> Result<Vec<String>, Failure> {
+    let names = paths.channels().map_err(described)?.into_iter();
+    Ok(names
+        .map(|channel| channel.name)
+        .filter(|name| !["train", "validation", "test"].contains(&name.as_str()))
+        .collect())
 }
 
 impl Places {
