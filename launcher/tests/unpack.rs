@@ -148,8 +148,26 @@ fn a_model_is_unpacked() {
     outcome.expect_code(2);
     assert!(outcome.stderr.contains("--force"), "{}", outcome.stderr);
     fs::write(world.path("model/mine"), "mine").expect("written");
-    world.run(&["model", "--force"]).expect_code(0);
+    let answer = world.run(&["model", "--force", "--json"]);
+    answer.expect_code(0);
+    assert_eq!(answer.json()["kept"], "model.old");
     assert!(!world.path("model/mine").exists());
+    // What the model does not have is not thrown away.
+    assert!(world.path("model.old/mine").exists() && world.path("model.old/config.json").exists());
+    // An older version of it is.
+    fs::write(world.path("model/config.json"), "old").expect("written");
+    let answer = world.run(&["model", "--force", "--json"]);
+    answer.expect_code(0);
+    assert!(answer.json().get("kept").is_none());
+    assert_eq!(
+        fs::read(world.path("model/config.json")).expect("there"),
+        b"{}"
+    );
+    fs::write(world.path("model/weights/mine"), "mine").expect("written");
+    let answer = world.run(&["model", "--force"]);
+    answer.expect_code(0);
+    assert!(answer.stdout.contains("`model.old-2`"), "{}", answer.stdout);
+    assert!(world.path("model.old-2/weights/mine").exists());
     fs::create_dir(world.path("empty")).expect("a folder");
     let answer = world.run(&["empty", "--json"]);
     answer.expect_code(0);
@@ -172,6 +190,38 @@ fn a_model_is_unpacked() {
         "{}",
         outcome.stderr
     );
+}
+
+#[test]
+fn folders_that_are_needed_are_never_replaced() {
+    let world = World::new(&sound());
+    let below = world.path("work/deep");
+    fs::create_dir_all(&below).expect("a folder");
+    fs::write(below.join("mine"), "mine").expect("written");
+    std::os::unix::fs::symlink(&below, world.path("link")).expect("a link");
+    let home = world.moto.home().to_str().expect("UTF-8").to_owned();
+    let link = format!("{home}/link");
+    for target in [
+        ".",
+        "..",
+        "../..",
+        "../deep",
+        "../../work",
+        &home,
+        &link,
+        "/",
+    ] {
+        let mut command = world.command(&[target, "--force"]);
+        command.current_dir(&below);
+        let refused = run(command);
+        refused.expect_code(2);
+        assert!(
+            refused.stderr.contains("replaced by a model") && refused.stderr.contains("help:"),
+            "{target}: {}",
+            refused.stderr
+        );
+    }
+    assert_eq!(fs::read(below.join("mine")).expect("there"), b"mine");
 }
 
 #[test]
@@ -230,10 +280,18 @@ fn bombs_are_stopped() {
     let world = World::new(b"");
     let zeros = vec![0; 100 << 20];
     let bomb = archive(&[("zeros", FILE, &zeros, 0o644)]);
-    world.refused(&bomb, &["unpacks to more than", "--max-unpacked"]);
-    world
-        .run(&["model", "--max-unpacked", "1GB"])
-        .expect_code(0);
+    world.archive(&bomb);
+    let outcome = world.run(&["model"]);
+    outcome.expect_code(1);
+    for word in ["unpacks to more than", "--max-unpacked", "is kept"] {
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+    assert!(!world.path("model").exists());
+    // The advised second try has the archive already.
+    let answer = world.run(&["model", "--max-unpacked", "1GB", "--json"]);
+    answer.expect_code(0);
+    assert_eq!(answer.json()["archive"]["bytes_moved"], 0);
+    assert!(!world.path(".model.trainyard-model").exists());
     assert_eq!(
         fs::metadata(world.path("model/zeros"))
             .expect("there")
@@ -297,5 +355,13 @@ fn a_full_disk_leaves_no_model() {
         "{}",
         full.outcome.stderr
     );
-    assert!(full.left.is_empty(), "{:?}", full.left);
+    // Only what a second try needs.
+    for name in &full.left {
+        assert!(
+            name.ends_with(".model.trainyard-model") || name.ends_with("model.tar.gz"),
+            "{:?}",
+            full.left
+        );
+    }
+    assert!(!full.left.is_empty());
 }

@@ -146,9 +146,10 @@ impl FaultProxy {
     /// Waits until so many requests of this method and target were answered whole.
     ///
     /// # Panics
-    /// If that takes more than a minute.
+    /// If that takes more than a minute, or nothing is waited for.
     #[track_caller]
     pub fn wait_for(&self, method: &str, part: &str, done: usize) {
+        assert!(done > 0, "none is there at once");
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let passed = self.passed(method, part);

@@ -109,6 +109,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn sigint(&self) {
+        signal(self.pid(), Signal::INT);
+    }
+
     /// Sends SIGTERM to the process itself, as a container engine does.
     pub fn sigterm(&self) {
         signal(self.pid(), Signal::TERM);

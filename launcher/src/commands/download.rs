@@ -36,7 +36,7 @@ pub(crate) struct DownloadArgs {
     /// Keep model.tar.gz as it is
     #[arg(long, requires = "job_name")]
     no_unpack: bool,
-    /// Replace PATH by the unpacked model
+    /// Replace PATH by the unpacked model; what it held is kept beside it as PATH.old, unless the model has all of these files
     #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
     force: bool,
     /// Let the model unpack to so much, such as 100GB [default: a hundred times the archive's size]
@@ -53,8 +53,9 @@ pub(crate) struct DownloadArgs {
 pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     let mut from = S3Url::parse(&args.from)?;
     if let Some(job) = &args.job_name {
-        contract::limits::check_job_name(job)
-            .map_err(|error| Failure::usage(format!("`--job-name`: {error}")))?;
+        contract::limits::check_job_name(job).map_err(|error| {
+            Failure::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
+        })?;
         from = from.join(&format!("{job}/output/model.tar.gz"));
     }
     let aws = context.aws().await?;
@@ -98,7 +99,9 @@ async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) ->
 /// Ends the work at Ctrl-C or SIGTERM. Nothing has to be put away: what has arrived is what the next run goes on with.
 pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     use tokio::signal::unix::{SignalKind, signal};
-    let cannot = |error| Failure::new(format!("cannot wait for signals: {error}"));
+    let cannot = |error| {
+        Failure::new(format!("cannot wait for signals: {error}")).help("try again in a minute")
+    };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     tokio::select! {

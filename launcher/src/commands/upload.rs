@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::Context;
 use super::download::{patience, until_interrupted};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::say::say;
-use crate::transfer::{Sending, Settings, Store};
+use crate::transfer::{Leftover, Sending, Settings, Store};
 
 const AFTER_HELP: &str = "\
 A file goes to the key, or below it when the URL ends in `/` or is a bucket; the files of a folder go below the URL.
@@ -28,42 +27,43 @@ pub(crate) struct UploadArgs {
     /// Where to: s3://bucket/key, or s3://bucket/prefix/
     #[arg(value_name = "S3_URL")]
     to: String,
-    /// Give up the unfinished uploads to these keys that an interruption left in S3, and send nothing
+    /// Give up the unfinished uploads of trainyard to these keys that an interruption left in S3, and send nothing; PATH may
+    /// be gone
     #[arg(long)]
     abort: bool,
     /// Try a request again when no byte moved for that many seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
     stall_timeout: std::time::Duration,
-    /// Show what would be sent, and send nothing
+    /// Show what would be sent, or given up, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     let to = S3Url::parse(&args.to)?;
-    let sending = Sending::plan(&args.source, &to)?;
-    let aws = context.aws().await?;
-    if args.dry_run {
-        if args.abort {
-            return Err(Failure::usage(
-                "`--abort` and `--dry-run` do not go together",
-            ));
-        }
-        sending.rehearse(&aws).await.print(context.format)?;
-        return Ok(Exit::Ok);
-    }
     let settings = Settings {
         stall: args.stall_timeout,
         progress: context.format == Format::Text,
     };
-    let store = Store::new(&aws, settings);
     if args.abort {
-        let aborted = until_interrupted(sending.abort(&store)).await?;
-        context.format.answer(&json!({"aborted": aborted}), |_| {
-            format!("aborted {aborted} unfinished uploads")
-        })?;
+        let leftover = Leftover::plan(&args.source, &to)?;
+        let store = Store::new(&context.aws().await?, settings);
+        if args.dry_run {
+            let plan = until_interrupted(leftover.rehearse(&store)).await?;
+            plan.print(context.format)?;
+            return Ok(Exit::Ok);
+        }
+        let aborted = until_interrupted(leftover.abort(&store)).await?;
+        context.format.answer(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }
+    let sending = Sending::plan(&args.source, &to)?;
+    let aws = context.aws().await?;
+    if args.dry_run {
+        sending.rehearse(&aws).await.print(context.format)?;
+        return Ok(Exit::Ok);
+    }
+    let store = Store::new(&aws, settings);
     let uploaded = until_interrupted(sending.run(&store)).await?;
     for left in &uploaded.left_out {
         say(format!("left out: `{}` is {}", left.path, left.why));

@@ -39,6 +39,8 @@ pub(super) struct Stored {
     pub(super) algorithm: Algorithm,
     digest: Vec<u8>,
     of: Of,
+    /// How many parts it was made of, where S3 says so: `VALUE-COUNT`.
+    parts: Option<usize>,
 }
 
 /// The answer of HeadObject or GetObject, which are two types with the same fields.
@@ -87,18 +89,20 @@ impl Stored {
             (A::Sha1, headers.sha1),
         ];
         let etag = headers.etag.map(|etag| etag.trim_matches('"'));
+        let counted = |value: &str| value.split_once('-').and_then(|(_, n)| n.parse().ok());
         let parted = etag.is_some_and(|etag| etag.contains('-'));
         for (algorithm, value) in known {
             let Some(value) = value else { continue };
-            let (value, counted) = match value.split_once('-') {
-                Some((value, _)) => (value, true),
+            let parts = counted(value).or_else(|| counted(etag?));
+            let (text, of_parts) = match value.split_once('-') {
+                Some((text, _)) => (text, true),
                 None => (value, false),
             };
-            let Ok(digest) = BASE64_STANDARD.decode(value) else {
+            let Ok(digest) = BASE64_STANDARD.decode(text) else {
                 continue;
             };
             let of = match headers.kind {
-                _ if counted => Of::Parts,
+                _ if of_parts => Of::Parts,
                 Some(ChecksumType::Composite) => Of::Parts,
                 None if parted => Of::Either,
                 _ => Of::Whole,
@@ -107,6 +111,7 @@ impl Stored {
                 algorithm: Algorithm::Aws(algorithm),
                 digest,
                 of,
+                parts,
             });
         }
         if headers.etag_is_opaque {
@@ -120,20 +125,25 @@ impl Stored {
             algorithm: Algorithm::Md5,
             digest: from_hex(hex)?,
             of,
+            parts: counted(etag?),
         })
     }
 
-    /// Whether the size of the object's parts must be known to check it.
-    pub(super) fn needs_part_size(&self) -> bool {
+    /// Whether the sizes of the object's parts must be known to check it.
+    pub(super) fn needs_parts(&self) -> bool {
         self.of != Of::Whole
     }
 
-    /// Whether the file has this checksum; nothing if that cannot be told without the size of the parts.
+    pub(super) fn parts(&self) -> Option<usize> {
+        self.parts
+    }
+
+    /// Whether the file has this checksum; nothing if that cannot be told because these are not the sizes of the parts.
     pub(super) fn matches(
         &self,
         file: &File,
         size: u64,
-        part_size: Option<u64>,
+        parts: &[u64],
     ) -> io::Result<Option<bool>> {
         if self.of != Of::Parts && self.matches_whole(&digest(self.algorithm, file, 0, size)?) {
             return Ok(Some(true));
@@ -141,14 +151,17 @@ impl Stored {
         if self.of == Of::Whole {
             return Ok(Some(false));
         }
-        let Some(part_size) = part_size.filter(|size| *size > 0) else {
+        let sum = parts
+            .iter()
+            .try_fold(0_u64, |sum, part| sum.checked_add(*part));
+        let counted = self.parts.is_none_or(|count| count == parts.len());
+        if parts.is_empty() || sum != Some(size) || !counted {
             return Ok(None);
-        };
+        }
         let mut whole = Hasher::new(self.algorithm);
         let mut at = 0;
-        while at < size {
-            let part = part_size.min(size - at);
-            whole.update(&digest(self.algorithm, file, at, part)?);
+        for part in parts {
+            whole.update(&digest(self.algorithm, file, at, *part)?);
             at += part;
         }
         Ok(Some(whole.finish() == self.digest))
@@ -319,13 +332,13 @@ mod tests {
         for headers in cases {
             let stored = Stored::of(&headers).expect("a checksum");
             assert_eq!(
-                stored.matches(&check, 9, None).expect("read"),
+                stored.matches(&check, 9, &[]).expect("read"),
                 Some(true),
                 "{headers:?}"
             );
             let other = file(b"123456788");
             assert_eq!(
-                stored.matches(&other, 9, None).expect("read"),
+                stored.matches(&other, 9, &[]).expect("read"),
                 Some(false),
                 "{headers:?}"
             );
@@ -333,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn composites_need_the_size_of_the_parts() {
+    fn composites_need_the_sizes_of_the_parts() {
         let body = file(b"abcdefghij");
         let mut outer = Md5::new();
         for part in [b"abcd".as_slice(), b"efgh", b"ij"] {
@@ -350,16 +363,19 @@ mod tests {
             ..Headers::default()
         };
         let stored = Stored::of(&headers).expect("a checksum");
-        assert!(stored.needs_part_size());
-        assert_eq!(stored.matches(&body, 10, None).expect("read"), None);
-        assert_eq!(
-            stored.matches(&body, 10, Some(4)).expect("read"),
-            Some(true)
-        );
-        assert_eq!(
-            stored.matches(&body, 10, Some(5)).expect("read"),
-            Some(false)
-        );
+        assert!(stored.needs_parts());
+        for (parts, same) in [
+            (&[4, 4, 2][..], Some(true)),
+            (&[4, 5, 1], Some(false)),
+            // Not its three parts, or not all of the file.
+            (&[], None),
+            (&[5, 5], None),
+            (&[4, 4, 3], None),
+            (&[u64::MAX, 4, 7], None),
+        ] {
+            let found = stored.matches(&body, 10, parts).expect("read");
+            assert_eq!(found, same, "{parts:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use contract::shown;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -12,7 +13,7 @@ use super::client::Store;
 use super::fetch::Item;
 use super::listing::Object;
 use super::progress::{Progress, size as human};
-use super::targets::{make_folder, targets};
+use super::targets::{check_cases, make_folder, targets};
 use super::upload::{ended, joined};
 use super::walk::display;
 use super::{Downloaded, PARALLEL, Sum};
@@ -103,7 +104,20 @@ impl Fetch {
             ))
             .help("choose another target"));
         }
-        let relative = |object: &Object| object.key[below.key.len()..].to_owned();
+        // The server's word: it may list what was not asked for.
+        if let Some(object) = found.iter().find(|one| !one.key.starts_with(&below.key)) {
+            return Err(Failure::new(format!(
+                "the listing of `{below}` has the key `{}`, which is not below it",
+                shown(&object.key)
+            ))
+            .help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+            ));
+        }
+        let relative = |object: &Object| {
+            let key = object.key.strip_prefix(&below.key);
+            key.unwrap_or(&object.key).to_owned()
+        };
         // The AWS console makes empty objects that end in `/` and stand for a folder.
         let (markers, objects): (Vec<_>, Vec<_>) = found
             .into_iter()
@@ -173,6 +187,8 @@ impl Fetch {
                 .help("expected a place that can be written; choose another target")),
             }
         })?;
+        let files = self.items.iter().map(|item| item.target.as_path());
+        check_cases(&self.top, files)?;
         for folder in &self.folders {
             make_folder(&self.top, &folder.join("."))?;
         }

@@ -1,5 +1,6 @@
 //! One object into one file.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -85,13 +86,13 @@ impl Store {
         let Some(stored) = Stored::of(&headers!(head)) else {
             return Ok(None);
         };
-        let part_size = self.part_size(&item.url, &stored).await;
-        let (path, size, checking) = (item.target.clone(), item.object.size, stored.clone());
-        let same = spawn_blocking(move || {
-            let file = std::fs::File::open(path).ok()?;
-            checking.matches(&file, size, part_size).ok()?
-        });
-        Ok((joined(same.await)? == Some(true)).then_some(stored))
+        let Ok(file) = File::open(&item.target) else {
+            return Ok(None);
+        };
+        let same = self
+            .matches(&item.url, &stored, &Arc::new(file), item.object.size)
+            .await?;
+        Ok(matches!(same, Ok(Some(true))).then_some(stored))
     }
 
     /// One request, from which the checksum comes too.
@@ -105,7 +106,7 @@ impl Store {
                 let share = progress.share();
                 let answer = self.get(what, item, None).await?;
                 let stored = Stored::of(&headers!(answer));
-                let hashers = stored.iter().filter(|stored| !stored.needs_part_size());
+                let hashers = stored.iter().filter(|stored| !stored.needs_parts());
                 let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
                 let part = Part {
                     number: 1,
@@ -129,7 +130,7 @@ impl Store {
             .await;
         drop(slot);
         let checked = match got {
-            Ok(Some(stored)) if stored.needs_part_size() => {
+            Ok(Some(stored)) if stored.needs_parts() => {
                 self.check_by_reading(item, partial, stored).await
             }
             Ok(stored) => Ok(stored),
@@ -304,17 +305,18 @@ impl Store {
         partial: &Arc<Partial>,
         stored: Stored,
     ) -> Result<Option<Stored>> {
-        let part_size = self.part_size(&item.url, &stored).await;
-        let (reading, checking, size) = (Arc::clone(partial), stored.clone(), item.object.size);
-        let same = spawn_blocking(move || checking.matches(&reading.file, size, part_size));
-        match joined(same.await)? {
+        let same = self
+            .matches(&item.url, &stored, &partial.file, item.object.size)
+            .await?;
+        match same {
             Ok(Some(true)) => Ok(Some(stored)),
             Ok(Some(false)) => Err(item.differs()),
             Ok(None) => Ok(None),
             Err(error) => Err(Failure::new(format!(
                 "cannot read `{}` back: {error}",
                 display(&item.target)
-            ))),
+            ))
+            .help("check the disk, then type the same again")),
         }
     }
 }
@@ -338,9 +340,12 @@ async fn receive(
             Trouble::passing(Failure::new(format!("cannot {what}: {why}")).help(help))
         })?;
         if bytes.len() as u64 > end - at {
-            return Err(Trouble::passing(Failure::new(format!(
+            let failure = Failure::new(format!(
                 "cannot {what}: more bytes came than were asked for"
-            ))));
+            ));
+            return Err(Trouble::passing(failure.help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+            )));
         }
         seen(&bytes);
         partial.write(&bytes, at).map_err(Trouble::last)?;

@@ -1,17 +1,24 @@
 //! What S3 has: one object, or all below a prefix.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::checksum::Stored;
 use super::client::Store;
+use super::parts::even;
 use super::retry::Trouble;
-use super::upload::ended;
+use super::upload::{ended, joined};
 use crate::failure::Result;
 use crate::job::S3Url;
+
+/// S3's limit of parts per object.
+const MOST_PARTS: i32 = 10_000;
 
 /// An object as a listing shows it.
 #[derive(Debug, Clone)]
@@ -32,6 +39,16 @@ impl Store {
 
     /// All objects whose keys begin with the URL's.
     pub(super) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, Trouble> {
+        let all = self.list_up_to(below, usize::MAX).await?;
+        Ok(all.unwrap_or_default())
+    }
+
+    /// The same, or nothing if there are more than so many.
+    pub(super) async fn list_up_to(
+        &self,
+        below: &S3Url,
+        most: usize,
+    ) -> Result<Option<Vec<Object>>, Trouble> {
         let what = format!("list `{below}`");
         let mut found = Vec::new();
         let mut token = None;
@@ -60,7 +77,10 @@ impl Store {
             }
             token = page.next_continuation_token().map(str::to_owned);
             if page.is_truncated() != Some(true) || token.is_none() {
-                return Ok(found);
+                return Ok(Some(found));
+            }
+            if found.len() > most {
+                return Ok(None);
             }
         }
     }
@@ -106,23 +126,80 @@ impl Store {
         }
     }
 
-    /// The size of the object's parts, if its checksum was made of them.
-    pub(super) async fn part_size(&self, url: &S3Url, stored: &Stored) -> Option<u64> {
-        if !stored.needs_part_size() {
-            return None;
+    /// Whether a file has an object's checksum; nothing if the checksum was made of parts whose sizes cannot be told.
+    pub(super) async fn matches(
+        &self,
+        url: &S3Url,
+        stored: &Stored,
+        file: &Arc<File>,
+        size: u64,
+    ) -> Result<io::Result<Option<bool>>> {
+        let check = |parts: Vec<u64>| {
+            let (stored, file) = (stored.clone(), Arc::clone(file));
+            spawn_blocking(move || stored.matches(&file, size, &parts))
+        };
+        if !stored.needs_parts() {
+            return joined(check(Vec::new()).await);
         }
+        let first = self.part(url, 1).await;
+        let count = stored.parts().or(first.and_then(|(_, count)| count));
+        let even = first.map_or_else(Vec::new, |(first, _)| even(size, first));
+        let same = joined(check(even.clone()).await)?;
+        let count = match (&same, count) {
+            (Ok(Some(true)) | Err(_), _) => return Ok(same),
+            (_, None) => return Ok(Ok(None)),
+            (_, Some(count)) => count,
+        };
+        // Most clients' parts are alike but for the last; to ask for each is only worth it when that was not it.
+        match self.parts(url, count).await? {
+            Some(parts) if parts != even => joined(check(parts).await),
+            Some(_) => Ok(same),
+            None => Ok(Ok(None)),
+        }
+    }
+
+    /// The sizes of all parts of an object.
+    async fn parts(&self, url: &S3Url, count: usize) -> Result<Option<Vec<u64>>> {
+        let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MOST_PARTS) else {
+            return Ok(None);
+        };
+        let mut tasks = JoinSet::new();
+        let mut sizes = vec![None; count];
+        for number in 1..=last {
+            let slot = self.slot().await?;
+            let (store, url) = (self.clone(), url.clone());
+            tasks.spawn(async move {
+                let part = store.part(&url, number).await;
+                drop(slot);
+                (number, part)
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let (number, part) = joined(done)?;
+            let at = usize::try_from(number - 1).unwrap_or(0);
+            if let Some(size) = sizes.get_mut(at) {
+                *size = part.map(|(size, _)| size);
+            }
+        }
+        Ok(sizes.into_iter().collect())
+    }
+
+    /// The size of a part of an object, and how many there are if S3 says so.
+    async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
         let what = format!("look at `{url}`");
         let head = self.ask(&what, || async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
                 .key(&url.key)
-                .part_number(1)
+                .part_number(number)
                 .send()
                 .await
                 .map_err(|error| Trouble::of(&what, error))
         });
-        let size = head.await.ok()?.content_length()?;
-        u64::try_from(size).ok()
+        let head = head.await.ok()?;
+        let size = u64::try_from(head.content_length()?).ok()?;
+        let count = head.parts_count().and_then(|n| usize::try_from(n).ok());
+        Some((size, count))
     }
 }

@@ -9,6 +9,7 @@ mod checksum;
 mod client;
 mod download;
 mod fetch;
+mod leftover;
 mod listing;
 pub(crate) mod model;
 mod multipart;
@@ -33,6 +34,7 @@ use crate::job::S3Url;
 
 pub(crate) use client::Store;
 pub(crate) use download::Fetch;
+pub(crate) use leftover::Leftover;
 pub(crate) use upload::Sending;
 
 /// How patient and how wide a transfer is.
@@ -163,7 +165,7 @@ impl Sum {
             .count();
         if unchecked > 0 {
             text.push_str(&format!(
-                "; only the size could be checked of {unchecked}: S3 has no checksum of them"
+                "; only the size could be checked of {unchecked}: S3 has no checksum of them that can be computed here"
             ));
         }
         text

@@ -1,5 +1,6 @@
 //! `download --job-name`: a job's model.tar.gz, fetched, checked, unpacked beside the target and put in place.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use super::client::Store;
 use super::download::{Fetch, Selection};
 use super::progress::size as human;
 use super::targets::beside;
-use super::unpack::{Limits, Unpacked, unpack};
+use super::unpack::{Limits, Refused, Unpacked, unpack};
 use super::upload::joined;
 use super::walk::display;
 use super::{Downloaded, Moved};
@@ -40,13 +41,20 @@ pub(crate) struct Answer {
     model: String,
     archive: Moved,
     unpacked: Unpacked,
+    /// Where what was replaced is, if it held anything that the model does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
     seconds: f64,
 }
 
 impl Answer {
     pub(crate) fn text(&self) -> String {
+        let kept = match &self.kept {
+            Some(kept) => format!("; what was there before is in `{kept}`"),
+            None => String::new(),
+        };
         format!(
-            "unpacked `{}` into `{}`: {} files, {} in {:.1} s",
+            "unpacked `{}` into `{}`: {} files, {} in {:.1} s{kept}",
             self.archive.url,
             self.model,
             self.unpacked.files,
@@ -64,6 +72,7 @@ impl Model {
             Some(_) => to.to_owned(),
             None => to.canonicalize().map_err(|error| {
                 Failure::usage(format!("cannot unpack into `{}`: {error}", display(to)))
+                    .help("choose a folder that is there, or a new one")
             })?,
         };
         if target.file_name().is_none() {
@@ -80,7 +89,32 @@ impl Model {
                     .help("choose another folder, or replace it: `--force`"),
             );
         }
+        if options.force {
+            model.refuse_needed()?;
+        }
         Ok(model)
+    }
+
+    /// The folders that the user stands in or lives in are not to be replaced, whatever they are called.
+    fn refuse_needed(&self) -> Result<()> {
+        let Ok(target) = self.target.canonicalize() else {
+            return Ok(());
+        };
+        let home = env::var_os("HOME").map(PathBuf::from);
+        for (needed, what) in [
+            (env::current_dir().ok(), "the working directory"),
+            (home, "the home folder"),
+        ] {
+            let needed = needed.and_then(|path| path.canonicalize().ok());
+            if needed.is_some_and(|needed| needed.starts_with(&target)) {
+                return Err(Failure::usage(format!(
+                    "`{}` is {what} or holds it, and is not replaced by a model",
+                    display(&self.target)
+                ))
+                .help("choose a folder of the model's own"));
+            }
+        }
+        Ok(())
     }
 
     fn is_free(&self) -> bool {
@@ -99,7 +133,7 @@ impl Model {
         let replaced = if self.is_free() {
             ""
         } else {
-            ", which is replaced"
+            ", which is replaced, and kept beside it if it holds anything that the model does not have"
         };
         plan.step(format!(
             "unpack it into `{}`{replaced}",
@@ -126,9 +160,8 @@ impl Model {
     pub(crate) async fn run(self, store: &Store) -> Result<Answer> {
         let work = self.work();
         if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
-            return Err(
-                Failure::new(format!("`{}` is in the way", display(&work))).help("remove it")
-            );
+            return Err(Failure::new(format!("`{}` is in the way", display(&work)))
+                .help("remove it, or choose another folder"));
         }
         let fetched = self.fetch(store).await?.run(store).await;
         let Downloaded { sum } = match fetched {
@@ -141,26 +174,40 @@ impl Model {
         };
         let seconds = sum.seconds;
         let Some(archive) = sum.objects.into_iter().next() else {
-            return Err(Failure::new(format!("`{}` was not fetched", self.from)));
+            return Err(Failure::new(format!("`{}` was not fetched", self.from))
+                .help("type the same again"));
         };
         let limits = Limits::new(archive.bytes, self.options.max_unpacked);
         let model = display(&self.target);
         let put = spawn_blocking(move || {
-            let unpacked = self.put(limits);
-            // The archive was checked against S3's checksum: fetching it again would give the same.
-            let _ = fs::remove_dir_all(&work);
-            unpacked
+            match self.put(limits) {
+                // Fetching it a second time would give the same.
+                Err(refused) if refused.passing => {
+                    let _ = fs::remove_dir_all(work.join("tree"));
+                    let kept = format!(
+                        "the archive is kept until then in `{}`: it is not fetched again",
+                        display(&work)
+                    );
+                    Err(refused.failure.help(kept))
+                }
+                put => {
+                    let _ = fs::remove_dir_all(&work);
+                    put.map_err(|refused| refused.failure)
+                }
+            }
         });
-        let unpacked = joined(put.await)??;
+        let (unpacked, kept) = joined(put.await)??;
         Ok(Answer {
             model,
             archive,
             unpacked,
+            kept: kept.as_deref().map(display),
             seconds,
         })
     }
 
-    fn put(&self, limits: Limits) -> Result<Unpacked> {
+    /// What was unpacked, and where what was replaced is kept.
+    fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), Refused> {
         let work = self.work();
         let tree = work.join("tree");
         let cannot = |error: io::Error| {
@@ -168,10 +215,13 @@ impl Model {
                 "cannot unpack into `{}`: {error}",
                 display(&self.target)
             ))
+            .help("expected a place that can be written; choose another folder")
         };
         // An interrupted run may have left one.
         match fs::remove_dir_all(&tree) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(cannot(error).into());
+            }
             _ => fs::create_dir(&tree).map_err(cannot)?,
         }
         let archive = File::open(work.join("model.tar.gz")).map_err(cannot)?;
@@ -180,14 +230,20 @@ impl Model {
             &tree,
             limits,
         )?;
-        let old = work.join("old");
-        if self.options.force && fs::symlink_metadata(&self.target).is_ok() {
+        let mut kept = None;
+        let old = match self.options.force && !self.is_free() {
+            // An older version of the model: nothing is lost.
+            true if holds_only(&self.target, &tree) => work.join("old"),
+            true => kept.insert(free_name(&self.target)).clone(),
+            false => PathBuf::new(),
+        };
+        if !old.as_os_str().is_empty() {
             fs::rename(&self.target, &old).map_err(cannot)?;
         }
         if let Err(error) = fs::rename(&tree, &self.target) {
             // Give back what was there.
             let _ = fs::rename(&old, &self.target);
-            return Err(cannot(error));
+            return Err(cannot(error).into());
         }
         if let Some(folder) = self
             .target
@@ -196,6 +252,38 @@ impl Model {
         {
             let _ = folder.sync_all();
         }
-        Ok(unpacked)
+        Ok((unpacked, kept))
     }
+}
+
+/// Whether a folder has files and folders only, all of which the other one has too.
+fn holds_only(folder: &Path, other: &Path) -> bool {
+    let known = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let there = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
+        let kind = entry.file_type().ok()?;
+        let same = (kind.is_file() && there.is_file())
+            || (kind.is_dir()
+                && there.is_dir()
+                && holds_only(&entry.path(), &other.join(entry.file_name())));
+        same.then_some(())
+    };
+    let is_folder = fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir());
+    is_folder && fs::read_dir(folder).is_ok_and(|mut all| all.all(|entry| known(entry).is_some()))
+}
+
+/// `NAME.old`, `NAME.old-2`, and so on.
+fn free_name(target: &Path) -> PathBuf {
+    let named = |number: u32| {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(match number {
+            1 => ".old".to_owned(),
+            number => format!(".old-{number}"),
+        });
+        target.with_file_name(name)
+    };
+    (1..)
+        .map(named)
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_else(|| named(1))
 }

@@ -114,6 +114,12 @@ impl Store {
             Ok(_) => {}
             // The answer of an earlier try was lost: the parts are joined and the upload is gone.
             Err(trouble) if trouble.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
+            // Two uploads to one key go on with the same parts: S3 joins those of one or of none.
+            Err(trouble) if matches!(trouble.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
+                return Err(trouble
+                    .failure
+                    .help("another upload to the same key was under way; type the same again"));
+            }
             Err(trouble) => return Err(trouble.failure),
         }
         let sent = done.iter().filter(|done| done.sent);
@@ -169,9 +175,11 @@ impl Store {
                 .map_err(|error| Trouble::of(&what, error))
         });
         let created = created.await.map_err(|trouble| trouble.failure)?;
-        let id = created
-            .upload_id()
-            .ok_or_else(|| Failure::new(format!("cannot {what}: the answer has no upload id")))?;
+        let id = created.upload_id().ok_or_else(|| {
+            Failure::new(format!("cannot {what}: the answer has no upload id")).help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+            )
+        })?;
         Ok((id.to_owned(), There::new()))
     }
 
@@ -260,7 +268,7 @@ impl Store {
 }
 
 /// Other clients' uploads are left alone; the AWS CLI's have no whole-object CRC32.
-fn is_ours(upload: &MultipartUpload) -> bool {
+pub(super) fn is_ours(upload: &MultipartUpload) -> bool {
     upload.checksum_algorithm() == Some(&ChecksumAlgorithm::Crc32)
         && upload.checksum_type() == Some(&ChecksumType::FullObject)
 }

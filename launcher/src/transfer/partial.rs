@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ struct Note {
 pub(super) struct Partial {
     target: PathBuf,
     path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     size: u64,
     notes: Option<File>,
     finished: AtomicBool,
@@ -53,12 +54,13 @@ impl Partial {
             ))
             .help("choose another target, or remove the folder"));
         }
+        check_replaceable(target)?;
         let path = partial_of(target);
         let file = open_alone(&path, target)?;
         Ok(Self {
             target: target.to_owned(),
             path,
-            file,
+            file: Arc::new(file),
             size: identity.size,
             notes: None,
             finished: AtomicBool::new(false),
@@ -116,7 +118,7 @@ impl Partial {
 
     fn reserve(&self) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
-        match fallocate(&self.file, FallocateFlags::empty(), 0, self.size) {
+        match fallocate(&*self.file, FallocateFlags::empty(), 0, self.size) {
             Err(rustix::io::Errno::NOSPC) => Err(rustix::io::Errno::NOSPC.into()),
             // Not every file system can: then a full disk shows later.
             Err(_) => self.file.set_len(self.size),
@@ -140,6 +142,7 @@ impl Partial {
 
     /// Puts the file in place, once it is on the disk.
     pub(super) fn finish(&self) -> Result<()> {
+        check_replaceable(&self.target)?;
         let done = self
             .file
             .set_len(self.size)
@@ -184,6 +187,19 @@ impl Partial {
             ));
         }
         Failure::new(format!("cannot write `{}`: {error}", display(&self.target)))
+            .help("check the disk and who may write there, or choose another target")
+    }
+}
+
+/// A device, pipe or socket would be gone if a file was put in its place; a link such as `/dev/stdout` stands for one.
+fn check_replaceable(target: &Path) -> Result<()> {
+    match fs::metadata(target) {
+        Ok(meta) if !meta.is_file() => Err(Failure::new(format!(
+            "`{}` is no regular file, expected one or nothing there",
+            display(target)
+        ))
+        .help("choose another target")),
+        _ => Ok(()),
     }
 }
 
@@ -226,7 +242,7 @@ fn open_alone(path: &Path, target: &Path) -> Result<File> {
                     "`{}` is being downloaded by another process",
                     display(target)
                 ))
-                .help("wait for its end"));
+                .help("wait for its end, or choose another target"));
             }
             // A file system without locks.
             Err(TryLockError::Error(_)) => {}

@@ -34,9 +34,31 @@ pub(super) fn part_size(size: u64) -> u64 {
     PART.max(size.div_ceil(MOST_PARTS).div_ceil(mib) * mib)
 }
 
+/// The parts of an object whose first part has that size, if all but the last are alike.
+pub(super) fn even(size: u64, first: u64) -> Vec<u64> {
+    match first {
+        0 => Vec::new(),
+        // Nobody's object has more; a server's word is not worth the memory.
+        first if size.div_ceil(first) > MOST_PARTS => Vec::new(),
+        first => (0..size.div_ceil(first))
+            .map(|n| first.min(size - n * first))
+            .collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn even_parts() {
+        assert_eq!(even(10, 4), [4, 4, 2]);
+        assert_eq!(even(8, 4), [4, 4]);
+        assert_eq!(even(3, 4), [3]);
+        for (size, first) in [(0, 4), (10, 0), (u64::MAX, 1)] {
+            assert!(even(size, first).is_empty());
+        }
+    }
 
     #[test]
     fn parts_cover_the_file_within_the_limits() {

@@ -101,7 +101,7 @@ impl<R: Read> TarStream<R> {
             EntryType::GNUSparse => Kind::Other("a sparse file"),
             _ => Kind::Other("of an unknown kind"),
         };
-        self.data(if kind == Kind::File { size } else { 0 });
+        self.data(if kind == Kind::File { size } else { 0 })?;
         Ok(Entry {
             path: extended
                 .path
@@ -112,9 +112,13 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    fn data(&mut self, size: u64) {
+    fn data(&mut self, size: u64) -> io::Result<()> {
+        let padded = size
+            .checked_next_multiple_of(BLOCK as u64)
+            .ok_or_else(|| invalid(format!("an entry of {size} bytes")))?;
         self.left = size;
-        self.padding = size.next_multiple_of(BLOCK as u64).wrapping_sub(size) % BLOCK as u64;
+        self.padding = padded - size;
+        Ok(())
     }
 
     /// Passes over data and padding of the current entry.
@@ -135,7 +139,7 @@ impl<R: Read> TarStream<R> {
                 "a {what} of {size} bytes, expected at most {LONGEST_NAME}"
             )));
         }
-        self.data(size);
+        self.data(size)?;
         let mut data = Vec::new();
         self.take(size).read_to_end(&mut data)?;
         Ok(data)

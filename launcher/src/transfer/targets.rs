@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::shown;
+use sha2::{Digest as _, Sha256};
 
 use super::walk::display;
 use crate::failure::{Failure, Result};
@@ -17,9 +18,6 @@ fn names(key: &str) -> Result<Vec<&str>, &'static str> {
     }
     if key.contains('\0') {
         return Err("it has a zero byte");
-    }
-    if cfg!(windows) && key.contains(['\\', ':']) {
-        return Err("it has a character that separates folders here");
     }
     let names: Vec<&str> = key.split('/').collect();
     for name in &names {
@@ -88,13 +86,52 @@ pub(super) fn beside(target: &Path, suffix: &str) -> PathBuf {
     let mut hidden = OsString::from(".");
     // File systems take 255 bytes.
     if name.len() > 200 {
-        hidden.push(format!("{:08x}", crc32fast::hash(name.as_encoded_bytes())));
+        for byte in &Sha256::digest(name.as_encoded_bytes())[..16] {
+            hidden.push(format!("{byte:02x}"));
+        }
     } else {
         hidden.push(name);
     }
     hidden.push(".");
     hidden.push(suffix);
     target.with_file_name(hidden)
+}
+
+/// An error if two files differ only in upper and lower case and the disk takes them for one: the second would replace the
+/// first.
+pub(super) fn check_cases<'a>(folder: &Path, files: impl Iterator<Item = &'a Path>) -> Result<()> {
+    match meeting(files) {
+        Some((one, other)) if ignores_case(folder) => Err(Failure::new(format!(
+            "`{}` and `{}` are one file on this disk, which takes upper and lower case for the same",
+            display(one),
+            display(other)
+        ))
+        .help("nothing was downloaded; download one of them by its own key, or choose a folder on another disk")),
+        _ => Ok(()),
+    }
+}
+
+fn meeting<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path, &'a Path)> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        let folded = file.to_string_lossy().to_lowercase();
+        if let Some(other) = seen.insert(folded, file) {
+            return Some((other, file));
+        }
+    }
+    None
+}
+
+fn ignores_case(folder: &Path) -> bool {
+    let name = format!(".trainyard-case-{}", std::process::id());
+    let probe = folder.join(&name);
+    // Without a probe nothing can be written there either, which is said in better words.
+    if fs::File::create_new(&probe).is_err() {
+        return false;
+    }
+    let ignores = fs::symlink_metadata(folder.join(name.to_uppercase())).is_ok();
+    let _ = fs::remove_file(&probe);
+    ignores
 }
 
 /// Makes the folder of a target. Below `top` no link is followed: it could lead anywhere.
@@ -123,6 +160,7 @@ pub(super) fn make_folder(top: &Path, target: &Path) -> Result<()> {
             "cannot make the folder `{}`: {error}",
             display(parent)
         ))
+        .help("expected a place that can be written; choose another target")
     })
 }
 
@@ -149,6 +187,28 @@ mod tests {
         let paths = targets(Path::new("t"), keys).expect("sound");
         assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
         assert_eq!(paths[3], Path::new("t/a b/..x"));
+    }
+
+    #[test]
+    fn names_that_differ_in_case_meet_only_where_the_disk_says_so() {
+        let paths = ["a/README", "b/readme", "a/Readme"].map(Path::new);
+        assert_eq!(meeting(paths.into_iter()), Some((paths[0], paths[2])));
+        assert_eq!(meeting(paths[..2].iter().copied()), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("x"), "").expect("written");
+        let ignores = folder.path().join("X").exists();
+        assert_eq!(ignores_case(folder.path()), ignores);
+        let checked = check_cases(folder.path(), paths.into_iter());
+        assert_eq!(checked.is_err(), ignores);
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn long_names_have_short_temporary_ones_of_their_own() {
+        let name = |end: &str| partial_of(Path::new(&("n".repeat(240) + end)));
+        assert_ne!(name("1"), name("2"));
+        let length = name("1").as_os_str().len();
+        assert!((40..255).contains(&length), "{length}");
     }
 
     #[test]

@@ -43,8 +43,25 @@ pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
 }
 
+/// Why it was not unpacked.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    /// Whether the same archive may be unpacked when the user has changed something.
+    pub(crate) passing: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            passing: false,
+        }
+    }
+}
+
 /// Unpacks into a folder that exists and is empty. On an error the folder holds a part of it and is to be thrown away.
-pub(crate) fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked> {
+pub(crate) fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, Refused> {
     let stream = Limited {
         source: MultiGzDecoder::new(archive),
         left: limits.bytes,
@@ -64,7 +81,8 @@ pub(crate) fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<
                 "the archive has more than {} entries",
                 limits.entries
             ))
-            .help("fetch it with `--no-unpack` and look into it: `tar -tzf model.tar.gz`"));
+            .help("fetch it with `--no-unpack` and look into it: `tar -tzf model.tar.gz`")
+            .into());
         }
         unpacker.take(&entry, limits)?;
     }
@@ -87,11 +105,11 @@ enum Seen {
 }
 
 impl<R: Read> Unpacker<'_, R> {
-    fn next(&mut self, limits: Limits) -> Result<Option<Entry>> {
+    fn next(&mut self, limits: Limits) -> Result<Option<Entry>, Refused> {
         self.tar.next().map_err(|error| broken(&error, limits))
     }
 
-    fn take(&mut self, entry: &Entry, limits: Limits) -> Result<()> {
+    fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), Refused> {
         let relative = match path_of(&entry.path) {
             Ok(path) => path,
             Err(why) => return Err(refuse(entry, why)),
@@ -112,7 +130,7 @@ impl<R: Read> Unpacker<'_, R> {
         Ok(())
     }
 
-    fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<()> {
+    fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
         match self.seen.get(relative) {
             Some(Seen::NeededFolder) => {}
             Some(_) => return Err(refuse(entry, "it stands there twice")),
@@ -126,7 +144,7 @@ impl<R: Read> Unpacker<'_, R> {
         Ok(())
     }
 
-    fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<()> {
+    fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<(), Refused> {
         if self.seen.contains_key(relative) {
             return Err(refuse(entry, "it stands there twice"));
         }
@@ -158,7 +176,7 @@ impl<R: Read> Unpacker<'_, R> {
     }
 
     /// Makes the folders above; one that is a file already is refused.
-    fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<()> {
+    fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
         let mut above: Vec<&Path> = relative.ancestors().skip(1).collect();
         above.reverse();
         for folder in above
@@ -192,49 +210,56 @@ fn path_of(name: &[u8]) -> Result<PathBuf, &'static str> {
         match part {
             b"" | b"." => {}
             b".." => return Err("it has `..` in its path"),
-            part if cfg!(windows) && part.iter().any(|byte| b"\\:".contains(byte)) => {
-                return Err("it has a character that separates folders here");
-            }
             part => path.push(OsStr::from_bytes(part)),
         }
     }
     Ok(path)
 }
 
-fn refuse(entry: &Entry, why: &str) -> Failure {
+fn refuse(entry: &Entry, why: &str) -> Refused {
     let name = String::from_utf8_lossy(&entry.path);
     Failure::new(format!(
         "the archive's entry `{}` is refused: {why}",
         shown(&name)
     ))
     .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+    .into()
 }
 
-fn cannot(relative: &Path, error: &io::Error) -> Failure {
+fn cannot(relative: &Path, error: &io::Error) -> Refused {
     let name = relative.to_string_lossy();
     if matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     ) {
-        return Failure::new(format!(
+        let failure = Failure::new(format!(
             "cannot unpack `{}`: the disk is full",
             shown(&name)
-        ))
-        .help("make room, then type the same again");
+        ));
+        return Refused {
+            failure: failure.help("make room, then type the same again"),
+            passing: true,
+        };
     }
     Failure::new(format!("cannot unpack `{}`: {error}", shown(&name)))
+        .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .into()
 }
 
-fn broken(error: &io::Error, limits: Limits) -> Failure {
+fn broken(error: &io::Error, limits: Limits) -> Refused {
     if error.get_ref().is_some_and(|inner| inner.is::<Over>()) {
-        return Failure::new(format!(
+        let failure = Failure::new(format!(
             "the archive unpacks to more than {}",
             human(limits.bytes)
-        ))
-        .help("if you trust it, raise the limit: `--max-unpacked 100GB`");
+        ));
+        return Refused {
+            failure: failure.help("if you trust it, raise the limit: `--max-unpacked 100GB`"),
+            passing: true,
+        };
     }
     Failure::new(format!("the archive is broken: {error}"))
         .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .into()
 }
 
 /// A stream that must not be longer than that.

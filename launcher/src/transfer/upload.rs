@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,6 +38,10 @@ pub(crate) struct Sending {
 /// S3's limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 const LONGEST_KEY: usize = 1024;
 
+/// Of so few files each is asked for by itself: the bucket may hold millions of others. Of more, a listing is read that is
+/// at most so many times longer than the list of files.
+const FEW: usize = 100;
+
 impl Sending {
     /// Walks the source and names each file's object.
     pub(crate) fn plan(source: &Path, to: &S3Url) -> Result<Self> {
@@ -62,7 +67,8 @@ impl Sending {
                 "`{}`: its key has {} bytes, S3 takes at most {LONGEST_KEY}",
                 display(&local.path),
                 url.key.len()
-            )));
+            ))
+            .help("upload it below a shorter key, or rename it"));
         }
         let top = match files.as_slice() {
             [(_, url)] if !folder => url.clone(),
@@ -74,6 +80,15 @@ impl Sending {
             left_out,
             folder,
         })
+    }
+
+    /// The keys that the files go to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|(_, url)| url.key.as_str())
+    }
+
+    pub(super) fn into_top(self) -> S3Url {
+        self.top
     }
 
     /// What would be sent, without asking S3 what it has.
@@ -147,7 +162,9 @@ impl Sending {
                 .acquire_owned()
                 .await
                 .map_err(|_| ended())?;
-            let there = there.get(&url.key).copied();
+            let there = there
+                .as_ref()
+                .map(|there| there.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
             tasks.spawn(async move {
                 let moved = store.send_file(&local, &url, there, &progress).await;
@@ -168,58 +185,39 @@ impl Sending {
         })
     }
 
-    /// The sizes of the objects that are there already.
-    async fn present(&self, store: &Store) -> Result<HashMap<String, u64>> {
+    /// The sizes of the objects that are there already; nothing if each is to be asked for.
+    async fn present(&self, store: &Store) -> Result<Option<HashMap<String, u64>>> {
         if !self.folder {
             let found = store.find(&self.top).await;
             return match found {
-                Ok(head) => Ok(head
-                    .and_then(|head| u64::try_from(head.content_length()?).ok())
-                    .map(|size| (self.top.key.clone(), size))
-                    .into_iter()
-                    .collect()),
+                Ok(head) => Ok(Some(
+                    head.and_then(|head| u64::try_from(head.content_length()?).ok())
+                        .map(|size| (self.top.key.clone(), size))
+                        .into_iter()
+                        .collect(),
+                )),
                 // Who may write need not be allowed to read.
-                Err(trouble) if trouble.status == 403 => Ok(HashMap::new()),
+                Err(trouble) if trouble.status == 403 => Ok(Some(HashMap::new())),
                 Err(trouble) => Err(trouble.failure),
             };
         }
+        if self.files.len() <= FEW {
+            return Ok(None);
+        }
         let below = self.top.join("");
-        match store.list(&below).await {
-            Ok(found) => Ok(found
-                .into_iter()
-                .map(|object| (object.key, object.size))
-                .collect()),
+        match store.list_up_to(&below, self.files.len() * FEW).await {
+            Ok(found) => Ok(found.map(|found| {
+                let sizes = found.into_iter().map(|object| (object.key, object.size));
+                sizes.collect()
+            })),
             Err(trouble) if trouble.code == "AccessDenied" => {
                 say(format!(
                     "note: `{below}` cannot be listed (access denied): every file is sent"
                 ));
-                Ok(HashMap::new())
+                Ok(Some(HashMap::new()))
             }
             Err(trouble) => Err(trouble.failure),
         }
-    }
-
-    /// Gives up what interrupted uploads to these keys left in S3; how many there were.
-    pub(crate) async fn abort(&self, store: &Store) -> Result<usize> {
-        let prefix = if self.folder {
-            self.top.join("").key
-        } else {
-            self.top.key.clone()
-        };
-        let found = store.unfinished(&self.top, &prefix).await;
-        let found = found.map_err(|trouble| trouble.failure)?;
-        let mut aborted = 0;
-        for upload in found {
-            let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else {
-                continue;
-            };
-            let Some((_, url)) = self.files.iter().find(|(_, url)| url.key == key) else {
-                continue;
-            };
-            store.abort(url, id).await?;
-            aborted += 1;
-        }
-        Ok(aborted)
     }
 }
 
@@ -234,8 +232,7 @@ pub(super) struct Opened {
 
 impl Opened {
     fn new(local: &Local) -> Result<Self> {
-        let cannot =
-            |error| Failure::new(format!("cannot read `{}`: {error}", display(&local.path)));
+        let cannot = |error| unreadable(&local.path, &error);
         let file = File::open(&local.path).map_err(cannot)?;
         let opened = Self {
             path: Arc::new(local.path.clone()),
@@ -261,23 +258,9 @@ impl Opened {
             Ok(sums) => Ok(sums),
             Err(error) => {
                 self.check()?;
-                Err(Failure::new(format!(
-                    "cannot read `{}`: {error}",
-                    display(&self.path)
-                )))
+                Err(unreadable(&self.path, &error))
             }
         }
-    }
-
-    /// Whether the object has these bytes, as far as its checksum tells.
-    async fn is(&self, stored: &Stored, part_size: Option<u64>) -> Result<bool> {
-        let (file, stored, size) = (Arc::clone(&self.file), stored.clone(), self.size);
-        let same =
-            tokio::task::spawn_blocking(move || stored.matches(&file, size, part_size)).await;
-        let same = joined(same)?.map_err(|error| {
-            Failure::new(format!("cannot read `{}`: {error}", display(&self.path)))
-        })?;
-        Ok(same == Some(true))
     }
 }
 
@@ -298,7 +281,7 @@ impl Store {
             state,
             checksum: Some(checksum),
         };
-        if there == Some(file.size)
+        if there.is_none_or(|there| there == file.size)
             && let Some(checksum) = self.in_place(&file, to).await?
         {
             progress.skip(file.size);
@@ -323,11 +306,15 @@ impl Store {
             // It can be sent without having been looked at.
             return Ok(None);
         };
+        if head.content_length() != Some(file.size.cast_signed()) {
+            return Ok(None);
+        }
         let Some(stored) = Stored::of(&headers!(head)) else {
             return Ok(None);
         };
-        let part_size = self.part_size(to, &stored).await;
-        Ok(file.is(&stored, part_size).await?.then(|| stored.text()))
+        let same = self.matches(to, &stored, &file.file, file.size).await?;
+        let same = same.map_err(|error| unreadable(&file.path, &error))?;
+        Ok((same == Some(true)).then(|| stored.text()))
     }
 
     async fn put(&self, file: &Opened, to: &S3Url, progress: &Progress) -> Result<String> {
@@ -365,12 +352,20 @@ impl Store {
     }
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read `{}`: {error}", display(path)))
+        .help("expected a file that you may read")
+}
+
 /// The result of a task; a task that panicked is a bug, but no reason to hang.
 pub(super) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
-    result.map_err(|error| Failure::new(format!("a transfer broke off: {error}")))
+    result.map_err(|error| {
+        Failure::new(format!("a transfer broke off: {error}"))
+            .help("type the same again: it goes on where it was")
+    })
 }
 
 /// Nobody closes the semaphores.
 pub(super) fn ended() -> Failure {
-    Failure::new("the transfer was ended")
+    Failure::new("the transfer was ended").help("type the same again: it goes on where it was")
 }

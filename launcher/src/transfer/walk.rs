@@ -35,7 +35,7 @@ pub(super) fn walk(source: &Path) -> Result<Source> {
         let failure = Failure::usage(format!("cannot read `{}`: {error}", display(source)));
         match error.kind() {
             io::ErrorKind::NotFound => failure.help("expected a file or folder on this machine"),
-            _ => failure,
+            _ => failure.help("expected a file or folder that you may read"),
         }
     };
     let meta = fs::metadata(source).map_err(cannot)?;
@@ -58,7 +58,8 @@ pub(super) fn walk(source: &Path) -> Result<Source> {
         return Err(Failure::usage(format!(
             "`{}` is neither a file nor a folder",
             display(source)
-        )));
+        ))
+        .help("expected a file or folder on this machine"));
     }
     let root = source.canonicalize().map_err(cannot)?;
     let mut found = Source {
@@ -73,8 +74,10 @@ pub(super) fn walk(source: &Path) -> Result<Source> {
 
 impl Source {
     fn read(&mut self, top: &Path, folder: &Path, root: &Path) -> Result<()> {
-        let cannot =
-            |error: io::Error| Failure::new(format!("cannot read `{}`: {error}", display(folder)));
+        let cannot = |error: io::Error| {
+            Failure::new(format!("cannot read `{}`: {error}", display(folder)))
+                .help("let it be read, or move it out of the folder")
+        };
         for entry in fs::read_dir(folder).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             let path = entry.path();

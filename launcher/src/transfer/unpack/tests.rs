@@ -65,6 +65,27 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+#[test]
+fn a_size_that_no_number_holds_is_an_error() {
+    for size in [u64::MAX, u64::MAX - 510, u64::MAX - 511] {
+        let record = format!("29 size={size}\n");
+        assert_eq!(record.len(), 29);
+        let mut tar = block(b"pax", b'x', 29, 0);
+        tar.extend(record.as_bytes());
+        tar.resize(1024, 0);
+        tar.extend(block(b"a", b'0', 0, 0o644));
+        let into = tempfile::tempdir().expect("a folder");
+        let refused = unpack(gz(&tar).as_slice(), into.path(), LIMITS).expect_err("no such size");
+        let text = refused.failure.to_string();
+        // The last one is a multiple of 512.
+        let word = match size {
+            0xffff_ffff_ffff_fe00 => "ends too early",
+            _ => "an entry of 18446744073709551",
+        };
+        assert!(text.contains(word), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 

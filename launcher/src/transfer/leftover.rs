@@ -1,0 +1,131 @@
+//! `upload --abort`: what interrupted uploads of ours left in S3.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::client::Store;
+use super::multipart::is_ours;
+use super::upload::Sending;
+use super::walk::display;
+use crate::failure::{Failure, Result};
+use crate::job::S3Url;
+use crate::plan::Plan;
+
+/// The keys that an upload went to.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    top: S3Url,
+    keys: BTreeSet<String>,
+}
+
+/// An unfinished upload.
+#[derive(Debug)]
+struct Unfinished {
+    url: S3Url,
+    id: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Aborted {
+    aborted: usize,
+    /// The objects that they would have become.
+    urls: Vec<String>,
+}
+
+impl Aborted {
+    pub(crate) fn text(&self) -> String {
+        match self.urls.as_slice() {
+            [] => "there is no unfinished upload of ours".to_owned(),
+            [url] => format!("aborted the unfinished upload of `{url}`"),
+            urls => format!("aborted {} unfinished uploads", urls.len()),
+        }
+    }
+}
+
+impl Leftover {
+    /// As the upload named them. A file that is gone since is taken for a file.
+    pub(crate) fn plan(source: &Path, to: &S3Url) -> Result<Self> {
+        if source.exists() {
+            let sending = Sending::plan(source, to)?;
+            return Ok(Self {
+                keys: sending.keys().map(str::to_owned).collect(),
+                top: sending.into_top(),
+            });
+        }
+        let url = if to.key.is_empty() || to.key.ends_with('/') {
+            let name = source.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| {
+                Failure::usage(format!("`{}` has no name for a key", display(source)))
+                    .help("pass the key itself: s3://bucket/key")
+            })?;
+            to.join(name)
+        } else {
+            to.clone()
+        };
+        Ok(Self {
+            keys: BTreeSet::from([url.key.clone()]),
+            top: url,
+        })
+    }
+
+    /// Other clients' uploads, and those to other keys, are none of our business.
+    async fn find(&self, store: &Store) -> Result<Vec<Unfinished>> {
+        let prefix = match self.keys.len() {
+            1 => self.keys.first().cloned().unwrap_or_default(),
+            _ => self.top.join("").key,
+        };
+        let found = store.unfinished(&self.top, &prefix).await;
+        let found = found.map_err(|trouble| trouble.failure)?;
+        let ours = found.iter().filter(|upload| is_ours(upload));
+        Ok(ours
+            .filter_map(|upload| {
+                let key = upload.key().filter(|key| self.keys.contains(*key))?;
+                Some(Unfinished {
+                    url: S3Url {
+                        bucket: self.top.bucket.clone(),
+                        key: key.to_owned(),
+                    },
+                    id: upload.upload_id()?.to_owned(),
+                })
+            })
+            .collect())
+    }
+
+    /// Gives them up.
+    pub(crate) async fn abort(&self, store: &Store) -> Result<Aborted> {
+        let mut urls = Vec::new();
+        for upload in self.find(store).await? {
+            store.abort(&upload.url, &upload.id).await?;
+            urls.push(upload.url.to_string());
+        }
+        Ok(Aborted {
+            aborted: urls.len(),
+            urls,
+        })
+    }
+
+    /// What would be given up.
+    pub(crate) async fn rehearse(&self, store: &Store) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let found = self.find(store).await?;
+        for Unfinished { url, id } in &found {
+            plan.request(
+                format!("abort the unfinished upload of `{url}`"),
+                json!({
+                    "operation": "AbortMultipartUpload",
+                    "bucket": url.bucket,
+                    "key": url.key,
+                    "upload_id": id,
+                }),
+            );
+        }
+        if found.is_empty() {
+            plan.step("abort nothing: there is no unfinished upload of ours");
+        }
+        Ok(plan)
+    }
+}
