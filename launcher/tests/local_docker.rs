@@ -7,6 +7,7 @@
 
 mod local_kit;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -32,9 +33,21 @@ fn svm_trains_the_same_model_as_a_process() {
     jobs.assert_clean();
 }
 
+/// A repository's names in the engine, and the images that they mean.
+fn images(repository: &str) -> BTreeSet<(String, String)> {
+    let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
+    let listed = docker(&["image", "ls", "--no-trunc", "--format", format, repository]);
+    let pairs = listed.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .filter(|(name, _)| !name.ends_with(":<none>"))
+        .map(|(name, id)| (name.to_owned(), id.to_owned()))
+        .collect()
+}
+
 /// In the repository and without `--image`, the image is what the source says now.
 #[test]
 fn the_image_is_built_before_the_run() {
+    let before = images("trainyard/svm");
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     command
@@ -48,8 +61,23 @@ fn the_image_is_built_before_the_run() {
         .arg(folder.path());
     let outcome = testkit::run_within(command, std::time::Duration::from_secs(900));
     let answer = outcome.expect_code(0).json();
-    let image = docker(&["image", "ls", "--quiet", "trainyard/svm:latest"]);
-    assert!(!image.is_empty(), "{}", outcome.stderr);
+    // The run says which image it has built; the same name without a version must be this one now.
+    let loaded = outcome.stderr.lines().find_map(|line| {
+        let has = line.contains("the Docker engine");
+        line.split('`').nth(1).filter(|_| has)
+    });
+    let reference = loaded.expect("the run says what it has loaded");
+    let id = |name: &str| docker(&["image", "inspect", "--format", "{{.Id}}", name]);
+    assert_eq!(id(reference), id("trainyard/svm:latest"));
+    for (name, _) in images("trainyard/svm").difference(&before) {
+        if !before.iter().any(|(known, _)| known == name) {
+            docker(&["image", "rm", name]);
+        }
+    }
+    // A name that was there before means what it did.
+    for (name, id) in &before {
+        docker(&["tag", id, name]);
+    }
     let model = answer["model"].as_str().expect("a path");
     assert!(
         Path::new(model.trim_start_matches("file://")).is_file(),
@@ -174,7 +202,7 @@ fn second_ctrl_c_kills() {
 #[test]
 fn the_job_ends_at_max_run() {
     let jobs = toys("d-max");
-    let outcome = jobs.toy("until_stopped", &["--max-run", "1s"]);
+    let outcome = jobs.toy("until_stopped", &["--max-run", "10s"]);
     let answer = outcome.expect_code(4).json();
     assert_eq!(answer["status"], "Stopped");
     assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
@@ -228,6 +256,7 @@ fn out_of_memory_is_explained() {
         "48m",
         &container,
     ]);
+    docker(&["kill", "--signal", "TERM", &container]);
     let answer = started.finish().expect_code(3).json();
     assert_eq!(answer["exit_code"], 137);
     let failure = answer["failure"].as_str().expect("a reason");
@@ -281,8 +310,14 @@ fn two_jobs_at_once() {
 
 /// The group that may talk to the engine.
 fn socket_group() -> String {
-    let socket = fs::metadata("/var/run/docker.sock").expect("the engine's socket");
-    socket.gid().to_string()
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let path = host
+        .strip_prefix("unix://")
+        .unwrap_or("/var/run/docker.sock");
+    match fs::metadata(path) {
+        Ok(socket) => socket.gid().to_string(),
+        Err(error) => panic!("expected the engine's socket `{path}`: {error}"),
+    }
 }
 
 #[test]
@@ -315,10 +350,12 @@ fn nothing_of_root_is_left_to_another_user() {
         "--checkpoints",
         &checkpoints,
         "--simulate-interruption",
-        "1s",
+        "5s",
         "--",
         "--mode",
         "steps",
+        "--steps",
+        "40",
     ];
     let inner = jobs.train_with(&launcher, &data, &more);
     let mut command = Command::new("setpriv");
@@ -342,7 +379,7 @@ fn nothing_of_root_is_left_to_another_user() {
     }
     assert_eq!(
         files(&jobs.path("kept")),
-        ["more/", "more/state", "step-20"]
+        ["more/", "more/state", "step-40"]
     );
     jobs.assert_clean();
 }
@@ -465,4 +502,54 @@ fn a_dry_run_shows_the_request() {
     assert!(!text.contains("canary"), "{plan:#}");
     assert!(!jobs.path("out").exists());
     jobs.assert_clean();
+}
+
+/// What cannot be packed stays in the container, which the message names.
+#[test]
+fn a_full_disk_leaves_the_container() {
+    if !testkit::small_disk_allowed() {
+        return testkit::skip("a_full_disk_leaves_the_container", "no mount namespaces");
+    }
+    let jobs = toys("d-full");
+    fs::create_dir(jobs.path("out")).expect("a folder");
+    let command = jobs.toy_command("large", &[]);
+    let disk = testkit::on_small_disk(&command, &jobs.path("out"), 8);
+    let error = disk.outcome.expect_code(1).json();
+    let text = error.to_string();
+    let container = jobs.container();
+    assert!(
+        text.contains("No space left") && text.contains(&format!("docker cp {container}:/opt/ml")),
+        "{error:#}"
+    );
+    let copy = jobs.path("copy");
+    let from = format!("{container}:/opt/ml/model");
+    docker(&["cp", &from, &copy.to_string_lossy()]);
+    assert_eq!(files(&copy), ["noise"]);
+    docker(&["rm", "--volumes", &container]);
+    jobs.assert_clean();
+}
+
+/// Ctrl-C while the results are packed does not throw them away either.
+#[test]
+fn ctrl_c_while_packing_leaves_the_container() {
+    let jobs = toys("d-cpack");
+    let mut started = Started::new(jobs.toy_command("large", &[]), "toy: wrote", &jobs);
+    started.wait_until(|| {
+        files(&jobs.path("out"))
+            .iter()
+            .any(|name| name.contains("partial"))
+    });
+    started.signal("INT");
+    let outcome = started.finish();
+    let error = outcome.expect_code(130).json();
+    let container = jobs.container();
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("docker cp {container}:/opt/ml")),
+        "{error:#}"
+    );
+    docker(&["rm", "--volumes", &container]);
+    jobs.assert_clean();
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
 }

@@ -8,11 +8,13 @@
 mod local_kit;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use local_kit::*;
-use testkit::{movie_csv, on_read_only_folder, run};
+use serde_json::{Value, json};
+use testkit::{Moto, movie_csv, on_read_only_folder, run};
 
 fn toys(test: &str) -> Jobs {
     Jobs::new(test, toy_in(false))
@@ -137,7 +139,7 @@ fn second_ctrl_c_kills() {
 #[test]
 fn the_job_ends_at_max_run() {
     let jobs = toys("p-max");
-    let outcome = jobs.toy("until_stopped", &["--max-run", "1s"]);
+    let outcome = jobs.toy("until_stopped", &["--max-run", "10s"]);
     let answer = outcome.expect_code(4).json();
     assert_eq!(answer["status"], "Stopped");
     assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
@@ -264,6 +266,7 @@ fn a_full_disk_leaves_no_half_archive() {
     let jobs = Jobs::new("p-full", svm_in(false));
     fs::create_dir(jobs.path("out")).expect("a folder");
     let command: Command = jobs.train_on(&movie_csv(), &["--", "--min-df", "1"]);
+    // The trainer's own folder is on another disk and stays.
     let disk = testkit::on_small_disk(&command, &jobs.path("out"), 8);
     disk.outcome.expect_code(1);
     assert!(
@@ -276,7 +279,219 @@ fn a_full_disk_leaves_no_half_archive() {
         "{:?}",
         disk.left
     );
+    let kept = kept_folder(&jobs);
+    assert!(
+        disk.outcome.stdout.contains(&*kept.to_string_lossy()),
+        "{:?}",
+        disk.outcome
+    );
+    assert!(kept.join("model/model.safetensors").is_file());
+    fs::remove_dir_all(kept).expect("ours");
     jobs.assert_clean();
+}
+
+/// The only folder that a job has left in the folder for temporary files.
+#[track_caller]
+fn kept_folder(jobs: &Jobs) -> PathBuf {
+    let found: Vec<_> = files(&jobs.path("tmp"))
+        .into_iter()
+        .filter(|name| name.find('/') == Some(name.len() - 1))
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    jobs.path("tmp").join(found[0].trim_end_matches('/'))
+}
+
+/// `trainyard train` with all in S3.
+fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
+    let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .env("TMPDIR", jobs.path("tmp"))
+        .current_dir(jobs.folder.path())
+        .args(["train", "svm", "--json", "--instance-type", "local-process"])
+        .args(["--output", "s3://bucket/out", "--data"])
+        .arg(jobs.data())
+        .arg("--trainer-binary")
+        .arg(toy())
+        .args(more)
+        .args(["--", "--mode", mode]);
+    command
+}
+
+/// The command after `sends them`'s first backtick.
+#[track_caller]
+fn sends(error: &Value, what: &str) -> Vec<String> {
+    let help = error["error"]["help"].as_array().expect("a list");
+    let line = help
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|line| line.contains(what));
+    let command = line.and_then(|line| line.split('`').nth(3));
+    let words = command.expect("a command").split(' ').skip(1);
+    words.map(str::to_owned).collect()
+}
+
+/// A model whose upload is denied is not lost: the command that the message names sends it.
+#[test]
+fn a_denied_upload_leaves_the_model() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-denied");
+    moto.fault("PutObject", "denied", 50);
+    let command = train_in_s3(
+        &moto,
+        &jobs,
+        "quick",
+        &["--checkpoints", "s3://bucket/kept"],
+    );
+    let error = run(command).expect_code(1).json();
+    assert!(error.to_string().contains("AccessDenied"), "{error:#}");
+    moto.forget();
+    for what in ["the results are kept", "the checkpoints are kept"] {
+        let words = sends(&error, what);
+        let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        upload.args(&words);
+        run(upload).expect_code(0);
+        fs::remove_dir_all(&words[1]).expect("it was kept");
+    }
+    let text = keys(&moto);
+    for part in ["/output/model.tar.gz", "kept/new"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    jobs.assert_clean();
+}
+
+/// Checkpoints that are denied do not keep the model from its place.
+#[test]
+fn the_model_goes_before_the_checkpoints() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-first");
+    moto.fault_with(
+        &json!({"operation": "PutObject", "kind": "denied", "times": 50, "match": "kept/"}),
+    );
+    let command = train_in_s3(
+        &moto,
+        &jobs,
+        "quick",
+        &["--checkpoints", "s3://bucket/kept"],
+    );
+    let error = run(command).expect_code(1).json();
+    let words = sends(&error, "the checkpoints are kept");
+    assert!(keys(&moto).contains("/output/model.tar.gz"), "{error:#}");
+    fs::remove_dir_all(&words[1]).expect("it was kept");
+    jobs.assert_clean();
+}
+
+/// Ctrl-C during the upload: the model stays here.
+#[test]
+fn ctrl_c_while_sending_leaves_the_model() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-csend");
+    moto.fault_with(
+        &json!({"operation": "PutObject", "kind": "stall", "times": 50, "seconds": 60}),
+    );
+    let command = train_in_s3(&moto, &jobs, "quick", &[]);
+    let mut running = testkit::start(command);
+    let until = Instant::now() + Duration::from_secs(60);
+    while moto.requests("PutObject").is_empty() {
+        assert!(
+            Instant::now() < until && !running.ended(),
+            "nothing is sent"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut kill = Command::new("kill");
+    run({
+        kill.arg("-INT").arg(running.pid().to_string());
+        kill
+    })
+    .expect_code(0);
+    let error = running
+        .finish(Duration::from_secs(20))
+        .expect_code(130)
+        .json();
+    let words = sends(&error, "the results are kept");
+    let kept = PathBuf::from(&words[1]);
+    assert_eq!(files(&kept), ["model.tar.gz"]);
+    assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
+    fs::remove_dir_all(kept).expect("it was kept");
+    jobs.assert_clean();
+}
+
+/// What the trainer deletes is deleted in S3; what was never here is not.
+#[test]
+fn checkpoints_in_s3_follow() {
+    let moto = testkit::moto();
+    moto.boto(
+        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
+         s3.put_object(Bucket='bucket', Key='kept/old', Body=b''); \
+         s3.put_object(Bucket='bucket', Key='kept-too/old', Body=b'')",
+    );
+    let jobs = toys("p-follow");
+    let more = ["--checkpoints", "s3://bucket/kept"];
+    run(train_in_s3(&moto, &jobs, "forget", &more)).expect_code(0);
+    let text = keys(&moto);
+    assert!(
+        !text.contains("kept/old") && text.contains("kept-too/old"),
+        "{text}"
+    );
+
+    let more = [
+        "--checkpoints",
+        "s3://bucket/kept",
+        "--simulate-interruption",
+        "3s",
+    ];
+    let mut command = train_in_s3(&moto, &jobs, "steps", &more);
+    command.args(["--steps", "40"]);
+    let outcome = run(command);
+    assert_eq!(outcome.expect_code(0).json()["interruptions"], 1);
+    let (before, after) = outcome
+        .stderr
+        .split_once("starting the job again")
+        .expect("it was");
+    for part in [before, after] {
+        assert!(
+            part.contains("uploading the checkpoints"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    let text = keys(&moto);
+    assert_eq!(text.matches("kept/step-").count(), 1, "{text}");
+    assert!(text.contains("kept/step-40"), "{text}");
+    jobs.assert_clean();
+}
+
+#[track_caller]
+fn keys(moto: &Moto) -> String {
+    let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
+    moto.boto(lines).to_string()
+}
+
+/// Ctrl-C while the results are packed: no half archive, and the trainer's files stay.
+#[test]
+fn ctrl_c_while_packing_leaves_the_folder() {
+    let jobs = toys("p-cpack");
+    let mut started = Started::new(jobs.toy_command("large", &[]), "toy: wrote", &jobs);
+    started.wait_until(|| {
+        files(&jobs.path("out"))
+            .iter()
+            .any(|name| name.contains("partial"))
+    });
+    started.signal("INT");
+    let outcome = started.finish();
+    let error = outcome.expect_code(130).json();
+    let kept = kept_folder(&jobs);
+    assert!(
+        error.to_string().contains(&*kept.to_string_lossy()),
+        "{error:#}"
+    );
+    assert!(kept.join("model/noise").is_file());
+    fs::remove_dir_all(kept).expect("ours");
+    jobs.assert_clean();
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
 }
 
 #[test]

@@ -34,7 +34,29 @@ fn main() -> std::io::Result<()> {
             fs::write(base.join("model/stopped"), "saved after SIGTERM")?;
             eprintln!("toy: saved");
         }
-        "memory" => memory(),
+        "memory" => memory(&stop),
+        "quick" => {
+            fs::write(base.join("model/model"), "a model")?;
+            fs::write(base.join("checkpoints/new"), "a checkpoint")?;
+        }
+        "forget" => {
+            for entry in fs::read_dir(base.join("checkpoints"))? {
+                fs::remove_file(entry?.path())?;
+            }
+        }
+        // Something that is long to pack.
+        "large" => {
+            let mut noise = 1_u64;
+            let mut bytes = Vec::new();
+            while bytes.len() < 400 << 20 {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                bytes.extend_from_slice(&noise.to_le_bytes());
+            }
+            fs::write(base.join("model/noise"), bytes)?;
+            eprintln!("toy: wrote");
+        }
         "noise" => noise()?,
         "fail" => {
             fs::write(base.join("model/half"), "a part of a model")?;
@@ -80,6 +102,9 @@ fn steps(base: &Path, stop: &AtomicBool, last: u32) -> std::io::Result<()> {
         fs::create_dir_all(folder.join("more"))?;
         fs::write(folder.join("more/state"), format!("{step}"))?;
         fs::write(folder.join(format!("step-{step}")), "")?;
+        if step == done + 1 {
+            eprintln!("toy: made step {step}");
+        }
         // Only the newest is kept.
         let _ = fs::remove_file(folder.join(format!("step-{}", step - 1)));
     }
@@ -128,10 +153,12 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<String>) -> std::io::Result<
     Ok(())
 }
 
-/// Takes more and more, once it was told to.
-fn memory() {
+/// Takes more and more, once SIGTERM has told it to.
+fn memory(stop: &AtomicBool) {
     eprintln!("toy: ready");
-    std::thread::sleep(Duration::from_secs(3));
+    while !stop.load(Ordering::Relaxed) {
+        pause();
+    }
     let mut hoard = Vec::new();
     loop {
         hoard.push(vec![1_u8; 1 << 20]);

@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Archive, Builder, EntryType, Header};
 
+use super::giving_up::Ticket;
 use crate::failure::{Failure, Result};
 use crate::say::say;
 
@@ -19,30 +20,42 @@ const MTIME: u64 = 315_532_800;
 pub(super) struct Packer {
     tar: Builder<GzEncoder<BufWriter<File>>>,
     entries: usize,
+    ticket: Ticket,
 }
 
 /// Writes `archive` with what `fill` adds; false, and no archive, if that is nothing.
 pub(super) fn write(
     archive: &Path,
+    ticket: Ticket,
     fill: impl FnOnce(&mut Packer) -> io::Result<()>,
 ) -> Result<bool> {
-    try_write(archive, fill).map_err(|error| {
-        Failure::new(format!(
+    try_write(archive, ticket, fill).map_err(|error| {
+        let shown = archive.to_string_lossy();
+        let failure = Failure::new(format!(
             "cannot write `{}`: {error}",
-            contract::shown(&archive.to_string_lossy())
-        ))
-        .help("is there space on the disk? The job has to be run again")
+            contract::shown(&shown)
+        ));
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                failure.help("`df -h` shows where there is space")
+            }
+            _ => failure,
+        }
     })
 }
 
-fn try_write(archive: &Path, fill: impl FnOnce(&mut Packer) -> io::Result<()>) -> io::Result<bool> {
+fn try_write(
+    archive: &Path,
+    ticket: Ticket,
+    fill: impl FnOnce(&mut Packer) -> io::Result<()>,
+) -> io::Result<bool> {
     let folder = archive.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
         .prefix(".partial-")
         // As any new file; the user's umask takes its part.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    let mut packer = Packer::new(temporary.as_file().try_clone()?);
+    let mut packer = Packer::new(temporary.as_file().try_clone()?, ticket);
     fill(&mut packer)?;
     if packer.entries == 0 {
         return Ok(false);
@@ -55,11 +68,12 @@ fn try_write(archive: &Path, fill: impl FnOnce(&mut Packer) -> io::Result<()>) -
 }
 
 impl Packer {
-    fn new(out: File) -> Self {
+    fn new(out: File, ticket: Ticket) -> Self {
         let out = BufWriter::with_capacity(1 << 16, out);
         Self {
             tar: Builder::new(GzEncoder::new(out, Compression::default())),
             entries: 0,
+            ticket,
         }
     }
 
@@ -148,7 +162,17 @@ impl Packer {
         header.set_size(size);
         self.entries += 1;
         // A file that grows meanwhile must not run into the next entry.
-        self.tar.append_data(&mut header, path, bytes.take(size))
+        let mut bytes = self.ticket.counted(bytes.take(size));
+        self.tar.append_data(&mut header, path, &mut bytes)?;
+        // One that shrinks would leave a tar that no tool reads.
+        if bytes.count < size {
+            return Err(io::Error::other(format!(
+                "`{}` has become shorter while it was read: expected {size} bytes, found {}",
+                contract::shown(&path.to_string_lossy()),
+                bytes.count
+            )));
+        }
+        Ok(())
     }
 
     fn add_link(&mut self, path: &Path, kind: EntryType, target: &Path) -> io::Result<()> {
@@ -212,7 +236,13 @@ mod tests {
 
     use flate2::read::GzDecoder;
 
+    use super::super::giving_up;
     use super::*;
+
+    fn write(archive: &Path, fill: impl FnOnce(&mut Packer) -> io::Result<()>) -> Result<bool> {
+        let (_guard, ticket) = giving_up::guard();
+        super::write(archive, ticket, fill)
+    }
 
     fn names(archive: &Path) -> Vec<String> {
         let mut tar = Archive::new(GzDecoder::new(File::open(archive).unwrap()));
@@ -281,6 +311,44 @@ mod tests {
         let broken = |packer: &mut Packer| packer.add_packed([1_u8; 700].as_slice());
         write(&archive, broken).unwrap_err();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_no_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let add = |bytes: &'static [u8]| {
+            write(&dir.path().join("model.tar.gz"), move |packer| {
+                packer.add(Path::new("a"), EntryType::Regular, 0o644, 9, bytes)
+            })
+        };
+        let (message, _) = add(b"too few").unwrap_err().into_parts();
+        assert!(message.contains("expected 9 bytes, found 7"), "{message}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(add(b"enough and more").unwrap());
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_no_half_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let (guard, ticket) = giving_up::guard();
+        let archive = dir.path().join("model.tar.gz");
+        let packing = std::thread::spawn(move || {
+            super::write(&archive, ticket, |packer| {
+                packer.add(
+                    Path::new("a"),
+                    EntryType::Regular,
+                    0o644,
+                    u64::MAX >> 1,
+                    io::repeat(0),
+                )
+            })
+        });
+        while fs::read_dir(dir.path()).unwrap().count() == 0 {
+            std::thread::yield_now();
+        }
+        drop(guard);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        packing.join().unwrap().unwrap_err();
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tar::{Archive, Builder, EntryType, Header};
 use super::archive::{self, without_first};
 use super::docker::{refused, status};
 use super::folder::{Setup, WRITABLE};
+use super::giving_up;
 use super::request::BASE;
 use super::tar_stream;
 use crate::failure::{Failure, Result};
@@ -54,7 +55,10 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<()> 
         .map_err(io::Error::other)
         .and_then(|filled| filled);
     uploaded.map_err(|error| match filled {
-        Err(cause) => Failure::new(format!("cannot copy the checkpoints: {cause}")),
+        Err(cause) => Failure::new(format!(
+            "cannot copy the checkpoints into the container: {cause}"
+        ))
+        .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them"),
         Ok(()) => refused("copy the job's configuration into the container", &error),
     })
 }
@@ -82,28 +86,49 @@ fn fill(
         tar.append_data(&mut header, name, content.as_bytes())?;
     }
     match checkpoints {
-        Some(folder) => fill_checkpoints(tar, folder, Path::new("checkpoints")),
+        Some(folder) => fill_checkpoints(tar, folder, Path::new("checkpoints"), &mut Vec::new()),
         None => Ok(()),
     }
 }
 
-fn fill_checkpoints(tar: &mut Builder<impl io::Write>, from: &Path, to: &Path) -> io::Result<()> {
+/// `inside` are the folders around `from`, without links.
+fn fill_checkpoints(
+    tar: &mut Builder<impl io::Write>,
+    from: &Path,
+    to: &Path,
+    inside: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    let about = |path: &Path, what: &str| {
+        let shown = path.to_string_lossy();
+        io::Error::other(format!("`{}`: {what}", contract::shown(&shown)))
+    };
+    let real = from.canonicalize()?;
+    if inside.contains(&real) {
+        return Err(about(from, "it is a link to a folder that it is in"));
+    }
+    inside.push(real);
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (path, name) = (entry.path(), to.join(entry.file_name()));
-        let metadata = fs::metadata(&path)?;
+        let metadata = fs::metadata(&path).map_err(|error| about(&path, &error.to_string()))?;
         if metadata.is_dir() {
             tar.append_data(
                 &mut header(EntryType::Directory, 0o777, 0),
                 &name,
                 io::empty(),
             )?;
-            fill_checkpoints(tar, &path, &name)?;
+            fill_checkpoints(tar, &path, &name, inside)?;
         } else if metadata.is_file() {
             let mut header = header(EntryType::Regular, 0o666, metadata.len());
-            tar.append_data(&mut header, &name, File::open(&path)?.take(metadata.len()))?;
+            let file = File::open(&path).map_err(|error| about(&path, &error.to_string()))?;
+            let mut bytes = file.take(metadata.len());
+            tar.append_data(&mut header, &name, &mut bytes)?;
+            if bytes.limit() > 0 {
+                return Err(about(&path, "it has become shorter while it was read"));
+            }
         }
     }
+    inside.pop();
     Ok(())
 }
 
@@ -123,8 +148,9 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
 /// Packs a folder of the container; false if there are no files.
 pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path) -> Result<bool> {
     let target = target.to_owned();
+    let (_guard, ticket) = giving_up::guard();
     let packed = read(docker, id, folder, move |tar| {
-        archive::write(&target, |packer| packer.add_packed(tar))
+        archive::write(&target, ticket, |packer| packer.add_packed(tar))
     });
     Ok(packed.await?.unwrap_or(false))
 }
@@ -159,6 +185,7 @@ pub(super) async fn keep_checkpoints(docker: &Docker, id: &str, folder: &Path) -
                 "cannot keep the checkpoints in `{}`: {error}",
                 contract::shown(&target.to_string_lossy())
             ))
+            .help("expected a folder that you may write, on a disk with space: `df -h` shows that")
         })
     });
     kept.await.map(drop)
@@ -235,4 +262,33 @@ async fn read<T: Send + 'static>(
     let (done, ()) = tokio::join!(working, pump);
     done.map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?
         .map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_in_a_circle_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept");
+        fs::create_dir_all(kept.join("a/b")).unwrap();
+        fs::write(kept.join("a/step"), "1").unwrap();
+        // Twice the same folder is no circle.
+        symlink("a", kept.join("latest")).unwrap();
+        let fill = || {
+            let mut tar = Builder::new(Vec::new());
+            let to = Path::new("checkpoints");
+            fill_checkpoints(&mut tar, &kept, to, &mut Vec::new())?;
+            tar.into_inner()
+        };
+        let bytes = fill().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("checkpoints/latest/step"));
+        symlink("../..", kept.join("a/b/up")).unwrap();
+        let error = fill().unwrap_err().to_string();
+        assert!(error.contains("up`: it is a link to a folder"), "{error}");
+    }
 }

@@ -83,7 +83,7 @@ impl<'a> Engine<'a> {
 impl<'a> Backend for Engine<'a> {
     type Attempt = Container<'a>;
 
-    async fn start(&self) -> Result<Container<'a>> {
+    async fn create(&self) -> Result<Container<'a>> {
         let options = CreateContainerOptionsBuilder::default()
             .name(&self.setup.job)
             .build();
@@ -95,46 +95,17 @@ impl<'a> Backend for Engine<'a> {
         for warning in created.warnings {
             say(format!("warning: {}", contract::shown(&warning)));
         }
-        let mut container = Container {
+        Ok(Container {
             docker: self.docker.clone(),
             setup: self.setup,
             id: created.id,
             wait: Box::pin(futures_util::stream::empty()),
             log: None,
-        };
-        match container.start().await {
-            Ok(()) => Ok(container),
-            Err(failure) => {
-                container.remove().await;
-                Err(failure)
-            }
-        }
+        })
     }
 }
 
 impl Container<'_> {
-    async fn start(&mut self) -> Result<()> {
-        copy::put(&self.docker, &self.id, self.setup).await?;
-        // Before the start, so that no line is missed.
-        let attach = AttachContainerOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
-        let attached = self
-            .docker
-            .attach_container(&self.id, Some(attach))
-            .await
-            .map_err(|error| refused("read the container's log", &error))?;
-        self.log = Some(tokio::spawn(show(attached)));
-        self.docker
-            .start_container(&self.id, None)
-            .await
-            .map_err(|error| refused("start the container", &error))?;
-        self.wait = self.wait_stream();
-        Ok(())
-    }
-
     fn wait_stream(&self) -> Wait {
         let options: Option<WaitContainerOptions> = None;
         Box::pin(self.docker.wait_container(&self.id, options))
@@ -177,6 +148,28 @@ impl Container<'_> {
 }
 
 impl Attempt for Container<'_> {
+    async fn start(&mut self) -> Result<()> {
+        copy::put(&self.docker, &self.id, self.setup).await?;
+        // Before the start, so that no line is missed.
+        let attach = AttachContainerOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
+        let attached = self
+            .docker
+            .attach_container(&self.id, Some(attach))
+            .await
+            .map_err(|error| refused("read the container's log", &error))?;
+        self.log = Some(tokio::spawn(show(attached)));
+        self.docker
+            .start_container(&self.id, None)
+            .await
+            .map_err(|error| refused("start the container", &error))?;
+        self.wait = self.wait_stream();
+        Ok(())
+    }
+
     async fn ended(&mut self) -> Result<Ended> {
         loop {
             let answer = self.wait.next().await;
@@ -234,6 +227,14 @@ impl Attempt for Container<'_> {
             )),
             _ => {}
         }
+    }
+
+    async fn leave(self) -> String {
+        let job = &self.setup.job;
+        format!(
+            "the container is kept: `docker cp {job}:{BASE} {job}` copies all that the trainer has left, \
+             `docker rm --volumes {job}` removes it then"
+        )
     }
 }
 

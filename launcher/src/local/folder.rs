@@ -8,7 +8,7 @@ use contract::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::remote;
+use super::remote::{self, Mirror};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
@@ -52,13 +52,13 @@ pub(super) struct Setup {
     /// The folder that is `/opt/ml/checkpoints`.
     pub(super) checkpoints: Option<PathBuf>,
     /// Where the checkpoints come from and go to, if not to a folder of this machine.
-    checkpoints_url: Option<S3Url>,
+    mirror: Option<Mirror>,
     /// `file://` or `s3://`, for the trainer to read.
     checkpoints_name: Option<String>,
     pub(super) environment: BTreeMap<String, String>,
     hyperparameters: BTreeMap<String, String>,
     instance: String,
-    /// What was downloaded; gone with it.
+    /// The data that was downloaded; gone with it.
     scratch: Option<TempDir>,
 }
 
@@ -185,12 +185,10 @@ impl Setup {
                 setup.checkpoints = Some(folder.clone());
             }
             Some(Source::There(url)) => {
-                // A channel cannot have this name: it has a space.
-                let folder = at("the checkpoints").unwrap_or_default();
                 say(format!("downloading the checkpoints from {url}"));
-                remote::fetch_if_any(url, &folder, context).await?;
-                setup.checkpoints = Some(folder);
-                setup.checkpoints_url = Some(url.clone());
+                let mirror = Mirror::fetch(url, context).await?;
+                setup.checkpoints = Some(mirror.folder().to_owned());
+                setup.mirror = Some(mirror);
             }
             None => {}
         }
@@ -221,7 +219,7 @@ impl Setup {
             job: job.name.to_string(),
             channels,
             checkpoints: None,
-            checkpoints_url: None,
+            mirror: None,
             checkpoints_name: job.checkpoints.as_ref().map(Location::to_string),
             environment: environment(job),
             hyperparameters: job.hyperparameters.clone(),
@@ -230,13 +228,17 @@ impl Setup {
         }
     }
 
-    /// After the job: checkpoints go back to S3, if they came from there.
+    /// Checkpoints go back to S3, if they came from there.
     pub(super) async fn hand_over(&self, context: &Context) -> Result<()> {
-        if let (Some(url), Some(folder)) = (&self.checkpoints_url, &self.checkpoints) {
-            say(format!("uploading the checkpoints to {url}"));
-            remote::store_folder(folder, url, context).await?;
+        match &self.mirror {
+            Some(mirror) => mirror.send(context).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Of checkpoints that could not be handed over; `whole` if those on this machine are the trainer's last ones.
+    pub(super) fn keep_checkpoints(&mut self, whole: bool) -> Option<String> {
+        self.mirror.as_mut().and_then(|mirror| mirror.keep(whole))
     }
 
     /// The files of `input/config`, for a layout at `base`.

@@ -6,6 +6,7 @@ mod become_trainer;
 mod copy;
 mod docker;
 mod folder;
+mod giving_up;
 mod lines;
 mod process;
 mod rehearsal;
@@ -16,9 +17,10 @@ mod results;
 mod run;
 mod signals;
 mod tar_stream;
+mod trouble;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -30,8 +32,8 @@ pub(crate) use become_trainer::become_trainer;
 
 use folder::{Inputs, Setup};
 use report::Report;
-use results::Results;
-use run::Course;
+use results::{Delivered, Results};
+use run::{Course, Finished};
 use signals::Signals;
 
 /// Runs the job to its end and answers. `binary` is the trainer for this machine, where one was named.
@@ -47,39 +49,76 @@ pub(crate) async fn train(
         rehearsal::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let started = Instant::now();
     let mut signals = Signals::install()?;
-    let results = Results::create(job)?;
+    let mut results = Results::create(job)?;
     let course = Course {
         max_run: job.max_run,
         interruption: simulate_interruption,
     };
-    let setup = signals
+    let mut setup = signals
         .give_up_on(Setup::prepare(job, inputs, context))
         .await?;
-    let finished = match &job.instance {
+    let mut finished = match &job.instance {
         Instance::Docker { gpu } => {
             let image = signals.give_up_on(docker::image(job)).await?;
             let backend = signals
                 .give_up_on(docker::Engine::connect(job, &setup, image, *gpu))
                 .await?;
-            run::run(&backend, course, &results, &mut signals).await?
+            run::run(&backend, course, &results, &setup, &mut signals, context).await?
         }
         Instance::Process => {
             let binary = signals.give_up_on(process::binary(job, binary)).await?;
             let backend = process::Machine::new(&setup, binary);
-            run::run(&backend, course, &results, &mut signals).await?
+            run::run(&backend, course, &results, &setup, &mut signals, context).await?
         }
         Instance::Cloud { .. } => {
             return Err(Failure::new(format!("`{}` is no local job", job.instance)));
         }
     };
-    setup.hand_over(context).await?;
-    let delivered = results.deliver(context).await?;
-    let report = Report::new(job, &finished, delivered, started.elapsed());
-    for line in report.epilogue(job) {
-        say(line);
+    let delivered = hand_out(
+        &mut results,
+        &mut setup,
+        &mut finished,
+        &mut signals,
+        context,
+    )
+    .await;
+    let report = Report::new(job, &finished, delivered);
+    if let Some(ending) = report.ending() {
+        say(ending);
     }
+    std::mem::take(&mut finished.trouble).into_result()?;
+    say(report.next(job));
     context.format.answer(&report, Report::text)?;
     Ok(report.exit(&finished))
+}
+
+/// The archives first, for they took hours, then the checkpoints. What cannot be sent stays here and is named.
+async fn hand_out(
+    results: &mut Results,
+    setup: &mut Setup,
+    finished: &mut Finished,
+    signals: &mut Signals,
+    context: &Context,
+) -> Delivered {
+    let trouble = &mut finished.trouble;
+    let delivered = trouble.note(signals.give_up_on(results.deliver(context)).await);
+    let kept = match &delivered {
+        None => results.keep(),
+        Some(Delivered { model, .. }) => model
+            .as_ref()
+            .map(|model| format!("the model is `{model}`")),
+    };
+    let whole = finished.checkpoints_kept;
+    let unsent = match whole {
+        true => trouble
+            .note(signals.give_up_on(setup.hand_over(context)).await)
+            .is_none(),
+        false => true,
+    };
+    let checkpoints = unsent.then(|| setup.keep_checkpoints(whole)).flatten();
+    for help in kept.into_iter().chain(checkpoints) {
+        trouble.help(help);
+    }
+    delivered.unwrap_or_default()
 }

@@ -18,7 +18,9 @@ use tokio::time::{Duration, timeout};
 use super::archive;
 use super::become_trainer;
 use super::folder::{Setup, WRITABLE, temporary};
+use super::giving_up;
 use super::lines::Lines;
+use super::report::quoted;
 use super::run::{Attempt, Backend, Ended};
 use crate::failure::{Failure, Result};
 use crate::job::Job;
@@ -132,12 +134,16 @@ impl<'a> Machine<'a> {
 impl Backend for Machine<'_> {
     type Attempt = Process;
 
-    async fn start(&self) -> Result<Process> {
+    async fn create(&self) -> Result<Process> {
         let folder = self.lay_out().map_err(|error| {
             Failure::new(format!("cannot make the job's private folder: {error}"))
+                .help("set TMPDIR to a folder with space that you may write")
         })?;
         let mut child = self.command(folder.path())?.spawn().map_err(|error| {
-            Failure::new(format!("cannot start `{}`: {error}", self.binary.display()))
+            let shown = self.binary.to_string_lossy();
+            let shown = contract::shown(&shown);
+            Failure::new(format!("cannot start `{shown}`: {error}"))
+                .help("pass a program for this machine as `--trainer-binary FILE`")
         })?;
         let pid = child
             .id()
@@ -165,6 +171,11 @@ impl Process {
 }
 
 impl Attempt for Process {
+    async fn start(&mut self) -> Result<()> {
+        // It runs since it was made: nothing of that takes time.
+        Ok(())
+    }
+
     async fn ended(&mut self) -> Result<Ended> {
         let status = self
             .child
@@ -220,8 +231,9 @@ impl Attempt for Process {
     async fn pack(&mut self, folder: &str, target: &Path) -> Result<bool> {
         let source = self.folder.path().join(folder);
         let target = target.to_owned();
+        let (_guard, ticket) = giving_up::guard();
         tokio::task::spawn_blocking(move || {
-            archive::write(&target, |packer| packer.add_folder(&source))
+            archive::write(&target, ticket, |packer| packer.add_folder(&source))
         })
         .await
         .map_err(|error| Failure::new(format!("cannot pack the results: {error}")))?
@@ -235,6 +247,15 @@ impl Attempt for Process {
         for log in &self.log {
             log.abort();
         }
+    }
+
+    async fn leave(mut self) -> String {
+        self.folder.disable_cleanup(true);
+        let folder = quoted(&self.folder.path().to_string_lossy());
+        self.remove().await;
+        format!(
+            "all that the trainer has left is kept in `{folder}`: remove it when you have the model"
+        )
     }
 }
 

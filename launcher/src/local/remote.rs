@@ -1,13 +1,22 @@
 //! Data in S3 for a job on this machine.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use tempfile::TempDir;
+
+use super::folder::temporary;
+use super::report::quoted;
+use super::trouble::warn;
 use crate::aws::{Aws, explain};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::output::Format;
+use crate::say::say;
 use crate::transfer;
 
 /// Downloads a file or all below a prefix into a folder.
@@ -19,8 +28,7 @@ pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Resu
 }
 
 /// The same; a prefix without objects is an empty folder.
-pub(super) async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
-    make(folder)?;
+async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     if any(&aws, url).await? {
         transfer::download(&aws, url, folder, progress(context)).await?;
@@ -28,10 +36,16 @@ pub(super) async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) 
     Ok(())
 }
 
-/// Uploads a file to a URL.
+/// Uploads a file to a URL, or a folder's files below it.
 pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
-    transfer::upload(&aws, file, url, progress(context)).await?;
+    let uploaded = transfer::upload(&aws, file, url, progress(context)).await?;
+    for left in &uploaded.left_out {
+        say(format!(
+            "warning: `{}` is not sent: it is {}",
+            left.path, left.why
+        ));
+    }
     Ok(())
 }
 
@@ -40,17 +54,110 @@ fn progress(context: &Context) -> bool {
 }
 
 fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)
-        .map_err(|error| Failure::new(format!("cannot make `{}`: {error}", folder.display())))
+    fs::create_dir_all(folder).map_err(|error| {
+        Failure::new(format!("cannot make `{}`: {error}", folder.display()))
+            .help("set TMPDIR to a folder with space")
+    })
 }
 
-/// Uploads the files of a folder below a URL.
-pub(super) async fn store_folder(folder: &Path, url: &S3Url, context: &Context) -> Result<()> {
-    let empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    if empty {
-        return Ok(());
+/// A folder here that a prefix in S3 follows.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    folder: TempDir,
+    url: S3Url,
+    /// What both had when one was last made as the other is.
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl Mirror {
+    /// Downloads what there is.
+    pub(super) async fn fetch(url: &S3Url, context: &Context) -> Result<Self> {
+        let folder = temporary()?;
+        fetch_if_any(url, folder.path(), context).await?;
+        let known = RefCell::new(names(folder.path())?);
+        Ok(Self {
+            folder,
+            url: url.clone(),
+            known,
+        })
     }
-    store(folder, url, context).await
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Uploads what is new, and deletes in S3 what was deleted here. Objects that were never here stay.
+    pub(super) async fn send(&self, context: &Context) -> Result<()> {
+        let url = &self.url;
+        let now = names(self.folder())?;
+        if !now.is_empty() {
+            say(format!("uploading the checkpoints to {url}"));
+            store(self.folder(), url, context).await?;
+        }
+        let gone: Vec<_> = self.known.borrow().difference(&now).cloned().collect();
+        if !gone.is_empty() {
+            // The new ones are there: old ones too many are no reason to fail.
+            if let Err(failure) = delete(url, &gone, context).await {
+                warn(failure);
+            }
+        }
+        self.known.replace(now);
+        Ok(())
+    }
+
+    /// Leaves the folder, if it is worth it, and tells what to do with it.
+    pub(super) fn keep(&mut self, whole: bool) -> Option<String> {
+        let url = &self.url;
+        if !whole {
+            return Some(format!("the checkpoints have not been sent to `{url}`"));
+        }
+        if names(self.folder.path()).is_ok_and(|names| names.is_empty()) {
+            return None;
+        }
+        self.folder.disable_cleanup(true);
+        let folder = quoted(&self.folder.path().to_string_lossy());
+        Some(format!(
+            "the checkpoints are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
+        ))
+    }
+}
+
+/// All that is no folder, with `/` as in a key.
+fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    fn walk(folder: &Path, below: &str, found: &mut BTreeSet<String>) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = format!("{below}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                walk(&entry.path(), &format!("{name}/"), found)?;
+            } else {
+                found.insert(name);
+            }
+        }
+        Ok(())
+    }
+    let mut found = BTreeSet::new();
+    walk(folder, "", &mut found).map_err(|error| {
+        let shown = folder.to_string_lossy();
+        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}"))
+            .help(format!("`ls -lR {shown}` shows what the trainer has left"))
+    })?;
+    Ok(found)
+}
+
+async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()> {
+    let aws = context.aws().await?;
+    for name in names {
+        let url = below.join(name);
+        aws.s3()
+            .delete_object()
+            .bucket(&url.bucket)
+            .key(&url.key)
+            .send()
+            .await
+            .map_err(|error| explain(&format!("delete the old checkpoint `{url}`"), error))?;
+    }
+    Ok(())
 }
 
 async fn any(aws: &Aws, url: &S3Url) -> Result<bool> {

@@ -1,7 +1,6 @@
 //! What a local job says at its end.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -40,12 +39,7 @@ enum Status {
 }
 
 impl Report {
-    pub(super) fn new(
-        job: &Job,
-        finished: &Finished,
-        delivered: Delivered,
-        took: Duration,
-    ) -> Self {
+    pub(super) fn new(job: &Job, finished: &Finished, delivered: Delivered) -> Self {
         let status = match (finished.cause, finished.ended.code) {
             (Cause::MaxRun | Cause::Asked(_), _) => Status::Stopped,
             (_, 0) => Status::Completed,
@@ -55,7 +49,7 @@ impl Report {
             job: job.name.to_string(),
             status,
             exit_code: finished.ended.code,
-            seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: (finished.took.as_secs_f64() * 1000.0).round() / 1000.0,
             interruptions: finished.interruptions,
             model: delivered.model,
             output: delivered.output,
@@ -74,37 +68,41 @@ impl Report {
         }
     }
 
-    /// For standard error: how it ended, and what may be done next.
-    pub(super) fn epilogue(&self, job: &Job) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// For standard error: how it ended, if not as it should.
+    pub(super) fn ending(&self) -> Option<String> {
         let code = self.exit_code;
         match (self.status, &self.failure) {
-            (Status::Failed, Some(failure)) => lines.push(format!("error: {failure}")),
-            (Status::Stopped, _) => lines.push(format!(
+            (Status::Failed, Some(failure)) => Some(format!("error: {failure}")),
+            (Status::Stopped, _) => Some(format!(
                 "job `{}` was stopped; the trainer's exit code is {code} ({})",
                 self.job,
                 contract::exit::meaning(code)
             )),
-            _ => {}
+            _ => None,
         }
+    }
+
+    /// For standard error: what may be done next.
+    pub(super) fn next(&self, job: &Job) -> String {
         match &self.model {
-            Some(url) if url.starts_with("s3://") => lines.push(format!(
-                "next: `trainyard download {url} model.tar.gz`, then unpack it"
-            )),
+            Some(url) if url.starts_with("s3://") => {
+                format!("next: `trainyard download {url} model.tar.gz`, then unpack it")
+            }
             Some(path) => {
                 let folder = format!("{}-model", self.job);
-                lines.push(format!(
+                format!(
                     "next: `mkdir {folder} && tar -xzf {} -C {folder} && {} evaluate --model-dir {folder} DATA`",
                     quoted(path),
                     job.trainer.name
-                ));
+                )
             }
-            None if self.status != Status::Failed => {
-                lines.push("the trainer has left no model".to_owned());
-            }
-            None => {}
+            None if self.status == Status::Failed => format!(
+                "  help: the trainer's own words are above, and `trainyard describe {}` shows what it takes: type the \
+                 command again when the reason is gone",
+                job.trainer.name
+            ),
+            None => "the trainer has left no model".to_owned(),
         }
-        lines
     }
 
     /// For standard output.
@@ -153,7 +151,7 @@ fn first_lines(text: &str) -> String {
 }
 
 /// For a shell.
-fn quoted(path: &str) -> String {
+pub(super) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if path.chars().all(plain) {
         path.to_owned()

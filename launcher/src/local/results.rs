@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::folder::temporary;
 use super::remote;
-use super::run::Attempt;
+use super::report::quoted;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
@@ -24,8 +24,15 @@ pub(super) struct Results {
     upload: Option<(S3Url, TempDir)>,
 }
 
+/// A folder of the trainer and what it is packed into.
+pub(super) struct Packed {
+    /// Below `/opt/ml`.
+    pub(super) folder: &'static str,
+    pub(super) file: PathBuf,
+}
+
 /// What there is at the end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) model: Option<String>,
     pub(super) output: Option<String>,
@@ -66,13 +73,29 @@ impl Results {
         }
     }
 
-    /// Packs what the trainer has left.
-    pub(super) async fn collect<A: Attempt>(&self, attempt: &mut A) -> Result<()> {
-        attempt.pack("model", &self.folder.join(MODEL)).await?;
-        attempt
-            .pack("output/data", &self.folder.join(OUTPUT))
-            .await?;
-        Ok(())
+    /// What is packed here, most important first.
+    pub(super) fn archives(&self) -> [Packed; 2] {
+        [("model", MODEL), ("output/data", OUTPUT)].map(|(folder, name)| Packed {
+            folder,
+            file: self.folder.join(name),
+        })
+    }
+
+    /// Of results that could not be delivered: leaves what there is, and tells where.
+    pub(super) fn keep(&mut self) -> Option<String> {
+        if !self.archives().iter().any(|archive| archive.file.is_file()) {
+            return None;
+        }
+        let folder = quoted(&self.folder.to_string_lossy());
+        match &mut self.upload {
+            Some((url, scratch)) => {
+                scratch.disable_cleanup(true);
+                Some(format!(
+                    "the results are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
+                ))
+            }
+            None => Some(format!("the results are in `{folder}`")),
+        }
     }
 
     /// Uploads the archives where they are wanted in S3, and says where they are.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::folder::Setup;
 use super::results::Results;
 use super::signals::{Asked, Signals};
+use super::trouble::{Trouble, warn};
+use crate::commands::Context;
 use crate::failure::Result;
 use crate::say::say;
 
@@ -17,12 +20,14 @@ const GRACE: Duration = Duration::from_secs(120);
 pub(super) trait Backend {
     type Attempt: Attempt;
 
-    /// Starts the trainer, with its checkpoints as they are kept.
-    async fn start(&self) -> Result<Self::Attempt>;
+    /// Makes what the trainer runs in. Quick, for this is not given up half-way.
+    async fn create(&self) -> Result<Self::Attempt>;
 }
 
 /// The trainer, started once.
 pub(super) trait Attempt {
+    /// Starts the trainer, with its checkpoints as they are kept.
+    async fn start(&mut self) -> Result<()>;
     /// Waits for the end. May be given up and asked again.
     async fn ended(&mut self) -> Result<Ended>;
     /// SIGTERM to the trainer.
@@ -37,6 +42,8 @@ pub(super) trait Attempt {
     async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool>;
     /// Leaves nothing behind.
     async fn remove(self);
+    /// Leaves the trainer's files, which could not be kept elsewhere, and tells how to get at them.
+    async fn leave(self) -> String;
 }
 
 /// How the trainer ended.
@@ -74,63 +81,133 @@ pub(super) struct Finished {
     pub(super) failure: Option<String>,
     /// How often it was interrupted and started again.
     pub(super) interruptions: u32,
+    /// The trainer's first start.
+    begun: Instant,
+    /// From then to its end.
+    pub(super) took: Duration,
+    /// Its checkpoints are where they are kept on this machine.
+    pub(super) checkpoints_kept: bool,
+    /// Not all that it has written could be kept.
+    left: bool,
+    /// What went wrong after its end.
+    pub(super) trouble: Trouble,
 }
 
-/// Runs a job; the archives lie in `results` then.
+impl Finished {
+    fn new(ended: Ended, cause: Cause, begun: Instant) -> Self {
+        Self {
+            ended,
+            cause,
+            failure: None,
+            interruptions: 0,
+            begun,
+            took: begun.elapsed(),
+            checkpoints_kept: false,
+            left: false,
+            trouble: Trouble::default(),
+        }
+    }
+}
+
+/// Runs a job; the archives lie in `results` then. An error is of a trainer whose end was not seen.
 pub(super) async fn run<B: Backend>(
     backend: &B,
     mut course: Course,
     results: &Results,
+    setup: &Setup,
     signals: &mut Signals,
+    context: &Context,
 ) -> Result<Finished> {
-    let deadline = Instant::now() + course.max_run;
-    let mut interruptions = 0;
-    loop {
-        let mut attempt = backend.start().await?;
-        let outcome = follow(&mut attempt, deadline, course, results, signals).await;
-        attempt.remove().await;
-        let mut finished = outcome?;
-        if finished.cause != Cause::Interruption {
-            finished.interruptions = interruptions;
-            return Ok(finished);
+    let mut first = once(backend, None, course, results, signals).await?;
+    if first.cause != Cause::Interruption || first.trouble.is_some() {
+        return Ok(first);
+    }
+    // As SageMaker does all the time; at the end it is tried again.
+    if let Err(failure) = signals.give_up_on(setup.hand_over(context)).await
+        && !signals.given_up()
+    {
+        warn(failure);
+    }
+    say("starting the job again, as SageMaker does when it has a spot instance");
+    course.interruption = None;
+    match once(backend, Some(first.begun), course, results, signals).await {
+        Ok(second) => Ok(Finished {
+            interruptions: 1,
+            ..second
+        }),
+        Err(failure) => {
+            first.trouble.note::<()>(Err(failure));
+            Ok(first)
         }
-        say("starting the job again, as SageMaker does when it has a spot instance");
-        interruptions += 1;
-        course.interruption = None;
     }
 }
 
-async fn follow<A: Attempt>(
-    attempt: &mut A,
-    deadline: Instant,
+/// One attempt, from its start to its last file.
+async fn once<B: Backend>(
+    backend: &B,
+    begun: Option<Instant>,
     course: Course,
     results: &Results,
     signals: &mut Signals,
 ) -> Result<Finished> {
-    let interrupt_at = course.interruption.map(|after| Instant::now() + after);
+    // Only what was begun can be cleaned up, and a signal that came by now is noticed below.
+    let mut attempt = backend.create().await?;
+    let mut outcome = follow(&mut attempt, begun, course, results, signals).await;
+    match &mut outcome {
+        Ok(finished) if finished.left => finished.trouble.help(attempt.leave().await),
+        _ => attempt.remove().await,
+    }
+    outcome
+}
+
+async fn follow<A: Attempt>(
+    attempt: &mut A,
+    begun: Option<Instant>,
+    course: Course,
+    results: &Results,
+    signals: &mut Signals,
+) -> Result<Finished> {
+    signals.give_up_on(attempt.start()).await?;
+    let started = Instant::now();
+    let begun = begun.unwrap_or(started);
+    let interrupt_at = course.interruption.map(|after| started + after);
+    let deadline = begun + course.max_run;
     let (ended, cause) = watch(attempt, deadline, interrupt_at, signals).await?;
-    attempt.keep_checkpoints().await?;
-    let mut finished = Finished {
-        ended,
-        cause,
-        failure: None,
-        interruptions: 0,
-    };
+    let mut finished = Finished::new(ended, cause, begun);
     if cause == Cause::Interruption {
         say(format!(
             "the trainer ended with exit code {} ({})",
             ended.code,
             contract::exit::meaning(ended.code)
         ));
-        return Ok(finished);
+    } else {
+        if course.interruption.is_some() {
+            say("the job ended before it was to be interrupted; nothing was simulated");
+        }
+        keep_results(attempt, &mut finished, results, signals).await;
     }
-    if course.interruption.is_some() {
-        say("the job ended before it was to be interrupted; nothing was simulated");
-    }
-    finished.failure = attempt.failure().await?;
-    // A signal now means that somebody does not want to wait for the archives either.
-    signals.give_up_on(results.collect(attempt)).await?;
+    let kept = signals.give_up_on(attempt.keep_checkpoints()).await;
+    finished.checkpoints_kept = finished.trouble.note(kept).is_some();
+    finished.left |= !finished.checkpoints_kept;
     Ok(finished)
+}
+
+/// A signal now means that somebody does not want to wait for the archives either.
+async fn keep_results<A: Attempt>(
+    attempt: &mut A,
+    finished: &mut Finished,
+    results: &Results,
+    signals: &mut Signals,
+) {
+    let trouble = &mut finished.trouble;
+    let failure = signals.give_up_on(attempt.failure()).await;
+    finished.failure = trouble.note(failure).flatten();
+    for archive in results.archives() {
+        let packed = signals
+            .give_up_on(attempt.pack(archive.folder, &archive.file))
+            .await;
+        finished.left |= trouble.note(packed).is_none();
+    }
 }
 
 /// Waits for the end, and asks for it when it is time.

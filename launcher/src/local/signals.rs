@@ -39,6 +39,8 @@ pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    /// The one at which work was given up.
+    given_up: Option<Asked>,
 }
 
 impl Signals {
@@ -51,6 +53,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
+            given_up: None,
         })
     }
 
@@ -63,17 +66,28 @@ impl Signals {
         }
     }
 
-    /// Does some work, or drops it half-way at the first signal.
+    /// Whether a signal has ended some work half-way.
+    pub(super) fn given_up(&self) -> bool {
+        self.given_up.is_some()
+    }
+
+    /// Does some work, or drops it half-way at the first signal. After that no work is begun any more.
     pub(super) async fn give_up_on<T>(
         &mut self,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        tokio::select! {
-            done = work => done,
-            asked = self.next() => Err(Failure::with(
-                asked.exit(),
-                format!("{}: given up, nothing is left running", asked.name()),
-            )),
-        }
+        let asked = match self.given_up {
+            Some(asked) => asked,
+            None => tokio::select! {
+                biased;
+                asked = self.next() => asked,
+                done = work => return done,
+            },
+        };
+        self.given_up = Some(asked);
+        Err(Failure::with(
+            asked.exit(),
+            format!("{}: given up, nothing is left running", asked.name()),
+        ))
     }
 }

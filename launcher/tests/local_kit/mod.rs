@@ -20,6 +20,9 @@ use testkit::{Outcome, Running, movie_csv, run, start};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// What the launcher gets as its secret key, and nothing may show.
+const CANARY: &str = "canary-of-a-secret";
+
 /// Waiting for something that takes a second or two on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -197,7 +200,7 @@ impl Jobs {
             .env("HOME", self.path("home"))
             .env("TMPDIR", self.path("tmp"))
             .env("AWS_REGION", "eu-west-1")
-            .env("AWS_SECRET_ACCESS_KEY", "canary-of-a-secret")
+            .env("AWS_SECRET_ACCESS_KEY", CANARY)
             // No workspace around it: no cargo.
             .current_dir(self.folder.path());
     }
@@ -233,9 +236,33 @@ impl Jobs {
         containers.into_iter().next().expect("just counted")
     }
 
-    /// No container, volume, temporary file or half archive is left, and all files are ours.
+    /// No file of the test holds the credentials that the launcher was given, not even in an archive.
+    #[track_caller]
+    fn assert_no_secret(&self) {
+        for name in files(self.folder.path()) {
+            let path = self.path(&name);
+            // What a test has put in, such as a copy of the launcher or its large data, is not looked through.
+            if !path.is_file() || name.starts_with("many") {
+                continue;
+            }
+            let bytes = fs::read(&path).expect("it is ours");
+            let mut texts = vec![bytes];
+            if name.ends_with(".tar.gz") {
+                texts.extend(unpacked(&path).into_values());
+            }
+            for text in texts {
+                let found = text
+                    .windows(CANARY.len())
+                    .any(|part| part == CANARY.as_bytes());
+                assert!(!found, "the secret is in `{name}`");
+            }
+        }
+    }
+
+    /// No container, volume, temporary file, half archive or secret is left.
     #[track_caller]
     pub fn assert_clean(&self) {
+        self.assert_no_secret();
         if matches!(self.place, Where::Docker(..)) {
             assert_eq!(self.containers(), [""; 0]);
             let volumes = docker(&[
@@ -301,11 +328,21 @@ impl Started {
 
     #[track_caller]
     pub fn wait_for(&mut self, line: &str) {
+        let log = self.log.clone();
+        self.wait_until(|| {
+            let bytes = fs::read(&log).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(line)
+        });
+    }
+
+    /// Waits for something that happens while it runs.
+    #[track_caller]
+    pub fn wait_until(&mut self, happened: impl Fn() -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !self.log().contains(line) {
+        while !happened() {
             assert!(
                 Instant::now() < until && !self.running.ended(),
-                "no `{line}` in the log:\n{}",
+                "it did not come; the log is:\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(10));
@@ -440,7 +477,8 @@ pub fn many_reviews(jobs: &Jobs) -> PathBuf {
 #[track_caller]
 pub fn svm_starts_again(jobs: &Jobs) {
     let data = many_reviews(jobs);
-    let more = ["--simulate-interruption", "1s", "--", "--tune"];
+    // Long enough to have begun, too short to have ended.
+    let more = ["--simulate-interruption", "3s", "--", "--tune"];
     let outcome = run(jobs.train_on(&data, &more));
     let answer = outcome.expect_code(0).json();
     assert_eq!(answer["interruptions"], 1, "{}", outcome.stderr);
@@ -468,18 +506,21 @@ pub fn resumes_after_an_interruption(jobs: &Jobs) {
     let flag = format!("file://{}", checkpoints.display());
     let command = jobs.toy_command(
         "steps",
-        &["--simulate-interruption", "2s", "--checkpoints", &flag],
+        &["--simulate-interruption", "5s", "--checkpoints", &flag],
     );
+    // Far more steps than are done by then on any machine.
+    let mut command = command;
+    command.args(["--steps", "40"]);
     let outcome = run(command);
     let answer = outcome.expect_code(0).json();
     assert_eq!(answer["interruptions"], 1, "{answer:#}");
     let model = unpacked(archive(&answer, "model"));
     let text = String::from_utf8_lossy(&model["steps"]).into_owned();
     let from: u32 = text
-        .strip_prefix("20, from ")
+        .strip_prefix("40, from ")
         .and_then(|from| from.parse().ok())
         .expect("the toy's words");
-    assert!((1..20).contains(&from), "{text}");
+    assert!((1..40).contains(&from), "{text}");
     for line in [
         "simulated interruption: SIGTERM",
         "toy: stopped before step",
@@ -492,12 +533,12 @@ pub fn resumes_after_an_interruption(jobs: &Jobs) {
             outcome.stderr
         );
     }
-    assert_eq!(files(&checkpoints), ["more/", "more/state", "step-20"]);
+    assert_eq!(files(&checkpoints), ["more/", "more/state", "step-40"]);
 
     // And a later job goes on there, too.
     let again = jobs.toy("steps", &["--checkpoints", &flag]);
     let model = unpacked(archive(&again.expect_code(0).json(), "model"));
-    assert_eq!(model["steps"], b"20, from 20");
+    assert_eq!(model["steps"], b"20, from 40");
     jobs.assert_clean();
 }
 
@@ -516,6 +557,14 @@ pub fn shows_the_failure(jobs: &Jobs) {
     );
     assert_eq!(answer["output"], Value::Null);
     jobs.assert_clean();
+
+    let outcome = jobs.toy("unknown", &[]);
+    outcome.expect_code(3);
+    assert!(
+        outcome.stderr.contains("help: ") && outcome.stderr.contains("trainyard describe svm"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 /// Every byte of the log arrives, in whole lines.
