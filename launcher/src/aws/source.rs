@@ -172,3 +172,38 @@ fn source_name(debug: &str) -> String {
     };
     contract::shown(known).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_config::SdkConfig;
+
+    use super::super::connector::ANSWER;
+    use super::*;
+
+    #[test]
+    fn impatience_reaches_every_client() {
+        let aws = Aws {
+            config: SdkConfig::builder().build(),
+            iam_url: None,
+            typed: String::new(),
+        };
+        let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();
+        assert_eq!(limit(&aws.answering()), Some(ANSWER));
+        let aws = aws.impatient();
+        let short = Some(Duration::from_secs(10));
+        // S3 takes the bare configuration, IAM the limit.
+        assert_eq!(limit(&aws.config), short);
+        assert_eq!(limit(&aws.answering()), short);
+        assert_eq!(Some(aws.answer_limit()), short);
+    }
+
+    #[test]
+    fn typed_options_for_a_shell() {
+        let args = AwsArgs {
+            profile: Some("a b".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: None,
+        };
+        assert_eq!(args.typed(), " --profile 'a b' --region eu-west-1");
+    }
+}

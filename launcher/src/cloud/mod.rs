@@ -143,7 +143,8 @@ async fn plan(
         return Err(Failure::new(format!(
             "the SDK refuses the request: {}",
             reason.unwrap_or_default()
-        )));
+        ))
+        .help("check what was typed after `train`"));
     };
     plan.request(format!("make the training job `{}`", job.name), recorded);
     if !no_wait {

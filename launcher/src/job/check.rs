@@ -15,6 +15,8 @@ use crate::say::say;
 /// A check reads one small file.
 const LIMIT: Duration = Duration::from_secs(60);
 
+const TMPDIR: &str = "is the disk full? TMPDIR names another folder";
+
 /// Runs `train --check` on this machine, with the file that the container will see. Gives the binary, where one is.
 /// A dry run compiles nothing: it takes a binary that is there.
 pub(crate) async fn hyperparameters(
@@ -29,8 +31,9 @@ pub(crate) async fn hyperparameters(
     let Some(binary) = found else {
         return Ok(None);
     };
-    let base = tempfile::tempdir()
-        .map_err(|error| Failure::new(format!("cannot make a temporary folder: {error}")))?;
+    let base = tempfile::tempdir().map_err(|error| {
+        Failure::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
+    })?;
     write(job, &Paths::at(base.path()))?;
     run(job, &binary, base.path()).await?;
     Ok(Some(binary))
@@ -41,6 +44,7 @@ async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(named) = named {
         return std::path::absolute(named).map(Some).map_err(|error| {
             Failure::usage(format!("`--trainer-binary {}`: {error}", named.display()))
+                .help("expected the trainer's binary for this machine")
         });
     }
     match job.trainer.host_binary().await {
@@ -70,7 +74,8 @@ fn existing(job: &Job) -> Option<PathBuf> {
 }
 
 fn write(job: &Job, paths: &Paths) -> Result<()> {
-    let failed = |error| Failure::new(format!("cannot write a temporary file: {error}"));
+    let failed =
+        |error| Failure::new(format!("cannot write a temporary file: {error}")).help(TMPDIR);
     std::fs::create_dir_all(paths.config_dir()).map_err(failed)?;
     let text = serde_json::to_vec(&job.hyperparameters)
         .map_err(|error| Failure::new(format!("cannot write the hyperparameters: {error}")))?;
