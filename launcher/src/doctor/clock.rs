@@ -1,5 +1,7 @@
 //! AWS refuses signatures that are more than five minutes off.
 
+use std::error::Error;
+
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
@@ -41,7 +43,11 @@ async fn date(url: &str) -> Result<Timestamp, String> {
     let answer = connector
         .call(request)
         .await
-        .map_err(|error| chain(&error))?;
+        // The connector names the place, as the caller does.
+        .map_err(|error| match error.source().and_then(Error::source) {
+            Some(cause) => chain(cause),
+            None => chain(&error),
+        })?;
     let text = answer
         .headers()
         .get("date")
