@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -73,12 +74,13 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
-            };
-            return exit.into();
+            if !error.use_stderr() {
+                return Exit::Ok.into();
+            }
+            if wants_json(std::env::args_os()) {
+                print_json(&misuse(&error.render().to_string()), false);
+            }
+            return Exit::Usage.into();
         }
     };
     let format = if cli.global.json {
@@ -86,19 +88,50 @@ pub(crate) fn run() -> ExitCode {
     } else {
         Format::Text
     };
+    let lines = matches!(cli.command, Command::Logs(_));
     match start(cli, format) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             say(&failure);
-            if format == Format::Json
-                && let Ok(text) = serde_json::to_string_pretty(&failure.to_json())
-            {
-                // Standard output may be what failed; the message stands on standard error.
-                let _ = output::print(&text);
+            if format == Format::Json {
+                print_json(&failure, lines);
             }
             failure.exit().into()
         }
     }
+}
+
+/// The failure on standard output, on one line behind other `lines`.
+fn print_json(failure: &Failure, lines: bool) {
+    let json = failure.to_json();
+    let text = if lines {
+        serde_json::to_string(&json)
+    } else {
+        serde_json::to_string_pretty(&json)
+    };
+    if let Ok(text) = text {
+        // Standard output may be what failed; the message stands on standard error.
+        let _ = output::print(&text);
+    }
+}
+
+/// Whether `--json` was typed, on a command line that could not be understood.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut own = arguments.take_while(|argument| argument != "--");
+    own.any(|argument| argument == "--json")
+}
+
+/// What clap says: the first paragraph is the message, the others help.
+fn misuse(text: &str) -> Failure {
+    let mut parts = text
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let message = parts.next().unwrap_or("the command line is wrong");
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    parts.fold(Failure::usage(message), |failure, part| {
+        failure.help(part.strip_prefix("tip: ").unwrap_or(part))
+    })
 }
 
 fn start(cli: Cli, format: Format) -> Result<Exit> {

@@ -31,6 +31,15 @@ impl Format {
     }
 }
 
+/// A word as a shell takes it, in single quotes where it must be.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", contract::shown(word).replace('\'', r"'\''"))
+}
+
 /// Prints lines; a reader that has gone away, such as `head`, is no failure.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();

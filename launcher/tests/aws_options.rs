@@ -1,6 +1,12 @@
 //! `--profile`, `--region`, `--endpoint-url` and the variables beside them: names and precedence of the AWS CLI.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
 use serde_json::Value;
 use testkit::{Moto, moto, run};
 
@@ -81,6 +87,13 @@ fn precedence_is_the_aws_cli_s() {
         "profileother",
         "eu-west-3",
     );
+    // botocore's other name.
+    expect(
+        &[],
+        &[("AWS_DEFAULT_PROFILE", "other"), ("AWS_PROFILE", "nobody")],
+        "profileother",
+        "eu-west-3",
+    );
     // Keys in the environment win over AWS_PROFILE, a typed profile over both.
     let both = [environment[0], environment[1], ("AWS_PROFILE", "other")];
     expect(&[], &both, "environment", "eu-west-3");
@@ -103,6 +116,163 @@ fn precedence_is_the_aws_cli_s() {
     );
     expect(&[], &regions, "profiledefault", "us-west-1");
     expect(&[], &regions[1..], "profiledefault", "us-west-2");
+}
+
+/// An HTTP proxy that answers all requests itself; the first lines of those requests.
+fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            answer(connection.expect("a connection"), &kept);
+        }
+    });
+    (url, seen)
+}
+
+fn answer(connection: TcpStream, seen: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(&connection);
+    let mut lines = Vec::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("text");
+        let line = line.trim().to_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a number");
+        }
+        lines.push(line);
+    }
+    reader
+        .read_exact(&mut vec![0; length])
+        .expect("the whole body");
+    seen.lock()
+        .expect("not poisoned")
+        .extend(lines.first().cloned());
+    let body = r#"{"TrainingJobSummaries": []}"#;
+    let length = body.len();
+    write!(
+        &connection,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .expect("a reader");
+}
+
+#[test]
+fn proxies_of_the_environment_are_used() {
+    let moto = moto();
+    let (url, seen) = proxy();
+    let list = |endpoint: &str, variables: &[(&str, &str)]| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command.args(["list", "--json", "--endpoint-url", endpoint]);
+        command.env("HTTP_PROXY", &url);
+        command.envs(variables.iter().copied());
+        run(command).expect_code(0);
+    };
+    // The name resolves nowhere: only the proxy can answer.
+    list("http://sagemaker.invalid", &[]);
+    assert_eq!(
+        *seen.lock().expect("not poisoned"),
+        ["post http://sagemaker.invalid/ http/1.1"]
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+    list(moto.url(), &[("NO_PROXY", "localhost,127.0.0.1")]);
+    assert_eq!(seen.lock().expect("not poisoned").len(), 1);
+    assert_eq!(moto.requests("ListTrainingJobs").len(), 1);
+}
+
+#[test]
+fn a_broken_bundle_of_certificates_is_named() {
+    let moto = moto();
+    for text in [None, Some("no certificates")] {
+        let bundle = moto.home().join("bundle.pem");
+        if let Some(text) = text {
+            std::fs::write(&bundle, text).expect("written");
+        }
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command.arg("list").env("AWS_CA_BUNDLE", &bundle);
+        let outcome = run(command);
+        let text = &outcome.expect_code(2).stderr;
+        assert!(text.contains("AWS_CA_BUNDLE: `"), "{text}");
+    }
+}
+
+/// Answers a list of no jobs over TLS; prints its port.
+const TLS_SERVER: &str = r#"
+import http.server, ssl, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        body = b'{"TrainingJobSummaries": []}'
+        self.send_response(200)
+        self.send_header("content-type", "application/x-amz-json-1.1")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("leaf.pem", "leaf.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+/// `ca.pem`, and `leaf.pem` for 127.0.0.1 that it has signed.
+fn certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command
+            .args(arguments.split_whitespace())
+            .current_dir(folder);
+        run(command).expect_code(0);
+    };
+    std::fs::write(folder.join("san"), "subjectAltName=IP:127.0.0.1").expect("written");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!(
+        "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
+    ));
+    openssl(&format!(
+        "req {key} -subj /CN=leaf -keyout leaf.key -out leaf.csr"
+    ));
+    openssl(
+        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out leaf.pem",
+    );
+}
+
+#[test]
+fn certificates_of_the_bundle_are_trusted() {
+    let moto = moto();
+    certificates(moto.home());
+    let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
+    let mut server = Command::new(python)
+        .args(["-c", TLS_SERVER])
+        .current_dir(moto.home())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().expect("a pipe"))
+        .read_line(&mut port)
+        .expect("a port");
+    let list = |bundle: Option<&str>| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        let url = format!("https://127.0.0.1:{}", port.trim());
+        command.args(["list", "--json", "--endpoint-url", &url]);
+        command.envs(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
+        run(command)
+    };
+    let outcomes = (list(Some("ca.pem")), list(None));
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
+    outcomes.0.expect_code(0);
+    let text = &outcomes.1.expect_code(1).stderr;
+    assert!(text.contains("UnknownIssuer"), "{text}");
 }
 
 #[test]

@@ -239,6 +239,44 @@ fn nobodys_keys_are_needed() {
 }
 
 #[test]
+fn a_plan_before_the_first_push() {
+    let moto = moto();
+    let words = [
+        "train",
+        "unheard-of",
+        "--data",
+        "s3://bucket/data",
+        "--output",
+        "s3://bucket/models",
+        "--instance-type",
+        "ml.m5.large",
+        "--role",
+        "trainer",
+        "--dry-run",
+        "--json",
+    ];
+    let outcome = cloud::trainyard(&moto, &words);
+    let plan = outcome.expect_code(0).json();
+    let body = &request(&plan)["body"];
+    assert_eq!(body["RoleArn"], "<role: not known yet>");
+    assert_eq!(
+        body["AlgorithmSpecification"]["TrainingImage"],
+        "<image: not known yet>"
+    );
+    for part in [
+        "`unheard-of` is not built, and a dry run builds nothing",
+        "this account has no role `trainer`",
+        "no ECR repository `trainyard/unheard-of`",
+        "the plan has `<image: not known yet>` instead",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
+    }
+    // What is typed wrong is wrong in a plan, too.
+    let wrong = words.map(|word| if word == "trainer" { "a b" } else { word });
+    cloud::trainyard(&moto, &wrong).expect_code(2);
+}
+
+#[test]
 fn uploads_are_planned() {
     let moto = moto();
     std::fs::write(moto.home().join("rows.csv"), "label,text\n").expect("written");

@@ -206,6 +206,138 @@ fn local_data_are_uploaded_first() {
 }
 
 #[test]
+fn a_folder_is_sent_whole_or_not_at_all() {
+    let moto = moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let data = moto.home().join("my data");
+    std::fs::create_dir_all(data.join("more/empty")).expect("a folder");
+    let with = |channel: &str| train_with(&moto, &["--no-wait", "--channel", channel]);
+
+    let outcome = with("test=my data");
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("there is no file in the folder `my data`"),
+        "{text}"
+    );
+
+    std::fs::write(data.join("a.csv"), "a").expect("written");
+    std::fs::write(data.join("more/b.csv"), "b").expect("written");
+    std::os::unix::fs::symlink("a.csv", data.join("inside.csv")).expect("a link");
+    let outcome = with("test=my data");
+    let name = outcome.expect_code(0).stdout.trim().to_owned();
+    let list = format!(
+        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket', Prefix='models/{name}/input/test/')['Contents']])"
+    );
+    let below = |file: &str| format!("models/{name}/input/test/{file}");
+    assert_eq!(
+        moto.boto(&list),
+        json!([below("a.csv"), below("inside.csv"), below("more/b.csv")])
+    );
+
+    moto.forget();
+    let outside = moto.home().join("outside.csv");
+    std::fs::write(&outside, "c").expect("written");
+    std::os::unix::fs::symlink(&outside, data.join("more/out.csv")).expect("a link");
+    let outcome = with("test=my data");
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("not all of `my data` can be sent") && text.contains("more/out.csv` is "),
+        "{text}"
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+#[test]
+fn what_was_typed_is_in_the_next_command() {
+    let moto = moto();
+    let words = [
+        "--no-wait",
+        "--region",
+        "us-east-1",
+        "--endpoint-url",
+        moto.url(),
+    ];
+    let outcome = train_with(&moto, &words);
+    let name = outcome.expect_code(0).stdout.trim().to_owned();
+    let options = format!("--region us-east-1 --endpoint-url {}`", moto.url());
+    for verb in ["logs", "stop"] {
+        let command = format!("`trainyard {verb} {name} {options}");
+        assert!(outcome.stderr.contains(&command), "{}", outcome.stderr);
+    }
+
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let words = train(&moto, &["--region", "us-east-1"]);
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| match word.as_str() {
+            "s3://bucket/models" => "s3://bucket/my models",
+            word => word,
+        })
+        .collect();
+    let outcome = trainyard(&moto, &words);
+    outcome.expect_code(0);
+    assert!(
+        outcome
+            .stderr
+            .contains("`trainyard download 's3://bucket/my models' model --job-name svm-")
+            && outcome.stderr.contains(" --region us-east-1` unpacks"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn spot_without_checkpoints_is_warned_of() {
+    let moto = moto();
+    let spot = |more: &[&str]| {
+        let mut words = vec!["--dry-run", "--spot"];
+        words.extend(more);
+        train_with(&moto, &words).expect_code(0).stderr.clone()
+    };
+    assert!(spot(&[]).contains("`--spot` without `--checkpoints`"));
+    assert!(!spot(&["--checkpoints", "s3://bucket/c"]).contains("warning"));
+}
+
+#[test]
+fn ctrl_c_while_stopping_is_told_once() {
+    let moto = moto();
+    let script = json!({"phases": [["Training", 60]], "stop_seconds": 60});
+    let name = submitted(&moto, "slow", script);
+    let running = testkit::start(command(&moto, &["stop", &name, "--wait"]));
+    wait_until("it is waited for", || {
+        moto.requests("DescribeTrainingJob").len() > 2
+    });
+    ctrl_c(&running);
+    let outcome = safe(running.finish(LIMIT));
+    outcome.expect_code(130);
+    let said = outcome.stderr.matches("Ctrl-C").count();
+    assert_eq!(said, 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn json_for_a_command_line_that_is_wrong() {
+    let moto = moto();
+    for words in [
+        vec!["train", "svm", "--json"],
+        vec!["--json", "status"],
+        vec!["lits", "--json"],
+    ] {
+        let outcome = trainyard(&moto, &words);
+        let error = &outcome.expect_code(2).json()["error"];
+        assert_eq!(error["exit_code"], 2);
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty() && !text.starts_with("error")),
+            "{error}"
+        );
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+    }
+    let outcome = trainyard(&moto, &["status", "--nothing", "--", "--json"]);
+    assert_eq!(outcome.expect_code(2).stdout, "");
+}
+
+#[test]
 fn role_names_and_ecr_images_are_looked_up() {
     let moto = moto();
     let mut words = train(&moto, &["--no-wait"]);
@@ -228,6 +360,13 @@ fn role_names_and_ecr_images_are_looked_up() {
         "{text}"
     );
     moto.boto("client('ecr').create_repository(repositoryName='trainyard/svm')");
+    assert!(
+        with_role("trainer")
+            .expect_code(1)
+            .stderr
+            .contains("this account has no role `trainer`")
+    );
+    moto.boto("client('iam').create_role(RoleName='trainer', Path='/team/', AssumeRolePolicyDocument='{\"Version\": \"2012-10-17\", \"Statement\": []}')");
     let outcome = with_role("trainer");
     assert!(
         outcome
@@ -254,6 +393,14 @@ fn role_names_and_ecr_images_are_looked_up() {
     assert_eq!(
         body["AlgorithmSpecification"]["TrainingImage"],
         json!(image)
+    );
+
+    // The path is IAM's to say.
+    with_role("trainer").expect_code(0);
+    let body = &moto.requests("CreateTrainingJob")[1]["body"];
+    assert_eq!(
+        body["RoleArn"],
+        "arn:aws:iam::123456789012:role/team/trainer"
     );
 
     let outcome = with_role("arn:aws:sts::123456789012:assumed-role/trainer/ann");
@@ -525,6 +672,16 @@ fn no_credentials_and_no_endpoint() {
             .contains("no answer from `http://127.0.0.1:9`"),
         "{}",
         outcome.stderr
+    );
+    let mut unresolved = command(&moto, &["list"]);
+    unresolved.env("AWS_ENDPOINT_URL", "http://nobody.invalid");
+    let outcome = safe(run(unresolved));
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("no answer from `http://nobody.invalid`")
+            && text.contains("check the network")
+            && !text.contains("credentials:"),
+        "{text}"
     );
     let mut homeless = command(&moto, &["list"]);
     homeless.env_remove("AWS_REGION");

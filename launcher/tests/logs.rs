@@ -43,8 +43,8 @@ fn phases(seconds: f64) -> Value {
 #[test]
 fn every_line_once_as_they_come() {
     let moto = moto();
-    // The last lines are shown only after the end.
-    let script = json!({"phases": phases(2.0), "lines": lines(300, 1.8), "lag": 0.1});
+    // The last fifty lines can be seen only after the end.
+    let script = json!({"phases": phases(2.0), "lines": lines(300, 1.8), "lag": 0.4});
     let name = submitted(&moto, script, &[]);
     let outcome = trainyard(&moto, &["logs", &name]);
     assert_eq!(outcome.expect_code(0).stdout, expected(300));
@@ -181,6 +181,14 @@ fn json_lines_and_raw_bytes() {
     assert_eq!(outcome.expect_code(0).stdout, "\u{1b}[31mred\tä\r\n");
     let outcome = trainyard(&moto, &["logs", &name, "--json"]);
     let line = outcome.expect_code(0).json();
+    let outcome = trainyard(&moto, &["logs", "nobody", "--json"]);
+    assert_eq!(
+        outcome.expect_code(1).stdout.lines().count(),
+        1,
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(outcome.json()["error"]["exit_code"], 1);
     assert_eq!(line["message"], "\u{1b}[31mred\tä\r");
     assert_eq!(line["host"], "algo-1");
 }

@@ -1,8 +1,12 @@
 //! Names the URL in the error of a connection that cannot be made or breaks: the SDK's own errors leave it out.
 
+use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -11,13 +15,69 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-/// The client of all services: rustls with ring, and errors that say where.
-pub(super) fn client() -> SharedHttpClient {
-    let inner = aws_smithy_http_client::Builder::new()
+use crate::failure::{Failure, Result};
+
+/// The client of all services: rustls with ring, the proxy and the certificates that the AWS CLI takes, and errors that
+/// say where.
+pub(super) fn client() -> Result<SharedHttpClient> {
+    let tls = tls_context()?;
+    let inner = aws_smithy_http_client::Builder::new().build_with_connector_fn(
+        move |settings, components| {
+            let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            secure(builder, tls.clone())
+        },
+    );
+    Ok(SharedHttpClient::new(Named(inner)))
+}
+
+/// A connector as the services', for the few requests that no client of the SDK sends.
+pub(crate) fn http_connector() -> Result<SharedHttpConnector> {
+    let builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+    let inner = SharedHttpConnector::new(secure(builder, tls_context()?));
+    Ok(SharedHttpConnector::new(NamedConnector(inner)))
+}
+
+fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
+    builder
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    SharedHttpClient::new(Named(inner))
+        .tls_context(context)
+        .build()
+}
+
+/// The system's certificates, or those of AWS_CA_BUNDLE instead.
+fn tls_context() -> Result<TlsContext> {
+    let store = match std::env::var_os("AWS_CA_BUNDLE").filter(|value| !value.is_empty()) {
+        Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
+        None => TrustStore::default(),
+    };
+    let context = TlsContext::builder().with_trust_store(store).build();
+    context.map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))
+}
+
+/// The bundle's text; the connector would panic at one that is broken.
+fn bundle(path: &Path) -> Result<Vec<u8>> {
+    let shown = contract::shown(&path.to_string_lossy()).into_owned();
+    let refused = |why: String| {
+        Failure::usage(format!("AWS_CA_BUNDLE: `{shown}`: {why}"))
+            .help("expected a file with certificates in PEM; or unset AWS_CA_BUNDLE")
+    };
+    let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+        let added = store.add(certificate);
+        added.map_err(|error| refused(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(refused("there is no certificate in it".to_owned()));
+    }
+    Ok(text)
 }
 
 #[derive(Debug)]
@@ -81,6 +141,12 @@ struct At {
     source: BoxError,
 }
 
+/// Whether the network is to blame, and no source of credentials that could not be used: those are the same error to the
+/// SDK, but only requests come through here.
+pub(super) fn is_network(error: &ConnectorError) -> bool {
+    error.source().is_some_and(|source| source.is::<At>())
+}
+
 /// How long a connection may take to be made.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
@@ -88,8 +154,32 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// What a name that does not resolve ends in, with the words of some resolvers.
+    pub(in crate::aws) fn unresolved() -> ConnectorError {
+        let words = "failed to lookup address information: No address associated with hostname";
+        let error = ConnectorError::io(format!("dns error: {words}").into());
+        named(
+            error,
+            "https://api.sagemaker.eu-west-9.amazonaws.com".to_owned(),
+        )
+    }
+
+    #[test]
+    fn a_bundle_without_certificates_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for text in [
+            "",
+            "words",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            std::fs::write(file.path(), text).expect("written");
+            let failure = bundle(file.path()).expect_err("no certificates");
+            assert!(failure.to_string().contains("AWS_CA_BUNDLE"), "{failure}");
+        }
+    }
 
     #[test]
     fn origins() {

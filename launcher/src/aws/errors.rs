@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use contract::shown;
 
+use super::connector::is_network;
 use crate::failure::{Failure, chain};
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
@@ -30,8 +31,13 @@ where
         }
         SdkError::DispatchFailure(failure) => {
             // Its own words, `dispatch failure: other`, are the SDK's business.
-            let cause = failure.as_connector_error().and_then(Error::source);
-            unsent(what, &cause.map_or_else(|| chain(&error), chain))
+            let connector = failure.as_connector_error();
+            let cause = connector.and_then(Error::source);
+            let text = cause.map_or_else(|| chain(&error), chain);
+            if connector.is_some_and(is_network) {
+                return unreachable(what, &text);
+            }
+            unsent(what, &text)
         }
         _ => unsent(what, &chain(&error)),
     }
@@ -178,26 +184,23 @@ fn broken_answer(what: &str, status: u16, text: &str) -> Failure {
     .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it AWS, or something in between?")
 }
 
-/// Nothing was sent, or nothing came back.
+/// No connection was made, or it broke.
+fn unreachable(what: &str, text: &str) -> Failure {
+    Failure::new(format!("{what}: {}", shown(text)))
+        .help(
+            "check the network, its proxy (HTTPS_PROXY, NO_PROXY), `--region` and `--endpoint-url`",
+        )
+        .help(DOCTOR)
+}
+
+/// The request could not be made: most often for want of credentials, whose errors have no type that can be seen here.
 fn unsent(what: &str, text: &str) -> Failure {
     let lower = text.to_lowercase();
-    let credentials = [
-        "credential",
-        "identity",
-        "no providers in chain",
-        "sso",
-        "profile",
-    ];
-    if credentials.iter().any(|word| lower.contains(word)) {
+    let words = ["credential", "identity", "no providers in chain", "profile"];
+    // As a word: it is in `associated` too.
+    let mut all = lower.split(|c: char| !c.is_alphanumeric());
+    if words.iter().any(|word| lower.contains(word)) || all.any(|word| word == "sso") {
         return no_credentials(what, text);
-    }
-    if ["dns error", "connect", "refused", "unreachable"]
-        .iter()
-        .any(|word| lower.contains(word))
-    {
-        return Failure::new(format!("{what}: {}", shown(text)))
-            .help("check the network, `--region` and `--endpoint-url`")
-            .help(DOCTOR);
     }
     Failure::new(format!("{what}: {}", shown(text)))
         .help("try again; if it stays, `trainyard doctor`")
@@ -228,7 +231,29 @@ fn no_credentials(what: &str, text: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
     use super::*;
+
+    #[test]
+    fn a_name_that_does_not_resolve_is_no_want_of_credentials() {
+        type Refused = SdkError<aws_smithy_types::error::ErrorMetadata, HttpResponse>;
+        let connector = super::super::connector::tests::unresolved();
+        let text = explain("cannot list", Refused::dispatch_failure(connector)).to_string();
+        assert!(
+            text.contains("No address associated with hostname")
+                && text.contains("check the network")
+                && !text.contains("credentials\n"),
+            "{text}"
+        );
+        let none =
+            "the credential provider was not enabled: no providers in chain provided credentials";
+        let connector = ConnectorError::other(none.into(), None);
+        let text = explain("cannot list", Refused::dispatch_failure(connector)).to_string();
+        assert!(text.contains("no AWS credentials"), "{text}");
+        let login = "the SSO session has expired";
+        assert!(unsent("x", login).to_string().contains("login has expired"));
+    }
 
     #[test]
     fn actions_and_resources() {

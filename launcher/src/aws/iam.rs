@@ -16,9 +16,10 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
+use contract::vars::Variable;
 use serde_json::Value;
 
-use super::{Aws, http_connector};
+use super::{Aws, Partition, http_connector};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
@@ -50,30 +51,92 @@ impl ProvideErrorMetadata for RoleError {
 
 type RoleResult<T> = Result<T, SdkError<RoleError, HttpResponse>>;
 
-/// The name in `NAME` or in `arn:aws:iam::ACCOUNT:role/PATH/NAME`: GetRole takes names alone. Nothing if IAM has no
-/// such names, which keeps the form free of anything that would need care.
-pub(crate) fn role_name(text: &str) -> Option<&str> {
-    let name = match text.strip_prefix("arn:") {
-        Some(rest) => {
-            let mut fields = rest.splitn(5, ':');
-            let service = fields.nth(1)?;
-            let path = fields.nth(2)?.strip_prefix("role/")?;
-            (service == "iam").then_some(path.rsplit('/').next()?)?
-        }
-        None => text,
+/// The variable that names the execution role where no flag does.
+pub(crate) const ROLE: Variable = Variable {
+    name: "AWS_SAGEMAKER_ROLE",
+    meaning: "execution role of training jobs; `--role` wins",
+};
+
+/// A role as it was typed, in `NAME`, `PATH/NAME` or `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoleText<'a> {
+    /// Whether account and path are known.
+    pub(crate) is_arn: bool,
+    /// `team/`, or nothing.
+    pub(crate) path: &'a str,
+    /// As GetRole takes it.
+    pub(crate) name: &'a str,
+}
+
+/// What a text is that names no role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRole<'a> {
+    /// A session of this role: `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION`.
+    Session(&'a str),
+    /// Another ARN, or a broken one.
+    Arn,
+    /// IAM has no such names.
+    Name,
+}
+
+/// Takes a role's name or ARN apart.
+pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NoRole<'_>> {
+    let is_arn = text.starts_with("arn:");
+    let (full, refused) = match is_arn {
+        true => (arn_resource(text)?, NoRole::Arn),
+        false => (text, NoRole::Name),
     };
-    let sound = (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b));
-    sound.then_some(name)
+    let at = full.rfind('/').map_or(0, |slash| slash + 1);
+    let (path, name) = full.split_at(at);
+    let sound = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
+    };
+    if (1..=64).contains(&name.len()) && path.len() <= 512 && sound(full) {
+        Ok(RoleText { is_arn, path, name })
+    } else {
+        Err(refused)
+    }
+}
+
+/// `PATH/NAME` of a role's ARN.
+fn arn_resource(arn: &str) -> Result<&str, NoRole<'_>> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [_, partition, service, _, account, resource] = parts[..] else {
+        return Err(NoRole::Arn);
+    };
+    if let ("sts", Some(session)) = (service, resource.strip_prefix("assumed-role/")) {
+        return Err(NoRole::Session(session.split('/').next().unwrap_or("NAME")));
+    }
+    let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    resource
+        .strip_prefix("role/")
+        .filter(|_| partition.starts_with("aws") && service == "iam" && account_sound)
+        .ok_or(NoRole::Arn)
+}
+
+/// The name in `NAME` or in an ARN: GetRole takes names alone. Nothing if IAM has no such names, which keeps the form
+/// free of anything that would need care.
+pub(crate) fn role_name(text: &str) -> Option<&str> {
+    let role = parse_role(text).ok()?;
+    (role.is_arn || role.path.is_empty()).then_some(role.name)
 }
 
 impl Aws {
     /// GetRole. `name` as [`role_name`] gives it.
     pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
+        // No client of the SDK watches the time here.
+        match tokio::time::timeout(self.answer_limit(), self.get_role(name)).await {
+            Ok(answer) => answer,
+            Err(late) => Err(SdkError::timeout_error(late)),
+        }
+    }
+
+    async fn get_role(&self, name: &str) -> RoleResult<Role> {
         let request = self.role_request(name).await?;
-        let answer = http_connector()
+        let connector = http_connector()
+            .map_err(|failure| SdkError::construction_failure(failure.to_string()))?;
+        let answer = connector
             .call(request)
             .await
             .map_err(SdkError::dispatch_failure)?;
@@ -108,18 +171,16 @@ impl Aws {
 
     /// IAM is global: one endpoint per partition, and the region that its signatures name.
     fn iam_endpoint(&self) -> (String, &'static str) {
-        let (host, region) = match self.region() {
-            region if region.starts_with("cn-") => {
-                ("iam.cn-north-1.amazonaws.com.cn", "cn-north-1")
-            }
-            region if region.starts_with("us-gov-") => {
-                ("iam.us-gov.amazonaws.com", "us-gov-west-1")
-            }
-            _ => ("iam.amazonaws.com", "us-east-1"),
-        };
+        let partition = Partition::of(self.region());
         let own = self.iam_url.as_deref().or(self.endpoint_url());
-        let endpoint = own.map_or_else(|| format!("https://{host}"), str::to_owned);
-        (format!("{}/", endpoint.trim_end_matches('/')), region)
+        let endpoint = own.map_or_else(
+            || format!("https://{}", partition.iam_host()),
+            str::to_owned,
+        );
+        (
+            format!("{}/", endpoint.trim_end_matches('/')),
+            partition.iam_region(),
+        )
     }
 }
 
@@ -285,6 +346,9 @@ mod tests {
             ),
             ("arn:aws:iam::123456789012:user/train", None),
             ("arn:aws:s3:::role/train", None),
+            ("arn:aws:iam::1234:role/train", None),
+            ("arn:aws:iam", None),
+            ("arn:aws:iam::123456789012:role/ä", None),
             ("arn:aws:iam::123456789012:role/", None),
             ("a&Action=DeleteRole", None),
             ("team/train", None),
@@ -293,6 +357,10 @@ mod tests {
         ] {
             assert_eq!(role_name(text), name, "{text}");
         }
+        let typed = parse_role("service-role/train").expect("a role");
+        assert_eq!((typed.path, typed.name), ("service-role/", "train"));
+        let session = "arn:aws:sts::123456789012:assumed-role/train/ann";
+        assert_eq!(parse_role(session), Err(NoRole::Session("train")));
         assert_eq!(form("a+b=c,d.e@f_g-h"), "a%2Bb%3Dc%2Cd.e%40f_g-h");
     }
 

@@ -3,9 +3,12 @@
 mod connector;
 pub(crate) mod errors;
 pub(crate) mod iam;
+mod partition;
 mod profiles;
 mod rehearsal;
 mod source;
+
+use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -14,19 +17,22 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use clap::Args;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use connector::http_connector;
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
-pub(crate) use source::{CredentialSource, http_connector};
+pub(crate) use partition::Partition;
+pub(crate) use source::CredentialSource;
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
 /// variable, then profile.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "AWS")]
 pub(crate) struct AwsArgs {
-    /// Profile of ~/.aws/config and ~/.aws/credentials [also: AWS_PROFILE]
+    /// Profile of ~/.aws/config and ~/.aws/credentials [also: AWS_DEFAULT_PROFILE, AWS_PROFILE]
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
     /// Region, such as eu-west-1 [also: AWS_REGION, AWS_DEFAULT_REGION, the profile]
@@ -43,6 +49,8 @@ pub(crate) struct Aws {
     config: SdkConfig,
     /// Where IAM is, if it is elsewhere than the rest.
     iam_url: Option<String>,
+    /// The options that were typed, for the next command.
+    typed: String,
 }
 
 impl Aws {
@@ -51,8 +59,9 @@ impl Aws {
         profiles::check(&args.profile_name())?;
         let name = AppName::new("trainyard")
             .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
+        let http = connector::client()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(connector::client())
+            .http_client(http.clone())
             .app_name(name)
             // Five tries: throttling is answered within seconds, an outage is reported within a minute.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
@@ -63,7 +72,7 @@ impl Aws {
             )
             // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(profile) = &args.profile {
+        if let Some(profile) = args.profile_given() {
             loader = loader.profile_name(profile);
         }
         if let Some(region) = &args.region {
@@ -81,11 +90,21 @@ impl Aws {
             ));
         }
         let config = match &args.profile {
-            Some(profile) => with_profile(config, profile),
+            Some(profile) => with_profile(config, profile, http),
             None => config,
         };
         let iam_url = Self::iam_url(args);
-        Ok(Self { config, iam_url })
+        let typed = args.typed();
+        Ok(Self {
+            config,
+            iam_url,
+            typed,
+        })
+    }
+
+    /// A command to type next, in backticks, with the same AWS options.
+    pub(crate) fn next(&self, command: &str) -> String {
+        format!("`trainyard {command}{}`", self.typed)
     }
 
     /// The region's name, such as `eu-west-1`.
@@ -100,11 +119,21 @@ impl Aws {
 
     /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
     fn answering(&self) -> SdkConfig {
+        let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(connector::CONNECT)
-            .operation_attempt_timeout(connector::ANSWER)
+            .connect_timeout(
+                set.and_then(TimeoutConfig::connect_timeout)
+                    .unwrap_or(connector::CONNECT),
+            )
+            .operation_attempt_timeout(self.answer_limit())
             .build();
         self.config.to_builder().timeout_config(timeouts).build()
+    }
+
+    fn answer_limit(&self) -> Duration {
+        let set = self.config.timeout_config();
+        set.and_then(TimeoutConfig::operation_attempt_timeout)
+            .unwrap_or(connector::ANSWER)
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
@@ -134,10 +163,10 @@ impl Aws {
 
 /// A profile that was typed wins over keys in the environment, as with the AWS CLI; the SDK's own chain has it the other
 /// way round.
-fn with_profile(config: SdkConfig, profile: &str) -> SdkConfig {
+fn with_profile(config: SdkConfig, profile: &str, http: SharedHttpClient) -> SdkConfig {
     let sources = ProviderConfig::without_region()
         .with_region(config.region().cloned())
-        .with_http_client(connector::client());
+        .with_http_client(http);
     let credentials = ProfileFileCredentialsProvider::builder()
         .configure(&sources)
         .profile_name(profile)

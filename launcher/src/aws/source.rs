@@ -5,16 +5,10 @@ use std::time::{Duration, SystemTime};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::ProvideCredentials as _;
-use aws_smithy_http_client::{Connector, tls};
 
 use super::{Aws, AwsArgs};
 use crate::failure::chain;
-
-/// A connector as the SDK's, for the few requests that no client of it sends.
-pub(crate) fn http_connector() -> Connector {
-    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-    Connector::builder().tls_provider(tls).build()
-}
+use crate::output::quoted;
 
 /// Credentials were found; they are not shown.
 #[derive(Debug, Clone)]
@@ -67,19 +61,35 @@ impl AwsArgs {
 
     /// The profile in use.
     pub(crate) fn profile_name(&self) -> String {
-        let set = || first_set(&["AWS_PROFILE"]).map(|(_, value)| value);
-        self.profile
-            .clone()
-            .or_else(set)
-            .unwrap_or_else(|| "default".to_owned())
+        self.profile_given().unwrap_or_else(|| "default".to_owned())
+    }
+
+    /// The profile of the flag or the environment, in botocore's order; the SDK knows AWS_PROFILE alone.
+    pub(super) fn profile_given(&self) -> Option<String> {
+        let set = || first_set(&["AWS_DEFAULT_PROFILE", "AWS_PROFILE"]).map(|(_, value)| value);
+        self.profile.clone().or_else(set)
+    }
+
+    /// The options as they were typed, for the next command: ` --region eu-west-1`.
+    pub(super) fn typed(&self) -> String {
+        let all = [
+            ("--profile", &self.profile),
+            ("--region", &self.region),
+            ("--endpoint-url", &self.endpoint_url),
+        ];
+        let given = all
+            .iter()
+            .filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value.as_deref()?))));
+        given.collect()
     }
 }
 
 impl Aws {
-    /// Clients that would rather fail than wait: two tries, three seconds to connect.
+    /// Clients that would rather fail than wait: two tries, three seconds to connect, ten for an answer.
     pub(crate) fn impatient(&self) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(Duration::from_secs(10))
             .build();
         let config = self
             .config
@@ -161,4 +171,39 @@ fn source_name(debug: &str) -> String {
         other => other,
     };
     contract::shown(known).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::SdkConfig;
+
+    use super::super::connector::ANSWER;
+    use super::*;
+
+    #[test]
+    fn impatience_reaches_every_client() {
+        let aws = Aws {
+            config: SdkConfig::builder().build(),
+            iam_url: None,
+            typed: String::new(),
+        };
+        let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();
+        assert_eq!(limit(&aws.answering()), Some(ANSWER));
+        let aws = aws.impatient();
+        let short = Some(Duration::from_secs(10));
+        // S3 takes the bare configuration, IAM the limit.
+        assert_eq!(limit(&aws.config), short);
+        assert_eq!(limit(&aws.answering()), short);
+        assert_eq!(Some(aws.answer_limit()), short);
+    }
+
+    #[test]
+    fn typed_options_for_a_shell() {
+        let args = AwsArgs {
+            profile: Some("a b".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: None,
+        };
+        assert_eq!(args.typed(), " --profile 'a b' --region eu-west-1");
+    }
 }

@@ -38,13 +38,13 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
             .as_service_error()
             .is_some_and(|e| e.is_resource_in_use())
         {
-            return taken(&client, request, name, lost).await;
+            return taken(aws, &client, request, name, lost).await;
         }
         lost |= answer_is_lost(&error);
         if !is_transient(&error) || left == 0 {
             let failure = explain(&what, error);
             return if lost {
-                unanswered(&client, request, name, failure).await
+                unanswered(aws, &client, request, name, failure).await
             } else {
                 Err(failure)
             };
@@ -60,16 +60,20 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
 }
 
 /// The name exists.
-async fn taken(client: &Client, request: &Request, name: &str, lost: bool) -> Result<String> {
-    let foreign = || {
-        Failure::new(format!(
+async fn taken(
+    aws: &Aws,
+    client: &Client,
+    request: &Request,
+    name: &str,
+    lost: bool,
+) -> Result<String> {
+    if !lost {
+        return Err(Failure::new(format!(
             "a job `{name}` exists already, and is not this one"
         ))
-        .help("nothing was started; type the command again: the name holds the time")
-    };
-    if !lost {
-        return Err(foreign());
+        .help("nothing was started; type the command again: the name holds the time"));
     }
+    let look = aws.next(&format!("status {name}"));
     let found = client
         .describe_training_job()
         .training_job_name(name)
@@ -80,7 +84,7 @@ async fn taken(client: &Client, request: &Request, name: &str, lost: bool) -> Re
             &format!("cannot find out whether `{name}` is this job"),
             error,
         )
-        .help(format!("`trainyard status {name}`"))
+        .help(look.clone())
     })?;
     if is_ours(request, &found) {
         say(format!(
@@ -88,11 +92,21 @@ async fn taken(client: &Client, request: &Request, name: &str, lost: bool) -> Re
         ));
         return Ok(found.training_job_arn().unwrap_or_default().to_owned());
     }
-    Err(foreign())
+    Err(unsure(name, &look))
+}
+
+/// An answer was lost, and a job of the name is there that does not look like ours: SageMaker may tell what was asked in
+/// other words, and a second job costs as much as the first.
+fn unsure(name: &str, look: &str) -> Failure {
+    Failure::new(format!(
+        "an answer was lost, and a job of the name `{name}` exists: it may be this one"
+    ))
+    .help(format!("look at it before you start another: {look}"))
 }
 
 /// All tries failed, and one of them may have been heard.
 async fn unanswered(
+    aws: &Aws,
     client: &Client,
     request: &Request,
     name: &str,
@@ -110,8 +124,10 @@ async fn unanswered(
             ));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
         }
-        _ => Err(failure.help(format!(
-            "`trainyard status {name}` says whether it was made after all"
+        Ok(_) => Err(unsure(name, &aws.next(&format!("status {name}")))),
+        Err(_) => Err(failure.help(format!(
+            "{} says whether it was made after all",
+            aws.next(&format!("status {name}"))
         ))),
     }
 }
@@ -136,8 +152,10 @@ fn is_ours(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
         && asked
             .get_output_data_config()
             .as_ref()
-            .map(|o| &o.s3_output_path)
-            == found.output_data_config().map(|o| &o.s3_output_path)
+            .map(|output| place(output.s3_output_path()))
+            == found
+                .output_data_config()
+                .map(|output| place(output.s3_output_path()))
         && machines(asked.get_resource_config().as_ref()) == machines(found.resource_config())
         && sources(channels) == sources(found.input_data_config())
 }
@@ -155,9 +173,14 @@ fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>,
         .iter()
         .map(|channel| {
             let source = channel.data_source().and_then(|data| data.s3_data_source());
-            (channel.channel_name(), source.and_then(|s3| s3.s3_uri()))
+            (channel.channel_name(), source.map(|s3| place(s3.s3_uri())))
         })
         .collect()
+}
+
+/// With or without a slash at the end, a prefix is the same.
+fn place(uri: Option<&str>) -> &str {
+    uri.unwrap_or_default().trim_end_matches('/')
 }
 
 fn first_line(failure: &Failure) -> String {
@@ -189,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn a_doubt_invites_to_no_second_job() {
+        let text = unsure("svm-1", "`trainyard status svm-1`").to_string();
+        assert!(text.contains("`trainyard status svm-1`"), "{text}");
+        assert!(!text.contains("type the command again"), "{text}");
+    }
+
+    #[test]
     fn only_the_same_job_is_ours() {
         let found = || {
             DescribeTrainingJobOutput::builder()
@@ -214,6 +244,13 @@ mod tests {
             &found().hyper_parameters("min_df", "6").build()
         ));
         assert!(!is_ours(&asked(), &found().environment("A", "1").build()));
+        let with_slash = OutputDataConfig::builder()
+            .s3_output_path("s3://b/o/")
+            .build();
+        assert!(is_ours(
+            &asked(),
+            &found().output_data_config(with_slash).build()
+        ));
         let elsewhere = OutputDataConfig::builder()
             .s3_output_path("s3://b/p")
             .build();

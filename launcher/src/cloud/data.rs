@@ -6,6 +6,7 @@ use contract::shown;
 
 use crate::failure::{Failure, Result};
 use crate::job::{Channel, Job, Location, S3Url};
+use crate::transfer::Sending;
 
 /// A channel's local data, and where they go.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Upload {
     pub(super) source: PathBuf,
     /// Ends with a slash, for a file too: a channel is a folder.
     pub(super) target: S3Url,
+    /// Its files, as they are now.
+    pub(super) files: Sending,
 }
 
 impl Upload {
@@ -56,28 +59,55 @@ pub(super) fn channels(job: &Job) -> Result<Vec<(String, S3Url)>> {
         .collect()
 }
 
-/// What has to be uploaded first; the data are there.
+/// What has to be uploaded first: all of the data is there, and all of it can be sent.
 pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
     let mut uploads = Vec::new();
     for channel in &job.channels {
         let Location::File(path) = &channel.source else {
             continue;
         };
+        let typed = shown(&path.to_string_lossy()).into_owned();
         if let Err(error) = std::fs::metadata(path) {
             return Err(Failure::usage(format!(
-                "channel `{}`: cannot read `{}`: {error}",
+                "channel `{}`: cannot read `{typed}`: {error}",
                 channel.name,
-                shown(&path.to_string_lossy())
             ))
             .help("expected a file or folder, or `s3://bucket/key`"));
         }
+        let target = target(job, channel)?;
+        let files = Sending::plan(path, &target)?;
+        complete(&channel.name, &typed, &files)?;
         uploads.push(Upload {
             channel: channel.name.clone(),
             source: path.clone(),
-            target: target(job, channel)?,
+            target,
+            files,
         });
     }
     Ok(uploads)
+}
+
+/// A job is paid for: one with a part of the data is not what was meant.
+fn complete(channel: &str, typed: &str, files: &Sending) -> Result<()> {
+    let lines: Vec<_> = files
+        .left_out()
+        .iter()
+        .map(|left| format!("\n    `{}` is {}", left.path, left.why))
+        .collect();
+    if !lines.is_empty() {
+        return Err(Failure::usage(format!(
+            "channel `{channel}`: not all of `{typed}` can be sent:{}",
+            lines.concat()
+        ))
+        .help("replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them"));
+    }
+    if files.count() == 0 {
+        return Err(Failure::usage(format!(
+            "channel `{channel}`: there is no file in the folder `{typed}`"
+        ))
+        .help("put the data there, or pass another one"));
+    }
+    Ok(())
 }
 
 /// `OUTPUT/JOB/input/CHANNEL/`

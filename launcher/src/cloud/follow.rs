@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::describe;
-use super::logs::{Event, Tail, Trouble};
+use super::logs::{Tail, Trouble};
 use super::pace::Pace;
 use super::sink::Sink;
 use super::state::JobState;
@@ -102,15 +102,9 @@ impl Follow {
         let Some(tail) = &mut self.tail else {
             return Ok(false);
         };
-        let mut events = Vec::new();
-        let result = match tail.discover().await {
-            Ok(()) => tail.read(&mut events).await,
-            trouble => trouble,
-        };
-        self.sink.take(&events);
-        match result {
-            Ok(()) => Ok(!events.is_empty()),
-            Err(Trouble::Passing(failure) | Trouble::Lasting(failure)) => Err(failure),
+        match hand_on(tail, &self.sink).await {
+            (found, Ok(_)) => Ok(found),
+            (_, Err(Trouble::Passing(failure) | Trouble::Lasting(failure))) => Err(failure),
         }
     }
 
@@ -172,16 +166,10 @@ impl Follow {
         let Some(tail) = &mut self.tail else {
             return Ok(Some(false));
         };
-        let mut events: Vec<Event> = Vec::new();
-        let result = match tail.discover().await {
-            Ok(()) => tail.read(&mut events).await,
-            trouble => trouble,
-        };
-        if !self.sink.take(&events) {
-            return Ok(None);
-        }
+        let (found, result) = hand_on(tail, &self.sink).await;
         match result {
-            Ok(()) => self.log_trouble = Trying::default(),
+            Ok(false) => return Ok(None),
+            Ok(true) => self.log_trouble = Trying::default(),
             Err(Trouble::Passing(failure)) => {
                 self.log_trouble.endure(true, failure)?;
                 // Not having been able to look is no quiet.
@@ -196,7 +184,7 @@ impl Follow {
             }
             Err(Trouble::Lasting(failure)) => return Err(failure),
         }
-        Ok(Some(!events.is_empty()))
+        Ok(Some(found))
     }
 
     fn is_complete(&self, state: &JobState, quiet: u32) -> bool {
@@ -220,6 +208,27 @@ impl Follow {
             self.pace.logs(found)
         };
         tokio::time::sleep(time).await;
+    }
+}
+
+/// Hands on what is new, page after page: whether there was anything, and whether anybody reads.
+async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) {
+    let mut found = false;
+    if let Err(trouble) = tail.discover().await {
+        return (found, Err(trouble));
+    }
+    loop {
+        let mut events = Vec::new();
+        let more = tail.read(&mut events).await;
+        found |= !events.is_empty();
+        if !sink.take(&events) {
+            return (found, Ok(false));
+        }
+        match more {
+            Ok(true) => {}
+            Ok(false) => return (found, Ok(true)),
+            Err(trouble) => return (found, Err(trouble)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecr::types::ImageIdentifier;
 
-use crate::aws::{Aws, explain};
+use crate::aws::{Aws, Partition, explain};
 use crate::failure::{Failure, Result};
 use crate::job::Job;
 use crate::say::say;
@@ -54,12 +54,8 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let (account, digest) =
         found.ok_or_else(|| missing(&format!("no image `{repository}:{TAG}`")))?;
     let region = aws.region();
-    let domain = if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
+    let suffix = Partition::of(region).suffix();
     Ok(format!(
-        "{account}.dkr.ecr.{region}.{domain}/{repository}@{digest}"
+        "{account}.dkr.ecr.{region}.{suffix}/{repository}@{digest}"
     ))
 }

@@ -21,6 +21,7 @@ use crate::job::{Job, Location};
 use crate::output::Format;
 use crate::plan::Plan;
 use crate::say::say;
+use crate::transfer::{STALL, Settings, Store};
 
 pub(crate) use describe::{describe, job_name, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -39,10 +40,23 @@ pub(crate) async fn train(
 ) -> Result<Exit> {
     limits::check(job)?;
     let uploads = data::uploads(job)?;
+    warn(job);
     let aws = context.aws().await?;
+    let role = role::typed(job.cloud.role.as_deref())?;
+    let (role, image) = if dry_run {
+        (
+            placeholder("role", role::resolve(&aws, role).await),
+            placeholder("image", image::resolve(&aws, job).await),
+        )
+    } else {
+        (
+            role::resolve(&aws, role).await?,
+            image::resolve(&aws, job).await?,
+        )
+    };
     let resolved = Resolved {
-        role: role::resolve(&aws, job.cloud.role.as_deref()).await?,
-        image: image::resolve(&aws, job).await?,
+        role,
+        image,
         output: data::output(job)?.to_string(),
         channels: data::channels(job)?,
         checkpoints: checkpoints(job)?,
@@ -53,22 +67,50 @@ pub(crate) async fn train(
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
-    for upload in &uploads {
+    let store = Store::new(
+        &aws,
+        Settings {
+            stall: STALL,
+            progress: true,
+        },
+    );
+    for upload in uploads {
         say(format!("{}: uploading it", upload.what()));
-        crate::transfer::upload(&aws, &upload.source, &upload.target, true).await?;
+        upload.files.run(&store).await?;
     }
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
     let submit = create::submit(&aws, &request, name);
-    let (arn, interrupted) = undivided(submit, &mut interrupt, name).await?;
+    let (arn, interrupted) = undivided(&aws, submit, &mut interrupt, name).await?;
     say(format!("job `{name}` is submitted"));
     if interrupted {
-        return left(name, context);
+        return left(&aws, name, context);
     }
     if no_wait {
-        return submitted(job, &arn, context);
+        return submitted(job, &aws, &arn, context);
     }
     stay(job, &aws, interrupt, context).await
+}
+
+/// For a plan: what cannot be found out now, as before the first `push`, does not keep the rest from being shown.
+fn placeholder(what: &str, found: Result<String>) -> String {
+    found.unwrap_or_else(|failure| {
+        let placeholder = format!("<{what}: not known yet>");
+        say(format!(
+            "{failure}\n  help: the plan has `{placeholder}` instead, and the job would fail"
+        ));
+        placeholder
+    })
+}
+
+/// What is allowed and seldom meant.
+fn warn(job: &Job) {
+    if job.cloud.spot.is_some() && job.checkpoints.is_none() {
+        say(
+            "warning: `--spot` without `--checkpoints`: an interrupted job starts again from nothing\n  \
+             help: pass `--checkpoints s3://bucket/prefix`",
+        );
+    }
 }
 
 fn checkpoints(job: &Job) -> Result<Option<String>> {
@@ -101,7 +143,8 @@ async fn plan(
         return Err(Failure::new(format!(
             "the SDK refuses the request: {}",
             reason.unwrap_or_default()
-        )));
+        ))
+        .help("check what was typed after `train`"));
     };
     plan.request(format!("make the training job `{}`", job.name), recorded);
     if !no_wait {
@@ -110,8 +153,8 @@ async fn plan(
     Ok(plan)
 }
 
-fn submitted(job: &Job, arn: &str, context: &Context) -> Result<Exit> {
-    say(come_back(job.name.as_str()));
+fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
+    say(come_back(aws, job.name.as_str()));
     let answer = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
@@ -128,19 +171,23 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
     match follow.until_the_end(interrupt).await {
         Ok(End::Ended(state)) => {
             context.format.answer(&state, |state| state.text())?;
-            for line in state.next_commands(&data::output(job)?.to_string()) {
+            for line in state.next_commands(aws, &data::output(job)?.to_string()) {
                 say(line);
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => left(name, context),
+        Ok(End::Interrupted) => left(aws, name, context),
         Ok(End::NobodyReads) => Ok(Exit::Ok),
-        Err(failure) => Err(failure.help(format!("the job goes on: `trainyard logs {name}`"))),
+        Err(failure) => Err(failure.help(format!(
+            "the job goes on: {}",
+            aws.next(&format!("logs {name}"))
+        ))),
     }
 }
 
 /// Ctrl-C must not cut the request in two: the first one waits for the answer, the second one leaves.
 async fn undivided(
+    aws: &Aws,
     submit: impl Future<Output = Result<String>>,
     interrupt: &mut Interrupt,
     name: &str,
@@ -159,13 +206,16 @@ async fn undivided(
             Exit::Interrupted,
             format!("left before SageMaker answered: job `{name}` may have been made"),
         )
-        .help(format!("`trainyard status {name}` says whether it was"))),
+        .help(format!(
+            "{} says whether it was",
+            aws.next(&format!("status {name}"))
+        ))),
     }
 }
 
 /// After Ctrl-C.
-fn left(name: &str, context: &Context) -> Result<Exit> {
-    say(format!("Ctrl-C: the job goes on\n{}", come_back(name)));
+fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+    say(format!("Ctrl-C: the job goes on\n{}", come_back(aws, name)));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});
         context.format.answer(&answer, |_| String::new())?;
@@ -174,6 +224,11 @@ fn left(name: &str, context: &Context) -> Result<Exit> {
 }
 
 /// The commands for a job that one does not wait for.
-pub(crate) fn come_back(name: &str) -> String {
-    format!("  help: `trainyard logs {name}` comes back to it, `trainyard stop {name}` ends it")
+pub(crate) fn come_back(aws: &Aws, name: &str) -> String {
+    let (logs, stop) = (format!("logs {name}"), format!("stop {name}"));
+    format!(
+        "  help: {} comes back to it, {} ends it",
+        aws.next(&logs),
+        aws.next(&stop)
+    )
 }

@@ -1,23 +1,55 @@
 //! The execution role: a name or an ARN.
 
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use contract::shown;
 
+use crate::aws::iam::{NoRole, parse_role};
 use crate::aws::{Aws, explain};
 use crate::failure::{Failure, Result};
 use crate::say::say;
 
-/// The role's ARN; a name becomes one with the account of the credentials.
-pub(super) async fn resolve(aws: &Aws, typed: Option<&str>) -> Result<String> {
-    let Some(typed) = typed else {
+/// The role as it was typed, once it is sure that it names one.
+pub(super) fn typed(role: Option<&str>) -> Result<&str> {
+    let Some(typed) = role else {
         return Err(Failure::usage("no execution role")
             .help("pass `--role NAME-OR-ARN` or set AWS_SAGEMAKER_ROLE")
             .help("`trainyard infra` makes one, `trainyard doctor` checks it"));
     };
-    if typed.starts_with("arn:") {
-        check_arn(typed)?;
+    match parse_role(typed) {
+        Ok(_) => Ok(typed),
+        Err(NoRole::Session(role)) => Err(no_role(typed, "is a session of a role, not the role")
+            .help(format!("did you mean `--role {}`?", shown(role)))),
+        Err(NoRole::Arn) => Err(no_role(typed, "is not the ARN of a role")),
+        Err(NoRole::Name) => Err(no_role(typed, "is not the name of a role")),
+    }
+}
+
+/// The ARN of a role that [`typed`] has checked. A name alone says neither account nor path: IAM is asked for both,
+/// and STS for the account where IAM may not be asked.
+pub(super) async fn resolve(aws: &Aws, typed: &str) -> Result<String> {
+    let Ok(role) = parse_role(typed) else {
+        return Err(no_role(typed, "is no role"));
+    };
+    if role.is_arn {
         return Ok(typed.to_owned());
     }
-    check_name(typed)?;
+    if role.path.is_empty() {
+        say(format!("role `{typed}`: asking IAM for its ARN"));
+        match aws.role(role.name).await {
+            Ok(role) => return Ok(role.arn),
+            Err(error) if error.code() == Some("NoSuchEntity") => {
+                return Err(Failure::new(format!("this account has no role `{typed}`"))
+                    .help("check the name and `--profile`; `trainyard infra` makes one"));
+            }
+            // Many may pass a role that they may not read.
+            Err(error) => say(format!(
+                "{}\n  help: it is taken for one without a path; pass `--role ARN` if it has one",
+                explain(&format!("cannot read the role `{typed}`"), error)
+                    .into_parts()
+                    .0
+            )),
+        }
+    }
     say(format!("role `{typed}`: asking STS for the account"));
     let caller = aws.sts().get_caller_identity().send().await;
     let caller = caller.map_err(|error| explain("cannot find out the account", error))?;
@@ -27,43 +59,13 @@ pub(super) async fn resolve(aws: &Aws, typed: Option<&str>) -> Result<String> {
         .and_then(|arn| arn.split(':').nth(1))
         .unwrap_or("aws");
     let arn = format!("arn:{partition}:iam::{account}:role/{typed}");
-    check_arn(&arn)?;
-    Ok(arn)
-}
-
-/// `arn:aws:iam::123456789012:role/path/name`
-fn check_arn(arn: &str) -> Result<()> {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let [_, partition, service, _, account, resource] = parts[..] else {
-        return Err(no_role(arn, "is no ARN"));
-    };
-    if service == "sts" && resource.starts_with("assumed-role/") {
-        let role = resource.split('/').nth(1).unwrap_or("NAME");
-        return Err(no_role(arn, "is a session of a role, not the role")
-            .help(format!("did you mean `--role {}`?", shown(role))));
+    match parse_role(&arn) {
+        Ok(_) => Ok(arn),
+        Err(_) => Err(
+            Failure::new(format!("STS names no account: found `{}`", shown(account)))
+                .help("pass `--role ARN`"),
+        ),
     }
-    let name = resource.strip_prefix("role/").unwrap_or_default();
-    let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-    if partition.starts_with("aws") && service == "iam" && account_sound && is_name(name) {
-        return Ok(());
-    }
-    Err(no_role(arn, "is not the ARN of a role"))
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if is_name(name) {
-        return Ok(());
-    }
-    Err(no_role(name, "is not the name of a role"))
-}
-
-/// Names, with the path in front where there is one.
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 576
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b))
 }
 
 fn no_role(typed: &str, why: &str) -> Failure {
@@ -77,25 +79,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arns() {
+    fn what_may_be_typed() {
         for good in [
+            "trainer",
+            "service-role/trainer",
             "arn:aws:iam::123456789012:role/sagemaker",
             "arn:aws-cn:iam::123456789012:role/service-role/Amazon+x",
         ] {
-            assert!(check_arn(good).is_ok(), "{good}");
+            assert!(typed(Some(good)).is_ok(), "{good}");
         }
-        for bad in [
-            "arn:aws:iam::123456789012:user/ann",
-            "arn:aws:iam::1234:role/x",
-            "arn:aws:iam::123456789012:role/",
-            "arn:aws:iam",
-            "arn:aws:s3:::bucket",
-            "arn:aws:iam::123456789012:role/ä",
-        ] {
-            assert!(check_arn(bad).is_err(), "{bad}");
+        for bad in ["", "a b", "arn:aws:iam::123456789012:user/ann"] {
+            assert!(typed(Some(bad)).is_err(), "{bad}");
         }
         let session = "arn:aws:sts::123456789012:assumed-role/trainer/ann";
-        let text = check_arn(session).expect_err("a session").to_string();
+        let text = typed(Some(session)).expect_err("a session").to_string();
         assert!(text.contains("did you mean `--role trainer`?"), "{text}");
     }
 }

@@ -9,7 +9,9 @@ use contract::shown;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::aws::Aws;
 use crate::exit::Exit;
+use crate::output::quoted;
 
 /// The answer of `status`, and of `train` at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -131,18 +133,26 @@ impl JobState {
     }
 
     /// What to type next; `output` is the prefix of the job's results.
-    pub(super) fn next_commands(&self, output: &str) -> Vec<String> {
+    pub(super) fn next_commands(&self, aws: &Aws, output: &str) -> Vec<String> {
         let name = &self.name;
-        let describe = format!("next: `trainyard describe {name}` shows all that is known of it");
+        let describe = aws.next(&format!("describe {name}"));
+        let describe = format!("next: {describe} shows all that is known of it");
         match self.status.as_str() {
             "Completed" => vec![
                 format!(
-                    "next: `trainyard download {output} model --job-name {name}` unpacks the model into `model/`"
+                    "next: {} unpacks the model into `model/`",
+                    aws.next(&format!(
+                        "download {} model --job-name {name}",
+                        quoted(output)
+                    ))
                 ),
                 describe,
             ],
             _ => vec![
-                format!("next: `trainyard logs {name} --no-wait` shows its log again"),
+                format!(
+                    "next: {} shows its log again",
+                    aws.next(&format!("logs {name} --no-wait"))
+                ),
                 describe,
             ],
         }

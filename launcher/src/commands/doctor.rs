@@ -1,19 +1,14 @@
 //! `trainyard doctor`
 
 use clap::Args;
-use contract::vars::Variable;
 
 use super::Context;
+use crate::aws::iam::ROLE;
 use crate::doctor::{Account, Report, Wanted, examine};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::job::S3Url;
 use crate::trainer::{self, Trainer};
-
-const ROLE: Variable = Variable {
-    name: "AWS_SAGEMAKER_ROLE",
-    meaning: "execution role of training jobs; `--role` wins",
-};
 
 /// What a first job would need. Nothing is changed.
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
     let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
     if args.no_wait {
         if !follow.once().await? {
-            say(format!("no log yet\n{}", come_back(name)));
+            say(format!("no log yet\n{}", come_back(&aws, name)));
         }
         return Ok(Exit::Ok);
     }
@@ -40,7 +40,10 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
             Ok(state.exit())
         }
         End::Interrupted => {
-            say(format!("Ctrl-C: the job goes on\n{}", come_back(name)));
+            say(format!(
+                "Ctrl-C: the job goes on\n{}",
+                come_back(&aws, name)
+            ));
             Ok(Exit::Interrupted)
         }
         End::NobodyReads => Ok(Exit::Ok),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::build::{OptionArgs, megabytes, plan_image};
+use crate::aws::Partition;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::image::push::{self, Credentials, Place, Pushed, ecr};
@@ -176,8 +177,9 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
             match &args.ecr_registry {
                 Some(registry) => Place::parse(registry, &repository)?.name(),
                 None => format!(
-                    "<account>.dkr.ecr.{}.amazonaws.com/{repository}",
-                    aws.region()
+                    "<account>.dkr.ecr.{}.{}/{repository}",
+                    aws.region(),
+                    Partition::of(aws.region()).suffix()
                 ),
             }
         }

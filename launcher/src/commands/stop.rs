@@ -45,7 +45,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return left(name, context),
+                None => return left(&aws, name, context),
             }
         } else {
             self::state(&aws, name).await?
@@ -103,19 +103,15 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
     let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside()).silently();
     match follow.until_the_end(Interrupt::install()?).await? {
         End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::NobodyReads => {
-            say(format!(
-                "Ctrl-C: the job goes on stopping\n  help: `trainyard status {name}`"
-            ));
-            Ok(None)
-        }
+        End::Interrupted | End::NobodyReads => Ok(None),
     }
 }
 
 /// After Ctrl-C.
-fn left(name: &str, context: &Context) -> Result<Exit> {
+fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     say(format!(
-        "Ctrl-C: the job goes on stopping\n  help: `trainyard status {name}`"
+        "Ctrl-C: the job goes on stopping\n  help: {} says when it has",
+        aws.next(&format!("status {name}"))
     ));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});

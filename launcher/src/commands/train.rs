@@ -125,7 +125,7 @@ struct CloudArgs {
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
     let job = describe::job(&args, context, Timestamp::now())?;
     let named = args.trainer_binary.as_deref();
-    let binary = check::hyperparameters(&job, named).await?;
+    let binary = check::hyperparameters(&job, named, args.dry_run).await?;
     if job.instance.is_cloud() {
         return cloud::train(&job, args.cloud.no_wait, args.dry_run, context).await;
     }

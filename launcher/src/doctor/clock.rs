@@ -1,5 +1,7 @@
 //! AWS refuses signatures that are more than five minutes off.
 
+use std::error::Error;
+
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use jiff::fmt::rfc2822;
 
 use super::account::{Account, without_password};
 use super::check::{Check, within};
-use crate::aws::http_connector;
+use crate::aws::{Partition, http_connector};
 use crate::failure::chain;
 
 const NAME: &str = "clock";
@@ -19,10 +21,10 @@ pub(super) async fn check(account: &Account) -> Check {
     };
     let url = match aws.endpoint_url() {
         Some(url) => url.to_owned(),
-        None if aws.region().starts_with("cn-") => {
-            format!("https://sts.{}.amazonaws.com.cn/", aws.region())
+        None => {
+            let suffix = Partition::of(aws.region()).suffix();
+            format!("https://sts.{}.{suffix}/", aws.region())
         }
-        None => format!("https://sts.{}.amazonaws.com/", aws.region()),
     };
     within(NAME, "AWS", async {
         match date(&url).await {
@@ -37,10 +39,15 @@ pub(super) async fn check(account: &Account) -> Check {
 /// The Date header of any answer: no credentials are needed for it.
 async fn date(url: &str) -> Result<Timestamp, String> {
     let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
-    let answer = http_connector()
+    let connector = http_connector().map_err(|failure| failure.into_parts().0)?;
+    let answer = connector
         .call(request)
         .await
-        .map_err(|error| chain(&error))?;
+        // The connector names the place, as the caller does.
+        .map_err(|error| match error.source().and_then(Error::source) {
+            Some(cause) => chain(cause),
+            None => chain(&error),
+        })?;
     let text = answer
         .headers()
         .get("date")

@@ -1,42 +1,7 @@
 //! Names that go into policies and Terraform are checked first: a wildcard in one of them would open the account.
 
+pub(crate) use crate::aws::Partition;
 use crate::failure::{Failure, Result};
-
-/// AWS's three separate worlds; the second field of every ARN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Partition {
-    Aws,
-    China,
-    UsGov,
-}
-
-impl Partition {
-    /// The partition of a region.
-    pub(crate) fn of(region: &str) -> Self {
-        match region {
-            region if region.starts_with("cn-") => Self::China,
-            region if region.starts_with("us-gov-") => Self::UsGov,
-            _ => Self::Aws,
-        }
-    }
-
-    /// As ARNs have it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-            Self::China => "aws-cn",
-            Self::UsGov => "aws-us-gov",
-        }
-    }
-
-    /// What follows the service's name in its host's.
-    pub(crate) fn suffix(self) -> &'static str {
-        match self {
-            Self::China => "amazonaws.com.cn",
-            Self::Aws | Self::UsGov => "amazonaws.com",
-        }
-    }
-}
 
 fn is_word(text: &str, also: &[u8]) -> bool {
     !text.is_empty()

@@ -15,13 +15,25 @@ use crate::say::say;
 /// A check reads one small file.
 const LIMIT: Duration = Duration::from_secs(60);
 
+const TMPDIR: &str = "is the disk full? TMPDIR names another folder";
+
 /// Runs `train --check` on this machine, with the file that the container will see. Gives the binary, where one is.
-pub(crate) async fn hyperparameters(job: &Job, binary: Option<&Path>) -> Result<Option<PathBuf>> {
-    let Some(binary) = find(job, binary).await? else {
+/// A dry run compiles nothing: it takes a binary that is there.
+pub(crate) async fn hyperparameters(
+    job: &Job,
+    binary: Option<&Path>,
+    dry_run: bool,
+) -> Result<Option<PathBuf>> {
+    let found = match binary {
+        None if dry_run => existing(job),
+        named => find(job, named).await?,
+    };
+    let Some(binary) = found else {
         return Ok(None);
     };
-    let base = tempfile::tempdir()
-        .map_err(|error| Failure::new(format!("cannot make a temporary folder: {error}")))?;
+    let base = tempfile::tempdir().map_err(|error| {
+        Failure::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
+    })?;
     write(job, &Paths::at(base.path()))?;
     run(job, &binary, base.path()).await?;
     Ok(Some(binary))
@@ -32,6 +44,7 @@ async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(named) = named {
         return std::path::absolute(named).map(Some).map_err(|error| {
             Failure::usage(format!("`--trainer-binary {}`: {error}", named.display()))
+                .help("expected the trainer's binary for this machine")
         });
     }
     match job.trainer.host_binary().await {
@@ -48,8 +61,21 @@ async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
     }
 }
 
+fn existing(job: &Job) -> Option<PathBuf> {
+    let found = job.trainer.existing_binary();
+    if found.is_none() {
+        say(format!(
+            "the hyperparameters are not checked: `{}` is not built, and a dry run builds nothing\n  \
+             help: pass `--trainer-binary FILE`; without `--dry-run` it is built and they are checked",
+            job.trainer.name
+        ));
+    }
+    found
+}
+
 fn write(job: &Job, paths: &Paths) -> Result<()> {
-    let failed = |error| Failure::new(format!("cannot write a temporary file: {error}"));
+    let failed =
+        |error| Failure::new(format!("cannot write a temporary file: {error}")).help(TMPDIR);
     std::fs::create_dir_all(paths.config_dir()).map_err(failed)?;
     let text = serde_json::to_vec(&job.hyperparameters)
         .map_err(|error| Failure::new(format!("cannot write the hyperparameters: {error}")))?;
@@ -99,7 +125,15 @@ async fn run(job: &Job, binary: &Path, base: &Path) -> Result<()> {
 
 /// The trainer's `error: ...` and `help: ...` lines as a failure of ours; other words as they are.
 fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
-    let from = stderr.rfind("error: ").map_or(0, |at| at + "error: ".len());
+    let start = "error: ";
+    // The first line that starts so: the words may stand in what follows, too.
+    let from = if stderr.starts_with(start) {
+        start.len()
+    } else {
+        stderr
+            .find("\nerror: ")
+            .map_or(0, |at| at + 1 + start.len())
+    };
     let text = stderr.get(from..).unwrap_or(stderr).trim();
     if text.is_empty() {
         return Failure::usage(format!(
@@ -126,6 +160,12 @@ mod tests {
             "error: unknown hyperparameter `x`\n  help: did you mean `y`?\n  help: or `z`"
         );
         assert_eq!(failure.exit(), Exit::Usage);
+        let twice =
+            "error: cannot read `x`: parse error: a number is expected\n  help: see `error: 5`\n";
+        assert_eq!(
+            complaint("svm", twice, "exit status: 1").to_string(),
+            twice.trim_end()
+        );
         assert!(
             complaint("svm", " \n", "signal: 9")
                 .to_string()

@@ -91,6 +91,16 @@ impl Sending {
         self.top
     }
 
+    /// How many files it is.
+    pub(crate) fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// What will not be sent.
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
     /// What would be sent, without asking S3 what it has.
     pub(crate) async fn rehearse(&self, aws: &Aws) -> Plan {
         let (aws, recorder) = aws.rehearsal();

@@ -4,21 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contract::limits;
-use contract::vars::Variable;
 use jiff::Timestamp;
 
 use super::{CloudArgs, TrainArgs};
+use crate::aws::iam::ROLE;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
 };
 use crate::trainer::Trainer;
-
-const ROLE: Variable = Variable {
-    name: "AWS_SAGEMAKER_ROLE",
-    meaning: "execution role of cloud jobs, where `--role` is not given",
-};
 
 /// In GB; SageMaker's own default.
 const VOLUME: u32 = 30;
@@ -160,7 +155,8 @@ fn pairs(flag: &str, typed: &[String]) -> Result<BTreeMap<String, String>> {
     for text in typed {
         let (name, value) = split(flag, text)?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Failure::usage(format!("`{flag} {name}` is given twice")));
+            return Err(Failure::usage(format!("`{flag} {name}` is given twice"))
+                .help("leave one of them out"));
         }
     }
     Ok(pairs)
