@@ -25,7 +25,6 @@ const OPERATIONS: &[(&str, &[&str])] = &[
     ),
     ("describe_images", &["ecr:DescribeImages"]),
     ("describe_log_streams", &["logs:DescribeLogStreams"]),
-    ("describe_repositories", &["ecr:DescribeRepositories"]),
     ("describe_training_job", &["sagemaker:DescribeTrainingJob"]),
     ("get_authorization_token", &["ecr:GetAuthorizationToken"]),
     ("get_bucket_location", &["s3:GetBucketLocation"]),
@@ -157,6 +156,11 @@ fn every_operation_of_the_source_is_listed() {
     assert!(
         missing.is_empty(),
         "add them to OPERATIONS, and their actions to the policy: {missing:?}"
+    );
+    let unused: Vec<_> = listed.difference(&asked).collect();
+    assert!(
+        unused.is_empty(),
+        "nothing asks for these any more: {unused:?}"
     );
     let strange: Vec<_> = listed.difference(&operations).collect();
     assert!(
