@@ -126,11 +126,7 @@ impl Account {
         [
             allow(
                 "Bucket",
-                &[
-                    "GetBucketLocation",
-                    "ListBucket",
-                    "ListBucketMultipartUploads",
-                ],
+                &["ListBucket", "ListBucketMultipartUploads"],
                 "s3",
                 json!(self.bucket_arn()),
             ),
