@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use serde_json::Value;
 
 use crate::failure::{Failure, Result, chain};
+use crate::image::digest;
 
 /// An engine that has not answered by then hangs: a ping takes it a millisecond.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -14,38 +16,85 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where Docker's own packages put the socket.
 const SYSTEM: &str = "/var/run/docker.sock";
 
+/// For one request: an image of gigabytes takes longer than the client's own two minutes.
+const REQUEST: Duration = Duration::from_secs(3600);
+
 const START: &str =
     "start it (`sudo systemctl start docker`), or set DOCKER_HOST if it listens elsewhere";
 
-/// The engine of DOCKER_HOST, else the one behind the usual socket; it has answered a ping.
+/// The engine that `docker` would take; it has answered a ping.
 pub(crate) async fn connect() -> Result<Docker> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let host = match set("DOCKER_HOST") {
-        Some(host) => host,
-        None => format!(
-            "unix://{}",
-            socket(Path::new(SYSTEM), set("XDG_RUNTIME_DIR"))?.display()
-        ),
-    };
+    let host = host(|name| std::env::var(name).ok())?;
     // The password of `tcp://user:password@host` is nobody's business.
     let shown = match host.rsplit_once('@') {
         Some((_, rest)) => rest.to_owned(),
         None => host.clone(),
     };
     let engine = Docker::connect_with_host(&host).map_err(|error| no_engine(&shown, &error))?;
-    match tokio::time::timeout(PATIENCE, engine.ping()).await {
-        Err(_) => Err(Failure::new(format!(
-            "the Docker engine at `{shown}` does not answer, {} s after the question",
-            PATIENCE.as_secs()
-        ))
-        .help("`docker info` should answer; restart the engine if it does not")),
-        Ok(Err(error)) => Err(no_engine(&shown, &error)),
+    let mut engine = match tokio::time::timeout(PATIENCE, engine.ping()).await {
+        Err(_) => {
+            return Err(Failure::new(format!(
+                "the Docker engine at `{shown}` does not answer, {} s after the question",
+                PATIENCE.as_secs()
+            ))
+            .help("`docker info` should answer; restart the engine if it does not"));
+        }
+        Ok(Err(error)) => return Err(no_engine(&shown, &error)),
         // An older engine than this client is asked in its own version of the API.
         Ok(Ok(_)) => engine
             .negotiate_version()
             .await
-            .map_err(|error| no_engine(&shown, &error)),
+            .map_err(|error| no_engine(&shown, &error))?,
+    };
+    engine.set_timeout(REQUEST);
+    Ok(engine)
+}
+
+/// DOCKER_HOST, else the current context's endpoint, else the usual socket. `variable` reads the environment.
+fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    if let Some(host) = set("DOCKER_HOST") {
+        return Ok(host);
     }
+    let folder = set("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(Path::new(&set("HOME")?).join(".docker")));
+    if let Some(folder) = folder
+        && let Some(name) = set("DOCKER_CONTEXT").or_else(|| current_context(&folder))
+        && name != "default"
+    {
+        return endpoint(&folder, &name);
+    }
+    let socket = socket(Path::new(SYSTEM), set("XDG_RUNTIME_DIR"))?;
+    Ok(format!("unix://{}", socket.display()))
+}
+
+/// What `docker context use` left. A file that is not understood is no reason to stop here: it is `docker`'s.
+fn current_context(folder: &Path) -> Option<String> {
+    let text = std::fs::read(folder.join("config.json")).ok()?;
+    let config: Value = serde_json::from_slice(&text).ok()?;
+    let name = config.get("currentContext")?.as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Contexts have folders that are called by the digest of their name.
+fn endpoint(folder: &Path, name: &str) -> Result<String> {
+    let digest = digest(name.as_bytes());
+    let hex = digest.trim_start_matches("sha256:");
+    let file = folder.join("contexts/meta").join(hex).join("meta.json");
+    let wrong = |found: String| {
+        Failure::new(format!("Docker's context `{}`: {found}", contract::shown(name)))
+            .help("`docker context ls` shows those there are, `docker context use default` goes back to the usual one")
+    };
+    let text = std::fs::read(&file)
+        .map_err(|error| wrong(format!("cannot read `{}`: {error}", file.display())))?;
+    let meta: Value = serde_json::from_slice(&text)
+        .map_err(|error| wrong(format!("`{}`: {error}", file.display())))?;
+    let host = meta
+        .pointer("/Endpoints/docker/Host")
+        .and_then(Value::as_str);
+    host.filter(|host| !host.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| wrong(format!("`{}` names no host of Docker", file.display())))
 }
 
 /// The system's socket, else the user's own of a rootless engine.
@@ -70,7 +119,7 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
 fn no_engine(host: &str, error: &Error) -> Failure {
     let reason = match error {
         Error::UnsupportedURISchemeError { .. } => {
-            return Failure::usage(format!("DOCKER_HOST is `{host}`"))
+            return Failure::usage(format!("DOCKER_HOST or Docker's context has `{host}`"))
                 .help("expected `unix:///path/to/docker.sock` or `tcp://host:port`");
         }
         Error::SocketNotFoundError(path) => format!("there is no socket at `{path}`"),
@@ -98,6 +147,52 @@ pub(crate) fn reason(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engine_is_the_one_that_docker_would_take() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().to_str().expect("UTF-8").to_owned();
+        let docker = folder.path().join(".docker");
+        // `printf colima | sha256sum`
+        let meta = docker
+            .join("contexts/meta/f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16");
+        std::fs::create_dir_all(&meta).expect("a folder");
+        let write =
+            |path: PathBuf, text: &str| std::fs::write(path, text).expect("it can be written");
+        write(
+            meta.join("meta.json"),
+            r#"{"Name": "colima", "Metadata": {}, "Endpoints": {"docker": {"Host": "unix:///c/docker.sock", "SkipTLSVerify": false}}}"#,
+        );
+        write(
+            docker.join("config.json"),
+            r#"{"currentContext": "colima"}"#,
+        );
+        let find = |variables: &[(&str, &str)]| {
+            host(|name| {
+                let home = [("HOME", home.as_str())];
+                let mut all = variables.iter().chain(&home);
+                all.find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(find(&[]).expect("one"), "unix:///c/docker.sock");
+        let set = [("DOCKER_HOST", "tcp://host:1"), ("DOCKER_CONTEXT", "no")];
+        assert_eq!(find(&set).expect("set"), "tcp://host:1");
+        let unknown = find(&[("DOCKER_CONTEXT", "no")]).expect_err("there is none");
+        assert!(
+            unknown.to_string().contains("context `no`: cannot read"),
+            "{unknown}"
+        );
+        let usual = find(&[("DOCKER_CONTEXT", "default")]);
+        assert_ne!(usual.ok().as_deref(), Some("unix:///c/docker.sock"));
+        write(docker.join("config.json"), "{}");
+        assert_eq!(
+            find(&[("DOCKER_CONTEXT", "colima")]).expect("one"),
+            "unix:///c/docker.sock"
+        );
+        write(meta.join("meta.json"), "{}");
+        assert!(find(&[("DOCKER_CONTEXT", "colima")]).is_err());
+    }
 
     #[test]
     fn a_rootless_socket_is_found_where_there_is_no_other() {

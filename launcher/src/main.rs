@@ -17,6 +17,7 @@ mod local;
 mod output;
 mod plan;
 mod say;
+mod size;
 mod trainer;
 mod transfer;
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -39,12 +39,44 @@ pub(crate) struct Source {
 impl Trainer {
     /// Looks in the workspace around the working directory. Outside of one any name will do: an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {
-        let Some(metadata) = workspace()? else {
-            return Ok(Self {
-                name: name.to_owned(),
-                source: None,
-            });
-        };
+        match workspace()? {
+            Some(metadata) => Self::among(&metadata, name),
+            None => Ok(Self::without_source(name)),
+        }
+    }
+
+    /// The same for a check, which nothing may hold up: it can be given up, and rustup downloads nothing. None if
+    /// cargo does not start.
+    pub(crate) async fn look(name: &str) -> Result<Option<Self>> {
+        if !in_workspace()? {
+            return Ok(Some(Self::without_source(name)));
+        }
+        let mut command = Command::from(metadata_command().cargo_command());
+        let asked = command
+            .env("RUSTUP_AUTO_INSTALL", "0")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
+        let Ok(output) = asked else { return Ok(None) };
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().next().unwrap_or_default();
+            return Err(no_metadata(contract::shown(line.trim())));
+        }
+        let metadata =
+            MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(no_metadata)?;
+        Self::among(&metadata, name).map(Some)
+    }
+
+    fn without_source(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            source: None,
+        }
+    }
+
+    fn among(metadata: &Metadata, name: &str) -> Result<Self> {
         let mut names = Vec::new();
         for package in metadata.workspace_packages() {
             let Some(own) = package.metadata.get("trainer") else {
@@ -53,17 +85,14 @@ impl Trainer {
             if package.name == name {
                 return Ok(Self {
                     name: name.to_owned(),
-                    source: Some(source(&metadata, package, own)?),
+                    source: Some(source(metadata, package, own)?),
                 });
             }
             names.push(package.name.to_string());
         }
         if names.is_empty() {
             // Somebody else's workspace.
-            return Ok(Self {
-                name: name.to_owned(),
-                source: None,
-            });
+            return Ok(Self::without_source(name));
         }
         Err(unknown(name, &names))
     }
@@ -93,7 +122,10 @@ impl Trainer {
     /// The binary that is there already, if any; nothing is compiled.
     pub(crate) fn existing_binary(&self) -> Option<PathBuf> {
         if let Some(source) = &self.source {
-            let built = source.target.join("release").join(&self.name);
+            // With CARGO_BUILD_TARGET cargo has a folder for that target.
+            let target = std::env::var_os("CARGO_BUILD_TARGET").unwrap_or_default();
+            let folder = source.target.join(target).join("release");
+            let built = folder.join(&self.name);
             return built.is_file().then_some(built);
         }
         self.beside_us().or_else(|| on_path(&self.name))
@@ -107,22 +139,50 @@ impl Trainer {
 
     async fn compile(&self, source: &Source) -> Result<PathBuf> {
         let arguments = ["build", "--release", "--locked", "-p", &self.name];
-        say(format!("cargo {}", arguments.join(" ")));
-        let status = Command::new(cargo())
-            .args(arguments)
+        self.run_cargo(source, Command::new(cargo()), &arguments.map(str::to_owned))
+            .await
+    }
+
+    /// Runs cargo, and gives the path that it says it wrote the trainer's binary to: where that is depends on its
+    /// configuration too.
+    pub(crate) async fn run_cargo(
+        &self,
+        source: &Source,
+        mut cargo: Command,
+        arguments: &[String],
+    ) -> Result<PathBuf> {
+        let line = format!("cargo {}", arguments.join(" "));
+        say(&line);
+        let (subcommand, rest) = arguments.split_at(1);
+        let output = cargo
+            .args(subcommand)
+            // For us; what it says to people goes to them as always.
+            .arg("--message-format=json-render-diagnostics")
+            .args(rest)
             .current_dir(&source.workspace)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
+            .stderr(Stdio::inherit())
+            .output()
             .await
             .map_err(|error| no_cargo(&error))?;
-        if !status.success() {
-            return Err(
-                Failure::new(format!("`cargo {}` failed: {status}", arguments.join(" ")))
-                    .help("its own messages are above"),
-            );
+        if !output.status.success() {
+            return Err(Failure::new(format!("`{line}` failed: {}", output.status))
+                .help("its own messages are above"));
         }
-        Ok(source.target.join("release").join(&self.name))
+        Message::parse_stream(output.stdout.as_slice())
+            .flatten()
+            .filter_map(|message| match message {
+                Message::CompilerArtifact(artifact) if artifact.target.name == self.name => {
+                    artifact.executable
+                }
+                _ => None,
+            })
+            .last()
+            .map(PathBuf::from)
+            .ok_or_else(|| {
+                Failure::new(format!("`{line}` made no program `{}`", self.name))
+                    .help("a trainer's package has a binary of the same name")
+            })
     }
 }
 
@@ -148,23 +208,30 @@ pub(crate) fn workspace_folder() -> Option<PathBuf> {
 }
 
 fn workspace() -> Result<Option<Metadata>> {
-    let here = std::env::current_dir()
-        .map_err(|error| Failure::new(format!("cannot read the working directory: {error}")))?;
-    if !here
-        .ancestors()
-        .any(|folder| folder.join("Cargo.toml").is_file())
-    {
-        return Ok(None);
+    match in_workspace()? {
+        true => metadata_command().exec().map(Some).map_err(no_metadata),
+        false => Ok(None),
     }
-    MetadataCommand::new()
-        .cargo_path(PathBuf::from(cargo()))
-        .no_deps()
-        .exec()
-        .map(Some)
-        .map_err(|error| {
-            Failure::new(format!("`cargo metadata` failed: {error}"))
-                .help("`cargo metadata --no-deps` shows it in full")
-        })
+}
+
+fn in_workspace() -> Result<bool> {
+    let here = std::env::current_dir().map_err(|error| {
+        Failure::new(format!("cannot read the working directory: {error}"))
+            .help("go to a folder that exists")
+    })?;
+    let mut folders = here.ancestors();
+    Ok(folders.any(|folder| folder.join("Cargo.toml").is_file()))
+}
+
+fn metadata_command() -> MetadataCommand {
+    let mut command = MetadataCommand::new();
+    command.cargo_path(PathBuf::from(cargo())).no_deps();
+    command
+}
+
+fn no_metadata(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("`cargo metadata` failed: {error}"))
+        .help("`cargo metadata --no-deps` shows it in full")
 }
 
 fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Result<Source> {

@@ -6,6 +6,8 @@
 )]
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -107,6 +109,16 @@ fn all_is_well() {
         "`s3://jobs/models` in `us-east-1` can be listed",
     );
     expect(&report, "repository", "ok", "`trainyard/svm:latest`");
+    expect(&report, "docker", "ok", "on linux/");
+    expect(&report, "toolchain", "ok", "cargo 1.");
+    // What `build` compiles for, unasked.
+    expect(
+        &report,
+        "target",
+        "ok",
+        "`x86_64-unknown-linux-gnu` is installed",
+    );
+    expect(&report, "linker", "ok", "has a static C library, `/");
     // Outside of the repository there is no binary; every check has the same four fields.
     for check in report["checks"].as_array().expect("checks") {
         let keys: Vec<_> = check.as_object().expect("an object").keys().collect();
@@ -364,6 +376,43 @@ fn a_first_run_without_anything() {
     outcome.expect_code(1);
     insta::assert_snapshot!(outcome.stdout);
     assert_eq!(outcome.stderr, "");
+}
+
+/// In the repository cargo is asked where the trainer is, and may be missing or slow.
+#[test]
+fn a_cargo_that_does_not_answer_is_a_check_among_others() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ask = |script: &str| {
+        let cargo = folder.path().join("cargo");
+        std::fs::write(&cargo, script).expect("it can be written");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&cargo, mode).expect("it is ours");
+        let mut command = first_run("http://127.0.0.1:1");
+        command
+            .args(["doctor", "svm", "--json", "--region", "eu-west-1"])
+            .current_dir(&repository)
+            .env("CARGO", &cargo);
+        let outcome = run_within(command, Duration::from_secs(30));
+        outcome.expect_code(1).json()
+    };
+    let slow = ask("#!/bin/sh\nexec sleep 60\n");
+    expect(
+        &slow,
+        "trainer",
+        "problem",
+        "cargo did not answer within 5 s",
+    );
+    let broken = ask("#!/bin/sh\necho \"auto-install is $RUSTUP_AUTO_INSTALL\" >&2\nexit 1\n");
+    expect(
+        &broken,
+        "trainer",
+        "problem",
+        "`cargo metadata` failed: auto-install is 0",
+    );
+    let missing = ask("#!/nowhere/sh\n");
+    expect(&missing, "trainer", "skipped", "see `toolchain`");
+    expect(&missing, "toolchain", "warning", "cannot start `cargo`");
 }
 
 /// Something takes the connection and never says a word.

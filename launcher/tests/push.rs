@@ -352,6 +352,47 @@ fn found_below(folder: &Path, secret: &str) -> Vec<String> {
 }
 
 #[test]
+fn another_accounts_ecr_is_logged_in_to_where_it_is() {
+    let moto = moto();
+    let toy = Workspace::new("toy");
+    let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com";
+    let push = |more: &[&str]| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command.current_dir(toy.path(""));
+        // It ends after the login: there is nothing to push.
+        command.args(["push", "toy", "--registry", host, "--binary", "nowhere"]);
+        command.args(more);
+        command
+    };
+    let plan = run(push(&["--dry-run", "--json"])).expect_code(0).json();
+    let request = &plan["steps"][0]["request"];
+    let expected = serde_json::json!({"registryIds": ["210987654321"]});
+    assert_eq!(request["body"], expected, "{plan}");
+    assert!(moto.requests("GetAuthorizationToken").is_empty());
+
+    let outcome = run(push(&[]));
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("cannot read `nowhere`"),
+        "{}",
+        outcome.stderr
+    );
+    let requests = moto.requests("GetAuthorizationToken");
+    assert_eq!(requests.len(), 1);
+    let headers = requests[0]["headers"].to_string();
+    assert!(headers.contains("/eu-west-1/ecr/aws4_request"), "{headers}");
+
+    // What was set for this push wins.
+    moto.forget();
+    let mut command = push(&[]);
+    command
+        .env("TRAINYARD_REGISTRY_USER", REGISTRY_USER)
+        .env("TRAINYARD_REGISTRY_PASSWORD", REGISTRY_PASSWORD);
+    run(command).expect_code(1);
+    assert!(moto.requests("GetAuthorizationToken").is_empty());
+}
+
+#[test]
 fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
     let (moto, registry) = (moto(), registry());
     let toy = Workspace::new("toy");

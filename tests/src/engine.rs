@@ -93,6 +93,8 @@ impl Drop for Engine {
                 docker(&["rm", "--force", "--volumes", id]);
             }
         }
+        // Stages of a build, whose Dockerfile gave them the label.
+        docker(&["image", "prune", "--force", "--filter", &filter]);
         for image in self.images.borrow().iter() {
             docker(&["rmi", "--force", image]);
         }

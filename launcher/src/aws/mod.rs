@@ -148,6 +148,15 @@ impl Aws {
         aws_sdk_ecr::Client::new(&self.answering())
     }
 
+    /// The same account's keys, in another region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        let region = Region::new(region.to_owned());
+        Self {
+            config: self.config.to_builder().region(region).build(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
         aws_sdk_sts::Client::new(&self.answering())
     }

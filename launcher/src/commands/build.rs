@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Result;
 use crate::image::{self, BuildOptions, Image, Target};
 use crate::plan::Plan;
+use crate::size::megabytes;
 use crate::trainer::Trainer;
 
 /// A static binary and CA certificates, for linux/amd64.
@@ -168,12 +169,12 @@ fn text(answer: &Answer) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", answer.reference);
     let _ = writeln!(text, "  digest        {}", answer.digest);
-    let _ = writeln!(text, "  size          {}", megabytes(answer.size));
+    let _ = writeln!(text, "  size          {}", megabytes(answer.size as u64));
     for layer in &answer.layers {
         let _ = writeln!(
             text,
             "  layer         {:>9}  {}",
-            megabytes(layer.size),
+            megabytes(layer.size as u64),
             layer.what
         );
     }
@@ -196,13 +197,6 @@ fn text(answer: &Answer) -> String {
         image + deliver
     );
     text
-}
-
-/// `4.86 MB`
-pub(super) fn megabytes(bytes: usize) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "two decimals of a size")]
-    let megabytes = bytes as f64 / 1e6;
-    format!("{megabytes:.2} MB")
 }
 
 async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {

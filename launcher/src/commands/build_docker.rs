@@ -11,13 +11,14 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use super::Context;
-use super::build::{BuildArgs, megabytes};
+use super::build::BuildArgs;
 use crate::engine;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::image;
 use crate::plan::Plan;
 use crate::say::say;
+use crate::size::megabytes;
 use crate::trainer::{Source, Trainer};
 
 /// Where the build finds a binary that need not be compiled; the Dockerfile knows it too.
@@ -44,22 +45,20 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
+    // Checked before anything is started: a link or a dynamic program would be found out by the first job.
+    let binary = args.options.binary.as_deref();
+    let binary = binary.map(image::read_binary).transpose()?;
     let engine = engine::connect().await?;
     let start = Instant::now();
     let folder = tempfile::tempdir().map_err(|error| unsent(&error))?;
     let archive = folder.path().join("context.tar");
-    write_context(source, args.options.binary.as_deref(), &archive).await?;
+    write_context(source, binary, &archive).await?;
     docker(&arguments, &archive).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
     let answer = inspect(&engine, trainer, reference, seconds).await?;
     context.format.answer(&answer, |answer| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a size"
-        )]
-        let size = megabytes(answer.size as usize);
+        let size = megabytes(u64::try_from(answer.size).unwrap_or_default());
         format!(
             "{}\n  id            {}\n  unpacked      {size}\n  built in {:.2} s",
             answer.reference, answer.id, answer.seconds
@@ -91,7 +90,7 @@ async fn arguments(
 }
 
 /// What git knows of the workspace, not its target folder: megabytes instead of gigabytes.
-async fn write_context(source: &Source, binary: Option<&Path>, archive: &Path) -> Result<()> {
+async fn write_context(source: &Source, binary: Option<Vec<u8>>, archive: &Path) -> Result<()> {
     let output = Command::new("git")
         .args([
             "ls-files",
@@ -119,7 +118,6 @@ async fn write_context(source: &Source, binary: Option<&Path>, archive: &Path) -
     }
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     let (workspace, archive) = (source.workspace.clone(), archive.to_owned());
-    let binary = binary.map(Path::to_owned);
     let work =
         tokio::task::spawn_blocking(move || pack(&workspace, &names, binary.as_deref(), &archive));
     work.await
@@ -127,7 +125,7 @@ async fn write_context(source: &Source, binary: Option<&Path>, archive: &Path) -
         .map_err(|error| unsent(&error))
 }
 
-fn pack(workspace: &Path, names: &str, binary: Option<&Path>, archive: &Path) -> io::Result<()> {
+fn pack(workspace: &Path, names: &str, binary: Option<&[u8]>, archive: &Path) -> io::Result<()> {
     let mut builder = tar::Builder::new(File::create(archive)?);
     builder.follow_symlinks(false);
     for name in names.split('\0').filter(|name| !name.is_empty()) {
@@ -138,7 +136,10 @@ fn pack(workspace: &Path, names: &str, binary: Option<&Path>, archive: &Path) ->
         }
     }
     if let Some(binary) = binary {
-        builder.append_path_with_name(binary, PREBUILT)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_size(binary.len() as u64);
+        builder.append_data(&mut header, PREBUILT, binary)?;
     }
     builder.into_inner().map(drop)
 }
@@ -180,8 +181,9 @@ async fn inspect(
     let found = engine.inspect_image(&reference).await.map_err(|error| {
         Failure::new(format!(
             "the engine built `{reference}` and does not find it: {}",
-            engine::reason(&error)
+            contract::shown(&engine::reason(&error))
         ))
+        .help("`docker` and trainyard may talk to different engines: compare `docker context ls` and DOCKER_HOST")
     })?;
     Ok(Answer {
         trainer: trainer.name.clone(),
@@ -194,4 +196,5 @@ async fn inspect(
 
 fn unsent(error: &io::Error) -> Failure {
     Failure::new(format!("cannot send the source to the engine: {error}"))
+        .help("look at the disk of the temporary folder (TMPDIR), then build again")
 }

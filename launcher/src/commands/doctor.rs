@@ -8,7 +8,7 @@ use crate::doctor::{Account, Report, Wanted, examine};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::job::S3Url;
-use crate::trainer::{self, Trainer};
+use crate::trainer;
 
 /// What a first job would need. Nothing is changed.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
     };
     let of_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
     let wanted = Wanted {
-        trainer: args.trainer.as_deref().map(Trainer::find).transpose()?,
+        trainer: args.trainer,
         workspace: trainer::workspace_folder(),
         role: args.role.clone().or_else(of_environment),
         output,

@@ -14,6 +14,7 @@ use crate::infra::{
 };
 use crate::job::S3Url;
 use crate::plan::Plan;
+use crate::say::say;
 
 /// Nothing is sent to AWS.
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ struct AccountArgs {
     /// Bucket of data, models and checkpoints
     #[arg(long, value_name = "NAME")]
     bucket: String,
-    /// Region besides that of --region; may be given several times
+    /// Region besides that of --region, for the policies; may be given several times
     #[arg(long, value_name = "REGION")]
     also_region: Vec<String>,
     /// Trainer whose images are pushed and run; may be given several times
@@ -135,6 +136,14 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
             plan.request(what, json!({"path": path, "content": file.content}));
         }
         return plan.print(context.format);
+    }
+    if let [first, others @ ..] = account.regions.as_slice()
+        && !others.is_empty()
+    {
+        say(format!(
+            "bucket and repositories are made in `{first}` alone; the policies are for {} too",
+            others.join(", ")
+        ));
     }
     terraform::write(&args.output, &files, args.force)?;
     let paths: Vec<_> = files

@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::build::{OptionArgs, megabytes, plan_image};
+use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::image::push::{self, Credentials, Place, Pushed, ecr};
 use crate::image::{self, BuildOptions, Image};
 use crate::plan::Plan;
+use crate::size::megabytes;
 use crate::trainer::Trainer;
 
 /// Builds the image and uploads what the registry lacks: by default to the account's ECR.
@@ -27,7 +28,7 @@ pub(crate) struct PushArgs {
     /// Push this image, which `build --output` wrote, instead of building one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
     image: Option<PathBuf>,
-    /// Another registry than ECR: host[:port][/repository]; HTTP on this machine, else HTTPS
+    /// Another registry than the account's ECR: host[:port][/repository]; HTTP on this machine, else HTTPS
     #[arg(long, value_name = "URL", conflicts_with_all = ["create_repository", "ecr_registry"])]
     registry: Option<String>,
     /// Create the ECR repository if there is none
@@ -45,6 +46,7 @@ pub(crate) struct PushArgs {
 }
 
 const AFTER_HELP: &str = "\
+Another account's or region's ECR is logged in to with the keys of AWS, as the account's own is.
 Credentials of other registries: TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or what `docker login`
 left in ~/.docker/config.json. None of them, nor ECR's, are written anywhere.
 
@@ -87,7 +89,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     let (place, credentials, created_repository) = match &args.registry {
         Some(registry) => {
             let place = Place::parse(registry, &repository)?;
-            let credentials = Credentials::find(&place.host, |name| std::env::var_os(name))?;
+            let credentials = credentials(&place, context).await?;
             (place, credentials, false)
         }
         None => {
@@ -127,6 +129,20 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// What was set, else for somebody else's ECR a password of AWS, else what `docker login` left.
+async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
+    let found = Credentials::find(&place.host, |name| std::env::var_os(name))?;
+    let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_typed()) else {
+        return Ok(found);
+    };
+    // What `docker login` left is good for twelve hours: AWS first.
+    let asked = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
+    match asked.await {
+        Err(_) if !found.are_none() => Ok(found),
+        asked => asked,
+    }
+}
+
 fn tags(image: &Image, no_latest: bool) -> Vec<String> {
     let mut tags = vec![image.tag().to_owned()];
     if !no_latest {
@@ -142,7 +158,7 @@ fn text(answer: &Answer) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {tag}");
     }
-    let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size).sum::<usize>();
+    let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size as u64).sum::<u64>();
     let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
     let _ = writeln!(
         text,
@@ -168,7 +184,17 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let repository = image::repository(&trainer.name);
     let mut plan = Plan::default();
     let name = match &args.registry {
-        Some(registry) => Place::parse(registry, &repository)?.name(),
+        Some(registry) => {
+            let place = Place::parse(registry, &repository)?;
+            let typed = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
+            if let Some(host) = place.ecr_host().filter(|_| !typed) {
+                let aws = context.aws().await?;
+                if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
+                    plan.request(what, request);
+                }
+            }
+            place.name()
+        }
         None => {
             let aws = context.aws().await?;
             for (what, request) in ecr::rehearse(&aws, &repository, args.create_repository).await {

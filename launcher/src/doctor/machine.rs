@@ -79,11 +79,30 @@ fn disk(info: &SystemInfo) -> Option<Check> {
 }
 
 /// The trainer's binary, which checks hyperparameters before money is spent: does it start?
-pub(super) async fn trainer(trainer: Option<&Trainer>) -> Check {
+pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     let name = "trainer";
     let Some(trainer) = trainer else {
         return Check::skipped(name, "no trainer given").help("`trainyard doctor svm`");
     };
+    let mut found = None;
+    let looked = within(name, "cargo", async {
+        match Trainer::look(trainer).await {
+            Ok(Some(trainer)) => {
+                found = Some(trainer);
+                Check::ok(name, "it is known")
+            }
+            Ok(None) => Check::skipped(name, "`cargo` does not start, see `toolchain`"),
+            Err(failure) => Check::failure(name, failure),
+        }
+    })
+    .await;
+    match found {
+        Some(trainer) => starts(name, &trainer).await,
+        None => looked,
+    }
+}
+
+async fn starts(name: &'static str, trainer: &Trainer) -> Check {
     let Some(binary) = trainer.existing_binary() else {
         let own = contract::shown(&trainer.name);
         return match trainer.source {

@@ -16,12 +16,11 @@ pub(crate) use account::Account;
 pub(crate) use check::Report;
 
 use crate::job::S3Url;
-use crate::trainer::Trainer;
 
 /// What to look at. What is not named is skipped, aloud.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    pub(crate) trainer: Option<Trainer>,
+    pub(crate) trainer: Option<String>,
     /// The workspace's folder, for its toolchain file.
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) role: Option<String>,
@@ -39,7 +38,7 @@ pub(crate) async fn examine(wanted: &Wanted, account: impl Future<Output = Accou
             clock::check(&account),
             role::check(&account, wanted.role.as_deref()),
             bucket::check(&account, wanted.output.as_ref()),
-            repository::check(&account, wanted.trainer.as_ref()),
+            repository::check(&account, wanted.trainer.as_deref()),
         );
         checks.extend([identity, clock, role, bucket, repository]);
         checks
@@ -48,7 +47,7 @@ pub(crate) async fn examine(wanted: &Wanted, account: impl Future<Output = Accou
         cloud,
         machine::docker(),
         toolchain::checks(wanted.workspace.as_deref()),
-        machine::trainer(wanted.trainer.as_ref()),
+        machine::trainer(wanted.trainer.as_deref()),
     );
     checks.extend(docker);
     checks.extend(toolchain);

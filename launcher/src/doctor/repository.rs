@@ -4,17 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::account::Account;
 use super::check::{Check, code, within};
 use crate::aws::Aws;
-use crate::trainer::Trainer;
+use crate::image;
+use crate::size::megabytes;
 
 const NAME: &str = "repository";
 
-/// Where `push` puts a trainer's image.
-pub(crate) fn repository_name(trainer: &str) -> String {
-    format!("trainyard/{trainer}")
-}
-
 /// The trainer's repository in ECR, and what `latest` is.
-pub(super) async fn check(account: &Account, trainer: Option<&Trainer>) -> Check {
+pub(super) async fn check(account: &Account, trainer: Option<&str>) -> Check {
     let Some(trainer) = trainer else {
         return Check::skipped(NAME, "no trainer given").help("`trainyard doctor svm`");
     };
@@ -22,11 +18,11 @@ pub(super) async fn check(account: &Account, trainer: Option<&Trainer>) -> Check
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "ECR", latest(aws, &trainer.name)).await
+    within(NAME, "ECR", latest(aws, trainer)).await
 }
 
 async fn latest(aws: &Aws, trainer: &str) -> Check {
-    let repository = repository_name(trainer);
+    let repository = image::repository(trainer);
     let shown = contract::shown(&repository).into_owned();
     let tag = ImageIdentifier::builder().image_tag("latest").build();
     let request = aws
@@ -66,9 +62,8 @@ fn empty(repository: &str, trainer: &str) -> Check {
 fn age_and_size(image: &ImageDetail) -> String {
     let mut text = String::new();
     if let Some(bytes) = image.image_size_in_bytes() {
-        // Megabytes with a digit behind the point, in whole numbers.
-        let tenths = bytes / 100_000;
-        text.push_str(&format!(", {}.{} MB", tenths / 10, tenths % 10));
+        let bytes = u64::try_from(bytes).unwrap_or_default();
+        text.push_str(&format!(", {}", megabytes(bytes)));
     }
     let pushed = image
         .image_pushed_at()

@@ -1,4 +1,5 @@
-//! What `trainyard build` needs: cargo, the version that the workspace asks for, the target of images, a linker.
+//! What `trainyard build` needs: cargo, the version that the workspace asks for, the target of images, a linker with a
+//! static C library.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,19 +8,19 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::check::{Check, within};
+use crate::image::Target;
 use crate::trainer::cargo;
-
-/// Images hold static binaries for SageMaker's machines.
-const TARGET: &str = "x86_64-unknown-linux-musl";
-const LINKER_VARIABLE: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER";
 
 pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {
     let folder = workspace.unwrap_or(Path::new("."));
-    let (toolchain, target) = tokio::join!(
+    // Of the target that `build` takes unasked.
+    let triple = Target::default().triple();
+    let (toolchain, target, linker) = tokio::join!(
         within("toolchain", "cargo", toolchain(folder)),
-        within("target", "rustc", target(folder)),
+        within("target", "rustc", target(folder, triple)),
+        within("linker", "the linker", linker(folder, triple)),
     );
-    [toolchain, target, linker()]
+    [toolchain, target, linker]
 }
 
 async fn toolchain(folder: &Path) -> Check {
@@ -80,50 +81,109 @@ fn is_of(version: &str, channel: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('.'))
 }
 
-async fn target(folder: &Path) -> Check {
+async fn target(folder: &Path, triple: &str) -> Check {
     let name = "target";
-    let arguments = ["--print", "target-libdir", "--target", TARGET];
+    let arguments = ["--print", "target-libdir", "--target", triple];
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     match ask(&rustc, &arguments, folder).await {
         Ok(library) if Path::new(&library).is_dir() => {
-            Check::ok(name, format!("`{TARGET}` is installed"))
+            Check::ok(name, format!("`{triple}` is installed"))
         }
         Ok(_) => Check::warning(
             name,
-            format!("`{TARGET}` is not installed; only `build` needs it"),
+            format!("`{triple}` is not installed; only `build` needs it"),
         )
-        .help(format!("`rustup target add {TARGET}`")),
+        .help(format!("`rustup target add {triple}`")),
         Err(Silence::Absent(_)) => Check::skipped(name, "no `rustc`"),
         Err(Silence::Refused(said)) => {
             Check::warning(name, format!("`rustc` does not say: {said}"))
-                .help(format!("`rustup target add {TARGET}`"))
+                .help(format!("`rustup target add {triple}`"))
         }
     }
 }
 
-fn linker() -> Check {
+/// Whether the linker links for the target, and finds a C library to link statically.
+async fn linker(folder: &Path, triple: &str) -> Check {
     let name = "linker";
-    let set = std::env::var_os(LINKER_VARIABLE).filter(|value| !value.is_empty());
-    let (program, whence) = match set {
-        Some(program) => (PathBuf::from(program), format!(" of {LINKER_VARIABLE}")),
-        None => (PathBuf::from("cc"), String::new()),
+    let (program, whence) = linker_of(folder, triple);
+    let shown = contract::shown(&program).into_owned();
+    let machine = match ask(program.as_ref(), &["-dumpmachine"], folder).await {
+        Ok(machine) => machine,
+        Err(Silence::Absent(_)) => {
+            return Check::warning(name, format!("no linker `{shown}`{whence}; only `build` needs it"))
+                .help("install one (Debian, Ubuntu: `apt-get install gcc libc6-dev`; macOS: `xcode-select --install`)");
+        }
+        // It is no gcc and no clang: what it can do, the build tells.
+        Err(Silence::Refused(_)) => {
+            return Check::ok(name, format!("`{shown}`{whence} is there"));
+        }
     };
-    let shown = contract::shown(&program.display().to_string()).into_owned();
-    match is_there(&program) {
-        true => Check::ok(name, format!("`{shown}`{whence} is there")),
-        false => Check::warning(name, format!("no linker `{shown}`{whence}; only `build` needs it"))
-            .help("install one (Debian, Ubuntu: `apt-get install gcc libc6-dev`; macOS: `xcode-select --install`)"),
+    if !(machine.starts_with("x86_64") && machine.contains("linux")) {
+        return Check::warning(
+            name,
+            format!("`{shown}`{whence} is for {machine}, expected {triple}; only `build` needs it"),
+        )
+        .help(format!(
+            "set {} to a cross compiler, or `trainyard build --docker`",
+            linker_variable(triple)
+        ));
+    }
+    // A path if there is one, else the name again.
+    match ask(program.as_ref(), &["-print-file-name=libc.a"], folder).await {
+        Ok(library) if Path::new(&library).is_file() => Check::ok(
+            name,
+            format!("`{shown}`{whence} has a static C library, `{library}`"),
+        ),
+        _ => Check::warning(
+            name,
+            format!("`{shown}`{whence} finds no static C library (`libc.a`); only `build` needs it"),
+        )
+        .help("install it (Debian, Ubuntu: `apt-get install libc6-dev`; Fedora: `dnf install glibc-static`), or `trainyard build --target x86_64-unknown-linux-musl`"),
     }
 }
 
-/// As a shell looks: a path as it is, a name on the PATH.
-fn is_there(program: &Path) -> bool {
-    if program.components().count() > 1 {
-        return program.is_file();
+/// `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER`
+fn linker_variable(triple: &str) -> String {
+    let name = triple.to_uppercase().replace('-', "_");
+    format!("CARGO_TARGET_{name}_LINKER")
+}
+
+/// What cargo links with, and where that is said: the variable, cargo's configuration, else rustc's own choice.
+fn linker_of(folder: &Path, triple: &str) -> (String, String) {
+    let variable = linker_variable(triple);
+    let set = std::env::var(&variable).ok();
+    if let Some(program) = set.filter(|value| !value.is_empty()) {
+        return (program, format!(" of {variable}"));
     }
-    std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    })
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let files = folder
+        .ancestors()
+        .map(|folder| folder.join(".cargo"))
+        .chain(home)
+        .map(|folder| folder.join("config.toml"));
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Some(program) = configured(&text, triple) {
+            return (program, format!(" of `{}`", file.display()));
+        }
+    }
+    ("cc".to_owned(), String::new())
+}
+
+/// `linker` of `[target.TRIPLE]`: two lines of it, so again no TOML reader.
+fn configured(text: &str, triple: &str) -> Option<String> {
+    let header = |line: &str| line.replace(['"', '\'', ' '], "") == format!("[target.{triple}]");
+    let lines = text.lines().map(str::trim);
+    lines
+        .skip_while(|line| !header(line))
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            let value = value.split('#').next()?.trim().trim_matches(['"', '\'']);
+            (key.trim() == "linker").then(|| value.to_owned())
+        })
 }
 
 enum Silence {
@@ -177,5 +237,62 @@ mod tests {
         )
         .expect("it can be written");
         assert_eq!(wanted(folder.path()).as_deref(), Some("1.95.0"));
+    }
+
+    #[test]
+    fn linkers() {
+        let triple = "x86_64-unknown-linux-gnu";
+        assert_eq!(
+            linker_variable(triple),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"
+        );
+        let text = "[target.aarch64-apple-darwin]\nlinker = \"a\"\n[target.x86_64-unknown-linux-gnu]\nrustflags = []\nlinker = \"x-gcc\" # why\n[build]\nlinker = \"b\"\n";
+        assert_eq!(configured(text, triple).as_deref(), Some("x-gcc"));
+        assert_eq!(configured(text, "x86_64-unknown-linux-musl"), None);
+        assert_eq!(configured("", triple), None);
+    }
+
+    /// `cc` with a static C library, one without, one for another machine.
+    #[tokio::test]
+    async fn what_a_linker_lacks_is_said() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let triple = "x86_64-unknown-linux-gnu";
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("x-gcc");
+        std::fs::create_dir(folder.path().join(".cargo")).expect("a folder");
+        std::fs::write(
+            folder.path().join(".cargo/config.toml"),
+            format!(
+                "[target.{triple}]\nlinker = {:?}\n",
+                program.display().to_string()
+            ),
+        )
+        .expect("it can be written");
+        for (machine, library, said) in [
+            (
+                "x86_64-linux-gnu",
+                program.display().to_string(),
+                "has a static C library",
+            ),
+            (
+                "x86_64-linux-gnu",
+                "libc.a".to_owned(),
+                "finds no static C library",
+            ),
+            (
+                "aarch64-linux-gnu",
+                "libc.a".to_owned(),
+                "is for aarch64-linux-gnu",
+            ),
+        ] {
+            let script = format!(
+                "#!/bin/sh\ncase $1 in -dumpmachine) echo {machine};; *) echo {library};; esac\n"
+            );
+            std::fs::write(&program, script).expect("it can be written");
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
+                .expect("ours");
+            let check = linker(folder.path(), triple).await;
+            assert!(format!("{check:?}").contains(said), "{check:?}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! The archive that `docker load` and skopeo's `docker-archive:` read.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Image;
-use super::layer::{Layer, Tree, digest};
+use super::layer::{Layer, Tree, digest, hex};
 use super::manifest::Config;
 use crate::failure::{Failure, Result};
 
@@ -44,8 +45,16 @@ impl Image {
 
     /// Writes the archive, whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let wrong =
-            |error: io::Error| Failure::new(format!("cannot write `{}`: {error}", path.display()));
+        let wrong = |error: io::Error| {
+            Failure::new(format!("cannot write `{}`: {error}", path.display()))
+                .help("pass an `--output` in a folder that exists and that you may write to")
+        };
+        // A device or a pipe is written to: another file in its place would be the end of it.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            let archive = self.archive().map_err(wrong)?;
+            let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
+            return file.write_all(&archive).map_err(wrong);
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -56,7 +65,7 @@ impl Image {
             .tempfile_in(folder)
             .map_err(wrong)?;
         let archive = self.archive().map_err(wrong)?;
-        io::Write::write_all(&mut file, &archive).map_err(wrong)?;
+        file.write_all(&archive).map_err(wrong)?;
         file.persist(path).map_err(|error| wrong(error.error))?;
         Ok(())
     }
@@ -73,7 +82,9 @@ impl Image {
             ))
         };
         let file = std::fs::File::open(path).map_err(|error| {
-            Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+            Failure::usage(format!("cannot read `{}`: {error}", path.display())).help(format!(
+                "`trainyard build {trainer} --output FILE` writes an image"
+            ))
         })?;
         let files = files(file).map_err(|error| wrong(error.to_string()))?;
         parse(&files, trainer).map_err(wrong)
@@ -133,8 +144,4 @@ fn parse(files: &BTreeMap<String, Bytes>, trainer: &str) -> Result<Image, String
         return Err("its layers are not those of its configuration".to_owned());
     }
     Image::new(trainer, tag, bytes, layers).map_err(|error| error.to_string())
-}
-
-fn hex(digest: &str) -> &str {
-    digest.trim_start_matches("sha256:")
 }

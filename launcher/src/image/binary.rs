@@ -5,9 +5,12 @@ use std::path::Path;
 use crate::failure::{Failure, Result};
 
 /// Reads the binary and refuses what would not start in an image that holds nothing else.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))?;
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(format!("cannot read `{}`: {error}", path.display())).help(
+            "`--binary` takes a program that you may read; without it the launcher compiles one",
+        )
+    })?;
     check(&bytes).map_err(|found| {
         Failure::usage(format!("`{}` cannot run in the image: {found}", path.display())).help(
             "expected a static program for linux/amd64; without `--binary` the launcher compiles one",

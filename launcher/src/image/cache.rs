@@ -1,14 +1,18 @@
-//! Compressed layers, kept in the target folder by the digest of their tar: compressing is what takes the time.
+//! Compressed layers, kept in the target folder by the digest of their tar and by what
+//! compressed them: compressing is what takes the time.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::layer::{Layer, digest};
+use super::layer::{LEVEL, Layer, digest, hex};
 
 /// Some builds of each trainer; older ones are compressed again.
 const KEPT: usize = 16;
+
+/// Another version may give other bytes: an old cache would give another digest than no cache.
+const COMPRESSOR: &str = "flate2-1.1.11-miniz_oxide-0.9.1";
 
 /// The folder of compressed layers.
 #[derive(Debug, Clone)]
@@ -33,7 +37,7 @@ impl Cache {
     }
 
     fn find(&self, what: &str, diff_id: &str) -> Option<Layer> {
-        let prefix = format!("{}.", hex(diff_id));
+        let prefix = prefix(diff_id);
         let mut names = fs::read_dir(&self.0).ok()?.flatten();
         let entry = names.find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))?;
         let layer = Layer::new(what, diff_id.to_owned(), fs::read(entry.path()).ok()?);
@@ -68,13 +72,14 @@ impl Cache {
     }
 }
 
-/// `DIFF_ID.DIGEST.tar.gz`, without `sha256:`.
+/// `DIFF_ID.COMPRESSOR.DIGEST.tar.gz`, without `sha256:`.
 fn name(layer: &Layer) -> String {
-    format!("{}.{}.tar.gz", hex(&layer.diff_id), hex(&layer.digest))
+    let prefix = prefix(&layer.diff_id);
+    format!("{prefix}{}.tar.gz", hex(&layer.digest))
 }
 
-fn hex(digest: &str) -> &str {
-    digest.trim_start_matches("sha256:")
+fn prefix(diff_id: &str) -> String {
+    format!("{}.{COMPRESSOR}-{LEVEL}.", hex(diff_id))
 }
 
 #[cfg(test)]
@@ -92,6 +97,19 @@ mod tests {
         let second = cache.layer("x", b"some tar").expect("in memory");
         assert_eq!(second.data, first.data);
         assert_eq!(fs::read(&path).expect("kept"), first.data.as_ref());
+    }
+
+    /// The lock file knows the versions; the compiler does not.
+    #[test]
+    fn the_compressor_is_the_one_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let version = |name: &str| {
+            let start = format!("name = \"{name}\"\nversion = \"");
+            let (_, rest) = lock.split_once(&start).expect("a dependency");
+            rest.split('"').next().expect("a version").to_owned()
+        };
+        let expected = ["flate2", "miniz_oxide"].map(|name| format!("{name}-{}", version(name)));
+        assert_eq!(COMPRESSOR, expected.join("-"));
     }
 
     #[test]

@@ -71,28 +71,19 @@ pub(super) fn arguments(trainer: &Trainer, source: &Source, target: Target) -> V
 pub(super) async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<PathBuf> {
     add_target(source, target).await?;
     let arguments = arguments(trainer, source, target);
-    let line = format!("cargo {}", arguments.join(" "));
-    say(&line);
-    let status = Command::new(cargo())
-        .args(&arguments)
-        .current_dir(&source.workspace)
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.workspace))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+    forget_other_clone(source, target).await?;
+    let mut cargo = Command::new(cargo());
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.target));
+    trainer
+        .run_cargo(source, cargo, &arguments)
         .await
-        .map_err(|error| no_cargo(&error))?;
-    if !status.success() {
-        return Err(Failure::new(format!("`{line}` failed: {status}"))
-            .help("its own messages are above")
-            .help(target.help()));
-    }
-    let folder = source.target.join(target.triple()).join("release");
-    Ok(folder.join(&trainer.name))
+        .map_err(|failure| failure.help(target.help()))
 }
 
-/// The user's own flags; a static C library; no folder of this machine in panic messages.
-fn rustflags(workspace: &Path) -> OsString {
+/// The user's own flags; a static C library; no folder of this machine in panic messages. The workspace's own files
+/// are compiled by relative paths: naming its folder here would compile every dependency again in every clone, also
+/// where clones share a target folder. What build scripts write is below that one.
+fn rustflags(target: &Path) -> OsString {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
         (Some(encoded), _) => vec![encoded],
@@ -109,7 +100,7 @@ fn rustflags(workspace: &Path) -> OsString {
         let user = set("HOME").map(PathBuf::from)?;
         Some(user.join(".cargo"))
     });
-    let places = [(Some(workspace.to_owned()), "/trainyard"), (home, "/cargo")];
+    let places = [(Some(target.to_owned()), "/target"), (home, "/cargo")];
     for (folder, stands_for) in places {
         let Some(folder) = folder else { continue };
         let mut flag = OsString::from("--remap-path-prefix=");
@@ -119,6 +110,45 @@ fn rustflags(workspace: &Path) -> OsString {
         flags.push(flag);
     }
     flags.join(std::ffi::OsStr::new("\x1f"))
+}
+
+/// Where clones share a target folder, cargo tells their crates apart by the files' times alone, and takes another
+/// clone's for this one's if it was compiled later. The dependencies may be shared, the workspace's crates may not.
+async fn forget_other_clone(source: &Source, target: Target) -> Result<()> {
+    let triple = target.triple();
+    let note = source
+        .target
+        .join("trainyard")
+        .join(format!("compiled-{triple}"));
+    let own = source.workspace.as_os_str().as_encoded_bytes();
+    let unwritten = |error: std::io::Error| {
+        Failure::new(format!("cannot write `{}`: {error}", note.display()))
+            .help("set CARGO_TARGET_DIR to a folder that you may write to")
+    };
+    match std::fs::read(&note) {
+        Ok(last) if last == own => return Ok(()),
+        Ok(_) => {
+            let arguments = ["clean", "--workspace", "--release", "--target", triple];
+            let status = Command::new(cargo())
+                .args(arguments)
+                .current_dir(&source.workspace)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status()
+                .await
+                .map_err(|error| no_cargo(&error))?;
+            if !status.success() {
+                let line = format!("cargo {}", arguments.join(" "));
+                return Err(Failure::new(format!("`{line}` failed: {status}"))
+                    .help("its own messages are above; or set CARGO_TARGET_DIR to a folder of this clone alone"));
+            }
+        }
+        // Nobody has compiled an image here.
+        Err(_) => {}
+    }
+    let folder = note.parent().unwrap_or(&source.target);
+    std::fs::create_dir_all(folder).map_err(unwritten)?;
+    std::fs::write(&note, own).map_err(unwritten)
 }
 
 /// Adds the target's standard library to the toolchain, if it is missing.

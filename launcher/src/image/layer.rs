@@ -7,6 +7,9 @@ use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
+/// zlib's own choice between time and size.
+pub(super) const LEVEL: u32 = 6;
+
 /// What the registry keeps and the engine unpacks.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
@@ -77,7 +80,7 @@ impl Layer {
         let mut gzip = GzBuilder::new()
             .mtime(0)
             .operating_system(255)
-            .write(Vec::with_capacity(tar.len() / 2), Compression::new(6));
+            .write(Vec::with_capacity(tar.len() / 2), Compression::new(LEVEL));
         gzip.write_all(tar)?;
         Ok(Self::new(what, digest(tar), gzip.finish()?))
     }
@@ -92,6 +95,11 @@ impl Layer {
             data,
         }
     }
+}
+
+/// A digest without `sha256:`.
+pub(super) fn hex(digest: &str) -> &str {
+    digest.trim_start_matches("sha256:")
 }
 
 /// `sha256:` and 64 hexadecimal digits.

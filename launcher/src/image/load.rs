@@ -34,9 +34,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         say(format!("the Docker engine has `{reference}` already"));
         return Ok(reference);
     }
-    let archive = image
-        .archive()
-        .map_err(|error| Failure::new(format!("cannot write the image: {error}")))?;
+    let archive = image.archive().map_err(|error| super::unwritten(&error))?;
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
     engine
         .import_image(options, body_full(archive.into()), None)

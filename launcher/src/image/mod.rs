@@ -22,11 +22,12 @@ use jiff::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::trainer::{Source, Trainer};
 
+pub(crate) use binary::read as read_binary;
 use cache::Cache;
 use certificates::Certificates;
 pub(crate) use compile::Target;
-pub(crate) use layer::Layer;
-use layer::{Tree, digest};
+use layer::Tree;
+pub(crate) use layer::{Layer, digest};
 pub(crate) use load::load;
 use manifest::Config;
 use revision::Revision;
@@ -191,7 +192,7 @@ async fn layers(
         ])
     });
     work.await
-        .map_err(|error| Failure::new(format!("cannot compress the layers: {error}")))?
+        .map_err(|error| unwritten(&io::Error::other(error)))?
         .map_err(|error: io::Error| unwritten(&error))
 }
 
@@ -244,6 +245,7 @@ fn created(source_date_epoch: Option<&str>) -> Result<String> {
 
 fn unwritten(error: &io::Error) -> Failure {
     Failure::new(format!("cannot write the image: {error}"))
+        .help("look at this machine's memory and disk, then build again")
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Once;
 
 use tokio::process::Command;
+
+use crate::say::say;
 
 /// A commit, and whether the files differ from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,18 +16,37 @@ pub(super) struct Revision {
 }
 
 impl Revision {
-    /// None where there is no git, no repository or no commit.
+    /// None where there is no git, no repository or no commit, and where git refuses, as it does in somebody else's
+    /// folder: that is said, once.
     pub(super) async fn of(workspace: &Path) -> Option<Self> {
+        static SAID: Once = Once::new();
+        Self::ask(workspace)
+            .await
+            .map_err(|reason| {
+                SAID.call_once(|| {
+                    say(format!(
+                        "no commit in the image's tag, so every build of this version has the same one: {reason}"
+                    ));
+                });
+            })
+            .ok()
+    }
+
+    async fn ask(workspace: &Path) -> Result<Self, String> {
         let output = Command::new("git")
             .args(["status", "--porcelain=v2", "--branch"])
             .current_dir(workspace)
             .stdin(Stdio::null())
-            .stderr(Stdio::null())
             .output()
             .await
-            .ok()?;
-        let text = output.status.success().then_some(output.stdout)?;
-        Self::parse(&String::from_utf8_lossy(&text))
+            .map_err(|error| format!("cannot start `git`: {error}"))?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().next().unwrap_or_default();
+            return Err(format!("git says `{}`", contract::shown(line.trim())));
+        }
+        Self::parse(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| "the repository has no commit yet".to_owned())
     }
 
     fn parse(status: &str) -> Option<Self> {

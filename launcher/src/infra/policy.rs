@@ -65,8 +65,24 @@ impl Account {
 
     /// For those who build, push, submit and watch.
     pub(crate) fn launcher(&self) -> Value {
-        let jobs = self.regional("sagemaker", "training-job/*");
-        let mut statements = vec![
+        let mut statements = self.jobs();
+        statements.extend([
+            allow(
+                "LogInToRepositories",
+                &["GetAuthorizationToken"],
+                "ecr",
+                json!("*"),
+            ),
+            allow("Push", &PUSH, "ecr", json!(self.repositories())),
+        ]);
+        statements.extend(self.data());
+        statements.extend(self.encrypted_data());
+        document(statements)
+    }
+
+    /// To submit jobs, and to follow them.
+    fn jobs(&self) -> Vec<Value> {
+        vec![
             allow(
                 "Jobs",
                 &[
@@ -76,7 +92,7 @@ impl Account {
                     "StopTrainingJob",
                 ],
                 "sagemaker",
-                json!(jobs),
+                json!(self.regional("sagemaker", "training-job/*")),
             ),
             // It has no resources: a list is of the whole account.
             allow("ListJobs", &["ListTrainingJobs"], "sagemaker", json!("*")),
@@ -102,20 +118,15 @@ impl Account {
                 "logs",
                 json!(self.log_streams()),
             ),
-            allow(
-                "LogInToRepositories",
-                &["GetAuthorizationToken"],
-                "ecr",
-                json!("*"),
-            ),
-            allow("Push", &PUSH, "ecr", json!(self.repositories())),
+        ]
+    }
+
+    /// To upload data, and to download models.
+    fn data(&self) -> [Value; 2] {
+        [
             allow(
                 "Bucket",
-                &[
-                    "GetBucketLocation",
-                    "ListBucket",
-                    "ListBucketMultipartUploads",
-                ],
+                &["ListBucket", "ListBucketMultipartUploads"],
                 "s3",
                 json!(self.bucket_arn()),
             ),
@@ -130,30 +141,60 @@ impl Account {
                 "s3",
                 json!(self.objects()),
             ),
-        ];
-        if !self.kms_keys.is_empty() {
-            // Through S3 alone: nothing here encrypts by itself.
-            let through: Vec<_> = self
-                .regions
-                .iter()
-                .map(|region| format!("s3.{region}.{}", self.partition().suffix()))
-                .collect();
-            statements.push(with(
-                allow(
-                    "EncryptedObjects",
-                    &["Decrypt", "GenerateDataKey"],
-                    "kms",
-                    json!(self.kms_keys),
-                ),
-                json!({"StringEquals": {"kms:ViaService": through}}),
-            ));
-        }
-        document(statements)
+        ]
+    }
+
+    /// Through S3 alone: the launcher encrypts nothing by itself.
+    fn encrypted_data(&self) -> Option<Value> {
+        let through: Vec<_> = self
+            .regions
+            .iter()
+            .map(|region| format!("s3.{region}.{}", self.partition().suffix()))
+            .collect();
+        let statement = allow(
+            "EncryptedObjects",
+            &["Decrypt", "GenerateDataKey"],
+            "kms",
+            json!(self.kms_keys),
+        );
+        let condition = json!({"StringEquals": {"kms:ViaService": through}});
+        (!self.kms_keys.is_empty()).then(|| with(statement, condition))
     }
 
     /// For SageMaker while a job runs.
     pub(crate) fn execution(&self) -> Value {
-        let mut statements = vec![
+        let mut statements = self.job_data().to_vec();
+        statements.extend(self.job_reports());
+        statements.extend([
+            allow(
+                "LogInToRepositories",
+                &["GetAuthorizationToken"],
+                "ecr",
+                json!("*"),
+            ),
+            allow(
+                "Pull",
+                &[
+                    "BatchCheckLayerAvailability",
+                    "BatchGetImage",
+                    "GetDownloadUrlForLayer",
+                ],
+                "ecr",
+                json!(self.repositories()),
+            ),
+        ]);
+        if !self.kms_keys.is_empty() {
+            statements.extend(self.job_keys());
+        }
+        if let Some(vpc) = &self.vpc {
+            statements.extend(self.network(vpc));
+        }
+        document(statements)
+    }
+
+    /// A job's data, model and checkpoints.
+    fn job_data(&self) -> [Value; 2] {
+        [
             allow(
                 "Bucket",
                 &["GetBucketLocation", "ListBucket"],
@@ -172,6 +213,12 @@ impl Account {
                 "s3",
                 json!(self.objects()),
             ),
+        ]
+    }
+
+    /// A job's logs and metrics.
+    fn job_reports(&self) -> [Value; 3] {
+        [
             allow(
                 "MakeLogs",
                 &["CreateLogGroup", "DescribeLogStreams"],
@@ -189,40 +236,24 @@ impl Account {
                 allow("Metrics", &["PutMetricData"], "cloudwatch", json!("*")),
                 json!({"StringEquals": {"cloudwatch:namespace": LOGS}}),
             ),
+        ]
+    }
+
+    /// Of the bucket and the volumes.
+    fn job_keys(&self) -> [Value; 2] {
+        let keys = json!(self.kms_keys);
+        [
             allow(
-                "LogInToRepositories",
-                &["GetAuthorizationToken"],
-                "ecr",
-                json!("*"),
-            ),
-            allow(
-                "Pull",
-                &[
-                    "BatchCheckLayerAvailability",
-                    "BatchGetImage",
-                    "GetDownloadUrlForLayer",
-                ],
-                "ecr",
-                json!(self.repositories()),
-            ),
-        ];
-        if !self.kms_keys.is_empty() {
-            let keys = json!(self.kms_keys);
-            statements.push(allow(
                 "EncryptedObjects",
                 &["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"],
                 "kms",
                 keys.clone(),
-            ));
-            statements.push(with(
+            ),
+            with(
                 allow("EncryptedVolumes", &["CreateGrant"], "kms", keys),
                 json!({"Bool": {"kms:GrantIsForAWSResource": "true"}}),
-            ));
-        }
-        if let Some(vpc) = &self.vpc {
-            statements.extend(self.network(vpc));
-        }
-        document(statements)
+            ),
+        ]
     }
 
     /// Jobs in a VPC: SageMaker makes network interfaces in the role's name.
@@ -296,13 +327,12 @@ impl Account {
 }
 
 /// `push` reads what is there, uploads what is missing, and makes the repository if asked; `doctor` looks.
-const PUSH: [&str; 10] = [
+const PUSH: [&str; 9] = [
     "BatchCheckLayerAvailability",
     "BatchGetImage",
     "CompleteLayerUpload",
     "CreateRepository",
     "DescribeImages",
-    "DescribeRepositories",
     "GetDownloadUrlForLayer",
     "InitiateLayerUpload",
     "PutImage",

@@ -56,6 +56,26 @@ impl Workspace {
         std::fs::write(path, bytes).unwrap();
     }
 
+    /// A crate of the workspace that the trainer uses.
+    #[allow(dead_code, reason = "not every test has one")]
+    pub(crate) fn add_library(&self, name: &str, source: &str) {
+        let package = |name: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2024\"\n")
+        };
+        self.write(&format!("{name}/Cargo.toml"), package(name).as_bytes());
+        self.write(&format!("{name}/src/lib.rs"), source.as_bytes());
+        let manifest = format!(
+            "{}\n[package.metadata.trainer]\n\n[dependencies]\n{name} = {{ path = \"{name}\" }}\n\n[workspace]\n",
+            package(&self.name)
+        );
+        self.write("Cargo.toml", manifest.as_bytes());
+        let own = &self.name;
+        let lock = format!(
+            "version = 4\n\n[[package]]\nname = \"{name}\"\nversion = \"1.2.3\"\n\n[[package]]\nname = \"{own}\"\nversion = \"1.2.3\"\ndependencies = [\n \"{name}\",\n]\n"
+        );
+        self.write("Cargo.lock", lock.as_bytes());
+    }
+
     fn git(&self, arguments: &[&str]) {
         let mut command = Command::new("git");
         let author = ["-c", "user.name=toy", "-c", "user.email=toy@example.org"];
@@ -74,7 +94,10 @@ impl Workspace {
         command.args(arguments).current_dir(self.root.path());
         for name in [
             "AWS_PROFILE",
+            "CARGO_BUILD_TARGET",
+            "CARGO_TARGET_DIR",
             "DOCKER_CONFIG",
+            "DOCKER_CONTEXT",
             "RUSTFLAGS",
             "SOURCE_DATE_EPOCH",
             "TRAINYARD_REGISTRY_USER",

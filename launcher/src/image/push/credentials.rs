@@ -55,11 +55,16 @@ impl Credentials {
         let Some(file) = file.filter(|file| file.is_file()) else {
             return Ok(Self::none());
         };
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| Failure::new(format!("cannot read `{}`: {error}", file.display())))?;
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            Failure::new(format!("cannot read `{}`: {error}", file.display()))
+                .help("make it readable, or set DOCKER_CONFIG to another folder")
+        })?;
         // serde's message would show a piece of the file, which holds passwords.
         let config: Value = serde_json::from_str(&text)
-            .map_err(|_| Failure::usage(format!("`{}` is no JSON", file.display())))?;
+            .map_err(|_| {
+                Failure::usage(format!("`{}` is no JSON", file.display()))
+                    .help("`docker login` writes it anew when it is gone; or set DOCKER_CONFIG to another folder")
+            })?;
         Ok(from_docker(&config, host, &file).unwrap_or_else(Self::none))
     }
 
@@ -70,7 +75,12 @@ impl Credentials {
         }
     }
 
-    pub(super) fn are_none(&self) -> bool {
+    /// Whether somebody set them for this very command, and nothing else is to be asked.
+    pub(crate) fn are_typed(&self) -> bool {
+        self.from.starts_with(USER)
+    }
+
+    pub(crate) fn are_none(&self) -> bool {
         self.auth == RegistryAuth::Anonymous
     }
 }

@@ -1,11 +1,12 @@
 //! Amazon's registry: a password for some hours, and repositories that have to be made.
 
 use aws_sdk_ecr::error::ProvideErrorMetadata as _;
+use aws_sdk_ecr::operation::get_authorization_token::builders::GetAuthorizationTokenFluentBuilder;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::{Credentials, Place};
+use super::{Credentials, EcrHost, Place};
 use crate::aws::{Aws, explain};
 use crate::failure::{Failure, Result};
 use crate::say::say;
@@ -17,13 +18,28 @@ pub(crate) async fn log_in(
     repository: &str,
     registry: Option<&str>,
 ) -> Result<(Place, Credentials)> {
-    let answer = aws
-        .ecr()
-        .get_authorization_token()
+    let (credentials, address) = token(aws, None).await?;
+    let address = match registry {
+        Some(registry) => registry,
+        None => address
+            .as_deref()
+            .ok_or_else(|| broken("comes without the registry's address"))?,
+    };
+    Ok((Place::parse(address, repository)?.of_ecr(), credentials))
+}
+
+/// A password for another account's registry, or for another region's.
+pub(crate) async fn log_in_to(aws: &Aws, host: &EcrHost) -> Result<Credentials> {
+    let (credentials, _) = token(&aws.in_region(&host.region), Some(&host.account)).await?;
+    Ok(credentials)
+}
+
+/// User and password, and the registry's address.
+async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<String>)> {
+    let answer = request(aws, account)
         .send()
         .await
-        .map_err(|error| explain("log in to ECR", error))?;
-    let broken = |what: &str| Failure::new(format!("ECR's authorization token {what}"));
+        .map_err(|error| explain("cannot log in to ECR", error))?;
     let data = answer.authorization_data().first();
     let data = data.ok_or_else(|| broken("is missing in its answer"))?;
     let pair = data
@@ -34,15 +50,25 @@ pub(crate) async fn log_in(
     let (user, password) = pair
         .split_once(':')
         .ok_or_else(|| broken("holds no user and password"))?;
-    let address = match registry {
-        Some(registry) => registry,
-        None => data
-            .proxy_endpoint()
-            .ok_or_else(|| broken("comes without the registry's address"))?,
-    };
-    let place = Place::parse(address, repository)?.of_ecr();
     let from = "ECR's GetAuthorizationToken".to_owned();
-    Ok((place, Credentials::new(user, password, from)))
+    let address = data.proxy_endpoint().map(str::to_owned);
+    Ok((Credentials::new(user, password, from), address))
+}
+
+/// The password is good for whatever these keys may push to; the registry's id is for policies that ask for it.
+fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuilder {
+    #[expect(
+        deprecated,
+        reason = "it still names the registry in the request and its log"
+    )]
+    aws.ecr()
+        .get_authorization_token()
+        .set_registry_ids(account.map(|account| vec![account.to_owned()]))
+}
+
+fn broken(what: &str) -> Failure {
+    Failure::new(format!("ECR's authorization token {what}"))
+        .help("look at what answers there: `aws ecr get-authorization-token`, `--endpoint-url`")
 }
 
 /// Makes the repository; true if there was none.
@@ -63,7 +89,7 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
         }
         Err(error) if error.code() == Some("RepositoryAlreadyExistsException") => Ok(false),
         Err(error) => Err(explain(
-            &format!("create the repository `{repository}`"),
+            &format!("cannot create the repository `{repository}`"),
             error,
         )),
     }
@@ -84,8 +110,20 @@ pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(
         let what = format!("create the repository `{repository}`, unless it exists");
         requests.extend(recorder.take().map(|request| (what, request)));
     }
-    let _ = ecr.get_authorization_token().send().await;
-    let what = "log in to ECR".to_owned();
-    requests.extend(recorder.take().map(|request| (what, request)));
+    let _ = request(&aws, None).send().await;
+    requests.extend(recorder.take().map(logging_in));
     requests
+}
+
+/// The request of [`log_in_to`], unsent.
+pub(crate) async fn rehearse_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
+    let (aws, recorder) = aws.rehearsal();
+    let _ = request(&aws.in_region(&host.region), Some(&host.account))
+        .send()
+        .await;
+    recorder.take().map(logging_in)
+}
+
+fn logging_in(request: Value) -> (String, Value) {
+    ("log in to ECR".to_owned(), request)
 }

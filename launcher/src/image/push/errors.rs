@@ -87,6 +87,7 @@ pub(super) fn explain(
         .help("commit your changes: the tag has the commit in it")
         .help("`--no-latest` leaves the tag `latest` alone");
     }
+    let ecr_host = place.ecr_host();
     match status {
         Some(401) if credentials.are_none() => {
             Failure::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
@@ -94,16 +95,22 @@ pub(super) fn explain(
             ))
         }
         Some(401) => Failure::new(format!("`{host}` refuses the credentials from {}", credentials.from))
-            .help(if place.is_ecr {
+            .help(if place.is_own_ecr() || ecr_host.is_some() {
                 "they are made for this push: check the clock of this machine, then `trainyard doctor`"
             } else {
                 "check user and password"
             }),
         Some(403) => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are known, and may not push there"),
-        Some(404) if place.is_ecr => {
-            Failure::new(format!("`{name}`: cannot {what}: there is no such repository"))
-                .help("`--create-repository` makes it")
+        Some(404) if place.is_own_ecr() || ecr_host.is_some() => {
+            let help = match ecr_host.filter(|_| !place.is_own_ecr()) {
+                Some(ecr) => format!(
+                    "with keys of the account {}: `aws ecr create-repository --region {} --repository-name {}`",
+                    ecr.account, ecr.region, place.repository
+                ),
+                None => "`--create-repository` makes it".to_owned(),
+            };
+            Failure::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
         }
         _ if transient => Failure::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
             .help("push again: what was uploaded is not uploaded twice"),
@@ -123,8 +130,9 @@ mod tests {
     }
 
     fn words(error: Error) -> String {
-        let place =
-            Place::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm").expect("sound");
+        let place = Place::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
+            .expect("sound")
+            .of_ecr();
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
         explain("upload", &place, &credentials, error).to_string()
     }
@@ -154,6 +162,20 @@ mod tests {
             "{text}"
         );
         insta::assert_snapshot!(text);
+    }
+
+    /// `--create-repository` does not go with `--registry`.
+    #[test]
+    fn another_accounts_repository_is_not_ours_to_make() {
+        let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/svm";
+        let place = Place::parse(host, "trainyard/svm").expect("sound");
+        let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
+        let text = explain("upload", &place, &credentials, server(404, "")).to_string();
+        assert!(!text.contains("--create-repository`"), "{text}");
+        assert!(
+            text.contains("account 210987654321: `aws ecr create-repository --region eu-west-1 --repository-name team/svm`"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::say::say;
 
 pub(crate) use credentials::Credentials;
-pub(crate) use place::Place;
+pub(crate) use place::{EcrHost, Place};
 
 /// Waits before the second, third and fourth try.
 const WAITS: [Duration; 3] = [

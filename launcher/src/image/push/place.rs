@@ -9,8 +9,40 @@ pub(crate) struct Place {
     pub(crate) host: String,
     pub(crate) repository: String,
     plain_http: bool,
-    /// ECR makes no repository by itself, and has a command for it.
-    pub(crate) is_ecr: bool,
+    /// The registry that ECR itself named: the account's own.
+    is_own_ecr: bool,
+}
+
+/// Whose ECR a host is, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EcrHost {
+    pub(crate) account: String,
+    pub(crate) region: String,
+}
+
+impl EcrHost {
+    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `-fips` and China's `.cn`, or `ACCOUNT.dkr-ecr.REGION.on.aws`.
+    fn parse(host: &str) -> Option<Self> {
+        let (account, rest) = host.split_once('.')?;
+        let rest = ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."]
+            .iter()
+            .find_map(|start| rest.strip_prefix(start))?;
+        let (region, domain) = rest.split_once('.')?;
+        let domains = [
+            "amazonaws.com",
+            "amazonaws.com.cn",
+            "on.aws",
+            "on.amazonwebservices.com.cn",
+        ];
+        let sound = account.len() == 12
+            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && !region.is_empty()
+            && domains.contains(&domain);
+        sound.then(|| Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+        })
+    }
 }
 
 impl Place {
@@ -48,14 +80,24 @@ impl Place {
             host: host.to_owned(),
             repository: repository.to_owned(),
             plain_http: scheme.map_or_else(|| is_here(host), |scheme| scheme == "http"),
-            is_ecr: host.contains(".dkr.ecr.") && host.contains(".amazonaws.com"),
+            is_own_ecr: false,
         })
     }
 
     /// The same place, known to be ECR's by whoever asks.
     pub(super) fn of_ecr(mut self) -> Self {
-        self.is_ecr = true;
+        self.is_own_ecr = true;
         self
+    }
+
+    /// Whether `--create-repository` can make its repositories.
+    pub(super) fn is_own_ecr(&self) -> bool {
+        self.is_own_ecr
+    }
+
+    /// The account and region in an ECR's name.
+    pub(crate) fn ecr_host(&self) -> Option<EcrHost> {
+        EcrHost::parse(&self.host)
     }
 
     /// `host/repository`
@@ -143,6 +185,41 @@ mod tests {
             "x/a:tag",
         ] {
             assert!(Place::parse(bad, "trainyard/svm").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn whose_ecr() {
+        for (host, region) in [
+            ("210987654321.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1"),
+            (
+                "210987654321.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+                "us-gov-west-1",
+            ),
+            (
+                "210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn",
+                "cn-north-1",
+            ),
+            ("210987654321.dkr-ecr.eu-west-1.on.aws", "eu-west-1"),
+        ] {
+            let found = Place::parse(host, "x").expect(host).ecr_host();
+            let found = found.expect(host);
+            assert_eq!(
+                (found.account.as_str(), found.region.as_str()),
+                ("210987654321", region)
+            );
+        }
+        for host in [
+            "210987654321.dkr.ecr.eu-west-1.amazonaws.com.example.org",
+            "210987654321.dkr.ecr.eu-west-1.amazonaws.com:5000",
+            "1.dkr.ecr.eu-west-1.amazonaws.com",
+            "ghcr.io",
+        ] {
+            assert_eq!(
+                Place::parse(host, "x").expect(host).ecr_host(),
+                None,
+                "{host}"
+            );
         }
     }
 

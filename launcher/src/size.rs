@@ -1,0 +1,26 @@
+//! Sizes for people.
+
+/// `4.86 MB`: what registries and engines count images in.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    // Hundredths, rounded, in whole numbers.
+    let hundredths = bytes / 10_000 + u64::from(bytes % 10_000 >= 5_000);
+    format!("{}.{:02} MB", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (bytes, text) in [
+            (0, "0.00 MB"),
+            (4_999, "0.00 MB"),
+            (5_000, "0.01 MB"),
+            (4_864_999, "4.86 MB"),
+            (1_234_996_000, "1235.00 MB"),
+        ] {
+            assert_eq!(megabytes(bytes), text);
+        }
+    }
+}
