@@ -3,7 +3,7 @@
 
 # Command and Debian package: an engine, a registry, an independent client of registries, a small image to build in.
 SERVER_PACKAGES="dockerd:docker.io docker-compose:docker-compose docker-registry:docker-registry skopeo:skopeo
-    busybox:busybox-static"
+    busybox:busybox-static openssl:openssl"
 
 engine_pid=
 

@@ -7,6 +7,7 @@ mod partition;
 mod profiles;
 mod rehearsal;
 mod source;
+mod variables;
 
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub(crate) struct Aws {
 impl Aws {
     /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
+        variables::check(args)?;
         profiles::check(&args.profile_name())?;
         let name = AppName::new("trainyard")
             .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;

@@ -74,12 +74,15 @@ pub(crate) async fn train(
             progress: true,
         },
     );
-    for upload in uploads {
-        say(format!("{}: uploading it", upload.what()));
-        upload.files.run(&store).await?;
-    }
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
+    for upload in uploads {
+        say(format!("{}: uploading it", upload.what()));
+        tokio::select! {
+            sent = upload.files.run(&store) => drop(sent?),
+            () = interrupt.pressed() => return Err(not_submitted(&aws, job)),
+        }
+    }
     let submit = create::submit(&aws, &request, name);
     let (arn, interrupted) = undivided(&aws, submit, &mut interrupt, name).await?;
     say(format!("job `{name}` is submitted"));
@@ -90,6 +93,28 @@ pub(crate) async fn train(
         return submitted(job, &aws, &arn, context);
     }
     stay(job, &aws, interrupt, context).await
+}
+
+/// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.
+fn not_submitted(aws: &Aws, job: &Job) -> Failure {
+    let failure = Failure::with(
+        Exit::Interrupted,
+        "interrupted while the data were uploaded: no job was made",
+    );
+    let data = job
+        .channels
+        .iter()
+        .find_map(|channel| match &channel.source {
+            Location::File(path) => Some(path.display().to_string()),
+            Location::S3(_) => None,
+        });
+    failure.help(format!(
+        "{} once, then `--data s3://BUCKET/data` in every job, sends them one time only",
+        aws.next(&format!(
+            "upload {} s3://BUCKET/data",
+            contract::shown(&data.unwrap_or_default())
+        ))
+    ))
 }
 
 /// For a plan: what cannot be found out now, as before the first `push`, does not keep the rest from being shown.

@@ -13,7 +13,7 @@ pub(super) fn typed(role: Option<&str>) -> Result<&str> {
     let Some(typed) = role else {
         return Err(Failure::usage("no execution role")
             .help("pass `--role NAME-OR-ARN` or set AWS_SAGEMAKER_ROLE")
-            .help("`trainyard infra` makes one, `trainyard doctor` checks it"));
+            .help("`trainyard infra terraform --help` tells how to make one, `trainyard doctor --role NAME` checks it"));
     };
     match parse_role(typed) {
         Ok(_) => Ok(typed),
@@ -39,7 +39,7 @@ pub(super) async fn resolve(aws: &Aws, typed: &str) -> Result<String> {
             Ok(role) => return Ok(role.arn),
             Err(error) if error.code() == Some("NoSuchEntity") => {
                 return Err(Failure::new(format!("this account has no role `{typed}`"))
-                    .help("check the name and `--profile`; `trainyard infra` makes one"));
+                    .help("check the name and `--profile`; `trainyard infra terraform --help` tells how to make one"));
             }
             // Many may pass a role that they may not read.
             Err(error) => say(format!(

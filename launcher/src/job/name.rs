@@ -10,14 +10,15 @@ use crate::failure::{Failure, Result};
 pub(crate) struct JobName(String);
 
 impl JobName {
-    /// `PREFIX-2026-11-23-03-45-12-123`, in UTC. The milliseconds keep two jobs apart.
-    pub(crate) fn new(prefix: &str, now: Timestamp) -> Result<Self> {
-        let stamp = now.strftime("%Y-%m-%d-%H-%M-%S-%3f");
+    /// `PREFIX-2026-11-23-03-45-12-123-7f3a`, in UTC. `random` keeps jobs of one millisecond apart: their data are uploaded
+    /// before SageMaker could refuse the second name.
+    pub(crate) fn new(prefix: &str, now: Timestamp, random: u16) -> Result<Self> {
+        let stamp = format!("{}-{random:04x}", now.strftime("%Y-%m-%d-%H-%M-%S-%3f"));
         let name = format!("{prefix}-{stamp}");
         limits::check_job_name(&name).map_err(|error| {
             Failure::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
                 "expected at most {} letters, digits and single dashes",
-                limits::JOB_NAME - stamp.to_string().len() - 1
+                limits::JOB_NAME - stamp.len() - 1
             ))
         })?;
         Ok(Self(name))
@@ -42,10 +43,10 @@ mod tests {
     #[test]
     fn names() {
         let now: Timestamp = "2026-11-23T03:45:12.123Z".parse().expect("a time");
-        let name = JobName::new("svm", now).expect("sound");
-        assert_eq!(name.as_str(), "svm-2026-11-23-03-45-12-123");
+        let name = JobName::new("svm", now, 0x1f).expect("sound");
+        assert_eq!(name.as_str(), "svm-2026-11-23-03-45-12-123-001f");
         for bad in ["", "-svm", "a_b", "ä", &"x".repeat(40)] {
-            assert!(JobName::new(bad, now).is_err(), "{bad}");
+            assert!(JobName::new(bad, now, 0).is_err(), "{bad}");
         }
     }
 }

@@ -22,8 +22,9 @@ use super::tar_stream;
 use crate::failure::{Failure, Result};
 use crate::say::say;
 
-/// Puts configuration, writable folders and checkpoints into a container that has not started.
-pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<()> {
+/// Puts configuration, writable folders and checkpoints into a container that has not started; gives the checkpoints'
+/// names.
+pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTreeSet<PathBuf>> {
     let (writer, stream) = tar_stream::writer();
     let config = setup.config_files(Path::new(""));
     let local = setup.config_files(Path::new(BASE));
@@ -35,14 +36,16 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<()> 
         .collect();
     let checkpoints = setup.checkpoints.clone();
     let filling = tokio::task::spawn_blocking(move || {
+        let mut sent = BTreeSet::new();
         let mut tar = Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
-        let filled = fill(&mut tar, &files, checkpoints.as_deref()).and_then(|()| tar.finish());
+        let filled =
+            fill(&mut tar, &files, checkpoints.as_deref(), &mut sent).and_then(|()| tar.finish());
         if let Err(error) = &filled
             && let Ok(writer) = tar.into_inner()
         {
             writer.get_ref().fail(io::Error::other(error.to_string()));
         }
-        filled
+        filled.map(|()| sent)
     });
     let options = UploadToContainerOptionsBuilder::default()
         .path(BASE)
@@ -54,19 +57,21 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<()> 
         .await
         .map_err(io::Error::other)
         .and_then(|filled| filled);
-    uploaded.map_err(|error| match filled {
-        Err(cause) => Failure::new(format!(
+    match (uploaded, filled) {
+        (Ok(()), Ok(sent)) => Ok(sent),
+        (_, Err(cause)) => Err(Failure::new(format!(
             "cannot copy the checkpoints into the container: {cause}"
         ))
-        .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them"),
-        Ok(()) => refused("copy the job's configuration into the container", &error),
-    })
+        .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")),
+        (Err(error), Ok(_)) => Err(refused("copy the job's configuration into the container", &error)),
+    }
 }
 
 fn fill(
     tar: &mut Builder<impl io::Write>,
     files: &[(PathBuf, String)],
     checkpoints: Option<&Path>,
+    sent: &mut BTreeSet<PathBuf>,
 ) -> io::Result<()> {
     for folder in ["input", "input/config", "input/data"]
         .iter()
@@ -86,17 +91,17 @@ fn fill(
         tar.append_data(&mut header, name, content.as_bytes())?;
     }
     match checkpoints {
-        Some(folder) => fill_checkpoints(tar, folder, Path::new("checkpoints"), &mut Vec::new()),
+        Some(folder) => fill_checkpoints(tar, (folder, Path::new("")), &mut Vec::new(), sent),
         None => Ok(()),
     }
 }
 
-/// `inside` are the folders around `from`, without links.
+/// `below` is the place in the folder of checkpoints, `inside` are the folders around `from`, without links.
 fn fill_checkpoints(
     tar: &mut Builder<impl io::Write>,
-    from: &Path,
-    to: &Path,
+    (from, below): (&Path, &Path),
     inside: &mut Vec<PathBuf>,
+    sent: &mut BTreeSet<PathBuf>,
 ) -> io::Result<()> {
     let about = |path: &Path, what: &str| {
         let shown = path.to_string_lossy();
@@ -109,7 +114,8 @@ fn fill_checkpoints(
     inside.push(real);
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let (path, name) = (entry.path(), to.join(entry.file_name()));
+        let (path, below) = (entry.path(), below.join(entry.file_name()));
+        let name = Path::new("checkpoints").join(&below);
         let metadata = fs::metadata(&path).map_err(|error| about(&path, &error.to_string()))?;
         if metadata.is_dir() {
             tar.append_data(
@@ -117,7 +123,8 @@ fn fill_checkpoints(
                 &name,
                 io::empty(),
             )?;
-            fill_checkpoints(tar, &path, &name, inside)?;
+            fill_checkpoints(tar, (&path, &below), inside, sent)?;
+            sent.insert(below);
         } else if metadata.is_file() {
             let mut header = header(EntryType::Regular, 0o666, metadata.len());
             let file = File::open(&path).map_err(|error| about(&path, &error.to_string()))?;
@@ -126,6 +133,7 @@ fn fill_checkpoints(
             if bytes.limit() > 0 {
                 return Err(about(&path, "it has become shorter while it was read"));
             }
+            sent.insert(below);
         }
     }
     inside.pop();
@@ -174,13 +182,18 @@ pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<
     Ok(text.await?.filter(|text| !text.trim().is_empty()))
 }
 
-/// Makes `folder` what the container has as its checkpoints. Each file is replaced in one step; what the trainer has
-/// deleted is deleted, as in S3.
-pub(super) async fn keep_checkpoints(docker: &Docker, id: &str, folder: &Path) -> Result<()> {
-    let target = folder.to_owned();
+/// Brings the container's checkpoints into `folder`. Each file is replaced in one step. Of what the container was `sent`,
+/// what the trainer has deleted is deleted, as in S3; all else in the folder is somebody else's.
+pub(super) async fn keep_checkpoints(
+    docker: &Docker,
+    id: &str,
+    folder: &Path,
+    sent: &BTreeSet<PathBuf>,
+) -> Result<()> {
+    let (target, sent) = (folder.to_owned(), sent.clone());
     let source = format!("{BASE}/checkpoints");
     let kept = read(docker, id, &source, move |tar| {
-        unpack_checkpoints(tar, &target).map_err(|error| {
+        unpack_checkpoints(tar, &target, &sent).map_err(|error| {
             Failure::new(format!(
                 "cannot keep the checkpoints in `{}`: {error}",
                 contract::shown(&target.to_string_lossy())
@@ -191,7 +204,7 @@ pub(super) async fn keep_checkpoints(docker: &Docker, id: &str, folder: &Path) -
     kept.await.map(drop)
 }
 
-fn unpack_checkpoints(tar: impl Read, folder: &Path) -> io::Result<()> {
+fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -> io::Result<()> {
     let mut seen = BTreeSet::new();
     for entry in Archive::new(tar).entries()? {
         let mut entry = entry?;
@@ -221,19 +234,18 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path) -> io::Result<()> {
         }
         seen.insert(path);
     }
-    delete_others(folder, Path::new(""), &seen)
-}
-
-fn delete_others(root: &Path, below: &Path, keep: &BTreeSet<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(root.join(below))? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        let is_folder = entry.file_type()?.is_dir();
-        match (keep.contains(&path), is_folder) {
-            (true, true) => delete_others(root, &path, keep)?,
-            (true, false) => {}
-            (false, true) => fs::remove_dir_all(entry.path())?,
-            (false, false) => fs::remove_file(entry.path())?,
+    // A folder's contents come after it: backwards, they are gone before it.
+    for path in sent.difference(&seen).collect::<Vec<_>>().into_iter().rev() {
+        let path = folder.join(path);
+        let gone = match fs::symlink_metadata(&path) {
+            // Not empty: it holds what was not sent.
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir(&path).or(Ok(())),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match gone {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
     Ok(())
@@ -280,8 +292,9 @@ mod tests {
         symlink("a", kept.join("latest")).unwrap();
         let fill = || {
             let mut tar = Builder::new(Vec::new());
-            let to = Path::new("checkpoints");
-            fill_checkpoints(&mut tar, &kept, to, &mut Vec::new())?;
+            let (mut inside, mut sent) = (Vec::new(), BTreeSet::new());
+            fill_checkpoints(&mut tar, (&kept, Path::new("")), &mut inside, &mut sent)?;
+            assert!(sent.contains(Path::new("latest/step")));
             tar.into_inner()
         };
         let bytes = fill().unwrap();
@@ -290,5 +303,32 @@ mod tests {
         symlink("../..", kept.join("a/b/up")).unwrap();
         let error = fill().unwrap_err().to_string();
         assert!(error.contains("up`: it is a link to a folder"), "{error}");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        fs::create_dir(folder.join("both")).unwrap();
+        for name in ["kept", "gone", "mine", "both/gone", "both/mine"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let sent = ["kept", "gone", "both", "both/gone", "never"].map(PathBuf::from);
+        let mut tar = Builder::new(Vec::new());
+        let bytes = b"new";
+        let mut header = header(EntryType::Regular, 0o644, 3);
+        tar.append_data(&mut header, "checkpoints/kept", &bytes[..])
+            .unwrap();
+        let tar = tar.into_inner().unwrap();
+        unpack_checkpoints(tar.as_slice(), folder, &sent.into()).unwrap();
+        assert_eq!(fs::read(folder.join("kept")).unwrap(), bytes);
+        for (name, there) in [
+            ("gone", false),
+            ("mine", true),
+            ("both/gone", false),
+            ("both/mine", true),
+        ] {
+            assert_eq!(folder.join(name).exists(), there, "{name}");
+        }
     }
 }

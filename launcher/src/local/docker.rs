@@ -1,6 +1,8 @@
 //! A job in the local Docker engine. The container runs as root, as on SageMaker, so no folder of the user is writable
 //! in it: files go in and come out as tar streams, and on this side they are the user's.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bollard::Docker;
@@ -43,6 +45,8 @@ pub(super) struct Container<'a> {
     id: String,
     wait: Wait,
     log: Option<JoinHandle<()>>,
+    /// The checkpoints that it began with.
+    sent: BTreeSet<PathBuf>,
 }
 
 type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, Error>> + Send>>;
@@ -101,6 +105,7 @@ impl<'a> Backend for Engine<'a> {
             id: created.id,
             wait: Box::pin(futures_util::stream::empty()),
             log: None,
+            sent: BTreeSet::new(),
         })
     }
 }
@@ -149,7 +154,7 @@ impl Container<'_> {
 
 impl Attempt for Container<'_> {
     async fn start(&mut self) -> Result<()> {
-        copy::put(&self.docker, &self.id, self.setup).await?;
+        self.sent = copy::put(&self.docker, &self.id, self.setup).await?;
         // Before the start, so that no line is missed.
         let attach = AttachContainerOptionsBuilder::default()
             .stdout(true)
@@ -198,7 +203,9 @@ impl Attempt for Container<'_> {
 
     async fn keep_checkpoints(&mut self) -> Result<()> {
         match &self.setup.checkpoints {
-            Some(folder) => copy::keep_checkpoints(&self.docker, &self.id, folder).await,
+            Some(folder) => {
+                copy::keep_checkpoints(&self.docker, &self.id, folder, &self.sent).await
+            }
             None => Ok(()),
         }
     }

@@ -91,7 +91,7 @@ impl Report {
             Some(path) => {
                 let folder = format!("{}-model", self.job);
                 format!(
-                    "next: `mkdir {folder} && tar -xzf {} -C {folder} && {} evaluate --model-dir {folder} DATA`",
+                    "next: `mkdir {folder} && tar -xzf {} -C {folder} && {} evaluate --model-dir {folder} --data FILE`",
                     quoted(path),
                     job.trainer.name
                 )

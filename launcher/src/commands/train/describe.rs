@@ -30,7 +30,7 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result
     let mut cloud = cloud(&args.cloud, args.max_run)?;
     cloud.role = cloud.role.or_else(from_environment);
     Ok(Job {
-        name: JobName::new(prefix, now)?,
+        name: JobName::new(prefix, now, random())?,
         trainer,
         image: args.image.clone(),
         hyperparameters: hyperparameters::read(args.hyperparameters.as_deref(), &args.flags)?,
@@ -169,4 +169,9 @@ fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
             Failure::usage(format!("`{flag} {text}` has no `=`"))
                 .help(format!("expected `{flag} NAME=VALUE`"))
         })
+}
+/// The standard library seeds each map of a program anew, from the system's randomness.
+fn random() -> u16 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish() as u16
 }

@@ -1,0 +1,110 @@
+//! What the SDK panics on, or sends to nowhere, found before it does.
+
+use std::env;
+
+use super::AwsArgs;
+use crate::failure::{Failure, Result};
+
+const KEYS: [&str; 3] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+/// Refuses endpoints, regions and keys that cannot be any.
+pub(super) fn check(args: &AwsArgs) -> Result<()> {
+    if let Some(url) = &args.endpoint_url {
+        endpoint("--endpoint-url", url)?;
+    }
+    for (name, value) in env::vars_os() {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        if name.starts_with("AWS_ENDPOINT_URL") {
+            endpoint(&name, &value)?;
+        } else if KEYS.contains(&name.as_ref()) {
+            key(&name, &value)?;
+        } else if ["AWS_REGION", "AWS_DEFAULT_REGION"].contains(&name.as_ref()) && !value.is_empty()
+        {
+            region(&name, &value)?;
+        }
+    }
+    match &args.region {
+        Some(value) => region("--region", value),
+        None => Ok(()),
+    }
+}
+
+fn endpoint(name: &str, value: &str) -> Result<()> {
+    let rest = value
+        .strip_prefix("http://")
+        .or_else(|| value.strip_prefix("https://"));
+    let sound = |rest: &str| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', ':'])
+            && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match rest {
+        Some(rest) if sound(rest) => Ok(()),
+        _ => Err(Failure::usage(format!(
+            "{name} is `{}`, expected a URL such as `https://host:port`",
+            contract::shown(value)
+        ))
+        .help(match name.strip_prefix("--") {
+            Some(_) => "leave it out for AWS's own".to_owned(),
+            None => format!("`unset {name}` for AWS's own"),
+        })),
+    }
+}
+
+fn region(name: &str, value: &str) -> Result<()> {
+    let sound = value
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if sound && !value.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{name} is `{}`, expected a region such as `eu-west-1`",
+        contract::shown(value)
+    ))
+    .help("`--region eu-west-1` wins over all that is set"))
+}
+
+/// The value is a secret: it is not shown.
+fn key(name: &str, value: &str) -> Result<()> {
+    if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{name} holds a blank, a line break or a character that is not ASCII"
+    ))
+    .help("set it again; a file with Windows line ends leaves one at the end of the value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        for url in ["http://127.0.0.1:5000", "https://host", "https://host/path"] {
+            assert!(endpoint("AWS_ENDPOINT_URL", url).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "foo",
+            "http://",
+            "http:///x",
+            "ftp://host",
+            "http://a b",
+        ] {
+            assert!(endpoint("AWS_ENDPOINT_URL_S3", url).is_err(), "{url}");
+        }
+        assert!(region("--region", "us-gov-west-1").is_ok());
+        for name in ["", "us east", "us-east-1 ", "US-EAST-1"] {
+            assert!(region("--region", name).is_err(), "{name}");
+        }
+        let failure = key("AWS_ACCESS_KEY_ID", "canary\n").expect_err("a line break");
+        assert!(!failure.to_string().contains("canary"));
+        assert!(key("AWS_SECRET_ACCESS_KEY", "a/b+c=").is_ok());
+    }
+}
