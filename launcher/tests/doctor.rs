@@ -366,7 +366,7 @@ fn a_first_run_without_anything() {
     for name in ["role", "bucket", "repository"] {
         expect(&report, name, "skipped", "no credentials");
     }
-    expect(&report, "linker", "ok", "is there");
+    expect(&report, "linker", "ok", "has a static C library");
     let mut command = first_run("http://127.0.0.1:1");
     command
         .args(["doctor", "--region", "eu-west-1"])

@@ -22,6 +22,8 @@ const OPERATIONS: &[(&str, &[&str])] = &[
             "iam:PassRole",
         ],
     ),
+    // Of checkpoints that the trainer of a local job has deleted.
+    ("delete_object", &["s3:DeleteObject"]),
     ("describe_images", &["ecr:DescribeImages"]),
     ("describe_log_streams", &["logs:DescribeLogStreams"]),
     ("describe_training_job", &["sagemaker:DescribeTrainingJob"]),

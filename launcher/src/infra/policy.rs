@@ -134,6 +134,7 @@ impl Account {
                 "Objects",
                 &[
                     "AbortMultipartUpload",
+                    "DeleteObject",
                     "GetObject",
                     "ListMultipartUploadParts",
                     "PutObject",

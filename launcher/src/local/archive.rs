@@ -49,6 +49,8 @@ fn try_write(
     ticket: Ticket,
     fill: impl FnOnce(&mut Packer) -> io::Result<()>,
 ) -> io::Result<bool> {
+    // Made first, dropped last: the temporary file is gone by then.
+    let _until_the_end = ticket.held();
     let folder = archive.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
         .prefix(".partial-")

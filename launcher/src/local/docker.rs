@@ -153,8 +153,12 @@ impl Container<'_> {
 }
 
 impl Attempt for Container<'_> {
-    async fn start(&mut self) -> Result<()> {
+    async fn prepare(&mut self) -> Result<()> {
         self.sent = copy::put(&self.docker, &self.id, self.setup).await?;
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<()> {
         // Before the start, so that no line is missed.
         let attach = AttachContainerOptionsBuilder::default()
             .stdout(true)

@@ -18,8 +18,8 @@ pub(super) struct Guard {
 /// The thread's side of it.
 pub(super) struct Ticket {
     stop: Arc<AtomicBool>,
-    /// Closed at the thread's end.
-    _ended: SyncSender<()>,
+    /// Closed when the last of it is dropped.
+    ended: SyncSender<()>,
 }
 
 pub(super) fn guard() -> (Guard, Ticket) {
@@ -27,7 +27,7 @@ pub(super) fn guard() -> (Guard, Ticket) {
     let stop = Arc::new(AtomicBool::new(false));
     let ticket = Ticket {
         stop: Arc::clone(&stop),
-        _ended: sender,
+        ended: sender,
     };
     (Guard { stop, ended }, ticket)
 }
@@ -47,6 +47,11 @@ pub(super) struct Counted<'a, R> {
 }
 
 impl Ticket {
+    /// While it is there, the work has not ended: for what is cleaned up after the ticket.
+    pub(super) fn held(&self) -> impl Sized + use<> {
+        self.ended.clone()
+    }
+
     pub(super) fn counted<R: Read>(&self, bytes: R) -> Counted<'_, R> {
         Counted {
             bytes,

@@ -171,6 +171,10 @@ impl Process {
 }
 
 impl Attempt for Process {
+    async fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn start(&mut self) -> Result<()> {
         // It runs since it was made: nothing of that takes time.
         Ok(())

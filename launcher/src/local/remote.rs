@@ -161,14 +161,19 @@ async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()
 }
 
 async fn any(aws: &Aws, url: &S3Url) -> Result<bool> {
+    // `kept/`, so that `kept-too` is another folder.
+    let below = match url.key.trim_end_matches('/') {
+        "" => String::new(),
+        key => format!("{key}/"),
+    };
     let listed = aws
         .s3()
         .list_objects_v2()
         .bucket(&url.bucket)
-        .prefix(&url.key)
+        .prefix(below)
         .max_keys(1)
         .send()
         .await
-        .map_err(|error| explain(&format!("list `{url}`"), error))?;
+        .map_err(|error| explain(&format!("cannot list `{url}`"), error))?;
     Ok(!listed.contents().is_empty())
 }

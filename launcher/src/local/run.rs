@@ -26,7 +26,9 @@ pub(super) trait Backend {
 
 /// The trainer, started once.
 pub(super) trait Attempt {
-    /// Starts the trainer, with its checkpoints as they are kept.
+    /// Brings in what takes time, such as its checkpoints as they are kept. May be given up.
+    async fn prepare(&mut self) -> Result<()>;
+    /// Starts the trainer. Takes no time, and is not given up: a trainer that runs is to be asked to end.
     async fn start(&mut self) -> Result<()>;
     /// Waits for the end. May be given up and asked again.
     async fn ended(&mut self) -> Result<Ended>;
@@ -167,7 +169,8 @@ async fn follow<A: Attempt>(
     results: &Results,
     signals: &mut Signals,
 ) -> Result<Finished> {
-    signals.give_up_on(attempt.start()).await?;
+    signals.give_up_on(attempt.prepare()).await?;
+    attempt.start().await?;
     let started = Instant::now();
     let begun = begun.unwrap_or(started);
     let interrupt_at = course.interruption.map(|after| started + after);

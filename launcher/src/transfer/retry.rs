@@ -70,7 +70,7 @@ impl Trouble {
             _ => false,
         };
         Self {
-            failure: explain(what, error),
+            failure: explain(&format!("cannot {what}"), error),
             again,
             code,
             status,
