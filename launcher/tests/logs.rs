@@ -276,3 +276,38 @@ fn a_reader_that_goes_away_ends_it() {
     let mut running = start(command(&moto, &["logs", &name]));
     assert!(!running.ends_within(Duration::from_millis(500)));
 }
+
+#[test]
+fn a_log_that_cannot_be_written_is_no_success() {
+    let moto = moto();
+    let job = finished_soon(&moto);
+    let mut logs = command(&moto, &["logs", &job]);
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has one");
+    let output = logs.stdout(full).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("cannot write to standard output"), "{text}");
+}
+
+#[test]
+fn an_arn_of_another_region_is_another_job() {
+    let moto = moto();
+    let job = finished_soon(&moto);
+    let arn = |region: &str| format!("arn:aws:sagemaker:{region}:123456789012:training-job/{job}");
+    trainyard(&moto, &["status", &arn("us-east-1")]).expect_code(0);
+    let outcome = trainyard(&moto, &["stop", &arn("eu-west-1")]);
+    outcome.expect_code(2);
+    assert!(
+        outcome.stderr.contains("--region eu-west-1"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+fn finished_soon(moto: &Moto) -> String {
+    let outcome = train_with(moto, &["--no-wait"]);
+    outcome.expect_code(0).stdout.trim().to_owned()
+}

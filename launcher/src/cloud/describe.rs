@@ -25,10 +25,13 @@ use crate::failure::{Failure, Result};
 /// How like a name must be to be offered.
 const NEAR: f64 = 0.75;
 
-/// A job's name as typed; an ARN will do.
-pub(crate) fn job_name(typed: &str) -> Result<&str> {
+/// A job's name as typed; an ARN of this region will do.
+pub(crate) fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
     let name = match typed.rsplit_once(":training-job/") {
-        Some((arn, name)) if arn.starts_with("arn:") => name,
+        Some((arn, name)) if arn.starts_with("arn:") => {
+            same_region(arn, aws.region())?;
+            name
+        }
         _ => typed,
     };
     limits::check_job_name(name).map_err(|_| {
@@ -36,6 +39,20 @@ pub(crate) fn job_name(typed: &str) -> Result<&str> {
             .help("`trainyard list` shows the jobs")
     })?;
     Ok(name)
+}
+
+/// A job of that name in our own region is another one.
+fn same_region(arn: &str, ours: &str) -> Result<()> {
+    match arn.split(':').nth(3) {
+        Some(region) if region != ours => {
+            let region = shown(region);
+            Err(Failure::usage(format!(
+                "the ARN's job is in region `{region}`, and this command asks `{ours}`"
+            ))
+            .help(format!("pass `--region {region}`")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The job; for one that is not there, names like it.

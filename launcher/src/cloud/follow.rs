@@ -221,8 +221,10 @@ async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) 
         let mut events = Vec::new();
         let more = tail.read(&mut events).await;
         found |= !events.is_empty();
-        if !sink.take(&events) {
-            return (found, Ok(false));
+        match sink.take(&events) {
+            Ok(true) => {}
+            Ok(false) => return (found, Ok(false)),
+            Err(failure) => return (found, Err(Trouble::Lasting(failure))),
         }
         match more {
             Ok(true) => {}

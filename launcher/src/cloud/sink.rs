@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use super::logs::Event;
 use super::state::moment;
+use crate::failure::{Failure, Result};
 use crate::output::Format;
 
 /// Takes the events as they come.
@@ -51,17 +52,27 @@ impl Sink {
         self.target == Target::Err
     }
 
-    /// False if nobody reads any more. A closed standard error stops nothing.
-    pub(super) fn take(&self, events: &[Event]) -> bool {
+    /// False if nobody reads any more; an error if the lines cannot be written, as on a full disk. Standard error stops
+    /// nothing.
+    pub(super) fn take(&self, events: &[Event]) -> Result<bool> {
         let mut text = String::new();
         for event in events {
             self.add(event, &mut text);
         }
-        let written = match self.target {
-            Target::Out => write(io::stdout().lock(), &text),
-            Target::Err => write(io::stderr().lock(), &text),
-        };
-        written.is_ok() || self.target == Target::Err
+        match self.target {
+            Target::Out => match write(io::stdout().lock(), &text) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+                Err(error) => Err(Failure::new(format!(
+                    "cannot write to standard output: {error}"
+                ))
+                .help("the log is whole in CloudWatch: type the command again")),
+            },
+            Target::Err => {
+                let _ = write(io::stderr().lock(), &text);
+                Ok(true)
+            }
+        }
     }
 
     fn add(&self, event: &Event, text: &mut String) {

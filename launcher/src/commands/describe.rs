@@ -17,8 +17,8 @@ pub(crate) struct DescribeArgs {
 }
 
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
-    let name = job_name(&args.job)?;
     let aws = context.aws().await?;
+    let name = job_name(&args.job, &aws)?;
     let (job, mut answer) = raw(&aws, name).await?;
     text::times(&mut answer);
     context

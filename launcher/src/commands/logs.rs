@@ -24,8 +24,8 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
-    let name = job_name(&args.job)?;
     let aws = context.aws().await?;
+    let name = job_name(&args.job, &aws)?;
     let sink = Sink::answer(context.format);
     let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
     if args.no_wait {

@@ -16,8 +16,8 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {
-    let name = job_name(&args.job)?;
     let aws = context.aws().await?;
+    let name = job_name(&args.job, &aws)?;
     let job = describe(&aws, name).await?;
     let state = JobState::new(&job, Timestamp::now());
     context.format.answer(&state, JobState::text)?;

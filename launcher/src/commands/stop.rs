@@ -27,8 +27,8 @@ pub(crate) struct StopArgs {
 }
 
 pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
-    let name = job_name(&args.job)?;
     let aws = context.aws().await?;
+    let name = job_name(&args.job, &aws)?;
     if args.dry_run {
         return plan(&aws, name, context).await;
     }
