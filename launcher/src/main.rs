@@ -20,6 +20,7 @@ mod say;
 mod size;
 mod trainer;
 mod transfer;
+mod variable;
 
 use std::process::ExitCode;
 

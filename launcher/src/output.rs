@@ -51,3 +51,14 @@ pub(crate) fn print(text: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_a_shell() {
+        assert_eq!(quoted("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
+        assert_eq!(quoted("my data/it's"), r"'my data/it'\''s'");
+    }
+}

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::failure::{Failure, Result};
 use crate::say::say;
+use crate::variable::set;
 
 /// What a trainer's manifest says under `[package.metadata.trainer]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -189,6 +190,12 @@ impl Trainer {
 /// The cargo that runs us, if one does, else the one on the PATH.
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Where cargo keeps its registry and its configuration.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let user = || Some(PathBuf::from(set("HOME")?).join(".cargo"));
+    set("CARGO_HOME").map(PathBuf::from).or_else(user)
 }
 
 /// What to say when cargo does not start.

@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::failure::{Failure, Result};
+use crate::variable;
 
 /// The client of all services: rustls with ring, the proxy and the certificates that the AWS CLI takes, and errors that
 /// say where.
@@ -52,7 +53,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
 
 /// The system's certificates, or those of AWS_CA_BUNDLE instead.
 fn tls_context() -> Result<TlsContext> {
-    let store = match std::env::var_os("AWS_CA_BUNDLE").filter(|value| !value.is_empty()) {
+    let store = match variable::set("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
         None => TrustStore::default(),
     };

@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use clap::Args;
 
 use crate::failure::{Failure, Result};
+use crate::variable::{self, first_set};
 
 pub(crate) use connector::http_connector;
 pub(crate) use errors::{answer_is_lost, explain, is_transient};
@@ -80,7 +81,7 @@ impl Aws {
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         } else if let Some(region) = default_region() {
-            loader = loader.region(region);
+            loader = loader.region(Region::new(region));
         }
         if let Some(url) = &args.endpoint_url {
             loader = loader.endpoint_url(url);
@@ -166,7 +167,9 @@ impl Aws {
     /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
-            .force_path_style(self.endpoint_url().is_some() || is_set("AWS_ENDPOINT_URL_S3"))
+            .force_path_style(
+                self.endpoint_url().is_some() || variable::set("AWS_ENDPOINT_URL_S3").is_some(),
+            )
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
@@ -189,16 +192,7 @@ fn with_profile(config: SdkConfig, profile: &str, http: SharedHttpClient) -> Sdk
 }
 
 /// `AWS_DEFAULT_REGION`, which the AWS CLI knows and the SDK does not.
-fn default_region() -> Option<Region> {
-    match is_set("AWS_REGION") {
-        true => None,
-        false => std::env::var("AWS_DEFAULT_REGION")
-            .ok()
-            .filter(|value| !value.is_empty())
-            .map(Region::new),
-    }
-}
-
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+fn default_region() -> Option<String> {
+    let (name, region) = first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;
+    (name == "AWS_DEFAULT_REGION").then_some(region)
 }

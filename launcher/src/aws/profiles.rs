@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::failure::{Failure, Result};
+use crate::variable::set;
 
 /// Refuses a profile that stands in neither file; the default one need not.
 pub(super) fn check(profile: &str) -> Result<()> {
@@ -36,7 +37,6 @@ pub(super) fn check(profile: &str) -> Result<()> {
 }
 
 fn path((variable, name): (&str, &str)) -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     match set(variable) {
         Some(path) => Some(path.into()),
         None => Some(PathBuf::from(set("HOME")?).join(".aws").join(name)),

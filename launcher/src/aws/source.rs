@@ -9,6 +9,7 @@ use aws_sdk_s3::config::ProvideCredentials as _;
 use super::{Aws, AwsArgs};
 use crate::failure::chain;
 use crate::output::quoted;
+use crate::variable::first_set;
 
 /// Credentials were found; they are not shown.
 #[derive(Debug, Clone)]
@@ -143,13 +144,6 @@ fn without(error: &str) -> String {
         return "none in the environment, the profile or the machine's metadata".to_owned();
     }
     error.to_owned()
-}
-
-fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {
-    names.iter().find_map(|name| {
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        Some((*name, value))
-    })
 }
 
 /// `Credentials { provider_name: "EnvironmentVariable", .. }` in words; an unknown name as it is.

@@ -4,6 +4,7 @@ use aws_sdk_ecr::types::ImageIdentifier;
 
 use crate::aws::{Aws, Partition, explain};
 use crate::failure::{Failure, Result};
+use crate::image::repository;
 use crate::job::Job;
 use crate::say::say;
 
@@ -15,7 +16,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
         return Ok(image.clone());
     }
     let trainer = &job.trainer.name;
-    let repository = format!("trainyard/{trainer}");
+    let repository = repository(trainer);
     say(format!(
         "image `{repository}:{TAG}`: asking ECR for its digest"
     ));

@@ -2,14 +2,14 @@
 //! static C library.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::Command;
 
 use super::check::{Check, within};
 use crate::image::Target;
-use crate::trainer::cargo;
+use crate::trainer::{cargo, cargo_home};
 
 pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {
     let folder = workspace.unwrap_or(Path::new("."));
@@ -155,8 +155,7 @@ fn linker_of(folder: &Path, triple: &str) -> (String, String) {
     if let Some(program) = set.filter(|value| !value.is_empty()) {
         return (program, format!(" of {variable}"));
     }
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let home = cargo_home();
     let files = folder
         .ancestors()
         .map(|folder| folder.join(".cargo"))

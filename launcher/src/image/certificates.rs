@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::failure::{Failure, Result};
+use crate::variable;
 
 /// Where distributions keep the bundle: Debian and Alpine, Fedora, RHEL, openSUSE, macOS.
 const PLACES: [&str; 5] = [
@@ -26,7 +27,7 @@ pub(super) struct Certificates {
 impl Certificates {
     /// SSL_CERT_FILE if it is set, else the first bundle that is there.
     pub(super) fn find() -> Result<Self> {
-        let own = std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty());
+        let own = variable::set("SSL_CERT_FILE");
         let found = match own {
             Some(path) => Some(PathBuf::from(path)),
             None => PLACES.iter().map(PathBuf::from).find(|path| path.is_file()),

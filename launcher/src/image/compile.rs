@@ -8,7 +8,8 @@ use tokio::process::Command;
 
 use crate::failure::{Failure, Result};
 use crate::say::say;
-use crate::trainer::{Source, Trainer, cargo, no_cargo};
+use crate::trainer::{Source, Trainer, cargo, cargo_home, no_cargo};
+use crate::variable::set;
 
 /// How the binary holds its C library.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -84,7 +85,6 @@ pub(super) async fn compile(trainer: &Trainer, source: &Source, target: Target) 
 /// are compiled by relative paths: naming its folder here would compile every dependency again in every clone, also
 /// where clones share a target folder. What build scripts write is below that one.
 fn rustflags(target: &Path) -> OsString {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
@@ -96,11 +96,10 @@ fn rustflags(target: &Path) -> OsString {
     };
     // musl's binaries are static without being asked.
     flags.push("-Ctarget-feature=+crt-static".into());
-    let home = set("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        let user = set("HOME").map(PathBuf::from)?;
-        Some(user.join(".cargo"))
-    });
-    let places = [(Some(target.to_owned()), "/target"), (home, "/cargo")];
+    let places = [
+        (Some(target.to_owned()), "/target"),
+        (cargo_home(), "/cargo"),
+    ];
     for (folder, stands_for) in places {
         let Some(folder) = folder else { continue };
         let mut flag = OsString::from("--remap-path-prefix=");

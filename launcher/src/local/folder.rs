@@ -13,6 +13,7 @@ use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
 use crate::say::say;
+use crate::variable::first_set;
 
 /// SageMaker's name for the only host.
 pub(super) const HOST: &str = "algo-1";
@@ -289,9 +290,7 @@ impl Setup {
 
 /// What SageMaker's containers get, and what the job adds. No credentials: who wants them passes `--env`.
 fn environment(job: &Job) -> BTreeMap<String, String> {
-    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|region| !region.is_empty()));
+    let region = first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region);
     let arn = format!(
         "arn:aws:sagemaker:{}:000000000000:training-job/{}",
         region.as_deref().unwrap_or("local"),

@@ -20,10 +20,10 @@ use super::become_trainer;
 use super::folder::{Setup, WRITABLE, temporary};
 use super::giving_up;
 use super::lines::Lines;
-use super::report::quoted;
 use super::run::{Attempt, Backend, Ended};
 use crate::failure::{Failure, Result};
 use crate::job::Job;
+use crate::output::quoted;
 
 /// How long the last lines may take after the trainer's end.
 const LAST_LINES: Duration = Duration::from_secs(10);

@@ -9,13 +9,12 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::folder::temporary;
-use super::report::quoted;
 use super::trouble::warn;
 use crate::aws::{Aws, explain};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::S3Url;
-use crate::output::Format;
+use crate::output::{Format, quoted};
 use crate::say::say;
 use crate::transfer;
 

@@ -8,6 +8,7 @@ use super::results::Delivered;
 use super::run::{Cause, Ended, Finished};
 use crate::exit::Exit;
 use crate::job::Job;
+use crate::output::quoted;
 
 /// Lines of the failure that are shown; the rest is in the log.
 const LINES: usize = 20;
@@ -150,16 +151,6 @@ fn first_lines(text: &str) -> String {
     text
 }
 
-/// For a shell.
-pub(super) fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if path.chars().all(plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", contract::shown(path).replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,11 +180,5 @@ mod tests {
             reason(ended(1, false), Some(&many)).lines().count(),
             LINES + 1
         );
-    }
-
-    #[test]
-    fn paths_for_a_shell() {
-        assert_eq!(quoted("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
-        assert_eq!(quoted("my data/it's"), r"'my data/it'\''s'");
     }
 }

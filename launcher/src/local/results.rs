@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use super::folder::temporary;
 use super::remote;
-use super::report::quoted;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
+use crate::output::quoted;
 use crate::say::say;
 
 const MODEL: &str = "model.tar.gz";

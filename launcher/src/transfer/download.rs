@@ -7,14 +7,13 @@ use std::time::Instant;
 use contract::shown;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::client::Store;
+use super::crew::Crew;
 use super::fetch::Item;
 use super::listing::Object;
 use super::progress::{Progress, size as human};
 use super::targets::{check_cases, make_folder, targets};
-use super::upload::{ended, joined};
 use super::walk::display;
 use super::{Downloaded, PARALLEL, Sum};
 use crate::failure::{Failure, Result};
@@ -194,28 +193,14 @@ impl Fetch {
         }
         let total = self.items.iter().map(|item| item.object.size).sum();
         let progress = Progress::new("received", total, store.settings.progress);
-        let open = Arc::new(Semaphore::new(PARALLEL));
-        let mut tasks = JoinSet::new();
-        let mut objects = Vec::new();
+        let mut crew = Crew::new(Arc::new(Semaphore::new(PARALLEL)));
         for item in self.items {
-            let permit = Arc::clone(&open)
-                .acquire_owned()
-                .await
-                .map_err(|_| ended())?;
+            let place = crew.place().await?;
             make_folder(&self.top, &item.target)?;
             let (store, progress) = (store.clone(), progress.clone());
-            tasks.spawn(async move {
-                let moved = store.fetch(item, &progress).await;
-                drop(permit);
-                moved
-            });
-            while let Some(moved) = tasks.try_join_next() {
-                objects.push(joined(moved)??);
-            }
+            crew.start(place, async move { store.fetch(item, &progress).await })?;
         }
-        while let Some(moved) = tasks.join_next().await {
-            objects.push(joined(moved)??);
-        }
+        let objects = crew.finish().await?;
         progress.finish();
         Ok(Downloaded {
             sum: Sum::new(objects, started.elapsed().as_secs_f64()),

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::checksum::{Hasher, PartSums, Stored, headers};
 use super::client::Store;
+use super::crew::{Crew, joined};
 use super::listing::Object;
 use super::partial::{Identity, Partial};
 use super::parts::{PART, Part, cut};
 use super::progress::{Progress, Share};
 use super::retry::{Pulse, Trouble};
-use super::upload::joined;
 use super::walk::display;
 use super::{Moved, State};
 use crate::failure::{Failure, Result};
@@ -202,30 +202,24 @@ impl Store {
     ) -> Result<()> {
         let kept: std::collections::HashSet<u32> =
             ranges.iter().map(|(part, _)| part.number).collect();
-        let mut tasks = JoinSet::new();
+        let mut crew = Crew::new(Arc::clone(&self.slots));
         for part in cut(item.object.size) {
             if kept.contains(&part.number) {
                 continue;
             }
-            let slot = self.slot().await?;
+            let slot = crew.place().await?;
             let (store, item, partial, progress) = (
                 self.clone(),
                 item.clone(),
                 Arc::clone(partial),
                 progress.clone(),
             );
-            tasks.spawn(async move {
-                let sums = store.fetch_range(&item, part, &partial, &progress).await;
-                drop(slot);
-                sums.map(|sums| (part, sums))
-            });
-            while let Some(done) = tasks.try_join_next() {
-                ranges.push(joined(done)??);
-            }
+            crew.start(slot, async move {
+                let sums = store.fetch_range(&item, part, &partial, &progress).await?;
+                Ok((part, sums))
+            })?;
         }
-        while let Some(done) = tasks.join_next().await {
-            ranges.push(joined(done)??);
-        }
+        ranges.extend(crew.finish().await?);
         Ok(())
     }
 

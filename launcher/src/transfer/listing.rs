@@ -7,13 +7,13 @@ use std::sync::Arc;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::checksum::Stored;
 use super::client::Store;
+use super::crew::{Crew, joined, place};
 use super::parts::even;
 use super::retry::Trouble;
-use super::upload::{ended, joined};
 use crate::failure::Result;
 use crate::job::S3Url;
 
@@ -31,10 +31,7 @@ pub(super) struct Object {
 impl Store {
     /// Leave to send or receive data.
     pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .map_err(|_| ended())
+        place(&self.slots).await
     }
 
     /// All objects whose keys begin with the URL's.
@@ -163,19 +160,17 @@ impl Store {
         let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MOST_PARTS) else {
             return Ok(None);
         };
-        let mut tasks = JoinSet::new();
-        let mut sizes = vec![None; count];
+        let mut crew = Crew::new(Arc::clone(&self.slots));
         for number in 1..=last {
-            let slot = self.slot().await?;
+            let slot = crew.place().await?;
             let (store, url) = (self.clone(), url.clone());
-            tasks.spawn(async move {
-                let part = store.part(&url, number).await;
-                drop(slot);
-                (number, part)
-            });
+            crew.start(
+                slot,
+                async move { Ok((number, store.part(&url, number).await)) },
+            )?;
         }
-        while let Some(done) = tasks.join_next().await {
-            let (number, part) = joined(done)?;
+        let mut sizes = vec![None; count];
+        for (number, part) in crew.finish().await? {
             let at = usize::try_from(number - 1).unwrap_or(0);
             if let Some(size) = sizes.get_mut(at) {
                 *size = part.map(|(size, _)| size);

@@ -7,6 +7,7 @@
 mod body;
 mod checksum;
 mod client;
+mod crew;
 mod download;
 mod fetch;
 mod leftover;

@@ -9,11 +9,11 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::client::Store;
+use super::crew::joined;
 use super::download::{Fetch, Selection};
 use super::progress::size as human;
 use super::targets::beside;
 use super::unpack::{Limits, Refused, Unpacked, unpack};
-use super::upload::joined;
 use super::walk::display;
 use super::{Downloaded, Moved};
 use crate::failure::{Failure, Result};

@@ -7,15 +7,15 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, MultipartUpload,
     Part as Listed,
 };
-use tokio::task::JoinSet;
 
 use super::body::FileBody;
 use super::checksum::{PartSums, Stored, crc32_text, from_hex, headers};
 use super::client::Store;
+use super::crew::Crew;
 use super::parts::{Part, cut};
 use super::progress::Progress;
 use super::retry::{Trouble, tries};
-use super::upload::{Opened, joined};
+use super::upload::Opened;
 use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::say::say;
@@ -47,11 +47,9 @@ impl Store {
         progress: &Progress,
     ) -> Result<Sent> {
         let (upload, mut there) = self.find_or_create(to).await?;
-        let mut tasks = JoinSet::new();
-        let mut done = Vec::new();
+        let mut crew = Crew::new(Arc::clone(&self.slots));
         for part in cut(file.size) {
-            // Taken before the task is made: a file of 10,000 parts must not become 10,000 tasks.
-            let slot = self.slot().await?;
+            let slot = crew.place().await?;
             let task = Sender {
                 store: self.clone(),
                 file: file.clone(),
@@ -60,19 +58,9 @@ impl Store {
                 progress: progress.clone(),
             };
             let listed = there.remove(&part.number);
-            tasks.spawn(async move {
-                let done = task.send(part, listed).await;
-                drop(slot);
-                done
-            });
-            // The first failure ends it; waiting for the others would only hide it.
-            while let Some(result) = tasks.try_join_next() {
-                done.push(joined(result)??);
-            }
+            crew.start(slot, async move { task.send(part, listed).await })?;
         }
-        while let Some(result) = tasks.join_next().await {
-            done.push(joined(result)??);
-        }
+        let mut done = crew.finish().await?;
         file.check()?;
         done.sort_by_key(|done| done.part.number);
         self.join(file, to, &upload, &done).await

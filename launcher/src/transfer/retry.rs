@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::aws::errors::explain;
+use crate::aws::{explain, is_transient};
 use crate::failure::{Failure, Result};
 
 /// With the pauses below, an outage of 20 seconds is survived.
@@ -57,18 +57,7 @@ impl Trouble {
         let status = error
             .raw_response()
             .map_or(0, |answer| answer.status().as_u16());
-        let again = match &error {
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-            SdkError::DispatchFailure(failure) => {
-                failure.is_io()
-                    || failure.is_timeout()
-                    || failure
-                        .as_connector_error()
-                        .is_some_and(|error| error.as_other().is_some())
-            }
-            SdkError::ServiceError(_) => status >= 500 || passes(&code),
-            _ => false,
-        };
+        let again = is_transient(&error) || passes(&code);
         Self {
             failure: explain(&format!("cannot {what}"), error),
             again,
@@ -78,19 +67,12 @@ impl Trouble {
     }
 }
 
-/// Codes of S3 that speak of the moment and not of the request.
+/// S3's own codes that speak of the moment and not of the request, beside those that all services have.
 fn passes(code: &str) -> bool {
     matches!(
         code,
         // `BadDigest` is a byte that changed on the way.
-        "BadDigest"
-            | "RequestTimeout"
-            | "SlowDown"
-            | "Throttling"
-            | "ThrottlingException"
-            | "TooManyRequests"
-            | "RequestLimitExceeded"
-            | "OperationAborted"
+        "BadDigest" | "RequestTimeout" | "TooManyRequests" | "OperationAborted"
     )
 }
 

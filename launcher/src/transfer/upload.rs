@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
 
 use super::body::FileBody;
 use super::checksum::{PartSums, Stored, crc32_text, headers};
 use super::client::Store;
+use super::crew::{Crew, joined};
 use super::parts::{PART, Part, cut, part_size};
 use super::progress::{Progress, size as human};
 use super::retry::Trouble;
@@ -164,30 +164,18 @@ impl Sending {
         let total = self.files.iter().map(|(local, _)| local.size).sum();
         let progress = Progress::new("sent", total, store.settings.progress);
         // Beside the slots of the requests: an open file costs a descriptor and little else.
-        let open = Arc::new(Semaphore::new(PARALLEL));
-        let mut tasks = JoinSet::new();
-        let mut objects = Vec::new();
+        let mut crew = Crew::new(Arc::new(Semaphore::new(PARALLEL)));
         for (local, url) in self.files {
-            let permit = Arc::clone(&open)
-                .acquire_owned()
-                .await
-                .map_err(|_| ended())?;
+            let place = crew.place().await?;
             let there = there
                 .as_ref()
                 .map(|there| there.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
-            tasks.spawn(async move {
-                let moved = store.send_file(&local, &url, there, &progress).await;
-                drop(permit);
-                moved
-            });
-            while let Some(moved) = tasks.try_join_next() {
-                objects.push(joined(moved)??);
-            }
+            crew.start(place, async move {
+                store.send_file(&local, &url, there, &progress).await
+            })?;
         }
-        while let Some(moved) = tasks.join_next().await {
-            objects.push(joined(moved)??);
-        }
+        let objects = crew.finish().await?;
         progress.finish();
         Ok(Uploaded {
             sum: Sum::new(objects, started.elapsed().as_secs_f64()),
@@ -365,17 +353,4 @@ impl Store {
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot read `{}`: {error}", display(path)))
         .help("expected a file that you may read")
-}
-
-/// The result of a task; a task that panicked is a bug, but no reason to hang.
-pub(super) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
-    result.map_err(|error| {
-        Failure::new(format!("a transfer broke off: {error}"))
-            .help("type the same again: it goes on where it was")
-    })
-}
-
-/// Nobody closes the semaphores.
-pub(super) fn ended() -> Failure {
-    Failure::new("the transfer was ended").help("type the same again: it goes on where it was")
 }
