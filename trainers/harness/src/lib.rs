@@ -6,6 +6,7 @@ pub mod data;
 pub mod diagnostic;
 mod facts;
 mod failure;
+pub mod features;
 pub mod metrics;
 mod page;
 mod progress;
@@ -15,6 +16,7 @@ mod save;
 mod say;
 pub mod stop;
 mod streams;
+pub mod text;
 pub mod trainer;
 
 pub use command::{help, run};

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use harness::corpus::RowTable;
 use harness::{Failure, Run};
 
-use crate::features::{Counts, Pattern, TermFrequency};
 use crate::machines::{Labelled, Setting, parallel, train};
 use crate::params::{C_RANGE, SvmParams, Tuning, Weighting};
+use crate::tf_idf::TermFrequency;
+use harness::features::{Counts, Pattern};
 
 /// Factor between neighbouring values of C: two steps to a power of ten, so that few trials reach far.
 const C_STEP: f64 = 3.0;

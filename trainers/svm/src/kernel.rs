@@ -18,10 +18,10 @@ pub(crate) use limit::Room;
 pub(crate) use machine::{KernelConfig, KernelMachine};
 
 use crate::cross_validate::Folds;
-use crate::features::weigh_all;
 use crate::machines::{Labelled, Setting, parallel, scale};
 use crate::params::{Calibration, Kernel, SvmParams};
 use crate::solver::SparseRows;
+use crate::tf_idf::weigh_all;
 use fit::{Problem, fit};
 
 /// Rows that a thread decides on at a time: enough to hide the handing out, few enough to share evenly among threads.

@@ -3,31 +3,24 @@
 mod calibrate;
 mod checks;
 mod cross_validate;
-pub mod features;
 mod kernel;
 mod machines;
 mod model;
 pub mod params;
 pub mod solver;
-pub mod text;
+pub mod tf_idf;
 mod train;
 
 pub use model::SvmModel;
 
-use harness::corpus::{Encode, RowTable};
+use harness::corpus::RowTable;
 use harness::{Failure, Run, Trained, Trainer};
 
+use harness::text::Shard;
 use params::{SvmArgs, SvmParams};
-use text::Shard;
 
 /// The SVM as a trainer.
 pub struct Svm;
-
-impl Encode for Shard {
-    fn encode(&mut self, text: &str) {
-        self.push(text);
-    }
-}
 
 impl Trainer for Svm {
     const NAME: &'static str = "svm";

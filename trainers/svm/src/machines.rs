@@ -8,9 +8,10 @@ use linfa::DatasetBase;
 use linfa::traits::Fit;
 use ndarray::Array1;
 
-use crate::features::{Pattern, TermFrequency, idf, weigh_all};
 use crate::params::{ClassWeight, SvmParams, Weighting};
 use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
+use crate::tf_idf::{TermFrequency, idf, weigh_all};
+use harness::features::Pattern;
 
 /// What `--tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]

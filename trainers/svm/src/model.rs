@@ -9,10 +9,11 @@ use harness::report::ClassFeatures;
 use harness::{Failure, Model};
 
 use crate::calibrate::Platt;
-use crate::features::{Finder, Lookup, TermFrequency, Terms, weigh};
 use crate::kernel::KernelMachine;
 use crate::machines::outputs;
 use crate::params::Weighting;
+use crate::tf_idf::{TermFrequency, weigh};
+use harness::features::{Finder, Lookup, Terms};
 
 /// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
 pub struct SvmModel {

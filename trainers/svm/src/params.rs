@@ -8,9 +8,10 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args, ValueEnum};
 use harness::Failure;
 
-use crate::features::{FeatureParams, Frequency, TermFrequency};
 use crate::solver::Loss;
-use crate::text;
+use crate::tf_idf::TermFrequency;
+use harness::features::{FeatureParams, Frequency};
+use harness::text::english;
 
 /// Objective values within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
@@ -479,7 +480,7 @@ fn positive(name: &str, value: f64) -> Result<f64, Failure> {
 fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
     match list {
         "none" | "None" | "" => Ok(Arc::new([])),
-        "english" => Ok(text::english()),
+        "english" => Ok(english()),
         file => {
             let path = PathBuf::from(file);
             read_stop_words(&path).map_err(|source| {

@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 use crate::calibrate::Platt;
 use crate::checks::{check_classes, check_finite};
 use crate::cross_validate::{Folds, search, take_limited};
-use crate::features::{Counts, FitError, fit};
 use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
 use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
 use crate::params::{Calibration, Machine, SvmParams};
-use crate::text::Shard;
+use harness::features::{Counts, FitError, fit};
+use harness::text::Shard;
 
 /// Longest n-grams that `--tune` looks at. measured on IMDB, naive Bayes weights: macro-F1 out of fold 0.890, 0.916 and
 /// 0.919 for n-grams to 1, 2 and 3 words; 4 words are no better on the test rows.

@@ -5,11 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use harness::features::Pattern;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2, Axis, concatenate};
-use svm::features::Pattern;
 use svm::solver::{LinearSvm, LinearSvmParams, Loss, SparseRows};
 
 const C: f64 = 1.0;

@@ -205,7 +205,7 @@ mod tests {
     use harness::stop::Stop;
 
     use super::*;
-    use crate::features::Pattern;
+    use harness::features::Pattern;
 
     /// The `k`th vector of an orthonormal cosine basis.
     fn wave(k: usize, at: usize, size: usize) -> f64 {

@@ -13,9 +13,9 @@ use linfa_svm::Svm as LinfaSvm;
 use ndarray::{Array1, Array2};
 
 use super::*;
-use crate::features::Pattern;
 use crate::params::SvmArgs;
 use crate::{Svm, SvmModel};
+use harness::features::Pattern;
 
 #[derive(Parser)]
 struct Line {

@@ -10,9 +10,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Recipe, SvmModel, TrainedMachine};
 use crate::calibrate::Platt;
-use crate::features::Terms;
 use crate::kernel::{KernelConfig, KernelMachine};
 use crate::machines::outputs;
+use harness::features::Terms;
 
 const CONFIG: &str = "config.json";
 const TENSORS: &str = "model.safetensors";

@@ -15,8 +15,8 @@ use linfa::dataset::Records;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::Array1;
 
-use crate::features::Pattern;
 use dual::Problem;
+use harness::features::Pattern;
 
 /// Some rows of a sparse matrix: linfa's records. Shape: (rows, pattern width), `f32`.
 #[derive(Clone, Copy)]

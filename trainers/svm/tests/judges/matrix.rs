@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use harness::data::{self, ReadOptions};
+use harness::features::{Counts, FeatureParams, Frequency, fit};
+use harness::text::{Shard, english};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use svm::features::{Counts, FeatureParams, Frequency, TermFrequency, fit, idf, weigh_all};
-use svm::text::{Shard, english};
+use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
 
 /// How the features are made.

@@ -29,5 +29,5 @@ fn english_is_scikit_learns() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/judges/word_ranges.py");
     let outcome = python(&script, &["english"]);
     let theirs: Vec<&str> = outcome.expect_code(0).stdout.lines().collect();
-    assert_eq!(svm::text::english().iter().collect::<Vec<_>>(), theirs);
+    assert_eq!(harness::text::english().iter().collect::<Vec<_>>(), theirs);
 }

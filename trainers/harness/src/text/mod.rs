@@ -9,6 +9,8 @@ pub(crate) use words::{Guesses, NONE, Words};
 
 use std::sync::Arc;
 
+use crate::corpus::Encode;
+
 /// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
@@ -70,4 +72,10 @@ impl Shard {
 /// scikit-learn's English stop list.
 pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
+}
+
+impl Encode for Shard {
+    fn encode(&mut self, text: &str) {
+        self.push(text);
+    }
 }
