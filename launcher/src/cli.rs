@@ -9,6 +9,7 @@ use crate::aws::AwsArgs;
 use crate::commands::{self, Context};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::local;
 use crate::output::{self, Format};
 use crate::say::say;
 
@@ -152,11 +153,25 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Build(args) => commands::build::run(args, context).await,
         Command::Push(args) => commands::push::run(args, context).await,
         Command::Train(args) => commands::train::run(*args, context).await,
-        Command::Logs(args) => commands::logs::run(args, context).await,
-        Command::Status(args) => commands::status::run(args, context).await,
-        Command::List(args) => commands::list::run(args, context).await,
-        Command::Stop(args) => commands::stop::run(args, context).await,
-        Command::Describe(args) => commands::describe::run(args, context).await,
+        Command::Logs(args) => {
+            let job = args.job.clone();
+            local::or_here(&job, commands::logs::run(args, context)).await
+        }
+        Command::Status(args) => {
+            let job = args.job.clone();
+            local::or_here(&job, commands::status::run(args, context)).await
+        }
+        Command::List(args) => {
+            local::and_here(context.format, commands::list::run(args, context)).await
+        }
+        Command::Stop(args) => {
+            let job = args.job.clone();
+            local::or_here(&job, commands::stop::run(args, context)).await
+        }
+        Command::Describe(args) => {
+            let job = args.job.clone();
+            local::or_here(&job, commands::describe::run(args, context)).await
+        }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,
         Command::Doctor(args) => commands::doctor::run(args, context).await,

@@ -38,6 +38,14 @@ impl Failure {
         }
     }
 
+    /// Adds to the message why it is so.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.message.push_str(": ");
+        self.message.push_str(reason);
+        self
+    }
+
     /// Adds what to do next; a second one is a line of its own.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {

@@ -1,12 +1,14 @@
 //! The trainers of the workspace, found by `[package.metadata.trainer]`, and their binaries on this machine.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
 use serde::Deserialize;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{ChildStderr, Command};
 
 use crate::failure::{Failure, Result};
 use crate::say::say;
@@ -26,6 +28,8 @@ pub(crate) struct Trainer {
     pub(crate) name: String,
     /// Absent where there is no workspace, as on a machine that has just the binaries.
     pub(crate) source: Option<Source>,
+    /// There is a workspace, and no cargo to ask about it: why it does not start.
+    no_cargo: Option<String>,
 }
 
 /// A trainer's source.
@@ -40,9 +44,17 @@ pub(crate) struct Source {
 impl Trainer {
     /// Looks in the workspace around the working directory. Outside of one any name will do: an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {
-        match workspace()? {
-            Some(metadata) => Self::among(&metadata, name),
-            None => Ok(Self::without_source(name)),
+        if !in_workspace()? {
+            return Ok(Self::without_source(name));
+        }
+        match metadata_command().exec() {
+            Ok(metadata) => Self::among(&metadata, name),
+            // A binary or an image that is there needs no cargo.
+            Err(cargo_metadata::Error::Io(error)) => Ok(Self {
+                no_cargo: Some(error.to_string()),
+                ..Self::without_source(name)
+            }),
+            Err(error) => Err(no_metadata(error)),
         }
     }
 
@@ -74,6 +86,7 @@ impl Trainer {
         Self {
             name: name.to_owned(),
             source: None,
+            no_cargo: None,
         }
     }
 
@@ -87,6 +100,7 @@ impl Trainer {
                 return Ok(Self {
                     name: name.to_owned(),
                     source: Some(source(metadata, package, own)?),
+                    no_cargo: None,
                 });
             }
             names.push(package.name.to_string());
@@ -100,6 +114,9 @@ impl Trainer {
 
     /// The source, for commands that compile.
     pub(crate) fn source(&self) -> Result<&Source> {
+        if let Some(error) = &self.no_cargo {
+            return Err(cannot_start(error));
+        }
         self.source.as_ref().ok_or_else(|| {
             Failure::usage(format!(
                 "no workspace with a trainer `{}` around the working directory",
@@ -115,8 +132,17 @@ impl Trainer {
             return self.compile(source).await;
         }
         self.existing_binary().ok_or_else(|| {
-            Failure::usage(format!("no binary `{}` on this machine", self.name))
-                .help("put it on the PATH, or run this in Trainyard's repository")
+            let failure = Failure::usage(format!("no binary `{}` on this machine", self.name));
+            match &self.no_cargo {
+                Some(error) => {
+                    let (reason, help) = cannot_start(error).into_parts();
+                    let failure = failure
+                        .because(&format!("{reason}, which would build it from here"))
+                        .help("pass `--trainer-binary FILE`, or put it on the PATH");
+                    help.into_iter().fold(failure, Failure::help)
+                }
+                None => failure.help("put it on the PATH, or run this in Trainyard's repository"),
+            }
         })
     }
 
@@ -153,19 +179,26 @@ impl Trainer {
         arguments: &[String],
     ) -> Result<PathBuf> {
         let line = format!("cargo {}", arguments.join(" "));
-        say(&line);
         let (subcommand, rest) = arguments.split_at(1);
-        let output = cargo
+        if io::stderr().is_terminal() && set("CARGO_TERM_COLOR").is_none() {
+            // It writes into a pipe.
+            cargo.env("CARGO_TERM_COLOR", "always");
+        }
+        let mut child = cargo
             .args(subcommand)
             // For us; what it says to people goes to them as always.
             .arg("--message-format=json-render-diagnostics")
             .args(rest)
             .current_dir(&source.workspace)
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .await
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
             .map_err(|error| no_cargo(&error))?;
+        let words = child.stderr.take();
+        let (output, ()) = tokio::join!(child.wait_with_output(), pass_on(words, &line));
+        let output = output.map_err(|error| no_cargo(&error))?;
         if !output.status.success() {
             return Err(Failure::new(format!("`{line}` failed: {}", output.status))
                 .help("its own messages are above"));
@@ -187,6 +220,30 @@ impl Trainer {
     }
 }
 
+/// What cargo says to people, behind its command line; nothing, if nothing is to be done.
+async fn pass_on(words: Option<ChildStderr>, command: &str) {
+    let Some(words) = words else { return };
+    let mut words = BufReader::new(words);
+    let mut told = false;
+    let mut line = Vec::new();
+    while let Ok(1..) = words.read_until(b'\n', &mut line).await {
+        let text = String::from_utf8_lossy(&line);
+        if told || !is_idle(&text) {
+            if !told {
+                say(command);
+                told = true;
+            }
+            say(text.trim_end());
+        }
+        line.clear();
+    }
+}
+
+/// Whether it is all that cargo says when there is nothing to compile, colours or not.
+fn is_idle(line: &str) -> bool {
+    line.trim().is_empty() || line.contains("Finished")
+}
+
 /// The cargo that runs us, if one does, else the one on the PATH.
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
@@ -200,6 +257,10 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
 
 /// What to say when cargo does not start.
 pub(crate) fn no_cargo(error: &std::io::Error) -> Failure {
+    cannot_start(&error.to_string())
+}
+
+fn cannot_start(error: &str) -> Failure {
     Failure::new(format!("cannot start `cargo`: {error}"))
         .help("install Rust from https://rustup.rs")
 }
@@ -212,13 +273,6 @@ pub(crate) fn workspace_folder() -> Option<PathBuf> {
         .filter(|folder| folder.join("Cargo.lock").is_file())
         .last()
         .map(Path::to_owned)
-}
-
-fn workspace() -> Result<Option<Metadata>> {
-    match in_workspace()? {
-        true => metadata_command().exec().map(Some).map_err(no_metadata),
-        false => Ok(None),
-    }
 }
 
 fn in_workspace() -> Result<bool> {

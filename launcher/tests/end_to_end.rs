@@ -19,14 +19,6 @@ use testkit::{Moto, Outcome, moto, movie_csv, registry, run_within};
 #[track_caller]
 fn trainyard(moto: &Moto, toy: &Workspace, arguments: &[&str]) -> Outcome {
     let mut command: Command = cloud::command(moto, arguments);
-    if let Some(home) = std::env::var_os("HOME") {
-        let home = std::path::Path::new(&home);
-        for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            if std::env::var_os(name).is_none() {
-                command.env(name, home.join(folder));
-            }
-        }
-    }
     command.current_dir(toy.path(""));
     safe(run_within(command, LONG))
 }

@@ -13,8 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use local_kit::*;
-use serde_json::{Value, json};
-use testkit::{Moto, movie_csv, on_read_only_folder, run};
+use testkit::{movie_csv, on_read_only_folder, run};
 
 fn toys(test: &str) -> Jobs {
     Jobs::new(test, toy_in(false))
@@ -117,6 +116,11 @@ fn failure_is_shown() {
 }
 
 #[test]
+fn the_users_file_is_named() {
+    names_the_users_file(&Jobs::new("p-file", svm_in(false)));
+}
+
+#[test]
 fn the_log_arrives() {
     passes_the_log_on(&toys("p-noise"));
 }
@@ -138,12 +142,7 @@ fn second_ctrl_c_kills() {
 
 #[test]
 fn the_job_ends_at_max_run() {
-    let jobs = toys("p-max");
-    let outcome = jobs.toy("until_stopped", &["--max-run", "10s"]);
-    let answer = outcome.expect_code(4).json();
-    assert_eq!(answer["status"], "Stopped");
-    assert!(unpacked(archive(&answer, "model")).contains_key("stopped"));
-    jobs.assert_clean();
+    ends_at_max_run(&toys("p-max"));
 }
 
 #[test]
@@ -157,25 +156,6 @@ fn an_interrupted_svm_starts_again() {
 }
 
 #[test]
-fn a_killed_launcher_takes_the_trainer_with_it() {
-    let jobs = toys("p-orphan");
-    let started = jobs.start_toy("stubborn", &[]);
-    let trainer = started.running.only_child().expect("the trainer runs");
-    started.signal("KILL");
-    let until = Instant::now() + Duration::from_secs(20);
-    let gone = || {
-        let stat = fs::read_to_string(format!("/proc/{trainer}/stat")).unwrap_or_default();
-        // A zombie, whose new parent has not looked yet, is gone as well.
-        stat.is_empty() || stat.contains(") Z ")
-    };
-    while !gone() {
-        assert!(Instant::now() < until, "the trainer lives on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    drop(started);
-}
-
-#[test]
 fn what_the_trainer_has_started_ends_with_it() {
     let jobs = toys("p-child");
     let started = Instant::now();
@@ -186,16 +166,7 @@ fn what_the_trainer_has_started_ends_with_it() {
 
 #[test]
 fn links_stay_inside_the_archive() {
-    let jobs = toys("p-links");
-    let outcome = jobs.toy("links", &[]);
-    let model = unpacked(archive(&outcome.expect_code(0).json(), "model"));
-    let names: Vec<_> = model.keys().map(String::as_str).collect();
-    assert_eq!(names, ["latest", "sub", "sub/same", "weights"]);
-    assert!(
-        outcome.stderr.contains("`passwd` is left out"),
-        "{}",
-        outcome.stderr
-    );
+    keeps_links_inside(&toys("p-links"));
 }
 
 #[test]
@@ -301,175 +272,6 @@ fn kept_folder(jobs: &Jobs) -> PathBuf {
     jobs.path("tmp").join(found[0].trim_end_matches('/'))
 }
 
-/// `trainyard train` with all in S3.
-fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
-    let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-    command
-        .env("TMPDIR", jobs.path("tmp"))
-        .current_dir(jobs.folder.path())
-        .args(["train", "svm", "--json", "--instance-type", "local-process"])
-        .args(["--output", "s3://bucket/out", "--data"])
-        .arg(jobs.data())
-        .arg("--trainer-binary")
-        .arg(toy())
-        .args(more)
-        .args(["--", "--mode", mode]);
-    command
-}
-
-/// The command after `sends them`'s first backtick.
-#[track_caller]
-fn sends(error: &Value, what: &str) -> Vec<String> {
-    let help = error["error"]["help"].as_array().expect("a list");
-    let line = help
-        .iter()
-        .filter_map(Value::as_str)
-        .find(|line| line.contains(what));
-    let command = line.and_then(|line| line.split('`').nth(3));
-    let words = command.expect("a command").split(' ').skip(1);
-    words.map(str::to_owned).collect()
-}
-
-/// A model whose upload is denied is not lost: the command that the message names sends it.
-#[test]
-fn a_denied_upload_leaves_the_model() {
-    let moto = testkit::moto();
-    moto.boto("client('s3').create_bucket(Bucket='bucket')");
-    let jobs = toys("p-denied");
-    moto.fault("PutObject", "denied", 50);
-    let command = train_in_s3(
-        &moto,
-        &jobs,
-        "quick",
-        &["--checkpoints", "s3://bucket/kept"],
-    );
-    let error = run(command).expect_code(1).json();
-    assert!(error.to_string().contains("access denied"), "{error:#}");
-    moto.forget();
-    for what in ["the results are kept", "the checkpoints are kept"] {
-        let words = sends(&error, what);
-        let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        upload.args(&words);
-        run(upload).expect_code(0);
-        fs::remove_dir_all(&words[1]).expect("it was kept");
-    }
-    let text = keys(&moto);
-    for part in ["/output/model.tar.gz", "kept/new"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    jobs.assert_clean();
-}
-
-/// Checkpoints that are denied do not keep the model from its place.
-#[test]
-fn the_model_goes_before_the_checkpoints() {
-    let moto = testkit::moto();
-    moto.boto("client('s3').create_bucket(Bucket='bucket')");
-    let jobs = toys("p-first");
-    moto.fault_with(
-        &json!({"operation": "PutObject", "kind": "denied", "times": 50, "match": "kept/"}),
-    );
-    let command = train_in_s3(
-        &moto,
-        &jobs,
-        "quick",
-        &["--checkpoints", "s3://bucket/kept"],
-    );
-    let error = run(command).expect_code(1).json();
-    let words = sends(&error, "the checkpoints are kept");
-    assert!(keys(&moto).contains("/output/model.tar.gz"), "{error:#}");
-    fs::remove_dir_all(&words[1]).expect("it was kept");
-    jobs.assert_clean();
-}
-
-/// Ctrl-C during the upload: the model stays here.
-#[test]
-fn ctrl_c_while_sending_leaves_the_model() {
-    let moto = testkit::moto();
-    moto.boto("client('s3').create_bucket(Bucket='bucket')");
-    let jobs = toys("p-csend");
-    moto.fault_with(
-        &json!({"operation": "PutObject", "kind": "stall", "times": 50, "seconds": 60}),
-    );
-    let command = train_in_s3(&moto, &jobs, "quick", &[]);
-    let mut running = testkit::start(command);
-    let until = Instant::now() + Duration::from_secs(60);
-    while moto.requests("PutObject").is_empty() {
-        assert!(
-            Instant::now() < until && !running.ended(),
-            "nothing is sent"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let mut kill = Command::new("kill");
-    run({
-        kill.arg("-INT").arg(running.pid().to_string());
-        kill
-    })
-    .expect_code(0);
-    let error = running
-        .finish(Duration::from_secs(20))
-        .expect_code(130)
-        .json();
-    let words = sends(&error, "the results are kept");
-    let kept = PathBuf::from(&words[1]);
-    assert_eq!(files(&kept), ["model.tar.gz"]);
-    assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
-    fs::remove_dir_all(kept).expect("it was kept");
-    jobs.assert_clean();
-}
-
-/// What the trainer deletes is deleted in S3; what was never here is not.
-#[test]
-fn checkpoints_in_s3_follow() {
-    let moto = testkit::moto();
-    moto.boto(
-        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
-         s3.put_object(Bucket='bucket', Key='kept/old', Body=b''); \
-         s3.put_object(Bucket='bucket', Key='kept-too/old', Body=b'')",
-    );
-    let jobs = toys("p-follow");
-    let more = ["--checkpoints", "s3://bucket/kept"];
-    run(train_in_s3(&moto, &jobs, "forget", &more)).expect_code(0);
-    let text = keys(&moto);
-    assert!(
-        !text.contains("kept/old") && text.contains("kept-too/old"),
-        "{text}"
-    );
-
-    let more = [
-        "--checkpoints",
-        "s3://bucket/kept",
-        "--simulate-interruption",
-        "3s",
-    ];
-    let mut command = train_in_s3(&moto, &jobs, "steps", &more);
-    command.args(["--steps", "40"]);
-    let outcome = run(command);
-    assert_eq!(outcome.expect_code(0).json()["interruptions"], 1);
-    let (before, after) = outcome
-        .stderr
-        .split_once("starting the job again")
-        .expect("it was");
-    for part in [before, after] {
-        assert!(
-            part.contains("uploading the checkpoints"),
-            "{}",
-            outcome.stderr
-        );
-    }
-    let text = keys(&moto);
-    assert_eq!(text.matches("kept/step-").count(), 1, "{text}");
-    assert!(text.contains("kept/step-40"), "{text}");
-    jobs.assert_clean();
-}
-
-#[track_caller]
-fn keys(moto: &Moto) -> String {
-    let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
-    moto.boto(lines).to_string()
-}
-
 /// Ctrl-C while the results are packed: no half archive, and the trainer's files stay.
 #[test]
 fn ctrl_c_while_packing_leaves_the_folder() {
@@ -494,53 +296,34 @@ fn ctrl_c_while_packing_leaves_the_folder() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 }
 
+/// In the repository of a trainer, on a machine without Rust.
 #[test]
-fn data_model_and_checkpoints_in_s3() {
-    let moto = testkit::moto();
-    moto.boto(
-        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
-         s3.put_object(Bucket='bucket', Key='data/a.csv', Body=b'text,label\\n'); \
-         s3.put_object(Bucket='bucket', Key='data/sub/b.csv', Body=b'text,label\\n'); \
-         s3.put_object(Bucket='bucket', Key='kept/step-18', Body=b'')",
-    );
-    let jobs = toys("p-s3");
-    let train = |mode: &str, more: &[&str]| {
-        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        command
-            .env("TMPDIR", jobs.path("tmp"))
-            .current_dir(jobs.folder.path())
-            .args(["train", "svm", "--json", "--instance-type", "local-process"])
-            .args(["--data", "s3://bucket/data", "--output", "s3://bucket/out"])
-            .arg("--trainer-binary")
-            .arg(toy())
-            .args(more)
-            .args(["--", "--mode", mode]);
-        run(command)
-    };
-    let outcome = train("steps", &["--checkpoints", "s3://bucket/kept"]);
-    let answer = outcome.expect_code(0).json();
-    let job = answer["job"].as_str().expect("a name");
-    let model = format!("s3://bucket/out/{job}/output/model.tar.gz");
-    assert_eq!(answer["model"], model.as_str());
-    for line in [
-        "downloading channel `train`",
-        "toy: begins after step 18",
-        "uploading",
+fn without_cargo_a_binary_will_do() {
+    let jobs = toys("p-nocargo");
+    fs::write(jobs.path("Cargo.toml"), "[workspace]\n").expect("a file");
+    // No trainer lies beside it.
+    let launcher = jobs.path("trainyard");
+    fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
+    let data = jobs.data();
+    let mut with = jobs.train_with(&launcher, &data, &["--", "--mode", "look"]);
+    with.env("PATH", "/nowhere");
+    run(with).expect_code(0);
+
+    let mut without = Command::new(&launcher);
+    jobs.environment(&mut without);
+    without
+        .args(["train", "svm", "--instance-type", "local-process"])
+        .args(["--output", "out", "--data"])
+        .arg(&data)
+        .env("PATH", "/nowhere");
+    let outcome = run(without);
+    outcome.expect_code(2);
+    for part in [
+        "cannot start `cargo`",
+        "`--trainer-binary FILE`",
+        "rustup.rs",
     ] {
-        assert!(
-            outcome.stderr.contains(line),
-            "no `{line}`:\n{}",
-            outcome.stderr
-        );
+        assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
-    let keys = moto.boto(
-        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket')['Contents']])",
-    );
-    let text = keys.to_string();
-    assert!(
-        text.contains(&format!("out/{job}/output/model.tar.gz")),
-        "{text}"
-    );
-    assert!(text.contains("kept/step-20"), "{text}");
     jobs.assert_clean();
 }

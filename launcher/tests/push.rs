@@ -399,15 +399,6 @@ fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
     let url = format!("http://{}", registry.address());
     let push = |more: &[&str]| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        // cargo needs a home with a toolchain.
-        if let Some(home) = std::env::var_os("HOME") {
-            let home = Path::new(&home);
-            for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-                if std::env::var_os(name).is_none() {
-                    command.env(name, home.join(folder));
-                }
-            }
-        }
         command
             .current_dir(toy.path(""))
             .args(["push", "toy", "--ecr-registry", &url])

@@ -13,7 +13,7 @@ use crate::failure::Result;
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
     /// Name of the job, or its ARN
-    job: String,
+    pub(crate) job: String,
 }
 
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {

@@ -17,7 +17,7 @@ With --json each line is an object: {\"time\", \"host\", \"stream\", \"message\"
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LogsArgs {
     /// Name of the job, or its ARN
-    job: String,
+    pub(crate) job: String,
     /// Show what there is and do not wait for more
     #[arg(long)]
     no_wait: bool,

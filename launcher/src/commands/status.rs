@@ -12,7 +12,7 @@ use crate::failure::Result;
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Name of the job, or its ARN
-    job: String,
+    pub(crate) job: String,
 }
 
 pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {

@@ -17,7 +17,7 @@ use crate::say::say;
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
     /// Name of the job, or its ARN
-    job: String,
+    pub(crate) job: String,
     /// Stay until it has stopped
     #[arg(long)]
     wait: bool,

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use bollard::Docker;
 use bollard::models::SystemInfo;
 use tokio::process::Command;
 
 use super::check::{Check, within};
 use crate::engine;
+use crate::local;
 use crate::trainer::Trainer;
 
 /// Images of GPU trainers take gigabytes; below this much a build or pull is likely to fail.
@@ -16,6 +18,7 @@ const LOW_DISK_GB: u64 = 5;
 /// The engine, and its disk. Only local jobs and `build --docker` need one, so its absence is a warning.
 pub(super) async fn docker() -> Vec<Check> {
     let mut info = None;
+    let mut left = None;
     let check = within("docker", "the Docker engine", async {
         let engine = match engine::connect().await {
             Ok(engine) => engine,
@@ -32,6 +35,7 @@ pub(super) async fn docker() -> Vec<Check> {
             (Ok(version), Ok(answer)) => {
                 let check = platform(&version.version.unwrap_or_default(), &answer);
                 info = Some(answer);
+                left = leftovers(&engine).await;
                 check
             }
             (Err(error), _) | (_, Err(error)) => Check::warning(
@@ -46,7 +50,7 @@ pub(super) async fn docker() -> Vec<Check> {
     })
     .await;
     let disk = info.as_ref().and_then(disk);
-    std::iter::once(check).chain(disk).collect()
+    std::iter::once(check).chain(disk).chain(left).collect()
 }
 
 fn platform(version: &str, info: &SystemInfo) -> Check {
@@ -63,6 +67,28 @@ fn platform(version: &str, info: &SystemInfo) -> Check {
         _ => Check::warning("docker", format!("{found}; images are for linux/amd64"))
             .help("images run here by emulation, if at all; `--instance-type local-process` runs without Docker"),
     }
+}
+
+/// Containers of local jobs whose launcher was killed.
+async fn leftovers(engine: &Docker) -> Option<Check> {
+    let mut orphans = local::containers(engine, None).await.ok()?;
+    orphans.retain(local::Container::is_orphan);
+    let names: Vec<_> = orphans
+        .iter()
+        .map(|found| format!("`{}`", found.job))
+        .collect();
+    let helps: Vec<_> = orphans.iter().map(local::Container::orphan_help).collect();
+    let found = format!(
+        "a killed launcher has left the container of job {}",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| Check::warning("containers", found).help(helps.join("; ")))
+}
+
+/// Temporary folders of local jobs whose launcher was killed.
+pub(super) fn folders() -> Option<Check> {
+    let (found, help) = local::folders_found(&local::folders())?;
+    Some(Check::warning("folders", found).help(help))
 }
 
 /// The engine's disk, if it is one of this machine.

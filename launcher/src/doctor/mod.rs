@@ -50,6 +50,7 @@ pub(crate) async fn examine(wanted: &Wanted, account: impl Future<Output = Accou
         machine::trainer(wanted.trainer.as_deref()),
     );
     checks.extend(docker);
+    checks.extend(machine::folders());
     checks.extend(toolchain);
     checks.push(trainer);
     Report::new(checks)

@@ -2,7 +2,7 @@
 //! in it: files go in and come out as tar streams, and on this side they are the user's.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use bollard::Docker;
@@ -19,9 +19,11 @@ use tokio::time::{Duration, timeout};
 
 use super::copy;
 use super::folder::Setup;
+use super::leftover;
 use super::lines::Lines;
 use super::request::{self, BASE};
 use super::run::{Attempt, Backend, Ended};
+use super::words::{Tail, Words};
 use crate::engine::{self, reason};
 use crate::failure::{Failure, Result};
 use crate::image::{self, BuildOptions};
@@ -75,6 +77,7 @@ impl<'a> Engine<'a> {
             }
             Err(error) => return Err(refused("look for the image", &error)),
         }
+        leftover::name_containers(&docker).await;
         let request = request::container(job, setup, &image, gpu);
         Ok(Self {
             docker,
@@ -170,7 +173,7 @@ impl Attempt for Container<'_> {
             .attach_container(&self.id, Some(attach))
             .await
             .map_err(|error| refused("read the container's log", &error))?;
-        self.log = Some(tokio::spawn(show(attached)));
+        self.log = Some(tokio::spawn(show(attached, self.setup.log.clone())));
         self.docker
             .start_container(&self.id, None)
             .await
@@ -214,11 +217,13 @@ impl Attempt for Container<'_> {
         }
     }
 
-    async fn failure(&mut self) -> Result<Option<String>> {
-        copy::small_file(&self.docker, &self.id, &format!("{BASE}/output/failure")).await
+    async fn failure(&mut self) -> Result<Option<Words>> {
+        let path = format!("{BASE}/output/failure");
+        let text = copy::small_file(&self.docker, &self.id, &path).await?;
+        Ok(text.map(|text| self.setup.words(&text, Path::new(BASE))))
     }
 
-    async fn pack(&mut self, folder: &str, archive: &std::path::Path) -> Result<bool> {
+    async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool> {
         copy::pack(&self.docker, &self.id, &format!("{BASE}/{folder}"), archive).await
     }
 
@@ -268,10 +273,10 @@ pub(super) fn default_image(job: &Job) -> String {
     format!("{}:latest", image::repository(&job.trainer.name))
 }
 
-async fn show(attached: AttachContainerResults) {
+async fn show(attached: AttachContainerResults, tail: Tail) {
     use bollard::container::LogOutput;
     let mut output = attached.output;
-    let (mut stdout, mut stderr) = (Lines::to_stderr(), Lines::to_stderr());
+    let (mut stdout, mut stderr) = (Lines::to_stderr(tail.clone()), Lines::to_stderr(tail));
     while let Some(Ok(piece)) = output.next().await {
         match piece {
             LogOutput::StdErr { message } => stderr.push(&message),

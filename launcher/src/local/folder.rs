@@ -1,6 +1,7 @@
 //! What a local job is given: checked inputs, and the files that SageMaker writes below `/opt/ml`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use contract::resources::InstanceGroup;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::remote::{self, Mirror};
+use super::words::{Alias, Tail, Words};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
@@ -50,6 +52,10 @@ pub(super) struct Input {
 pub(super) struct Setup {
     pub(super) job: String,
     pub(super) channels: Vec<Input>,
+    /// Where their data comes from, as it was typed, in the same order.
+    typed: Vec<Location>,
+    /// The end of the job's log.
+    pub(super) log: Tail,
     /// The folder that is `/opt/ml/checkpoints`.
     pub(super) checkpoints: Option<PathBuf>,
     /// Where the checkpoints come from and go to, if not to a folder of this machine.
@@ -60,7 +66,7 @@ pub(super) struct Setup {
     hyperparameters: BTreeMap<String, String>,
     instance: String,
     /// The data that was downloaded; gone with it.
-    scratch: Option<TempDir>,
+    scratch: Option<Scratch>,
 }
 
 impl Inputs {
@@ -160,7 +166,7 @@ impl Setup {
     pub(super) async fn prepare(job: &Job, inputs: Inputs, context: &Context) -> Result<Self> {
         let scratch = match inputs.downloads().is_empty() {
             true => None,
-            false => Some(temporary()?),
+            false => Some(Scratch::new()?),
         };
         let at = |name: &str| scratch.as_ref().map(|folder| folder.path().join(name));
         let mut channels = Vec::new();
@@ -219,6 +225,8 @@ impl Setup {
         Self {
             job: job.name.to_string(),
             channels,
+            typed: job.channels.iter().map(|c| c.source.clone()).collect(),
+            log: Tail::default(),
             checkpoints: None,
             mirror: None,
             checkpoints_name: job.checkpoints.as_ref().map(Location::to_string),
@@ -227,6 +235,27 @@ impl Setup {
             instance: job.instance.to_string(),
             scratch: None,
         }
+    }
+
+    /// The failure's text, of a trainer whose `/opt/ml` is at `base`: a user knows none of the paths there.
+    pub(super) fn words(&self, text: &str, base: &Path) -> Words {
+        let mut aliases = Vec::new();
+        for (input, typed) in self.channels.iter().zip(&self.typed) {
+            let target = input.target(base);
+            if let Location::S3(url) = typed
+                && let Some(name) = url.key.rsplit('/').next()
+                && input.path.join(name).is_file()
+            {
+                // One object, and not all below a prefix.
+                aliases.push(Alias::new(&target.join(name), url.to_string()));
+            }
+            aliases.push(Alias::new(&target, place(typed)));
+        }
+        if let Some(name) = &self.checkpoints_name {
+            let name = name.strip_prefix("file://").unwrap_or(name);
+            aliases.push(Alias::new(&base.join("checkpoints"), name));
+        }
+        Words::new(text, aliases, &self.log)
     }
 
     /// Checkpoints go back to S3, if they came from there.
@@ -311,13 +340,55 @@ fn environment(job: &Job) -> BTreeMap<String, String> {
     environment
 }
 
+/// A path as it was typed, a URL without a slash at its end.
+fn place(location: &Location) -> String {
+    match location {
+        Location::S3(url) => url.to_string().trim_end_matches('/').to_owned(),
+        Location::File(path) => path.to_string_lossy().into_owned(),
+    }
+}
+
+/// How the names of our temporary folders begin.
+pub(super) const PREFIX: &str = "trainyard-";
+
 /// A folder that only we can read, gone when it is dropped.
-pub(super) fn temporary() -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix("trainyard-")
-        .tempdir()
-        .map_err(|error| {
-            Failure::new(format!("cannot make a temporary folder: {error}"))
-                .help("set TMPDIR to a folder with space")
+#[derive(Debug)]
+pub(super) struct Scratch {
+    folder: TempDir,
+    /// Held as long as we live: a folder without is a killed launcher's. Not all file systems have locks.
+    _lock: Option<File>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir()
+            .map_err(|error| {
+                Failure::new(format!("cannot make a temporary folder: {error}"))
+                    .help("set TMPDIR to a folder with space")
+            })?;
+        let lock = File::open(folder.path());
+        let lock = lock.ok().filter(|folder| folder.lock().is_ok());
+        Ok(Self {
+            folder,
+            _lock: lock,
         })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves it to the user; where it is then. The other name tells it from what nobody wants.
+    pub(super) fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        let path = self.folder.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let kept = path.with_file_name(format!("kept-{name}"));
+        match std::fs::rename(path, &kept) {
+            Ok(()) => kept,
+            Err(_) => path.to_owned(),
+        }
+    }
 }

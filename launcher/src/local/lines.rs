@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use super::words::Tail;
+
 /// A line longer than this comes in pieces, between which the other stream's lines may stand: memory stays bounded.
 const LONGEST: usize = 1024 * 1024;
 
@@ -10,20 +12,22 @@ const LONGEST: usize = 1024 * 1024;
 pub(super) struct Lines<W> {
     pending: Vec<u8>,
     out: W,
+    tail: Tail,
 }
 
 impl Lines<io::Stderr> {
-    /// A stream to our standard error.
-    pub(super) fn to_stderr() -> Self {
-        Self::new(io::stderr())
+    /// A stream to our standard error, whose end is remembered.
+    pub(super) fn to_stderr(tail: Tail) -> Self {
+        Self::new(io::stderr(), tail)
     }
 }
 
 impl<W: Write> Lines<W> {
-    fn new(out: W) -> Self {
+    fn new(out: W, tail: Tail) -> Self {
         Self {
             pending: Vec::new(),
             out,
+            tail,
         }
     }
 
@@ -51,6 +55,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn pass(&mut self, bytes: &[u8]) {
+        self.tail.push(bytes);
         // One write, so that the other stream's lines stand before or after. A reader that has gone away must not end
         // the job.
         let _ = self.out.write_all(bytes);
@@ -80,7 +85,7 @@ mod tests {
     }
 
     fn passed(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
-        let mut lines = Lines::new(Writes::default());
+        let mut lines = Lines::new(Writes::default(), Tail::default());
         for piece in pieces {
             lines.push(piece);
         }

@@ -7,6 +7,8 @@ mod copy;
 mod docker;
 mod folder;
 mod giving_up;
+mod here;
+mod leftover;
 mod lines;
 mod process;
 mod rehearsal;
@@ -18,17 +20,22 @@ mod run;
 mod signals;
 mod tar_stream;
 mod trouble;
+mod words;
 
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::job::{Instance, Job};
+use crate::job::{Instance, Job, Location};
 use crate::say::say;
 
 pub(crate) use become_trainer::become_trainer;
+pub(crate) use here::{and_here, or_here};
+pub(crate) use leftover::{Container, containers, folders, folders_found};
 
 use folder::{Inputs, Setup};
 use report::Report;
@@ -49,7 +56,12 @@ pub(crate) async fn train(
         rehearsal::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
         return Ok(Exit::Ok);
     }
+    let created = Instant::now();
     let mut signals = Signals::install()?;
+    leftover::name_folders();
+    if let Location::S3(url) = &job.output {
+        signals.give_up_on(remote::bucket(url, context)).await?;
+    }
     let mut results = Results::create(job)?;
     let course = Course {
         max_run: job.max_run,
@@ -83,7 +95,7 @@ pub(crate) async fn train(
         context,
     )
     .await;
-    let report = Report::new(job, &finished, delivered);
+    let report = Report::new(job, created, &finished, delivered);
     if let Some(ending) = report.ending() {
         say(ending);
     }

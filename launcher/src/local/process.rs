@@ -9,7 +9,6 @@ use std::process::Stdio;
 
 use contract::limits;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -17,10 +16,11 @@ use tokio::time::{Duration, timeout};
 
 use super::archive;
 use super::become_trainer;
-use super::folder::{Setup, WRITABLE, temporary};
+use super::folder::{Scratch, Setup, WRITABLE};
 use super::giving_up;
 use super::lines::Lines;
 use super::run::{Attempt, Backend, Ended};
+use super::words::{Tail, Words};
 use crate::failure::{Failure, Result};
 use crate::job::Job;
 use crate::output::quoted;
@@ -38,8 +38,9 @@ pub(super) struct Machine<'a> {
 }
 
 /// A trainer's process and its `/opt/ml`.
-pub(super) struct Process {
-    folder: TempDir,
+pub(super) struct Process<'a> {
+    setup: &'a Setup,
+    folder: Scratch,
     child: Child,
     /// Both its id and that of its group.
     pid: Pid,
@@ -89,8 +90,9 @@ impl<'a> Machine<'a> {
     }
 
     /// The private `/opt/ml`. Data and checkpoints are linked: they are not copied.
-    fn lay_out(&self) -> std::io::Result<TempDir> {
-        let folder = temporary().map_err(|failure| std::io::Error::other(failure.to_string()))?;
+    fn lay_out(&self) -> std::io::Result<Scratch> {
+        let folder =
+            Scratch::new().map_err(|failure| std::io::Error::other(failure.to_string()))?;
         let base = folder.path();
         for name in ["input/config", "input/data"].iter().chain(&WRITABLE) {
             if *name != "checkpoints" || self.setup.checkpoints.is_none() {
@@ -131,10 +133,10 @@ impl<'a> Machine<'a> {
     }
 }
 
-impl Backend for Machine<'_> {
-    type Attempt = Process;
+impl<'a> Backend for Machine<'a> {
+    type Attempt = Process<'a>;
 
-    async fn create(&self) -> Result<Process> {
+    async fn create(&self) -> Result<Process<'a>> {
         let folder = self.lay_out().map_err(|error| {
             Failure::new(format!("cannot make the job's private folder: {error}"))
                 .help("set TMPDIR to a folder with space that you may write")
@@ -150,10 +152,11 @@ impl Backend for Machine<'_> {
             .and_then(|id| Pid::from_raw(id.cast_signed()))
             .ok_or_else(|| Failure::new("the trainer has no process id"))?;
         let log = [
-            tokio::spawn(show(child.stdout.take())),
-            tokio::spawn(show(child.stderr.take())),
+            tokio::spawn(show(child.stdout.take(), self.setup.log.clone())),
+            tokio::spawn(show(child.stderr.take(), self.setup.log.clone())),
         ];
         Ok(Process {
+            setup: self.setup,
             folder,
             child,
             pid,
@@ -162,7 +165,7 @@ impl Backend for Machine<'_> {
     }
 }
 
-impl Process {
+impl Process<'_> {
     /// Whatever the trainer has started ends with it, as in a container.
     fn kill_group(&self) {
         // Nobody left is the usual case.
@@ -170,7 +173,7 @@ impl Process {
     }
 }
 
-impl Attempt for Process {
+impl Attempt for Process<'_> {
     async fn prepare(&mut self) -> Result<()> {
         Ok(())
     }
@@ -219,7 +222,7 @@ impl Attempt for Process {
         Ok(())
     }
 
-    async fn failure(&mut self) -> Result<Option<String>> {
+    async fn failure(&mut self) -> Result<Option<Words>> {
         let path = contract::Paths::at(self.folder.path()).failure();
         let Ok(file) = fs::File::open(path) else {
             return Ok(None);
@@ -228,8 +231,10 @@ impl Attempt for Process {
         // Four bytes are the longest character.
         let most = 4 * limits::FAILURE as u64;
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, most), &mut bytes);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Some(text).filter(|text| !text.trim().is_empty()))
+        Ok(Some(self.setup.words(
+            &String::from_utf8_lossy(&bytes),
+            self.folder.path(),
+        )))
     }
 
     async fn pack(&mut self, folder: &str, target: &Path) -> Result<bool> {
@@ -254,8 +259,7 @@ impl Attempt for Process {
     }
 
     async fn leave(mut self) -> String {
-        self.folder.disable_cleanup(true);
-        let folder = quoted(&self.folder.path().to_string_lossy());
+        let folder = quoted(&self.folder.keep().to_string_lossy());
         self.remove().await;
         format!(
             "all that the trainer has left is kept in `{folder}`: remove it when you have the model"
@@ -263,9 +267,9 @@ impl Attempt for Process {
     }
 }
 
-async fn show(stream: Option<impl AsyncRead + Unpin>) {
+async fn show(stream: Option<impl AsyncRead + Unpin>, tail: Tail) {
     let Some(mut stream) = stream else { return };
-    let mut lines = Lines::to_stderr();
+    let mut lines = Lines::to_stderr(tail);
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.push(buffer.get(..count).unwrap_or_default());

@@ -6,9 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use tempfile::TempDir;
-
-use super::folder::temporary;
+use super::folder::Scratch;
 use super::trouble::warn;
 use crate::aws::{Aws, explain};
 use crate::commands::Context;
@@ -48,6 +46,35 @@ pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result
     Ok(())
 }
 
+/// Whether there is such a bucket and we may use it: known before the training, for it may take hours.
+pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
+    let aws = context.aws().await?;
+    let bucket = &url.bucket;
+    let what = format!("`--output {url}`");
+    let Err(error) = aws.s3().head_bucket().bucket(bucket).send().await else {
+        return Ok(());
+    };
+    let answer = error.raw_response();
+    let region = answer.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
+    // HEAD has no body, so the status says all.
+    match (answer.map(|answer| answer.status().as_u16()), region) {
+        (Some(301 | 400), Some(region)) if region != aws.region() => {
+            let region = contract::shown(region).into_owned();
+            Err(Failure::usage(format!(
+                "{what}: the bucket is in region `{region}`, and this command asks `{}`",
+                aws.region()
+            ))
+            .help(format!("pass `--region {region}`")))
+        }
+        (Some(404), _) => Err(
+            Failure::usage(format!("{what}: there is no bucket `{bucket}`")).help(format!(
+                "check its name, or make it: `aws s3 mb s3://{bucket}`"
+            )),
+        ),
+        _ => Err(explain(&what, error)),
+    }
+}
+
 fn progress(context: &Context) -> bool {
     context.format == Format::Text
 }
@@ -62,7 +89,7 @@ fn make(folder: &Path) -> Result<()> {
 /// A folder here that a prefix in S3 follows.
 #[derive(Debug)]
 pub(super) struct Mirror {
-    folder: TempDir,
+    folder: Scratch,
     url: S3Url,
     /// What both had when one was last made as the other is.
     known: RefCell<BTreeSet<String>>,
@@ -71,7 +98,7 @@ pub(super) struct Mirror {
 impl Mirror {
     /// Downloads what there is.
     pub(super) async fn fetch(url: &S3Url, context: &Context) -> Result<Self> {
-        let folder = temporary()?;
+        let folder = Scratch::new()?;
         fetch_if_any(url, folder.path(), context).await?;
         let known = RefCell::new(names(folder.path())?);
         Ok(Self {
@@ -113,8 +140,7 @@ impl Mirror {
         if names(self.folder.path()).is_ok_and(|names| names.is_empty()) {
             return None;
         }
-        self.folder.disable_cleanup(true);
-        let folder = quoted(&self.folder.path().to_string_lossy());
+        let folder = quoted(&self.folder.keep().to_string_lossy());
         Some(format!(
             "the checkpoints are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
         ))

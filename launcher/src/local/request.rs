@@ -8,6 +8,7 @@ use bollard::models::{
 };
 
 use super::folder::{HOST, Setup};
+use super::leftover::{JOB, LAUNCHER, own_launcher};
 use crate::job::Job;
 
 /// Where the contract's folder is in a container.
@@ -66,7 +67,9 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
 
 /// What is found by them is a local job's: `docker ps --all --filter label=trainyard.job`.
 fn labels(setup: &Setup) -> HashMap<String, String> {
-    HashMap::from([("trainyard.job".to_owned(), setup.job.clone())])
+    let launcher = own_launcher().map(|own| (LAUNCHER.to_owned(), own));
+    let job = (JOB.to_owned(), setup.job.clone());
+    std::iter::once(job).chain(launcher).collect()
 }
 
 fn text(path: &Path) -> String {

@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
-use super::folder::temporary;
+use super::folder::Scratch;
 use super::remote;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
@@ -21,7 +19,7 @@ pub(super) struct Results {
     /// `OUTPUT/JOB/output`, or a temporary folder before the upload.
     folder: PathBuf,
     /// For S3: `OUTPUT/JOB/output`.
-    upload: Option<(S3Url, TempDir)>,
+    upload: Option<(S3Url, Scratch)>,
 }
 
 /// A folder of the trainer and what it is packed into.
@@ -43,7 +41,7 @@ impl Results {
     pub(super) fn create(job: &Job) -> Result<Self> {
         match (&job.output, job.local_output()) {
             (Location::S3(url), _) => {
-                let scratch = temporary()?;
+                let scratch = Scratch::new()?;
                 Ok(Self {
                     folder: scratch.path().to_owned(),
                     upload: Some((url.join(&format!("{}/output", job.name)), scratch)),
@@ -86,15 +84,17 @@ impl Results {
         if !self.archives().iter().any(|archive| archive.file.is_file()) {
             return None;
         }
-        let folder = quoted(&self.folder.to_string_lossy());
         match &mut self.upload {
             Some((url, scratch)) => {
-                scratch.disable_cleanup(true);
+                let folder = quoted(&scratch.keep().to_string_lossy());
                 Some(format!(
                     "the results are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
                 ))
             }
-            None => Some(format!("the results are in `{folder}`")),
+            None => Some(format!(
+                "the results are in `{}`",
+                quoted(&self.folder.to_string_lossy())
+            )),
         }
     }
 

@@ -9,12 +9,16 @@ use super::folder::Setup;
 use super::results::Results;
 use super::signals::{Asked, Signals};
 use super::trouble::{Trouble, warn};
+use super::words::Words;
 use crate::commands::Context;
 use crate::failure::Result;
 use crate::say::say;
 
 /// From SIGTERM to SIGKILL, as SageMaker has it.
 const GRACE: Duration = Duration::from_secs(120);
+
+/// 128 and SIGKILL.
+const KILLED: i32 = 137;
 
 /// What runs the trainer.
 pub(super) trait Backend {
@@ -39,7 +43,7 @@ pub(super) trait Attempt {
     /// After the end: keeps its checkpoints.
     async fn keep_checkpoints(&mut self) -> Result<()>;
     /// After the end: what it wrote as the reason of its failure.
-    async fn failure(&mut self) -> Result<Option<String>>;
+    async fn failure(&mut self) -> Result<Option<Words>>;
     /// After the end: packs a folder of `/opt/ml`; false if there are no files.
     async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool>;
     /// Leaves nothing behind.
@@ -75,16 +79,37 @@ pub(super) enum Cause {
     Interruption,
 }
 
+/// Why the trainer was not asked any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Killed {
+    /// The same was asked for twice.
+    Again(Asked),
+    /// It had its time.
+    Overdue,
+}
+
+impl Killed {
+    /// After `killed`.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Again(asked) => format!("by the second {}", asked.name()),
+            Self::Overdue => format!("{} s after SIGTERM", GRACE.as_secs()),
+        }
+    }
+}
+
 /// The end of a job.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) ended: Ended,
     pub(super) cause: Cause,
-    pub(super) failure: Option<String>,
+    /// By us.
+    pub(super) killed: Option<Killed>,
+    pub(super) failure: Option<Words>,
     /// How often it was interrupted and started again.
     pub(super) interruptions: u32,
     /// The trainer's first start.
-    begun: Instant,
+    pub(super) begun: Instant,
     /// From then to its end.
     pub(super) took: Duration,
     /// Its checkpoints are where they are kept on this machine.
@@ -96,10 +121,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    fn new(ended: Ended, cause: Cause, begun: Instant) -> Self {
+    fn new((ended, cause, killed): End, begun: Instant) -> Self {
         Self {
             ended,
             cause,
+            killed,
             failure: None,
             interruptions: 0,
             begun,
@@ -109,7 +135,22 @@ impl Finished {
             trouble: Trouble::default(),
         }
     }
+
+    /// `exit code 137 (killed by the second Ctrl-C)`
+    pub(super) fn code(&self) -> String {
+        let code = self.ended.code;
+        match self.killed {
+            // It may have ended by itself in the same moment.
+            Some(killed) if code == KILLED => {
+                format!("exit code {code} (killed {})", killed.reason())
+            }
+            _ => format!("exit code {code} ({})", contract::exit::meaning(code)),
+        }
+    }
 }
+
+/// How it ended, why it was asked to, and why it was killed.
+type End = (Ended, Cause, Option<Killed>);
 
 /// Runs a job; the archives lie in `results` then. An error is of a trainer whose end was not seen.
 pub(super) async fn run<B: Backend>(
@@ -175,14 +216,10 @@ async fn follow<A: Attempt>(
     let begun = begun.unwrap_or(started);
     let interrupt_at = course.interruption.map(|after| started + after);
     let deadline = begun + course.max_run;
-    let (ended, cause) = watch(attempt, deadline, interrupt_at, signals).await?;
-    let mut finished = Finished::new(ended, cause, begun);
-    if cause == Cause::Interruption {
-        say(format!(
-            "the trainer ended with exit code {} ({})",
-            ended.code,
-            contract::exit::meaning(ended.code)
-        ));
+    let end = watch(attempt, deadline, interrupt_at, signals).await?;
+    let mut finished = Finished::new(end, begun);
+    if finished.cause == Cause::Interruption {
+        say(format!("the trainer ended with {}", finished.code()));
     } else {
         if course.interruption.is_some() {
             say("the job ended before it was to be interrupted; nothing was simulated");
@@ -219,15 +256,16 @@ async fn watch<A: Attempt>(
     deadline: Instant,
     interrupt_at: Option<Instant>,
     signals: &mut Signals,
-) -> Result<(Ended, Cause)> {
-    let mut cause = Cause::Itself;
+) -> Result<End> {
+    let (mut cause, mut killed) = (Cause::Itself, None);
     let mut kill_at = None;
     loop {
         let running = cause == Cause::Itself;
         tokio::select! {
-            ended = attempt.ended() => return Ok((ended?, cause)),
+            ended = attempt.ended() => return Ok((ended?, cause, killed)),
             asked = signals.next() => {
                 if matches!(cause, Cause::Asked(_)) {
+                    killed = killed.or(Some(Killed::Again(asked)));
                     say(format!("{} again: killing the trainer", asked.name()));
                     attempt.kill().await?;
                     continue;
@@ -249,6 +287,7 @@ async fn watch<A: Attempt>(
             }
             () = at(kill_at) => {
                 kill_at = None;
+                killed = killed.or(Some(Killed::Overdue));
                 say(format!("still running {} s after SIGTERM: killing the trainer", GRACE.as_secs()));
                 attempt.kill().await?;
                 continue;

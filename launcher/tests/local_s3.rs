@@ -1,0 +1,280 @@
+//! Local jobs whose data, model or checkpoints are in S3.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report by panicking"
+)]
+
+mod local_kit;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use local_kit::*;
+use serde_json::{Value, json};
+use testkit::{Moto, run};
+
+fn toys(test: &str) -> Jobs {
+    Jobs::new(test, toy_in(false))
+}
+
+/// `trainyard train` with all in S3.
+fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
+    let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .env("TMPDIR", jobs.path("tmp"))
+        .current_dir(jobs.folder.path())
+        .args(["train", "svm", "--json", "--instance-type", "local-process"])
+        .args(["--output", "s3://bucket/out", "--data"])
+        .arg(jobs.data())
+        .arg("--trainer-binary")
+        .arg(toy())
+        .args(more)
+        .args(["--", "--mode", mode]);
+    command
+}
+
+/// The command after `sends them`'s first backtick.
+#[track_caller]
+fn sends(error: &Value, what: &str) -> Vec<String> {
+    let help = error["error"]["help"].as_array().expect("a list");
+    let line = help
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|line| line.contains(what));
+    let command = line.and_then(|line| line.split('`').nth(3));
+    let words = command.expect("a command").split(' ').skip(1);
+    words.map(str::to_owned).collect()
+}
+
+/// A model whose upload is denied is not lost: the command that the message names sends it.
+#[test]
+fn a_denied_upload_leaves_the_model() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-denied");
+    moto.fault("PutObject", "denied", 50);
+    let command = train_in_s3(
+        &moto,
+        &jobs,
+        "quick",
+        &["--checkpoints", "s3://bucket/kept"],
+    );
+    let error = run(command).expect_code(1).json();
+    assert!(error.to_string().contains("access denied"), "{error:#}");
+    moto.forget();
+    for what in ["the results are kept", "the checkpoints are kept"] {
+        let words = sends(&error, what);
+        let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        upload.args(&words);
+        run(upload).expect_code(0);
+        fs::remove_dir_all(&words[1]).expect("it was kept");
+    }
+    let text = keys(&moto);
+    for part in ["/output/model.tar.gz", "kept/new"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    jobs.assert_clean();
+}
+
+/// Checkpoints that are denied do not keep the model from its place.
+#[test]
+fn the_model_goes_before_the_checkpoints() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-first");
+    moto.fault_with(
+        &json!({"operation": "PutObject", "kind": "denied", "times": 50, "match": "kept/"}),
+    );
+    let command = train_in_s3(
+        &moto,
+        &jobs,
+        "quick",
+        &["--checkpoints", "s3://bucket/kept"],
+    );
+    let error = run(command).expect_code(1).json();
+    let words = sends(&error, "the checkpoints are kept");
+    assert!(keys(&moto).contains("/output/model.tar.gz"), "{error:#}");
+    fs::remove_dir_all(&words[1]).expect("it was kept");
+    jobs.assert_clean();
+}
+
+/// Ctrl-C during the upload: the model stays here.
+#[test]
+fn ctrl_c_while_sending_leaves_the_model() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-csend");
+    moto.fault_with(
+        &json!({"operation": "PutObject", "kind": "stall", "times": 50, "seconds": 60}),
+    );
+    let command = train_in_s3(&moto, &jobs, "quick", &[]);
+    let mut running = testkit::start(command);
+    let until = Instant::now() + Duration::from_secs(60);
+    while moto.requests("PutObject").is_empty() {
+        assert!(
+            Instant::now() < until && !running.ended(),
+            "nothing is sent"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut kill = Command::new("kill");
+    run({
+        kill.arg("-INT").arg(running.pid().to_string());
+        kill
+    })
+    .expect_code(0);
+    let error = running
+        .finish(Duration::from_secs(20))
+        .expect_code(130)
+        .json();
+    let words = sends(&error, "the results are kept");
+    let kept = PathBuf::from(&words[1]);
+    assert_eq!(files(&kept), ["model.tar.gz"]);
+    assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
+    fs::remove_dir_all(kept).expect("it was kept");
+    jobs.assert_clean();
+}
+
+/// What the trainer deletes is deleted in S3; what was never here is not.
+#[test]
+fn checkpoints_in_s3_follow() {
+    let moto = testkit::moto();
+    moto.boto(
+        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
+         s3.put_object(Bucket='bucket', Key='kept/old', Body=b''); \
+         s3.put_object(Bucket='bucket', Key='kept-too/old', Body=b'')",
+    );
+    let jobs = toys("p-follow");
+    let more = ["--checkpoints", "s3://bucket/kept"];
+    run(train_in_s3(&moto, &jobs, "forget", &more)).expect_code(0);
+    let text = keys(&moto);
+    assert!(
+        !text.contains("kept/old") && text.contains("kept-too/old"),
+        "{text}"
+    );
+
+    let more = [
+        "--checkpoints",
+        "s3://bucket/kept",
+        "--simulate-interruption",
+        "3s",
+    ];
+    let mut command = train_in_s3(&moto, &jobs, "steps", &more);
+    command.args(["--steps", "40"]);
+    let outcome = run(command);
+    assert_eq!(outcome.expect_code(0).json()["interruptions"], 1);
+    let (before, after) = outcome
+        .stderr
+        .split_once("starting the job again")
+        .expect("it was");
+    for part in [before, after] {
+        assert!(
+            part.contains("uploading the checkpoints"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    let text = keys(&moto);
+    assert_eq!(text.matches("kept/step-").count(), 1, "{text}");
+    assert!(text.contains("kept/step-40"), "{text}");
+    jobs.assert_clean();
+}
+
+#[track_caller]
+fn keys(moto: &Moto) -> String {
+    let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
+    moto.boto(lines).to_string()
+}
+
+#[test]
+fn data_model_and_checkpoints_in_s3() {
+    let moto = testkit::moto();
+    moto.boto(
+        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
+         s3.put_object(Bucket='bucket', Key='data/a.csv', Body=b'text,label\\n'); \
+         s3.put_object(Bucket='bucket', Key='data/sub/b.csv', Body=b'text,label\\n'); \
+         s3.put_object(Bucket='bucket', Key='kept/step-18', Body=b'')",
+    );
+    let jobs = toys("p-s3");
+    let train = |mode: &str, more: &[&str]| {
+        let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command
+            .env("TMPDIR", jobs.path("tmp"))
+            .current_dir(jobs.folder.path())
+            .args(["train", "svm", "--json", "--instance-type", "local-process"])
+            .args(["--data", "s3://bucket/data", "--output", "s3://bucket/out"])
+            .arg("--trainer-binary")
+            .arg(toy())
+            .args(more)
+            .args(["--", "--mode", mode]);
+        run(command)
+    };
+    let outcome = train("steps", &["--checkpoints", "s3://bucket/kept"]);
+    let answer = outcome.expect_code(0).json();
+    let job = answer["name"].as_str().expect("a name");
+    let model = format!("s3://bucket/out/{job}/output/model.tar.gz");
+    assert_eq!(answer["model"], model.as_str());
+    for line in [
+        "downloading channel `train`",
+        "toy: begins after step 18",
+        "uploading",
+    ] {
+        assert!(
+            outcome.stderr.contains(line),
+            "no `{line}`:\n{}",
+            outcome.stderr
+        );
+    }
+    let keys = moto.boto(
+        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket')['Contents']])",
+    );
+    let text = keys.to_string();
+    assert!(
+        text.contains(&format!("out/{job}/output/model.tar.gz")),
+        "{text}"
+    );
+    assert!(text.contains("kept/step-20"), "{text}");
+    jobs.assert_clean();
+}
+
+/// Hours of training are not for a bucket that is not there.
+#[test]
+fn a_bucket_that_is_not_there_starts_nothing() {
+    let moto = testkit::moto();
+    let jobs = toys("p-nobucket");
+    let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
+    outcome.expect_code(2);
+    let log = &outcome.stderr;
+    assert!(
+        log.contains("there is no bucket `bucket`") && !log.contains("toy:"),
+        "{log}"
+    );
+    moto.fault("HeadBucket", "denied", 50);
+    let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
+    outcome.expect_code(1);
+    let log = &outcome.stderr;
+    assert!(
+        log.contains("access denied") && !log.contains("toy:"),
+        "{log}"
+    );
+    jobs.assert_clean();
+}
+
+#[test]
+fn no_region_starts_nothing() {
+    let moto = testkit::moto();
+    let jobs = toys("p-noregion");
+    let mut command = train_in_s3(&moto, &jobs, "quick", &[]);
+    command.env_remove("AWS_REGION");
+    let outcome = run(command);
+    outcome.expect_code(2);
+    let log = &outcome.stderr;
+    assert!(
+        log.contains("no AWS region") && !log.contains("toy:"),
+        "{log}"
+    );
+    jobs.assert_clean();
+}
