@@ -34,7 +34,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct GlobalArgs {
-    /// Answer with one JSON object on standard output; all else goes to standard error
+    /// Answer with one JSON object on standard output, `logs` with one per line; all else goes to standard error
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod job;
 mod local;
 mod output;
 mod plan;
+mod retry;
 mod say;
 mod size;
 mod trainer;

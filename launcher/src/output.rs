@@ -1,4 +1,4 @@
-//! Standard output: the answer, as text or as one JSON object.
+//! Standard output: the answer, as text or as one JSON object. `logs` has lines of them, by `cloud::sink`.
 
 use std::io::{self, Write};
 

@@ -153,7 +153,10 @@ fn the_judge_sees_mistakes() {
 
 #[test]
 fn what_is_shown_is_what_is_sent() {
-    let moto = moto();
+    let moto = cloud::moto();
+    for key in ["validation/x", "test/x"] {
+        cloud::put(&moto, &format!("/bucket/{key}"), "x");
+    }
     let mut words = vec!["--dry-run", "--json"];
     words.extend(EVERYTHING);
     let plan = train_with(&moto, &words).expect_code(0).json();

@@ -6,9 +6,9 @@ mod cloud;
 use std::process::Stdio;
 use std::time::Duration;
 
-use cloud::{command, safe, start_train, train_with, trainyard, wait_until};
+use cloud::{command, moto, safe, start_train, train_with, trainyard, wait_until};
 use serde_json::{Value, json};
-use testkit::{Moto, moto, start};
+use testkit::{Moto, start};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -203,7 +203,31 @@ fn no_log_yet() {
     );
     let outcome = trainyard(&moto, &["logs", &name, "--no-wait"]);
     assert_eq!(outcome.expect_code(0).stdout, "");
-    assert!(outcome.stderr.contains("no log yet"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("no log yet") && outcome.stderr.contains("trainyard stop"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn no_log_of_a_job_that_is_over() {
+    let moto = moto();
+    let script = json!({"phases": [["Starting", 0.1]], "lines": []});
+    let name = submitted(&moto, script, &[]);
+    wait_until("it has ended", || {
+        trainyard(&moto, &["status", &name])
+            .stdout
+            .contains(": Completed")
+    });
+    let outcome = trainyard(&moto, &["logs", &name, "--no-wait"]);
+    let text = &outcome.expect_code(0).stderr;
+    assert!(
+        text.contains("no log: the job is over, Completed")
+            && text.contains(&format!("`trainyard describe {name}`"))
+            && !text.contains("trainyard stop"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use contract::shown;
 
 use super::connector::is_network;
 use crate::failure::{Failure, chain};
+use crate::retry::is_throttling;
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 
@@ -43,42 +44,6 @@ where
     }
 }
 
-/// Whether the request may have been carried out although no answer says so.
-pub(crate) fn answer_is_lost<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    match error {
-        SdkError::ServiceError(context) => context.raw().status().is_server_error(),
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        // `other` with a kind is a connection that closed after the request.
-        SdkError::DispatchFailure(failure) => {
-            failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
-        }
-        _ => false,
-    }
-}
-
-/// Whether AWS asks for patience, or has troubles that pass.
-pub(crate) fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let throttled = match error {
-        SdkError::ServiceError(context) => context.err().code().is_some_and(is_throttling),
-        _ => false,
-    };
-    throttled || answer_is_lost(error)
-}
-
-fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "SlowDown"
-    )
-}
-
 /// AWS answered with an error.
 fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Failure {
     let code = error.code().unwrap_or_default();
@@ -88,7 +53,7 @@ fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Fail
     match code {
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
             Failure::new(format!("{what}: the credentials have expired"))
-                .help("renew them: `aws sso login`, or a new AWS_SESSION_TOKEN, then try again")
+                .help("renew them: `aws sso login`, or new keys in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then try again")
                 .help(DOCTOR)
         }
         "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" => {
@@ -115,7 +80,7 @@ fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Fail
                 .help("`--dry-run` shows the exact request, where the command has it")
         }
         "NoSuchBucket" => Failure::new(format!("{what}: the bucket does not exist"))
-            .help("check its name, or make it: `aws s3 mb s3://BUCKET`; `trainyard infra` writes Terraform for it"),
+            .help("check its name; `trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform that makes it"),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             Failure::new(format!("{what}: the bucket is in another region: {message}"))
                 .help("pass its region with `--region`")
@@ -210,7 +175,7 @@ fn no_credentials(what: &str, text: &str) -> Failure {
     let expired = text.to_lowercase().contains("expired");
     if expired {
         return Failure::new(format!("{what}: the login has expired: {}", shown(text)))
-            .help("`aws sso login`, then try again");
+            .help("`aws sso login`, or keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again");
     }
     // The SDK's own words list every source that had nothing, which helps nobody.
     let none = [
@@ -225,7 +190,7 @@ fn no_credentials(what: &str, text: &str) -> Failure {
         format!(": {}", shown(text))
     };
     Failure::new(format!("{what}: no AWS credentials{detail}"))
-        .help("`aws configure` or `aws sso login` makes some; or pass `--profile`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        .help("pass `--profile`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put `aws_access_key_id` and `aws_secret_access_key` into ~/.aws/credentials; for single sign-on `aws sso login`")
         .help(DOCTOR)
 }
 

@@ -1,5 +1,7 @@
 //! AWS: region, credentials and clients, found as the AWS CLI finds them.
 
+mod account;
+mod bucket;
 mod connector;
 pub(crate) mod errors;
 pub(crate) mod iam;
@@ -24,8 +26,9 @@ use clap::Args;
 use crate::failure::{Failure, Result};
 use crate::variable::{self, first_set};
 
+pub(crate) use bucket::Bucket;
 pub(crate) use connector::http_connector;
-pub(crate) use errors::{answer_is_lost, explain, is_transient};
+pub(crate) use errors::explain;
 pub(crate) use partition::Partition;
 pub(crate) use source::CredentialSource;
 
@@ -89,7 +92,7 @@ impl Aws {
         let config = loader.load().await;
         if config.region().is_none() {
             return Err(Failure::usage("no AWS region").help(
-                "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`",
+                "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config",
             ));
         }
         let config = match &args.profile {

@@ -29,7 +29,7 @@ pub(super) fn check(profile: &str) -> Result<()> {
     let shown = contract::shown(profile).into_owned();
     let failure = Failure::usage(format!("no AWS profile `{shown}`"));
     Err(if names.is_empty() {
-        failure.help(format!("`aws configure --profile {shown}` makes it"))
+        failure.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
     } else {
         let names: Vec<_> = names.iter().map(|name| contract::shown(name)).collect();
         failure.help(format!("there are: {}", names.join(", ")))

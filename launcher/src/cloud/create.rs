@@ -3,19 +3,15 @@
 //! The name is fixed before the first try, and SageMaker takes a name once. A name that is taken is ours only if an
 //! answer of ours was lost before, and if what stands there is what we asked for.
 
-use std::time::Duration;
-
 use aws_config::retry::RetryConfig;
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
 
 use super::request::Request;
-use crate::aws::{Aws, answer_is_lost, explain, is_transient};
+use crate::aws::{Aws, explain};
 use crate::failure::{Failure, Result};
+use crate::retry::{Backoff, answer_is_lost, is_transient};
 use crate::say::say;
-
-const TRIES: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Sends the request until an answer comes, and gives the job's ARN.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
@@ -28,8 +24,8 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
     let single = Client::from_conf(config.build());
     let what = format!("cannot make the job `{name}`");
     let mut lost = false;
-    let mut pause = FIRST_PAUSE;
-    for left in (0..TRIES).rev() {
+    let mut backoff = Backoff::JOB;
+    loop {
         let error = match request.clone().send_with(&single).await {
             Ok(answer) => return Ok(answer.training_job_arn().unwrap_or_default().to_owned()),
             Err(error) => error,
@@ -41,22 +37,21 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
             return taken(aws, &client, request, name, lost).await;
         }
         lost |= answer_is_lost(&error);
-        if !is_transient(&error) || left == 0 {
+        let again = is_transient(&error).then(|| backoff.pause()).flatten();
+        let Some(pause) = again else {
             let failure = explain(&what, error);
             return if lost {
                 unanswered(aws, &client, request, name, failure).await
             } else {
                 Err(failure)
             };
-        }
+        };
         say(format!(
             "{}; trying again",
             first_line(&explain(&what, error))
         ));
         tokio::time::sleep(pause).await;
-        pause *= 2;
     }
-    Err(Failure::new(what))
 }
 
 /// The name exists.

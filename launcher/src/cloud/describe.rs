@@ -25,8 +25,25 @@ use crate::failure::{Failure, Result};
 /// How like a name must be to be offered.
 const NEAR: f64 = 0.75;
 
-/// A job's name as typed; an ARN of this region will do.
-pub(crate) fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
+/// A job's name as typed; an ARN of this region and account will do.
+pub(crate) async fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
+    let name = job_name_unasked(typed, aws)?;
+    if name == typed {
+        return Ok(name);
+    }
+    match aws.foreign(typed).await {
+        Some((theirs, ours)) => Err(Failure::usage(format!(
+            "the ARN's job is in account `{theirs}`, and these credentials are of account `{ours}`"
+        ))
+        .help(format!(
+            "pass `--profile NAME` of account `{theirs}`; `trainyard doctor` shows whose credentials these are"
+        ))),
+        None => Ok(name),
+    }
+}
+
+/// The same without a request: the account of an ARN is not looked at.
+pub(crate) fn job_name_unasked<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
     let name = match typed.rsplit_once(":training-job/") {
         Some((arn, name)) if arn.starts_with("arn:") => {
             same_region(arn, aws.region())?;

@@ -11,8 +11,9 @@ use super::logs::{Tail, Trouble};
 use super::pace::Pace;
 use super::sink::Sink;
 use super::state::JobState;
-use crate::aws::{Aws, is_transient};
+use crate::aws::Aws;
 use crate::failure::{Failure, Result};
+use crate::retry::is_transient;
 use crate::say::say;
 
 /// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
@@ -92,18 +93,18 @@ impl Follow {
         }
     }
 
-    /// What is there now, and no more: whether there was anything.
-    pub(crate) async fn once(mut self) -> Result<bool> {
-        let job = describe::ask(&self.client, &self.name).await;
-        match job {
-            Ok(job) => self.sink.hosts = JobState::new(&job, Timestamp::now()).machines > 1,
+    /// What is there now, and no more: whether there was anything, and the job's state.
+    pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
+        let state = match describe::ask(&self.client, &self.name).await {
+            Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => return Err(describe::explained(&self.client, &self.name, error).await),
-        }
+        };
+        self.sink.hosts = state.machines > 1;
         let Some(tail) = &mut self.tail else {
-            return Ok(false);
+            return Ok((false, state));
         };
         match hand_on(tail, &self.sink).await {
-            (found, Ok(_)) => Ok(found),
+            (found, Ok(_)) => Ok((found, state)),
             (_, Err(Trouble::Passing(failure) | Trouble::Lasting(failure))) => Err(failure),
         }
     }

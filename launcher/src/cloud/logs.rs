@@ -6,8 +6,9 @@
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 
-use crate::aws::{Aws, explain, is_transient};
+use crate::aws::{Aws, explain};
 use crate::failure::Failure;
+use crate::retry::is_transient;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
 

@@ -7,7 +7,9 @@ mod follow;
 mod image;
 mod limits;
 mod logs;
+mod model;
 mod pace;
+mod ready;
 mod request;
 mod role;
 mod sink;
@@ -23,8 +25,9 @@ use crate::plan::Plan;
 use crate::say::say;
 use crate::transfer::{STALL, Settings, Store};
 
-pub(crate) use describe::{describe, job_name, raw};
+pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
+pub(crate) use model::model;
 pub(crate) use pace::Pace;
 pub(crate) use sink::Sink;
 pub(crate) use state::{JobState, moment};
@@ -67,6 +70,7 @@ pub(crate) async fn train(
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
+    ready::check(&aws, job).await?;
     let store = Store::new(
         &aws,
         Settings {
@@ -196,7 +200,7 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
     match follow.until_the_end(interrupt).await {
         Ok(End::Ended(state)) => {
             context.format.answer(&state, |state| state.text())?;
-            for line in state.next_commands(aws, &data::output(job)?.to_string()) {
+            for line in state.next_commands(aws) {
                 say(line);
             }
             Ok(state.exit())

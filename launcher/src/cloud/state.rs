@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::aws::Aws;
 use crate::exit::Exit;
-use crate::output::quoted;
 
 /// The answer of `status`, and of `train` at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -64,7 +63,10 @@ impl JobState {
             seconds: job.training_time_in_seconds(),
             billable_seconds: job.billable_time_in_seconds(),
             failure_reason: job.failure_reason().map(str::to_owned),
-            model: artifacts.filter(|_| is_end(&status)).map(str::to_owned),
+            // The SDK gives an empty one where SageMaker gives none.
+            model: artifacts
+                .filter(|url| is_end(&status) && !url.is_empty())
+                .map(str::to_owned),
             phases: transitions.iter().map(|t| Phase::new(t, now)).collect(),
             machines: job
                 .resource_config()
@@ -132,8 +134,8 @@ impl JobState {
         text
     }
 
-    /// What to type next; `output` is the prefix of the job's results.
-    pub(super) fn next_commands(&self, aws: &Aws, output: &str) -> Vec<String> {
+    /// What to type next.
+    pub(super) fn next_commands(&self, aws: &Aws) -> Vec<String> {
         let name = &self.name;
         let describe = aws.next(&format!("describe {name}"));
         let describe = format!("next: {describe} shows all that is known of it");
@@ -141,10 +143,7 @@ impl JobState {
             "Completed" => vec![
                 format!(
                     "next: {} unpacks the model into `model/`",
-                    aws.next(&format!(
-                        "download {} model --job-name {name}",
-                        quoted(output)
-                    ))
+                    aws.next(&format!("download model --job-name {name}"))
                 ),
                 describe,
             ],
@@ -159,7 +158,7 @@ impl JobState {
     }
 
     /// `InProgress (Training)`, and a word once where both are the same.
-    pub(super) fn both_states(&self) -> String {
+    pub(crate) fn both_states(&self) -> String {
         if self.secondary_status.is_empty() || self.secondary_status == self.status {
             self.status.clone()
         } else {

@@ -18,7 +18,7 @@ pub(crate) struct DescribeArgs {
 
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
-    let name = job_name(&args.job, &aws)?;
+    let name = job_name(&args.job, &aws).await?;
     let (job, mut answer) = raw(&aws, name).await?;
     text::times(&mut answer);
     context

@@ -1,11 +1,14 @@
 //! `trainyard download`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use contract::limits::check_job_name;
+use contract::shown;
 
 use super::Context;
+use crate::cloud;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::job::S3Url;
@@ -21,16 +24,21 @@ interruption type the same again: it goes on with what has arrived.
 With `--job-name` the job's model is unpacked into PATH, which must not exist or be empty. Only regular files and
 folders are taken; links, devices, paths that leave PATH and archives that grow beyond measure are refused.";
 
+/// By hand: a job's model needs no URL.
+const USAGE: &str = "\
+trainyard download [OPTIONS] <S3_URL> <PATH>
+       trainyard download [OPTIONS] <PATH> --job-name <JOB>";
+
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, override_usage = USAGE)]
 pub(crate) struct DownloadArgs {
-    /// Where from: s3://bucket/key or s3://bucket/prefix; with --job-name what `train --output` was given
+    /// Where from: s3://bucket/key or s3://bucket/prefix; with --job-name nothing, or what `train --output` was given
     #[arg(value_name = "S3_URL")]
-    from: String,
+    first: PathBuf,
     /// File or folder
     #[arg(value_name = "PATH")]
-    to: PathBuf,
-    /// Take the model of this job, S3_URL/JOB/output/model.tar.gz, and unpack it
+    second: Option<PathBuf>,
+    /// Take the model of this job and unpack it: SageMaker knows where it is, or it is S3_URL/JOB/output/model.tar.gz
     #[arg(long, value_name = "JOB")]
     job_name: Option<String>,
     /// Keep model.tar.gz as it is
@@ -45,20 +53,18 @@ pub(crate) struct DownloadArgs {
     /// Try a request again when no byte moved for that many seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
     stall_timeout: Duration,
-    /// Show what would be fetched, and fetch nothing; what there is is looked up in S3
+    /// Show what would be fetched, and fetch nothing; what there is is looked up in S3, a job in SageMaker
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
-    let mut from = S3Url::parse(&args.from)?;
-    if let Some(job) = &args.job_name {
-        contract::limits::check_job_name(job).map_err(|error| {
-            Failure::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
-        })?;
-        from = from.join(&format!("{job}/output/model.tar.gz"));
-    }
+    let (wanted, to) = typed(&args)?;
     let aws = context.aws().await?;
+    let from = match wanted {
+        Wanted::Url(url) => url,
+        Wanted::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
+    };
     let settings = Settings {
         stall: args.stall_timeout,
         progress: context.format == Format::Text,
@@ -69,10 +75,10 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
             force: args.force,
             max_unpacked: args.max_unpacked,
         };
-        let model = Model::new(from, &args.to, options)?;
+        let model = Model::new(from, to, options)?;
         return unpacked(model, &store, args.dry_run, context.format).await;
     }
-    let fetch = until_interrupted(Fetch::plan(&store, &from, &args.to)).await?;
+    let fetch = until_interrupted(Fetch::plan(&store, &from, to)).await?;
     if args.dry_run {
         fetch.rehearse().print(context.format)?;
         return Ok(Exit::Ok);
@@ -82,6 +88,39 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         format!("downloaded `{from}`: {}", downloaded.sum.text())
     })?;
     Ok(Exit::Ok)
+}
+
+/// What is to be fetched, as it was typed.
+enum Wanted<'a> {
+    Url(S3Url),
+    /// Its model is where SageMaker says.
+    Job(&'a str),
+}
+
+fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
+    let first = args.first.to_string_lossy();
+    let Some(to) = &args.second else {
+        return match &args.job_name {
+            _ if first.starts_with("s3://") => {
+                let message = format!("no path to download `{}` to", shown(&first));
+                Err(Failure::usage(message)
+                    .help("add a file or folder: `trainyard download S3_URL PATH`"))
+            }
+            Some(job) => Ok((Wanted::Job(job), &args.first)),
+            None => Err(Failure::usage("no S3 URL").help(
+                "expected `trainyard download S3_URL PATH`, or for a job's model `trainyard download PATH --job-name JOB`",
+            )),
+        };
+    };
+    let url = S3Url::parse(&first)?;
+    let Some(job) = &args.job_name else {
+        return Ok((Wanted::Url(url), to));
+    };
+    check_job_name(job).map_err(|error| {
+        Failure::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
+    })?;
+    let url = url.join(&format!("{job}/output/model.tar.gz"));
+    Ok((Wanted::Url(url), to))
 }
 
 async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {

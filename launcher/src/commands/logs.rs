@@ -25,11 +25,18 @@ pub(crate) struct LogsArgs {
 
 pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
-    let name = job_name(&args.job, &aws)?;
+    let name = job_name(&args.job, &aws).await?;
     let sink = Sink::answer(context.format);
     let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
     if args.no_wait {
-        if !follow.once().await? {
+        let (found, state) = follow.once().await?;
+        if !found && state.is_over() {
+            say(format!(
+                "no log: the job is over, {}\n  help: {} tells how it ended",
+                state.both_states(),
+                aws.next(&format!("describe {name}"))
+            ));
+        } else if !found {
             say(format!("no log yet\n{}", come_back(&aws, name)));
         }
         return Ok(Exit::Ok);

@@ -17,7 +17,7 @@ pub(crate) struct StatusArgs {
 
 pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
-    let name = job_name(&args.job, &aws)?;
+    let name = job_name(&args.job, &aws).await?;
     let job = describe(&aws, name).await?;
     let state = JobState::new(&job, Timestamp::now());
     context.format.answer(&state, JobState::text)?;

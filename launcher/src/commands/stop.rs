@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::Context;
 use crate::aws::{Aws, explain};
-use crate::cloud::{End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name};
+use crate::cloud::{
+    End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name, job_name_unasked,
+};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::Format;
@@ -28,10 +30,11 @@ pub(crate) struct StopArgs {
 
 pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
-    let name = job_name(&args.job, &aws)?;
     if args.dry_run {
+        let name = job_name_unasked(&args.job, &aws)?;
         return plan(&aws, name, context).await;
     }
+    let name = job_name(&args.job, &aws).await?;
     let state = state(&aws, name).await?;
     let state = if state.is_over() {
         say(format!("job `{name}` has ended already"));

@@ -1,6 +1,7 @@
 //! `trainyard train`: one description of a job for SageMaker, the local Docker engine and a local process.
 
 mod describe;
+mod manual;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::{cloud, local};
 
 /// The data of the job, and where its model goes.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, override_usage = USAGE)]
 pub(crate) struct TrainArgs {
     /// Trainer, such as `svm`
     trainer: String,
@@ -27,11 +28,11 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "NAME=LOCATION")]
     channel: Vec<String>,
     /// Where the job writes JOB/output/model.tar.gz: s3://bucket/prefix, file://path or a path
-    #[arg(long, value_name = "LOCATION")]
-    output: String,
+    #[arg(long, value_name = "LOCATION", required_unless_present = "flags")]
+    output: Option<String>,
     /// SageMaker's, such as ml.m5.large, or local, local_gpu, local-process
-    #[arg(long, value_name = "TYPE")]
-    instance_type: String,
+    #[arg(long, value_name = "TYPE", required_unless_present = "flags")]
+    instance_type: Option<String>,
     /// Machines
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     instance_count: u32,
@@ -64,10 +65,15 @@ pub(crate) struct TrainArgs {
     simulate_interruption: Option<Duration>,
     #[command(flatten)]
     cloud: CloudArgs,
-    /// Hyperparameters, after `--`, as the trainer's flags: -- --min-df 5 --tune
+    /// Hyperparameters, after `--`, as the trainer's flags: -- --min-df 5 --tune; `-- --help` lists them
     #[arg(last = true, value_name = "HYPERPARAMETERS")]
     flags: Vec<String>,
 }
+
+/// By hand: only `-- --help` goes without output and instance type.
+const USAGE: &str = "\
+trainyard train [OPTIONS] --output <LOCATION> --instance-type <TYPE> <TRAINER> [-- <HYPERPARAMETERS>...]
+       trainyard train <TRAINER> -- --help";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -123,6 +129,9 @@ struct CloudArgs {
 }
 
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
+    if manual::is_wanted(&args.flags) {
+        return manual::show(&args, context).await;
+    }
     let job = describe::job(&args, context, Timestamp::now())?;
     let named = args.trainer_binary.as_deref();
     let binary = check::hyperparameters(&job, named, args.dry_run).await?;

@@ -19,8 +19,8 @@ pub(crate) struct Account {
     credentials: Result<CredentialSource, String>,
 }
 
-const NO_CREDENTIALS: &str = "run `aws configure`, `aws sso login` with `--profile NAME`, \
-    or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+const NO_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put `aws_access_key_id` and \
+    `aws_secret_access_key` into ~/.aws/credentials; for single sign-on `aws sso login` with `--profile NAME`";
 
 impl Account {
     /// Reads what there is. A region or credentials of the machine's metadata may take their time, up to the limit.
@@ -87,7 +87,7 @@ fn region(
     args: &AwsArgs,
     loaded: &Result<crate::failure::Result<Aws>, tokio::time::error::Elapsed>,
 ) -> Check {
-    let help = "pass `--region`, set AWS_REGION, or run `aws configure set region eu-west-1`";
+    let help = "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config";
     match loaded {
         Ok(Ok(aws)) => {
             let region = aws.region();
@@ -150,7 +150,7 @@ pub(super) async fn identity(account: &Account) -> Check {
                     Some(left) if left < SignedDuration::from_mins(15) => {
                         Check::warning(name, format!("{found}; they end in {} min", left.as_mins()))
                             .help(
-                                "log in again before a long command: `aws sso login`, or new keys",
+                                "log in again before a long command: `aws sso login`, or new keys in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
                             )
                     }
                     Some(left) => Check::ok(name, format!("{found}, for {} min", left.as_mins())),

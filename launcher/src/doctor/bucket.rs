@@ -1,6 +1,6 @@
 use super::account::Account;
 use super::check::{Check, code, within};
-use crate::aws::Aws;
+use crate::aws::{Aws, Bucket};
 use crate::job::S3Url;
 
 const NAME: &str = "bucket";
@@ -27,36 +27,24 @@ pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
 /// HeadBucket: the bucket's region, or what is wrong.
 async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check> {
     let bucket = &url.bucket;
-    let region = match aws.s3().head_bucket().bucket(bucket).send().await {
-        // Servers other than AWS's do not tell.
-        Ok(head) => head.bucket_region().unwrap_or(aws.region()).to_owned(),
-        Err(error) => {
-            let raw = error.raw_response();
-            let elsewhere = raw.and_then(|raw| raw.headers().get("x-amz-bucket-region"));
-            // HEAD has no body, so the status says all.
-            match (raw.map(|raw| raw.status().as_u16()), elsewhere) {
-                (Some(301 | 400), Some(region)) if region != aws.region() => region.to_owned(),
-                (Some(404), _) => {
-                    return Err(Check::problem(NAME, format!("there is no bucket `{bucket}`")).help(
-                        format!("`aws s3 mb s3://{bucket}`, or `trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR`"),
-                    ));
-                }
-                (Some(403), _) => {
-                    return Err(Check::problem(
-                        NAME,
-                        format!("`{bucket}` is not yours to list (s3:ListBucket), or belongs to someone else"),
-                    )
-                    .help("`trainyard infra policies` prints the policy that you need"));
-                }
-                _ => {
-                    return Err(Check::refused(
-                        NAME,
-                        &format!("look at the bucket `{bucket}`"),
-                        error,
-                    ));
-                }
-            }
+    let what = format!("look at the bucket `{bucket}`");
+    let region = match aws.bucket(bucket).await {
+        Ok(Bucket::In(region)) => region,
+        Ok(Bucket::Missing) => {
+            return Err(Check::problem(NAME, format!("there is no bucket `{bucket}`")).help(
+                format!("`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"),
+            ));
         }
+        Ok(Bucket::Denied) => {
+            return Err(Check::problem(
+                NAME,
+                format!(
+                    "`{bucket}` is not yours to list (s3:ListBucket), or belongs to someone else"
+                ),
+            )
+            .help("`trainyard infra policies` prints the policy that you need"));
+        }
+        Err(error) => return Err(Check::refused(NAME, &what, error)),
     };
     let shown = contract::shown(&region).into_owned();
     // A region that was made up for STS says nothing about the bucket.

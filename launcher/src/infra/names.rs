@@ -19,7 +19,7 @@ pub(crate) fn check_account(text: &str) -> Result<()> {
         "`--account {}` is no account",
         contract::shown(text)
     ))
-    .help("expected its 12 digits; `aws sts get-caller-identity` shows them"))
+    .help("expected its 12 digits; `trainyard doctor` shows those of your credentials"))
 }
 
 /// `eu-west-1`

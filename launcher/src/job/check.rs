@@ -144,7 +144,18 @@ fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
     let mut parts = text.split("\n  help: ");
     let message = parts.next().unwrap_or(text).trim_end();
     let failure = Failure::usage(message);
-    parts.fold(failure, |failure, help| failure.help(help.trim_end()))
+    parts.fold(failure, |failure, help| {
+        failure.help(by_way_of_us(trainer, help.trim_end()))
+    })
+}
+
+/// The trainer speaks of its own `--help`; what was typed is a command of ours.
+fn by_way_of_us(trainer: &str, help: &str) -> String {
+    let manual = format!("`trainyard train {trainer} -- --help`");
+    match help.strip_prefix("--help ") {
+        Some(rest) => format!("{manual} {rest}"),
+        None => help.replace("`train --help`", &manual),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +171,19 @@ mod tests {
             "error: unknown hyperparameter `x`\n  help: did you mean `y`?\n  help: or `z`"
         );
         assert_eq!(failure.exit(), Exit::Usage);
+        for (said, shown) in [
+            (
+                "--help lists all",
+                "`trainyard train svm -- --help` lists all",
+            ),
+            (
+                "no? `train --help` lists all",
+                "no? `trainyard train svm -- --help` lists all",
+            ),
+        ] {
+            let text = complaint("svm", &format!("error: x\n  help: {said}\n"), "").to_string();
+            assert_eq!(text, format!("error: x\n  help: {shown}"));
+        }
         let twice =
             "error: cannot read `x`: parse error: a number is expected\n  help: see `error: 5`\n";
         assert_eq!(

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::refused;
 use crate::failure::{Failure, Result};
+use crate::output::quoted;
 
 /// File and flags as SageMaker's strings; `min-df` and `min_df` are the same.
 pub(crate) fn read(file: Option<&Path>, flags: &[String]) -> Result<BTreeMap<String, String>> {
@@ -49,13 +50,18 @@ fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
 fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut words = flags.iter().peekable();
+    // A switch that a word behind it may have been meant for.
+    let mut switch = None;
     while let Some(word) = words.next() {
-        let option = option(word)?;
+        let option = option(word, switch.take())?;
         let (typed, value) = match option.split_once('=') {
             Some((typed, value)) => (typed, value.to_owned()),
             None => match words.next_if(|next| is_value(next)) {
                 Some(value) => (option, value.clone()),
-                None => (option, "true".to_owned()),
+                None => {
+                    switch = Some(option);
+                    (option, "true".to_owned())
+                }
             },
         };
         check_name(typed, word)?;
@@ -70,26 +76,34 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
         .collect())
 }
 
-/// The word behind `--`.
-fn option(word: &str) -> Result<&str> {
+/// The word behind `--`; it comes after a `switch`, perhaps as its value.
+fn option<'a>(word: &'a str, switch: Option<&str>) -> Result<&'a str> {
     if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
         return Ok(option);
     }
-    let (found, help) = if word.starts_with('-') && word.len() > 1 {
-        ("has one dash", "hyperparameters have two: `-- --min-df 5`")
-    } else {
-        (
-            "belongs to no hyperparameter",
-            "expected `-- --NAME VALUE`; a hyperparameter takes one value, and quotes keep spaces in it",
-        )
-    };
-    Err(Failure::usage(format!("after `--`: `{}` {found}", shown(word))).help(help))
+    let typed = shown(word);
+    let refused = |found| Failure::usage(format!("after `--`: `{typed}` {found}"));
+    if word.starts_with('-') && word.len() > 1 {
+        let mut failure = refused("has one dash");
+        if let Some(name) = switch {
+            let whole = quoted(&format!("--{name}={word}"));
+            failure = failure.help(format!("as the value of `--{}`: `{whole}`", shown(name)));
+        }
+        return Err(failure.help("hyperparameters have two: `-- --min-df 5`"));
+    }
+    let failure = refused("belongs to no hyperparameter").help(
+        "expected `-- --NAME VALUE`; a hyperparameter takes one value, and quotes keep spaces in it",
+    );
+    Err(match word.split_once('=') {
+        Some((name, _)) if is_name(name) => {
+            failure.help(format!("did you mean `{}`?", quoted(&format!("--{word}"))))
+        }
+        _ => failure,
+    })
 }
 
 fn check_name(typed: &str, word: &str) -> Result<()> {
-    let mut chars = typed.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
-    if first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+    if is_name(typed) {
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -97,6 +111,12 @@ fn check_name(typed: &str, word: &str) -> Result<()> {
         shown(word)
     ))
     .help("expected letters, digits, `_`, `-` and `.`, as in `--min-df`"))
+}
+
+fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+    first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 /// All but options: `5`, `-1`, `-.5`, `-inf`, `-`.
@@ -184,6 +204,25 @@ mod tests {
                 continue;
             }
             assert!(text.contains(expected), "{words:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_hint_for_what_was_meant() {
+        for (words, hint) in [
+            (
+                vec!["--text-column", "-x"],
+                "as the value of `--text-column`: `--text-column=-x`",
+            ),
+            (vec!["min_df=5"], "did you mean `--min_df=5`?"),
+        ] {
+            let text = flags(&words).expect_err("refused").to_string();
+            assert!(text.contains(hint), "{words:?}: {text}");
+        }
+        // No switch is before it.
+        for words in [vec!["-x"], vec!["--min-df", "5", "-x"], vec!["--a=b", "-x"]] {
+            let text = flags(&words).expect_err("refused").to_string();
+            assert!(!text.contains("as the value"), "{words:?}: {text}");
         }
     }
 

@@ -66,7 +66,7 @@ impl Fetch {
                 "there is neither an object `{from}` nor anything below it"
             ))
             .help(format!(
-                "see what there is: `aws s3 ls s3://{}/`",
+                "see what there is: `trainyard download s3://{}/ . --dry-run`",
                 from.bucket
             )));
         }

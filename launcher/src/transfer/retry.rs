@@ -1,4 +1,4 @@
-//! Trying again: what is worth it, how long to wait, and when a request counts as dead.
+//! Trying again, request by request, and when a request counts as dead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,14 +7,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::aws::{explain, is_transient};
+use crate::aws::explain;
 use crate::failure::{Failure, Result};
-
-/// With the pauses below, an outage of 20 seconds is survived.
-const TRIES: u32 = 7;
-/// Doubled after each try.
-const FIRST_PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+use crate::retry::{Backoff, is_transient};
 
 /// Why one try failed.
 #[derive(Debug)]
@@ -57,7 +52,7 @@ impl Trouble {
         let status = error
             .raw_response()
             .map_or(0, |answer| answer.status().as_u16());
-        let again = is_transient(&error) || passes(&code);
+        let again = is_transient(&error);
         Self {
             failure: explain(&format!("cannot {what}"), error),
             again,
@@ -65,15 +60,6 @@ impl Trouble {
             status,
         }
     }
-}
-
-/// S3's own codes that speak of the moment and not of the request, beside those that all services have.
-fn passes(code: &str) -> bool {
-    matches!(
-        code,
-        // `BadDigest` is a byte that changed on the way.
-        "BadDigest" | "RequestTimeout" | "TooManyRequests" | "OperationAborted"
-    )
 }
 
 /// When a byte moved last.
@@ -120,8 +106,7 @@ pub(super) async fn tries<T, Once>(
 where
     Once: Future<Output = Result<T, Trouble>>,
 {
-    let mut pause = FIRST_PAUSE;
-    let mut tried = 1;
+    let mut backoff = Backoff::TRANSFER;
     loop {
         let pulse = Pulse::new();
         let trouble = tokio::select! {
@@ -133,13 +118,12 @@ where
                 "cannot {what}: no byte moved for {} s", stall.as_secs_f32()
             )).help("check the network, then type the same again: it goes on where it was")),
         };
-        if !trouble.again || tried == TRIES {
+        let pause = trouble.again.then(|| backoff.pause()).flatten();
+        let Some(pause) = pause else {
             return Err(trouble);
-        }
+        };
         // Many requests fail at once when a server is overloaded: they must not come back at once too.
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * jitter())).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        tried += 1;
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn targets<'a>(
 ) -> Result<Vec<PathBuf>> {
     let refuse = |key: &str, why: &str| {
         Failure::new(format!("`{}` cannot become a file below `{}`: {why}", shown(key), display(folder)))
-            .help("nothing was downloaded; download the other keys by their own prefixes, or rename it: `aws s3 mv`")
+            .help("nothing was downloaded; download the other keys by their own prefixes, or rename it in S3")
     };
     let mut paths = Vec::new();
     let mut files = BTreeMap::new();

@@ -1,6 +1,8 @@
 //! What the tests of jobs in the cloud share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +13,35 @@ use testkit::{CANARY_KEY_ID, CANARY_SECRET, Moto, Outcome, Running, run, start};
 
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/trainer";
 pub(crate) const IMAGE: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm:1";
+
+/// A server with the data that [`train`] names, in a bucket that takes its model; nobody has asked for anything yet.
+#[track_caller]
+pub(crate) fn moto() -> Moto {
+    let moto = testkit::moto();
+    put(&moto, "/bucket", "");
+    put(&moto, "/bucket/data/rows.csv", "label,text\na,b\n");
+    moto.forget();
+    moto
+}
+
+/// `PUT PATH`, by hand: boto takes a second to start.
+#[track_caller]
+pub(crate) fn put(moto: &Moto, path: &str, body: &str) {
+    let host = moto.url().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).expect("moto listens");
+    let scope = "Credential=AKIA/20260101/us-east-1/s3/aws4_request";
+    write!(
+        stream,
+        "PUT {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n\
+         Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("moto reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("moto answers");
+    let status = answer.lines().next().unwrap_or_default();
+    assert!(status.contains(" 200 "), "{answer}");
+}
 
 /// `trainyard` with these arguments; jobs are looked at often.
 pub(crate) fn command(moto: &Moto, arguments: &[&str]) -> Command {

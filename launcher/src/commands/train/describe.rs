@@ -20,7 +20,8 @@ const VOLUME: u32 = 30;
 
 /// The job, checked as far as this machine can.
 pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result<Job> {
-    let instance = Instance::parse(&args.instance_type, args.instance_count)?;
+    let (output, instance_type) = needed(args)?;
+    let instance = Instance::parse(instance_type, args.instance_count)?;
     misplaced(args, &instance)?;
     let trainer = Trainer::find(&args.trainer)?;
     let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
@@ -35,7 +36,7 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result
         image: args.image.clone(),
         hyperparameters: hyperparameters::read(args.hyperparameters.as_deref(), &args.flags)?,
         channels: channels(args)?,
-        output: Location::parse(&args.output)?,
+        output: Location::parse(output)?,
         instance,
         environment,
         checkpoints: args
@@ -46,6 +47,18 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result
         max_run: args.max_run,
         cloud,
     })
+}
+
+/// What every job has. The command line is read without it for the sake of `-- --help`.
+fn needed(args: &TrainArgs) -> Result<(&str, &str)> {
+    match (&args.output, &args.instance_type) {
+        (Some(output), Some(instance_type)) => Ok((output, instance_type)),
+        _ => Err(
+            Failure::usage("a job needs `--output LOCATION` and `--instance-type TYPE`").help(
+                "`trainyard train --help` has examples; `-- --help` lists the hyperparameters",
+            ),
+        ),
+    }
 }
 
 /// Flags that would do nothing there: an error is better than a job that is not what was meant.

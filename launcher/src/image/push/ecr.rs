@@ -68,7 +68,7 @@ fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuild
 
 fn broken(what: &str) -> Failure {
     Failure::new(format!("ECR's authorization token {what}"))
-        .help("look at what answers there: `aws ecr get-authorization-token`, `--endpoint-url`")
+        .help("look at what answers there: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` asks it too")
 }
 
 /// Makes the repository; true if there was none.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Credentials, Place};
 use crate::failure::{Failure, chain};
+use crate::retry;
 
 /// Long enough for a sentence, short enough for a page of HTML.
 const LONGEST: usize = 300;
@@ -31,7 +32,7 @@ pub(super) fn status(error: &Error) -> Option<u16> {
 /// Whether the same request may succeed in a moment.
 pub(super) fn may_pass(error: &Error) -> bool {
     match (error, status(error)) {
-        (_, Some(status)) => status == 429 || status >= 500,
+        (_, Some(status)) => retry::passes(status),
         (Error::RequestError(error), None) => !error.is_builder(),
         (Error::IoError(_), None) => true,
         _ => false,
@@ -105,7 +106,7 @@ pub(super) fn explain(
         Some(404) if place.is_own_ecr() || ecr_host.is_some() => {
             let help = match ecr_host.filter(|_| !place.is_own_ecr()) {
                 Some(ecr) => format!(
-                    "with keys of the account {}: `aws ecr create-repository --region {} --repository-name {}`",
+                    "the account {} has to make it, in its ECR console of region `{}`: `{}`",
                     ecr.account, ecr.region, place.repository
                 ),
                 None => "`--create-repository` makes it".to_owned(),
@@ -173,7 +174,7 @@ mod tests {
         let text = explain("upload", &place, &credentials, server(404, "")).to_string();
         assert!(!text.contains("--create-repository`"), "{text}");
         assert!(
-            text.contains("account 210987654321: `aws ecr create-repository --region eu-west-1 --repository-name team/svm`"),
+            text.contains("account 210987654321 has to make it, in its ECR console of region `eu-west-1`: `team/svm`"),
             "{text}"
         );
     }

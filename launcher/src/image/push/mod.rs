@@ -17,17 +17,11 @@ use serde::Serialize;
 
 use super::{Image, Layer, manifest};
 use crate::failure::{Failure, Result};
+use crate::retry::Backoff;
 use crate::say::say;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use place::{EcrHost, Place};
-
-/// Waits before the second, third and fourth try.
-const WAITS: [Duration; 3] = [
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
 
 /// A slow line has this many bytes a second; a registry that takes longer is gone.
 const SLOW: u64 = 100_000;
@@ -185,18 +179,20 @@ impl<'a> Registry<'a> {
         F: FnMut() -> W,
         W: Future<Output = Result<T, OciDistributionError>>,
     {
-        for wait in WAITS {
-            match attempt().await {
-                Err(error) if errors::may_pass(&error) => {
-                    let host = &self.place.host;
-                    let reason = errors::reason(error);
-                    say(format!("`{host}`: {reason}; trying again"));
-                    tokio::time::sleep(wait).await;
-                }
+        let mut backoff = Backoff::REGISTRY;
+        loop {
+            let error = match attempt().await {
+                Err(error) if errors::may_pass(&error) => error,
                 other => return other,
-            }
+            };
+            let Some(pause) = backoff.pause() else {
+                return Err(error);
+            };
+            let host = &self.place.host;
+            let reason = errors::reason(error);
+            say(format!("`{host}`: {reason}; trying again"));
+            tokio::time::sleep(pause).await;
         }
-        attempt().await
     }
 
     fn explain(&self, what: &str, error: OciDistributionError) -> Failure {

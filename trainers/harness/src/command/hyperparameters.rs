@@ -167,11 +167,11 @@ fn twice(paths: &Paths, first: &str, second: &str) -> Failure {
 fn not_one(paths: &Paths, name: &str, values: usize) -> Failure {
     Failure::usage(
         format!(
-            "expected one value for the hyperparameter `{}` in `{}`, found a list or map of {values}",
+            "expected one value for the hyperparameter `{}` in `{}`, found {values}",
             shown(name),
             paths.hyperparameters().display()
         ),
-        "give a single value",
+        "give it once, with one value: lists and maps have several, and so has a flag that is typed twice",
     )
 }
 

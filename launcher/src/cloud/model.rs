@@ -1,0 +1,33 @@
+//! Where a job's model is: SageMaker knows.
+
+use jiff::Timestamp;
+
+use super::describe::{describe, job_name};
+use super::state::JobState;
+use crate::aws::Aws;
+use crate::failure::{Failure, Result};
+use crate::job::S3Url;
+
+/// The archive of a job that is over. A job that failed may have left one too.
+pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
+    let name = job_name(job, aws).await?;
+    let state = JobState::new(&describe(aws, name).await?, Timestamp::now());
+    if let Some(url) = &state.model {
+        return S3Url::parse(url);
+    }
+    let now = state.both_states();
+    if state.is_over() {
+        return Err(
+            Failure::new(format!("job `{name}` left no model: {now}")).help(format!(
+                "{} tells how it ended",
+                aws.next(&format!("describe {name}"))
+            )),
+        );
+    }
+    Err(
+        Failure::new(format!("job `{name}` has no model yet: {now}")).help(format!(
+            "{} stays until it ends",
+            aws.next(&format!("logs {name}"))
+        )),
+    )
+}

@@ -1,0 +1,192 @@
+//! What the job reads and where it writes: there before it is paid for.
+
+use serde_json::{Value, json};
+use testkit::{Fault, FaultProxy, Moto, Outcome, fault_proxy, run};
+
+use crate::cloud::{command, moto, put, safe, train, train_with, trainyard};
+
+#[test]
+fn local_data_are_uploaded_first() {
+    let moto = moto();
+    let data = moto.home().join("rows.csv");
+    std::fs::write(&data, "label,text\na,b\n").expect("written");
+    let channel = format!("validation=file://{}", data.display());
+    let outcome = train_with(&moto, &["--no-wait", "--channel", &channel]);
+    let name = outcome.expect_code(0).stdout.trim().to_owned();
+    assert!(
+        outcome
+            .stderr
+            .contains("(channel `validation`) to `s3://bucket/models/"),
+        "{}",
+        outcome.stderr
+    );
+    let body = &moto.requests("CreateTrainingJob")[0]["body"];
+    let url = &body["InputDataConfig"][1]["DataSource"]["S3DataSource"]["S3Uri"];
+    assert_eq!(
+        url,
+        &json!(format!("s3://bucket/models/{name}/input/validation/"))
+    );
+    let get = format!(
+        "show(client('s3').get_object(Bucket='bucket', Key='models/{name}/input/validation/rows.csv')['Body'].read().decode())"
+    );
+    assert_eq!(moto.boto(&get), "label,text\na,b\n");
+}
+
+#[test]
+fn a_folder_is_sent_whole_or_not_at_all() {
+    let moto = moto();
+    let data = moto.home().join("my data");
+    std::fs::create_dir_all(data.join("more/empty")).expect("a folder");
+    let with = |channel: &str| train_with(&moto, &["--no-wait", "--channel", channel]);
+
+    let outcome = with("test=my data");
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("there is no file in the folder `my data`"),
+        "{text}"
+    );
+
+    std::fs::write(data.join("a.csv"), "a").expect("written");
+    std::fs::write(data.join("more/b.csv"), "b").expect("written");
+    std::os::unix::fs::symlink("a.csv", data.join("inside.csv")).expect("a link");
+    let outcome = with("test=my data");
+    let name = outcome.expect_code(0).stdout.trim().to_owned();
+    let list = format!(
+        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket', Prefix='models/{name}/input/test/')['Contents']])"
+    );
+    let below = |file: &str| format!("models/{name}/input/test/{file}");
+    assert_eq!(
+        moto.boto(&list),
+        json!([below("a.csv"), below("inside.csv"), below("more/b.csv")])
+    );
+
+    moto.forget();
+    let outside = moto.home().join("outside.csv");
+    std::fs::write(&outside, "c").expect("written");
+    std::os::unix::fs::symlink(&outside, data.join("more/out.csv")).expect("a link");
+    let outcome = with("test=my data");
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("not all of `my data` can be sent") && text.contains("more/out.csv` is "),
+        "{text}"
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+/// Runs [`train`] through a proxy, which breaks what it is told.
+#[track_caller]
+fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
+    let words = train(moto, more);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = command(moto, &words);
+    command.env("AWS_ENDPOINT_URL", proxy.url());
+    safe(run(command))
+}
+
+#[test]
+fn no_job_without_data() {
+    let moto = moto();
+    let outcome = train_with(&moto, &["--channel", "test=s3://bucket/nothing"]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("channel `test`: there is no object at `s3://bucket/nothing` or below it")
+            && text.contains("`trainyard upload PATH s3://bucket/nothing/` puts data there"),
+        "{text}"
+    );
+    // What the S3 console makes for a folder is no data.
+    put(&moto, "/bucket/folder/", "");
+    let outcome = train_with(&moto, &["--channel", "test=s3://bucket/folder/"]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("no object at `s3://bucket/folder/`"),
+        "{text}"
+    );
+    let outcome = train_with(&moto, &["--channel", "test=s3://no-such-bucket/x"]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("channel `test`: cannot look for data at `s3://no-such-bucket/x`: the bucket does not exist"),
+        "{text}"
+    );
+    assert_eq!(moto.requests("CreateTrainingJob"), Vec::<Value>::new());
+    // A plan asks nobody.
+    moto.forget();
+    train_with(
+        &moto,
+        &["--dry-run", "--channel", "test=s3://bucket/nothing"],
+    )
+    .expect_code(0);
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+#[test]
+fn no_job_without_the_buckets_that_it_writes_to() {
+    let moto = moto();
+    let missing = |flag: &str, more: &[&str]| {
+        let mut words = train(&moto, more);
+        if flag == "--output" {
+            for word in &mut words {
+                *word = word.replace("s3://bucket/models", "s3://gone/models");
+            }
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let outcome = trainyard(&moto, &words);
+        let text = &outcome.expect_code(1).stderr;
+        assert!(
+            text.contains(&format!("`{flag}`: there is no bucket `gone`"))
+                && text.contains("`trainyard infra terraform --bucket gone"),
+            "{text}"
+        );
+    };
+    missing("--output", &[]);
+    missing("--checkpoints", &["--checkpoints", "s3://gone/c"]);
+    moto.boto("client('s3', region_name='eu-west-1').create_bucket(Bucket='far-away', CreateBucketConfiguration={'LocationConstraint': 'eu-west-1'})");
+    let outcome = train_with(&moto, &["--checkpoints", "s3://far-away/c"]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("the bucket `far-away` is in `eu-west-1`")
+            && text.contains("`--region eu-west-1`"),
+        "{text}"
+    );
+    assert_eq!(moto.requests("CreateTrainingJob"), Vec::<Value>::new());
+}
+
+#[test]
+fn what_may_not_be_listed_is_left_to_the_role() {
+    let moto = moto();
+    let proxy = fault_proxy(moto.url());
+    proxy.fault(
+        "GET",
+        "list-type",
+        0,
+        100,
+        Fault::Answer(403, "AccessDenied"),
+    );
+    proxy.fault(
+        "HEAD",
+        "/bucket",
+        0,
+        100,
+        Fault::Answer(403, "AccessDenied"),
+    );
+    let outcome = through(&proxy, &moto, &["--no-wait"]);
+    let text = &outcome.expect_code(0).stderr;
+    assert!(
+        text.contains("may not look at `s3://bucket/data`, `s3://bucket` (s3:ListBucket)"),
+        "{text}"
+    );
+    assert_eq!(text.matches("not checked: these").count(), 1, "{text}");
+    assert_eq!(moto.requests("CreateTrainingJob").len(), 1);
+    // Keys that have expired are another matter.
+    proxy.forget();
+    proxy.fault(
+        "GET",
+        "list-type",
+        0,
+        100,
+        Fault::Answer(400, "ExpiredToken"),
+    );
+    let outcome = through(&proxy, &moto, &["--no-wait"]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(text.contains("have expired"), "{text}");
+    assert_eq!(moto.requests("CreateTrainingJob").len(), 1);
+}

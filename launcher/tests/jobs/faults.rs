@@ -1,0 +1,174 @@
+//! AWS that is slow, deaf or unwilling.
+
+use serde_json::json;
+use testkit::run;
+
+use crate::cloud::{command, jobs, moto, safe, train_with};
+
+#[test]
+fn a_lost_answer_makes_no_second_job() {
+    let moto = moto();
+    for lost in [1, 5] {
+        moto.forget();
+        let before = jobs(&moto).len();
+        moto.fault("CreateTrainingJob", "drop_after", lost);
+        let outcome = train_with(&moto, &["--json"]);
+        assert_eq!(outcome.expect_code(0).json()["status"], "Completed");
+        assert!(
+            outcome.stderr.contains("an answer was lost"),
+            "{}",
+            outcome.stderr
+        );
+        assert_eq!(jobs(&moto).len(), before + 1);
+        let asked = moto.requests("CreateTrainingJob");
+        assert!(asked.len() > 1);
+        let names: std::collections::BTreeSet<String> = asked
+            .iter()
+            .map(|request| request["body"]["TrainingJobName"].to_string())
+            .collect();
+        assert_eq!(names.len(), 1);
+    }
+}
+
+#[test]
+fn somebody_elses_job_is_not_ours() {
+    let moto = moto();
+    moto.fault("CreateTrainingJob", "in_use", 1);
+    let outcome = train_with(&moto, &[]);
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("exists already, and is not this one"),
+        "{}",
+        outcome.stderr
+    );
+    // The connection broke before anything was done, and then the name is taken: no such job can be seen.
+    moto.fault("CreateTrainingJob", "drop_before", 1);
+    moto.fault("CreateTrainingJob", "in_use", 1);
+    let outcome = train_with(&moto, &[]);
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("cannot find out whether"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(jobs(&moto), []);
+}
+
+#[test]
+fn throttling_and_server_errors_are_endured() {
+    let moto = moto();
+    moto.fault("CreateTrainingJob", "throttle", 2);
+    moto.fault("CreateTrainingJob", "503", 1);
+    moto.fault("DescribeTrainingJob", "throttle", 1);
+    moto.fault("GetLogEvents", "500", 1);
+    moto.fault("DescribeLogStreams", "drop_before", 1);
+    let outcome = train_with(&moto, &[]);
+    outcome.expect_code(0);
+    assert!(
+        outcome.stderr.contains("validation:accuracy=0.9000;"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(jobs(&moto).len(), 1);
+}
+
+#[test]
+fn errors_of_aws_in_words() {
+    let moto = moto();
+    for (kind, expected) in [
+        (
+            "expired",
+            vec!["the credentials have expired", "aws sso login"],
+        ),
+        (
+            "invalid_token",
+            vec!["does not know the access key", "AWS_PROFILE"],
+        ),
+        (
+            "signature",
+            vec!["secret key does not fit", "AWS_SECRET_ACCESS_KEY"],
+        ),
+        ("skew", vec!["clock is wrong", "timedatectl"]),
+        (
+            "denied",
+            vec![
+                "`sagemaker:CreateTrainingJob` on `arn:aws:sagemaker:",
+                "trainyard infra policies",
+            ],
+        ),
+        (
+            "validation",
+            vec!["AWS refuses the request: 1 validation error", "--dry-run"],
+        ),
+        ("limit", vec!["is 0 Instances", "Service Quotas"]),
+    ] {
+        moto.fault("CreateTrainingJob", kind, 1);
+        let outcome = train_with(&moto, &["--json"]);
+        let text = outcome.expect_code(1).stderr.clone();
+        for part in expected {
+            assert!(text.contains(part), "{kind}: {part}: {text}");
+        }
+        assert_eq!(outcome.json()["error"]["exit_code"], 1);
+    }
+    assert_eq!(jobs(&moto), []);
+
+    moto.fault_with(&json!({"operation": "DescribeTrainingJob", "kind": "expired", "times": 99}));
+    let outcome = train_with(&moto, &[]);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("have expired") && text.contains("the job goes on: `trainyard logs svm-"),
+        "{text}"
+    );
+    assert_eq!(jobs(&moto).len(), 1);
+}
+
+#[test]
+fn no_credentials_and_no_endpoint() {
+    let moto = moto();
+    let mut nobody = command(&moto, &["list"]);
+    nobody
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY");
+    let outcome = run(nobody);
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("no AWS credentials\n"),
+        "{}",
+        outcome.stderr
+    );
+    let mut nowhere = command(&moto, &["list"]);
+    nowhere.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let outcome = safe(run(nowhere));
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("no answer from `http://127.0.0.1:9`"),
+        "{}",
+        outcome.stderr
+    );
+    let mut unresolved = command(&moto, &["list"]);
+    unresolved.env("AWS_ENDPOINT_URL", "http://nobody.invalid");
+    let outcome = safe(run(unresolved));
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("no answer from `http://nobody.invalid`")
+            && text.contains("check the network")
+            && !text.contains("credentials:"),
+        "{text}"
+    );
+    let mut homeless = command(&moto, &["list"]);
+    homeless.env_remove("AWS_REGION");
+    let outcome = run(homeless);
+    assert!(
+        outcome.expect_code(2).stderr.contains("no AWS region"),
+        "{}",
+        outcome.stderr
+    );
+}

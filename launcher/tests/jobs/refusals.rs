@@ -1,0 +1,148 @@
+//! What is wrong before AWS is asked.
+
+use serde_json::Value;
+
+use crate::cloud::{moto, svm, train, train_with, trainyard};
+
+#[test]
+fn json_for_a_command_line_that_is_wrong() {
+    let moto = moto();
+    for words in [
+        vec!["train", "svm", "--json"],
+        vec!["--json", "status"],
+        vec!["lits", "--json"],
+    ] {
+        let outcome = trainyard(&moto, &words);
+        let error = &outcome.expect_code(2).json()["error"];
+        assert_eq!(error["exit_code"], 2);
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty() && !text.starts_with("error")),
+            "{error}"
+        );
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+    }
+    let outcome = trainyard(&moto, &["status", "--nothing", "--", "--json"]);
+    assert_eq!(outcome.expect_code(2).stdout, "");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    let moto = moto();
+    let local = |more: &[&str]| {
+        let mut words = vec![
+            "train",
+            "svm",
+            "--data",
+            "x",
+            "--output",
+            "y",
+            "--instance-type",
+            "local-process",
+        ];
+        words.extend(more);
+        trainyard(&moto, &words).expect_code(2).stderr.clone()
+    };
+    for (more, expected) in [
+        (vec!["--spot"], "`--spot` needs a cloud instance"),
+        (vec!["--role", "x"], "`--role` needs a cloud instance"),
+        (
+            vec!["--volume-size", "30"],
+            "`--volume-size` needs a cloud instance",
+        ),
+        (
+            vec!["--input-mode", "File"],
+            "`--input-mode` needs a cloud instance",
+        ),
+        (vec!["--no-wait"], "`--no-wait` needs a cloud instance"),
+        (vec!["--tag", "a=b"], "`--tag` needs a cloud instance"),
+        (vec!["--image", "x"], "`--image` makes no sense"),
+        (
+            vec!["--instance-count", "2"],
+            "`--instance-count 2` needs a cloud instance",
+        ),
+    ] {
+        let text = local(&more);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for (more, expected) in [
+        (vec!["--simulate-interruption", "5s"], "is for local jobs"),
+        (
+            vec!["--checkpoints", "file://x"],
+            "`--checkpoints` is a local folder",
+        ),
+        (
+            vec!["--channel", "x=missing.csv"],
+            "cannot read `missing.csv`",
+        ),
+        (vec!["--max-run", "40d"], "longer than 28 days"),
+        (vec!["--keep-alive", "7h"], "at most 21600 seconds"),
+        (vec!["--keep-alive", "1h", "--spot"], "exclude each other"),
+        (vec!["--tag", "aws:x=y"], "reserved name"),
+        (vec!["--tag", "x=y;z"], "a character that AWS does not take"),
+        (
+            vec!["--subnet", "s_1", "--security-group", "sg-1"],
+            "`--subnet s_1` is no id",
+        ),
+        (vec!["--volume-kms-key", "a b"], "is no KMS key"),
+        (vec!["--env", "1A=x"], "`1A`"),
+        (vec!["--job-name-prefix", "a_b"], "--job-name-prefix a_b"),
+        (vec!["--", "word"], "`word` belongs to no hyperparameter"),
+        (vec!["--hyperparameters", "gone.json"], "no such file"),
+    ] {
+        let outcome = train_with(&moto, &more);
+        let text = &outcome.expect_code(2).stderr;
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    std::fs::write(moto.home().join("bad.json"), "{\n  \"a\": 1,\n}").expect("written");
+    let outcome = train_with(&moto, &["--hyperparameters", "bad.json"]);
+    assert!(
+        outcome
+            .expect_code(2)
+            .stderr
+            .contains("`bad.json` is not valid: ")
+            && outcome.stderr.contains("line 3"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+/// What the trainer's own manual says, without a job.
+#[test]
+fn hyperparameters_have_a_manual() {
+    let moto = moto();
+    let svm = svm();
+    let svm = svm.to_str().expect("UTF-8");
+    for help in ["--help", "-h"] {
+        let words = ["train", "svm", "--trainer-binary", svm, "--", help];
+        let outcome = trainyard(&moto, &words);
+        assert!(
+            outcome.expect_code(0).stdout.contains("--min-df"),
+            "{}",
+            outcome.stdout
+        );
+    }
+    let outcome = trainyard(&moto, &["train", "svm", "--", "--min-df", "5"]);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(text.contains("a job needs `--output LOCATION`"), "{text}");
+    // The trainer's hints are commands of ours.
+    let mut words = train(&moto, &["--", "--min-df", "2", "--min-df", "3"]);
+    let at = words.iter().position(|word| word == "--trainer-binary");
+    words[at.expect("it is there") + 1] = svm.to_owned();
+    let judged = |words: &[String]| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        trainyard(&moto, &words).expect_code(2).stderr.clone()
+    };
+    let text = judged(&words);
+    assert!(text.contains("a flag that is typed twice"), "{text}");
+    words.truncate(words.len() - 4);
+    words.extend(["--min-dx", "2"].map(str::to_owned));
+    let text = judged(&words);
+    assert!(
+        text.contains("`trainyard train svm -- --help` lists all of them"),
+        "{text}"
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}

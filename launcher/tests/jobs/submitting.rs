@@ -1,0 +1,321 @@
+//! From what was typed to the job that SageMaker makes.
+
+use serde_json::{Value, json};
+use testkit::run;
+
+use crate::cloud::{
+    ROLE, command, jobs, moto, safe, start_train, svm, train, train_with, trainyard,
+};
+use crate::{LIMIT, name_of};
+
+#[test]
+fn a_job_from_the_first_line_to_the_model() {
+    let moto = moto();
+    let outcome = train_with(&moto, &["--", "--min-df", "5"]);
+    let text = &outcome.expect_code(0).stdout;
+    let name = name_of(text);
+    for part in [
+        ": Completed\n",
+        "Training",
+        "billable",
+        &format!("s3://bucket/models/{name}/output/model.tar.gz"),
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for part in [
+        "train:loss=0.5000; progress:epoch=1;\n",
+        "validation:accuracy=0.9000;\n",
+        "trainyard download model --job-name svm-",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
+    }
+    let head = format!(
+        "show(client('s3').head_object(Bucket='bucket', Key='models/{name}/output/model.tar.gz')['ContentLength'])"
+    );
+    assert!(moto.boto(&head).as_i64() > Some(0));
+
+    let outcome = train_with(&moto, &["--json"]);
+    let answer = outcome.expect_code(0).json();
+    assert_eq!(answer["status"], "Completed");
+    assert_eq!(answer["phases"][0]["status"], "Starting");
+    assert!(answer["billable_seconds"].as_i64() > Some(0));
+}
+
+#[test]
+fn what_is_typed_is_what_the_container_reads() {
+    let moto = moto();
+    let file = moto.home().join("settings.json");
+    std::fs::write(
+        &file,
+        r#"{"max_df": 0.5, "min-df": 2, "tags": ["a", "b"], "off": false, "none": null}"#,
+    )
+    .expect("written");
+    let typed = [
+        "--min-df=5",
+        "--tune",
+        "--bias=-1.5",
+        "--text=None",
+        "--text2=[1, 2]",
+        "--quoted=\"x\"",
+        "--n=1",
+        "--n=2",
+    ];
+    let mut words = vec![
+        "--no-wait",
+        "--hyperparameters",
+        file.to_str().expect("UTF-8"),
+        "--",
+    ];
+    words.extend(typed);
+    train_with(&moto, &words).expect_code(0);
+
+    let sent = &moto.requests("CreateTrainingJob")[0]["body"]["HyperParameters"];
+    let container = moto.home().join("hyperparameters.json");
+    std::fs::write(&container, sent.to_string()).expect("written");
+    let read = contract::hyperparameters::read(&container).expect("sound");
+    let mut arguments = contract::hyperparameters::to_arguments(&read);
+    arguments.sort();
+    let mut expected = [
+        "--max-df=0.5",
+        "--tags=a",
+        "--tags=b",
+        "--off=false",
+        "--tune=true",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    expected.extend(
+        typed
+            .iter()
+            .filter(|word| word.contains('='))
+            .map(|&word| word.to_owned()),
+    );
+    expected.sort();
+    assert_eq!(arguments, expected);
+    // The trainer's check saw the same.
+    let seen = std::fs::read_to_string(moto.home().join("seen.json")).expect("the check has run");
+    assert_eq!(&serde_json::from_str::<Value>(&seen).expect("JSON"), sent);
+}
+
+#[test]
+fn the_trainer_judges_before_anything_is_sent() {
+    let moto = moto();
+    let svm = svm();
+    let svm = svm.to_str().expect("UTF-8");
+    let outcome = train_with(&moto, &["--trainer-binary", svm]);
+    // The flag is given twice there, so take it by hand.
+    assert_eq!(outcome.code(), Some(2));
+    let mut words = train(&moto, &["--", "--min-dx", "5"]);
+    let at = words
+        .iter()
+        .position(|word| word == "--trainer-binary")
+        .expect("it is there")
+        + 1;
+    words[at] = svm.to_owned();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = trainyard(&moto, &words);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("unknown hyperparameter `min_dx`") && text.contains("did you mean `min_df`?"),
+        "{text}"
+    );
+    assert!(
+        text.contains("/opt/ml/input/config/hyperparameters.json"),
+        "{text}"
+    );
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+#[test]
+fn without_a_trainer_here_the_check_is_skipped_aloud() {
+    let moto = moto();
+    let words = train(&moto, &["--no-wait"]);
+    let at = words
+        .iter()
+        .position(|word| word == "--trainer-binary")
+        .expect("it is there");
+    let words: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| *i != at && *i != at + 1)
+        .map(|(_, word)| match word.as_str() {
+            "svm" => "unheard-of",
+            word => word,
+        })
+        .collect();
+    let outcome = trainyard(&moto, &words);
+    let text = &outcome.expect_code(0).stderr;
+    assert!(
+        text.contains("the hyperparameters are not checked: no binary `unheard-of`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_typed_is_in_the_next_command() {
+    let moto = moto();
+    let words = [
+        "--no-wait",
+        "--region",
+        "us-east-1",
+        "--endpoint-url",
+        moto.url(),
+    ];
+    let outcome = train_with(&moto, &words);
+    let name = outcome.expect_code(0).stdout.trim().to_owned();
+    let options = format!("--region us-east-1 --endpoint-url {}`", moto.url());
+    for verb in ["logs", "stop"] {
+        let command = format!("`trainyard {verb} {name} {options}");
+        assert!(outcome.stderr.contains(&command), "{}", outcome.stderr);
+    }
+
+    let outcome = train_with(&moto, &["--region", "us-east-1"]);
+    outcome.expect_code(0);
+    assert!(
+        outcome
+            .stderr
+            .contains("`trainyard download model --job-name svm-")
+            && outcome.stderr.contains(" --region us-east-1` unpacks"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn spot_without_checkpoints_is_warned_of() {
+    let moto = moto();
+    let spot = |more: &[&str]| {
+        let mut words = vec!["--dry-run", "--spot"];
+        words.extend(more);
+        train_with(&moto, &words).expect_code(0).stderr.clone()
+    };
+    assert!(spot(&[]).contains("`--spot` without `--checkpoints`"));
+    assert!(!spot(&["--checkpoints", "s3://bucket/c"]).contains("warning"));
+}
+
+#[test]
+fn role_names_and_ecr_images_are_looked_up() {
+    let moto = moto();
+    let mut words = train(&moto, &["--no-wait"]);
+    let role = words
+        .iter()
+        .position(|word| word == "--role")
+        .expect("it is there");
+    words.drain(role..role + 4);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let with_role = |role: &str| {
+        let mut command = command(&moto, &words);
+        command.env("AWS_SAGEMAKER_ROLE", role);
+        safe(run(command))
+    };
+    let outcome = with_role("service-role/trainer");
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("no ECR repository `trainyard/svm`")
+            && text.contains("`trainyard push svm --create-repository`"),
+        "{text}"
+    );
+    moto.boto("client('ecr').create_repository(repositoryName='trainyard/svm')");
+    assert!(
+        with_role("trainer")
+            .expect_code(1)
+            .stderr
+            .contains("this account has no role `trainer`")
+    );
+    moto.boto("client('iam').create_role(RoleName='trainer', Path='/team/', AssumeRolePolicyDocument='{\"Version\": \"2012-10-17\", \"Statement\": []}')");
+    let outcome = with_role("trainer");
+    assert!(
+        outcome
+            .expect_code(1)
+            .stderr
+            .contains("no image `trainyard/svm:latest`"),
+        "{}",
+        outcome.stderr
+    );
+    let digest = moto.boto(
+        "manifest = {'schemaVersion': 2, 'mediaType': 'application/vnd.docker.distribution.manifest.v2+json', 'config': {'mediaType': 'application/vnd.docker.container.image.v1+json', 'size': 2, 'digest': 'sha256:' + 'a' * 64}, 'layers': []}\n\
+         show(client('ecr').put_image(repositoryName='trainyard/svm', imageTag='latest', imageManifest=json.dumps(manifest))['image']['imageId']['imageDigest'])",
+    );
+    with_role("service-role/trainer").expect_code(0);
+    let body = &moto.requests("CreateTrainingJob")[0]["body"];
+    assert_eq!(
+        body["RoleArn"],
+        "arn:aws:iam::123456789012:role/service-role/trainer"
+    );
+    let image = format!(
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm@{}",
+        digest.as_str().expect("text")
+    );
+    assert_eq!(
+        body["AlgorithmSpecification"]["TrainingImage"],
+        json!(image)
+    );
+
+    // The path is IAM's to say.
+    with_role("trainer").expect_code(0);
+    let body = &moto.requests("CreateTrainingJob")[1]["body"];
+    assert_eq!(
+        body["RoleArn"],
+        "arn:aws:iam::123456789012:role/team/trainer"
+    );
+
+    let outcome = with_role("arn:aws:sts::123456789012:assumed-role/trainer/ann");
+    assert!(
+        outcome
+            .expect_code(2)
+            .stderr
+            .contains("did you mean `--role trainer`?"),
+        "{}",
+        outcome.stderr
+    );
+    let mut command = command(&moto, &words);
+    command.env_remove("AWS_SAGEMAKER_ROLE");
+    let outcome = safe(run(command));
+    assert!(
+        outcome.expect_code(2).stderr.contains("no execution role"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn two_jobs_at_once() {
+    let moto = moto();
+    let both = [
+        start_train(&moto, &["--json"]),
+        start_train(&moto, &["--json", "--job-name-prefix", "other"]),
+    ];
+    let names: Vec<Value> = both
+        .into_iter()
+        .map(|one| safe(one.finish(LIMIT)).expect_code(0).json()["name"].take())
+        .collect();
+    assert_ne!(names[0], names[1]);
+    assert_eq!(jobs(&moto).len(), 2);
+}
+
+#[test]
+fn a_role_of_another_account_is_warned_of() {
+    let moto = moto();
+    let with_role = |role: &str| {
+        let mut words = train(&moto, &["--no-wait"]);
+        for word in &mut words {
+            if word == ROLE {
+                role.clone_into(word);
+            }
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        trainyard(&moto, &words).expect_code(0).stderr.clone()
+    };
+    let text = with_role("arn:aws:iam::210987654321:role/trainer");
+    assert!(
+        text.contains(
+            "is of account `210987654321`, and these credentials are of account `123456789012`"
+        ),
+        "{text}"
+    );
+    assert!(!with_role(ROLE).contains("of account"));
+    // The warning is no condition: without an answer of STS the job is made.
+    moto.fault("GetCallerIdentity", "denied", 9);
+    let text = with_role("arn:aws:iam::210987654321:role/trainer");
+    assert!(!text.contains("of account"), "{text}");
+}

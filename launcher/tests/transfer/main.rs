@@ -1,0 +1,170 @@
+//! `upload` and `download` against moto, through a proxy that breaks things.
+#![allow(
+    clippy::expect_used,
+    reason = "the helpers of a test report by panicking"
+)]
+
+mod checksums;
+mod faults;
+mod folders;
+mod resuming;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::{CANARY_KEY_ID, CANARY_SECRET, FaultProxy, Moto, Outcome, fault_proxy, moto, run};
+
+/// The launcher's part.
+const PART: usize = 16 << 20;
+
+struct World {
+    moto: Moto,
+    proxy: FaultProxy,
+}
+
+impl World {
+    /// With the bucket `bucket`.
+    fn new() -> Self {
+        let moto = moto();
+        moto.boto("client('s3').create_bucket(Bucket='bucket')");
+        let proxy = fault_proxy(moto.url());
+        Self { moto, proxy }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.moto.command(env!("CARGO_BIN_EXE_trainyard"));
+        command.env("AWS_ENDPOINT_URL", self.proxy.url()).args(args);
+        command
+    }
+
+    /// Runs it in the home folder; no output may show the keys.
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> Outcome {
+        let outcome = run(self.command(args));
+        assert!(
+            !outcome.output().contains(CANARY_KEY_ID),
+            "{}",
+            outcome.output()
+        );
+        assert!(
+            !outcome.output().contains(CANARY_SECRET),
+            "{}",
+            outcome.output()
+        );
+        outcome
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.push("--json");
+        let outcome = self.run(&args);
+        outcome.expect_code(0);
+        outcome.json()
+    }
+
+    /// Fails with 1 and these words.
+    #[track_caller]
+    fn fails(&self, args: &[&str], words: &[&str]) -> Outcome {
+        let outcome = self.run(args);
+        outcome.expect_code(1);
+        for word in words {
+            assert!(
+                outcome.stderr.contains(word),
+                "no `{word}` in {}",
+                outcome.stderr
+            );
+        }
+        outcome
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.moto.home().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+        fs::write(path, bytes).expect("written");
+    }
+
+    /// The whole object as the server has it.
+    fn object_is(&self, key: &str, bytes: &[u8]) -> bool {
+        self.write("expected", bytes);
+        self.moto.boto(&format!(
+            "show(client('s3').get_object(Bucket='bucket', Key={key:?})['Body'].read() == open('expected', 'rb').read())"
+        )) == Value::Bool(true)
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        self.write("object", bytes);
+        self.moto.boto(&format!(
+            "client('s3').put_object(Bucket='bucket', Key={key:?}, Body=open('object', 'rb'), ChecksumAlgorithm='CRC32')"
+        ));
+    }
+
+    /// Names below a folder, hidden ones too.
+    fn names(&self, folder: &str) -> Vec<String> {
+        names(&self.path(folder))
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).into_iter().flatten().flatten() {
+            let path = entry.path();
+            found.push(
+                path.strip_prefix(folder)
+                    .expect("below")
+                    .to_string_lossy()
+                    .into_owned(),
+            );
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Bytes that nothing compresses and that differ from place to place.
+fn noise(size: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+const UP: &str = "s3://bucket/pre";
+
+#[track_caller]
+fn until(what: &str, is: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(std::time::Instant::now() < end, "not in a minute: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn interrupted(running: testkit::Running) {
+    let outcome = running.finish(Duration::from_secs(20));
+    outcome.expect_code(130);
+    assert!(
+        outcome.stderr.contains("goes on where it was"),
+        "{}",
+        outcome.stderr
+    );
+}

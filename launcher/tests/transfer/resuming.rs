@@ -1,0 +1,210 @@
+//! What an interruption leaves, and how the next run goes on with it.
+
+use std::fs;
+use std::time::Duration;
+
+use testkit::{Fault, start};
+
+use crate::{PART, World, interrupted, noise, until};
+
+#[test]
+fn an_upload_killed_half_way_sends_only_the_missing_parts() {
+    let world = World::new();
+    let bytes = noise(5 * PART, 1);
+    world.write("file", &bytes);
+    for part in ["partNumber=4", "partNumber=5"] {
+        world
+            .proxy
+            .fault("PUT", part, 0, 1, Fault::StallUpload(1 << 20));
+    }
+    let running = start(world.command(&["upload", "file", "s3://bucket/key"]));
+    world.proxy.wait_for("PUT", "partNumber", 3);
+    running.sigkill();
+    let killed = running.finish(Duration::from_secs(20));
+    assert_eq!(killed.code(), None);
+    world.proxy.forget();
+    let sent = world.ok(&["upload", "file", "s3://bucket/key"]);
+    assert_eq!(sent["objects"][0]["state"], "resumed");
+    assert_eq!(sent["bytes_moved"], (2 * PART) as u64);
+    assert_eq!(world.proxy.passed("PUT", "partNumber").len(), 2);
+    assert!(
+        world.proxy.passed("POST", "uploads").is_empty(),
+        "no new upload"
+    );
+    assert!(world.object_is("key", &bytes));
+}
+
+#[test]
+fn parts_of_other_bytes_are_sent_again() {
+    let world = World::new();
+    world.write("file", &noise(3 * PART, 1));
+    world.proxy.fault(
+        "PUT",
+        "partNumber=3",
+        0,
+        100,
+        Fault::Answer(400, "ExpiredToken"),
+    );
+    world.fails(&["upload", "file", "s3://bucket/key"], &["have expired"]);
+    world.proxy.forget();
+    let changed = noise(3 * PART, 2);
+    world.write("file", &changed);
+    let sent = world.ok(&["upload", "file", "s3://bucket/key"]);
+    assert_eq!(sent["bytes_moved"], (3 * PART) as u64);
+    assert!(world.object_is("key", &changed));
+}
+
+#[test]
+fn credentials_that_expire_in_the_middle() {
+    let world = World::new();
+    let bytes = noise(4 * PART, 3);
+    world.write("file", &bytes);
+    for part in ["partNumber=3", "partNumber=4"] {
+        world
+            .proxy
+            .fault("PUT", part, 0, 100, Fault::Answer(400, "ExpiredToken"));
+    }
+    let outcome = world.fails(
+        &["upload", "file", "s3://bucket/key"],
+        &["have expired", "help:", "goes on where it was"],
+    );
+    assert!(!outcome.stderr.contains("panicked"));
+    // Not tried again: time does not help.
+    assert!(world.proxy.passed("PUT", "partNumber=3").len() <= 1);
+    world.proxy.forget();
+    world.ok(&["upload", "file", "s3://bucket/key"]);
+    assert!(world.object_is("key", &bytes));
+}
+
+#[test]
+fn a_download_killed_half_way_fetches_only_the_missing_ranges() {
+    let world = World::new();
+    let bytes = noise(4 * PART + 5, 6);
+    world.write("file", &bytes);
+    world.ok(&["upload", "file", "s3://bucket/key"]);
+    world.proxy.forget();
+    world
+        .proxy
+        .fault("GET", "key", 3, 100, Fault::StallDownload(1 << 20));
+    let running = start(world.command(&["download", "s3://bucket/key", "back"]));
+    world.proxy.wait_for("GET", "key", 3);
+    // The last bytes reach the disk and the notes after they have passed the proxy.
+    let notes = world.path(".back.trainyard-notes");
+    until("three ranges are noted", || {
+        let text = fs::read_to_string(&notes).unwrap_or_default();
+        text.lines().count() >= 4
+    });
+    running.sigkill();
+    running.finish(Duration::from_secs(20));
+    assert!(!world.path("back").exists());
+    world.proxy.forget();
+    let got = world.ok(&["download", "s3://bucket/key", "back"]);
+    assert_eq!(got["objects"][0]["state"], "resumed");
+    assert_eq!(world.proxy.passed("GET", "key").len(), 2);
+    assert!(fs::read(world.path("back")).expect("there") == bytes);
+    assert!(!notes.exists() && !world.path(".back.trainyard-part").exists());
+}
+
+#[test]
+fn notes_that_outlived_their_bytes_are_not_believed() {
+    let world = World::new();
+    let bytes = noise(3 * PART, 8);
+    world.write("file", &bytes);
+    world.ok(&["upload", "file", "s3://bucket/key"]);
+    world
+        .proxy
+        .fault("GET", "key", 2, 100, Fault::Answer(400, "ExpiredToken"));
+    world.fails(&["download", "s3://bucket/key", "back"], &["have expired"]);
+    let partial = world.path(".back.trainyard-part");
+    let mut there = fs::read(&partial).expect("it is kept");
+    there.fill(0);
+    fs::write(&partial, there).expect("written");
+    world.proxy.forget();
+    let got = world.ok(&["download", "s3://bucket/key", "back"]);
+    assert_eq!(got["bytes_moved"], (3 * PART) as u64);
+    assert!(fs::read(world.path("back")).expect("there") == bytes);
+}
+
+#[test]
+fn unfinished_uploads_can_be_given_up() {
+    let world = World::new();
+    world.write("file", &noise(2 * PART, 15));
+    world.proxy.fault(
+        "PUT",
+        "partNumber=2",
+        0,
+        100,
+        Fault::Answer(403, "AccessDenied"),
+    );
+    world.fails(
+        &["upload", "file", "s3://bucket/key"],
+        &["access denied", "help:"],
+    );
+    let left = "show(len(client('s3').list_multipart_uploads(Bucket='bucket').get('Uploads', [])))";
+    assert_eq!(world.moto.boto(left), 1);
+    world
+        .moto
+        .boto("client('s3').create_multipart_upload(Bucket='bucket', Key='key2')");
+    world
+        .moto
+        .boto("client('s3').create_multipart_upload(Bucket='bucket', Key='key')");
+    // The file is needed no more.
+    fs::remove_file(world.path("file")).expect("removed");
+    let abort = ["upload", "file", "s3://bucket/key", "--abort"];
+    let plan = world.ok(&[&abort[..], &["--dry-run"]].concat());
+    let steps = plan["steps"].as_array().expect("steps");
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0]["request"]["operation"], "AbortMultipartUpload");
+    assert_eq!(world.moto.boto(left), 3, "a dry run does nothing");
+    let aborted = world.ok(&abort);
+    assert_eq!(aborted["aborted"], 1);
+    assert_eq!(aborted["urls"][0], "s3://bucket/key");
+    assert_eq!(
+        world.moto.boto(left),
+        2,
+        "another key's and another client's are left alone"
+    );
+    assert_eq!(world.ok(&abort)["aborted"], 0);
+}
+
+#[test]
+fn an_interrupt_says_how_to_go_on() {
+    let world = World::new();
+    world.write("file", &noise(2 * PART, 19));
+    world
+        .proxy
+        .fault("PUT", "partNumber=2", 0, 1, Fault::StallUpload(1000));
+    let running = start(world.command(&["upload", "file", "s3://bucket/key"]));
+    world.proxy.wait_for("PUT", "partNumber=1", 1);
+    running.sigterm();
+    interrupted(running);
+    world.proxy.forget();
+    world
+        .proxy
+        .fault("PUT", "partNumber=2", 0, 1, Fault::StallUpload(1000));
+    let running = start(world.command(&["upload", "file", "s3://bucket/key"]));
+    until("part 2 is under way", || {
+        !world.proxy.passed("PUT", "partNumber=2").is_empty()
+    });
+    running.sigint();
+    interrupted(running);
+    world.proxy.forget();
+    let sent = world.ok(&["upload", "file", "s3://bucket/key"]);
+    assert_eq!(sent["objects"][0]["state"], "resumed");
+
+    world
+        .proxy
+        .fault("GET", "key", 1, 100, Fault::StallDownload(1000));
+    let running = start(world.command(&["download", "s3://bucket/key", "back"]));
+    let notes = world.path(".back.trainyard-notes");
+    until("a range is noted", || {
+        let text = fs::read_to_string(&notes).unwrap_or_default();
+        text.lines().count() >= 2
+    });
+    running.sigint();
+    interrupted(running);
+    world.proxy.forget();
+    assert!(!world.path("back").exists());
+    let got = world.ok(&["download", "s3://bucket/key", "back"]);
+    assert_eq!(got["objects"][0]["state"], "resumed");
+}
