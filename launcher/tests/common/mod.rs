@@ -123,6 +123,7 @@ impl Workspace {
         outcome.json()
     }
 
+    #[allow(dead_code, reason = "not every test has one")]
     /// The toy, compiled: a static program that says `toy` and its arguments.
     pub(crate) fn binary(&self) -> String {
         let answer = self.build(&[]);
