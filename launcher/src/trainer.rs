@@ -20,6 +20,30 @@ use crate::variable::set;
 pub(crate) struct TrainerMetadata {
     /// Cargo features that its image has.
     pub(crate) image_features: Vec<String>,
+    /// How its binary in the image holds the libraries that it needs.
+    pub(crate) link: Link,
+    /// File names, `*` standing for anything, of libraries that it opens at run time: taken into the image from the
+    /// folders of those that it is linked with, if they are there.
+    pub(crate) opened_libraries: Vec<String>,
+}
+
+/// How a binary holds its libraries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Link {
+    /// In itself: the image holds nothing else.
+    #[default]
+    Static,
+    /// As files beside it, the C library's too: for libraries that come as shared objects only, such as libtorch.
+    Dynamic,
+}
+
+/// What cargo made.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) binary: PathBuf,
+    /// Where its build scripts found libraries to link with.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 /// A trainer: its name is its package, its binary, its image's repository.
@@ -168,6 +192,7 @@ impl Trainer {
         let arguments = ["build", "--release", "--locked", "-p", &self.name];
         self.run_cargo(source, Command::new(cargo()), &arguments.map(str::to_owned))
             .await
+            .map(|compiled| compiled.binary)
     }
 
     /// Runs cargo, and gives the path that it says it wrote the trainer's binary to: where that is depends on its
@@ -177,7 +202,7 @@ impl Trainer {
         source: &Source,
         mut cargo: Command,
         arguments: &[String],
-    ) -> Result<PathBuf> {
+    ) -> Result<Compiled> {
         let line = format!("cargo {}", arguments.join(" "));
         let (subcommand, rest) = arguments.split_at(1);
         if io::stderr().is_terminal() && set("CARGO_TERM_COLOR").is_none() {
@@ -203,20 +228,34 @@ impl Trainer {
             return Err(Failure::new(format!("`{line}` failed: {}", output.status))
                 .help("its own messages are above"));
         }
-        Message::parse_stream(output.stdout.as_slice())
-            .flatten()
-            .filter_map(|message| match message {
+        self.compiled(&output.stdout).ok_or_else(|| {
+            Failure::new(format!("`{line}` made no program `{}`", self.name))
+                .help("a trainer's package has a binary of the same name")
+        })
+    }
+
+    fn compiled(&self, messages: &[u8]) -> Option<Compiled> {
+        let (mut binary, mut folders) = (None, Vec::new());
+        for message in Message::parse_stream(messages).flatten() {
+            match message {
                 Message::CompilerArtifact(artifact) if artifact.target.name == self.name => {
-                    artifact.executable
+                    binary = artifact.executable.or(binary);
                 }
-                _ => None,
-            })
-            .last()
-            .map(PathBuf::from)
-            .ok_or_else(|| {
-                Failure::new(format!("`{line}` made no program `{}`", self.name))
-                    .help("a trainer's package has a binary of the same name")
-            })
+                Message::BuildScriptExecuted(script) => {
+                    // `native=/some/folder`, as in `cargo::rustc-link-search`.
+                    let paths = script.linked_paths.into_iter().map(String::from);
+                    folders.extend(paths.map(|path| match path.split_once('=') {
+                        Some((_, folder)) => PathBuf::from(folder),
+                        None => PathBuf::from(path),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        Some(Compiled {
+            binary: binary?.into(),
+            folders,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{LONG, Workspace, holds, repository, unpacked};
+use common::{LONG, Workspace, busybox, files, holds, repository, settings, unpacked};
 use serde_json::Value;
 use testkit::{Engine, FakeMl, engine, run, run_within};
 
@@ -278,27 +278,6 @@ fn the_engine_takes_what_is_built_here() {
     assert_eq!(id(reference).trim(), text(&answer["id"]));
 }
 
-/// Paths, kinds and modes of a container's files, as the engine exports them.
-fn files(engine: &Engine, image: &str) -> Vec<String> {
-    let script = "set -e; id=$(docker create --label \"$2\" \"$1\"); docker export \"$id\" | tar -tv --numeric-owner; docker rm \"$id\" >/dev/null";
-    let mut command = Command::new("sh");
-    let label = format!("trainyard-test={}", engine.unique());
-    command.args(["-c", script, "sh", image, &label]);
-    let outcome = run(command);
-    outcome.expect_code(0);
-    let mut files: Vec<String> = outcome
-        .stdout
-        .lines()
-        .map(|line| {
-            // Mode, owner, size, date, time, path.
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            format!("{} {} {}", fields[0], fields[1], fields[5..].join(" "))
-        })
-        .collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn the_engine_builds_the_same_tree() {
     let engine = engine();
@@ -324,10 +303,7 @@ fn the_engine_builds_the_same_tree() {
     let latest = format!("trainyard/{}:latest", toy.name);
     engine.remove_later(&latest);
     let here = files(&engine, &reference);
-    let labels = |name: &str| {
-        engine.docker(&["image", "inspect", "--format", "{{json .Config.Labels}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}} {{json .Config.Env}}", name]).stdout
-    };
-    let labels_here = labels(&reference);
+    let settings_here = settings(&engine, &reference);
     engine.remove(&reference);
     engine.remove(&latest);
 
@@ -348,34 +324,8 @@ fn the_engine_builds_the_same_tree() {
         "{here:?}"
     );
     assert_eq!(here, there);
-    assert_eq!(labels_here, labels(&reference));
+    assert_eq!(settings_here, settings(&engine, &reference));
     assert_eq!(engine.run(&[&reference]).stdout, "toy [\"train\"]\n");
-}
-
-/// An image to build in: busybox and this machine's certificates.
-fn busybox(engine: &Engine) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let script = "set -e; busybox=$(command -v busybox); mkdir -p \"$1/bin\" \"$1/etc/ssl/certs\" \"$1/tmp\"\n\
-        cp \"$busybox\" \"$1/bin/busybox\"\n\
-        for name in $(\"$busybox\" --list); do [ -e \"$1/bin/$name\" ] || ln -s busybox \"$1/bin/$name\"; done\n\
-        cp /etc/ssl/certs/ca-certificates.crt \"$1/etc/ssl/certs/\"\n\
-        tar -C \"$1\" -c . | docker import - \"$2\"";
-    let name = format!("{}-base", engine.unique());
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", script, "sh"])
-        .arg(folder.path())
-        .arg(&name);
-    engine.remove_later(&name);
-    run(command).expect_code(0);
-    let static_one = engine.run(&[&name, "/bin/true"]);
-    assert_eq!(
-        static_one.code(),
-        Some(0),
-        "`busybox` must be Debian's busybox-static\n{}",
-        static_one.stderr
-    );
-    name
 }
 
 /// The real trainer's image in the engine, under a name of this test.

@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
 
-/// A static binary and CA certificates, for linux/amd64.
+/// A static binary, or one with its shared libraries, and CA certificates, for linux/amd64.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct BuildArgs {
@@ -46,7 +46,7 @@ pub(crate) struct OptionArgs {
     /// Compile for this target
     #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
     target: Target,
-    /// Use this static linux/amd64 binary instead of compiling
+    /// Use this linux/amd64 binary instead of compiling, a static one unless the trainer needs shared libraries
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub(super) binary: Option<PathBuf>,
 }
@@ -75,6 +75,8 @@ struct Answer {
     size: usize,
     layers: Vec<LayerAnswer>,
     binary: PathBuf,
+    /// The shared libraries, as they are on this machine; a static binary has none.
+    libraries: Vec<PathBuf>,
     certificates: PathBuf,
     output: Option<PathBuf>,
     loaded: Option<String>,
@@ -152,6 +154,7 @@ fn answer(
         size: image.size(),
         layers: layers.collect(),
         binary: built.binary,
+        libraries: built.libraries,
         certificates: built.certificates,
         output,
         loaded,
@@ -179,6 +182,10 @@ fn text(answer: &Answer) -> String {
         );
     }
     let _ = writeln!(text, "  binary        {}", answer.binary.display());
+    if !answer.libraries.is_empty() {
+        let count = answer.libraries.len();
+        let _ = writeln!(text, "  libraries     {count} shared, this machine's");
+    }
     let _ = writeln!(text, "  certificates  {}", answer.certificates.display());
     if let Some(output) = &answer.output {
         let _ = writeln!(text, "  written to    {}", output.display());

@@ -1,8 +1,8 @@
 //! `trainyard build --docker`: docker/Dockerfile, by the local engine.
 
 use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::say::say;
 use crate::size::megabytes;
 use crate::trainer::{Source, Trainer};
 
-/// Where the build finds a binary that need not be compiled; the Dockerfile knows it too.
+/// Where the build finds what need not be compiled, by its place in the image; the Dockerfile knows it too.
 const PREBUILT: &str = "prebuilt";
 
 /// The answer. The engine gives no digest of what it has not pushed.
@@ -46,13 +46,15 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
         return Ok(Exit::Ok);
     }
     // Checked before anything is started: a link or a dynamic program would be found out by the first job.
-    let binary = args.options.binary.as_deref();
-    let binary = binary.map(image::read_binary).transpose()?;
+    let prebuilt = match &args.options.binary {
+        Some(binary) => image::files(trainer, binary)?,
+        None => Vec::new(),
+    };
     let engine = engine::connect().await?;
     let start = Instant::now();
     let folder = tempfile::tempdir().map_err(|error| unsent(&error))?;
     let archive = folder.path().join("context.tar");
-    write_context(source, binary, &archive).await?;
+    write_context(source, prebuilt, &archive).await?;
     docker(&arguments, &archive).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
@@ -90,7 +92,11 @@ async fn arguments(
 }
 
 /// What git knows of the workspace, not its target folder: megabytes instead of gigabytes.
-async fn write_context(source: &Source, binary: Option<Vec<u8>>, archive: &Path) -> Result<()> {
+async fn write_context(
+    source: &Source,
+    prebuilt: Vec<(String, PathBuf)>,
+    archive: &Path,
+) -> Result<()> {
     let output = Command::new("git")
         .args([
             "ls-files",
@@ -118,14 +124,18 @@ async fn write_context(source: &Source, binary: Option<Vec<u8>>, archive: &Path)
     }
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
     let (workspace, archive) = (source.workspace.clone(), archive.to_owned());
-    let work =
-        tokio::task::spawn_blocking(move || pack(&workspace, &names, binary.as_deref(), &archive));
+    let work = tokio::task::spawn_blocking(move || pack(&workspace, &names, &prebuilt, &archive));
     work.await
         .map_err(|error| unsent(&io::Error::other(error)))?
         .map_err(|error| unsent(&error))
 }
 
-fn pack(workspace: &Path, names: &str, binary: Option<&[u8]>, archive: &Path) -> io::Result<()> {
+fn pack(
+    workspace: &Path,
+    names: &str,
+    prebuilt: &[(String, PathBuf)],
+    archive: &Path,
+) -> io::Result<()> {
     let mut builder = tar::Builder::new(File::create(archive)?);
     builder.follow_symlinks(false);
     for name in names.split('\0').filter(|name| !name.is_empty()) {
@@ -135,11 +145,13 @@ fn pack(workspace: &Path, names: &str, binary: Option<&[u8]>, archive: &Path) ->
             builder.append_path_with_name(&path, name)?;
         }
     }
-    if let Some(binary) = binary {
+    for (place, path) in prebuilt {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o755);
-        header.set_size(binary.len() as u64);
-        builder.append_data(&mut header, PREBUILT, binary)?;
+        header.set_size(size);
+        builder.append_data(&mut header, format!("{PREBUILT}/{place}"), file.take(size))?;
     }
     builder.into_inner().map(drop)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::layer::{LEVEL, Layer, digest, hex};
+use super::layer::{LEVEL, Layer, Tree, hex};
 
 /// Some builds of each trainer; older ones are compressed again.
 const KEPT: usize = 16;
@@ -24,12 +24,11 @@ impl Cache {
     }
 
     /// The layer from the cache, else compressed and kept. A cache that cannot be written costs time and nothing else.
-    pub(super) fn layer(&self, what: &str, tar: &[u8]) -> io::Result<Layer> {
-        let diff_id = digest(tar);
-        if let Some(layer) = self.find(what, &diff_id) {
+    pub(super) fn layer(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
+        if let Some(layer) = self.find(what, &tree.diff_id()?) {
             return Ok(layer);
         }
-        let layer = Layer::compress(what, tar)?;
+        let layer = Layer::compress(what, tree)?;
         if self.keep(&layer).is_ok() {
             self.forget_old();
         }
@@ -86,15 +85,21 @@ fn prefix(diff_id: &str) -> String {
 mod tests {
     use super::*;
 
+    fn tree(text: &str) -> Tree<'_> {
+        let mut tree = Tree::default();
+        tree.file("x", 0o644, text.as_bytes());
+        tree
+    }
+
     #[test]
     fn a_damaged_layer_is_compressed_again() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
-        let first = cache.layer("x", b"some tar").expect("in memory");
+        let first = cache.layer("x", &tree("some")).expect("in memory");
         let path = cache.0.join(name(&first));
         assert!(path.is_file());
         fs::write(&path, b"half").expect("it can be written");
-        let second = cache.layer("x", b"some tar").expect("in memory");
+        let second = cache.layer("x", &tree("some")).expect("in memory");
         assert_eq!(second.data, first.data);
         assert_eq!(fs::read(&path).expect("kept"), first.data.as_ref());
     }
@@ -116,11 +121,11 @@ mod tests {
     fn a_kept_layer_is_used() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
-        let diff_id = digest(b"some tar");
+        let diff_id = tree("some").diff_id().expect("in memory");
         // Not what compressing gives, so it can only come from the cache.
         let planted = Layer::new("x", diff_id, b"planted".as_slice());
         cache.keep(&planted).expect("it can be written");
-        let found = cache.layer("x", b"some tar").expect("in memory");
+        let found = cache.layer("x", &tree("some")).expect("in memory");
         assert_eq!(found.data, planted.data);
     }
 
@@ -129,8 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         for number in 0..KEPT + 5 {
-            let tar = number.to_string();
-            cache.layer("x", tar.as_bytes()).expect("in memory");
+            let text = number.to_string();
+            cache.layer("x", &tree(&text)).expect("in memory");
         }
         assert_eq!(fs::read_dir(&cache.0).expect("a folder").count(), KEPT);
     }

@@ -18,7 +18,7 @@ const PLACES: [&str; 5] = [
 pub(super) const IN_IMAGE: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// A bundle and where it came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Certificates {
     pub(super) path: PathBuf,
     pub(super) pem: Vec<u8>,

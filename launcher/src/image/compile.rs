@@ -1,4 +1,4 @@
-//! Compiles a trainer for the image: linux/amd64, static, without symbols, the same bytes in every folder.
+//! Compiles a trainer for the image: linux/amd64, without symbols, the same bytes in every folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::failure::{Failure, Result};
 use crate::say::say;
-use crate::trainer::{Source, Trainer, cargo, cargo_home, no_cargo};
+use crate::trainer::{Compiled, Link, Source, Trainer, cargo, cargo_home, no_cargo};
 use crate::variable::set;
 
 /// How the binary holds its C library.
@@ -68,23 +68,44 @@ pub(super) fn arguments(trainer: &Trainer, source: &Source, target: Target) -> V
     arguments
 }
 
-/// Compiles, and gives the binary's path.
-pub(super) async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<PathBuf> {
+/// Where the image has shared libraries, seen from the binary. The trainer's build script passes it to the linker.
+const RPATH: (&str, &str) = ("TRAINYARD_RPATH", "$ORIGIN/../lib");
+
+/// Compiles.
+pub(super) async fn compile(
+    trainer: &Trainer,
+    source: &Source,
+    target: Target,
+) -> Result<Compiled> {
+    let link = source.metadata.link;
+    if link == Link::Dynamic && target != Target::Gnu {
+        return Err(Failure::usage(format!(
+            "`{}` is linked with shared libraries, which are made for glibc",
+            trainer.name
+        ))
+        .help("leave `--target` out"));
+    }
     add_target(source, target).await?;
     let arguments = arguments(trainer, source, target);
     forget_other_clone(source, target).await?;
     let mut cargo = Command::new(cargo());
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.target));
-    trainer
-        .run_cargo(source, cargo, &arguments)
-        .await
-        .map_err(|failure| failure.help(target.help()))
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.target, link));
+    match link {
+        Link::Static => trainer
+            .run_cargo(source, cargo, &arguments)
+            .await
+            .map_err(|failure| failure.help(target.help())),
+        Link::Dynamic => {
+            cargo.env(RPATH.0, RPATH.1);
+            trainer.run_cargo(source, cargo, &arguments).await
+        }
+    }
 }
 
-/// The user's own flags; a static C library; no folder of this machine in panic messages. The workspace's own files
+/// The user's own flags; a static C library, if it is to be; no folder of this machine in panic messages. The workspace's own files
 /// are compiled by relative paths: naming its folder here would compile every dependency again in every clone, also
 /// where clones share a target folder. What build scripts write is below that one.
-fn rustflags(target: &Path) -> OsString {
+fn rustflags(target: &Path, link: Link) -> OsString {
     let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
@@ -94,8 +115,10 @@ fn rustflags(target: &Path) -> OsString {
             .collect(),
         (None, None) => Vec::new(),
     };
-    // musl's binaries are static without being asked.
-    flags.push("-Ctarget-feature=+crt-static".into());
+    if link == Link::Static {
+        // musl's binaries are static without being asked.
+        flags.push("-Ctarget-feature=+crt-static".into());
+    }
     let places = [
         (Some(target.to_owned()), "/target"),
         (cargo_home(), "/cargo"),

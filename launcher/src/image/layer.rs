@@ -1,7 +1,9 @@
 //! A layer: a sorted tar without times or owners, gzipped, so that the same files give the same bytes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
@@ -29,8 +31,18 @@ pub(super) struct Tree<'a>(BTreeMap<String, Node<'a>>);
 
 #[derive(Debug)]
 enum Node<'a> {
-    Folder { mode: u32 },
-    File { mode: u32, bytes: &'a [u8] },
+    Folder {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        bytes: &'a [u8],
+    },
+    /// A file of this machine, read when it is needed: libraries may have gigabytes.
+    Path {
+        mode: u32,
+        path: PathBuf,
+    },
 }
 
 impl<'a> Tree<'a> {
@@ -44,6 +56,12 @@ impl<'a> Tree<'a> {
         self.0.insert(format!("{path}/"), Node::Folder { mode });
     }
 
+    pub(super) fn path(&mut self, path: &str, mode: u32, from: PathBuf) {
+        self.parents(path);
+        let node = Node::Path { mode, path: from };
+        self.0.insert(path.to_owned(), node);
+    }
+
     fn parents(&mut self, path: &str) {
         for (at, _) in path.match_indices('/') {
             let folder = format!("{}/", &path[..at]);
@@ -54,35 +72,71 @@ impl<'a> Tree<'a> {
 
     /// The tar: sorted, everything root's, at the beginning of time.
     pub(super) fn tar(&self) -> io::Result<Vec<u8>> {
-        let mut builder = tar::Builder::new(Vec::new());
+        let mut tar = Vec::new();
+        self.write(&mut tar)?;
+        Ok(tar)
+    }
+
+    /// The tar's digest.
+    pub(super) fn diff_id(&self) -> io::Result<String> {
+        let mut sink = Hashed {
+            hash: Sha256::new(),
+            to: io::sink(),
+        };
+        self.write(&mut sink)?;
+        Ok(shown(&sink.hash.finalize()))
+    }
+
+    /// [`Tree::tar`], into `out`.
+    pub(super) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut builder = tar::Builder::new(out);
         for (path, node) in &self.0 {
             let mut header = tar::Header::new_ustar();
             header.set_mtime(0);
             header.set_uid(0);
             header.set_gid(0);
-            let (mode, kind, bytes) = match node {
-                Node::Folder { mode } => (*mode, tar::EntryType::Directory, &[][..]),
-                Node::File { mode, bytes } => (*mode, tar::EntryType::Regular, *bytes),
-            };
-            header.set_mode(mode);
-            header.set_entry_type(kind);
-            header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, path, bytes)?;
+            header.set_entry_type(tar::EntryType::Regular);
+            match node {
+                Node::Folder { mode } => {
+                    header.set_mode(*mode);
+                    header.set_entry_type(tar::EntryType::Directory);
+                    header.set_size(0);
+                    builder.append_data(&mut header, path, io::empty())?;
+                }
+                Node::File { mode, bytes } => {
+                    header.set_mode(*mode);
+                    header.set_size(bytes.len() as u64);
+                    builder.append_data(&mut header, path, *bytes)?;
+                }
+                Node::Path { mode, path: from } => {
+                    let file = File::open(from)?;
+                    let size = file.metadata()?.len();
+                    header.set_mode(*mode);
+                    header.set_size(size);
+                    // One that grows now would break the archive.
+                    builder.append_data(&mut header, path, file.take(size))?;
+                }
+            }
         }
-        builder.into_inner()
+        builder.into_inner().map(drop)
     }
 }
 
 impl Layer {
-    /// Compresses a tar.
-    pub(super) fn compress(what: &str, tar: &[u8]) -> io::Result<Self> {
+    /// Compresses the tree's tar.
+    pub(super) fn compress(what: &str, tree: &Tree<'_>) -> io::Result<Self> {
         // No name, no time, no operating system in the header: `GzEncoder::new` would do today, by default.
-        let mut gzip = GzBuilder::new()
+        let gzip = GzBuilder::new()
             .mtime(0)
             .operating_system(255)
-            .write(Vec::with_capacity(tar.len() / 2), Compression::new(LEVEL));
-        gzip.write_all(tar)?;
-        Ok(Self::new(what, digest(tar), gzip.finish()?))
+            .write(Vec::new(), Compression::new(LEVEL));
+        let mut both = Hashed {
+            hash: Sha256::new(),
+            to: gzip,
+        };
+        tree.write(&mut both)?;
+        let diff_id = shown(&both.hash.finalize());
+        Ok(Self::new(what, diff_id, both.to.finish()?))
     }
 
     /// A layer that is compressed already.
@@ -97,6 +151,24 @@ impl Layer {
     }
 }
 
+/// Hashes what passes.
+struct Hashed<W> {
+    hash: Sha256,
+    to: W,
+}
+
+impl<W: io::Write> io::Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// A digest without `sha256:`.
 pub(super) fn hex(digest: &str) -> &str {
     digest.trim_start_matches("sha256:")
@@ -104,9 +176,13 @@ pub(super) fn hex(digest: &str) -> &str {
 
 /// `sha256:` and 64 hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
+    shown(&Sha256::digest(bytes))
+}
+
+fn shown(hash: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
+    for byte in hash {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
@@ -116,7 +192,6 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
 
     fn tree() -> Tree<'static> {
         let mut tree = Tree::default();
@@ -162,8 +237,8 @@ mod tests {
     #[test]
     fn the_same_files_are_the_same_bytes() {
         let tar = tree().tar().expect("in memory");
-        let once = Layer::compress("x", &tar).expect("in memory");
-        let again = Layer::compress("x", &tree().tar().expect("in memory")).expect("in memory");
+        let once = Layer::compress("x", &tree()).expect("in memory");
+        let again = Layer::compress("x", &tree()).expect("in memory");
         assert_eq!(once.data, again.data);
         // The gzip header: no flags, no time.
         assert_eq!(once.data[3..8], [0, 0, 0, 0, 0]);
@@ -173,6 +248,23 @@ mod tests {
             .expect("gzip");
         assert_eq!(unpacked, tar);
         assert_eq!(once.diff_id, digest(&tar));
+    }
+
+    #[test]
+    fn a_file_of_this_machine_is_as_good_as_its_bytes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("binary");
+        std::fs::write(&path, b"binary").expect("it can be written");
+        let mut other = tree();
+        other.path("usr/local/bin/svm", 0o755, path);
+        assert_eq!(
+            other.tar().expect("a file"),
+            tree().tar().expect("in memory")
+        );
+        assert_eq!(
+            other.diff_id().expect("a file"),
+            digest(&tree().tar().expect("in memory"))
+        );
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Config {
     pub(super) fn new(
         entrypoint: &str,
         layers: &[Layer],
+        environment: Vec<String>,
         labels: BTreeMap<String, String>,
         created: &str,
     ) -> Self {
@@ -56,12 +57,14 @@ impl Config {
             created_by: format!("trainyard build: {}", layer.what),
         });
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let mut env = vec![path.to_owned()];
+        env.extend(environment);
         Self {
             architecture: "amd64".to_owned(),
             os: "linux".to_owned(),
             created: created.to_owned(),
             config: Run {
-                env: vec![path.to_owned()],
+                env,
                 entrypoint: vec![entrypoint.to_owned()],
                 cmd: vec!["train".to_owned()],
                 working_dir: "/".to_owned(),

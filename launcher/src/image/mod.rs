@@ -1,15 +1,18 @@
-//! A trainer's image, written without a Docker daemon: two layers, a configuration, a manifest.
+//! A trainer's image, written without a Docker daemon: a few layers, a configuration, a manifest.
 
 mod archive;
 mod binary;
 mod cache;
 mod certificates;
 mod compile;
+mod elf;
 mod layer;
+mod libraries;
 mod load;
 mod manifest;
 pub(crate) mod push;
 mod revision;
+mod strip;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,14 +23,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::failure::{Failure, Result};
-use crate::trainer::{Source, Trainer};
+use crate::trainer::{Compiled, Link, Source, Trainer};
 
-pub(crate) use binary::read as read_binary;
+use binary::check;
 use cache::Cache;
 use certificates::Certificates;
 pub(crate) use compile::Target;
 use layer::Tree;
 pub(crate) use layer::{Layer, digest};
+use libraries::Libraries;
 pub(crate) use load::load;
 use manifest::Config;
 use revision::Revision;
@@ -56,6 +60,8 @@ pub(crate) struct Image {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Built {
     pub(crate) binary: PathBuf,
+    /// The shared ones, as they are on this machine.
+    pub(crate) libraries: Vec<PathBuf>,
     pub(crate) certificates: PathBuf,
     pub(crate) compile_seconds: f64,
     pub(crate) image_seconds: f64,
@@ -71,24 +77,42 @@ pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<I
     let source = trainer.source()?;
     let created = created(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     let start = Instant::now();
-    let binary = match &options.binary {
-        Some(binary) => binary.clone(),
+    let Compiled { binary, folders } = match &options.binary {
+        Some(binary) => Compiled {
+            binary: binary.clone(),
+            folders: Vec::new(),
+        },
         None => compile::compile(trainer, source, options.target).await?,
     };
     let compile_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let certificates = Certificates::find()?;
-    let layers = layers(trainer, source, &binary, &certificates).await?;
+    check(&binary, source.metadata.link)?;
+    let libraries = libraries(source, &binary, &folders)?;
+    let environment = environment(&libraries);
+    let contents = Contents {
+        trainer: trainer.name.clone(),
+        target: source.target.clone(),
+        binary: binary.clone(),
+        libraries: libraries.clone(),
+        certificates: certificates.clone(),
+    };
+    let work = tokio::task::spawn_blocking(move || contents.layers());
+    let layers = work
+        .await
+        .map_err(|error| unwritten(&io::Error::other(error)))?
+        .map_err(|error| unwritten(&error))?;
     let revision = Revision::of(&source.workspace).await;
     let labels = labels(trainer, source, revision.as_ref());
-    let entrypoint = format!("/{}", in_image(trainer));
-    let config = Config::new(&entrypoint, &layers, labels, &created);
+    let entrypoint = format!("/{}", in_image(&trainer.name));
+    let config = Config::new(&entrypoint, &layers, environment, labels, &created);
     let config = serde_json::to_vec(&config).map_err(|error| unwritten(&error.into()))?;
     let tag = tag(&source.version, revision.as_ref());
     let mut image = Image::new(&trainer.name, &tag, config.into(), layers)
         .map_err(|error| unwritten(&error.into()))?;
     image.built = Some(Built {
         binary,
+        libraries: libraries.files.into_values().collect(),
         certificates: certificates.path,
         compile_seconds,
         image_seconds: start.elapsed().as_secs_f64(),
@@ -170,34 +194,85 @@ impl Image {
     }
 }
 
-async fn layers(
-    trainer: &Trainer,
-    source: &Source,
-    binary: &Path,
-    certificates: &Certificates,
-) -> Result<Vec<Layer>> {
-    let mut base = Tree::default();
-    base.file(certificates::IN_IMAGE, 0o644, &certificates.pem);
-    base.folder("tmp", 0o1777);
-    let base = base.tar().map_err(|error| unwritten(&error))?;
-    let bytes = binary::read(binary)?;
-    let mut top = Tree::default();
-    top.file(&in_image(trainer), 0o755, &bytes);
-    let top = top.tar().map_err(|error| unwritten(&error))?;
-    let cache = Cache::below(&source.target);
-    let work = tokio::task::spawn_blocking(move || {
-        Ok(vec![
-            cache.layer("certificates and /tmp", &base)?,
-            cache.layer("binary", &top)?,
-        ])
-    });
-    work.await
-        .map_err(|error| unwritten(&io::Error::other(error)))?
-        .map_err(|error: io::Error| unwritten(&error))
+/// The shared libraries of a trainer that has some.
+fn libraries(source: &Source, binary: &Path, folders: &[PathBuf]) -> Result<Libraries> {
+    match source.metadata.link {
+        Link::Static => Ok(Libraries::default()),
+        Link::Dynamic => Libraries::find(binary, folders, &source.metadata.opened_libraries),
+    }
 }
 
-fn in_image(trainer: &Trainer) -> String {
-    format!("usr/local/bin/{}", trainer.name)
+/// A binary that is there, and its shared libraries: paths in the image, without a leading slash, and files here.
+pub(crate) fn files(trainer: &Trainer, binary: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let source = trainer.source()?;
+    check(binary, source.metadata.link)?;
+    let libraries = libraries(source, binary, &[])?;
+    let mut files = shared(&libraries, &source.target).map_err(|error| unwritten(&error))?;
+    files.push((in_image(&trainer.name), binary.to_owned()));
+    Ok(files)
+}
+
+/// Where the libraries go, and what of this machine goes there.
+fn shared(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    if let Some(loader) = &libraries.loader {
+        let place = loader.to_string_lossy();
+        files.push((place.trim_start_matches('/').to_owned(), loader.clone()));
+    }
+    for (name, path) in &libraries.files {
+        let place = format!("{}/{name}", libraries::IN_IMAGE);
+        files.push((place, strip::stripped(path, target)?));
+    }
+    Ok(files)
+}
+
+/// What the loader and NVIDIA's container runtime look for.
+fn environment(libraries: &Libraries) -> Vec<String> {
+    let mut environment = Vec::new();
+    if libraries.loader.is_some() {
+        environment.push(format!("LD_LIBRARY_PATH=/{}", libraries::IN_IMAGE));
+    }
+    if libraries.gpu {
+        environment.push("NVIDIA_VISIBLE_DEVICES=all".to_owned());
+        environment.push("NVIDIA_DRIVER_CAPABILITIES=compute,utility".to_owned());
+    }
+    environment
+}
+
+/// What goes into the layers.
+struct Contents {
+    trainer: String,
+    target: PathBuf,
+    binary: PathBuf,
+    libraries: Libraries,
+    certificates: Certificates,
+}
+
+impl Contents {
+    /// What changes least comes first, so that engines and registries have it already.
+    fn layers(self) -> io::Result<Vec<Layer>> {
+        let cache = Cache::below(&self.target);
+        let mut base = Tree::default();
+        base.file(certificates::IN_IMAGE, 0o644, &self.certificates.pem);
+        base.folder("tmp", 0o1777);
+        let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
+        let files = shared(&self.libraries, &self.target)?;
+        if !files.is_empty() {
+            let mut tree = Tree::default();
+            for (place, path) in files {
+                tree.path(&place, 0o755, path);
+            }
+            layers.push(cache.layer("shared libraries", &tree)?);
+        }
+        let mut top = Tree::default();
+        top.path(&in_image(&self.trainer), 0o755, self.binary);
+        layers.push(cache.layer("binary", &top)?);
+        Ok(layers)
+    }
+}
+
+fn in_image(trainer: &str) -> String {
+    format!("usr/local/bin/{trainer}")
 }
 
 fn labels(

@@ -3,12 +3,12 @@ use super::*;
 fn image() -> Image {
     let mut tree = Tree::default();
     tree.file("usr/local/bin/svm", 0o755, b"binary");
-    let tar = tree.tar().expect("in memory");
-    let layers = vec![Layer::compress("binary", &tar).expect("in memory")];
+    let layers = vec![Layer::compress("binary", &tree).expect("in memory")];
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let config = Config::new(
         "/usr/local/bin/svm",
         &layers,
+        Vec::new(),
         labels,
         "1970-01-01T00:00:00Z",
     );
@@ -49,7 +49,9 @@ fn a_damaged_archive_is_refused() {
     let path = folder.path().join("image.tar");
     let mut image = image();
     // Sound gzip, of other files than the configuration says.
-    image.layers[0].data = Layer::compress("x", b"other").expect("in memory").data;
+    let mut other = Tree::default();
+    other.file("other", 0o644, b"other");
+    image.layers[0].data = Layer::compress("x", &other).expect("in memory").data;
     image.write(&path).expect("it can be written");
     let failure = Image::read(&path, "svm").expect_err("damaged");
     assert!(failure.to_string().contains("damaged"), "{failure}");

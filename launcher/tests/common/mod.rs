@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::{Outcome, run_within};
+use testkit::{Engine, Outcome, run, run_within};
 
 /// A compile from nothing on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(1500);
@@ -85,7 +85,7 @@ impl Workspace {
             .current_dir(self.root.path())
             .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
             .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z");
-        testkit::run(command).expect_code(0);
+        run(command).expect_code(0);
     }
 
     /// `trainyard ARGUMENTS` in the workspace, with an empty home and none of the test's credentials.
@@ -123,6 +123,7 @@ impl Workspace {
         outcome.json()
     }
 
+    #[allow(dead_code, reason = "not every test has one")]
     /// The toy, compiled: a static program that says `toy` and its arguments.
     pub(crate) fn binary(&self) -> String {
         let answer = self.build(&[]);
@@ -157,4 +158,62 @@ pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
         .any(|window| window == text.as_bytes())
+}
+
+/// Paths, kinds and modes of a container's files, as the engine exports them.
+#[allow(dead_code, reason = "not every test has one")]
+pub(crate) fn files(engine: &Engine, image: &str) -> Vec<String> {
+    let script = "set -e; id=$(docker create --label \"$2\" \"$1\"); docker export \"$id\" | tar -tv --numeric-owner; docker rm \"$id\" >/dev/null";
+    let mut command = Command::new("sh");
+    let label = format!("trainyard-test={}", engine.unique());
+    command.args(["-c", script, "sh", image, &label]);
+    let outcome = run(command);
+    outcome.expect_code(0);
+    let mut files: Vec<String> = outcome
+        .stdout
+        .lines()
+        .map(|line| {
+            // Mode, owner, size, date, time, path.
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            format!("{} {} {}", fields[0], fields[1], fields[5..].join(" "))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// How the engine would run the image.
+#[allow(dead_code, reason = "not every test has one")]
+pub(crate) fn settings(engine: &Engine, image: &str) -> String {
+    let format = "{{json .Config.Labels}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}} {{json .Config.Env}}";
+    engine
+        .docker(&["image", "inspect", "--format", format, image])
+        .stdout
+}
+
+/// An image to build in: busybox and this machine's certificates.
+#[allow(dead_code, reason = "not every test has one")]
+pub(crate) fn busybox(engine: &Engine) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "set -e; busybox=$(command -v busybox); mkdir -p \"$1/bin\" \"$1/etc/ssl/certs\" \"$1/tmp\"\n\
+        cp \"$busybox\" \"$1/bin/busybox\"\n\
+        for name in $(\"$busybox\" --list); do [ -e \"$1/bin/$name\" ] || ln -s busybox \"$1/bin/$name\"; done\n\
+        cp /etc/ssl/certs/ca-certificates.crt \"$1/etc/ssl/certs/\"\n\
+        tar -C \"$1\" -c . | docker import - \"$2\"";
+    let name = format!("{}-base", engine.unique());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, "sh"])
+        .arg(folder.path())
+        .arg(&name);
+    engine.remove_later(&name);
+    run(command).expect_code(0);
+    let static_one = engine.run(&[&name, "/bin/true"]);
+    assert_eq!(
+        static_one.code(),
+        Some(0),
+        "`busybox` must be Debian's busybox-static\n{}",
+        static_one.stderr
+    );
+    name
 }

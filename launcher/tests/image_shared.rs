@@ -1,0 +1,187 @@
+//! Images of trainers that are linked with shared libraries.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
+mod common;
+
+use common::{Workspace, holds, repository, unpacked};
+use serde_json::Value;
+use testkit::{engine, run};
+
+const MANIFEST: &str = r#"[package]
+name = "NAME"
+version = "1.2.3"
+edition = "2024"
+build = "build.rs"
+
+[package.metadata.trainer]
+link = "dynamic"
+opened-libraries = ["libopened*.so"]
+
+[workspace]
+"#;
+
+/// A library that it is linked with, which needs another one, and one that it opens.
+const BUILD: &str = r#"
+use std::process::Command;
+
+fn main() {
+    let out = std::env::var("OUT_DIR").unwrap();
+    let compile = |name: &str, source: &str, more: &[&str]| {
+        let file = format!("{out}/{name}.c");
+        std::fs::write(&file, source).unwrap();
+        let status = Command::new("cc")
+            .args(["-shared", "-fPIC", "-g", "-o"])
+            .arg(format!("{out}/lib{name}.so"))
+            .arg(&file)
+            .args(more)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    };
+    compile("deep", "int deep(void) { return 40; }", &[]);
+    compile("linked", "int deep(void); int linked(void) { return deep() + 2; }", &["-L", &out, "-ldeep"]);
+    compile("opened_later", "int opened(void) { return 7; }", &[]);
+    println!("cargo::rustc-link-search=native={out}");
+    println!("cargo::rustc-link-lib=dylib=linked");
+    println!("cargo::rerun-if-env-changed=TRAINYARD_RPATH");
+    let rpath = std::env::var("TRAINYARD_RPATH").unwrap_or(out.clone());
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{rpath},-rpath-link,{out}");
+}
+"#;
+
+const MAIN: &str = r#"
+use std::ffi::{c_char, c_int, c_void};
+
+unsafe extern "C" {
+    fn linked() -> c_int;
+    fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+}
+
+fn main() {
+    let opened = unsafe { dlopen(c"libopened_later.so".as_ptr(), 2) };
+    println!("{} {}", unsafe { linked() }, !opened.is_null());
+}
+"#;
+
+fn toy(name: &str) -> Workspace {
+    let toy = Workspace::new(name);
+    toy.write("Cargo.toml", MANIFEST.replace("NAME", name).as_bytes());
+    toy.write("build.rs", BUILD.as_bytes());
+    toy.write("src/main.rs", MAIN.as_bytes());
+    std::fs::create_dir_all(toy.path("out")).unwrap();
+    toy
+}
+
+fn names(answer: &Value) -> Vec<String> {
+    let mut names: Vec<String> = answer["libraries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path.as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn libraries_come_along_and_theirs_and_those_that_are_opened() {
+    let engine = engine();
+    let toy = toy(engine.unique());
+    let answer = toy.build(&["--load", "--output", "out/image.tar"]);
+    let reference = answer["loaded"].as_str().unwrap();
+    engine.remove_later(reference);
+    engine.remove_later(&format!("trainyard/{}:latest", toy.name));
+    assert_eq!(
+        names(&answer),
+        ["libc.so.6", "libdeep.so", "libgcc_s.so.1", "liblinked.so", "libopened_later.so"]
+    );
+    assert_eq!(engine.run(&[reference]).stdout, "42 true\n");
+
+    // Nothing of this machine's folders, neither in the binary nor as a debugger's symbols in the libraries.
+    let everything = unpacked(&toy.path("out/image.tar"));
+    let workspace = toy.path("").display().to_string();
+    assert!(!holds(&everything, workspace.trim_end_matches('/')));
+    assert!(holds(&everything, "$ORIGIN/../lib"));
+
+    // The layer of libraries is the same in another folder, and after the binary has changed.
+    toy.write("src/main.rs", MAIN.replace("{} {}", "{}-{}").as_bytes());
+    let changed = toy.build(&[]);
+    assert_eq!(answer["layers"][1]["what"], "shared libraries");
+    assert_eq!(answer["layers"][1], changed["layers"][1]);
+    assert_ne!(answer["layers"][2], changed["layers"][2]);
+
+    // A binary that is there says itself where its libraries are: here cargo's own, with the folder in it.
+    let own = run({
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.args(["build", "--release", "--offline", "--quiet"]);
+        cargo.current_dir(toy.path(""));
+        cargo.env("CARGO_TARGET_DIR", toy.path("out/own"));
+        cargo
+    });
+    own.expect_code(0);
+    let binary = toy.path("out/own/release").join(&toy.name);
+    let given = toy.build(&["--binary", &binary.display().to_string()]);
+    assert_eq!(names(&given), names(&answer));
+}
+
+#[test]
+fn the_engine_builds_the_same_image_from_a_binary() {
+    let engine = engine();
+    let toy = toy(engine.unique());
+    let base = common::busybox(&engine);
+    let dockerfile = std::fs::read_to_string(repository().join("docker/Dockerfile")).unwrap();
+    toy.write(
+        "docker/Dockerfile",
+        dockerfile
+            .replace("bilstm", &toy.name)
+            .replace(
+                " AS tree\n",
+                &format!(" AS tree\nLABEL trainyard-test={}\n", toy.name),
+            )
+            .as_bytes(),
+    );
+    let compiled = run({
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.args(["build", "--release", "--offline", "--quiet"]);
+        cargo.current_dir(toy.path(""));
+        cargo.env("CARGO_TARGET_DIR", toy.path("out/own"));
+        cargo
+    });
+    compiled.expect_code(0);
+    let binary = toy.path("out/own/release").join(&toy.name).display().to_string();
+    let here = toy.build(&["--binary", &binary, "--load"]);
+    let reference = here["loaded"].as_str().unwrap().to_owned();
+    engine.remove_later(&reference);
+    let latest = format!("trainyard/{}:latest", toy.name);
+    engine.remove_later(&latest);
+    let (files, settings) = (common::files(&engine, &reference), common::settings(&engine, &reference));
+    assert!(settings.contains("LD_LIBRARY_PATH=/usr/local/lib"), "{settings}");
+    engine.remove(&reference);
+    engine.remove(&latest);
+
+    toy.build(&["--docker", "--docker-base", &base, "--binary", &binary]);
+    assert_eq!(files, common::files(&engine, &reference));
+    assert_eq!(settings, common::settings(&engine, &reference));
+    assert_eq!(engine.run(&[&reference]).stdout, "42 true\n");
+}
+
+#[test]
+fn a_missing_library_is_named() {
+    let toy = toy("toy");
+    toy.build(&[]);
+    let binary = toy.path("target/x86_64-unknown-linux-gnu/release/toy");
+    // Its run path points beside it, where nothing is.
+    let outcome = toy.trainyard(&["build", "toy", "--binary", &binary.display().to_string()]);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("needs the shared library `liblinked.so`"),
+        "{}",
+        outcome.stderr
+    );
+    let musl = toy.trainyard(&["build", "toy", "--target", "x86_64-unknown-linux-musl"]);
+    musl.expect_code(2);
+    assert!(musl.stderr.contains("shared libraries"), "{}", musl.stderr);
+}
