@@ -42,7 +42,7 @@ fn main() {
         assert!(status.success());
     };
     compile("deep", "int deep(void) { return 40; }", &[]);
-    compile("linked", "int deep(void); int linked(void) { return deep() + 2; }", &["-L", &out, "-ldeep"]);
+    compile("linked", "int deep(void); int linked(void) { return deep() + 2; }", &["-L", &out, "-ldeep", "-Wl,-rpath,$ORIGIN"]);
     compile("opened_later", "int opened(void) { return 7; }", &[]);
     println!("cargo::rustc-link-search=native={out}");
     println!("cargo::rustc-link-lib=dylib=linked");
@@ -80,7 +80,14 @@ fn names(answer: &Value) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|path| path.as_str().unwrap().rsplit('/').next().unwrap().to_owned())
+        .map(|path| {
+            path.as_str()
+                .unwrap()
+                .rsplit('/')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     names.sort();
     names
@@ -96,7 +103,13 @@ fn libraries_come_along_and_theirs_and_those_that_are_opened() {
     engine.remove_later(&format!("trainyard/{}:latest", toy.name));
     assert_eq!(
         names(&answer),
-        ["libc.so.6", "libdeep.so", "libgcc_s.so.1", "liblinked.so", "libopened_later.so"]
+        [
+            "libc.so.6",
+            "libdeep.so",
+            "libgcc_s.so.1",
+            "liblinked.so",
+            "libopened_later.so"
+        ]
     );
     assert_eq!(engine.run(&[reference]).stdout, "42 true\n");
 
@@ -151,14 +164,24 @@ fn the_engine_builds_the_same_image_from_a_binary() {
         cargo
     });
     compiled.expect_code(0);
-    let binary = toy.path("out/own/release").join(&toy.name).display().to_string();
+    let binary = toy
+        .path("out/own/release")
+        .join(&toy.name)
+        .display()
+        .to_string();
     let here = toy.build(&["--binary", &binary, "--load"]);
     let reference = here["loaded"].as_str().unwrap().to_owned();
     engine.remove_later(&reference);
     let latest = format!("trainyard/{}:latest", toy.name);
     engine.remove_later(&latest);
-    let (files, settings) = (common::files(&engine, &reference), common::settings(&engine, &reference));
-    assert!(settings.contains("LD_LIBRARY_PATH=/usr/local/lib"), "{settings}");
+    let (files, settings) = (
+        common::files(&engine, &reference),
+        common::settings(&engine, &reference),
+    );
+    assert!(
+        settings.contains("LD_LIBRARY_PATH=/usr/local/lib"),
+        "{settings}"
+    );
     engine.remove(&reference);
     engine.remove(&latest);
 
@@ -177,7 +200,9 @@ fn a_missing_library_is_named() {
     let outcome = toy.trainyard(&["build", "toy", "--binary", &binary.display().to_string()]);
     outcome.expect_code(1);
     assert!(
-        outcome.stderr.contains("needs the shared library `liblinked.so`"),
+        outcome
+            .stderr
+            .contains("needs the shared library `liblinked.so`"),
         "{}",
         outcome.stderr
     );
