@@ -36,7 +36,9 @@ fn saved() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let (mut checkpoints, found) = open(home.path());
     assert!(found.restored.is_none() && found.warnings.is_empty());
-    [10, 20, 30].map(|step| save(&mut checkpoints, step));
+    for step in [10, 20, 30] {
+        save(&mut checkpoints, step);
+    }
     home
 }
 
@@ -138,7 +140,9 @@ fn whatever_is_torn_is_told_and_passed_over() {
 #[test]
 fn where_all_are_torn_training_starts_anew_and_says_so() {
     let home = saved();
-    [20, 30].map(|step| flip(&at(&home, step).join("weights")));
+    for step in [20, 30] {
+        flip(&at(&home, step).join("weights"));
+    }
     let (mut checkpoints, found) = open(home.path());
     assert!(found.restored.is_none() && found.history.is_empty());
     assert!(
