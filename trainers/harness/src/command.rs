@@ -13,6 +13,7 @@ mod typed;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgMatches, Command, FromArgMatches};
 use contract::{Env, Paths, exit, failure};
@@ -20,7 +21,7 @@ use contract::{Env, Paths, exit, failure};
 use crate::save::MARKER;
 use crate::say::say;
 use crate::stop::{self, Stop};
-use crate::{Failure, Model, Trainer};
+use crate::{Failure, Model, Trainer, sums};
 
 /// The command line of trainer `T`: parses, runs, reports, and answers the exit code.
 pub fn run<T: Trainer>() -> ExitCode {
@@ -65,10 +66,10 @@ fn command<T: Trainer>() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(train::command::<T>())
-        .subcommand(evaluate::command())
-        .subcommand(predict::command())
+        .subcommand(evaluate::command::<T>())
+        .subcommand(predict::command::<T>())
         .subcommand(check::command())
-        .subcommand(explain::command())
+        .subcommand(explain::command::<T>())
 }
 
 /// `None`: help or the version was asked for, and printed.
@@ -91,23 +92,43 @@ fn parse<T: Trainer>(
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failure> {
     let typed = |error: clap::Error| typed::failure(&error);
+    // What `predict` is writing.
+    let unfinished = Arc::default();
+    if matches.subcommand_name() != Some("train") {
+        stop::end_at_once(Arc::clone(&unfinished))?;
+    }
     match matches.subcommand() {
         Some(("train", matches)) => {
             let own = T::Args::from_arg_matches(matches).map_err(typed)?;
             let common = args::TrainArgs::from_arg_matches(matches).map_err(typed)?;
-            train::run::<T>(paths, common, own, matches, Stop::watch()?)
+            let checkpoints = T::CHECKPOINTS
+                .then(|| args::CheckpointArgs::from_arg_matches(matches))
+                .transpose()
+                .map_err(typed)?;
+            let typed = train::Typed {
+                common,
+                checkpoints,
+                own,
+            };
+            train::run::<T>(paths, typed, matches, Stop::watch()?)
         }
         Some(("evaluate", matches)) => {
-            evaluate::run::<T>(&args::EvaluateArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::EvaluateArgs::from_arg_matches(matches).map_err(typed)?;
+            evaluate::run::<T>(&args, own)
         }
         Some(("predict", matches)) => {
-            predict::run::<T>(&args::PredictArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            predict::run::<T>(&args, own, &unfinished)
         }
         Some(("check", matches)) => {
             check::run(&args::CheckArgs::from_arg_matches(matches).map_err(typed)?)
         }
         Some(("explain", matches)) => {
-            explain::run::<T>(&args::ExplainArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::ExplainArgs::from_arg_matches(matches).map_err(typed)?;
+            explain::run::<T>(&args, own)
         }
         // clap requires a subcommand, and knows these alone.
         _ => Err(Failure::usage(
@@ -117,8 +138,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
     }
 }
 
-/// The model in a folder.
-fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
+/// The model in a folder, ready to predict with so many threads.
+fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Failure> {
     if !dir.join(MARKER).exists() {
         let message = format!(
             "expected a model in `{}`, found no `{MARKER}` there",
@@ -127,7 +148,10 @@ fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Failure::other(message, help));
     }
-    T::Model::load(dir)
+    sums::check_model(dir, MARKER)?;
+    let mut model = T::Model::load(dir)?;
+    T::prepare(&mut model, own, threads)?;
+    Ok(model)
 }
 
 /// What the tests of the messages need: the help text of one command.

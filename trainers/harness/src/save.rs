@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
 use rustix::process::{Pid, test_kill_process};
 
-use crate::Failure;
+use crate::{Failure, sums};
 
 /// The file without which a folder is no model: where files are replaced one by one, it is removed first and written
 /// last.
@@ -19,17 +19,8 @@ const STALE: [&str; 3] = [MARKER, "metrics.json", "report.html"];
 /// In the names of folders that are being written, before the number of the process.
 const PARTIAL: &str = ".partial-";
 
-/// Fails early where a folder could not be written in the end, and leaves no trace.
+/// Fails early where a model could not be written in the end, and leaves no trace.
 pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
-    let mut there = dir;
-    while !there.exists() {
-        there = parent(there);
-    }
-    if !there.is_dir() {
-        return Err(Failure::io("write", dir)(
-            io::ErrorKind::NotADirectory.into(),
-        ));
-    }
     if let Ok(bytes) = fs::read(dir.join(MARKER))
         && !is_ours(&bytes)
     {
@@ -39,6 +30,20 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
                 dir.display()
             ),
             "choose another --model-dir: this file would be replaced",
+        ));
+    }
+    accessible(dir)
+}
+
+/// Fails where nothing could be written into a folder, and leaves no trace.
+pub(crate) fn accessible(dir: &Path) -> Result<(), Failure> {
+    let mut there = dir;
+    while !there.exists() {
+        there = parent(there);
+    }
+    if !there.is_dir() {
+        return Err(Failure::io("write", dir)(
+            io::ErrorKind::NotADirectory.into(),
         ));
     }
     // With the effective user, which is the one that will write.
@@ -73,6 +78,7 @@ pub(crate) fn model(
     sweep(&real);
     let fill = |staged: &Path| {
         write(staged)?;
+        sums::seal(staged, MARKER)?;
         for (name, bytes) in extra {
             let path = staged.join(name);
             fs::write(&path, bytes).map_err(Failure::io("write", &path))?;
@@ -114,7 +120,7 @@ pub(crate) fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure
 }
 
 /// A folder of ours that is removed if it is still there in the end.
-struct Staged(PathBuf);
+pub(crate) struct Staged(PathBuf);
 
 impl Staged {
     /// An empty folder beside `dir`, which can take its place whole. None if `dir` is a mount point (as SageMaker's
@@ -137,7 +143,8 @@ impl Staged {
         Some(staged)
     }
 
-    fn inside(dir: &Path) -> io::Result<Self> {
+    /// An empty folder in `dir`, which is made if there is none.
+    pub(crate) fn inside(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Self(dir.join(format!("{PARTIAL}{}", std::process::id()))).create()
     }
@@ -145,6 +152,10 @@ impl Staged {
     fn create(self) -> io::Result<Self> {
         fs::create_dir(&self.0)?;
         Ok(self)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -183,19 +194,31 @@ fn sweep(dir: &Path) {
     }
 }
 
+/// As [`sweep`], in a folder that this process has locked: there every number is that of a process that is gone, such
+/// as process 1 of the container before, or of another machine.
+pub(crate) fn sweep_locked(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if pid(&entry.file_name(), PARTIAL).is_some() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The number of the process in a name.
+fn pid(name: &OsStr, prefix: &str) -> Option<Pid> {
+    let digits = name.to_str()?.strip_prefix(prefix)?;
+    digits.parse().ok().and_then(Pid::from_raw)
+}
+
 /// Whether the name ends in the number of a process that is gone, or of this one: in a container every trainer is
 /// process 1.
 fn left_behind(name: &OsStr, prefix: &str) -> bool {
-    let pid = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(prefix))
-        .and_then(|pid| pid.parse::<i32>().ok());
-    pid.and_then(Pid::from_raw).is_some_and(|pid| {
+    pid(name, prefix).is_some_and(|pid| {
         pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
     })
 }
 
-fn sync(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
     }
@@ -270,11 +293,22 @@ mod tests {
         }
     }
 
+    fn config(word: &str) -> String {
+        format!("{{\n  \"word\": \"{word}\"\n}}\n")
+    }
+
+    /// The word of the model that lies there.
+    fn word(dir: &Path) -> String {
+        sums::check_model(dir, MARKER).unwrap();
+        let config: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.join(MARKER)).unwrap()).unwrap();
+        config["word"].as_str().unwrap().to_owned()
+    }
+
     fn save(dir: &Path, word: &str) {
         model(dir, &[("metrics.json", word.into())], |staged| {
-            for name in ["model.safetensors", MARKER] {
-                fs::write(staged.join(name), word).unwrap();
-            }
+            fs::write(staged.join("model.safetensors"), word).unwrap();
+            fs::write(staged.join(MARKER), config(word)).unwrap();
             Ok(())
         })
         .unwrap();
@@ -298,7 +332,7 @@ mod tests {
         std::os::unix::fs::symlink(&dir, &link).unwrap();
         save(&link, "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+        assert_eq!(word(&dir), "two");
         assert_eq!(names(&dir), [MARKER, "metrics.json", "model.safetensors"]);
         assert_eq!(names(dir.parent().unwrap()), ["model"]);
     }
@@ -316,7 +350,7 @@ mod tests {
             names(&dir),
             [MARKER, "metrics.json", "model.safetensors", "notes.txt"]
         );
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+        assert_eq!(word(&dir), "two");
     }
 
     #[test]
@@ -350,7 +384,7 @@ mod tests {
             Err(Failure::other("full", "free some room"))
         });
         assert!(failed.is_err());
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "one");
+        assert_eq!(word(&dir), "one");
         assert_eq!(names(home.path()), ["model"]);
     }
 

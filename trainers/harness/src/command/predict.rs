@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Command};
 use serde_json::{Map, json};
@@ -17,16 +18,21 @@ use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
 use crate::{Failure, Model, Trainer};
 
-pub(super) fn command() -> Command {
-    PredictArgs::augment_args(Command::new("predict")).about("Classify texts").long_about(
+pub(super) fn command<T: Trainer>() -> Command {
+    let command = PredictArgs::augment_args(Command::new("predict"));
+    T::PredictArgs::augment_args(command).about("Classify texts").long_about(
         "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
          the order of the rows, as CSV with a header or as JSON lines: file (only where there are several), record (the \
          row's number in its file, from 1), label, probability (empty if the model is not calibrated) and score (the decision value).",
     )
 }
 
-pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
-    let model = load::<T>(&args.model_dir)?;
+pub(super) fn run<T: Trainer>(
+    args: &PredictArgs,
+    own: T::PredictArgs,
+    unfinished: &Mutex<Option<PathBuf>>,
+) -> Result<(), Failure> {
+    let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     // Before anything is written: the output may be the input.
     let sources = if args.texts.is_empty() {
         sources(args)?
@@ -40,6 +46,11 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         files: if sources.len() > 1 { &sources } else { &[] },
     };
     let (mut out, partial) = open(args.output.as_deref())?;
+    let note = |path: Option<&Path>| {
+        let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        *unfinished = path.map(Path::to_owned);
+    };
+    note(partial.as_deref());
     let target = args
         .output
         .as_deref()
@@ -59,6 +70,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
             &sources,
             &ReadOptions {
                 hash: false,
+                block_bytes: T::Model::BLOCK_BYTES,
                 ..args.read.options()?
             },
             Labels::Ignored,
@@ -75,6 +87,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
         .map_err(failure)?;
     }
     out.flush().map_err(Failure::io("write", target))?;
+    note(None);
     match partial {
         Some(partial) => partial
             .persist(target)
