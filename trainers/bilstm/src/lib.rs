@@ -1,0 +1,54 @@
+//! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
+#![cfg(feature = "libtorch")]
+
+mod batches;
+mod device;
+mod evaluate;
+mod explain;
+mod ids;
+mod model;
+mod net;
+mod optimizer;
+pub mod params;
+mod random;
+mod reader;
+mod replicas;
+mod schedule;
+mod train;
+
+pub use ids::Encoder;
+pub use model::TextModel;
+
+use harness::corpus::RowTable;
+use harness::{Failure, Run, Trained, Trainer};
+use params::{TextArgs, TextParams};
+
+/// The bi-LSTM as a trainer.
+pub struct BiLstm;
+
+impl Trainer for BiLstm {
+    const NAME: &'static str = "bilstm";
+    type Args = TextArgs;
+    type Params = TextParams;
+    type Encoder = Encoder;
+    type Model = TextModel;
+
+    fn check(args: TextArgs) -> Result<TextParams, Failure> {
+        args.check()
+    }
+
+    fn encoder(params: &TextParams) -> Encoder {
+        Encoder::new(params.tokenizer.as_ref())
+    }
+
+    fn train(
+        params: &TextParams,
+        rows: &RowTable,
+        encoders: Vec<Encoder>,
+        run: &mut Run,
+    ) -> Result<Trained<TextModel>, Failure> {
+        match &params.arch {
+            params::ArchParams::Bilstm(lstm) => train::train(params, lstm, rows, encoders, run),
+        }
+    }
+}
