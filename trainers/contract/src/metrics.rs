@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond};
+use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond, TokensPerSecond};
 use Progress::{Epoch, GradientNorm, LearningRate, PeakRssBytes, Rows, Seconds, Step};
 use Split::{Test, Train, Validation};
 
@@ -45,6 +45,8 @@ pub enum Measure {
     Loss,
     /// Speed.
     RowsPerSecond,
+    /// Speed, without padding.
+    TokensPerSecond,
 }
 
 /// How far the job is and what it takes.
@@ -82,7 +84,16 @@ impl Split {
 
 impl Measure {
     /// All measures.
-    pub const ALL: [Self; 7] = [Accuracy, MacroF1, LogLoss, Ece, RocAuc, Loss, RowsPerSecond];
+    pub const ALL: [Self; 8] = [
+        Accuracy,
+        MacroF1,
+        LogLoss,
+        Ece,
+        RocAuc,
+        Loss,
+        RowsPerSecond,
+        TokensPerSecond,
+    ];
 
     /// The name in a metric line and in `metrics.json`.
     pub const fn name(self) -> &'static str {
@@ -94,6 +105,7 @@ impl Measure {
             RocAuc => "roc_auc",
             Loss => "loss",
             RowsPerSecond => "rows_per_second",
+            TokensPerSecond => "tokens_per_second",
         }
     }
 }

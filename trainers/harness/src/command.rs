@@ -65,10 +65,10 @@ fn command<T: Trainer>() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(train::command::<T>())
-        .subcommand(evaluate::command())
-        .subcommand(predict::command())
+        .subcommand(evaluate::command::<T>())
+        .subcommand(predict::command::<T>())
         .subcommand(check::command())
-        .subcommand(explain::command())
+        .subcommand(explain::command::<T>())
 }
 
 /// `None`: help or the version was asked for, and printed.
@@ -95,19 +95,34 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
         Some(("train", matches)) => {
             let own = T::Args::from_arg_matches(matches).map_err(typed)?;
             let common = args::TrainArgs::from_arg_matches(matches).map_err(typed)?;
-            train::run::<T>(paths, common, own, matches, Stop::watch()?)
+            let checkpoints = T::CHECKPOINTS
+                .then(|| args::CheckpointArgs::from_arg_matches(matches))
+                .transpose()
+                .map_err(typed)?;
+            let typed = train::Typed {
+                common,
+                checkpoints,
+                own,
+            };
+            train::run::<T>(paths, typed, matches, Stop::watch()?)
         }
         Some(("evaluate", matches)) => {
-            evaluate::run::<T>(&args::EvaluateArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::EvaluateArgs::from_arg_matches(matches).map_err(typed)?;
+            evaluate::run::<T>(&args, own)
         }
         Some(("predict", matches)) => {
-            predict::run::<T>(&args::PredictArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            predict::run::<T>(&args, own)
         }
         Some(("check", matches)) => {
             check::run(&args::CheckArgs::from_arg_matches(matches).map_err(typed)?)
         }
         Some(("explain", matches)) => {
-            explain::run::<T>(&args::ExplainArgs::from_arg_matches(matches).map_err(typed)?)
+            let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
+            let args = args::ExplainArgs::from_arg_matches(matches).map_err(typed)?;
+            explain::run::<T>(&args, own)
         }
         // clap requires a subcommand, and knows these alone.
         _ => Err(Failure::usage(
@@ -117,8 +132,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
     }
 }
 
-/// The model in a folder.
-fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
+/// The model in a folder, ready to predict with so many threads.
+fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Failure> {
     if !dir.join(MARKER).exists() {
         let message = format!(
             "expected a model in `{}`, found no `{MARKER}` there",
@@ -127,7 +142,9 @@ fn load<T: Trainer>(dir: &Path) -> Result<T::Model, Failure> {
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Failure::other(message, help));
     }
-    T::Model::load(dir)
+    let mut model = T::Model::load(dir)?;
+    T::prepare(&mut model, own, threads)?;
+    Ok(model)
 }
 
 /// What the tests of the messages need: the help text of one command.

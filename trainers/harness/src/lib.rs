@@ -1,5 +1,6 @@
 //! What every trainer shares: corpus, split, metrics, report, life cycle and command line.
 
+pub mod checkpoint;
 mod command;
 pub mod corpus;
 pub mod data;
@@ -7,6 +8,7 @@ pub mod diagnostic;
 mod facts;
 mod failure;
 pub mod features;
+pub mod history;
 pub mod metrics;
 mod page;
 mod progress;
@@ -16,10 +18,11 @@ mod save;
 mod say;
 pub mod stop;
 mod streams;
+mod sums;
 pub mod text;
 pub mod trainer;
 
 pub use command::{help, run};
 pub use failure::Failure;
 pub use run::Run;
-pub use trainer::{Model, Trained, Trainer};
+pub use trainer::{Model, NoArgs, Trained, Trainer};

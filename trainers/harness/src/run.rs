@@ -1,8 +1,14 @@
 //! What a trainer may ask of the run it is part of.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use serde_json::Value;
+
+use crate::Failure;
+use crate::checkpoint::{Checkpoints, Restored};
+use crate::history::EpochReport;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::streams::stream;
@@ -14,6 +20,11 @@ pub struct Run {
     stop: Stop,
     progress: Arc<Progress>,
     warnings: Vec<String>,
+    history: Vec<EpochReport>,
+    checkpoints: Option<Checkpoints>,
+    restored: Option<Restored>,
+    /// Whether the last checkpoint could not be written: one warning is enough for many of the kind.
+    unsaved: bool,
 }
 
 impl Run {
@@ -25,10 +36,32 @@ impl Run {
             stop,
             progress,
             warnings: Vec::new(),
+            history: Vec::new(),
+            checkpoints: None,
+            restored: None,
+            unsaved: false,
         }
     }
 
-    /// The same run for a part of the work, with fewer threads and warnings of its own.
+    /// Gives the run its checkpoints, and what it goes on from.
+    pub(crate) fn resume(
+        &mut self,
+        checkpoints: Checkpoints,
+        restored: Option<Restored>,
+        history: Vec<EpochReport>,
+    ) {
+        if let Some(restored) = &restored {
+            let dir = restored.dir.display();
+            self.progress
+                .say(&format!("going on from the checkpoint `{dir}`"));
+        }
+        self.checkpoints = Some(checkpoints);
+        self.restored = restored;
+        self.history = history;
+    }
+
+    /// The same run for a part of the work, with fewer threads and warnings of its own, and without
+    /// checkpoints.
     pub fn with_threads(&self, threads: usize) -> Self {
         Self::new(
             threads.max(1),
@@ -73,5 +106,74 @@ impl Run {
     /// All warnings so far.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Says how far training is: a bar on a terminal, a line every few seconds elsewhere. `done` and `total` are steps
+    /// of the whole run.
+    pub fn step(&self, done: u64, total: u64, loss: f64) {
+        self.progress.step(done, total, loss);
+    }
+
+    /// Says what an epoch ended with; it stands in `metrics.json` and in the report too. Comes before the epoch's
+    /// checkpoint, which holds the history.
+    pub fn epoch(&mut self, report: EpochReport) {
+        self.progress.epoch(&report);
+        self.history.push(report);
+    }
+
+    /// All epochs so far, those before a resume too.
+    pub fn history(&self) -> &[EpochReport] {
+        &self.history
+    }
+
+    /// The checkpoint to go on from: the newest whole one of this very run.
+    pub fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
+    }
+
+    /// Whether [`Run::checkpoint`] should be called after this step: every so many steps, at the end of an epoch, and
+    /// when the run is to stop. Never without a folder for checkpoints.
+    pub fn checkpoint_due(&self, step: u64, epoch_ended: bool) -> bool {
+        let ended = epoch_ended || self.stopped();
+        self.checkpoints
+            .as_ref()
+            .is_some_and(|checkpoints| checkpoints.due(step, ended))
+    }
+
+    /// Writes a checkpoint: `write` fills an empty folder with files, no folders. The two newest are kept. Without a
+    /// folder for checkpoints it does nothing.
+    ///
+    /// A disk that is full or refuses is a warning, and training goes on: such errors of `write` must be
+    /// [`Failure::Io`].
+    ///
+    /// # Errors
+    /// Any other failure of `write`.
+    pub fn checkpoint(
+        &mut self,
+        step: u64,
+        state: &Value,
+        write: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return Ok(());
+        };
+        let saved = checkpoints.save(step, state, &self.history, write);
+        let last = checkpoints.last();
+        let was_unsaved = std::mem::replace(&mut self.unsaved, saved.is_err());
+        match saved {
+            Err(failure @ Failure::Io { .. }) => {
+                if !was_unsaved {
+                    let from = last.map_or("anew".to_owned(), |last| format!("at step {last}"));
+                    let why = failure.to_string();
+                    let why = why.strip_prefix("error: ").unwrap_or(&why);
+                    self.warn(format!(
+                        "the checkpoint of step {step} is not saved, training goes on, and a resume would start \
+                         {from}: {why}"
+                    ));
+                }
+                Ok(())
+            }
+            other => other,
+        }
     }
 }

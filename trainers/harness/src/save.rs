@@ -19,17 +19,8 @@ const STALE: [&str; 3] = [MARKER, "metrics.json", "report.html"];
 /// In the names of folders that are being written, before the number of the process.
 const PARTIAL: &str = ".partial-";
 
-/// Fails early where a folder could not be written in the end, and leaves no trace.
+/// Fails early where a model could not be written in the end, and leaves no trace.
 pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
-    let mut there = dir;
-    while !there.exists() {
-        there = parent(there);
-    }
-    if !there.is_dir() {
-        return Err(Failure::io("write", dir)(
-            io::ErrorKind::NotADirectory.into(),
-        ));
-    }
     if let Ok(bytes) = fs::read(dir.join(MARKER))
         && !is_ours(&bytes)
     {
@@ -39,6 +30,20 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Failure> {
                 dir.display()
             ),
             "choose another --model-dir: this file would be replaced",
+        ));
+    }
+    accessible(dir)
+}
+
+/// Fails where nothing could be written into a folder, and leaves no trace.
+pub(crate) fn accessible(dir: &Path) -> Result<(), Failure> {
+    let mut there = dir;
+    while !there.exists() {
+        there = parent(there);
+    }
+    if !there.is_dir() {
+        return Err(Failure::io("write", dir)(
+            io::ErrorKind::NotADirectory.into(),
         ));
     }
     // With the effective user, which is the one that will write.
@@ -114,7 +119,7 @@ pub(crate) fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure
 }
 
 /// A folder of ours that is removed if it is still there in the end.
-struct Staged(PathBuf);
+pub(crate) struct Staged(PathBuf);
 
 impl Staged {
     /// An empty folder beside `dir`, which can take its place whole. None if `dir` is a mount point (as SageMaker's
@@ -137,7 +142,8 @@ impl Staged {
         Some(staged)
     }
 
-    fn inside(dir: &Path) -> io::Result<Self> {
+    /// An empty folder in `dir`, which is made if there is none.
+    pub(crate) fn inside(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Self(dir.join(format!("{PARTIAL}{}", std::process::id()))).create()
     }
@@ -145,6 +151,10 @@ impl Staged {
     fn create(self) -> io::Result<Self> {
         fs::create_dir(&self.0)?;
         Ok(self)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -183,19 +193,31 @@ fn sweep(dir: &Path) {
     }
 }
 
+/// As [`sweep`], in a folder that this process has locked: there every number is that of a process that is gone, such
+/// as process 1 of the container before, or of another machine.
+pub(crate) fn sweep_locked(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if pid(&entry.file_name(), PARTIAL).is_some() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The number of the process in a name.
+fn pid(name: &OsStr, prefix: &str) -> Option<Pid> {
+    let digits = name.to_str()?.strip_prefix(prefix)?;
+    digits.parse().ok().and_then(Pid::from_raw)
+}
+
 /// Whether the name ends in the number of a process that is gone, or of this one: in a container every trainer is
 /// process 1.
 fn left_behind(name: &OsStr, prefix: &str) -> bool {
-    let pid = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(prefix))
-        .and_then(|pid| pid.parse::<i32>().ok());
-    pid.and_then(Pid::from_raw).is_some_and(|pid| {
+    pid(name, prefix).is_some_and(|pid| {
         pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
     })
 }
 
-fn sync(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
     }

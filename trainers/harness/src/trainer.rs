@@ -1,5 +1,6 @@
 //! What a trainer has to offer to get a command line, a corpus, a report and a life cycle.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Failure;
@@ -20,9 +21,29 @@ pub trait Trainer {
     type Encoder: Encode;
     /// What is saved and predicts.
     type Model: Model;
+    /// What can be typed for `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for nothing.
+    type PredictArgs: clap::Args;
+
+    /// Whether it writes checkpoints: `--checkpoint-dir` and `--checkpoint-every` exist for such trainers only.
+    const CHECKPOINTS: bool = false;
 
     /// Checks what was typed.
     fn check(args: Self::Args) -> Result<Self::Params, Failure>;
+
+    /// What a checkpoint must agree with besides the arguments as typed. A name of a flag, such as `--tokenizer`,
+    /// replaces what was typed: the sha256 of a file instead of its path.
+    fn identity(_params: &Self::Params) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// Makes a loaded model ready to predict with so many threads, as typed.
+    fn prepare(
+        _model: &mut Self::Model,
+        _args: Self::PredictArgs,
+        _threads: usize,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// An empty encoder; one is made per reading thread.
     fn encoder(params: &Self::Params) -> Self::Encoder;
@@ -37,6 +58,10 @@ pub trait Trainer {
     ) -> Result<Trained<Self::Model>, Failure>;
 }
 
+/// No arguments.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct NoArgs {}
+
 /// What a training run ends with.
 pub struct Trained<M> {
     /// The model.
@@ -45,6 +70,9 @@ pub struct Trained<M> {
     pub scores: PartScores,
     /// What the trainer wants to stand in `metrics.json`: the solver's outcome, chosen values, ...
     pub details: serde_json::Map<String, serde_json::Value>,
+    /// Why training could not go on, where there was a good model before, such as a loss that is no number: the model
+    /// is saved, and then the command fails with this.
+    pub failure: Option<Failure>,
 }
 
 /// Scores by part of the corpus.
@@ -64,6 +92,10 @@ pub struct PartScores {
 pub trait Model: Sized + Sync {
     /// What one predicting thread works in.
     type Scratch: Send;
+
+    /// Bytes of rows that are read and given to `predict` at once, from 4096 to a gigabyte. Fewer spread a small file
+    /// over more threads, more leave room to sort rows by length.
+    const BLOCK_BYTES: usize = 512 * 1024;
 
     /// The classes, by number.
     fn classes(&self) -> &[String];

@@ -14,7 +14,7 @@ mod train;
 pub use model::SvmModel;
 
 use harness::corpus::RowTable;
-use harness::{Failure, Run, Trained, Trainer};
+use harness::{Failure, NoArgs, Run, Trained, Trainer};
 
 use harness::text::Shard;
 use params::{SvmArgs, SvmParams};
@@ -28,6 +28,7 @@ impl Trainer for Svm {
     type Params = SvmParams;
     type Encoder = Shard;
     type Model = SvmModel;
+    type PredictArgs = NoArgs;
 
     fn check(args: SvmArgs) -> Result<SvmParams, Failure> {
         args.check()

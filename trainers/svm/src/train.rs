@@ -212,6 +212,7 @@ impl Fitted<'_> {
             model,
             scores,
             details,
+            failure: None,
         })
     }
 

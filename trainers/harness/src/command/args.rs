@@ -92,6 +92,23 @@ pub(super) struct TrainArgs {
     pub(super) data: DataArgs,
 }
 
+/// What `train` takes if the trainer writes checkpoints.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CheckpointArgs {
+    /// Folder for checkpoints; a run that finds its own there goes on from the newest [default: /opt/ml/checkpoints in a
+    /// job that has one, else none are written]
+    #[arg(long, value_name = "DIR", help_heading = "Checkpoints")]
+    pub(super) checkpoint_dir: Option<PathBuf>,
+    /// Steps between two checkpoints, besides the one at the end of each epoch; 0 for that one alone
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 0,
+        help_heading = "Checkpoints"
+    )]
+    pub(super) checkpoint_every: u64,
+}
+
 /// What `evaluate` takes.
 #[derive(Args, Clone, Debug)]
 pub(super) struct EvaluateArgs {

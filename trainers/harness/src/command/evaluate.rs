@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use super::args::{self, EvaluateArgs};
 use super::load;
 use super::output::line;
-use crate::data::{Labels, StreamError, stream};
+use crate::data::{Labels, ReadOptions, StreamError, stream};
 use crate::facts::Facts;
 use crate::metrics::{Scores, evaluate};
 use crate::say::say;
 use crate::{Failure, Model, Trainer};
 
-pub(super) fn command() -> Command {
-    EvaluateArgs::augment_args(Command::new("evaluate"))
-        .about("Compare a model's predictions with labelled data")
+pub(super) fn command<T: Trainer>() -> Command {
+    let command = EvaluateArgs::augment_args(Command::new("evaluate"));
+    T::PredictArgs::augment_args(command).about("Compare a model's predictions with labelled data")
 }
 
-pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
+pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Failure> {
     let facts = Facts::start();
-    let model = load::<T>(&args.model_dir)?;
+    let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     let classes = model.classes();
     let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let sources = args::sources(&args.data)?;
@@ -35,7 +35,10 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs) -> Result<(), Failure> {
     );
     let streamed = stream(
         &sources,
-        &args.read.options()?,
+        &ReadOptions {
+            block_bytes: T::Model::BLOCK_BYTES,
+            ..args.read.options()?
+        },
         Labels::Required,
         &AtomicBool::new(false),
         || model.scratch(),

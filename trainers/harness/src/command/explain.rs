@@ -8,13 +8,14 @@ use super::load;
 use super::output::line;
 use crate::{Failure, Model, Trainer};
 
-pub(super) fn command() -> Command {
-    ExplainArgs::augment_args(Command::new("explain"))
+pub(super) fn command<T: Trainer>() -> Command {
+    let command = ExplainArgs::augment_args(Command::new("explain"));
+    T::PredictArgs::augment_args(command)
         .about("Show which features speak for each class, in the model or in a text")
 }
 
-pub(super) fn run<T: Trainer>(args: &ExplainArgs) -> Result<(), Failure> {
-    let model = load::<T>(&args.model_dir)?;
+pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result<(), Failure> {
+    let model = load::<T>(&args.model_dir, own, 1)?;
     let strongest = model.explain(args.text.as_deref(), args.top)?;
     let answer = args
         .text

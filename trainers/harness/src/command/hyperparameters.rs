@@ -8,12 +8,13 @@ use contract::{Paths, Value, hyperparameters, shown};
 use crate::Failure;
 
 /// What the platform decides: a job whose model goes elsewhere ends well, costs money, and leaves nothing.
-const NOT_FOR_JOBS: [&str; 6] = [
+const NOT_FOR_JOBS: [&str; 7] = [
     "train",
     "validation",
     "test",
     "model_dir",
     "output_data_dir",
+    "checkpoint_dir",
     "check",
 ];
 

@@ -17,16 +17,17 @@ use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
 use crate::{Failure, Model, Trainer};
 
-pub(super) fn command() -> Command {
-    PredictArgs::augment_args(Command::new("predict")).about("Classify texts").long_about(
+pub(super) fn command<T: Trainer>() -> Command {
+    let command = PredictArgs::augment_args(Command::new("predict"));
+    T::PredictArgs::augment_args(command).about("Classify texts").long_about(
         "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
          the order of the rows, as CSV with a header or as JSON lines: file (only where there are several), record (the \
          row's number in its file, from 1), label, probability (empty if the model is not calibrated) and score (the decision value).",
     )
 }
 
-pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
-    let model = load::<T>(&args.model_dir)?;
+pub(super) fn run<T: Trainer>(args: &PredictArgs, own: T::PredictArgs) -> Result<(), Failure> {
+    let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     // Before anything is written: the output may be the input.
     let sources = if args.texts.is_empty() {
         sources(args)?
@@ -59,6 +60,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs) -> Result<(), Failure> {
             &sources,
             &ReadOptions {
                 hash: false,
+                block_bytes: T::Model::BLOCK_BYTES,
                 ..args.read.options()?
             },
             Labels::Ignored,

@@ -1,30 +1,37 @@
 //! `train`: the life of a training run.
 
+mod finish;
+mod places;
+mod resume;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
-use contract::metrics::{Measure, Progress as ProgressMetric, Split};
-use contract::{InputDataConfig, Metric, MetricLine, Paths, ResourceConfig, shown};
-use serde_json::{Map, Value, json};
+use contract::{InputDataConfig, Paths, ResourceConfig, shown};
+use serde_json::json;
 
-use super::args::{self, TrainArgs};
+use self::finish::Finished;
+use self::places::{Places, unused_channels};
+use super::args::{CheckpointArgs, TrainArgs};
 use super::hyperparameters::described;
 use super::output::line;
-use crate::corpus::{Channels, Corpus, Part, RowTable};
+use crate::corpus::{Corpus, Part, RowTable};
 use crate::data::{Account, Findings};
 use crate::facts::Facts;
-use crate::metrics::{Evaluation, Scores, evaluate};
 use crate::progress::Progress;
-use crate::say::say;
 use crate::stop::{Phase, Stop};
-use crate::{Failure, Model, Run, Trained, Trainer, page, save};
+use crate::{Failure, Run, Trainer, save};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The descriptions come last: the arguments' own types would overwrite them.
-    T::Args::augment_args(TrainArgs::augment_args(Command::new("train")))
+    let command = TrainArgs::augment_args(Command::new("train"));
+    let command = match T::CHECKPOINTS {
+        true => CheckpointArgs::augment_args(command),
+        false => command,
+    };
+    T::Args::augment_args(command)
         .about("Train a model")
         .long_about(
             "Train a model from labelled texts.\n\nIn an Amazon SageMaker container the hyperparameters of the job \
@@ -34,21 +41,25 @@ pub(super) fn command<T: Trainer>() -> Command {
         .allow_negative_numbers(true)
 }
 
-/// Where things are, and where they go.
-struct Places {
-    channels: Channels,
-    model: PathBuf,
-    output: PathBuf,
+/// All that was typed.
+pub(super) struct Typed<T: Trainer> {
+    pub(super) common: TrainArgs,
+    pub(super) checkpoints: Option<CheckpointArgs>,
+    pub(super) own: T::Args,
 }
 
 pub(super) fn run<T: Trainer>(
     paths: &Paths,
-    common: TrainArgs,
-    own: T::Args,
+    typed: Typed<T>,
     matches: &ArgMatches,
     stop: Stop,
 ) -> Result<(), Failure> {
     let facts = Facts::start();
+    let Typed {
+        common,
+        checkpoints,
+        own,
+    } = typed;
     let params = T::check(own)?;
     if !(0.0..1.0).contains(&common.validation_split) {
         let message = format!(
@@ -70,6 +81,7 @@ pub(super) fn run<T: Trainer>(
     let places = Places::find(paths, &common)?;
     save::writable(&places.model)?;
     save::writable(&places.output)?;
+    let checkpoints = resume::place(paths, checkpoints, &places.model)?;
     let progress = Arc::new(Progress::new());
     if !resources.is_leader() {
         progress
@@ -118,6 +130,11 @@ pub(super) fn run<T: Trainer>(
             common.validation_split
         ));
     }
+    let parameters = parameters::<T>(matches);
+    if let Some(checkpoints) = checkpoints {
+        let identity = resume::identity::<T>(&params, &parameters, &accounts, run.threads());
+        resume::open::<T>(checkpoints, identity, &mut run)?;
+    }
     stop.enter(Phase::Training);
     run.progress("training");
     let trained = T::train(&params, &rows, encoders, &mut run);
@@ -132,67 +149,10 @@ pub(super) fn run<T: Trainer>(
         run,
         trained,
         details,
-        parameters: parameters::<T>(matches),
+        parameters,
         options,
     };
     finished.write(&common, &facts, &model, &output, &progress)
-}
-
-/// A misspelt `validation` would otherwise be a share of the training data, in silence.
-fn unused_channels(paths: &Paths) -> Result<Vec<String>, Failure> {
-    let names = paths.channels().map_err(described)?.into_iter();
-    Ok(names
-        .map(|channel| channel.name)
-        .filter(|name| !["train", "validation", "test"].contains(&name.as_str()))
-        .collect())
-}
-
-impl Places {
-    fn find(paths: &Paths, common: &TrainArgs) -> Result<Self, Failure> {
-        let channel =
-            |typed: &Option<PathBuf>, name: &str| typed.clone().or_else(|| paths.channel(name));
-        let train = channel(&common.train, "train").ok_or_else(|| {
-            let place = paths.data_dir().join("train");
-            let message = format!(
-                "expected training data, found neither --train nor `{}`",
-                place.display()
-            );
-            Failure::usage(
-                message,
-                "pass --train FILE, set SM_CHANNEL_TRAIN, or give the job a channel `train`",
-            )
-        })?;
-        let sources = |path: Option<PathBuf>| {
-            path.map_or_else(|| Ok(Vec::new()), |path| args::sources(&path))
-        };
-        let contained = paths.in_container() || paths.names_model_dir();
-        let model = match &common.model_dir {
-            Some(dir) => dir.clone(),
-            None if contained => paths.model_dir(),
-            None => {
-                let help = "pass --model-dir models/NAME, or set SM_MODEL_DIR";
-                return Err(Failure::usage(
-                    "expected a folder for the model, found no --model-dir",
-                    help,
-                ));
-            }
-        };
-        let output = match &common.output_data_dir {
-            Some(dir) => dir.clone(),
-            None if contained => paths.output_data_dir(),
-            None => model.clone(),
-        };
-        let channels = Channels {
-            train: args::sources(&train)?,
-            validation: sources(channel(&common.validation, "validation"))?,
-            test: sources(channel(&common.test, "test"))?,
-        };
-        Ok(Self {
-            channels,
-            model,
-            output,
-        })
-    }
 }
 
 fn say_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> {
@@ -265,223 +225,4 @@ fn warn(run: &mut Run, findings: &[Findings]) {
                 .to_owned(),
         );
     }
-}
-
-/// A trained model, not yet written.
-struct Finished<T: Trainer> {
-    rows: RowTable,
-    accounts: Vec<(&'static str, Account)>,
-    run: Run,
-    trained: Trained<T::Model>,
-    details: Map<String, Value>,
-    parameters: BTreeMap<String, String>,
-    options: crate::data::ReadOptions,
-}
-
-/// One part's scores and what they are worth.
-struct Judged {
-    split: Split,
-    part: Part,
-    evaluation: Evaluation,
-}
-
-impl<T: Trainer> Finished<T> {
-    fn write(
-        mut self,
-        common: &TrainArgs,
-        facts: &Facts,
-        model_dir: &Path,
-        output_dir: &Path,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        let judged = self.judge();
-        let stopped = self.run.stopped();
-        let together = model_dir == output_dir;
-        let page = if common.no_report || stopped {
-            None
-        } else {
-            Some(self.page(&judged, facts)?)
-        };
-        let metrics = self.metrics(&judged, facts, common.seed);
-        let text = format!("{metrics:#}\n");
-        let mut extra = vec![("metrics.json", text.into_bytes())];
-        extra.extend(page.map(|page| ("report.html", page.into_bytes())));
-        let model = &self.trained.model;
-        if together {
-            save::model(model_dir, &extra, |dir| model.save(dir))?;
-        } else {
-            save::model(model_dir, &[], |dir| model.save(dir))?;
-            save::files(output_dir, &extra)?;
-        }
-        progress.finish();
-        for judged in &judged {
-            say(metric_line(judged));
-        }
-        say(resource_line(facts));
-        if common.json {
-            line(&metrics);
-        } else {
-            self.say(
-                &judged,
-                model_dir,
-                output_dir,
-                page_written(common, stopped),
-            );
-        }
-        Ok(())
-    }
-
-    /// Test before validation before training rows, which are judged only where there is nothing else, or where the
-    /// trainer has scored them out of fold.
-    fn judge(&self) -> Vec<Judged> {
-        let scores = &self.trained.scores;
-        let parts = [
-            (Split::Test, Part::Test, &scores.test),
-            (Split::Validation, Part::Validation, &scores.validation),
-            (Split::Train, Part::Train, &scores.train),
-        ];
-        let judge = |(split, part, scores): (Split, Part, &Option<Scores>)| {
-            let scores = scores.as_ref()?;
-            let evaluation = evaluate(&self.labels(part), &self.rows.classes, scores);
-            Some(Judged {
-                split,
-                part,
-                evaluation,
-            })
-        };
-        parts.into_iter().filter_map(judge).collect()
-    }
-
-    fn labels(&self, part: Part) -> Vec<u32> {
-        self.rows
-            .of(part)
-            .into_iter()
-            .map(|row| self.rows.labels[row as usize])
-            .collect()
-    }
-
-    fn metrics(&self, judged: &[Judged], facts: &Facts, seed: u64) -> Value {
-        let mut metrics = Map::new();
-        // A reader of the JSON wants the headline without knowing which parts there were.
-        if let Some(Value::Object(first)) = judged.first().map(|first| json!(first.evaluation)) {
-            for name in ["accuracy", "macro_f1", "log_loss", "ece", "rows"] {
-                metrics.insert(
-                    name.to_owned(),
-                    first.get(name).cloned().unwrap_or_default(),
-                );
-            }
-            metrics.insert("measured_on".to_owned(), json!(judged[0].split.name()));
-        }
-        metrics.insert("trainer".to_owned(), json!(T::NAME));
-        metrics.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
-        metrics.insert("classes".to_owned(), json!(self.rows.classes));
-        metrics.insert("seed".to_owned(), json!(seed));
-        metrics.insert("threads".to_owned(), json!(self.run.threads()));
-        metrics.insert("stopped_early".to_owned(), json!(self.run.stopped()));
-        metrics.insert("warnings".to_owned(), json!(self.run.warnings()));
-        metrics.insert("parameters".to_owned(), json!(self.parameters));
-        let data: Map<String, Value> = self
-            .accounts
-            .iter()
-            .map(|(name, account)| ((*name).to_owned(), json!(account)))
-            .collect();
-        metrics.insert("data".to_owned(), Value::Object(data));
-        for judged in judged {
-            metrics.insert(judged.split.name().to_owned(), json!(judged.evaluation));
-        }
-        metrics.insert("details".to_owned(), Value::Object(self.details.clone()));
-        metrics.insert("started".to_owned(), json!(facts.started));
-        metrics.insert("seconds".to_owned(), json!(facts.seconds()));
-        metrics.insert("cpu_seconds".to_owned(), json!(Facts::cpu_seconds()));
-        metrics.insert("peak_rss_bytes".to_owned(), json!(Facts::peak_rss_bytes()));
-        Value::Object(metrics)
-    }
-
-    fn page(&mut self, judged: &[Judged], facts: &Facts) -> Result<String, Failure> {
-        let first = judged.first();
-        let scores = &self.trained.scores;
-        let errors = match first.map(|judged| judged.part) {
-            Some(Part::Test) => scores.test.as_ref(),
-            Some(Part::Validation) => scores.validation.as_ref(),
-            _ => scores.train.as_ref(),
-        };
-        let material = page::Material {
-            title: T::NAME,
-            rows: &self.rows,
-            options: &self.options,
-            errors: first.map(|judged| judged.part).zip(errors),
-            train: scores.train.as_ref(),
-            accounts: &self.accounts,
-            strongest: self
-                .trained
-                .model
-                .explain(None, page::STRONGEST)
-                .unwrap_or_default(),
-            warnings: self.run.warnings(),
-            parameters: &self.parameters,
-            threads: self.run.threads(),
-        };
-        let sets = judged
-            .iter()
-            .map(|judged| (judged.split.name(), &judged.evaluation))
-            .collect();
-        page::render(&material, sets, facts)
-    }
-
-    fn say(&self, judged: &[Judged], model_dir: &Path, output_dir: &Path, page: bool) {
-        for judged in judged.iter().take(1) {
-            let evaluation = &judged.evaluation;
-            let (low, high) = evaluation.accuracy_interval;
-            line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
-                evaluation.accuracy,
-                evaluation.macro_f1,
-                evaluation.rows,
-                judged.split.name(),
-            ));
-            if judged.part == Part::Train && !self.trained.scores.out_of_fold {
-                line(
-                    "these are rows that the model has learnt from: give --test, or --validation-split 0.1",
-                );
-            }
-        }
-        line(format_args!("model: {}", model_dir.display()));
-        if page {
-            line(format_args!(
-                "report: {}",
-                output_dir.join("report.html").display()
-            ));
-        }
-    }
-}
-
-fn page_written(common: &TrainArgs, stopped: bool) -> bool {
-    !common.no_report && !stopped
-}
-
-fn metric_line(judged: &Judged) -> MetricLine {
-    let of = |measure| Metric::Of(judged.split, measure);
-    let evaluation = &judged.evaluation;
-    // Not a number is left out by the line itself.
-    MetricLine::new()
-        .with(of(Measure::Accuracy), evaluation.accuracy)
-        .with(of(Measure::MacroF1), evaluation.macro_f1)
-        .with(
-            of(Measure::LogLoss),
-            evaluation.log_loss.unwrap_or(f64::NAN),
-        )
-        .with(of(Measure::Ece), evaluation.ece.unwrap_or(f64::NAN))
-        .with(
-            of(Measure::RocAuc),
-            evaluation.macro_roc_auc.unwrap_or(f64::NAN),
-        )
-}
-
-fn resource_line(facts: &Facts) -> MetricLine {
-    MetricLine::new()
-        .with(Metric::At(ProgressMetric::Seconds), facts.seconds())
-        .with(
-            Metric::At(ProgressMetric::PeakRssBytes),
-            Facts::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64),
-        )
 }

@@ -1,0 +1,250 @@
+//! What a run leaves behind: the model, `metrics.json`, `report.html`, metric lines and the last words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use contract::metrics::{Measure, Progress as ProgressMetric, Split};
+use contract::{Metric, MetricLine};
+use serde_json::{Map, Value, json};
+
+use super::super::args::TrainArgs;
+use super::super::output::line;
+use crate::corpus::{Part, RowTable};
+use crate::data::{Account, ReadOptions};
+use crate::facts::Facts;
+use crate::metrics::{Evaluation, Scores, evaluate};
+use crate::progress::Progress;
+use crate::say::say;
+use crate::{Failure, Model, Run, Trained, Trainer, page, save};
+
+/// A trained model, not yet written.
+pub(super) struct Finished<T: Trainer> {
+    pub(super) rows: RowTable,
+    pub(super) accounts: Vec<(&'static str, Account)>,
+    pub(super) run: Run,
+    pub(super) trained: Trained<T::Model>,
+    pub(super) details: Map<String, Value>,
+    pub(super) parameters: BTreeMap<String, String>,
+    pub(super) options: ReadOptions,
+}
+
+/// One part's scores and what they are worth.
+struct Judged {
+    split: Split,
+    part: Part,
+    evaluation: Evaluation,
+}
+
+impl<T: Trainer> Finished<T> {
+    pub(super) fn write(
+        mut self,
+        common: &TrainArgs,
+        facts: &Facts,
+        model_dir: &Path,
+        output_dir: &Path,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        let failure = self.trained.failure.take();
+        if let Some(failure) = &failure {
+            let text = failure.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            self.run
+                .warn(format!("this is the last good model: {text}"));
+        }
+        let judged = self.judge();
+        let stopped = self.run.stopped();
+        let together = model_dir == output_dir;
+        let page = if common.no_report || stopped {
+            None
+        } else {
+            Some(self.page(&judged, facts)?)
+        };
+        let metrics = self.metrics(&judged, facts, common.seed);
+        let text = format!("{metrics:#}\n");
+        let mut extra = vec![("metrics.json", text.into_bytes())];
+        extra.extend(page.map(|page| ("report.html", page.into_bytes())));
+        let model = &self.trained.model;
+        if together {
+            save::model(model_dir, &extra, |dir| model.save(dir))?;
+        } else {
+            save::model(model_dir, &[], |dir| model.save(dir))?;
+            save::files(output_dir, &extra)?;
+        }
+        progress.finish();
+        for judged in &judged {
+            say(metric_line(judged));
+        }
+        say(resource_line(facts));
+        if common.json {
+            line(&metrics);
+        } else {
+            self.say(
+                &judged,
+                model_dir,
+                output_dir,
+                page_written(common, stopped),
+            );
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Test before validation before training rows, which are judged only where there is nothing else, or where the
+    /// trainer has scored them out of fold.
+    fn judge(&self) -> Vec<Judged> {
+        let scores = &self.trained.scores;
+        let parts = [
+            (Split::Test, Part::Test, &scores.test),
+            (Split::Validation, Part::Validation, &scores.validation),
+            (Split::Train, Part::Train, &scores.train),
+        ];
+        let judge = |(split, part, scores): (Split, Part, &Option<Scores>)| {
+            let scores = scores.as_ref()?;
+            let evaluation = evaluate(&self.labels(part), &self.rows.classes, scores);
+            Some(Judged {
+                split,
+                part,
+                evaluation,
+            })
+        };
+        parts.into_iter().filter_map(judge).collect()
+    }
+
+    fn labels(&self, part: Part) -> Vec<u32> {
+        self.rows
+            .of(part)
+            .into_iter()
+            .map(|row| self.rows.labels[row as usize])
+            .collect()
+    }
+
+    fn metrics(&self, judged: &[Judged], facts: &Facts, seed: u64) -> Value {
+        let mut metrics = Map::new();
+        // A reader of the JSON wants the headline without knowing which parts there were.
+        if let Some(Value::Object(first)) = judged.first().map(|first| json!(first.evaluation)) {
+            for name in ["accuracy", "macro_f1", "log_loss", "ece", "rows"] {
+                metrics.insert(
+                    name.to_owned(),
+                    first.get(name).cloned().unwrap_or_default(),
+                );
+            }
+            metrics.insert("measured_on".to_owned(), json!(judged[0].split.name()));
+        }
+        metrics.insert("trainer".to_owned(), json!(T::NAME));
+        metrics.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        metrics.insert("classes".to_owned(), json!(self.rows.classes));
+        metrics.insert("seed".to_owned(), json!(seed));
+        metrics.insert("threads".to_owned(), json!(self.run.threads()));
+        metrics.insert("stopped_early".to_owned(), json!(self.run.stopped()));
+        metrics.insert("warnings".to_owned(), json!(self.run.warnings()));
+        metrics.insert("parameters".to_owned(), json!(self.parameters));
+        let data: Map<String, Value> = self
+            .accounts
+            .iter()
+            .map(|(name, account)| ((*name).to_owned(), json!(account)))
+            .collect();
+        metrics.insert("data".to_owned(), Value::Object(data));
+        for judged in judged {
+            metrics.insert(judged.split.name().to_owned(), json!(judged.evaluation));
+        }
+        if !self.run.history().is_empty() {
+            metrics.insert("history".to_owned(), json!(self.run.history()));
+        }
+        if let Some(restored) = self.run.restored() {
+            metrics.insert("resumed_from_step".to_owned(), json!(restored.step));
+        }
+        metrics.insert("details".to_owned(), Value::Object(self.details.clone()));
+        metrics.insert("started".to_owned(), json!(facts.started));
+        metrics.insert("seconds".to_owned(), json!(facts.seconds()));
+        metrics.insert("cpu_seconds".to_owned(), json!(Facts::cpu_seconds()));
+        metrics.insert("peak_rss_bytes".to_owned(), json!(Facts::peak_rss_bytes()));
+        Value::Object(metrics)
+    }
+
+    fn page(&mut self, judged: &[Judged], facts: &Facts) -> Result<String, Failure> {
+        let first = judged.first();
+        let scores = &self.trained.scores;
+        let errors = match first.map(|judged| judged.part) {
+            Some(Part::Test) => scores.test.as_ref(),
+            Some(Part::Validation) => scores.validation.as_ref(),
+            _ => scores.train.as_ref(),
+        };
+        let material = page::Material {
+            title: T::NAME,
+            rows: &self.rows,
+            options: &self.options,
+            errors: first.map(|judged| judged.part).zip(errors),
+            train: scores.train.as_ref(),
+            accounts: &self.accounts,
+            strongest: self
+                .trained
+                .model
+                .explain(None, page::STRONGEST)
+                .unwrap_or_default(),
+            warnings: self.run.warnings(),
+            parameters: &self.parameters,
+            threads: self.run.threads(),
+        };
+        let sets = judged
+            .iter()
+            .map(|judged| (judged.split.name(), &judged.evaluation))
+            .collect();
+        page::render(&material, sets, facts)
+    }
+
+    fn say(&self, judged: &[Judged], model_dir: &Path, output_dir: &Path, page: bool) {
+        for judged in judged.iter().take(1) {
+            let evaluation = &judged.evaluation;
+            let (low, high) = evaluation.accuracy_interval;
+            line(format_args!(
+                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
+                evaluation.accuracy,
+                evaluation.macro_f1,
+                evaluation.rows,
+                judged.split.name(),
+            ));
+            if judged.part == Part::Train && !self.trained.scores.out_of_fold {
+                line(
+                    "these are rows that the model has learnt from: give --test, or --validation-split 0.1",
+                );
+            }
+        }
+        line(format_args!("model: {}", model_dir.display()));
+        if page {
+            line(format_args!(
+                "report: {}",
+                output_dir.join("report.html").display()
+            ));
+        }
+    }
+}
+
+fn page_written(common: &TrainArgs, stopped: bool) -> bool {
+    !common.no_report && !stopped
+}
+
+fn metric_line(judged: &Judged) -> MetricLine {
+    let of = |measure| Metric::Of(judged.split, measure);
+    let evaluation = &judged.evaluation;
+    // Not a number is left out by the line itself.
+    MetricLine::new()
+        .with(of(Measure::Accuracy), evaluation.accuracy)
+        .with(of(Measure::MacroF1), evaluation.macro_f1)
+        .with(
+            of(Measure::LogLoss),
+            evaluation.log_loss.unwrap_or(f64::NAN),
+        )
+        .with(of(Measure::Ece), evaluation.ece.unwrap_or(f64::NAN))
+        .with(
+            of(Measure::RocAuc),
+            evaluation.macro_roc_auc.unwrap_or(f64::NAN),
+        )
+}
+
+fn resource_line(facts: &Facts) -> MetricLine {
+    MetricLine::new()
+        .with(Metric::At(ProgressMetric::Seconds), facts.seconds())
+        .with(
+            Metric::At(ProgressMetric::PeakRssBytes),
+            Facts::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64),
+        )
+}
