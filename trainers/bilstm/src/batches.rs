@@ -11,7 +11,13 @@ const BUCKET: usize = 50;
 
 /// The batches of an epoch: shuffled rows, cut into buckets, sorted by length within; the batches in random order. The
 /// last batch is a short one.
-pub(crate) fn of_epoch(rows: &[u32], ids: &Ids, size: usize, seed: u64, epoch: u64) -> Vec<Vec<u32>> {
+pub(crate) fn of_epoch(
+    rows: &[u32],
+    ids: &Ids,
+    size: usize,
+    seed: u64,
+    epoch: u64,
+) -> Vec<Vec<u32>> {
     let mut random = Random::new(seed, &[epoch]);
     let mut order = rows.to_vec();
     random.shuffle(&mut order);
@@ -45,7 +51,11 @@ pub(crate) struct Padding {
 
 impl Batch {
     /// Rows of at least one id each.
-    pub(crate) fn new<R: AsRef<[u32]>>(rows: &[R], pad: u32, device: Device) -> Result<Self, TchError> {
+    pub(crate) fn new<R: AsRef<[u32]>>(
+        rows: &[R],
+        pad: u32,
+        device: Device,
+    ) -> Result<Self, TchError> {
         let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().len()).collect();
         let seq = lengths.iter().copied().max().unwrap_or(1);
         let mut ids = Vec::with_capacity(rows.len() * seq);
@@ -60,7 +70,12 @@ impl Batch {
         } else {
             Some(Padding::new(&lengths, seq, device)?)
         };
-        Ok(Self { ids, lengths, seq, padding })
+        Ok(Self {
+            ids,
+            lengths,
+            seq,
+            padding,
+        })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -74,12 +89,21 @@ impl Padding {
         let mut reversal = Vec::with_capacity(lengths.len() * seq);
         for (row, &length) in lengths.iter().enumerate() {
             mask.extend((0..seq).map(|time| time >= length));
-            let source = |time| if time < length { length - 1 - time } else { time };
+            let source = |time| {
+                if time < length {
+                    length - 1 - time
+                } else {
+                    time
+                }
+            };
             reversal.extend((0..seq).map(|time| (row * seq + source(time)) as i64));
         }
         let shape = [lengths.len() as i64, seq as i64, 1];
         Ok(Self {
-            mask: Tensor::f_from_slice(&mask)?.f_view(shape)?.f_to_kind(Kind::Bool)?.f_to(device)?,
+            mask: Tensor::f_from_slice(&mask)?
+                .f_view(shape)?
+                .f_to_kind(Kind::Bool)?
+                .f_to(device)?,
             reversal: Tensor::f_from_slice(&reversal)?.f_to(device)?,
         })
     }
@@ -125,7 +149,10 @@ mod tests {
     #[test]
     fn padding_is_marked_and_stays_in_place() {
         let batch = Batch::new(&[vec![5, 6, 7], vec![8]], 0, Device::Cpu).unwrap();
-        assert_eq!(Vec::<Vec<i64>>::try_from(&batch.ids).unwrap(), [[5, 6, 7], [8, 0, 0]]);
+        assert_eq!(
+            Vec::<Vec<i64>>::try_from(&batch.ids).unwrap(),
+            [[5, 6, 7], [8, 0, 0]]
+        );
         let padding = batch.padding.unwrap();
         let reversed = batch.ids.view([-1]).index_select(0, &padding.reversal);
         assert_eq!(Vec::<i64>::try_from(&reversed).unwrap(), [7, 6, 5, 8, 0, 0]);

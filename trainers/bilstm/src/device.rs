@@ -138,21 +138,34 @@ mod tests {
             let choice: DeviceChoice = text.parse().unwrap();
             choice.among(gpus, None)
         };
-        let of = |all: &[Device], mixed| Devices { all: all.to_vec(), mixed };
+        let of = |all: &[Device], mixed| Devices {
+            all: all.to_vec(),
+            mixed,
+        };
         assert_eq!(found("auto", 0).unwrap(), of(&[Device::Cpu], false));
-        assert_eq!(found("auto", 2).unwrap(), of(&[Device::Cuda(0), Device::Cuda(1)], true));
+        assert_eq!(
+            found("auto", 2).unwrap(),
+            of(&[Device::Cuda(0), Device::Cuda(1)], true)
+        );
         assert_eq!(found("cpu", 2).unwrap(), of(&[Device::Cpu], false));
         assert_eq!(found("cuda:1", 2).unwrap(), of(&[Device::Cuda(1)], true));
         for (text, gpus) in [("cuda", 0), ("cuda:2", 2)] {
             let message = found(text, gpus).unwrap_err().to_string();
             assert!(message.contains("help: use --device cpu"), "{message}");
         }
-        assert!("cuda:x".parse::<DeviceChoice>().is_err() && "gpu".parse::<DeviceChoice>().is_err());
+        assert!(
+            "cuda:x".parse::<DeviceChoice>().is_err() && "gpu".parse::<DeviceChoice>().is_err()
+        );
     }
 
     #[test]
     fn mixed_precision_is_for_gpus() {
         assert!(DeviceChoice::Auto.among(0, Some(Precision::Mixed)).is_err());
-        assert!(!DeviceChoice::Auto.among(1, Some(Precision::Full)).unwrap().mixed);
+        assert!(
+            !DeviceChoice::Auto
+                .among(1, Some(Precision::Full))
+                .unwrap()
+                .mixed
+        );
     }
 }

@@ -10,7 +10,11 @@ use crate::net::{Net, values};
 const ROWS: usize = 64;
 
 /// Logits of (rows, classes), in order; `None` if it was stopped.
-pub(crate) fn logits(net: &Net, rows: &[&[u32]], stopped: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, TchError> {
+pub(crate) fn logits(
+    net: &Net,
+    rows: &[&[u32]],
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<Vec<f32>>, TchError> {
     let classes = net.shape.classes;
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&row| rows[row].len());
@@ -38,7 +42,11 @@ pub(crate) fn scores(logits: Vec<f32>, classes: usize) -> Scores {
         let sum: f64 = shares.clone().sum();
         probability.extend(shares.map(|share| (share / sum) as f32));
     }
-    Scores { classes, decision: logits, probability: Some(probability) }
+    Scores {
+        classes,
+        decision: logits,
+        probability: Some(probability),
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +58,12 @@ mod tests {
         let scores = scores(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);
         let expected = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75];
         let probability = scores.probability.unwrap();
-        assert!(probability.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{probability:?}");
+        assert!(
+            probability
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-6),
+            "{probability:?}"
+        );
     }
 }

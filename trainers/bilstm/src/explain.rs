@@ -12,8 +12,9 @@ use crate::reader::Reader;
 /// Per class: how far each word as a text of its own lifts the class's logit above the mean of all, compared with an
 /// unknown word.
 pub(crate) fn words(net: &Net, reader: &Reader) -> Result<Vec<Vec<(String, f64)>>, TchError> {
-    let named: Vec<(u32, String)> =
-        (0..reader.ids() as u32).filter_map(|id| Some((id, reader.name(id)?))).collect();
+    let named: Vec<(u32, String)> = (0..reader.ids() as u32)
+        .filter_map(|id| Some((id, reader.name(id)?)))
+        .collect();
     let mut rows: Vec<[u32; 1]> = named.iter().map(|&(id, _)| [id]).collect();
     rows.push([reader.unknown()]);
     let rows: Vec<&[u32]> = rows.iter().map(<[u32; 1]>::as_slice).collect();
@@ -21,14 +22,20 @@ pub(crate) fn words(net: &Net, reader: &Reader) -> Result<Vec<Vec<(String, f64)>
     let unknown = &lifts[named.len()];
     let of_class = |class: usize| {
         let words = named.iter().zip(&lifts);
-        words.map(|((_, name), lift)| (name.clone(), lift[class] - unknown[class])).collect()
+        words
+            .map(|((_, name), lift)| (name.clone(), lift[class] - unknown[class]))
+            .collect()
     };
     Ok((0..net.shape.classes).map(of_class).collect())
 }
 
 /// Per class: how far the class's lift falls when a word of the text is replaced by an unknown one, summed over the
 /// word's places.
-pub(crate) fn text(net: &Net, reader: &Reader, ids: &[u32]) -> Result<Vec<Vec<(String, f64)>>, TchError> {
+pub(crate) fn text(
+    net: &Net,
+    reader: &Reader,
+    ids: &[u32],
+) -> Result<Vec<Vec<(String, f64)>>, TchError> {
     let mut rows = vec![ids.to_vec()];
     for place in 0..ids.len() {
         let mut without = ids.to_vec();
@@ -39,13 +46,17 @@ pub(crate) fn text(net: &Net, reader: &Reader, ids: &[u32]) -> Result<Vec<Vec<(S
     let lifts = lifts(net, &rows)?;
     let mut fall: HashMap<u32, Vec<f64>> = HashMap::new();
     for (id, without) in ids.iter().zip(&lifts[1..]) {
-        let sum = fall.entry(*id).or_insert_with(|| vec![0.0; net.shape.classes]);
+        let sum = fall
+            .entry(*id)
+            .or_insert_with(|| vec![0.0; net.shape.classes]);
         for ((sum, with), without) in sum.iter_mut().zip(&lifts[0]).zip(without) {
             *sum += with - without;
         }
     }
     let of_class = |class: usize| {
-        let named = fall.iter().filter_map(|(&id, falls)| Some((reader.name(id)?, falls[class])));
+        let named = fall
+            .iter()
+            .filter_map(|(&id, falls)| Some((reader.name(id)?, falls[class])));
         named.collect()
     };
     Ok((0..net.shape.classes).map(of_class).collect())
@@ -58,16 +69,26 @@ fn lifts(net: &Net, rows: &[&[u32]]) -> Result<Vec<Vec<f64>>, TchError> {
         let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / row.len() as f64;
         row.iter().map(|&logit| f64::from(logit) - mean).collect()
     };
-    Ok(logits.chunks_exact(net.shape.classes).map(centred).collect())
+    Ok(logits
+        .chunks_exact(net.shape.classes)
+        .map(centred)
+        .collect())
 }
 
 /// The `top` strongest of each class, positive ones only.
-pub(crate) fn strongest(classes: &[String], weights: Vec<Vec<(String, f64)>>, top: usize) -> Vec<ClassFeatures> {
+pub(crate) fn strongest(
+    classes: &[String],
+    weights: Vec<Vec<(String, f64)>>,
+    top: usize,
+) -> Vec<ClassFeatures> {
     let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
         features.retain(|&(_, weight)| weight > 0.0);
         features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         features.truncate(top);
-        ClassFeatures { label: label.clone(), features }
+        ClassFeatures {
+            label: label.clone(),
+            features,
+        }
     };
     classes.iter().zip(weights).map(pick).collect()
 }

@@ -108,7 +108,10 @@ pub(crate) fn read(
             Encoder::Pieces(of_thread) => pieces.push(of_thread),
         }
     }
-    let places = rows.order.iter().map(|row| (row.shard as usize, row.index as usize));
+    let places = rows
+        .order
+        .iter()
+        .map(|row| (row.shard as usize, row.index as usize));
     let mut ids = Ids::default();
     let Some(reader) = pieces.first().map(|pieces| Arc::clone(&pieces.reader)) else {
         let words = WordRows::gather(shards, places);
@@ -124,13 +127,20 @@ pub(crate) fn read(
     }
     let reader = Reader::Pieces(reader);
     for (shard, row) in places {
-        ids.push(pieces[shard].row(row).iter().take(limit).copied(), reader.unknown());
+        ids.push(
+            pieces[shard].row(row).iter().take(limit).copied(),
+            reader.unknown(),
+        );
     }
     Ok((reader, ids))
 }
 
 /// The most frequent words of the training rows, equals in code point order, and the id of every word.
-fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Reader, Vec<u32>), Failure> {
+fn vocabulary(
+    rows: &RowTable,
+    words: &WordRows,
+    size: usize,
+) -> Result<(Reader, Vec<u32>), Failure> {
     let mut counts = vec![0u64; words.words()];
     for row in rows.of(Part::Train) {
         for &word in words.row(row as usize) {

@@ -6,6 +6,8 @@ mod device;
 mod evaluate;
 mod explain;
 mod ids;
+mod learner;
+mod loss_scale;
 mod model;
 mod net;
 mod optimizer;
@@ -20,6 +22,7 @@ pub use ids::Encoder;
 pub use model::TextModel;
 
 use harness::corpus::RowTable;
+use harness::trainer::NoArgs;
 use harness::{Failure, Run, Trained, Trainer};
 use params::{TextArgs, TextParams};
 
@@ -32,6 +35,9 @@ impl Trainer for BiLstm {
     type Params = TextParams;
     type Encoder = Encoder;
     type Model = TextModel;
+    type PredictArgs = NoArgs;
+
+    const CHECKPOINTS: bool = true;
 
     fn check(args: TextArgs) -> Result<TextParams, Failure> {
         args.check()

@@ -9,6 +9,7 @@ use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::{Failure, Model};
 
+pub(crate) use files::{deserialize, serialize};
 pub(crate) use lstm::LstmModel;
 
 /// A trained model.

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use harness::Failure;
 
 use crate::device::{DeviceChoice, Precision};
-pub use crate::schedule::Schedule;
 use crate::reader::PieceReader;
+pub use crate::schedule::Schedule;
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -41,7 +41,12 @@ pub struct TextArgs {
     pooling: Pooling,
     /// Share of embeddings, of values between layers and of pooled values that a training step drops; a dropped value is
     /// dropped at all times of a row (Gal and Ghahramani 2016)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, help_heading = "Model")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.5,
+        help_heading = "Model"
+    )]
     dropout: f64,
 
     /// Passes over the training rows
@@ -51,16 +56,31 @@ pub struct TextArgs {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: u32,
     /// Learning rate of Adam
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 1e-3,
+        help_heading = "Training"
+    )]
     learning_rate: f64,
     /// Learning rate over the steps
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
     /// Share of the steps over which the learning rate rises from 0
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.0,
+        help_heading = "Training"
+    )]
     warm_up: f64,
     /// Norm to which larger gradients are cut; 0: they are not cut
-    #[arg(long, value_name = "NORM", default_value_t = 1.0, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "NORM",
+        default_value_t = 1.0,
+        help_heading = "Training"
+    )]
     clip_norm: f64,
     /// Epochs without a lower validation loss after which training stops; 0: it never does. The epoch of the lowest is
     /// the model in any case
@@ -71,7 +91,12 @@ pub struct TextArgs {
     class_weight: ClassWeight,
 
     /// Where to train: auto (all GPUs of this machine, else the CPU), cpu, cuda, cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        help_heading = "Device"
+    )]
     device: DeviceChoice,
     /// Numbers to train with: mixed is half precision where it is safe, on GPUs only [default: mixed on GPUs, full else]
     #[arg(long, value_enum, help_heading = "Device")]
@@ -169,7 +194,11 @@ impl TextArgs {
         let arch = match self.arch {
             Arch::Bilstm => ArchParams::Bilstm(self.lstm()?),
         };
-        let tokenizer = self.tokenizer.as_deref().map(PieceReader::read).transpose()?;
+        let tokenizer = self
+            .tokenizer
+            .as_deref()
+            .map(PieceReader::read)
+            .transpose()?;
         Ok(TextParams {
             arch,
             class_weight: self.class_weight,
@@ -178,12 +207,36 @@ impl TextArgs {
     }
 
     fn lstm(&self) -> Result<LstmParams, Failure> {
-        within("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "from 0 to below 1", "0.5")?;
-        within("warm-up", self.warm_up, (0.0..=1.0).contains(&self.warm_up), "from 0 to 1", "0.1")?;
+        within(
+            "dropout",
+            self.dropout,
+            (0.0..1.0).contains(&self.dropout),
+            "from 0 to below 1",
+            "0.5",
+        )?;
+        within(
+            "warm-up",
+            self.warm_up,
+            (0.0..=1.0).contains(&self.warm_up),
+            "from 0 to 1",
+            "0.1",
+        )?;
         let rate = self.learning_rate;
-        within("learning-rate", rate, rate > 0.0 && rate.is_finite(), "above 0", "0.001")?;
+        within(
+            "learning-rate",
+            rate,
+            rate > 0.0 && rate.is_finite(),
+            "above 0",
+            "0.001",
+        )?;
         let norm = self.clip_norm;
-        within("clip-norm", norm, norm >= 0.0 && norm.is_finite(), "of 0 or more", "1")?;
+        within(
+            "clip-norm",
+            norm,
+            norm >= 0.0 && norm.is_finite(),
+            "of 0 or more",
+            "1",
+        )?;
         Ok(LstmParams {
             vocab_size: self.vocab_size as usize,
             seq_len: self.seq_len as usize,

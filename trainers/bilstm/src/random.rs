@@ -56,7 +56,12 @@ mod tests {
     fn streams_differ_and_repeat() {
         let draw = |seed, counters: &[u64]| Random::new(seed, counters).next();
         assert_eq!(draw(1, &[2, 3]), draw(1, &[2, 3]));
-        let all = [draw(1, &[2, 3]), draw(1, &[3, 2]), draw(2, &[2, 3]), draw(1, &[2])];
+        let all = [
+            draw(1, &[2, 3]),
+            draw(1, &[3, 2]),
+            draw(2, &[2, 3]),
+            draw(1, &[2]),
+        ];
         let different: std::collections::HashSet<u64> = all.into_iter().collect();
         assert_eq!(different.len(), all.len());
     }
@@ -67,7 +72,10 @@ mod tests {
         let numbers: Vec<f64> = (0..100_000).map(|_| random.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / 1e5;
         let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5;
-        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02,
+            "{mean} {variance}"
+        );
     }
 
     #[test]

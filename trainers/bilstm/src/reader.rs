@@ -59,7 +59,12 @@ impl Reader {
     }
 
     /// The first `limit` ids of a text; [`Reader::unknown`] for a text without any.
-    pub(crate) fn read(&self, words: &mut WordReader, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
+    pub(crate) fn read(
+        &self,
+        words: &mut WordReader,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<u32>, Failure> {
         let mut ids: Vec<u32> = match self {
             Self::Words { list, .. } => words
                 .read(list, text)
@@ -100,7 +105,10 @@ pub struct PieceReader {
 
 impl fmt::Debug for PieceReader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PieceReader").field("ids", &self.ids).finish_non_exhaustive()
+        formatter
+            .debug_struct("PieceReader")
+            .field("ids", &self.ids)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,12 +127,20 @@ impl PieceReader {
     /// Padding and cutting that the file may ask for is left to us: some files pad every text to 128.
     fn parse(json: Vec<u8>) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
-        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| error.to_string())?;
         let named = |names: &[&str]| names.iter().find_map(|name| tokenizer.token_to_id(name));
         let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
-        let largest = tokenizer.get_vocab(true).into_values().max().ok_or("it has no tokens")?;
+        let largest = tokenizer
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .ok_or("it has no tokens")?;
         // A text holds no padding, so where the file names none, any id beyond the others will do.
-        let pad = padding.or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"])).unwrap_or(largest + 1);
+        let pad = padding
+            .or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"]))
+            .unwrap_or(largest + 1);
         let ids = largest.max(pad) as usize + 1;
         let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
         let special = tokenizer
@@ -137,12 +153,22 @@ impl PieceReader {
             None => (ids as u32, ids + 1),
         };
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer, json, ids, pad, unknown, special })
+        Ok(Self {
+            tokenizer,
+            json,
+            ids,
+            pad,
+            unknown,
+            special,
+        })
     }
 
     /// The ids of a text, without the special ones that the file may add at its ends.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(|error| error.to_string())?;
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| error.to_string())?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -155,6 +181,8 @@ impl PieceReader {
 
     fn name(&self, id: u32) -> Option<String> {
         let special = self.special.get(&id).copied().unwrap_or(false);
-        (!special && id != self.pad).then(|| self.tokenizer.id_to_token(id)).flatten()
+        (!special && id != self.pad)
+            .then(|| self.tokenizer.id_to_token(id))
+            .flatten()
     }
 }

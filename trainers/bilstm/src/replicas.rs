@@ -29,7 +29,12 @@ pub(crate) struct Gradients {
 
 impl Replicas {
     /// Networks with these values; `None` where the values do not fit the shape.
-    pub(crate) fn new(shape: &Shape, arrays: &Arrays, devices: &[Device], mixed: bool) -> Result<Option<Self>, TchError> {
+    pub(crate) fn new(
+        shape: &Shape,
+        arrays: &Arrays,
+        devices: &[Device],
+        mixed: bool,
+    ) -> Result<Option<Self>, TchError> {
         let mut nets = Vec::new();
         for &device in devices {
             match Net::new(shape, arrays, device)? {
@@ -52,21 +57,40 @@ impl Replicas {
 
     /// Loss and gradients of a step.
     pub(crate) fn gradients(&mut self, step: &Step<'_>) -> Result<Gradients, TchError> {
-        let total: f64 = step.labels.iter().map(|&label| f64::from(step.class_weights[label as usize])).sum();
+        let total: f64 = step
+            .labels
+            .iter()
+            .map(|&label| f64::from(step.class_weights[label as usize]))
+            .sum();
         let share = step.rows.len().div_ceil(self.nets.len()).max(1);
         let mixed = self.mixed;
-        let shares = step.rows.chunks(share).zip(step.labels.chunks(share)).zip(&mut self.nets).enumerate();
+        let shares = step
+            .rows
+            .chunks(share)
+            .zip(step.labels.chunks(share))
+            .zip(&mut self.nets)
+            .enumerate();
         let mut work: Vec<Share<'_>> = shares
-            .map(|(number, ((rows, labels), net))| Share { first_row: number * share, rows, labels, net })
+            .map(|(number, ((rows, labels), net))| Share {
+                first_row: number * share,
+                rows,
+                labels,
+                net,
+            })
             .collect();
         let mut results = if let [only] = work.as_mut_slice() {
             vec![only.gradients(step, total, mixed)]
         } else {
             std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    work.iter_mut().map(|share| scope.spawn(move || share.gradients(step, total, mixed))).collect();
+                let threads: Vec<_> = work
+                    .iter_mut()
+                    .map(|share| scope.spawn(move || share.gradients(step, total, mixed)))
+                    .collect();
                 let died = || Err(TchError::Torch("a thread of a replica died".to_owned()));
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|_| died()))
+                    .collect()
             })
         };
         let others = results.split_off(1);
@@ -107,18 +131,34 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    fn gradients(&mut self, step: &Step<'_>, total: f64, mixed: bool) -> Result<Gradients, TchError> {
+    fn gradients(
+        &mut self,
+        step: &Step<'_>,
+        total: f64,
+        mixed: bool,
+    ) -> Result<Gradients, TchError> {
         let net = &*self.net;
         let batch = Batch::new(self.rows, net.shape.pad, net.device)?;
-        let dropout = step.dropout.map(|dropout| Dropout { first_row: self.first_row, ..dropout });
-        let logits = if mixed { autocast(true, || net.forward(&batch, dropout)) } else { net.forward(&batch, dropout) }?;
+        let dropout = step.dropout.map(|dropout| Dropout {
+            first_row: self.first_row,
+            ..dropout
+        });
+        let logits = if mixed {
+            autocast(true, || net.forward(&batch, dropout))
+        } else {
+            net.forward(&batch, dropout)
+        }?;
         let labels: Vec<i64> = self.labels.iter().map(|&label| label.into()).collect();
         let labels = Tensor::f_from_slice(&labels)?.f_to(net.device)?;
         let weights = Tensor::f_from_slice(step.class_weights)?.f_to(net.device)?;
-        let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, -100, 0.0)?;
+        let sum =
+            logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, -100, 0.0)?;
         let loss = sum.f_mul_scalar(1.0 / total)?;
         let scaled = loss.f_mul_scalar(step.loss_scale)?;
         let tensors = Tensor::f_run_backward(&[scaled], &net.parameters, false, false)?;
-        Ok(Gradients { loss: loss.f_double_value(&[])?, tensors })
+        Ok(Gradients {
+            loss: loss.f_double_value(&[])?,
+            tensors,
+        })
     }
 }

@@ -43,7 +43,8 @@ struct Head {
 
 /// The architecture of the model in a folder.
 pub(super) fn arch(dir: &Path) -> Result<String, Failure> {
-    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
+        .map_err(|error| unreadable(dir, CONFIG, error))?;
     if head.format != FORMAT || head.version != VERSION {
         let found = format!("{} {}", head.format, head.version);
         let message = format!("expected format `{FORMAT} {VERSION}`, found `{found}`");
@@ -53,7 +54,11 @@ pub(super) fn arch(dir: &Path) -> Result<String, Failure> {
 }
 
 pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
-    unreadable(dir, CONFIG, format!("expected the arch `bilstm`, found `{arch}`"))
+    unreadable(
+        dir,
+        CONFIG,
+        format!("expected the arch `bilstm`, found `{arch}`"),
+    )
 }
 
 pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
@@ -68,7 +73,8 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
         unknown: model.reader.unknown(),
         shape: model.shape.clone(),
     };
-    let mut json = serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let mut json =
+        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     json.push('\n');
     write(dir, CONFIG, json.as_bytes())?;
     match &model.reader {
@@ -84,19 +90,23 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
-    let config: Config =
-        serde_json::from_slice(&read(dir, CONFIG)?).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
+        .map_err(|error| unreadable(dir, CONFIG, error))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let reader = if dir.join(TOKENIZER).exists() {
         Reader::Pieces(Arc::new(PieceReader::read(&dir.join(TOKENIZER))?))
     } else {
-        let text = String::from_utf8(read(dir, VOCABULARY)?).map_err(|error| unreadable(dir, VOCABULARY, error))?;
+        let text = String::from_utf8(read(dir, VOCABULARY)?)
+            .map_err(|error| unreadable(dir, VOCABULARY, error))?;
         let twice = || unreadable(dir, VOCABULARY, "expected every word once, found one twice");
         Reader::of_words(text.lines().map(str::to_owned).collect()).ok_or_else(twice)?
     };
     let Shape { ids, pad, .. } = config.shape;
     if (reader.ids(), reader.pad(), reader.unknown()) != (ids, pad, config.unknown) {
-        let message = format!("expected `{ids}` ids, found `{}` in the vocabulary", reader.ids());
+        let message = format!(
+            "expected `{ids}` ids, found `{}` in the vocabulary",
+            reader.ids()
+        );
         return Err(unreadable(dir, CONFIG, message));
     }
     let file = read(dir, TENSORS)?;
@@ -105,7 +115,11 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         let found = arrays.get(&name).map(|array| &array.shape);
         if found != Some(&shape) {
             let found = found.map_or_else(|| "none".to_owned(), |found| format!("shape {found:?}"));
-            return Err(unreadable(dir, TENSORS, format!("expected `{name}` of shape {shape:?}, found {found}")));
+            return Err(unreadable(
+                dir,
+                TENSORS,
+                format!("expected `{name}` of shape {shape:?}, found {found}"),
+            ));
         }
     }
     Ok(LstmModel {
@@ -119,7 +133,15 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
 
 /// Refuses what training never writes and predicting could not do.
 fn check(config: &Config) -> Result<(), String> {
-    let Shape { ids, pad, emb_size, hidden_size, num_layers, classes, .. } = config.shape;
+    let Shape {
+        ids,
+        pad,
+        emb_size,
+        hidden_size,
+        num_layers,
+        classes,
+        ..
+    } = config.shape;
     let sizes = [
         ("ids", ids),
         ("emb_size", emb_size),
@@ -134,12 +156,18 @@ fn check(config: &Config) -> Result<(), String> {
         return Err(format!("expected `pad` and `unknown` below `{ids}`"));
     }
     if classes < 2 || classes != config.id2label.len() {
-        return Err(format!("expected `{classes}` entries of `id2label`, at least 2, found `{}`", config.id2label.len()));
+        return Err(format!(
+            "expected `{classes}` entries of `id2label`, at least 2, found `{}`",
+            config.id2label.len()
+        ));
     }
-    match (0..).zip(config.id2label.keys()).find(|(id, key)| id != *key) {
-        Some((id, key)) => {
-            Err(format!("expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"))
-        }
+    match (0..)
+        .zip(config.id2label.keys())
+        .find(|(id, key)| id != *key)
+    {
+        Some((id, key)) => Err(format!(
+            "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
+        )),
         None => Ok(()),
     }
 }
@@ -148,11 +176,18 @@ fn check(config: &Config) -> Result<(), String> {
 pub(crate) fn serialize(arrays: &Arrays) -> Result<Vec<u8>, String> {
     let bytes: Vec<Vec<u8>> = arrays
         .values()
-        .map(|array| array.data.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .map(|array| {
+            array
+                .data
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        })
         .collect();
     let mut views = Vec::new();
     for ((name, array), bytes) in arrays.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(|error| error.to_string())?;
+        let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes)
+            .map_err(|error| error.to_string())?;
         views.push((name.as_str(), view));
     }
     safetensors::serialize(views, None).map_err(|error| error.to_string())
@@ -164,10 +199,25 @@ pub(crate) fn deserialize(file: &[u8]) -> Result<Arrays, String> {
     let mut arrays = Arrays::new();
     for (name, view) in tensors.iter() {
         if view.dtype() != Dtype::F32 {
-            return Err(format!("expected `{name}` of type F32, found {:?}", view.dtype()));
+            return Err(format!(
+                "expected `{name}` of type F32, found {:?}",
+                view.dtype()
+            ));
         }
-        let data = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        arrays.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data });
+        let data = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect();
+        arrays.insert(
+            name.to_owned(),
+            Array {
+                shape: view.shape().to_vec(),
+                data,
+            },
+        );
     }
     Ok(arrays)
 }
@@ -184,6 +234,13 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
 
 fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
     let path = dir.join(name);
-    let message = format!("`{}` is not a model file of this program: {}", path.display(), error.to_string());
-    Failure::other(message, "train again, or point --model-dir at a folder that `bilstm train` wrote")
+    let message = format!(
+        "`{}` is not a model file of this program: {}",
+        path.display(),
+        error.to_string()
+    );
+    Failure::other(
+        message,
+        "train again, or point --model-dir at a folder that `bilstm train` wrote",
+    )
 }

@@ -34,7 +34,10 @@ pub struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { words: WordReader::new(MIN_WORD_LENGTH), net: None }
+        Self {
+            words: WordReader::new(MIN_WORD_LENGTH),
+            net: None,
+        }
     }
 }
 
@@ -54,25 +57,39 @@ impl LstmModel {
             Some(net) => net,
             None => self.net()?,
         };
-        let rows: Result<Vec<Vec<u32>>, Failure> =
-            texts.iter().map(|text| self.reader.read(&mut scratch.words, text, self.seq_len)).collect();
+        let rows: Result<Vec<Vec<u32>>, Failure> = texts
+            .iter()
+            .map(|text| self.reader.read(&mut scratch.words, text, self.seq_len))
+            .collect();
         let rows = rows?;
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let logits = logits(&net, &rows, &|| false).map_err(failed)?.unwrap_or_default();
+        let logits = logits(&net, &rows, &|| false)
+            .map_err(failed)?
+            .unwrap_or_default();
         scratch.net = Some(net);
         Ok(scores(logits, self.classes.len()))
     }
 
-    pub(super) fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+    pub(super) fn explain(
+        &self,
+        text: Option<&str>,
+        top: usize,
+    ) -> Result<Vec<ClassFeatures>, Failure> {
         let net = self.net()?;
         let weights = match text {
             None => explain::words(&net, &self.reader),
             Some(text) => {
-                let ids = self.reader.read(&mut WordReader::new(MIN_WORD_LENGTH), text, self.seq_len)?;
+                let ids =
+                    self.reader
+                        .read(&mut WordReader::new(MIN_WORD_LENGTH), text, self.seq_len)?;
                 explain::text(&net, &self.reader, &ids)
             }
         };
-        Ok(explain::strongest(&self.classes, weights.map_err(failed)?, top))
+        Ok(explain::strongest(
+            &self.classes,
+            weights.map_err(failed)?,
+            top,
+        ))
     }
 
     fn net(&self) -> Result<Net, Failure> {
