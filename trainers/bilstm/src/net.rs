@@ -170,6 +170,15 @@ impl Net {
         }))
     }
 
+    /// The same network once more: the weights are shared.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            shape: self.shape.clone(),
+            device: self.device,
+            parameters: self.parameters.iter().map(Tensor::shallow_clone).collect(),
+        }
+    }
+
     /// The values of all parameters.
     pub(crate) fn arrays(&self) -> Result<Arrays, TchError> {
         let mut arrays = Arrays::new();
