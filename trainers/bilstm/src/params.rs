@@ -212,7 +212,7 @@ impl TextArgs {
             self.dropout,
             (0.0..1.0).contains(&self.dropout),
             "from 0 to below 1",
-            "0.5",
+            "0.3",
         )?;
         within(
             "warm-up",
@@ -227,7 +227,7 @@ impl TextArgs {
             rate,
             rate > 0.0 && rate.is_finite(),
             "above 0",
-            "0.001",
+            "0.003",
         )?;
         let norm = self.clip_norm;
         within(
