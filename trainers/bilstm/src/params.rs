@@ -55,6 +55,9 @@ pub struct TextArgs {
     /// Rows per step
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: u32,
+    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding
+    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
+    no_buckets: bool,
     /// Learning rate of Adam
     #[arg(
         long,
@@ -172,6 +175,8 @@ pub struct LstmParams {
     pub epochs: u64,
     /// Rows per step.
     pub batch_size: usize,
+    /// Whether a batch has rows of about equal length.
+    pub buckets: bool,
     /// Adam's.
     pub learning_rate: f64,
     /// Learning rate over the steps.
@@ -247,6 +252,7 @@ impl TextArgs {
             dropout: self.dropout,
             epochs: self.epochs.into(),
             batch_size: self.batch_size as usize,
+            buckets: !self.no_buckets,
             learning_rate: rate,
             schedule: self.schedule,
             warm_up: self.warm_up,

@@ -84,7 +84,13 @@ fn learn(
         let epoch = learner.state.epoch;
         let start = Instant::now();
         let (mut rows, mut tokens) = (0, 0);
-        let batches = batches::of_epoch(&job.train, &job.ids, job.params.batch_size, seed, epoch);
+        let batches = batches::of_epoch(
+            &job.train,
+            &job.ids,
+            job.params.batch_size,
+            job.params.buckets,
+            (seed, epoch),
+        );
         let done = learner.state.step - epoch * steps;
         for batch in batches.iter().skip(done as usize) {
             if run.stopped() {

@@ -52,8 +52,6 @@ impl LstmModel {
     }
 
     pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
-        // The harness gives each core a thread that predicts.
-        tch::set_num_threads(1);
         let net = match scratch.net.take() {
             Some(net) => net,
             None => self.net()?,
@@ -94,6 +92,8 @@ impl LstmModel {
     }
 
     fn net(&self) -> Result<Replicas, Failure> {
+        // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
+        tch::set_num_threads(1);
         let net =
             Replicas::new(&self.shape, &self.arrays, &[Device::Cpu], false).map_err(failed)?;
         net.ok_or_else(|| Failure::other("the model's weights do not fit its shape", "train again"))

@@ -30,6 +30,8 @@ fn one(shape: &Shape) -> Replicas {
 }
 
 fn several(shape: &Shape, count: usize) -> Replicas {
+    // For so small a network libtorch's own threads would only wait for each other.
+    tch::set_num_threads(1);
     let devices = vec![Device::Cpu; count];
     Replicas::new(shape, &shape.initial(3), &devices, false)
         .unwrap()
