@@ -130,10 +130,11 @@ impl<'a> Tensors<'a> {
     }
 
     pub(super) fn write(self, path: &Path) -> Result<(), Failure> {
-        safetensors::serialize_to_file(self.0, None, path).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => Failure::io("write", path)(error),
-            other => Failure::other(format!("cannot write `{}`: {other}", path.display()), "please report it"),
-        })
+        // Not by safetensors' own file: that one is for its owner alone.
+        let bytes = safetensors::serialize(self.0, None).map_err(|error| {
+            Failure::other(format!("cannot write `{}`: {error}", path.display()), "please report it")
+        })?;
+        std::fs::write(path, bytes).map_err(Failure::io("write", path))
     }
 }
 

@@ -1,16 +1,16 @@
 //! A bag of words and n-grams (fastText's idea; Joulin, Grave, Bojanowski and Mikolov 2016): the weighted sum of a text's
 //! term embeddings, a linear layer, softmax. Plain Rust, no libtorch: what a CPU user would pick.
 //!
-//! Three things differ from fastText, all measured (ARCHITECTURE.md, "Bag"): a term's learning rate is its squared naive
-//! Bayes log-count ratio, a text's sum is divided by the root of its length instead of its length, and the embeddings
-//! begin at zero under a linear layer that does not.
+//! Three things differ from fastText, all measured (ARCHITECTURE.md, "Bag"): terms are scaled by their naive Bayes
+//! log-count ratio while they are learnt, a text's sum is divided by the root of its length instead of its length, and the
+//! embeddings begin at zero under a linear layer that does not.
 
 mod checkpoint;
 mod files;
 mod model;
 mod net;
-mod rates;
 mod rows;
+mod scale;
 mod temperature;
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ pub struct BagParams {
     pub dropout: f64,
     /// Passes over the training rows.
     pub epochs: u64,
-    /// Learning rate of a term of mean weight.
+    /// Learning rate at the beginning.
     pub learning_rate: f64,
     /// Learning rate over the steps.
     pub schedule: Schedule,

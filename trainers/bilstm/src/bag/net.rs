@@ -112,6 +112,14 @@ impl Net {
         Self { embedding, ..self }
     }
 
+    /// Multiplies each term's embedding by its factor.
+    pub(super) fn scaled(mut self, factors: &[f32]) -> Self {
+        for (embedding, factor) in self.embedding.chunks_exact_mut(self.stride).zip(factors) {
+            embedding.iter_mut().for_each(|value| *value *= factor);
+        }
+        self
+    }
+
     /// Divides all logits.
     pub(super) fn cool(&mut self, temperature: f32) {
         self.weight.iter_mut().chain(&mut self.bias).for_each(|value| *value /= temperature);
@@ -154,7 +162,7 @@ impl Net {
 
     /// One step of stochastic gradient descent on the cross entropy of one row, times `cost`. Answers the loss before the
     /// step; if it is no finite number, there was no step.
-    pub(super) fn learn(&mut self, row: Row<'_>, label: usize, cost: f32, speed: Speed<'_>, room: &mut Room) -> f64 {
+    pub(super) fn learn(&mut self, row: Row<'_>, label: usize, cost: f32, rate: f32, room: &mut Room) -> f64 {
         self.forward(row, room);
         let Room { hidden, gradient, outputs } = room;
         softmax(outputs);
@@ -167,24 +175,24 @@ impl Net {
         for (class, (weight, bias)) in self.weight.chunks_exact_mut(self.stride).zip(&mut self.bias).enumerate() {
             let error = cost * (outputs[class] - f32::from(class == label));
             add(gradient, error, weight);
-            add(weight, -speed.rate * error, hidden);
-            *bias -= speed.rate * error;
+            add(weight, -rate * error, hidden);
+            *bias -= rate * error;
         }
         match self.stride / LANES {
-            1 => self.scatter::<1>(row, gradient, speed),
-            2 => self.scatter::<2>(row, gradient, speed),
-            4 => self.scatter::<4>(row, gradient, speed),
+            1 => self.scatter::<1>(row, rate, gradient),
+            2 => self.scatter::<2>(row, rate, gradient),
+            4 => self.scatter::<4>(row, rate, gradient),
             _ => {
                 for (&term, &weight) in row.terms.iter().zip(row.weights) {
-                    let step = -speed.rate * speed.of_term[term as usize] * weight;
-                    add(&mut self.embedding[term as usize * self.stride..][..self.stride], step, gradient);
+                    add(&mut self.embedding[term as usize * self.stride..][..self.stride], -rate * weight, gradient);
                 }
             }
         }
         loss
     }
 
-    fn scatter<const CHUNKS: usize>(&mut self, row: Row<'_>, gradient: &[f32], speed: Speed<'_>) {
+    /// Moves the embeddings of a row.
+    fn scatter<const CHUNKS: usize>(&mut self, row: Row<'_>, rate: f32, gradient: &[f32]) {
         let (gradient, _) = gradient.as_chunks::<LANES>();
         let Some(gradient) = gradient.first_chunk::<CHUNKS>().copied() else {
             return;
@@ -192,7 +200,7 @@ impl Net {
         let (embeddings, _) = self.embedding.as_chunks_mut::<LANES>();
         let (embeddings, _) = embeddings.as_chunks_mut::<CHUNKS>();
         for (&term, &weight) in row.terms.iter().zip(row.weights) {
-            let step = -speed.rate * speed.of_term[term as usize] * weight;
+            let step = -rate * weight;
             for (embedding, gradient) in embeddings[term as usize].iter_mut().zip(&gradient) {
                 for (value, gradient) in embedding.iter_mut().zip(gradient) {
                     *value += step * gradient;
@@ -200,14 +208,6 @@ impl Net {
             }
         }
     }
-}
-
-/// Learning rates of a step.
-#[derive(Clone, Copy)]
-pub(super) struct Speed<'a> {
-    pub(super) rate: f32,
-    /// Factors of the terms' embeddings.
-    pub(super) of_term: &'a [f32],
 }
 
 /// `to` += `factor` x `from`

@@ -1,6 +1,6 @@
 //! What must hold for a network that learns.
 
-use super::net::{Net, Room, Speed};
+use super::net::{Net, Room};
 use super::rows::Row;
 
 const WEIGHTS: [f32; 3] = [0.5, 0.5, 0.707];
@@ -23,11 +23,10 @@ fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
 #[test]
 fn a_step_follows_the_gradient_of_every_tensor() {
     let row = Row { terms: &[3, 0, 7], weights: &WEIGHTS };
-    let speed_of_term: Vec<f32> = (0..12).map(|term| 0.5 + term as f32 / 4.0).collect();
     let (rate, cost) = (1e-3, 1.5);
     let before = net();
     let mut after = before.clone();
-    let found = after.learn(row, 1, cost, Speed { rate, of_term: &speed_of_term }, &mut Room::default());
+    let found = after.learn(row, 1, cost, rate, &mut Room::default());
     assert!((found - 1.5 * loss(&before, row, 1)).abs() < 1e-5);
     let [embedding, weight] = before.rows();
     let arrays = [embedding.to_vec(), weight.to_vec(), before.bias.clone()];
@@ -43,9 +42,8 @@ fn a_step_follows_the_gradient_of_every_tensor() {
                 loss(&Net::from_arrays(5, embedding, weight, bias), row, 1)
             };
             let slope = (nudged(5e-3) - nudged(-5e-3)) / 1e-2;
-            let factor = if which == 0 { speed_of_term[at / 5] } else { 1.0 };
             let step = f64::from(changed[at] - array[at]);
-            let expected = -slope * f64::from(rate * cost * factor);
+            let expected = -slope * f64::from(rate * cost);
             assert!((step - expected).abs() < 2e-6, "array {which}, {at}: {step} {expected}");
         }
     }
@@ -58,13 +56,12 @@ fn eight_rows_can_be_overfitted_at_every_width() {
     for width in [1, 5, 8, 16, 20, 32, 40, 100] {
         let mut net = Net::new(12, width, 2, 7);
         let mut room = Room::default();
-        let of_term = [1.0; 12];
         let mut last = f64::MAX;
         for _ in 0..2000 {
             last = 0.0;
             for (row, terms) in terms.iter().enumerate() {
                 let row = (Row { terms, weights: &WEIGHTS }, usize::from(row % 3 == 0));
-                last += net.learn(row.0, row.1, 1.0, Speed { rate: 0.1, of_term: &of_term }, &mut room);
+                last += net.learn(row.0, row.1, 1.0, 0.1, &mut room);
             }
         }
         assert!(last < 0.1, "width {width}: {last}");
@@ -99,7 +96,7 @@ fn a_loss_that_is_no_number_changes_nothing() {
     let row = Row { terms: &[3], weights: &[f32::NAN] };
     let before = net();
     let mut net = before.clone();
-    assert!(net.learn(row, 1, 1.0, Speed { rate: 1.0, of_term: &[1.0; 12] }, &mut Room::default()).is_nan());
+    assert!(net.learn(row, 1, 1.0, 1.0, &mut Room::default()).is_nan());
     assert_eq!(net, before);
 }
 

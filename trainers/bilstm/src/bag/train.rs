@@ -13,9 +13,9 @@ use harness::{Failure, Run, Trained};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::net::{Net, Room, Speed};
-use super::rates::rates;
+use super::net::{Net, Room};
 use super::rows::{self, Row};
+use super::scale::scale;
 use super::temperature::temperature;
 use super::{BagModel, BagParams};
 use crate::evaluate::scores;
@@ -33,8 +33,8 @@ pub(super) struct Job<'a> {
     train: Vec<u32>,
     validation: Vec<u32>,
     class_weights: Vec<f32>,
-    /// Factor of each term's learning rate.
-    rates: Vec<f32>,
+    /// Factor of each term; the weights of `counts` have it.
+    scale: Vec<f32>,
 }
 
 /// The numbers of a run; with the weights all that a resume needs. Random streams are functions of the counters.
@@ -65,13 +65,13 @@ pub(crate) fn train(
     table.check_classes()?;
     let counts = rows::read(params, table, shards)?;
     let job = Job::new(params, table, counts);
-    run.progress(&format!("{} terms in {} training rows", job.rates.len(), job.train.len()));
+    run.progress(&format!("{} terms in {} training rows", job.scale.len(), job.train.len()));
     if run.stopped() {
         return Err(Failure::Stopped);
     }
     let mut learner = Learner::restore(run, &job)?.unwrap_or_else(|| {
         let seed = run.stream("weights");
-        let net = Net::new(job.rates.len(), params.emb_size, table.classes.len(), seed);
+        let net = Net::new(job.scale.len(), params.emb_size, table.classes.len(), seed);
         Learner { state: State::default(), net, good: None }
     });
     let failure = job.learn(&mut learner, run)?;
@@ -79,13 +79,17 @@ pub(crate) fn train(
 }
 
 impl<'a> Job<'a> {
-    fn new(params: &'a BagParams, table: &'a RowTable, counts: Counts) -> Self {
+    fn new(params: &'a BagParams, table: &'a RowTable, mut counts: Counts) -> Self {
         let train = table.of(Part::Train);
-        let classes = table.classes.len();
+        let Counts { pattern, values, frequency, .. } = &mut counts;
+        let scale = scale(pattern, &table.labels, &train, frequency, table.classes.len());
+        for (value, &column) in values.iter_mut().zip(&pattern.columns) {
+            *value *= scale[column as usize];
+        }
         Self {
             params,
             table,
-            rates: rates(&counts.pattern, &table.labels, &train, &counts.frequency, classes),
+            scale,
             class_weights: class_weights(params.class_weight, table, &train),
             counts,
             train,
@@ -94,7 +98,7 @@ impl<'a> Job<'a> {
     }
 
     pub(super) fn shape(&self) -> (usize, usize, usize) {
-        (self.rates.len(), self.params.emb_size, self.table.classes.len())
+        (self.scale.len(), self.params.emb_size, self.table.classes.len())
     }
 
     /// The epochs. Answers why training could not go on, if it could not.
@@ -146,7 +150,7 @@ impl<'a> Job<'a> {
     /// Learns from a row; answers its loss before.
     fn step(&self, learner: &mut Learner, row: u32, desk: &mut Desk) -> f64 {
         let label = self.table.labels[row as usize] as usize;
-        let speed = Speed { rate: self.rate(learner.state.step) as f32, of_term: &self.rates };
+        let rate = self.rate(learner.state.step) as f32;
         let row = rows::row(&self.counts, row);
         let share = self.params.dropout;
         let Desk { room, terms, weights, dropout } = desk;
@@ -163,7 +167,7 @@ impl<'a> Job<'a> {
         } else {
             row
         };
-        learner.net.learn(row, label, self.class_weights[label], speed, room)
+        learner.net.learn(row, label, self.class_weights[label], rate, room)
     }
 
     fn report(&self, learner: &Learner, rows_per_second: f64, run: &Run) -> EpochReport {
@@ -249,7 +253,7 @@ impl<'a> Job<'a> {
             classes: self.table.classes.clone(),
             terms,
             max_ngrams: self.params.max_ngrams,
-            net: net.reordered(&column_of_term),
+            net: net.scaled(&self.scale).reordered(&column_of_term),
             lookup: std::sync::OnceLock::new(),
         };
         let scores = PartScores { train, out_of_fold: false, validation, test };
