@@ -91,6 +91,19 @@ impl DeviceChoice {
     }
 }
 
+/// Rows of a batch below which a thread of its own is not worth it: matrices of few rows are slow.
+const LEAST_ROWS: usize = 8;
+
+impl Devices {
+    /// On a CPU a replica for each of so many threads, as far as batches of this size go round.
+    pub(crate) fn with_threads(mut self, threads: usize, batch_size: usize) -> Self {
+        if self.all == [Device::Cpu] {
+            self.all = vec![Device::Cpu; threads.min(batch_size / LEAST_ROWS).max(1)];
+        }
+        self
+    }
+}
+
 /// How many GPUs libtorch can use.
 fn gpus() -> usize {
     load_cuda();

@@ -6,12 +6,12 @@ use harness::report::ClassFeatures;
 use tch::TchError;
 
 use crate::evaluate::logits;
-use crate::net::Net;
 use crate::reader::Reader;
+use crate::replicas::Replicas;
 
 /// Per class: how far each word as a text of its own lifts the class's logit above the mean of all, compared with an
 /// unknown word.
-pub(crate) fn words(net: &Net, reader: &Reader) -> Result<Vec<Vec<(String, f64)>>, TchError> {
+pub(crate) fn words(net: &Replicas, reader: &Reader) -> Result<Vec<Vec<(String, f64)>>, TchError> {
     let named: Vec<(u32, String)> = (0..reader.ids() as u32)
         .filter_map(|id| Some((id, reader.name(id)?)))
         .collect();
@@ -26,13 +26,13 @@ pub(crate) fn words(net: &Net, reader: &Reader) -> Result<Vec<Vec<(String, f64)>
             .map(|((_, name), lift)| (name.clone(), lift[class] - unknown[class]))
             .collect()
     };
-    Ok((0..net.shape.classes).map(of_class).collect())
+    Ok((0..net.first().shape.classes).map(of_class).collect())
 }
 
 /// Per class: how far the class's lift falls when a word of the text is replaced by an unknown one, summed over the
 /// word's places.
 pub(crate) fn text(
-    net: &Net,
+    net: &Replicas,
     reader: &Reader,
     ids: &[u32],
 ) -> Result<Vec<Vec<(String, f64)>>, TchError> {
@@ -48,7 +48,7 @@ pub(crate) fn text(
     for (id, without) in ids.iter().zip(&lifts[1..]) {
         let sum = fall
             .entry(*id)
-            .or_insert_with(|| vec![0.0; net.shape.classes]);
+            .or_insert_with(|| vec![0.0; net.first().shape.classes]);
         for ((sum, with), without) in sum.iter_mut().zip(&lifts[0]).zip(without) {
             *sum += with - without;
         }
@@ -59,18 +59,18 @@ pub(crate) fn text(
             .filter_map(|(&id, falls)| Some((reader.name(id)?, falls[class])));
         named.collect()
     };
-    Ok((0..net.shape.classes).map(of_class).collect())
+    Ok((0..net.first().shape.classes).map(of_class).collect())
 }
 
 /// Each row's logits less their mean.
-fn lifts(net: &Net, rows: &[&[u32]]) -> Result<Vec<Vec<f64>>, TchError> {
+fn lifts(net: &Replicas, rows: &[&[u32]]) -> Result<Vec<Vec<f64>>, TchError> {
     let logits = logits(net, rows, &|| false)?.unwrap_or_default();
     let centred = |row: &[f32]| {
         let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / row.len() as f64;
         row.iter().map(|&logit| f64::from(logit) - mean).collect()
     };
     Ok(logits
-        .chunks_exact(net.shape.classes)
+        .chunks_exact(net.first().shape.classes)
         .map(centred)
         .collect())
 }

@@ -89,11 +89,6 @@ impl Ids {
         &self.ids[start..self.ends[row]]
     }
 
-    /// Number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     /// Adds a row.
     pub(crate) fn push(&mut self, ids: impl Iterator<Item = u32>, unknown: u32) {
         let before = self.ids.len();

@@ -12,7 +12,7 @@ use tch::{Device, TchError, Tensor, no_grad};
 use crate::device::{Devices, failed};
 use crate::loss_scale::LossScale;
 use crate::model::{deserialize, serialize};
-use crate::net::{Array, Arrays, Dropout, Net, values};
+use crate::net::{Array, Arrays, Dropout, values};
 use crate::optimizer::Adam;
 use crate::replicas::{Replicas, Step};
 use crate::train::{Job, initial};
@@ -122,9 +122,14 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// The network as it is now.
-    pub(crate) fn net(&self) -> &Net {
-        self.replicas.first()
+    /// The networks as they are now.
+    pub(crate) fn replicas(&self) -> &Replicas {
+        &self.replicas
+    }
+
+    /// One per replica.
+    pub(crate) fn devices(&self) -> &[Device] {
+        &self.devices.all
     }
 
     pub(crate) fn device_names(&self) -> Vec<String> {
@@ -153,12 +158,15 @@ impl<'a> Learner<'a> {
             1.0
         };
         let step = Step {
-            rows: batch.iter().map(|&row| job.ids.row(row as usize)).collect(),
+            rows: batch
+                .iter()
+                .map(|&row| job.ids.row(row as usize).to_vec())
+                .collect(),
             labels: batch
                 .iter()
                 .map(|&row| job.table.labels[row as usize])
                 .collect(),
-            class_weights: &job.class_weights,
+            class_weights: job.class_weights.clone(),
             dropout: (share > 0.0).then_some(Dropout {
                 share,
                 seed: self.dropout,
@@ -167,7 +175,7 @@ impl<'a> Learner<'a> {
             }),
             loss_scale,
         };
-        let gradients = self.replicas.gradients(&step).map_err(failed)?;
+        let gradients = self.replicas.gradients(step).map_err(failed)?;
         if !gradients.loss.is_finite() {
             return Ok(Outcome::NotFinite("loss"));
         }
@@ -253,7 +261,7 @@ impl<'a> Learner<'a> {
                         .map(|(name, array)| (format!("{prefix}{name}"), array)),
                 );
             };
-            add("weights/", self.net().arrays().map_err(failed)?);
+            add("weights/", self.replicas.first().arrays().map_err(failed)?);
             add("first/", self.named(&self.adam.first).map_err(failed)?);
             add("second/", self.named(&self.adam.second).map_err(failed)?);
             if let Some(best) = &self.best {

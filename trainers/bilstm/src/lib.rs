@@ -22,6 +22,8 @@ mod train;
 pub use ids::Encoder;
 pub use model::TextModel;
 
+use std::collections::BTreeMap;
+
 use harness::corpus::RowTable;
 use harness::trainer::NoArgs;
 use harness::{Failure, Run, Trained, Trainer};
@@ -42,6 +44,14 @@ impl Trainer for BiLstm {
 
     fn check(args: TextArgs) -> Result<TextParams, Failure> {
         args.check()
+    }
+
+    fn identity(params: &TextParams) -> BTreeMap<String, String> {
+        let tokenizer = params
+            .tokenizer
+            .iter()
+            .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
+        tokenizer.collect()
     }
 
     fn encoder(params: &TextParams) -> Encoder {

@@ -9,6 +9,9 @@ use crate::batches::{Batch, Padding};
 use crate::params::Pooling;
 use crate::random::Random;
 
+/// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
+const EMBEDDING_DEVIATION: f64 = 0.1;
+
 /// The sizes that determine the parameters.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Shape {
@@ -70,15 +73,17 @@ impl Shape {
         2 * self.hidden_size
     }
 
-    /// PyTorch's initial values: the embedding standard normal with zeros for padding, all else uniform within
-    /// 1 / sqrt(hidden) in the LSTM and 1 / sqrt(inputs) in linear layers.
+    /// PyTorch's initial values, uniform within 1 / sqrt(hidden) in the LSTM and 1 / sqrt(inputs) in linear layers; but
+    /// for the embedding, normal with [`EMBEDDING_DEVIATION`] and zeros for padding.
     pub(crate) fn initial(&self, seed: u64) -> Arrays {
         let mut arrays = Arrays::new();
         for (number, (name, shape)) in self.parameters().into_iter().enumerate() {
             let mut random = Random::new(seed, &[number as u64]);
             let count = shape.iter().product();
             let data = if name.starts_with("embedding") {
-                let mut data: Vec<f32> = (0..count).map(|_| random.normal() as f32).collect();
+                let mut data: Vec<f32> = (0..count)
+                    .map(|_| (EMBEDDING_DEVIATION * random.normal()) as f32)
+                    .collect();
                 data[self.pad as usize * self.emb_size..][..self.emb_size].fill(0.0);
                 data
             } else {
@@ -168,6 +173,15 @@ impl Net {
             device,
             parameters,
         }))
+    }
+
+    /// The same network once more: the weights are shared.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            shape: self.shape.clone(),
+            device: self.device,
+            parameters: self.parameters.iter().map(Tensor::shallow_clone).collect(),
+        }
     }
 
     /// The values of all parameters.
@@ -348,3 +362,6 @@ pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
         Ok(values)
     })
 }
+
+#[cfg(test)]
+mod tests;

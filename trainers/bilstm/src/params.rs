@@ -59,6 +59,9 @@ pub struct TextArgs {
     /// Rows per step [default: 32; bag learns row by row]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: Option<u32>,
+    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
+    no_buckets: Option<bool>,
     /// Learning rate of Adam; for bag of gradient descent [default: 0.001; 0.05 for bag]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     learning_rate: Option<f64>,
@@ -160,6 +163,8 @@ pub struct LstmParams {
     pub epochs: u64,
     /// Rows per step.
     pub batch_size: usize,
+    /// Whether a batch has rows of about equal length.
+    pub buckets: bool,
     /// Adam's.
     pub learning_rate: f64,
     /// Learning rate over the steps.
@@ -212,6 +217,7 @@ impl TextArgs {
             dropout: self.dropout(0.5)?,
             epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
+            buckets: self.no_buckets != Some(true),
             learning_rate: self.learning_rate(0.001)?,
             schedule: self.schedule,
             warm_up,
@@ -232,6 +238,7 @@ impl TextArgs {
                 ("num-layers", self.num_layers.is_some()),
                 ("pooling", self.pooling.is_some()),
                 ("batch-size", self.batch_size.is_some()),
+                ("no-buckets", self.no_buckets.is_some()),
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),
@@ -267,7 +274,7 @@ impl TextArgs {
 
     fn dropout(&self, default: f64) -> Result<f64, Failure> {
         let share = self.dropout.unwrap_or(default);
-        within("dropout", share, (0.0..1.0).contains(&share), "from 0 to below 1", "0.5")?;
+        within("dropout", share, (0.0..1.0).contains(&share), "from 0 to below 1", "0.3")?;
         Ok(share)
     }
 

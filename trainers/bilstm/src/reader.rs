@@ -172,6 +172,11 @@ impl PieceReader {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Of the file.
+    pub(crate) fn sha256(&self) -> String {
+        harness::sha256(&self.json)
+    }
+
     pub(crate) fn refused(error: String) -> Failure {
         Failure::other(
             format!("the tokenizer cannot read a text: {error}"),

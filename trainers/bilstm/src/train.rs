@@ -15,9 +15,10 @@ use crate::evaluate::{logits, scores};
 use crate::ids::{self, Encoder, Ids};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
-use crate::net::{Arrays, Net, Shape};
+use crate::net::{Arrays, Shape};
 use crate::params::{ClassWeight, LstmParams, TextParams};
 use crate::reader::Reader;
+use crate::replicas::Replicas;
 
 /// All that does not change while training.
 pub(crate) struct Job<'a> {
@@ -37,9 +38,13 @@ pub(crate) fn train(
     encoders: Vec<Encoder>,
     run: &mut Run,
 ) -> Result<Trained<TextModel>, Failure> {
-    let devices = lstm.device.find(lstm.precision)?;
+    let devices = lstm
+        .device
+        .find(lstm.precision)?
+        .with_threads(run.threads(), lstm.batch_size);
     table.check_classes()?;
-    tch::set_num_threads(i32::try_from(run.threads()).unwrap_or(i32::MAX));
+    // Of libtorch's own: see `replicas`.
+    tch::set_num_threads(1);
     let (reader, ids) = ids::read(table, encoders, lstm.vocab_size, lstm.seq_len)?;
     let train = table.of(Part::Train);
     let job = Job {
@@ -79,7 +84,13 @@ fn learn(
         let epoch = learner.state.epoch;
         let start = Instant::now();
         let (mut rows, mut tokens) = (0, 0);
-        let batches = batches::of_epoch(&job.train, &job.ids, job.params.batch_size, seed, epoch);
+        let batches = batches::of_epoch(
+            &job.train,
+            &job.ids,
+            job.params.batch_size,
+            job.params.buckets,
+            (seed, epoch),
+        );
         let done = learner.state.step - epoch * steps;
         for batch in batches.iter().skip(done as usize) {
             if run.stopped() {
@@ -103,7 +114,7 @@ fn learn(
             }
         }
         let seconds = start.elapsed().as_secs_f64().max(1e-9);
-        let validated = job.validate(learner.net(), run)?;
+        let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {
             // Stopped: the epoch's end will be seen again by the run that resumes.
             return learner.checkpoint(run, false).map(|()| None);
@@ -145,10 +156,14 @@ fn finish(
         None => match failure {
             Some(failure) => return Err(failure),
             None if steps == 0 => return Err(Failure::Stopped),
-            None => (learner.net().arrays().map_err(failed)?, None, None),
+            None => (
+                learner.replicas().first().arrays().map_err(failed)?,
+                None,
+                None,
+            ),
         },
     };
-    let net = Net::new(&job.shape, &arrays, learner.net().device).map_err(failed)?;
+    let net = Replicas::new(&job.shape, &arrays, learner.devices(), false).map_err(failed)?;
     let judge = |part: Part| -> Result<Option<Scores>, Failure> {
         let rows = job.table.of(part);
         match &net {
@@ -231,7 +246,7 @@ impl Job<'_> {
     /// Scores of rows; `None` if the run was stopped.
     pub(crate) fn scores(
         &self,
-        net: &Net,
+        net: &Replicas,
         rows: &[u32],
         run: &Run,
     ) -> Result<Option<Scores>, Failure> {
@@ -241,7 +256,7 @@ impl Job<'_> {
     }
 
     /// What the weights are worth on the validation rows; `None` where there are none, or if the run was stopped.
-    fn validate(&self, net: &Net, run: &Run) -> Result<Option<(Validation, Scores)>, Failure> {
+    fn validate(&self, net: &Replicas, run: &Run) -> Result<Option<(Validation, Scores)>, Failure> {
         if self.validation.is_empty() {
             return Ok(None);
         }

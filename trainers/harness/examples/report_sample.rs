@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use harness::metrics::{Scores, evaluate};
 use harness::report::{
-    ChannelAccount, ClassFeatures, FileAccount, LearningCurve, Report, RowExample, RunFacts,
-    SetReport, html,
+    ChannelAccount, ClassFeatures, CurveLine, FileAccount, LearningCurve, Report, RowExample,
+    RunFacts, SetReport, html,
 };
 
 /// A fixed stream of numbers in 0..1 (Knuth's MMIX constants).
@@ -113,7 +113,10 @@ fn main() -> std::io::Result<()> {
         strongest: names.iter().map(|label| words(&mut stream, label)).collect(),
         worst: (0..20).map(|i| example(&mut stream, &names, i)).collect(),
         suspects: (0..10).map(|i| example(&mut stream, &names, i)).collect(),
-        curves: ["train loss", "validation accuracy"].map(|name| epochs(&mut stream, name)).to_vec(),
+        curves: vec![
+            epochs(&mut stream, "loss", ["train", "validation"]),
+            epochs(&mut stream, "validation", ["accuracy", "macro-F1"]),
+        ],
         warnings: vec![
             "3 texts stand in train and in test: the test numbers are too good by up to 0.01 points".to_owned(),
         ],
@@ -196,21 +199,25 @@ fn example(stream: &mut Stream, names: &[String], i: usize) -> RowExample {
     }
 }
 
-fn epochs(stream: &mut Stream, name: &str) -> LearningCurve {
-    let falls = name.ends_with("loss");
-    let points = (1..=12)
-        .map(|epoch| {
-            let error = 0.7 / f64::from(epoch).sqrt() + 0.05 * stream.next();
-            (
-                f64::from(epoch),
-                if falls { error } else { 1.0 - error / 2.0 },
-            )
-        })
-        .collect();
+fn epochs(stream: &mut Stream, name: &str, lines: [&str; 2]) -> LearningCurve {
+    let lines = lines.map(|line| CurveLine {
+        name: line.to_owned(),
+        points: (1..=12)
+            .map(|epoch| {
+                let error = 0.7 / f64::from(epoch).sqrt() + 0.05 * stream.next();
+                let y = if name == "loss" {
+                    error
+                } else {
+                    1.0 - error / 2.0
+                };
+                (f64::from(epoch), y)
+            })
+            .collect(),
+    });
     LearningCurve {
         name: name.to_owned(),
         x_name: "epoch".to_owned(),
-        points,
+        lines: lines.to_vec(),
     }
 }
 

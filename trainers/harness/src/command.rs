@@ -13,6 +13,7 @@ mod typed;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgMatches, Command, FromArgMatches};
 use contract::{Env, Paths, exit, failure};
@@ -20,7 +21,7 @@ use contract::{Env, Paths, exit, failure};
 use crate::save::MARKER;
 use crate::say::say;
 use crate::stop::{self, Stop};
-use crate::{Failure, Model, Trainer};
+use crate::{Failure, Model, Trainer, sums};
 
 /// The command line of trainer `T`: parses, runs, reports, and answers the exit code.
 pub fn run<T: Trainer>() -> ExitCode {
@@ -91,6 +92,11 @@ fn parse<T: Trainer>(
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failure> {
     let typed = |error: clap::Error| typed::failure(&error);
+    // What `predict` is writing.
+    let unfinished = Arc::default();
+    if matches.subcommand_name() != Some("train") {
+        stop::end_at_once(Arc::clone(&unfinished))?;
+    }
     match matches.subcommand() {
         Some(("train", matches)) => {
             let own = T::Args::from_arg_matches(matches).map_err(typed)?;
@@ -114,7 +120,7 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Failu
         Some(("predict", matches)) => {
             let own = T::PredictArgs::from_arg_matches(matches).map_err(typed)?;
             let args = args::PredictArgs::from_arg_matches(matches).map_err(typed)?;
-            predict::run::<T>(&args, own)
+            predict::run::<T>(&args, own, &unfinished)
         }
         Some(("check", matches)) => {
             check::run(&args::CheckArgs::from_arg_matches(matches).map_err(typed)?)
@@ -142,6 +148,7 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Failure::other(message, help));
     }
+    sums::check_model(dir, MARKER)?;
     let mut model = T::Model::load(dir)?;
     T::prepare(&mut model, own, threads)?;
     Ok(model)

@@ -2,6 +2,8 @@
 
 use contract::metrics::{Measure, Progress, Split};
 use contract::{Metric, MetricLine};
+
+use crate::report::{CurveLine, LearningCurve};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// What an epoch ended with.
@@ -100,4 +102,42 @@ impl EpochReport {
                 self.tokens_per_second.unwrap_or(missing),
             )
     }
+}
+
+/// What the epochs look like in the report.
+pub(crate) fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
+    let line = |name: &str, value: fn(&EpochReport) -> Option<f64>| CurveLine {
+        name: name.to_owned(),
+        points: history
+            .iter()
+            .filter_map(|report| Some((report.epoch as f64, value(report)?)))
+            .collect(),
+    };
+    let curve = |name: &str, lines: Vec<CurveLine>| LearningCurve {
+        name: name.to_owned(),
+        x_name: "epoch".to_owned(),
+        // A model without validation rows has no line for them.
+        lines: lines
+            .into_iter()
+            .filter(|line| !line.points.is_empty())
+            .collect(),
+    };
+    let loss = curve(
+        "loss",
+        vec![
+            line("train", |report| Some(report.train_loss)),
+            line("validation", |report| Some(report.validation?.loss)),
+        ],
+    );
+    let quality = curve(
+        "quality on the validation rows",
+        vec![
+            line("accuracy", |report| Some(report.validation?.accuracy)),
+            line("macro-F1", |report| Some(report.validation?.macro_f1)),
+        ],
+    );
+    [loss, quality]
+        .into_iter()
+        .filter(|curve| !curve.lines.is_empty())
+        .collect()
 }

@@ -6,6 +6,7 @@ use crate::Failure;
 use crate::corpus::{Part, RowTable};
 use crate::data::{Account, ReadOptions, RowPlace, fetch_texts};
 use crate::facts::Facts;
+use crate::history::{self, EpochReport};
 use crate::metrics::{Evaluation, Scores};
 use crate::report::{
     ChannelAccount, ClassFeatures, FileAccount, Report, RowExample, RunFacts, SetReport, html,
@@ -30,6 +31,7 @@ pub(crate) struct Material<'a> {
     pub(crate) warnings: &'a [String],
     pub(crate) parameters: &'a BTreeMap<String, String>,
     pub(crate) threads: usize,
+    pub(crate) history: &'a [EpochReport],
 }
 
 /// Renders the page; the texts of the examples are read again from their files.
@@ -64,7 +66,7 @@ pub(crate) fn render(
         strongest: material.strongest.clone(),
         worst: material.examples(&worst, worst_texts),
         suspects: material.examples(&suspects, suspect_texts),
-        curves: Vec::new(),
+        curves: history::curves(material.history),
         warnings: material.warnings.to_vec(),
     };
     Ok(html(&report))

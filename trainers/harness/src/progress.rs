@@ -18,6 +18,7 @@ const EVERY: Duration = Duration::from_secs(5);
 pub struct Progress {
     bar: Option<ProgressBar>,
     last: Mutex<Option<Instant>>,
+    last_step: Mutex<Option<Instant>>,
     /// When this process made its first step, and which.
     began: OnceLock<(Instant, u64)>,
 }
@@ -37,6 +38,7 @@ impl Progress {
         Self {
             bar,
             last: Mutex::new(None),
+            last_step: Mutex::new(None),
             began: OnceLock::new(),
         }
     }
@@ -49,19 +51,9 @@ impl Progress {
                 style(bar, SPINNER);
             }
             bar.set_message(message.to_owned());
-        } else if self.turn() {
+        } else if turn(&self.last) {
             say(message);
         }
-    }
-
-    /// Whether it is time for another line.
-    fn turn(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = last.is_none_or(|last| last.elapsed() >= EVERY);
-        if turn {
-            *last = Some(Instant::now());
-        }
-        turn
     }
 
     /// How far training is, in optimiser steps of the whole run: a bar on a terminal, a line with metrics elsewhere.
@@ -83,7 +75,7 @@ impl Progress {
             }
             bar.set_position(done);
             bar.set_message(format!("loss {loss:.4}{left}"));
-        } else if self.turn() {
+        } else if turn(&self.last_step) {
             let metrics = MetricLine::new()
                 .with(Metric::At(At::Step), done as f64)
                 .with(Metric::Of(Split::Train, Measure::Loss), loss);
@@ -113,6 +105,16 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whether it is time for another line.
+fn turn(last: &Mutex<Option<Instant>>) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let turn = last.is_none_or(|last| last.elapsed() >= EVERY);
+    if turn {
+        *last = Some(Instant::now());
+    }
+    turn
 }
 
 /// How long the rest will take if it goes on like this; None as long as there is nothing to tell it by.

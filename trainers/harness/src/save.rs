@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
 use rustix::process::{Pid, test_kill_process};
 
-use crate::Failure;
+use crate::{Failure, sums};
 
 /// The file without which a folder is no model: where files are replaced one by one, it is removed first and written
 /// last.
@@ -78,6 +78,7 @@ pub(crate) fn model(
     sweep(&real);
     let fill = |staged: &Path| {
         write(staged)?;
+        sums::seal(staged, MARKER)?;
         for (name, bytes) in extra {
             let path = staged.join(name);
             fs::write(&path, bytes).map_err(Failure::io("write", &path))?;
@@ -292,11 +293,22 @@ mod tests {
         }
     }
 
+    fn config(word: &str) -> String {
+        format!("{{\n  \"word\": \"{word}\"\n}}\n")
+    }
+
+    /// The word of the model that lies there.
+    fn word(dir: &Path) -> String {
+        sums::check_model(dir, MARKER).unwrap();
+        let config: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.join(MARKER)).unwrap()).unwrap();
+        config["word"].as_str().unwrap().to_owned()
+    }
+
     fn save(dir: &Path, word: &str) {
         model(dir, &[("metrics.json", word.into())], |staged| {
-            for name in ["model.safetensors", MARKER] {
-                fs::write(staged.join(name), word).unwrap();
-            }
+            fs::write(staged.join("model.safetensors"), word).unwrap();
+            fs::write(staged.join(MARKER), config(word)).unwrap();
             Ok(())
         })
         .unwrap();
@@ -320,7 +332,7 @@ mod tests {
         std::os::unix::fs::symlink(&dir, &link).unwrap();
         save(&link, "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+        assert_eq!(word(&dir), "two");
         assert_eq!(names(&dir), [MARKER, "metrics.json", "model.safetensors"]);
         assert_eq!(names(dir.parent().unwrap()), ["model"]);
     }
@@ -338,7 +350,7 @@ mod tests {
             names(&dir),
             [MARKER, "metrics.json", "model.safetensors", "notes.txt"]
         );
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "two");
+        assert_eq!(word(&dir), "two");
     }
 
     #[test]
@@ -372,7 +384,7 @@ mod tests {
             Err(Failure::other("full", "free some room"))
         });
         assert!(failed.is_err());
-        assert_eq!(fs::read_to_string(dir.join(MARKER)).unwrap(), "one");
+        assert_eq!(word(&dir), "one");
         assert_eq!(names(home.path()), ["model"]);
     }
 

@@ -1,7 +1,8 @@
 //! SIGTERM and Ctrl-C: stop, save, leave.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -11,6 +12,45 @@ use crate::say::say;
 
 /// The shells' exit code for a program that Ctrl-C ended: `train && deploy` must not go on.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// As a shell tells it of a program that SIGTERM ended.
+const TERMINATED: i32 = 128 + SIGTERM;
+
+/// SIGTERM or Ctrl-C end this process at once, with the shells' exit code. A program does so by itself, but not as
+/// process 1, which a container's program is. `unfinished` is a file of this process that nobody wants half.
+///
+/// # Errors
+/// When the system refuses the handlers.
+pub(crate) fn end_at_once(unfinished: Arc<Mutex<Option<PathBuf>>>) -> Result<(), Failure> {
+    let end = move |signal| {
+        let mut path = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = path.take() {
+            // It is on its way out: there is nobody left to tell.
+            let _ = std::fs::remove_file(path);
+        }
+        std::process::exit(match signal {
+            SIGTERM => TERMINATED,
+            _ => INTERRUPTED.into(),
+        });
+    };
+    on_signals(end)
+}
+
+/// Calls `act` for each SIGTERM and SIGINT, on a thread of its own.
+fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::other(
+            format!("cannot watch for signals: {error}"),
+            "check the process's limits",
+        )
+    };
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || signals.forever().for_each(act))
+        .map_err(failed)?;
+    Ok(())
+}
 
 /// What a stop would find.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,22 +79,8 @@ impl Stop {
     /// When the system refuses the handlers.
     pub fn watch() -> Result<Self, Failure> {
         let stop = Self::default();
-        let failed = |error: std::io::Error| {
-            Failure::other(
-                format!("cannot watch for signals: {error}"),
-                "check the process's limits",
-            )
-        };
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
         let watched = stop.clone();
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || {
-                signals
-                    .forever()
-                    .for_each(|signal| watched.on_signal(signal))
-            })
-            .map_err(failed)?;
+        on_signals(move |signal| watched.on_signal(signal))?;
         Ok(stop)
     }
 

@@ -316,6 +316,7 @@ impl SvmArgs {
         let machine = self.machine()?;
         self.check_combination()?;
         self.check_tuning()?;
+        self.check_weighting()?;
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
         Ok(SvmParams {
             features: FeatureParams {
@@ -398,6 +399,17 @@ impl SvmArgs {
                 format!("leave out --tune, or {name}"),
             )),
         }
+    }
+
+    /// Refuses what NB-SVM would not look at: it counts whether a term is there, not how often.
+    fn check_weighting(&self) -> Result<(), Failure> {
+        if self.weighting == Some(Weighting::Nbsvm) && self.sublinear_tf == Some(true) {
+            return Err(Failure::usage(
+                "expected --weighting tfidf with --sublinear-tf, found --weighting `nbsvm`",
+                "leave out --sublinear-tf, or choose --weighting tfidf",
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses what the chosen kernel would not look at.

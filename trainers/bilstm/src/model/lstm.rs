@@ -13,8 +13,9 @@ use super::files;
 use crate::device::failed;
 use crate::evaluate::{logits, scores};
 use crate::explain;
-use crate::net::{Arrays, Net, Shape};
+use crate::net::{Arrays, Shape};
 use crate::reader::{MIN_WORD_LENGTH, Reader};
+use crate::replicas::Replicas;
 
 /// The bi-LSTM.
 pub struct LstmModel {
@@ -29,7 +30,7 @@ pub struct LstmModel {
 /// What one predicting thread works in.
 pub struct Scratch {
     words: WordReader,
-    net: Option<Net>,
+    net: Option<Replicas>,
 }
 
 impl Default for Scratch {
@@ -51,8 +52,6 @@ impl LstmModel {
     }
 
     pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
-        // The harness gives each core a thread that predicts.
-        tch::set_num_threads(1);
         let net = match scratch.net.take() {
             Some(net) => net,
             None => self.net()?,
@@ -92,8 +91,11 @@ impl LstmModel {
         ))
     }
 
-    fn net(&self) -> Result<Net, Failure> {
-        let net = Net::new(&self.shape, &self.arrays, Device::Cpu).map_err(failed)?;
+    fn net(&self) -> Result<Replicas, Failure> {
+        // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
+        tch::set_num_threads(1);
+        let net =
+            Replicas::new(&self.shape, &self.arrays, &[Device::Cpu], false).map_err(failed)?;
         net.ok_or_else(|| Failure::other("the model's weights do not fit its shape", "train again"))
     }
 }

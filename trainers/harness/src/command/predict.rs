@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Command};
 use serde_json::{Map, json};
@@ -26,7 +27,11 @@ pub(super) fn command<T: Trainer>() -> Command {
     )
 }
 
-pub(super) fn run<T: Trainer>(args: &PredictArgs, own: T::PredictArgs) -> Result<(), Failure> {
+pub(super) fn run<T: Trainer>(
+    args: &PredictArgs,
+    own: T::PredictArgs,
+    unfinished: &Mutex<Option<PathBuf>>,
+) -> Result<(), Failure> {
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     // Before anything is written: the output may be the input.
     let sources = if args.texts.is_empty() {
@@ -41,6 +46,11 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs, own: T::PredictArgs) -> Result
         files: if sources.len() > 1 { &sources } else { &[] },
     };
     let (mut out, partial) = open(args.output.as_deref())?;
+    let note = |path: Option<&Path>| {
+        let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        *unfinished = path.map(Path::to_owned);
+    };
+    note(partial.as_deref());
     let target = args
         .output
         .as_deref()
@@ -77,6 +87,7 @@ pub(super) fn run<T: Trainer>(args: &PredictArgs, own: T::PredictArgs) -> Result
         .map_err(failure)?;
     }
     out.flush().map_err(Failure::io("write", target))?;
+    note(None);
     match partial {
         Some(partial) => partial
             .persist(target)

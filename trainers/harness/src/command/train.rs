@@ -3,6 +3,8 @@
 mod finish;
 mod places;
 mod resume;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,12 @@
 //! Takes the files apart into blocks of whole records, in order. This is the part that runs on one thread at a time.
 
+mod records;
+
+use self::records::{line, names, open_quote_in_header, row};
 use super::block::{Block, Body, Record, column};
 use super::codes;
 use super::columns::{self, Columns};
-use super::delimited::{Field, Found, Oddity, Shape, Splitter, Step, lines};
+use super::delimited::{Oddity, Splitter, Step, lines};
 use super::findings::Findings;
 use super::input::{Fault, Input};
 #[cfg(feature = "parquet")]
@@ -11,7 +14,6 @@ use super::parquet::Parquet;
 use super::source::{Format, Source};
 use super::{FileAccount, Labels, ReadOptions};
 use crate::diagnostic::Place;
-use memchr::memchr;
 
 enum Kind {
     Delimited {
@@ -351,80 +353,5 @@ impl Open {
         self.line += lines_before;
         self.push(start, end, Body::TooLarge { at }, source, block);
         self.given_up = true;
-    }
-}
-
-fn row(fields: &[Field], columns: &Columns, oddity: Option<Oddity>, end: usize) -> Body {
-    if fields.len() != columns.count {
-        let at = fields
-            .get(columns.count)
-            .map_or(end as u32, |field| field.at);
-        return Body::Count {
-            fields: fields.len() as u32,
-            at,
-        };
-    }
-    let stray = match oddity {
-        Some(Oddity::Stray(at)) => Some(at),
-        _ => None,
-    };
-    Body::Fields {
-        text: Some(fields[columns.text]),
-        label: columns.label.map(|label| fields[label]),
-        stray,
-    }
-}
-
-fn names(fields: &[Field], bytes: &[u8], loose: &[u8]) -> Vec<String> {
-    let name = |field: &Field| {
-        let range = field.start as usize..field.end as usize;
-        match field.shape {
-            Shape::Plain => String::from_utf8_lossy(&bytes[range]).into_owned(),
-            Shape::Doubled => String::from_utf8_lossy(&bytes[range]).replace("\"\"", "\""),
-            Shape::Loose => String::from_utf8_lossy(&loose[range]).into_owned(),
-        }
-    };
-    fields.iter().map(name).collect()
-}
-
-fn open_quote_in_header(source: &Source, (line, column): (u64, u64), findings: &mut Findings) {
-    let place = Place {
-        line: Some(line),
-        column: Some(column),
-        ..source.place()
-    };
-    let message = "the quote that opens here, in the header, is never closed".to_owned();
-    findings.error(
-        &codes::OPEN_QUOTE,
-        message,
-        Some(place),
-        "close it".to_owned(),
-    );
-}
-
-/// The next line that is not blank.
-fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
-    let (mut start, mut blank) = (from, 0);
-    loop {
-        let (end, next) = match memchr(b'\n', &bytes[start..]) {
-            Some(n) => (start + n, start + n + 1),
-            None if complete => (bytes.len(), bytes.len()),
-            None if bytes[start..].is_empty() => return Step::End { next: start },
-            None => return Step::More { start },
-        };
-        if !bytes[start..end].trim_ascii().is_empty() {
-            return Step::Record(Found {
-                start,
-                end,
-                next,
-                lines_before: blank,
-                lines: 1,
-                oddity: None,
-            });
-        }
-        if next == bytes.len() && complete {
-            return Step::End { next };
-        }
-        (start, blank) = (next, blank + 1);
     }
 }

@@ -220,13 +220,7 @@ impl Input {
     /// The sha256 of the raw bytes read so far, in hexadecimal digits.
     pub(super) fn sha256(&mut self) -> Option<String> {
         let hasher = self.body.tap().hasher.take()?;
-        Some(
-            hasher
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Some(crate::sums::hex(hasher.finalize()))
     }
 }
 

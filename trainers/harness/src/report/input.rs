@@ -113,13 +113,22 @@ pub struct RowExample {
     pub score: f64,
 }
 
-/// One learning curve, in a plot of its own.
+/// Learning curves that share a plot.
 #[derive(Clone, Debug, Default)]
 pub struct LearningCurve {
-    /// What is measured, such as `train loss`.
+    /// What is measured, such as `loss`.
     pub name: String,
     /// What it is measured over, such as `epoch`.
     pub x_name: String,
+    /// The lines; at most eight.
+    pub lines: Vec<CurveLine>,
+}
+
+/// One line of a plot.
+#[derive(Clone, Debug, Default)]
+pub struct CurveLine {
+    /// Such as `validation`.
+    pub name: String,
     /// (x, y).
     pub points: Vec<(f64, f64)>,
 }

@@ -16,8 +16,8 @@ mod tests;
 mod words;
 
 pub use input::{
-    ChannelAccount, ClassFeatures, FileAccount, LearningCurve, Report, RowExample, RunFacts,
-    SetReport,
+    ChannelAccount, ClassFeatures, CurveLine, FileAccount, LearningCurve, Report, RowExample,
+    RunFacts, SetReport,
 };
 
 use html::Html;

@@ -111,7 +111,7 @@ pub(super) fn legend(page: &mut Html, entries: &[Entry]) {
     page.raw("</ul>");
 }
 
-/// The section with one plot per learning curve; nothing without curves.
+/// The section with one plot per group of learning curves; nothing without curves.
 pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
     if curves.is_empty() {
         return;
@@ -121,23 +121,36 @@ pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
         page.raw("<figure><figcaption>")
             .text(format::short(&curve.name, 60))
             .raw("</figcaption>");
-        let plot = line(&curve.points, COLORS[0], 2.0);
-        if plot.data.len() < 2 {
-            page.raw("<p class=\"quiet\">fewer than two points</p></figure>");
-            continue;
-        }
-        let xs: Vec<f64> = plot.data.iter().map(|point| point.x).collect();
-        let mut plots: Vec<Plot> = Vec::new();
-        if xs.len() <= 40 {
-            let points: Vec<_> = plot.data.iter().map(|point| (point.x, point.y)).collect();
-            plots.push(dots(&points, COLORS[0]));
-        }
-        plots.push(plot.into());
-        let layout = x_axis(Layout::auto_from_plots(&plots), &xs);
-        page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""))
-            .raw("</figure>");
+        learning_plot(page, curve);
+        page.raw("</figure>");
     }
     page.raw("</div></section>");
+}
+
+fn learning_plot(page: &mut Html, curve: &LearningCurve) {
+    let (mut plots, mut xs, mut entries): (Vec<Plot>, Vec<f64>, Vec<Entry>) = Default::default();
+    for (drawn, color) in curve.lines.iter().zip(COLORS) {
+        let plot = line(&drawn.points, color, 2.0);
+        if plot.data.len() < 2 {
+            continue;
+        }
+        let points: Vec<_> = plot.data.iter().map(|point| (point.x, point.y)).collect();
+        xs.extend(points.iter().map(|&(x, _)| x));
+        if points.len() <= 40 {
+            plots.push(dots(&points, color));
+        }
+        plots.push(plot.into());
+        let last = points.last().map_or(f64::NAN, |&(_, y)| y);
+        let note = format!("{last:.4} in the end");
+        entries.push((color, format::short(&drawn.name, 40), note));
+    }
+    if plots.is_empty() {
+        page.raw("<p class=\"quiet\">fewer than two points</p>");
+        return;
+    }
+    let layout = x_axis(Layout::auto_from_plots(&plots), &xs);
+    page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""));
+    legend(page, &entries);
 }
 
 /// An axis that ends with its points, and has no tick at half an epoch.

@@ -96,7 +96,10 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
         curves: vec![LearningCurve {
             name: own(),
             x_name: own(),
-            points: vec![(1.0, 2.0), (2.0, 1.0)],
+            lines: vec![CurveLine {
+                name: own(),
+                points: vec![(1.0, 2.0), (2.0, 1.0)],
+            }],
         }],
         warnings: vec![own()],
     }
@@ -246,7 +249,7 @@ fn every_shape_of_data_makes_a_page() {
         (3.0, f64::INFINITY),
         (4.0, 3.0),
     ];
-    report.curves[0].points = odd.to_vec();
+    report.curves[0].lines[0].points = odd.to_vec();
     report.curves.push(LearningCurve::default());
     let page = html(&report);
     assert!(!page.contains("NaN") && page.contains("fewer than two points"));

@@ -358,6 +358,7 @@ fn arguments_that_a_kernel_does_not_know_are_refused() {
         "--kernel rbf --max-iter 5",
         "--kernel rbf --weighting nbsvm",
         "--kernel poly --loss squared_hinge",
+        "--weighting nbsvm --sublinear-tf",
     ] {
         assert!(
             refused(line).starts_with("error: expected "),

@@ -183,6 +183,7 @@ impl<T: Trainer> Finished<T> {
             warnings: self.run.warnings(),
             parameters: &self.parameters,
             threads: self.run.threads(),
+            history: self.run.history(),
         };
         let sets = judged
             .iter()

@@ -1,0 +1,497 @@
+//! The life of a run that writes checkpoints, on a toy trainer: sixty steps of a number that is mixed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use contract::{Paths, metrics};
+use serde_json::{Value, json};
+
+use crate::corpus::{Encode, RowTable};
+use crate::history::{EpochReport, Validation};
+use crate::metrics::Scores;
+use crate::report::ClassFeatures;
+use crate::streams::mix;
+use crate::trainer::PartScores;
+use crate::{Failure, Model, Run, Trained, Trainer};
+
+const EPOCHS: u64 = 6;
+const STEPS: u64 = 10;
+
+struct Toy;
+
+#[derive(clap::Args)]
+struct ToyArgs {
+    #[arg(long, default_value_t = 1)]
+    learning_rate: u64,
+    /// Fails after this step, as a crash would
+    #[arg(long)]
+    crash: Option<u64>,
+    /// Ends with a failure after this step, and with the model before it
+    #[arg(long)]
+    nan: Option<u64>,
+    /// Pause of each step
+    #[arg(long, default_value_t = 0)]
+    pause_us: u64,
+    /// KiB of each checkpoint
+    #[arg(long, default_value_t = 1)]
+    kib: usize,
+}
+
+struct Nothing;
+
+impl Encode for Nothing {
+    fn encode(&mut self, _text: &str) {}
+}
+
+struct ToyModel {
+    classes: Vec<String>,
+    value: u64,
+    word: String,
+}
+
+#[derive(clap::Args)]
+struct ToyPredict {
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+impl Trainer for Toy {
+    const NAME: &'static str = "toy";
+    const CHECKPOINTS: bool = true;
+    type Args = ToyArgs;
+    type Params = ToyArgs;
+    type Encoder = Nothing;
+    type Model = ToyModel;
+    type PredictArgs = ToyPredict;
+
+    fn check(args: ToyArgs) -> Result<ToyArgs, Failure> {
+        Ok(args)
+    }
+
+    fn identity(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
+        // Where a run crashes is chance.
+        ["crash", "pause-us", "kib", "nan"]
+            .map(|name| (format!("--{name}"), String::new()))
+            .into()
+    }
+
+    fn prepare(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Failure> {
+        model.word = format!("{} {threads}", args.device);
+        Ok(())
+    }
+
+    fn encoder(_: &ToyArgs) -> Nothing {
+        Nothing
+    }
+
+    fn train(
+        params: &ToyArgs,
+        rows: &RowTable,
+        _: Vec<Nothing>,
+        run: &mut Run,
+    ) -> Result<Trained<ToyModel>, Failure> {
+        let (mut value, mut step) = (run.stream("weights"), 0);
+        if let Some(restored) = run.restored() {
+            let path = restored.dir.join("weights");
+            let text = fs::read_to_string(&path).map_err(Failure::io("read", &path))?;
+            (value, step) = (text[..20].parse().unwrap(), restored.step);
+            assert_eq!(restored.state, json!({ "step": step }));
+        }
+        let mut failure = None;
+        while step < EPOCHS * STEPS && !run.stopped() {
+            value = mix(value ^ step ^ params.learning_rate);
+            step += 1;
+            std::thread::sleep(Duration::from_micros(params.pause_us));
+            if params.crash == Some(step) {
+                return Err(Failure::other("crashed", "try again"));
+            }
+            if params.nan == Some(step) {
+                failure = Some(Failure::other(
+                    "the loss is no number",
+                    "lower --learning-rate",
+                ));
+                break;
+            }
+            run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
+            if step % STEPS == 0 {
+                run.epoch(report(step));
+            }
+            if run.checkpoint_due(step, step % STEPS == 0) {
+                let text = format!("{value:020}{}", " ".repeat(params.kib * 1024));
+                run.checkpoint(step, &json!({ "step": step }), |dir| {
+                    let path = dir.join("weights");
+                    fs::write(&path, text).map_err(Failure::io("write", &path))
+                })?;
+            }
+        }
+        let validation = rows.of(crate::corpus::Part::Validation).len();
+        Ok(Trained {
+            model: ToyModel {
+                classes: rows.classes.clone(),
+                value,
+                word: String::new(),
+            },
+            scores: PartScores {
+                validation: Some(scores(validation)),
+                ..PartScores::default()
+            },
+            details: serde_json::Map::new(),
+            failure,
+        })
+    }
+}
+
+fn report(step: u64) -> EpochReport {
+    let loss = 1.0 / step as f64;
+    EpochReport {
+        epoch: step / STEPS,
+        epochs: EPOCHS,
+        step,
+        train_loss: loss,
+        validation: Some(Validation {
+            loss: loss * 1.5,
+            accuracy: 1.0 - loss,
+            macro_f1: 0.9 - loss,
+        }),
+        learning_rate: 1e-3 / step as f64,
+        gradient_norm: Some(2.5),
+        rows_per_second: 1234.5,
+        tokens_per_second: Some(1e6),
+    }
+}
+
+fn scores(rows: usize) -> Scores {
+    Scores {
+        classes: 2,
+        decision: [1.0, 0.0].repeat(rows),
+        ..Scores::default()
+    }
+}
+
+impl Model for ToyModel {
+    type Scratch = ();
+    const BLOCK_BYTES: usize = 4096;
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), Failure> {
+        let config = json!({ "format": "trainyard-toy", "classes": self.classes });
+        for (name, text) in [
+            ("config.json", config.to_string()),
+            ("value", self.value.to_string()),
+        ] {
+            let path = dir.join(name);
+            fs::write(&path, text).map_err(Failure::io("write", &path))?;
+        }
+        Ok(())
+    }
+
+    fn load(dir: &Path) -> Result<Self, Failure> {
+        let config: Value =
+            serde_json::from_slice(&fs::read(dir.join("config.json")).unwrap()).unwrap();
+        Ok(Self {
+            classes: serde_json::from_value(config["classes"].clone()).unwrap(),
+            value: fs::read_to_string(dir.join("value"))
+                .unwrap()
+                .parse()
+                .unwrap(),
+            word: String::new(),
+        })
+    }
+
+    fn scratch(&self) {}
+
+    fn predict(&self, (): &mut (), texts: &[&str]) -> Result<Scores, Failure> {
+        assert!(!self.word.is_empty(), "`prepare` comes first");
+        Ok(scores(texts.len()))
+    }
+
+    fn explain(&self, _: Option<&str>, _: usize) -> Result<Vec<ClassFeatures>, Failure> {
+        Ok(Vec::new())
+    }
+}
+
+/// A folder with data, in which the toy trains.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        let rows: String = (0..60)
+            .map(|row| format!("text {row},{}\n", row % 2))
+            .collect();
+        fs::write(home.at("train.csv"), format!("text,label\n{rows}")).unwrap();
+        home
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn words(&self, more: &[&str]) -> Vec<String> {
+        let at = |name: &str| self.at(name).display().to_string();
+        let mut words = ["toy", "train", "--threads", "1", "--checkpoint-every", "7"]
+            .map(str::to_owned)
+            .to_vec();
+        for (flag, name) in [
+            ("train", "train.csv"),
+            ("model-dir", "model"),
+            ("checkpoint-dir", "checkpoints"),
+        ] {
+            words.extend([format!("--{flag}"), at(name)]);
+        }
+        words.extend(more.iter().map(|&word| word.to_owned()));
+        words
+    }
+
+    /// Trains in this process; the exit code.
+    fn train(&self, more: &[&str]) -> u8 {
+        main(self.words(more))
+    }
+
+    fn value(&self) -> String {
+        fs::read_to_string(self.at("model/value")).unwrap()
+    }
+
+    fn metrics(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.at("model/metrics.json")).unwrap()).unwrap()
+    }
+
+    /// Trains in a process of its own.
+    fn start(&self, more: &[&str]) -> Child {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child
+            .args([
+                "--exact",
+                "command::train::tests::child",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("TRAINYARD_TOY", json!(self.words(more)).to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        child.spawn().unwrap()
+    }
+}
+
+fn main(words: Vec<String>) -> u8 {
+    let paths = Paths::at("/nonexistent");
+    super::super::main::<Toy>(&paths, words.into_iter().map(Into::into).collect())
+}
+
+/// What a run without a crash ends with.
+fn whole() -> (String, Value) {
+    let home = Home::new();
+    assert_eq!(home.train(&[]), 0);
+    (home.value(), home.metrics()["history"].clone())
+}
+
+#[test]
+#[ignore = "the process that `Home::start` starts"]
+fn child() {
+    let Ok(words) = std::env::var("TRAINYARD_TOY") else {
+        return;
+    };
+    std::process::exit(main(serde_json::from_str(&words).unwrap()).into());
+}
+
+#[test]
+fn a_run_that_crashed_ends_as_if_it_had_not() {
+    let (value, history) = whole();
+    assert_eq!(history.as_array().unwrap().len(), 6);
+    let home = Home::new();
+    assert_eq!(home.train(&["--crash", "26"]), 1);
+    assert!(!home.at("model").exists());
+    assert_eq!(home.train(&["--crash", "45"]), 1);
+    assert_eq!(home.train(&[]), 0);
+    assert_eq!(home.value(), value);
+    let metrics = home.metrics();
+    assert_eq!(metrics["history"], history);
+    assert_eq!(metrics["resumed_from_step"], 42);
+    let page = fs::read_to_string(home.at("model/report.html")).unwrap();
+    for words in [
+        "Learning curves",
+        "macro-F1",
+        "quality on the validation rows",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    // Done already: the last checkpoint is the end.
+    assert_eq!(home.train(&[]), 0);
+    assert_eq!(
+        (home.value(), home.metrics()["resumed_from_step"].as_u64()),
+        (value, Some(60))
+    );
+}
+
+#[test]
+fn a_torn_checkpoint_is_a_warning_and_the_one_before_serves() {
+    let (value, history) = whole();
+    let home = Home::new();
+    home.train(&["--crash", "26"]);
+    let newest = home.at("checkpoints/step-000000000021/weights");
+    fs::write(&newest, "0").unwrap();
+    assert_eq!(home.train(&[]), 0);
+    let metrics = home.metrics();
+    let warning = metrics["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("step-000000000021` is torn") && warning.contains("`weights`"),
+        "{warning}"
+    );
+    assert_eq!((home.value(), &metrics["history"]), (value, &history));
+    assert_eq!(metrics["resumed_from_step"], 20);
+}
+
+#[test]
+fn other_settings_and_other_data_are_refused() {
+    let home = Home::new();
+    home.train(&["--crash", "26"]);
+    let stderr = |more: &[&str]| {
+        let output = home.start(more).wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = stderr(&["--learning-rate", "2", "--seed", "3"]);
+    assert!(
+        said.contains(
+            "--learning-rate is `1` there and `2` here; --seed is `0` there and `3` here"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("help: train with the checkpoint's values"),
+        "{said}"
+    );
+    fs::write(home.at("train.csv"), "text,label\na,0\nb,1\nc,0\nd,1\n").unwrap();
+    assert!(stderr(&[]).contains("sha256 of file 1 of the train data is `"));
+    assert!(!home.at("model").exists());
+}
+
+#[test]
+fn a_run_that_breaks_keeps_its_last_good_model_and_fails() {
+    let home = Home::new();
+    assert_eq!(home.train(&["--nan", "33"]), 1);
+    assert!(home.at("model/value").exists());
+    let warnings = home.metrics()["warnings"].to_string();
+    assert!(
+        warnings.contains("this is the last good model: the loss is no number"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn metric_lines_of_steps_and_epochs_are_found() {
+    let home = Home::new();
+    let output = home.start(&[]).wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let values = |metric: metrics::Metric| {
+        let regex = regex::Regex::new(&metric.regex()).unwrap();
+        let found = said
+            .lines()
+            .filter_map(|line| regex.captures(line)?[1].parse::<f64>().ok());
+        found.collect::<Vec<_>>()
+    };
+    use metrics::{Measure::*, Metric, Progress, Split};
+    assert_eq!(
+        values(Metric::At(Progress::Epoch)),
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    );
+    assert_eq!(values(Metric::At(Progress::GradientNorm)).len(), 6);
+    assert_eq!(values(Metric::Of(Split::Validation, Loss)).len(), 6);
+    assert_eq!(values(Metric::Of(Split::Train, TokensPerSecond)), [1e6; 6]);
+    assert_eq!(values(Metric::Of(Split::Train, RowsPerSecond)), [1234.5; 6]);
+    // The epoch lines', and the first step's.
+    assert_eq!(values(Metric::Of(Split::Train, Loss)).len(), 7);
+    assert!(
+        said.contains("step 1 of 60: progress:step=1; train:loss=1.0000;"),
+        "{said}"
+    );
+    assert!(
+        said.contains("epoch 6 of 6: loss 0.0167; validation loss 0.0250, accuracy 0.9833"),
+        "{said}"
+    );
+}
+
+#[test]
+fn kills_at_any_moment_change_nothing() {
+    let (value, history) = whole();
+    let home = Home::new();
+    let mut killed = 0;
+    for round in 0..25 {
+        let mut child = home.start(&["--pause-us", "300", "--kib", "300", "--no-report"]);
+        std::thread::sleep(Duration::from_millis(5 + mix(round) % 40));
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(killed > 10, "{killed} of 25 were killed");
+    assert_eq!(home.train(&["--no-report"]), 0);
+    assert_eq!(
+        (home.value(), home.metrics()["history"].clone()),
+        (value, history)
+    );
+    let left = fs::read_dir(home.at("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.count(), 2, "no part of a checkpoint is left");
+    let warnings = home.metrics()["warnings"].to_string();
+    assert!(
+        !warnings.contains("torn"),
+        "a kill tears nothing: {warnings}"
+    );
+}
+
+#[test]
+fn a_checkpoint_folder_that_cannot_be_is_refused_before_the_data() {
+    let home = Home::new();
+    let model = home.at("model").display().to_string();
+    assert_eq!(home.train(&["--checkpoint-dir", &model]), 2);
+    let file = home.at("train.csv/checkpoints").display().to_string();
+    assert_eq!(home.train(&["--checkpoint-dir", &file]), 1);
+}
+
+#[test]
+fn without_a_folder_there_are_no_checkpoints() {
+    let home = Home::new();
+    let mut words = home.words(&[]);
+    let at = words
+        .iter()
+        .position(|word| word == "--checkpoint-dir")
+        .unwrap();
+    words.drain(at..at + 2);
+    assert_eq!(main(words), 0);
+    assert!(!home.at("checkpoints").exists());
+}
+
+#[test]
+fn the_trainers_own_flags_reach_predict() {
+    let home = Home::new();
+    home.train(&[]);
+    let model = home.at("model").display().to_string();
+    let data = home.at("train.csv").display().to_string();
+    let output = home.at("out.csv").display().to_string();
+    let words = [
+        "toy",
+        "predict",
+        "--device",
+        "cuda",
+        "--model-dir",
+        &model,
+        "--input",
+        &data,
+        "--output",
+        &output,
+    ];
+    assert_eq!(main(words.map(str::to_owned).to_vec()), 0);
+    assert_eq!(
+        fs::read_to_string(home.at("out.csv"))
+            .unwrap()
+            .lines()
+            .count(),
+        61
+    );
+}
