@@ -31,6 +31,17 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// The words that these encoders read; nothing of a tokenizer's.
+    pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
+        let words = |encoder| match encoder {
+            Self::Words(shard) => Some(shard),
+            Self::Pieces(_) => None,
+        };
+        encoders.into_iter().filter_map(words).collect()
+    }
+}
+
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         match self {

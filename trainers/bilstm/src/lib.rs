@@ -1,6 +1,7 @@
 //! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
 #![cfg(feature = "libtorch")]
 
+mod bag;
 mod batches;
 mod device;
 mod evaluate;
@@ -65,6 +66,15 @@ impl Trainer for BiLstm {
     ) -> Result<Trained<TextModel>, Failure> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => train::train(params, lstm, rows, encoders, run),
+            params::ArchParams::Bag(bag) => {
+                let trained = bag::train(bag, rows, Encoder::words(encoders), run)?;
+                Ok(Trained {
+                    model: TextModel::Bag(Box::new(trained.model)),
+                    scores: trained.scores,
+                    details: trained.details,
+                    failure: trained.failure,
+                })
+            }
         }
     }
 }

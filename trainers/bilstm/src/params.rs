@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use harness::Failure;
 
+pub use crate::bag::BagParams;
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
 pub use crate::schedule::Schedule;
@@ -14,12 +15,19 @@ pub use crate::schedule::Schedule;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
 pub struct TextArgs {
-    /// Words that have an id of their own, the most frequent of the training rows; all others are `<unk>`
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    vocab_size: u32,
-    /// Words of a text that are read, from its start
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    seq_len: u32,
+    /// Words that have an id of their own, the most frequent of the training rows; all others are `<unk>`. For bag: terms
+    /// [default: 20000; all for bag]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    vocab_size: Option<u32>,
+    /// Words of a text that are read, from its start [default: 256; bag reads all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    seq_len: Option<u32>,
+    /// Longest n-gram, in words; for bag [default: 2]
+    #[arg(long, value_name = "N", alias = "word-ngrams", value_parser = clap::value_parser!(u8).range(1..=8))]
+    max_ngrams: Option<u8>,
+    /// Leave out terms in fewer training rows; for bag [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    min_df: Option<u32>,
     /// A Hugging Face tokenizer.json to cut texts with, in place of words
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -27,80 +35,56 @@ pub struct TextArgs {
     /// Architecture
     #[arg(long, value_enum, default_value_t = Arch::Bilstm, help_heading = "Model")]
     arch: Arch,
-    /// Width of the word embeddings
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
-    emb_size: u32,
-    /// Width of the LSTM in each direction
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
-    hidden_size: u32,
-    /// Layers of the LSTM
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Model")]
-    num_layers: u32,
-    /// What becomes of the LSTM's outputs over time; padding is never part of it
-    #[arg(long, value_enum, default_value_t = Pooling::Max, help_heading = "Model")]
-    pooling: Pooling,
+    /// Width of the word embeddings [default: 100; 16 for bag]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    emb_size: Option<u32>,
+    /// Width of the LSTM in each direction [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    hidden_size: Option<u32>,
+    /// Layers of the LSTM [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Model")]
+    num_layers: Option<u32>,
+    /// What becomes of the LSTM's outputs over time; padding is never part of it [default: max]
+    #[arg(long, value_enum, help_heading = "Model")]
+    pooling: Option<Pooling>,
     /// Share of embeddings, of values between layers and of pooled values that a training step drops; a dropped value is
-    /// dropped at all times of a row (Gal and Ghahramani 2016)
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.5,
-        help_heading = "Model"
-    )]
-    dropout: f64,
+    /// dropped at all times of a row (Gal and Ghahramani 2016). For bag: share of a row's terms
+    /// [default: 0.5; 0 for bag]
+    #[arg(long, value_name = "SHARE", help_heading = "Model")]
+    dropout: Option<f64>,
 
     /// Passes over the training rows
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     epochs: u32,
-    /// Rows per step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
-    batch_size: u32,
-    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
-    no_buckets: bool,
-    /// Learning rate of Adam
-    #[arg(
-        long,
-        value_name = "RATE",
-        default_value_t = 1e-3,
-        help_heading = "Training"
-    )]
-    learning_rate: f64,
+    /// Rows per step [default: 32; bag learns row by row]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
+    batch_size: Option<u32>,
+    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
+    no_buckets: Option<bool>,
+    /// Learning rate of Adam; for bag of gradient descent [default: 0.001; 0.05 for bag]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    learning_rate: Option<f64>,
     /// Learning rate over the steps
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
-    /// Share of the steps over which the learning rate rises from 0
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.0,
-        help_heading = "Training"
-    )]
-    warm_up: f64,
-    /// Norm to which larger gradients are cut; 0: they are not cut
-    #[arg(
-        long,
-        value_name = "NORM",
-        default_value_t = 1.0,
-        help_heading = "Training"
-    )]
-    clip_norm: f64,
+    /// Share of the steps over which the learning rate rises from 0 [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    warm_up: Option<f64>,
+    /// Norm to which larger gradients are cut; 0: they are not cut [default: 1]
+    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    clip_norm: Option<f64>,
     /// Epochs without a lower validation loss after which training stops; 0: it never does. The epoch of the lowest is
-    /// the model in any case
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
-    patience: u32,
+    /// the model in any case [default: 2; bag takes all its epochs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
+    patience: Option<u32>,
     /// Give every class the same total weight
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
     class_weight: ClassWeight,
 
-    /// Where to train: auto (all GPUs of this machine, else the CPU), cpu, cuda, cuda:N
-    #[arg(
-        long,
-        value_name = "DEVICE",
-        default_value = "auto",
-        help_heading = "Device"
-    )]
-    device: DeviceChoice,
+    /// Where to train: auto (all GPUs of this machine, else the CPU), cpu, cuda, cuda:N [default: auto; cpu for bag]
+    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
+    device: Option<DeviceChoice>,
     /// Numbers to train with: mixed is half precision where it is safe, on GPUs only [default: mixed on GPUs, full else]
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
@@ -111,6 +95,8 @@ pub struct TextArgs {
 enum Arch {
     /// Embeddings, a bidirectional LSTM, pooling over time
     Bilstm,
+    /// A weighted sum of word and n-gram embeddings, after fastText: trains in seconds, on the CPU
+    Bag,
 }
 
 /// How outputs of all times become one.
@@ -152,6 +138,8 @@ pub struct TextParams {
 pub enum ArchParams {
     /// The bi-LSTM.
     Bilstm(LstmParams),
+    /// The bag of words and n-grams.
+    Bag(BagParams),
 }
 
 /// Checked parameters of the bi-LSTM.
@@ -198,6 +186,7 @@ impl TextArgs {
     pub fn check(self) -> Result<TextParams, Failure> {
         let arch = match self.arch {
             Arch::Bilstm => ArchParams::Bilstm(self.lstm()?),
+            Arch::Bag => ArchParams::Bag(self.bag()?),
         };
         let tokenizer = self
             .tokenizer
@@ -212,55 +201,88 @@ impl TextArgs {
     }
 
     fn lstm(&self) -> Result<LstmParams, Failure> {
-        within(
-            "dropout",
-            self.dropout,
-            (0.0..1.0).contains(&self.dropout),
-            "from 0 to below 1",
-            "0.3",
-        )?;
-        within(
-            "warm-up",
-            self.warm_up,
-            (0.0..=1.0).contains(&self.warm_up),
-            "from 0 to 1",
-            "0.1",
-        )?;
-        let rate = self.learning_rate;
-        within(
-            "learning-rate",
-            rate,
-            rate > 0.0 && rate.is_finite(),
-            "above 0",
-            "0.003",
-        )?;
-        let norm = self.clip_norm;
-        within(
-            "clip-norm",
-            norm,
-            norm >= 0.0 && norm.is_finite(),
-            "of 0 or more",
-            "1",
-        )?;
+        self.only(Arch::Bag, &[("max-ngrams", self.max_ngrams.is_some()), ("min-df", self.min_df.is_some())])?;
+        let warm_up = self.warm_up.unwrap_or(0.0);
+        within("warm-up", warm_up, (0.0..=1.0).contains(&warm_up), "from 0 to 1", "0.1")?;
+        let norm = self.clip_norm.unwrap_or(1.0);
+        within("clip-norm", norm, norm >= 0.0 && norm.is_finite(), "of 0 or more", "1")?;
+        let patience = self.patience.unwrap_or(2);
         Ok(LstmParams {
-            vocab_size: self.vocab_size as usize,
-            seq_len: self.seq_len as usize,
-            emb_size: self.emb_size as usize,
-            hidden_size: self.hidden_size as usize,
-            num_layers: self.num_layers as usize,
-            pooling: self.pooling,
-            dropout: self.dropout,
+            vocab_size: self.vocab_size.unwrap_or(20_000) as usize,
+            seq_len: self.seq_len.unwrap_or(256) as usize,
+            emb_size: self.emb_size.unwrap_or(100) as usize,
+            hidden_size: self.hidden_size.unwrap_or(100) as usize,
+            num_layers: self.num_layers.unwrap_or(1) as usize,
+            pooling: self.pooling.unwrap_or(Pooling::Max),
+            dropout: self.dropout(0.5)?,
             epochs: self.epochs.into(),
-            batch_size: self.batch_size as usize,
-            buckets: !self.no_buckets,
-            learning_rate: rate,
+            batch_size: self.batch_size.unwrap_or(32) as usize,
+            buckets: self.no_buckets != Some(true),
+            learning_rate: self.learning_rate(0.001)?,
             schedule: self.schedule,
-            warm_up: self.warm_up,
+            warm_up,
             clip_norm: (norm > 0.0).then_some(norm),
-            patience: (self.patience > 0).then_some(self.patience.into()),
-            device: self.device,
+            patience: (patience > 0).then_some(patience.into()),
+            device: self.device.unwrap_or(DeviceChoice::Auto),
             precision: self.precision,
         })
+    }
+
+    fn bag(&self) -> Result<BagParams, Failure> {
+        self.only(
+            Arch::Bilstm,
+            &[
+                ("tokenizer", self.tokenizer.is_some()),
+                ("seq-len", self.seq_len.is_some()),
+                ("hidden-size", self.hidden_size.is_some()),
+                ("num-layers", self.num_layers.is_some()),
+                ("pooling", self.pooling.is_some()),
+                ("batch-size", self.batch_size.is_some()),
+                ("no-buckets", self.no_buckets.is_some()),
+                ("warm-up", self.warm_up.is_some()),
+                ("clip-norm", self.clip_norm.is_some()),
+                ("patience", self.patience.is_some()),
+                ("device cuda", !matches!(self.device, None | Some(DeviceChoice::Auto | DeviceChoice::Cpu))),
+                ("precision", self.precision.is_some()),
+            ],
+        )?;
+        Ok(BagParams {
+            emb_size: self.emb_size.unwrap_or(16) as usize,
+            max_ngrams: self.max_ngrams.unwrap_or(2).into(),
+            min_df: self.min_df.unwrap_or(2),
+            vocab_size: self.vocab_size.map(|size| size as usize),
+            dropout: self.dropout(0.0)?,
+            epochs: self.epochs.into(),
+            learning_rate: self.learning_rate(0.05)?,
+            schedule: self.schedule,
+            class_weight: self.class_weight,
+        })
+    }
+
+    /// Refuses what was typed for the other architecture, `arch`.
+    fn only(&self, arch: Arch, typed: &[(&str, bool)]) -> Result<(), Failure> {
+        let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) else {
+            return Ok(());
+        };
+        let name = |arch: Arch| arch.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let (found, expected) = (name(self.arch), name(arch));
+        Err(Failure::usage(
+            format!("expected --arch {expected} with --{flag}, found --arch `{found}`"),
+            format!("leave out --{flag}, or choose --arch {expected}"),
+        ))
+    }
+
+    fn dropout(&self, default: f64) -> Result<f64, Failure> {
+        let share = self.dropout.unwrap_or(default);
+        within("dropout", share, (0.0..1.0).contains(&share), "from 0 to below 1", "0.3")?;
+        Ok(share)
+    }
+
+    fn learning_rate(&self, default: f64) -> Result<f64, Failure> {
+        let rate = self.learning_rate.unwrap_or(default);
+        let good = rate > 0.0 && rate.is_finite();
+        within("learning-rate", rate, good, "above 0", &default.to_string())?;
+        Ok(rate)
     }
 }
 

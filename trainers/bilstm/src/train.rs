@@ -225,7 +225,7 @@ fn not_finite(what: &str, step: u64, epoch: u64) -> Failure {
     )
 }
 
-fn class_weights(how: ClassWeight, table: &RowTable, train: &[u32]) -> Vec<f32> {
+pub(crate) fn class_weights(how: ClassWeight, table: &RowTable, train: &[u32]) -> Vec<f32> {
     let classes = table.classes.len();
     let mut sizes = vec![0u32; classes];
     for &row in train {

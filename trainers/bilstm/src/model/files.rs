@@ -13,12 +13,12 @@ use super::lstm::LstmModel;
 use crate::net::{Array, Arrays, Shape};
 use crate::reader::{PieceReader, Reader};
 
-const CONFIG: &str = "config.json";
-const TENSORS: &str = "model.safetensors";
-const VOCABULARY: &str = "vocabulary.txt";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const TENSORS: &str = "model.safetensors";
+pub(crate) const VOCABULARY: &str = "vocabulary.txt";
 const TOKENIZER: &str = "tokenizer.json";
-const FORMAT: &str = "trainyard-bilstm";
-const VERSION: u32 = 1;
+pub(crate) const FORMAT: &str = "trainyard-bilstm";
+pub(crate) const VERSION: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Config {
@@ -57,7 +57,7 @@ pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
     unreadable(
         dir,
         CONFIG,
-        format!("expected the arch `bilstm`, found `{arch}`"),
+        format!("expected the arch `bilstm` or `bag`, found `{arch}`"),
     )
 }
 
@@ -161,13 +161,16 @@ fn check(config: &Config) -> Result<(), String> {
             config.id2label.len()
         ));
     }
-    match (0..)
-        .zip(config.id2label.keys())
-        .find(|(id, key)| id != *key)
-    {
+    check_ids(&config.id2label)
+}
+
+/// Refuses ids that do not count from 0.
+pub(crate) fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
+    match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
         Some((id, key)) => Err(format!(
             "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
         )),
+        None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
         None => Ok(()),
     }
 }
@@ -222,17 +225,17 @@ pub(crate) fn deserialize(file: &[u8]) -> Result<Arrays, String> {
     Ok(arrays)
 }
 
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let path = dir.join(name);
     fs::write(&path, bytes).map_err(Failure::io("write", &path))
 }
 
-fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
     let path = dir.join(name);
     fs::read(&path).map_err(Failure::io("read", &path))
 }
 
-fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
+pub(crate) fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
     let path = dir.join(name);
     let message = format!(
         "`{}` is not a model file of this program: {}",
