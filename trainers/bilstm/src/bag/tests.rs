@@ -8,7 +8,9 @@ const WEIGHTS: [f32; 3] = [0.5, 0.5, 0.707];
 /// Twelve terms, three classes, an odd width: rows are padded.
 fn net() -> Net {
     let numbers = |count: usize, seed: usize| -> Vec<f32> {
-        (0..count).map(|at| ((at * 7919 + seed) % 97) as f32 / 97.0 - 0.5).collect()
+        (0..count)
+            .map(|at| ((at * 7919 + seed) % 97) as f32 / 97.0 - 0.5)
+            .collect()
     };
     Net::from_arrays(5, numbers(60, 1), numbers(15, 2), numbers(3, 3))
 }
@@ -16,13 +18,20 @@ fn net() -> Net {
 fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
     let mut room = Room::default();
     net.forward(row, &mut room);
-    let sum: f64 = room.outputs.iter().map(|&logit| f64::from(logit).exp()).sum();
+    let sum: f64 = room
+        .outputs
+        .iter()
+        .map(|&logit| f64::from(logit).exp())
+        .sum();
     sum.ln() - f64::from(room.outputs[label])
 }
 
 #[test]
 fn a_step_follows_the_gradient_of_every_tensor() {
-    let row = Row { terms: &[3, 0, 7], weights: &WEIGHTS };
+    let row = Row {
+        terms: &[3, 0, 7],
+        weights: &WEIGHTS,
+    };
     let (rate, cost) = (1e-3, 1.5);
     let before = net();
     let mut after = before.clone();
@@ -44,7 +53,10 @@ fn a_step_follows_the_gradient_of_every_tensor() {
             let slope = (nudged(5e-3) - nudged(-5e-3)) / 1e-2;
             let step = f64::from(changed[at] - array[at]);
             let expected = -slope * f64::from(rate * cost);
-            assert!((step - expected).abs() < 2e-6, "array {which}, {at}: {step} {expected}");
+            assert!(
+                (step - expected).abs() < 2e-6,
+                "array {which}, {at}: {step} {expected}"
+            );
         }
     }
 }
@@ -52,7 +64,9 @@ fn a_step_follows_the_gradient_of_every_tensor() {
 #[test]
 fn eight_rows_can_be_overfitted_at_every_width() {
     // Rows share their terms: no term says a class.
-    let terms: Vec<[u32; 3]> = (0..8).map(|row| [row % 4, 4 + row / 2 % 4, 8 + row * 3 % 4]).collect();
+    let terms: Vec<[u32; 3]> = (0..8)
+        .map(|row| [row % 4, 4 + row / 2 % 4, 8 + row * 3 % 4])
+        .collect();
     for width in [1, 5, 8, 16, 20, 32, 40, 100] {
         let mut net = Net::new(12, width, 2, 7);
         let mut room = Room::default();
@@ -60,7 +74,13 @@ fn eight_rows_can_be_overfitted_at_every_width() {
         for _ in 0..2000 {
             last = 0.0;
             for (row, terms) in terms.iter().enumerate() {
-                let row = (Row { terms, weights: &WEIGHTS }, usize::from(row % 3 == 0));
+                let row = (
+                    Row {
+                        terms,
+                        weights: &WEIGHTS,
+                    },
+                    usize::from(row % 3 == 0),
+                );
                 last += net.learn(row.0, row.1, 1.0, 0.1, &mut room);
             }
         }
@@ -72,7 +92,13 @@ fn eight_rows_can_be_overfitted_at_every_width() {
 fn the_linear_layer_begins_orthogonal() {
     for (width, classes) in [(16, 2), (4, 10), (1, 3)] {
         let net = Net::new(1, width, classes, 3);
-        let dot = |a: usize, b: usize| -> f32 { net.weight(a).iter().zip(net.weight(b)).map(|(a, b)| a * b).sum() };
+        let dot = |a: usize, b: usize| -> f32 {
+            net.weight(a)
+                .iter()
+                .zip(net.weight(b))
+                .map(|(a, b)| a * b)
+                .sum()
+        };
         for class in 0..classes {
             assert!((dot(class, class) - 4.0).abs() < 1e-4);
             for other in class / width * width..class {
@@ -87,13 +113,22 @@ fn the_linear_layer_begins_orthogonal() {
 fn a_row_without_terms_has_the_classes_biases() {
     let net = net();
     let mut room = Room::default();
-    net.forward(Row { terms: &[], weights: &[] }, &mut room);
+    net.forward(
+        Row {
+            terms: &[],
+            weights: &[],
+        },
+        &mut room,
+    );
     assert_eq!(room.outputs, net.bias);
 }
 
 #[test]
 fn a_loss_that_is_no_number_changes_nothing() {
-    let row = Row { terms: &[3], weights: &[f32::NAN] };
+    let row = Row {
+        terms: &[3],
+        weights: &[f32::NAN],
+    };
     let before = net();
     let mut net = before.clone();
     assert!(net.learn(row, 1, 1.0, 1.0, &mut Room::default()).is_nan());
@@ -103,7 +138,9 @@ fn a_loss_that_is_no_number_changes_nothing() {
 #[test]
 fn orders_and_padding_survive_a_copy() {
     let net = net();
-    let turned = net.clone().reordered(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    let turned = net
+        .clone()
+        .reordered(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert_eq!(turned.embedding(11), net.embedding(0));
     let [embedding, weight] = net.rows();
     assert_eq!((embedding.len(), weight.len(), net.terms()), (60, 15, 12));
