@@ -9,24 +9,14 @@ is calibrated, `probability` (one per row and class).
 import argparse
 import json
 import pathlib
-import re
 
 import numpy as np
 from safetensors.numpy import load_file
 
+import documented
 import reading
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs/model-folder.md"
-
-
-def documented(path):
-    """`classify`, as the first Python block of the page defines it."""
-    block = re.search(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    if block is None:
-        raise SystemExit(f"error: expected a Python block in `{path}`, found none\nhelp: see tests/judges/read_model.py")
-    names = {}
-    exec(compile(block[1], str(path), "exec"), names)
-    return names["classify"]
 
 
 def probabilities(platt, decisions):
@@ -46,7 +36,7 @@ def main():
     args = parser.parse_args()
     config = json.loads((args.model_dir / "config.json").read_text(encoding="utf-8"))
     texts, _ = reading.rows(args.csv)
-    predicted, decisions = documented(args.docs)(args.model_dir, texts)
+    predicted, decisions = documented.names(args.docs)["classify"](args.model_dir, texts)
     result = {
         "labels": [config["id2label"][str(number)] for number in range(len(config["id2label"]))],
         "predicted": predicted,

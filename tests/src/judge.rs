@@ -24,16 +24,36 @@ pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
     run(command)
 }
 
+/// Runs `tests/judges/NAME.py` with the pinned PyTorch and gives the JSON object that it prints.
+///
+/// # Panics
+/// If `TRAINYARD_TORCH_PYTHON` is not set, or if the judge fails or prints anything else.
+#[track_caller]
+pub fn torch_judge<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> serde_json::Value {
+    let Some(python) = std::env::var_os("TRAINYARD_TORCH_PYTHON") else {
+        panic!(
+            "`TRAINYARD_TORCH_PYTHON` is not set, expected the Python with the pinned PyTorch\n\
+             help: run the tests with `./test -p bilstm`, which makes it"
+        );
+    };
+    let mut command = Command::new(python);
+    command.arg("-B").arg(script(name)).args(arguments);
+    run(command).expect_code(0).json()
+}
+
+fn script(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("judges")
+        .join(name)
+        .with_extension("py")
+}
+
 /// Runs `tests/judges/NAME.py` and gives the JSON object that it prints.
 ///
 /// # Panics
 /// If the judge fails or prints anything else.
 #[track_caller]
 pub fn judge<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> serde_json::Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("judges")
-        .join(name)
-        .with_extension("py");
-    let outcome = python(&script, arguments);
+    let outcome = python(&script(name), arguments);
     outcome.expect_code(0).json()
 }

@@ -29,7 +29,7 @@ pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
 pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
-pub use judge::{judge, python};
+pub use judge::{judge, python, torch_judge};
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};

@@ -190,6 +190,35 @@ impl RowTable {
             .collect()
     }
 
+    /// Every class needs training rows; all of them in one class is no training data either.
+    ///
+    /// # Errors
+    /// When a class has none: rows of it stand in the other parts alone.
+    pub fn check_classes(&self) -> Result<(), Failure> {
+        let train = self.of(Part::Train);
+        let mut sizes = vec![0usize; self.classes.len()];
+        for &row in &train {
+            sizes[self.labels[row as usize] as usize] += 1;
+        }
+        match self
+            .classes
+            .iter()
+            .zip(&sizes)
+            .find(|(_, size)| **size == 0)
+        {
+            None => Ok(()),
+            Some((class, size)) => Err(Failure::other(
+                format!(
+                    "expected training rows of every class, found `{size}` of `{class}` among `{}`",
+                    train.len()
+                ),
+                format!(
+                    "add training rows with the label `{class}`, or leave its rows out of the other parts"
+                ),
+            )),
+        }
+    }
+
     /// Turns a share of each class's training rows into validation rows; equal texts stay together.
     fn split(&mut self, share: f64, seed: u64) {
         let train = self.of(Part::Train);
@@ -281,6 +310,18 @@ mod tests {
         rows.iter()
             .filter(|&&row| table.labels[row as usize] == class)
             .count()
+    }
+
+    #[test]
+    fn a_class_without_training_rows_is_named() {
+        let mut table = table(vec![1, 2, 3], |row| u32::from(row == 2));
+        assert!(table.check_classes().is_ok());
+        table.parts[2] = Part::Test;
+        let message = table.check_classes().unwrap_err().to_string();
+        assert!(
+            message.contains("found `0` of `b` among `2`") && message.contains("help:"),
+            "{message}"
+        );
     }
 
     #[test]

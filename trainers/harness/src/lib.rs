@@ -25,4 +25,5 @@ pub mod trainer;
 pub use command::{help, run};
 pub use failure::Failure;
 pub use run::Run;
+pub use sums::of_bytes as sha256;
 pub use trainer::{Model, NoArgs, Trained, Trainer};

@@ -28,7 +28,7 @@ pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
 }
 
 /// The sha256 of some bytes.
-pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+pub fn of_bytes(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes))
 }
 

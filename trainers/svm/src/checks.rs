@@ -1,33 +1,9 @@
-//! What training refuses once it knows the rows, and once it has a machine.
+//! What training refuses once it has a machine.
 
 use harness::Failure;
 
 use crate::machines::positive_class;
 use crate::model::TrainedMachine;
-
-/// Every class needs training rows; all of them in one class is no training data either.
-pub(crate) fn check_classes(
-    labels: &[u32],
-    classes: &[String],
-    train: &[u32],
-) -> Result<(), Failure> {
-    let mut sizes = vec![0usize; classes.len()];
-    for &row in train {
-        sizes[labels[row as usize] as usize] += 1;
-    }
-    match classes.iter().zip(&sizes).find(|(_, size)| **size == 0) {
-        None => Ok(()),
-        Some((class, size)) => Err(Failure::other(
-            format!(
-                "expected training rows of every class, found `{size}` of `{class}` among `{}`",
-                train.len()
-            ),
-            format!(
-                "add training rows with the label `{class}`, or leave its rows out of the other parts"
-            ),
-        )),
-    }
-}
 
 /// Refuses a machine that would answer every text with NaN.
 pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Result<(), Failure> {
@@ -72,17 +48,5 @@ mod tests {
                 "{message}"
             );
         }
-    }
-
-    #[test]
-    fn a_class_without_training_rows_is_named() {
-        let classes = ["good", "bad", "odd"].map(str::to_owned);
-        let check = |train: &[u32]| check_classes(&[0, 1, 0, 2], &classes, train);
-        assert!(check(&[0, 1, 3]).is_ok());
-        let message = check(&[0, 1, 2]).unwrap_err().to_string();
-        assert!(
-            message.contains("found `0` of `odd` among `3`") && message.contains("help:"),
-            "{message}"
-        );
     }
 }

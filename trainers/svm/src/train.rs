@@ -10,7 +10,7 @@ use harness::{Failure, Run, Trained};
 use serde_json::{Map, Value, json};
 
 use crate::calibrate::Platt;
-use crate::checks::{check_classes, check_finite};
+use crate::checks::check_finite;
 use crate::cross_validate::{Folds, search, take_limited};
 use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
@@ -36,7 +36,7 @@ pub(crate) fn train(
     let params = &params;
     let train: Vec<u32> = rows.of(Part::Train);
     params.regularisation.check(train.len())?;
-    check_classes(&rows.labels, &rows.classes, &train)?;
+    rows.check_classes()?;
     if let Machine::Kernel(kernel, _) = params.machine {
         Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
     }

@@ -2,7 +2,7 @@
 
 use super::ngrams::{Documents, Level, extend};
 use super::{FeatureParams, Pattern, Terms};
-use crate::text::{NONE, Shard, Words};
+use crate::text::{NONE, Shard, WordRows, Words};
 
 /// Term counts of all rows, and what the columns mean.
 pub struct Counts {
@@ -46,7 +46,11 @@ pub fn fit(
     place(tokens, params.max_ngrams)?;
     let documents = counted.iter().filter(|&&counted| counted).count();
     let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
-    let (words, mut tokens, ends) = gather(shards, order);
+    let WordRows {
+        words,
+        mut tokens,
+        ends,
+    } = WordRows::gather(shards, order);
     let frequency = document_frequency(&tokens, &ends, counted, words.len());
     let kept = keep_words(&words, &frequency, min_df);
     let mut names = vec![NONE; words.len()];
@@ -115,38 +119,6 @@ fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
         return Err(FitError::TooManyTokens(tokens));
     }
     Ok(())
-}
-
-/// All rows' word numbers in row order, whichever thread read them.
-fn gather(
-    mut shards: Vec<Shard>,
-    order: impl ExactSizeIterator<Item = (usize, usize)>,
-) -> (Words, Vec<u32>, Vec<usize>) {
-    if shards.len() == 1 {
-        let Shard {
-            words,
-            tokens,
-            ends,
-            ..
-        } = shards.swap_remove(0);
-        return (words, tokens, ends);
-    }
-    // The first shard's words keep their numbers, and the others' join them.
-    let mut words = std::mem::replace(&mut shards[0].words, Words::new());
-    let mut names: Vec<Vec<u32>> = vec![(0..words.len() as u32).collect()];
-    names.extend(shards[1..].iter().map(|shard| words.absorb(&shard.words)));
-    let mut tokens = Vec::with_capacity(shards.iter().map(|shard| shard.tokens.len()).sum());
-    let mut ends = Vec::with_capacity(order.len());
-    for (shard, row) in order {
-        let range = shards[shard].row(row);
-        tokens.extend(
-            shards[shard].tokens[range]
-                .iter()
-                .map(|&token| names[shard][token as usize]),
-        );
-        ends.push(tokens.len());
-    }
-    (words, tokens, ends)
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {

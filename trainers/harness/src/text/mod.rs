@@ -1,9 +1,11 @@
 //! Texts to sequences of word numbers.
 
+mod rows;
 mod scan;
 mod word_ranges;
 mod words;
 
+pub use rows::{WordList, WordReader, WordRows};
 pub(crate) use scan::Scanner;
 pub(crate) use words::{Guesses, NONE, Words};
 

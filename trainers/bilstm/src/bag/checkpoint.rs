@@ -1,0 +1,63 @@
+//! Checkpoints: the numbers of the run and its weights.
+
+use std::fs;
+
+use harness::{Failure, Run};
+use serde_json::json;
+
+use super::files::{Tensors, net_of};
+use super::train::{Job, Learner, State};
+use crate::model::deserialize;
+
+/// The only file of a checkpoint besides its manifest.
+const TENSORS: &str = "training.safetensors";
+
+impl Learner {
+    /// Writes a checkpoint if one is due.
+    pub(super) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
+        if !run.checkpoint_due(self.state.step, epoch_ended) || self.state.step == 0 {
+            return Ok(());
+        }
+        run.checkpoint(self.state.step, &json!(self.state), |dir| {
+            let mut tensors = Tensors::default();
+            tensors.add("", &self.net);
+            if let (Some(good), false) = (&self.good, epoch_ended) {
+                tensors.add("good/", good);
+            }
+            tensors.write(&dir.join(TENSORS))
+        })
+    }
+
+    /// The learner of the run's checkpoint, if it goes on from one.
+    pub(super) fn restore(run: &Run, job: &Job<'_>) -> Result<Option<Self>, Failure> {
+        let Some(restored) = run.restored() else {
+            return Ok(None);
+        };
+        let path = restored.dir.join(TENSORS);
+        let bytes = fs::read(&path).map_err(Failure::io("read", &path))?;
+        let mut arrays = deserialize(&bytes).map_err(|error| strange(&error))?;
+        let state: State = serde_json::from_value(restored.state.clone())
+            .map_err(|error| strange(&error.to_string()))?;
+        let net = net_of(&mut arrays, "", job.shape()).map_err(|error| strange(&error))?;
+        let saved = arrays.keys().any(|name| name.starts_with("good/"));
+        let good = match state.epoch {
+            0 => None,
+            _ if saved => {
+                Some(net_of(&mut arrays, "good/", job.shape()).map_err(|error| strange(&error))?)
+            }
+            // An epoch's end: the two are the same.
+            _ => Some(net.clone()),
+        };
+        Ok(Some(Self { state, net, good }))
+    }
+}
+
+/// The hashes are right, so it is what a version of this program wrote.
+fn strange(error: &str) -> Failure {
+    Failure::other(
+        format!(
+            "the checkpoint is whole, and yet nothing that this version can go on from: {error}"
+        ),
+        "use the version that wrote it, or choose another --checkpoint-dir",
+    )
+}

@@ -1,0 +1,174 @@
+//! The bag as a model: how it scores and explains a text.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use harness::Failure;
+use harness::features::{Finder, Lookup, Terms};
+use harness::metrics::Scores;
+use harness::report::ClassFeatures;
+
+use super::net::{Net, Room};
+use super::rows::{Row, weigh};
+use super::{MIN_WORD_LENGTH, files};
+use crate::evaluate::scores;
+
+/// A bag of words and n-grams. Terms are in code point order.
+pub struct BagModel {
+    pub(super) classes: Vec<String>,
+    pub(super) terms: Terms,
+    /// Longest n-gram, in words.
+    pub(super) max_ngrams: usize,
+    pub(super) net: Net,
+    pub(super) lookup: OnceLock<Lookup>,
+}
+
+/// So many texts are not worth a lookup table. measured: with 500,000 terms the table takes a hundred times as long as
+/// one text.
+const FEW: usize = 16;
+
+/// What one predicting thread works in.
+pub struct Scratch {
+    finder: Finder,
+    /// How often each term stands in the text at hand; all zero between texts.
+    counts: Vec<f32>,
+    terms: Vec<u32>,
+    weights: Vec<f32>,
+    room: Room,
+}
+
+impl BagModel {
+    pub(crate) fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), Failure> {
+        files::save(self, dir)
+    }
+
+    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+        files::load(dir)
+    }
+
+    pub(crate) fn scratch(&self) -> Scratch {
+        Scratch {
+            finder: Finder::new(MIN_WORD_LENGTH),
+            counts: vec![0.0; self.terms.len()],
+            terms: Vec::new(),
+            weights: Vec::new(),
+            room: Room::default(),
+        }
+    }
+
+    /// Leaves the text's terms and their weights in `scratch`. Without a `lookup` the terms themselves are searched.
+    fn read(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
+        let Scratch {
+            finder,
+            counts,
+            terms,
+            weights,
+            ..
+        } = scratch;
+        terms.clear();
+        let each = |term: u32| {
+            let count = &mut counts[term as usize];
+            if *count == 0.0 {
+                terms.push(term);
+            }
+            *count += 1.0;
+        };
+        match lookup {
+            Some(lookup) => lookup.columns(finder, text, each),
+            None => self
+                .terms
+                .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
+        }
+        weights.clear();
+        weights.extend(
+            terms
+                .iter()
+                .map(|&term| std::mem::take(&mut counts[term as usize])),
+        );
+        weigh(weights);
+    }
+
+    pub(crate) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Scores {
+        let few = texts.len() <= FEW && self.lookup.get().is_none();
+        let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
+        let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
+        for text in texts {
+            self.read(lookup, scratch, text);
+            let row = Row {
+                terms: &scratch.terms,
+                weights: &scratch.weights,
+            };
+            self.net.forward(row, &mut scratch.room);
+            logits.extend_from_slice(&scratch.room.outputs);
+        }
+        scores(logits, self.classes.len())
+    }
+
+    /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.
+    pub(crate) fn explain(&self, text: Option<&str>, top: usize) -> Vec<ClassFeatures> {
+        let mut scratch = match text {
+            Some(_) => self.scratch(),
+            None => Scratch {
+                counts: Vec::new(),
+                ..self.scratch()
+            },
+        };
+        match text {
+            Some(text) => self.read(None, &mut scratch, text),
+            None => {
+                scratch.terms = (0..self.terms.len() as u32).collect();
+                scratch.weights = vec![1.0; self.terms.len()];
+            }
+        }
+        let row = Row {
+            terms: &scratch.terms,
+            weights: &scratch.weights,
+        };
+        (0..self.classes.len())
+            .map(|class| self.strongest(class, row, top))
+            .collect()
+    }
+
+    fn strongest(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
+        let classes = self.classes.len();
+        let mut weight: Vec<f64> = self
+            .net
+            .weight(class)
+            .iter()
+            .map(|&value| value.into())
+            .collect();
+        for other in 0..classes {
+            let others = self.net.weight(other).iter();
+            weight
+                .iter_mut()
+                .zip(others)
+                .for_each(|(value, other)| *value -= f64::from(*other) / classes as f64);
+        }
+        let lift = |term: u32| -> f64 {
+            let embedding = self.net.embedding(term as usize);
+            weight
+                .iter()
+                .zip(embedding)
+                .map(|(weight, &value)| weight * f64::from(value))
+                .sum()
+        };
+        let terms = row.terms.iter().zip(row.weights);
+        let mut lifts: Vec<(u32, f64)> = terms
+            .map(|(&term, &weight)| (term, lift(term) * f64::from(weight)))
+            .filter(|&(_, lift)| lift > 0.0)
+            .collect();
+        lifts.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        lifts.truncate(top);
+        let named = lifts
+            .into_iter()
+            .map(|(term, lift)| (self.terms.get(term as usize).to_owned(), lift));
+        ClassFeatures {
+            label: self.classes[class].clone(),
+            features: named.collect(),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The network: embeddings, a sum, a linear layer.
+
+use std::borrow::Cow;
+
+use super::rows::Row;
+use crate::random::Random;
+
+/// Numbers that are worked on together: loops over arrays of this size become vector instructions.
+const LANES: usize = 8;
+
+/// Length of a class's row in the linear layer at the beginning. measured on validation rows with 300 training rows, where
+/// it matters most: 0.7 gives 0.923 on SMS spam, 1: 0.931, 2: 0.942; with all rows they differ by less than 0.001.
+const GAIN: f32 = 2.0;
+
+/// Embeddings and linear layer. Rows are padded with zeros to whole lanes; the padding stays zero.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Net {
+    /// Width of an embedding, without padding.
+    pub(super) width: usize,
+    stride: usize,
+    /// (terms, stride)
+    embedding: Vec<f32>,
+    /// (classes, stride)
+    weight: Vec<f32>,
+    /// (classes)
+    pub(super) bias: Vec<f32>,
+}
+
+/// Room to work in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room {
+    /// (stride)
+    hidden: Vec<f32>,
+    /// (stride)
+    gradient: Vec<f32>,
+    /// (classes): logits, or probabilities after a step.
+    pub(super) outputs: Vec<f32>,
+}
+
+impl Net {
+    /// Embeddings at zero, a linear layer of orthogonal rows (Saxe, McClelland and Ganguli 2014) of length [`GAIN`]: as many
+    /// at a time as there is room for.
+    ///
+    /// fastText has it the other way round, random embeddings under zeros. Then neither side learns before the other has
+    /// grown, which takes hundreds of rows, and terms that are seen a few times end as noise. measured on validation
+    /// rows: 0.924 and 0.926 on IMDB; with 300 training rows 0.38 and 0.75 on AG News.
+    pub(super) fn new(terms: usize, width: usize, classes: usize, seed: u64) -> Self {
+        let stride = width.next_multiple_of(LANES);
+        let mut random = Random::new(seed, &[]);
+        let mut weight: Vec<f32> = Vec::with_capacity(classes * stride);
+        for class in 0..classes {
+            let mut row: Vec<f32> = (0..width).map(|_| random.normal() as f32).collect();
+            for earlier in weight[class / width * width * stride..].chunks_exact(stride) {
+                let share = dot(&row, earlier) / (GAIN * GAIN);
+                row.iter_mut()
+                    .zip(earlier)
+                    .for_each(|(value, earlier)| *value -= share * earlier);
+            }
+            let length = dot(&row, &row).sqrt();
+            weight.extend(row.iter().map(|value| value / length * GAIN));
+            weight.resize((class + 1) * stride, 0.0);
+        }
+        Self {
+            width,
+            stride,
+            embedding: vec![0.0; terms * stride],
+            weight,
+            bias: vec![0.0; classes],
+        }
+    }
+
+    /// From arrays of (terms, width), (classes, width) and (classes).
+    pub(super) fn from_arrays(
+        width: usize,
+        embedding: Vec<f32>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Self {
+        let stride = width.next_multiple_of(LANES);
+        let pad = |rows: Vec<f32>| {
+            if stride == width {
+                return rows;
+            }
+            let mut padded = Vec::with_capacity(rows.len() / width * stride);
+            for row in rows.chunks_exact(width) {
+                padded.extend_from_slice(row);
+                padded.resize(padded.len().next_multiple_of(stride), 0.0);
+            }
+            padded
+        };
+        Self {
+            width,
+            stride,
+            embedding: pad(embedding),
+            weight: pad(weight),
+            bias,
+        }
+    }
+
+    /// Number of terms.
+    pub(super) fn terms(&self) -> usize {
+        self.embedding.len() / self.stride
+    }
+
+    /// The embedding of a term.
+    pub(super) fn embedding(&self, term: usize) -> &[f32] {
+        &self.embedding[term * self.stride..][..self.width]
+    }
+
+    /// The linear layer's row of a class.
+    pub(super) fn weight(&self, class: usize) -> &[f32] {
+        &self.weight[class * self.stride..][..self.width]
+    }
+
+    /// Embeddings and linear layer as (terms, width) and (classes, width), without padding.
+    pub(super) fn rows(&self) -> [Cow<'_, [f32]>; 2] {
+        [&self.embedding, &self.weight].map(|rows| {
+            if self.stride == self.width {
+                return Cow::Borrowed(rows.as_slice());
+            }
+            Cow::Owned(
+                rows.chunks_exact(self.stride)
+                    .flat_map(|row| &row[..self.width])
+                    .copied()
+                    .collect(),
+            )
+        })
+    }
+
+    /// The same network with term `order[i]` in place `i`.
+    pub(super) fn reordered(self, order: &[u32]) -> Self {
+        let mut embedding = Vec::with_capacity(self.embedding.len());
+        for &term in order {
+            embedding
+                .extend_from_slice(&self.embedding[term as usize * self.stride..][..self.stride]);
+        }
+        Self { embedding, ..self }
+    }
+
+    /// Multiplies each term's embedding by its factor.
+    pub(super) fn scaled(mut self, factors: &[f32]) -> Self {
+        for (embedding, factor) in self.embedding.chunks_exact_mut(self.stride).zip(factors) {
+            embedding.iter_mut().for_each(|value| *value *= factor);
+        }
+        self
+    }
+
+    /// Divides all logits.
+    pub(super) fn cool(&mut self, temperature: f32) {
+        self.weight
+            .iter_mut()
+            .chain(&mut self.bias)
+            .for_each(|value| *value /= temperature);
+    }
+
+    /// Leaves the logits in `room.outputs`.
+    pub(super) fn forward(&self, row: Row<'_>, room: &mut Room) {
+        let Room {
+            hidden, outputs, ..
+        } = room;
+        hidden.clear();
+        hidden.resize(self.stride, 0.0);
+        match self.stride / LANES {
+            1 => self.gather::<1>(row, hidden),
+            2 => self.gather::<2>(row, hidden),
+            4 => self.gather::<4>(row, hidden),
+            _ => {
+                for (&term, &weight) in row.terms.iter().zip(row.weights) {
+                    add(
+                        hidden,
+                        weight,
+                        &self.embedding[term as usize * self.stride..][..self.stride],
+                    );
+                }
+            }
+        }
+        outputs.clear();
+        let logits = self.weight.chunks_exact(self.stride).zip(&self.bias);
+        outputs.extend(logits.map(|(weight, bias)| dot(hidden, weight) + bias));
+    }
+
+    /// The weighted sum of the embeddings, in registers.
+    fn gather<const CHUNKS: usize>(&self, row: Row<'_>, hidden: &mut [f32]) {
+        let mut sum = [[0.0; LANES]; CHUNKS];
+        let (embeddings, _) = self.embedding.as_chunks::<LANES>();
+        let (embeddings, _) = embeddings.as_chunks::<CHUNKS>();
+        for (&term, &weight) in row.terms.iter().zip(row.weights) {
+            for (sum, embedding) in sum.iter_mut().zip(&embeddings[term as usize]) {
+                for (sum, value) in sum.iter_mut().zip(embedding) {
+                    *sum += weight * value;
+                }
+            }
+        }
+        hidden.copy_from_slice(sum.as_flattened());
+    }
+
+    /// One step of stochastic gradient descent on the cross entropy of one row, times `cost`. Answers the loss before the
+    /// step; if it is no finite number, there was no step.
+    pub(super) fn learn(
+        &mut self,
+        row: Row<'_>,
+        label: usize,
+        cost: f32,
+        rate: f32,
+        room: &mut Room,
+    ) -> f64 {
+        self.forward(row, room);
+        let Room {
+            hidden,
+            gradient,
+            outputs,
+        } = room;
+        softmax(outputs);
+        let loss = -f64::from(outputs[label].max(f32::MIN_POSITIVE)).ln() * f64::from(cost);
+        if !outputs[label].is_finite() {
+            return f64::NAN;
+        }
+        gradient.clear();
+        gradient.resize(self.stride, 0.0);
+        for (class, (weight, bias)) in self
+            .weight
+            .chunks_exact_mut(self.stride)
+            .zip(&mut self.bias)
+            .enumerate()
+        {
+            let error = cost * (outputs[class] - f32::from(class == label));
+            add(gradient, error, weight);
+            add(weight, -rate * error, hidden);
+            *bias -= rate * error;
+        }
+        match self.stride / LANES {
+            1 => self.scatter::<1>(row, rate, gradient),
+            2 => self.scatter::<2>(row, rate, gradient),
+            4 => self.scatter::<4>(row, rate, gradient),
+            _ => {
+                for (&term, &weight) in row.terms.iter().zip(row.weights) {
+                    add(
+                        &mut self.embedding[term as usize * self.stride..][..self.stride],
+                        -rate * weight,
+                        gradient,
+                    );
+                }
+            }
+        }
+        loss
+    }
+
+    /// Moves the embeddings of a row.
+    fn scatter<const CHUNKS: usize>(&mut self, row: Row<'_>, rate: f32, gradient: &[f32]) {
+        let (gradient, _) = gradient.as_chunks::<LANES>();
+        let Some(gradient) = gradient.first_chunk::<CHUNKS>().copied() else {
+            return;
+        };
+        let (embeddings, _) = self.embedding.as_chunks_mut::<LANES>();
+        let (embeddings, _) = embeddings.as_chunks_mut::<CHUNKS>();
+        for (&term, &weight) in row.terms.iter().zip(row.weights) {
+            let step = -rate * weight;
+            for (embedding, gradient) in embeddings[term as usize].iter_mut().zip(&gradient) {
+                for (value, gradient) in embedding.iter_mut().zip(gradient) {
+                    *value += step * gradient;
+                }
+            }
+        }
+    }
+}
+
+/// `to` += `factor` x `from`
+fn add(to: &mut [f32], factor: f32, from: &[f32]) {
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to += factor * from);
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn softmax(logits: &mut [f32]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    logits
+        .iter_mut()
+        .for_each(|logit| *logit = (*logit - largest).exp());
+    let sum: f32 = logits.iter().sum();
+    logits.iter_mut().for_each(|share| *share /= sum);
+}

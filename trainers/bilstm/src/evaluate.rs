@@ -1,0 +1,73 @@
+//! Logits of many rows.
+
+use harness::metrics::Scores;
+use tch::{TchError, no_grad};
+
+use crate::batches::Batch;
+use crate::net::{Net, values};
+use crate::replicas::Replicas;
+
+/// Rows of a batch that is not trained on.
+const ROWS: usize = 64;
+
+/// Logits of (rows, classes), in order; `None` if it was stopped.
+pub(crate) fn logits(
+    replicas: &Replicas,
+    rows: &[&[u32]],
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<Vec<f32>>, TchError> {
+    let classes = replicas.first().shape.classes;
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    // The longest first: at the end no thread waits long for another.
+    order.sort_by_key(|&row| std::cmp::Reverse(rows[row].len()));
+    let batch = |chunk: &[usize]| chunk.iter().map(|&row| rows[row].to_vec()).collect();
+    let Some(found) = replicas.logits(order.chunks(ROWS).map(batch).collect(), stopped)? else {
+        return Ok(None);
+    };
+    let mut all = vec![0.0; rows.len() * classes];
+    for (&row, logits) in order.iter().zip(found.concat().chunks_exact(classes)) {
+        all[row * classes..][..classes].copy_from_slice(logits);
+    }
+    Ok(Some(all))
+}
+
+/// Logits of one batch.
+pub(crate) fn of_batch(net: &Net, rows: &[Vec<u32>]) -> Result<Vec<f32>, TchError> {
+    let batch = Batch::new(rows, net.shape.pad, net.device)?;
+    values(&no_grad(|| net.forward(&batch, None))?)
+}
+
+/// Logits as decisions, their softmax as probabilities.
+pub(crate) fn scores(logits: Vec<f32>, classes: usize) -> Scores {
+    let mut probability = Vec::with_capacity(logits.len());
+    for row in logits.chunks_exact(classes) {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let shares = row.iter().map(|&logit| f64::from(logit - largest).exp());
+        let sum: f64 = shares.clone().sum();
+        probability.extend(shares.map(|share| (share / sum) as f32));
+    }
+    Scores {
+        classes,
+        decision: logits,
+        probability: Some(probability),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_the_softmax() {
+        let scores = scores(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);
+        let expected = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75];
+        let probability = scores.probability.unwrap();
+        assert!(
+            probability
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-6),
+            "{probability:?}"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
+#![cfg(feature = "libtorch")]
+
+mod bag;
+mod batches;
+mod device;
+mod evaluate;
+mod explain;
+mod ids;
+mod learner;
+mod loss_scale;
+mod model;
+mod net;
+mod optimizer;
+pub mod params;
+mod random;
+mod reader;
+mod replicas;
+mod schedule;
+mod train;
+
+pub use ids::Encoder;
+pub use model::TextModel;
+
+use std::collections::BTreeMap;
+
+use harness::corpus::RowTable;
+use harness::trainer::NoArgs;
+use harness::{Failure, Run, Trained, Trainer};
+use params::{TextArgs, TextParams};
+
+/// The bi-LSTM as a trainer.
+pub struct BiLstm;
+
+impl Trainer for BiLstm {
+    const NAME: &'static str = "bilstm";
+    type Args = TextArgs;
+    type Params = TextParams;
+    type Encoder = Encoder;
+    type Model = TextModel;
+    type PredictArgs = NoArgs;
+
+    const CHECKPOINTS: bool = true;
+
+    fn check(args: TextArgs) -> Result<TextParams, Failure> {
+        args.check()
+    }
+
+    fn identity(params: &TextParams) -> BTreeMap<String, String> {
+        let tokenizer = params
+            .tokenizer
+            .iter()
+            .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
+        tokenizer.collect()
+    }
+
+    fn encoder(params: &TextParams) -> Encoder {
+        Encoder::new(params.tokenizer.as_ref())
+    }
+
+    fn train(
+        params: &TextParams,
+        rows: &RowTable,
+        encoders: Vec<Encoder>,
+        run: &mut Run,
+    ) -> Result<Trained<TextModel>, Failure> {
+        match &params.arch {
+            params::ArchParams::Bilstm(lstm) => train::train(params, lstm, rows, encoders, run),
+            params::ArchParams::Bag(bag) => {
+                let trained = bag::train(bag, rows, Encoder::words(encoders), run)?;
+                Ok(Trained {
+                    model: TextModel::Bag(Box::new(trained.model)),
+                    scores: trained.scores,
+                    details: trained.details,
+                    failure: trained.failure,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The `bilstm` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::run::<bilstm::BiLstm>()
+}

@@ -1,0 +1,83 @@
+//! A trained model: of either architecture.
+
+pub(crate) mod files;
+mod lstm;
+
+use std::path::Path;
+
+use harness::metrics::Scores;
+use harness::report::ClassFeatures;
+use harness::{Failure, Model};
+
+use crate::bag::{self, BagModel};
+
+pub(crate) use files::{deserialize, serialize};
+pub(crate) use lstm::LstmModel;
+
+/// A trained model.
+pub enum TextModel {
+    /// The bi-LSTM.
+    Bilstm(Box<LstmModel>),
+    /// The bag of words and n-grams.
+    Bag(Box<BagModel>),
+}
+
+/// What one predicting thread works in.
+pub enum Scratch {
+    /// The bi-LSTM's.
+    Bilstm(Box<lstm::Scratch>),
+    /// The bag's.
+    Bag(Box<bag::Scratch>),
+}
+
+impl Model for TextModel {
+    type Scratch = Scratch;
+
+    fn classes(&self) -> &[String] {
+        match self {
+            Self::Bilstm(model) => &model.classes,
+            Self::Bag(model) => model.classes(),
+        }
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), Failure> {
+        match self {
+            Self::Bilstm(model) => model.save(dir),
+            Self::Bag(model) => model.save(dir),
+        }
+    }
+
+    fn load(dir: &Path) -> Result<Self, Failure> {
+        match files::arch(dir)?.as_str() {
+            "bilstm" => LstmModel::load(dir).map(|model| Self::Bilstm(Box::new(model))),
+            "bag" => BagModel::load(dir).map(|model| Self::Bag(Box::new(model))),
+            other => Err(files::unknown_arch(dir, other)),
+        }
+    }
+
+    fn scratch(&self) -> Scratch {
+        match self {
+            Self::Bilstm(_) => Scratch::Bilstm(Box::default()),
+            Self::Bag(model) => Scratch::Bag(Box::new(model.scratch())),
+        }
+    }
+
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+        match (self, scratch) {
+            (Self::Bilstm(model), Scratch::Bilstm(scratch)) => model.predict(scratch, texts),
+            (Self::Bag(model), Scratch::Bag(scratch)) => Ok(model.predict(scratch, texts)),
+            // The scratch of another model.
+            (_, scratch) => {
+                *scratch = self.scratch();
+                self.predict(scratch, texts)
+            }
+        }
+    }
+
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+        match self {
+            Self::Bilstm(model) => model.explain(text, top),
+            Self::Bag(model) => Ok(model.explain(text, top)),
+        }
+    }
+}

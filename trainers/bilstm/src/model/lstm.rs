@@ -1,0 +1,101 @@
+//! The bi-LSTM as a model. Weights are plain numbers here: tensors cannot be shared between threads, so each thread
+//! that predicts builds a network of its own.
+
+use std::path::Path;
+
+use harness::Failure;
+use harness::metrics::Scores;
+use harness::report::ClassFeatures;
+use harness::text::WordReader;
+use tch::Device;
+
+use super::files;
+use crate::device::failed;
+use crate::evaluate::{logits, scores};
+use crate::explain;
+use crate::net::{Arrays, Shape};
+use crate::reader::{MIN_WORD_LENGTH, Reader};
+use crate::replicas::Replicas;
+
+/// The bi-LSTM.
+pub struct LstmModel {
+    pub(crate) classes: Vec<String>,
+    pub(crate) reader: Reader,
+    /// Ids of a text that are read.
+    pub(crate) seq_len: usize,
+    pub(crate) shape: Shape,
+    pub(crate) arrays: Arrays,
+}
+
+/// What one predicting thread works in.
+pub struct Scratch {
+    words: WordReader,
+    net: Option<Replicas>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            words: WordReader::new(MIN_WORD_LENGTH),
+            net: None,
+        }
+    }
+}
+
+impl LstmModel {
+    pub(super) fn save(&self, dir: &Path) -> Result<(), Failure> {
+        files::save(self, dir)
+    }
+
+    pub(super) fn load(dir: &Path) -> Result<Self, Failure> {
+        files::load(dir)
+    }
+
+    pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+        let net = match scratch.net.take() {
+            Some(net) => net,
+            None => self.net()?,
+        };
+        let rows: Result<Vec<Vec<u32>>, Failure> = texts
+            .iter()
+            .map(|text| self.reader.read(&mut scratch.words, text, self.seq_len))
+            .collect();
+        let rows = rows?;
+        let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let logits = logits(&net, &rows, &|| false)
+            .map_err(failed)?
+            .unwrap_or_default();
+        scratch.net = Some(net);
+        Ok(scores(logits, self.classes.len()))
+    }
+
+    pub(super) fn explain(
+        &self,
+        text: Option<&str>,
+        top: usize,
+    ) -> Result<Vec<ClassFeatures>, Failure> {
+        let net = self.net()?;
+        let weights = match text {
+            None => explain::words(&net, &self.reader),
+            Some(text) => {
+                let ids =
+                    self.reader
+                        .read(&mut WordReader::new(MIN_WORD_LENGTH), text, self.seq_len)?;
+                explain::text(&net, &self.reader, &ids)
+            }
+        };
+        Ok(explain::strongest(
+            &self.classes,
+            weights.map_err(failed)?,
+            top,
+        ))
+    }
+
+    fn net(&self) -> Result<Replicas, Failure> {
+        // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
+        tch::set_num_threads(1);
+        let net =
+            Replicas::new(&self.shape, &self.arrays, &[Device::Cpu], false).map_err(failed)?;
+        net.ok_or_else(|| Failure::other("the model's weights do not fit its shape", "train again"))
+    }
+}

@@ -1,0 +1,367 @@
+//! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters are named as in the
+//! PyTorch module of docs/bilstm-model.md.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, TchError, Tensor, no_grad};
+
+use crate::batches::{Batch, Padding};
+use crate::params::Pooling;
+use crate::random::Random;
+
+/// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
+const EMBEDDING_DEVIATION: f64 = 0.1;
+
+/// The sizes that determine the parameters.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Shape {
+    /// Rows of the embedding.
+    pub(crate) ids: usize,
+    /// The row of the embedding that stands for padding.
+    pub(crate) pad: u32,
+    pub(crate) emb_size: usize,
+    pub(crate) hidden_size: usize,
+    pub(crate) num_layers: usize,
+    pub(crate) pooling: Pooling,
+    pub(crate) classes: usize,
+}
+
+/// A parameter's values, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Array {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f32>,
+}
+
+/// Parameters by name.
+pub(crate) type Arrays = BTreeMap<String, Array>;
+
+impl Shape {
+    /// Name and shape of every parameter; PyTorch's order within a layer of the LSTM.
+    pub(crate) fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let gates = 4 * self.hidden_size;
+        let mut all = vec![("embedding.weight".to_owned(), vec![self.ids, self.emb_size])];
+        for layer in 0..self.num_layers {
+            let input = if layer == 0 {
+                self.emb_size
+            } else {
+                self.pooled()
+            };
+            for direction in ["", "_reverse"] {
+                let mut add = |name: &str, shape| {
+                    all.push((format!("lstm.{name}_l{layer}{direction}"), shape))
+                };
+                add("weight_ih", vec![gates, input]);
+                add("weight_hh", vec![gates, self.hidden_size]);
+                add("bias_ih", vec![gates]);
+                add("bias_hh", vec![gates]);
+            }
+        }
+        if self.pooling == Pooling::Attention {
+            all.push(("attention.weight".to_owned(), vec![1, self.pooled()]));
+        }
+        all.push((
+            "linear.weight".to_owned(),
+            vec![self.classes, self.pooled()],
+        ));
+        all.push(("linear.bias".to_owned(), vec![self.classes]));
+        all
+    }
+
+    /// Width of the pooled outputs.
+    fn pooled(&self) -> usize {
+        2 * self.hidden_size
+    }
+
+    /// PyTorch's initial values, uniform within 1 / sqrt(hidden) in the LSTM and 1 / sqrt(inputs) in linear layers; but
+    /// for the embedding, normal with [`EMBEDDING_DEVIATION`] and zeros for padding.
+    pub(crate) fn initial(&self, seed: u64) -> Arrays {
+        let mut arrays = Arrays::new();
+        for (number, (name, shape)) in self.parameters().into_iter().enumerate() {
+            let mut random = Random::new(seed, &[number as u64]);
+            let count = shape.iter().product();
+            let data = if name.starts_with("embedding") {
+                let mut data: Vec<f32> = (0..count)
+                    .map(|_| (EMBEDDING_DEVIATION * random.normal()) as f32)
+                    .collect();
+                data[self.pad as usize * self.emb_size..][..self.emb_size].fill(0.0);
+                data
+            } else {
+                let inputs = if name.starts_with("lstm") {
+                    self.hidden_size
+                } else {
+                    self.pooled()
+                };
+                let bound = 1.0 / (inputs as f64).sqrt();
+                (0..count)
+                    .map(|_| ((2.0 * random.uniform() - 1.0) * bound) as f32)
+                    .collect()
+            };
+            arrays.insert(name, Array { shape, data });
+        }
+        arrays
+    }
+}
+
+/// The parameters on a device.
+pub(crate) struct Net {
+    pub(crate) shape: Shape,
+    pub(crate) device: Device,
+    /// In the order of [`Shape::parameters`].
+    pub(crate) parameters: Vec<Tensor>,
+}
+
+/// Dropout for one batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Dropout {
+    /// Above 0, below 1.
+    pub(crate) share: f64,
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+    /// Place of the batch's first row among the rows of the step: a replica drops what a single one would.
+    pub(crate) first_row: usize,
+}
+
+impl Dropout {
+    /// Factors of (batch, 1, width): 0 for a share of them, 1 / (1 - share) for the rest.
+    fn mask(
+        self,
+        place: usize,
+        rows: usize,
+        width: usize,
+        device: Device,
+    ) -> Result<Tensor, TchError> {
+        let kept = (1.0 / (1.0 - self.share)) as f32;
+        let mut factors = Vec::with_capacity(rows * width);
+        for row in 0..rows {
+            let row = (self.first_row + row) as u64;
+            let mut random = Random::new(self.seed, &[self.step, place as u64, row]);
+            factors.extend((0..width).map(|_| {
+                if random.uniform() < self.share {
+                    0.0
+                } else {
+                    kept
+                }
+            }));
+        }
+        Tensor::f_from_slice(&factors)?
+            .f_view([rows as i64, 1, width as i64])?
+            .f_to(device)
+    }
+}
+
+impl Net {
+    /// A network with these values; `None` where one is missing or has another shape.
+    pub(crate) fn new(
+        shape: &Shape,
+        arrays: &Arrays,
+        device: Device,
+    ) -> Result<Option<Self>, TchError> {
+        let mut parameters = Vec::new();
+        for (name, expected) in shape.parameters() {
+            let Some(array) = arrays.get(&name).filter(|array| array.shape == expected) else {
+                return Ok(None);
+            };
+            let sizes: Vec<i64> = expected.iter().map(|&size| size as i64).collect();
+            let tensor = Tensor::f_from_slice(&array.data)?
+                .f_view(sizes.as_slice())?
+                .f_to(device)?;
+            parameters.push(tensor.f_set_requires_grad(true)?);
+        }
+        Ok(Some(Self {
+            shape: shape.clone(),
+            device,
+            parameters,
+        }))
+    }
+
+    /// The same network once more: the weights are shared.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            shape: self.shape.clone(),
+            device: self.device,
+            parameters: self.parameters.iter().map(Tensor::shallow_clone).collect(),
+        }
+    }
+
+    /// The values of all parameters.
+    pub(crate) fn arrays(&self) -> Result<Arrays, TchError> {
+        let mut arrays = Arrays::new();
+        for ((name, shape), tensor) in self.shape.parameters().into_iter().zip(&self.parameters) {
+            arrays.insert(
+                name,
+                Array {
+                    shape,
+                    data: values(tensor)?,
+                },
+            );
+        }
+        Ok(arrays)
+    }
+
+    /// Logits of (batch, classes), f32.
+    pub(crate) fn forward(
+        &self,
+        batch: &Batch,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, TchError> {
+        let [embedding, rest @ ..] = self.parameters.as_slice() else {
+            return Err(TchError::Shape("a network without parameters".to_owned()));
+        };
+        let (lstm, head) = rest.split_at(8 * self.shape.num_layers);
+        // (batch, seq, emb)
+        let mut states =
+            Tensor::f_embedding(embedding, &batch.ids, self.shape.pad.into(), false, false)?;
+        for (layer, parameters) in lstm.chunks_exact(8).enumerate() {
+            let inputs = self.dropped(states, layer, batch, dropout)?;
+            // (batch, seq, 2 * hidden)
+            states = self.layer(&inputs, parameters, batch)?;
+        }
+        // (batch, 2 * hidden)
+        let pooled = self.pool(&states, head, batch)?;
+        let pooled = self
+            .dropped(
+                pooled.f_unsqueeze(1)?,
+                self.shape.num_layers,
+                batch,
+                dropout,
+            )?
+            .f_squeeze_dim(1)?;
+        let [.., weight, bias] = head else {
+            return Err(TchError::Shape(
+                "a network without a linear layer".to_owned(),
+            ));
+        };
+        pooled.f_linear(weight, Some(bias))?.f_to_kind(Kind::Float)
+    }
+
+    fn dropped(
+        &self,
+        values: Tensor,
+        place: usize,
+        batch: &Batch,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, TchError> {
+        let Some(dropout) = dropout else {
+            return Ok(values);
+        };
+        let width = values.size3()?.2 as usize;
+        values.f_mul(
+            &dropout
+                .mask(place, batch.rows(), width, self.device)?
+                .f_to_kind(values.f_kind()?)?,
+        )
+    }
+
+    /// One layer of the LSTM, both directions: (batch, seq, inputs) to (batch, seq, 2 * hidden).
+    ///
+    /// PyTorch reads padded rows backwards from their padding. Its packed sequences don't, but have no oneDNN kernels
+    /// (1.4 times the time); so the second direction is a first one on rows that are reversed, each within its length.
+    fn layer(
+        &self,
+        inputs: &Tensor,
+        parameters: &[Tensor],
+        batch: &Batch,
+    ) -> Result<Tensor, TchError> {
+        let Some(padding) = &batch.padding else {
+            return self.run(inputs, parameters, batch, true);
+        };
+        let forwards = self.run(inputs, &parameters[..4], batch, false)?;
+        let reversed = reverse(inputs, padding)?;
+        let backwards = self.run(&reversed, &parameters[4..], batch, false)?;
+        Tensor::f_cat(&[forwards, reverse(&backwards, padding)?], 2)
+    }
+
+    fn run(
+        &self,
+        inputs: &Tensor,
+        parameters: &[Tensor],
+        batch: &Batch,
+        both: bool,
+    ) -> Result<Tensor, TchError> {
+        let size = [
+            if both { 2 } else { 1 },
+            batch.rows() as i64,
+            self.shape.hidden_size as i64,
+        ];
+        let zeros = Tensor::f_zeros(size, (inputs.f_kind()?, self.device))?;
+        let start = [&zeros, &zeros];
+        let parameters: Vec<&Tensor> = parameters.iter().collect();
+        let (outputs, ..) = inputs.f_lstm(&start, &parameters, true, 1, 0.0, true, both, true)?;
+        Ok(outputs)
+    }
+
+    /// (batch, seq, 2 * hidden) to (batch, 2 * hidden), without the padding.
+    fn pool(&self, states: &Tensor, head: &[Tensor], batch: &Batch) -> Result<Tensor, TchError> {
+        let masked = |values: &Tensor, with: f64| match &batch.padding {
+            Some(padding) => values.f_masked_fill(&padding.mask, with),
+            None => Ok(values.shallow_clone()),
+        };
+        match self.shape.pooling {
+            Pooling::Max => masked(states, f64::NEG_INFINITY)?.f_amax([1], false),
+            Pooling::Mean => {
+                let lengths: Vec<f32> = batch.lengths.iter().map(|&length| length as f32).collect();
+                let lengths = Tensor::f_from_slice(&lengths)?
+                    .f_unsqueeze(1)?
+                    .f_to(self.device)?;
+                masked(states, 0.0)?
+                    .f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?
+                    .f_div(&lengths)
+            }
+            Pooling::Last => {
+                let hidden = self.shape.hidden_size as i64;
+                let last: Vec<i64> = batch
+                    .lengths
+                    .iter()
+                    .zip(0..)
+                    .map(|(&length, row)| row * batch.seq as i64 + length as i64 - 1)
+                    .collect();
+                let last = Tensor::f_from_slice(&last)?.f_to(self.device)?;
+                let forwards = states
+                    .f_reshape([-1, 2 * hidden])?
+                    .f_index_select(0, &last)?
+                    .f_narrow(1, 0, hidden)?;
+                let backwards = states.f_select(1, 0)?.f_narrow(1, hidden, hidden)?;
+                Tensor::f_cat(&[forwards, backwards], 1)
+            }
+            Pooling::Attention => {
+                // (batch, seq, 1)
+                let scores = states
+                    .f_linear(&head[0], None::<&Tensor>)?
+                    .f_to_kind(Kind::Float)?;
+                let shares = masked(&scores, f64::NEG_INFINITY)?.f_softmax(1, Kind::Float)?;
+                shares.f_mul(&masked(states, 0.0)?)?.f_sum_dim_intlist(
+                    [1].as_slice(),
+                    false,
+                    Kind::Float,
+                )
+            }
+        }
+    }
+}
+
+fn reverse(values: &Tensor, padding: &Padding) -> Result<Tensor, TchError> {
+    let (rows, seq, width) = values.size3()?;
+    values
+        .f_reshape([rows * seq, width])?
+        .f_index_select(0, &padding.reversal)?
+        .f_view([rows, seq, width])
+}
+
+/// The values of a tensor, row-major.
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    no_grad(|| {
+        let flat = tensor
+            .f_detach()?
+            .f_to(Device::Cpu)?
+            .f_to_kind(Kind::Float)?
+            .f_contiguous()?;
+        let mut values = vec![0f32; flat.numel()];
+        let count = values.len();
+        flat.f_copy_data(&mut values, count)?;
+        Ok(values)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+use tch::Kind;
+
+use super::*;
+use crate::evaluate::of_batch;
+use crate::model::{deserialize, serialize};
+use crate::optimizer::Adam;
+use crate::replicas::{Replicas, Step};
+
+const POOLINGS: [Pooling; 4] = [
+    Pooling::Last,
+    Pooling::Mean,
+    Pooling::Max,
+    Pooling::Attention,
+];
+
+fn shape(pooling: Pooling) -> Shape {
+    Shape {
+        ids: 30,
+        pad: 0,
+        emb_size: 5,
+        hidden_size: 4,
+        num_layers: 2,
+        pooling,
+        classes: 3,
+    }
+}
+
+fn one(shape: &Shape) -> Replicas {
+    several(shape, 1)
+}
+
+fn several(shape: &Shape, count: usize) -> Replicas {
+    // For so small a network libtorch's own threads would only wait for each other.
+    tch::set_num_threads(1);
+    let devices = vec![Device::Cpu; count];
+    Replicas::new(shape, &shape.initial(3), &devices, false)
+        .unwrap()
+        .unwrap()
+}
+
+/// Rows of these lengths; all ids but padding stand in them.
+fn rows(lengths: &[usize]) -> Vec<Vec<u32>> {
+    let mut next = 0;
+    let mut id = || {
+        next = next % 29 + 1;
+        next
+    };
+    lengths
+        .iter()
+        .map(|&length| (0..length).map(|_| id()).collect())
+        .collect()
+}
+
+fn step(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
+    let labels = (0..rows.len() as u32).map(|row| row % 3).collect();
+    Step {
+        rows,
+        labels,
+        class_weights: vec![1.0, 0.5, 2.0],
+        dropout,
+        loss_scale: 1.0,
+    }
+}
+
+#[track_caller]
+fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (place, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        assert!(
+            (ours - theirs).abs() <= tolerance,
+            "{what}, number {place}: {ours}, expected {theirs}"
+        );
+    }
+}
+
+/// PyTorch's module of docs/bilstm-model.md, which packs its sequences, with the same weights on the same rows.
+#[test]
+fn logits_and_gradients_are_pytorchs() {
+    for pooling in POOLINGS {
+        for lengths in [&[7, 3, 1, 5, 12][..], &[6, 6, 6]] {
+            let shape = shape(pooling);
+            let mut net = one(&shape);
+            let step = step(rows(lengths), None);
+            let folder = tempfile::tempdir().unwrap();
+            let weights = folder.path().join("weights.safetensors");
+            std::fs::write(&weights, serialize(&net.first().arrays().unwrap()).unwrap()).unwrap();
+            let case = folder.path().join("case.json");
+            let text = serde_json::json!({
+                "config": shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+            });
+            std::fs::write(&case, text.to_string()).unwrap();
+            let output = folder.path().join("theirs.safetensors");
+            testkit::torch_judge("torch_gradients", &[&weights, &case, &output]);
+            let theirs = deserialize(&std::fs::read(&output).unwrap()).unwrap();
+
+            let logits = of_batch(net.first(), &step.rows).unwrap();
+            assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
+            let ours = net.gradients(step).unwrap();
+            assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
+            for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
+                let what = format!("gradient of {name}, {pooling:?}");
+                assert_close(
+                    &values(gradient).unwrap(),
+                    &theirs[&format!("gradient.{name}")].data,
+                    1e-5,
+                    &what,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn padding_does_not_change_logits() {
+    for pooling in POOLINGS {
+        let net = one(&shape(pooling));
+        let rows = rows(&[2, 9, 4, 1]);
+        let together = of_batch(net.first(), &rows).unwrap();
+        for (row, logits) in rows.iter().zip(together.chunks_exact(3)) {
+            let alone = of_batch(net.first(), std::slice::from_ref(row)).unwrap();
+            assert_close(&alone, logits, 1e-6, &format!("{pooling:?}"));
+        }
+    }
+}
+
+#[test]
+fn every_parameter_learns() {
+    for pooling in POOLINGS {
+        let shape = shape(pooling);
+        let mut net = one(&shape);
+        let before = net.first().arrays().unwrap();
+        let gradients = net
+            .gradients(step(rows(&[9, 10, 11, 12]), None))
+            .unwrap()
+            .tensors;
+        let mut adam = Adam::new(net.parameters()).unwrap();
+        adam.step(net.parameters(), &gradients, 1.0, 1e-3).unwrap();
+        let after = net.first().arrays().unwrap();
+        for ((name, _), gradient) in shape.parameters().iter().zip(&gradients) {
+            let rows = gradient.size()[0];
+            let used = gradient
+                .abs()
+                .reshape([rows, -1])
+                .sum_dim_intlist(1, false, Kind::Float)
+                .gt(0.0)
+                .sum(Kind::Int64);
+            // Padding has no gradient, and stays zero.
+            let expected = rows - i64::from(name.starts_with("embedding"));
+            assert_eq!(used.int64_value(&[]), expected, "{name} {pooling:?}");
+            assert_ne!(before[name], after[name], "{name} {pooling:?}");
+        }
+        assert!(
+            after["embedding.weight"].data[..5]
+                .iter()
+                .all(|&number| number == 0.0)
+        );
+    }
+}
+
+#[test]
+fn eight_rows_can_be_learnt_by_heart() {
+    for pooling in POOLINGS {
+        let mut net = one(&shape(pooling));
+        let mut adam = Adam::new(net.parameters()).unwrap();
+        let step = || step(rows(&[3, 4, 5, 6, 7, 8, 9, 10]), None);
+        let mut loss = f64::MAX;
+        for _ in 0..300 {
+            let gradients = net.gradients(step()).unwrap();
+            loss = gradients.loss;
+            adam.step(net.parameters(), &gradients.tensors, 1.0, 1e-2)
+                .unwrap();
+        }
+        assert!(loss < 0.02, "{pooling:?}: {loss}");
+    }
+}
+
+/// The share of rows, the class weights and the dropped values are those of the whole batch.
+#[test]
+fn replicas_have_the_gradients_of_one() {
+    let dropout = Some(Dropout {
+        share: 0.3,
+        seed: 5,
+        step: 9,
+        first_row: 0,
+    });
+    for (lengths, count) in [(&[4, 9, 2, 7, 7][..], 2), (&[4, 4, 4, 4], 3), (&[5], 2)] {
+        let shape = shape(Pooling::Max);
+        let alone = one(&shape).gradients(step(rows(lengths), dropout)).unwrap();
+        let together = several(&shape, count)
+            .gradients(step(rows(lengths), dropout))
+            .unwrap();
+        assert!((alone.loss - together.loss).abs() < 1e-6);
+        for (alone, together) in alone.tensors.iter().zip(&together.tensors) {
+            assert_close(
+                &values(together).unwrap(),
+                &values(alone).unwrap(),
+                1e-6,
+                "gradient",
+            );
+        }
+    }
+}
+
+#[test]
+fn dropout_follows_from_seed_and_step() {
+    let shape = shape(Pooling::Max);
+    let loss = |share, seed, step_number| {
+        let dropout = (share > 0.0).then_some(Dropout {
+            share,
+            seed,
+            step: step_number,
+            first_row: 0,
+        });
+        one(&shape)
+            .gradients(step(rows(&[4, 9, 2]), dropout))
+            .unwrap()
+            .loss
+    };
+    assert_eq!(loss(0.5, 1, 2), loss(0.5, 1, 2));
+    assert_ne!(loss(0.5, 1, 2), loss(0.5, 1, 3));
+    assert_ne!(loss(0.5, 1, 2), loss(0.5, 2, 2));
+    assert_ne!(loss(0.5, 1, 2), loss(0.0, 1, 2));
+    // Nothing is lost on average.
+    let mask = Dropout {
+        share: 0.3,
+        seed: 1,
+        step: 1,
+        first_row: 0,
+    }
+    .mask(0, 100, 1000, Device::Cpu)
+    .unwrap();
+    let mean = mask.mean(Kind::Float).double_value(&[]);
+    assert!((mean - 1.0).abs() < 0.01, "{mean}");
+}

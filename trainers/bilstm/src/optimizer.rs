@@ -1,0 +1,127 @@
+//! Adam (Kingma and Ba 2015) as PyTorch has it, one pass over the parameters on a CPU.
+
+use tch::{Device, Kind, TchError, Tensor, no_grad};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// The moments of each parameter, and how many steps were taken.
+pub(crate) struct Adam {
+    pub(crate) steps: u64,
+    pub(crate) first: Vec<Tensor>,
+    pub(crate) second: Vec<Tensor>,
+}
+
+impl Adam {
+    /// All moments zero.
+    pub(crate) fn new(parameters: &[Tensor]) -> Result<Self, TchError> {
+        let zeros = || -> Result<Vec<Tensor>, TchError> {
+            parameters
+                .iter()
+                .map(|parameter| no_grad(|| parameter.f_zeros_like()))
+                .collect()
+        };
+        Ok(Self {
+            steps: 0,
+            first: zeros()?,
+            second: zeros()?,
+        })
+    }
+
+    /// One step with gradients that are first multiplied by `scale`.
+    pub(crate) fn step(
+        &mut self,
+        parameters: &mut [Tensor],
+        gradients: &[Tensor],
+        scale: f64,
+        rate: f64,
+    ) -> Result<(), TchError> {
+        self.steps += 1;
+        let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
+        let factors = Factors {
+            scale,
+            rate: rate / (1.0 - BETA_1.powi(steps)),
+            root: (1.0 - BETA_2.powi(steps)).sqrt(),
+        };
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((parameter, gradient), (first, second)) in
+            parameters.iter_mut().zip(gradients).zip(moments)
+        {
+            if parameter.device() == Device::Cpu {
+                let gradient = gradient.f_contiguous()?;
+                factors.in_one_pass(
+                    [slice(parameter)?, slice(first)?, slice(second)?],
+                    slice(&gradient)?,
+                );
+            } else {
+                no_grad(|| factors.by_tensors(parameter, gradient, first, second))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Factors {
+    scale: f64,
+    /// The learning rate over the first moment's bias.
+    rate: f64,
+    /// The root of the second moment's bias.
+    root: f64,
+}
+
+impl Factors {
+    fn in_one_pass(&self, [parameter, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
+        let (scale, rate, root) = (self.scale as f32, self.rate as f32, 1.0 / self.root as f32);
+        let (one, two, epsilon) = ((1.0 - BETA_1) as f32, BETA_2 as f32, EPSILON as f32);
+        let two_rest = (1.0 - BETA_2) as f32;
+        let moments = first.iter_mut().zip(second);
+        for ((parameter, gradient), (first, second)) in
+            parameter.iter_mut().zip(gradient).zip(moments)
+        {
+            let gradient = gradient * scale;
+            *first += one * (gradient - *first);
+            *second = two * *second + two_rest * gradient * gradient;
+            *parameter -= rate * *first / (second.sqrt() * root + epsilon);
+        }
+    }
+
+    fn by_tensors(
+        &self,
+        parameter: &mut Tensor,
+        gradient: &Tensor,
+        first: &mut Tensor,
+        second: &mut Tensor,
+    ) -> Result<(), TchError> {
+        let gradient = gradient.f_mul_scalar(self.scale)?;
+        let _ = first.f_lerp_(&gradient, 1.0 - BETA_1)?;
+        let _ = second
+            .f_mul_scalar_(BETA_2)?
+            .f_add_(&gradient.f_square()?.f_mul_scalar_(1.0 - BETA_2)?)?;
+        let root = second
+            .f_sqrt()?
+            .f_mul_scalar_(1.0 / self.root)?
+            .f_add_scalar_(EPSILON)?;
+        let _ = parameter.f_sub_(&first.f_div(&root)?.f_mul_scalar_(self.rate)?)?;
+        Ok(())
+    }
+}
+
+/// The numbers of a contiguous f32 tensor on the CPU. The tensor is not used otherwise while they are borrowed: all
+/// callers are above.
+fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
+    if tensor.f_kind()? != Kind::Float || tensor.device() != Device::Cpu || !tensor.is_contiguous()
+    {
+        return Err(TchError::Kind(
+            "expected contiguous f32 on the CPU".to_owned(),
+        ));
+    }
+    #[expect(
+        unsafe_code,
+        reason = "tch gives no safe view of a tensor's numbers, and tensor by tensor Adam takes four passes"
+    )]
+    // SAFETY: a contiguous f32 tensor has `numel` numbers from `data_ptr` on; each tensor of a step is a different one.
+    let numbers =
+        unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) };
+    Ok(numbers)
+}

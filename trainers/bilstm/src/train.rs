@@ -1,0 +1,280 @@
+//! The training run, from the corpus to the model.
+
+use std::time::Instant;
+
+use harness::corpus::{Part, RowTable};
+use harness::history::{EpochReport, Validation};
+use harness::metrics::{Scores, evaluate};
+use harness::trainer::PartScores;
+use harness::{Failure, Run, Trained};
+use serde_json::{Map, json};
+
+use crate::batches;
+use crate::device::failed;
+use crate::evaluate::{logits, scores};
+use crate::ids::{self, Encoder, Ids};
+use crate::learner::{Best, Learner, Outcome};
+use crate::model::{LstmModel, TextModel};
+use crate::net::{Arrays, Shape};
+use crate::params::{ClassWeight, LstmParams, TextParams};
+use crate::reader::Reader;
+use crate::replicas::Replicas;
+
+/// All that does not change while training.
+pub(crate) struct Job<'a> {
+    pub(crate) params: &'a LstmParams,
+    pub(crate) table: &'a RowTable,
+    pub(crate) ids: Ids,
+    pub(crate) shape: Shape,
+    pub(crate) train: Vec<u32>,
+    pub(crate) validation: Vec<u32>,
+    pub(crate) class_weights: Vec<f32>,
+}
+
+pub(crate) fn train(
+    params: &TextParams,
+    lstm: &LstmParams,
+    table: &RowTable,
+    encoders: Vec<Encoder>,
+    run: &mut Run,
+) -> Result<Trained<TextModel>, Failure> {
+    let devices = lstm
+        .device
+        .find(lstm.precision)?
+        .with_threads(run.threads(), lstm.batch_size);
+    table.check_classes()?;
+    // Of libtorch's own: see `replicas`.
+    tch::set_num_threads(1);
+    let (reader, ids) = ids::read(table, encoders, lstm.vocab_size, lstm.seq_len)?;
+    let train = table.of(Part::Train);
+    let job = Job {
+        params: lstm,
+        table,
+        ids,
+        shape: Shape {
+            ids: reader.ids(),
+            pad: reader.pad(),
+            emb_size: lstm.emb_size,
+            hidden_size: lstm.hidden_size,
+            num_layers: lstm.num_layers,
+            pooling: lstm.pooling,
+            classes: table.classes.len(),
+        },
+        class_weights: class_weights(params.class_weight, table, &train),
+        train,
+        validation: table.of(Part::Validation),
+    };
+    if run.stopped() {
+        return Err(Failure::Stopped);
+    }
+    let mut learner = Learner::start(&job, &devices, run)?;
+    let failure = learn(&job, &mut learner, run)?;
+    finish(&job, learner, reader, failure, run)
+}
+
+/// The epochs. Answers why training could not go on, if it could not.
+fn learn(
+    job: &Job<'_>,
+    learner: &mut Learner<'_>,
+    run: &mut Run,
+) -> Result<Option<Failure>, Failure> {
+    let seed = run.stream("batches");
+    let steps = job.steps_per_epoch();
+    while learner.state.epoch < job.params.epochs && !learner.patience_is_over() {
+        let epoch = learner.state.epoch;
+        let start = Instant::now();
+        let (mut rows, mut tokens) = (0, 0);
+        let batches = batches::of_epoch(
+            &job.train,
+            &job.ids,
+            job.params.batch_size,
+            job.params.buckets,
+            (seed, epoch),
+        );
+        let done = learner.state.step - epoch * steps;
+        for batch in batches.iter().skip(done as usize) {
+            if run.stopped() {
+                return learner.checkpoint(run, false).map(|()| None);
+            }
+            if let Outcome::NotFinite(what) = learner.step(batch)? {
+                return Ok(Some(not_finite(what, learner.state.step + 1, epoch + 1)));
+            }
+            rows += batch.len();
+            tokens += batch
+                .iter()
+                .map(|&row| job.ids.row(row as usize).len())
+                .sum::<usize>();
+            run.step(
+                learner.state.step,
+                job.params.epochs * steps,
+                learner.state.loss,
+            );
+            if learner.state.step < (epoch + 1) * steps {
+                learner.checkpoint(run, false)?;
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64().max(1e-9);
+        let validated = job.validate(learner.replicas(), run)?;
+        if validated.is_none() && !job.validation.is_empty() {
+            // Stopped: the epoch's end will be seen again by the run that resumes.
+            return learner.checkpoint(run, false).map(|()| None);
+        }
+        let report = EpochReport {
+            epoch: epoch + 1,
+            epochs: job.params.epochs,
+            step: learner.state.step,
+            train_loss: learner.state.mean_loss(job.train.len()),
+            validation: validated.as_ref().map(|(validation, _)| *validation),
+            learning_rate: learner.rate(learner.state.step.saturating_sub(1)),
+            gradient_norm: Some(learner.state.norm_sum / steps as f64),
+            rows_per_second: rows as f64 / seconds,
+            tokens_per_second: Some(tokens as f64 / seconds),
+        };
+        run.epoch(report);
+        learner.end_epoch(validated)?;
+        learner.checkpoint(run, true)?;
+    }
+    Ok(None)
+}
+
+fn finish(
+    job: &Job<'_>,
+    mut learner: Learner<'_>,
+    reader: Reader,
+    failure: Option<Failure>,
+    run: &mut Run,
+) -> Result<Trained<TextModel>, Failure> {
+    let steps = learner.state.step;
+    let (arrays, validation, epoch) = match learner.best.take() {
+        Some(Best {
+            arrays,
+            scores,
+            epoch,
+            ..
+        }) => (arrays, scores, Some(epoch)),
+        // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
+        None => match failure {
+            Some(failure) => return Err(failure),
+            None if steps == 0 => return Err(Failure::Stopped),
+            None => (
+                learner.replicas().first().arrays().map_err(failed)?,
+                None,
+                None,
+            ),
+        },
+    };
+    let net = Replicas::new(&job.shape, &arrays, learner.devices(), false).map_err(failed)?;
+    let judge = |part: Part| -> Result<Option<Scores>, Failure> {
+        let rows = job.table.of(part);
+        match &net {
+            Some(net) if !rows.is_empty() => job.scores(net, &rows, run),
+            _ => Ok(None),
+        }
+    };
+    let validation = match validation {
+        Some(scores) => Some(scores),
+        None => judge(Part::Validation)?,
+    };
+    let test = judge(Part::Test)?;
+    let train = judge(Part::Train)?;
+    let mut details = Map::new();
+    details.insert("steps".to_owned(), json!(steps));
+    details.insert("epochs".to_owned(), json!(learner.state.epoch));
+    details.insert("model_of_epoch".to_owned(), json!(epoch));
+    details.insert(
+        "parameters".to_owned(),
+        json!(
+            job.shape
+                .parameters()
+                .iter()
+                .map(|(_, shape)| shape.iter().product::<usize>())
+                .sum::<usize>()
+        ),
+    );
+    details.insert("ids".to_owned(), json!(job.shape.ids));
+    details.insert("devices".to_owned(), json!(learner.device_names()));
+    details.insert("skipped_steps".to_owned(), json!(learner.state.skipped));
+    let model = LstmModel {
+        classes: job.table.classes.clone(),
+        reader,
+        seq_len: job.params.seq_len,
+        shape: job.shape.clone(),
+        arrays,
+    };
+    Ok(Trained {
+        model: TextModel::Bilstm(Box::new(model)),
+        scores: PartScores {
+            train,
+            out_of_fold: false,
+            validation,
+            test,
+        },
+        details,
+        failure,
+    })
+}
+
+fn not_finite(what: &str, step: u64, epoch: u64) -> Failure {
+    Failure::other(
+        format!("the {what} of step {step} (epoch {epoch}) is not a finite number"),
+        "lower --learning-rate, set --clip-norm 1, or check the data of this step",
+    )
+}
+
+pub(crate) fn class_weights(how: ClassWeight, table: &RowTable, train: &[u32]) -> Vec<f32> {
+    let classes = table.classes.len();
+    let mut sizes = vec![0u32; classes];
+    for &row in train {
+        sizes[table.labels[row as usize] as usize] += 1;
+    }
+    let weight = |size: u32| match how {
+        ClassWeight::None => 1.0,
+        ClassWeight::Balanced => train.len() as f32 / (classes as f32 * size.max(1) as f32),
+    };
+    sizes.into_iter().map(weight).collect()
+}
+
+impl Job<'_> {
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        self.train.len().div_ceil(self.params.batch_size) as u64
+    }
+
+    /// Scores of rows; `None` if the run was stopped.
+    pub(crate) fn scores(
+        &self,
+        net: &Replicas,
+        rows: &[u32],
+        run: &Run,
+    ) -> Result<Option<Scores>, Failure> {
+        let ids: Vec<&[u32]> = rows.iter().map(|&row| self.ids.row(row as usize)).collect();
+        let logits = logits(net, &ids, &|| run.stopped()).map_err(failed)?;
+        Ok(logits.map(|logits| scores(logits, self.shape.classes)))
+    }
+
+    /// What the weights are worth on the validation rows; `None` where there are none, or if the run was stopped.
+    fn validate(&self, net: &Replicas, run: &Run) -> Result<Option<(Validation, Scores)>, Failure> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        let Some(scores) = self.scores(net, &self.validation, run)? else {
+            return Ok(None);
+        };
+        let labels: Vec<u32> = self
+            .validation
+            .iter()
+            .map(|&row| self.table.labels[row as usize])
+            .collect();
+        let evaluation = evaluate(&labels, &self.table.classes, &scores);
+        let validation = Validation {
+            loss: evaluation.log_loss.unwrap_or(f64::NAN),
+            accuracy: evaluation.accuracy,
+            macro_f1: evaluation.macro_f1,
+        };
+        Ok(Some((validation, scores)))
+    }
+}
+
+/// Initial values of the network.
+pub(crate) fn initial(job: &Job<'_>, run: &Run) -> Arrays {
+    job.shape.initial(run.stream("weights"))
+}

@@ -1,0 +1,163 @@
+//! The model folder, by the documented lines of Python, and what the model says of itself.
+
+use serde_json::Value;
+use testkit::{movie_csv, torch_judge};
+
+use super::Home;
+
+/// PyTorch, by the page's module and words, gives the same logits.
+#[track_caller]
+fn compare(home: &Home) {
+    let rows = movie_csv();
+    let theirs = torch_judge("read_bilstm", &[&home.path("model"), &rows]);
+    let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
+    let outcome = home.bilstm("predict", &arguments);
+    outcome.expect_code(0);
+    let labels = theirs["labels"].as_array().unwrap();
+    let logits = theirs["logits"].as_array().unwrap();
+    assert_eq!(outcome.stdout.lines().count(), logits.len());
+    for (row, (answer, logits)) in outcome.stdout.lines().zip(logits).enumerate() {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let class = labels
+            .iter()
+            .position(|label| *label == answer["label"])
+            .unwrap();
+        let (ours, theirs) = (
+            answer["score"].as_f64().unwrap(),
+            logits[class].as_f64().unwrap(),
+        );
+        assert!(
+            (ours - theirs).abs() < 1e-5,
+            "row {row}: {ours}, expected {theirs}"
+        );
+    }
+}
+
+#[test]
+fn pytorch_reads_the_model() {
+    let home = Home::new();
+    for pooling in ["max", "last", "mean", "attention"] {
+        home.train(
+            &movie_csv(),
+            &["--epochs", "2", "--num-layers", "2", "--pooling", pooling],
+        )
+        .expect_code(0);
+        compare(&home);
+    }
+}
+
+/// A tokenizer file of our own making; it asks for padding and cutting, which must not happen.
+fn tokenizer(home: &Home) -> std::path::PathBuf {
+    let mut vocab = serde_json::Map::new();
+    for name in [
+        "[PAD]", "[UNK]", "the", "a", "film", "good", "bad", "##s", "of", "is", "and", "movie",
+        "it",
+    ] {
+        vocab.insert(name.to_owned(), vocab.len().into());
+    }
+    let special = |id: u32, content: &str| {
+        serde_json::json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true })
+    };
+    let json = serde_json::json!({
+        "version": "1.0",
+        "truncation": { "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0 },
+        "padding": { "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "[PAD]" },
+        "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]")],
+        "normalizer": { "type": "Lowercase" },
+        "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "post_processor": null,
+        "decoder": null,
+        "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab },
+    });
+    let path = home.path("tokenizer.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn a_tokenizer_cuts_texts_and_travels_with_the_model() {
+    let home = Home::new();
+    let file = tokenizer(&home);
+    home.train(
+        &movie_csv(),
+        &["--epochs", "1", "--tokenizer", file.to_str().unwrap()],
+    )
+    .expect_code(0);
+    assert_eq!(
+        std::fs::read(home.path("model/tokenizer.json")).unwrap(),
+        std::fs::read(&file).unwrap()
+    );
+    assert!(!home.path("model/vocabulary.txt").exists());
+    std::fs::remove_file(&file).unwrap();
+    compare(&home);
+}
+
+#[test]
+fn what_is_no_tokenizer_is_named() {
+    let home = Home::new();
+    let rows = home.rows(40);
+    let outcome = home.train(&rows, &["--tokenizer", rows.to_str().unwrap()]);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("is not a tokenizer file"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// The words that decide are those that the rows were made of.
+#[test]
+fn explain_names_the_words_that_decide() {
+    let home = Home::new();
+    let rows: String = (0..200)
+        .map(|row| {
+            format!(
+                "the {} number {} is here,{}\n",
+                ["lovely", "dreadful"][row % 2],
+                row % 7,
+                row % 2
+            )
+        })
+        .collect();
+    let path = home.path("made.csv");
+    std::fs::write(&path, format!("text,label\n{rows}")).unwrap();
+    home.train(
+        &path,
+        &[
+            "--epochs",
+            "10",
+            "--learning-rate",
+            "0.01",
+            "--patience",
+            "0",
+        ],
+    )
+    .expect_code(0);
+    for text in [&[][..], &["the lovely and dreadful number"][..]] {
+        let outcome = home.bilstm("explain", &[&["--json", "--top", "1"], text].concat());
+        outcome.expect_code(0);
+        let classes = outcome.json()["classes"].clone();
+        assert_eq!(classes[0]["features"][0][0], "lovely", "{classes}");
+        assert_eq!(classes[1]["features"][0][0], "dreadful", "{classes}");
+    }
+}
+
+/// A text without any known word, one without any word at all, and one that is longer than what is read.
+#[test]
+fn any_text_gets_an_answer() {
+    let home = Home::new();
+    home.train(&movie_csv(), &["--epochs", "1"]).expect_code(0);
+    let long = "good ".repeat(20_000);
+    let short = "good ".repeat(24);
+    let outcome = home.bilstm("predict", &["xyzzy plugh", "...", &long, &short]);
+    outcome.expect_code(0);
+    let lines: Vec<&str> = outcome.stdout.lines().skip(1).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines[2].split_once(',').unwrap().1,
+        lines[3].split_once(',').unwrap().1
+    );
+}
