@@ -1,0 +1,180 @@
+"""The script that the bi-LSTM trainer replaces, in PyTorch. Trains, evaluates, saves, prints one JSON object.
+
+    torch_bilstm.py train.csv test.csv model.pt            the old script: one id for padding, unknown words and the most
+                                                           frequent word; the state at the last, mostly padded, position
+    torch_bilstm.py train.csv test.csv model.pt --sound    ids of their own, packed sequences, pooling over the real words
+
+Same flags and same maths as `bilstm train` has.
+"""
+
+import argparse
+import collections
+import csv
+import json
+import re
+import sys
+import time
+
+START = time.perf_counter()
+csv.field_size_limit(2**31 - 1)
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    return [text for text, _ in rows], [label for _, label in rows]
+
+
+def words_of(text, sound):
+    return re.findall(r"\w+", text.lower()) if sound else text.split()
+
+
+def encode(train, test, args):
+    """Ids of the words of each row, at most `seq_len`; ids below `first` are not words."""
+    split = [[words_of(text, args.sound) for text in texts] for texts in (train, test)]
+    counts = collections.Counter(word for words in split[0] for word in words)
+    first, unknown = (2, 1) if args.sound else (0, 0)
+    ids = {word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), first)}
+    encoded = [[[ids.get(word, unknown) for word in words[:args.seq_len]] or [unknown] for words in part] for part in split]
+    return encoded, len(ids) + first
+
+
+def padded(rows, args):
+    """(batch, longest row) for the sound one, (batch, seq_len) for the old one, and the lengths."""
+    import torch
+
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max()) if args.sound else args.seq_len
+    batch = torch.zeros(len(rows), width, dtype=torch.int64)
+    for place, row in zip(batch, rows):
+        place[:len(row)] = torch.tensor(row)
+    return batch, lengths
+
+
+def network(vocabulary, classes, args):
+    import torch
+    from torch import nn
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(vocabulary, args.emb_size, padding_idx=0 if args.sound else None)
+            self.lstm = nn.LSTM(args.emb_size, args.hidden_size, args.num_layers, batch_first=True, bidirectional=True)
+            self.dropout = nn.Dropout(args.dropout)
+            self.linear = nn.Linear(2 * args.hidden_size, 1 if classes == 2 else classes)
+
+        def forward(self, ids, lengths):
+            embedded = self.dropout(self.embedding(ids))  # (batch, seq, emb)
+            if not args.sound:
+                states, _ = self.lstm(embedded)  # (batch, seq, 2 * hidden)
+                return self.linear(self.dropout(states[:, -1]))
+            packed = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+            states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf)
+            return self.linear(self.dropout(states.amax(dim=1)))
+
+    return Classifier()
+
+
+def batches(rows, labels, order, args):
+    for start in range(0, len(order), args.batch_size):
+        chosen = order[start:start + args.batch_size]
+        yield padded([rows[row] for row in chosen], args), [labels[row] for row in chosen]
+
+
+def loss_of(logits, labels, classes):
+    """Binary cross entropy for two classes, as the old script has it, else cross entropy."""
+    import torch
+    from torch.nn import functional
+
+    if classes == 2:
+        return functional.binary_cross_entropy(torch.sigmoid(logits[:, 0]), torch.tensor(labels, dtype=torch.float32))
+    return functional.cross_entropy(logits, torch.tensor(labels))
+
+
+def train(model, rows, labels, classes, args, facts):
+    import torch
+
+    optimiser = torch.optim.Adam(model.parameters(), lr=args.learning_rate)
+    generator = torch.Generator().manual_seed(args.seed)
+    steps = 0
+    for _ in range(args.epochs):
+        model.train()
+        order = torch.randperm(len(rows), generator=generator).tolist()
+        for (ids, lengths), wanted in batches(rows, labels, order, args):
+            optimiser.zero_grad()
+            loss_of(model(ids, lengths), wanted, classes).backward()
+            optimiser.step()
+            steps += 1
+            if steps == 1:
+                facts["first_step_seconds"] = time.perf_counter() - START
+                print("first step", file=sys.stderr, flush=True)
+    facts["steps"] = steps
+
+
+def predict(model, rows, classes, args):
+    import torch
+
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for (ids, lengths), _ in batches(rows, [0] * len(rows), range(len(rows)), args):
+            logits = model(ids, lengths)
+            best = (logits[:, 0] > 0).long() if classes == 2 else logits.argmax(dim=1)
+            found.extend(best.tolist())
+    return found
+
+
+def macro_f1(wanted, found, classes):
+    scores = []
+    for label in range(classes):
+        hits = sum(a == b == label for a, b in zip(wanted, found))
+        named = sum(a == label for a in wanted) + sum(b == label for b in found)
+        scores.append(2 * hits / named if named else 0.0)
+    return sum(scores) / classes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train")
+    parser.add_argument("test")
+    parser.add_argument("model")
+    parser.add_argument("--sound", action="store_true")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--vocab-size", type=int, default=1000)
+    parser.add_argument("--seq-len", type=int, default=100)
+    parser.add_argument("--emb-size", type=int, default=100)
+    parser.add_argument("--hidden-size", type=int, default=200)
+    parser.add_argument("--num-layers", type=int, default=2)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
+
+    facts = {}
+    import torch
+
+    torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    facts["import_seconds"] = time.perf_counter() - START
+    began, cpu = time.perf_counter(), time.process_time()
+    (train_texts, train_labels), (test_texts, test_labels) = read(args.train), read(args.test)
+    names = sorted(set(train_labels))
+    number = {name: index for index, name in enumerate(names)}
+    train_labels, test_labels = ([number[label] for label in labels] for labels in (train_labels, test_labels))
+    (train_rows, test_rows), vocabulary = encode(train_texts, test_texts, args)
+    facts["read_seconds"] = time.perf_counter() - began
+    facts["read_cpu_seconds"] = time.process_time() - cpu
+    model = network(vocabulary, len(names), args)
+    train(model, train_rows, train_labels, len(names), args, facts)
+    found = predict(model, test_rows, len(names), args)
+    facts["accuracy"] = sum(a == b for a, b in zip(test_labels, found)) / len(found)
+    facts["macro_f1"] = macro_f1(test_labels, found, len(names))
+    torch.save(model.state_dict(), args.model)
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
