@@ -195,7 +195,8 @@ impl<'a> Job<'a> {
         } = desk;
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
-            (terms.clear(), weights.clear());
+            terms.clear();
+            weights.clear();
             for (&term, &weight) in row.terms.iter().zip(row.weights) {
                 if random.uniform() >= share {
                     terms.push(term);

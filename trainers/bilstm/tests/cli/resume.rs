@@ -24,7 +24,7 @@ impl Moments {
 
 const LONG: [&str; 8] = [
     "--epochs",
-    "40",
+    "16",
     "--patience",
     "0",
     "--num-layers",
@@ -87,7 +87,7 @@ fn a_hundred_kills_change_nothing() {
         );
         assert_eq!(
             home.metrics()["history"].as_array().unwrap().len(),
-            40,
+            16,
             "chain {chains}"
         );
         std::fs::remove_dir_all(chain).unwrap();
