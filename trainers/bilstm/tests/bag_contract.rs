@@ -24,7 +24,8 @@ fn trainer() -> testkit::Trainer {
         ]),
         flags: strings(&["--arch", "bag", "--max-ngrams", "3", "--learning-rate", "0.1"]),
         number: ("min_df".into(), "3".into(), "5".into()),
-        switch: "no_report".into(),
+        // It has none: the test of switches is not in the list below.
+        switch: String::new(),
         metrics: contract::metrics::definitions()
             .into_iter()
             .map(|definition| (definition.name, definition.regex))
@@ -32,4 +33,15 @@ fn trainer() -> testkit::Trainer {
     }
 }
 
-testkit::contract_suite!(trainer());
+// What depends on the architecture; `contract.rs` has the rest.
+testkit::contract_suite!(@tests trainer();
+    hyperparameters_become_flags,
+    the_command_line_wins_over_hyperparameters,
+    a_bad_value_is_the_failure,
+    validation_and_test_channels_are_used,
+    metric_lines_match_their_definitions,
+    json_is_one_object_on_stdout,
+    a_full_disk_is_the_failure,
+    a_killed_run_leaves_a_whole_model_or_none,
+    sigterm_in_training,
+);

@@ -156,7 +156,8 @@ impl<'a> Job<'a> {
         let Desk { room, terms, weights, dropout } = desk;
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
-            (terms.clear(), weights.clear());
+            terms.clear();
+            weights.clear();
             for (&term, &weight) in row.terms.iter().zip(row.weights) {
                 if random.uniform() >= share {
                     terms.push(term);
