@@ -37,7 +37,8 @@ pub(crate) struct State {
     pub(crate) norm_sum: f64,
     pub(crate) scale: LossScale,
     best_epoch: Option<u64>,
-    best_loss: Option<f64>,
+    /// Accuracy and loss of that epoch on the validation rows, if there are any.
+    best: Option<(f64, f64)>,
 }
 
 impl State {
@@ -208,8 +209,8 @@ impl<'a> Learner<'a> {
         Ok(Outcome::Done)
     }
 
-    /// Keeps the weights if they are the best so far: those with the lowest loss on the validation rows, or the last
-    /// ones where there are no such rows.
+    /// Keeps the weights if they are the best so far: those with the highest accuracy on the validation rows, of equals
+    /// those with the lower loss; or the last ones where there are no such rows.
     pub(crate) fn end_epoch(
         &mut self,
         validated: Option<(Validation, Scores)>,
@@ -217,13 +218,17 @@ impl<'a> Learner<'a> {
         let state = &mut self.state;
         state.epoch += 1;
         (state.loss_sum, state.norm_sum) = (0.0, 0.0);
-        let loss = validated.as_ref().map(|(validation, _)| validation.loss);
-        let better = match (loss, state.best_loss) {
-            (Some(loss), Some(best)) => loss < best,
+        let found = validated
+            .as_ref()
+            .map(|(validation, _)| (validation.accuracy, validation.loss));
+        let better = match (found, state.best) {
+            (Some((accuracy, loss)), Some((best_accuracy, best_loss))) => {
+                accuracy > best_accuracy || (accuracy == best_accuracy && loss < best_loss)
+            }
             _ => true,
         };
         if better {
-            (state.best_epoch, state.best_loss) = (Some(state.epoch), loss);
+            (state.best_epoch, state.best) = (Some(state.epoch), found);
             let arrays = self.replicas.first().arrays().map_err(failed)?;
             let scores = validated.map(|(_, scores)| scores);
             self.best = Some(Best {
@@ -240,7 +245,7 @@ impl<'a> Learner<'a> {
         match (
             self.job.params.patience,
             self.state.best_epoch,
-            self.state.best_loss,
+            self.state.best,
         ) {
             (Some(patience), Some(best), Some(_)) => self.state.epoch - best >= patience,
             _ => false,

@@ -19,7 +19,7 @@ pub struct TextArgs {
     /// [default: 20000; all for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     vocab_size: Option<u32>,
-    /// Words of a text that are read, from its start [default: 256; bag reads all]
+    /// Words of a text that are read, from its start [default: 400; bag reads all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     seq_len: Option<u32>,
     /// Longest n-gram, in words; for bag [default: 2]
@@ -62,7 +62,7 @@ pub struct TextArgs {
     /// Make batches of random rows; otherwise they have rows of about equal length, with little padding [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
     no_buckets: Option<bool>,
-    /// Learning rate of Adam; for bag of gradient descent [default: 0.001; 0.05 for bag]
+    /// Learning rate of Adam; for bag of gradient descent [default: 0.002; 0.05 for bag]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     learning_rate: Option<f64>,
     /// Learning rate over the steps
@@ -74,8 +74,8 @@ pub struct TextArgs {
     /// Norm to which larger gradients are cut; 0: they are not cut [default: 1]
     #[arg(long, value_name = "NORM", help_heading = "Training")]
     clip_norm: Option<f64>,
-    /// Epochs without a lower validation loss after which training stops; 0: it never does. The epoch of the lowest is
-    /// the model in any case [default: 2; bag takes all its epochs]
+    /// Epochs without a higher validation accuracy after which training stops; 0: it never does. The epoch of the highest
+    /// is the model in any case; of equals, that of the lower loss [default: 2; bag takes all its epochs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: Option<u32>,
     /// Give every class the same total weight
@@ -201,15 +201,33 @@ impl TextArgs {
     }
 
     fn lstm(&self) -> Result<LstmParams, Failure> {
-        self.only(Arch::Bag, &[("max-ngrams", self.max_ngrams.is_some()), ("min-df", self.min_df.is_some())])?;
+        self.only(
+            Arch::Bag,
+            &[
+                ("max-ngrams", self.max_ngrams.is_some()),
+                ("min-df", self.min_df.is_some()),
+            ],
+        )?;
         let warm_up = self.warm_up.unwrap_or(0.0);
-        within("warm-up", warm_up, (0.0..=1.0).contains(&warm_up), "from 0 to 1", "0.1")?;
+        within(
+            "warm-up",
+            warm_up,
+            (0.0..=1.0).contains(&warm_up),
+            "from 0 to 1",
+            "0.1",
+        )?;
         let norm = self.clip_norm.unwrap_or(1.0);
-        within("clip-norm", norm, norm >= 0.0 && norm.is_finite(), "of 0 or more", "1")?;
+        within(
+            "clip-norm",
+            norm,
+            norm >= 0.0 && norm.is_finite(),
+            "of 0 or more",
+            "1",
+        )?;
         let patience = self.patience.unwrap_or(2);
         Ok(LstmParams {
             vocab_size: self.vocab_size.unwrap_or(20_000) as usize,
-            seq_len: self.seq_len.unwrap_or(256) as usize,
+            seq_len: self.seq_len.unwrap_or(400) as usize,
             emb_size: self.emb_size.unwrap_or(100) as usize,
             hidden_size: self.hidden_size.unwrap_or(100) as usize,
             num_layers: self.num_layers.unwrap_or(1) as usize,
@@ -218,7 +236,7 @@ impl TextArgs {
             epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
             buckets: self.no_buckets != Some(true),
-            learning_rate: self.learning_rate(0.001)?,
+            learning_rate: self.learning_rate(0.002)?,
             schedule: self.schedule,
             warm_up,
             clip_norm: (norm > 0.0).then_some(norm),
@@ -242,7 +260,13 @@ impl TextArgs {
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),
-                ("device cuda", !matches!(self.device, None | Some(DeviceChoice::Auto | DeviceChoice::Cpu))),
+                (
+                    "device cuda",
+                    !matches!(
+                        self.device,
+                        None | Some(DeviceChoice::Auto | DeviceChoice::Cpu)
+                    ),
+                ),
                 ("precision", self.precision.is_some()),
             ],
         )?;
@@ -264,7 +288,10 @@ impl TextArgs {
         let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) else {
             return Ok(());
         };
-        let name = |arch: Arch| arch.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let name = |arch: Arch| {
+            arch.to_possible_value()
+                .map_or(String::new(), |value| value.get_name().to_owned())
+        };
         let (found, expected) = (name(self.arch), name(arch));
         Err(Failure::usage(
             format!("expected --arch {expected} with --{flag}, found --arch `{found}`"),
@@ -274,7 +301,13 @@ impl TextArgs {
 
     fn dropout(&self, default: f64) -> Result<f64, Failure> {
         let share = self.dropout.unwrap_or(default);
-        within("dropout", share, (0.0..1.0).contains(&share), "from 0 to below 1", "0.3")?;
+        within(
+            "dropout",
+            share,
+            (0.0..1.0).contains(&share),
+            "from 0 to below 1",
+            "0.3",
+        )?;
         Ok(share)
     }
 

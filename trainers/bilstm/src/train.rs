@@ -176,11 +176,7 @@ fn finish(
         None => judge(Part::Validation)?,
     };
     let test = judge(Part::Test)?;
-    let train = if validation.is_none() && test.is_none() {
-        judge(Part::Train)?
-    } else {
-        None
-    };
+    let train = judge(Part::Train)?;
     let mut details = Map::new();
     details.insert("steps".to_owned(), json!(steps));
     details.insert("epochs".to_owned(), json!(learner.state.epoch));

@@ -22,7 +22,14 @@ fn trainer() -> testkit::Trainer {
             ("word_ngrams", "\"3\""),
             ("learning_rate", "0.1"),
         ]),
-        flags: strings(&["--arch", "bag", "--max-ngrams", "3", "--learning-rate", "0.1"]),
+        flags: strings(&[
+            "--arch",
+            "bag",
+            "--max-ngrams",
+            "3",
+            "--learning-rate",
+            "0.1",
+        ]),
         number: ("min_df".into(), "3".into(), "5".into()),
         // It has none: the test of switches is not in the list below.
         switch: String::new(),

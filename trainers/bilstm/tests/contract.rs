@@ -10,7 +10,7 @@ fn trainer() -> testkit::Trainer {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         pairs.iter().map(owned).collect()
     };
-    let small = ["--emb-size", "8", "--hidden-size", "8", "--seq-len", "32"];
+    let small = ["--emb-size", "8", "--hidden-size", "8"];
     let with = |more: &[&str]| strings(&[&small[..], more].concat());
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_bilstm").into(),

@@ -36,13 +36,15 @@ impl Learner {
         let path = restored.dir.join(TENSORS);
         let bytes = fs::read(&path).map_err(Failure::io("read", &path))?;
         let mut arrays = deserialize(&bytes).map_err(|error| strange(&error))?;
-        let state: State =
-            serde_json::from_value(restored.state.clone()).map_err(|error| strange(&error.to_string()))?;
+        let state: State = serde_json::from_value(restored.state.clone())
+            .map_err(|error| strange(&error.to_string()))?;
         let net = net_of(&mut arrays, "", job.shape()).map_err(|error| strange(&error))?;
         let saved = arrays.keys().any(|name| name.starts_with("good/"));
         let good = match state.epoch {
             0 => None,
-            _ if saved => Some(net_of(&mut arrays, "good/", job.shape()).map_err(|error| strange(&error))?),
+            _ if saved => {
+                Some(net_of(&mut arrays, "good/", job.shape()).map_err(|error| strange(&error))?)
+            }
             // An epoch's end: the two are the same.
             _ => Some(net.clone()),
         };
@@ -53,7 +55,9 @@ impl Learner {
 /// The hashes are right, so it is what a version of this program wrote.
 fn strange(error: &str) -> Failure {
     Failure::other(
-        format!("the checkpoint is whole, and yet nothing that this version can go on from: {error}"),
+        format!(
+            "the checkpoint is whole, and yet nothing that this version can go on from: {error}"
+        ),
         "use the version that wrote it, or choose another --checkpoint-dir",
     )
 }

@@ -43,7 +43,8 @@ pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
         max_ngrams: model.max_ngrams,
         min_word_length: MIN_WORD_LENGTH,
     };
-    let mut json = serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let mut json =
+        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     json.push('\n');
     write(dir, CONFIG, json.as_bytes())?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
@@ -53,10 +54,11 @@ pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn load(dir: &Path) -> Result<BagModel, Failure> {
-    let config: Config =
-        serde_json::from_slice(&read(dir, CONFIG)?).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
+        .map_err(|error| unreadable(dir, CONFIG, error))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
-    let text = String::from_utf8(read(dir, VOCABULARY)?).map_err(|error| unreadable(dir, VOCABULARY, error))?;
+    let text = String::from_utf8(read(dir, VOCABULARY)?)
+        .map_err(|error| unreadable(dir, VOCABULARY, error))?;
     let terms = Terms::parse(text);
     if !terms.is_sorted() {
         let message = "expected one term per line in code point order, found another order";
@@ -81,22 +83,37 @@ fn check(config: &Config) -> Result<(), String> {
         return Err("expected `emb_size` above 0, found `0`".to_owned());
     }
     if !(1..=MOST_NGRAMS).contains(&config.max_ngrams) {
-        return Err(format!("expected `max_ngrams` from 1 to {MOST_NGRAMS}, found `{}`", config.max_ngrams));
+        return Err(format!(
+            "expected `max_ngrams` from 1 to {MOST_NGRAMS}, found `{}`",
+            config.max_ngrams
+        ));
     }
     if config.min_word_length != MIN_WORD_LENGTH {
-        return Err(format!("expected `min_word_length` {MIN_WORD_LENGTH}, found `{}`", config.min_word_length));
+        return Err(format!(
+            "expected `min_word_length` {MIN_WORD_LENGTH}, found `{}`",
+            config.min_word_length
+        ));
     }
     check_ids(&config.id2label)
 }
 
 /// The network of the arrays whose names begin with `prefix`, for a shape of (terms, width, classes).
-pub(super) fn net_of(arrays: &mut Arrays, prefix: &str, shape: (usize, usize, usize)) -> Result<Net, String> {
+pub(super) fn net_of(
+    arrays: &mut Arrays,
+    prefix: &str,
+    shape: (usize, usize, usize),
+) -> Result<Net, String> {
     let (terms, width, classes) = shape;
     let mut take = |name: &str, shape: &[usize]| {
         let name = format!("{prefix}{name}");
-        let array = arrays.remove(&name).ok_or_else(|| format!("expected `{name}`, found none"))?;
+        let array = arrays
+            .remove(&name)
+            .ok_or_else(|| format!("expected `{name}`, found none"))?;
         if array.shape != shape {
-            return Err(format!("expected `{name}` of shape {shape:?}, found {:?}", array.shape));
+            return Err(format!(
+                "expected `{name}` of shape {shape:?}, found {:?}",
+                array.shape
+            ));
         }
         Ok(array.data)
     };
@@ -123,16 +140,25 @@ impl<'a> Tensors<'a> {
         for (name, shape, rank, data) in [
             ("embedding.weight", [terms, width], 2, embedding),
             ("linear.weight", [classes, width], 2, weight),
-            ("linear.bias", [classes, 0], 1, Cow::Borrowed(net.bias.as_slice())),
+            (
+                "linear.bias",
+                [classes, 0],
+                1,
+                Cow::Borrowed(net.bias.as_slice()),
+            ),
         ] {
-            self.0.push((format!("{prefix}{name}"), Tensor { shape, rank, data }));
+            self.0
+                .push((format!("{prefix}{name}"), Tensor { shape, rank, data }));
         }
     }
 
     pub(super) fn write(self, path: &Path) -> Result<(), Failure> {
         // Not by safetensors' own file: that one is for its owner alone.
         let bytes = safetensors::serialize(self.0, None).map_err(|error| {
-            Failure::other(format!("cannot write `{}`: {error}", path.display()), "please report it")
+            Failure::other(
+                format!("cannot write `{}`: {error}", path.display()),
+                "please report it",
+            )
         })?;
         std::fs::write(path, bytes).map_err(Failure::io("write", path))
     }
@@ -149,7 +175,12 @@ impl View for Tensor<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let mut bytes = vec![0; self.data_len()];
-        for (bytes, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(self.data.iter()) {
+        for (bytes, value) in bytes
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .zip(self.data.iter())
+        {
             *bytes = value.to_le_bytes();
         }
         Cow::Owned(bytes)

@@ -19,8 +19,8 @@ mod train;
 pub(crate) use model::{BagModel, Scratch};
 pub(crate) use train::train;
 
-pub(crate) use crate::reader::MIN_WORD_LENGTH;
 use crate::params::ClassWeight;
+pub(crate) use crate::reader::MIN_WORD_LENGTH;
 use crate::schedule::Schedule;
 
 /// Checked parameters of the bag.

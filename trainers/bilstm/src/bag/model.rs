@@ -62,7 +62,13 @@ impl BagModel {
 
     /// Leaves the text's terms and their weights in `scratch`. Without a `lookup` the terms themselves are searched.
     fn read(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
-        let Scratch { finder, counts, terms, weights, .. } = scratch;
+        let Scratch {
+            finder,
+            counts,
+            terms,
+            weights,
+            ..
+        } = scratch;
         terms.clear();
         let each = |term: u32| {
             let count = &mut counts[term as usize];
@@ -73,10 +79,16 @@ impl BagModel {
         };
         match lookup {
             Some(lookup) => lookup.columns(finder, text, each),
-            None => self.terms.columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
+            None => self
+                .terms
+                .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
         }
         weights.clear();
-        weights.extend(terms.iter().map(|&term| std::mem::take(&mut counts[term as usize])));
+        weights.extend(
+            terms
+                .iter()
+                .map(|&term| std::mem::take(&mut counts[term as usize])),
+        );
         weigh(weights);
     }
 
@@ -86,7 +98,10 @@ impl BagModel {
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
             self.read(lookup, scratch, text);
-            let row = Row { terms: &scratch.terms, weights: &scratch.weights };
+            let row = Row {
+                terms: &scratch.terms,
+                weights: &scratch.weights,
+            };
             self.net.forward(row, &mut scratch.room);
             logits.extend_from_slice(&scratch.room.outputs);
         }
@@ -97,7 +112,10 @@ impl BagModel {
     pub(crate) fn explain(&self, text: Option<&str>, top: usize) -> Vec<ClassFeatures> {
         let mut scratch = match text {
             Some(_) => self.scratch(),
-            None => Scratch { counts: Vec::new(), ..self.scratch() },
+            None => Scratch {
+                counts: Vec::new(),
+                ..self.scratch()
+            },
         };
         match text {
             Some(text) => self.read(None, &mut scratch, text),
@@ -106,20 +124,37 @@ impl BagModel {
                 scratch.weights = vec![1.0; self.terms.len()];
             }
         }
-        let row = Row { terms: &scratch.terms, weights: &scratch.weights };
-        (0..self.classes.len()).map(|class| self.strongest(class, row, top)).collect()
+        let row = Row {
+            terms: &scratch.terms,
+            weights: &scratch.weights,
+        };
+        (0..self.classes.len())
+            .map(|class| self.strongest(class, row, top))
+            .collect()
     }
 
     fn strongest(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
         let classes = self.classes.len();
-        let mut weight: Vec<f64> = self.net.weight(class).iter().map(|&value| value.into()).collect();
+        let mut weight: Vec<f64> = self
+            .net
+            .weight(class)
+            .iter()
+            .map(|&value| value.into())
+            .collect();
         for other in 0..classes {
             let others = self.net.weight(other).iter();
-            weight.iter_mut().zip(others).for_each(|(value, other)| *value -= f64::from(*other) / classes as f64);
+            weight
+                .iter_mut()
+                .zip(others)
+                .for_each(|(value, other)| *value -= f64::from(*other) / classes as f64);
         }
         let lift = |term: u32| -> f64 {
             let embedding = self.net.embedding(term as usize);
-            weight.iter().zip(embedding).map(|(weight, &value)| weight * f64::from(value)).sum()
+            weight
+                .iter()
+                .zip(embedding)
+                .map(|(weight, &value)| weight * f64::from(value))
+                .sum()
         };
         let terms = row.terms.iter().zip(row.weights);
         let mut lifts: Vec<(u32, f64)> = terms
@@ -128,7 +163,12 @@ impl BagModel {
             .collect();
         lifts.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         lifts.truncate(top);
-        let named = lifts.into_iter().map(|(term, lift)| (self.terms.get(term as usize).to_owned(), lift));
-        ClassFeatures { label: self.classes[class].clone(), features: named.collect() }
+        let named = lifts
+            .into_iter()
+            .map(|(term, lift)| (self.terms.get(term as usize).to_owned(), lift));
+        ClassFeatures {
+            label: self.classes[class].clone(),
+            features: named.collect(),
+        }
     }
 }

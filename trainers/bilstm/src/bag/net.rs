@@ -52,17 +52,30 @@ impl Net {
             let mut row: Vec<f32> = (0..width).map(|_| random.normal() as f32).collect();
             for earlier in weight[class / width * width * stride..].chunks_exact(stride) {
                 let share = dot(&row, earlier) / (GAIN * GAIN);
-                row.iter_mut().zip(earlier).for_each(|(value, earlier)| *value -= share * earlier);
+                row.iter_mut()
+                    .zip(earlier)
+                    .for_each(|(value, earlier)| *value -= share * earlier);
             }
             let length = dot(&row, &row).sqrt();
             weight.extend(row.iter().map(|value| value / length * GAIN));
             weight.resize((class + 1) * stride, 0.0);
         }
-        Self { width, stride, embedding: vec![0.0; terms * stride], weight, bias: vec![0.0; classes] }
+        Self {
+            width,
+            stride,
+            embedding: vec![0.0; terms * stride],
+            weight,
+            bias: vec![0.0; classes],
+        }
     }
 
     /// From arrays of (terms, width), (classes, width) and (classes).
-    pub(super) fn from_arrays(width: usize, embedding: Vec<f32>, weight: Vec<f32>, bias: Vec<f32>) -> Self {
+    pub(super) fn from_arrays(
+        width: usize,
+        embedding: Vec<f32>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Self {
         let stride = width.next_multiple_of(LANES);
         let pad = |rows: Vec<f32>| {
             if stride == width {
@@ -75,7 +88,13 @@ impl Net {
             }
             padded
         };
-        Self { width, stride, embedding: pad(embedding), weight: pad(weight), bias }
+        Self {
+            width,
+            stride,
+            embedding: pad(embedding),
+            weight: pad(weight),
+            bias,
+        }
     }
 
     /// Number of terms.
@@ -99,7 +118,12 @@ impl Net {
             if self.stride == self.width {
                 return Cow::Borrowed(rows.as_slice());
             }
-            Cow::Owned(rows.chunks_exact(self.stride).flat_map(|row| &row[..self.width]).copied().collect())
+            Cow::Owned(
+                rows.chunks_exact(self.stride)
+                    .flat_map(|row| &row[..self.width])
+                    .copied()
+                    .collect(),
+            )
         })
     }
 
@@ -107,7 +131,8 @@ impl Net {
     pub(super) fn reordered(self, order: &[u32]) -> Self {
         let mut embedding = Vec::with_capacity(self.embedding.len());
         for &term in order {
-            embedding.extend_from_slice(&self.embedding[term as usize * self.stride..][..self.stride]);
+            embedding
+                .extend_from_slice(&self.embedding[term as usize * self.stride..][..self.stride]);
         }
         Self { embedding, ..self }
     }
@@ -122,12 +147,17 @@ impl Net {
 
     /// Divides all logits.
     pub(super) fn cool(&mut self, temperature: f32) {
-        self.weight.iter_mut().chain(&mut self.bias).for_each(|value| *value /= temperature);
+        self.weight
+            .iter_mut()
+            .chain(&mut self.bias)
+            .for_each(|value| *value /= temperature);
     }
 
     /// Leaves the logits in `room.outputs`.
     pub(super) fn forward(&self, row: Row<'_>, room: &mut Room) {
-        let Room { hidden, outputs, .. } = room;
+        let Room {
+            hidden, outputs, ..
+        } = room;
         hidden.clear();
         hidden.resize(self.stride, 0.0);
         match self.stride / LANES {
@@ -136,7 +166,11 @@ impl Net {
             4 => self.gather::<4>(row, hidden),
             _ => {
                 for (&term, &weight) in row.terms.iter().zip(row.weights) {
-                    add(hidden, weight, &self.embedding[term as usize * self.stride..][..self.stride]);
+                    add(
+                        hidden,
+                        weight,
+                        &self.embedding[term as usize * self.stride..][..self.stride],
+                    );
                 }
             }
         }
@@ -162,9 +196,20 @@ impl Net {
 
     /// One step of stochastic gradient descent on the cross entropy of one row, times `cost`. Answers the loss before the
     /// step; if it is no finite number, there was no step.
-    pub(super) fn learn(&mut self, row: Row<'_>, label: usize, cost: f32, rate: f32, room: &mut Room) -> f64 {
+    pub(super) fn learn(
+        &mut self,
+        row: Row<'_>,
+        label: usize,
+        cost: f32,
+        rate: f32,
+        room: &mut Room,
+    ) -> f64 {
         self.forward(row, room);
-        let Room { hidden, gradient, outputs } = room;
+        let Room {
+            hidden,
+            gradient,
+            outputs,
+        } = room;
         softmax(outputs);
         let loss = -f64::from(outputs[label].max(f32::MIN_POSITIVE)).ln() * f64::from(cost);
         if !outputs[label].is_finite() {
@@ -172,7 +217,12 @@ impl Net {
         }
         gradient.clear();
         gradient.resize(self.stride, 0.0);
-        for (class, (weight, bias)) in self.weight.chunks_exact_mut(self.stride).zip(&mut self.bias).enumerate() {
+        for (class, (weight, bias)) in self
+            .weight
+            .chunks_exact_mut(self.stride)
+            .zip(&mut self.bias)
+            .enumerate()
+        {
             let error = cost * (outputs[class] - f32::from(class == label));
             add(gradient, error, weight);
             add(weight, -rate * error, hidden);
@@ -184,7 +234,11 @@ impl Net {
             4 => self.scatter::<4>(row, rate, gradient),
             _ => {
                 for (&term, &weight) in row.terms.iter().zip(row.weights) {
-                    add(&mut self.embedding[term as usize * self.stride..][..self.stride], -rate * weight, gradient);
+                    add(
+                        &mut self.embedding[term as usize * self.stride..][..self.stride],
+                        -rate * weight,
+                        gradient,
+                    );
                 }
             }
         }
@@ -212,7 +266,9 @@ impl Net {
 
 /// `to` += `factor` x `from`
 fn add(to: &mut [f32], factor: f32, from: &[f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to += factor * from);
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -221,7 +277,9 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 fn softmax(logits: &mut [f32]) {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+    logits
+        .iter_mut()
+        .for_each(|logit| *logit = (*logit - largest).exp());
     let sum: f32 = logits.iter().sum();
     logits.iter_mut().for_each(|share| *share /= sum);
 }

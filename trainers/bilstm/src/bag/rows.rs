@@ -20,20 +20,34 @@ pub(super) struct Row<'a> {
 /// spam, whose rows are short; a step then is as large for a long text as for a short one.
 pub(super) fn weigh(counts: &mut [f32]) {
     let all: f32 = counts.iter().sum();
-    counts.iter_mut().for_each(|count| *count = (*count / all).sqrt());
+    counts
+        .iter_mut()
+        .for_each(|count| *count = (*count / all).sqrt());
 }
 
 /// All rows of the corpus, `values` being weights.
-pub(super) fn read(params: &BagParams, table: &RowTable, shards: Vec<Shard>) -> Result<Counts, Failure> {
-    let counted: Vec<bool> = table.parts.iter().map(|&part| part == Part::Train).collect();
-    let order = table.order.iter().map(|row| (row.shard as usize, row.index as usize));
+pub(super) fn read(
+    params: &BagParams,
+    table: &RowTable,
+    shards: Vec<Shard>,
+) -> Result<Counts, Failure> {
+    let counted: Vec<bool> = table
+        .parts
+        .iter()
+        .map(|&part| part == Part::Train)
+        .collect();
+    let order = table
+        .order
+        .iter()
+        .map(|row| (row.shard as usize, row.index as usize));
     let features = FeatureParams {
         min_df: Frequency::Count(params.min_df),
         max_df: Frequency::Share(1.0),
         max_ngrams: params.max_ngrams,
         max_features: params.vocab_size,
     };
-    let mut counts = fit(shards, order, &counted, &features).map_err(|error| refused(error, params))?;
+    let mut counts =
+        fit(shards, order, &counted, &features).map_err(|error| refused(error, params))?;
     for row in 0..counts.pattern.rows() {
         weigh(&mut counts.values[counts.pattern.range(row)]);
     }
@@ -43,16 +57,24 @@ pub(super) fn read(params: &BagParams, table: &RowTable, shards: Vec<Shard>) -> 
 /// Row `row` of the corpus.
 pub(super) fn row(counts: &Counts, row: u32) -> Row<'_> {
     let range = counts.pattern.range(row as usize);
-    Row { terms: &counts.pattern.columns[range.clone()], weights: &counts.values[range] }
+    Row {
+        terms: &counts.pattern.columns[range.clone()],
+        weights: &counts.values[range],
+    }
 }
 
 fn refused(error: FitError, params: &BagParams) -> Failure {
     match error {
         FitError::NoTerms => Failure::other(
-            format!("expected terms that stand in at least `{}` training rows, found none", params.min_df),
+            format!(
+                "expected terms that stand in at least `{}` training rows, found none",
+                params.min_df
+            ),
             "lower --min-df, or check that the text column is the right one",
         ),
-        FitError::TooManyTokens(_) => Failure::other(error.to_string(), "give fewer rows, or use --max-ngrams 1"),
+        FitError::TooManyTokens(_) => {
+            Failure::other(error.to_string(), "give fewer rows, or use --max-ngrams 1")
+        }
     }
 }
 
@@ -64,7 +86,10 @@ mod tests {
     fn a_row_has_length_1() {
         let mut counts = [1.0, 2.0, 6.0];
         weigh(&mut counts);
-        assert_eq!(counts, [1.0 / 3.0, (2.0f32 / 9.0).sqrt(), (6.0f32 / 9.0).sqrt()]);
+        assert_eq!(
+            counts,
+            [1.0 / 3.0, (2.0f32 / 9.0).sqrt(), (6.0f32 / 9.0).sqrt()]
+        );
         weigh(&mut []);
     }
 }

@@ -26,7 +26,13 @@ pub(super) fn scale(
     let prior = SMOOTHING * pattern.width as f64;
     let totals: Vec<f64> = rows_of
         .iter()
-        .map(|rows| prior + rows.iter().map(|&row| pattern.range(row).len()).sum::<usize>() as f64)
+        .map(|rows| {
+            prior
+                + rows
+                    .iter()
+                    .map(|&row| pattern.range(row).len())
+                    .sum::<usize>() as f64
+        })
         .collect();
     let total: f64 = totals.iter().sum();
     let mut squares = vec![0f32; pattern.width];
@@ -47,12 +53,17 @@ pub(super) fn scale(
         }
     }
     let occurrences: f64 = frequency.iter().map(|&all| f64::from(all)).sum();
-    let weighted = squares.iter().zip(frequency).map(|(&square, &all)| f64::from(square) * f64::from(all));
+    let weighted = squares
+        .iter()
+        .zip(frequency)
+        .map(|(&square, &all)| f64::from(square) * f64::from(all));
     let mean = weighted.sum::<f64>() / occurrences;
     if mean == 0.0 {
         return vec![1.0; squares.len()];
     }
-    squares.iter_mut().for_each(|square| *square = (f64::from(*square) / mean).sqrt() as f32);
+    squares
+        .iter_mut()
+        .for_each(|square| *square = (f64::from(*square) / mean).sqrt() as f32);
     squares
 }
 
@@ -63,21 +74,34 @@ mod tests {
     #[test]
     fn telling_terms_are_larger() {
         // Column 0 stands in all rows, column 1 in class 0 alone, column 2 in class 1 alone but once.
-        let pattern = Pattern { starts: vec![0, 2, 4, 5, 7], columns: vec![0, 1, 0, 1, 0, 0, 2], width: 3 };
+        let pattern = Pattern {
+            starts: vec![0, 2, 4, 5, 7],
+            columns: vec![0, 1, 0, 1, 0, 0, 2],
+            width: 3,
+        };
         let frequency = [4, 2, 1];
         let found = scale(&pattern, &[0, 0, 1, 1], &[0, 1, 2, 3], &frequency, 2);
-        let ratio = |inside: f64, outside: f64| ((inside + 0.2) / (outside + 0.2) * (3.6 / 4.6)).ln();
-        let expected = [ratio(2.0, 2.0), ratio(2.0, 0.0), ratio(0.0, 1.0)].map(|ratio| ratio * ratio);
+        let ratio =
+            |inside: f64, outside: f64| ((inside + 0.2) / (outside + 0.2) * (3.6 / 4.6)).ln();
+        let expected =
+            [ratio(2.0, 2.0), ratio(2.0, 0.0), ratio(0.0, 1.0)].map(|ratio| ratio * ratio);
         let mean = (4.0 * expected[0] + 2.0 * expected[1] + expected[2]) / 7.0;
         for (found, expected) in found.iter().zip(expected) {
-            assert!((f64::from(found * found) - expected / mean).abs() < 1e-5, "{found} {expected}");
+            assert!(
+                (f64::from(found * found) - expected / mean).abs() < 1e-5,
+                "{found} {expected}"
+            );
         }
         assert!(found[0] < 0.3 && found[1] > found[2]);
     }
 
     #[test]
     fn rows_that_are_not_learnt_from_do_not_count() {
-        let pattern = Pattern { starts: vec![0, 1, 2, 3], columns: vec![0, 1, 1], width: 2 };
+        let pattern = Pattern {
+            starts: vec![0, 1, 2, 3],
+            columns: vec![0, 1, 1],
+            width: 2,
+        };
         let few = scale(&pattern, &[0, 1, 0], &[0, 1], &[1, 1], 2);
         assert_eq!(few, [1.0, 1.0]);
     }

@@ -63,7 +63,10 @@ mod tests {
         for (logit, right) in [(6.0, 90), (6.0, 99), (1.5, 90)] {
             let odds = right as f64 / (100 - right) as f64;
             let expected = f64::from(logit) / odds.ln();
-            assert!((found(logit, right) / expected - 1.0).abs() < 1e-4, "{logit} {right}");
+            assert!(
+                (found(logit, right) / expected - 1.0).abs() < 1e-4,
+                "{logit} {right}"
+            );
         }
     }
 

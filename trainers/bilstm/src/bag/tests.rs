@@ -8,7 +8,9 @@ const WEIGHTS: [f32; 3] = [0.5, 0.5, 0.707];
 /// Twelve terms, three classes, an odd width: rows are padded.
 fn net() -> Net {
     let numbers = |count: usize, seed: usize| -> Vec<f32> {
-        (0..count).map(|at| ((at * 7919 + seed) % 97) as f32 / 97.0 - 0.5).collect()
+        (0..count)
+            .map(|at| ((at * 7919 + seed) % 97) as f32 / 97.0 - 0.5)
+            .collect()
     };
     Net::from_arrays(5, numbers(60, 1), numbers(15, 2), numbers(3, 3))
 }
@@ -16,13 +18,20 @@ fn net() -> Net {
 fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
     let mut room = Room::default();
     net.forward(row, &mut room);
-    let sum: f64 = room.outputs.iter().map(|&logit| f64::from(logit).exp()).sum();
+    let sum: f64 = room
+        .outputs
+        .iter()
+        .map(|&logit| f64::from(logit).exp())
+        .sum();
     sum.ln() - f64::from(room.outputs[label])
 }
 
 #[test]
 fn a_step_follows_the_gradient_of_every_tensor() {
-    let row = Row { terms: &[3, 0, 7], weights: &WEIGHTS };
+    let row = Row {
+        terms: &[3, 0, 7],
+        weights: &WEIGHTS,
+    };
     let (rate, cost) = (1e-3, 1.5);
     let before = net();
     let mut after = before.clone();
@@ -44,7 +53,10 @@ fn a_step_follows_the_gradient_of_every_tensor() {
             let slope = (nudged(5e-3) - nudged(-5e-3)) / 1e-2;
             let step = f64::from(changed[at] - array[at]);
             let expected = -slope * f64::from(rate * cost);
-            assert!((step - expected).abs() < 2e-6, "array {which}, {at}: {step} {expected}");
+            assert!(
+                (step - expected).abs() < 2e-6,
+                "array {which}, {at}: {step} {expected}"
+            );
         }
     }
 }
@@ -53,11 +65,22 @@ fn a_step_follows_the_gradient_of_every_tensor() {
 #[test]
 fn logits_and_gradients_are_libtorchs() {
     use tch::{Kind, Tensor};
-    let row = Row { terms: &[3, 0, 7], weights: &WEIGHTS };
+    let row = Row {
+        terms: &[3, 0, 7],
+        weights: &WEIGHTS,
+    };
     let net = net();
     let [embedding, weight] = net.rows();
-    let leaf = |values: &[f32], shape: &[i64]| Tensor::from_slice(values).view(shape).set_requires_grad(true);
-    let leaves = [leaf(&embedding, &[12, 5]), leaf(&weight, &[3, 5]), leaf(&net.bias, &[3])];
+    let leaf = |values: &[f32], shape: &[i64]| {
+        Tensor::from_slice(values)
+            .view(shape)
+            .set_requires_grad(true)
+    };
+    let leaves = [
+        leaf(&embedding, &[12, 5]),
+        leaf(&weight, &[3, 5]),
+        leaf(&net.bias, &[3]),
+    ];
     let weights = Tensor::from_slice(row.weights);
     let (sum, ..) = Tensor::embedding_bag(
         &leaves[0],
@@ -73,7 +96,14 @@ fn logits_and_gradients_are_libtorchs() {
     let mut room = Room::default();
     net.forward(row, &mut room);
     let theirs = Vec::<f32>::try_from(logits.view([-1])).unwrap();
-    assert!(room.outputs.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-6), "{:?} {theirs:?}", room.outputs);
+    assert!(
+        room.outputs
+            .iter()
+            .zip(&theirs)
+            .all(|(a, b)| (a - b).abs() < 1e-6),
+        "{:?} {theirs:?}",
+        room.outputs
+    );
     let loss = logits.cross_entropy_for_logits(&Tensor::from_slice(&[1i64]));
     let gradients = Tensor::run_backward(&[&loss], &leaves, false, false);
     // A step of 1: what it takes away is the gradient.
@@ -81,11 +111,19 @@ fn logits_and_gradients_are_libtorchs() {
     let found = after.learn(row, 1, 1.0, 1.0, &mut room);
     assert!((found - loss.double_value(&[])).abs() < 1e-6);
     let [new_embedding, new_weight] = after.rows();
-    let changes = [(embedding, new_embedding), (weight, new_weight), (net.bias.as_slice().into(), after.bias.clone().into())];
+    let changes = [
+        (embedding, new_embedding),
+        (weight, new_weight),
+        (net.bias.as_slice().into(), after.bias.clone().into()),
+    ];
     for ((before, after), gradient) in changes.iter().zip(gradients) {
         let theirs = Vec::<f32>::try_from(gradient.view([-1]).to_kind(Kind::Float)).unwrap();
         for ((before, after), theirs) in before.iter().zip(after.iter()).zip(theirs) {
-            assert!((before - after - theirs).abs() < 1e-6, "{} {theirs}", before - after);
+            assert!(
+                (before - after - theirs).abs() < 1e-6,
+                "{} {theirs}",
+                before - after
+            );
         }
     }
 }
@@ -93,7 +131,9 @@ fn logits_and_gradients_are_libtorchs() {
 #[test]
 fn eight_rows_can_be_overfitted_at_every_width() {
     // Two terms that other rows have too, and one of its own.
-    let terms: Vec<[u32; 3]> = (0..8).map(|row| [row % 4, 4 + row / 2 % 2, 6 + row]).collect();
+    let terms: Vec<[u32; 3]> = (0..8)
+        .map(|row| [row % 4, 4 + row / 2 % 2, 6 + row])
+        .collect();
     for width in [1, 5, 8, 16, 20, 32, 40, 100] {
         let mut net = Net::new(14, width, 2, 7);
         let mut room = Room::default();
@@ -101,7 +141,13 @@ fn eight_rows_can_be_overfitted_at_every_width() {
         for _ in 0..2000 {
             last = 0.0;
             for (row, terms) in terms.iter().enumerate() {
-                let row = (Row { terms, weights: &WEIGHTS }, usize::from(row % 3 == 0));
+                let row = (
+                    Row {
+                        terms,
+                        weights: &WEIGHTS,
+                    },
+                    usize::from(row % 3 == 0),
+                );
                 last += net.learn(row.0, row.1, 1.0, 0.1, &mut room);
             }
         }
@@ -113,7 +159,13 @@ fn eight_rows_can_be_overfitted_at_every_width() {
 fn the_linear_layer_begins_orthogonal() {
     for (width, classes) in [(16, 2), (4, 10), (1, 3)] {
         let net = Net::new(1, width, classes, 3);
-        let dot = |a: usize, b: usize| -> f32 { net.weight(a).iter().zip(net.weight(b)).map(|(a, b)| a * b).sum() };
+        let dot = |a: usize, b: usize| -> f32 {
+            net.weight(a)
+                .iter()
+                .zip(net.weight(b))
+                .map(|(a, b)| a * b)
+                .sum()
+        };
         for class in 0..classes {
             assert!((dot(class, class) - 4.0).abs() < 1e-4);
             for other in class / width * width..class {
@@ -128,13 +180,22 @@ fn the_linear_layer_begins_orthogonal() {
 fn a_row_without_terms_has_the_classes_biases() {
     let net = net();
     let mut room = Room::default();
-    net.forward(Row { terms: &[], weights: &[] }, &mut room);
+    net.forward(
+        Row {
+            terms: &[],
+            weights: &[],
+        },
+        &mut room,
+    );
     assert_eq!(room.outputs, net.bias);
 }
 
 #[test]
 fn a_loss_that_is_no_number_changes_nothing() {
-    let row = Row { terms: &[3], weights: &[f32::NAN] };
+    let row = Row {
+        terms: &[3],
+        weights: &[f32::NAN],
+    };
     let before = net();
     let mut net = before.clone();
     assert!(net.learn(row, 1, 1.0, 1.0, &mut Room::default()).is_nan());
@@ -144,7 +205,9 @@ fn a_loss_that_is_no_number_changes_nothing() {
 #[test]
 fn orders_and_padding_survive_a_copy() {
     let net = net();
-    let turned = net.clone().reordered(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    let turned = net
+        .clone()
+        .reordered(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert_eq!(turned.embedding(11), net.embedding(0));
     let [embedding, weight] = net.rows();
     assert_eq!((embedding.len(), weight.len(), net.terms()), (60, 15, 12));

@@ -65,14 +65,22 @@ pub(crate) fn train(
     table.check_classes()?;
     let counts = rows::read(params, table, shards)?;
     let job = Job::new(params, table, counts);
-    run.progress(&format!("{} terms in {} training rows", job.scale.len(), job.train.len()));
+    run.progress(&format!(
+        "{} terms in {} training rows",
+        job.scale.len(),
+        job.train.len()
+    ));
     if run.stopped() {
         return Err(Failure::Stopped);
     }
     let mut learner = Learner::restore(run, &job)?.unwrap_or_else(|| {
         let seed = run.stream("weights");
         let net = Net::new(job.scale.len(), params.emb_size, table.classes.len(), seed);
-        Learner { state: State::default(), net, good: None }
+        Learner {
+            state: State::default(),
+            net,
+            good: None,
+        }
     });
     let failure = job.learn(&mut learner, run)?;
     job.finish(learner, failure, run)
@@ -81,8 +89,19 @@ pub(crate) fn train(
 impl<'a> Job<'a> {
     fn new(params: &'a BagParams, table: &'a RowTable, mut counts: Counts) -> Self {
         let train = table.of(Part::Train);
-        let Counts { pattern, values, frequency, .. } = &mut counts;
-        let scale = scale(pattern, &table.labels, &train, frequency, table.classes.len());
+        let Counts {
+            pattern,
+            values,
+            frequency,
+            ..
+        } = &mut counts;
+        let scale = scale(
+            pattern,
+            &table.labels,
+            &train,
+            frequency,
+            table.classes.len(),
+        );
         for (value, &column) in values.iter_mut().zip(&pattern.columns) {
             *value *= scale[column as usize];
         }
@@ -98,17 +117,28 @@ impl<'a> Job<'a> {
     }
 
     pub(super) fn shape(&self) -> (usize, usize, usize) {
-        (self.scale.len(), self.params.emb_size, self.table.classes.len())
+        (
+            self.scale.len(),
+            self.params.emb_size,
+            self.table.classes.len(),
+        )
     }
 
     /// The epochs. Answers why training could not go on, if it could not.
     fn learn(&self, learner: &mut Learner, run: &mut Run) -> Result<Option<Failure>, Failure> {
         let rows = self.train.len() as u64;
         let steps = self.params.epochs * rows;
-        let mut desk = Desk { dropout: run.stream("dropout"), ..Desk::default() };
+        let mut desk = Desk {
+            dropout: run.stream("dropout"),
+            ..Desk::default()
+        };
         while learner.state.epoch < self.params.epochs {
             let (start, before) = (Instant::now(), learner.state.step);
-            for &row in self.order(learner.state.epoch, run).iter().skip((before % rows) as usize) {
+            for &row in self
+                .order(learner.state.epoch, run)
+                .iter()
+                .skip((before % rows) as usize)
+            {
                 if run.stopped() {
                     return learner.checkpoint(run, false).map(|()| None);
                 }
@@ -120,7 +150,11 @@ impl<'a> Job<'a> {
                 state.loss_sum += loss;
                 state.step += 1;
                 if state.step.is_multiple_of(TOLD) {
-                    run.step(state.step, steps, state.loss_sum / ((state.step - 1) % rows + 1) as f64);
+                    run.step(
+                        state.step,
+                        steps,
+                        state.loss_sum / ((state.step - 1) % rows + 1) as f64,
+                    );
                 }
                 if !learner.state.step.is_multiple_of(rows) {
                     learner.checkpoint(run, false)?;
@@ -153,7 +187,12 @@ impl<'a> Job<'a> {
         let rate = self.rate(learner.state.step) as f32;
         let row = rows::row(&self.counts, row);
         let share = self.params.dropout;
-        let Desk { room, terms, weights, dropout } = desk;
+        let Desk {
+            room,
+            terms,
+            weights,
+            dropout,
+        } = desk;
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
             terms.clear();
@@ -168,7 +207,9 @@ impl<'a> Job<'a> {
         } else {
             row
         };
-        learner.net.learn(row, label, self.class_weights[label], rate, room)
+        learner
+            .net
+            .learn(row, label, self.class_weights[label], rate, room)
     }
 
     fn report(&self, learner: &Learner, rows_per_second: f64, run: &Run) -> EpochReport {
@@ -196,7 +237,9 @@ impl<'a> Job<'a> {
     }
 
     fn labels(&self, rows: &[u32]) -> Vec<u32> {
-        rows.iter().map(|&row| self.table.labels[row as usize]).collect()
+        rows.iter()
+            .map(|&row| self.table.labels[row as usize])
+            .collect()
     }
 
     fn scores(&self, net: &Net, rows: &[u32], threads: usize) -> Scores {
@@ -222,7 +265,12 @@ impl<'a> Job<'a> {
         logits
     }
 
-    fn finish(self, learner: Learner, failure: Option<Failure>, run: &Run) -> Result<Trained<BagModel>, Failure> {
+    fn finish(
+        self,
+        learner: Learner,
+        failure: Option<Failure>,
+        run: &Run,
+    ) -> Result<Trained<BagModel>, Failure> {
         let Learner { state, net, good } = learner;
         let mut net = match failure {
             Some(failure) if good.is_none() => return Err(failure),
@@ -241,15 +289,22 @@ impl<'a> Job<'a> {
             let rows = self.table.of(part);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
-        let (validation, test) = (judge(Part::Validation), judge(Part::Test));
-        let alone = validation.is_none() && test.is_none();
-        let train = alone.then(|| judge(Part::Train)).flatten();
+        let scores = PartScores {
+            train: judge(Part::Train),
+            out_of_fold: false,
+            validation: judge(Part::Validation),
+            test: judge(Part::Test),
+        };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
         details.insert("terms".to_owned(), json!(net.terms()));
         details.insert("temperature".to_owned(), json!(found));
-        let Counts { terms, column_of_term, .. } = self.counts;
+        let Counts {
+            terms,
+            column_of_term,
+            ..
+        } = self.counts;
         let model = BagModel {
             classes: self.table.classes.clone(),
             terms,
@@ -257,8 +312,12 @@ impl<'a> Job<'a> {
             net: net.scaled(&self.scale).reordered(&column_of_term),
             lookup: std::sync::OnceLock::new(),
         };
-        let scores = PartScores { train, out_of_fold: false, validation, test };
-        Ok(Trained { model, scores, details, failure })
+        Ok(Trained {
+            model,
+            scores,
+            details,
+            failure,
+        })
     }
 }
 

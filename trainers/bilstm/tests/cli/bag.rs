@@ -64,8 +64,14 @@ fn pytorch_reads_the_model() {
         for (row, (answer, logits)) in answers.zip(logits).enumerate() {
             let answer: Value = serde_json::from_str(answer).unwrap();
             let numbers = logits.as_array().unwrap().iter().filter_map(Value::as_f64);
-            let (ours, theirs) = (answer["score"].as_f64().unwrap(), numbers.fold(f64::MIN, f64::max));
-            assert!((ours - theirs).abs() < 1e-5, "row {row}: {ours}, expected {theirs}");
+            let (ours, theirs) = (
+                answer["score"].as_f64().unwrap(),
+                numbers.fold(f64::MIN, f64::max),
+            );
+            assert!(
+                (ours - theirs).abs() < 1e-5,
+                "row {row}: {ours}, expected {theirs}"
+            );
             assert_eq!(answer["label"], labels[row], "row {row}");
         }
     }
@@ -76,10 +82,22 @@ fn pytorch_reads_the_model() {
 fn a_text_alone_has_the_score_that_it_has_among_others() {
     let home = Home::new();
     train(&home, &movie_csv(), &[]).expect_code(0);
-    let all = home.bilstm("predict", &["--input", movie_csv().to_str().unwrap(), "--format", "jsonl"]);
+    let all = home.bilstm(
+        "predict",
+        &[
+            "--input",
+            movie_csv().to_str().unwrap(),
+            "--format",
+            "jsonl",
+        ],
+    );
     for (row, answer) in testkit::movie_rows().iter().zip(all.stdout.lines()).take(5) {
         let alone = home.bilstm("predict", &["--format", "jsonl", &row.text]);
-        let score = |answer: &str| serde_json::from_str::<Value>(answer).unwrap()["score"].as_f64().unwrap();
+        let score = |answer: &str| {
+            serde_json::from_str::<Value>(answer).unwrap()["score"]
+                .as_f64()
+                .unwrap()
+        };
         assert!((score(&alone.stdout) - score(answer)).abs() < 1e-5);
     }
 }
@@ -119,29 +137,43 @@ fn a_run_goes_on_within_an_epoch() {
     let more = [&LONG[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
     train(&home, &rows, &more).expect_code(0);
     let expected = home.weights();
-    let mut steps: Vec<PathBuf> =
-        std::fs::read_dir(&chain).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut steps: Vec<PathBuf> = std::fs::read_dir(&chain)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     steps.sort();
     assert!(steps[0].ends_with("step-000000021534"), "{steps:?}");
     std::fs::remove_dir_all(&steps[1]).unwrap();
     std::fs::remove_dir_all(home.path("model")).unwrap();
     let outcome = train(&home, &rows, &more);
     outcome.expect_code(0);
-    assert!(outcome.stderr.contains("going on from the checkpoint"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("going on from the checkpoint"),
+        "{}",
+        outcome.stderr
+    );
     assert!(home.weights() == expected);
 }
 
 #[test]
 fn flags_of_the_other_architecture_are_refused() {
     let home = Home::new();
-    for (flag, value) in [("--seq-len", "9"), ("--batch-size", "8"), ("--pooling", "mean"), ("--patience", "1")] {
+    for (flag, value) in [
+        ("--seq-len", "9"),
+        ("--batch-size", "8"),
+        ("--pooling", "mean"),
+        ("--patience", "1"),
+    ] {
         let outcome = train(&home, &movie_csv(), &[flag, value]);
         outcome.expect_code(2);
         let expected = format!("expected --arch bilstm with {flag}, found --arch `bag`");
         assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
     }
     let rows = movie_csv();
-    let outcome = home.bilstm("train", &["--train", rows.to_str().unwrap(), "--max-ngrams", "3"]);
+    let outcome = home.bilstm(
+        "train",
+        &["--train", rows.to_str().unwrap(), "--max-ngrams", "3"],
+    );
     outcome.expect_code(2);
     let expected = "expected --arch bag with --max-ngrams, found --arch `bilstm`";
     assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
@@ -152,7 +184,11 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let home = Home::new();
     let outcome = train(&home, &movie_csv(), &["--learning-rate", "1e30"]);
     outcome.expect_code(1);
-    for part in ["is not a finite number", "(epoch 1)", "help: lower --learning-rate"] {
+    for part in [
+        "is not a finite number",
+        "(epoch 1)",
+        "help: lower --learning-rate",
+    ] {
         assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
     }
 }
@@ -166,7 +202,11 @@ fn texts_and_models_are_explained() {
     for outcome in [&whole, &text] {
         outcome.expect_code(0);
     }
-    assert!(text.stdout.contains("worst") && !text.stdout.contains("terrible"), "{}", text.stdout);
+    assert!(
+        text.stdout.contains("worst") && !text.stdout.contains("terrible"),
+        "{}",
+        text.stdout
+    );
 }
 
 /// Of a class that is rare, `balanced` finds more.
@@ -183,7 +223,12 @@ fn balanced_classes_find_the_rare_one() {
     std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
     let mut predicted = Vec::new();
     for weight in ["none", "balanced"] {
-        train(&home, &path, &["--class-weight", weight, "--validation-split", "0.3"]).expect_code(0);
+        train(
+            &home,
+            &path,
+            &["--class-weight", weight, "--validation-split", "0.3"],
+        )
+        .expect_code(0);
         let rare = home.metrics()["validation"]["per_class"][1].clone();
         assert_eq!(rare["label"], "1");
         predicted.push(rare["predicted"].as_u64().unwrap());
@@ -196,7 +241,8 @@ fn balanced_classes_find_the_rare_one() {
 fn accuracy_and_size_on_real_data() {
     let home = Home::new();
     for (set, least) in [("imdb", 0.905), ("ag_news", 0.870), ("sms_spam", 0.985)] {
-        let [rows, test] = ["train.csv", "test.csv"].map(|name| testkit::data_dir().join(set).join(name));
+        let [rows, test] =
+            ["train.csv", "test.csv"].map(|name| testkit::data_dir().join(set).join(name));
         if !rows.is_file() {
             testkit::skip("accuracy of bag", "no real data");
             return;

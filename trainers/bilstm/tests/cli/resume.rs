@@ -22,7 +22,7 @@ impl Moments {
 
 const LONG: [&str; 8] = [
     "--epochs",
-    "6",
+    "40",
     "--patience",
     "0",
     "--num-layers",
@@ -67,7 +67,7 @@ fn a_hundred_kills_change_nothing() {
         );
         assert_eq!(
             home.metrics()["history"].as_array().unwrap().len(),
-            6,
+            40,
             "chain {chains}"
         );
         std::fs::remove_dir_all(chain).unwrap();
@@ -157,13 +157,14 @@ fn the_checkpoint_of_another_run_is_refused() {
     let rows = home.rows(120);
     let chain = home.path("checkpoints");
     let dir = ["--checkpoint-dir", chain.to_str().unwrap(), "--epochs", "1"];
-    home.train(&rows, &dir).expect_code(0);
-    let outcome = home.train(&rows, &[&dir[..], &["--learning-rate", "0.1"]].concat());
+    let with = |rate: &'static str| [&dir[..], &["--learning-rate", rate]].concat();
+    home.train(&rows, &with("0.01")).expect_code(0);
+    let outcome = home.train(&rows, &with("0.1"));
     outcome.expect_code(1);
     assert!(
         outcome
             .stderr
-            .contains("--learning-rate is `0.003` there and `0.1` here"),
+            .contains("--learning-rate is `0.01` there and `0.1` here"),
         "{}",
         outcome.stderr
     );

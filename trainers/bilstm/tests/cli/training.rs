@@ -7,12 +7,12 @@ use super::Home;
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_model() {
     let home = Home::new();
-    // The rate grows until the first epoch's end, and with it the weights.
+    // The rate grows from step to step, and with it the weights, until they are beyond f32.
     let flags = [
         "--epochs",
-        "3",
+        "4",
         "--learning-rate",
-        "1e36",
+        "2e38",
         "--clip-norm",
         "0",
         "--warm-up",
@@ -36,10 +36,25 @@ fn a_loss_that_is_no_number_keeps_the_last_good_model() {
         "{}",
         outcome.stderr
     );
+    let best = home.metrics()["details"]["model_of_epoch"].as_u64();
+    assert!(best.is_some_and(|epoch| epoch >= 1), "{best:?}");
+    home.bilstm("predict", &["a film"]).expect_code(0);
+}
+
+/// Before there is a good model there is nothing to keep.
+#[test]
+fn a_loss_that_is_no_number_at_once_leaves_no_model() {
+    let home = Home::new();
+    let flags = ["--learning-rate", "3e38", "--clip-norm", "0"];
+    let outcome = home.train(&movie_csv(), &flags);
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    let said = "(epoch 1) is not a finite number";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(!home.path("model/config.json").exists());
 }
 
 #[test]
-fn training_stops_when_the_validation_loss_does_not_fall() {
+fn training_stops_when_the_validation_accuracy_does_not_rise() {
     let home = Home::new();
     let flags = [
         "--epochs",
@@ -53,23 +68,25 @@ fn training_stops_when_the_validation_loss_does_not_fall() {
     ];
     home.train(&movie_csv(), &flags).expect_code(0);
     let metrics = home.metrics();
-    let losses: Vec<f64> = metrics["history"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|epoch| epoch["validation"]["loss"].as_f64().unwrap())
-        .collect();
-    let best = (1..)
-        .zip(&losses)
-        .min_by(|a, b| a.1.total_cmp(b.1))
-        .unwrap()
-        .0;
-    assert!(losses.len() < 50);
-    assert_eq!(losses.len(), best + 2, "two epochs after the best one");
-    assert_eq!(metrics["details"]["model_of_epoch"], best);
+    let epochs = metrics["history"].as_array().unwrap();
+    let number =
+        |epoch: &serde_json::Value, name: &str| epoch["validation"][name].as_f64().unwrap();
+    let better = |a: &&serde_json::Value, b: &&serde_json::Value| {
+        let by_accuracy = number(a, "accuracy").total_cmp(&number(b, "accuracy"));
+        by_accuracy.then(number(b, "loss").total_cmp(&number(a, "loss")))
+    };
+    let best = epochs.iter().max_by(better).unwrap();
+    let best_epoch = best["epoch"].as_u64().unwrap();
+    assert!(epochs.len() < 50);
+    assert_eq!(
+        epochs.len() as u64,
+        best_epoch + 2,
+        "two epochs after the best one"
+    );
+    assert_eq!(metrics["details"]["model_of_epoch"], best_epoch);
     let found = metrics["log_loss"].as_f64().unwrap();
     assert!(
-        (found - losses[best - 1]).abs() < 1e-9,
+        (found - number(best, "loss")).abs() < 1e-9,
         "the model is that of the best epoch"
     );
 }

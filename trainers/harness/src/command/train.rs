@@ -128,7 +128,7 @@ pub(super) fn run<T: Trainer>(
     if common.validation_split > 0.0 && !rows.parts.contains(&Part::Validation) {
         run.warn(format!(
             "no class has rows enough for a validation share of {}: nothing is validated or calibrated\n  help: raise \
-             --validation-split, pass --validation, or use --calibration cv",
+             --validation-split, or pass --validation",
             common.validation_split
         ));
     }
