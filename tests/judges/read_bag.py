@@ -2,7 +2,7 @@
 
     read_bag.py MODEL_DIR rows.csv [--docs docs/bag-model.md]
 
-Prints JSON: `predicted` (one label per row) and `logits` (one number per row and class).
+Prints JSON: `labels`, one per row, and `logits` with one list per row.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def main():
     args = parser.parse_args()
     with open(args.csv, encoding="utf-8-sig", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    predicted, logits = documented.names(args.docs)["classify"](args.model_dir, texts)
-    print(json.dumps({"predicted": predicted, "logits": logits.tolist()}))
+    labels, logits = documented.names(args.docs)["classify"](args.model_dir, texts)
+    print(json.dumps({"labels": labels, "logits": logits.tolist()}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use crate::reader::{FIRST, MIN_WORD_LENGTH, PieceReader, Reader, UNKNOWN};
 /// What one reading thread makes of its rows.
 pub enum Encoder {
     /// Words.
-    Words(Shard),
+    Words(Box<Shard>),
     /// Pieces of a tokenizer.
     Pieces(Pieces),
 }
@@ -20,7 +20,7 @@ impl Encoder {
     /// An empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<PieceReader>>) -> Self {
         match tokenizer {
-            None => Self::Words(Shard::new(&Arc::from([]), MIN_WORD_LENGTH)),
+            None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
             Some(reader) => Self::Pieces(Pieces {
                 reader: Arc::clone(reader),
                 ids: Vec::new(),
@@ -35,7 +35,7 @@ impl Encoder {
     /// The words that these encoders read; nothing of a tokenizer's.
     pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
         let words = |encoder| match encoder {
-            Self::Words(shard) => Some(shard),
+            Self::Words(shard) => Some(*shard),
             Self::Pieces(_) => None,
         };
         encoders.into_iter().filter_map(words).collect()
@@ -110,7 +110,7 @@ pub(crate) fn read(
     let (mut shards, mut pieces) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
-            Encoder::Words(shard) => shards.push(shard),
+            Encoder::Words(shard) => shards.push(*shard),
             Encoder::Pieces(of_thread) => pieces.push(of_thread),
         }
     }

@@ -195,7 +195,8 @@ impl<'a> Job<'a> {
         } = desk;
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
-            (terms.clear(), weights.clear());
+            terms.clear();
+            weights.clear();
             for (&term, &weight) in row.terms.iter().zip(row.weights) {
                 if random.uniform() >= share {
                     terms.push(term);
@@ -288,9 +289,12 @@ impl<'a> Job<'a> {
             let rows = self.table.of(part);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
-        let (validation, test) = (judge(Part::Validation), judge(Part::Test));
-        let alone = validation.is_none() && test.is_none();
-        let train = alone.then(|| judge(Part::Train)).flatten();
+        let scores = PartScores {
+            train: judge(Part::Train),
+            out_of_fold: false,
+            validation: judge(Part::Validation),
+            test: judge(Part::Test),
+        };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
@@ -307,12 +311,6 @@ impl<'a> Job<'a> {
             max_ngrams: self.params.max_ngrams,
             net: net.scaled(&self.scale).reordered(&column_of_term),
             lookup: std::sync::OnceLock::new(),
-        };
-        let scores = PartScores {
-            train,
-            out_of_fold: false,
-            validation,
-            test,
         };
         Ok(Trained {
             model,

@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod bag;
 mod model;
 mod resume;
 mod training;
