@@ -280,7 +280,9 @@ async fn pass_on(words: Option<ChildStderr>, command: &str) {
 
 /// Whether it is all that cargo says when there is nothing to compile, colours or not.
 fn is_idle(line: &str) -> bool {
-    line.trim().is_empty() || line.contains("Finished")
+    line.trim().is_empty()
+        || line.contains("Finished `release`")
+        || line.contains("Finished\u{1b}[0m `release`")
 }
 
 /// The cargo that runs us, if one does, else the one on the PATH.

@@ -331,7 +331,12 @@ show(keys)
 /// No account, no network: what a first run looks like.
 fn first_run(endpoint: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
-    command.env_clear().current_dir("/").env("HOME", "/nowhere");
+    command
+        .env_clear()
+        .current_dir("/")
+        .env("HOME", "/nowhere")
+        // What others leave in /tmp is not this run's.
+        .env("TMPDIR", "/nowhere");
     command
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_EC2_METADATA_DISABLED", "true");

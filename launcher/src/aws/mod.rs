@@ -90,7 +90,10 @@ impl Aws {
             loader = loader.endpoint_url(url);
         }
         let config = loader.load().await;
-        if config.region().is_none() {
+        if config
+            .region()
+            .is_none_or(|region| region.as_ref().is_empty())
+        {
             return Err(Failure::usage("no AWS region").help(
                 "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config",
             ));

@@ -29,6 +29,7 @@ pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
 pub(crate) use model::model;
 pub(crate) use pace::Pace;
+pub(crate) use ready::bucket_is_there;
 pub(crate) use sink::Sink;
 pub(crate) use state::{JobState, moment};
 

@@ -61,22 +61,22 @@ fn buckets(job: &Job) -> BTreeMap<&str, &'static str> {
 }
 
 /// False if it may not be known.
-async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Result<bool> {
+pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Result<bool> {
     let found = aws.bucket(bucket).await;
     match found.map_err(|error| explain(&format!("cannot look at the bucket `{bucket}`"), error))? {
-        Bucket::In(region) if region != aws.region() => Err(Failure::new(format!(
-            "`{flag}`: the bucket `{bucket}` is in `{}`, and the job would run in `{}`",
+        Bucket::In(region) if region != aws.region() => Err(Failure::usage(format!(
+            "`{flag}`: the bucket `{bucket}` is in `{}`, and this command asks `{}`",
             contract::shown(&region),
             aws.region()
         ))
         .help(format!(
-            "pass `--region {}`, or a bucket of this region: SageMaker takes no other",
+            "pass `--region {}`, or a bucket of this region",
             contract::shown(&region)
         ))),
         Bucket::In(_) => Ok(true),
         Bucket::Denied => Ok(false),
         Bucket::Missing => Err(
-            Failure::new(format!("`{flag}`: there is no bucket `{bucket}`"))
+            Failure::usage(format!("`{flag}`: there is no bucket `{bucket}`"))
                 .help("check its name")
                 .help(format!(
                     "`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"
@@ -92,17 +92,26 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
         .list_objects_v2()
         .bucket(&url.bucket)
         .prefix(&url.key)
-        // The S3 console makes an empty object for a folder; data come behind it.
-        .max_keys(2)
         .send()
         .await;
     match answer {
         Ok(page) => {
-            let mut keys = page.contents().iter().filter_map(|object| object.key());
-            match keys.any(|key| !key.ends_with('/')) {
-                true => Ok(true),
-                false => Err(no_data(aws, channel, url)),
+            // The S3 console makes an empty object for a folder, which is no data. A page full of them has more behind it.
+            let keys = page.contents().iter().filter_map(|object| object.key());
+            let keys: Vec<_> = keys.filter(|key| !key.ends_with('/')).collect();
+            if keys.is_empty() && page.is_truncated() != Some(true) {
+                return Err(no_data(aws, channel, url));
             }
+            if let Some(other) = keys.iter().find(|key| is_beside(key, &url.key)) {
+                say(format!(
+                    "warning: channel `{channel}`: SageMaker takes every object whose name begins with `{url}`, \
+                     `s3://{}/{}` too\n  help: write `{}` for what is below it alone",
+                    url.bucket,
+                    contract::shown(other),
+                    url.join("")
+                ));
+            }
+            Ok(true)
         }
         Err(error) if error.code() == Some("AccessDenied") => Ok(false),
         Err(error) => Err(explain(
@@ -110,6 +119,12 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
             error,
         )),
     }
+}
+
+/// Whether the prefix takes in an object that is neither the one of that name nor below it.
+fn is_beside(key: &str, prefix: &str) -> bool {
+    let rest = key.strip_prefix(prefix).unwrap_or_default();
+    !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
 }
 
 fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Failure {

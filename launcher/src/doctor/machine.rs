@@ -69,7 +69,7 @@ fn platform(version: &str, info: &SystemInfo) -> Check {
     }
 }
 
-/// Containers of local jobs whose launcher was killed.
+/// Containers of local jobs whose launcher has ended.
 async fn leftovers(engine: &Docker) -> Option<Check> {
     let mut orphans = local::containers(engine, None).await.ok()?;
     orphans.retain(local::Container::is_orphan);
@@ -79,7 +79,7 @@ async fn leftovers(engine: &Docker) -> Option<Check> {
         .collect();
     let helps: Vec<_> = orphans.iter().map(local::Container::orphan_help).collect();
     let found = format!(
-        "a killed launcher has left the container of job {}",
+        "a launcher that has ended left the container of job {}",
         names.join(", ")
     );
     (!names.is_empty()).then(|| Check::warning("containers", found).help(helps.join("; ")))

@@ -86,7 +86,13 @@ impl Image {
                 "`trainyard build {trainer} --output FILE` writes an image"
             ))
         })?;
-        let files = files(file).map_err(|error| wrong(error.to_string()))?;
+        let files = files(file).map_err(|error| match error.kind() {
+            // The tar crate quotes what it could not read, and that may be anybody's secret.
+            io::ErrorKind::Other | io::ErrorKind::InvalidData => {
+                wrong("it is no tar archive".to_owned())
+            }
+            _ => wrong(error.to_string()),
+        })?;
         parse(&files, trainer).map_err(wrong)
     }
 }

@@ -30,7 +30,8 @@ pub(super) struct Libraries {
     pub(super) files: BTreeMap<String, PathBuf>,
     /// The loader, which has one place: the binary names it.
     pub(super) loader: Option<PathBuf>,
-    /// Whether any of them calls the GPU's driver.
+    /// Whether they are for GPUs. What they are linked with does not tell: the driver's library is opened at run time,
+    /// so that they load where there is none.
     pub(super) gpu: bool,
 }
 
@@ -59,6 +60,7 @@ impl Libraries {
                 if opened.iter().any(|pattern| fits(&name, pattern))
                     && !found.files.contains_key(&name)
                 {
+                    found.gpu |= name.contains("cuda");
                     found.files.insert(name, entry.path());
                     waiting.push(entry.path());
                 }
@@ -83,7 +85,6 @@ impl Libraries {
             }
             for name in &elf.needed {
                 if DRIVER.contains(&name.as_str()) {
-                    self.gpu = true;
                     continue;
                 }
                 if self.files.contains_key(name) || self.is_loader(name) {
@@ -180,5 +181,14 @@ mod tests {
         assert!(found.loader.expect("it is dynamic").is_file());
         assert!(found.files.contains_key("libc.so.6"), "{:?}", found.files);
         assert!(!found.gpu);
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cuda = folder.path().join("libx_cuda.so");
+        std::fs::copy(&found.files["libgcc_s.so.1"], &cuda).expect("a library");
+        let folders = [folder.path().to_owned()];
+        let opened = ["libx_cuda*.so".to_owned()];
+        let found = Libraries::find(&own, &folders, &opened).expect("all are here");
+        assert_eq!(found.files["libx_cuda.so"], cuda);
+        assert!(found.gpu);
     }
 }

@@ -1,7 +1,6 @@
 //! What a local job is given: checked inputs, and the files that SageMaker writes below `/opt/ml`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use contract::resources::InstanceGroup;
@@ -9,6 +8,7 @@ use contract::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::leftover;
 use super::remote::{self, Mirror};
 use super::words::{Alias, Tail, Words};
 use crate::commands::Context;
@@ -355,8 +355,6 @@ pub(super) const PREFIX: &str = "trainyard-";
 #[derive(Debug)]
 pub(super) struct Scratch {
     folder: TempDir,
-    /// Held as long as we live: a folder without is a killed launcher's. Not all file systems have locks.
-    _lock: Option<File>,
 }
 
 impl Scratch {
@@ -368,12 +366,8 @@ impl Scratch {
                 Failure::new(format!("cannot make a temporary folder: {error}"))
                     .help("set TMPDIR to a folder with space")
             })?;
-        let lock = File::open(folder.path());
-        let lock = lock.ok().filter(|folder| folder.lock().is_ok());
-        Ok(Self {
-            folder,
-            _lock: lock,
-        })
+        leftover::sign(folder.path());
+        Ok(Self { folder })
     }
 
     pub(super) fn path(&self) -> &Path {

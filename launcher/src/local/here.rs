@@ -69,7 +69,7 @@ fn word(container: &Container, exit: Exit) -> Failure {
     .help(log);
     if container.is_orphan() {
         failure.help(format!(
-            "its launcher was killed: {}",
+            "its launcher has ended: {}",
             container.orphan_help()
         ))
     } else if container.running {

@@ -2,13 +2,13 @@
 //! hold hours of work; it is named, with the command to type. What a launcher that lives has is never named.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptionsBuilder;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::folder::PREFIX;
 use super::request::BASE;
@@ -20,9 +20,6 @@ use crate::output::quoted;
 pub(super) const JOB: &str = "trainyard.job";
 /// A container's label: the process that looks after it.
 pub(super) const LAUNCHER: &str = "trainyard.launcher";
-
-/// A folder is made and locked within less.
-const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// A container of ours.
 #[derive(Debug, Clone)]
@@ -80,7 +77,7 @@ pub(super) async fn name_containers(docker: &Docker) {
         if container.is_orphan() {
             warn(
                 Failure::new(format!(
-                    "the container of job `{}` is still there, and its launcher has been killed",
+                    "the container of job `{}` is still there, and its launcher has ended",
                     container.job
                 ))
                 .help(container.orphan_help()),
@@ -114,36 +111,35 @@ pub(crate) fn folders_found(folders: &[String]) -> Option<(String, String)> {
     ))
 }
 
-/// Our temporary folders that no launcher has locked.
+/// In a temporary folder: the process that looks after it.
+const SIGNATURE: &str = ".trainyard-launcher";
+
+/// Says in a temporary folder of ours whose it is. Where that cannot be said, nobody will ever name the folder.
+pub(super) fn sign(folder: &Path) {
+    if let Some(own) = own_launcher() {
+        // A disk that is full will be found by those who need it.
+        let _ = std::fs::write(folder.join(SIGNATURE), own);
+    }
+}
+
+/// Our temporary folders whose launcher is gone: what only begins with the same name is not ours.
 pub(crate) fn folders() -> Vec<String> {
-    let free = |path: &Path| {
-        let Ok(folder) = File::open(path) else {
-            // Somebody else's, or gone by now.
-            return false;
-        };
-        folder.try_lock_shared().is_ok()
-    };
     let entries = std::fs::read_dir(std::env::temp_dir())
         .into_iter()
         .flatten();
-    let ours = entries.flatten().filter(|entry| {
-        entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-    });
-    let mut found: Vec<_> = ours
+    let orphan = |path: &Path| {
+        let launcher = std::fs::read_to_string(path.join(SIGNATURE)).ok()?;
+        is_gone(&launcher)
+    };
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
         .map(|entry| entry.path())
-        .filter(|path| free(path))
+        .filter(|path| orphan(path) == Some(true))
+        .map(|path| path.to_string_lossy().into_owned())
         .collect();
-    if !found.is_empty() {
-        // One that was just being made is locked by now.
-        std::thread::sleep(A_MOMENT);
-        found.retain(|path| free(path));
-    }
     found.sort();
     found
-        .iter()
-        .map(|path| path.to_string_lossy().into_owned())
-        .collect()
 }
 
 /// This process, for those that come later: its number, its start, and where these mean something. Nothing on a machine
@@ -162,15 +158,33 @@ fn is_gone(launcher: &str) -> Option<bool> {
         return None;
     }
     // A number may be another process's by now, but not with the same start.
-    Some(started(pid).as_deref() != Some(start))
+    match started(pid) {
+        Some(found) => Some(found != start),
+        // /proc may hide the processes of others; the kernel does not deny that they are there.
+        None => match Pid::from_raw(pid.try_into().ok()?).map(test_kill_process)? {
+            Err(Errno::SRCH) => Some(true),
+            Ok(()) if is_zombie(pid) => Some(true),
+            _ => None,
+        },
+    }
+}
+
+/// Ended, but its parent has not looked.
+fn is_zombie(pid: u32) -> bool {
+    stat(pid).is_some_and(|words| words.trim_start().starts_with('Z'))
+}
+
+/// The process's state, and what follows it.
+fn stat(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which is in parentheses, may hold anything.
+    stat.rsplit_once(')').map(|(_, rest)| rest.to_owned())
 }
 
 /// When a process was started, in ticks since the machine was.
 fn started(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, which is in parentheses, may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut words = rest.split_whitespace();
+    let stat = stat(pid)?;
+    let mut words = stat.split_whitespace();
     // A zombie has ended.
     if words.next() == Some("Z") {
         return None;
@@ -210,5 +224,13 @@ mod tests {
         let elsewhere = format!("{own}0");
         assert_eq!(is_gone(&elsewhere), None);
         assert_eq!(is_gone("nonsense"), None);
+    }
+
+    #[test]
+    fn only_a_signed_folder_is_ours() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        sign(folder.path());
+        let signature = std::fs::read_to_string(folder.path().join(SIGNATURE)).expect("signed");
+        assert_eq!(is_gone(&signature), Some(false));
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::folder::Scratch;
 use super::trouble::warn;
 use crate::aws::{Aws, explain};
+use crate::cloud::bucket_is_there;
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
 use crate::job::S3Url;
@@ -46,33 +47,17 @@ pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result
     Ok(())
 }
 
-/// Whether there is such a bucket and we may use it: known before the training, for it may take hours.
+/// Whether there is such a bucket: known before the training, for it may take hours.
 pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
-    let bucket = &url.bucket;
-    let what = format!("`--output {url}`");
-    let Err(error) = aws.s3().head_bucket().bucket(bucket).send().await else {
-        return Ok(());
-    };
-    let answer = error.raw_response();
-    let region = answer.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
-    // HEAD has no body, so the status says all.
-    match (answer.map(|answer| answer.status().as_u16()), region) {
-        (Some(301 | 400), Some(region)) if region != aws.region() => {
-            let region = contract::shown(region).into_owned();
-            Err(Failure::usage(format!(
-                "{what}: the bucket is in region `{region}`, and this command asks `{}`",
-                aws.region()
-            ))
-            .help(format!("pass `--region {region}`")))
-        }
-        (Some(404), _) => Err(
-            Failure::usage(format!("{what}: there is no bucket `{bucket}`")).help(format!(
-                "check its name, or make it: `aws s3 mb s3://{bucket}`"
-            )),
-        ),
-        _ => Err(explain(&what, error)),
+    if !bucket_is_there(&aws, &url.bucket, "--output").await? {
+        // Who may not list may still be allowed to put.
+        say(format!(
+            "not checked: these credentials may not look at the bucket `{}` (s3:ListBucket)",
+            url.bucket
+        ));
     }
+    Ok(())
 }
 
 fn progress(context: &Context) -> bool {

@@ -133,7 +133,7 @@ impl Report {
                 )
             }
             None if self.status == Status::Failed => format!(
-                "  help: `{} train --help` shows what the trainer takes: type the command again when the reason is gone",
+                "  help: `trainyard train {} -- --help` shows what the trainer takes: type the command again when the reason is gone",
                 job.trainer.name
             ),
             None => "the trainer has left no model".to_owned(),

@@ -108,7 +108,11 @@ impl Tail {
     fn has(&self, line: &str) -> bool {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line.trim();
-        !line.is_empty() && String::from_utf8_lossy(&kept).contains(line)
+        let text = String::from_utf8_lossy(&kept);
+        // Whole lines: a failure file that says `1` is not what some line happens to hold.
+        let mut lines = text.lines().map(str::trim);
+        !line.is_empty()
+            && lines.any(|said| said == line || said.strip_prefix("error: ") == Some(line))
     }
 }
 
@@ -150,6 +154,8 @@ mod tests {
         let log = Tail::default();
         log.push(b"error: no column\nmore\n");
         assert!(Words::new("error: no column\nwhile: reading", Vec::new(), &log).logged);
+        assert!(Words::new("no column", Vec::new(), &log).logged);
+        assert!(!Words::new("column", Vec::new(), &log).logged);
         assert!(!Words::new("error: no row", Vec::new(), &log).logged);
         assert!(!Words::new(" \n", Vec::new(), &log).logged);
         log.push(&vec![b'x'; 3 * REMEMBERED]);

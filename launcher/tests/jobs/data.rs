@@ -101,6 +101,24 @@ fn no_job_without_data() {
         text.contains("no object at `s3://bucket/folder/`"),
         "{text}"
     );
+    // A prefix is the beginning of names, not a folder.
+    put(&moto, "/bucket/folder-old/x.csv", "text,label\n");
+    let outcome = train_with(
+        &moto,
+        &["--dry-run", "--channel", "test=s3://bucket/folder"],
+    );
+    outcome.expect_code(0);
+    let outcome = train_with(
+        &moto,
+        &["--no-wait", "--channel", "test=s3://bucket/folder"],
+    );
+    let text = &outcome.expect_code(0).stderr;
+    assert!(
+        text.contains("`s3://bucket/folder-old/x.csv` too")
+            && text.contains("write `s3://bucket/folder/`"),
+        "{text}"
+    );
+    moto.forget();
     let outcome = train_with(&moto, &["--channel", "test=s3://no-such-bucket/x"]);
     let text = &outcome.expect_code(1).stderr;
     assert!(
