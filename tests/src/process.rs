@@ -153,6 +153,29 @@ impl Running {
         panic!("the process does not catch SIGTERM, 10 s after its start");
     }
 
+    /// Sends SIGTERM to the process that this one, an `unshare`, has started, as soon as that one catches it and has
+    /// been at work for a moment.
+    ///
+    /// # Panics
+    /// If there is none, or if it ends before.
+    pub fn sigterm_to_process_1(&mut self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        // It starts as a copy of `unshare`.
+        let pid = loop {
+            assert!(
+                Instant::now() < until && !self.ended(),
+                "process 1 does not start"
+            );
+            match self.only_child() {
+                Some(pid) => break pid,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert!(self.wait_for_handler(pid), "ended before SIGTERM");
+        std::thread::sleep(Duration::from_millis(200));
+        signal(pid, Signal::TERM);
+    }
+
     /// Whether it is over.
     pub fn ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))

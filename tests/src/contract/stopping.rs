@@ -5,10 +5,10 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Trainer, job, train_rows};
-use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, process, run, skip, start, to_csv};
+use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, run, skip, start, to_csv};
 
 /// From SIGTERM to the end. An eighth of SageMaker's patience, and room for a loaded machine.
 const SOON: Duration = Duration::from_secs(15);
@@ -194,20 +194,7 @@ pub fn process_1_obeys_sigterm(trainer: &Trainer) {
 
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
     let mut running = start(as_pid_1(&ml.train(&trainer.bin, &trainer.quick)));
-    let until = Instant::now() + Duration::from_secs(20);
-    // `unshare` becomes the parent of the trainer, which starts as a copy of `unshare`.
-    let pid = loop {
-        assert!(
-            Instant::now() < until && !running.ended(),
-            "the trainer does not start"
-        );
-        match running.only_child() {
-            Some(pid) => break pid,
-            None => std::thread::sleep(Duration::from_millis(1)),
-        }
-    };
-    assert!(running.wait_for_handler(pid), "ended without data");
-    process::signal(pid, rustix::process::Signal::TERM);
+    running.sigterm_to_process_1();
     let outcome = running.finish(SOON);
     outcome.expect_code(0);
     trainer.assert_whole_or_none(&ml, "as process 1");

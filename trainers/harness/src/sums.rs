@@ -172,17 +172,18 @@ mod tests {
 
     #[test]
     fn another_models_file_is_named() {
-        let swapped: [(&str, &dyn Fn(&Path)); 4] = [
-            ("`words` does not have its sha256", &|dir| {
+        type Change = fn(&Path);
+        let swapped: [(&str, Change); 4] = [
+            ("`words` does not have its sha256", |dir| {
                 fs::write(dir.join("words"), "b\na\n").unwrap()
             }),
-            ("expected `words` of 4 bytes, found 6", &|dir| {
+            ("expected `words` of 4 bytes, found 6", |dir| {
                 fs::write(dir.join("words"), "a\nb\nc\n").unwrap()
             }),
-            ("`weights` is missing", &|dir| {
+            ("`weights` is missing", |dir| {
                 fs::remove_file(dir.join("weights")).unwrap()
             }),
-            ("`../weights` is no file name", &|dir| {
+            ("`../weights` is no file name", |dir| {
                 let path = dir.join("config.json");
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(&path, text.replace("\"weights\"", "\"../weights\"")).unwrap();

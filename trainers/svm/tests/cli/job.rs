@@ -90,3 +90,34 @@ fn one_flag_under_two_names_and_lists_are_refused() {
         assert!(!home.path("model").exists());
     }
 }
+
+#[test]
+fn predict_and_evaluate_obey_sigterm_as_process_1() {
+    if !testkit::pid_1_allowed() {
+        return testkit::skip(
+            "svm: predict_and_evaluate_obey_sigterm_as_process_1",
+            "the kernel allows no process namespace",
+        );
+    }
+    let home = Home::with_model(&["--no-report"]);
+    // A pipe that nobody writes: reading it would never end.
+    testkit::fifo(&home.path("rows.csv"));
+    let rows = home.path("rows.csv").display().to_string();
+    let out = home.path("out.csv").display().to_string();
+    for (name, arguments) in [
+        ("predict", vec!["--input", &rows, "--output", &out]),
+        ("evaluate", vec!["--data", &rows]),
+    ] {
+        let command = testkit::as_pid_1(&home.command(name, &arguments));
+        let mut running = testkit::start(command);
+        running.sigterm_to_process_1();
+        let outcome = running.finish(std::time::Duration::from_secs(15));
+        outcome.expect_code(143);
+    }
+    let mut left: Vec<_> = std::fs::read_dir(home.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["model", "rows.csv"]);
+}

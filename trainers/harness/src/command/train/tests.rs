@@ -1,219 +1,17 @@
-//! The life of a run that writes checkpoints, on a toy trainer: sixty steps of a number that is mixed.
+//! The life of a run that writes checkpoints, on a toy trainer.
+
+mod toy;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use contract::{Paths, metrics};
 use serde_json::{Value, json};
 
-use crate::corpus::{Encode, RowTable};
-use crate::history::{EpochReport, Validation};
-use crate::metrics::Scores;
-use crate::report::ClassFeatures;
+use self::toy::Toy;
 use crate::streams::mix;
-use crate::trainer::PartScores;
-use crate::{Failure, Model, Run, Trained, Trainer};
-
-const EPOCHS: u64 = 6;
-const STEPS: u64 = 10;
-
-struct Toy;
-
-#[derive(clap::Args)]
-struct ToyArgs {
-    #[arg(long, default_value_t = 1)]
-    learning_rate: u64,
-    /// Fails after this step, as a crash would
-    #[arg(long)]
-    crash: Option<u64>,
-    /// Ends with a failure after this step, and with the model before it
-    #[arg(long)]
-    nan: Option<u64>,
-    /// Pause of each step
-    #[arg(long, default_value_t = 0)]
-    pause_us: u64,
-    /// KiB of each checkpoint
-    #[arg(long, default_value_t = 1)]
-    kib: usize,
-}
-
-struct Nothing;
-
-impl Encode for Nothing {
-    fn encode(&mut self, _text: &str) {}
-}
-
-struct ToyModel {
-    classes: Vec<String>,
-    value: u64,
-    word: String,
-}
-
-#[derive(clap::Args)]
-struct ToyPredict {
-    #[arg(long, default_value = "cpu")]
-    device: String,
-}
-
-impl Trainer for Toy {
-    const NAME: &'static str = "toy";
-    const CHECKPOINTS: bool = true;
-    type Args = ToyArgs;
-    type Params = ToyArgs;
-    type Encoder = Nothing;
-    type Model = ToyModel;
-    type PredictArgs = ToyPredict;
-
-    fn check(args: ToyArgs) -> Result<ToyArgs, Failure> {
-        Ok(args)
-    }
-
-    fn identity(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
-        // Where a run crashes is chance.
-        ["crash", "pause-us", "kib", "nan"]
-            .map(|name| (format!("--{name}"), String::new()))
-            .into()
-    }
-
-    fn prepare(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Failure> {
-        model.word = format!("{} {threads}", args.device);
-        Ok(())
-    }
-
-    fn encoder(_: &ToyArgs) -> Nothing {
-        Nothing
-    }
-
-    fn train(
-        params: &ToyArgs,
-        rows: &RowTable,
-        _: Vec<Nothing>,
-        run: &mut Run,
-    ) -> Result<Trained<ToyModel>, Failure> {
-        let (mut value, mut step) = (run.stream("weights"), 0);
-        if let Some(restored) = run.restored() {
-            let path = restored.dir.join("weights");
-            let text = fs::read_to_string(&path).map_err(Failure::io("read", &path))?;
-            (value, step) = (text[..20].parse().unwrap(), restored.step);
-            assert_eq!(restored.state, json!({ "step": step }));
-        }
-        let mut failure = None;
-        while step < EPOCHS * STEPS && !run.stopped() {
-            value = mix(value ^ step ^ params.learning_rate);
-            step += 1;
-            std::thread::sleep(Duration::from_micros(params.pause_us));
-            if params.crash == Some(step) {
-                return Err(Failure::other("crashed", "try again"));
-            }
-            if params.nan == Some(step) {
-                failure = Some(Failure::other(
-                    "the loss is no number",
-                    "lower --learning-rate",
-                ));
-                break;
-            }
-            run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
-            if step % STEPS == 0 {
-                run.epoch(report(step));
-            }
-            if run.checkpoint_due(step, step % STEPS == 0) {
-                let text = format!("{value:020}{}", " ".repeat(params.kib * 1024));
-                run.checkpoint(step, &json!({ "step": step }), |dir| {
-                    let path = dir.join("weights");
-                    fs::write(&path, text).map_err(Failure::io("write", &path))
-                })?;
-            }
-        }
-        let validation = rows.of(crate::corpus::Part::Validation).len();
-        Ok(Trained {
-            model: ToyModel {
-                classes: rows.classes.clone(),
-                value,
-                word: String::new(),
-            },
-            scores: PartScores {
-                validation: Some(scores(validation)),
-                ..PartScores::default()
-            },
-            details: serde_json::Map::new(),
-            failure,
-        })
-    }
-}
-
-fn report(step: u64) -> EpochReport {
-    let loss = 1.0 / step as f64;
-    EpochReport {
-        epoch: step / STEPS,
-        epochs: EPOCHS,
-        step,
-        train_loss: loss,
-        validation: Some(Validation {
-            loss: loss * 1.5,
-            accuracy: 1.0 - loss,
-            macro_f1: 0.9 - loss,
-        }),
-        learning_rate: 1e-3 / step as f64,
-        gradient_norm: Some(2.5),
-        rows_per_second: 1234.5,
-        tokens_per_second: Some(1e6),
-    }
-}
-
-fn scores(rows: usize) -> Scores {
-    Scores {
-        classes: 2,
-        decision: [1.0, 0.0].repeat(rows),
-        ..Scores::default()
-    }
-}
-
-impl Model for ToyModel {
-    type Scratch = ();
-    const BLOCK_BYTES: usize = 4096;
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn save(&self, dir: &Path) -> Result<(), Failure> {
-        let config = json!({ "format": "trainyard-toy", "classes": self.classes });
-        for (name, text) in [
-            ("config.json", config.to_string()),
-            ("value", self.value.to_string()),
-        ] {
-            let path = dir.join(name);
-            fs::write(&path, text).map_err(Failure::io("write", &path))?;
-        }
-        Ok(())
-    }
-
-    fn load(dir: &Path) -> Result<Self, Failure> {
-        let config: Value =
-            serde_json::from_slice(&fs::read(dir.join("config.json")).unwrap()).unwrap();
-        Ok(Self {
-            classes: serde_json::from_value(config["classes"].clone()).unwrap(),
-            value: fs::read_to_string(dir.join("value"))
-                .unwrap()
-                .parse()
-                .unwrap(),
-            word: String::new(),
-        })
-    }
-
-    fn scratch(&self) {}
-
-    fn predict(&self, (): &mut (), texts: &[&str]) -> Result<Scores, Failure> {
-        assert!(!self.word.is_empty(), "`prepare` comes first");
-        Ok(scores(texts.len()))
-    }
-
-    fn explain(&self, _: Option<&str>, _: usize) -> Result<Vec<ClassFeatures>, Failure> {
-        Ok(Vec::new())
-    }
-}
 
 /// A folder with data, in which the toy trains.
 struct Home(tempfile::TempDir);
@@ -261,8 +59,8 @@ impl Home {
         serde_json::from_slice(&fs::read(self.at("model/metrics.json")).unwrap()).unwrap()
     }
 
-    /// Trains in a process of its own.
-    fn start(&self, more: &[&str]) -> Child {
+    /// Training as a process of its own.
+    fn command(&self, more: &[&str]) -> Command {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
             .args([
@@ -274,7 +72,11 @@ impl Home {
             .env("TRAINYARD_TOY", json!(self.words(more)).to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        child.spawn().unwrap()
+        child
+    }
+
+    fn start(&self, more: &[&str]) -> Child {
+        self.command(more).spawn().unwrap()
     }
 }
 
@@ -420,15 +222,20 @@ fn metric_lines_of_steps_and_epochs_are_found() {
 fn kills_at_any_moment_change_nothing() {
     let (value, history) = whole();
     let home = Home::new();
-    let mut killed = 0;
-    for round in 0..25 {
-        let mut child = home.start(&["--pause-us", "300", "--kib", "300", "--no-report"]);
-        std::thread::sleep(Duration::from_millis(5 + mix(round) % 40));
-        killed += u32::from(child.try_wait().unwrap().is_none());
+    let (mut killed, mut ended) = (0, 0);
+    for round in 0..40 {
+        let mut child = home.start(&["--pause-us", "1000", "--kib", "300", "--no-report"]);
+        std::thread::sleep(Duration::from_millis(5 + mix(round) % 60));
+        let done = child.try_wait().unwrap().is_some();
+        (killed, ended) = (killed + u32::from(!done), ended + u32::from(done));
         child.kill().unwrap();
         child.wait().unwrap();
+        if done {
+            assert_eq!(home.value(), value);
+            fs::remove_dir_all(home.at("checkpoints")).unwrap();
+        }
     }
-    assert!(killed > 10, "{killed} of 25 were killed");
+    assert!(killed > 10, "{killed} were killed, {ended} ended");
     assert_eq!(home.train(&["--no-report"]), 0);
     assert_eq!(
         (home.value(), home.metrics()["history"].clone()),
@@ -442,6 +249,50 @@ fn kills_at_any_moment_change_nothing() {
     assert!(
         !warnings.contains("torn"),
         "a kill tears nothing: {warnings}"
+    );
+}
+
+#[test]
+fn a_full_disk_costs_the_checkpoint_and_not_the_run() {
+    if !testkit::small_disk_allowed() {
+        return testkit::skip(
+            "harness: a_full_disk_costs_the_checkpoint_and_not_the_run",
+            "the kernel allows no mount namespace",
+        );
+    }
+    let home = Home::new();
+    let folder = home.at("checkpoints");
+    fs::create_dir(&folder).unwrap();
+    // Room for the first checkpoint, not for a second one beside it.
+    let command = home.command(&["--kib", "40"]);
+    let disk = testkit::on_small_disk(&command, &folder, 80);
+    disk.outcome.expect_code(0);
+    assert_eq!(home.value(), whole().0);
+    let warnings = home.metrics()["warnings"].clone();
+    assert_eq!(
+        warnings.as_array().unwrap().len(),
+        1,
+        "one for all: {warnings}"
+    );
+    let warning = warnings[0].as_str().unwrap();
+    for words in [
+        "step 10 is not saved, training goes on",
+        "would start at step 7",
+        "o space left",
+    ] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    let names: Vec<_> = disk
+        .left
+        .iter()
+        .map(|path| path.trim_start_matches("./"))
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with("step-000000000007")),
+        "{names:?}"
     );
 }
 
