@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares `bilstm` with the PyTorch script that it replaces, and its bag with fastText. See bench/README.md."""
+"""Compares `bilstm` with the PyTorch script that it replaces. See bench/README.md."""
 
 import argparse
 import csv
@@ -16,11 +16,10 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes, size  # noqa: E402
+from measure import cpu_model, load, measured, median, memory_bytes  # noqa: E402
 
 TWIN = ROOT / "bench/twins/torch_bilstm.py"
-FASTTEXT = ROOT / "bench/twins/fasttext_bigrams.py"
-SECTIONS = ["step", "whole", "start", "accuracy", "bag"]
+SECTIONS = ["step", "whole", "start", "accuracy"]
 # The old script's network and training, flag by flag.
 OLD = ["--vocab-size", 1000, "--seq-len", 100, "--emb-size", 100, "--hidden-size", 200, "--num-layers", 2,
        "--batch-size", 16, "--learning-rate", 1e-3, "--dropout", 0]
@@ -35,7 +34,7 @@ class Bench:
 
     def __init__(self, args, folder):
         self.pairs, self.smoke, self.data, self.threads = args.pairs, args.smoke, args.data, args.threads
-        self.torch, self.fasttext = python_of("tests/torch-requirements.txt"), python_of("bench/fasttext-requirements.txt")
+        self.torch = python_of("tests/torch-requirements.txt")
         self.bilstm = (args.bilstm or build()).resolve()
         self.folder, self.raw, self.lines = folder, [], []
 
@@ -180,28 +179,6 @@ def compare_accuracy(bench):
     bench.say("")
 
 
-def compare_bag(bench):
-    """`--arch bag` against fastText with bigrams."""
-    bench.say("## `--arch bag` against fastText with bigrams (whole processes)", "",
-              "| | bag | CPU | peak | model | fastText | CPU | of it training | peak | model |",
-              "|---|---|---|---|---|---|---|---|---|---|")
-    for name in ["imdb"] if bench.smoke else ["imdb", "ag_news", "sms_spam"]:
-        train, test, model = bench.rows(name, "train"), bench.rows(name, "test"), bench.folder / "fasttext.bin"
-        ours, theirs, scores, others = [], [], [], []
-        for pair in range(bench.pairs):
-            ours.append(bench.run(f"bag {name}", "bilstm", bench.ours(train, "--arch", "bag"), pair=pair))
-            scores.append(bench.accuracy(test)["accuracy"])
-            theirs.append(bench.run(f"bag {name}", "fastText", [bench.fasttext, FASTTEXT, train, test, model], pair=pair))
-            others.append(json.loads(theirs[-1]["stdout"]))
-        bench.raw.append({"name": f"bag accuracy {name}", "bilstm": scores, "fastText": others})
-        a, b = median(ours, "cpu_seconds"), median(theirs, "cpu_seconds")
-        bench.say(f"| {name} | {sorted(scores)[len(scores) // 2]:.4f} | {a:.2f} s | {median(ours, 'peak_bytes') / 1e6:.0f} MB | "
-                  f"{size(bench.folder / 'model') / 1e6:.1f} MB | {median(others, 'accuracy'):.4f} | {b:.2f} s | "
-                  f"{median(others, 'train_cpu_seconds'):.2f} s | {median(theirs, 'peak_bytes') / 1e6:.0f} MB | "
-                  f"{size(model) / 1e6:.0f} MB |")
-    bench.say("")
-
-
 def python_of(requirements):
     """A pinned Python, made if it is not there."""
     script = f'. tests/venv.sh; make_venv "$PWD/{requirements}"'
@@ -244,7 +221,7 @@ def main():
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
     facts = {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "threads": args.threads,
              "memory_bytes": memory_bytes(), "commit": commit, "load_before": before, "load_after": load()}
-    title = [f"# bilstm against PyTorch and fastText, {date}", "",
+    title = [f"# bilstm against PyTorch, {date}", "",
              f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; medians of {args.pairs}; load {before:.1f} "
              f"before, {facts['load_after']:.1f} after.", ""]
     summary = "\n".join(title + bench.lines)

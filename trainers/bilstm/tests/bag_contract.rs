@@ -13,8 +13,9 @@ fn trainer() -> testkit::Trainer {
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_bilstm").into(),
         quick: strings(&["--arch", "bag", "--no-report"]),
-        long_data: testkit::imdb_train(),
-        long: strings(&["--arch", "bag", "--epochs", "500"]),
+        // So many epochs that it is stopped within one, after some.
+        long_data: testkit::movie_csv(),
+        long: strings(&["--arch", "bag", "--epochs", "300"]),
         tune: Vec::new(),
         // A string in a string in a string, an alias, and a number.
         hyperparameters: pairs(&[
