@@ -54,7 +54,7 @@ pub(crate) struct TrainArgs {
     /// Stop the job after this time, such as 90m, 2h or 3600
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     max_run: Duration,
-    /// The trainer's binary for this machine, for the check and for local-process [default: beside trainyard, on the PATH, or built]
+    /// The trainer's binary for this machine, for the check and for local-process [default: built, in the repository; elsewhere the one beside trainyard or on the PATH]
     #[arg(long, value_name = "FILE")]
     trainer_binary: Option<PathBuf>,
     /// Show what would be sent and started, and do nothing
