@@ -246,7 +246,7 @@ fn a_bucket_that_is_not_there_starts_nothing() {
     let moto = testkit::moto();
     let jobs = toys("p-nobucket");
     let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
-    outcome.expect_code(2);
+    outcome.expect_code(1);
     let log = &outcome.stderr;
     assert!(
         log.contains("there is no bucket `bucket`") && !log.contains("toy:"),

@@ -64,7 +64,7 @@ fn buckets(job: &Job) -> BTreeMap<&str, &'static str> {
 pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Result<bool> {
     let found = aws.bucket(bucket).await;
     match found.map_err(|error| explain(&format!("cannot look at the bucket `{bucket}`"), error))? {
-        Bucket::In(region) if region != aws.region() => Err(Failure::usage(format!(
+        Bucket::In(region) if region != aws.region() => Err(Failure::new(format!(
             "`{flag}`: the bucket `{bucket}` is in `{}`, and this command asks `{}`",
             contract::shown(&region),
             aws.region()
@@ -76,7 +76,7 @@ pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Resu
         Bucket::In(_) => Ok(true),
         Bucket::Denied => Ok(false),
         Bucket::Missing => Err(
-            Failure::usage(format!("`{flag}`: there is no bucket `{bucket}`"))
+            Failure::new(format!("`{flag}`: there is no bucket `{bucket}`"))
                 .help("check its name")
                 .help(format!(
                     "`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"

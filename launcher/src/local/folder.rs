@@ -378,6 +378,7 @@ impl Scratch {
     pub(super) fn keep(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
         let path = self.folder.path();
+        leftover::unsign(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kept = path.with_file_name(format!("kept-{name}"));
         match std::fs::rename(path, &kept) {

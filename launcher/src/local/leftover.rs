@@ -122,6 +122,11 @@ pub(super) fn sign(folder: &Path) {
     }
 }
 
+/// The folder is the user's now.
+pub(super) fn unsign(folder: &Path) {
+    let _ = std::fs::remove_file(folder.join(SIGNATURE));
+}
+
 /// Our temporary folders whose launcher is gone: what only begins with the same name is not ours.
 pub(crate) fn folders() -> Vec<String> {
     let entries = std::fs::read_dir(std::env::temp_dir())

@@ -142,7 +142,7 @@ pub fn shows_the_failure(jobs: &Jobs) {
     let outcome = jobs.toy("unknown", &[]);
     outcome.expect_code(3);
     assert!(
-        outcome.stderr.contains("help: ") && outcome.stderr.contains("svm train --help"),
+        outcome.stderr.contains("help: ") && outcome.stderr.contains("train svm -- --help"),
         "{}",
         outcome.stderr
     );
