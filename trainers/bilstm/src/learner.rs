@@ -10,12 +10,12 @@ use serde_json::json;
 use tch::{Device, TchError, Tensor, no_grad};
 
 use crate::device::{Devices, failed};
-use crate::loss_scale::LossScale;
 use crate::model::{deserialize, serialize};
 use crate::net::{Array, Arrays, Dropout, values};
 use crate::optimizer::Adam;
 use crate::replicas::{Replicas, Step};
 use crate::train::{Job, initial};
+use harness::training::LossScale;
 
 /// The only file of a checkpoint besides its manifest.
 const TENSORS: &str = "training.safetensors";

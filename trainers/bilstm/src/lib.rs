@@ -8,15 +8,12 @@ mod evaluate;
 mod explain;
 mod ids;
 mod learner;
-mod loss_scale;
 mod model;
 mod net;
 mod optimizer;
 pub mod params;
-mod random;
 mod reader;
 mod replicas;
-mod schedule;
 mod train;
 
 pub use ids::Encoder;

@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::batches::{Batch, Padding};
 use crate::params::Pooling;
-use crate::random::Random;
+use harness::training::Random;
 
 /// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
 const EMBEDDING_DEVIATION: f64 = 0.1;

@@ -9,7 +9,7 @@ use harness::Failure;
 pub use crate::bag::BagParams;
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
-pub use crate::schedule::Schedule;
+pub use harness::training::Schedule;
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]

@@ -6,10 +6,10 @@ use harness::corpus::{Part, RowTable};
 use harness::history::{EpochReport, Validation};
 use harness::metrics::{Scores, evaluate};
 use harness::trainer::PartScores;
+use harness::training::of_epoch;
 use harness::{Failure, Run, Trained};
 use serde_json::{Map, json};
 
-use crate::batches;
 use crate::device::failed;
 use crate::evaluate::{logits, scores};
 use crate::ids::{self, Encoder, Ids};
@@ -84,9 +84,9 @@ fn learn(
         let epoch = learner.state.epoch;
         let start = Instant::now();
         let (mut rows, mut tokens) = (0, 0);
-        let batches = batches::of_epoch(
+        let batches = of_epoch(
             &job.train,
-            &job.ids,
+            |row| job.ids.row(row as usize).len(),
             job.params.batch_size,
             job.params.buckets,
             (seed, epoch),

@@ -21,6 +21,7 @@ mod streams;
 mod sums;
 pub mod text;
 pub mod trainer;
+pub mod training;
 
 pub use command::{help, run};
 pub use failure::Failure;

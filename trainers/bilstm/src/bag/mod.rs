@@ -21,7 +21,7 @@ pub(crate) use train::train;
 
 use crate::params::ClassWeight;
 pub(crate) use crate::reader::MIN_WORD_LENGTH;
-use crate::schedule::Schedule;
+use harness::training::Schedule;
 
 /// Checked parameters of the bag.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::rows::Row;
-use crate::random::Random;
+use harness::training::Random;
 
 /// Numbers that are worked on together: loops over arrays of this size become vector instructions.
 const LANES: usize = 8;

@@ -19,8 +19,8 @@ use super::scale::scale;
 use super::temperature::temperature;
 use super::{BagModel, BagParams};
 use crate::evaluate::scores;
-use crate::random::Random;
 use crate::train::class_weights;
+use harness::training::Random;
 
 /// Steps, which take 10 to 50 µs, between two words on progress.
 const TOLD: u64 = 1024;

@@ -16,7 +16,7 @@ pub enum Schedule {
 impl Schedule {
     /// The factor of the learning rate at step `step` (from 0) of `steps`; it rises in a straight line over the first
     /// `warm_up` steps.
-    pub(crate) fn factor(self, step: u64, steps: u64, warm_up: u64) -> f64 {
+    pub fn factor(self, step: u64, steps: u64, warm_up: u64) -> f64 {
         if step < warm_up {
             return (step + 1) as f64 / (warm_up + 1) as f64;
         }

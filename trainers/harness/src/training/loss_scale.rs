@@ -11,8 +11,9 @@ const LEAST: f64 = 1.0 / 65_536.0;
 
 /// The factor of the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LossScale {
-    pub(crate) factor: f64,
+pub struct LossScale {
+    /// What the loss is multiplied by.
+    pub factor: f64,
     /// Steps since the factor was changed.
     steps: u64,
 }
@@ -28,7 +29,7 @@ impl Default for LossScale {
 
 impl LossScale {
     /// A step's gradients were finite.
-    pub(crate) fn fitted(&mut self) {
+    pub fn fitted(&mut self) {
         self.steps += 1;
         if self.steps == PATIENCE {
             *self = Self {
@@ -39,7 +40,7 @@ impl LossScale {
     }
 
     /// A step's gradients were not. Answers whether a smaller factor may help.
-    pub(crate) fn overflowed(&mut self) -> bool {
+    pub fn overflowed(&mut self) -> bool {
         *self = Self {
             factor: self.factor / 2.0,
             steps: 0,

@@ -10,11 +10,11 @@ fn mix(value: u64) -> u64 {
 }
 
 /// SplitMix64 from a state that the seed and the counters determine.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The stream of these counters: an epoch, a step, a row, ...
-    pub(crate) fn new(seed: u64, counters: &[u64]) -> Self {
+    pub fn new(seed: u64, counters: &[u64]) -> Self {
         Self(
             counters
                 .iter()
@@ -22,25 +22,26 @@ impl Random {
         )
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
         let number = mix(self.0);
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         number
     }
 
     /// At least 0, below 1.
-    pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    pub fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Standard normal (Box and Muller 1958).
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// Fisher and Yates' shuffle.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = (self.uniform() * (last + 1) as f64) as usize;
             items.swap(last, other.min(last));
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn streams_differ_and_repeat() {
-        let draw = |seed, counters: &[u64]| Random::new(seed, counters).next();
+        let draw = |seed, counters: &[u64]| Random::new(seed, counters).bits();
         assert_eq!(draw(1, &[2, 3]), draw(1, &[2, 3]));
         let all = [
             draw(1, &[2, 3]),
