@@ -1,0 +1,114 @@
+//! What computes: logits, gradients, steps of AdamW. Two engines, one trait. `cpu` has forward and backward pass written
+//! out on buffers that live as long as the run; `candle` has candle's tensors and their automatic gradients, for GPUs
+//! (and, in tests, as the judge of the first).
+
+use harness::Failure;
+
+/// Values of all parameters, each row-major, in the order of `Architecture::parameters`.
+pub(crate) type Values = Vec<Vec<f32>>;
+
+/// Rows of token ids, padded on the right to the longest.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    /// (rows, seq), row-major; what is padding is never looked at
+    pub(crate) ids: Vec<u32>,
+    /// Tokens of each row, from 1 to `seq`.
+    pub(crate) lengths: Vec<usize>,
+    pub(crate) seq: usize,
+}
+
+/// What a training step needs besides its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<'a> {
+    /// Class of each row.
+    pub(crate) labels: &'a [u32],
+    /// Factor of the loss of a row of each class.
+    pub(crate) class_weights: &'a [f32],
+    /// Sum of the class weights of all rows of the step, those of other micro-batches and processes included: the loss is
+    /// the weighted mean over them, as PyTorch's `CrossEntropyLoss(weight=...)`.
+    pub(crate) total_weight: f64,
+    /// Share of the target distribution that is spread over all classes (Szegedy et al. 2016), as PyTorch's.
+    pub(crate) label_smoothing: f64,
+    /// `None`: nothing is dropped.
+    pub(crate) noise: Option<Noise>,
+    /// What the loss is multiplied by before the backward pass, so that gradients fit into half precision; 1 elsewhere.
+    pub(crate) loss_scale: f64,
+}
+
+/// Where a step's dropout masks come from: they follow from seed, step and the number of the row within the step, so that
+/// neither micro-batches nor threads change them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noise {
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+    /// Number of the first row within the step.
+    pub(crate) first_row: u64,
+}
+
+/// AdamW (Loshchilov and Hutter 2019) for one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Update {
+    /// Steps taken, this one included.
+    pub(crate) step: u64,
+    pub(crate) rate: f64,
+    pub(crate) beta_1: f64,
+    pub(crate) beta_2: f64,
+    pub(crate) epsilon: f64,
+    /// Of parameters whose role decays.
+    pub(crate) weight_decay: f64,
+    /// What gradients are multiplied by first: clipping and 1 / loss scale.
+    pub(crate) scale: f64,
+}
+
+/// Everything that training changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    pub(crate) weights: Values,
+    /// AdamW's first and second moments; empty vectors for frozen parameters.
+    pub(crate) first: Values,
+    pub(crate) second: Values,
+}
+
+/// Sums a vector over all processes of a run; the sum is the same to the bit in each of them.
+pub(crate) trait AllReduce: Send {
+    /// Replaces `values` by their sum over all processes.
+    fn sum(&mut self, values: &mut [f32]) -> Result<(), Failure>;
+}
+
+/// A network that learns.
+pub(crate) trait Engine: Send {
+    /// Logits (rows, classes), row-major, without dropout.
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure>;
+
+    /// Adds a micro-batch's gradients, times `loss_scale`, to those since the last `update` or `discard`; answers its
+    /// share of the step's loss, without `loss_scale`.
+    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure>;
+
+    /// Sums the gradients over the processes of a run.
+    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Failure>;
+
+    /// The length of all gradients as one vector, `loss_scale` still in it; infinite or NaN if one of them is.
+    fn gradient_norm(&mut self) -> Result<f64, Failure>;
+
+    /// Changes the weights by the gradients, and forgets these.
+    fn update(&mut self, update: &Update) -> Result<(), Failure>;
+
+    /// Forgets the gradients.
+    fn discard(&mut self) -> Result<(), Failure>;
+
+    /// The gradients since the last `update` or `discard`, for tests.
+    #[cfg(test)]
+    fn gradients(&mut self) -> Result<Values, Failure>;
+
+    /// The weights as they are.
+    fn weights(&self) -> Result<Values, Failure>;
+
+    /// All that a resume needs.
+    fn save(&self) -> Result<Saved, Failure>;
+
+    /// Replaces weights and moments.
+    fn restore(&mut self, saved: &Saved) -> Result<(), Failure>;
+
+    /// What computes, such as `cpu` or `cuda:0`, for reports.
+    fn device(&self) -> String;
+}

@@ -1,0 +1,4 @@
+//! Fine-tuning of BERT-family encoders for text classification.
+
+mod architecture;
+mod engine;
