@@ -1,6 +1,5 @@
 //! Logits of many rows.
 
-use harness::metrics::Scores;
 use tch::{TchError, no_grad};
 
 use crate::batches::Batch;
@@ -35,39 +34,4 @@ pub(crate) fn logits(
 pub(crate) fn of_batch(net: &Net, rows: &[Vec<u32>]) -> Result<Vec<f32>, TchError> {
     let batch = Batch::new(rows, net.shape.pad, net.device)?;
     values(&no_grad(|| net.forward(&batch, None))?)
-}
-
-/// Logits as decisions, their softmax as probabilities.
-pub(crate) fn scores(logits: Vec<f32>, classes: usize) -> Scores {
-    let mut probability = Vec::with_capacity(logits.len());
-    for row in logits.chunks_exact(classes) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let shares = row.iter().map(|&logit| f64::from(logit - largest).exp());
-        let sum: f64 = shares.clone().sum();
-        probability.extend(shares.map(|share| (share / sum) as f32));
-    }
-    Scores {
-        classes,
-        decision: logits,
-        probability: Some(probability),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probabilities_are_the_softmax() {
-        let scores = scores(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);
-        let expected = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75];
-        let probability = scores.probability.unwrap();
-        assert!(
-            probability
-                .iter()
-                .zip(expected)
-                .all(|(a, b)| (a - b).abs() < 1e-6),
-            "{probability:?}"
-        );
-    }
 }

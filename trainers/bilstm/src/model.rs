@@ -11,7 +11,6 @@ use harness::{Failure, Model};
 
 use crate::bag::{self, BagModel};
 
-pub(crate) use files::{deserialize, serialize};
 pub(crate) use lstm::LstmModel;
 
 /// A trained model.

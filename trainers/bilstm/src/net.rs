@@ -1,13 +1,11 @@
 //! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters are named as in the
 //! PyTorch module of docs/bilstm-model.md.
 
-use std::collections::BTreeMap;
-
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::batches::{Batch, Padding};
 use crate::params::Pooling;
-use harness::training::Random;
+use harness::training::{Array, Arrays, Random};
 
 /// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
 const EMBEDDING_DEVIATION: f64 = 0.1;
@@ -25,16 +23,6 @@ pub(crate) struct Shape {
     pub(crate) pooling: Pooling,
     pub(crate) classes: usize,
 }
-
-/// A parameter's values, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Vec<f32>,
-}
-
-/// Parameters by name.
-pub(crate) type Arrays = BTreeMap<String, Array>;
 
 impl Shape {
     /// Name and shape of every parameter; PyTorch's order within a layer of the LSTM.

@@ -9,7 +9,7 @@ use harness::Failure;
 pub use crate::bag::BagParams;
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
-pub use harness::training::Schedule;
+pub use harness::training::{ClassWeight, Schedule};
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -111,15 +111,6 @@ pub enum Pooling {
     Max,
     /// The mean over time, weighted by a learned score
     Attention,
-}
-
-/// How classes are weighed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ClassWeight {
-    /// Every row counts the same
-    None,
-    /// Every class counts the same: rows / (classes x rows of the class)
-    Balanced,
 }
 
 /// Checked parameters.

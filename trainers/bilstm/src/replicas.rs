@@ -10,7 +10,8 @@ use tch::{Device, Reduction, TchError, Tensor, autocast, no_grad};
 
 use crate::batches::Batch;
 use crate::evaluate;
-use crate::net::{Arrays, Dropout, Net, Shape};
+use crate::net::{Dropout, Net, Shape};
+use harness::training::Arrays;
 
 /// Networks of equal weights.
 pub(crate) struct Replicas {

@@ -25,6 +25,7 @@ pub mod training;
 
 pub use command::{help, run};
 pub use failure::Failure;
-pub use run::Run;
+pub use contract::{Env, Paths, shown, vars};
+pub use run::{Hosts, Run};
 pub use sums::of_bytes as sha256;
 pub use trainer::{Model, NoArgs, Trained, Trainer};

@@ -13,8 +13,22 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::streams::stream;
 
+/// The machines of a training job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hosts {
+    /// Their names, which resolve in the job's network, in the order of their ranks; none: there is this machine alone.
+    pub names: Vec<String>,
+    /// This one's place among them.
+    pub rank: usize,
+    /// `host:port` on which the first waits for the others, if somebody said so.
+    pub leader: Option<String>,
+    /// The network interface on which they see each other.
+    pub interface: Option<String>,
+}
+
 /// A training run: threads, seed, stop flag, messages.
 pub struct Run {
+    hosts: Hosts,
     threads: usize,
     seed: u64,
     stop: Stop,
@@ -31,6 +45,7 @@ impl Run {
     /// A run with so many threads.
     pub fn new(threads: usize, seed: u64, stop: Stop, progress: Arc<Progress>) -> Self {
         Self {
+            hosts: Hosts::default(),
             threads,
             seed,
             stop,
@@ -69,6 +84,16 @@ impl Run {
             self.stop.clone(),
             Arc::clone(&self.progress),
         )
+    }
+
+    /// Makes it a run on several hosts.
+    pub(crate) fn on(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
+    }
+
+    /// The machines that train together.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// How many threads may work.
@@ -111,13 +136,18 @@ impl Run {
     /// Says how far training is: a bar on a terminal, a line every few seconds elsewhere. `done` and `total` are steps
     /// of the whole run.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
-        self.progress.step(done, total, loss);
+        // A job's metrics come from one host.
+        if self.hosts.rank == 0 {
+            self.progress.step(done, total, loss);
+        }
     }
 
     /// Says what an epoch ended with; it stands in `metrics.json` and in the report too. Comes before the epoch's
     /// checkpoint, which holds the history.
     pub fn epoch(&mut self, report: EpochReport) {
-        self.progress.epoch(&report);
+        if self.hosts.rank == 0 {
+            self.progress.epoch(&report);
+        }
         self.history.push(report);
     }
 

@@ -7,13 +7,14 @@ use harness::Failure;
 use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::text::WordReader;
+use harness::training::Arrays;
 use tch::Device;
 
 use super::files;
 use crate::device::failed;
-use crate::evaluate::{logits, scores};
+use crate::evaluate::logits;
 use crate::explain;
-use crate::net::{Arrays, Shape};
+use crate::net::Shape;
 use crate::reader::{MIN_WORD_LENGTH, Reader};
 use crate::replicas::Replicas;
 
@@ -66,7 +67,7 @@ impl LstmModel {
             .map_err(failed)?
             .unwrap_or_default();
         scratch.net = Some(net);
-        Ok(scores(logits, self.classes.len()))
+        Ok(Scores::of_logits(logits, self.classes.len()))
     }
 
     pub(super) fn explain(
