@@ -5,17 +5,14 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use harness::Failure;
 
-use crate::architecture::Architecture;
-use crate::engine::{Engine, Values};
-
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// A GPU, else the CPU.
+    /// All GPUs, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// A GPU.
+    /// All GPUs.
     Cuda,
     /// This GPU.
     CudaIndex(usize),
@@ -43,48 +40,138 @@ impl FromStr for DeviceChoice {
 pub enum Precision {
     /// 32 bits everywhere
     Full,
-    /// 16 bits where it is safe: bf16 where the chip has it, else f16 with a scaled loss (Micikevicius et al. 2018)
+    /// 16 bits where it is safe: bf16, or f16 with a scaled loss where the GPU has no bf16 (Micikevicius et al. 2018)
     Mixed,
 }
 
-/// How an engine is to work.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
-    pub(crate) device: DeviceChoice,
-    pub(crate) precision: Option<Precision>,
-    pub(crate) threads: usize,
+/// The devices that compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Cpu,
+    /// By number; one or more.
+    Gpus(Vec<usize>),
 }
 
-impl Setup {
-    /// Refuses what this machine or this program cannot do.
-    pub(crate) fn check(self) -> Result<(), Failure> {
-        match self.device {
-            DeviceChoice::Cuda | DeviceChoice::CudaIndex(_) => {
-                return Err(Failure::other(
-                    "expected a GPU that this program can use, found none: it was built without CUDA",
-                    "use --device cpu, or build with `--features cuda`",
-                ));
-            }
-            DeviceChoice::Auto | DeviceChoice::Cpu => {}
-        }
-        if self.precision == Some(Precision::Mixed) {
+/// What this machine and this program have.
+#[cfg_attr(
+    not(any(feature = "cuda", test)),
+    expect(dead_code, reason = "what a program without CUDA never finds")
+)]
+enum Gpus {
+    /// The program was built without CUDA.
+    NotBuilt,
+    /// No driver, or one that says no; in its words.
+    Unusable(String),
+    Count(usize),
+}
+
+impl DeviceChoice {
+    /// The devices of this machine that were asked for.
+    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Place, Failure> {
+        let gpus = match self {
+            Self::Cpu => Gpus::Count(0),
+            _ => gpus(),
+        };
+        let place = self.among(&gpus)?;
+        if place == Place::Cpu && precision == Some(Precision::Mixed) {
             return Err(Failure::other(
                 "expected a GPU for --precision mixed, found none: half precision is slower on a CPU",
                 "leave --precision out",
             ));
         }
-        Ok(())
+        Ok(place)
     }
 
-    /// An engine with these weights, of which `frozen` do not change.
-    pub(crate) fn engine(
-        self,
-        architecture: &Architecture,
-        values: Values,
-        frozen: &[bool],
-    ) -> Result<Box<dyn Engine>, Failure> {
-        self.check()?;
-        let _ = (architecture, values, frozen);
-        Err(Failure::other("no engine", "wait"))
+    fn among(self, gpus: &Gpus) -> Result<Place, Failure> {
+        let count = match gpus {
+            Gpus::Count(count) => *count,
+            Gpus::NotBuilt | Gpus::Unusable(_) => 0,
+        };
+        let wanted = match self {
+            Self::Auto | Self::Cpu => 0,
+            Self::Cuda => 1,
+            Self::CudaIndex(index) => index + 1,
+        };
+        if count < wanted {
+            return Err(match gpus {
+                Gpus::NotBuilt => Failure::other(
+                    "expected a program with CUDA for --device cuda, this one was built without",
+                    "use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
+                     (docs/transformer-gpu.md)",
+                ),
+                Gpus::Unusable(why) => Failure::other(
+                    format!("expected a GPU for --device cuda, but its driver does not answer: {why}"),
+                    "use --device cpu, or look at what `nvidia-smi` says",
+                ),
+                Gpus::Count(count) => Failure::other(
+                    format!("expected `{wanted}` or more GPUs, found `{count}`"),
+                    "use --device cpu, or a number that `nvidia-smi -L` lists",
+                ),
+            });
+        }
+        Ok(match self {
+            Self::CudaIndex(index) => Place::Gpus(vec![index]),
+            Self::Auto | Self::Cuda if count > 0 => Place::Gpus((0..count).collect()),
+            _ => Place::Cpu,
+        })
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpus() -> Gpus {
+    Gpus::NotBuilt
+}
+
+#[cfg(feature = "cuda")]
+fn gpus() -> Gpus {
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+    match CudaContext::device_count() {
+        Ok(count) => Gpus::Count(usize::try_from(count).unwrap_or(0)),
+        Err(error) => Gpus::Unusable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, gpus: &Gpus) -> Result<Place, String> {
+        let choice: DeviceChoice = text.parse()?;
+        choice.among(gpus).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn devices_are_what_was_asked_for() {
+        let (none, two) = (Gpus::Count(0), Gpus::Count(2));
+        assert_eq!(found("auto", &none), Ok(Place::Cpu));
+        assert_eq!(found("auto", &Gpus::NotBuilt), Ok(Place::Cpu));
+        assert_eq!(found("auto", &Gpus::Unusable(String::new())), Ok(Place::Cpu));
+        assert_eq!(found("auto", &two), Ok(Place::Gpus(vec![0, 1])));
+        assert_eq!(found("cuda", &two), Ok(Place::Gpus(vec![0, 1])));
+        assert_eq!(found("cpu", &two), Ok(Place::Cpu));
+        assert_eq!(found("cuda:1", &two), Ok(Place::Gpus(vec![1])));
+        for text in ["gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            assert!(found(text, &two).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (text, gpus, expected) in [
+            ("cuda", Gpus::NotBuilt, "this one was built without"),
+            ("cuda:0", Gpus::Unusable("no driver".into()), "does not answer: no driver"),
+            ("cuda", Gpus::Count(0), "expected `1` or more GPUs, found `0`"),
+            ("cuda:2", Gpus::Count(2), "expected `3` or more GPUs, found `2`"),
+        ] {
+            let message = found(text, &gpus).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.contains("help: use --device cpu"), "{message}");
+        }
+    }
+
+    #[test]
+    fn mixed_precision_is_for_gpus() {
+        assert!(DeviceChoice::Cpu.find(Some(Precision::Mixed)).is_err());
+        assert_eq!(DeviceChoice::Cpu.find(None).unwrap(), Place::Cpu);
     }
 }
