@@ -37,9 +37,10 @@ pub trait Trainer {
     /// Checks what was typed.
     fn check(args: Self::Args) -> Result<Self::Params, Failure>;
 
-    /// Looks for what the parameters name, such as a pretrained model: on disk, in a channel, in the network. Comes before
-    /// the data are read, and not at all where only arguments are checked.
-    fn locate(_params: &mut Self::Params, _paths: &Paths) -> Result<(), Failure> {
+    /// Looks for what training needs of this machine, such as a GPU, and for what the parameters name, such as a pretrained
+    /// model: on disk, in a channel, in the network. Comes before the data are read. `--check` does not ask: it may run on
+    /// another machine.
+    fn ready(_params: &mut Self::Params, _paths: &Paths) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -91,7 +92,7 @@ pub struct Trained<M> {
 /// Scores by part of the corpus.
 #[derive(Default)]
 pub struct PartScores {
-    /// Of the training rows.
+    /// Of the training rows; may be left out where [`Run::wants_train_scores`] says so.
     pub train: Option<Scores>,
     /// Whether each of `train` comes from a model that had not seen the row.
     pub out_of_fold: bool,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use harness::Failure;
 use harness::training::{Arrays, TensorError, prefixed, read_tensors, write_tensors};
+use tch::Device;
 
 use super::lstm::LstmModel;
 use crate::net::Shape;
@@ -127,6 +129,8 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         seq_len: config.seq_len,
         shape: config.shape,
         arrays,
+        devices: vec![Device::Cpu],
+        turn: AtomicUsize::default(),
     })
 }
 

@@ -97,6 +97,9 @@ pub(super) fn run<T: Trainer>(
         stop.clone(),
         Arc::clone(&progress),
     );
+    if common.no_report {
+        run = run.without_report();
+    }
     run.on(hosts::<T>(paths, resources));
     for channel in unused_channels(paths, T::CHANNELS)? {
         let others: String = T::CHANNELS
@@ -108,7 +111,7 @@ pub(super) fn run<T: Trainer>(
             shown(&channel)
         ));
     }
-    T::locate(&mut params, paths)?;
+    T::ready(&mut params, paths)?;
     run.progress("reading the data");
     let encoder = || T::encoder(&params);
     let Places {
