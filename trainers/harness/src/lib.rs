@@ -25,8 +25,8 @@ pub mod trainer;
 pub mod training;
 
 pub use command::{help, run};
-pub use failure::Failure;
 pub use contract::{Env, Paths, shown, vars};
+pub use failure::Failure;
 pub use run::{Hosts, Run};
-pub use sums::of_bytes as sha256;
+pub use sums::{of_bytes as sha256, sha256_of_file};
 pub use trainer::{Model, NoArgs, Trained, Trainer};

@@ -5,6 +5,11 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use harness::Failure;
 
+use crate::architecture::Architecture;
+use crate::cpu::CpuEngine;
+use crate::engine::{Engine, Values};
+use crate::meeting::Meeting;
+
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -114,6 +119,75 @@ impl DeviceChoice {
             Self::Auto | Self::Cuda if count > 0 => Place::Gpus((0..count).collect()),
             _ => Place::Cpu,
         })
+    }
+}
+
+/// How an engine is to work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) device: DeviceChoice,
+    pub(crate) precision: Option<Precision>,
+    pub(crate) threads: usize,
+}
+
+impl Setup {
+    /// An engine with these weights, of which `frozen` do not change, for a run on the hosts of the meeting.
+    pub(crate) fn engine(
+        self,
+        architecture: &Architecture,
+        values: Values,
+        frozen: &[bool],
+        meeting: Option<&mut Meeting>,
+    ) -> Result<Box<dyn Engine>, Failure> {
+        match self.device.find(self.precision)? {
+            Place::Cpu => {
+                let engine = CpuEngine::new(architecture, &values, self.threads, frozen)?;
+                Ok(Box::new(engine))
+            }
+            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, meeting),
+        }
+    }
+
+    #[cfg(not(feature = "candle"))]
+    fn on_gpus(
+        self,
+        _: Place,
+        _: &Architecture,
+        _: &Values,
+        _: &[bool],
+        _: Option<&mut Meeting>,
+    ) -> Result<Box<dyn Engine>, Failure> {
+        // Without CUDA no GPU is ever found.
+        Err(Failure::other("expected a program with CUDA, this one was built without", "use --device cpu"))
+    }
+
+    #[cfg(feature = "candle")]
+    fn on_gpus(
+        self,
+        place: Place,
+        architecture: &Architecture,
+        values: &Values,
+        frozen: &[bool],
+        meeting: Option<&mut Meeting>,
+    ) -> Result<Box<dyn Engine>, Failure> {
+        use crate::candle::{CandleEngine, Hosts, Setting};
+        let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
+        let hosts = meeting.map(|meeting| {
+            let (rank, count) = meeting.rank_of();
+            Hosts {
+                rank,
+                count,
+                exchange: Box::new(move |own| meeting.share(own)),
+            }
+        });
+        let setting = Setting {
+            place,
+            precision: self.precision,
+            composite: false,
+            trained: &trained,
+            hosts,
+        };
+        Ok(Box::new(CandleEngine::new(architecture, values, setting)?))
     }
 }
 

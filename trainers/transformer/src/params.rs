@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use harness::Failure;
@@ -9,6 +10,7 @@ pub use harness::training::{ClassWeight, Schedule};
 
 pub use crate::device::{DeviceChoice, Precision};
 use crate::pretrained::Pretrained;
+use crate::tokens::Tokens;
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -223,6 +225,11 @@ impl TransformerParams {
         }
         self.pretrained = Some(pretrained);
         Ok(())
+    }
+
+    /// The pretrained model's tokenizer, if it was looked for.
+    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.pretrained.as_ref().map(|pretrained| &pretrained.tokens)
     }
 
     /// The pretrained model, which was looked for first.

@@ -8,7 +8,6 @@ use harness::{Failure, Paths, shown};
 
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
-use crate::engine::Values;
 use crate::hub;
 use crate::tokens::{TOKENIZER, Tokens};
 use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
@@ -22,7 +21,7 @@ pub(crate) const CHANNEL: &str = "model";
 
 /// A pretrained model: what is small is read, the weights are where they lie.
 #[derive(Clone, Debug)]
-pub struct Pretrained {
+pub(crate) struct Pretrained {
     /// As it was named.
     name: String,
     pub(crate) config: Config,

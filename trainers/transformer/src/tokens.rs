@@ -125,7 +125,7 @@ fn refused(error: &str) -> Failure {
 
 /// What one reading thread makes of its rows.
 pub struct Encoder {
-    tokens: Arc<Tokens>,
+    tokens: Option<Arc<Tokens>>,
     ids: Ids,
     /// Where each row ends.
     ends: Vec<usize>,
@@ -140,14 +140,15 @@ enum Ids {
 }
 
 impl Encoder {
-    /// An empty one.
-    pub(crate) fn new(tokens: &Arc<Tokens>) -> Self {
+    /// An empty one; without a tokenizer it refuses every text.
+    pub(crate) fn new(tokens: Option<&Arc<Tokens>>) -> Self {
+        let largest = tokens.map_or(0, |tokens| tokens.largest);
         Self {
-            ids: match u16::try_from(tokens.largest) {
+            ids: match u16::try_from(largest) {
                 Ok(_) => Ids::Short(Vec::new()),
                 Err(_) => Ids::Long(Vec::new()),
             },
-            tokens: Arc::clone(tokens),
+            tokens: tokens.map(Arc::clone),
             ends: Vec::new(),
             refused: None,
         }
@@ -161,7 +162,11 @@ impl Encoder {
 
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
-        let found = match self.tokens.ids(text) {
+        let found = match &self.tokens {
+            Some(tokens) => tokens.ids(text),
+            None => Err("there is none".to_owned()),
+        };
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 self.refused = self.refused.take().or(Some(error));
@@ -277,7 +282,7 @@ pub(crate) mod tests {
 
     #[test]
     fn ids_of_a_small_vocabulary_take_two_bytes() {
-        let mut encoder = Encoder::new(&Arc::new(tokens(64)));
+        let mut encoder = Encoder::new(Some(&Arc::new(tokens(64))));
         encoder.encode("good");
         encoder.encode("");
         encoder.encode("bad bad");

@@ -292,6 +292,10 @@ impl Engine for CandleEngine {
         self.discard()
     }
 
+    fn is_scaled(&self) -> bool {
+        self.nets[0].dtype == DType::F16
+    }
+
     fn device(&self) -> String {
         let names = self.nets.iter().map(Net::name);
         names.collect::<Vec<_>>().join(", ")

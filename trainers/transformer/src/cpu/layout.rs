@@ -182,7 +182,7 @@ impl Layout {
 
 /// Widens a part by the one behind it.
 fn join(at: &mut Range<usize>, next: &Range<usize>) {
-    if at.is_empty() {
+    if at.start == at.end {
         *at = next.clone();
     } else {
         at.end = next.end;
