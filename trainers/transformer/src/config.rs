@@ -27,10 +27,26 @@ const MOST_LAYERS: usize = 1024;
 
 const FAMILIES: [(&str, Family, &str); 5] = [
     ("bert", Family::Bert, "BertForSequenceClassification"),
-    ("roberta", Family::Roberta, "RobertaForSequenceClassification"),
-    ("xlm-roberta", Family::Roberta, "XLMRobertaForSequenceClassification"),
-    ("camembert", Family::Roberta, "CamembertForSequenceClassification"),
-    ("distilbert", Family::DistilBert, "DistilBertForSequenceClassification"),
+    (
+        "roberta",
+        Family::Roberta,
+        "RobertaForSequenceClassification",
+    ),
+    (
+        "xlm-roberta",
+        Family::Roberta,
+        "XLMRobertaForSequenceClassification",
+    ),
+    (
+        "camembert",
+        Family::Roberta,
+        "CamembertForSequenceClassification",
+    ),
+    (
+        "distilbert",
+        Family::DistilBert,
+        "DistilBertForSequenceClassification",
+    ),
 ];
 
 const ACTIVATIONS: [(&str, Activation); 4] = [
@@ -54,7 +70,10 @@ impl Config {
         let json: Map<String, Value> =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
         let names = || {
-            let names: Vec<String> = FAMILIES.iter().map(|(name, ..)| format!("`{name}`")).collect();
+            let names: Vec<String> = FAMILIES
+                .iter()
+                .map(|(name, ..)| format!("`{name}`"))
+                .collect();
             names.join(", ")
         };
         let help = || "choose a pretrained model of these families; MiniLM is a `bert`".to_owned();
@@ -67,7 +86,8 @@ impl Config {
                 Some((_, family, _)) => *family,
                 None => {
                     let found = shown(found);
-                    let message = format!("expected a `model_type` of {}, found `{found}`", names());
+                    let message =
+                        format!("expected a `model_type` of {}, found `{found}`", names());
                     return Err((message, help()));
                 }
             },
@@ -82,7 +102,9 @@ impl Config {
     fn supported(&self) -> Result<(), String> {
         let expected = |key: &str, expected: &str, found: &Value| {
             let found = shown(&found.to_string()).into_owned();
-            Err(format!("expected `{key}` to be {expected}, found `{found}`"))
+            Err(format!(
+                "expected `{key}` to be {expected}, found `{found}`"
+            ))
         };
         for key in ["is_decoder", "add_cross_attention", "sinusoidal_pos_embds"] {
             match self.json.get(key) {
@@ -129,7 +151,12 @@ impl Config {
         let size = |key: &str, most: usize| self.size(key, most);
         let [hidden, layers, heads, intermediate] = match distil {
             true => ["dim", "n_layers", "n_heads", "hidden_dim"],
-            false => ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"],
+            false => [
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+            ],
         };
         let vocab = size("vocab_size", MOST_ROWS)?;
         let architecture = Architecture {
@@ -140,9 +167,17 @@ impl Config {
             heads: size(heads, MOST_WIDTH)?,
             intermediate: size(intermediate, MOST_WIDTH)?,
             positions: size("max_position_embeddings", MOST_ROWS)?,
-            types: if distil { 0 } else { size("type_vocab_size", MOST_WIDTH)? },
+            types: if distil {
+                0
+            } else {
+                size("type_vocab_size", MOST_WIDTH)?
+            },
             activation: self.activation()?,
-            norm_eps: if distil { 1e-12 } else { self.number("layer_norm_eps", 1e-12)? },
+            norm_eps: if distil {
+                1e-12
+            } else {
+                self.number("layer_norm_eps", 1e-12)?
+            },
             pad: self.pad(vocab)?,
             classes,
             dropout: match dropout {
@@ -188,7 +223,9 @@ impl Config {
             let share = self.number(key, default)?;
             match (0.0..1.0).contains(&share) {
                 true => Ok(share),
-                false => Err(format!("expected `{key}` from 0 to below 1, found `{share}`")),
+                false => Err(format!(
+                    "expected `{key}` from 0 to below 1, found `{share}`"
+                )),
             }
         };
         if self.family == Family::DistilBert {
@@ -209,25 +246,36 @@ impl Config {
     fn size(&self, key: &str, most: usize) -> Result<usize, String> {
         let found = self.json.get(key);
         let size = found.and_then(Value::as_u64).map(|size| size as usize);
-        size.filter(|size| (1..=most).contains(size)).ok_or_else(|| {
-            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
-            format!("expected `{key}` from 1 to `{most}`, found {}", shown(&found))
-        })
+        size.filter(|size| (1..=most).contains(size))
+            .ok_or_else(|| {
+                let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
+                format!(
+                    "expected `{key}` from 1 to `{most}`, found {}",
+                    shown(&found)
+                )
+            })
     }
 
     fn number(&self, key: &str, default: f64) -> Result<f64, String> {
         match self.json.get(key) {
             None | Some(Value::Null) => Ok(default),
-            Some(found) => found
-                .as_f64()
-                .ok_or_else(|| format!("expected a number for `{key}`, found `{}`", shown(&found.to_string()))),
+            Some(found) => found.as_f64().ok_or_else(|| {
+                format!(
+                    "expected a number for `{key}`, found `{}`",
+                    shown(&found.to_string())
+                )
+            }),
         }
     }
 
     /// Deviation of weights that the checkpoint lacks (0.02: Devlin et al. 2019, as in transformers).
     pub(crate) fn deviation(&self) -> f64 {
         let found = self.number("initializer_range", 0.02).unwrap_or(0.02);
-        if (0.0..=1.0).contains(&found) { found } else { 0.02 }
+        if (0.0..=1.0).contains(&found) {
+            found
+        } else {
+            0.02
+        }
     }
 
     /// The labels in `id2label`, if they count from 0.
@@ -245,17 +293,25 @@ impl Config {
     /// For the folder of a trained model: what stood in the file stays, but for what training has changed.
     pub(crate) fn trained(&self, classes: &[String], max_len: usize) -> Self {
         let mut json = self.json.clone();
-        for stale in ["_num_labels", "num_labels", "files", "torch_dtype", "finetuning_task"] {
+        for stale in [
+            "_num_labels",
+            "num_labels",
+            "files",
+            "torch_dtype",
+            "finetuning_task",
+        ] {
             json.remove(stale);
         }
         let kind = json.get("model_type").and_then(Value::as_str);
         let class = FAMILIES.iter().find(|(name, ..)| Some(*name) == kind);
         let class = class.map_or("", |(_, _, class)| class);
         let ids = || classes.iter().enumerate();
-        let id2label: Map<String, Value> =
-            ids().map(|(id, label)| (id.to_string(), json!(label))).collect();
-        let label2id: Map<String, Value> =
-            ids().map(|(id, label)| (label.clone(), json!(id))).collect();
+        let id2label: Map<String, Value> = ids()
+            .map(|(id, label)| (id.to_string(), json!(label)))
+            .collect();
+        let label2id: Map<String, Value> = ids()
+            .map(|(id, label)| (label.clone(), json!(id)))
+            .collect();
         for (key, value) in [
             ("architectures", json!([class])),
             ("dtype", json!("float32")),
@@ -302,11 +358,21 @@ mod tests {
     fn the_families_read_their_own_keys() {
         let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
         let found = bert.architecture(3, None).unwrap();
-        assert_eq!((found.pad, found.types, found.classes, found.longest()), (0, 2, 3, 32));
+        assert_eq!(
+            (found.pad, found.types, found.classes, found.longest()),
+            (0, 2, 3, 32)
+        );
         assert_eq!((found.dropout.hidden, found.dropout.head), (0.1, 0.3));
-        assert_eq!(bert.architecture(3, Some(0.0)).unwrap().dropout.attention, 0.0);
-        let roberta = parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
-        assert_eq!(roberta.unwrap().architecture(2, None).unwrap().longest(), 30);
+        assert_eq!(
+            bert.architecture(3, Some(0.0)).unwrap().dropout.attention,
+            0.0
+        );
+        let roberta =
+            parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
+        assert_eq!(
+            roberta.unwrap().architecture(2, None).unwrap().longest(),
+            30
+        );
         let distil = json!({ "model_type": "distilbert", "vocab_size": 50, "dim": 4, "n_layers": 1, "n_heads": 2,
             "hidden_dim": 8, "max_position_embeddings": 16, "activation": "relu" });
         let distil = Config::parse(distil.to_string().as_bytes()).unwrap();
@@ -320,15 +386,33 @@ mod tests {
         for (change, said) in [
             (json!({ "model_type": "gpt2" }), "found `gpt2`"),
             (json!({ "model_type": null }), "found none"),
-            (json!({ "position_embedding_type": "relative_key" }), "to be `absolute`, found `\"relative_key\"`"),
-            (json!({ "is_decoder": true }), "expected `is_decoder` to be false"),
-            (json!({ "hidden_act": "silu" }), "`gelu_new`, `gelu_pytorch_tanh`, `relu`, found `silu`"),
+            (
+                json!({ "position_embedding_type": "relative_key" }),
+                "to be `absolute`, found `\"relative_key\"`",
+            ),
+            (
+                json!({ "is_decoder": true }),
+                "expected `is_decoder` to be false",
+            ),
+            (
+                json!({ "hidden_act": "silu" }),
+                "`gelu_new`, `gelu_pytorch_tanh`, `relu`, found `silu`",
+            ),
             (json!({ "hidden_size": 9 }), "a multiple of"),
-            (json!({ "vocab_size": 1e18 }), "expected `vocab_size` from 1 to"),
-            (json!({ "vocab_size": 0 }), "expected `vocab_size` from 1 to"),
+            (
+                json!({ "vocab_size": 1e18 }),
+                "expected `vocab_size` from 1 to",
+            ),
+            (
+                json!({ "vocab_size": 0 }),
+                "expected `vocab_size` from 1 to",
+            ),
             (json!({ "pad_token_id": 100 }), "below `100`, found `100`"),
             (json!({ "hidden_dropout_prob": 1.0 }), "from 0 to below 1"),
-            (json!({ "max_position_embeddings": 1 }), "for texts of some length"),
+            (
+                json!({ "max_position_embeddings": 1 }),
+                "for texts of some length",
+            ),
         ] {
             let (message, help) = parse(&change).unwrap_err();
             assert!(message.contains(said), "{message}");
@@ -340,11 +424,16 @@ mod tests {
     #[test]
     fn a_trained_model_keeps_what_it_does_not_change() {
         let classes = ["neg".to_owned(), "pos".to_owned()];
-        let config = parse(&json!({ "num_labels": 5 })).unwrap().trained(&classes, 64);
+        let config = parse(&json!({ "num_labels": 5 }))
+            .unwrap()
+            .trained(&classes, 64);
         let config = Config::parse(config.text().as_bytes()).unwrap();
         assert_eq!(config.labels().unwrap(), classes);
         assert_eq!(config.max_len(), Some(64));
-        assert_eq!(config.json["architectures"], json!(["BertForSequenceClassification"]));
+        assert_eq!(
+            config.json["architectures"],
+            json!(["BertForSequenceClassification"])
+        );
         assert_eq!(config.json["something"], json!([1]));
         assert!(!config.json.contains_key("num_labels"));
     }

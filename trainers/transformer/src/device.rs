@@ -105,7 +105,9 @@ impl DeviceChoice {
                      (docs/transformer-gpu.md)",
                 ),
                 Gpus::Unusable(why) => Failure::other(
-                    format!("expected a GPU for --device cuda, but its driver does not answer: {why}"),
+                    format!(
+                        "expected a GPU for --device cuda, but its driver does not answer: {why}"
+                    ),
                     "use --device cpu, or look at what `nvidia-smi` says",
                 ),
                 Gpus::Count(count) => Failure::other(
@@ -158,7 +160,10 @@ impl Setup {
         _: Option<&mut Meeting>,
     ) -> Result<Box<dyn Engine>, Failure> {
         // Without CUDA no GPU is ever found.
-        Err(Failure::other("expected a program with CUDA, this one was built without", "use --device cpu"))
+        Err(Failure::other(
+            "expected a program with CUDA, this one was built without",
+            "use --device cpu",
+        ))
     }
 
     #[cfg(feature = "candle")]
@@ -183,7 +188,6 @@ impl Setup {
         let setting = Setting {
             place,
             precision: self.precision,
-            composite: false,
             trained: &trained,
             hosts,
         };
@@ -219,7 +223,10 @@ mod tests {
         let (none, two) = (Gpus::Count(0), Gpus::Count(2));
         assert_eq!(found("auto", &none), Ok(Place::Cpu));
         assert_eq!(found("auto", &Gpus::NotBuilt), Ok(Place::Cpu));
-        assert_eq!(found("auto", &Gpus::Unusable(String::new())), Ok(Place::Cpu));
+        assert_eq!(
+            found("auto", &Gpus::Unusable(String::new())),
+            Ok(Place::Cpu)
+        );
         assert_eq!(found("auto", &two), Ok(Place::Gpus(vec![0, 1])));
         assert_eq!(found("cuda", &two), Ok(Place::Gpus(vec![0, 1])));
         assert_eq!(found("cpu", &two), Ok(Place::Cpu));
@@ -233,9 +240,21 @@ mod tests {
     fn what_is_missing_is_named() {
         for (text, gpus, expected) in [
             ("cuda", Gpus::NotBuilt, "this one was built without"),
-            ("cuda:0", Gpus::Unusable("no driver".into()), "does not answer: no driver"),
-            ("cuda", Gpus::Count(0), "expected `1` or more GPUs, found `0`"),
-            ("cuda:2", Gpus::Count(2), "expected `3` or more GPUs, found `2`"),
+            (
+                "cuda:0",
+                Gpus::Unusable("no driver".into()),
+                "does not answer: no driver",
+            ),
+            (
+                "cuda",
+                Gpus::Count(0),
+                "expected `1` or more GPUs, found `0`",
+            ),
+            (
+                "cuda:2",
+                Gpus::Count(2),
+                "expected `3` or more GPUs, found `2`",
+            ),
         ] {
             let message = found(text, &gpus).unwrap_err();
             assert!(message.contains(expected), "{message}");

@@ -24,7 +24,9 @@ pub(crate) fn text(
         rows.push(without);
     }
     // A text of one token is nothing without it.
-    rows.iter_mut().filter(|row| row.is_empty()).for_each(|row| row.push(pad));
+    rows.iter_mut()
+        .filter(|row| row.is_empty())
+        .for_each(|row| row.push(pad));
     let found = logits(engine, &rows, (pad, classes), &|| false)?.unwrap_or_default();
     let lifts: Vec<Vec<f64>> = found.chunks_exact(classes).map(centred).collect();
     let mut falls: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -36,7 +38,9 @@ pub(crate) fn text(
     }
     let of_class = |class: usize| {
         let words = falls.iter();
-        words.map(|(name, falls)| ((*name).to_owned(), falls[class])).collect()
+        words
+            .map(|(name, falls)| ((*name).to_owned(), falls[class]))
+            .collect()
     };
     Ok((0..classes).map(of_class).collect())
 }

@@ -60,7 +60,10 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Failure> {
         id,
         cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
         cache,
-        endpoint: endpoint.unwrap_or(ENDPOINT).trim_end_matches('/').to_owned(),
+        endpoint: endpoint
+            .unwrap_or(ENDPOINT)
+            .trim_end_matches('/')
+            .to_owned(),
         env,
         api: None,
     };
@@ -91,7 +94,10 @@ impl Model<'_> {
     fn need(&mut self, name: &str) -> Result<PathBuf, Failure> {
         self.try_get(name)?.ok_or_else(|| {
             Failure::other(
-                format!("expected `{name}` in the model `{}` of the hub, found none", self.id),
+                format!(
+                    "expected `{name}` in the model `{}` of the hub, found none",
+                    self.id
+                ),
                 "choose a model in the layout of transformers, with its fast tokenizer",
             )
         })
@@ -112,7 +118,9 @@ impl Model<'_> {
             let message = format!("`{}` cannot be used: {}", index.display(), shown(&why));
             Failure::other(message, "choose another model")
         })?;
-        names.iter().try_for_each(|name| self.need(name).map(|_| ()))
+        names
+            .iter()
+            .try_for_each(|name| self.need(name).map(|_| ()))
     }
 
     /// The path of a file; `None` if the model has none of this name.
@@ -126,7 +134,8 @@ impl Model<'_> {
         };
         let got = if name == PICKLE {
             // Unread: it is enough that it is there.
-            api.metadata(&api.model(self.id.to_owned()).url(name)).map(|_| PathBuf::from(name))
+            api.metadata(&api.model(self.id.to_owned()).url(name))
+                .map(|_| PathBuf::from(name))
         } else {
             api.model(self.id.to_owned()).download(name)
         };
@@ -140,10 +149,14 @@ impl Model<'_> {
 
     fn connect(&self, missing: &str) -> Result<Api, Failure> {
         let offline = self.env.get(vars::HF_HUB_OFFLINE);
-        if offline.is_some_and(|value| !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())) {
+        if offline.is_some_and(|value| {
+            !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())
+        }) {
             return Err(self.offline(missing, "HF_HUB_OFFLINE is set"));
         }
-        let proxied = vars::PROXIES.iter().any(|&proxy| self.env.get(proxy).is_some());
+        let proxied = vars::PROXIES
+            .iter()
+            .any(|&proxy| self.env.get(proxy).is_some());
         if !proxied && let Err(why) = reach(&self.endpoint) {
             return Err(self.offline(missing, &why));
         }
@@ -154,7 +167,9 @@ impl Model<'_> {
         if let Some(token) = self.env.get(vars::HF_TOKEN) {
             builder = builder.with_token(Some(token.to_string_lossy().into_owned()));
         }
-        builder.build().map_err(|error| self.failed(missing, &error))
+        builder
+            .build()
+            .map_err(|error| self.failed(missing, &error))
     }
 
     fn offline(&self, missing: &str, why: &str) -> Failure {
@@ -172,11 +187,19 @@ impl Model<'_> {
     fn failed(&self, name: &str, error: &ApiError) -> Failure {
         let (message, help) = match status(error) {
             Some(code @ (401 | 403)) => (
-                format!("the hub refuses `{name}` of `{}` (HTTP {code}): there is no such model, or it is not for everybody", self.id),
+                format!(
+                    "the hub refuses `{name}` of `{}` (HTTP {code}): there is no such model, or it is not for everybody",
+                    self.id
+                ),
                 "check the id, or set HF_TOKEN to a token that may read it",
             ),
             _ => (
-                format!("cannot download `{name}` of `{}` from {}: {}", self.id, shown(&self.endpoint), shown(&error.to_string())),
+                format!(
+                    "cannot download `{name}` of `{}` from {}: {}",
+                    self.id,
+                    shown(&self.endpoint),
+                    shown(&error.to_string())
+                ),
                 "try again; what is downloaded stays",
             ),
         };
@@ -189,7 +212,11 @@ fn status(error: &ApiError) -> Option<u16> {
         return None;
     };
     // The client's own error type is not part of what this crate sees: `http status: 404`.
-    error.to_string().strip_prefix("http status: ")?.parse().ok()
+    error
+        .to_string()
+        .strip_prefix("http status: ")?
+        .parse()
+        .ok()
 }
 
 /// Whether somebody answers there.
@@ -197,7 +224,12 @@ fn reach(endpoint: &str) -> Result<(), String> {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let host = rest.split('/').next().unwrap_or_default().to_owned();
     let port = if scheme == "http" { 80 } else { 443 };
-    let name = if host.rsplit(':').next().is_some_and(|end| end.parse::<u16>().is_ok()) && host.contains(':') {
+    let name = if host
+        .rsplit(':')
+        .next()
+        .is_some_and(|end| end.parse::<u16>().is_ok())
+        && host.contains(':')
+    {
         host.clone()
     } else {
         format!("{host}:{port}")
@@ -206,7 +238,9 @@ fn reach(endpoint: &str) -> Result<(), String> {
     let (answer, found) = mpsc::channel();
     // The system's resolver has a time limit of its own, of many seconds.
     std::thread::spawn(move || {
-        let found = name.to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
+        let found = name
+            .to_socket_addrs()
+            .map(Iterator::collect::<Vec<SocketAddr>>);
         // Nobody waits any more if it took too long.
         let _ = answer.send(found);
     });
@@ -235,10 +269,16 @@ mod tests {
 
     #[test]
     fn ids_are_names_and_not_paths() {
-        for good in ["bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2", "a/b_c.d"] {
+        for good in [
+            "bert-base-uncased",
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "a/b_c.d",
+        ] {
             assert!(is_id(good), "{good}");
         }
-        for bad in ["", "/a", "a/", "a/b/c", "../a", "./a", "a b", "a/..", "ä", "a?b", "-a"] {
+        for bad in [
+            "", "/a", "a/", "a/b/c", "../a", "./a", "a b", "a/..", "ä", "a?b", "-a",
+        ] {
             assert!(!is_id(bad), "{bad}");
         }
     }
@@ -246,7 +286,11 @@ mod tests {
     #[test]
     fn nobody_at_home_is_said_at_once() {
         let start = Instant::now();
-        assert!(reach("http://127.0.0.1:1").unwrap_err().contains("does not answer"));
+        assert!(
+            reach("http://127.0.0.1:1")
+                .unwrap_err()
+                .contains("does not answer")
+        );
         // An address that answers nothing (RFC 5737).
         assert!(reach("http://192.0.2.1").is_err());
         assert!(reach("https://nowhere.invalid/x").is_err());

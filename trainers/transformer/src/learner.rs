@@ -120,7 +120,8 @@ impl<'a> Learner<'a> {
         let own = leads.then(|| json!(self.state).to_string());
         let state = meeting.share(own.as_deref().map(str::as_bytes))?;
         if !leads {
-            self.state = serde_json::from_slice(&state).map_err(|error| strange(&error.to_string()))?;
+            self.state =
+                serde_json::from_slice(&state).map_err(|error| strange(&error.to_string()))?;
         }
         if self.state.step == 0 {
             return Ok(());
@@ -209,13 +210,18 @@ impl<'a> Learner<'a> {
                 }),
                 loss_scale,
             };
-            loss += self.engine.accumulate(&Batch::of(&ids, job.architecture.pad), &target)?;
+            loss += self
+                .engine
+                .accumulate(&Batch::of(&ids, job.architecture.pad), &target)?;
         }
         Ok(loss)
     }
 
     /// Keeps the weights if they are the best so far.
-    pub(crate) fn end_epoch(&mut self, validated: Option<(Validation, Scores)>) -> Result<(), Failure> {
+    pub(crate) fn end_epoch(
+        &mut self,
+        validated: Option<(Validation, Scores)>,
+    ) -> Result<(), Failure> {
         let (validation, scores) = validated.unzip();
         if self.state.end_epoch(validation) {
             self.best = Some(Best {
@@ -243,7 +249,11 @@ impl<'a> Learner<'a> {
             let mut tensors = Vec::new();
             for (prefix, values) in all {
                 // A frozen parameter has no moments.
-                let parts = self.parameters.iter().zip(values).filter(|(_, data)| !data.is_empty());
+                let parts = self
+                    .parameters
+                    .iter()
+                    .zip(values)
+                    .filter(|(_, data)| !data.is_empty());
                 tensors.extend(parts.map(|(parameter, data)| Tensor {
                     name: format!("{prefix}{}", parameter.name),
                     shape: &parameter.shape,

@@ -10,6 +10,8 @@ mod engine;
 mod evaluate;
 mod explain;
 mod hub;
+#[cfg(test)]
+mod judge;
 mod learner;
 mod meeting;
 mod model;
@@ -55,7 +57,10 @@ impl Trainer for Transformer {
     }
 
     fn identity(params: &TransformerParams) -> BTreeMap<String, String> {
-        params.pretrained().map(|found| found.identity()).unwrap_or_default()
+        params
+            .pretrained()
+            .map(|found| found.identity())
+            .unwrap_or_default()
     }
 
     fn prepare(

@@ -89,7 +89,8 @@ impl Meeting {
         };
         let listener = TcpListener::bind(("0.0.0.0", port)).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
-        let mut found: Vec<Option<TcpStream>> = self.hosts.names.iter().skip(1).map(|_| None).collect();
+        let mut found: Vec<Option<TcpStream>> =
+            self.hosts.names.iter().skip(1).map(|_| None).collect();
         while let Some(missing) = found.iter().position(Option::is_none) {
             match listener.accept() {
                 Ok((stream, _)) => {
@@ -101,7 +102,10 @@ impl Meeting {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait(end, stopped, || {
-                        format!("the host `{}` did not come", shown(&self.hosts.names[missing + 1]))
+                        format!(
+                            "the host `{}` did not come",
+                            shown(&self.hosts.names[missing + 1])
+                        )
                     })?;
                 }
                 Err(error) => return Err(cannot(error)),
@@ -122,7 +126,10 @@ impl Meeting {
                 Err(error) => error,
             };
             self.wait(end, stopped, || {
-                format!("the first host does not answer at `{}`: {why}", shown(place))
+                format!(
+                    "the first host does not answer at `{}`: {why}",
+                    shown(place)
+                )
             })?;
         }
     }
@@ -142,7 +149,9 @@ impl Meeting {
             return Ok(());
         }
         let interface = self.hosts.interface.as_ref();
-        let interface = interface.map_or(String::new(), |name| format!(", network interface `{}`", shown(name)));
+        let interface = interface.map_or(String::new(), |name| {
+            format!(", network interface `{}`", shown(name))
+        });
         Err(Failure::other(
             format!(
                 "{} (waited `{} s`{interface})",
@@ -250,12 +259,18 @@ impl Meeting {
 }
 
 fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 fn unusable(place: &str) -> Failure {
     Failure::usage(
-        format!("expected `host:port` in TRAINYARD_LEADER, found `{}`", shown(place)),
+        format!(
+            "expected `host:port` in TRAINYARD_LEADER, found `{}`",
+            shown(place)
+        ),
         format!("use the name of the first host, such as `algo-1:{PORT}`"),
     )
 }
@@ -300,7 +315,11 @@ pub(crate) mod tests {
 
     /// So many hosts on this machine, each on a thread of its own.
     pub(crate) fn meet<T: Send>(count: usize, work: impl Fn(Meeting) -> T + Sync) -> Vec<T> {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let hosts = |rank: usize| Hosts {
             names: (1..=count).map(|number| format!("algo-{number}")).collect(),
             rank,
@@ -313,11 +332,18 @@ pub(crate) mod tests {
                 .map(|rank| {
                     scope.spawn(move || {
                         let patience = Duration::from_secs(60);
-                        work(Meeting::of(&hosts(rank), patience, &|| false).unwrap().unwrap())
+                        work(
+                            Meeting::of(&hosts(rank), patience, &|| false)
+                                .unwrap()
+                                .unwrap(),
+                        )
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         })
     }
 
@@ -325,7 +351,9 @@ pub(crate) mod tests {
     fn all_hosts_have_the_same_sum() {
         let found = meet(3, |mut meeting| {
             let rank = meeting.rank_of().0;
-            let mut values: Vec<f32> = (0..100_000).map(|n| (n * (rank + 1)) as f32 * 0.1).collect();
+            let mut values: Vec<f32> = (0..100_000)
+                .map(|n| (n * (rank + 1)) as f32 * 0.1)
+                .collect();
             meeting.sum(&mut values).unwrap();
             let voted = meeting.any(rank == 2).unwrap() && !meeting.any(false).unwrap();
             let told = meeting.share((rank == 0).then_some(b"id")).unwrap();
@@ -350,15 +378,27 @@ pub(crate) mod tests {
             interface: Some("eth0".to_owned()),
         };
         let patience = Duration::from_millis(300);
-        let said = Meeting::of(&hosts(1), patience, &|| false).unwrap_err().to_string();
-        assert!(said.contains("the first host does not answer at `127.0.0.1:1`"), "{said}");
-        assert!(said.contains("network interface `eth0`") && said.contains("--host-timeout"), "{said}");
+        let said = Meeting::of(&hosts(1), patience, &|| false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("the first host does not answer at `127.0.0.1:1`"),
+            "{said}"
+        );
+        assert!(
+            said.contains("network interface `eth0`") && said.contains("--host-timeout"),
+            "{said}"
+        );
         let mut first = hosts(0);
         first.leader = Some("127.0.0.1:0".to_owned());
-        let said = Meeting::of(&first, patience, &|| false).unwrap_err().to_string();
+        let said = Meeting::of(&first, patience, &|| false)
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("the host `algo-2` did not come"), "{said}");
         first.leader = Some("algo-1".to_owned());
-        let said = Meeting::of(&first, patience, &|| false).unwrap_err().to_string();
+        let said = Meeting::of(&first, patience, &|| false)
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("expected `host:port`"), "{said}");
         let stopped = Meeting::of(&hosts(1), Duration::from_secs(60), &|| true);
         assert!(matches!(stopped, Err(Failure::Stopped)));
@@ -368,10 +408,22 @@ pub(crate) mod tests {
     fn hosts_out_of_step_are_noticed() {
         let found = meet(2, |mut meeting| {
             let mut values = vec![1.0; 3 + meeting.rank_of().0];
-            meeting.sum(&mut values).map_err(|failure| failure.to_string())
+            meeting
+                .sum(&mut values)
+                .map_err(|failure| failure.to_string())
         });
-        assert!(found[0].as_ref().unwrap_err().contains("lost the host `algo-2`: it is at another step"));
-        assert!(found[1].as_ref().unwrap_err().contains("lost the host `algo-1`"));
+        assert!(
+            found[0]
+                .as_ref()
+                .unwrap_err()
+                .contains("lost the host `algo-2`: it is at another step")
+        );
+        assert!(
+            found[1]
+                .as_ref()
+                .unwrap_err()
+                .contains("lost the host `algo-1`")
+        );
     }
 
     /// Strangers who knock are sent away, and nobody waits for them.
@@ -382,7 +434,9 @@ pub(crate) mod tests {
             let stranger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             (stranger, listener.accept().unwrap().0)
         };
-        stranger.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stranger
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         assert!(hello(door).is_none());
     }
 }

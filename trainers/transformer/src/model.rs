@@ -51,7 +51,10 @@ impl TransformerModel {
 }
 
 fn unprepared() -> Failure {
-    Failure::other("the model was not made ready to predict", "please report it")
+    Failure::other(
+        "the model was not made ready to predict",
+        "please report it",
+    )
 }
 
 impl Model for TransformerModel {
@@ -75,11 +78,14 @@ impl Model for TransformerModel {
             write(name, bytes)?;
         }
         let parameters = self.architecture.parameters();
-        let tensors = parameters.iter().zip(&self.values).map(|(parameter, data)| Tensor {
-            name: parameter.name.clone(),
-            shape: &parameter.shape,
-            data,
-        });
+        let tensors = parameters
+            .iter()
+            .zip(&self.values)
+            .map(|(parameter, data)| Tensor {
+                name: parameter.name.clone(),
+                shape: &parameter.shape,
+                data,
+            });
         // transformers refuses a file that does not say which framework's layout it has.
         write_tensors(&dir.join(WEIGHTS), &[("format", "pt")], tensors.collect())
     }
@@ -88,19 +94,31 @@ impl Model for TransformerModel {
         let config = Config::read(&dir.join(CONFIG))?;
         let no_model = |why: &str| {
             Failure::other(
-                format!("`{}` is not the model of a text classifier: {why}", dir.display()),
+                format!(
+                    "`{}` is not the model of a text classifier: {why}",
+                    dir.display()
+                ),
                 "train again, or point --model-dir at a folder that `transformer train` wrote",
             )
         };
         let labels = config.labels().filter(|labels| labels.len() > 1);
-        let classes = labels.ok_or_else(|| no_model("expected two or more labels in `id2label`"))?;
-        let architecture = config.architecture(classes.len(), None).map_err(|why| no_model(&why))?;
+        let classes =
+            labels.ok_or_else(|| no_model("expected two or more labels in `id2label`"))?;
+        let architecture = config
+            .architecture(classes.len(), None)
+            .map_err(|why| no_model(&why))?;
         let max_len = config.max_len().unwrap_or(architecture.longest());
-        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len.clamp(3, architecture.longest()))?;
+        let tokens = Tokens::read(
+            &dir.join(TOKENIZER),
+            max_len.clamp(3, architecture.longest()),
+        )?;
         let mut extras = Vec::new();
         for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
             let path = dir.join(name);
-            extras.push((name.to_owned(), fs::read(&path).map_err(Failure::io("read", &path))?));
+            extras.push((
+                name.to_owned(),
+                fs::read(&path).map_err(Failure::io("read", &path))?,
+            ));
         }
         let head = Head {
             keep: true,
@@ -109,7 +127,9 @@ impl Model for TransformerModel {
         };
         let loaded = weights::load(&weights::files(dir)?, &architecture, head)?;
         if let Some(name) = loaded.fresh.first() {
-            return Err(no_model(&format!("expected the weights `{name}`, found none")));
+            return Err(no_model(&format!(
+                "expected the weights `{name}`, found none"
+            )));
         }
         Ok(Self {
             classes,
@@ -131,7 +151,10 @@ impl Model for TransformerModel {
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let found = logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
-        Ok(Scores::of_logits(found.unwrap_or_default(), self.classes.len()))
+        Ok(Scores::of_logits(
+            found.unwrap_or_default(),
+            self.classes.len(),
+        ))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {

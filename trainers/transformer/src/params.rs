@@ -45,22 +45,47 @@ pub struct TransformerArgs {
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
     no_buckets: bool,
     /// Highest learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
-    #[arg(long, value_name = "RATE", default_value_t = 5e-5, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 5e-5,
+        help_heading = "Training"
+    )]
     learning_rate: f64,
     /// Learning rate over the steps
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
     /// Share of the steps over which the learning rate rises from 0 (0.1: Devlin et al. 2019)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.1,
+        help_heading = "Training"
+    )]
     warm_up: f64,
     /// Decay of AdamW (Loshchilov and Hutter 2019), of all weights but biases and norms (0.01: Devlin et al. 2019)
-    #[arg(long, value_name = "DECAY", default_value_t = 0.01, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "DECAY",
+        default_value_t = 0.01,
+        help_heading = "Training"
+    )]
     weight_decay: f64,
     /// Norm to which larger gradients are cut; 0: they are not cut
-    #[arg(long, value_name = "NORM", default_value_t = 1.0, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "NORM",
+        default_value_t = 1.0,
+        help_heading = "Training"
+    )]
     clip_norm: f64,
     /// Share of the target that is spread over all classes (Szegedy et al. 2016)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.0,
+        help_heading = "Training"
+    )]
     label_smoothing: f64,
     /// Epochs without a higher validation accuracy after which training stops; 0: it never does. The epoch of the highest
     /// is the model in any case; of equals, that of the lower loss
@@ -71,7 +96,12 @@ pub struct TransformerArgs {
     class_weight: ClassWeight,
 
     /// Where to train: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        help_heading = "Device"
+    )]
     device: DeviceChoice,
     /// Numbers to train with [default: mixed on GPUs, full else]
     #[arg(long, value_enum, help_heading = "Device")]
@@ -85,7 +115,12 @@ pub struct TransformerArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DeviceArgs {
     /// Where to predict: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        help_heading = "Device"
+    )]
     pub(crate) device: DeviceChoice,
 }
 
@@ -163,22 +198,50 @@ impl TransformerArgs {
     /// Checks what was typed; what it names is looked for later.
     pub fn check(self) -> Result<TransformerParams, Failure> {
         let rate = self.learning_rate;
-        within("learning-rate", rate, rate > 0.0 && rate.is_finite(), "above 0", "5e-5")?;
+        within(
+            "learning-rate",
+            rate,
+            rate > 0.0 && rate.is_finite(),
+            "above 0",
+            "5e-5",
+        )?;
         let zero_to_one = (0.0..=1.0).contains(&self.warm_up);
         within("warm-up", self.warm_up, zero_to_one, "from 0 to 1", "0.1")?;
         for (name, value, example) in [
             ("weight-decay", self.weight_decay, "0.01"),
             ("clip-norm", self.clip_norm, "1"),
         ] {
-            within(name, value, value >= 0.0 && value.is_finite(), "of 0 or more", example)?;
+            within(
+                name,
+                value,
+                value >= 0.0 && value.is_finite(),
+                "of 0 or more",
+                example,
+            )?;
         }
         let below_one = |share: f64| (0.0..1.0).contains(&share);
         let smoothing = self.label_smoothing;
-        within("label-smoothing", smoothing, below_one(smoothing), "from 0 to below 1", "0.1")?;
+        within(
+            "label-smoothing",
+            smoothing,
+            below_one(smoothing),
+            "from 0 to below 1",
+            "0.1",
+        )?;
         if let Some(share) = self.dropout {
-            within("dropout", share, below_one(share), "from 0 to below 1", "0.1")?;
+            within(
+                "dropout",
+                share,
+                below_one(share),
+                "from 0 to below 1",
+                "0.1",
+            )?;
         }
-        if let Some(name) = self.pretrained_model.as_deref().filter(|name| name.is_empty()) {
+        if let Some(name) = self
+            .pretrained_model
+            .as_deref()
+            .filter(|name| name.is_empty())
+        {
             return Err(Failure::usage(
                 format!("expected a folder or an id for --pretrained-model, found `{name}`"),
                 "leave it out to take the channel `model`",
@@ -219,7 +282,9 @@ impl TransformerParams {
             && frozen > layers
         {
             return Err(Failure::usage(
-                format!("expected --freeze-layers of at most `{layers}`, the layers of the pretrained model, found `{frozen}`"),
+                format!(
+                    "expected --freeze-layers of at most `{layers}`, the layers of the pretrained model, found `{frozen}`"
+                ),
                 "use --freeze-layers all to train the head alone",
             ));
         }
@@ -229,13 +294,18 @@ impl TransformerParams {
 
     /// The pretrained model's tokenizer, if it was looked for.
     pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
-        self.pretrained.as_ref().map(|pretrained| &pretrained.tokens)
+        self.pretrained
+            .as_ref()
+            .map(|pretrained| &pretrained.tokens)
     }
 
     /// The pretrained model, which was looked for first.
     pub(crate) fn pretrained(&self) -> Result<&Pretrained, Failure> {
         self.pretrained.as_ref().ok_or_else(|| {
-            Failure::other("the pretrained model was not looked for", "please report it")
+            Failure::other(
+                "the pretrained model was not looked for",
+                "please report it",
+            )
         })
     }
 }

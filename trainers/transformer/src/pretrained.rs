@@ -53,11 +53,16 @@ impl Pretrained {
     fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Failure> {
         complete(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
-        let longest = config.architecture(2, None).map_or(0, |found| found.longest());
+        let longest = config
+            .architecture(2, None)
+            .map_or(0, |found| found.longest());
         let max_len = match max_len.map(|len| len as usize) {
             Some(len) if len > longest => {
                 return Err(Failure::usage(
-                    format!("expected --max-len of at most `{longest}`, the positions of `{}`, found `{len}`", shown(&name)),
+                    format!(
+                        "expected --max-len of at most `{longest}`, the positions of `{}`, found `{len}`",
+                        shown(&name)
+                    ),
                     format!("use --max-len {longest}"),
                 ));
             }
@@ -90,9 +95,9 @@ impl Pretrained {
         classes: usize,
         dropout: Option<f64>,
     ) -> Result<Architecture, Failure> {
-        self.config.architecture(classes, dropout).map_err(|why| {
-            Failure::other(why, "choose another pretrained model")
-        })
+        self.config
+            .architecture(classes, dropout)
+            .map_err(|why| Failure::other(why, "choose another pretrained model"))
     }
 
     /// Its weights; a head for other classes is initialised anew.
@@ -144,7 +149,10 @@ fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Failure> {
     }
     if path.is_file() {
         return Err(Failure::usage(
-            format!("expected a folder for --pretrained-model, found the file `{}`", shown(name)),
+            format!(
+                "expected a folder for --pretrained-model, found the file `{}`",
+                shown(name)
+            ),
             "give the folder that holds config.json, model.safetensors and tokenizer.json",
         ));
     }
@@ -152,7 +160,10 @@ fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Failure> {
         return hub::fetch(name, paths.env());
     }
     Err(Failure::usage(
-        format!("expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`", shown(name)),
+        format!(
+            "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
+            shown(name)
+        ),
         "check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2",
     ))
 }
@@ -176,8 +187,14 @@ fn complete(dir: &Path) -> Result<(), Failure> {
     if !dir.join(CONFIG).exists() {
         let packed = dir.join("model.tar.gz").exists();
         return match packed {
-            true => lacks(CONFIG, "unpack `model.tar.gz`: the folder must hold its files"),
-            false => lacks(CONFIG, "give a folder in Hugging Face's layout, as `save_pretrained` writes it"),
+            true => lacks(
+                CONFIG,
+                "unpack `model.tar.gz`: the folder must hold its files",
+            ),
+            false => lacks(
+                CONFIG,
+                "give a folder in Hugging Face's layout, as `save_pretrained` writes it",
+            ),
         };
     }
     if !dir.join(WEIGHTS).exists() && !dir.join(INDEX).exists() {
@@ -185,7 +202,10 @@ fn complete(dir: &Path) -> Result<(), Failure> {
         if pickle.exists() || dir.join("pytorch_model.bin.index.json").exists() {
             return Err(refuse_pickle(&pickle, &dir.display().to_string()));
         }
-        return lacks(WEIGHTS, "save the model with `save_pretrained`, which writes it");
+        return lacks(
+            WEIGHTS,
+            "save the model with `save_pretrained`, which writes it",
+        );
     }
     if !dir.join(TOKENIZER).exists() {
         return lacks(

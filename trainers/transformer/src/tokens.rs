@@ -27,7 +27,10 @@ pub(crate) struct Tokens {
 impl fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let largest = self.largest;
-        formatter.debug_struct("Tokens").field("largest", &largest).finish_non_exhaustive()
+        formatter
+            .debug_struct("Tokens")
+            .field("largest", &largest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,10 +57,19 @@ impl Tokens {
             .with_truncation(Some(cut))
             .map_err(|error| error.to_string())?;
         let vocabulary = tokenizer.get_vocab(true);
-        let largest = vocabulary.values().copied().max().ok_or("it has no tokens")?;
+        let largest = vocabulary
+            .values()
+            .copied()
+            .max()
+            .ok_or("it has no tokens")?;
         let added = tokenizer.get_added_tokens_decoder();
-        let special = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id);
-        let unknown = ["[UNK]", "<unk>"].iter().find_map(|name| vocabulary.get(*name));
+        let special = added
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(&id, _)| id);
+        let unknown = ["[UNK]", "<unk>"]
+            .iter()
+            .find_map(|name| vocabulary.get(*name));
         Ok(Self {
             nothing: unknown.copied().unwrap_or(0),
             special: special.collect(),
@@ -85,19 +97,28 @@ impl Tokens {
     }
 
     /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
-    pub(crate) fn words(&self, text: &str) -> Result<(Vec<u32>, Vec<(Range<usize>, String)>), Failure> {
+    pub(crate) fn words(
+        &self,
+        text: &str,
+    ) -> Result<(Vec<u32>, Vec<(Range<usize>, String)>), Failure> {
         let encoding = self
             .tokenizer
             .encode(text, true)
             .map_err(|error| refused(&error.to_string()))?;
         let mut words: Vec<(Range<usize>, Range<usize>, Option<u32>)> = Vec::new();
-        let places = encoding.get_ids().iter().zip(encoding.get_word_ids()).zip(encoding.get_offsets());
+        let places = encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_word_ids())
+            .zip(encoding.get_offsets());
         for (place, ((id, word), &(start, end))) in places.enumerate() {
             if self.special.contains(id) && word.is_none() {
                 continue;
             }
             match words.last_mut() {
-                Some((tokens, text, last)) if word.is_some() && last == word && tokens.end == place => {
+                Some((tokens, text, last))
+                    if word.is_some() && last == word && tokens.end == place =>
+                {
                     (tokens.end, text.end) = (place + 1, end);
                 }
                 _ => words.push((place..place + 1, start..end, *word)),
@@ -198,10 +219,17 @@ pub(crate) struct Rows {
 impl Rows {
     /// What the encoders made of the rows.
     pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Failure> {
-        if let Some(error) = encoders.iter_mut().find_map(|encoder| encoder.refused.take()) {
+        if let Some(error) = encoders
+            .iter_mut()
+            .find_map(|encoder| encoder.refused.take())
+        {
             return Err(refused(&error));
         }
-        let order = table.order.iter().map(|row| (row.shard, row.index)).collect();
+        let order = table
+            .order
+            .iter()
+            .map(|row| (row.shard, row.index))
+            .collect();
         Ok(Self { encoders, order })
     }
 
@@ -265,8 +293,14 @@ pub(crate) mod tests {
 
     #[test]
     fn texts_are_cut_and_keep_their_special_tokens() {
-        assert_eq!(tokens(5).encode("the good films of it").unwrap(), [2, 4, 7, 6, 3]);
-        assert_eq!(tokens(64).encode("the good films").unwrap(), [2, 4, 7, 6, 9, 3]);
+        assert_eq!(
+            tokens(5).encode("the good films of it").unwrap(),
+            [2, 4, 7, 6, 3]
+        );
+        assert_eq!(
+            tokens(64).encode("the good films").unwrap(),
+            [2, 4, 7, 6, 9, 3]
+        );
         assert_eq!(tokens(64).encode("").unwrap(), [2, 3]);
         assert!(Tokens::parse(json().into_bytes(), 1).is_err());
     }
@@ -275,9 +309,14 @@ pub(crate) mod tests {
     fn words_are_pieces_of_the_text() {
         let (ids, words) = tokens(64).words("The Films, not").unwrap();
         assert_eq!(ids, [2, 4, 6, 9, 1, 15, 3]);
-        let found: Vec<(Range<usize>, &str)> =
-            words.iter().map(|(range, name)| (range.clone(), name.as_str())).collect();
-        assert_eq!(found, [(1..2, "The"), (2..4, "Films"), (4..5, ","), (5..6, "not")]);
+        let found: Vec<(Range<usize>, &str)> = words
+            .iter()
+            .map(|(range, name)| (range.clone(), name.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [(1..2, "The"), (2..4, "Films"), (4..5, ","), (5..6, "not")]
+        );
     }
 
     #[test]

@@ -77,7 +77,12 @@ pub(crate) fn train(
         job.same_data(meeting)?;
     }
     let setup = job.setup(run);
-    let engine = setup.engine(&job.architecture, loaded.values, &job.frozen(), meeting.as_mut())?;
+    let engine = setup.engine(
+        &job.architecture,
+        loaded.values,
+        &job.frozen(),
+        meeting.as_mut(),
+    )?;
     let mut learner = Learner::start(&job, engine, meeting, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, failure, &loaded.fresh, run)
@@ -95,7 +100,13 @@ fn learn(
     while learner.state.epoch < params.epochs && !learner.state.patience_is_over(params.patience) {
         let epoch = learner.state.epoch;
         let mut pace = Pace::start();
-        let batches = of_epoch(&job.train, length, job.step_rows, params.buckets, (seed, epoch));
+        let batches = of_epoch(
+            &job.train,
+            length,
+            job.step_rows,
+            params.buckets,
+            (seed, epoch),
+        );
         let done = learner.state.step - epoch * steps;
         for batch in batches.iter().skip(done as usize) {
             if learner.stopped(run)? {
@@ -135,7 +146,11 @@ fn finish(
 ) -> Result<Trained<TransformerModel>, Failure> {
     let (values, validation, epoch) = match learner.best.take() {
         Some(best) => {
-            let Best { values, scores, epoch } = best;
+            let Best {
+                values,
+                scores,
+                epoch,
+            } = best;
             (values, scores, Some(epoch))
         }
         // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
@@ -151,7 +166,9 @@ fn finish(
     let frozen = vec![true; values.len()];
     let mut scores = PartScores::default();
     if run.hosts().rank == 0 {
-        let mut engine = job.setup(run).engine(&job.architecture, values.clone(), &frozen, None)?;
+        let mut engine = job
+            .setup(run)
+            .engine(&job.architecture, values.clone(), &frozen, None)?;
         let mut judge = |part: Part| job.scores(engine.as_mut(), &job.table.of(part), run);
         scores.validation = match validation {
             Some(scores) => Some(scores),
@@ -192,13 +209,18 @@ fn details(
     let numbers = |which: &dyn Fn(bool) -> bool| -> usize {
         let parts = parameters.iter().zip(job.frozen());
         let counted = parts.filter(|(_, frozen)| which(*frozen));
-        counted.map(|(parameter, _)| parameter.shape.iter().product::<usize>()).sum()
+        counted
+            .map(|(parameter, _)| parameter.shape.iter().product::<usize>())
+            .sum()
     };
     let details = [
         ("steps", json!(learner.state.step)),
         ("epochs", json!(learner.state.epoch)),
         ("model_of_epoch", json!(model_of_epoch)),
-        ("pretrained_model", json!(job.params.pretrained().map_or("", |found| found.name()))),
+        (
+            "pretrained_model",
+            json!(job.params.pretrained().map_or("", |found| found.name())),
+        ),
         ("parameters", json!(numbers(&|_| true))),
         ("trained_parameters", json!(numbers(&|frozen| !frozen))),
         ("initialised", json!(fresh)),
@@ -206,7 +228,10 @@ fn details(
         ("devices", json!(learner.engine().device())),
         ("skipped_steps", json!(learner.state.skipped)),
     ];
-    details.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    details
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 impl Job<'_> {
@@ -223,7 +248,12 @@ impl Job<'_> {
     }
 
     /// Scores of rows; `None` if there are none or the run was stopped.
-    fn scores(&self, engine: &mut dyn Engine, rows: &[u32], run: &Run) -> Result<Option<Scores>, Failure> {
+    fn scores(
+        &self,
+        engine: &mut dyn Engine,
+        rows: &[u32],
+        run: &Run,
+    ) -> Result<Option<Scores>, Failure> {
         if rows.is_empty() {
             return Ok(None);
         }
@@ -243,7 +273,10 @@ impl Job<'_> {
         Ok(scores.map(|scores| {
             let rows = self.validation.iter();
             let labels: Vec<u32> = rows.map(|&row| self.table.labels[row as usize]).collect();
-            (Validation::of(&labels, &self.table.classes, &scores), scores)
+            (
+                Validation::of(&labels, &self.table.classes, &scores),
+                scores,
+            )
         }))
     }
 

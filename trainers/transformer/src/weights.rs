@@ -55,7 +55,10 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     // A stranger's index must not lead out of the folder.
-    match names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+    match names
+        .iter()
+        .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
+    {
         Some(name) => Err(format!("`{}` is no file name", shown(name))),
         None => Ok(names),
     }
@@ -81,15 +84,17 @@ pub(crate) fn load(
         fresh: Vec::new(),
     };
     for (number, parameter) in architecture.parameters().iter().enumerate() {
-        let found = place.get(&canonical(&parameter.name)).and_then(|(file, name)| {
-            let file = &mut open[*file];
-            let fits = file.shape(name) == Some(&parameter.shape);
-            let kept = match parameter.role {
-                Role::HeadOut(_) => head.keep && fits,
-                _ => true,
-            };
-            kept.then_some((file, name))
-        });
+        let found = place
+            .get(&canonical(&parameter.name))
+            .and_then(|(file, name)| {
+                let file = &mut open[*file];
+                let fits = file.shape(name) == Some(&parameter.shape);
+                let kept = match parameter.role {
+                    Role::HeadOut(_) => head.keep && fits,
+                    _ => true,
+                };
+                kept.then_some((file, name))
+            });
         loaded.values.push(match found {
             Some((file, name)) => read(file, name, parameter)?,
             None if in_head(parameter.role) => {
@@ -131,7 +136,9 @@ fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
         return vec![0.0; count];
     }
     let mut random = Random::new(head.seed, &[number]);
-    (0..count).map(|_| (head.deviation * random.normal()) as f32).collect()
+    (0..count)
+        .map(|_| (head.deviation * random.normal()) as f32)
+        .collect()
 }
 
 /// A name without the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and beta.
@@ -186,9 +193,15 @@ mod tests {
         for (found, expected) in [
             ("bert.pooler.dense.bias", "pooler.dense.bias"),
             ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"),
-            ("bert.embeddings.LayerNorm.beta", "embeddings.LayerNorm.bias"),
+            (
+                "bert.embeddings.LayerNorm.beta",
+                "embeddings.LayerNorm.bias",
+            ),
             ("classifier.weight", "classifier.weight"),
-            ("roberta.encoder.layer.0.output.dense.weight", "encoder.layer.0.output.dense.weight"),
+            (
+                "roberta.encoder.layer.0.output.dense.weight",
+                "encoder.layer.0.output.dense.weight",
+            ),
         ] {
             assert_eq!(canonical(found), expected);
         }
@@ -196,11 +209,19 @@ mod tests {
 
     #[test]
     fn an_index_does_not_lead_out_of_its_folder() {
-        let index = |file: &str| format!(r#"{{"weight_map": {{"a": "{file}", "b": "x.safetensors"}}}}"#);
+        let index =
+            |file: &str| format!(r#"{{"weight_map": {{"a": "{file}", "b": "x.safetensors"}}}}"#);
         let names = shards(index("y.safetensors").as_bytes()).unwrap();
-        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["x.safetensors", "y.safetensors"]);
+        assert_eq!(
+            names.into_iter().collect::<Vec<_>>(),
+            ["x.safetensors", "y.safetensors"]
+        );
         for evil in ["../y", "/etc/passwd", "a/b", ".."] {
-            assert!(shards(index(evil).as_bytes()).unwrap_err().contains("is no file name"));
+            assert!(
+                shards(index(evil).as_bytes())
+                    .unwrap_err()
+                    .contains("is no file name")
+            );
         }
         assert!(shards(b"{}").is_err());
     }

@@ -139,13 +139,7 @@ impl Plan {
         self.view_from(half, role, parts, self.matrices.0)
     }
 
-    fn view_from(
-        &self,
-        vector: &Tensor,
-        role: Role,
-        parts: usize,
-        from: usize,
-    ) -> Result<Tensor> {
+    fn view_from(&self, vector: &Tensor, role: Role, parts: usize, from: usize) -> Result<Tensor> {
         let span = &self.spans[self.number(role)?];
         let mut shape = span.shape.clone();
         shape[0] *= parts;
@@ -199,8 +193,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::candle::tests::small;
     use crate::architecture::Family;
+    use crate::candle::tests::small;
 
     #[test]
     fn parameters_lie_apart_and_ranges_hold_all_of_them() {
@@ -230,9 +224,8 @@ mod tests {
             .collect();
         let plan = Plan::new(&architecture, &trained);
         for (span, &learns) in plan.spans.iter().zip(&trained) {
-            let inside = |range: &Range| {
-                range.start <= span.offset && span.offset < range.start + range.len
-            };
+            let inside =
+                |range: &Range| range.start <= span.offset && span.offset < range.start + range.len;
             assert_eq!(plan.ranges().iter().any(inside), learns);
         }
     }

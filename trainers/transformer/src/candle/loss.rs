@@ -54,7 +54,14 @@ mod tests {
         };
         let (loss, gradient) = loss(&[0.5, -1.0, 2.0, 0.0, 3.0, -2.0], &target);
         assert!((loss - 1.250_582_8).abs() < 1e-6, "{loss}");
-        let theirs = [0.100_879_96, 0.019_433_03, -0.120_313_02, -0.295_141_5, 0.315_202_5, -0.020_060_97];
+        let theirs = [
+            0.100_879_96,
+            0.019_433_03,
+            -0.120_313_02,
+            -0.295_141_5,
+            0.315_202_5,
+            -0.020_060_97,
+        ];
         for (ours, theirs) in gradient.iter().zip(theirs) {
             assert!((ours / 4.0 - theirs).abs() < 1e-6, "{gradient:?}");
         }

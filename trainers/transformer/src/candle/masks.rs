@@ -120,9 +120,15 @@ mod tests {
         let (n, expected) = (all.len() as f64, 0.1);
         // Five standard deviations.
         let tolerance = 5.0 * (expected * (1.0 - expected) / n).sqrt();
-        assert!((dropped / n - expected).abs() < tolerance, "{dropped} of {n}");
+        assert!(
+            (dropped / n - expected).abs() < tolerance,
+            "{dropped} of {n}"
+        );
         for lag in [1, 2, 384, 64 * 384] {
-            let both = all.iter().zip(&all[lag..]).filter(|(a, b)| **a == 0.0 && **b == 0.0);
+            let both = all
+                .iter()
+                .zip(&all[lag..])
+                .filter(|(a, b)| **a == 0.0 && **b == 0.0);
             let share = both.count() as f64 / (all.len() - lag) as f64;
             assert!((share - 0.01).abs() < 0.001, "lag {lag}: {share}");
         }

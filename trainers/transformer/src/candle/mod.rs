@@ -34,8 +34,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) place: Place,
     /// `None`: mixed on GPUs, full on the CPU.
     pub(crate) precision: Option<Precision>,
-    /// Candle's own operations in place of our CUDA kernels.
-    pub(crate) composite: bool,
     /// Which parameters learn, in the order of `Architecture::parameters`.
     pub(crate) trained: &'a [bool],
     /// The other hosts of the run, if NCCL is to sum over them.
@@ -88,7 +86,7 @@ impl CandleEngine {
     ) -> Result<Self, Failure> {
         let net = |(device, dtype): &(Device, DType)| {
             let plan = Plan::new(architecture, setting.trained);
-            Net::new(architecture, plan, weights, device, *dtype, setting.composite).map_err(failed)
+            Net::new(architecture, plan, weights, device, *dtype).map_err(failed)
         };
         let all: Vec<Device> = devices.iter().map(|(device, _)| device.clone()).collect();
         Ok(Self {
@@ -135,7 +133,10 @@ fn each<I: Send, T: Send>(
     task: impl Fn(I) -> candle_core::Result<T> + Sync,
 ) -> Result<Vec<T>, Failure> {
     if items.len() < 2 {
-        return items.into_iter().map(|item| task(item).map_err(failed)).collect();
+        return items
+            .into_iter()
+            .map(|item| task(item).map_err(failed))
+            .collect();
     }
     std::thread::scope(|scope| {
         let task = &task;
@@ -212,7 +213,9 @@ impl Engine for CandleEngine {
     fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
         if self.summed {
             // The first network keeps the sum so far.
-            each(self.nets.iter().skip(1).collect(), |net| net.gradients.zero_set())?;
+            each(self.nets.iter().skip(1).collect(), |net| {
+                net.gradients.zero_set()
+            })?;
             self.summed = false;
         }
         let losses = self.shared(batch, |net, share, first| {

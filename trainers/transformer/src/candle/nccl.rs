@@ -58,7 +58,10 @@ impl World {
         let bytes = (hosts.exchange)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
             Failure::other(
-                format!("expected `{ID_BYTES}` bytes from the first host, found `{}`", bytes.len()),
+                format!(
+                    "expected `{ID_BYTES}` bytes from the first host, found `{}`",
+                    bytes.len()
+                ),
                 "start the same version on all hosts",
             )
         })?;
@@ -69,9 +72,7 @@ impl World {
             let threads: Vec<_> = streams
                 .into_iter()
                 .enumerate()
-                .map(|(number, stream)| {
-                    scope.spawn(move || join(stream, first + number, all, id))
-                })
+                .map(|(number, stream)| scope.spawn(move || join(stream, first + number, all, id)))
                 .collect();
             let members = threads.into_iter().map(|thread| match thread.join() {
                 Ok(member) => member,
@@ -107,11 +108,18 @@ impl World {
     }
 }
 
-fn join(stream: Arc<CudaStream>, rank: usize, all: usize, id: [c_char; ID_BYTES]) -> Result<Member, Failure> {
+fn join(
+    stream: Arc<CudaStream>,
+    rank: usize,
+    all: usize,
+    id: [c_char; ID_BYTES],
+) -> Result<Member, Failure> {
     // NCCL takes the thread's current GPU.
     let bound = stream.context().bind_to_thread();
     bound.map_err(|error| super::failed(Error::Msg(error.to_string())))?;
-    Comm::from_rank(stream, rank, all, Id::uninit(id)).map(Member).map_err(failed)
+    Comm::from_rank(stream, rank, all, Id::uninit(id))
+        .map(Member)
+        .map_err(failed)
 }
 
 /// A vector's sum over all members.

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
 use super::flat::{Plan, Range};
-use super::ops::{Norm, Ops, Tables, Tokens, Vectors, choose};
+use super::ops::{Composite, Norm, Ops, Tables, Tokens, Vectors};
 use crate::architecture::{self as parts, Architecture, InLayer, Role};
 use crate::engine::{Batch, Saved, Update, Values};
 
@@ -110,7 +110,7 @@ pub(super) struct Net {
     pub(super) device: Device,
     /// Of the activations, D: f32, bf16 or f16.
     pub(super) dtype: DType,
-    pub(super) ops: Box<dyn Ops>,
+    pub(super) ops: Composite,
     pub(super) plan: Plan,
     /// Weights, gradients, first and second moments: (len) f32 each.
     pub(super) weights: Tensor,
@@ -132,7 +132,6 @@ impl Net {
         values: &Values,
         device: &Device,
         dtype: DType,
-        composite: bool,
     ) -> Result<Self> {
         let weights = plan.pack(values, device)?; // (len) f32
         let zeros = || Tensor::zeros(plan.len, DType::F32, device); // (len) f32
@@ -147,7 +146,7 @@ impl Net {
             architecture: architecture.clone(),
             device: device.clone(),
             dtype,
-            ops: choose(device, composite)?,
+            ops: Composite(device.clone()),
             plan,
             weights,
             gradients,
@@ -210,8 +209,13 @@ impl Net {
             second: &self.second,
         };
         for range in self.plan.ranges() {
-            let decay = if range.decays { update.weight_decay } else { 0.0 };
-            self.ops.adamw(&vectors, (range.start, range.len), update, decay)?;
+            let decay = if range.decays {
+                update.weight_decay
+            } else {
+                0.0
+            };
+            self.ops
+                .adamw(&vectors, (range.start, range.len), update, decay)?;
             self.refresh(range)?;
         }
         Ok(())
@@ -254,7 +258,11 @@ impl Net {
                 if rows * columns > 0 {
                     let part = self.gradients.narrow(0, start + from, rows * columns)?;
                     let squares = part.reshape((rows, columns))?.sqr()?.sum(1)?; // (rows) f32
-                    sum += squares.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
+                    sum += squares
+                        .to_vec1::<f32>()?
+                        .into_iter()
+                        .map(f64::from)
+                        .sum::<f64>();
                 }
             }
         }

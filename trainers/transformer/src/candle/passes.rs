@@ -281,7 +281,9 @@ impl Net {
         let gradient = self.dropped(&gradient, tape.mask.as_ref())?; // (tokens, hidden) D
         let (norm, sums) = (&self.parameters.norm, &self.of_parameters);
         let eps = self.architecture.norm_eps;
-        let parts = self.ops.norm_backward(&gradient, &tape.sum, norm, None, eps)?;
+        let parts = self
+            .ops
+            .norm_backward(&gradient, &tape.sum, norm, None, eps)?;
         self.add_columns(&sums.norm.weight, &ones, &parts.weight)?;
         self.add_columns(&sums.norm.bias, &ones, &gradient)?;
         self.ops.embed_backward(&parts.sum, tokens, &sums.tables)
@@ -319,7 +321,9 @@ impl Net {
         let dense = (dense * slope)?; // (rows, hidden) f32
         self.add_linear(&sums.dense, &ones, &dense, &tape.first)?;
         let first = dense.matmul(&weights.dense.weight)?; // (rows, hidden) f32
-        let first = self.dropped(&first, tape.first_mask.as_ref())?.to_dtype(self.dtype)?;
+        let first = self
+            .dropped(&first, tape.first_mask.as_ref())?
+            .to_dtype(self.dtype)?;
         let all = first.unsqueeze(1)?.pad_with_zeros(1, 0, tokens.seq - 1)?; // (rows, seq, hidden) D
         all.reshape((tokens.rows * tokens.seq, ()))?.contiguous()
     }
@@ -333,17 +337,27 @@ impl Net {
         gradient: &Tensor,
         ones: &Tensor,
     ) -> Result<Tensor> {
-        let (layer, sums) = (&self.parameters.layers[number], &self.of_parameters.layers[number]);
+        let (layer, sums) = (
+            &self.parameters.layers[number],
+            &self.of_parameters.layers[number],
+        );
         let (ops, activation) = (&self.ops, self.architecture.activation);
-        let norm = |gradient: &Tensor, sum, norm, to: &super::ops::Norm, mask| -> Result<NormGradients> {
-            let eps = self.architecture.norm_eps;
-            let parts = ops.norm_backward(gradient, sum, norm, mask, eps)?;
-            self.add_columns(&to.weight, ones, &parts.weight)?;
-            self.add_columns(&to.bias, ones, gradient)?;
-            Ok(parts)
-        };
+        let norm =
+            |gradient: &Tensor, sum, norm, to: &super::ops::Norm, mask| -> Result<NormGradients> {
+                let eps = self.architecture.norm_eps;
+                let parts = ops.norm_backward(gradient, sum, norm, mask, eps)?;
+                self.add_columns(&to.weight, ones, &parts.weight)?;
+                self.add_columns(&to.bias, ones, gradient)?;
+                Ok(parts)
+            };
 
-        let out = norm(gradient, &tape.out_sum, &layer.out_norm, &sums.out_norm, tape.out_mask.as_ref())?;
+        let out = norm(
+            gradient,
+            &tape.out_sum,
+            &layer.out_norm,
+            &sums.out_norm,
+            tape.out_mask.as_ref(),
+        )?;
         self.add_linear(&sums.down, ones, &out.x, &tape.active)?;
         let active = out.x.matmul(&layer.down.weight)?; // (tokens, intermediate) D
         let up = ops.activate_backward(&active, &tape.up, &layer.up.bias, activation)?; // (tokens, intermediate) D
@@ -351,7 +365,13 @@ impl Net {
         let middle = (out.sum + up.matmul(&layer.up.weight)?)?; // (tokens, hidden) D
 
         let mask = tape.attention_out_mask.as_ref();
-        let attention = norm(&middle, &tape.attention_sum, &layer.attention_norm, &sums.attention_norm, mask)?;
+        let attention = norm(
+            &middle,
+            &tape.attention_sum,
+            &layer.attention_norm,
+            &sums.attention_norm,
+            mask,
+        )?;
         self.add_linear(&sums.out, ones, &attention.x, &tape.context)?;
         let context = attention.x.matmul(&layer.out.weight)?; // (tokens, hidden) D
         let qkv = self.attention_backward(tape, tokens, &context)?; // (tokens, 3 * hidden) D
@@ -371,9 +391,9 @@ impl Net {
         let value = tape.dropped.t()?.matmul(context)?; // (rows, heads, seq, width) D
         let dropped = context.matmul(&tape.value.t()?)?; // (rows, heads, seq, seq) D
         let mask = tape.attention_mask.as_ref();
-        let scores = self
-            .ops
-            .softmax_backward(&dropped, &tape.probabilities, self.scale(), mask)?; // (rows, heads, seq, seq) D
+        let scores =
+            self.ops
+                .softmax_backward(&dropped, &tape.probabilities, self.scale(), mask)?; // (rows, heads, seq, seq) D
         let query = scores.matmul(&tape.key)?; // (rows, heads, seq, width) D
         let key = scores.t()?.matmul(&tape.query)?; // (rows, heads, seq, width) D
         self.ops.merge(&[&query, &key, &value], heads)

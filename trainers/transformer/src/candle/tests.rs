@@ -1,94 +1,10 @@
-use std::collections::HashMap;
-
 use harness::training::Random;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde_json::json;
 
 use super::*;
 use crate::architecture::{Activation, Dropout, Family, Role};
-use crate::engine::Noise;
-
-const FAMILIES: [Family; 3] = [Family::Bert, Family::Roberta, Family::DistilBert];
-
-/// A network of a few thousand parameters, nothing of which is a multiple of anything.
-pub(super) fn small(family: Family) -> Architecture {
-    let roberta = usize::from(family == Family::Roberta);
-    Architecture {
-        family,
-        vocab: 23,
-        hidden: 12,
-        layers: 2,
-        heads: 3,
-        intermediate: 20,
-        positions: 11 + 2 * roberta,
-        types: match family {
-            Family::Bert => 2,
-            Family::Roberta => 1,
-            Family::DistilBert => 0,
-        },
-        activation: Activation::GeluErf,
-        norm_eps: if family == Family::Roberta { 1e-5 } else { 1e-12 },
-        pad: roberta as u32,
-        classes: 3,
-        dropout: Dropout {
-            hidden: 0.3,
-            attention: 0.2,
-            head: 0.4,
-        },
-    }
-}
-
-/// Weights large enough that softmax and gelu are far from linear.
-fn values(architecture: &Architecture) -> Values {
-    let mut random = Random::new(11, &[]);
-    let parameters = architecture.parameters();
-    let values = parameters.iter().map(|parameter| {
-        let norm = matches!(parameter.role, Role::EmbeddingNorm(_))
-            || parameter.name.contains("LayerNorm.weight");
-        let len = parameter.shape.iter().product();
-        (0..len)
-            .map(|_| (0.4 * random.normal()) as f32 + f32::from(u8::from(norm)))
-            .collect()
-    });
-    values.collect()
-}
-
-/// Rows of these lengths, of all ids but padding.
-fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
-    let seq = lengths.iter().copied().max().unwrap();
-    let mut random = Random::new(5, &[]);
-    let mut ids = Vec::new();
-    for &length in lengths {
-        let id = |_| 2 + (random.uniform() * (architecture.vocab - 2) as f64) as u32;
-        ids.extend((0..length).map(id));
-        ids.extend(vec![architecture.pad; seq - length]);
-    }
-    Batch {
-        ids,
-        lengths: lengths.to_vec(),
-        seq,
-    }
-}
-
-const LENGTHS: [usize; 5] = [7, 3, 1, 5, 11];
-const LABELS: [u32; 5] = [2, 0, 1, 2, 1];
-const CLASS_WEIGHTS: [f32; 3] = [1.0, 0.5, 2.0];
-
-fn target(noise: bool) -> Target<'static> {
-    let weight = |&label: &u32| f64::from(CLASS_WEIGHTS[label as usize]);
-    Target {
-        labels: &LABELS,
-        class_weights: &CLASS_WEIGHTS,
-        total_weight: LABELS.iter().map(weight).sum(),
-        label_smoothing: 0.1,
-        noise: noise.then_some(Noise {
-            seed: 3,
-            step: 9,
-            first_row: 0,
-        }),
-        loss_scale: 1.0,
-    }
-}
+use crate::judge::{
+    FAMILIES, LABELS, LENGTHS, UPDATE, batch, distance, judged, small, target, values,
+};
 
 fn on(
     architecture: &Architecture,
@@ -99,7 +15,6 @@ fn on(
     let setting = Setting {
         place: Place::Cpu,
         precision: None,
-        composite: true,
         trained,
         hosts: None,
     };
@@ -114,92 +29,6 @@ fn several(architecture: &Architecture, values: &Values, devices: &[DType]) -> C
 
 fn engine(architecture: &Architecture) -> CandleEngine {
     several(architecture, &values(architecture), &[DType::F32])
-}
-
-const UPDATE: Update = Update {
-    step: 1,
-    rate: 1e-2,
-    beta_1: 0.9,
-    beta_2: 0.999,
-    epsilon: 1e-8,
-    weight_decay: 0.1,
-    scale: 1.0,
-};
-
-/// The largest difference, as a share of the largest number expected.
-fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
-    assert_eq!(ours.len(), theirs.len());
-    let largest = |all: &mut dyn Iterator<Item = f32>| all.fold(0.0, f32::max);
-    let scale = largest(&mut theirs.iter().map(|number| number.abs()));
-    let differences = &mut ours.iter().zip(theirs).map(|(ours, theirs)| {
-        let difference = (ours - theirs).abs();
-        if difference.is_nan() { f32::INFINITY } else { difference }
-    });
-    largest(differences) / scale.max(f32::MIN_POSITIVE)
-}
-
-/// The files' tensors by name.
-fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
-    let bytes = std::fs::read(path).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |view: TensorView<'_>| {
-        let (numbers, _) = view.data().as_chunks();
-        numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-    };
-    let all = tensors.tensors().into_iter();
-    all.map(|(name, view)| (name, numbers(view))).collect()
-}
-
-/// config.json of a network, for transformers.
-fn config(architecture: &Architecture) -> serde_json::Value {
-    let activation = match architecture.activation {
-        Activation::GeluErf => "gelu",
-        Activation::GeluTanh => "gelu_new",
-        Activation::Relu => "relu",
-    };
-    let Architecture { vocab, hidden, layers, heads, intermediate, .. } = *architecture;
-    let (positions, pad, classes) = (architecture.positions, architecture.pad, architecture.classes);
-    if architecture.family == Family::DistilBert {
-        return json!({
-            "model_type": "distilbert", "vocab_size": vocab, "dim": hidden, "n_layers": layers, "n_heads": heads,
-            "hidden_dim": intermediate, "max_position_embeddings": positions, "pad_token_id": pad,
-            "activation": activation, "num_labels": classes,
-        });
-    }
-    json!({
-        "model_type": if architecture.family == Family::Bert { "bert" } else { "roberta" }, "vocab_size": vocab,
-        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "intermediate_size": intermediate, "max_position_embeddings": positions, "pad_token_id": pad,
-        "type_vocab_size": architecture.types, "layer_norm_eps": architecture.norm_eps, "hidden_act": activation,
-        "num_labels": classes,
-    })
-}
-
-/// What transformers' classes make of the same weights and rows.
-fn judged(architecture: &Architecture, values: &Values, batch: &Batch) -> HashMap<String, Vec<f32>> {
-    let folder = tempfile::tempdir().unwrap();
-    let weights = folder.path().join("weights.safetensors");
-    let bytes: Vec<Vec<u8>> = values
-        .iter()
-        .map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        .collect();
-    let parameters = architecture.parameters();
-    let views = parameters.iter().zip(&bytes).map(|(parameter, bytes)| {
-        let view = TensorView::new(Dtype::F32, parameter.shape.clone(), bytes).unwrap();
-        (parameter.name.clone(), view)
-    });
-    std::fs::write(&weights, safetensors::serialize(views, None).unwrap()).unwrap();
-    let rows = batch.ids.chunks(batch.seq).zip(&batch.lengths);
-    let rows: Vec<&[u32]> = rows.map(|(row, &length)| &row[..length]).collect();
-    let case = folder.path().join("case.json");
-    let text = json!({
-        "config": config(architecture), "rows": rows, "labels": LABELS, "class_weights": CLASS_WEIGHTS,
-        "label_smoothing": 0.1,
-    });
-    std::fs::write(&case, text.to_string()).unwrap();
-    let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("transformer_gradients", &[&weights, &case, &output]);
-    read(&output)
 }
 
 #[test]
@@ -218,8 +47,15 @@ fn logits_and_gradients_are_those_of_transformers() {
         let mut engine = several(&architecture, &values, &[DType::F32]);
 
         let logits = engine.logits(&batch).unwrap();
-        let off = logits.iter().zip(&theirs["logits"]).map(|(a, b)| (a - b).abs());
-        assert!(off.fold(0.0, f32::max) < 1e-4, "{logits:?} {:?}", theirs["logits"]);
+        let off = logits
+            .iter()
+            .zip(&theirs["logits"])
+            .map(|(a, b)| (a - b).abs());
+        assert!(
+            off.fold(0.0, f32::max) < 1e-4,
+            "{logits:?} {:?}",
+            theirs["logits"]
+        );
         let loss = engine.accumulate(&batch, &target(false)).unwrap();
         assert!((loss - f64::from(theirs["loss"][0])).abs() < 1e-4);
         let gradients = engine.gradients().unwrap();
@@ -229,7 +65,11 @@ fn logits_and_gradients_are_those_of_transformers() {
             let theirs = &theirs[&format!("gradient.{}", parameter.name)];
             if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
                 // A constant that is added to all keys changes nothing: what is there is rounding.
-                assert!(ours.iter().chain(theirs).all(|gradient| gradient.abs() < 1e-6));
+                assert!(
+                    ours.iter()
+                        .chain(theirs)
+                        .all(|gradient| gradient.abs() < 1e-6)
+                );
                 continue;
             }
             let off = distance(ours, theirs);
@@ -252,7 +92,10 @@ fn neither_padding_nor_company_changes_logits() {
                 seq: length,
             };
             let alone = engine.logits(&alone).unwrap();
-            assert!(distance(&alone, &together[row * 3..][..3]) < 1e-5, "{family:?}");
+            assert!(
+                distance(&alone, &together[row * 3..][..3]) < 1e-5,
+                "{family:?}"
+            );
         }
     }
 }
@@ -301,10 +144,18 @@ fn gradients_with_dropout_are_the_slope_of_the_loss() {
             .map(|values| values.iter().map(|_| random.normal() as f32).collect())
             .collect();
         let (_, gradients) = moved(0.0, &direction);
-        let along = gradients.concat().iter().zip(direction.concat()).map(|(g, d)| f64::from(g * d)).sum::<f64>();
+        let along = gradients
+            .concat()
+            .iter()
+            .zip(direction.concat())
+            .map(|(g, d)| f64::from(g * d))
+            .sum::<f64>();
         let by = 1e-3;
         let slope = (moved(by, &direction).0 - moved(-by, &direction).0) / (2.0 * f64::from(by));
-        assert!((slope - along).abs() < 0.02 * along.abs().max(0.1), "{family:?}: {slope} {along}");
+        assert!(
+            (slope - along).abs() < 0.02 * along.abs().max(0.1),
+            "{family:?}: {slope} {along}"
+        );
     }
 }
 
@@ -338,7 +189,11 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
             let off = distance(&engine.gradients().unwrap().concat(), &expected);
             assert!(off < 1e-5, "{family:?}, {replicas} replicas: {off}");
             engine.update(&UPDATE).unwrap();
-            let weights: Vec<_> = engine.nets.iter().map(|net| net.weights.to_vec1::<f32>().unwrap()).collect();
+            let weights: Vec<_> = engine
+                .nets
+                .iter()
+                .map(|net| net.weights.to_vec1::<f32>().unwrap())
+                .collect();
             assert!(weights.iter().all(|other| *other == weights[0]));
         }
     }
@@ -363,7 +218,11 @@ fn half_precision_comes_close_and_an_overflow_shows() {
     assert!(off < 0.02, "{off}");
     assert!(half.gradient_norm().unwrap().is_finite());
 
-    half.update(&Update { scale: 1.0 / 1024.0, ..UPDATE }).unwrap();
+    half.update(&Update {
+        scale: 1.0 / 1024.0,
+        ..UPDATE
+    })
+    .unwrap();
     full.update(&UPDATE).unwrap();
     let off = distance(&half.logits(&batch).unwrap(), &full.logits(&batch).unwrap());
     assert!(off < 0.05, "the copy of the weights follows them: {off}");
@@ -385,9 +244,19 @@ fn what_is_frozen_stays_and_the_rest_learns_the_same() {
     let parameters = architecture.parameters();
     let trained: Vec<bool> = parameters
         .iter()
-        .map(|parameter| matches!(parameter.role, Role::Layer(1, _) | Role::HeadDense(_) | Role::HeadOut(_)))
+        .map(|parameter| {
+            matches!(
+                parameter.role,
+                Role::Layer(1, _) | Role::HeadDense(_) | Role::HeadOut(_)
+            )
+        })
         .collect();
-    let mut engine = on(&architecture, &values, &trained, &[(Device::Cpu, DType::F32)]);
+    let mut engine = on(
+        &architecture,
+        &values,
+        &trained,
+        &[(Device::Cpu, DType::F32)],
+    );
     engine.accumulate(&batch, &target(false)).unwrap();
     let gradients = engine.gradients().unwrap();
     let norm = engine.gradient_norm().unwrap();
@@ -395,14 +264,25 @@ fn what_is_frozen_stays_and_the_rest_learns_the_same() {
     let (weights, saved) = (engine.weights().unwrap(), engine.save().unwrap());
     let mut squares = 0.0;
     for (number, &learns) in trained.iter().enumerate() {
-        assert_eq!(weights[number] != values[number], learns, "{}", parameters[number].name);
+        assert_eq!(
+            weights[number] != values[number],
+            learns,
+            "{}",
+            parameters[number].name
+        );
         assert_eq!(saved.first[number].is_empty(), !learns);
         if learns {
             assert!(distance(&gradients[number], &expected[number]) < 1e-6);
-            squares += gradients[number].iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+            squares += gradients[number]
+                .iter()
+                .map(|&g| f64::from(g).powi(2))
+                .sum::<f64>();
         }
     }
-    assert!((norm / squares.sqrt() - 1.0).abs() < 1e-5, "{norm} {squares}");
+    assert!(
+        (norm / squares.sqrt() - 1.0).abs() < 1e-5,
+        "{norm} {squares}"
+    );
 }
 
 #[test]
@@ -432,19 +312,29 @@ fn a_step_is_adamw() {
     let mut engine = engine(&architecture);
     let parameters = architecture.parameters();
     let zeros = || -> Vec<Vec<f64>> {
-        let sizes = parameters.iter().map(|parameter| parameter.shape.iter().product());
+        let sizes = parameters
+            .iter()
+            .map(|parameter| parameter.shape.iter().product());
         sizes.map(|size| vec![0.0; size]).collect()
     };
     let (mut first, mut second) = (zeros(), zeros());
     for step in 1..=3 {
         engine.accumulate(&batch, &target(false)).unwrap();
         let (weights, gradients) = (engine.weights().unwrap(), engine.gradients().unwrap());
-        let update = Update { step, scale: 0.5, ..UPDATE };
+        let update = Update {
+            step,
+            scale: 0.5,
+            ..UPDATE
+        };
         engine.update(&update).unwrap();
         let after = engine.weights().unwrap();
         let correct = |beta: f64| 1.0 - beta.powi(step as i32);
         for (number, parameter) in parameters.iter().enumerate() {
-            let decay = if parameter.role.decays() { update.weight_decay } else { 0.0 };
+            let decay = if parameter.role.decays() {
+                update.weight_decay
+            } else {
+                0.0
+            };
             for (place, &gradient) in gradients[number].iter().enumerate() {
                 // As in PyTorch's documentation of AdamW.
                 let gradient = f64::from(gradient) * update.scale;
@@ -455,7 +345,11 @@ fn a_step_is_adamw() {
                 let root = (*v / correct(update.beta_2)).sqrt() + update.epsilon;
                 let expected = weight - update.rate * *m / correct(update.beta_1) / root;
                 let ours = f64::from(after[number][place]);
-                assert!((ours - expected).abs() < 1e-5, "{}: {ours}, expected {expected}", parameter.name);
+                assert!(
+                    (ours - expected).abs() < 1e-5,
+                    "{}: {ours}, expected {expected}",
+                    parameter.name
+                );
             }
         }
     }
@@ -464,7 +358,11 @@ fn a_step_is_adamw() {
 #[test]
 fn eight_rows_are_learnt_by_heart() {
     let mut architecture = small(Family::Bert);
-    architecture.dropout = Dropout { hidden: 0.0, attention: 0.0, head: 0.0 };
+    architecture.dropout = Dropout {
+        hidden: 0.0,
+        attention: 0.0,
+        head: 0.0,
+    };
     let lengths = [3, 4, 5, 6, 7, 8, 9, 10];
     let batch = batch(&architecture, &lengths);
     let labels = [0, 1, 2, 0, 1, 2, 0, 1];

@@ -53,7 +53,10 @@ pub(super) struct HeadScratch {
 
 /// How many probabilities a chunk has.
 pub(super) fn probabilities(pass: &Pass<'_>, queries: Queries) -> usize {
-    let squares = pass.chunk.queries(queries).map(|(row, asked)| asked.len() * row.length);
+    let squares = pass
+        .chunk
+        .queries(queries)
+        .map(|(row, asked)| asked.len() * row.length);
     squares.sum::<usize>() * pass.architecture().heads
 }
 
@@ -89,10 +92,19 @@ pub(super) fn forward(
             );
             let dropped = sized(&mut scratch.dropped, count * length);
             softmax(probabilities, length, mask, head * length * length, dropped);
-            let seen = if mask.is_some() { &*dropped } else { &*probabilities };
+            let seen = if mask.is_some() {
+                &*dropped
+            } else {
+                &*probabilities
+            };
             // (count, length) x (length, width)
             product(
-                MatMut::part(&mut context[asked.start * hidden + head * width..], count, width, hidden),
+                MatMut::part(
+                    &mut context[asked.start * hidden + head * width..],
+                    count,
+                    width,
+                    hidden,
+                ),
                 To::Replace,
                 1.0,
                 Mat::new(seen, count, length),
@@ -140,7 +152,12 @@ pub(super) fn backward(
             let at = asked.start * hidden + head * width;
             let gradient = Mat::part(&seen.gradient[at..], count, width, hidden);
             let outs = sized(&mut scratch.outs, count);
-            dots(&seen.gradient[at..], &seen.context[at..], (width, hidden), outs);
+            dots(
+                &seen.gradient[at..],
+                &seen.context[at..],
+                (width, hidden),
+                outs,
+            );
             let scores = sized(&mut scratch.scores, count * length);
             // (count, width) x (width, length)
             let value = Mat::part(&seen.pairs[value_at..], length, width, places.pair);

@@ -166,7 +166,10 @@ mod tests {
             [vec![4], vec![1], vec![2, 0, 3]]
         );
         assert_eq!(chunks[2].tokens, 8);
-        let ranges: Vec<_> = chunks[2].queries(Queries::All).map(|(_, range)| range).collect();
+        let ranges: Vec<_> = chunks[2]
+            .queries(Queries::All)
+            .map(|(_, range)| range)
+            .collect();
         assert_eq!(ranges, [0..1, 1..4, 4..8]);
     }
 }

@@ -66,7 +66,9 @@ pub(super) fn activate_backward(gradient: &mut [f32], slope: &[f32], bias: &mut 
     vectorised(
         #[inline(always)]
         || {
-            let tokens = gradient.chunks_exact_mut(width).zip(slope.chunks_exact(width));
+            let tokens = gradient
+                .chunks_exact_mut(width)
+                .zip(slope.chunks_exact(width));
             for (gradient, slope) in tokens {
                 for place in 0..width {
                     gradient[place] *= slope[place];
@@ -129,7 +131,11 @@ pub(super) fn softmax(
                     let probability = scores[key] * share;
                     let keeps = mask.keeps(element.wrapping_add(key as u32));
                     scores[key] = if keeps { probability } else { -probability };
-                    dropped[key] = if keeps { probability * mask.factor } else { 0.0 };
+                    dropped[key] = if keeps {
+                        probability * mask.factor
+                    } else {
+                        0.0
+                    };
                 }
             }
         },
@@ -149,7 +155,9 @@ pub(super) fn softmax_backward(
     vectorised(
         #[inline(always)]
         || {
-            let rows = gradient.chunks_exact_mut(keys).zip(probabilities.chunks_exact(keys));
+            let rows = gradient
+                .chunks_exact_mut(keys)
+                .zip(probabilities.chunks_exact(keys));
             for (((gradient, marked), dropped), &out) in
                 rows.zip(dropped.chunks_exact_mut(keys)).zip(outs)
             {

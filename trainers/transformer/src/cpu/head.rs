@@ -39,7 +39,13 @@ pub(super) fn forward<'a>(
     drop_rows(pass, Site::HeadIn, first);
     let hidden = sized(&mut buffers.hidden, first.len());
     fill(hidden, pass.weights(&layout.head_dense.bias));
-    linear(hidden, To::Add, first, pass.weights(&layout.head_dense.weight), rows);
+    linear(
+        hidden,
+        To::Add,
+        first,
+        pass.weights(&layout.head_dense.weight),
+        rows,
+    );
     for value in &mut *hidden {
         *value = match architecture.family {
             Family::Bert | Family::Roberta => value.tanh(),
@@ -53,12 +59,22 @@ pub(super) fn forward<'a>(
     drop_rows(pass, Site::HeadOut, seen);
     let logits = sized(&mut buffers.logits, rows * architecture.classes);
     fill(logits, pass.weights(&layout.head_out.bias));
-    linear(logits, To::Add, seen, pass.weights(&layout.head_out.weight), rows);
+    linear(
+        logits,
+        To::Add,
+        seen,
+        pass.weights(&layout.head_out.weight),
+        rows,
+    );
     logits
 }
 
 /// The loss of each row; its logits become their gradient.
-pub(super) fn losses(pass: &Pass<'_>, target: &Target<'_>, logits: &mut [f32]) -> Vec<(usize, f64)> {
+pub(super) fn losses(
+    pass: &Pass<'_>,
+    target: &Target<'_>,
+    logits: &mut [f32],
+) -> Vec<(usize, f64)> {
     let classes = pass.architecture().classes;
     let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
     rows.map(|(row, logits)| {
@@ -72,10 +88,17 @@ pub(super) fn losses(pass: &Pass<'_>, target: &Target<'_>, logits: &mut [f32]) -
 /// each times its class weight.
 fn loss(target: &Target<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+    let sum: f64 = logits
+        .iter()
+        .map(|&logit| f64::from(logit - most).exp())
+        .sum();
     let smoothed = target.label_smoothing / logits.len() as f64;
     let share = |class: usize| {
-        let label = if class == label { 1.0 - target.label_smoothing } else { 0.0 };
+        let label = if class == label {
+            1.0 - target.label_smoothing
+        } else {
+            0.0
+        };
         (smoothed + label) * f64::from(target.class_weights[class]) / target.total_weight
     };
     let shares: f64 = (0..logits.len()).map(share).sum();
@@ -103,7 +126,13 @@ pub(super) fn backward<'a>(
     let (hidden, seen) = (&mut buffers.hidden[..length], &buffers.seen[..length]);
     bias_backward(logits, &mut to.dense[layout.head_out.bias.clone()]);
     to.linear(layout, &layout.head_out.weight, logits, seen, rows);
-    linear_backward(gradient, To::Replace, logits, pass.weights(&layout.head_out.weight), rows);
+    linear_backward(
+        gradient,
+        To::Replace,
+        logits,
+        pass.weights(&layout.head_out.weight),
+        rows,
+    );
     drop_rows(pass, Site::HeadOut, gradient);
     for (gradient, value) in gradient.iter_mut().zip(&*hidden) {
         *gradient *= match pass.architecture().family {
@@ -115,7 +144,13 @@ pub(super) fn backward<'a>(
     bias_backward(gradient, &mut to.dense[layout.head_dense.bias.clone()]);
     to.linear(layout, &layout.head_dense.weight, gradient, first, rows);
     // The place of the activations, which nobody needs any more.
-    linear_backward(hidden, To::Replace, gradient, pass.weights(&layout.head_dense.weight), rows);
+    linear_backward(
+        hidden,
+        To::Replace,
+        gradient,
+        pass.weights(&layout.head_dense.weight),
+        rows,
+    );
     drop_rows(pass, Site::HeadIn, hidden);
     hidden
 }

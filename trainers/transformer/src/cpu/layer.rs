@@ -55,7 +55,13 @@ pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], t
     }
     let (width, height) = (inputs.len() / tokens, out.len() / tokens);
     let weight = Mat::new(weight, height, width).transposed();
-    product(MatMut::new(out, tokens, height), how, 1.0, Mat::new(inputs, tokens, width), weight);
+    product(
+        MatMut::new(out, tokens, height),
+        how,
+        1.0,
+        Mat::new(inputs, tokens, width),
+        weight,
+    );
 }
 
 /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
@@ -71,13 +77,22 @@ pub(super) fn linear_backward(
     }
     let (width, height) = (inputs.len() / tokens, outputs.len() / tokens);
     let weight = Mat::new(weight, height, width);
-    product(MatMut::new(inputs, tokens, width), how, 1.0, Mat::new(outputs, tokens, height), weight);
+    product(
+        MatMut::new(inputs, tokens, width),
+        how,
+        1.0,
+        Mat::new(outputs, tokens, height),
+        weight,
+    );
 }
 
 /// Parts of the joint weight and bias of queries, keys and values: those of the queries, those of the others.
 fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     let third = range.len() / 3;
-    (range.start..range.start + third, range.start + third..range.end)
+    (
+        range.start..range.start + third,
+        range.start + third..range.end,
+    )
 }
 
 /// `out` (asked, hidden) from `input` (tokens, hidden)
@@ -103,30 +118,80 @@ pub(super) fn forward(
     let context = sized(&mut buffers.context, asked * hidden);
     let kept = sized(&mut buffers.kept, attention::probabilities(pass, queries));
     let places = Places::new(queries, hidden);
-    attention::forward(pass, layer, places, (asking, pairs), kept, &mut scratch.head, context);
+    attention::forward(
+        pass,
+        layer,
+        places,
+        (asking, pairs),
+        kept,
+        &mut scratch.head,
+        context,
+    );
 
     let added = sized(&mut scratch.hidden, tokens * hidden);
     let added = &mut added[..asked * hidden];
-    linear(added, To::Replace, context, pass.weights(&at.attention_out.weight), asked);
+    linear(
+        added,
+        To::Replace,
+        context,
+        pass.weights(&at.attention_out.weight),
+        asked,
+    );
     let middle = sized(&mut buffers.middle, asked * hidden);
     let mut normal = buffers.attention_norm.sized(asked, hidden);
     let bias = pass.weights(&at.attention_out.bias);
     let site = Site::AttentionOut(layer);
-    normed(pass, queries, site, &at.attention_norm, (added, bias, residual), &mut normal, middle);
+    normed(
+        pass,
+        queries,
+        site,
+        &at.attention_norm,
+        (added, bias, residual),
+        &mut normal,
+        middle,
+    );
 
     let slope = sized(&mut buffers.slope, asked * wide);
-    linear(slope, To::Replace, middle, pass.weights(&at.up.weight), asked);
+    linear(
+        slope,
+        To::Replace,
+        middle,
+        pass.weights(&at.up.weight),
+        asked,
+    );
     let active = sized(&mut buffers.active, asked * wide);
-    activate(architecture.activation, slope, pass.weights(&at.up.bias), active);
-    linear(added, To::Replace, active, pass.weights(&at.down.weight), asked);
+    activate(
+        architecture.activation,
+        slope,
+        pass.weights(&at.up.bias),
+        active,
+    );
+    linear(
+        added,
+        To::Replace,
+        active,
+        pass.weights(&at.down.weight),
+        asked,
+    );
     let mut normal = buffers.out_norm.sized(asked, hidden);
     let bias = pass.weights(&at.down.bias);
-    normed(pass, queries, Site::Out(layer), &at.out_norm, (added, bias, middle), &mut normal, out);
+    normed(
+        pass,
+        queries,
+        Site::Out(layer),
+        &at.out_norm,
+        (added, bias, middle),
+        &mut normal,
+        out,
+    );
 }
 
 /// Queries, keys and values.
 fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuffers) {
-    let (at, hidden) = (&pass.net.layout.layers[layer].qkv, pass.architecture().hidden);
+    let (at, hidden) = (
+        &pass.net.layout.layers[layer].qkv,
+        pass.architecture().hidden,
+    );
     let tokens = pass.chunk.tokens;
     if pass.queries(layer) == Queries::All {
         let pairs = sized(&mut buffers.pairs, tokens * 3 * hidden);
@@ -172,7 +237,15 @@ fn normed(
         };
         let (added, residual) = (&added[place.clone()], &residual[place.clone()]);
         let mask = pass.mask(row, site);
-        of_sum(added, bias, residual, mask, affine, &mut normal, &mut out[place]);
+        of_sum(
+            added,
+            bias,
+            residual,
+            mask,
+            affine,
+            &mut normal,
+            &mut out[place],
+        );
     }
 }
 
@@ -223,7 +296,11 @@ pub(super) fn backward(
     whole: &mut Vec<f32>,
 ) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
-    let (hidden, wide, at) = (architecture.hidden, architecture.intermediate, &layout.layers[layer]);
+    let (hidden, wide, at) = (
+        architecture.hidden,
+        architecture.intermediate,
+        &layout.layers[layer],
+    );
     let queries = pass.queries(layer);
     let (tokens, asked) = (pass.chunk.tokens, pass.chunk.asked(queries));
     let Back { to, scratch, .. } = back;
@@ -231,12 +308,30 @@ pub(super) fn backward(
     let added = &mut sized(&mut scratch.hidden, tokens * hidden)[..asked * hidden];
     let normal = buffers.out_norm.sized(asked, hidden);
     let norm = (&at.out_norm, &at.down.bias);
-    normed_backward(pass, (queries, Site::Out(layer)), norm, gradient, &normal, to, added);
+    normed_backward(
+        pass,
+        (queries, Site::Out(layer)),
+        norm,
+        gradient,
+        &normal,
+        to,
+        added,
+    );
     let active = &buffers.active[..asked * wide];
     to.linear(layout, &at.down.weight, added, active, asked);
     let inner = sized(&mut scratch.wide, asked * wide);
-    linear_backward(inner, To::Replace, added, pass.weights(&at.down.weight), asked);
-    activate_backward(inner, &buffers.slope[..asked * wide], &mut to.dense[at.up.bias.clone()]);
+    linear_backward(
+        inner,
+        To::Replace,
+        added,
+        pass.weights(&at.down.weight),
+        asked,
+    );
+    activate_backward(
+        inner,
+        &buffers.slope[..asked * wide],
+        &mut to.dense[at.up.bias.clone()],
+    );
     let middle = &buffers.middle[..asked * hidden];
     to.linear(layout, &at.up.weight, inner, middle, asked);
     linear_backward(gradient, To::Add, inner, pass.weights(&at.up.weight), asked);
@@ -249,7 +344,13 @@ pub(super) fn backward(
     to.linear(layout, &at.attention_out.weight, added, context, asked);
     // The gradient of the context takes the place of that of the feed-forward part.
     let inner = &mut sized(&mut scratch.wide, asked * wide.max(hidden))[..asked * hidden];
-    linear_backward(inner, To::Replace, added, pass.weights(&at.attention_out.weight), asked);
+    linear_backward(
+        inner,
+        To::Replace,
+        added,
+        pass.weights(&at.attention_out.weight),
+        asked,
+    );
     match queries {
         Queries::All => all_backward(pass, layer, buffers, back, gradient),
         Queries::First => first_backward(pass, layer, buffers, back, gradient, whole),
@@ -294,7 +395,11 @@ fn first_backward(
     whole: &mut Vec<f32>,
 ) {
     let (layout, hidden) = (&pass.net.layout, pass.architecture().hidden);
-    let (at, tokens, rows) = (&layout.layers[layer].qkv, pass.chunk.tokens, &pass.chunk.rows);
+    let (at, tokens, rows) = (
+        &layout.layers[layer].qkv,
+        pass.chunk.tokens,
+        &pass.chunk.rows,
+    );
     let Back { to, scratch, .. } = back;
     let seen = Seen {
         queries: &buffers.queries,
@@ -312,14 +417,26 @@ fn first_backward(
     let ((query_weight, weight), (query_bias, bias)) = (split(&at.weight), split(&at.bias));
     bias_backward(queries, &mut to.dense[query_bias]);
     bias_backward(pairs, &mut to.dense[bias]);
-    to.linear(layout, &query_weight, queries, &buffers.inputs[..asked], rows.len());
+    to.linear(
+        layout,
+        &query_weight,
+        queries,
+        &buffers.inputs[..asked],
+        rows.len(),
+    );
     to.linear(layout, &weight, pairs, back.input, tokens);
     if !back.below {
         return;
     }
     let whole = sized(whole, tokens * hidden);
     linear_backward(whole, To::Replace, pairs, pass.weights(&weight), tokens);
-    linear_backward(gradient, To::Add, queries, pass.weights(&query_weight), rows.len());
+    linear_backward(
+        gradient,
+        To::Add,
+        queries,
+        pass.weights(&query_weight),
+        rows.len(),
+    );
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(hidden)) {
         let first = &mut whole[row.first * hidden..][..hidden];
         for (sum, gradient) in first.iter_mut().zip(gradient) {

@@ -16,6 +16,8 @@ mod norm;
 mod optimizer;
 mod product;
 mod simd;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use harness::Failure;
@@ -88,14 +90,19 @@ impl CpuEngine {
     /// Whether an id or a label has no place.
     fn check(&self, batch: &Batch) -> Result<(), Failure> {
         let longest = self.net.architecture.longest().min(batch.seq);
-        let fits = batch.lengths.iter().all(|&length| (1..=longest).contains(&length))
+        let fits = batch
+            .lengths
+            .iter()
+            .all(|&length| (1..=longest).contains(&length))
             && batch.ids.len() == batch.lengths.len() * batch.seq;
         let known = |&id: &u32| (id as usize) < self.net.architecture.vocab;
         if fits && rows(batch).all(|row| row.iter().all(known)) {
             return Ok(());
         }
         Err(Failure::other(
-            format!("a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"),
+            format!(
+                "a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"
+            ),
             "does tokenizer.json belong to this model?",
         ))
     }
@@ -105,8 +112,11 @@ impl CpuEngine {
         if let Some(squares) = self.squares {
             return squares;
         }
-        let mut gradients: Vec<&mut Gradient> =
-            self.workers.iter_mut().map(|worker| &mut worker.gradient).collect();
+        let mut gradients: Vec<&mut Gradient> = self
+            .workers
+            .iter_mut()
+            .map(|worker| &mut worker.gradient)
+            .collect();
         let squares = optimizer::combine(&self.net, &mut gradients, &self.net.layout.segments);
         self.squares = Some(squares);
         squares
@@ -141,12 +151,16 @@ fn on_threads<R: Send>(
     hands: &[Vec<usize>],
     work: impl Fn(&mut Worker, &[usize]) -> Vec<R> + Sync,
 ) -> Result<Vec<R>, Failure> {
-    let mut parts = workers.iter_mut().zip(hands).filter(|(_, hand)| !hand.is_empty());
+    let mut parts = workers
+        .iter_mut()
+        .zip(hands)
+        .filter(|(_, hand)| !hand.is_empty());
     let own = parts.next();
     std::thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> =
-            parts.map(|(worker, hand)| scope.spawn(move || work(worker, hand))).collect();
+        let others: Vec<_> = parts
+            .map(|(worker, hand)| scope.spawn(move || work(worker, hand)))
+            .collect();
         let mut all = own.map_or(Vec::new(), |(worker, hand)| work(worker, hand));
         for other in others {
             all.extend(other.join().map_err(|_| died())?);
@@ -156,7 +170,10 @@ fn on_threads<R: Send>(
 }
 
 fn died() -> Failure {
-    Failure::other("a thread of the network died", "this is a bug: please report it")
+    Failure::other(
+        "a thread of the network died",
+        "this is a bug: please report it",
+    )
 }
 
 /// Copies parameters to their places.
@@ -200,7 +217,9 @@ impl Engine for CpuEngine {
         self.check(batch)?;
         let (net, classes) = (&self.net, self.net.architecture.classes);
         let hands = deal(batch, self.workers.len(), net.architecture.hidden);
-        let rows = on_threads(&mut self.workers, &hands, |worker, rows| worker.logits(net, batch, rows))?;
+        let rows = on_threads(&mut self.workers, &hands, |worker, rows| {
+            worker.logits(net, batch, rows)
+        })?;
         let mut all = vec![0.0; batch.lengths.len() * classes];
         for (row, logits) in rows {
             all[row * classes..][..classes].copy_from_slice(&logits);
@@ -214,7 +233,10 @@ impl Engine for CpuEngine {
         if self.net.layout.words {
             // As PyTorch's `padding_idx`: no gradient, should a text have it.
             let pad = self.net.architecture.pad;
-            rows(batch).flatten().filter(|&&id| id != pad).for_each(|&id| self.slots.add(id));
+            rows(batch)
+                .flatten()
+                .filter(|&&id| id != pad)
+                .for_each(|&id| self.slots.add(id));
         }
         let (net, slots) = (&self.net, &self.slots);
         let hands = deal(batch, self.workers.len(), net.architecture.hidden);
@@ -232,8 +254,9 @@ impl Engine for CpuEngine {
         if self.net.layout.words {
             // Who has a gradient anywhere; then the gradients of these, in the order of their ids.
             let vocab = self.net.architecture.vocab;
-            let mut seen: Vec<f32> =
-                (0..vocab).map(|word| f32::from(u8::from(self.slots.get(word).is_some()))).collect();
+            let mut seen: Vec<f32> = (0..vocab)
+                .map(|word| f32::from(u8::from(self.slots.get(word).is_some())))
+                .collect();
             all.sum(&mut seen)?;
             let words = (0..vocab).filter(|&word| seen[word] > 0.0);
             let mut sums = Vec::new();
@@ -262,7 +285,14 @@ impl Engine for CpuEngine {
         self.combine();
         let gradient = &self.workers[0].gradient;
         let threads = self.workers.len();
-        optimizer::update(&mut self.net, &mut self.moments, gradient, &self.slots, update, threads);
+        optimizer::update(
+            &mut self.net,
+            &mut self.moments,
+            gradient,
+            &self.slots,
+            update,
+            threads,
+        );
         self.discard()
     }
 
@@ -327,7 +357,10 @@ impl Engine for CpuEngine {
                     values.resize(sizes.get(parameter).map_or(0, Vec::len), 0.0);
                 }
             }
-            let (dense, words) = (&mut self.moments.dense[number], &mut self.moments.words[number]);
+            let (dense, words) = (
+                &mut self.moments.dense[number],
+                &mut self.moments.words[number],
+            );
             scatter(&from, &self.net.layout, dense, words)?;
         }
         let hidden = self.net.architecture.hidden;

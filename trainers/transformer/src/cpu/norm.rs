@@ -33,7 +33,11 @@ fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
     let mean = sum(values, |x| x) / width as f32;
     let variance = sum(values, |x| (x - mean) * (x - mean)) / width as f32;
     let inverse = 1.0 / (variance + affine.eps).sqrt();
-    let (out, weight, bias) = (&mut out[..width], &affine.weight[..width], &affine.bias[..width]);
+    let (out, weight, bias) = (
+        &mut out[..width],
+        &affine.weight[..width],
+        &affine.bias[..width],
+    );
     for place in 0..width {
         values[place] = (values[place] - mean) * inverse;
         out[place] = values[place] * weight[place] + bias[place];
@@ -80,12 +84,16 @@ pub(super) fn of_sum(
         #[inline(always)]
         || {
             let tokens = added.chunks_exact(width).zip(residual.chunks_exact(width));
-            let places = normal.values.chunks_exact_mut(width).zip(normal.inverse.iter_mut());
+            let places = normal
+                .values
+                .chunks_exact_mut(width)
+                .zip(normal.inverse.iter_mut());
             let outs = out.chunks_exact_mut(width);
             for (token, (((added, residual), (sum, inverse)), out)) in
                 tokens.zip(places).zip(outs).enumerate()
             {
-                let (added, residual, sum) = (&added[..width], &residual[..width], &mut sum[..width]);
+                let (added, residual, sum) =
+                    (&added[..width], &residual[..width], &mut sum[..width]);
                 if let Some(mask) = mask {
                     let first = (token * width) as u32;
                     for place in 0..width {
@@ -119,8 +127,11 @@ pub(super) fn of_sum_backward(
         #[inline(always)]
         || {
             let tokens = values.chunks_exact(width).zip(inverses);
-            let gradients = gradient.chunks_exact_mut(width).zip(added.chunks_exact_mut(width));
-            for (token, ((gradient, added), (normal, inverse))) in gradients.zip(tokens).enumerate() {
+            let gradients = gradient
+                .chunks_exact_mut(width)
+                .zip(added.chunks_exact_mut(width));
+            for (token, ((gradient, added), (normal, inverse))) in gradients.zip(tokens).enumerate()
+            {
                 backward(gradient, normal, *inverse, weight, sums);
                 let (added, bias) = (&mut added[..width], &mut bias[..width]);
                 if let Some(mask) = mask {
@@ -147,7 +158,10 @@ pub(super) fn of_tokens(affine: Affine<'_>, normal: &mut Normal<'_>, out: &mut [
     vectorised(
         #[inline(always)]
         || {
-            let tokens = normal.values.chunks_exact_mut(width).zip(normal.inverse.iter_mut());
+            let tokens = normal
+                .values
+                .chunks_exact_mut(width)
+                .zip(normal.inverse.iter_mut());
             for ((values, inverse), out) in tokens.zip(out.chunks_exact_mut(width)) {
                 *inverse = normalise(values, out, affine);
             }

@@ -37,7 +37,11 @@ struct Factors {
 impl Factors {
     fn new(update: &Update, decays: bool) -> Self {
         let steps = i32::try_from(update.step).unwrap_or(i32::MAX);
-        let decay = if decays { update.rate * update.weight_decay } else { 0.0 };
+        let decay = if decays {
+            update.rate * update.weight_decay
+        } else {
+            0.0
+        };
         Self {
             scale: update.scale as f32,
             first: (1.0 - update.beta_1) as f32,
@@ -97,12 +101,14 @@ pub(super) fn update(
     let [first, second] = &mut moments.dense;
     let dense = net.dense.chunks_mut(size).zip(gradient.dense.chunks(size));
     let dense = dense.zip(first.chunks_mut(size).zip(second.chunks_mut(size)));
-    let dense = dense.enumerate().map(|(number, ((weights, gradient), (first, second)))| Part {
-        start: number * size,
-        weights,
-        gradient,
-        moments: [first, second],
-    });
+    let dense = dense
+        .enumerate()
+        .map(|(number, ((weights, gradient), (first, second)))| Part {
+            start: number * size,
+            weights,
+            gradient,
+            moments: [first, second],
+        });
     let [first, second] = &mut moments.words;
     let rows = |moments| <[f32]>::chunks_mut(moments, words * hidden);
     let table = rows(&mut net.words).zip(rows(first).zip(rows(second)));
@@ -136,7 +142,11 @@ fn of_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
     let [first, second] = part.moments;
     for segment in segments {
         let start = segment.range.start.max(part.start) - part.start;
-        let end = segment.range.end.saturating_sub(part.start).min(part.weights.len());
+        let end = segment
+            .range
+            .end
+            .saturating_sub(part.start)
+            .min(part.weights.len());
         if start >= end {
             continue;
         }
@@ -154,7 +164,9 @@ fn of_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
 fn of_words(part: WordPart<'_>, gradients: &[f32], slots: &Slots, hidden: usize, factors: Factors) {
     let [first, second] = part.moments;
     let weights = part.weights.chunks_exact_mut(hidden);
-    let moments = first.chunks_exact_mut(hidden).zip(second.chunks_exact_mut(hidden));
+    let moments = first
+        .chunks_exact_mut(hidden)
+        .zip(second.chunks_exact_mut(hidden));
     for (number, ((weights, (first, second)), moved)) in
         weights.zip(moments).zip(part.moved).enumerate()
     {
@@ -190,7 +202,11 @@ pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Se
         sum_of.fresh = false;
     }
     let others: Vec<&mut &mut Gradient> = others.iter_mut().filter(|other| !other.fresh).collect();
-    let longest = others.iter().map(|other| other.words.len()).max().unwrap_or(0);
+    let longest = others
+        .iter()
+        .map(|other| other.words.len())
+        .max()
+        .unwrap_or(0);
     let words = sum_of.words.len().max(longest);
     sum_of.words.resize(words, 0.0);
     let dense: Vec<&[f32]> = others.iter().map(|other| &other.dense[..]).collect();
@@ -218,7 +234,10 @@ fn in_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: u
             })
             .collect();
         // In order: the sum must not depend on who is first.
-        handles.into_iter().map(|handle| handle.join().unwrap_or(f64::NAN)).sum()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or(f64::NAN))
+            .sum()
     })
 }
 

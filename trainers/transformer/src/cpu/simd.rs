@@ -76,7 +76,15 @@ pub(super) fn exp(x: f32) -> f32 {
     let n = shifted - SHIFT;
     let r = (x - n * LN_2.0) - n * LN_2.1;
     let mut series = 1.0 / 5040.0;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for factor in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         series = series * r + factor;
     }
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);

@@ -45,7 +45,8 @@ impl Worker {
         let tokens = pass.chunk.tokens;
         let inputs = &mut self.inputs;
         inputs.resize_with(input_place(layers, lowest).max(1) + 1, Vec::new);
-        self.layers.resize_with(place(layers - 1, lowest) + 1, LayerBuffers::default);
+        self.layers
+            .resize_with(place(layers - 1, lowest) + 1, LayerBuffers::default);
         let first = sized(&mut inputs[input_place(0, lowest)], tokens * hidden);
         embed::forward(pass, &mut self.embeddings, first);
         for layer in 0..layers {
@@ -87,7 +88,13 @@ impl Worker {
         }
         if layout.embeddings {
             let gradient = &mut self.below[..tokens * hidden];
-            embed::backward(pass, &mut self.embeddings, gradient, &mut self.gradient, slots);
+            embed::backward(
+                pass,
+                &mut self.embeddings,
+                gradient,
+                &mut self.gradient,
+                slots,
+            );
         }
         self.gradient.fresh = false;
     }

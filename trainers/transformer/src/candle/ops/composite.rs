@@ -32,7 +32,7 @@ fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
 
 /// Phi(x), which `gelu` multiplies x by, and its slope, for x of f32.
 fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
-    use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_1_SQRT_2, PI};
+    use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
     match activation {
         Activation::GeluErf => {
             let phi = (((x * FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
@@ -60,7 +60,9 @@ fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
 fn padding(tokens: &Tokens, device: &Device) -> Result<Tensor> {
     let ends = tokens.lengths.iter();
     let all: Vec<f32> = ends
-        .flat_map(|&end| (0..tokens.seq).map(move |at| if at < end { 0.0 } else { f32::NEG_INFINITY }))
+        .flat_map(|&end| {
+            (0..tokens.seq).map(move |at| if at < end { 0.0 } else { f32::NEG_INFINITY })
+        })
         .collect();
     Tensor::from_vec(all, (tokens.rows, 1, 1, tokens.seq), device)
 }
@@ -87,14 +89,17 @@ impl Ops for Composite {
     fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor> {
         let words = tables.words.index_select(&tokens.ids, 0)?; // (tokens, hidden) f32
         let hidden = words.dim(1)?;
-        let positions = tables.positions.narrow(0, tokens.first_position, tokens.seq)?; // (seq, hidden) f32
+        let positions = tables
+            .positions
+            .narrow(0, tokens.first_position, tokens.seq)?; // (seq, hidden) f32
         let mut sum = words
             .reshape((tokens.rows, tokens.seq, hidden))?
             .broadcast_add(&positions)?; // (rows, seq, hidden) f32
         if let Some(types) = &tables.types {
             sum = sum.broadcast_add(&types.narrow(0, 0, 1)?)?; // (rows, seq, hidden) f32
         }
-        sum.reshape((tokens.rows * tokens.seq, hidden))?.to_dtype(dtype)
+        sum.reshape((tokens.rows * tokens.seq, hidden))?
+            .to_dtype(dtype)
     }
 
     fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()> {
@@ -104,7 +109,9 @@ impl Ops for Composite {
         let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32
         let positions = by_row.sum(0)?; // (seq, hidden) f32
         self.add(
-            &tables.positions.narrow(0, tokens.first_position, tokens.seq)?,
+            &tables
+                .positions
+                .narrow(0, tokens.first_position, tokens.seq)?,
             &positions,
         )?;
         if let Some(types) = &tables.types {
@@ -165,9 +172,19 @@ impl Ops for Composite {
             Some(bias) => x.broadcast_add(&bias.to_dtype(x.dtype())?)?, // (tokens, parts * hidden) D
             None => x.clone(),
         };
-        let Heads { rows, heads, seq, width } = heads;
+        let Heads {
+            rows,
+            heads,
+            seq,
+            width,
+        } = heads;
         let x = x.reshape((rows, seq, parts, heads, width))?;
-        let part = |part| x.narrow(2, part, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (rows, heads, seq, width) D
+        let part = |part| {
+            x.narrow(2, part, 1)?
+                .squeeze(2)?
+                .transpose(1, 2)?
+                .contiguous()
+        }; // (rows, heads, seq, width) D
         (0..parts).map(part).collect()
     }
 
@@ -189,7 +206,9 @@ impl Ops for Composite {
     ) -> Result<(Tensor, Tensor)> {
         let dtype = scores.dtype();
         let scores = (f32(scores)? * scale)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
-        let exponentials = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+        let exponentials = scores
+            .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+            .exp()?;
         let all = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
         let dropped = masked(&all, mask)?.to_dtype(dtype)?; // (rows, heads, seq, seq) D
         Ok((all.to_dtype(dtype)?, dropped))
@@ -248,8 +267,8 @@ impl Ops for Composite {
         let second_new = ((&second * update.beta_2)? + (gradient.sqr()? * (1.0 - update.beta_2))?)?;
         let deviation = ((second_new.sqrt()? * root)? + update.epsilon)?;
         let weights = part(vectors.weights)?;
-        let weights_new = ((&weights * (1.0 - update.rate * decay))?
-            - (first_new.div(&deviation)? * rate)?)?;
+        let weights_new =
+            ((&weights * (1.0 - update.rate * decay))? - (first_new.div(&deviation)? * rate)?)?;
         set(&first, &first_new)?;
         set(&second, &second_new)?;
         set(&weights, &weights_new)

@@ -1,14 +1,11 @@
-//! What the passes are made of besides matrix products. Two implementations: `Composite`, of candle's own operations, on
-//! every device, and `Fused`, of CUDA kernels of ours. `choose` is the only place that knows which is used.
+//! What the passes are made of besides matrix products, of candle's own operations (`Composite`) on every device.
 //!
 //! Tensors are contiguous. D is the activations' type: f32, or bf16 or f16 on GPUs. What adds up many numbers does so in
 //! f32.
 
 mod composite;
-#[cfg(feature = "cuda")]
-mod fused;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::masks::{Grid, Mask};
 use crate::architecture::Activation;
@@ -163,8 +160,13 @@ pub(super) trait Ops: Send + Sync {
     fn add(&self, sum: &Tensor, gradient: &Tensor) -> Result<()>;
 
     /// AdamW on `len` elements from `start` on; `decay` is the weight decay of these.
-    fn adamw(&self, vectors: &Vectors<'_>, range: (usize, usize), update: &Update, decay: f64)
-    -> Result<()>;
+    fn adamw(
+        &self,
+        vectors: &Vectors<'_>,
+        range: (usize, usize),
+        update: &Update,
+        decay: f64,
+    ) -> Result<()>;
 }
 
 /// AdamW's step with the corrections of its moments, which start at 0, taken in.
@@ -181,14 +183,4 @@ fn rates(update: &Update) -> Rates {
         rate: update.rate / (1.0 - update.beta_1.powf(step)),
         root: 1.0 / (1.0 - update.beta_2.powf(step)).sqrt(),
     }
-}
-
-/// Fused operations on a GPU, unless `composite`: they have not run on one yet, and that is the way around them.
-pub(super) fn choose(device: &Device, composite: bool) -> Result<Box<dyn Ops>> {
-    #[cfg(feature = "cuda")]
-    if let (Device::Cuda(cuda), false) = (device, composite) {
-        return Ok(Box::new(fused::Fused::new(cuda)?));
-    }
-    let _ = composite;
-    Ok(Box::new(Composite(device.clone())))
 }
