@@ -111,7 +111,7 @@ fn readme_commands_run_in_a_copy() {
         python(&script, &[&readme])
     };
     let good = "```sh\ngit clone https://example.org/trainyard\ncd trainyard\n# a comment\nx=7\necho \\\n  \"x is $x\"\n./test\n```\n\
-                <!-- not run: needs a cloud -->\n```sh\nexit 3\n```\n```console\n$ ls data/movie.csv\ndata/movie.csv\n```\n```\nexit 4\n```\n";
+                <!-- not run: needs a cloud -->\n```sh\nexit 3\n```\n```console\n$ ls data/movie.csv target/\ndata/movie.csv\n```\n```\nexit 4\n```\n";
     let outcome = run_readme(good);
     outcome.expect_code(0);
     for part in [
