@@ -10,6 +10,10 @@ use super::failed;
 pub(crate) type Exchange<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Failure> + 'a>;
 
 /// This host among those of a run.
+#[cfg_attr(
+    not(feature = "nccl"),
+    expect(dead_code, reason = "NCCL alone asks where this host is")
+)]
 pub(crate) struct Hosts<'a> {
     /// From 0.
     pub(crate) rank: usize,

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
 use super::flat::{Plan, Range};
-use super::ops::{Composite, Norm, Ops, Tables, Tokens, Vectors};
+use super::ops::{Composite, Norm, Ops as _, Tables, Tokens, Vectors};
 use crate::architecture::{self as parts, Architecture, InLayer, Role};
 use crate::engine::{Batch, Saved, Update, Values};
 
@@ -172,15 +172,12 @@ impl Net {
 
     /// A batch on the device.
     pub(super) fn tokens(&self, batch: &Batch) -> Result<Tokens> {
-        let ends: Vec<u32> = batch.lengths.iter().map(|&length| length as u32).collect();
-        let rows = ends.len();
+        let rows = batch.lengths.len();
         Ok(Tokens {
             rows,
             seq: batch.seq,
             first_position: self.architecture.first_position(),
             ids: Tensor::new(batch.ids.as_slice(), &self.device)?, // (rows * seq) u32
-            ends: Tensor::from_vec(ends, rows, &self.device)?,     // (rows) u32
-            host: batch.ids.clone(),
             lengths: batch.lengths.clone(),
         })
     }

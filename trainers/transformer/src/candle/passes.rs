@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::masks::{Grid, Mask};
 use super::net::{Layer, Linear, Net};
-use super::ops::{Heads, NormGradients, Sum, Tokens};
+use super::ops::{Heads, NormGradients, Ops as _, Sum, Tokens};
 use crate::architecture::Family;
 use crate::engine::Noise;
 

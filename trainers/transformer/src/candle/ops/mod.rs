@@ -19,14 +19,10 @@ pub(super) struct Tokens {
     pub(super) seq: usize,
     /// Row of the position embeddings for the first token.
     pub(super) first_position: usize,
-    /// (rows * seq), on the host
-    pub(super) host: Vec<u32>,
     /// Tokens of each row that are no padding.
     pub(super) lengths: Vec<usize>,
     /// (rows * seq) u32
     pub(super) ids: Tensor,
-    /// `lengths` (rows) u32
-    pub(super) ends: Tensor,
 }
 
 /// Embeddings, or their gradients.
