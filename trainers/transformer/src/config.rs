@@ -10,6 +10,8 @@ use crate::architecture::{Activation, Architecture, Dropout, Family};
 pub(crate) const CONFIG: &str = "config.json";
 /// Where this program's own settings stand in it.
 const OWN: &str = "trainyard";
+/// By this a folder is known as one that may be written over.
+const FORMAT: &str = "trainyard-transformer";
 
 /// A config.json.
 #[derive(Clone, Debug, PartialEq)]
@@ -318,7 +320,8 @@ impl Config {
             ("problem_type", json!("single_label_classification")),
             ("id2label", json!(id2label)),
             ("label2id", json!(label2id)),
-            (OWN, json!({ "format": 1, "max_len": max_len })),
+            ("format", json!(FORMAT)),
+            (OWN, json!({ "max_len": max_len })),
         ] {
             json.insert(key.to_owned(), value);
         }

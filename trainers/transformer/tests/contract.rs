@@ -21,7 +21,7 @@ fn trainer() -> testkit::Trainer {
         "--pretrained-model",
         pretrained.to_str().unwrap(),
         "--max-len",
-        "32",
+        "64",
     ];
     let with = |more: &[&str]| strings(&[&fixed[..], more].concat());
     testkit::Trainer {
@@ -29,7 +29,7 @@ fn trainer() -> testkit::Trainer {
         quick: with(&["--no-report", "--epochs", "2"]),
         // So many epochs that it is stopped within one, after some.
         long_data: testkit::movie_csv(),
-        long: with(&["--epochs", "400", "--patience", "0"]),
+        long: with(&["--epochs", "30", "--patience", "0"]),
         tune: Vec::new(),
         // A string in a string in a string, and numbers.
         hyperparameters: pairs(&[

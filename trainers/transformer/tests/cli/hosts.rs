@@ -96,7 +96,7 @@ fn two_processes_learn_as_one_with_the_double_batch() {
     )
     .expect_code(0);
     let (ours, alone) = (
-        losses(&bases[0].join("model/metrics.json")),
+        losses(&bases[0].join("output/data/metrics.json")),
         losses(&home.path("model/metrics.json")),
     );
     assert_eq!(ours.len(), 3);

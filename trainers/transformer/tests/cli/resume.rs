@@ -94,7 +94,7 @@ fn killed_runs_change_nothing() {
 fn a_stopped_run_goes_on() {
     let home = Home::new();
     let rows = home.rows(200);
-    let long = ["--epochs", "40", "--patience", "0"];
+    let long = ["--epochs", "300", "--patience", "0"];
     home.train(&rows, &long).expect_code(0);
     let expected = home.weights();
     std::fs::remove_dir_all(home.path("model")).unwrap();
