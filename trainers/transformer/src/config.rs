@@ -191,7 +191,7 @@ impl Config {
                 None => self.dropout()?,
             },
         };
-        if architecture.hidden % architecture.heads != 0 {
+        if !architecture.hidden.is_multiple_of(architecture.heads) {
             return Err(format!(
                 "expected `{hidden}` to be a multiple of `{heads}`, found `{}` and `{}`",
                 architecture.hidden, architecture.heads

@@ -11,6 +11,9 @@ use tokenizers::{Tokenizer, TruncationParams};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
+/// The places of a word's tokens, and what it looks like.
+pub(crate) type Word = (Range<usize>, String);
+
 /// A tokenizer.json that cuts texts to so many tokens, special ones among them.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
@@ -97,10 +100,7 @@ impl Tokens {
     }
 
     /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
-    pub(crate) fn words(
-        &self,
-        text: &str,
-    ) -> Result<(Vec<u32>, Vec<(Range<usize>, String)>), Failure> {
+    pub(crate) fn words(&self, text: &str) -> Result<(Vec<u32>, Vec<Word>), Failure> {
         let encoding = self
             .tokenizer
             .encode(text, true)

@@ -142,9 +142,9 @@ pub(super) fn of_sum_backward(
                         bias[place] += added[place];
                     }
                 } else {
-                    for place in 0..width {
-                        added[place] = gradient[place];
-                        bias[place] += gradient[place];
+                    added.copy_from_slice(gradient);
+                    for (sum, gradient) in bias.iter_mut().zip(gradient.iter()) {
+                        *sum += gradient;
                     }
                 }
             }

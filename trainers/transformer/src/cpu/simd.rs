@@ -68,7 +68,7 @@ pub(super) fn exp(x: f32) -> f32 {
     /// 1.5 x 2^23: adding it leaves a number's integer part in the low bits.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few enough digits for an exact product.
-    const LN_2: (f32, f32) = (0.693_359_375, -2.121_944_4e-4);
+    const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
     let below = x < -87.0;
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if below { -87.0 } else { x };

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
-pub const HIDDEN: usize = 16;
+pub(crate) const HIDDEN: usize = 16;
 const LAYERS: usize = 2;
 const WIDE: usize = 32;
-pub const POSITIONS: usize = 64;
+pub(crate) const POSITIONS: usize = 64;
 
 /// SplitMix64, to be independent of the crate.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// At least 0, below 1.
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +44,7 @@ fn words() -> Vec<String> {
     words.into_iter().map(|(word, _)| word).collect()
 }
 
-pub fn config(vocab: usize) -> Value {
+pub(crate) fn config(vocab: usize) -> Value {
     json!({
         "architectures": ["BertModel"], "model_type": "bert", "vocab_size": vocab, "hidden_size": HIDDEN,
         "num_hidden_layers": LAYERS, "num_attention_heads": 2, "intermediate_size": WIDE,
@@ -55,7 +55,7 @@ pub fn config(vocab: usize) -> Value {
 }
 
 /// Name and shape of each tensor of a `BertModel` without pooler, as it is in checkpoints for sentences.
-pub fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
     let norm = |add: &mut dyn FnMut(String, &[usize]), at: &str| {
@@ -89,7 +89,7 @@ pub fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Writes the folder.
-pub fn write(dir: &Path) {
+pub(crate) fn write(dir: &Path) {
     let words = words();
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
     let names = special.iter().map(|name| (*name).to_owned()).chain(words);
@@ -161,7 +161,7 @@ fn tokenizer(special: &[&str], vocab: &serde_json::Map<String, Value>) -> Value 
 }
 
 /// The folder, made once for all tests of a build.
-pub fn pretrained() -> PathBuf {
+pub(crate) fn pretrained() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow-bert");
     if !dir.join("config.json").exists() {
         let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
