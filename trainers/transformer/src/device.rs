@@ -105,7 +105,7 @@ impl DeviceChoice {
                 Gpus::NotBuilt => Failure::other(
                     "expected a program with CUDA for --device cuda, this one was built without",
                     "use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
-                     (docs/transformer-gpu.md)",
+                     (docs/cuda.md)",
                 ),
                 Gpus::Unusable(why) => Failure::other(
                     format!(

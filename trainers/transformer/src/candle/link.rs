@@ -40,7 +40,7 @@ impl Link {
         if gpus && hosts.is_some_and(|hosts| hosts.count > 1) {
             return Err(Failure::other(
                 "expected a program with NCCL for a run on several hosts with GPUs, this one was built without",
-                "build it with --features nccl (docs/transformer-gpu.md), or run on one host",
+                "build it with --features nccl (docs/cuda.md), or run on one host",
             ));
         }
         Ok(Self::Memory)

@@ -1,7 +1,7 @@
 //! The engine for GPUs, on candle's tensors: a network per device with the same weights, each of which takes its share of
 //! a batch's rows.
 //!
-//! It is tested on candle's CPU device. **Nothing of it has run on a GPU yet**: bench/gpu_transformer is the script that
+//! It is tested on candle's CPU device. **Nothing of it has run on a GPU yet**: bench/gpu_transformer.py is the script that
 //! checks and measures it there.
 
 mod flat;
@@ -183,7 +183,7 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
                 "expected a GPU of compute capability `{built}` or more, as this program was built for, \
                  found `{capability}`"
             ),
-            "build it with CUDA_COMPUTE_CAP set to the GPU's (docs/transformer-gpu.md), or use --device cpu",
+            "build it with CUDA_COMPUTE_CAP set to the GPU's (docs/cuda.md), or use --device cpu",
         ));
     }
     let dtype = match precision {
