@@ -123,6 +123,7 @@ def check(bench):
     lines = ["## GPU against CPU, data/movie.csv, one epoch", ""]
     for precision, (loss, probability) in BARS.items():
         found = bench.train(precision, rows, *flags, "--device", "cuda", "--precision", precision)
+        lines.append(bench.bar(f"--device cuda is a GPU: {found['device']}", found["device"].startswith("cuda")))
         off = abs(found["losses"][0] - cpu["losses"][0])
         lines.append(bench.bar(f"--precision {precision}, {found['device']}: loss off by {off:.2g} (at most {loss})", off <= loss))
         pairs = zip(wanted, bench.predict(precision, rows, "cpu"), strict=True)
