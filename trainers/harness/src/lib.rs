@@ -9,6 +9,7 @@ mod facts;
 mod failure;
 pub mod features;
 pub mod history;
+pub mod memory;
 pub mod metrics;
 mod page;
 mod progress;
