@@ -23,6 +23,8 @@ pub struct Run {
     history: Vec<EpochReport>,
     checkpoints: Option<Checkpoints>,
     restored: Option<Restored>,
+    /// Whether there will be a report.
+    report: bool,
     /// Whether the last checkpoint could not be written: one warning is enough for many of the kind.
     unsaved: bool,
 }
@@ -39,8 +41,15 @@ impl Run {
             history: Vec::new(),
             checkpoints: None,
             restored: None,
+            report: true,
             unsaved: false,
         }
+    }
+
+    /// The same run without a report.
+    pub(crate) fn without_report(mut self) -> Self {
+        self.report = false;
+        self
     }
 
     /// Gives the run its checkpoints, and what it goes on from.
@@ -74,6 +83,12 @@ impl Run {
     /// How many threads may work.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Whether scores of the training rows are worth their time: the report looks through them for rows that may be
+    /// mislabelled, and where nothing `else_scored` they are all there is.
+    pub fn wants_train_scores(&self, else_scored: bool) -> bool {
+        self.report || !else_scored
     }
 
     /// The seed of the random stream of this name.

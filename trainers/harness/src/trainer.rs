@@ -30,6 +30,12 @@ pub trait Trainer {
     /// Checks what was typed.
     fn check(args: Self::Args) -> Result<Self::Params, Failure>;
 
+    /// Looks for what training needs of this machine, such as a GPU, before any data is read. `--check` does not ask: it
+    /// may run on another machine.
+    fn ready(_params: &Self::Params) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// What a checkpoint must agree with besides the arguments as typed. A name of a flag, such as `--tokenizer`,
     /// replaces what was typed: the sha256 of a file instead of its path.
     fn identity(_params: &Self::Params) -> BTreeMap<String, String> {
@@ -78,7 +84,7 @@ pub struct Trained<M> {
 /// Scores by part of the corpus.
 #[derive(Default)]
 pub struct PartScores {
-    /// Of the training rows.
+    /// Of the training rows; may be left out where [`Run::wants_train_scores`] says so.
     pub train: Option<Scores>,
     /// Whether each of `train` comes from a model that had not seen the row.
     pub out_of_fold: bool,

@@ -96,12 +96,16 @@ pub(super) fn run<T: Trainer>(
         stop.clone(),
         Arc::clone(&progress),
     );
+    if common.no_report {
+        run = run.without_report();
+    }
     for channel in unused_channels(paths)? {
         run.warn(format!(
             "nothing reads the channel `{}`\n  help: the channels are `train`, `validation` and `test`",
             shown(&channel)
         ));
     }
+    T::ready(&params)?;
     run.progress("reading the data");
     let encoder = || T::encoder(&params);
     let Places {
