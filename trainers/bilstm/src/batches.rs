@@ -6,7 +6,7 @@ use crate::ids::Ids;
 use crate::random::Random;
 
 /// Batches whose rows are sorted by length together: enough that little is padding, few enough that batches stay
-/// random.
+/// random. As many as in fastai's `SortishSampler` (Howard and Gugger 2020).
 const BUCKET: usize = 50;
 
 /// The batches of an epoch: shuffled rows, with `buckets` sorted by length within each of them; the batches in random

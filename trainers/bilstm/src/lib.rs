@@ -25,9 +25,8 @@ pub use model::TextModel;
 use std::collections::BTreeMap;
 
 use harness::corpus::RowTable;
-use harness::trainer::NoArgs;
 use harness::{Failure, Run, Trained, Trainer};
-use params::{TextArgs, TextParams};
+use params::{PredictArgs, TextArgs, TextParams};
 
 /// The bi-LSTM as a trainer.
 pub struct BiLstm;
@@ -38,12 +37,19 @@ impl Trainer for BiLstm {
     type Params = TextParams;
     type Encoder = Encoder;
     type Model = TextModel;
-    type PredictArgs = NoArgs;
+    type PredictArgs = PredictArgs;
 
     const CHECKPOINTS: bool = true;
 
     fn check(args: TextArgs) -> Result<TextParams, Failure> {
         args.check()
+    }
+
+    fn ready(params: &TextParams) -> Result<(), Failure> {
+        match &params.arch {
+            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
+            params::ArchParams::Bag(_) => Ok(()),
+        }
     }
 
     fn identity(params: &TextParams) -> BTreeMap<String, String> {
@@ -52,6 +58,10 @@ impl Trainer for BiLstm {
             .iter()
             .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
         tokenizer.collect()
+    }
+
+    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Failure> {
+        model.use_device(args.device)
     }
 
     fn encoder(params: &TextParams) -> Encoder {

@@ -90,6 +90,14 @@ pub struct TextArgs {
     precision: Option<Precision>,
 }
 
+/// What can be typed for `evaluate`, `predict` and `explain`.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    /// Where to predict: auto (the GPUs of this machine, else the CPU), cpu, cuda, cuda:N [default: auto; cpu for bag]
+    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
+    pub(crate) device: Option<DeviceChoice>,
+}
+
 /// Which kind of model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arch {
@@ -260,13 +268,7 @@ impl TextArgs {
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),
-                (
-                    "device cuda",
-                    !matches!(
-                        self.device,
-                        None | Some(DeviceChoice::Auto | DeviceChoice::Cpu)
-                    ),
-                ),
+                ("device cuda", self.device.is_some_and(DeviceChoice::is_gpu)),
                 ("precision", self.precision.is_some()),
             ],
         )?;

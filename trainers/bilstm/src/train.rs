@@ -1,13 +1,16 @@
 //! The training run, from the corpus to the model.
 
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use harness::corpus::{Part, RowTable};
 use harness::history::{EpochReport, Validation};
 use harness::metrics::{Scores, evaluate};
 use harness::trainer::PartScores;
-use harness::{Failure, Run, Trained};
-use serde_json::{Map, json};
+use harness::{Failure, Run, Trained, memory};
+use serde_json::{Map, Value, json};
+use tch::Device;
 
 use crate::batches;
 use crate::device::failed;
@@ -67,9 +70,34 @@ pub(crate) fn train(
     if run.stopped() {
         return Err(Failure::Stopped);
     }
+    if devices.all.iter().all(|device| *device == Device::Cpu) {
+        has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
+    }
     let mut learner = Learner::start(&job, &devices, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, reader, failure, run)
+}
+
+/// Refuses a network for which the memory is too small by far; otherwise the system would end the process without a word.
+fn has_room(job: &Job<'_>, replicas: usize, left: Option<u64>) -> Result<(), Failure> {
+    let lengths = job.train.iter().map(|&row| job.ids.row(row as usize).len());
+    let longest = lengths.max().unwrap_or(0);
+    let rows = job.params.batch_size.min(job.train.len());
+    let bytes = job
+        .shape
+        .least_bytes(replicas, rows.saturating_mul(longest));
+    match left {
+        Some(left) if bytes > left => Err(Failure::other(
+            format!(
+                "expected `{} MB` of memory, found `{} MB`: so much take the network, its gradients, Adam's moments and a \
+                 batch of `{rows}` rows of up to `{longest}` ids",
+                bytes / 1_000_000,
+                left / 1_000_000
+            ),
+            "lower --hidden-size, --emb-size, --vocab-size, --batch-size or --seq-len",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The epochs. Answers why training could not go on, if it could not.
@@ -144,7 +172,6 @@ fn finish(
     failure: Option<Failure>,
     run: &mut Run,
 ) -> Result<Trained<TextModel>, Failure> {
-    let steps = learner.state.step;
     let (arrays, validation, epoch) = match learner.best.take() {
         Some(Best {
             arrays,
@@ -155,7 +182,7 @@ fn finish(
         // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
         None => match failure {
             Some(failure) => return Err(failure),
-            None if steps == 0 => return Err(Failure::Stopped),
+            None if learner.state.step == 0 => return Err(Failure::Stopped),
             None => (
                 learner.replicas().first().arrays().map_err(failed)?,
                 None,
@@ -176,30 +203,19 @@ fn finish(
         None => judge(Part::Validation)?,
     };
     let test = judge(Part::Test)?;
-    let train = judge(Part::Train)?;
-    let mut details = Map::new();
-    details.insert("steps".to_owned(), json!(steps));
-    details.insert("epochs".to_owned(), json!(learner.state.epoch));
-    details.insert("model_of_epoch".to_owned(), json!(epoch));
-    details.insert(
-        "parameters".to_owned(),
-        json!(
-            job.shape
-                .parameters()
-                .iter()
-                .map(|(_, shape)| shape.iter().product::<usize>())
-                .sum::<usize>()
-        ),
-    );
-    details.insert("ids".to_owned(), json!(job.shape.ids));
-    details.insert("devices".to_owned(), json!(learner.device_names()));
-    details.insert("skipped_steps".to_owned(), json!(learner.state.skipped));
+    let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
+        true => judge(Part::Train)?,
+        false => None,
+    };
+    let details = details(job, &learner, epoch);
     let model = LstmModel {
         classes: job.table.classes.clone(),
         reader,
         seq_len: job.params.seq_len,
         shape: job.shape.clone(),
         arrays,
+        devices: vec![Device::Cpu],
+        turn: AtomicUsize::default(),
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
@@ -212,6 +228,27 @@ fn finish(
         details,
         failure,
     })
+}
+
+/// What of the run stands in metrics.json.
+fn details(
+    job: &Job<'_>,
+    learner: &Learner<'_>,
+    model_of_epoch: Option<u64>,
+) -> Map<String, Value> {
+    let details = [
+        ("steps", json!(learner.state.step)),
+        ("epochs", json!(learner.state.epoch)),
+        ("model_of_epoch", json!(model_of_epoch)),
+        ("parameters", json!(job.shape.numbers())),
+        ("ids", json!(job.shape.ids)),
+        ("devices", json!(learner.device_names())),
+        ("skipped_steps", json!(learner.state.skipped)),
+    ];
+    details
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 fn not_finite(what: &str, step: u64, epoch: u64) -> Failure {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use harness::Failure;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::Device;
 
 use super::lstm::LstmModel;
 use crate::net::{Array, Arrays, Shape};
@@ -128,6 +130,8 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         seq_len: config.seq_len,
         shape: config.shape,
         arrays,
+        devices: vec![Device::Cpu],
+        turn: AtomicUsize::default(),
     })
 }
 
