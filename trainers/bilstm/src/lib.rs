@@ -6,6 +6,7 @@ mod batches;
 mod device;
 mod evaluate;
 mod explain;
+mod heap;
 mod ids;
 mod learner;
 mod loss_scale;
@@ -47,7 +48,10 @@ impl Trainer for BiLstm {
 
     fn ready(params: &TextParams) -> Result<(), Failure> {
         match &params.arch {
-            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
+            params::ArchParams::Bilstm(lstm) => {
+                heap::prepare();
+                lstm.device.find(lstm.precision).map(|_| ())
+            }
             params::ArchParams::Bag(_) => Ok(()),
         }
     }
