@@ -15,6 +15,7 @@ use tch::Device;
 use crate::batches;
 use crate::device::failed;
 use crate::evaluate::{logits, scores};
+use crate::heap;
 use crate::ids::{self, Encoder, Ids};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
@@ -70,6 +71,7 @@ pub(crate) fn train(
     if run.stopped() {
         return Err(Failure::Stopped);
     }
+    heap::share(devices.all.len());
     if devices.all.iter().all(|device| *device == Device::Cpu) {
         has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
     }
