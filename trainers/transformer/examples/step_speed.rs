@@ -50,10 +50,15 @@ fn weights(architecture: &Architecture, path: &str) -> engine::Values {
     let parameters = architecture.parameters();
     let values = parameters.iter().map(|parameter| {
         let bare = parameter.name.trim_start_matches("bert.");
-        let found = tensors.tensor(&parameter.name).or_else(|_| tensors.tensor(bare));
+        let found = tensors
+            .tensor(&parameter.name)
+            .or_else(|_| tensors.tensor(bare));
         if let Ok(tensor) = found {
             let (numbers, _) = tensor.data().as_chunks();
-            return numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+            return numbers
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect();
         }
         let size = parameter.shape.iter().product();
         (0..size).map(|_| (0.02 * random.normal()) as f32).collect()
@@ -88,7 +93,11 @@ fn main() {
             seq: tokens,
         };
         let labels: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
-        let noise = Noise { seed: 3, step, first_row: 0 };
+        let noise = Noise {
+            seed: 3,
+            step,
+            first_row: 0,
+        };
         let target = Target {
             labels: &labels,
             class_weights: &[1.0, 1.0],
@@ -112,6 +121,7 @@ fn main() {
         engine.update(&update).unwrap();
         seconds.push(began.elapsed().as_secs_f64());
     }
-    let answer = serde_json::json!({ "seconds": seconds, "loss": last, "peak_bytes": peak_bytes() });
+    let answer =
+        serde_json::json!({ "seconds": seconds, "loss": last, "peak_bytes": peak_bytes() });
     println!("{answer}");
 }
