@@ -64,7 +64,7 @@ class Bench:
         return [[line for line in lines if line["side"] == side] for side in SIDES]
 
     def rows(self, part, count):
-        """The first rows of a part of IMDB, which is sorted by nothing; with --smoke, of the sample."""
+        """Some rows of a part of IMDB; with --smoke, of the sample."""
         source = ROOT / "data/movie.csv" if self.smoke else self.args.data / "imdb" / f"{part}.csv"
         target = self.folder / f"{part}-{count}.csv"
         with open(source, encoding="utf-8", newline="") as file:
@@ -79,7 +79,8 @@ class Bench:
         return self.folder / f"model-{side}"
 
     def training(self, side, pair, train):
-        flags = ["--pretrained-model", self.pretrained, "--max-len", self.max_len, "--seed", pair, "--threads",
+        # Few test rows: ours always evaluates, if need be on what it has learnt from.
+        flags = ["--test", self.rows("test", 16), "--pretrained-model", self.pretrained, "--max-len", self.max_len, "--seed", pair, "--threads",
                  self.args.threads, *FLAGS]
         shutil.rmtree(self.model(side), ignore_errors=True)
         if side == "transformer":
@@ -141,7 +142,7 @@ def compare_whole(bench):
         answers = bench.folder / "answers.csv"
         predicting = measured(bench.predicting(side, test, answers))
         with open(answers, encoding="utf-8", newline="") as file:
-            found = [row["predicted"] for row in csv.DictReader(file)]
+            found = [row["label" if side == "transformer" else "predicted"] for row in csv.DictReader(file)]
         facts = {f"train_{key}": training[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}
         facts |= {f"predict_{key}": predicting[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}
         return facts | {"accuracy": sum(a == b for a, b in zip(wanted, found, strict=True)) / len(wanted)}

@@ -94,10 +94,6 @@ impl Chunk {
             (row, range)
         })
     }
-
-    pub(super) fn longest(&self) -> usize {
-        self.rows.iter().map(|row| row.length).max().unwrap_or(0)
-    }
 }
 
 /// A chunk on its way through the network.

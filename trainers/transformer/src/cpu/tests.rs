@@ -1,8 +1,9 @@
 use super::*;
 use crate::architecture::Family;
-use crate::checks::{self, FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
+use crate::checks;
+use crate::judge::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
 
-fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> {
+fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync {
     move |architecture, values, trained| {
         let frozen: Vec<bool> = trained.iter().map(|&trained| !trained).collect();
         Box::new(CpuEngine::new(architecture, values, threads, &frozen).unwrap())
@@ -30,7 +31,7 @@ checks! {
     every_parameter_has_a_gradient_and_changes
     gradients_with_dropout_are_the_slope_of_the_loss
     micro_batches_do_not_change_gradients
-    two_processes_learn_as_one
+    two_hosts_learn_as_one
     what_is_frozen_stays_and_the_rest_learns_the_same
     a_restored_engine_goes_on_bit_for_bit
     a_step_is_adamw
@@ -79,6 +80,14 @@ fn ids_and_lengths_without_a_place_are_refused() {
         "more positions than the network has"
     );
     assert!(refused(vec![1; 2], 0), "no token");
+}
+
+#[test]
+fn weights_that_do_not_fit_the_network_are_refused() {
+    let architecture = small(Family::Bert);
+    let short: Values = values(&architecture).into_iter().skip(1).collect();
+    let frozen = vec![false; short.len()];
+    assert!(CpuEngine::new(&architecture, &short, 1, &frozen).is_err());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Small networks with rows and targets, and what transformers makes of them.
+//! Small networks, their rows and what transformers makes of them: what the engines are tested with.
 
 use std::collections::HashMap;
 
@@ -136,7 +136,7 @@ pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
 }
 
 /// The files' tensors by name.
-fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
+pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let numbers = |view: TensorView<'_>| {
@@ -151,7 +151,7 @@ fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
 }
 
 /// config.json of a network, for transformers.
-fn config(architecture: &Architecture) -> serde_json::Value {
+pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
     let activation = match architecture.activation {
         Activation::GeluErf => "gelu",
         Activation::GeluTanh => "gelu_new",

@@ -1,15 +1,16 @@
 //! What every engine has to do right, as checks of an engine that the caller makes: the tests of both engines.
 
-mod material;
-
 use harness::training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
-use crate::engine::{AllReduce, Batch, Engine, Target, Update, Values};
-pub(crate) use material::*;
+use crate::engine::{Batch, Engine, Target, Update, Values};
+use crate::judge::{
+    FAMILIES, LABELS, LENGTHS, LONG, UPDATE, batch, distance, judged, small, target, values, wide,
+};
+use crate::meeting::tests::meet;
 
 /// Makes an engine of these weights; `true` learns.
-pub(crate) type Make<'a> = &'a dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine>;
+pub(crate) type Make<'a> = &'a (dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync);
 
 fn all(architecture: &Architecture) -> Vec<bool> {
     vec![true; architecture.parameters().len()]
@@ -190,78 +191,29 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, Target<'static>) {
     (part, target)
 }
 
-/// Two processes, played by two threads.
-struct Pair {
-    to: std::sync::mpsc::Sender<Vec<f32>>,
-    from: std::sync::mpsc::Receiver<Vec<f32>>,
-}
-
-impl AllReduce for Pair {
-    fn sum(&mut self, values: &mut [f32]) -> Result<(), harness::Failure> {
-        self.to.send(values.to_vec()).unwrap();
-        let theirs = self.from.recv().unwrap();
-        assert_eq!(theirs.len(), values.len());
-        for (value, their) in values.iter_mut().zip(theirs) {
-            *value += their;
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn two_processes_learn_as_one(make: Make<'_>) {
+/// Two hosts with a micro-batch each learn what one host learns from both.
+pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
-        let all = batch(&architecture, &LENGTHS);
+        let rows = batch(&architecture, &LENGTHS);
         let mut whole = engine(make, &architecture);
-        whole.accumulate(&all, &target(true)).unwrap();
-        let (norm, expected) = (
-            whole.gradient_norm().unwrap(),
-            whole.gradients().unwrap().concat(),
-        );
-        whole.update(&UPDATE).unwrap();
-        let (to_second, from_first) = std::sync::mpsc::channel();
-        let (to_first, from_second) = std::sync::mpsc::channel();
-        let first = Pair {
-            to: to_second,
-            from: from_second,
-        };
-        let second = Pair {
-            to: to_first,
-            from: from_first,
-        };
-        let engines: Vec<_> = [(0, 3, first), (3, 5, second)]
-            .into_iter()
-            .map(|(first, end, pair)| (part(&all, first, end), pair, engine(make, &architecture)))
-            .collect();
-        let answers: Vec<_> = std::thread::scope(|scope| {
-            let handles: Vec<_> = engines
-                .into_iter()
-                .map(|((part, target), mut pair, mut engine)| {
-                    scope.spawn(move || {
-                        engine.accumulate(&part, &target).unwrap();
-                        engine.reduce(&mut pair).unwrap();
-                        let seen = (
-                            engine.gradient_norm().unwrap(),
-                            engine.gradients().unwrap().concat(),
-                        );
-                        engine.update(&UPDATE).unwrap();
-                        (seen, engine.weights().unwrap())
-                    })
-                })
-                .collect();
-            handles
-                .into_iter()
-                .map(|handle| handle.join().unwrap())
-                .collect()
+        whole.accumulate(&rows, &target(true)).unwrap();
+        let norm = whole.gradient_norm().unwrap();
+        let expected = whole.gradients().unwrap().concat();
+        let found = meet(2, |mut meeting| {
+            let (first, end) = [(0, 3), (3, 5)][meeting.rank_of().0];
+            let (part, target) = part(&rows, first, end);
+            let mut engine = engine(make, &architecture);
+            engine.accumulate(&part, &target).unwrap();
+            engine.reduce(&mut meeting).unwrap();
+            let norm = engine.gradient_norm().unwrap();
+            let gradients = engine.gradients().unwrap().concat();
+            engine.update(&UPDATE).unwrap();
+            (norm, gradients, engine.weights().unwrap())
         });
-        for ((their_norm, gradients), _) in &answers {
-            assert!((their_norm / norm - 1.0).abs() < 1e-5);
-            assert!(distance(gradients, &expected) < 1e-5, "{family:?}");
-        }
-        assert_eq!(
-            answers[0].1, answers[1].1,
-            "both have the same weights to the bit"
-        );
+        assert_eq!(found[0].2, found[1].2, "{family:?}: the same to the bit");
+        assert!((found[0].0 / norm - 1.0).abs() < 1e-5, "{family:?}");
+        assert!(distance(&found[0].1, &expected) < 1e-5, "{family:?}");
     }
 }
 
