@@ -1,4 +1,4 @@
-//! A small network, its rows and what transformers makes of them: what the engines are tested with.
+//! Small networks, their rows and what transformers makes of them: what the engines are tested with.
 
 use std::collections::HashMap;
 
@@ -43,16 +43,28 @@ pub(crate) fn small(family: Family) -> Architecture {
     }
 }
 
+/// One whose rows are longer than any vector of a processor, and no multiple of it.
+pub(crate) fn wide(family: Family) -> Architecture {
+    Architecture {
+        vocab: 60,
+        hidden: 120,
+        intermediate: 200,
+        positions: 150,
+        ..small(family)
+    }
+}
+
 /// Weights large enough that softmax and gelu are far from linear.
 pub(crate) fn values(architecture: &Architecture) -> Values {
     let mut random = Random::new(11, &[]);
     let parameters = architecture.parameters();
+    let size = 0.4 * (12.0 / architecture.hidden as f64).sqrt();
     let values = parameters.iter().map(|parameter| {
         let norm = matches!(parameter.role, Role::EmbeddingNorm(_))
             || parameter.name.contains("LayerNorm.weight");
         let len = parameter.shape.iter().product();
         (0..len)
-            .map(|_| (0.4 * random.normal()) as f32 + f32::from(u8::from(norm)))
+            .map(|_| (size * random.normal()) as f32 + f32::from(u8::from(norm)))
             .collect()
     });
     values.collect()
@@ -76,6 +88,8 @@ pub(crate) fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
 }
 
 pub(crate) const LENGTHS: [usize; 5] = [7, 3, 1, 5, 11];
+/// The same for `wide`.
+pub(crate) const LONG: [usize; 5] = [130, 3, 1, 33, 77];
 pub(crate) const LABELS: [u32; 5] = [2, 0, 1, 2, 1];
 pub(crate) const CLASS_WEIGHTS: [f32; 3] = [1.0, 0.5, 2.0];
 

@@ -3,6 +3,8 @@
 mod architecture;
 #[cfg(feature = "candle")]
 mod candle;
+#[cfg(test)]
+mod checks;
 mod config;
 mod cpu;
 mod device;

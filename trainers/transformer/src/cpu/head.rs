@@ -3,9 +3,8 @@
 use super::chunk::{Pass, sized};
 use super::elementwise::{bias_backward, fill};
 use super::gradient::Gradient;
-use super::layer::{linear, linear_backward};
 use super::noise::{Site, drop};
-use super::product::To;
+use super::product::{To, linear, linear_backward};
 use crate::architecture::Family;
 use crate::engine::Target;
 

@@ -143,8 +143,8 @@ pub(super) fn of_sum_backward(
                     }
                 } else {
                     added.copy_from_slice(gradient);
-                    for (sum, gradient) in bias.iter_mut().zip(gradient.iter()) {
-                        *sum += gradient;
+                    for place in 0..width {
+                        bias[place] += gradient[place];
                     }
                 }
             }

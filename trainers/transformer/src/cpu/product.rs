@@ -117,6 +117,44 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
     }
 }
 
+/// out (tokens, outputs) = inputs (tokens, inputs) x weightᵀ (inputs, outputs)
+pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], tokens: usize) {
+    if tokens == 0 {
+        return;
+    }
+    let (width, height) = (inputs.len() / tokens, out.len() / tokens);
+    let weight = Mat::new(weight, height, width).transposed();
+    product(
+        MatMut::new(out, tokens, height),
+        how,
+        1.0,
+        Mat::new(inputs, tokens, width),
+        weight,
+    );
+}
+
+/// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
+pub(super) fn linear_backward(
+    inputs: &mut [f32],
+    how: To,
+    outputs: &[f32],
+    weight: &[f32],
+    tokens: usize,
+) {
+    if tokens == 0 {
+        return;
+    }
+    let (width, height) = (inputs.len() / tokens, outputs.len() / tokens);
+    let weight = Mat::new(weight, height, width);
+    product(
+        MatMut::new(inputs, tokens, width),
+        how,
+        1.0,
+        Mat::new(outputs, tokens, height),
+        weight,
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
