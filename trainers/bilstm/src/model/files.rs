@@ -104,12 +104,21 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         Reader::of_words(text.lines().map(str::to_owned).collect()).ok_or_else(twice)?
     };
     let Shape { ids, pad, .. } = config.shape;
-    if (reader.ids(), reader.pad(), reader.unknown()) != (ids, pad, config.unknown) {
-        let message = format!(
-            "expected `{ids}` ids, found `{}` in the vocabulary",
-            reader.ids()
-        );
-        return Err(unreadable(dir, CONFIG, message));
+    for (name, expected, found) in [
+        ("ids", reader.ids(), ids),
+        ("pad", reader.pad() as usize, pad as usize),
+        (
+            "unknown",
+            reader.unknown() as usize,
+            config.unknown as usize,
+        ),
+    ] {
+        if expected != found {
+            let message = format!(
+                "expected `{name}` to be `{expected}` as in the vocabulary, found `{found}`"
+            );
+            return Err(unreadable(dir, CONFIG, message));
+        }
     }
     let arrays = tensors(dir)?;
     for (name, shape) in config.shape.parameters() {
@@ -155,8 +164,16 @@ fn check(config: &Config) -> Result<(), String> {
     if let Some((name, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
         return Err(format!("expected `{name}` above 0, found `0`"));
     }
-    if pad as usize >= ids || config.unknown as usize >= ids {
-        return Err(format!("expected `pad` and `unknown` below `{ids}`"));
+    // As in `params`: a file must not ask for layers without end.
+    let widest = [
+        ("emb_size", emb_size, 65_536),
+        ("hidden_size", hidden_size, 65_536),
+        ("num_layers", num_layers, 64),
+    ];
+    if let Some((name, found, most)) = widest.into_iter().find(|(_, size, most)| size > most) {
+        return Err(format!(
+            "expected `{name}` of at most `{most}`, found `{found}`"
+        ));
     }
     if classes < 2 || classes != config.id2label.len() {
         return Err(format!(

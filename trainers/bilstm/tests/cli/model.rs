@@ -161,3 +161,32 @@ fn any_text_gets_an_answer() {
         lines[3].split_once(',').unwrap().1
     );
 }
+
+/// What training never writes into a `config.json` is refused by name, and sizes without end at once.
+#[test]
+fn a_config_that_training_never_writes_is_refused() {
+    let home = Home::new();
+    home.train(&home.rows(60), &["--epochs", "1"])
+        .expect_code(0);
+    let path = home.path("model/config.json");
+    let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (name, value, expected) in [
+        ("num_layers", 1_000_000_000_000_000_u64, "of at most `64`"),
+        ("hidden_size", 1 << 62, "of at most `65536`"),
+        ("emb_size", 0, "above 0"),
+        ("unknown", 0, "expected `unknown` to be `1`"),
+        ("pad", 7, "expected `pad` to be `0`"),
+        ("ids", 5, "expected `ids` to be"),
+    ] {
+        let mut config = whole.clone();
+        config[name] = value.into();
+        std::fs::write(&path, config.to_string()).unwrap();
+        let outcome = home.bilstm("predict", &["a film"]);
+        outcome.expect_code(1);
+        let said = &outcome.stderr;
+        assert!(
+            said.contains("is not a model file") && said.contains(expected),
+            "{name}: {said}"
+        );
+    }
+}
