@@ -49,7 +49,8 @@ pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
         .channel("validation", "validation.csv", to_csv(&validation_rows()))
         .channel("test", "test.csv", to_csv(&test_rows()));
     // Scores of the training rows may be left out where there is no report.
-    let outcome = trainer.train(&ml, &["--no-report=false"]);
+    let flags = trainer.quick.iter().filter(|flag| *flag != "--no-report");
+    let outcome = run(ml.train(&trainer.bin, &flags.collect::<Vec<_>>()));
     outcome.expect_code(0);
     for channel in ["train", "validation", "test"] {
         for metric in ["accuracy", "macro_f1"] {

@@ -170,14 +170,19 @@ impl Net {
         }
     }
 
-    /// A batch on the device.
+    /// A batch on the device, without columns that are padding in all rows; what padding holds is never looked up.
     pub(super) fn tokens(&self, batch: &Batch) -> Result<Tokens> {
-        let rows = batch.lengths.len();
+        let seq = batch.lengths.iter().copied().max().unwrap_or(1);
+        let mut ids = Vec::with_capacity(batch.lengths.len() * seq);
+        for (row, &length) in batch.ids.chunks(batch.seq.max(1)).zip(&batch.lengths) {
+            ids.extend(&row[..length]);
+            ids.resize(ids.len().next_multiple_of(seq), self.architecture.pad);
+        }
         Ok(Tokens {
-            rows,
-            seq: batch.seq,
+            rows: batch.lengths.len(),
+            seq,
             first_position: self.architecture.first_position(),
-            ids: Tensor::new(batch.ids.as_slice(), &self.device)?, // (rows * seq) u32
+            ids: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
             lengths: batch.lengths.clone(),
         })
     }
