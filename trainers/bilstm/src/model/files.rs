@@ -148,7 +148,6 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
 fn check(config: &Config) -> Result<(), String> {
     let Shape {
         ids,
-        pad,
         emb_size,
         hidden_size,
         num_layers,
