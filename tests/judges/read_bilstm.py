@@ -8,28 +8,19 @@ Prints JSON: `labels`, and `logits` with one list per row.
 import csv
 import json
 import pathlib
-import re
 import sys
+
+import documented
 
 csv.field_size_limit(sys.maxsize)
 DOCS = pathlib.Path(__file__).parents[2] / "docs/bilstm-model.md"
-
-
-def documented():
-    """The names that the page's first Python block defines."""
-    block = re.search(r"^```python\n(.*?)^```$", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    if block is None:
-        raise SystemExit(f"error: expected a Python block in `{DOCS}`, found none\nhelp: see tests/judges/read_bilstm.py")
-    names = {}
-    exec(compile(block[1], str(DOCS), "exec"), names)
-    return names
 
 
 def main():
     folder, rows = sys.argv[1:]
     with open(rows, encoding="utf-8-sig", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    labels, logits = documented()["logits"](folder, texts)
+    labels, logits = documented.names(DOCS)["logits"](folder, texts)
     print(json.dumps({"labels": labels, "logits": logits.tolist()}))
 
 
