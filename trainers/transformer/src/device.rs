@@ -140,16 +140,16 @@ impl Setup {
     pub(crate) fn engine(
         self,
         architecture: &Architecture,
-        values: Values,
+        values: &Values,
         frozen: &[bool],
         meeting: Option<&mut Meeting>,
     ) -> Result<Box<dyn Engine>, Failure> {
         match self.device.find(self.precision)? {
             Place::Cpu => {
-                let engine = CpuEngine::new(architecture, &values, self.threads, frozen)?;
+                let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, meeting),
+            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, values, frozen, meeting),
         }
     }
 

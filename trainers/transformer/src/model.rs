@@ -36,7 +36,7 @@ impl TransformerModel {
     pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Failure> {
         let values = std::mem::take(&mut self.values);
         let frozen = vec![true; values.len()];
-        let engine = setup.engine(&self.architecture, values, &frozen, None)?;
+        let engine = setup.engine(&self.architecture, &values, &frozen, None)?;
         self.engine = Mutex::new(Some(engine));
         Ok(())
     }

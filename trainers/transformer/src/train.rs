@@ -20,6 +20,7 @@ use crate::meeting::Meeting;
 use crate::model::TransformerModel;
 use crate::params::TransformerParams;
 use crate::tokens::{Encoder, Rows};
+use crate::weights::Loaded;
 
 /// All that does not change while training.
 pub(crate) struct Job<'a> {
@@ -70,22 +71,20 @@ pub(crate) fn train(
         return Err(Failure::Stopped);
     }
     run.progress("loading the pretrained model");
-    let loaded = pretrained.load(&job.architecture, &table.classes, run.stream("head"))?;
+    let Loaded { values, fresh } =
+        pretrained.load(&job.architecture, &table.classes, run.stream("head"))?;
     let patience = Duration::from_secs(params.host_timeout);
     let mut meeting = Meeting::of(run.hosts(), patience, &|| run.stopped())?;
     if let Some(meeting) = &mut meeting {
         job.same_data(meeting)?;
     }
     let setup = job.setup(run);
-    let engine = setup.engine(
-        &job.architecture,
-        loaded.values,
-        &job.frozen(),
-        meeting.as_mut(),
-    )?;
+    let engine = setup.engine(&job.architecture, &values, &job.frozen(), meeting.as_mut())?;
+    // The engine has its own.
+    drop(values);
     let mut learner = Learner::start(&job, engine, meeting, run)?;
     let failure = learn(&job, &mut learner, run)?;
-    finish(&job, learner, failure, &loaded.fresh, run)
+    finish(&job, learner, failure, &fresh, run)
 }
 
 /// The epochs. Answers why training could not go on, if it could not.
@@ -168,7 +167,7 @@ fn finish(
     if run.hosts().rank == 0 {
         let mut engine = job
             .setup(run)
-            .engine(&job.architecture, values.clone(), &frozen, None)?;
+            .engine(&job.architecture, &values, &frozen, None)?;
         let mut judge = |part: Part| job.scores(engine.as_mut(), &job.table.of(part), run);
         scores.validation = match validation {
             Some(scores) => Some(scores),
