@@ -12,13 +12,14 @@ import sys
 import torch
 from safetensors.torch import load_file, save_file
 
-from read_bilstm import documented
+import documented
+from read_bilstm import DOCS
 
 
 def main():
     weights, case, output = map(pathlib.Path, sys.argv[1:])
     case = json.loads(case.read_text(encoding="utf-8"))
-    module = documented()["BiLstm"](**case["config"])
+    module = documented.names(DOCS)["BiLstm"](**case["config"])
     module.load_state_dict(load_file(weights))
     logits = module(case["rows"])
     # The mean weighted by class, as nn.CrossEntropyLoss defines it.
