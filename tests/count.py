@@ -3,7 +3,7 @@
 
     count.py LOG SKIPS     SKIPS: one line per test that returned early and so did not really pass
 
-Exits 1 if a test failed, or if none ran.
+Tests that passed only when tried again are named in a line before. Exits 1 if a test failed, or if none ran.
 """
 
 import re
@@ -13,6 +13,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 NEXTEST = re.compile(r"^\s*Summary \[[^\]]*\] .*?tests? run: (.*)$")
 CARGO = re.compile(r"^test result: \w+\. (.*)$")
 # nextest says `1 failed`, `2 timed out`, `1 exec failed`; cargo test says `0 failed; 2 ignored`.
+FLAKY = re.compile(r"^\s*FLAKY \d+/\d+ \[[^\]]*\]\s+(?:\([^)]*\)\s+)?(.*)$")
 PART = re.compile(r"(\d+) (passed|failed|timed out|exec failed|skipped|ignored)")
 KIND = {"timed out": "failed", "exec failed": "failed", "ignored": "skipped"}
 
@@ -29,7 +30,11 @@ def count(lines):
 
 def main():
     with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
-        totals = count(COLOUR.sub("", line) for line in log)
+        lines = [COLOUR.sub("", line) for line in log]
+    totals = count(lines)
+    flaky = sorted({found.group(1) for found in map(FLAKY.match, lines) if found})
+    if flaky:
+        print("passed only when tried again:", ", ".join(flaky))
     with open(sys.argv[2], encoding="utf-8") as skips:
         early = len(set(skips))
     totals["passed"] -= early

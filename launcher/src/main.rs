@@ -15,6 +15,7 @@ mod infra;
 mod job;
 mod local;
 mod output;
+mod pipe;
 mod plan;
 mod retry;
 mod say;

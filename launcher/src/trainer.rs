@@ -136,6 +136,11 @@ impl Trainer {
         Err(unknown(name, &names))
     }
 
+    /// Why nothing is built in a workspace that is there.
+    pub(crate) fn no_cargo(&self) -> Option<&str> {
+        self.no_cargo.as_deref()
+    }
+
     /// The source, for commands that compile.
     pub(crate) fn source(&self) -> Result<&Source> {
         if let Some(error) = &self.no_cargo {

@@ -6,9 +6,12 @@
 
 mod common;
 
-use common::{Workspace, holds, repository, unpacked};
+use std::path::Path;
+use std::process::Command;
+
+use common::{LONG, Workspace, holds, repository, unpacked};
 use serde_json::Value;
-use testkit::{engine, run};
+use testkit::{Engine, FakeMl, engine, run, run_within};
 
 const MANIFEST: &str = r#"[package]
 name = "NAME"
@@ -44,6 +47,8 @@ fn main() {
     compile("deep", "int deep(void) { return 40; }", &[]);
     compile("linked", "int deep(void); int linked(void) { return deep() + 2; }", &["-L", &out, "-ldeep", "-Wl,-rpath,$ORIGIN"]);
     compile("opened_later", "int opened(void) { return 7; }", &[]);
+    // As in a CUDA toolkit: the same file by other names.
+    let _ = std::os::unix::fs::symlink("libopened_later.so", format!("{out}/libopened.so"));
     println!("cargo::rustc-link-search=native={out}");
     println!("cargo::rustc-link-lib=dylib=linked");
     println!("cargo::rerun-if-env-changed=TRAINYARD_RPATH");
@@ -112,6 +117,15 @@ fn libraries_come_along_and_theirs_and_those_that_are_opened() {
         ]
     );
     assert_eq!(engine.run(&[reference]).stdout, "42 true\n");
+    let links: Vec<_> = common::files(&engine, reference)
+        .into_iter()
+        .filter(|file| file.starts_with('l') && file.contains("usr/local/lib/"))
+        .collect();
+    assert_eq!(links.len(), 1, "{links:?}");
+    assert!(
+        links[0].ends_with("usr/local/lib/libopened.so -> libopened_later.so"),
+        "{links:?}"
+    );
 
     // Nothing of this machine's folders, neither in the binary nor as a debugger's symbols in the libraries.
     let everything = unpacked(&toy.path("out/image.tar"));
@@ -209,4 +223,93 @@ fn a_missing_library_is_named() {
     let musl = toy.trainyard(&["build", "toy", "--target", "x86_64-unknown-linux-musl"]);
     musl.expect_code(2);
     assert!(musl.stderr.contains("shared libraries"), "{}", musl.stderr);
+}
+
+/// `trainyard build bilstm`, of the binary that the tests of the workspace have built: compiling one takes minutes.
+fn bilstm(binary: &Path, more: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .args(["build", "bilstm", "--json", "--binary"])
+        .arg(binary)
+        .args(more)
+        .current_dir(repository());
+    run_within(command, LONG).expect_code(0).json()
+}
+
+/// A run in the engine with these arguments; the model's files.
+fn trains(engine: &Engine, image: &str, arguments: &[&str]) -> Vec<String> {
+    let rows = std::fs::read(testkit::movie_csv()).unwrap();
+    let ml = FakeMl::new().channel("train", "movie.csv", rows);
+    let volume = format!("{}:/opt/ml", ml.path("").display());
+    let fixed = ["--network", "none", "--volume", &volume, image, "train"];
+    let outcome = engine.run(&[&fixed, arguments].concat());
+    outcome.expect_code(0);
+    assert!(
+        outcome.stderr.contains("validation:accuracy="),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(ml.failure(), None);
+    ml.model_files()
+}
+
+#[test]
+fn the_real_bilstm_trains_in_its_image_without_network() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("bilstm");
+    let libtorch = repository().join(".libtorch/lib/libtorch_cpu.so");
+    if !binary.is_file() || !libtorch.is_file() {
+        // `./test` of the whole workspace builds it first.
+        assert!(
+            std::env::var_os("TRAINYARD_WHOLE").is_none(),
+            "no `{}`",
+            binary.display()
+        );
+        return testkit::skip(
+            "image_shared: the_real_bilstm_trains_in_its_image_without_network",
+            "no bilstm beside trainyard, or no libtorch",
+        );
+    }
+    let engine = engine();
+    let answer = bilstm(&binary, &[]);
+    let size = answer["size"].as_u64().unwrap();
+    assert!(size < 150_000_000, "{answer}");
+    let names = names(&answer);
+    for needed in [
+        "libtorch_cpu.so",
+        "libc10.so",
+        "libstdc++.so.6",
+        "libc.so.6",
+    ] {
+        assert!(
+            names.iter().any(|name| name == needed),
+            "{needed}: {names:?}"
+        );
+    }
+
+    // The same layers, under a name of this test.
+    let toy = toy(engine.unique());
+    let target = binary.parent().and_then(Path::parent).unwrap();
+    let binary = binary.display().to_string();
+    let mut command = toy.command(&["build", &toy.name, "--json", "--load", "--binary", &binary]);
+    command.env("CARGO_TARGET_DIR", target);
+    let loaded = run_within(command, LONG).expect_code(0).json();
+    let image = loaded["loaded"].as_str().unwrap();
+    engine.remove_later(image);
+    engine.remove_later(&format!("trainyard/{}:latest", toy.name));
+    assert_eq!(loaded["layers"][1]["digest"], answer["layers"][1]["digest"]);
+
+    let small = [
+        "--epochs",
+        "1",
+        "--emb-size",
+        "8",
+        "--hidden-size",
+        "8",
+        "--seq-len",
+        "20",
+    ];
+    for arguments in [&small[..], &["--arch", "bag"][..]] {
+        let files = trains(&engine, image, arguments);
+        assert!(files.iter().any(|file| file == "config.json"), "{files:?}");
+    }
 }

@@ -376,6 +376,8 @@ fn a_dry_run_shows_the_request() {
         "\"NetworkMode\":\"none\"",
         "\"Cmd\":[\"train\"]",
         "/opt/ml/input/config/hyperparameters.json",
+        // Another process's, when the job is started.
+        "\"trainyard.launcher\":\"<process>\"",
     ] {
         assert!(text.contains(part), "{part}: {plan:#}");
     }

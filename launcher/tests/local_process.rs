@@ -183,6 +183,25 @@ fn bad_inputs_start_nothing() {
     let outcome = no_program.toy("look", &[]);
     assert!(outcome.expect_code(2).stderr.contains("cannot start"));
     assert_eq!(files(&jobs.path("out")), [""; 0]);
+    let mut nowhere = jobs.toy_command("look", &[]);
+    nowhere.env("TMPDIR", "/nowhere");
+    let outcome = run(nowhere);
+    let text = &outcome.expect_code(1).stderr;
+    assert!(
+        text.contains("cannot make a temporary folder")
+            && text.contains("set TMPDIR to a folder that is there"),
+        "{text}"
+    );
+    // A file where a folder is to be.
+    fs::write(jobs.path("out"), "mine").expect("a file");
+    let outcome = jobs.toy("look", &[]);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("out` is no folder") && !text.contains("exists"),
+        "{text}"
+    );
+    assert_eq!(fs::read(jobs.path("out")).expect("untouched"), b"mine");
+    fs::remove_file(jobs.path("out")).expect("ours");
     jobs.assert_clean();
     no_program.assert_clean();
 }
@@ -323,6 +342,21 @@ fn without_cargo_a_binary_will_do() {
         "`--trainer-binary FILE`",
         "rustup.rs",
     ] {
+        assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
+    }
+
+    // Nor is an image that is there taken without a word.
+    let mut image = Command::new(&launcher);
+    jobs.environment(&mut image);
+    image
+        .args(["train", "no-such-trainer", "--instance-type", "local"])
+        .args(["--output", "out", "--data"])
+        .arg(&data)
+        .env("PATH", "/nowhere");
+    let outcome = run(image);
+    outcome.expect_code(2);
+    let said = "taking the image `trainyard/no-such-trainer:latest` as the engine has it";
+    for part in [said, "the Docker engine has no image"] {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
     jobs.assert_clean();

@@ -280,3 +280,19 @@ fn no_region_starts_nothing() {
     );
     jobs.assert_clean();
 }
+
+/// What is to be typed next has the options that were typed.
+#[test]
+fn the_next_command_goes_where_this_one_went() {
+    let moto = testkit::moto();
+    moto.boto("client('s3').create_bucket(Bucket='bucket')");
+    let jobs = toys("p-next");
+    let mut command = train_in_s3(&moto, &jobs, "quick", &["--region", "us-east-1"]);
+    command.env_remove("AWS_REGION");
+    let outcome = run(command);
+    let model = outcome.expect_code(0).json()["model"].clone();
+    let model = model.as_str().expect("a URL");
+    let next = format!("next: `trainyard download {model} model.tar.gz --region us-east-1`");
+    assert!(outcome.stderr.contains(&next), "{}", outcome.stderr);
+    jobs.assert_clean();
+}

@@ -460,13 +460,14 @@ fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
 #[test]
 fn a_registry_that_is_not_there() {
     let toy = Workspace::new("toy");
-    let place = format!("127.0.0.1:{}/x", testkit::free_port());
-    let outcome = push(&toy, &place, &[]);
+    let host = format!("127.0.0.1:{}", testkit::free_port());
+    let outcome = push(&toy, &format!("{host}/x"), &[]);
     outcome.expect_code(1);
     assert!(
         outcome
             .stderr
-            .contains(&format!("`{place}`: cannot log in")),
+            .contains(&format!("`{host}` cannot be reached: "))
+            && outcome.stderr.contains("help: is a registry running there"),
         "{}",
         outcome.stderr
     );

@@ -94,6 +94,9 @@ fn tests_are_counted_as_the_runners_report_them() {
         count(coloured, ""),
         (Some(0), "2 passed, 0 failed, 0 skipped\n".into())
     );
+    let flaky = "  Summary [ 1s] 2 tests run: 2 passed (1 flaky), 0 skipped\n   FLAKY 2/2 [   0.005s] (2/2) svm resumes\n";
+    let said = "passed only when tried again: svm resumes\n2 passed, 0 failed, 0 skipped\n";
+    assert_eq!(count(flaky, ""), (Some(0), said.into()));
     assert_eq!(
         count("error: could not compile\n", "").0,
         Some(1),
@@ -111,7 +114,7 @@ fn readme_commands_run_in_a_copy() {
         python(&script, &[&readme])
     };
     let good = "```sh\ngit clone https://example.org/trainyard\ncd trainyard\n# a comment\nx=7\necho \\\n  \"x is $x\"\n./test\n```\n\
-                <!-- not run: needs a cloud -->\n```sh\nexit 3\n```\n```console\n$ ls data/movie.csv\ndata/movie.csv\n```\n```\nexit 4\n```\n";
+                <!-- not run: needs a cloud -->\n```sh\nexit 3\n```\n```console\n$ ls data/movie.csv target/\ndata/movie.csv\n```\n```\nexit 4\n```\n";
     let outcome = run_readme(good);
     outcome.expect_code(0);
     for part in [

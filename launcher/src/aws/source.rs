@@ -72,7 +72,7 @@ impl AwsArgs {
     }
 
     /// The options as they were typed, for the next command: ` --region eu-west-1`.
-    pub(super) fn typed(&self) -> String {
+    pub(crate) fn typed(&self) -> String {
         let all = [
             ("--profile", &self.profile),
             ("--region", &self.region),

@@ -43,6 +43,9 @@ pub(crate) async fn train(
     context: &Context,
 ) -> Result<Exit> {
     limits::check(job)?;
+    // What this machine can see is looked at before anybody is asked.
+    let output = data::output(job)?.to_string();
+    let checkpoints = checkpoints(job)?;
     let uploads = data::uploads(job)?;
     warn(job);
     let aws = context.aws().await?;
@@ -61,9 +64,9 @@ pub(crate) async fn train(
     let resolved = Resolved {
         role,
         image,
-        output: data::output(job)?.to_string(),
+        output,
         channels: data::channels(job)?,
-        checkpoints: checkpoints(job)?,
+        checkpoints,
     };
     let request = request::build(job, &resolved);
     if dry_run {

@@ -72,7 +72,7 @@ struct Answer {
     reference: String,
     digest: String,
     id: String,
-    size: usize,
+    size: u64,
     layers: Vec<LayerAnswer>,
     binary: PathBuf,
     /// The shared libraries, as they are on this machine; a static binary has none.
@@ -88,7 +88,7 @@ struct LayerAnswer {
     what: String,
     digest: String,
     diff_id: String,
-    size: usize,
+    size: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,7 +144,7 @@ fn answer(
         what: layer.what.clone(),
         digest: layer.digest.clone(),
         diff_id: layer.diff_id.clone(),
-        size: layer.data.len(),
+        size: layer.size(),
     });
     Answer {
         trainer: trainer.name.clone(),
@@ -172,12 +172,12 @@ fn text(answer: &Answer) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", answer.reference);
     let _ = writeln!(text, "  digest        {}", answer.digest);
-    let _ = writeln!(text, "  size          {}", megabytes(answer.size as u64));
+    let _ = writeln!(text, "  size          {}", megabytes(answer.size));
     for layer in &answer.layers {
         let _ = writeln!(
             text,
             "  layer         {:>9}  {}",
-            megabytes(layer.size as u64),
+            megabytes(layer.size),
             layer.what
         );
     }

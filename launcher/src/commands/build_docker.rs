@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::build::BuildArgs;
 use crate::engine;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::image;
+use crate::image::{self, Piece};
 use crate::plan::Plan;
 use crate::say::say;
 use crate::size::megabytes;
@@ -47,7 +47,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     }
     // Checked before anything is started: a link or a dynamic program would be found out by the first job.
     let prebuilt = match &args.options.binary {
-        Some(binary) => image::files(trainer, binary)?,
+        Some(binary) => image::pieces(trainer, binary)?,
         None => Vec::new(),
     };
     let engine = engine::connect().await?;
@@ -94,7 +94,7 @@ async fn arguments(
 /// What git knows of the workspace, not its target folder: megabytes instead of gigabytes.
 async fn write_context(
     source: &Source,
-    prebuilt: Vec<(String, PathBuf)>,
+    prebuilt: Vec<(String, Piece)>,
     archive: &Path,
 ) -> Result<()> {
     let output = Command::new("git")
@@ -133,7 +133,7 @@ async fn write_context(
 fn pack(
     workspace: &Path,
     names: &str,
-    prebuilt: &[(String, PathBuf)],
+    prebuilt: &[(String, Piece)],
     archive: &Path,
 ) -> io::Result<()> {
     let mut builder = tar::Builder::new(File::create(archive)?);
@@ -145,13 +145,23 @@ fn pack(
             builder.append_path_with_name(&path, name)?;
         }
     }
-    for (place, path) in prebuilt {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
+    for (place, piece) in prebuilt {
+        let place = format!("{PREBUILT}/{place}");
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o755);
-        header.set_size(size);
-        builder.append_data(&mut header, format!("{PREBUILT}/{place}"), file.take(size))?;
+        match piece {
+            Piece::File(path) => {
+                let file = File::open(path)?;
+                let size = file.metadata()?.len();
+                header.set_size(size);
+                builder.append_data(&mut header, place, file.take(size))?;
+            }
+            Piece::Link(file) => {
+                header.set_entry_type(tar::EntryType::Symlink);
+                header.set_size(0);
+                builder.append_link(&mut header, place, file)?;
+            }
+        }
     }
     builder.into_inner().map(drop)
 }
@@ -208,5 +218,5 @@ async fn inspect(
 
 fn unsent(error: &io::Error) -> Failure {
     Failure::new(format!("cannot send the source to the engine: {error}"))
-        .help("look at the disk of the temporary folder (TMPDIR), then build again")
+        .help("set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`, then build again")
 }

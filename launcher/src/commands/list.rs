@@ -153,7 +153,8 @@ impl Entry {
             secondary_status: job.secondary_status().map_or("", |s| s.as_str()).to_owned(),
             created: created.map(moment),
             ended: ended.map(moment),
-            seconds: created.map(|created| (end - created).max(0) / 1000),
+            // As `status` rounds them.
+            seconds: created.map(|created| ((end - created).max(0) + 500) / 1000),
         }
     }
 }

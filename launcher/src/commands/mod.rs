@@ -38,6 +38,11 @@ impl Context {
         }
     }
 
+    /// A command to type next, in backticks, with the AWS options that were typed.
+    pub(crate) fn next(&self, command: &str) -> String {
+        format!("`trainyard {command}{}`", self.aws.typed())
+    }
+
     /// Region and credentials, found as the AWS CLI finds them. Sends nothing yet.
     pub(crate) async fn aws(&self) -> Result<Aws> {
         Aws::load(&self.aws).await

@@ -62,7 +62,7 @@ struct Answer {
     reference: String,
     tags: Vec<String>,
     digest: String,
-    size: usize,
+    size: u64,
     #[serde(flatten)]
     pushed: Pushed,
     created_repository: bool,
@@ -158,7 +158,7 @@ fn text(answer: &Answer) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {tag}");
     }
-    let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size as u64).sum::<u64>();
+    let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size).sum::<u64>();
     let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
     let _ = writeln!(
         text,

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
-use crate::job::{InputMode, check};
+use crate::job::InputMode;
+use crate::job::check::{self, Check};
 use crate::{cloud, local};
 
 /// The data of the job, and where its model goes.
@@ -123,6 +124,9 @@ struct CloudArgs {
     /// How the data comes into the container [default: File]
     #[arg(long, value_name = "MODE", value_enum)]
     input_mode: Option<InputMode>,
+    /// Do not let the trainer's `check` look at data on this machine before they are uploaded
+    #[arg(long)]
+    no_data_check: bool,
     /// Submit and do not wait
     #[arg(long)]
     no_wait: bool,
@@ -133,8 +137,15 @@ pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
         return manual::show(&args, context).await;
     }
     let job = describe::job(&args, context, Timestamp::now())?;
-    let named = args.trainer_binary.as_deref();
-    let binary = check::hyperparameters(&job, named, args.dry_run).await?;
+    let how = Check {
+        binary: args.trainer_binary.as_deref(),
+        file: args.hyperparameters.as_deref(),
+        flags: !args.flags.is_empty(),
+        dry_run: args.dry_run,
+        // A local job reads them at once, and costs nothing.
+        data: job.instance.is_cloud() && !args.cloud.no_data_check,
+    };
+    let binary = check::check(&job, how).await?;
     if job.instance.is_cloud() {
         return cloud::train(&job, args.cloud.no_wait, args.dry_run, context).await;
     }

@@ -180,12 +180,18 @@ impl Report {
         };
         let _ = write!(
             text,
-            "\n{} ok, {} warnings, {} problems, {} skipped",
+            "\n{} ok, {}, {}, {} skipped",
             count(State::Ok),
-            count(State::Warning),
-            count(State::Problem),
+            counted(count(State::Warning), "warning"),
+            counted(count(State::Problem), "problem"),
             count(State::Skipped)
         );
         text
     }
+}
+
+/// `1 warning`, `2 warnings`
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

@@ -1,19 +1,24 @@
 //! The archive that `docker load` and skopeo's `docker-archive:` read.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
-use super::Image;
-use super::layer::{Layer, Tree, digest, hex};
+use super::layer::{Hashed, Layer, Tree, hex};
 use super::manifest::Config;
+use super::{Data, Image};
 use crate::failure::{Failure, Result};
 
 const INDEX: &str = "manifest.json";
+
+/// No document of an image is so long, in bytes.
+const DOCUMENT: u64 = 8 << 20;
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +31,7 @@ struct Entry {
 
 impl Image {
     /// The archive, with the image's names.
-    pub(crate) fn archive(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn archive(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let config = format!("{}.json", hex(&self.id()));
         let name = |layer: &Layer| format!("{}.tar.gz", hex(&layer.digest));
         let index = serde_json::to_vec(&[Entry {
@@ -38,22 +43,18 @@ impl Image {
         tree.file(&config, 0o644, &self.config);
         tree.file(INDEX, 0o644, &index);
         for layer in &self.layers {
-            tree.file(&name(layer), 0o644, &layer.data);
+            tree.data(&name(layer), &layer.data);
         }
-        tree.tar()
+        tree.write(out)
     }
 
     /// Writes the archive, whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let wrong = |error: io::Error| {
-            Failure::new(format!("cannot write `{}`: {error}", path.display()))
-                .help("pass an `--output` in a folder that exists and that you may write to")
-        };
+        let wrong = |error: io::Error| unwritable(path, &error);
         // A device or a pipe is written to: another file in its place would be the end of it.
         if path.metadata().is_ok_and(|found| !found.is_file()) {
-            let archive = self.archive().map_err(wrong)?;
             let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
-            return file.write_all(&archive).map_err(wrong);
+            return self.archive(&mut file).map_err(wrong);
         }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -64,8 +65,7 @@ impl Image {
             .permissions(readable())
             .tempfile_in(folder)
             .map_err(wrong)?;
-        let archive = self.archive().map_err(wrong)?;
-        file.write_all(&archive).map_err(wrong)?;
+        self.archive(&mut file).map_err(wrong)?;
         file.persist(path).map_err(|error| wrong(error.error))?;
         Ok(())
     }
@@ -81,7 +81,16 @@ impl Image {
                 "write one with `trainyard build {trainer} --output FILE`"
             ))
         };
-        let file = std::fs::File::open(path).map_err(|error| {
+        let open = || match File::open(path)? {
+            file if file.metadata()?.is_file() => Ok(file),
+            // In a pipe nobody can go back.
+            mut pipe => {
+                let mut file = tempfile::tempfile()?;
+                io::copy(&mut pipe, &mut file)?;
+                file.rewind().map(|()| file)
+            }
+        };
+        let file = open().map_err(|error: io::Error| {
             Failure::usage(format!("cannot read `{}`: {error}", path.display())).help(format!(
                 "`trainyard build {trainer} --output FILE` writes an image"
             ))
@@ -97,30 +106,55 @@ impl Image {
     }
 }
 
+/// Why an image cannot be written to this place.
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot write `{}`: {error}", path.display()))
+        .help("pass an `--output` in a folder that exists and that you may write to")
+}
+
 /// As any new file: what may read it is decided by the user's umask.
 fn readable() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::Permissions::from_mode(0o666)
 }
 
-fn files(archive: impl io::Read) -> io::Result<BTreeMap<String, Bytes>> {
+/// Where each file of the archive stands in it. Of two with one name the last one counts, as for tar.
+fn files(archive: File) -> io::Result<BTreeMap<String, Data>> {
+    let file = Arc::new(archive);
     let mut files = BTreeMap::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let mut entry = entry?;
+    for entry in tar::Archive::new(file.as_ref()).entries_with_seek()? {
+        let entry = entry?;
         let name = entry.path()?.to_string_lossy().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
-        files.insert(name, Bytes::from(bytes));
+        let data = Data::File {
+            file: Arc::clone(&file),
+            start: entry.raw_file_position(),
+            size: entry.size(),
+        };
+        files.insert(name, data);
     }
     Ok(files)
 }
 
-fn parse(files: &BTreeMap<String, Bytes>, trainer: &str) -> Result<Image, String> {
+/// All of a document.
+fn small(data: &Data) -> io::Result<Bytes> {
+    if data.size() > DOCUMENT {
+        return Err(io::Error::other(format!("{} bytes", data.size())));
+    }
+    let mut bytes = Vec::new();
+    data.reader().read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String> {
     let file = |name: &str| {
         let missing = || format!("it has no `{}`", contract::shown(name));
-        files.get(name).cloned().ok_or_else(missing)
+        files.get(name).ok_or_else(missing)
     };
-    let index: Vec<Entry> = serde_json::from_slice(&file(INDEX)?)
+    let document = |name: &str| {
+        let unread = |error| format!("cannot read its `{}`: {error}", contract::shown(name));
+        small(file(name)?).map_err(unread)
+    };
+    let index: Vec<Entry> = serde_json::from_slice(&document(INDEX)?)
         .map_err(|error| format!("its `{INDEX}` is not understood: {error}"))?;
     let [entry] = index.as_slice() else {
         return Err(format!("expected one image in it, found {}", index.len()));
@@ -131,17 +165,16 @@ fn parse(files: &BTreeMap<String, Bytes>, trainer: &str) -> Result<Image, String
         .iter()
         .find_map(|name| name.strip_prefix(&prefix))
         .ok_or_else(|| format!("none of its names starts with `{prefix}`"))?;
-    let bytes = file(&entry.config)?;
+    let bytes = document(&entry.config)?;
     let config: Config = serde_json::from_slice(&bytes)
         .map_err(|error| format!("its configuration is not understood: {error}"))?;
     let mut layers = Vec::new();
     for (name, (what, diff_id)) in entry.layers.iter().zip(config.layers()) {
-        let layer = Layer::new(what, diff_id.to_owned(), file(name)?);
-        let mut tar = Vec::new();
-        flate2::read::GzDecoder::new(layer.data.as_ref())
-            .read_to_end(&mut tar)
-            .map_err(|error| format!("the layer `{}`: {error}", contract::shown(name)))?;
-        if digest(&tar) != diff_id {
+        let unread = |error| format!("the layer `{}`: {error}", contract::shown(name));
+        let layer = Layer::new(what, diff_id.to_owned(), file(name)?.clone()).map_err(unread)?;
+        let mut tar = Hashed::new(io::sink());
+        io::copy(&mut GzDecoder::new(layer.data.reader()), &mut tar).map_err(unread)?;
+        if tar.finish().0 != diff_id {
             return Err(format!("the layer `{}` is damaged", contract::shown(name)));
         }
         layers.push(layer);

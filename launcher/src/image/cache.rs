@@ -1,15 +1,13 @@
 //! Compressed layers, kept in the target folder by the digest of their tar and by what
 //! compressed them: compressing is what takes the time.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use super::data::Data;
+use super::kept;
 use super::layer::{LEVEL, Layer, Tree, hex};
-
-/// Some builds of each trainer; older ones are compressed again.
-const KEPT: usize = 16;
 
 /// Another version may give other bytes: an old cache would give another digest than no cache.
 const COMPRESSOR: &str = "flate2-1.1.11-miniz_oxide-0.9.1";
@@ -28,62 +26,63 @@ impl Cache {
         if let Some(layer) = self.find(what, &tree.diff_id()?) {
             return Ok(layer);
         }
-        let layer = Layer::compress(what, tree)?;
-        if self.keep(&layer).is_ok() {
-            self.forget_old();
+        match self.make(what, tree) {
+            Ok(layer) => Ok(layer),
+            Err(_) => Layer::compress(what, tree, tempfile::tempfile()?),
         }
-        Ok(layer)
     }
 
     fn find(&self, what: &str, diff_id: &str) -> Option<Layer> {
-        let prefix = prefix(diff_id);
+        let prefix = prefix(what, diff_id);
         let mut names = fs::read_dir(&self.0).ok()?.flatten();
         let entry = names.find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))?;
-        let layer = Layer::new(what, diff_id.to_owned(), fs::read(entry.path()).ok()?);
+        let file = File::open(entry.path()).ok()?;
+        let size = file.metadata().ok()?.len();
+        let layer = Layer::new(what, diff_id.to_owned(), Data::file(file, 0, size)).ok()?;
         // A damaged file has another digest than its name says.
-        let sound = entry.file_name().to_string_lossy() == name(&layer);
-        sound.then_some(layer)
+        if entry.file_name().to_string_lossy() != name(&layer) {
+            return None;
+        }
+        kept::used(&entry.path());
+        Some(layer)
     }
 
     /// Under a temporary name first: a build that is killed leaves no half layer.
-    fn keep(&self, layer: &Layer) -> io::Result<()> {
+    fn make(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
         fs::create_dir_all(&self.0)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
-        file.write_all(&layer.data)?;
-        file.persist(self.0.join(name(layer)))?;
-        Ok(())
-    }
-
-    fn forget_old(&self) {
-        let Ok(folder) = fs::read_dir(&self.0) else {
-            return;
-        };
-        let mut files: Vec<(SystemTime, PathBuf)> = folder
-            .flatten()
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        files.sort();
-        let old = files.len().saturating_sub(KEPT);
-        for (_, path) in files.drain(..old) {
-            // Another build may have been faster.
-            let _ = fs::remove_file(path);
+        let file = tempfile::NamedTempFile::new_in(&self.0)?;
+        let layer = Layer::compress(what, tree, file.as_file().try_clone()?)?;
+        // Without a name its bytes are there as long as somebody holds them.
+        if file.persist(self.0.join(name(&layer))).is_ok() {
+            kept::forget(&self.0, |name| name.split_once('.').map(|(kind, _)| kind));
         }
+        Ok(layer)
     }
 }
 
-/// `DIFF_ID.COMPRESSOR.DIGEST.tar.gz`, without `sha256:`.
+/// `KIND.DIFF_ID.COMPRESSOR.DIGEST.tar.gz`, without `sha256:`.
 fn name(layer: &Layer) -> String {
-    let prefix = prefix(&layer.diff_id);
+    let prefix = prefix(&layer.what, &layer.diff_id);
     format!("{prefix}{}.tar.gz", hex(&layer.digest))
 }
 
-fn prefix(diff_id: &str) -> String {
-    format!("{}.{COMPRESSOR}-{LEVEL}.", hex(diff_id))
+fn prefix(what: &str, diff_id: &str) -> String {
+    let kind: String = what.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    format!("{kind}.{}.{COMPRESSOR}-{LEVEL}.", hex(diff_id))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    fn bytes(layer: &Layer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut reader = layer.data.reader();
+        reader.read_to_end(&mut bytes).expect("it is held open");
+        bytes
+    }
 
     fn tree(text: &str) -> Tree<'_> {
         let mut tree = Tree::default();
@@ -100,8 +99,8 @@ mod tests {
         assert!(path.is_file());
         fs::write(&path, b"half").expect("it can be written");
         let second = cache.layer("x", &tree("some")).expect("in memory");
-        assert_eq!(second.data, first.data);
-        assert_eq!(fs::read(&path).expect("kept"), first.data.as_ref());
+        assert_eq!(second.digest, first.digest);
+        assert_eq!(fs::read(&path).expect("kept"), bytes(&second));
     }
 
     /// The lock file knows the versions; the compiler does not.
@@ -123,20 +122,38 @@ mod tests {
         let cache = Cache::below(folder.path());
         let diff_id = tree("some").diff_id().expect("in memory");
         // Not what compressing gives, so it can only come from the cache.
-        let planted = Layer::new("x", diff_id, b"planted".as_slice());
-        cache.keep(&planted).expect("it can be written");
-        let found = cache.layer("x", &tree("some")).expect("in memory");
-        assert_eq!(found.data, planted.data);
+        let bytes = bytes::Bytes::from_static(b"planted");
+        let planted = Layer::new("x", diff_id, Data::Memory(bytes)).expect("in memory");
+        fs::create_dir_all(&cache.0).expect("a folder");
+        fs::write(cache.0.join(name(&planted)), b"planted").expect("it can be written");
+        let found = cache.layer("x", &tree("some")).expect("kept");
+        assert_eq!(found.digest, planted.digest);
     }
 
     #[test]
-    fn the_cache_does_not_grow_for_ever() {
+    fn what_was_forgotten_is_held_open() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
-        for number in 0..KEPT + 5 {
-            let text = number.to_string();
-            cache.layer("x", &tree(&text)).expect("in memory");
+        let base = cache.layer("base", &tree("base")).expect("a disk");
+        let layers: Vec<_> = (0..kept::KEPT + 2)
+            .map(|number| cache.layer("x", &tree(&number.to_string())))
+            .collect::<io::Result<_>>()
+            .expect("a disk with room");
+        let kept = fs::read_dir(&cache.0).expect("a folder").count();
+        assert_eq!(kept, kept::KEPT + 1);
+        assert!(cache.0.join(name(&base)).is_file(), "another kind");
+        for layer in &layers {
+            assert_eq!(layer.data.digest().expect("open"), layer.digest);
         }
-        assert_eq!(fs::read_dir(&cache.0).expect("a folder").count(), KEPT);
+    }
+
+    /// A target folder on a full or read-only disk.
+    #[test]
+    fn without_a_cache_there_is_a_layer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("trainyard"), b"no folder").expect("it can be written");
+        let cache = Cache::below(folder.path());
+        let layer = cache.layer("x", &tree("some")).expect("a temporary file");
+        assert_eq!(layer.data.digest().expect("open"), layer.digest);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufWriter, Read as _};
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
+
+use super::data::Data;
 
 /// zlib's own choice between time and size.
 pub(super) const LEVEL: u32 = 6;
@@ -22,7 +23,7 @@ pub(crate) struct Layer {
     /// Of the gzipped tar.
     pub(crate) digest: String,
     /// The gzipped tar.
-    pub(crate) data: Bytes,
+    pub(crate) data: Data,
 }
 
 /// Files and folders of a layer by path, without a leading slash.
@@ -43,6 +44,12 @@ enum Node<'a> {
         mode: u32,
         path: PathBuf,
     },
+    /// Another part of an image.
+    Data(&'a Data),
+    /// To a file beside it.
+    Link {
+        target: String,
+    },
 }
 
 impl<'a> Tree<'a> {
@@ -62,6 +69,16 @@ impl<'a> Tree<'a> {
         self.0.insert(path.to_owned(), node);
     }
 
+    pub(super) fn data(&mut self, path: &str, data: &'a Data) {
+        self.parents(path);
+        self.0.insert(path.to_owned(), Node::Data(data));
+    }
+
+    pub(super) fn link(&mut self, path: &str, target: String) {
+        self.parents(path);
+        self.0.insert(path.to_owned(), Node::Link { target });
+    }
+
     fn parents(&mut self, path: &str) {
         for (at, _) in path.match_indices('/') {
             let folder = format!("{}/", &path[..at]);
@@ -70,24 +87,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The tar: sorted, everything root's, at the beginning of time.
-    pub(super) fn tar(&self) -> io::Result<Vec<u8>> {
-        let mut tar = Vec::new();
-        self.write(&mut tar)?;
-        Ok(tar)
-    }
-
     /// The tar's digest.
     pub(super) fn diff_id(&self) -> io::Result<String> {
-        let mut sink = Hashed {
-            hash: Sha256::new(),
-            to: io::sink(),
-        };
-        self.write(&mut sink)?;
-        Ok(shown(&sink.hash.finalize()))
+        let mut hashed = Hashed::new(io::sink());
+        self.write(&mut hashed)?;
+        Ok(hashed.finish().0)
     }
 
-    /// [`Tree::tar`], into `out`.
+    /// The tar: sorted, everything root's, at the beginning of time.
     pub(super) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut builder = tar::Builder::new(out);
         for (path, node) in &self.0 {
@@ -116,6 +123,17 @@ impl<'a> Tree<'a> {
                     // One that grows now would break the archive.
                     builder.append_data(&mut header, path, file.take(size))?;
                 }
+                Node::Data(data) => {
+                    header.set_mode(0o644);
+                    header.set_size(data.size());
+                    builder.append_data(&mut header, path, data.reader())?;
+                }
+                Node::Link { target } => {
+                    header.set_mode(0o777);
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_size(0);
+                    builder.append_link(&mut header, path, target)?;
+                }
             }
         }
         builder.into_inner().map(drop)
@@ -123,44 +141,66 @@ impl<'a> Tree<'a> {
 }
 
 impl Layer {
-    /// Compresses the tree's tar.
-    pub(super) fn compress(what: &str, tree: &Tree<'_>) -> io::Result<Self> {
+    /// Compresses the tree's tar into an empty file.
+    pub(super) fn compress(what: &str, tree: &Tree<'_>, file: File) -> io::Result<Self> {
         // No name, no time, no operating system in the header: `GzEncoder::new` would do today, by default.
         let gzip = GzBuilder::new()
             .mtime(0)
             .operating_system(255)
-            .write(Vec::new(), Compression::new(LEVEL));
-        let mut both = Hashed {
-            hash: Sha256::new(),
-            to: gzip,
-        };
-        tree.write(&mut both)?;
-        let diff_id = shown(&both.hash.finalize());
-        Ok(Self::new(what, diff_id, both.to.finish()?))
+            .write(Hashed::new(BufWriter::new(file)), Compression::new(LEVEL));
+        let mut tar = Hashed::new(gzip);
+        tree.write(&mut tar)?;
+        let (diff_id, _, gzip) = tar.finish();
+        let (digest, size, file) = gzip.finish()?.finish();
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Self {
+            what: what.to_owned(),
+            diff_id,
+            digest,
+            data: Data::file(file, 0, size),
+        })
     }
 
     /// A layer that is compressed already.
-    pub(super) fn new(what: &str, diff_id: String, data: impl Into<Bytes>) -> Self {
-        let data = data.into();
-        Self {
+    pub(super) fn new(what: &str, diff_id: String, data: Data) -> io::Result<Self> {
+        Ok(Self {
             what: what.to_owned(),
             diff_id,
-            digest: digest(&data),
+            digest: data.digest()?,
             data,
-        }
+        })
+    }
+
+    /// What is transferred, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.data.size()
     }
 }
 
-/// Hashes what passes.
-struct Hashed<W> {
+/// Hashes and counts what passes.
+pub(super) struct Hashed<W> {
     hash: Sha256,
+    size: u64,
     to: W,
+}
+
+impl<W> Hashed<W> {
+    pub(super) fn new(to: W) -> Self {
+        let hash = Sha256::new();
+        Self { hash, size: 0, to }
+    }
+
+    /// `sha256:...`, the bytes, and where they went.
+    pub(super) fn finish(self) -> (String, u64, W) {
+        (shown(&self.hash.finalize()), self.size, self.to)
+    }
 }
 
 impl<W: io::Write> io::Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.hash.update(&bytes[..written]);
+        self.size += written as u64;
         Ok(written)
     }
 
@@ -193,6 +233,24 @@ fn shown(hash: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn tar(tree: &Tree<'_>) -> Vec<u8> {
+        let mut tar = Vec::new();
+        tree.write(&mut tar).expect("in memory");
+        tar
+    }
+
+    fn compressed(tree: &Tree<'_>) -> (Layer, Vec<u8>) {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let layer = Layer::compress("x", tree, file).expect("a disk with room");
+        let mut bytes = Vec::new();
+        layer
+            .data
+            .reader()
+            .read_to_end(&mut bytes)
+            .expect("just written");
+        (layer, bytes)
+    }
+
     fn tree() -> Tree<'static> {
         let mut tree = Tree::default();
         tree.folder("tmp", 0o1777);
@@ -203,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_tar_has_every_parent_sorted_and_nothing_of_this_machine() {
-        let tar = tree().tar().expect("in memory");
+        let tar = tar(&tree());
         let mut archive = tar::Archive::new(tar.as_slice());
         let entries: Vec<_> = archive
             .entries()
@@ -236,18 +294,18 @@ mod tests {
 
     #[test]
     fn the_same_files_are_the_same_bytes() {
-        let tar = tree().tar().expect("in memory");
-        let once = Layer::compress("x", &tree()).expect("in memory");
-        let again = Layer::compress("x", &tree()).expect("in memory");
-        assert_eq!(once.data, again.data);
+        let (once, bytes) = compressed(&tree());
+        assert_eq!(bytes, compressed(&tree()).1);
         // The gzip header: no flags, no time.
-        assert_eq!(once.data[3..8], [0, 0, 0, 0, 0]);
+        assert_eq!(bytes[3..8], [0, 0, 0, 0, 0]);
         let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(once.data.as_ref())
+        flate2::read::GzDecoder::new(bytes.as_slice())
             .read_to_end(&mut unpacked)
             .expect("gzip");
-        assert_eq!(unpacked, tar);
-        assert_eq!(once.diff_id, digest(&tar));
+        assert_eq!(unpacked, tar(&tree()));
+        assert_eq!(once.diff_id, digest(&unpacked));
+        assert_eq!(once.digest, digest(&bytes));
+        assert_eq!(once.data.size(), bytes.len() as u64);
     }
 
     #[test]
@@ -257,14 +315,8 @@ mod tests {
         std::fs::write(&path, b"binary").expect("it can be written");
         let mut other = tree();
         other.path("usr/local/bin/svm", 0o755, path);
-        assert_eq!(
-            other.tar().expect("a file"),
-            tree().tar().expect("in memory")
-        );
-        assert_eq!(
-            other.diff_id().expect("a file"),
-            digest(&tree().tar().expect("in memory"))
-        );
+        assert_eq!(tar(&other), tar(&tree()));
+        assert_eq!(other.diff_id().expect("a file"), digest(&tar(&tree())));
     }
 
     #[test]

@@ -28,6 +28,8 @@ const DRIVER: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
 pub(super) struct Libraries {
     /// Files by their names.
     pub(super) files: BTreeMap<String, PathBuf>,
+    /// Other names of them.
+    pub(super) links: BTreeMap<String, String>,
     /// The loader, which has one place: the binary names it.
     pub(super) loader: Option<PathBuf>,
     /// Whether they are for GPUs. What they are linked with does not tell: the driver's library is opened at run time,
@@ -43,6 +45,7 @@ impl Libraries {
         let mut folders = folders.to_vec();
         if opened.is_empty() {
             found.close(&mut waiting, &folders)?;
+            found.link_same();
             return Ok(found);
         }
         // First what it is linked with: with `--binary` only this tells where the others lie.
@@ -67,7 +70,29 @@ impl Libraries {
             }
         }
         found.close(&mut waiting, &folders)?;
+        found.link_same();
         Ok(found)
+    }
+
+    /// One copy of each file: in a CUDA toolkit `libcublas.so`, `.so.13` and `.so.13.1.0` are the same one.
+    fn link_same(&mut self) {
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        // Under the name that it has itself, if somebody asked for that one.
+        let mut owners: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for (name, path) in &self.files {
+            let real = real(path);
+            let own = real.file_name().is_some_and(|own| own == name.as_str());
+            if own || !owners.contains_key(&real) {
+                owners.insert(real, name.clone());
+            }
+        }
+        self.files.retain(|name, path| {
+            let owner = owners.get(&real(path)).filter(|owner| *owner != name);
+            if let Some(owner) = owner {
+                self.links.insert(name.clone(), owner.clone());
+            }
+            owner.is_none()
+        });
     }
 
     /// Adds what those that wait need, until nobody waits.
@@ -190,5 +215,22 @@ mod tests {
         let found = Libraries::find(&own, &folders, &opened).expect("all are here");
         assert_eq!(found.files["libx_cuda.so"], cuda);
         assert!(found.gpu);
+
+        // Other names of it are no other files.
+        for name in ["libx_cuda-1.so", "libx_cuda-1.2.so"] {
+            std::os::unix::fs::symlink("libx_cuda.so", folder.path().join(name)).expect("a link");
+        }
+        let linked = Libraries::find(&own, &folders, &opened).expect("all are here");
+        assert_eq!(linked.files, found.files);
+        let names: Vec<_> = linked
+            .links
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        let owner = "libx_cuda.so";
+        assert_eq!(
+            names,
+            [("libx_cuda-1.2.so", owner), ("libx_cuda-1.so", owner)]
+        );
     }
 }

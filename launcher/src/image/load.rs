@@ -1,14 +1,20 @@
 //! Into the local engine, without a registry.
 
+use std::io::{self, Write as _};
+
 use bollard::Docker;
-use bollard::body_full;
+use bollard::body_try_stream;
 use bollard::query_parameters::{ImportImageOptionsBuilder, TagImageOptionsBuilder};
 use futures_util::TryStreamExt as _;
 
 use super::Image;
 use crate::engine::reason;
 use crate::failure::{Failure, Result};
+use crate::pipe;
 use crate::say::say;
+
+/// What the engine is sent at a time.
+const PIECE: usize = 256 * 1024;
 
 /// Loads the image unless the engine has it, and gives the name to run it by.
 pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
@@ -34,13 +40,32 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         say(format!("the Docker engine has `{reference}` already"));
         return Ok(reference);
     }
-    let archive = image.archive().map_err(|error| super::unwritten(&error))?;
+    let (writer, stream) = pipe::writer();
+    let written = image.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut out = io::BufWriter::with_capacity(PIECE, writer);
+        let done = written.archive(&mut out).and_then(|()| out.flush());
+        if let Err(error) = &done {
+            // What is in the buffer must not look like the end.
+            let (writer, _) = out.into_parts();
+            writer.fail(io::Error::other(error.to_string()));
+        }
+        done
+    });
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    engine
-        .import_image(options, body_full(archive.into()), None)
+    let taken = engine
+        .import_image(options, body_try_stream(stream), None)
         .try_collect::<Vec<_>>()
-        .await
-        .map_err(|error| failed(&error))?;
+        .await;
+    let written = writing.await.map_err(io::Error::other).flatten();
+    // An engine that stops listening says why.
+    match (taken, written) {
+        (_, Err(cause)) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(super::unwritten(&cause));
+        }
+        (Err(error), _) => return Err(failed(&error)),
+        (Ok(_), _) => {}
+    }
     say(format!("loaded `{reference}` into the Docker engine"));
     Ok(reference)
 }

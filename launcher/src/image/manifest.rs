@@ -102,7 +102,7 @@ struct Manifest {
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     media_type: &'static str,
-    size: usize,
+    size: u64,
     digest: String,
 }
 
@@ -110,7 +110,7 @@ struct Descriptor {
 pub(super) fn manifest(config: &[u8], layers: &[Layer]) -> serde_json::Result<Vec<u8>> {
     let layers = layers.iter().map(|layer| Descriptor {
         media_type: LAYER_TYPE,
-        size: layer.data.len(),
+        size: layer.size(),
         digest: layer.digest.clone(),
     });
     serde_json::to_vec(&Manifest {
@@ -118,7 +118,7 @@ pub(super) fn manifest(config: &[u8], layers: &[Layer]) -> serde_json::Result<Ve
         media_type: MANIFEST_TYPE,
         config: Descriptor {
             media_type: CONFIG_TYPE,
-            size: config.len(),
+            size: config.len() as u64,
             digest: digest(config),
         },
         layers: layers.collect(),

@@ -5,7 +5,9 @@ mod binary;
 mod cache;
 mod certificates;
 mod compile;
+mod data;
 mod elf;
+mod kept;
 mod layer;
 mod libraries;
 mod load;
@@ -29,6 +31,7 @@ use binary::check;
 use cache::Cache;
 use certificates::Certificates;
 pub(crate) use compile::Target;
+pub(crate) use data::Data;
 use layer::Tree;
 pub(crate) use layer::{Layer, digest};
 use libraries::Libraries;
@@ -44,7 +47,7 @@ pub(crate) struct BuildOptions {
     pub(crate) binary: Option<PathBuf>,
 }
 
-/// An image, all of it in memory.
+/// An image. Cheap to clone: its layers are in files.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     repository: String,
@@ -174,9 +177,9 @@ impl Image {
     }
 
     /// What is transferred, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        let layers: usize = self.layers.iter().map(|layer| layer.data.len()).sum();
-        layers + self.config.len() + self.manifest.len()
+    pub(crate) fn size(&self) -> u64 {
+        let layers: u64 = self.layers.iter().map(Layer::size).sum();
+        layers + (self.config.len() + self.manifest.len()) as u64
     }
 
     pub(crate) fn layers(&self) -> &[Layer] {
@@ -202,35 +205,48 @@ fn libraries(source: &Source, binary: &Path, folders: &[PathBuf]) -> Result<Libr
     }
 }
 
-/// A binary that is there, and its shared libraries: paths in the image, without a leading slash, and files here.
-pub(crate) fn files(trainer: &Trainer, binary: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// Something of this machine, for the image.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    File(PathBuf),
+    /// To a file beside it.
+    Link(String),
+}
+
+/// A binary that is there, and its shared libraries, by their paths in the image, without a leading slash.
+pub(crate) fn pieces(trainer: &Trainer, binary: &Path) -> Result<Vec<(String, Piece)>> {
     let source = trainer.source()?;
     check(binary, source.metadata.link)?;
     let libraries = libraries(source, binary, &[])?;
-    let mut files = shared(&libraries, &source.target).map_err(|error| unwritten(&error))?;
-    files.push((in_image(&trainer.name), binary.to_owned()));
-    Ok(files)
+    let mut pieces = shared(&libraries, &source.target).map_err(|error| unwritten(&error))?;
+    pieces.push((in_image(&trainer.name), Piece::File(binary.to_owned())));
+    Ok(pieces)
 }
 
 /// Where the libraries go, and what of this machine goes there.
-fn shared(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
+fn shared(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece)>> {
+    let mut pieces = Vec::new();
     if let Some(loader) = &libraries.loader {
-        let place = loader.to_string_lossy();
-        files.push((place.trim_start_matches('/').to_owned(), loader.clone()));
+        let place = loader.to_string_lossy().trim_start_matches('/').to_owned();
+        pieces.push((place, Piece::File(loader.clone())));
     }
+    let place = |name: &str| format!("{}/{name}", libraries::IN_IMAGE);
     for (name, path) in &libraries.files {
-        let place = format!("{}/{name}", libraries::IN_IMAGE);
-        files.push((place, strip::stripped(path, target)?));
+        pieces.push((place(name), Piece::File(strip::stripped(path, target)?)));
     }
-    Ok(files)
+    for (name, file) in &libraries.links {
+        pieces.push((place(name), Piece::Link(file.clone())));
+    }
+    Ok(pieces)
 }
 
 /// What the loader and NVIDIA's container runtime look for.
 fn environment(libraries: &Libraries) -> Vec<String> {
     let mut environment = Vec::new();
     if libraries.loader.is_some() {
-        environment.push(format!("LD_LIBRARY_PATH=/{}", libraries::IN_IMAGE));
+        let driver = if libraries.gpu { DRIVER } else { "" };
+        let own = libraries::IN_IMAGE;
+        environment.push(format!("LD_LIBRARY_PATH=/{own}{driver}"));
     }
     if libraries.gpu {
         environment.push("NVIDIA_VISIBLE_DEVICES=all".to_owned());
@@ -238,6 +254,11 @@ fn environment(libraries: &Libraries) -> Vec<String> {
     }
     environment
 }
+
+/// Where NVIDIA's runtimes put the driver's libraries: they write a cache for the loader too, but not every one of them,
+/// and not into every image.
+const DRIVER: &str =
+    ":/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/usr/lib64:/usr/lib/x86_64-linux-gnu";
 
 /// What goes into the layers.
 struct Contents {
@@ -256,11 +277,14 @@ impl Contents {
         base.file(certificates::IN_IMAGE, 0o644, &self.certificates.pem);
         base.folder("tmp", 0o1777);
         let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
-        let files = shared(&self.libraries, &self.target)?;
-        if !files.is_empty() {
+        let pieces = shared(&self.libraries, &self.target)?;
+        if !pieces.is_empty() {
             let mut tree = Tree::default();
-            for (place, path) in files {
-                tree.path(&place, 0o755, path);
+            for (place, piece) in pieces {
+                match piece {
+                    Piece::File(path) => tree.path(&place, 0o755, path),
+                    Piece::Link(file) => tree.link(&place, file),
+                }
             }
             layers.push(cache.layer("shared libraries", &tree)?);
         }
@@ -320,7 +344,7 @@ fn created(source_date_epoch: Option<&str>) -> Result<String> {
 
 fn unwritten(error: &io::Error) -> Failure {
     Failure::new(format!("cannot write the image: {error}"))
-        .help("look at this machine's memory and disk, then build again")
+        .help("make room in the target folder, or set TMPDIR to a folder that is there and has space, then build again")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use super::kept;
 use super::layer::{digest, hex};
 use crate::say::say;
 
@@ -19,6 +20,7 @@ fn folder(target: &Path) -> PathBuf {
 pub(super) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     let kept = folder(target).join(key(library)?);
     if kept.is_file() {
+        kept::used(&kept);
         return Ok(kept);
     }
     fs::create_dir_all(folder(target))?;
@@ -32,6 +34,9 @@ pub(super) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     match status {
         Ok(status) if status.success() => {
             partial.persist(&kept)?;
+            kept::forget(&folder(target), |name| {
+                name.split_once('-').map(|(_, library)| library)
+            });
             Ok(kept)
         }
         Ok(status) => {

@@ -1,9 +1,14 @@
 use super::*;
 
+fn layer(what: &str, tree: &Tree<'_>) -> Layer {
+    let file = tempfile::tempfile().expect("a temporary file");
+    Layer::compress(what, tree, file).expect("a disk with room")
+}
+
 fn image() -> Image {
     let mut tree = Tree::default();
     tree.file("usr/local/bin/svm", 0o755, b"binary");
-    let layers = vec![Layer::compress("binary", &tree).expect("in memory")];
+    let layers = vec![layer("binary", &tree)];
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let config = Config::new(
         "/usr/local/bin/svm",
@@ -51,7 +56,7 @@ fn a_damaged_archive_is_refused() {
     // Sound gzip, of other files than the configuration says.
     let mut other = Tree::default();
     other.file("other", 0o644, b"other");
-    image.layers[0].data = Layer::compress("x", &other).expect("in memory").data;
+    image.layers[0].data = layer("x", &other).data;
     image.write(&path).expect("it can be written");
     let failure = Image::read(&path, "svm").expect_err("damaged");
     assert!(failure.to_string().contains("damaged"), "{failure}");

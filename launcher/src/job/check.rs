@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use contract::{Paths, vars};
+use contract::{Paths, shown, vars};
 use tokio::process::Command;
 
-use super::{Instance, Job};
+use super::{Instance, Job, data_check};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::say::say;
@@ -15,17 +15,28 @@ use crate::say::say;
 /// A check reads one small file.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const TMPDIR: &str = "is the disk full? TMPDIR names another folder";
+const TMPDIR: &str = "set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`";
 
-/// Runs `train --check` on this machine, with the file that the container will see. Gives the binary, where one is.
-/// A dry run compiles nothing: it takes a binary that is there.
-pub(crate) async fn hyperparameters(
-    job: &Job,
-    binary: Option<&Path>,
-    dry_run: bool,
-) -> Result<Option<PathBuf>> {
-    let found = match binary {
-        None if dry_run => existing(job),
+/// How a job is judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check<'a> {
+    /// The binary that was named.
+    pub(crate) binary: Option<&'a Path>,
+    /// The file of hyperparameters that was named.
+    pub(crate) file: Option<&'a Path>,
+    /// Whether hyperparameters were typed, too.
+    pub(crate) flags: bool,
+    /// A dry run compiles nothing: it takes a binary that is there.
+    pub(crate) dry_run: bool,
+    /// Whether the data are judged, too.
+    pub(crate) data: bool,
+}
+
+/// Runs `train --check` on this machine, with the file that the container will see, and `check` on data that are here.
+/// Gives the binary, where one is.
+pub(crate) async fn check(job: &Job, how: Check<'_>) -> Result<Option<PathBuf>> {
+    let found = match how.binary {
+        None if how.dry_run => existing(job),
         named => find(job, named).await?,
     };
     let Some(binary) = found else {
@@ -35,7 +46,11 @@ pub(crate) async fn hyperparameters(
         Failure::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
     })?;
     write(job, &Paths::at(base.path()))?;
-    run(job, &binary, base.path()).await?;
+    let trainer = || command(job, &binary, base.path());
+    run(job, &binary, base.path(), trainer(), how).await?;
+    if how.data {
+        data_check::run(job, &binary, base.path(), trainer).await?;
+    }
     Ok(Some(binary))
 }
 
@@ -82,8 +97,8 @@ fn write(job: &Job, paths: &Paths) -> Result<()> {
     std::fs::write(paths.hyperparameters(), text).map_err(failed)
 }
 
-async fn run(job: &Job, binary: &Path, base: &Path) -> Result<()> {
-    let shown = binary.display();
+/// The trainer, with `base` as its `/opt/ml`.
+fn command(job: &Job, binary: &Path, base: &Path) -> Command {
     let mut command = Command::new(binary);
     // Folders and channels of a surrounding container are not this job's.
     for (name, _) in std::env::vars_os() {
@@ -92,12 +107,23 @@ async fn run(job: &Job, binary: &Path, base: &Path) -> Result<()> {
         }
     }
     command
-        .args(["train", "--check"])
         .envs(&job.environment)
         .env(vars::BASE_DIR.name, base)
         .env_remove(vars::JOB_NAME.name)
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    command
+}
+
+async fn run(
+    job: &Job,
+    binary: &Path,
+    base: &Path,
+    mut command: Command,
+    how: Check<'_>,
+) -> Result<()> {
+    let shown = binary.display();
+    command.args(["train", "--check"]);
     let output = tokio::time::timeout(LIMIT, command.output())
         .await
         .map_err(|_| {
@@ -114,13 +140,24 @@ async fn run(job: &Job, binary: &Path, base: &Path) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let base = base.to_string_lossy();
-    let text = String::from_utf8_lossy(&output.stderr).replace(base.as_ref(), "/opt/ml");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let text = typed_there(&text, base, how);
     Err(complaint(
         &job.trainer.name,
         &text,
         &output.status.to_string(),
     ))
+}
+
+/// The trainer names the file that it was shown; the user knows what was typed.
+fn typed_there(text: &str, base: &Path, how: Check<'_>) -> String {
+    let file = Paths::at(base).hyperparameters();
+    let place = how.file.map_or_else(String::new, |file| {
+        let flags = if how.flags { " or after `--`" } else { "" };
+        format!(" in `{}`{flags}", shown(&file.to_string_lossy()))
+    });
+    text.replace(&format!(" in `{}`", file.display()), &place)
+        .replace(base.to_string_lossy().as_ref(), "/opt/ml")
 }
 
 /// The trainer's `error: ...` and `help: ...` lines as a failure of ours; other words as they are.
@@ -161,6 +198,28 @@ fn by_way_of_us(trainer: &str, help: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hyperparameter_is_where_it_was_typed() {
+        let base = Path::new("/tmp/x");
+        let said = "error: unknown hyperparameter `a` in `/tmp/x/input/config/hyperparameters.json`\n  help: see `/tmp/x/y`";
+        let how = |file: Option<&'static str>, flags| Check {
+            binary: None,
+            file: file.map(Path::new),
+            flags,
+            dry_run: false,
+            data: false,
+        };
+        for (how, expected) in [
+            (how(None, true), "`a`\n"),
+            (how(Some("h.json"), false), "`a` in `h.json`\n"),
+            (how(Some("h.json"), true), "`a` in `h.json` or after `--`\n"),
+        ] {
+            let text = typed_there(said, base, how);
+            assert!(text.contains(expected), "{text}");
+            assert!(text.ends_with("see `/opt/ml/y`"), "{text}");
+        }
+    }
 
     #[test]
     fn a_trainers_words() {

@@ -1,6 +1,7 @@
 //! A training job as the user described it, checked: what SageMaker, the local engine and the local process all run.
 
 pub(crate) mod check;
+mod data_check;
 pub(crate) mod hyperparameters;
 mod instance;
 mod location;

@@ -18,14 +18,14 @@ use super::docker::{refused, status};
 use super::folder::{Setup, WRITABLE};
 use super::giving_up;
 use super::request::BASE;
-use super::tar_stream;
 use crate::failure::{Failure, Result};
+use crate::pipe;
 use crate::say::say;
 
 /// Puts configuration, writable folders and checkpoints into a container that has not started; gives the checkpoints'
 /// names.
 pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTreeSet<PathBuf>> {
-    let (writer, stream) = tar_stream::writer();
+    let (writer, stream) = pipe::writer();
     let config = setup.config_files(Path::new(""));
     let local = setup.config_files(Path::new(BASE));
     // Names are relative to the base, contents are as the trainer sees them.
@@ -256,7 +256,7 @@ async fn read<T: Send + 'static>(
     docker: &Docker,
     id: &str,
     path: &str,
-    work: impl FnOnce(&mut tar_stream::StreamReader) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&mut pipe::StreamReader) -> Result<T> + Send + 'static,
 ) -> Result<Option<T>> {
     let options = DownloadFromContainerOptionsBuilder::default()
         .path(path)
@@ -269,7 +269,7 @@ async fn read<T: Send + 'static>(
             _ => Err(refused("copy out of the container", error)),
         };
     }
-    let (mut reader, pump) = tar_stream::reader(stream);
+    let (mut reader, pump) = pipe::reader(stream);
     let working = tokio::task::spawn_blocking(move || work(&mut reader));
     let (done, ()) = tokio::join!(working, pump);
     done.map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?

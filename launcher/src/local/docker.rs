@@ -78,7 +78,8 @@ impl<'a> Engine<'a> {
             Err(error) => return Err(refused("look for the image", &error)),
         }
         leftover::name_containers(&docker).await;
-        let request = request::container(job, setup, &image, gpu);
+        let request =
+            request::container(job, setup, &image, gpu, leftover::own_launcher().as_deref());
         Ok(Self {
             docker,
             setup,
@@ -264,7 +265,17 @@ pub(super) async fn image(job: &Job) -> Result<String> {
             let built = image::build(&job.trainer, &BuildOptions::default()).await?;
             image::load(&built, &docker).await
         }
-        None => Ok(default_image(job)),
+        None => {
+            let image = default_image(job);
+            if let Some(reason) = job.trainer.no_cargo() {
+                say(format!(
+                    "warning: taking the image `{image}` as the engine has it, which may be older than the source: cannot start `cargo`: {}\n  \
+                     help: install Rust from https://rustup.rs to have it built, or name an image: `--image {image}`",
+                    contract::shown(reason)
+                ));
+            }
+            Ok(image)
+        }
     }
 }
 

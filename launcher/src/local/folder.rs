@@ -363,8 +363,9 @@ impl Scratch {
             .prefix(PREFIX)
             .tempdir()
             .map_err(|error| {
-                Failure::new(format!("cannot make a temporary folder: {error}"))
-                    .help("set TMPDIR to a folder with space")
+                Failure::new(format!("cannot make a temporary folder: {error}")).help(
+                    "set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`",
+                )
             })?;
         leftover::sign(folder.path());
         Ok(Self { folder })

@@ -18,7 +18,6 @@ mod request;
 mod results;
 mod run;
 mod signals;
-mod tar_stream;
 mod trouble;
 mod words;
 
@@ -100,7 +99,7 @@ pub(crate) async fn train(
         say(ending);
     }
     std::mem::take(&mut finished.trouble).into_result()?;
-    say(report.next(job));
+    say(report.next(job, context));
     context.format.answer(&report, Report::text)?;
     Ok(report.exit(&finished))
 }

@@ -138,8 +138,9 @@ impl<'a> Backend for Machine<'a> {
 
     async fn create(&self) -> Result<Process<'a>> {
         let folder = self.lay_out().map_err(|error| {
-            Failure::new(format!("cannot make the job's private folder: {error}"))
-                .help("set TMPDIR to a folder with space that you may write")
+            Failure::new(format!("cannot make the job's private folder: {error}")).help(
+                "set TMPDIR to a folder that is there, that has space, and that you may write",
+            )
         })?;
         let mut child = self.command(folder.path())?.spawn().map_err(|error| {
             let shown = self.binary.to_string_lossy();

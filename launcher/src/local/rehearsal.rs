@@ -45,7 +45,9 @@ pub(super) fn plan(
                 .image
                 .clone()
                 .unwrap_or_else(|| docker::default_image(job));
-            let request = request::container(job, &setup, &image, *gpu);
+            // Of another process when the job is started.
+            let launcher = Some("<process>");
+            let request = request::container(job, &setup, &image, *gpu, launcher);
             plan.request(
                 format!("create and start the container `{}` of `{image}`", job.name),
                 json!(request),

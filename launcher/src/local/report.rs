@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::results::Delivered;
 use super::run::{Cause, Ended, Finished};
 use super::words::Words;
+use crate::commands::Context;
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::output::quoted;
@@ -119,10 +120,11 @@ impl Report {
     }
 
     /// For standard error: what may be done next.
-    pub(super) fn next(&self, job: &Job) -> String {
+    pub(super) fn next(&self, job: &Job, context: &Context) -> String {
         match &self.model {
             Some(url) if url.starts_with("s3://") => {
-                format!("next: `trainyard download {url} model.tar.gz`, then unpack it")
+                let download = context.next(&format!("download {} model.tar.gz", quoted(url)));
+                format!("next: {download}, then unpack it")
             }
             Some(path) => {
                 let folder = format!("{}-model", self.name);

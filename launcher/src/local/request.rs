@@ -8,7 +8,7 @@ use bollard::models::{
 };
 
 use super::folder::{HOST, Setup};
-use super::leftover::{JOB, LAUNCHER, own_launcher};
+use super::leftover::{JOB, LAUNCHER};
 use crate::job::Job;
 
 /// Where the contract's folder is in a container.
@@ -18,13 +18,20 @@ pub(super) const BASE: &str = "/opt/ml";
 const STOP_TIMEOUT: i64 = 120;
 
 /// The body of the engine's create request. All that the trainer writes stays in a volume of the container: as root's
-/// files on this machine its user could not even delete them.
-pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> ContainerCreateBody {
+/// files on this machine its user could not even delete them. `launcher` is the process that looks after it.
+pub(super) fn container(
+    job: &Job,
+    setup: &Setup,
+    image: &str,
+    gpu: bool,
+    launcher: Option<&str>,
+) -> ContainerCreateBody {
+    let labels = labels(setup, launcher);
     let mut mounts = vec![Mount {
         target: Some(BASE.to_owned()),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
-            labels: Some(labels(setup)),
+            labels: Some(labels.clone()),
             ..MountVolumeOptions::default()
         }),
         ..Mount::default()
@@ -54,7 +61,7 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         stop_timeout: Some(STOP_TIMEOUT),
-        labels: Some(labels(setup)),
+        labels: Some(labels),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
             network_mode: job.cloud.network_isolation.then(|| "none".to_owned()),
@@ -66,8 +73,8 @@ pub(super) fn container(job: &Job, setup: &Setup, image: &str, gpu: bool) -> Con
 }
 
 /// What is found by them is a local job's: `docker ps --all --filter label=trainyard.job`.
-fn labels(setup: &Setup) -> HashMap<String, String> {
-    let launcher = own_launcher().map(|own| (LAUNCHER.to_owned(), own));
+fn labels(setup: &Setup, launcher: Option<&str>) -> HashMap<String, String> {
+    let launcher = launcher.map(|launcher| (LAUNCHER.to_owned(), launcher.to_owned()));
     let job = (JOB.to_owned(), setup.job.clone());
     std::iter::once(job).chain(launcher).collect()
 }

@@ -57,10 +57,13 @@ impl Results {
                         ))
                         .help("start it again, or tell them apart by `--job-name-prefix`");
                     }
-                    Failure::usage(format!(
-                        "cannot write to `--output {}`: {error}",
-                        contract::shown(&parent.to_string_lossy())
-                    ))
+                    let parent_shown = contract::shown(&parent.to_string_lossy()).into_owned();
+                    // The system says `File exists` of it.
+                    if parent.exists() && !parent.is_dir() {
+                        return Failure::usage(format!("`--output {parent_shown}` is no folder"))
+                            .help("pass a folder, such as `--output file://out`: each job has one of its own in it");
+                    }
+                    Failure::usage(format!("cannot write to `--output {parent_shown}`: {error}"))
                     .help("pass a folder that you may write, such as `--output file://out`")
                 })?;
                 Ok(Self {

@@ -16,7 +16,7 @@ const REMEMBERED: usize = 64 * 1024;
 pub(super) struct Words {
     /// Fit to be shown, with the user's paths.
     pub(super) text: String,
-    /// Those lines of it that name a path of the user.
+    /// Those lines of it that name a path of the user; of several, each behind what it is about.
     pub(super) places: Vec<String>,
     /// It stands in the log too.
     pub(super) logged: bool,
@@ -49,11 +49,17 @@ impl Words {
             ..Self::default()
         };
         let mut kept = Vec::new();
+        // Places with what is said of them, which comes first.
+        let (mut places, mut about) = (Vec::new(), None);
         for line in first {
             let renamed = renamed(line, &aliases);
             let line_shown = shown(&renamed).into_owned();
+            let is_place = line.trim_start().starts_with("-->");
             if renamed != line {
-                words.places.push(line_shown.trim().to_owned());
+                let about = about.take().filter(|_| is_place);
+                places.push((about, line_shown.trim().to_owned()));
+            } else if !line.starts_with(' ') {
+                about = Some(line_shown.trim().to_owned());
             }
             kept.push(line_shown);
         }
@@ -61,6 +67,14 @@ impl Words {
             kept.push("…".to_owned());
         }
         words.text = kept.join("\n");
+        // A single one is about what is said above it.
+        let several = places.len() > 1;
+        for (about, place) in places {
+            let about = about.filter(|_| several);
+            let indent = if about.is_some() { "  " } else { "" };
+            words.places.extend(about);
+            words.places.push(format!("{indent}{place}"));
+        }
         words
     }
 }
@@ -142,7 +156,8 @@ mod tests {
         assert_eq!(
             words.places,
             [
-                "--> my data/x.csv:1",
+                "error: no column",
+                "  --> my data/x.csv:1",
                 "`/opt/ml/input/data/training/x`, s3://b/movie.csv"
             ]
         );

@@ -310,7 +310,7 @@ impl Sender {
                 .body(body)
                 .send()
                 .await;
-            let sent = sent.map_err(|error| Trouble::of(&what, error))?;
+            let sent = sent.map_err(|error| self.file.trouble(&what, error))?;
             share.keep();
             Ok(sent)
         });

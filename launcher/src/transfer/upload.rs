@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::ChecksumAlgorithm;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::sync::Semaphore;
 
 use super::body::FileBody;
@@ -249,6 +251,17 @@ impl Opened {
         self.stamp.check(&self.file, &self.path)
     }
 
+    /// Why sending a part of it failed: a file that somebody cuts short in mid-read looks like a fault of the network.
+    pub(super) fn trouble<E>(&self, what: &str, error: SdkError<E, HttpResponse>) -> Trouble
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match self.check() {
+            Ok(()) => Trouble::of(what, error),
+            Err(changed) => Trouble::last(changed),
+        }
+    }
+
     pub(super) async fn sums(&self, part: Part, with_md5: bool) -> Result<PartSums> {
         let file = Arc::clone(&self.file);
         let sums = tokio::task::spawn_blocking(move || PartSums::of(&file, part, with_md5)).await;
@@ -340,7 +353,7 @@ impl Store {
                 .body(body)
                 .send()
                 .await;
-            sent.map_err(|error| Trouble::of(&what, error))?;
+            sent.map_err(|error| file.trouble(&what, error))?;
             share.keep();
             Ok(())
         });

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{Fault, FaultProxy, Moto, Outcome, fault_proxy, run};
 
-use crate::cloud::{command, moto, put, safe, train, train_with, trainyard};
+use crate::cloud::{command, moto, put, safe, svm, train, train_with, trainyard};
 
 #[test]
 fn local_data_are_uploaded_first() {
@@ -207,4 +207,112 @@ fn what_may_not_be_listed_is_left_to_the_role() {
     let text = &outcome.expect_code(1).stderr;
     assert!(text.contains("have expired"), "{text}");
     assert_eq!(moto.requests("CreateTrainingJob").len(), 1);
+}
+
+/// `train` on SageMaker with the real trainer and local data.
+fn with_data(moto: &Moto, data: &str, more: &[&str]) -> Outcome {
+    let svm = svm();
+    let mut words = train(moto, more);
+    for word in &mut words {
+        if word == "s3://bucket/data" {
+            *word = data.to_owned();
+        } else if word.ends_with("/lenient") {
+            *word = svm.to_str().expect("UTF-8").to_owned();
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    trainyard(moto, &words)
+}
+
+#[test]
+fn bad_local_data_are_found_before_anybody_is_asked() {
+    let moto = moto();
+    let write = |name: &str, text: &str| {
+        let path = moto.home().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    write("my data/rows.csv", "text,label\na,b\n,c\nd,e\n");
+    write("named.csv", "words,label\na,b\nc,d\n");
+    write("none/readme.md", "nothing\n");
+    // Enough to validate on.
+    write("one label.csv", "words,label\na,b\n");
+    for (data, more, expected) in [
+        (
+            "my data",
+            &[][..],
+            &[
+                "row has no text\n  --> my data/rows.csv:3:1",
+                "help: fix it, or pass, after `--`, --drop-missing",
+            ][..],
+        ),
+        (
+            "named.csv",
+            &[],
+            &[
+                "no column is called `text`",
+                "`svm check --data named.csv` shows all of it",
+            ],
+        ),
+        ("none", &[], &["folder has no data files"]),
+        (
+            "named.csv",
+            &["--channel", "test=my data", "--", "--text-column", "words"],
+            &["my data/rows.csv"],
+        ),
+    ] {
+        let outcome = with_data(&moto, data, more);
+        let text = &outcome.expect_code(2).stderr;
+        for part in expected {
+            assert!(text.contains(part), "no `{part}` in {text}");
+        }
+        assert!(
+            text.contains("`--no-data-check` leaves it to the job"),
+            "{text}"
+        );
+    }
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+
+    // What reads them otherwise, or was told to, is believed.
+    for (data, more) in [
+        (
+            "named.csv",
+            &["--no-wait", "--", "--text-column", "words"][..],
+        ),
+        ("my data", &["--no-wait", "--", "--drop-missing"]),
+        ("my data", &["--no-wait", "--no-data-check"]),
+        (
+            "named.csv",
+            &[
+                "--no-wait",
+                "--channel",
+                "validation=one label.csv",
+                "--",
+                "--text_column=words",
+            ],
+        ),
+    ] {
+        with_data(&moto, data, more).expect_code(0);
+    }
+    assert_eq!(moto.requests("CreateTrainingJob").len(), 4);
+}
+
+#[test]
+fn what_this_machine_can_see_is_looked_at_first() {
+    let moto = moto();
+    let words = train(&moto, &[]);
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| {
+            if word == "s3://bucket/models" {
+                "out"
+            } else {
+                word.as_str()
+            }
+        })
+        .collect();
+    let outcome = trainyard(&moto, &words);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(text.contains("`--output out` is a local folder"), "{text}");
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
 }

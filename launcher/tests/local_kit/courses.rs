@@ -253,5 +253,15 @@ pub fn names_the_users_file(jobs: &Jobs) {
     assert_eq!(log.matches("no column is called").count(), 1, "{log}");
     let (_, ending) = log.split_once("error: job `").expect("an ending");
     assert!(ending.contains(&place), "{log}");
+
+    // Of several places, each with what is wrong there.
+    fs::write(data.join("x.csv"), "text,label\na,b\n,c\nd,\n").expect("a file");
+    let outcome = run(jobs.train_on(&data, &[]));
+    let log = &outcome.expect_code(3).stderr;
+    let (_, ending) = log.split_once("error: job `").expect("an ending");
+    for (message, line) in [("row has no text", 3), ("row has no label", 4)] {
+        let found = format!("{message}\n    --> {}/x.csv:{line}", data.display());
+        assert!(ending.contains(&found), "no `{found}` in {log}");
+    }
     jobs.assert_clean();
 }

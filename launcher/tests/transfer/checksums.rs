@@ -52,6 +52,22 @@ fn a_file_that_changes_meanwhile_is_an_error() {
     );
 }
 
+/// The bytes that the body of a request still wants are gone.
+#[test]
+fn a_file_that_is_cut_short_meanwhile_is_an_error() {
+    let world = World::new();
+    world.write("file", &noise(2 * PART, 10));
+    let path = world.path("file");
+    let hook = move || fs::write(&path, b"short").expect("written");
+    world
+        .proxy
+        .fault("PUT", "partNumber", 0, 2, Fault::First(Arc::new(hook)));
+    world.fails(
+        &["upload", "file", "s3://bucket/key"],
+        &["`file` changed while it was read", "help:"],
+    );
+}
+
 #[test]
 fn a_byte_that_changes_on_the_way_is_noticed() {
     let world = World::new();

@@ -1,10 +1,12 @@
 //! Where the numbers are worked on.
 
+use std::ffi::CStr;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use harness::Failure;
-use tch::{Cuda, Device, TchError};
+use tch::{Cuda, Device, Kind, TchError, Tensor};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,33 +55,42 @@ pub(crate) struct Devices {
 }
 
 impl DeviceChoice {
-    /// The devices of this machine that were asked for.
+    /// The devices of this machine that were asked for. A GPU is tried out first: what this libtorch has no code for is
+    /// refused before any data is read.
     pub(crate) fn find(self, precision: Option<Precision>) -> Result<Devices, Failure> {
         let gpus = match self {
-            Self::Cpu => 0,
-            _ => gpus(),
+            Self::Cpu => Gpus::default(),
+            _ => Gpus::find(),
         };
-        self.among(gpus, precision)
+        let devices = self.among(&gpus, precision)?;
+        for &device in devices.all.iter().filter(|device| device.is_cuda()) {
+            try_out(device).map_err(failed)?;
+        }
+        Ok(devices)
     }
 
-    fn among(self, gpus: usize, precision: Option<Precision>) -> Result<Devices, Failure> {
+    /// Whether it can only be a GPU.
+    pub(crate) fn is_gpu(self) -> bool {
+        matches!(self, Self::Cuda | Self::CudaIndex(_))
+    }
+
+    fn among(self, gpus: &Gpus, precision: Option<Precision>) -> Result<Devices, Failure> {
         let wanted = match self {
             Self::Auto | Self::Cpu => 0,
             Self::Cuda => 1,
-            Self::CudaIndex(index) => index + 1,
+            Self::CudaIndex(index) => index.saturating_add(1),
         };
-        if gpus < wanted {
-            return Err(Failure::other(
-                format!("expected `{wanted}` or more GPUs that libtorch can use, found `{gpus}`"),
-                "use --device cpu, or install the CUDA libtorch and a driver that fits it",
-            ));
+        if gpus.count < wanted {
+            return Err(gpus.too_few(wanted));
         }
         let all = match self {
             Self::CudaIndex(index) => vec![Device::Cuda(index)],
-            Self::Auto | Self::Cuda if gpus > 0 => (0..gpus).map(Device::Cuda).collect(),
+            Self::Auto | Self::Cuda if gpus.count > 0 => {
+                (0..gpus.count).map(Device::Cuda).collect()
+            }
             _ => vec![Device::Cpu],
         };
-        let gpu = all[0].is_cuda();
+        let gpu = all.iter().any(|device| device.is_cuda());
         if !gpu && precision == Some(Precision::Mixed) {
             return Err(Failure::other(
                 "expected a GPU for --precision mixed, found none: half precision is slower on a CPU",
@@ -89,6 +100,13 @@ impl DeviceChoice {
         let mixed = gpu && precision != Some(Precision::Full);
         Ok(Devices { all, mixed })
     }
+}
+
+/// A product of small matrices, which needs a kernel and cuBLAS.
+fn try_out(device: Device) -> Result<(), TchError> {
+    let ones = Tensor::f_ones([2, 2], (Kind::Float, device))?; // (2, 2) f32
+    let product = ones.f_matmul(&ones)?; // (2, 2) f32
+    product.f_sum(Kind::Float)?.f_double_value(&[]).map(|_| ())
 }
 
 /// Rows of a batch below which a thread of its own is not worth it: matrices of few rows are slow.
@@ -104,25 +122,63 @@ impl Devices {
     }
 }
 
-/// How many GPUs libtorch can use.
-fn gpus() -> usize {
-    load_cuda();
-    usize::try_from(Cuda::device_count()).unwrap_or(0)
+/// The GPUs that libtorch can use.
+#[derive(Default)]
+struct Gpus {
+    count: usize,
+    /// Why libtorch's CUDA part could not be loaded.
+    missing: Option<String>,
+}
+
+impl Gpus {
+    fn find() -> Self {
+        static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+        Self {
+            missing: LOADED.get_or_init(load_cuda).clone().err(),
+            count: usize::try_from(Cuda::device_count()).unwrap_or(0),
+        }
+    }
+
+    fn too_few(&self, wanted: usize) -> Failure {
+        let found = self.count;
+        let expected = format!("expected `{wanted}` or more GPUs, found `{found}`");
+        match &self.missing {
+            // The usual case, and the loader's words for it would only hide it.
+            Some(why) if why.contains("libtorch_cuda.so: cannot open") => Failure::other(
+                format!("{expected}: this libtorch is for CPUs alone"),
+                "use --device cpu, or build with a libtorch for CUDA: trainers/bilstm/get-libtorch cuda",
+            ),
+            Some(why) => Failure::other(
+                format!("{expected}: libtorch's CUDA part cannot be loaded: {why}"),
+                "use --device cpu, or install what is missing",
+            ),
+            None if found == 0 => Failure::other(
+                format!(
+                    "{expected}: libtorch has its CUDA part, but finds no GPU with a driver that fits"
+                ),
+                "use --device cpu, or see what `nvidia-smi` says: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525",
+            ),
+            None => Failure::other(expected, "use --device cuda for all that there are"),
+        }
+    }
 }
 
 /// Loads libtorch's CUDA part if it is installed. The linker drops a library that no symbol is taken from, so the
 /// program depends on the CPU part alone; the CUDA part registers itself when it is loaded.
-fn load_cuda() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
-        #[expect(unsafe_code, reason = "there is no safe way to load a library")]
-        // SAFETY: the name is a C string. The library's initialisers register kernels, as they do in any program that
-        // links it; they run before any other thread of ours calls libtorch.
-        unsafe {
-            libc::dlopen(c"libtorch_cuda.so".as_ptr(), flags);
+fn load_cuda() -> Result<(), String> {
+    let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
+    #[expect(unsafe_code, reason = "there is no safe way to load a library")]
+    // SAFETY: the name is a C string. The library's initialisers register kernels, as they do in any program that links
+    // it; they run before any other thread of ours calls libtorch. dlerror's text is this thread's and is copied before
+    // the thread calls the loader again.
+    let error = unsafe {
+        if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), flags).is_null() {
+            return Ok(());
         }
-    });
+        let error = libc::dlerror();
+        (!error.is_null()).then(|| CStr::from_ptr(error).to_string_lossy().into_owned())
+    };
+    Err(error.unwrap_or_else(|| "the loader does not say why".to_owned()))
 }
 
 /// libtorch's word for what failed, and what can be done.
@@ -135,6 +191,8 @@ pub(crate) fn failed(error: TchError) -> Failure {
     let memory = text.contains("out of memory") || text.contains("can't allocate memory");
     let help = if memory {
         "lower --batch-size, --seq-len or --hidden-size"
+    } else if text.contains("no kernel image") {
+        "use --device cpu, or a libtorch that has code for this GPU, such as the cu126 build for a V100: docs/cuda.md"
     } else {
         "lower --batch-size if memory may be short; else please report it with the command that you typed"
     };
@@ -145,11 +203,16 @@ pub(crate) fn failed(error: TchError) -> Failure {
 mod tests {
     use super::*;
 
+    fn of_count(count: usize) -> Gpus {
+        let missing = None;
+        Gpus { count, missing }
+    }
+
     #[test]
     fn devices_are_what_was_asked_for() {
         let found = |text: &str, gpus| {
             let choice: DeviceChoice = text.parse().unwrap();
-            choice.among(gpus, None)
+            choice.among(&of_count(gpus), None)
         };
         let of = |all: &[Device], mixed| Devices {
             all: all.to_vec(),
@@ -162,9 +225,9 @@ mod tests {
         );
         assert_eq!(found("cpu", 2).unwrap(), of(&[Device::Cpu], false));
         assert_eq!(found("cuda:1", 2).unwrap(), of(&[Device::Cuda(1)], true));
-        for (text, gpus) in [("cuda", 0), ("cuda:2", 2)] {
+        for (text, gpus) in [("cuda", 0), ("cuda:2", 2), ("cuda:18446744073709551615", 2)] {
             let message = found(text, gpus).unwrap_err().to_string();
-            assert!(message.contains("help: use --device cpu"), "{message}");
+            assert!(message.contains("help: use --device c"), "{message}");
         }
         assert!(
             "cuda:x".parse::<DeviceChoice>().is_err() && "gpu".parse::<DeviceChoice>().is_err()
@@ -173,12 +236,47 @@ mod tests {
 
     #[test]
     fn mixed_precision_is_for_gpus() {
-        assert!(DeviceChoice::Auto.among(0, Some(Precision::Mixed)).is_err());
+        assert!(
+            DeviceChoice::Auto
+                .among(&of_count(0), Some(Precision::Mixed))
+                .is_err()
+        );
         assert!(
             !DeviceChoice::Auto
-                .among(1, Some(Precision::Full))
+                .among(&of_count(1), Some(Precision::Full))
                 .unwrap()
                 .mixed
         );
+    }
+
+    #[test]
+    fn why_there_is_no_gpu_is_said() {
+        let message = |why: Option<&str>| {
+            let missing = why.map(str::to_owned);
+            let gpus = Gpus { count: 0, missing };
+            DeviceChoice::Cuda
+                .among(&gpus, None)
+                .unwrap_err()
+                .to_string()
+        };
+        let absent = "libtorch_cuda.so: cannot open shared object file: No such file or directory";
+        for (why, expected) in [
+            (
+                Some(absent),
+                "is for CPUs alone\n  help: use --device cpu, or build with",
+            ),
+            (
+                Some("libnccl.so.2: cannot open shared object file"),
+                "cannot be loaded: libnccl.so.2",
+            ),
+            (None, "finds no GPU with a driver that fits"),
+        ] {
+            let message = message(why);
+            assert!(message.contains(expected), "{message}");
+        }
+        let foreign = TchError::Torch(
+            "CUDA error: no kernel image is available for execution on the device".to_owned(),
+        );
+        assert!(failed(foreign).to_string().contains("docs/cuda.md"));
     }
 }

@@ -1,14 +1,15 @@
 //! Logits of many rows.
 
-use harness::metrics::Scores;
-use tch::{TchError, no_grad};
+use tch::{Device, TchError, no_grad};
 
 use crate::batches::Batch;
 use crate::net::{Net, values};
 use crate::replicas::Replicas;
 
-/// Rows of a batch that is not trained on.
+/// Most rows of a batch that is not trained on, and most ids, padding included: by these go memory and, on a GPU, speed.
 const ROWS: usize = 64;
+const CPU_IDS: usize = 8192;
+const GPU_IDS: usize = 65_536;
 
 /// Logits of (rows, classes), in order; `None` if it was stopped.
 pub(crate) fn logits(
@@ -20,8 +21,18 @@ pub(crate) fn logits(
     let mut order: Vec<usize> = (0..rows.len()).collect();
     // The longest first: at the end no thread waits long for another.
     order.sort_by_key(|&row| std::cmp::Reverse(rows[row].len()));
-    let batch = |chunk: &[usize]| chunk.iter().map(|&row| rows[row].to_vec()).collect();
-    let Some(found) = replicas.logits(order.chunks(ROWS).map(batch).collect(), stopped)? else {
+    let ids = match replicas.first().device {
+        Device::Cpu => CPU_IDS,
+        _ => GPU_IDS,
+    };
+    let mut rest = order.as_slice();
+    let mut batches = std::iter::from_fn(|| {
+        let longest = rows[*rest.first()?].len().max(1);
+        let (batch, others) = rest.split_at((ids / longest).clamp(1, ROWS).min(rest.len()));
+        rest = others;
+        Some(batch.iter().map(|&row| rows[row].to_vec()).collect())
+    });
+    let Some(found) = replicas.logits(&mut batches, stopped)? else {
         return Ok(None);
     };
     let mut all = vec![0.0; rows.len() * classes];
@@ -31,43 +42,8 @@ pub(crate) fn logits(
     Ok(Some(all))
 }
 
-/// Logits of one batch.
+/// Logits of one batch, (rows, classes).
 pub(crate) fn of_batch(net: &Net, rows: &[Vec<u32>]) -> Result<Vec<f32>, TchError> {
     let batch = Batch::new(rows, net.shape.pad, net.device)?;
     values(&no_grad(|| net.forward(&batch, None))?)
-}
-
-/// Logits as decisions, their softmax as probabilities.
-pub(crate) fn scores(logits: Vec<f32>, classes: usize) -> Scores {
-    let mut probability = Vec::with_capacity(logits.len());
-    for row in logits.chunks_exact(classes) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let shares = row.iter().map(|&logit| f64::from(logit - largest).exp());
-        let sum: f64 = shares.clone().sum();
-        probability.extend(shares.map(|share| (share / sum) as f32));
-    }
-    Scores {
-        classes,
-        decision: logits,
-        probability: Some(probability),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probabilities_are_the_softmax() {
-        let scores = scores(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);
-        let expected = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75];
-        let probability = scores.probability.unwrap();
-        assert!(
-            probability
-                .iter()
-                .zip(expected)
-                .all(|(a, b)| (a - b).abs() < 1e-6),
-            "{probability:?}"
-        );
-    }
 }

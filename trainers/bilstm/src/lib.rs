@@ -22,9 +22,8 @@ pub use model::TextModel;
 use std::collections::BTreeMap;
 
 use harness::corpus::RowTable;
-use harness::trainer::NoArgs;
-use harness::{Failure, Run, Trained, Trainer};
-use params::{TextArgs, TextParams};
+use harness::{Failure, Paths, Run, Trained, Trainer};
+use params::{PredictArgs, TextArgs, TextParams};
 
 /// The bi-LSTM as a trainer.
 pub struct BiLstm;
@@ -35,12 +34,19 @@ impl Trainer for BiLstm {
     type Params = TextParams;
     type Encoder = Encoder;
     type Model = TextModel;
-    type PredictArgs = NoArgs;
+    type PredictArgs = PredictArgs;
 
     const CHECKPOINTS: bool = true;
 
     fn check(args: TextArgs) -> Result<TextParams, Failure> {
         args.check()
+    }
+
+    fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Failure> {
+        match &params.arch {
+            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
+            params::ArchParams::Bag(_) => Ok(()),
+        }
     }
 
     fn identity(params: &TextParams) -> BTreeMap<String, String> {
@@ -49,6 +55,10 @@ impl Trainer for BiLstm {
             .iter()
             .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
         tokenizer.collect()
+    }
+
+    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Failure> {
+        model.use_device(args.device)
     }
 
     fn encoder(params: &TextParams) -> Encoder {

@@ -10,8 +10,8 @@ use harness::report::ClassFeatures;
 use harness::{Failure, Model};
 
 use crate::bag::{self, BagModel};
+use crate::device::DeviceChoice;
 
-pub(crate) use files::{deserialize, serialize};
 pub(crate) use lstm::LstmModel;
 
 /// A trained model.
@@ -28,6 +28,23 @@ pub enum Scratch {
     Bilstm(Box<lstm::Scratch>),
     /// The bag's.
     Bag(Box<bag::Scratch>),
+}
+
+impl TextModel {
+    /// Predicts there from now on; a GPU is nothing for a bag.
+    pub(crate) fn use_device(&mut self, device: Option<DeviceChoice>) -> Result<(), Failure> {
+        match self {
+            Self::Bilstm(model) => {
+                model.devices = device.unwrap_or(DeviceChoice::Auto).find(None)?.all;
+                Ok(())
+            }
+            Self::Bag(_) if device.is_some_and(DeviceChoice::is_gpu) => Err(Failure::usage(
+                "expected a model of --arch bilstm with --device cuda, found one of --arch `bag`",
+                "leave out --device: a bag answers on the CPU, in microseconds",
+            )),
+            Self::Bag(_) => Ok(()),
+        }
+    }
 }
 
 impl Model for TextModel {
@@ -57,7 +74,7 @@ impl Model for TextModel {
 
     fn scratch(&self) -> Scratch {
         match self {
-            Self::Bilstm(_) => Scratch::Bilstm(Box::default()),
+            Self::Bilstm(model) => Scratch::Bilstm(Box::new(model.scratch())),
             Self::Bag(model) => Scratch::Bag(Box::new(model.scratch())),
         }
     }

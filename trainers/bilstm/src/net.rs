@@ -1,13 +1,11 @@
 //! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters are named as in the
 //! PyTorch module of docs/bilstm-model.md.
 
-use std::collections::BTreeMap;
-
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::batches::{Batch, Padding};
 use crate::params::Pooling;
-use harness::training::Random;
+use harness::training::{Array, Arrays, Random};
 
 /// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
 const EMBEDDING_DEVIATION: f64 = 0.1;
@@ -25,16 +23,6 @@ pub(crate) struct Shape {
     pub(crate) pooling: Pooling,
     pub(crate) classes: usize,
 }
-
-/// A parameter's values, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Vec<f32>,
-}
-
-/// Parameters by name.
-pub(crate) type Arrays = BTreeMap<String, Array>;
 
 impl Shape {
     /// Name and shape of every parameter; PyTorch's order within a layer of the LSTM.
@@ -66,6 +54,26 @@ impl Shape {
         ));
         all.push(("linear.bias".to_owned(), vec![self.classes]));
         all
+    }
+
+    /// How many numbers all parameters are.
+    pub(crate) fn numbers(&self) -> u64 {
+        let shapes = self.parameters().into_iter().map(|(_, shape)| shape);
+        shapes
+            .map(|shape| shape.iter().map(|&size| size as u64).product::<u64>())
+            .sum()
+    }
+
+    /// Bytes that training takes at the very least: weights, Adam's moments and `replicas` gradients, and of a batch of so
+    /// many ids the embeddings and the four gates of each direction and layer.
+    pub(crate) fn least_bytes(&self, replicas: usize, batch_ids: usize) -> u64 {
+        let of_id = self.emb_size + self.num_layers * 8 * self.hidden_size;
+        let states = (batch_ids as u64).saturating_mul(of_id as u64);
+        let copies = 3 + replicas as u64;
+        self.numbers()
+            .saturating_mul(copies)
+            .saturating_add(states)
+            .saturating_mul(4)
     }
 
     /// Width of the pooled outputs.
@@ -144,9 +152,8 @@ impl Dropout {
                 }
             }));
         }
-        Tensor::f_from_slice(&factors)?
-            .f_view([rows as i64, 1, width as i64])?
-            .f_to(device)
+        let shape = [rows as i64, 1, width as i64]; // (batch, 1, width) f32
+        Tensor::f_from_slice(&factors)?.f_view(shape)?.f_to(device)
     }
 }
 
@@ -219,22 +226,20 @@ impl Net {
         }
         // (batch, 2 * hidden)
         let pooled = self.pool(&states, head, batch)?;
+        let last = self.shape.num_layers;
         let pooled = self
-            .dropped(
-                pooled.f_unsqueeze(1)?,
-                self.shape.num_layers,
-                batch,
-                dropout,
-            )?
-            .f_squeeze_dim(1)?;
+            .dropped(pooled.f_unsqueeze(1)?, last, batch, dropout)? // (batch, 1, 2 * hidden)
+            .f_squeeze_dim(1)?; // (batch, 2 * hidden)
         let [.., weight, bias] = head else {
             return Err(TchError::Shape(
                 "a network without a linear layer".to_owned(),
             ));
         };
+        // (batch, classes)
         pooled.f_linear(weight, Some(bias))?.f_to_kind(Kind::Float)
     }
 
+    /// (batch, seq, width) to the same, or without a `dropout` nothing at all; `place` tells the masks of a step apart.
     fn dropped(
         &self,
         values: Tensor,
@@ -246,11 +251,8 @@ impl Net {
             return Ok(values);
         };
         let width = values.size3()?.2 as usize;
-        values.f_mul(
-            &dropout
-                .mask(place, batch.rows(), width, self.device)?
-                .f_to_kind(values.f_kind()?)?,
-        )
+        let mask = dropout.mask(place, batch.rows(), width, self.device)?; // (batch, 1, width) f32
+        values.f_mul(&mask.f_to_kind(values.f_kind()?)?) // (batch, seq, width)
     }
 
     /// One layer of the LSTM, both directions: (batch, seq, inputs) to (batch, seq, 2 * hidden).
@@ -266,12 +268,13 @@ impl Net {
         let Some(padding) = &batch.padding else {
             return self.run(inputs, parameters, batch, true);
         };
-        let forwards = self.run(inputs, &parameters[..4], batch, false)?;
-        let reversed = reverse(inputs, padding)?;
-        let backwards = self.run(&reversed, &parameters[4..], batch, false)?;
-        Tensor::f_cat(&[forwards, reverse(&backwards, padding)?], 2)
+        let forwards = self.run(inputs, &parameters[..4], batch, false)?; // (batch, seq, hidden)
+        let reversed = reverse(inputs, padding)?; // (batch, seq, inputs)
+        let backwards = self.run(&reversed, &parameters[4..], batch, false)?; // (batch, seq, hidden)
+        Tensor::f_cat(&[forwards, reverse(&backwards, padding)?], 2) // (batch, seq, 2 * hidden)
     }
 
+    /// libtorch's LSTM, of one direction or `both`: (batch, seq, inputs) to (batch, seq, directions * hidden).
     fn run(
         &self,
         inputs: &Tensor,
@@ -284,7 +287,7 @@ impl Net {
             batch.rows() as i64,
             self.shape.hidden_size as i64,
         ];
-        let zeros = Tensor::f_zeros(size, (inputs.f_kind()?, self.device))?;
+        let zeros = Tensor::f_zeros(size, (inputs.f_kind()?, self.device))?; // (directions, batch, hidden)
         let start = [&zeros, &zeros];
         let parameters: Vec<&Tensor> = parameters.iter().collect();
         let (outputs, ..) = inputs.f_lstm(&start, &parameters, true, 1, 0.0, true, both, true)?;
@@ -297,12 +300,13 @@ impl Net {
             Some(padding) => values.f_masked_fill(&padding.mask, with),
             None => Ok(values.shallow_clone()),
         };
+        // Each arm ends with (batch, 2 * hidden).
         match self.shape.pooling {
             Pooling::Max => masked(states, f64::NEG_INFINITY)?.f_amax([1], false),
             Pooling::Mean => {
                 let lengths: Vec<f32> = batch.lengths.iter().map(|&length| length as f32).collect();
                 let lengths = Tensor::f_from_slice(&lengths)?
-                    .f_unsqueeze(1)?
+                    .f_unsqueeze(1)? // (batch, 1) f32
                     .f_to(self.device)?;
                 masked(states, 0.0)?
                     .f_sum_dim_intlist([1].as_slice(), false, Kind::Float)?
@@ -316,16 +320,16 @@ impl Net {
                     .zip(0..)
                     .map(|(&length, row)| row * batch.seq as i64 + length as i64 - 1)
                     .collect();
-                let last = Tensor::f_from_slice(&last)?.f_to(self.device)?;
+                let last = Tensor::f_from_slice(&last)?.f_to(self.device)?; // (batch) int64
                 let forwards = states
-                    .f_reshape([-1, 2 * hidden])?
-                    .f_index_select(0, &last)?
-                    .f_narrow(1, 0, hidden)?;
-                let backwards = states.f_select(1, 0)?.f_narrow(1, hidden, hidden)?;
+                    .f_reshape([-1, 2 * hidden])? // (batch * seq, 2 * hidden)
+                    .f_index_select(0, &last)? // (batch, 2 * hidden)
+                    .f_narrow(1, 0, hidden)?; // (batch, hidden)
+                let backwards = states.f_select(1, 0)?.f_narrow(1, hidden, hidden)?; // (batch, hidden)
                 Tensor::f_cat(&[forwards, backwards], 1)
             }
             Pooling::Attention => {
-                // (batch, seq, 1)
+                // (batch, seq, 1), this and `shares`
                 let scores = states
                     .f_linear(&head[0], None::<&Tensor>)?
                     .f_to_kind(Kind::Float)?;
@@ -340,17 +344,19 @@ impl Net {
     }
 }
 
+/// Each row backwards within its length: (batch, seq, width) to the same.
 fn reverse(values: &Tensor, padding: &Padding) -> Result<Tensor, TchError> {
     let (rows, seq, width) = values.size3()?;
     values
-        .f_reshape([rows * seq, width])?
-        .f_index_select(0, &padding.reversal)?
+        .f_reshape([rows * seq, width])? // (batch * seq, width)
+        .f_index_select(0, &padding.reversal)? // (batch * seq, width)
         .f_view([rows, seq, width])
 }
 
-/// The values of a tensor, row-major.
+/// The values of a tensor of any shape and type, row-major.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     no_grad(|| {
+        // In its own shape, f32
         let flat = tensor
             .f_detach()?
             .f_to(Device::Cpu)?

@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
+/// The paper's.
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
@@ -9,6 +10,7 @@ const EPSILON: f64 = 1e-8;
 /// The moments of each parameter, and how many steps were taken.
 pub(crate) struct Adam {
     pub(crate) steps: u64,
+    /// f32, in the shapes of the parameters
     pub(crate) first: Vec<Tensor>,
     pub(crate) second: Vec<Tensor>,
 }
@@ -86,6 +88,7 @@ impl Factors {
         }
     }
 
+    /// All four of the same shape, f32.
     fn by_tensors(
         &self,
         parameter: &mut Tensor,

@@ -9,7 +9,7 @@ use harness::Failure;
 pub use crate::bag::BagParams;
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
-pub use harness::training::Schedule;
+pub use harness::training::{ClassWeight, Schedule};
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -90,6 +90,14 @@ pub struct TextArgs {
     precision: Option<Precision>,
 }
 
+/// What can be typed for `evaluate`, `predict` and `explain`.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    /// Where to predict: auto (the GPUs of this machine, else the CPU), cpu, cuda, cuda:N [default: auto; cpu for bag]
+    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
+    pub(crate) device: Option<DeviceChoice>,
+}
+
 /// Which kind of model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arch {
@@ -111,15 +119,6 @@ pub enum Pooling {
     Max,
     /// The mean over time, weighted by a learned score
     Attention,
-}
-
-/// How classes are weighed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ClassWeight {
-    /// Every row counts the same
-    None,
-    /// Every class counts the same: rows / (classes x rows of the class)
-    Balanced,
 }
 
 /// Checked parameters.
@@ -260,13 +259,7 @@ impl TextArgs {
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),
-                (
-                    "device cuda",
-                    !matches!(
-                        self.device,
-                        None | Some(DeviceChoice::Auto | DeviceChoice::Cpu)
-                    ),
-                ),
+                ("device cuda", self.device.is_some_and(DeviceChoice::is_gpu)),
                 ("precision", self.precision.is_some()),
             ],
         )?;

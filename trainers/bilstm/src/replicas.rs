@@ -10,7 +10,8 @@ use tch::{Device, Reduction, TchError, Tensor, autocast, no_grad};
 
 use crate::batches::Batch;
 use crate::evaluate;
-use crate::net::{Arrays, Dropout, Net, Shape};
+use crate::net::{Dropout, Net, Shape};
+use harness::training::Arrays;
 
 /// Networks of equal weights.
 pub(crate) struct Replicas {
@@ -34,6 +35,7 @@ pub(crate) struct Step {
 /// The mean loss of a step, and its gradients times `loss_scale`.
 pub(crate) struct Gradients {
     pub(crate) loss: f64,
+    /// f32, in the shapes of the parameters
     pub(crate) tensors: Vec<Tensor>,
 }
 
@@ -152,14 +154,16 @@ impl Gradients {
 fn gradients(net: &Net, step: &Step, total: f64, mixed: bool) -> Result<Gradients, TchError> {
     let batch = Batch::new(&step.rows, net.shape.pad, net.device)?;
     let forward = || net.forward(&batch, step.dropout);
+    // (batch, classes) f32
     let logits = if mixed {
         autocast(true, forward)
     } else {
         forward()
     }?;
     let labels: Vec<i64> = step.labels.iter().map(|&label| label.into()).collect();
-    let labels = Tensor::f_from_slice(&labels)?.f_to(net.device)?;
-    let weights = Tensor::f_from_slice(&step.class_weights)?.f_to(net.device)?;
+    let labels = Tensor::f_from_slice(&labels)?.f_to(net.device)?; // (batch) int64
+    let weights = Tensor::f_from_slice(&step.class_weights)?.f_to(net.device)?; // (classes) f32
+    // () f32, this and all below
     let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, -100, 0.0)?;
     let loss = sum.f_mul_scalar(1.0 / total)?;
     let scaled = loss.f_mul_scalar(step.loss_scale)?;
@@ -226,10 +230,10 @@ impl Replicas {
     /// The logits of each batch, in order, as many at a time as there are workers; `None` if it was stopped.
     pub(crate) fn logits(
         &self,
-        batches: Vec<Vec<Vec<u32>>>,
+        batches: &mut dyn Iterator<Item = Vec<Vec<u32>>>,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<Vec<f32>>>, TchError> {
-        let mut all = Vec::with_capacity(batches.len());
+        let mut all = Vec::new();
         if self.workers.is_empty() {
             for batch in batches {
                 if stopped() {
@@ -239,15 +243,17 @@ impl Replicas {
             }
             return Ok(Some(all));
         }
-        let mut batches = batches.into_iter().peekable();
-        while batches.peek().is_some() {
+        loop {
             if stopped() {
                 return Ok(None);
             }
             let mut asked = 0;
-            for (worker, batch) in self.workers.iter().zip(batches.by_ref()) {
+            for (worker, batch) in self.workers.iter().zip(&mut *batches) {
                 worker.ask(Task::Logits(batch))?;
                 asked += 1;
+            }
+            if asked == 0 {
+                return Ok(Some(all));
             }
             for worker in &self.workers[..asked] {
                 match worker.answer()? {
@@ -256,6 +262,5 @@ impl Replicas {
                 }
             }
         }
-        Ok(Some(all))
     }
 }

@@ -1,28 +1,31 @@
 //! The training run, from the corpus to the model.
 
-use std::time::Instant;
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
 use harness::corpus::{Part, RowTable};
-use harness::history::{EpochReport, Validation};
-use harness::metrics::{Scores, evaluate};
+use harness::history::Validation;
+use harness::metrics::Scores;
 use harness::trainer::PartScores;
-use harness::training::of_epoch;
-use harness::{Failure, Run, Trained};
-use serde_json::{Map, json};
+use harness::training::{Arrays, Pace, Plan, of_epoch};
+use harness::{Failure, Run, Trained, memory};
+use serde_json::{Map, Value, json};
+use tch::Device;
 
 use crate::device::failed;
-use crate::evaluate::{logits, scores};
+use crate::evaluate::logits;
 use crate::ids::{self, Encoder, Ids};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
-use crate::net::{Arrays, Shape};
-use crate::params::{ClassWeight, LstmParams, TextParams};
+use crate::net::Shape;
+use crate::params::{LstmParams, TextParams};
 use crate::reader::Reader;
 use crate::replicas::Replicas;
 
 /// All that does not change while training.
 pub(crate) struct Job<'a> {
     pub(crate) params: &'a LstmParams,
+    pub(crate) plan: Plan,
     pub(crate) table: &'a RowTable,
     pub(crate) ids: Ids,
     pub(crate) shape: Shape,
@@ -49,6 +52,14 @@ pub(crate) fn train(
     let train = table.of(Part::Train);
     let job = Job {
         params: lstm,
+        plan: Plan {
+            epochs: lstm.epochs,
+            rows: train.len(),
+            steps_per_epoch: train.len().div_ceil(lstm.batch_size) as u64,
+            learning_rate: lstm.learning_rate,
+            schedule: lstm.schedule,
+            warm_up: lstm.warm_up,
+        },
         table,
         ids,
         shape: Shape {
@@ -60,16 +71,41 @@ pub(crate) fn train(
             pooling: lstm.pooling,
             classes: table.classes.len(),
         },
-        class_weights: class_weights(params.class_weight, table, &train),
+        class_weights: params.class_weight.weights(table, &train),
         train,
         validation: table.of(Part::Validation),
     };
     if run.stopped() {
         return Err(Failure::Stopped);
     }
+    if devices.all.iter().all(|device| *device == Device::Cpu) {
+        has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
+    }
     let mut learner = Learner::start(&job, &devices, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, reader, failure, run)
+}
+
+/// Refuses a network for which the memory is too small by far; otherwise the system would end the process without a word.
+fn has_room(job: &Job<'_>, replicas: usize, left: Option<u64>) -> Result<(), Failure> {
+    let lengths = job.train.iter().map(|&row| job.ids.row(row as usize).len());
+    let longest = lengths.max().unwrap_or(0);
+    let rows = job.params.batch_size.min(job.train.len());
+    let bytes = job
+        .shape
+        .least_bytes(replicas, rows.saturating_mul(longest));
+    match left {
+        Some(left) if bytes > left => Err(Failure::other(
+            format!(
+                "expected `{} MB` of memory, found `{} MB`: so much take the network, its gradients, Adam's moments and a \
+                 batch of `{rows}` rows of up to `{longest}` ids",
+                bytes / 1_000_000,
+                left / 1_000_000
+            ),
+            "lower --hidden-size, --emb-size, --vocab-size, --batch-size or --seq-len",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The epochs. Answers why training could not go on, if it could not.
@@ -79,11 +115,12 @@ fn learn(
     run: &mut Run,
 ) -> Result<Option<Failure>, Failure> {
     let seed = run.stream("batches");
-    let steps = job.steps_per_epoch();
-    while learner.state.epoch < job.params.epochs && !learner.patience_is_over() {
+    let steps = job.plan.steps_per_epoch;
+    while learner.state.epoch < job.params.epochs
+        && !learner.state.patience_is_over(job.params.patience)
+    {
         let epoch = learner.state.epoch;
-        let start = Instant::now();
-        let (mut rows, mut tokens) = (0, 0);
+        let mut pace = Pace::start();
         let batches = of_epoch(
             &job.train,
             |row| job.ids.row(row as usize).len(),
@@ -97,40 +134,23 @@ fn learn(
                 return learner.checkpoint(run, false).map(|()| None);
             }
             if let Outcome::NotFinite(what) = learner.step(batch)? {
-                return Ok(Some(not_finite(what, learner.state.step + 1, epoch + 1)));
+                return Ok(Some(learner.state.not_finite(what)));
             }
-            rows += batch.len();
-            tokens += batch
-                .iter()
-                .map(|&row| job.ids.row(row as usize).len())
-                .sum::<usize>();
-            run.step(
-                learner.state.step,
-                job.params.epochs * steps,
-                learner.state.loss,
-            );
+            let lengths = batch.iter().map(|&row| job.ids.row(row as usize).len());
+            pace.saw(batch.len(), lengths.sum());
+            run.step(learner.state.step, job.plan.steps(), learner.state.loss);
             if learner.state.step < (epoch + 1) * steps {
                 learner.checkpoint(run, false)?;
             }
         }
-        let seconds = start.elapsed().as_secs_f64().max(1e-9);
+        pace.stop();
         let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {
             // Stopped: the epoch's end will be seen again by the run that resumes.
             return learner.checkpoint(run, false).map(|()| None);
         }
-        let report = EpochReport {
-            epoch: epoch + 1,
-            epochs: job.params.epochs,
-            step: learner.state.step,
-            train_loss: learner.state.mean_loss(job.train.len()),
-            validation: validated.as_ref().map(|(validation, _)| *validation),
-            learning_rate: learner.rate(learner.state.step.saturating_sub(1)),
-            gradient_norm: Some(learner.state.norm_sum / steps as f64),
-            rows_per_second: rows as f64 / seconds,
-            tokens_per_second: Some(tokens as f64 / seconds),
-        };
-        run.epoch(report);
+        let validation = validated.as_ref().map(|(validation, _)| *validation);
+        run.epoch(learner.state.report(&job.plan, &pace, validation));
         learner.end_epoch(validated)?;
         learner.checkpoint(run, true)?;
     }
@@ -144,7 +164,6 @@ fn finish(
     failure: Option<Failure>,
     run: &mut Run,
 ) -> Result<Trained<TextModel>, Failure> {
-    let steps = learner.state.step;
     let (arrays, validation, epoch) = match learner.best.take() {
         Some(Best {
             arrays,
@@ -155,7 +174,7 @@ fn finish(
         // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
         None => match failure {
             Some(failure) => return Err(failure),
-            None if steps == 0 => return Err(Failure::Stopped),
+            None if learner.state.step == 0 => return Err(Failure::Stopped),
             None => (
                 learner.replicas().first().arrays().map_err(failed)?,
                 None,
@@ -176,30 +195,19 @@ fn finish(
         None => judge(Part::Validation)?,
     };
     let test = judge(Part::Test)?;
-    let train = judge(Part::Train)?;
-    let mut details = Map::new();
-    details.insert("steps".to_owned(), json!(steps));
-    details.insert("epochs".to_owned(), json!(learner.state.epoch));
-    details.insert("model_of_epoch".to_owned(), json!(epoch));
-    details.insert(
-        "parameters".to_owned(),
-        json!(
-            job.shape
-                .parameters()
-                .iter()
-                .map(|(_, shape)| shape.iter().product::<usize>())
-                .sum::<usize>()
-        ),
-    );
-    details.insert("ids".to_owned(), json!(job.shape.ids));
-    details.insert("devices".to_owned(), json!(learner.device_names()));
-    details.insert("skipped_steps".to_owned(), json!(learner.state.skipped));
+    let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
+        true => judge(Part::Train)?,
+        false => None,
+    };
+    let details = details(job, &learner, epoch);
     let model = LstmModel {
         classes: job.table.classes.clone(),
         reader,
         seq_len: job.params.seq_len,
         shape: job.shape.clone(),
         arrays,
+        devices: vec![Device::Cpu],
+        turn: AtomicUsize::default(),
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
@@ -214,31 +222,28 @@ fn finish(
     })
 }
 
-fn not_finite(what: &str, step: u64, epoch: u64) -> Failure {
-    Failure::other(
-        format!("the {what} of step {step} (epoch {epoch}) is not a finite number"),
-        "lower --learning-rate, set --clip-norm 1, or check the data of this step",
-    )
-}
-
-pub(crate) fn class_weights(how: ClassWeight, table: &RowTable, train: &[u32]) -> Vec<f32> {
-    let classes = table.classes.len();
-    let mut sizes = vec![0u32; classes];
-    for &row in train {
-        sizes[table.labels[row as usize] as usize] += 1;
-    }
-    let weight = |size: u32| match how {
-        ClassWeight::None => 1.0,
-        ClassWeight::Balanced => train.len() as f32 / (classes as f32 * size.max(1) as f32),
-    };
-    sizes.into_iter().map(weight).collect()
+/// What of the run stands in metrics.json.
+fn details(
+    job: &Job<'_>,
+    learner: &Learner<'_>,
+    model_of_epoch: Option<u64>,
+) -> Map<String, Value> {
+    let details = [
+        ("steps", json!(learner.state.step)),
+        ("epochs", json!(learner.state.epoch)),
+        ("model_of_epoch", json!(model_of_epoch)),
+        ("parameters", json!(job.shape.numbers())),
+        ("ids", json!(job.shape.ids)),
+        ("devices", json!(learner.device_names())),
+        ("skipped_steps", json!(learner.state.skipped)),
+    ];
+    details
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 impl Job<'_> {
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
-        self.train.len().div_ceil(self.params.batch_size) as u64
-    }
-
     /// Scores of rows; `None` if the run was stopped.
     pub(crate) fn scores(
         &self,
@@ -248,7 +253,7 @@ impl Job<'_> {
     ) -> Result<Option<Scores>, Failure> {
         let ids: Vec<&[u32]> = rows.iter().map(|&row| self.ids.row(row as usize)).collect();
         let logits = logits(net, &ids, &|| run.stopped()).map_err(failed)?;
-        Ok(logits.map(|logits| scores(logits, self.shape.classes)))
+        Ok(logits.map(|logits| Scores::of_logits(logits, self.shape.classes)))
     }
 
     /// What the weights are worth on the validation rows; `None` where there are none, or if the run was stopped.
@@ -264,12 +269,7 @@ impl Job<'_> {
             .iter()
             .map(|&row| self.table.labels[row as usize])
             .collect();
-        let evaluation = evaluate(&labels, &self.table.classes, &scores);
-        let validation = Validation {
-            loss: evaluation.log_loss.unwrap_or(f64::NAN),
-            accuracy: evaluation.accuracy,
-            macro_f1: evaluation.macro_f1,
-        };
+        let validation = Validation::of(&labels, &self.table.classes, &scores);
         Ok(Some((validation, scores)))
     }
 }

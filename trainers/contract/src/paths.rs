@@ -46,6 +46,11 @@ impl Paths {
         }
     }
 
+    /// The variables.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
     /// The folder that stands for `/opt/ml`.
     pub fn base(&self) -> &Path {
         &self.base

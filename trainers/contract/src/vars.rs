@@ -45,8 +45,79 @@ pub const JOB_NAME: Variable = Variable {
     meaning: "name of the training job; its presence says that a container is running",
 };
 
+/// Where a job of several hosts meets.
+pub const LEADER: Variable = Variable {
+    name: "TRAINYARD_LEADER",
+    meaning: "`host:port` on which the first of several hosts waits for the others; by default its name and 29400",
+};
+
+/// The user's folder.
+pub const HOME: Variable = Variable {
+    name: "HOME",
+    meaning: "folder below which `.cache/huggingface` is the cache of pretrained models",
+};
+
+/// The cache of pretrained models.
+pub const HF_HOME: Variable = Variable {
+    name: "HF_HOME",
+    meaning: "folder whose `hub` is the cache of pretrained models; by default `~/.cache/huggingface`",
+};
+
+/// Whether the hub may be asked.
+pub const HF_HUB_OFFLINE: Variable = Variable {
+    name: "HF_HUB_OFFLINE",
+    meaning: "1: pretrained models come from the cache alone",
+};
+
+/// The user's token.
+pub const HF_TOKEN: Variable = Variable {
+    name: "HF_TOKEN",
+    meaning: "token for models of the hub that are not public; by default the one of `HF_HOME/token`",
+};
+
+/// The hub's address.
+pub const HF_ENDPOINT: Variable = Variable {
+    name: "HF_ENDPOINT",
+    meaning: "address of the hub; by default https://huggingface.co",
+};
+
+const fn proxy(name: &'static str) -> Variable {
+    Variable {
+        name,
+        meaning: "proxy for connections to the hub",
+    }
+}
+
+/// The proxy that a connection to the hub goes through, in any spelling.
+pub const PROXIES: [Variable; 6] = [
+    proxy("HTTPS_PROXY"),
+    proxy("https_proxy"),
+    proxy("ALL_PROXY"),
+    proxy("all_proxy"),
+    proxy("HTTP_PROXY"),
+    proxy("http_proxy"),
+];
+
 /// Every variable that is read. [`Env::get`] takes nothing else.
-pub const ALL: &[Variable] = &[BASE_DIR, MODEL_DIR, OUTPUT_DATA_DIR, CHANNEL, JOB_NAME];
+pub const ALL: &[Variable] = &[
+    BASE_DIR,
+    MODEL_DIR,
+    OUTPUT_DATA_DIR,
+    CHANNEL,
+    JOB_NAME,
+    LEADER,
+    HOME,
+    HF_HOME,
+    HF_HUB_OFFLINE,
+    HF_TOKEN,
+    HF_ENDPOINT,
+    PROXIES[0],
+    PROXIES[1],
+    PROXIES[2],
+    PROXIES[3],
+    PROXIES[4],
+    PROXIES[5],
+];
 
 pub(crate) const CHANNEL_PREFIX: &str = "SM_CHANNEL_";
 

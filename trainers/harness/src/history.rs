@@ -3,6 +3,7 @@
 use contract::metrics::{Measure, Progress, Split};
 use contract::{Metric, MetricLine};
 
+use crate::metrics::{Scores, evaluate};
 use crate::report::{CurveLine, LearningCurve};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,6 +45,18 @@ pub struct Validation {
     /// Mean of the classes' F1.
     #[serde(deserialize_with = "number_or_null")]
     pub macro_f1: f64,
+}
+
+impl Validation {
+    /// Of these scores, for rows of these labels.
+    pub fn of(labels: &[u32], classes: &[String], scores: &Scores) -> Self {
+        let evaluation = evaluate(labels, classes, scores);
+        Self {
+            loss: evaluation.log_loss.unwrap_or(f64::NAN),
+            accuracy: evaluation.accuracy,
+            macro_f1: evaluation.macro_f1,
+        }
+    }
 }
 
 /// JSON has no number that is not finite: serde_json writes `null`.

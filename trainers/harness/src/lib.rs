@@ -9,6 +9,7 @@ mod facts;
 mod failure;
 pub mod features;
 pub mod history;
+pub mod memory;
 pub mod metrics;
 mod page;
 mod progress;
@@ -24,7 +25,8 @@ pub mod trainer;
 pub mod training;
 
 pub use command::{help, run};
+pub use contract::{Env, Paths, shown, vars};
 pub use failure::Failure;
-pub use run::Run;
-pub use sums::of_bytes as sha256;
+pub use run::{Hosts, Run};
+pub use sums::{of_bytes as sha256, sha256_of_file};
 pub use trainer::{Model, NoArgs, Trained, Trainer};

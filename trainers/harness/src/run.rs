@@ -13,8 +13,22 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::streams::stream;
 
+/// The machines of a training job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hosts {
+    /// Their names, which resolve in the job's network, in the order of their ranks; none: there is this machine alone.
+    pub names: Vec<String>,
+    /// This one's place among them.
+    pub rank: usize,
+    /// `host:port` on which the first waits for the others, if somebody said so.
+    pub leader: Option<String>,
+    /// The network interface on which they see each other.
+    pub interface: Option<String>,
+}
+
 /// A training run: threads, seed, stop flag, messages.
 pub struct Run {
+    hosts: Hosts,
     threads: usize,
     seed: u64,
     stop: Stop,
@@ -23,6 +37,8 @@ pub struct Run {
     history: Vec<EpochReport>,
     checkpoints: Option<Checkpoints>,
     restored: Option<Restored>,
+    /// Whether there will be a report.
+    report: bool,
     /// Whether the last checkpoint could not be written: one warning is enough for many of the kind.
     unsaved: bool,
 }
@@ -31,6 +47,7 @@ impl Run {
     /// A run with so many threads.
     pub fn new(threads: usize, seed: u64, stop: Stop, progress: Arc<Progress>) -> Self {
         Self {
+            hosts: Hosts::default(),
             threads,
             seed,
             stop,
@@ -39,8 +56,15 @@ impl Run {
             history: Vec::new(),
             checkpoints: None,
             restored: None,
+            report: true,
             unsaved: false,
         }
+    }
+
+    /// The same run without a report.
+    pub(crate) fn without_report(mut self) -> Self {
+        self.report = false;
+        self
     }
 
     /// Gives the run its checkpoints, and what it goes on from.
@@ -71,9 +95,25 @@ impl Run {
         )
     }
 
+    /// Makes it a run on several hosts.
+    pub(crate) fn on(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
+    }
+
+    /// The machines that train together.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// How many threads may work.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Whether scores of the training rows are worth their time: the report looks through them for rows that may be
+    /// mislabelled, and where nothing `else_scored` they are all there is.
+    pub fn wants_train_scores(&self, else_scored: bool) -> bool {
+        self.report || !else_scored
     }
 
     /// The seed of the random stream of this name.
@@ -111,13 +151,18 @@ impl Run {
     /// Says how far training is: a bar on a terminal, a line every few seconds elsewhere. `done` and `total` are steps
     /// of the whole run.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
-        self.progress.step(done, total, loss);
+        // A job's metrics come from one host.
+        if self.hosts.rank == 0 {
+            self.progress.step(done, total, loss);
+        }
     }
 
     /// Says what an epoch ended with; it stands in `metrics.json` and in the report too. Comes before the epoch's
     /// checkpoint, which holds the history.
     pub fn epoch(&mut self, report: EpochReport) {
-        self.progress.epoch(&report);
+        if self.hosts.rank == 0 {
+            self.progress.epoch(&report);
+        }
         self.history.push(report);
     }
 

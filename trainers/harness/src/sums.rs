@@ -32,6 +32,12 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes))
 }
 
+/// The sha256 of a file, in hexadecimal digits.
+pub fn sha256_of_file(path: &Path) -> Result<String, Failure> {
+    let sum = of_file(path).map_err(Failure::io("read", path))?;
+    Ok(sum.sha256)
+}
+
 fn of_file(path: &Path) -> io::Result<FileSum> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

@@ -8,6 +8,7 @@ use crate::corpus::{Encode, RowTable};
 use crate::metrics::Scores;
 use crate::report::ClassFeatures;
 use crate::run::Run;
+use contract::Paths;
 
 /// A trainer: one folder, one binary.
 pub trait Trainer {
@@ -27,8 +28,21 @@ pub trait Trainer {
     /// Whether it writes checkpoints: `--checkpoint-dir` and `--checkpoint-every` exist for such trainers only.
     const CHECKPOINTS: bool = false;
 
+    /// Channels that it reads besides `train`, `validation` and `test`.
+    const CHANNELS: &'static [&'static str] = &[];
+
+    /// Whether all hosts of a job train: of the others the first alone does. The first one writes in any case.
+    const HOSTS: bool = false;
+
     /// Checks what was typed.
     fn check(args: Self::Args) -> Result<Self::Params, Failure>;
+
+    /// Looks for what training needs of this machine, such as a GPU, and for what the parameters name, such as a pretrained
+    /// model: on disk, in a channel, in the network. Comes before the data are read. `--check` does not ask: it may run on
+    /// another machine.
+    fn ready(_params: &mut Self::Params, _paths: &Paths) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// What a checkpoint must agree with besides the arguments as typed. A name of a flag, such as `--tokenizer`,
     /// replaces what was typed: the sha256 of a file instead of its path.
@@ -78,7 +92,7 @@ pub struct Trained<M> {
 /// Scores by part of the corpus.
 #[derive(Default)]
 pub struct PartScores {
-    /// Of the training rows.
+    /// Of the training rows; may be left out where [`Run::wants_train_scores`] says so.
     pub train: Option<Scores>,
     /// Whether each of `train` comes from a model that had not seen the row.
     pub out_of_fold: bool,

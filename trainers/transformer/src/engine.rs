@@ -109,6 +109,11 @@ pub(crate) trait Engine: Send {
     /// Replaces weights and moments.
     fn restore(&mut self, saved: &Saved) -> Result<(), Failure>;
 
+    /// Whether gradients are of a half precision that overflows, so that the loss has to be scaled: f16, not bf16.
+    fn is_scaled(&self) -> bool {
+        false
+    }
+
     /// What computes, such as `cpu` or `cuda:0`, for reports.
     fn device(&self) -> String;
 }

@@ -1,4 +1,92 @@
 //! Fine-tuning of BERT-family encoders for text classification.
 
 mod architecture;
+#[cfg(feature = "candle")]
+mod candle;
+#[cfg(test)]
+mod checks;
+mod config;
+mod cpu;
+mod device;
 mod engine;
+mod evaluate;
+mod explain;
+mod hub;
+#[cfg(test)]
+mod judge;
+mod learner;
+mod meeting;
+mod model;
+pub mod params;
+mod pretrained;
+mod tokens;
+mod train;
+mod weights;
+
+use std::collections::BTreeMap;
+
+use harness::corpus::RowTable;
+use harness::{Failure, Paths, Run, Trained, Trainer};
+
+pub use model::TransformerModel;
+use params::{DeviceArgs, TransformerArgs, TransformerParams};
+pub use tokens::Encoder;
+
+use device::Setup;
+
+/// The transformer as a trainer.
+pub struct Transformer;
+
+impl Trainer for Transformer {
+    const NAME: &'static str = "transformer";
+    type Args = TransformerArgs;
+    type Params = TransformerParams;
+    type Encoder = Encoder;
+    type Model = TransformerModel;
+    type PredictArgs = DeviceArgs;
+
+    const CHECKPOINTS: bool = true;
+    const CHANNELS: &'static [&'static str] = &[pretrained::CHANNEL];
+    const HOSTS: bool = true;
+
+    fn check(args: TransformerArgs) -> Result<TransformerParams, Failure> {
+        args.check()
+    }
+
+    fn ready(params: &mut TransformerParams, paths: &Paths) -> Result<(), Failure> {
+        params.device.find(params.precision)?;
+        params.locate(paths)
+    }
+
+    fn identity(params: &TransformerParams) -> BTreeMap<String, String> {
+        params
+            .pretrained()
+            .map(|found| found.identity())
+            .unwrap_or_default()
+    }
+
+    fn prepare(
+        model: &mut TransformerModel,
+        args: DeviceArgs,
+        threads: usize,
+    ) -> Result<(), Failure> {
+        model.prepare(Setup {
+            device: args.device,
+            precision: None,
+            threads,
+        })
+    }
+
+    fn encoder(params: &TransformerParams) -> Encoder {
+        Encoder::new(params.tokens())
+    }
+
+    fn train(
+        params: &TransformerParams,
+        rows: &RowTable,
+        encoders: Vec<Encoder>,
+        run: &mut Run,
+    ) -> Result<Trained<TransformerModel>, Failure> {
+        train::train(params, rows, encoders, run)
+    }
+}

@@ -96,6 +96,7 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         ),
         ("--encrypt-traffic", cloud.encrypt_traffic),
         ("--input-mode", cloud.input_mode.is_some()),
+        ("--no-data-check", cloud.no_data_check),
         ("--no-wait", cloud.no_wait),
     ];
     match given.into_iter().find(|(_, given)| *given) {

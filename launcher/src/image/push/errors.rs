@@ -79,6 +79,7 @@ pub(super) fn explain(
 ) -> Failure {
     let status = status(&error);
     let transient = may_pass(&error);
+    let is_unreachable = matches!(&error, Error::RequestError(error) if error.is_connect());
     let reason = reason(error);
     let (host, name) = (&place.host, place.name());
     if reason.contains("immutable") {
@@ -112,6 +113,13 @@ pub(super) fn explain(
                 None => "`--create-repository` makes it".to_owned(),
             };
             Failure::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
+        }
+        // No answer at all: wrong host or port, or a registry that is down.
+        None if transient && is_unreachable => {
+            Failure::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
+                "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows what answers",
+                place.scheme()
+            ))
         }
         _ if transient => Failure::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
             .help("push again: what was uploaded is not uploaded twice"),

@@ -8,6 +8,7 @@ mod place;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
 use oci_client::client::ClientConfig;
 use oci_client::errors::OciDistributionError;
@@ -15,7 +16,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use serde::Serialize;
 
-use super::{Image, Layer, manifest};
+use super::{Data, Image, Layer, manifest};
 use crate::failure::{Failure, Result};
 use crate::retry::Backoff;
 use crate::say::say;
@@ -40,7 +41,7 @@ pub(crate) struct Pushed {
 pub(crate) struct Blob {
     pub(crate) what: String,
     pub(crate) digest: String,
-    pub(crate) size: usize,
+    pub(crate) size: u64,
 }
 
 /// A registry with what opens it.
@@ -62,7 +63,9 @@ pub(crate) async fn push(
         return Err(Failure::usage("no tag to push to"));
     };
     registry.log_in(first).await?;
-    let config = Layer::new("configuration", String::new(), image.config.clone());
+    let config = Data::Memory(image.config.clone());
+    let config = Layer::new("configuration", String::new(), config)
+        .map_err(|error| super::unwritten(&error))?;
     let parts = image.layers.iter().chain([&config]);
     let sent = try_join_all(parts.map(|part| registry.send(first, part))).await?;
     let mut pushed = Pushed {
@@ -94,7 +97,7 @@ impl<'a> Registry<'a> {
             // One request per blob: ECR refuses small chunks.
             use_monolithic_push: true,
             connect_timeout: Some(Duration::from_secs(10)),
-            read_timeout: Some(Duration::from_secs(60 + image.size() as u64 / SLOW)),
+            read_timeout: Some(Duration::from_secs(60 + image.size() / SLOW)),
             user_agent: concat!("trainyard/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
@@ -129,7 +132,7 @@ impl<'a> Registry<'a> {
         let blob = Blob {
             what: part.what.clone(),
             digest: part.digest.clone(),
-            size: part.data.len(),
+            size: part.size(),
         };
         let asked = self.patiently(|| self.client.blob_exists(&reference, &part.digest));
         // Who may push may not always ask: then the upload tells. Wrong credentials tell now.
@@ -142,8 +145,9 @@ impl<'a> Registry<'a> {
             return Ok((blob, false));
         }
         let uploaded = self.patiently(|| {
-            let data = part.data.clone();
-            self.client.push_blob(&reference, data, &part.digest)
+            let data = part.data.stream().map_err(OciDistributionError::from);
+            self.client
+                .push_blob_stream(&reference, data, &part.digest, Some(part.size()))
         });
         let what = format!("upload the part `{}`", blob.what);
         uploaded.await.map_err(|error| self.explain(&what, error))?;

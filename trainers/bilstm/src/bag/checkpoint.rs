@@ -1,13 +1,11 @@
 //! Checkpoints: the numbers of the run and its weights.
 
-use std::fs;
-
+use harness::training::{read_tensors, strange_checkpoint as strange};
 use harness::{Failure, Run};
 use serde_json::json;
 
 use super::files::{Tensors, net_of};
 use super::train::{Job, Learner, State};
-use crate::model::deserialize;
 
 /// The only file of a checkpoint besides its manifest.
 const TENSORS: &str = "training.safetensors";
@@ -34,8 +32,7 @@ impl Learner {
             return Ok(None);
         };
         let path = restored.dir.join(TENSORS);
-        let bytes = fs::read(&path).map_err(Failure::io("read", &path))?;
-        let mut arrays = deserialize(&bytes).map_err(|error| strange(&error))?;
+        let mut arrays = read_tensors(&path).map_err(|error| strange(&error.to_string()))?;
         let state: State = serde_json::from_value(restored.state.clone())
             .map_err(|error| strange(&error.to_string()))?;
         let net = net_of(&mut arrays, "", job.shape()).map_err(|error| strange(&error))?;
@@ -50,14 +47,4 @@ impl Learner {
         };
         Ok(Some(Self { state, net, good }))
     }
-}
-
-/// The hashes are right, so it is what a version of this program wrote.
-fn strange(error: &str) -> Failure {
-    Failure::other(
-        format!(
-            "the checkpoint is whole, and yet nothing that this version can go on from: {error}"
-        ),
-        "use the version that wrote it, or choose another --checkpoint-dir",
-    )
 }

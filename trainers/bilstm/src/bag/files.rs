@@ -12,9 +12,9 @@ use safetensors::tensor::{Dtype, View};
 use super::net::Net;
 use super::{BagModel, MIN_WORD_LENGTH};
 use crate::model::files::{
-    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, check_ids, deserialize, read, unreadable, write,
+    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, check_ids, read, tensors, unreadable, write,
 };
-use crate::net::Arrays;
+use harness::training::Arrays;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Config {
@@ -64,9 +64,7 @@ pub(super) fn load(dir: &Path) -> Result<BagModel, Failure> {
         let message = "expected one term per line in code point order, found another order";
         return Err(unreadable(dir, VOCABULARY, message));
     }
-    let file = read(dir, TENSORS)?;
-    let mut arrays = deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
-    drop(file);
+    let mut arrays = tensors(dir)?;
     let shape = (terms.len(), config.emb_size, config.id2label.len());
     Ok(BagModel {
         net: net_of(&mut arrays, "", shape).map_err(|error| unreadable(dir, TENSORS, error))?,

@@ -11,7 +11,6 @@ use harness::report::ClassFeatures;
 use super::net::{Net, Room};
 use super::rows::{Row, weigh};
 use super::{MIN_WORD_LENGTH, files};
-use crate::evaluate::scores;
 
 /// A bag of words and n-grams. Terms are in code point order.
 pub struct BagModel {
@@ -105,7 +104,7 @@ impl BagModel {
             self.net.forward(row, &mut scratch.room);
             logits.extend_from_slice(&scratch.room.outputs);
         }
-        scores(logits, self.classes.len())
+        Scores::of_logits(logits, self.classes.len())
     }
 
     /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use harness::corpus::{Part, RowTable};
 use harness::features::Counts;
 use harness::history::{EpochReport, Validation};
-use harness::metrics::{Scores, evaluate};
+use harness::metrics::Scores;
 use harness::text::Shard;
 use harness::trainer::PartScores;
 use harness::{Failure, Run, Trained};
@@ -18,8 +18,6 @@ use super::rows::{self, Row};
 use super::scale::scale;
 use super::temperature::temperature;
 use super::{BagModel, BagParams};
-use crate::evaluate::scores;
-use crate::train::class_weights;
 use harness::training::Random;
 
 /// Steps, which take 10 to 50 µs, between two words on progress.
@@ -109,7 +107,7 @@ impl<'a> Job<'a> {
             params,
             table,
             scale,
-            class_weights: class_weights(params.class_weight, table, &train),
+            class_weights: params.class_weight.weights(table, &train),
             counts,
             train,
             validation: table.of(Part::Validation),
@@ -216,12 +214,7 @@ impl<'a> Job<'a> {
         let state = &learner.state;
         let validation = (!self.validation.is_empty()).then(|| {
             let scores = self.scores(&learner.net, &self.validation, run.threads());
-            let evaluation = evaluate(&self.labels(&self.validation), &self.table.classes, &scores);
-            Validation {
-                loss: evaluation.log_loss.unwrap_or(f64::NAN),
-                accuracy: evaluation.accuracy,
-                macro_f1: evaluation.macro_f1,
-            }
+            Validation::of(&self.labels(&self.validation), &self.table.classes, &scores)
         });
         EpochReport {
             epoch: state.epoch + 1,
@@ -243,7 +236,7 @@ impl<'a> Job<'a> {
     }
 
     fn scores(&self, net: &Net, rows: &[u32], threads: usize) -> Scores {
-        scores(self.logits(net, rows, threads), self.table.classes.len())
+        Scores::of_logits(self.logits(net, rows, threads), self.table.classes.len())
     }
 
     /// (rows, classes)

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use harness::Failure;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use harness::training::{Arrays, TensorError, prefixed, read_tensors, write_tensors};
+use tch::Device;
 
 use super::lstm::LstmModel;
-use crate::net::{Array, Arrays, Shape};
+use crate::net::Shape;
 use crate::reader::{PieceReader, Reader};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -85,8 +87,8 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
         }
         Reader::Pieces(pieces) => write(dir, TOKENIZER, &pieces.json)?,
     }
-    let bytes = serialize(&model.arrays).map_err(|error| unreadable(dir, TENSORS, error))?;
-    write(dir, TENSORS, &bytes)
+    let tensors = prefixed("", &model.arrays).collect();
+    write_tensors(&dir.join(TENSORS), &[], tensors)
 }
 
 pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
@@ -109,8 +111,7 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         );
         return Err(unreadable(dir, CONFIG, message));
     }
-    let file = read(dir, TENSORS)?;
-    let arrays = deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
+    let arrays = tensors(dir)?;
     for (name, shape) in config.shape.parameters() {
         let found = arrays.get(&name).map(|array| &array.shape);
         if found != Some(&shape) {
@@ -128,6 +129,8 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
         seq_len: config.seq_len,
         shape: config.shape,
         arrays,
+        devices: vec![Device::Cpu],
+        turn: AtomicUsize::default(),
     })
 }
 
@@ -175,54 +178,13 @@ pub(crate) fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> 
     }
 }
 
-/// Arrays as a safetensors file.
-pub(crate) fn serialize(arrays: &Arrays) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> = arrays
-        .values()
-        .map(|array| {
-            array
-                .data
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect()
-        })
-        .collect();
-    let mut views = Vec::new();
-    for ((name, array), bytes) in arrays.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes)
-            .map_err(|error| error.to_string())?;
-        views.push((name.as_str(), view));
-    }
-    safetensors::serialize(views, None).map_err(|error| error.to_string())
-}
-
-/// The arrays of a safetensors file, all f32.
-pub(crate) fn deserialize(file: &[u8]) -> Result<Arrays, String> {
-    let tensors = SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
-    let mut arrays = Arrays::new();
-    for (name, view) in tensors.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format!(
-                "expected `{name}` of type F32, found {:?}",
-                view.dtype()
-            ));
-        }
-        let data = view
-            .data()
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect();
-        arrays.insert(
-            name.to_owned(),
-            Array {
-                shape: view.shape().to_vec(),
-                data,
-            },
-        );
-    }
-    Ok(arrays)
+/// The tensors of a model folder.
+pub(crate) fn tensors(dir: &Path) -> Result<Arrays, Failure> {
+    let path = dir.join(TENSORS);
+    read_tensors(&path).map_err(|error| match error {
+        TensorError::Io(error) => Failure::io("read", &path)(error),
+        TensorError::Format(why) => unreadable(dir, TENSORS, why),
+    })
 }
 
 pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

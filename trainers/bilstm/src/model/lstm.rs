@@ -2,18 +2,20 @@
 //! that predicts builds a network of its own.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::Failure;
 use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::text::WordReader;
+use harness::training::Arrays;
 use tch::Device;
 
 use super::files;
 use crate::device::failed;
-use crate::evaluate::{logits, scores};
+use crate::evaluate::logits;
 use crate::explain;
-use crate::net::{Arrays, Shape};
+use crate::net::Shape;
 use crate::reader::{MIN_WORD_LENGTH, Reader};
 use crate::replicas::Replicas;
 
@@ -25,21 +27,16 @@ pub struct LstmModel {
     pub(crate) seq_len: usize,
     pub(crate) shape: Shape,
     pub(crate) arrays: Arrays,
+    /// Where it predicts, at least one; threads take turns.
+    pub(crate) devices: Vec<Device>,
+    pub(crate) turn: AtomicUsize,
 }
 
 /// What one predicting thread works in.
 pub struct Scratch {
     words: WordReader,
+    device: Device,
     net: Option<Replicas>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            words: WordReader::new(MIN_WORD_LENGTH),
-            net: None,
-        }
-    }
 }
 
 impl LstmModel {
@@ -51,10 +48,19 @@ impl LstmModel {
         files::load(dir)
     }
 
+    pub(super) fn scratch(&self) -> Scratch {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        Scratch {
+            words: WordReader::new(MIN_WORD_LENGTH),
+            device: self.devices[turn % self.devices.len()],
+            net: None,
+        }
+    }
+
     pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
         let net = match scratch.net.take() {
             Some(net) => net,
-            None => self.net()?,
+            None => self.net(scratch.device)?,
         };
         let rows: Result<Vec<Vec<u32>>, Failure> = texts
             .iter()
@@ -66,7 +72,7 @@ impl LstmModel {
             .map_err(failed)?
             .unwrap_or_default();
         scratch.net = Some(net);
-        Ok(scores(logits, self.classes.len()))
+        Ok(Scores::of_logits(logits, self.classes.len()))
     }
 
     pub(super) fn explain(
@@ -74,7 +80,7 @@ impl LstmModel {
         text: Option<&str>,
         top: usize,
     ) -> Result<Vec<ClassFeatures>, Failure> {
-        let net = self.net()?;
+        let net = self.net(self.devices[0])?;
         let weights = match text {
             None => explain::words(&net, &self.reader),
             Some(text) => {
@@ -91,11 +97,11 @@ impl LstmModel {
         ))
     }
 
-    fn net(&self) -> Result<Replicas, Failure> {
+    /// Full precision on a GPU too: answers do not depend on where they are worked out, beyond rounding.
+    fn net(&self, device: Device) -> Result<Replicas, Failure> {
         // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
         tch::set_num_threads(1);
-        let net =
-            Replicas::new(&self.shape, &self.arrays, &[Device::Cpu], false).map_err(failed)?;
+        let net = Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(failed)?;
         net.ok_or_else(|| Failure::other("the model's weights do not fit its shape", "train again"))
     }
 }

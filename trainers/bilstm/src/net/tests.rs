@@ -1,8 +1,8 @@
+use harness::training::{prefixed, read_tensors, write_tensors};
 use tch::Kind;
 
 use super::*;
 use crate::evaluate::of_batch;
-use crate::model::{deserialize, serialize};
 use crate::optimizer::Adam;
 use crate::replicas::{Replicas, Step};
 
@@ -83,7 +83,8 @@ fn logits_and_gradients_are_pytorchs() {
             let step = step(rows(lengths), None);
             let folder = tempfile::tempdir().unwrap();
             let weights = folder.path().join("weights.safetensors");
-            std::fs::write(&weights, serialize(&net.first().arrays().unwrap()).unwrap()).unwrap();
+            let arrays = net.first().arrays().unwrap();
+            write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
             let case = folder.path().join("case.json");
             let text = serde_json::json!({
                 "config": shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
@@ -91,7 +92,7 @@ fn logits_and_gradients_are_pytorchs() {
             std::fs::write(&case, text.to_string()).unwrap();
             let output = folder.path().join("theirs.safetensors");
             testkit::torch_judge("torch_gradients", &[&weights, &case, &output]);
-            let theirs = deserialize(&std::fs::read(&output).unwrap()).unwrap();
+            let theirs = read_tensors(&output).unwrap();
 
             let logits = of_batch(net.first(), &step.rows).unwrap();
             assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");

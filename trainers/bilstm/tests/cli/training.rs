@@ -127,7 +127,7 @@ fn balanced_classes_find_the_rare_one() {
 }
 
 #[test]
-fn a_gpu_that_is_not_there_is_refused() {
+fn a_gpu_that_is_not_there_is_refused_before_the_data_is_read() {
     let home = Home::new();
     for flags in [["--device", "cuda:7"], ["--precision", "mixed"]] {
         let device: &[&str] = if flags[0] == "--precision" {
@@ -137,10 +137,67 @@ fn a_gpu_that_is_not_there_is_refused() {
         };
         let outcome = home.train(&movie_csv(), &[device, &flags].concat());
         outcome.expect_code(1);
-        assert!(
-            outcome.stderr.contains("GPU") && outcome.stderr.contains("help: "),
-            "{}",
-            outcome.stderr
-        );
+        let said = &outcome.stderr;
+        assert!(said.contains("GPU") && said.contains("help: "), "{said}");
+        assert!(!said.contains("rows read"), "{said}");
     }
+    // Another machine may have what this one has not.
+    home.train(&movie_csv(), &["--device", "cuda:7", "--check"])
+        .expect_code(0);
+}
+
+#[test]
+fn models_predict_where_they_are_told_to() {
+    let home = Home::new();
+    home.train(&movie_csv(), &["--epochs", "1"]).expect_code(0);
+    let rows = movie_csv();
+    let of_command = |name, device| {
+        let more: &[&str] = match name {
+            "evaluate" => &["--data", rows.to_str().unwrap()],
+            _ => &["a film"],
+        };
+        home.bilstm(name, &[&["--device", device], more].concat())
+    };
+    for name in ["predict", "evaluate", "explain"] {
+        of_command(name, "cpu").expect_code(0);
+        let outcome = of_command(name, "cuda:7");
+        outcome.expect_code(1);
+        let said = &outcome.stderr;
+        assert!(said.contains("expected `8` or more GPUs"), "{said}");
+        of_command(name, "gpu").expect_code(2);
+    }
+    let bag = ["--arch", "bag", "--no-report", "--train"];
+    home.bilstm("train", &[&bag[..], &[rows.to_str().unwrap()]].concat())
+        .expect_code(0);
+    for name in ["predict", "evaluate", "explain"] {
+        of_command(name, "auto").expect_code(0);
+        let outcome = of_command(name, "cuda");
+        outcome.expect_code(2);
+        let said = &outcome.stderr;
+        assert!(said.contains("found one of --arch `bag`"), "{said}");
+    }
+}
+
+#[test]
+fn a_network_that_no_memory_holds_is_refused() {
+    let home = Home::new();
+    let flags = ["--hidden-size", "65536", "--num-layers", "64"];
+    let outcome = home.train(&movie_csv(), &flags);
+    outcome.expect_code(1);
+    for part in ["MB` of memory, found", "help: lower --hidden-size"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+}
+
+/// A pass over them takes a third of an epoch's time.
+#[test]
+fn training_rows_are_scored_for_the_report_alone() {
+    let home = Home::new();
+    home.train(&home.rows(60), &["--epochs", "1"])
+        .expect_code(0);
+    let metrics = home.metrics();
+    assert!(metrics["train"].is_null() && metrics["validation"].is_object());
+    let flags = ["--epochs", "1", "--no-report=false"];
+    home.train(&home.rows(60), &flags).expect_code(0);
+    assert!(home.metrics()["train"].is_object());
 }

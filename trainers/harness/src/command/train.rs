@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
-use contract::{InputDataConfig, Paths, ResourceConfig, shown};
+use contract::{InputDataConfig, Paths, ResourceConfig, shown, vars};
 use serde_json::json;
 
 use self::finish::Finished;
@@ -24,7 +24,7 @@ use crate::data::{Account, Findings};
 use crate::facts::Facts;
 use crate::progress::Progress;
 use crate::stop::{Phase, Stop};
-use crate::{Failure, Run, Trainer, save};
+use crate::{Failure, Hosts, Run, Trainer, save};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The descriptions come last: the arguments' own types would overwrite them.
@@ -62,7 +62,7 @@ pub(super) fn run<T: Trainer>(
         checkpoints,
         own,
     } = typed;
-    let params = T::check(own)?;
+    let mut params = T::check(own)?;
     if !(0.0..1.0).contains(&common.validation_split) {
         let message = format!(
             "expected --validation-split from 0 to below 1, found `{}`",
@@ -85,7 +85,8 @@ pub(super) fn run<T: Trainer>(
     save::writable(&places.output)?;
     let checkpoints = resume::place(paths, checkpoints, &places.model)?;
     let progress = Arc::new(Progress::new());
-    if !resources.is_leader() {
+    let leads = resources.is_leader();
+    if !leads && !T::HOSTS {
         progress
             .say("this host is not the leader: a trainer on CPU uses one host, nothing to do here");
         return Ok(());
@@ -96,12 +97,21 @@ pub(super) fn run<T: Trainer>(
         stop.clone(),
         Arc::clone(&progress),
     );
-    for channel in unused_channels(paths)? {
+    if common.no_report {
+        run = run.without_report();
+    }
+    run.on(hosts::<T>(paths, resources));
+    for channel in unused_channels(paths, T::CHANNELS)? {
+        let others: String = T::CHANNELS
+            .iter()
+            .map(|name| format!(", `{name}`"))
+            .collect();
         run.warn(format!(
-            "nothing reads the channel `{}`\n  help: the channels are `train`, `validation` and `test`",
+            "nothing reads the channel `{}`\n  help: the channels are `train`{others}, `validation` and `test`",
             shown(&channel)
         ));
     }
+    T::ready(&mut params, paths)?;
     run.progress("reading the data");
     let encoder = || T::encoder(&params);
     let Places {
@@ -133,8 +143,8 @@ pub(super) fn run<T: Trainer>(
         ));
     }
     let parameters = parameters::<T>(matches);
-    if let Some(checkpoints) = checkpoints {
-        let identity = resume::identity::<T>(&params, &parameters, &accounts, run.threads());
+    if let Some(checkpoints) = checkpoints.filter(|_| leads) {
+        let identity = resume::identity::<T>(&params, &parameters, &accounts, &run);
         resume::open::<T>(checkpoints, identity, &mut run)?;
     }
     stop.enter(Phase::Training);
@@ -144,6 +154,9 @@ pub(super) fn run<T: Trainer>(
         Failure::Stopped if stop.was_interrupted() => Failure::Interrupted,
         other => other,
     })?;
+    if !leads {
+        return Ok(());
+    }
     let details = std::mem::take(&mut trained.details);
     let finished = Finished::<T> {
         rows,
@@ -155,6 +168,20 @@ pub(super) fn run<T: Trainer>(
         options,
     };
     finished.write(&common, &facts, &model, &output, &progress)
+}
+
+/// The hosts that train together, if they do.
+fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
+    if !T::HOSTS || resources.hosts.len() < 2 {
+        return Hosts::default();
+    }
+    let leader = paths.env().get(vars::LEADER);
+    Hosts {
+        rank: resources.rank(),
+        names: resources.hosts,
+        leader: leader.map(|leader| leader.to_string_lossy().into_owned()),
+        interface: resources.network_interface_name,
+    }
 }
 
 fn say_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Failure> {

@@ -26,6 +26,22 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Logits, `(rows, classes)`, as decisions, and their softmax as probabilities.
+    pub fn of_logits(logits: Vec<f32>, classes: usize) -> Self {
+        let mut probability = Vec::with_capacity(logits.len());
+        for row in logits.chunks_exact(classes) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let shares = row.iter().map(|&logit| f64::from(logit - largest).exp());
+            let sum: f64 = shares.clone().sum();
+            probability.extend(shares.map(|share| (share / sum) as f32));
+        }
+        Self {
+            classes,
+            decision: logits,
+            probability: Some(probability),
+        }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.decision.len().checked_div(self.classes).unwrap_or(0)

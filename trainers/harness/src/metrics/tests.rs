@@ -292,3 +292,17 @@ fn many_classes_keep_their_areas_but_not_their_curves() {
         (1.0, 1.0, Some(1.0))
     );
 }
+
+#[test]
+fn probabilities_are_the_softmax() {
+    let scores = Scores::of_logits(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);
+    let expected = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75];
+    let probability = scores.probability.unwrap();
+    assert!(
+        probability
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6),
+        "{probability:?}"
+    );
+}

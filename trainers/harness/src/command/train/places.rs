@@ -65,10 +65,11 @@ impl Places {
 }
 
 /// A misspelt `validation` would otherwise be a share of the training data, in silence.
-pub(super) fn unused_channels(paths: &Paths) -> Result<Vec<String>, Failure> {
+pub(super) fn unused_channels(paths: &Paths, more: &[&str]) -> Result<Vec<String>, Failure> {
     let names = paths.channels().map_err(described)?.into_iter();
     Ok(names
         .map(|channel| channel.name)
         .filter(|name| !["train", "validation", "test"].contains(&name.as_str()))
+        .filter(|name| !more.contains(&name.as_str()))
         .collect())
 }

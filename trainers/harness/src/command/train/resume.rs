@@ -61,11 +61,15 @@ pub(super) fn identity<T: Trainer>(
     params: &T::Params,
     parameters: &BTreeMap<String, String>,
     accounts: &[(&'static str, Account)],
-    threads: usize,
+    run: &Run,
 ) -> Fingerprint {
     let mut identity = BTreeMap::new();
     identity.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    identity.insert("--threads".to_owned(), threads.to_string());
+    identity.insert("--threads".to_owned(), run.threads().to_string());
+    if !run.hosts().names.is_empty() {
+        let hosts = run.hosts().names.len().to_string();
+        identity.insert("number of hosts".to_owned(), hosts);
+    }
     for (name, value) in parameters {
         if !NO_MATTER.contains(&name.as_str()) {
             identity.insert(format!("--{}", name.replace('_', "-")), value.clone());

@@ -346,3 +346,25 @@ fn the_trainers_own_flags_reach_predict() {
         61
     );
 }
+
+#[test]
+fn what_the_machine_lacks_is_said_before_the_data_is_read() {
+    let home = Home::new();
+    let output = home.start(&["--unready"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("expected a GPU, found none") && !said.contains("rows read"),
+        "{said}"
+    );
+    // The machine that checks the arguments need not be the one that trains.
+    assert_eq!(home.train(&["--unready", "--check"]), 0);
+}
+
+#[test]
+fn training_rows_are_scored_for_the_report_or_for_want_of_others() {
+    let run = || crate::Run::new(1, 0, Default::default(), Default::default());
+    assert!(run().wants_train_scores(true));
+    assert!(run().without_report().wants_train_scores(false));
+    assert!(!run().without_report().wants_train_scores(true));
+}

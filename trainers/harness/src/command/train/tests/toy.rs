@@ -12,7 +12,7 @@ use crate::metrics::Scores;
 use crate::report::ClassFeatures;
 use crate::streams::mix;
 use crate::trainer::PartScores;
-use crate::{Failure, Model, Run, Trained, Trainer};
+use crate::{Failure, Model, Paths, Run, Trained, Trainer};
 
 const EPOCHS: u64 = 6;
 const STEPS: u64 = 10;
@@ -29,6 +29,9 @@ pub(crate) struct ToyArgs {
     /// Ends with a failure after this step, and with the model before it
     #[arg(long)]
     nan: Option<u64>,
+    /// Lacks what it needs of the machine
+    #[arg(long)]
+    unready: bool,
     /// Pause of each step
     #[arg(long, default_value_t = 0)]
     pause_us: u64,
@@ -70,9 +73,16 @@ impl Trainer for Toy {
 
     fn identity(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
         // Where a run crashes is chance.
-        ["crash", "pause-us", "kib", "nan"]
+        ["crash", "pause-us", "kib", "nan", "unready"]
             .map(|name| (format!("--{name}"), String::new()))
             .into()
+    }
+
+    fn ready(params: &mut ToyArgs, _: &Paths) -> Result<(), Failure> {
+        match params.unready {
+            true => Err(Failure::other("expected a GPU, found none", "buy one")),
+            false => Ok(()),
+        }
     }
 
     fn prepare(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Failure> {

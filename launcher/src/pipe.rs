@@ -12,7 +12,7 @@ const PIECES: usize = 8;
 type Piece = io::Result<Bytes>;
 
 /// Reads what an engine sends.
-pub(super) struct StreamReader {
+pub(crate) struct StreamReader {
     pieces: Receiver<Option<Piece>>,
     current: Bytes,
     ended: bool,
@@ -20,7 +20,7 @@ pub(super) struct StreamReader {
 
 /// A reader for a blocking thread, of what `stream` gives. The returned future moves the bytes and has to be awaited
 /// beside the thread.
-pub(super) fn reader<S, E>(stream: S) -> (StreamReader, impl Future<Output = ()>)
+pub(crate) fn reader<S, E>(stream: S) -> (StreamReader, impl Future<Output = ()>)
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::error::Error + Send + Sync + 'static,
@@ -62,10 +62,10 @@ impl Read for StreamReader {
 }
 
 /// Writes what an engine is to receive.
-pub(super) struct StreamWriter(Sender<Piece>);
+pub(crate) struct StreamWriter(Sender<Piece>);
 
 /// A writer for a blocking thread, and what it writes as a stream.
-pub(super) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'static) {
+pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'static) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Piece>| async {
         let piece = receiver.recv().await?;
@@ -76,7 +76,7 @@ pub(super) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'sta
 
 impl StreamWriter {
     /// The stream must not end as if all were well.
-    pub(super) fn fail(&self, error: io::Error) {
+    pub(crate) fn fail(&self, error: io::Error) {
         let _ = self.0.blocking_send(Err(error));
     }
 }
@@ -86,7 +86,10 @@ impl Write for StreamWriter {
         let piece = Bytes::copy_from_slice(bytes);
         match self.0.blocking_send(Ok(piece)) {
             Ok(()) => Ok(bytes.len()),
-            Err(_) => Err(io::Error::other("the engine has stopped listening")),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the engine has stopped listening",
+            )),
         }
     }
 

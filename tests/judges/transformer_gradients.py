@@ -1,0 +1,43 @@
+"""Logits, loss and gradients by transformers' own classes.
+
+    transformer_gradients.py weights.safetensors case.json output.safetensors
+
+`case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and `label_smoothing`.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+
+def main():
+    weights, case, output = map(pathlib.Path, sys.argv[1:])
+    case = json.loads(case.read_text(encoding="utf-8"))
+    config = dict(case["config"])
+    config = AutoConfig.for_model(config.pop("model_type"), **config)
+    model = AutoModelForSequenceClassification.from_config(config)
+    missing, unexpected = model.load_state_dict(load_file(weights), strict=False)
+    # Buffers such as position_ids may be missing, parameters may not.
+    parameters = dict(model.named_parameters())
+    assert not unexpected and not set(missing) & set(parameters), (missing, unexpected)
+    model.eval()  # no dropout; gradients are computed all the same
+    longest = max(map(len, case["rows"]))
+    ids = torch.tensor([row + [config.pad_token_id] * (longest - len(row)) for row in case["rows"]])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in case["rows"]])
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    criterion = torch.nn.CrossEntropyLoss(
+        torch.tensor(case["class_weights"]), label_smoothing=case["label_smoothing"]
+    )
+    loss = criterion(logits, torch.tensor(case["labels"]))
+    loss.backward()
+    tensors = {f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()}
+    save_file({"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1), **tensors}, output)
+    print(json.dumps({"loss": loss.item()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+//! All parameters in one vector, and so their gradients and moments: a step of AdamW, a norm, a sum over GPUs is then one
+//! operation, not one for each of a hundred tensors.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::architecture::{Architecture, InLayer, Linear, Role};
+use crate::engine::Values;
+
+/// Elements that parameters start at a multiple of: 256 bytes in f32, 128 in half precision, more than cuBLAS needs for
+/// its fastest kernels.
+const ALIGNMENT: usize = 64;
+
+/// Where a parameter lies.
+#[derive(Clone, Debug)]
+struct Span {
+    offset: usize,
+    shape: Vec<usize>,
+}
+
+impl Span {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn end(&self) -> usize {
+        self.offset + self.len()
+    }
+}
+
+/// A stretch of the vector that AdamW treats alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Range {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) decays: bool,
+}
+
+/// Which part of the vector a parameter belongs to: what decays first, and of it what half precision has a copy of last.
+fn section(role: Role) -> usize {
+    match role {
+        Role::Words | Role::Positions | Role::Types => 0,
+        Role::HeadDense(Linear::Weight) | Role::HeadOut(Linear::Weight) => 1,
+        Role::Layer(..) if role.decays() => 2,
+        _ => 3,
+    }
+}
+
+/// Query, key and value are one matrix to the passes: nothing may lie between them.
+fn follows_directly(role: Role) -> bool {
+    matches!(role, Role::Layer(_, InLayer::Key(_) | InLayer::Value(_)))
+}
+
+/// The plan of the vectors.
+pub(super) struct Plan {
+    /// In the order of `Architecture::parameters`.
+    spans: Vec<Span>,
+    roles: Vec<Role>,
+    trained: Vec<bool>,
+    /// Elements of each vector.
+    pub(super) len: usize,
+    /// The layers' matrices: first element and end.
+    matrices: (usize, usize),
+}
+
+impl Plan {
+    /// `trained` says of each parameter whether it learns.
+    pub(super) fn new(architecture: &Architecture, trained: &[bool]) -> Self {
+        let parameters = architecture.parameters();
+        let mut order: Vec<usize> = (0..parameters.len()).collect();
+        order.sort_by_key(|&number| section(parameters[number].role));
+        let mut spans: Vec<Span> = parameters
+            .iter()
+            .map(|parameter| Span {
+                offset: 0,
+                shape: parameter.shape.clone(),
+            })
+            .collect();
+        let (mut end, mut matrices) = (0_usize, (usize::MAX, 0));
+        for number in order {
+            let role = parameters[number].role;
+            if !follows_directly(role) {
+                end = end.next_multiple_of(ALIGNMENT);
+            }
+            spans[number].offset = end;
+            end = spans[number].end();
+            if section(role) == 2 {
+                matrices = (matrices.0.min(spans[number].offset), end);
+            }
+        }
+        Self {
+            spans,
+            roles: parameters.iter().map(|parameter| parameter.role).collect(),
+            trained: trained.to_vec(),
+            len: end.next_multiple_of(ALIGNMENT),
+            matrices: (matrices.0.min(matrices.1), matrices.1),
+        }
+    }
+
+    /// What AdamW changes; padding belongs to what stands before it, and stays zero.
+    pub(super) fn ranges(&self) -> Vec<Range> {
+        let mut order: Vec<usize> = (0..self.spans.len()).collect();
+        order.sort_by_key(|&number| self.spans[number].offset);
+        let mut ranges: Vec<Range> = Vec::new();
+        for number in order.into_iter().filter(|&number| self.trained[number]) {
+            let (span, decays) = (&self.spans[number], self.roles[number].decays());
+            let (start, len) = (span.offset, span.len());
+            match ranges.last_mut() {
+                Some(last)
+                    if last.decays == decays
+                        && (last.start + last.len).next_multiple_of(ALIGNMENT) >= start =>
+                {
+                    last.len = span.end() - last.start;
+                }
+                _ => ranges.push(Range { start, len, decays }),
+            }
+        }
+        ranges
+    }
+
+    /// Whether a parameter that `belongs` learns.
+    pub(super) fn trains(&self, belongs: impl Fn(Role) -> bool) -> bool {
+        let mut all = self.roles.iter().zip(&self.trained);
+        all.any(|(&role, &trained)| trained && belongs(role))
+    }
+
+    /// The place of a parameter among all; each role of `Architecture::parameters` has one.
+    fn number(&self, role: Role) -> Result<usize> {
+        let found = self.roles.iter().position(|&other| other == role);
+        found.ok_or_else(|| candle_core::Error::Msg(format!("no parameter {role:?}")))
+    }
+
+    /// `parts` parameters that follow each other from this one on, as one of `parts` times as many rows.
+    pub(super) fn view(&self, vector: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
+        self.view_from(vector, role, parts, 0)
+    }
+
+    /// A layer's matrices in the copy of half precision.
+    pub(super) fn half_view(&self, half: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
+        self.view_from(half, role, parts, self.matrices.0)
+    }
+
+    fn view_from(&self, vector: &Tensor, role: Role, parts: usize, from: usize) -> Result<Tensor> {
+        let span = &self.spans[self.number(role)?];
+        let mut shape = span.shape.clone();
+        shape[0] *= parts;
+        let flat = vector.narrow(0, span.offset - from, span.len() * parts)?;
+        flat.reshape(shape)
+    }
+
+    /// A vector (len) with these values.
+    pub(super) fn pack(&self, values: &Values, device: &Device) -> Result<Tensor> {
+        let mut all = vec![0.0; self.len];
+        for (span, values) in self.spans.iter().zip(values) {
+            // Moments of frozen parameters are empty.
+            if !values.is_empty() {
+                if values.len() != span.len() {
+                    candle_core::bail!("expected {} values, found {}", span.len(), values.len());
+                }
+                all[span.offset..span.end()].copy_from_slice(values);
+            }
+        }
+        Tensor::from_vec(all, self.len, device) // (len) f32
+    }
+
+    /// The values of a vector (len); those of frozen parameters are left out if `trained`.
+    pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Values> {
+        let all = vector.to_vec1::<f32>()?;
+        let spans = self.spans.iter().zip(&self.trained);
+        Ok(spans
+            .map(|(span, &learns)| {
+                if trained && !learns {
+                    return Vec::new();
+                }
+                all[span.offset..span.end()].to_vec()
+            })
+            .collect())
+    }
+
+    /// The layers' matrices of a vector (len), in this type.
+    pub(super) fn half(&self, vector: &Tensor, dtype: DType) -> Result<Tensor> {
+        let (start, end) = self.matrices;
+        vector.narrow(0, start, end - start)?.to_dtype(dtype)
+    }
+
+    /// The part of a range that has a copy in half precision: its start in the vector, its start in the copy, its length.
+    pub(super) fn half_of(&self, range: Range) -> Option<(usize, usize, usize)> {
+        let start = range.start.max(self.matrices.0);
+        let end = (range.start + range.len).min(self.matrices.1);
+        (start < end).then(|| (start, start - self.matrices.0, end - start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Family;
+    use crate::candle::tests::small;
+
+    #[test]
+    fn parameters_lie_apart_and_ranges_hold_all_of_them() {
+        for family in [Family::Bert, Family::Roberta, Family::DistilBert] {
+            let architecture = small(family);
+            let parameters = architecture.parameters();
+            let plan = Plan::new(&architecture, &vec![true; parameters.len()]);
+            let mut spans = plan.spans.clone();
+            spans.sort_by_key(|span| span.offset);
+            assert!(spans.windows(2).all(|pair| pair[0].end() <= pair[1].offset));
+            let ranges = plan.ranges();
+            assert_eq!(ranges.len(), 2, "{ranges:?}");
+            for (span, parameter) in plan.spans.iter().zip(&parameters) {
+                let range = ranges[usize::from(!parameter.role.decays())];
+                assert!(range.start <= span.offset && span.end() <= range.start + range.len);
+            }
+        }
+    }
+
+    #[test]
+    fn frozen_parameters_are_in_no_range() {
+        let architecture = small(Family::Bert);
+        let parameters = architecture.parameters();
+        let trained: Vec<bool> = parameters
+            .iter()
+            .map(|parameter| matches!(parameter.role, Role::Layer(1, _) | Role::HeadOut(_)))
+            .collect();
+        let plan = Plan::new(&architecture, &trained);
+        for (span, &learns) in plan.spans.iter().zip(&trained) {
+            let inside =
+                |range: &Range| range.start <= span.offset && span.offset < range.start + range.len;
+            assert_eq!(plan.ranges().iter().any(inside), learns);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Sums of gradients over devices.
+
+use candle_core::{Device, Tensor};
+use harness::Failure;
+
+use super::failed;
+
+/// Gives everybody the bytes of rank 0: it is called once by each process, with `Some` on rank 0, and answers them. NCCL
+/// needs no more than this to find the others.
+pub(crate) type Exchange<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Failure> + 'a>;
+
+/// This host among those of a run.
+pub(crate) struct Hosts<'a> {
+    /// From 0.
+    pub(crate) rank: usize,
+    pub(crate) count: usize,
+    pub(crate) exchange: Exchange<'a>,
+}
+
+/// How the gradients of several devices become one sum.
+pub(super) enum Link {
+    /// Through the host's memory.
+    Memory,
+    /// By NCCL, over the devices of all hosts.
+    #[cfg(feature = "nccl")]
+    Nccl(super::nccl::World),
+}
+
+impl Link {
+    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Failure> {
+        let gpus = devices.iter().all(Device::is_cuda);
+        #[cfg(feature = "nccl")]
+        if gpus && (devices.len() > 1 || hosts.is_some()) {
+            return super::nccl::World::new(devices, hosts).map(Self::Nccl);
+        }
+        if gpus && hosts.is_some_and(|hosts| hosts.count > 1) {
+            return Err(Failure::other(
+                "expected a program with NCCL for a run on several hosts with GPUs, this one was built without",
+                "build it with --features nccl (docs/transformer-gpu.md), or run on one host",
+            ));
+        }
+        Ok(Self::Memory)
+    }
+
+    /// Whether a sum is one over all hosts already.
+    pub(super) fn spans_hosts(&self) -> bool {
+        match self {
+            Self::Memory => false,
+            #[cfg(feature = "nccl")]
+            Self::Nccl(world) => world.spans_hosts(),
+        }
+    }
+
+    /// Replaces each vector (len) f32 by the sum of all.
+    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Failure> {
+        match self {
+            Self::Memory => in_memory(vectors).map_err(failed),
+            #[cfg(feature = "nccl")]
+            Self::Nccl(world) => world.sum(vectors),
+        }
+    }
+}
+
+fn in_memory(vectors: &[&Tensor]) -> candle_core::Result<()> {
+    let [first, others @ ..] = vectors else {
+        return Ok(());
+    };
+    if others.is_empty() {
+        return Ok(());
+    }
+    let mut sum = first.to_device(&Device::Cpu)?; // (len) f32
+    for other in others {
+        sum = (sum + other.to_device(&Device::Cpu)?)?;
+    }
+    for vector in vectors {
+        vector.slice_set(&sum.to_device(vector.device())?, 0, 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Which elements dropout drops: a function of seed, step, place in the network, row and element, so that batches, padding
+//! and devices don't change it, and the backward pass can draw it again.
+
+use candle_core::{DType, Device, Result, Tensor};
+use harness::training::Random;
+
+use crate::engine::Noise;
+
+/// What a mask covers: for each row of a batch `dims` elements, which count in steps of `strides`. The strides do not follow
+/// from the batch's padding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub(super) rows: usize,
+    pub(super) dims: [usize; 3],
+    pub(super) strides: [usize; 2],
+}
+
+/// A drawn mask.
+pub(super) struct Mask {
+    pub(super) share: f64,
+    pub(super) grid: Grid,
+    /// (rows, 2)
+    pub(super) keys: Vec<u32>,
+    /// `keys` on the device, or the factors of all elements there, as the operations need it.
+    pub(super) tensor: Option<Tensor>,
+}
+
+impl Mask {
+    /// `site` is the place in the network.
+    pub(super) fn new(noise: Noise, site: u64, share: f64, grid: Grid) -> Self {
+        let keys = (0..grid.rows as u64).flat_map(|row| {
+            let counters = [noise.step, site, noise.first_row + row];
+            let bits = Random::new(noise.seed, &counters).bits();
+            [bits as u32, (bits >> 32) as u32]
+        });
+        Self {
+            share,
+            grid,
+            keys: keys.collect(),
+            tensor: None,
+        }
+    }
+
+    /// An element whose hash is at least this is kept.
+    pub(super) fn threshold(&self) -> u32 {
+        (self.share * 2f64.powi(32)) as u32
+    }
+
+    /// What is kept is multiplied by this.
+    pub(super) fn factor(&self) -> f32 {
+        (1.0 / (1.0 - self.share)) as f32
+    }
+
+    /// The factor of each element (rows, dims[0], dims[1], dims[2]) f32.
+    pub(super) fn factors(&self, device: &Device) -> Result<Tensor> {
+        let Grid {
+            rows,
+            dims: [a, b, c],
+            strides,
+        } = self.grid;
+        let (threshold, factor) = (self.threshold(), self.factor());
+        let mut all = Vec::with_capacity(rows * a * b * c);
+        for key in self.keys.chunks_exact(2) {
+            for (i, j) in (0..a).flat_map(|i| (0..b).map(move |j| (i, j))) {
+                let first = i * strides[0] + j * strides[1];
+                all.extend((first..first + c).map(|element| {
+                    let kept = hash(element as u32, key[0], key[1]) >= threshold;
+                    if kept { factor } else { 0.0 }
+                }));
+            }
+        }
+        Tensor::from_vec(all, (rows, a, b, c), device)
+    }
+
+    /// The same from the device's own generator, which is faster than to draw here and send; not repeatable.
+    pub(super) fn factors_of_device(&self, device: &Device) -> Result<Tensor> {
+        let Grid { rows, dims, .. } = self.grid;
+        let shape = (rows, dims[0], dims[1], dims[2]);
+        let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(self.share as f32)?;
+        kept.to_dtype(DType::F32)? * f64::from(self.factor())
+    }
+}
+
+/// MurmurHash3's finaliser (Appleby 2011).
+fn mix(mut hash: u32) -> u32 {
+    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    hash ^ (hash >> 16)
+}
+
+/// 32 random bits; kernels.cu has the same.
+fn hash(element: u32, first: u32, second: u32) -> u32 {
+    mix(mix(element ^ first) ^ second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors(seed: u64, first_row: u64, rows: usize, seq: usize) -> Vec<f32> {
+        let noise = Noise {
+            seed,
+            step: 7,
+            first_row,
+        };
+        let grid = Grid {
+            rows,
+            dims: [1, seq, 384],
+            strides: [0, 384],
+        };
+        let mask = Mask::new(noise, 3, 0.1, grid);
+        let factors = mask.factors(&Device::Cpu).unwrap();
+        factors.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_tenth_is_dropped_and_neighbours_differ() {
+        let all = factors(1, 0, 8, 64);
+        let dropped = all.iter().filter(|&&factor| factor == 0.0).count() as f64;
+        let (n, expected) = (all.len() as f64, 0.1);
+        // Five standard deviations.
+        let tolerance = 5.0 * (expected * (1.0 - expected) / n).sqrt();
+        assert!(
+            (dropped / n - expected).abs() < tolerance,
+            "{dropped} of {n}"
+        );
+        for lag in [1, 2, 384, 64 * 384] {
+            let both = all
+                .iter()
+                .zip(&all[lag..])
+                .filter(|(a, b)| **a == 0.0 && **b == 0.0);
+            let share = both.count() as f64 / (all.len() - lag) as f64;
+            assert!((share - 0.01).abs() < 0.001, "lag {lag}: {share}");
+        }
+        assert_ne!(all, factors(2, 0, 8, 64));
+    }
+
+    #[test]
+    fn neither_batches_nor_padding_change_a_row() {
+        let all = factors(1, 0, 8, 64);
+        let row = 64 * 384;
+        assert_eq!(factors(1, 3, 1, 64), all[3 * row..4 * row]);
+        assert_eq!(factors(1, 3, 1, 20), all[3 * row..3 * row + 20 * 384]);
+    }
+}

@@ -1,0 +1,306 @@
+//! The engine for GPUs, on candle's tensors: a network per device with the same weights, each of which takes its share of
+//! a batch's rows.
+//!
+//! It is tested on candle's CPU device. **Nothing of it has run on a GPU yet**: bench/gpu_transformer is the script that
+//! checks and measures it there.
+
+mod flat;
+mod link;
+mod loss;
+mod masks;
+#[cfg(feature = "nccl")]
+mod nccl;
+mod net;
+mod ops;
+mod passes;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{DType, Device, Error, Tensor};
+use harness::Failure;
+
+use crate::architecture::Architecture;
+use crate::device::{Place, Precision};
+use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
+
+pub(crate) use link::Hosts;
+
+use flat::Plan;
+use link::Link;
+use net::Net;
+
+/// How the engine is to compute.
+pub(crate) struct Setting<'a> {
+    pub(crate) place: Place,
+    /// `None`: mixed on GPUs, full on the CPU.
+    pub(crate) precision: Option<Precision>,
+    /// Which parameters learn, in the order of `Architecture::parameters`.
+    pub(crate) trained: &'a [bool],
+    /// The other hosts of the run, if NCCL is to sum over them.
+    pub(crate) hosts: Option<Hosts<'a>>,
+}
+
+/// See the module.
+pub(crate) struct CandleEngine {
+    /// One per device, equal but for their gradients.
+    nets: Vec<Net>,
+    link: Link,
+    /// Whether each network has the sum of all gradients, not its own share.
+    summed: bool,
+}
+
+/// candle's word for what failed, and what can be done.
+fn failed(error: Error) -> Failure {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default().trim();
+    let help = if text.to_ascii_lowercase().contains("out of memory") {
+        "lower --batch-size or --max-len, or accumulate gradients of smaller batches"
+    } else {
+        "lower --batch-size if memory may be short; else please report it with the command that you typed"
+    };
+    Failure::other(format!("candle failed: {first}"), help)
+}
+
+impl CandleEngine {
+    /// A network with these weights.
+    pub(crate) fn new(
+        architecture: &Architecture,
+        weights: &Values,
+        setting: Setting<'_>,
+    ) -> Result<Self, Failure> {
+        let devices = match &setting.place {
+            Place::Cpu => vec![(Device::Cpu, DType::F32)],
+            Place::Gpus(numbers) => numbers
+                .iter()
+                .map(|&number| gpu(number, setting.precision))
+                .collect::<Result<_, _>>()?,
+        };
+        Self::on(architecture, weights, &devices, setting)
+    }
+
+    fn on(
+        architecture: &Architecture,
+        weights: &Values,
+        devices: &[(Device, DType)],
+        setting: Setting<'_>,
+    ) -> Result<Self, Failure> {
+        let net = |(device, dtype): &(Device, DType)| {
+            let plan = Plan::new(architecture, setting.trained);
+            Net::new(architecture, plan, weights, device, *dtype).map_err(failed)
+        };
+        let all: Vec<Device> = devices.iter().map(|(device, _)| device.clone()).collect();
+        Ok(Self {
+            nets: devices.iter().map(net).collect::<Result<_, _>>()?,
+            link: Link::new(&all, setting.hosts)?,
+            summed: false,
+        })
+    }
+
+    /// What each network makes of its share of the rows, in their order.
+    fn shared<T: Send>(
+        &self,
+        batch: &Batch,
+        task: impl Fn(&Net, Batch, usize) -> candle_core::Result<T> + Sync,
+    ) -> Result<Vec<T>, Failure> {
+        let size = batch.lengths.len().div_ceil(self.nets.len()).max(1);
+        let share = |first: usize, lengths: &[usize]| Batch {
+            ids: batch.ids[first * batch.seq..][..lengths.len() * batch.seq].to_vec(),
+            lengths: lengths.to_vec(),
+            seq: batch.seq,
+        };
+        let shares = batch.lengths.chunks(size).enumerate();
+        let work: Vec<_> = shares
+            .map(|(number, lengths)| (number * size, share(number * size, lengths)))
+            .zip(&self.nets)
+            .collect();
+        each(work, |((first, share), net)| task(net, share, first))
+    }
+
+    /// Sums the networks' gradients, and where NCCL does it those of all hosts.
+    fn sum(&mut self) -> Result<(), Failure> {
+        if !self.summed {
+            let gradients: Vec<&Tensor> = self.nets.iter().map(|net| &net.gradients).collect();
+            self.link.sum(&gradients)?;
+            self.summed = true;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a task per item, each on a thread of its own if there are several.
+fn each<I: Send, T: Send>(
+    items: Vec<I>,
+    task: impl Fn(I) -> candle_core::Result<T> + Sync,
+) -> Result<Vec<T>, Failure> {
+    if items.len() < 2 {
+        return items
+            .into_iter()
+            .map(|item| task(item).map_err(failed))
+            .collect();
+    }
+    std::thread::scope(|scope| {
+        let task = &task;
+        let threads: Vec<_> = items
+            .into_iter()
+            .map(|item| scope.spawn(move || task(item)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| match thread.join() {
+                Ok(answer) => answer.map_err(failed),
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Failure> {
+    Err(Failure::other(
+        format!("expected a program with CUDA for GPU `{number}`, this one was built without"),
+        "use --device cpu",
+    ))
+}
+
+/// A GPU and what it trains with.
+#[cfg(feature = "cuda")]
+fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Failure> {
+    // A stream of its own: candle's default is the stream of the calling thread, and threads come and go here.
+    let device = Device::new_cuda_with_stream(number).map_err(failed)?;
+    let Device::Cuda(cuda) = &device else {
+        return Err(failed(Error::Msg("expected a CUDA device".to_owned())));
+    };
+    let (major, minor) = cuda
+        .cuda_stream()
+        .context()
+        .compute_capability()
+        .map_err(|error| failed(Error::Msg(error.to_string())))?;
+    let built = env!("TRAINYARD_COMPUTE_CAP");
+    let capability = major * 10 + minor;
+    if built.parse().is_ok_and(|least: i32| capability < least) {
+        return Err(Failure::other(
+            format!(
+                "expected a GPU of compute capability `{built}` or more, as this program was built for, \
+                 found `{capability}`"
+            ),
+            "build it with CUDA_COMPUTE_CAP set to the GPU's (docs/transformer-gpu.md), or use --device cpu",
+        ));
+    }
+    let dtype = match precision {
+        Some(Precision::Full) => DType::F32,
+        // bf16 came with Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions").
+        Some(Precision::Mixed) | None if major >= 8 => DType::BF16,
+        Some(Precision::Mixed) | None => DType::F16,
+    };
+    #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
+    // SAFETY: all work on the device goes to this one stream, so memory is neither freed nor written before what was
+    // started earlier is done.
+    unsafe {
+        cuda.disable_event_tracking();
+    }
+    Ok((device, dtype))
+}
+
+impl Engine for CandleEngine {
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure> {
+        let parts = self.shared(batch, |net, share, _| {
+            let (logits, _) = net.forward(&net.tokens(&share)?, None, false)?; // (rows, classes) f32
+            logits.flatten_all()?.to_vec1::<f32>()
+        })?;
+        Ok(parts.concat())
+    }
+
+    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
+        if self.summed {
+            // The first network keeps the sum so far.
+            each(self.nets.iter().skip(1).collect(), |net| {
+                net.gradients.zero_set()
+            })?;
+            self.summed = false;
+        }
+        let losses = self.shared(batch, |net, share, first| {
+            let rows = share.lengths.len();
+            let mut target = target.clone();
+            target.labels = &target.labels[first..first + rows];
+            if let Some(noise) = &mut target.noise {
+                noise.first_row += first as u64;
+            }
+            let tokens = net.tokens(&share)?;
+            let (logits, tape) = net.forward(&tokens, target.noise, true)?; // (rows, classes) f32
+            let (loss, gradient) = loss::loss(&logits.flatten_all()?.to_vec1::<f32>()?, &target);
+            let gradient = Tensor::from_vec(gradient, (rows, ()), &net.device)?; // (rows, classes) f32
+            net.backward(&tokens, tape, &gradient)?;
+            Ok(loss)
+        })?;
+        Ok(losses.iter().sum())
+    }
+
+    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Failure> {
+        self.sum()?;
+        if self.link.spans_hosts() {
+            return Ok(());
+        }
+        let first = &self.nets[0];
+        let mut values = first.gradients.to_vec1::<f32>().map_err(failed)?;
+        all.sum(&mut values)?;
+        let len = first.plan.len;
+        let sum = Tensor::from_vec(values, len, &Device::Cpu).map_err(failed)?; // (len) f32
+        each(self.nets.iter().collect(), |net| {
+            net.gradients.slice_set(&sum.to_device(&net.device)?, 0, 0)
+        })?;
+        Ok(())
+    }
+
+    fn gradient_norm(&mut self) -> Result<f64, Failure> {
+        self.sum()?;
+        self.nets[0].gradient_norm().map_err(failed)
+    }
+
+    fn update(&mut self, update: &Update) -> Result<(), Failure> {
+        self.sum()?;
+        each(self.nets.iter().collect(), |net| net.update(update))?;
+        self.discard()
+    }
+
+    fn discard(&mut self) -> Result<(), Failure> {
+        each(self.nets.iter().collect(), |net| net.gradients.zero_set())?;
+        self.summed = false;
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn gradients(&mut self) -> Result<Values, Failure> {
+        self.sum()?;
+        let first = &self.nets[0];
+        first.plan.unpack(&first.gradients, false).map_err(failed)
+    }
+
+    fn weights(&self) -> Result<Values, Failure> {
+        let first = &self.nets[0];
+        first.plan.unpack(&first.weights, false).map_err(failed)
+    }
+
+    fn save(&self) -> Result<Saved, Failure> {
+        let first = &self.nets[0];
+        let values = |vector, trained| first.plan.unpack(vector, trained).map_err(failed);
+        Ok(Saved {
+            weights: values(&first.weights, false)?,
+            first: values(&first.first, true)?,
+            second: values(&first.second, true)?,
+        })
+    }
+
+    fn restore(&mut self, saved: &Saved) -> Result<(), Failure> {
+        each(self.nets.iter().collect(), |net| net.restore(saved))?;
+        self.discard()
+    }
+
+    fn is_scaled(&self) -> bool {
+        self.nets[0].dtype == DType::F16
+    }
+
+    fn device(&self) -> String {
+        let names = self.nets.iter().map(Net::name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+}

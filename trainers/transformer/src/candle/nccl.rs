@@ -1,0 +1,146 @@
+//! Sums over GPUs by NCCL. **It compiles and links; it has not run yet**: no machine with GPUs was at hand.
+
+use std::ffi::c_char;
+
+use candle_core::backend::BackendDevice;
+use candle_core::cuda_backend::cudarc::driver::CudaStream;
+use candle_core::cuda_backend::cudarc::nccl::result::{NcclError, group_end, group_start};
+use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
+use candle_core::{CpuStorage, CudaStorage, Device, Error, InplaceOp1, Layout, Tensor};
+use harness::Failure;
+use std::sync::Arc;
+
+use super::link::Hosts;
+
+/// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
+const ID_BYTES: usize = 128;
+
+/// A GPU's place in a communicator.
+struct Member(Comm);
+
+#[expect(unsafe_code, reason = "cudarc leaves the choice to its user")]
+// SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread Safety"); a member is
+// reached through its `World` alone, which is not `Sync`.
+unsafe impl Send for Member {}
+
+/// The GPUs of a run: those of this host, in order, as members of one communicator.
+pub(super) struct World {
+    members: Vec<Member>,
+    hosts: usize,
+}
+
+fn failed(error: NcclError) -> Failure {
+    Failure::other(
+        format!("NCCL failed: {error:?}"),
+        "set NCCL_DEBUG=INFO to see why; on several hosts NCCL_SOCKET_IFNAME has to name the network interface",
+    )
+}
+
+impl World {
+    /// Each host must have as many GPUs as the others.
+    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Failure> {
+        let streams: Vec<Arc<CudaStream>> = devices
+            .iter()
+            .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
+            .collect::<Result<_, Error>>()
+            .map_err(super::failed)?;
+        let Some(mut hosts) = hosts.filter(|hosts| hosts.count > 1) else {
+            let members = Comm::from_devices(streams).map_err(failed)?;
+            return Ok(Self {
+                members: members.into_iter().map(Member).collect(),
+                hosts: 1,
+            });
+        };
+        let own = match hosts.rank {
+            0 => Some(Id::new().map_err(failed)?.internal().map(|byte| byte as u8)),
+            _ => None,
+        };
+        let bytes = (hosts.exchange)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
+        let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
+            Failure::other(
+                format!(
+                    "expected `{ID_BYTES}` bytes from the first host, found `{}`",
+                    bytes.len()
+                ),
+                "start the same version on all hosts",
+            )
+        })?;
+        let id = bytes.map(|byte| byte as c_char);
+        let (first, all) = (hosts.rank * streams.len(), hosts.count * streams.len());
+        // Each call waits for all others, so each has a thread.
+        let members = std::thread::scope(|scope| {
+            let threads: Vec<_> = streams
+                .into_iter()
+                .enumerate()
+                .map(|(number, stream)| scope.spawn(move || join(stream, first + number, all, id)))
+                .collect();
+            let members = threads.into_iter().map(|thread| match thread.join() {
+                Ok(member) => member,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            members.collect::<Result<Vec<_>, Failure>>()
+        })?;
+        Ok(Self {
+            members,
+            hosts: hosts.count,
+        })
+    }
+
+    pub(super) fn spans_hosts(&self) -> bool {
+        self.hosts > 1
+    }
+
+    /// Replaces each vector (len) f32 by the sum of all, those of other hosts included.
+    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Failure> {
+        // One thread has all GPUs: without a group the first call would wait for the second for ever.
+        group_start().map_err(failed)?;
+        let sums = vectors.iter().zip(&self.members);
+        let all = sums.map(|(vector, member)| vector.inplace_op1(&Sum(member)));
+        let done = all.collect::<Result<(), Error>>();
+        group_end().map_err(failed)?;
+        done.map_err(super::failed)?;
+        for vector in vectors {
+            // NCCL's errors come out here.
+            let device = vector.device().as_cuda_device().map_err(super::failed)?;
+            device.synchronize().map_err(super::failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn join(
+    stream: Arc<CudaStream>,
+    rank: usize,
+    all: usize,
+    id: [c_char; ID_BYTES],
+) -> Result<Member, Failure> {
+    // NCCL takes the thread's current GPU.
+    let bound = stream.context().bind_to_thread();
+    bound.map_err(|error| super::failed(Error::Msg(error.to_string())))?;
+    Comm::from_rank(stream, rank, all, Id::uninit(id))
+        .map(Member)
+        .map_err(failed)
+}
+
+/// A vector's sum over all members.
+struct Sum<'a>(&'a Member);
+
+impl InplaceOp1 for Sum<'_> {
+    fn name(&self) -> &'static str {
+        "nccl-sum"
+    }
+
+    fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
+        candle_core::bail!("NCCL sums on GPUs alone")
+    }
+
+    fn cuda_fwd(&self, storage: &mut CudaStorage, layout: &Layout) -> candle_core::Result<()> {
+        let values = storage.as_cuda_slice_mut::<f32>()?;
+        if layout.start_offset() != 0 || layout.shape().elem_count() != values.len() {
+            candle_core::bail!("expected a whole vector, found a part of one");
+        }
+        let done = self.0.0.all_reduce_in_place(values, &ReduceOp::Sum);
+        done.map_err(|error| Error::Msg(format!("NCCL failed: {error:?}")))?;
+        Ok(())
+    }
+}

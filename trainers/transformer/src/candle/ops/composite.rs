@@ -1,0 +1,276 @@
+//! The operations, of candle's own.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+
+use super::{Heads, Norm, NormGradients, Ops, Rates, Sum, Tables, Tokens, Vectors, rates};
+use crate::architecture::Activation;
+use crate::candle::masks::{Grid, Mask};
+use crate::engine::{Noise, Update};
+
+/// Several kernels and passes over memory for each operation; see `Ops`.
+pub(in crate::candle) struct Composite(pub(in crate::candle) Device);
+
+fn f32(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)
+}
+
+/// x (.., any shape of the mask's elements) f32 times the factors.
+fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+    match mask.and_then(|mask| mask.tensor.as_ref()) {
+        Some(factors) => x.mul(&factors.reshape(x.shape())?),
+        None => Ok(x.clone()),
+    }
+}
+
+/// (x - mean) / deviation, and 1 / deviation: (tokens, hidden) and (tokens, 1) f32.
+fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+    let sum = f32(sum)?;
+    let centred = sum.broadcast_sub(&sum.mean_keepdim(1)?)?;
+    let deviation = (centred.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?;
+    Ok((centred.broadcast_div(&deviation)?, deviation.recip()?))
+}
+
+/// Phi(x), which `gelu` multiplies x by, and its slope, for x of f32.
+fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
+    use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+    match activation {
+        Activation::GeluErf => {
+            let phi = (((x * FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
+            let density = ((x.sqr()? * -0.5)?.exp()? * (1.0 / (2.0 * PI).sqrt()))?;
+            Ok((phi, density))
+        }
+        Activation::GeluTanh => {
+            // Hendrycks and Gimpel 2016
+            let (a, b) = (FRAC_2_SQRT_PI * FRAC_1_SQRT_2, 0.044_715);
+            let square = x.sqr()?;
+            let tanh = ((x * ((&square * b)? + 1.0)?)? * a)?.tanh()?;
+            let slope = (((&square * (3.0 * b))? + 1.0)? * a)?;
+            let density = (tanh.sqr()?.affine(-0.5, 0.5)? * slope)?;
+            Ok((((tanh + 1.0)? * 0.5)?, density))
+        }
+        Activation::Relu => {
+            let phi = f32(&x.gt(0.0)?)?;
+            let density = phi.zeros_like()?;
+            Ok((phi, density))
+        }
+    }
+}
+
+/// (rows, 1, 1, seq) f32: 0, and -inf where a row has ended.
+fn padding(tokens: &Tokens, device: &Device) -> Result<Tensor> {
+    let ends = tokens.lengths.iter();
+    let all: Vec<f32> = ends
+        .flat_map(|&end| {
+            (0..tokens.seq).map(move |at| if at < end { 0.0 } else { f32::NEG_INFINITY })
+        })
+        .collect();
+    Tensor::from_vec(all, (tokens.rows, 1, 1, tokens.seq), device)
+}
+
+/// Replaces a part of a vector.
+fn set(part: &Tensor, values: &Tensor) -> Result<()> {
+    part.slice_set(&values.contiguous()?, 0, 0)
+}
+
+impl Ops for Composite {
+    fn mask(&self, noise: Noise, site: u64, share: f64, grid: Grid) -> Result<Mask> {
+        let mut mask = Mask::new(noise, site, share, grid);
+        mask.tensor = Some(match &self.0 {
+            Device::Cpu => mask.factors(&self.0)?,
+            gpu => mask.factors_of_device(gpu)?,
+        });
+        Ok(mask)
+    }
+
+    fn dropout(&self, x: &Tensor, mask: &Mask) -> Result<Tensor> {
+        masked(&f32(x)?, Some(mask))?.to_dtype(x.dtype())
+    }
+
+    fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor> {
+        let words = tables.words.index_select(&tokens.ids, 0)?; // (tokens, hidden) f32
+        let hidden = words.dim(1)?;
+        let positions = tables
+            .positions
+            .narrow(0, tokens.first_position, tokens.seq)?; // (seq, hidden) f32
+        let mut sum = words
+            .reshape((tokens.rows, tokens.seq, hidden))?
+            .broadcast_add(&positions)?; // (rows, seq, hidden) f32
+        if let Some(types) = &tables.types {
+            sum = sum.broadcast_add(&types.narrow(0, 0, 1)?)?; // (rows, seq, hidden) f32
+        }
+        sum.reshape((tokens.rows * tokens.seq, hidden))?
+            .to_dtype(dtype)
+    }
+
+    fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()> {
+        let gradient = f32(gradient)?; // (tokens, hidden) f32
+        let words = tables.words.index_add(&tokens.ids, &gradient, 0)?; // (vocab, hidden) f32
+        set(&tables.words, &words)?;
+        let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32
+        let positions = by_row.sum(0)?; // (seq, hidden) f32
+        self.add(
+            &tables
+                .positions
+                .narrow(0, tokens.first_position, tokens.seq)?,
+            &positions,
+        )?;
+        if let Some(types) = &tables.types {
+            self.add(&types.narrow(0, 0, 1)?, &positions.sum_keepdim(0)?)?; // (1, hidden) f32
+        }
+        Ok(())
+    }
+
+    fn norm(&self, sum: &Sum<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)> {
+        let dtype = sum.x.dtype();
+        let mut z = f32(sum.x)?; // (tokens, hidden) f32
+        if let Some(bias) = sum.bias {
+            z = z.broadcast_add(bias)?;
+        }
+        z = masked(&z, sum.mask)?;
+        if let Some(residual) = sum.residual {
+            z = (z + f32(residual)?)?;
+        }
+        let z = z.to_dtype(dtype)?; // (tokens, hidden) D
+        let (x, _) = normalised(&z, eps)?; // (tokens, hidden) f32
+        let y = x.broadcast_mul(&norm.weight)?.broadcast_add(&norm.bias)?; // (tokens, hidden) f32
+        Ok((y.to_dtype(dtype)?, z))
+    }
+
+    fn norm_backward(
+        &self,
+        gradient: &Tensor,
+        sum: &Tensor,
+        norm: &Norm,
+        mask: Option<&Mask>,
+        eps: f64,
+    ) -> Result<NormGradients> {
+        let dtype = sum.dtype();
+        let (x, scale) = normalised(sum, eps)?; // (tokens, hidden), (tokens, 1) f32
+        let gradient = f32(gradient)?; // (tokens, hidden) f32
+        let weighted = gradient.broadcast_mul(&norm.weight)?; // (tokens, hidden) f32
+        let mean = weighted.mean_keepdim(1)?; // (tokens, 1) f32
+        let along = (&weighted * &x)?.mean_keepdim(1)?; // (tokens, 1) f32
+        let across = weighted
+            .broadcast_sub(&mean)?
+            .sub(&x.broadcast_mul(&along)?)?; // (tokens, hidden) f32
+        let of_sum = across.broadcast_mul(&scale)?; // (tokens, hidden) f32
+        Ok(NormGradients {
+            x: masked(&of_sum, mask)?.to_dtype(dtype)?,
+            sum: of_sum.to_dtype(dtype)?,
+            weight: (gradient * x)?.to_dtype(dtype)?,
+        })
+    }
+
+    fn split(
+        &self,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        heads: Heads,
+        parts: usize,
+    ) -> Result<Vec<Tensor>> {
+        let x = match bias {
+            Some(bias) => x.broadcast_add(&bias.to_dtype(x.dtype())?)?, // (tokens, parts * hidden) D
+            None => x.clone(),
+        };
+        let Heads {
+            rows,
+            heads,
+            seq,
+            width,
+        } = heads;
+        let x = x.reshape((rows, seq, parts, heads, width))?;
+        let part = |part| {
+            x.narrow(2, part, 1)?
+                .squeeze(2)?
+                .transpose(1, 2)?
+                .contiguous()
+        }; // (rows, heads, seq, width) D
+        (0..parts).map(part).collect()
+    }
+
+    fn merge(&self, parts: &[&Tensor], heads: Heads) -> Result<Tensor> {
+        let hidden = heads.heads * heads.width;
+        let flat = parts.iter().map(|part| {
+            let by_token = part.transpose(1, 2)?.contiguous()?; // (rows, seq, heads, width) D
+            by_token.reshape((heads.rows * heads.seq, hidden))
+        });
+        Tensor::cat(&flat.collect::<Result<Vec<_>>>()?, 1)?.contiguous() // (tokens, parts * hidden) D
+    }
+
+    fn softmax(
+        &self,
+        scores: &Tensor,
+        tokens: &Tokens,
+        scale: f64,
+        mask: Option<&Mask>,
+    ) -> Result<(Tensor, Tensor)> {
+        let dtype = scores.dtype();
+        let scores = (f32(scores)? * scale)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
+        let exponentials = scores
+            .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+            .exp()?;
+        let all = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
+        let dropped = masked(&all, mask)?.to_dtype(dtype)?; // (rows, heads, seq, seq) D
+        Ok((all.to_dtype(dtype)?, dropped))
+    }
+
+    fn softmax_backward(
+        &self,
+        gradient: &Tensor,
+        probabilities: &Tensor,
+        scale: f64,
+        mask: Option<&Mask>,
+    ) -> Result<Tensor> {
+        let p = f32(probabilities)?; // (rows, heads, seq, seq) f32
+        let gradient = masked(&f32(gradient)?, mask)?; // (rows, heads, seq, seq) f32
+        let along = (&gradient * &p)?.sum_keepdim(D::Minus1)?; // (rows, heads, seq, 1) f32
+        let of_scores = (gradient.broadcast_sub(&along)? * p)?; // (rows, heads, seq, seq) f32
+        (of_scores * scale)?.to_dtype(probabilities.dtype())
+    }
+
+    fn activate(&self, x: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+        let sum = f32(x)?.broadcast_add(bias)?; // (tokens, intermediate) f32
+        let (phi, _) = phi(&sum, activation)?;
+        (sum * phi)?.to_dtype(x.dtype())
+    }
+
+    fn activate_backward(
+        &self,
+        gradient: &Tensor,
+        x: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let sum = f32(x)?.broadcast_add(bias)?; // (tokens, intermediate) f32
+        let (phi, density) = phi(&sum, activation)?;
+        let slope = (phi + (sum * density)?)?; // (tokens, intermediate) f32
+        (f32(gradient)? * slope)?.to_dtype(x.dtype())
+    }
+
+    fn add(&self, sum: &Tensor, gradient: &Tensor) -> Result<()> {
+        set(sum, &(sum + f32(gradient)?)?)
+    }
+
+    fn adamw(
+        &self,
+        vectors: &Vectors<'_>,
+        (start, len): (usize, usize),
+        update: &Update,
+        decay: f64,
+    ) -> Result<()> {
+        let part = |vector: &Tensor| vector.narrow(0, start, len); // (len) f32
+        let Rates { rate, root } = rates(update);
+        let gradient = (part(vectors.gradients)? * update.scale)?;
+        let first = part(vectors.first)?;
+        let first_new = ((&first * update.beta_1)? + (&gradient * (1.0 - update.beta_1))?)?;
+        let second = part(vectors.second)?;
+        let second_new = ((&second * update.beta_2)? + (gradient.sqr()? * (1.0 - update.beta_2))?)?;
+        let deviation = ((second_new.sqrt()? * root)? + update.epsilon)?;
+        let weights = part(vectors.weights)?;
+        let weights_new =
+            ((&weights * (1.0 - update.rate * decay))? - (first_new.div(&deviation)? * rate)?)?;
+        set(&first, &first_new)?;
+        set(&second, &second_new)?;
+        set(&weights, &weights_new)
+    }
+}

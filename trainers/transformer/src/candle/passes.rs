@@ -1,0 +1,401 @@
+//! Forward and backward pass.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::masks::{Grid, Mask};
+use super::net::{Layer, Linear, Net};
+use super::ops::{Heads, NormGradients, Sum, Tokens};
+use crate::architecture::Family;
+use crate::engine::Noise;
+
+/// Places of masks in a layer, and how many numbers a layer has for them.
+const ATTENTION: u64 = 0;
+const ATTENTION_OUT: u64 = 1;
+const OUT: u64 = 2;
+const SITES: u64 = 3;
+
+/// What the backward pass needs of the forward pass.
+pub(super) struct Tape {
+    /// The embeddings' sum (tokens, hidden) D
+    sum: Tensor,
+    mask: Option<Mask>,
+    layers: Vec<LayerTape>,
+    head: HeadTape,
+}
+
+struct LayerTape {
+    /// (tokens, hidden) D
+    x: Tensor,
+    /// (rows, heads, seq, width) D each
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    /// (rows, heads, seq, seq) D
+    probabilities: Tensor,
+    /// with dropout
+    dropped: Tensor,
+    /// (tokens, hidden) D
+    context: Tensor,
+    /// What the layer norms saw (tokens, hidden) D
+    attention_sum: Tensor,
+    out_sum: Tensor,
+    /// (tokens, hidden) D
+    middle: Tensor,
+    /// Before and behind the activation (tokens, intermediate) D
+    up: Tensor,
+    active: Tensor,
+    attention_mask: Option<Mask>,
+    attention_out_mask: Option<Mask>,
+    out_mask: Option<Mask>,
+}
+
+struct HeadTape {
+    /// What the dense layer saw (rows, hidden) f32
+    first: Tensor,
+    first_mask: Option<Mask>,
+    /// Behind tanh or relu (rows, hidden) f32
+    dense: Tensor,
+    /// What the last layer saw (rows, hidden) f32
+    dropped: Tensor,
+    mask: Option<Mask>,
+}
+
+/// x (n, inputs) times the weight: (n, outputs), without the bias.
+fn times(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.matmul(&weight.t()?)
+}
+
+impl Net {
+    fn heads(&self, tokens: &Tokens) -> Heads {
+        let heads = self.architecture.heads;
+        Heads {
+            rows: tokens.rows,
+            heads,
+            seq: tokens.seq,
+            width: self.architecture.hidden / heads,
+        }
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / ((self.architecture.hidden / self.architecture.heads) as f64).sqrt()
+    }
+
+    fn mask(
+        &self,
+        noise: Option<Noise>,
+        site: u64,
+        share: f64,
+        rows: usize,
+        dims: [usize; 3],
+        strides: [usize; 2],
+    ) -> Result<Option<Mask>> {
+        let Some(noise) = noise.filter(|_| share > 0.0) else {
+            return Ok(None);
+        };
+        let grid = Grid {
+            rows,
+            dims,
+            strides,
+        };
+        self.ops.mask(noise, site, share, grid).map(Some)
+    }
+
+    /// Of (tokens, hidden).
+    fn hidden_mask(
+        &self,
+        noise: Option<Noise>,
+        site: u64,
+        tokens: &Tokens,
+    ) -> Result<Option<Mask>> {
+        let (share, hidden) = (self.architecture.dropout.hidden, self.architecture.hidden);
+        let dims = [1, tokens.seq, hidden];
+        self.mask(noise, site, share, tokens.rows, dims, [0, hidden])
+    }
+
+    /// Of (rows, hidden).
+    fn head_mask(&self, noise: Option<Noise>, site: u64, rows: usize) -> Result<Option<Mask>> {
+        let (share, hidden) = (self.architecture.dropout.head, self.architecture.hidden);
+        self.mask(noise, site, share, rows, [1, 1, hidden], [0, 0])
+    }
+
+    fn dropped(&self, x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        match mask {
+            Some(mask) => self.ops.dropout(x, mask),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// Logits (rows, classes) f32; the tape has layers only if it is to be kept.
+    pub(super) fn forward(
+        &self,
+        tokens: &Tokens,
+        noise: Option<Noise>,
+        keep: bool,
+    ) -> Result<(Tensor, Tape)> {
+        let (weights, eps) = (&self.parameters, self.architecture.norm_eps);
+        let sum = self.ops.embed(&weights.tables, tokens, self.dtype)?; // (tokens, hidden) D
+        let plain = Sum {
+            x: &sum,
+            bias: None,
+            residual: None,
+            mask: None,
+        };
+        let (x, sum) = self.ops.norm(&plain, &weights.norm, eps)?; // (tokens, hidden) D
+        let site = self.architecture.layers as u64 * SITES;
+        let mask = self.hidden_mask(noise, site, tokens)?;
+        let mut x = self.dropped(&x, mask.as_ref())?; // (tokens, hidden) D
+        let mut layers = Vec::with_capacity(weights.layers.len());
+        for (number, layer) in weights.layers.iter().enumerate() {
+            let (y, tape) = self.layer(layer, x, tokens, noise, number as u64 * SITES)?;
+            if keep {
+                layers.push(tape);
+            }
+            x = y; // (tokens, hidden) D
+        }
+        let (logits, head) = self.head(&x, tokens, noise, site)?; // (rows, classes) f32
+        let tape = Tape {
+            sum,
+            mask,
+            layers,
+            head,
+        };
+        Ok((logits, tape))
+    }
+
+    /// The layer's output (tokens, hidden) D.
+    fn layer(
+        &self,
+        layer: &Layer,
+        x: Tensor,
+        tokens: &Tokens,
+        noise: Option<Noise>,
+        site: u64,
+    ) -> Result<(Tensor, LayerTape)> {
+        let (ops, architecture) = (&self.ops, &self.architecture);
+        let heads = self.heads(tokens);
+        let projected = times(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
+        let qkv = ops.split(&projected, Some(&layer.qkv.bias), heads, 3)?;
+        let [query, key, value] = <[Tensor; 3]>::try_from(qkv)
+            .map_err(|_| candle_core::Error::Msg("expected three parts".to_owned()))?; // (rows, heads, seq, width) D
+        let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
+        let (all, seq, most) = (heads.heads, tokens.seq, architecture.positions);
+        let attention_mask = self.mask(
+            noise,
+            site + ATTENTION,
+            architecture.dropout.attention,
+            tokens.rows,
+            [all, seq, seq],
+            [most * most, most],
+        )?;
+        let (probabilities, dropped) =
+            ops.softmax(&scores, tokens, self.scale(), attention_mask.as_ref())?; // (rows, heads, seq, seq) D
+        let context = ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D
+        // DistilBERT drops nothing here.
+        let here = noise.filter(|_| architecture.family != Family::DistilBert);
+        let attention_out_mask = self.hidden_mask(here, site + ATTENTION_OUT, tokens)?;
+        let attention = Sum {
+            x: &times(&context, &layer.out.weight)?, // (tokens, hidden) D
+            bias: Some(&layer.out.bias),
+            residual: Some(&x),
+            mask: attention_out_mask.as_ref(),
+        };
+        let eps = architecture.norm_eps;
+        let (middle, attention_sum) = ops.norm(&attention, &layer.attention_norm, eps)?; // (tokens, hidden) D
+        let up = times(&middle, &layer.up.weight)?; // (tokens, intermediate) D
+        let active = ops.activate(&up, &layer.up.bias, architecture.activation)?; // (tokens, intermediate) D
+        let out_mask = self.hidden_mask(noise, site + OUT, tokens)?;
+        let out = Sum {
+            x: &times(&active, &layer.down.weight)?, // (tokens, hidden) D
+            bias: Some(&layer.down.bias),
+            residual: Some(&middle),
+            mask: out_mask.as_ref(),
+        };
+        let (y, out_sum) = ops.norm(&out, &layer.out_norm, eps)?; // (tokens, hidden) D
+        let tape = LayerTape {
+            x,
+            query,
+            key,
+            value,
+            probabilities,
+            dropped,
+            context,
+            attention_sum,
+            out_sum,
+            middle,
+            up,
+            active,
+            attention_mask,
+            attention_out_mask,
+            out_mask,
+        };
+        Ok((y, tape))
+    }
+
+    /// Logits (rows, classes) f32.
+    fn head(
+        &self,
+        x: &Tensor,
+        tokens: &Tokens,
+        noise: Option<Noise>,
+        site: u64,
+    ) -> Result<(Tensor, HeadTape)> {
+        let (family, weights) = (self.architecture.family, &self.parameters);
+        let x = x.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) D
+        let first = x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?; // (rows, hidden) D
+        let first = first.to_dtype(DType::F32)?;
+        let roberta = noise.filter(|_| family == Family::Roberta);
+        let first_mask = self.head_mask(roberta, site + 1, tokens.rows)?;
+        let first = self.dropped(&first, first_mask.as_ref())?; // (rows, hidden) f32
+        let dense = times(&first, &weights.dense.weight)?.broadcast_add(&weights.dense.bias)?; // (rows, hidden) f32
+        let dense = match family {
+            Family::DistilBert => dense.relu()?,
+            Family::Bert | Family::Roberta => dense.tanh()?,
+        };
+        let mask = self.head_mask(noise, site + 2, tokens.rows)?;
+        let dropped = self.dropped(&dense, mask.as_ref())?; // (rows, hidden) f32
+        let logits = times(&dropped, &weights.out.weight)?.broadcast_add(&weights.out.bias)?; // (rows, classes) f32
+        let tape = HeadTape {
+            first,
+            first_mask,
+            dense,
+            dropped,
+            mask,
+        };
+        Ok((logits, tape))
+    }
+
+    /// Adds to the gradients, from that of the logits (rows, classes) f32.
+    pub(super) fn backward(&self, tokens: &Tokens, tape: Tape, logits: &Tensor) -> Result<()> {
+        let lowest = self.lowest();
+        let mut gradient = self.head_backward(tokens, &tape.head, logits)?; // (tokens, hidden) D
+        let ones = Tensor::ones((1, gradient.dim(0)?), self.dtype, &self.device)?; // (1, tokens) D
+        for (number, layer) in tape.layers.into_iter().enumerate().rev() {
+            if lowest.is_some_and(|lowest| number < lowest) {
+                return Ok(());
+            }
+            gradient = self.layer_backward(number, &layer, tokens, &gradient, &ones)?; // (tokens, hidden) D
+        }
+        if lowest.is_some() {
+            return Ok(());
+        }
+        let gradient = self.dropped(&gradient, tape.mask.as_ref())?; // (tokens, hidden) D
+        let (norm, sums) = (&self.parameters.norm, &self.of_parameters);
+        let eps = self.architecture.norm_eps;
+        let parts = self
+            .ops
+            .norm_backward(&gradient, &tape.sum, norm, None, eps)?;
+        self.add_columns(&sums.norm.weight, &ones, &parts.weight)?;
+        self.add_columns(&sums.norm.bias, &ones, &gradient)?;
+        self.ops.embed_backward(&parts.sum, tokens, &sums.tables)
+    }
+
+    /// Adds what `gradient` (tokens, outputs) D sums up to over tokens to a bias's (outputs) f32. As a matrix product:
+    /// candle's sum over the first dimension reads memory in strides on a GPU.
+    fn add_columns(&self, sum: &Tensor, ones: &Tensor, gradient: &Tensor) -> Result<()> {
+        self.ops.add(sum, &ones.matmul(gradient)?.squeeze(0)?) // (outputs) D
+    }
+
+    /// Adds to a linear layer's gradients, from that of its output (n, outputs) and its input (n, inputs).
+    fn add_linear(
+        &self,
+        sums: &Linear,
+        ones: &Tensor,
+        gradient: &Tensor,
+        x: &Tensor,
+    ) -> Result<()> {
+        self.ops.add(&sums.weight, &gradient.t()?.matmul(x)?)?; // (outputs, inputs)
+        self.add_columns(&sums.bias, ones, gradient)
+    }
+
+    /// The gradient of the last layer's output (tokens, hidden) D.
+    fn head_backward(&self, tokens: &Tokens, tape: &HeadTape, logits: &Tensor) -> Result<Tensor> {
+        let (weights, sums) = (&self.parameters, &self.of_parameters);
+        let ones = Tensor::ones((1, tokens.rows), DType::F32, &self.device)?; // (1, rows) f32
+        self.add_linear(&sums.out, &ones, logits, &tape.dropped)?;
+        let dropped = logits.matmul(&weights.out.weight)?; // (rows, hidden) f32
+        let dense = self.dropped(&dropped, tape.mask.as_ref())?; // (rows, hidden) f32
+        let slope = match self.architecture.family {
+            Family::DistilBert => tape.dense.gt(0.0)?.to_dtype(DType::F32)?,
+            Family::Bert | Family::Roberta => tape.dense.sqr()?.affine(-1.0, 1.0)?,
+        };
+        let dense = (dense * slope)?; // (rows, hidden) f32
+        self.add_linear(&sums.dense, &ones, &dense, &tape.first)?;
+        let first = dense.matmul(&weights.dense.weight)?; // (rows, hidden) f32
+        let first = self
+            .dropped(&first, tape.first_mask.as_ref())?
+            .to_dtype(self.dtype)?;
+        let all = first.unsqueeze(1)?.pad_with_zeros(1, 0, tokens.seq - 1)?; // (rows, seq, hidden) D
+        all.reshape((tokens.rows * tokens.seq, ()))?.contiguous()
+    }
+
+    /// The gradient of the layer's input (tokens, hidden) D.
+    fn layer_backward(
+        &self,
+        number: usize,
+        tape: &LayerTape,
+        tokens: &Tokens,
+        gradient: &Tensor,
+        ones: &Tensor,
+    ) -> Result<Tensor> {
+        let (layer, sums) = (
+            &self.parameters.layers[number],
+            &self.of_parameters.layers[number],
+        );
+        let (ops, activation) = (&self.ops, self.architecture.activation);
+        let norm =
+            |gradient: &Tensor, sum, norm, to: &super::ops::Norm, mask| -> Result<NormGradients> {
+                let eps = self.architecture.norm_eps;
+                let parts = ops.norm_backward(gradient, sum, norm, mask, eps)?;
+                self.add_columns(&to.weight, ones, &parts.weight)?;
+                self.add_columns(&to.bias, ones, gradient)?;
+                Ok(parts)
+            };
+
+        let out = norm(
+            gradient,
+            &tape.out_sum,
+            &layer.out_norm,
+            &sums.out_norm,
+            tape.out_mask.as_ref(),
+        )?;
+        self.add_linear(&sums.down, ones, &out.x, &tape.active)?;
+        let active = out.x.matmul(&layer.down.weight)?; // (tokens, intermediate) D
+        let up = ops.activate_backward(&active, &tape.up, &layer.up.bias, activation)?; // (tokens, intermediate) D
+        self.add_linear(&sums.up, ones, &up, &tape.middle)?;
+        let middle = (out.sum + up.matmul(&layer.up.weight)?)?; // (tokens, hidden) D
+
+        let mask = tape.attention_out_mask.as_ref();
+        let attention = norm(
+            &middle,
+            &tape.attention_sum,
+            &layer.attention_norm,
+            &sums.attention_norm,
+            mask,
+        )?;
+        self.add_linear(&sums.out, ones, &attention.x, &tape.context)?;
+        let context = attention.x.matmul(&layer.out.weight)?; // (tokens, hidden) D
+        let qkv = self.attention_backward(tape, tokens, &context)?; // (tokens, 3 * hidden) D
+        self.add_linear(&sums.qkv, ones, &qkv, &tape.x)?;
+        attention.sum + qkv.matmul(&layer.qkv.weight)? // (tokens, hidden) D
+    }
+
+    /// The gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the heads' output (tokens, hidden) D.
+    fn attention_backward(
+        &self,
+        tape: &LayerTape,
+        tokens: &Tokens,
+        context: &Tensor,
+    ) -> Result<Tensor> {
+        let heads = self.heads(tokens);
+        let context = &self.ops.split(context, None, heads, 1)?[0]; // (rows, heads, seq, width) D
+        let value = tape.dropped.t()?.matmul(context)?; // (rows, heads, seq, width) D
+        let dropped = context.matmul(&tape.value.t()?)?; // (rows, heads, seq, seq) D
+        let mask = tape.attention_mask.as_ref();
+        let scores =
+            self.ops
+                .softmax_backward(&dropped, &tape.probabilities, self.scale(), mask)?; // (rows, heads, seq, seq) D
+        let query = scores.matmul(&tape.key)?; // (rows, heads, seq, width) D
+        let key = scores.t()?.matmul(&tape.query)?; // (rows, heads, seq, width) D
+        self.ops.merge(&[&query, &key, &value], heads)
+    }
+}

@@ -1,0 +1,134 @@
+use super::*;
+use crate::architecture::Family;
+use crate::checks;
+use crate::judge::{FAMILIES, LABELS, LENGTHS, UPDATE, batch, distance, small, target, values};
+
+fn on(
+    architecture: &Architecture,
+    values: &Values,
+    trained: &[bool],
+    devices: &[(Device, DType)],
+) -> CandleEngine {
+    let setting = Setting {
+        place: Place::Cpu,
+        precision: None,
+        trained,
+        hosts: None,
+    };
+    CandleEngine::on(architecture, values, devices, setting).unwrap()
+}
+
+fn several(architecture: &Architecture, values: &Values, devices: &[DType]) -> CandleEngine {
+    let trained = vec![true; architecture.parameters().len()];
+    let devices: Vec<_> = devices.iter().map(|&dtype| (Device::Cpu, dtype)).collect();
+    on(architecture, values, &trained, &devices)
+}
+
+fn engine(architecture: &Architecture) -> CandleEngine {
+    several(architecture, &values(architecture), &[DType::F32])
+}
+
+fn boxed(architecture: &Architecture, values: &Values, trained: &[bool]) -> Box<dyn Engine> {
+    Box::new(on(
+        architecture,
+        values,
+        trained,
+        &[(Device::Cpu, DType::F32)],
+    ))
+}
+
+macro_rules! checks {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            checks::$name(&boxed);
+        })*
+    };
+}
+
+checks! {
+    logits_and_gradients_are_those_of_transformers
+    neither_padding_nor_company_changes_logits
+    every_parameter_has_a_gradient_and_changes
+    gradients_with_dropout_are_the_slope_of_the_loss
+    two_hosts_learn_as_one
+    what_is_frozen_stays_and_the_rest_learns_the_same
+    a_restored_engine_goes_on_bit_for_bit
+    a_step_is_adamw
+    eight_rows_are_learnt_by_heart
+}
+
+#[test]
+fn micro_batches_and_replicas_do_not_change_gradients() {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let all = batch(&architecture, &LENGTHS);
+        let mut whole = engine(&architecture);
+        let loss = whole.accumulate(&all, &target(true)).unwrap();
+        let expected = whole.gradients().unwrap().concat();
+
+        let values = values(&architecture);
+        for replicas in [1, 2, 3, 7] {
+            let mut engine = several(&architecture, &values, &vec![DType::F32; replicas]);
+            let mut sum = 0.0;
+            for (first, end) in [(0, 3), (3, 5)] {
+                let part = Batch {
+                    ids: all.ids[first * all.seq..end * all.seq].to_vec(),
+                    lengths: LENGTHS[first..end].to_vec(),
+                    seq: all.seq,
+                };
+                let mut target = target(true);
+                target.labels = &LABELS[first..end];
+                target.noise.as_mut().unwrap().first_row = first as u64;
+                sum += engine.accumulate(&part, &target).unwrap();
+                // Asked for in between, the sum must not be counted twice.
+                engine.gradient_norm().unwrap();
+            }
+            assert!((sum - loss).abs() < 1e-6);
+            let off = distance(&engine.gradients().unwrap().concat(), &expected);
+            assert!(off < 1e-5, "{family:?}, {replicas} replicas: {off}");
+            engine.update(&UPDATE).unwrap();
+            let weights: Vec<_> = engine
+                .nets
+                .iter()
+                .map(|net| net.weights.to_vec1::<f32>().unwrap())
+                .collect();
+            assert!(weights.iter().all(|other| *other == weights[0]));
+        }
+    }
+}
+
+#[test]
+fn half_precision_comes_close_and_an_overflow_shows() {
+    let architecture = small(Family::Bert);
+    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let mut full = several(&architecture, &values, &[DType::F32]);
+    full.accumulate(&batch, &target(true)).unwrap();
+    let expected = full.gradients().unwrap();
+    let mut half = several(&architecture, &values, &[DType::F16]);
+    assert_eq!(half.device(), "cpu (f16)");
+    let mut scaled = target(true);
+    scaled.loss_scale = 1024.0;
+    half.accumulate(&batch, &scaled).unwrap();
+    let gradients = half.gradients().unwrap().concat();
+    let gradients: Vec<f32> = gradients.iter().map(|gradient| gradient / 1024.0).collect();
+    let off = distance(&gradients, &expected.concat());
+    // 11 bits of mantissa, a few dozen operations one after the other.
+    assert!(off < 0.02, "{off}");
+    assert!(half.gradient_norm().unwrap().is_finite());
+
+    half.update(&Update {
+        scale: 1.0 / 1024.0,
+        ..UPDATE
+    })
+    .unwrap();
+    full.update(&UPDATE).unwrap();
+    let off = distance(&half.logits(&batch).unwrap(), &full.logits(&batch).unwrap());
+    assert!(off < 0.05, "the copy of the weights follows them: {off}");
+
+    scaled.loss_scale = 1e9;
+    half.accumulate(&batch, &scaled).unwrap();
+    assert!(!half.gradient_norm().unwrap().is_finite());
+    half.discard().unwrap();
+    assert_eq!(half.gradient_norm().unwrap(), 0.0);
+}

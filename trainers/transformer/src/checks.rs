@@ -1,0 +1,358 @@
+//! What every engine has to do right, as checks of an engine that the caller makes: the tests of both engines.
+
+use harness::training::Random;
+
+use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
+use crate::engine::{Batch, Engine, Target, Update, Values};
+use crate::judge::{
+    FAMILIES, LABELS, LENGTHS, LONG, UPDATE, batch, distance, judged, small, target, values, wide,
+};
+use crate::meeting::tests::meet;
+
+/// Makes an engine of these weights; `true` learns.
+pub(crate) type Make<'a> = &'a (dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync);
+
+fn all(architecture: &Architecture) -> Vec<bool> {
+    vec![true; architecture.parameters().len()]
+}
+
+fn engine(make: Make<'_>, architecture: &Architecture) -> Box<dyn Engine> {
+    make(architecture, &values(architecture), &all(architecture))
+}
+
+pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
+    for (mut architecture, activation) in [
+        (small(Family::Bert), Activation::GeluErf),
+        (wide(Family::Bert), Activation::GeluErf),
+        (small(Family::Bert), Activation::GeluTanh),
+        (wide(Family::Roberta), Activation::GeluTanh),
+        (small(Family::Roberta), Activation::GeluErf),
+        (small(Family::DistilBert), Activation::Relu),
+        (wide(Family::DistilBert), Activation::GeluErf),
+    ] {
+        architecture.activation = activation;
+        let lengths = if architecture.positions > 100 {
+            LONG
+        } else {
+            LENGTHS
+        };
+        let (values, batch) = (values(&architecture), batch(&architecture, &lengths));
+        let theirs = judged(&architecture, &values, &batch);
+        let mut engine = make(&architecture, &values, &all(&architecture));
+
+        let logits = engine.logits(&batch).unwrap();
+        let off = logits
+            .iter()
+            .zip(&theirs["logits"])
+            .map(|(a, b)| (a - b).abs());
+        assert!(
+            off.fold(0.0, f32::max) < 1e-4,
+            "{logits:?} {:?}",
+            theirs["logits"]
+        );
+        let loss = engine.accumulate(&batch, &target(false)).unwrap();
+        assert!((loss - f64::from(theirs["loss"][0])).abs() < 1e-4);
+        let gradients = engine.gradients().unwrap();
+        let parameters = architecture.parameters();
+        assert_eq!(theirs.len(), parameters.len() + 2);
+        for (parameter, ours) in parameters.iter().zip(&gradients) {
+            let theirs = &theirs[&format!("gradient.{}", parameter.name)];
+            if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
+                // A constant that is added to all keys changes nothing: what is there is rounding.
+                assert!(
+                    ours.iter()
+                        .chain(theirs)
+                        .all(|gradient| gradient.abs() < 1e-6)
+                );
+                continue;
+            }
+            let off = distance(ours, theirs);
+            assert!(off < 1e-3, "{}: {off}", parameter.name);
+        }
+    }
+}
+
+pub(crate) fn neither_padding_nor_company_changes_logits(make: Make<'_>) {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let mut engine = engine(make, &architecture);
+        let all = batch(&architecture, &LENGTHS);
+        let together = engine.logits(&all).unwrap();
+        for (row, &length) in LENGTHS.iter().enumerate() {
+            for padding in [0, 2] {
+                let mut ids = all.ids[row * all.seq..][..length].to_vec();
+                // What is padding is never looked at: not even an id that does not exist.
+                ids.extend(vec![u32::MAX; padding]);
+                let seq = ids.len();
+                let alone = Batch {
+                    ids,
+                    lengths: vec![length],
+                    seq,
+                };
+                let alone = engine.logits(&alone).unwrap();
+                assert!(
+                    distance(&alone, &together[row * 3..][..3]) < 1e-5,
+                    "{family:?}"
+                );
+            }
+        }
+    }
+}
+
+pub(crate) fn every_parameter_has_a_gradient_and_changes(make: Make<'_>) {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let before = values(&architecture);
+        let mut engine = engine(make, &architecture);
+        let batch = batch(&architecture, &LENGTHS);
+        engine.accumulate(&batch, &target(true)).unwrap();
+        let gradients = engine.gradients().unwrap();
+        engine.update(&UPDATE).unwrap();
+        let after = engine.weights().unwrap();
+        for (number, parameter) in architecture.parameters().iter().enumerate() {
+            let learns = gradients[number].iter().any(|&gradient| gradient != 0.0);
+            assert!(learns, "{} has no gradient", parameter.name);
+            assert_ne!(before[number], after[number], "{}", parameter.name);
+        }
+        let gradients = engine.gradients().unwrap();
+        assert!(gradients.concat().iter().all(|&gradient| gradient == 0.0));
+    }
+}
+
+/// Along a random direction, the loss rises as the gradients say; with dropout, whose masks have to be the same in both
+/// passes.
+pub(crate) fn gradients_with_dropout_are_the_slope_of_the_loss(make: Make<'_>) {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+        let mut random = Random::new(8, &[]);
+        let moved = |by: f32, direction: &Values| {
+            let moved = |(values, along): (&Vec<f32>, &Vec<f32>)| {
+                values.iter().zip(along).map(|(v, d)| v + by * d).collect()
+            };
+            let values: Values = values.iter().zip(direction).map(moved).collect();
+            let mut engine = make(&architecture, &values, &all(&architecture));
+            let loss = engine.accumulate(&batch, &target(true)).unwrap();
+            (loss, engine.gradients().unwrap())
+        };
+        let direction: Values = values
+            .iter()
+            .map(|values| values.iter().map(|_| random.normal() as f32).collect())
+            .collect();
+        let (_, gradients) = moved(0.0, &direction);
+        let (gradients, flat) = (gradients.concat(), direction.concat());
+        let along: f64 = gradients
+            .iter()
+            .zip(flat)
+            .map(|(g, d)| f64::from(g * d))
+            .sum();
+        let by = 2e-4;
+        let slope = (moved(by, &direction).0 - moved(-by, &direction).0) / (2.0 * f64::from(by));
+        assert!(
+            (slope - along).abs() < 0.02 * along.abs().max(0.1),
+            "{family:?}: {slope} {along}"
+        );
+    }
+}
+
+pub(crate) fn micro_batches_do_not_change_gradients(make: Make<'_>) {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let all = batch(&architecture, &LENGTHS);
+        let mut whole = engine(make, &architecture);
+        let loss = whole.accumulate(&all, &target(true)).unwrap();
+        let expected = whole.gradients().unwrap().concat();
+        let mut engine = engine(make, &architecture);
+        let mut sum = 0.0;
+        for (first, end) in [(0, 3), (3, 5)] {
+            let (part, target) = part(&all, first, end);
+            sum += engine.accumulate(&part, &target).unwrap();
+            // Asked for in between, the sum must not be counted twice.
+            engine.gradient_norm().unwrap();
+        }
+        assert!((sum - loss).abs() < 1e-6);
+        let off = distance(&engine.gradients().unwrap().concat(), &expected);
+        assert!(off < 1e-5, "{family:?}: {off}");
+    }
+}
+
+/// Some rows of the batch of `LENGTHS`, as a micro-batch of its step.
+fn part(all: &Batch, first: usize, end: usize) -> (Batch, Target<'static>) {
+    let mut target = target(true);
+    target.labels = &LABELS[first..end];
+    if let Some(noise) = &mut target.noise {
+        noise.first_row = first as u64;
+    }
+    let part = Batch {
+        ids: all.ids[first * all.seq..end * all.seq].to_vec(),
+        lengths: LENGTHS[first..end].to_vec(),
+        seq: all.seq,
+    };
+    (part, target)
+}
+
+/// Two hosts with a micro-batch each learn what one host learns from both.
+pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let rows = batch(&architecture, &LENGTHS);
+        let mut whole = engine(make, &architecture);
+        whole.accumulate(&rows, &target(true)).unwrap();
+        let norm = whole.gradient_norm().unwrap();
+        let expected = whole.gradients().unwrap().concat();
+        let found = meet(2, |mut meeting| {
+            let (first, end) = [(0, 3), (3, 5)][meeting.rank_of().0];
+            let (part, target) = part(&rows, first, end);
+            let mut engine = engine(make, &architecture);
+            engine.accumulate(&part, &target).unwrap();
+            engine.reduce(&mut meeting).unwrap();
+            let norm = engine.gradient_norm().unwrap();
+            let gradients = engine.gradients().unwrap().concat();
+            engine.update(&UPDATE).unwrap();
+            (norm, gradients, engine.weights().unwrap())
+        });
+        assert_eq!(found[0].2, found[1].2, "{family:?}: the same to the bit");
+        assert!((found[0].0 / norm - 1.0).abs() < 1e-5, "{family:?}");
+        assert!(distance(&found[0].1, &expected) < 1e-5, "{family:?}");
+    }
+}
+
+pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: Make<'_>) {
+    let architecture = small(Family::Bert);
+    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let mut all = engine(make, &architecture);
+    all.accumulate(&batch, &target(false)).unwrap();
+    let expected = all.gradients().unwrap();
+    let parameters = architecture.parameters();
+    let trained: Vec<bool> = parameters
+        .iter()
+        .map(|parameter| {
+            matches!(
+                parameter.role,
+                Role::Layer(1, _) | Role::HeadDense(_) | Role::HeadOut(_)
+            )
+        })
+        .collect();
+    let mut engine = make(&architecture, &values, &trained);
+    engine.accumulate(&batch, &target(false)).unwrap();
+    let gradients = engine.gradients().unwrap();
+    let norm = engine.gradient_norm().unwrap();
+    engine.update(&UPDATE).unwrap();
+    let (weights, saved) = (engine.weights().unwrap(), engine.save().unwrap());
+    let mut squares = 0.0;
+    for (number, &learns) in trained.iter().enumerate() {
+        assert_eq!(
+            weights[number] != values[number],
+            learns,
+            "{}",
+            parameters[number].name
+        );
+        assert_eq!(saved.first[number].is_empty(), !learns);
+        if learns {
+            assert!(distance(&gradients[number], &expected[number]) < 1e-6);
+            squares += gradients[number]
+                .iter()
+                .map(|&g| f64::from(g).powi(2))
+                .sum::<f64>();
+        }
+    }
+    assert!(
+        (norm / squares.sqrt() - 1.0).abs() < 1e-5,
+        "{norm} {squares}"
+    );
+}
+
+pub(crate) fn a_restored_engine_goes_on_bit_for_bit(make: Make<'_>) {
+    let architecture = small(Family::Roberta);
+    let batch = batch(&architecture, &LENGTHS);
+    let step = |engine: &mut dyn Engine, step| {
+        let mut target = target(true);
+        target.noise.as_mut().unwrap().step = step;
+        engine.accumulate(&batch, &target).unwrap();
+        engine.update(&Update { step, ..UPDATE }).unwrap();
+    };
+    let mut whole = engine(make, &architecture);
+    (1..=4).for_each(|number| step(&mut *whole, number));
+    let mut first = engine(make, &architecture);
+    (1..=2).for_each(|number| step(&mut *first, number));
+    let mut second = engine(make, &architecture);
+    second.restore(&first.save().unwrap()).unwrap();
+    (3..=4).for_each(|number| step(&mut *second, number));
+    assert_eq!(whole.weights().unwrap(), second.weights().unwrap());
+}
+
+pub(crate) fn a_step_is_adamw(make: Make<'_>) {
+    let architecture = small(Family::DistilBert);
+    let batch = batch(&architecture, &LENGTHS);
+    let mut engine = engine(make, &architecture);
+    let parameters = architecture.parameters();
+    let zeros = || -> Vec<Vec<f64>> {
+        let sizes = parameters
+            .iter()
+            .map(|parameter| parameter.shape.iter().product());
+        sizes.map(|size| vec![0.0; size]).collect()
+    };
+    let (mut first, mut second) = (zeros(), zeros());
+    for step in 1..=3 {
+        engine.accumulate(&batch, &target(false)).unwrap();
+        let (weights, gradients) = (engine.weights().unwrap(), engine.gradients().unwrap());
+        let update = Update {
+            step,
+            scale: 0.5,
+            ..UPDATE
+        };
+        engine.update(&update).unwrap();
+        let after = engine.weights().unwrap();
+        let correct = |beta: f64| 1.0 - beta.powi(step as i32);
+        for (number, parameter) in parameters.iter().enumerate() {
+            let decay = if parameter.role.decays() {
+                update.weight_decay
+            } else {
+                0.0
+            };
+            for (place, &gradient) in gradients[number].iter().enumerate() {
+                // As in PyTorch's documentation of AdamW.
+                let gradient = f64::from(gradient) * update.scale;
+                let (m, v) = (&mut first[number][place], &mut second[number][place]);
+                *m = update.beta_1 * *m + (1.0 - update.beta_1) * gradient;
+                *v = update.beta_2 * *v + (1.0 - update.beta_2) * gradient * gradient;
+                let weight = f64::from(weights[number][place]) * (1.0 - update.rate * decay);
+                let root = (*v / correct(update.beta_2)).sqrt() + update.epsilon;
+                let expected = weight - update.rate * *m / correct(update.beta_1) / root;
+                let ours = f64::from(after[number][place]);
+                assert!(
+                    (ours - expected).abs() < 1e-5,
+                    "{}: {ours}, expected {expected}",
+                    parameter.name
+                );
+            }
+        }
+    }
+}
+
+pub(crate) fn eight_rows_are_learnt_by_heart(make: Make<'_>) {
+    let mut architecture = small(Family::Bert);
+    architecture.dropout = Dropout {
+        hidden: 0.0,
+        attention: 0.0,
+        head: 0.0,
+    };
+    let lengths = [3, 4, 5, 6, 7, 8, 9, 10];
+    let batch = batch(&architecture, &lengths);
+    let labels = [0, 1, 2, 0, 1, 2, 0, 1];
+    let target = Target {
+        labels: &labels,
+        class_weights: &[1.0; 3],
+        total_weight: 8.0,
+        label_smoothing: 0.0,
+        noise: None,
+        loss_scale: 1.0,
+    };
+    let mut engine = engine(make, &architecture);
+    let mut last = f64::INFINITY;
+    for step in 1..=60 {
+        last = engine.accumulate(&batch, &target).unwrap();
+        engine.update(&Update { step, ..UPDATE }).unwrap();
+    }
+    assert!(last < 0.05, "{last}");
+}

@@ -1,0 +1,440 @@
+//! config.json of a pretrained or trained model: which network it describes, and its own words for the model folder.
+
+use std::path::Path;
+
+use harness::{Failure, shown};
+use serde_json::{Map, Value, json};
+
+use crate::architecture::{Activation, Architecture, Dropout, Family};
+
+pub(crate) const CONFIG: &str = "config.json";
+/// Where this program's own settings stand in it.
+const OWN: &str = "trainyard";
+
+/// A config.json.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    json: Map<String, Value>,
+    family: Family,
+}
+
+/// No real checkpoint has more rows in a table; a stranger's file must not ask for all memory.
+const MOST_ROWS: usize = 10_000_000;
+/// Nor wider matrices.
+const MOST_WIDTH: usize = 65_536;
+/// Nor so many layers.
+const MOST_LAYERS: usize = 1024;
+
+const FAMILIES: [(&str, Family, &str); 5] = [
+    ("bert", Family::Bert, "BertForSequenceClassification"),
+    (
+        "roberta",
+        Family::Roberta,
+        "RobertaForSequenceClassification",
+    ),
+    (
+        "xlm-roberta",
+        Family::Roberta,
+        "XLMRobertaForSequenceClassification",
+    ),
+    (
+        "camembert",
+        Family::Roberta,
+        "CamembertForSequenceClassification",
+    ),
+    (
+        "distilbert",
+        Family::DistilBert,
+        "DistilBertForSequenceClassification",
+    ),
+];
+
+const ACTIVATIONS: [(&str, Activation); 4] = [
+    ("gelu", Activation::GeluErf),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("relu", Activation::Relu),
+];
+
+impl Config {
+    /// Reads a config.json, and refuses one of a network that there is no code for.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read(path).map_err(Failure::io("read", path))?;
+        Self::parse(&text).map_err(|(message, help)| {
+            Failure::other(format!("`{}`: {message}", path.display()), help)
+        })
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, (String, String)> {
+        let damaged = |error: String| (error, "copy or download the model again".to_owned());
+        let json: Map<String, Value> =
+            serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        let names = || {
+            let names: Vec<String> = FAMILIES
+                .iter()
+                .map(|(name, ..)| format!("`{name}`"))
+                .collect();
+            names.join(", ")
+        };
+        let help = || "choose a pretrained model of these families; MiniLM is a `bert`".to_owned();
+        let family = match json.get("model_type").and_then(Value::as_str) {
+            None => {
+                let message = format!("expected a `model_type` of {}, found none", names());
+                return Err((message, help()));
+            }
+            Some(found) => match FAMILIES.iter().find(|(name, ..)| *name == found) {
+                Some((_, family, _)) => *family,
+                None => {
+                    let found = shown(found);
+                    let message =
+                        format!("expected a `model_type` of {}, found `{found}`", names());
+                    return Err((message, help()));
+                }
+            },
+        };
+        let config = Self { json, family };
+        config.supported().map_err(|message| (message, help()))?;
+        config.architecture(2, None).map_err(damaged)?;
+        Ok(config)
+    }
+
+    /// Refuses switches that would make it another network.
+    fn supported(&self) -> Result<(), String> {
+        let expected = |key: &str, expected: &str, found: &Value| {
+            let found = shown(&found.to_string()).into_owned();
+            Err(format!(
+                "expected `{key}` to be {expected}, found `{found}`"
+            ))
+        };
+        for key in ["is_decoder", "add_cross_attention", "sinusoidal_pos_embds"] {
+            match self.json.get(key) {
+                None | Some(Value::Bool(false) | Value::Null) => {}
+                Some(found) => return expected(key, "false", found),
+            }
+        }
+        match self.json.get("position_embedding_type") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(kind)) if kind == "absolute" => {}
+            Some(found) => return expected("position_embedding_type", "`absolute`", found),
+        }
+        let empty = |value: &Value| value.as_object().is_none_or(Map::is_empty);
+        for key in ["pruned_heads", "quantization_config"] {
+            match self.json.get(key).filter(|value| !empty(value)) {
+                None => {}
+                Some(found) => return expected(key, "empty", found),
+            }
+        }
+        self.activation().map(|_| ())
+    }
+
+    fn activation(&self) -> Result<Activation, String> {
+        let key = match self.family {
+            Family::DistilBert => "activation",
+            Family::Bert | Family::Roberta => "hidden_act",
+        };
+        let found = self.json.get(key).and_then(Value::as_str).unwrap_or("gelu");
+        let known = ACTIVATIONS.iter().find(|(name, _)| *name == found);
+        known.map(|&(_, activation)| activation).ok_or_else(|| {
+            let names: Vec<&str> = ACTIVATIONS.iter().map(|&(name, _)| name).collect();
+            let names = names.join("`, `");
+            format!("expected `{key}` among `{names}`, found `{}`", shown(found))
+        })
+    }
+
+    /// The network for so many classes; `dropout` replaces the shares that the file has.
+    pub(crate) fn architecture(
+        &self,
+        classes: usize,
+        dropout: Option<f64>,
+    ) -> Result<Architecture, String> {
+        let distil = self.family == Family::DistilBert;
+        let size = |key: &str, most: usize| self.size(key, most);
+        let [hidden, layers, heads, intermediate] = match distil {
+            true => ["dim", "n_layers", "n_heads", "hidden_dim"],
+            false => [
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+            ],
+        };
+        let vocab = size("vocab_size", MOST_ROWS)?;
+        let architecture = Architecture {
+            family: self.family,
+            vocab,
+            hidden: size(hidden, MOST_WIDTH)?,
+            layers: size(layers, MOST_LAYERS)?,
+            heads: size(heads, MOST_WIDTH)?,
+            intermediate: size(intermediate, MOST_WIDTH)?,
+            positions: size("max_position_embeddings", MOST_ROWS)?,
+            types: if distil {
+                0
+            } else {
+                size("type_vocab_size", MOST_WIDTH)?
+            },
+            activation: self.activation()?,
+            norm_eps: if distil {
+                1e-12
+            } else {
+                self.number("layer_norm_eps", 1e-12)?
+            },
+            pad: self.pad(vocab)?,
+            classes,
+            dropout: match dropout {
+                Some(share) => Dropout {
+                    hidden: share,
+                    attention: share,
+                    head: share,
+                },
+                None => self.dropout()?,
+            },
+        };
+        if architecture.hidden % architecture.heads != 0 {
+            return Err(format!(
+                "expected `{hidden}` to be a multiple of `{heads}`, found `{}` and `{}`",
+                architecture.hidden, architecture.heads
+            ));
+        }
+        if architecture.positions <= architecture.first_position() + 2 {
+            return Err(format!(
+                "expected `max_position_embeddings` for texts of some length, found `{}`",
+                architecture.positions
+            ));
+        }
+        Ok(architecture)
+    }
+
+    fn pad(&self, vocab: usize) -> Result<u32, String> {
+        let default = u32::from(self.family == Family::Roberta);
+        match self.json.get("pad_token_id") {
+            None | Some(Value::Null) => Ok(default),
+            Some(found) => {
+                let pad = found.as_u64().and_then(|id| u32::try_from(id).ok());
+                pad.filter(|&pad| (pad as usize) < vocab).ok_or_else(|| {
+                    format!("expected `pad_token_id` below `{vocab}`, found `{found}`")
+                })
+            }
+        }
+    }
+
+    /// The file's shares; transformers' defaults where it has none.
+    fn dropout(&self) -> Result<Dropout, String> {
+        let share = |key: &str, default: f64| {
+            let share = self.number(key, default)?;
+            match (0.0..1.0).contains(&share) {
+                true => Ok(share),
+                false => Err(format!(
+                    "expected `{key}` from 0 to below 1, found `{share}`"
+                )),
+            }
+        };
+        if self.family == Family::DistilBert {
+            return Ok(Dropout {
+                hidden: share("dropout", 0.1)?,
+                attention: share("attention_dropout", 0.1)?,
+                head: share("seq_classif_dropout", 0.2)?,
+            });
+        }
+        let hidden = share("hidden_dropout_prob", 0.1)?;
+        Ok(Dropout {
+            hidden,
+            attention: share("attention_probs_dropout_prob", 0.1)?,
+            head: share("classifier_dropout", hidden)?,
+        })
+    }
+
+    fn size(&self, key: &str, most: usize) -> Result<usize, String> {
+        let found = self.json.get(key);
+        let size = found.and_then(Value::as_u64).map(|size| size as usize);
+        size.filter(|size| (1..=most).contains(size))
+            .ok_or_else(|| {
+                let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
+                format!(
+                    "expected `{key}` from 1 to `{most}`, found {}",
+                    shown(&found)
+                )
+            })
+    }
+
+    fn number(&self, key: &str, default: f64) -> Result<f64, String> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(found) => found.as_f64().ok_or_else(|| {
+                format!(
+                    "expected a number for `{key}`, found `{}`",
+                    shown(&found.to_string())
+                )
+            }),
+        }
+    }
+
+    /// Deviation of weights that the checkpoint lacks (0.02: Devlin et al. 2019, as in transformers).
+    pub(crate) fn deviation(&self) -> f64 {
+        let found = self.number("initializer_range", 0.02).unwrap_or(0.02);
+        if (0.0..=1.0).contains(&found) {
+            found
+        } else {
+            0.02
+        }
+    }
+
+    /// The labels in `id2label`, if they count from 0.
+    pub(crate) fn labels(&self) -> Option<Vec<String>> {
+        let names = self.json.get("id2label")?.as_object()?;
+        let label = |id: usize| Some(names.get(&id.to_string())?.as_str()?.to_owned());
+        (0..names.len()).map(label).collect()
+    }
+
+    /// Tokens of a text that the trained model reads; nothing in a pretrained one.
+    pub(crate) fn max_len(&self) -> Option<usize> {
+        Some(self.json.get(OWN)?.get("max_len")?.as_u64()? as usize)
+    }
+
+    /// For the folder of a trained model: what stood in the file stays, but for what training has changed.
+    pub(crate) fn trained(&self, classes: &[String], max_len: usize) -> Self {
+        let mut json = self.json.clone();
+        for stale in [
+            "_num_labels",
+            "num_labels",
+            "files",
+            "torch_dtype",
+            "finetuning_task",
+        ] {
+            json.remove(stale);
+        }
+        let kind = json.get("model_type").and_then(Value::as_str);
+        let class = FAMILIES.iter().find(|(name, ..)| Some(*name) == kind);
+        let class = class.map_or("", |(_, _, class)| class);
+        let ids = || classes.iter().enumerate();
+        let id2label: Map<String, Value> = ids()
+            .map(|(id, label)| (id.to_string(), json!(label)))
+            .collect();
+        let label2id: Map<String, Value> = ids()
+            .map(|(id, label)| (label.clone(), json!(id)))
+            .collect();
+        for (key, value) in [
+            ("architectures", json!([class])),
+            ("dtype", json!("float32")),
+            ("problem_type", json!("single_label_classification")),
+            ("id2label", json!(id2label)),
+            ("label2id", json!(label2id)),
+            (OWN, json!({ "format": 1, "max_len": max_len })),
+        ] {
+            json.insert(key.to_owned(), value);
+        }
+        Self {
+            json,
+            family: self.family,
+        }
+    }
+
+    /// As text.
+    pub(crate) fn text(&self) -> String {
+        format!("{:#}\n", Value::Object(self.json.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bert() -> Value {
+        json!({
+            "model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 32, "type_vocab_size": 2,
+            "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "something": [1],
+        })
+    }
+
+    fn parse(changes: &Value) -> Result<Config, (String, String)> {
+        let mut config = bert();
+        for (key, value) in changes.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        Config::parse(config.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_families_read_their_own_keys() {
+        let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
+        let found = bert.architecture(3, None).unwrap();
+        assert_eq!(
+            (found.pad, found.types, found.classes, found.longest()),
+            (0, 2, 3, 32)
+        );
+        assert_eq!((found.dropout.hidden, found.dropout.head), (0.1, 0.3));
+        assert_eq!(
+            bert.architecture(3, Some(0.0)).unwrap().dropout.attention,
+            0.0
+        );
+        let roberta =
+            parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
+        assert_eq!(
+            roberta.unwrap().architecture(2, None).unwrap().longest(),
+            30
+        );
+        let distil = json!({ "model_type": "distilbert", "vocab_size": 50, "dim": 4, "n_layers": 1, "n_heads": 2,
+            "hidden_dim": 8, "max_position_embeddings": 16, "activation": "relu" });
+        let distil = Config::parse(distil.to_string().as_bytes()).unwrap();
+        let found = distil.architecture(2, None).unwrap();
+        assert_eq!((found.hidden, found.types, found.dropout.head), (4, 0, 0.2));
+        assert_eq!(found.activation, Activation::Relu);
+    }
+
+    #[test]
+    fn other_networks_are_refused_by_name() {
+        for (change, said) in [
+            (json!({ "model_type": "gpt2" }), "found `gpt2`"),
+            (json!({ "model_type": null }), "found none"),
+            (
+                json!({ "position_embedding_type": "relative_key" }),
+                "to be `absolute`, found `\"relative_key\"`",
+            ),
+            (
+                json!({ "is_decoder": true }),
+                "expected `is_decoder` to be false",
+            ),
+            (
+                json!({ "hidden_act": "silu" }),
+                "`gelu_new`, `gelu_pytorch_tanh`, `relu`, found `silu`",
+            ),
+            (json!({ "hidden_size": 9 }), "a multiple of"),
+            (
+                json!({ "vocab_size": 1e18 }),
+                "expected `vocab_size` from 1 to",
+            ),
+            (
+                json!({ "vocab_size": 0 }),
+                "expected `vocab_size` from 1 to",
+            ),
+            (json!({ "pad_token_id": 100 }), "below `100`, found `100`"),
+            (json!({ "hidden_dropout_prob": 1.0 }), "from 0 to below 1"),
+            (
+                json!({ "max_position_embeddings": 1 }),
+                "for texts of some length",
+            ),
+        ] {
+            let (message, help) = parse(&change).unwrap_err();
+            assert!(message.contains(said), "{message}");
+            assert!(!help.is_empty());
+        }
+        assert!(Config::parse(b"[]").is_err() && Config::parse(b"{").is_err());
+    }
+
+    #[test]
+    fn a_trained_model_keeps_what_it_does_not_change() {
+        let classes = ["neg".to_owned(), "pos".to_owned()];
+        let config = parse(&json!({ "num_labels": 5 }))
+            .unwrap()
+            .trained(&classes, 64);
+        let config = Config::parse(config.text().as_bytes()).unwrap();
+        assert_eq!(config.labels().unwrap(), classes);
+        assert_eq!(config.max_len(), Some(64));
+        assert_eq!(
+            config.json["architectures"],
+            json!(["BertForSequenceClassification"])
+        );
+        assert_eq!(config.json["something"], json!([1]));
+        assert!(!config.json.contains_key("num_labels"));
+    }
+}

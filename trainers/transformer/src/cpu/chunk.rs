@@ -1,0 +1,175 @@
+//! The rows that go through the network together, without padding: their tokens lie one behind the other.
+
+use std::ops::Range;
+
+use super::layout::Layout;
+use super::noise::{Mask, Site};
+use crate::architecture::{Architecture, Family};
+use crate::engine::{Batch, Noise};
+
+/// Weights, and where they are.
+#[derive(Debug)]
+pub(super) struct Net {
+    pub(super) architecture: Architecture,
+    pub(super) layout: Layout,
+    /// (vocab, hidden)
+    pub(super) words: Vec<f32>,
+    /// All other parameters.
+    pub(super) dense: Vec<f32>,
+}
+
+/// A row of a batch within a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// Its number within the batch.
+    pub(super) number: usize,
+    /// The number of its first token within the chunk.
+    pub(super) first: usize,
+    pub(super) length: usize,
+}
+
+impl Row {
+    pub(super) fn tokens(&self) -> Range<usize> {
+        self.first..self.first + self.length
+    }
+}
+
+/// Some rows of a batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) rows: Vec<Row>,
+    pub(super) tokens: usize,
+}
+
+/// Which tokens a layer's output is needed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queries {
+    All,
+    /// Those of the first token of each row: the head looks at no others, so the last layer computes no others.
+    First,
+}
+
+impl Chunk {
+    /// Cuts rows into chunks of at most `most` tokens, or of one row.
+    pub(super) fn cut(batch: &Batch, rows: &[usize], most: usize) -> Vec<Self> {
+        let mut chunks: Vec<Self> = Vec::new();
+        for &number in rows {
+            let length = batch.lengths[number];
+            match chunks.last_mut() {
+                Some(chunk) if chunk.tokens + length <= most => chunk.push(number, length),
+                _ => {
+                    let mut chunk = Self::default();
+                    chunk.push(number, length);
+                    chunks.push(chunk);
+                }
+            }
+        }
+        chunks
+    }
+
+    fn push(&mut self, number: usize, length: usize) {
+        self.rows.push(Row {
+            number,
+            first: self.tokens,
+            length,
+        });
+        self.tokens += length;
+    }
+
+    /// How many tokens are asked.
+    pub(super) fn asked(&self, queries: Queries) -> usize {
+        match queries {
+            Queries::All => self.tokens,
+            Queries::First => self.rows.len(),
+        }
+    }
+
+    /// Each row with the place of its asked tokens among all that are asked.
+    pub(super) fn queries(&self, queries: Queries) -> impl Iterator<Item = (&Row, Range<usize>)> {
+        self.rows.iter().enumerate().map(move |(place, row)| {
+            let range = match queries {
+                Queries::All => row.tokens(),
+                Queries::First => place..place + 1,
+            };
+            (row, range)
+        })
+    }
+}
+
+/// A chunk on its way through the network.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'a> {
+    pub(super) net: &'a Net,
+    pub(super) batch: &'a Batch,
+    pub(super) chunk: &'a Chunk,
+    pub(super) noise: Option<Noise>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn architecture(&self) -> &'a Architecture {
+        &self.net.architecture
+    }
+
+    /// Some parameters.
+    pub(super) fn weights(&self, range: &Range<usize>) -> &'a [f32] {
+        &self.net.dense[range.clone()]
+    }
+
+    pub(super) fn queries(&self, layer: usize) -> Queries {
+        if layer + 1 == self.architecture().layers {
+            Queries::First
+        } else {
+            Queries::All
+        }
+    }
+
+    pub(super) fn mask(&self, row: &Row, site: Site) -> Option<Mask> {
+        let shares = &self.architecture().dropout;
+        let family = self.architecture().family;
+        let share = match site {
+            Site::AttentionOut(_) if family == Family::DistilBert => 0.0,
+            Site::HeadIn if family != Family::Roberta => 0.0,
+            Site::Embeddings | Site::AttentionOut(_) | Site::Out(_) => shares.hidden,
+            Site::Probabilities(_) => shares.attention,
+            Site::HeadIn | Site::HeadOut => shares.head,
+        };
+        Mask::new(self.noise, share, row.number, site)
+    }
+}
+
+/// A buffer of at least this length.
+pub(super) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        // Nothing in it is worth to be copied.
+        buffer.clear();
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_all_rows_in_order() {
+        let lengths = vec![3, 9, 1, 4, 4];
+        let batch = Batch {
+            ids: vec![0; 45],
+            lengths,
+            seq: 9,
+        };
+        let chunks = Chunk::cut(&batch, &[4, 1, 2, 0, 3], 8);
+        let rows = |chunk: &Chunk| chunk.rows.iter().map(|row| row.number).collect::<Vec<_>>();
+        assert_eq!(
+            chunks.iter().map(rows).collect::<Vec<_>>(),
+            [vec![4], vec![1], vec![2, 0, 3]]
+        );
+        assert_eq!(chunks[2].tokens, 8);
+        let ranges: Vec<_> = chunks[2]
+            .queries(Queries::All)
+            .map(|(_, range)| range)
+            .collect();
+        assert_eq!(ranges, [0..1, 1..4, 4..8]);
+    }
+}

@@ -1,0 +1,155 @@
+//! The classification head on the first token of each row, and the loss.
+
+use super::chunk::{Pass, sized};
+use super::elementwise::{bias_backward, fill};
+use super::gradient::Gradient;
+use super::noise::{Site, drop};
+use super::product::{To, linear, linear_backward};
+use crate::architecture::Family;
+use crate::engine::Target;
+
+#[derive(Debug, Default)]
+pub(super) struct HeadBuffers {
+    /// (rows, hidden)
+    hidden: Vec<f32>,
+    /// After dropout, (rows, hidden)
+    seen: Vec<f32>,
+    /// (rows, classes)
+    logits: Vec<f32>,
+    /// (rows, hidden)
+    gradient: Vec<f32>,
+}
+
+fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
+    let hidden = pass.architecture().hidden;
+    for (row, values) in pass.chunk.rows.iter().zip(values.chunks_exact_mut(hidden)) {
+        drop(values, pass.mask(row, site), 0);
+    }
+}
+
+/// Logits (rows, classes) of `first` (rows, hidden), which is dropped from in place.
+pub(super) fn forward<'a>(
+    pass: &Pass<'_>,
+    first: &mut [f32],
+    buffers: &'a mut HeadBuffers,
+) -> &'a mut [f32] {
+    let (architecture, layout) = (pass.architecture(), &pass.net.layout);
+    let rows = pass.chunk.rows.len();
+    drop_rows(pass, Site::HeadIn, first);
+    let hidden = sized(&mut buffers.hidden, first.len());
+    fill(hidden, pass.weights(&layout.head_dense.bias));
+    linear(
+        hidden,
+        To::Add,
+        first,
+        pass.weights(&layout.head_dense.weight),
+        rows,
+    );
+    for value in &mut *hidden {
+        *value = match architecture.family {
+            Family::Bert | Family::Roberta => value.tanh(),
+            // Not `max`, which hides NaN.
+            Family::DistilBert if *value < 0.0 => 0.0,
+            Family::DistilBert => *value,
+        };
+    }
+    let seen = sized(&mut buffers.seen, first.len());
+    seen.copy_from_slice(hidden);
+    drop_rows(pass, Site::HeadOut, seen);
+    let logits = sized(&mut buffers.logits, rows * architecture.classes);
+    fill(logits, pass.weights(&layout.head_out.bias));
+    linear(
+        logits,
+        To::Add,
+        seen,
+        pass.weights(&layout.head_out.weight),
+        rows,
+    );
+    logits
+}
+
+/// The loss of each row; its logits become their gradient.
+pub(super) fn losses(
+    pass: &Pass<'_>,
+    target: &Target<'_>,
+    logits: &mut [f32],
+) -> Vec<(usize, f64)> {
+    let classes = pass.architecture().classes;
+    let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
+    rows.map(|(row, logits)| {
+        let label = target.labels[row.number] as usize;
+        (row.number, loss(target, label, logits))
+    })
+    .collect()
+}
+
+/// Weighted cross entropy with smoothed labels, as PyTorch's: label y has the share 1 - smoothing, all classes the rest,
+/// each times its class weight.
+fn loss(target: &Target<'_>, label: usize, logits: &mut [f32]) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits
+        .iter()
+        .map(|&logit| f64::from(logit - most).exp())
+        .sum();
+    let smoothed = target.label_smoothing / logits.len() as f64;
+    let share = |class: usize| {
+        let label = if class == label {
+            1.0 - target.label_smoothing
+        } else {
+            0.0
+        };
+        (smoothed + label) * f64::from(target.class_weights[class]) / target.total_weight
+    };
+    let shares: f64 = (0..logits.len()).map(share).sum();
+    let mut loss = 0.0;
+    for (class, logit) in logits.iter_mut().enumerate() {
+        let log = f64::from(*logit - most) - sum.ln();
+        loss -= share(class) * log;
+        *logit = (target.loss_scale * (shares * log.exp() - share(class))) as f32;
+    }
+    loss
+}
+
+/// Adds the head's gradients from those of the logits, which the buffers hold; answers that of `first`, in which the
+/// head's input lies.
+pub(super) fn backward<'a>(
+    pass: &Pass<'_>,
+    first: &mut [f32],
+    buffers: &'a mut HeadBuffers,
+    to: &mut Gradient,
+) -> &'a mut [f32] {
+    let layout = &pass.net.layout;
+    let (rows, length) = (pass.chunk.rows.len(), first.len());
+    let logits = &buffers.logits[..rows * pass.architecture().classes];
+    let gradient = sized(&mut buffers.gradient, length);
+    let (hidden, seen) = (&mut buffers.hidden[..length], &buffers.seen[..length]);
+    bias_backward(logits, &mut to.dense[layout.head_out.bias.clone()]);
+    to.linear(layout, &layout.head_out.weight, logits, seen, rows);
+    linear_backward(
+        gradient,
+        To::Replace,
+        logits,
+        pass.weights(&layout.head_out.weight),
+        rows,
+    );
+    drop_rows(pass, Site::HeadOut, gradient);
+    for (gradient, value) in gradient.iter_mut().zip(&*hidden) {
+        *gradient *= match pass.architecture().family {
+            Family::Bert | Family::Roberta => 1.0 - value * value,
+            Family::DistilBert if *value > 0.0 => 1.0,
+            Family::DistilBert => 0.0,
+        };
+    }
+    bias_backward(gradient, &mut to.dense[layout.head_dense.bias.clone()]);
+    to.linear(layout, &layout.head_dense.weight, gradient, first, rows);
+    // The place of the activations, which nobody needs any more.
+    linear_backward(
+        hidden,
+        To::Replace,
+        gradient,
+        pass.weights(&layout.head_dense.weight),
+        rows,
+    );
+    drop_rows(pass, Site::HeadIn, hidden);
+    hidden
+}

@@ -1,0 +1,148 @@
+//! Dropout masks as functions of counters: they are computed again where the backward pass needs them, and neither
+//! threads nor micro-batches nor padding change them.
+
+use harness::training::Random;
+
+use crate::engine;
+
+/// A place in the network that drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    Embeddings,
+    /// Of the layer of this number.
+    Probabilities(usize),
+    AttentionOut(usize),
+    Out(usize),
+    /// What the head's first linear layer sees, and what its last one sees.
+    HeadIn,
+    HeadOut,
+}
+
+impl Site {
+    fn number(self) -> u64 {
+        match self {
+            Self::Embeddings => 0,
+            Self::HeadIn => 1,
+            Self::HeadOut => 2,
+            Self::Probabilities(layer) => 3 + 3 * layer as u64,
+            Self::AttentionOut(layer) => 4 + 3 * layer as u64,
+            Self::Out(layer) => 5 + 3 * layer as u64,
+        }
+    }
+}
+
+/// What one site drops of one row.
+#[derive(Clone, Copy)]
+pub(super) struct Mask {
+    key: (u32, u32),
+    /// Of 2^32 numbers, how many drop.
+    drops: u32,
+    /// What is kept is multiplied by it.
+    pub(super) factor: f32,
+}
+
+impl Mask {
+    /// `None` where nothing is dropped.
+    pub(super) fn new(
+        noise: Option<engine::Noise>,
+        share: f64,
+        row: usize,
+        site: Site,
+    ) -> Option<Self> {
+        let noise = noise.filter(|_| share > 0.0)?;
+        let counters = [noise.step, noise.first_row + row as u64, site.number()];
+        let bits = Random::new(noise.seed, &counters).bits();
+        Some(Self {
+            key: ((bits >> 32) as u32, bits as u32),
+            drops: (share * 4_294_967_296.0) as u32,
+            factor: (1.0 / (1.0 - share)) as f32,
+        })
+    }
+
+    /// Whether this element stays.
+    ///
+    /// Two multiplications mix 32 bits well (constants: github.com/skeeto/hash-prospector, "lowbias32"); the second half
+    /// of the key between them keeps masks apart whose first halves happen to be neighbours.
+    #[inline(always)]
+    pub(super) fn keeps(&self, element: u32) -> bool {
+        let x = element.wrapping_mul(0x9e37_79b9).wrapping_add(self.key.0);
+        let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d) ^ self.key.1;
+        (x ^ (x >> 15)).wrapping_mul(0x846c_a68b) >= self.drops
+    }
+
+    /// 0 or `factor`
+    #[inline(always)]
+    pub(super) fn of(&self, element: u32) -> f32 {
+        if self.keeps(element) {
+            self.factor
+        } else {
+            0.0
+        }
+    }
+}
+
+/// Drops of `values`, the elements of a row from number `first` on.
+#[inline(always)]
+pub(super) fn drop(values: &mut [f32], mask: Option<Mask>, first: usize) {
+    if let Some(mask) = mask {
+        for (value, element) in values.iter_mut().zip(first as u32..) {
+            *value *= mask.of(element);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOISE: engine::Noise = engine::Noise {
+        seed: 3,
+        step: 5,
+        first_row: 7,
+    };
+
+    fn mask(noise: engine::Noise, row: usize, site: Site) -> Vec<bool> {
+        let mask = Mask::new(Some(noise), 0.1, row, site).unwrap();
+        (0..100_000).map(|element| mask.keeps(element)).collect()
+    }
+
+    #[test]
+    fn a_tenth_is_dropped_and_neighbours_are_independent() {
+        for row in 0..20 {
+            let mask = mask(NOISE, row, Site::Out(2));
+            let share = |count: usize| count as f64 / mask.len() as f64;
+            let dropped = share(mask.iter().filter(|&&keeps| !keeps).count());
+            // Standard deviation 0.00095.
+            assert!((dropped - 0.1).abs() < 0.004, "{dropped}");
+            for distance in [1, 2, 3, 16, 128, 384] {
+                let pairs = mask.iter().zip(&mask[distance..]);
+                let both = share(pairs.filter(|&(a, b)| !a && !b).count());
+                assert!((both - 0.01).abs() < 0.0015, "{distance}: {both}");
+            }
+        }
+    }
+
+    #[test]
+    fn masks_differ_by_row_site_step_and_seed_only() {
+        let one = mask(NOISE, 1, Site::Embeddings);
+        let moved = engine::Noise {
+            first_row: 8,
+            ..NOISE
+        };
+        assert_eq!(one, mask(moved, 0, Site::Embeddings));
+        let agree = |other: &[bool]| {
+            let both = one.iter().zip(other).filter(|(a, b)| !**a && !**b).count();
+            both as f64 / one.len() as f64
+        };
+        for other in [
+            mask(NOISE, 2, Site::Embeddings),
+            mask(NOISE, 1, Site::HeadIn),
+            mask(engine::Noise { step: 6, ..NOISE }, 1, Site::Embeddings),
+            mask(engine::Noise { seed: 4, ..NOISE }, 1, Site::Embeddings),
+        ] {
+            assert!((agree(&other) - 0.01).abs() < 0.0015);
+        }
+        assert!(Mask::new(Some(NOISE), 0.0, 1, Site::HeadIn).is_none());
+        assert!(Mask::new(None, 0.5, 1, Site::HeadIn).is_none());
+    }
+}

@@ -1,0 +1,189 @@
+//! Layer norm (Ba, Kiros and Hinton 2016) of a sum, with the bias and the dropout of what is added: one pass over a
+//! token's numbers while they lie in the first cache.
+
+use super::noise::Mask;
+use super::simd::{sum, sum2, vectorised};
+
+/// Parameters of a norm, (hidden) each.
+#[derive(Clone, Copy)]
+pub(super) struct Affine<'a> {
+    pub(super) weight: &'a [f32],
+    pub(super) bias: &'a [f32],
+    pub(super) eps: f32,
+}
+
+/// What the backward pass needs of some tokens.
+pub(super) struct Normal<'a> {
+    /// (tokens, hidden), of mean 0 and variance 1
+    pub(super) values: &'a mut [f32],
+    /// (tokens), one over the standard deviation
+    pub(super) inverse: &'a mut [f32],
+}
+
+/// Gradients of a norm's parameters, (hidden) each.
+pub(super) struct AffineGradient<'a> {
+    pub(super) weight: &'a mut [f32],
+    pub(super) bias: &'a mut [f32],
+}
+
+/// Normalises `values`; answers one over their standard deviation.
+#[inline(always)]
+fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
+    let width = values.len();
+    let mean = sum(values, |x| x) / width as f32;
+    let variance = sum(values, |x| (x - mean) * (x - mean)) / width as f32;
+    let inverse = 1.0 / (variance + affine.eps).sqrt();
+    let (out, weight, bias) = (
+        &mut out[..width],
+        &affine.weight[..width],
+        &affine.bias[..width],
+    );
+    for place in 0..width {
+        values[place] = (values[place] - mean) * inverse;
+        out[place] = values[place] * weight[place] + bias[place];
+    }
+    inverse
+}
+
+/// Turns the gradient of a norm's output into that of its input.
+#[inline(always)]
+fn backward(
+    gradient: &mut [f32],
+    normal: &[f32],
+    inverse: f32,
+    weight: &[f32],
+    sums: &mut AffineGradient<'_>,
+) {
+    let width = gradient.len();
+    let (normal, weight) = (&normal[..width], &weight[..width]);
+    let (weight_sum, bias_sum) = (&mut sums.weight[..width], &mut sums.bias[..width]);
+    for place in 0..width {
+        weight_sum[place] += gradient[place] * normal[place];
+        bias_sum[place] += gradient[place];
+        gradient[place] *= weight[place];
+    }
+    let mean = sum(gradient, |x| x) / width as f32;
+    let slope = sum2(gradient, normal, |x, y| x * y) / width as f32;
+    for place in 0..width {
+        gradient[place] = inverse * (gradient[place] - mean - normal[place] * slope);
+    }
+}
+
+/// out = norm(residual + dropout(added + bias)), of the tokens of a row
+pub(super) fn of_sum(
+    added: &[f32],
+    bias: &[f32],
+    residual: &[f32],
+    mask: Option<Mask>,
+    affine: Affine<'_>,
+    normal: &mut Normal<'_>,
+    out: &mut [f32],
+) {
+    let width = bias.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            let tokens = added.chunks_exact(width).zip(residual.chunks_exact(width));
+            let places = normal
+                .values
+                .chunks_exact_mut(width)
+                .zip(normal.inverse.iter_mut());
+            let outs = out.chunks_exact_mut(width);
+            for (token, (((added, residual), (sum, inverse)), out)) in
+                tokens.zip(places).zip(outs).enumerate()
+            {
+                let (added, residual, sum) =
+                    (&added[..width], &residual[..width], &mut sum[..width]);
+                if let Some(mask) = mask {
+                    let first = (token * width) as u32;
+                    for place in 0..width {
+                        let kept = mask.of(first.wrapping_add(place as u32));
+                        sum[place] = residual[place] + (added[place] + bias[place]) * kept;
+                    }
+                } else {
+                    for place in 0..width {
+                        sum[place] = residual[place] + (added[place] + bias[place]);
+                    }
+                }
+                *inverse = normalise(sum, out, affine);
+            }
+        },
+    );
+}
+
+/// The backward pass of `of_sum`: `gradient` of the norm's output becomes that of `residual`, `added` that of `added`,
+/// and `bias` is increased by the gradient of the bias.
+pub(super) fn of_sum_backward(
+    gradient: &mut [f32],
+    (values, inverses): (&[f32], &[f32]),
+    weight: &[f32],
+    mask: Option<Mask>,
+    sums: &mut AffineGradient<'_>,
+    added: &mut [f32],
+    bias: &mut [f32],
+) {
+    let width = weight.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            let tokens = values.chunks_exact(width).zip(inverses);
+            let gradients = gradient
+                .chunks_exact_mut(width)
+                .zip(added.chunks_exact_mut(width));
+            for (token, ((gradient, added), (normal, inverse))) in gradients.zip(tokens).enumerate()
+            {
+                backward(gradient, normal, *inverse, weight, sums);
+                let (added, bias) = (&mut added[..width], &mut bias[..width]);
+                if let Some(mask) = mask {
+                    let first = (token * width) as u32;
+                    for place in 0..width {
+                        let kept = mask.of(first.wrapping_add(place as u32));
+                        added[place] = gradient[place] * kept;
+                        bias[place] += added[place];
+                    }
+                } else {
+                    added.copy_from_slice(gradient);
+                    for place in 0..width {
+                        bias[place] += gradient[place];
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Normalises the tokens that `normal.values` holds.
+pub(super) fn of_tokens(affine: Affine<'_>, normal: &mut Normal<'_>, out: &mut [f32]) {
+    let width = affine.weight.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            let tokens = normal
+                .values
+                .chunks_exact_mut(width)
+                .zip(normal.inverse.iter_mut());
+            for ((values, inverse), out) in tokens.zip(out.chunks_exact_mut(width)) {
+                *inverse = normalise(values, out, affine);
+            }
+        },
+    );
+}
+
+/// The backward pass of `of_tokens`, in place.
+pub(super) fn of_tokens_backward(
+    gradient: &mut [f32],
+    normal: &Normal<'_>,
+    weight: &[f32],
+    sums: &mut AffineGradient<'_>,
+) {
+    let width = weight.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            let tokens = normal.values.chunks_exact(width).zip(normal.inverse.iter());
+            for (gradient, (normal, inverse)) in gradient.chunks_exact_mut(width).zip(tokens) {
+                backward(gradient, normal, *inverse, weight, sums);
+            }
+        },
+    );
+}

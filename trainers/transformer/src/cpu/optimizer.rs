@@ -1,0 +1,271 @@
+//! AdamW (Loshchilov and Hutter 2019) as PyTorch has it, and the sums before it: single passes over all parameters, each
+//! thread on a part of its own.
+
+use super::chunk::Net;
+use super::gradient::{Gradient, Slots};
+use super::layout::Segment;
+use super::simd::{sum, vectorised};
+use crate::engine::Update;
+
+/// AdamW's first and second moments.
+#[derive(Debug)]
+pub(super) struct Moments {
+    /// Where the parameters lie in `Net::dense`.
+    pub(super) dense: [Vec<f32>; 2],
+    /// (vocab, hidden)
+    pub(super) words: [Vec<f32>; 2],
+    /// Words that have had a gradient. The moments of all others are 0: nothing but decay moves them, and their moments,
+    /// which nobody has written yet, cost no memory.
+    pub(super) moved: Vec<bool>,
+}
+
+/// What is the same for all parameters of a step.
+#[derive(Clone, Copy)]
+struct Factors {
+    scale: f32,
+    /// 1 - beta 1; beta 2, 1 - beta 2
+    first: f32,
+    second: (f32, f32),
+    /// The learning rate over the first moment's bias.
+    rate: f32,
+    /// One over the root of the second moment's bias.
+    root: f32,
+    epsilon: f32,
+    decay: f32,
+}
+
+impl Factors {
+    fn new(update: &Update, decays: bool) -> Self {
+        let steps = i32::try_from(update.step).unwrap_or(i32::MAX);
+        let decay = if decays {
+            update.rate * update.weight_decay
+        } else {
+            0.0
+        };
+        Self {
+            scale: update.scale as f32,
+            first: (1.0 - update.beta_1) as f32,
+            second: (update.beta_2 as f32, (1.0 - update.beta_2) as f32),
+            rate: (update.rate / (1.0 - update.beta_1.powi(steps))) as f32,
+            root: (1.0 / (1.0 - update.beta_2.powi(steps)).sqrt()) as f32,
+            epsilon: update.epsilon as f32,
+            decay: (1.0 - decay) as f32,
+        }
+    }
+
+    #[inline(always)]
+    fn step(&self, weights: &mut [f32], gradient: impl Fn(usize) -> f32, moments: [&mut [f32]; 2]) {
+        let [first, second] = moments;
+        let length = weights.len();
+        let (first, second) = (&mut first[..length], &mut second[..length]);
+        for place in 0..length {
+            let gradient = gradient(place) * self.scale;
+            first[place] += self.first * (gradient - first[place]);
+            second[place] = self.second.0 * second[place] + self.second.1 * gradient * gradient;
+            let root = second[place].sqrt() * self.root + self.epsilon;
+            weights[place] = weights[place] * self.decay - self.rate * first[place] / root;
+        }
+    }
+}
+
+/// The part of a vector that a thread works on.
+struct Part<'a> {
+    /// Where it begins.
+    start: usize,
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+    moments: [&'a mut [f32]; 2],
+}
+
+/// Words that a thread works on.
+struct WordPart<'a> {
+    first: usize,
+    weights: &'a mut [f32],
+    moments: [&'a mut [f32]; 2],
+    moved: &'a mut [bool],
+}
+
+/// Changes the weights by the summed gradient.
+pub(super) fn update(
+    net: &mut Net,
+    moments: &mut Moments,
+    gradient: &Gradient,
+    slots: &Slots,
+    update: &Update,
+    threads: usize,
+) {
+    let hidden = net.architecture.hidden;
+    let factors = [false, true].map(|decays| Factors::new(update, decays));
+    let size = net.dense.len().div_ceil(threads).max(1);
+    let words = net.architecture.vocab.div_ceil(threads).max(1);
+    let [first, second] = &mut moments.dense;
+    let dense = net.dense.chunks_mut(size).zip(gradient.dense.chunks(size));
+    let dense = dense.zip(first.chunks_mut(size).zip(second.chunks_mut(size)));
+    let dense = dense
+        .enumerate()
+        .map(|(number, ((weights, gradient), (first, second)))| Part {
+            start: number * size,
+            weights,
+            gradient,
+            moments: [first, second],
+        });
+    let [first, second] = &mut moments.words;
+    let rows = |moments| <[f32]>::chunks_mut(moments, words * hidden);
+    let table = rows(&mut net.words).zip(rows(first).zip(rows(second)));
+    let table = table.zip(moments.moved.chunks_mut(words)).enumerate();
+    let table = table.map(|(number, ((weights, (first, second)), moved))| WordPart {
+        first: number * words,
+        weights,
+        moments: [first, second],
+        moved,
+    });
+    let (layout, mut table) = (&net.layout, table);
+    std::thread::scope(|scope| {
+        for (number, part) in dense.enumerate() {
+            let words = table.next().filter(|_| layout.words);
+            let work = move || {
+                of_part(part, &layout.segments, factors);
+                if let Some(words) = words {
+                    of_words(words, &gradient.words, slots, hidden, factors[1]);
+                }
+            };
+            if number + 1 == threads {
+                work();
+            } else {
+                scope.spawn(work);
+            }
+        }
+    });
+}
+
+fn of_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
+    let [first, second] = part.moments;
+    for segment in segments {
+        let start = segment.range.start.max(part.start) - part.start;
+        let end = segment
+            .range
+            .end
+            .saturating_sub(part.start)
+            .min(part.weights.len());
+        if start >= end {
+            continue;
+        }
+        let factors = factors[usize::from(segment.decays)];
+        let gradient = &part.gradient[start..end];
+        let weights = &mut part.weights[start..end];
+        let moments = [&mut first[start..end], &mut second[start..end]];
+        vectorised(
+            #[inline(always)]
+            || factors.step(weights, |place| gradient[place], moments),
+        );
+    }
+}
+
+fn of_words(part: WordPart<'_>, gradients: &[f32], slots: &Slots, hidden: usize, factors: Factors) {
+    let [first, second] = part.moments;
+    let weights = part.weights.chunks_exact_mut(hidden);
+    let moments = first
+        .chunks_exact_mut(hidden)
+        .zip(second.chunks_exact_mut(hidden));
+    for (number, ((weights, (first, second)), moved)) in
+        weights.zip(moments).zip(part.moved).enumerate()
+    {
+        let slot = slots.get(part.first + number);
+        *moved |= slot.is_some();
+        let gradient = slot.map(|slot| &gradients[slot * hidden..][..hidden]);
+        vectorised(
+            #[inline(always)]
+            || match gradient {
+                Some(gradient) => factors.step(weights, |place| gradient[place], [first, second]),
+                None if *moved => factors.step(weights, |_| 0.0, [first, second]),
+                None if factors.decay < 1.0 => {
+                    for weight in weights {
+                        *weight *= factors.decay;
+                    }
+                }
+                None => {}
+            },
+        );
+    }
+}
+
+/// Adds the gradients of all threads, in their order, to those of the first, and forgets the others; the squares of the
+/// sums.
+pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Segment]) -> f64 {
+    let threads = gradients.len();
+    let Some((sum_of, others)) = gradients.split_first_mut() else {
+        return 0.0;
+    };
+    if sum_of.fresh {
+        sum_of.prepare(&net.layout, 0);
+        sum_of.dense.fill(0.0);
+        sum_of.fresh = false;
+    }
+    let others: Vec<&mut &mut Gradient> = others.iter_mut().filter(|other| !other.fresh).collect();
+    let longest = others
+        .iter()
+        .map(|other| other.words.len())
+        .max()
+        .unwrap_or(0);
+    let words = sum_of.words.len().max(longest);
+    sum_of.words.resize(words, 0.0);
+    let dense: Vec<&[f32]> = others.iter().map(|other| &other.dense[..]).collect();
+    let rows: Vec<&[f32]> = others.iter().map(|other| &other.words[..]).collect();
+    let all = [Segment {
+        range: 0..words,
+        decays: true,
+    }];
+    let squares = in_parts(&mut sum_of.dense, &dense, segments, threads)
+        + in_parts(&mut sum_of.words, &rows, &all, threads);
+    for other in others {
+        other.fresh = true;
+    }
+    squares
+}
+
+/// `sum` + `others`, part by part, and the squares of what lies in the segments.
+fn in_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: usize) -> f64 {
+    let size = sum.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let parts = sum.chunks_mut(size).enumerate();
+        let handles: Vec<_> = parts
+            .map(|(number, part)| {
+                scope.spawn(move || of_piece(part, number * size, others, segments))
+            })
+            .collect();
+        // In order: the sum must not depend on who is first.
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or(f64::NAN))
+            .sum()
+    })
+}
+
+fn of_piece(part: &mut [f32], first: usize, others: &[&[f32]], segments: &[Segment]) -> f64 {
+    /// Small enough for the first cache, and for sums in f32.
+    const BLOCK: usize = 1024;
+    let mut squares = 0.0;
+    for segment in segments {
+        let start = segment.range.start.max(first) - first;
+        let end = segment.range.end.saturating_sub(first).min(part.len());
+        let mut at = start;
+        while at < end {
+            let block = &mut part[at..end.min(at + BLOCK)];
+            vectorised(
+                #[inline(always)]
+                || {
+                    for other in others {
+                        // The words of a thread that came later may be fewer.
+                        let from = other.get(first + at..).unwrap_or(&[]);
+                        for (sum, other) in block.iter_mut().zip(from) {
+                            *sum += other;
+                        }
+                    }
+                    squares += f64::from(sum(block, |x| x * x));
+                },
+            );
+            at += BLOCK;
+        }
+    }
+    squares
+}

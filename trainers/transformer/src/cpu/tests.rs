@@ -1,0 +1,106 @@
+use super::*;
+use crate::architecture::Family;
+use crate::checks;
+use crate::judge::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
+
+fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync {
+    move |architecture, values, trained| {
+        let frozen: Vec<bool> = trained.iter().map(|&trained| !trained).collect();
+        Box::new(CpuEngine::new(architecture, values, threads, &frozen).unwrap())
+    }
+}
+
+macro_rules! checks {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            for number in [1, 2, 3, 7] {
+                checks::$name(&threads(number));
+            }
+        })*
+    };
+}
+
+#[test]
+fn logits_and_gradients_are_those_of_transformers() {
+    checks::logits_and_gradients_are_those_of_transformers(&threads(2));
+}
+
+checks! {
+    neither_padding_nor_company_changes_logits
+    every_parameter_has_a_gradient_and_changes
+    gradients_with_dropout_are_the_slope_of_the_loss
+    micro_batches_do_not_change_gradients
+    two_hosts_learn_as_one
+    what_is_frozen_stays_and_the_rest_learns_the_same
+    a_restored_engine_goes_on_bit_for_bit
+    a_step_is_adamw
+    eight_rows_are_learnt_by_heart
+}
+
+#[test]
+fn the_same_run_ends_with_the_same_bits() {
+    for family in FAMILIES {
+        let architecture = small(family);
+        let batch = batch(&architecture, &LENGTHS);
+        let run = || {
+            let trained = vec![true; architecture.parameters().len()];
+            let mut engine = threads(3)(&architecture, &values(&architecture), &trained);
+            for step in 1..=5 {
+                engine.accumulate(&batch, &target(true)).unwrap();
+                engine.update(&Update { step, ..UPDATE }).unwrap();
+            }
+            engine.weights().unwrap()
+        };
+        assert_eq!(run(), run());
+    }
+}
+
+#[test]
+fn ids_and_lengths_without_a_place_are_refused() {
+    let architecture = small(Family::Bert);
+    let trained = vec![true; architecture.parameters().len()];
+    let mut engine = threads(2)(&architecture, &values(&architecture), &trained);
+    let refused = |ids: Vec<u32>, length: usize| {
+        let seq = ids.len();
+        engine
+            .logits(&Batch {
+                ids,
+                lengths: vec![length],
+                seq,
+            })
+            .is_err()
+    };
+    let mut refused = refused;
+    assert!(!refused(vec![22, 22], 2));
+    assert!(refused(vec![22, 23], 2), "an id beyond the vocabulary");
+    assert!(!refused(vec![22, 23], 1), "but padding is never looked at");
+    assert!(
+        refused(vec![1; 12], 12),
+        "more positions than the network has"
+    );
+    assert!(refused(vec![1; 2], 0), "no token");
+}
+
+#[test]
+fn weights_that_do_not_fit_the_network_are_refused() {
+    let architecture = small(Family::Bert);
+    let short: Values = values(&architecture).into_iter().skip(1).collect();
+    let frozen = vec![false; short.len()];
+    assert!(CpuEngine::new(&architecture, &short, 1, &frozen).is_err());
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_shows_in_the_norm() {
+    let architecture = small(Family::Bert);
+    let trained = vec![true; architecture.parameters().len()];
+    let mut engine = threads(2)(&architecture, &values(&architecture), &trained);
+    let mut scaled = target(true);
+    scaled.loss_scale = f64::from(f32::MAX);
+    engine
+        .accumulate(&batch(&architecture, &LENGTHS), &scaled)
+        .unwrap();
+    assert!(!engine.gradient_norm().unwrap().is_finite());
+    engine.discard().unwrap();
+    assert_eq!(engine.gradient_norm().unwrap(), 0.0);
+}

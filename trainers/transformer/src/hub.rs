@@ -1,0 +1,299 @@
+//! Pretrained models from the Hugging Face hub, in the cache that its Python library has too.
+//!
+//! What is cached is not asked for again. Where the hub cannot be reached the answer comes within a second: it is looked
+//! for by a connection of our own first, because the client has no time limit.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use harness::{Env, Failure, shown, vars};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
+use hf_hub::{Cache, CacheRepo, Repo};
+
+use crate::config::CONFIG;
+use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
+use crate::tokens::TOKENIZER;
+use crate::weights::{INDEX, WEIGHTS, shards};
+
+const ENDPOINT: &str = "https://huggingface.co";
+/// Time to find the hub in.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// A connection that breaks within 400 MB is not rare.
+const RETRIES: usize = 3;
+
+/// Whether a name can be that of a model of the hub: `name` or `owner/name`.
+pub(crate) fn is_id(name: &str) -> bool {
+    let good = |part: &str| {
+        let mut bytes = part.bytes();
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.len() <= 96
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    parts.len() <= 2 && parts.into_iter().all(good)
+}
+
+/// A model of the hub that is being fetched.
+struct Model<'a> {
+    id: &'a str,
+    cached: CacheRepo,
+    cache: PathBuf,
+    endpoint: String,
+    env: &'a Env,
+    /// Made when something has to be asked for.
+    api: Option<Api>,
+}
+
+/// The folder of a model, complete.
+pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Failure> {
+    let cache = cache(env).ok_or_else(|| {
+        Failure::other(
+            format!("expected a folder for models of the hub such as `{id}`, found neither HF_HOME nor HOME"),
+            "set HF_HOME, or pass --pretrained-model a folder",
+        )
+    })?;
+    let endpoint = env.get(vars::HF_ENDPOINT).and_then(|value| value.to_str());
+    let mut model = Model {
+        id,
+        cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
+        cache,
+        endpoint: endpoint
+            .unwrap_or(ENDPOINT)
+            .trim_end_matches('/')
+            .to_owned(),
+        env,
+        api: None,
+    };
+    let config = model.need(CONFIG)?;
+    model.need(TOKENIZER)?;
+    model.weights()?;
+    if model.api.is_some() {
+        for name in OPTIONAL {
+            model.try_get(name)?;
+        }
+    }
+    // All files of a commit are links in one folder.
+    Ok(config.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// As Python's huggingface_hub has it.
+fn cache(env: &Env) -> Option<PathBuf> {
+    let home = env.get(vars::HF_HOME).map(PathBuf::from);
+    let home = home.or_else(|| {
+        let home = PathBuf::from(env.get(vars::HOME)?);
+        Some(home.join(".cache/huggingface"))
+    });
+    Some(home?.join("hub"))
+}
+
+impl Model<'_> {
+    /// The path of a file that the model cannot do without.
+    fn need(&mut self, name: &str) -> Result<PathBuf, Failure> {
+        self.try_get(name)?.ok_or_else(|| {
+            Failure::other(
+                format!(
+                    "expected `{name}` in the model `{}` of the hub, found none",
+                    self.id
+                ),
+                "choose a model in the layout of transformers, with its fast tokenizer",
+            )
+        })
+    }
+
+    fn weights(&mut self) -> Result<(), Failure> {
+        if self.cached.get(INDEX).is_none() && self.try_get(WEIGHTS)?.is_some() {
+            return Ok(());
+        }
+        let Some(index) = self.try_get(INDEX)? else {
+            return match self.try_get(PICKLE) {
+                Ok(Some(path)) => Err(refuse_pickle(&path, self.id)),
+                _ => self.need(WEIGHTS).map(|_| ()),
+            };
+        };
+        let text = std::fs::read(&index).map_err(Failure::io("read", &index))?;
+        let names = shards(&text).map_err(|why| {
+            let message = format!("`{}` cannot be used: {}", index.display(), shown(&why));
+            Failure::other(message, "choose another model")
+        })?;
+        names
+            .iter()
+            .try_for_each(|name| self.need(name).map(|_| ()))
+    }
+
+    /// The path of a file; `None` if the model has none of this name.
+    fn try_get(&mut self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        if let Some(path) = self.cached.get(name) {
+            return Ok(Some(path));
+        }
+        let api = match self.api.take() {
+            Some(api) => api,
+            None => self.connect(name)?,
+        };
+        let got = if name == PICKLE {
+            // Unread: it is enough that it is there.
+            api.metadata(&api.model(self.id.to_owned()).url(name))
+                .map(|_| PathBuf::from(name))
+        } else {
+            api.model(self.id.to_owned()).download(name)
+        };
+        self.api = Some(api);
+        match got {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.failed(name, &error)),
+        }
+    }
+
+    fn connect(&self, missing: &str) -> Result<Api, Failure> {
+        let offline = self.env.get(vars::HF_HUB_OFFLINE);
+        if offline.is_some_and(|value| {
+            !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())
+        }) {
+            return Err(self.offline(missing, "HF_HUB_OFFLINE is set"));
+        }
+        let proxied = vars::PROXIES
+            .iter()
+            .any(|&proxy| self.env.get(proxy).is_some());
+        if !proxied && let Err(why) = reach(&self.endpoint) {
+            return Err(self.offline(missing, &why));
+        }
+        let mut builder = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
+            .with_progress(false)
+            .with_retries(RETRIES)
+            .with_endpoint(self.endpoint.clone());
+        if let Some(token) = self.env.get(vars::HF_TOKEN) {
+            builder = builder.with_token(Some(token.to_string_lossy().into_owned()));
+        }
+        builder
+            .build()
+            .map_err(|error| self.failed(missing, &error))
+    }
+
+    fn offline(&self, missing: &str, why: &str) -> Failure {
+        Failure::other(
+            format!(
+                "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub cannot be asked: {why}",
+                self.id,
+                self.cache.display()
+            ),
+            "download the model where there is a network, or pass --pretrained-model a folder with config.json, \
+             model.safetensors and tokenizer.json",
+        )
+    }
+
+    fn failed(&self, name: &str, error: &ApiError) -> Failure {
+        let (message, help) = match status(error) {
+            Some(code @ (401 | 403)) => (
+                format!(
+                    "the hub refuses `{name}` of `{}` (HTTP {code}): there is no such model, or it is not for everybody",
+                    self.id
+                ),
+                "check the id, or set HF_TOKEN to a token that may read it",
+            ),
+            _ => (
+                format!(
+                    "cannot download `{name}` of `{}` from {}: {}",
+                    self.id,
+                    shown(&self.endpoint),
+                    shown(&error.to_string())
+                ),
+                "try again; what is downloaded stays",
+            ),
+        };
+        Failure::other(message, help)
+    }
+}
+
+fn status(error: &ApiError) -> Option<u16> {
+    let ApiError::RequestError(error) = error else {
+        return None;
+    };
+    // The client's own error type is not part of what this crate sees: `http status: 404`.
+    error
+        .to_string()
+        .strip_prefix("http status: ")?
+        .parse()
+        .ok()
+}
+
+/// Whether somebody answers there.
+fn reach(endpoint: &str) -> Result<(), String> {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+    let host = rest.split('/').next().unwrap_or_default().to_owned();
+    let port = if scheme == "http" { 80 } else { 443 };
+    let name = if host
+        .rsplit(':')
+        .next()
+        .is_some_and(|end| end.parse::<u16>().is_ok())
+        && host.contains(':')
+    {
+        host.clone()
+    } else {
+        format!("{host}:{port}")
+    };
+    let start = Instant::now();
+    let (answer, found) = mpsc::channel();
+    // The system's resolver has a time limit of its own, of many seconds.
+    std::thread::spawn(move || {
+        let found = name
+            .to_socket_addrs()
+            .map(Iterator::collect::<Vec<SocketAddr>>);
+        // Nobody waits any more if it took too long.
+        let _ = answer.send(found);
+    });
+    let addresses = match found.recv_timeout(PATIENCE) {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(format!("`{}` is not found: {error}", shown(&host))),
+        Err(_) => return Err(format!("`{}` is not found in time", shown(&host))),
+    };
+    let mut last = "it has no address".to_owned();
+    for address in addresses {
+        let left = PATIENCE.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(format!("`{}` does not answer: {last}", shown(&host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_names_and_not_paths() {
+        for good in [
+            "bert-base-uncased",
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "a/b_c.d",
+        ] {
+            assert!(is_id(good), "{good}");
+        }
+        for bad in [
+            "", "/a", "a/", "a/b/c", "../a", "./a", "a b", "a/..", "ä", "a?b", "-a",
+        ] {
+            assert!(!is_id(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nobody_at_home_is_said_at_once() {
+        let start = Instant::now();
+        assert!(
+            reach("http://127.0.0.1:1")
+                .unwrap_err()
+                .contains("does not answer")
+        );
+        // An address that answers nothing (RFC 5737).
+        assert!(reach("http://192.0.2.1").is_err());
+        assert!(reach("https://nowhere.invalid/x").is_err());
+        assert!(start.elapsed() < 3 * PATIENCE + Duration::from_millis(500));
+    }
+}

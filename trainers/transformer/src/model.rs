@@ -1,0 +1,173 @@
+//! A trained model and its folder, in Hugging Face's layout: docs/transformer-model.md reads it in Python.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use harness::metrics::Scores;
+use harness::report::ClassFeatures;
+use harness::training::{Tensor, write_tensors};
+use harness::{Failure, Model};
+
+use crate::architecture::Architecture;
+use crate::config::{CONFIG, Config};
+use crate::device::Setup;
+use crate::engine::{Engine, Values};
+use crate::evaluate::logits;
+use crate::explain;
+use crate::pretrained::OPTIONAL;
+use crate::tokens::{TOKENIZER, Tokens};
+use crate::weights::{self, Head, WEIGHTS};
+
+/// A trained model.
+pub struct TransformerModel {
+    pub(crate) classes: Vec<String>,
+    pub(crate) config: Config,
+    pub(crate) architecture: Architecture,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) extras: Vec<(String, Vec<u8>)>,
+    pub(crate) values: Values,
+    /// One for all threads: it takes all cores by itself, and weights are large. The others tokenise meanwhile.
+    pub(crate) engine: Mutex<Option<Box<dyn Engine>>>,
+}
+
+impl TransformerModel {
+    /// Makes what predicts; the weights move into it.
+    pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Failure> {
+        let values = std::mem::take(&mut self.values);
+        let frozen = vec![true; values.len()];
+        let engine = setup.engine(&self.architecture, values, &frozen, None)?;
+        self.engine = Mutex::new(Some(engine));
+        Ok(())
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Option<Box<dyn Engine>>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shape(&self) -> (u32, usize) {
+        (self.architecture.pad, self.architecture.classes)
+    }
+}
+
+fn unprepared() -> Failure {
+    Failure::other(
+        "the model was not made ready to predict",
+        "please report it",
+    )
+}
+
+impl Model for TransformerModel {
+    type Scratch = ();
+
+    /// Rows are sorted by length within a block: enough for that, few enough that several threads tokenise.
+    const BLOCK_BYTES: usize = 2 * 1024 * 1024;
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), Failure> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.join(name);
+            fs::write(&path, bytes).map_err(Failure::io("write", &path))
+        };
+        write(CONFIG, self.config.text().as_bytes())?;
+        write(TOKENIZER, &self.tokens.json)?;
+        for (name, bytes) in &self.extras {
+            write(name, bytes)?;
+        }
+        let parameters = self.architecture.parameters();
+        let tensors = parameters
+            .iter()
+            .zip(&self.values)
+            .map(|(parameter, data)| Tensor {
+                name: parameter.name.clone(),
+                shape: &parameter.shape,
+                data,
+            });
+        // transformers refuses a file that does not say which framework's layout it has.
+        write_tensors(&dir.join(WEIGHTS), &[("format", "pt")], tensors.collect())
+    }
+
+    fn load(dir: &Path) -> Result<Self, Failure> {
+        let config = Config::read(&dir.join(CONFIG))?;
+        let no_model = |why: &str| {
+            Failure::other(
+                format!(
+                    "`{}` is not the model of a text classifier: {why}",
+                    dir.display()
+                ),
+                "train again, or point --model-dir at a folder that `transformer train` wrote",
+            )
+        };
+        let labels = config.labels().filter(|labels| labels.len() > 1);
+        let classes =
+            labels.ok_or_else(|| no_model("expected two or more labels in `id2label`"))?;
+        let architecture = config
+            .architecture(classes.len(), None)
+            .map_err(|why| no_model(&why))?;
+        let max_len = config.max_len().unwrap_or(architecture.longest());
+        let tokens = Tokens::read(
+            &dir.join(TOKENIZER),
+            max_len.clamp(3, architecture.longest()),
+        )?;
+        let mut extras = Vec::new();
+        for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
+            let path = dir.join(name);
+            extras.push((
+                name.to_owned(),
+                fs::read(&path).map_err(Failure::io("read", &path))?,
+            ));
+        }
+        let head = Head {
+            keep: true,
+            deviation: 0.0,
+            seed: 0,
+        };
+        let loaded = weights::load(&weights::files(dir)?, &architecture, head)?;
+        if let Some(name) = loaded.fresh.first() {
+            return Err(no_model(&format!(
+                "expected the weights `{name}`, found none"
+            )));
+        }
+        Ok(Self {
+            classes,
+            config,
+            architecture,
+            tokens: Arc::new(tokens),
+            extras,
+            values: loaded.values,
+            engine: Mutex::new(None),
+        })
+    }
+
+    fn scratch(&self) {}
+
+    fn predict(&self, (): &mut (), texts: &[&str]) -> Result<Scores, Failure> {
+        let rows: Result<Vec<Vec<u32>>, Failure> =
+            texts.iter().map(|text| self.tokens.encode(text)).collect();
+        let rows = rows?;
+        let mut engine = self.engine();
+        let engine = engine.as_mut().ok_or_else(unprepared)?;
+        let found = logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
+        Ok(Scores::of_logits(
+            found.unwrap_or_default(),
+            self.classes.len(),
+        ))
+    }
+
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+        let text = text.ok_or_else(|| {
+            Failure::usage(
+                "expected a text, found none: a word has no weight of its own in a transformer",
+                "try `explain --model-dir DIR \"some text\"`",
+            )
+        })?;
+        let (ids, words) = self.tokens.words(text)?;
+        let mut engine = self.engine();
+        let engine = engine.as_mut().ok_or_else(unprepared)?;
+        let weights = explain::text(engine.as_mut(), &ids, &words, self.shape())?;
+        Ok(explain::strongest(&self.classes, weights, top))
+    }
+}

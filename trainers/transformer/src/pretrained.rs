@@ -1,0 +1,248 @@
+//! The pretrained model that training starts from: a folder in Hugging Face's layout, the channel `model`, or the hub.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use harness::{Failure, Paths, shown};
+
+use crate::architecture::Architecture;
+use crate::config::{CONFIG, Config};
+use crate::hub;
+use crate::tokens::{TOKENIZER, Tokens};
+use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
+
+/// Weights as a pickle: a program that runs when it is read.
+pub(crate) const PICKLE: &str = "pytorch_model.bin";
+/// Files that go with the tokenizer into the model folder, where there are such.
+pub(crate) const OPTIONAL: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+/// The channel that may bring it.
+pub(crate) const CHANNEL: &str = "model";
+
+/// A pretrained model: what is small is read, the weights are where they lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Pretrained {
+    /// As it was named.
+    name: String,
+    pub(crate) config: Config,
+    pub(crate) tokens: Arc<Tokens>,
+    /// Tokens of a text that are read.
+    pub(crate) max_len: usize,
+    /// Further files of the tokenizer, as they are.
+    pub(crate) extras: Vec<(String, Vec<u8>)>,
+    files: Vec<PathBuf>,
+}
+
+impl Pretrained {
+    /// Looks for what was asked for, else for the channel.
+    pub(crate) fn find(
+        typed: Option<&str>,
+        paths: &Paths,
+        max_len: Option<u32>,
+    ) -> Result<Self, Failure> {
+        let (name, dir) = match typed {
+            Some(name) => (name.to_owned(), folder(name, paths)?),
+            None => {
+                let dir = paths.channel(CHANNEL).ok_or_else(nothing)?;
+                (dir.display().to_string(), dir)
+            }
+        };
+        Self::read(name, &dir, max_len)
+    }
+
+    fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Failure> {
+        complete(dir)?;
+        let config = Config::read(&dir.join(CONFIG))?;
+        let longest = config
+            .architecture(2, None)
+            .map_or(0, |found| found.longest());
+        let max_len = match max_len.map(|len| len as usize) {
+            Some(len) if len > longest => {
+                return Err(Failure::usage(
+                    format!(
+                        "expected --max-len of at most `{longest}`, the positions of `{}`, found `{len}`",
+                        shown(&name)
+                    ),
+                    format!("use --max-len {longest}"),
+                ));
+            }
+            Some(len) => len,
+            None => DEFAULT_MAX_LEN.min(longest),
+        };
+        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len)?;
+        check_ids(dir, &tokens, &config)?;
+        let mut extras = Vec::new();
+        for name in OPTIONAL {
+            let path = dir.join(name);
+            if path.exists() {
+                let bytes = std::fs::read(&path).map_err(Failure::io("read", &path))?;
+                extras.push((name.to_owned(), bytes));
+            }
+        }
+        Ok(Self {
+            files: weights::files(dir)?,
+            name,
+            config,
+            tokens: Arc::new(tokens),
+            max_len,
+            extras,
+        })
+    }
+
+    /// The network for these classes.
+    pub(crate) fn architecture(
+        &self,
+        classes: usize,
+        dropout: Option<f64>,
+    ) -> Result<Architecture, Failure> {
+        self.config
+            .architecture(classes, dropout)
+            .map_err(|why| Failure::other(why, "choose another pretrained model"))
+    }
+
+    /// Its weights; a head for other classes is initialised anew.
+    pub(crate) fn load(
+        &self,
+        architecture: &Architecture,
+        classes: &[String],
+        seed: u64,
+    ) -> Result<Loaded, Failure> {
+        let head = Head {
+            keep: self.config.labels().is_some_and(|labels| labels == classes),
+            deviation: self.config.deviation(),
+            seed,
+        };
+        weights::load(&self.files, architecture, head)
+    }
+
+    /// How it was named.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its content, for a checkpoint to agree with.
+    pub(crate) fn identity(&self) -> BTreeMap<String, String> {
+        let mut sums = vec![
+            harness::sha256(self.config.text().as_bytes()),
+            self.tokens.sha256(),
+        ];
+        for path in &self.files {
+            // What cannot be read now cannot be read later either, and that says why.
+            sums.push(harness::sha256_of_file(path).unwrap_or_default());
+        }
+        let sum = harness::sha256(sums.join(" ").as_bytes());
+        BTreeMap::from([
+            ("--pretrained-model".to_owned(), sum),
+            ("--max-len".to_owned(), self.max_len.to_string()),
+        ])
+    }
+}
+
+/// Three quarters of IMDB's reviews are longer than half of it; attention costs its square. Measured in
+/// bench/runs where there is such a run.
+const DEFAULT_MAX_LEN: usize = 256;
+
+fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(name);
+    if path.is_dir() {
+        return Ok(path);
+    }
+    if path.is_file() {
+        return Err(Failure::usage(
+            format!(
+                "expected a folder for --pretrained-model, found the file `{}`",
+                shown(name)
+            ),
+            "give the folder that holds config.json, model.safetensors and tokenizer.json",
+        ));
+    }
+    if hub::is_id(name) {
+        return hub::fetch(name, paths.env());
+    }
+    Err(Failure::usage(
+        format!(
+            "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
+            shown(name)
+        ),
+        "check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2",
+    ))
+}
+
+fn nothing() -> Failure {
+    Failure::usage(
+        "expected a pretrained model, found neither --pretrained-model nor a channel `model`",
+        "pass --pretrained-model a folder in Hugging Face's layout or the id of a model of the hub, such as \
+         sentence-transformers/all-MiniLM-L6-v2",
+    )
+}
+
+/// Refuses a folder in which something is missing.
+fn complete(dir: &Path) -> Result<(), Failure> {
+    let lacks = |name: &str, help: &str| {
+        Err(Failure::other(
+            format!("expected `{name}` in `{}`, found none", dir.display()),
+            help.to_owned(),
+        ))
+    };
+    if !dir.join(CONFIG).exists() {
+        let packed = dir.join("model.tar.gz").exists();
+        return match packed {
+            true => lacks(
+                CONFIG,
+                "unpack `model.tar.gz`: the folder must hold its files",
+            ),
+            false => lacks(
+                CONFIG,
+                "give a folder in Hugging Face's layout, as `save_pretrained` writes it",
+            ),
+        };
+    }
+    if !dir.join(WEIGHTS).exists() && !dir.join(INDEX).exists() {
+        let pickle = dir.join(PICKLE);
+        if pickle.exists() || dir.join("pytorch_model.bin.index.json").exists() {
+            return Err(refuse_pickle(&pickle, &dir.display().to_string()));
+        }
+        return lacks(
+            WEIGHTS,
+            "save the model with `save_pretrained`, which writes it",
+        );
+    }
+    if !dir.join(TOKENIZER).exists() {
+        return lacks(
+            TOKENIZER,
+            "write it in Python: `AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)`",
+        );
+    }
+    Ok(())
+}
+
+/// Says what to do instead.
+pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Failure {
+    Failure::other(
+        format!(
+            "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is read, and is not read here",
+            path.display()
+        ),
+        format!(
+            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
+             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
+             `tokenizer.json` beside it",
+            shown(model)
+        ),
+    )
+}
+
+fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Failure> {
+    let vocab = config.architecture(2, None).map_or(0, |found| found.vocab);
+    if (tokens.largest as usize) < vocab {
+        return Ok(());
+    }
+    Err(Failure::other(
+        format!(
+            "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
+            tokens.largest,
+            dir.join(TOKENIZER).display()
+        ),
+        "take tokenizer and weights from the same model",
+    ))
+}

@@ -1,0 +1,336 @@
+//! Texts to token ids by a tokenizer.json, and the corpus as such ids.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use harness::Failure;
+use harness::corpus::{Encode, RowTable};
+use tokenizers::{Tokenizer, TruncationParams};
+
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// A tokenizer.json that cuts texts to so many tokens, special ones among them.
+pub(crate) struct Tokens {
+    tokenizer: Tokenizer,
+    /// The file as it was, for the model folder.
+    pub(crate) json: Vec<u8>,
+    /// What stands for a text without any token.
+    nothing: u32,
+    /// Ids of tokens that no text holds, such as `[CLS]`.
+    special: Vec<u32>,
+    /// The largest id of its vocabulary.
+    pub(crate) largest: u32,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let largest = self.largest;
+        formatter
+            .debug_struct("Tokens")
+            .field("largest", &largest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// Reads a tokenizer.json. Padding and cutting that it asks for is left to us: MiniLM's pads every text to 128.
+    pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Failure> {
+        let json = std::fs::read(path).map_err(Failure::io("read", path))?;
+        Self::parse(json, max_len).map_err(|error| {
+            Failure::other(
+                format!("`{}` cannot be used as a tokenizer: {error}", path.display()),
+                "take the `tokenizer.json` of the pretrained model, made by the Hugging Face tokenizers library",
+            )
+        })
+    }
+
+    fn parse(json: Vec<u8>, max_len: usize) -> Result<Self, String> {
+        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
+        tokenizer.with_padding(None);
+        let cut = TruncationParams {
+            max_length: max_len,
+            ..TruncationParams::default()
+        };
+        tokenizer
+            .with_truncation(Some(cut))
+            .map_err(|error| error.to_string())?;
+        let vocabulary = tokenizer.get_vocab(true);
+        let largest = vocabulary
+            .values()
+            .copied()
+            .max()
+            .ok_or("it has no tokens")?;
+        let added = tokenizer.get_added_tokens_decoder();
+        let special = added
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(&id, _)| id);
+        let unknown = ["[UNK]", "<unk>"]
+            .iter()
+            .find_map(|name| vocabulary.get(*name));
+        Ok(Self {
+            nothing: unknown.copied().unwrap_or(0),
+            special: special.collect(),
+            tokenizer,
+            json,
+            largest,
+        })
+    }
+
+    /// The ids of a text, at least one.
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, Failure> {
+        self.ids(text).map_err(|error| refused(&error))
+    }
+
+    fn ids(&self, text: &str) -> Result<Vec<u32>, String> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|error| error.to_string())?;
+        let mut ids = encoding.get_ids().to_vec();
+        if ids.is_empty() {
+            ids.push(self.nothing);
+        }
+        Ok(ids)
+    }
+
+    /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
+    pub(crate) fn words(
+        &self,
+        text: &str,
+    ) -> Result<(Vec<u32>, Vec<(Range<usize>, String)>), Failure> {
+        let encoding = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|error| refused(&error.to_string()))?;
+        let mut words: Vec<(Range<usize>, Range<usize>, Option<u32>)> = Vec::new();
+        let places = encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_word_ids())
+            .zip(encoding.get_offsets());
+        for (place, ((id, word), &(start, end))) in places.enumerate() {
+            if self.special.contains(id) && word.is_none() {
+                continue;
+            }
+            match words.last_mut() {
+                Some((tokens, text, last))
+                    if word.is_some() && last == word && tokens.end == place =>
+                {
+                    (tokens.end, text.end) = (place + 1, end);
+                }
+                _ => words.push((place..place + 1, start..end, *word)),
+            }
+        }
+        let named = words.into_iter().filter_map(|(tokens, at, _)| {
+            let name = text.get(at)?.trim();
+            (!name.is_empty()).then(|| (tokens, name.to_owned()))
+        });
+        Ok((encoding.get_ids().to_vec(), named.collect()))
+    }
+
+    /// Of the file.
+    pub(crate) fn sha256(&self) -> String {
+        harness::sha256(&self.json)
+    }
+}
+
+fn refused(error: &str) -> Failure {
+    Failure::other(
+        format!("the tokenizer cannot read a text: {error}"),
+        "take another pretrained model, or report it to whoever made its `tokenizer.json`",
+    )
+}
+
+/// What one reading thread makes of its rows.
+pub struct Encoder {
+    tokens: Option<Arc<Tokens>>,
+    ids: Ids,
+    /// Where each row ends.
+    ends: Vec<usize>,
+    /// Why the first text that the tokenizer could not read was not.
+    refused: Option<String>,
+}
+
+/// Ids in as few bytes as their vocabulary allows.
+enum Ids {
+    Short(Vec<u16>),
+    Long(Vec<u32>),
+}
+
+impl Encoder {
+    /// An empty one; without a tokenizer it refuses every text.
+    pub(crate) fn new(tokens: Option<&Arc<Tokens>>) -> Self {
+        let largest = tokens.map_or(0, |tokens| tokens.largest);
+        Self {
+            ids: match u16::try_from(largest) {
+                Ok(_) => Ids::Short(Vec::new()),
+                Err(_) => Ids::Long(Vec::new()),
+            },
+            tokens: tokens.map(Arc::clone),
+            ends: Vec::new(),
+            refused: None,
+        }
+    }
+
+    fn range(&self, index: usize) -> Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        start..self.ends[index]
+    }
+}
+
+impl Encode for Encoder {
+    fn encode(&mut self, text: &str) {
+        let found = match &self.tokens {
+            Some(tokens) => tokens.ids(text),
+            None => Err("there is none".to_owned()),
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.refused = self.refused.take().or(Some(error));
+                Vec::new()
+            }
+        };
+        let end = match &mut self.ids {
+            Ids::Short(ids) => {
+                // No id is above `largest`, which fits.
+                ids.extend(found.into_iter().map(|id| id as u16));
+                ids.len()
+            }
+            Ids::Long(ids) => {
+                ids.extend(found);
+                ids.len()
+            }
+        };
+        self.ends.push(end);
+    }
+}
+
+/// The ids of all rows.
+pub(crate) struct Rows {
+    encoders: Vec<Encoder>,
+    /// Encoder and place in it, of each row.
+    order: Vec<(u32, u32)>,
+}
+
+impl Rows {
+    /// What the encoders made of the rows.
+    pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Failure> {
+        if let Some(error) = encoders
+            .iter_mut()
+            .find_map(|encoder| encoder.refused.take())
+        {
+            return Err(refused(&error));
+        }
+        let order = table
+            .order
+            .iter()
+            .map(|row| (row.shard, row.index))
+            .collect();
+        Ok(Self { encoders, order })
+    }
+
+    /// How many tokens a row has.
+    pub(crate) fn length(&self, row: u32) -> usize {
+        let (encoder, index) = self.order[row as usize];
+        self.encoders[encoder as usize].range(index as usize).len()
+    }
+
+    /// The ids of a row.
+    pub(crate) fn ids(&self, row: u32) -> Vec<u32> {
+        let (encoder, index) = self.order[row as usize];
+        let encoder = &self.encoders[encoder as usize];
+        let range = encoder.range(index as usize);
+        match &encoder.ids {
+            Ids::Short(ids) => ids[range].iter().map(|&id| id.into()).collect(),
+            Ids::Long(ids) => ids[range].to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A tokenizer of few words that asks for padding and cutting, as MiniLM's does.
+    pub(crate) fn json() -> String {
+        let names = "[PAD] [UNK] [CLS] [SEP] the a film good bad ##s of is and movie it not";
+        let vocab: serde_json::Map<String, serde_json::Value> = names
+            .split(' ')
+            .zip(0u32..)
+            .map(|(name, id)| (name.to_owned(), id.into()))
+            .collect();
+        let special = |id: u32, content: &str| {
+            serde_json::json!({ "id": id, "content": content, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true })
+        };
+        let token = |id: &str| serde_json::json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+        let single = serde_json::json!([token("[CLS]"), { "Sequence": { "id": "A", "type_id": 0 } }, token("[SEP]")]);
+        let of = |id: &str, number: u32| serde_json::json!({ "id": id, "ids": [number], "tokens": [id] });
+        serde_json::json!({
+            "version": "1.0",
+            "truncation": { "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0 },
+            "padding": { "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+                "pad_type_id": 0, "pad_token": "[PAD]" },
+            "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
+            "normalizer": { "type": "Lowercase" },
+            "pre_tokenizer": { "type": "BertPreTokenizer" },
+            "post_processor": { "type": "TemplateProcessing", "single": single, "pair": single,
+                "special_tokens": { "[CLS]": of("[CLS]", 2), "[SEP]": of("[SEP]", 3) } },
+            "decoder": null,
+            "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocab },
+        })
+        .to_string()
+    }
+
+    fn tokens(max_len: usize) -> Tokens {
+        Tokens::parse(json().into_bytes(), max_len).unwrap()
+    }
+
+    #[test]
+    fn texts_are_cut_and_keep_their_special_tokens() {
+        assert_eq!(
+            tokens(5).encode("the good films of it").unwrap(),
+            [2, 4, 7, 6, 3]
+        );
+        assert_eq!(
+            tokens(64).encode("the good films").unwrap(),
+            [2, 4, 7, 6, 9, 3]
+        );
+        assert_eq!(tokens(64).encode("").unwrap(), [2, 3]);
+        assert!(Tokens::parse(json().into_bytes(), 1).is_err());
+    }
+
+    #[test]
+    fn words_are_pieces_of_the_text() {
+        let (ids, words) = tokens(64).words("The Films, not").unwrap();
+        assert_eq!(ids, [2, 4, 6, 9, 1, 15, 3]);
+        let found: Vec<(Range<usize>, &str)> = words
+            .iter()
+            .map(|(range, name)| (range.clone(), name.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [(1..2, "The"), (2..4, "Films"), (4..5, ","), (5..6, "not")]
+        );
+    }
+
+    #[test]
+    fn ids_of_a_small_vocabulary_take_two_bytes() {
+        let mut encoder = Encoder::new(Some(&Arc::new(tokens(64))));
+        encoder.encode("good");
+        encoder.encode("");
+        encoder.encode("bad bad");
+        assert!(matches!(&encoder.ids, Ids::Short(ids) if ids.len() == 9));
+        let rows = Rows {
+            encoders: vec![encoder],
+            order: vec![(0, 2), (0, 0)],
+        };
+        assert_eq!((rows.ids(0), rows.length(0)), (vec![2, 8, 8, 3], 4));
+        assert_eq!(rows.ids(1), [2, 7, 3]);
+    }
+}

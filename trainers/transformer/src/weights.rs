@@ -1,0 +1,228 @@
+//! The weights of a checkpoint, by the names of transformers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use harness::training::{Random, TensorError, TensorFile};
+use harness::{Failure, shown};
+
+use crate::architecture::{Architecture, Linear, Parameter, Role};
+use crate::engine::Values;
+
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// What stands before the names of an encoder in a checkpoint that has a head.
+const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
+
+/// Weights, and which of them the checkpoint lacked.
+pub(crate) struct Loaded {
+    pub(crate) values: Values,
+    /// Names of parameters of the head that were initialised.
+    pub(crate) fresh: Vec<String>,
+}
+
+/// How the head of a checkpoint is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// Whether its last layer is for these very classes.
+    pub(crate) keep: bool,
+    /// Deviation and seed of what is initialised.
+    pub(crate) deviation: f64,
+    pub(crate) seed: u64,
+}
+
+/// The files that hold the weights of a folder; those that the index names, where there is one.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if dir.join(WEIGHTS).exists() {
+        return Ok(vec![dir.join(WEIGHTS)]);
+    }
+    let path = dir.join(INDEX);
+    let text = std::fs::read(&path).map_err(Failure::io("read", &path))?;
+    Ok(shards(&text)
+        .map_err(|why| damaged(&path, &why))?
+        .into_iter()
+        .map(|name| dir.join(name))
+        .collect())
+}
+
+/// The names of the files that an index names.
+pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    // A stranger's index must not lead out of the folder.
+    match names
+        .iter()
+        .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
+    {
+        Some(name) => Err(format!("`{}` is no file name", shown(name))),
+        None => Ok(names),
+    }
+}
+
+/// Reads all parameters, one at a time, as f32.
+pub(crate) fn load(
+    files: &[PathBuf],
+    architecture: &Architecture,
+    head: Head,
+) -> Result<Loaded, Failure> {
+    let mut open = Vec::new();
+    let mut place = BTreeMap::new();
+    for path in files {
+        let file = TensorFile::open(path).map_err(|error| unreadable(path, error))?;
+        for name in file.names() {
+            place.insert(canonical(&name), (open.len(), name));
+        }
+        open.push(file);
+    }
+    let mut loaded = Loaded {
+        values: Values::new(),
+        fresh: Vec::new(),
+    };
+    for (number, parameter) in architecture.parameters().iter().enumerate() {
+        let found = place
+            .get(&canonical(&parameter.name))
+            .and_then(|(file, name)| {
+                let file = &mut open[*file];
+                let fits = file.shape(name) == Some(&parameter.shape);
+                let kept = match parameter.role {
+                    Role::HeadOut(_) => head.keep && fits,
+                    _ => true,
+                };
+                kept.then_some((file, name))
+            });
+        loaded.values.push(match found {
+            Some((file, name)) => read(file, name, parameter)?,
+            None if in_head(parameter.role) => {
+                loaded.fresh.push(parameter.name.clone());
+                initial(parameter, number as u64, head)
+            }
+            None => return Err(missing(files, parameter)),
+        });
+    }
+    Ok(loaded)
+}
+
+fn in_head(role: Role) -> bool {
+    matches!(role, Role::HeadDense(_) | Role::HeadOut(_))
+}
+
+fn read(file: &mut TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Failure> {
+    let path = file.path().to_owned();
+    let shape = file.shape(name).unwrap_or_default().to_vec();
+    if shape != parameter.shape {
+        return Err(Failure::other(
+            format!(
+                "expected `{}` of shape {:?} by `config.json`, found {shape:?} in `{}`",
+                shown(name),
+                parameter.shape,
+                path.display()
+            ),
+            "take configuration and weights from the same model",
+        ));
+    }
+    let array = file.read(name).map_err(|error| unreadable(&path, error))?;
+    Ok(array.data)
+}
+
+/// Weights are normal, biases zero, as in transformers.
+fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
+    let count = parameter.shape.iter().product();
+    if let Role::HeadDense(Linear::Bias) | Role::HeadOut(Linear::Bias) = parameter.role {
+        return vec![0.0; count];
+    }
+    let mut random = Random::new(head.seed, &[number]);
+    (0..count)
+        .map(|_| (head.deviation * random.normal()) as f32)
+        .collect()
+}
+
+/// A name without the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and beta.
+fn canonical(name: &str) -> String {
+    let name = PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    match name.rsplit_once('.') {
+        Some((norm, "gamma")) => format!("{norm}.weight"),
+        Some((norm, "beta")) => format!("{norm}.bias"),
+        _ => name.to_owned(),
+    }
+}
+
+fn missing(files: &[PathBuf], parameter: &Parameter) -> Failure {
+    let first = files.first().map_or(Path::new(WEIGHTS), PathBuf::as_path);
+    let more = match files.len() {
+        0 | 1 => String::new(),
+        count => format!(" and `{}` more files", count - 1),
+    };
+    Failure::other(
+        format!(
+            "expected the tensor `{}` in `{}`{more}, found none of this name, with or without the part before the first dot",
+            parameter.name,
+            first.display()
+        ),
+        "check that the weights are those of the whole encoder that `config.json` describes",
+    )
+}
+
+pub(crate) fn unreadable(path: &Path, error: TensorError) -> Failure {
+    match error {
+        TensorError::Io(error) => Failure::io("read", path)(error),
+        TensorError::Format(why) => damaged(path, &why),
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> Failure {
+    Failure::other(
+        format!("`{}` cannot be used: {}", path.display(), shown(why)),
+        "copy or download the model again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_and_without_prefix_are_the_same() {
+        for (found, expected) in [
+            ("bert.pooler.dense.bias", "pooler.dense.bias"),
+            ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"),
+            (
+                "bert.embeddings.LayerNorm.beta",
+                "embeddings.LayerNorm.bias",
+            ),
+            ("classifier.weight", "classifier.weight"),
+            (
+                "roberta.encoder.layer.0.output.dense.weight",
+                "encoder.layer.0.output.dense.weight",
+            ),
+        ] {
+            assert_eq!(canonical(found), expected);
+        }
+    }
+
+    #[test]
+    fn an_index_does_not_lead_out_of_its_folder() {
+        let index =
+            |file: &str| format!(r#"{{"weight_map": {{"a": "{file}", "b": "x.safetensors"}}}}"#);
+        let names = shards(index("y.safetensors").as_bytes()).unwrap();
+        assert_eq!(
+            names.into_iter().collect::<Vec<_>>(),
+            ["x.safetensors", "y.safetensors"]
+        );
+        for evil in ["../y", "/etc/passwd", "a/b", ".."] {
+            assert!(
+                shards(index(evil).as_bytes())
+                    .unwrap_err()
+                    .contains("is no file name")
+            );
+        }
+        assert!(shards(b"{}").is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! Two processes as two hosts of a job.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use testkit::{movie_csv, run, start};
+
+use super::{Home, kit};
+
+/// A job's folder for a host.
+fn host(home: &Home, number: usize) -> PathBuf {
+    let base = home.path(&format!("host-{number}"));
+    let config = base.join("input/config");
+    std::fs::create_dir_all(&config).unwrap();
+    let resources = serde_json::json!({
+        "current_host": format!("algo-{number}"), "hosts": ["algo-1", "algo-2"], "network_interface_name": "lo",
+    });
+    std::fs::write(config.join("resourceconfig.json"), resources.to_string()).unwrap();
+    base
+}
+
+fn job(base: &Path, rows: &Path, port: u16, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_transformer"));
+    let pretrained = kit::pretrained();
+    command
+        .env_clear()
+        .env("SAGEMAKER_BASE_DIR", base)
+        .env("TRAINYARD_LEADER", format!("127.0.0.1:{port}"))
+        .args([
+            "train",
+            "--no-report",
+            "--threads",
+            "1",
+            "--max-len",
+            "24",
+            "--pretrained-model",
+        ])
+        .arg(pretrained)
+        .arg("--train")
+        .arg(rows)
+        .args(flags);
+    command
+}
+
+/// Loss of each epoch.
+fn losses(metrics: &Path) -> Vec<f64> {
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(metrics).unwrap()).unwrap();
+    let epochs = metrics["history"].as_array().unwrap();
+    epochs
+        .iter()
+        .map(|epoch| epoch["train_loss"].as_f64().unwrap())
+        .collect()
+}
+
+#[test]
+fn two_processes_learn_as_one_with_the_double_batch() {
+    let home = Home::new();
+    let rows = movie_csv();
+    let bases = [host(&home, 1), host(&home, 2)];
+    let port = testkit::free_port();
+    let flags = [
+        "--epochs",
+        "3",
+        "--patience",
+        "0",
+        "--batch-size",
+        "8",
+        "--host-timeout",
+        "60",
+    ];
+    // The first one comes second.
+    let second = start(job(&bases[1], &rows, port, &flags));
+    let first = start(job(&bases[0], &rows, port, &flags));
+    let limit = Duration::from_secs(120);
+    let (first, second) = (first.finish(limit), second.finish(limit));
+    first.expect_code(0);
+    second.expect_code(0);
+    assert!(
+        bases[0].join("model/model.safetensors").exists(),
+        "{}",
+        first.stderr
+    );
+    assert!(
+        !bases[1].join("model/config.json").exists(),
+        "one host writes"
+    );
+    assert!(
+        !second.output().contains("train:loss"),
+        "a job's metrics come from one host"
+    );
+    home.train(
+        &rows,
+        &["--epochs", "3", "--patience", "0", "--batch-size", "16"],
+    )
+    .expect_code(0);
+    let (ours, alone) = (
+        losses(&bases[0].join("model/metrics.json")),
+        losses(&home.path("model/metrics.json")),
+    );
+    assert_eq!(ours.len(), 3);
+    for (ours, alone) in ours.iter().zip(&alone) {
+        assert!((ours - alone).abs() < 1e-3, "{ours} {alone}");
+    }
+}
+
+#[test]
+fn other_data_on_another_host_is_refused_by_both() {
+    let home = Home::new();
+    let few = home.rows(80);
+    let bases = [host(&home, 1), host(&home, 2)];
+    let port = testkit::free_port();
+    let flags = ["--epochs", "1", "--host-timeout", "60"];
+    let second = start(job(&bases[1], &few, port, &flags));
+    let first = run(job(&bases[0], &movie_csv(), port, &flags));
+    for outcome in [&first, &second.finish(Duration::from_secs(60))] {
+        assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("the same rows on all hosts"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.contains("FullyReplicated"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn a_host_that_does_not_come_is_named() {
+    let home = Home::new();
+    let base = host(&home, 1);
+    let outcome = run(job(
+        &base,
+        &movie_csv(),
+        testkit::free_port(),
+        &["--host-timeout", "1"],
+    ));
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("the host `algo-2` did not come"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// Both end when one is told to, and go on together.
+#[test]
+fn a_stopped_job_of_two_hosts_goes_on() {
+    let home = Home::new();
+    let rows = home.rows(200);
+    let bases = [host(&home, 1), host(&home, 2)];
+    let chain = home.path("checkpoints");
+    let flags = [
+        "--epochs",
+        "150",
+        "--patience",
+        "0",
+        "--batch-size",
+        "8",
+        "--checkpoint-every",
+        "5",
+        "--checkpoint-dir",
+        chain.to_str().unwrap(),
+        "--host-timeout",
+        "60",
+    ];
+    let both = |stop: bool| {
+        let port = testkit::free_port();
+        let other = home.path("none");
+        // Checkpoints belong to the first.
+        let mut second_flags = flags.to_vec();
+        second_flags[9] = other.to_str().unwrap();
+        let mut second = start(job(&bases[1], &rows, port, &second_flags));
+        let mut first = start(job(&bases[0], &rows, port, &flags));
+        if stop {
+            while !chain.exists() || std::fs::read_dir(&chain).unwrap().count() == 0 {
+                assert!(
+                    !first.ended() && !second.ended(),
+                    "it is over before it is stopped"
+                );
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            second.sigterm();
+        }
+        let limit = Duration::from_secs(180);
+        let (first, second) = (first.finish(limit), second.finish(limit));
+        first.expect_code(0);
+        second.expect_code(0);
+        (
+            first.stderr,
+            std::fs::read(bases[0].join("model/model.safetensors")).unwrap(),
+        )
+    };
+    let (_, stopped) = both(true);
+    let (said, whole) = both(false);
+    assert!(said.contains("going on from the checkpoint"), "{said}");
+    assert!(stopped != whole);
+    std::fs::remove_dir_all(&chain).unwrap();
+    let (_, undisturbed) = both(false);
+    assert!(whole == undisturbed, "resumed, it is the same model");
+}

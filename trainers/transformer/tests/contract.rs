@@ -1,0 +1,57 @@
+//! SageMaker's training contract, tried on the real binary.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests, outside of a test function"
+)]
+
+mod kit;
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn trainer() -> testkit::Trainer {
+    let pairs = |pairs: &[(&str, &str)]| {
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    let pretrained = kit::pretrained();
+    let fixed = [
+        "--pretrained-model",
+        pretrained.to_str().unwrap(),
+        "--max-len",
+        "32",
+    ];
+    let with = |more: &[&str]| strings(&[&fixed[..], more].concat());
+    testkit::Trainer {
+        bin: env!("CARGO_BIN_EXE_transformer").into(),
+        quick: with(&["--no-report", "--epochs", "2"]),
+        // So many epochs that it is stopped within one, after some.
+        long_data: testkit::movie_csv(),
+        long: with(&["--epochs", "400", "--patience", "0"]),
+        tune: Vec::new(),
+        // A string in a string in a string, and numbers.
+        hyperparameters: pairs(&[
+            ("accumulate", "\"2\""),
+            ("learning_rate", "0.01"),
+            ("freeze_layers", "\"\\\"1\\\"\""),
+        ]),
+        flags: strings(&[
+            "--accumulate",
+            "2",
+            "--learning-rate",
+            "0.01",
+            "--freeze-layers",
+            "1",
+        ]),
+        number: ("batch_size".into(), "16".into(), "24".into()),
+        switch: "no_buckets".into(),
+        metrics: contract::metrics::definitions()
+            .into_iter()
+            .map(|definition| (definition.name, definition.regex))
+            .collect(),
+    }
+}
+
+testkit::contract_suite!(trainer());

@@ -1,0 +1,173 @@
+//! A pretrained model that trains within a second: a BERT of two narrow layers with random weights, and a tokenizer of
+//! the words of the sample.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+pub const HIDDEN: usize = 16;
+const LAYERS: usize = 2;
+const WIDE: usize = 32;
+pub const POSITIONS: usize = 64;
+
+/// SplitMix64, to be independent of the crate.
+pub struct Random(pub u64);
+
+impl Random {
+    /// At least 0, below 1.
+    pub fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// The words that stand in the sample most often.
+fn words() -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in testkit::movie_rows() {
+        let text = row.text.to_lowercase();
+        for word in text.split(|letter: char| !letter.is_alphanumeric()) {
+            *counts.entry(word.to_owned()).or_default() += 1;
+        }
+    }
+    let mut words: Vec<(String, usize)> = counts
+        .into_iter()
+        .filter(|(word, _)| !word.is_empty())
+        .collect();
+    words.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    words.truncate(1500);
+    words.into_iter().map(|(word, _)| word).collect()
+}
+
+pub fn config(vocab: usize) -> Value {
+    json!({
+        "architectures": ["BertModel"], "model_type": "bert", "vocab_size": vocab, "hidden_size": HIDDEN,
+        "num_hidden_layers": LAYERS, "num_attention_heads": 2, "intermediate_size": WIDE,
+        "max_position_embeddings": POSITIONS, "type_vocab_size": 2, "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02,
+        "layer_norm_eps": 1e-12, "pad_token_id": 0,
+    })
+}
+
+/// Name and shape of each tensor of a `BertModel` without pooler, as it is in checkpoints for sentences.
+pub fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
+    let mut all = Vec::new();
+    let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
+    let norm = |add: &mut dyn FnMut(String, &[usize]), at: &str| {
+        add(format!("{at}.LayerNorm.weight"), &[HIDDEN]);
+        add(format!("{at}.LayerNorm.bias"), &[HIDDEN]);
+    };
+    for (name, rows) in [("word", vocab), ("position", POSITIONS), ("token_type", 2)] {
+        add(
+            format!("embeddings.{name}_embeddings.weight"),
+            &[rows, HIDDEN],
+        );
+    }
+    norm(&mut add, "embeddings");
+    for layer in 0..LAYERS {
+        let at = |name: &str| format!("encoder.layer.{layer}.{name}");
+        for (name, outputs, inputs) in [
+            ("attention.self.query", HIDDEN, HIDDEN),
+            ("attention.self.key", HIDDEN, HIDDEN),
+            ("attention.self.value", HIDDEN, HIDDEN),
+            ("attention.output.dense", HIDDEN, HIDDEN),
+            ("intermediate.dense", WIDE, HIDDEN),
+            ("output.dense", HIDDEN, WIDE),
+        ] {
+            add(at(&format!("{name}.weight")), &[outputs, inputs]);
+            add(at(&format!("{name}.bias")), &[outputs]);
+        }
+        norm(&mut add, &at("attention.output"));
+        norm(&mut add, &at("output"));
+    }
+    all
+}
+
+/// Writes the folder.
+pub fn write(dir: &Path) {
+    let words = words();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
+    let names = special.iter().map(|name| (*name).to_owned()).chain(words);
+    let vocab: serde_json::Map<String, Value> = names
+        .enumerate()
+        .map(|(id, name)| (name, id.into()))
+        .collect();
+    let size = vocab.len();
+    std::fs::create_dir_all(dir).unwrap();
+    std::fs::write(dir.join("config.json"), config(size).to_string()).unwrap();
+    std::fs::write(
+        dir.join("tokenizer.json"),
+        tokenizer(&special, &vocab).to_string(),
+    )
+    .unwrap();
+    std::fs::write(
+        dir.join("tokenizer_config.json"),
+        json!({ "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]",
+            "cls_token": "[CLS]", "sep_token": "[SEP]" })
+        .to_string(),
+    )
+    .unwrap();
+    let mut random = Random(5);
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors(size)
+        .into_iter()
+        .map(|(name, shape)| {
+            let middle = f64::from(u8::from(name.ends_with("LayerNorm.weight")));
+            let count: usize = shape.iter().product();
+            let value = |_| (middle + 0.4 * (random.uniform() - 0.5)) as f32;
+            let bytes = (0..count).map(value).flat_map(f32::to_le_bytes).collect();
+            (name, shape, bytes)
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, shape, bytes)| {
+        (
+            name.as_str(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    std::fs::write(
+        dir.join("model.safetensors"),
+        safetensors::serialize(views, None).unwrap(),
+    )
+    .unwrap();
+}
+
+fn tokenizer(special: &[&str], vocab: &serde_json::Map<String, Value>) -> Value {
+    let added: Vec<Value> = special
+        .iter()
+        .enumerate()
+        .map(|(id, name)| {
+            json!({ "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true })
+        })
+        .collect();
+    let token = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+    let single =
+        json!([token("[CLS]"), { "Sequence": { "id": "A", "type_id": 0 } }, token("[SEP]")]);
+    let of = |id: &str, number: u32| json!({ "id": id, "ids": [number], "tokens": [id] });
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": { "type": "Lowercase" }, "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "post_processor": { "type": "TemplateProcessing", "single": single, "pair": single,
+            "special_tokens": { "[CLS]": of("[CLS]", 2), "[SEP]": of("[SEP]", 3) } },
+        "decoder": null,
+        "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab },
+    })
+}
+
+/// The folder, made once for all tests of a build.
+pub fn pretrained() -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow-bert");
+    if !dir.join("config.json").exists() {
+        let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        write(&new.path().join("m"));
+        // Another test may have been faster: then there is one already, and it is the same.
+        let _ = std::fs::rename(new.path().join("m"), &dir);
+    }
+    dir
+}
