@@ -40,9 +40,10 @@ class Contest:
     epochs: tuple = ()  # ((data set or "", epochs), ...), none: the trainer has its own
     cap: int | None = None  # bytes of a row that are looked at, about
     guess: tuple = ()  # ours, twin
+    limit: int | None = None  # rows to train on where a CPU would take hours, unless --whole
+    test_limit: int | None = None
     growth: tuple = (1_000, 5_000, 25_000)
     synthetic: int | None = None
-    one_thread: int | None = None  # rows for the comparison of threads, None: all
     lengths: tuple = ()
     official: tuple = ()  # names in images-<date>.json: on a CPU, on a GPU
     variants: tuple = ()
@@ -86,22 +87,21 @@ CONTESTS = [
         both=("--vocab-size", "20000", "--seq-len", "400", "--emb-size", "100", "--hidden-size", "100", "--num-layers", "1",
               "--batch-size", "32", "--learning-rate", "2e-3", "--dropout", "0.5"),
         ours=(*PLAIN, "--pooling", "max", "--schedule", "constant", "--clip-norm", "0", "--patience", "0"),
-        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 20, 6), Guess(4, 40, 12)), one_thread=1_000,
-        official=("pytorch-cpu", "pytorch-gpu"), variants=(Variant("default flags: split, early stopping, report"),),
+        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 20, 6), Guess(4, 40, 12)), limit=1_000, test_limit=1_000,
+        official=("pytorch-cpu", "pytorch-gpu"),
         smoke_rows=96, smoke_both=("--seq-len", "50", "--hidden-size", "16"),
     ),
     Contest(
         "transformer", "transformer", "transformer, MiniLM", "transformers", script="transformers_finetune.py", **TORCH,
         both=("--max-len", "128", "--batch-size", "16", "--learning-rate", "5e-5"), ours=PLAIN,
-        epochs=(("", 1),), cap=640, guess=(Guess(1, 170, 50), Guess(10, 150, 50)), one_thread=1_000,
+        epochs=(("", 1),), cap=640, guess=(Guess(1, 170, 50), Guess(10, 150, 50)), limit=500, test_limit=500,
         lengths=(32, 64, 128, 256, 512), official=("pytorch-cpu", "huggingface-gpu"),
-        variants=(Variant("default flags: split, report"),), smoke_rows=32, smoke_both=("--max-len", "32"),
+        smoke_rows=32, smoke_both=("--max-len", "32"),
     ),
 ]
 BY_NAME = {contest.name: contest for contest in CONTESTS}
 TRAINERS = sorted({contest.trainer for contest in CONTESTS})
 # So many tokens are learnt from at each sequence length, and in two epochs once more: the difference has no start-up in it.
-LENGTH_TOKENS = {FULL: 16_384, SMOKE: 512}
-SMOKE_LENGTHS = (32, 64)
-SMOKE_GROWTH = (48, 96)
+LENGTH_TOKENS = {FULL: 4_096, SMOKE: 256}
+SMOKE_LENGTHS = (32,)
 SMOKE_SYNTHETIC = 1_000

@@ -17,6 +17,7 @@ class Plan:
     threads: int
     sections: list
     device: str = "cpu"
+    all_rows: bool = False  # no contest's limit holds
 
     @property
     def turns(self):
@@ -28,27 +29,30 @@ class Plan:
                     found += section.turns(self, contest, pair)
         return found
 
-    def whole(self, rows):
-        """No number where it is all rows anyway, so that sections share that job."""
-        return None if rows is None or rows >= self.first_rows else rows
-
     def train_rows(self, contest):
-        return contest.smoke_rows if self.kind == SMOKE else None
+        """At most so many; None: all."""
+        return contest.smoke_rows if self.kind == SMOKE else None if self.all_rows else contest.limit
 
     def test_rows(self, contest):
-        return min(120, contest.smoke_rows) if self.kind == SMOKE else None
+        if self.kind == SMOKE:
+            return min(120, contest.smoke_rows)
+        return None if self.all_rows else contest.test_limit
 
     def growth(self, contest):
+        """Rows to train on; None, for as many as elsewhere, shares its job with other sections."""
         if self.kind == SMOKE:
-            return [rows for rows in contests.SMOKE_GROWTH if rows < contest.smoke_rows] + [None]
-        sizes = [self.whole(rows) for rows in contest.growth]
-        return sorted({rows for rows in sizes if rows}) + [None]
+            return [contest.smoke_rows // 2, None]
+        most = self.rows_of(contest, None)
+        sizes = contest.growth if most == self.first_rows else (most // 4, most // 2)
+        return [rows for rows in sizes if rows < most] + [None]
 
     def synthetic(self, contest):
         return contests.SMOKE_SYNTHETIC if contest.synthetic and self.kind == SMOKE else contest.synthetic
 
     def one_thread(self, contest):
-        return self.whole(contest.one_thread) if self.kind == FULL else None
+        """Where rows are limited for the time they take, half of them do."""
+        limit = self.train_rows(contest) if self.kind == FULL else None
+        return limit and limit // 2
 
     def lengths(self, contest):
         return contests.SMOKE_LENGTHS if contest.lengths and self.kind == SMOKE else contest.lengths
@@ -58,4 +62,4 @@ class Plan:
 
     def rows_of(self, contest, rows):
         """The number of rows behind None."""
-        return rows or self.train_rows(contest) or self.first_rows
+        return rows or min(self.train_rows(contest) or self.first_rows, self.first_rows)

@@ -82,7 +82,7 @@ class Runner:
         result.pop("stdout")
         self.store.append(job.fields() | result | facts | {"load": load()})
         print(f"  {job.side:5} {job.what:8} {result['wall_seconds']:9.3f} s wall {result['cpu_seconds']:9.3f} s CPU "
-              f"{result['peak_bytes'] / 1e6:8.1f} MB" + "".join(f"  {facts['accuracy']:.4f}" for _ in facts if _ == "accuracy"),
+              f"{result['peak_bytes'] / 1e6:8.1f} MB" + (f"  {facts['accuracy']:.4f}" if "accuracy" in facts else ""),
               flush=True)
 
     def train(self, job, model):
@@ -149,5 +149,3 @@ def weights(model):
     """A hash of the weights, to see whether two models are the same bytes."""
     files = sorted(model.rglob("*.safetensors")) if model.is_dir() else []
     return {"weights": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]} if files else {}
-
-

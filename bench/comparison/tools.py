@@ -18,16 +18,13 @@ class Missing(Exception):
     """A trainer or twin that is not there; the text ends with how to get it."""
 
 
-def build(package):
+def build(package, device):
     """Compiles a crate in release mode, and gives its binary."""
     if package == "bilstm":
         subprocess.run([ROOT / "trainers/bilstm/get-libtorch"], cwd=ROOT, check=True)
-    subprocess.run(["cargo", "build", "--release", "--locked", "-p", package], cwd=ROOT, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / binary_name(package)
-
-
-def binary_name(package):
-    return "trainyard" if package == "launcher" else package
+    features = ["--features", "cuda"] if package == "transformer" and device != "cpu" else []
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", package, *features], cwd=ROOT, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / package
 
 
 class Tools:
@@ -43,6 +40,13 @@ class Tools:
         self.python(contest)
         if contest.trainer == "transformer":
             self.checkpoint(contest)
+
+    def has(self, contest):
+        try:
+            self.need(contest)
+        except Missing:
+            return False
+        return True
 
     def once(self, key, make):
         if key in self.missing:
@@ -61,10 +65,10 @@ class Tools:
     def binary(self, package):
         def find():
             if not self.binaries:
-                if package != "launcher" and not (ROOT / "trainers" / package).is_dir():
+                if not (ROOT / "trainers" / package).is_dir():
                     raise Missing(f"no trainer `{package}` in this repository; help: it comes with a later version")
-                return build(package)
-            path = self.binaries / binary_name(package)
+                return build(package, self.device)
+            path = self.binaries / package
             if not path.is_file():
                 raise Missing(f"no binary `{path.name}` in --binaries; help: cargo build --release -p {package}")
             return path.resolve()
