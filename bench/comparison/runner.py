@@ -8,10 +8,8 @@ from measure import Failed, load, measured, size
 from comparison.contests import BY_NAME
 from comparison.jobs import OURS
 from comparison.rows import column
-from comparison.scores import accuracy, cells, macro_f1
+from comparison.scores import accuracy, cells, macro_f1, packed
 from comparison.tools import Missing
-
-SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Runner:
@@ -138,11 +136,6 @@ class Runner:
         cap = 5 * job.length if job.length else contest.cap
         epochs = job.epochs or contest.epochs_of(job.data, self.plan.kind) or 1
         return self.data.megabytes(job.data, part, rows, cap) * (1 if part == "test" else epochs)
-
-
-def packed(labels, names):
-    """A character per row: classes are few, rows many."""
-    return "".join(SYMBOLS[names.index(label)] for label in labels) if len(names) <= len(SYMBOLS) else labels
 
 
 def weights(model):

@@ -5,6 +5,16 @@ import random
 import statistics
 
 DRAWS = 1000
+SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def packed(labels, names):
+    """A character per row, its label's place in `names`: classes are few, rows many. The labels where there are too many."""
+    return "".join(SYMBOLS[names.index(label)] for label in labels) if len(names) <= len(SYMBOLS) else labels
+
+
+def unpacked(found, names):
+    return [names[SYMBOLS.index(symbol)] for symbol in found] if isinstance(found, str) else found
 
 
 def accuracy(cells):

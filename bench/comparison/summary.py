@@ -128,4 +128,4 @@ def put_into_readme(text, lines):
     """README.md with the lines between its marks; None if it has none."""
     before, mark, rest = text.partition(START)
     _, end, after = rest.partition(END)
-    return "\n".join([before + mark, "", *lines, end + after.removeprefix("\n")]) if mark and end else None
+    return "\n".join([before + mark, "", *lines, end]) + after if mark and end else None

@@ -5,7 +5,7 @@ import statistics
 from measure import exponent
 
 from comparison.jobs import OURS, TWIN
-from comparison.scores import bootstrap, pair_ratios
+from comparison.scores import bootstrap, pair_ratios, unpacked
 
 PLAIN = {"rows": None, "length": None, "epochs": None, "variant": ""}
 # Title, kind of job, field of its line, factor and unit.
@@ -58,11 +58,8 @@ def score_rows(store, plan, contest, data):
             return []
         found += lines
     ours, twin = found
-    # A label's sign is its place among the labels that were seen: those may differ from side to side.
-    plain = [[line["labels"][signs.index(sign)] if isinstance(line["predicted"], str) else sign for sign in line[key]]
-             for line, key in ((ours, "truth"), (ours, "predicted"), (twin, "predicted"))
-             for signs in ["0123456789abcdefghijklmnopqrstuvwxyz"]]
-    intervals = bootstrap(*plain)
+    answers = [unpacked(line[key], line["labels"]) for line, key in ((ours, "truth"), (ours, "predicted"), (twin, "predicted"))]
+    intervals = bootstrap(*answers)
     rows = []
     for title, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1")):
         cells = [f"{line[key]:.4f} ({low:.4f} to {high:.4f})"
