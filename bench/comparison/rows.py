@@ -47,8 +47,9 @@ class Data:
         target = self.work / f"{name}-{part}-{rows}.csv"
         if not target.exists():
             head, *all_rows = read(source)
-            # A file may be sorted by label: every n-th row.
-            write(target, head, all_rows[::len(all_rows) // rows][:rows])
+            # At random, in their order: a file may be sorted by label, or change it with every row.
+            chosen = sorted(random.Random(rows).sample(range(len(all_rows)), rows))
+            write(target, head, [all_rows[number] for number in chosen])
         return target
 
     def count(self, name, part):

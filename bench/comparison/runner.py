@@ -9,7 +9,6 @@ from comparison.contests import BY_NAME
 from comparison.jobs import OURS
 from comparison.rows import column
 from comparison.scores import accuracy, cells, macro_f1, packed
-from comparison.tools import Missing
 
 
 class Runner:
@@ -39,15 +38,10 @@ class Runner:
                 self.run_turn(turn, wanted, seconds)
 
     def possible(self, turns):
-        """Without those whose trainer or twin is missing; each is said once."""
-        kept = []
-        for turn in turns:
-            try:
-                self.tools.need(BY_NAME[turn.jobs[0].contest])
-                kept.append(turn)
-            except Missing:
-                continue
-        return kept
+        """Without those whose trainer or twin is missing, and those that a larger turn has in it: its models are asked at once."""
+        sets = [set(turn.jobs) for turn in turns]
+        return [turn for turn, jobs in zip(turns, sets)
+                if not any(jobs < other for other in sets) and self.tools.has(BY_NAME[turn.jobs[0].contest])]
 
     def left(self):
         return None if self.ends is None else self.ends - time.monotonic()
