@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from comparison import money, scores, summary, svg, tables  # noqa: E402
+from comparison import cli, money, scores, summary, svg, tables  # noqa: E402
 from comparison.contests import BY_NAME, FULL, SMOKE  # noqa: E402
 from comparison.jobs import OURS, TWIN, Job  # noqa: E402
 from comparison.plan import Plan  # noqa: E402
@@ -240,6 +240,23 @@ class Commands(unittest.TestCase):
         flags = tools.flags(BY_NAME["transformer"], Job("transformer", OURS, "train", "long", 0, 2, rows=4, length=64, epochs=2))
         self.assertEqual([flags.count(flag) for flag in ("--max-len", "--epochs")], [1, 1])
         self.assertEqual((flags[flags.index("--max-len") + 1], flags[flags.index("--epochs") + 1]), (64, 2))
+
+    def test_without_a_gpu_the_gpu_page_is_refused(self):
+        found, cli.gpu = cli.gpu, lambda: False
+        self.addCleanup(setattr, cli, "gpu", found)
+        with self.assertRaisesRegex(SystemExit, "no NVIDIA GPU.*\nhelp: "):
+            cli.check(cli.parser().parse_args(["--device", "cuda", "--smoke"]))
+
+    def test_on_a_gpu_networks_alone_learn_from_all_rows(self):
+        args = cli.parser().parse_args(["--device", "cuda", "--smoke"])
+        data = types.SimpleNamespace(names=["movie"], first="movie", count=lambda *_: 480)
+        plan = cli.plan_of(args, data)
+        self.assertEqual([contest.name for contest in plan.contests], ["bilstm", "transformer"])
+        self.assertTrue(plan.all_rows)
+        tools = Tools(None, SMOKE, "cuda", None, pathlib.Path("work"))
+        tools.found |= {"bilstm": "bilstm"}
+        command = tools.command(Job("bilstm", OURS, "one", "movie", 0, 2), None)
+        self.assertEqual(command[-2:], ["--device", "cuda"])
 
     def test_a_missing_binary_names_the_way_out(self):
         tools = Tools(pathlib.Path("/nowhere"), FULL, "cpu", None, pathlib.Path("work"))
