@@ -11,8 +11,8 @@ from comparison.jobs import OURS, TWIN
 from comparison.tools import ROOT
 
 START, END = "<!-- compare -->", "<!-- /compare -->"
-# What the README shows of a data set, beside its scores.
-README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, wall",
+# What the README shows of the first data set that was measured, beside the accuracy on all.
+README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, CPU",
                                                             "start to the answer for one text")]
 CAVEATS = [
     "Times are from process start to exit: a training run ends with its model saved. Ratios are ours / twin within a pair, their "
@@ -45,6 +45,15 @@ def environment(plan, tools):
     }
 
 
+def load_said(store, plan):
+    """A warning where more processes wanted to run than a quiet machine has of them: the measured one's threads."""
+    loads = sorted(line["load"] for line in store.done.values())
+    middle = loads[len(loads) // 2]
+    return [] if middle <= plan.threads + 1 else [
+        f"**The machine did other work (median load {middle:.1f} on {plan.threads} threads): wall times are too long, those of short "
+        "processes most, and their ratios say little; compare CPU times, which other work lengthens too, but for both sides.**"]
+
+
 def rows_said(plan, data):
     """How many rows each contest learns from where that is not all of them."""
     limits = {contest.title: plan.train_rows(contest) for contest in plan.contests if plan.train_rows(contest)}
@@ -58,7 +67,7 @@ def summary(store, plan, data, facts, sizes, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
     lines = [f"# Rust against Python, {date}", "",
              f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} "
-             f"over the run, commit {facts['commit'][:12]}.", "", *rows_said(plan, data), ""]
+             f"over the run, commit {facts['commit'][:12]}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for contest in plan.contests:
         lines += ["", f"## {contest.title} against {contest.twin}", "", f"Flags of both: `{' '.join(contest.both) or 'none'}`"]
@@ -113,12 +122,11 @@ def write(folder, store, plan, data, tools, date):
 def readme_table(store, plan, data, folder):
     """The newest results in short, for between the marks in README.md."""
     lines = [f"[{folder}]({folder}/summary.md) has all of it, with intervals, growth, threads, lengths, images and money. "
-             + " ".join(rows_said(plan, data)), ""]
+             + " ".join([*rows_said(plan, data), *load_said(store, plan)]), ""]
     for contest in plan.contests:
-        rows = []
-        for name in plan.data_sets:
-            rows += tables.score_rows(store, plan, contest, name)[:1]
-            rows += tables.cost_rows(store, plan, contest, name, README_COSTS)
+        rows = [row for name in plan.data_sets for row in tables.score_rows(store, plan, contest, name)[:1]]
+        costs = (tables.cost_rows(store, plan, contest, name, README_COSTS) for name in plan.data_sets)
+        rows += next((found for found in costs if found), [])
         if rows:
             lines += [*tables.head(contest, "ratio or difference", "pairs"), *rows, ""]
     return lines

@@ -163,6 +163,13 @@ class Tables(InFolder):
         row = tables.score_rows(store, plan, plan.contests[0], "imdb")[0]
         self.assertIn("| 0.7500 (1.0000 to 1.0000) |", row)
 
+    def test_a_busy_machine_is_said(self):
+        store, plan = self.filled()
+        self.assertEqual(summary.load_said(store, plan), [])
+        for found in store.done.values():
+            found["load"] = 7.5
+        self.assertIn("median load 7.5 on 2 threads", summary.load_said(store, plan)[0])
+
     def test_losses_are_bold(self):
         self.assertEqual(tables.times(1.25), "**1.25**")
         self.assertEqual(tables.times(0.5), "1/2")
