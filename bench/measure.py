@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 CHILD = pathlib.Path(__file__).with_name("child.py")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Failed(Exception):
@@ -34,6 +35,13 @@ def measured(command):
             "peak_bytes": int(peak) * 1024,
             "stdout": out.read_text(errors="replace"),
         }
+
+
+def venv(requirements):
+    """The Python of a pinned venv, made by tests/venv.sh if it is not there; `requirements` is below the repository."""
+    script = '. tests/venv.sh; make_venv "$PWD/$1"'
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", script, "bash", requirements], cwd=ROOT, check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def size(path):

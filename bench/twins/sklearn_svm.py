@@ -1,19 +1,29 @@
-"""The script that the SVM trainer replaces: TfidfVectorizer, SGDClassifier, joblib.
+"""The scripts that the SVM trainer replaces: TfidfVectorizer with SGDClassifier or LinearSVC, joblib.
 
-    sklearn_svm.py train rows.csv model.joblib [--max-ngrams 2] [--min-df 5] [--stopwords english]
+    sklearn_svm.py train rows.csv model.joblib [--classifier linear-svc] [--max-ngrams 2] [--min-df 5] [--stopwords english]
     sklearn_svm.py predict model.joblib rows.csv predictions.csv
     sklearn_svm.py one model.joblib "a film I shall remember"
+
+--threads is taken and of no use: neither classifier has any.
 """
 
 import argparse
 import sys
 
 
+def classifier(args):
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.svm import LinearSVC
+
+    if args.classifier == "linear-svc":
+        return LinearSVC(loss=args.loss, C=args.c, random_state=args.seed)
+    return SGDClassifier(loss=args.loss, alpha=args.alpha, random_state=args.seed)
+
+
 def train(args):
     import joblib
     import pandas
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import SGDClassifier
     from sklearn.pipeline import make_pipeline
 
     rows = pandas.read_csv(args.csv, keep_default_na=False)
@@ -22,8 +32,7 @@ def train(args):
         stop_words=None if args.stopwords == "none" else args.stopwords,
         ngram_range=(1, args.max_ngrams),
     )
-    classifier = SGDClassifier(loss="hinge", alpha=args.alpha, random_state=args.seed)
-    model = make_pipeline(vectorizer, classifier)
+    model = make_pipeline(vectorizer, classifier(args))
     model.fit(rows["text"], rows["label"])
     joblib.dump(model, args.model)
 
@@ -50,10 +59,13 @@ def main():
     action.set_defaults(run=train)
     action.add_argument("csv")
     action.add_argument("model")
+    action.add_argument("--classifier", choices=["sgd", "linear-svc"], default="sgd")
+    action.add_argument("--loss", choices=["hinge", "squared_hinge"], default="hinge")
     action.add_argument("--max-ngrams", type=int, default=1)
     action.add_argument("--min-df", type=int, default=5)
     action.add_argument("--stopwords", default="english")
     action.add_argument("--alpha", type=float, default=1e-4)
+    action.add_argument("--c", type=float, default=1.0)
     action.add_argument("--seed", type=int, default=0)
     action = actions.add_parser("predict")
     action.set_defaults(run=predict)
@@ -64,6 +76,8 @@ def main():
     action.set_defaults(run=one)
     action.add_argument("model")
     action.add_argument("text")
+    for action in actions.choices.values():
+        action.add_argument("--threads", type=int)
     args = parser.parse_args()
     args.run(args)
 

@@ -216,11 +216,33 @@ fn judges_agree_with_scikit_learn() {
 }
 
 #[test]
+fn the_comparison_computes_what_it_says() {
+    let script = repository().join("tests/tests/comparison.py");
+    python(&script, &[] as &[&str]).expect_code(0);
+}
+
+#[test]
+fn the_comparison_says_what_it_lacks() {
+    let script = repository().join("bench/compare");
+    let empty = tempfile::tempdir().unwrap();
+    let no_data = python(&script, &["--data", empty.path().to_str().unwrap()]);
+    no_data.expect_code(1);
+    assert!(
+        no_data.stderr.contains("none of imdb") && no_data.stderr.contains("help:"),
+        "{}",
+        no_data.stderr
+    );
+    let no_results = python(&script, &["--tables"]);
+    no_results.expect_code(1);
+    assert!(no_results.stderr.contains("--out"), "{}", no_results.stderr);
+}
+
+#[test]
 fn scripts_say_how_they_are_used() {
     for script in [
         "data/make_sample.py",
         "data/imdb_to_csv.py",
-        "bench/compare_svm.py",
+        "bench/compare",
     ] {
         let help = python(&repository().join(script), &["--help"]);
         assert!(help.expect_code(0).stdout.contains("usage:"), "{script}");

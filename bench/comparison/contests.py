@@ -1,0 +1,107 @@
+"""Who is compared with whom, and with which flags."""
+
+import dataclasses
+
+FULL, SMOKE = "full", "smoke"
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """Seconds on two cores before anything is measured: a start, and per MB of text and epoch."""
+
+    start: float
+    train: float
+    predict: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Ours with other flags than the twin has, for what no twin offers."""
+
+    name: str
+    flags: tuple = ()
+    beside: bool = False  # beside the contest's flags, not in place of them
+    data: str | None = None  # None: every data set
+    predicts: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    name: str
+    trainer: str  # the crate and its binary
+    title: str
+    twin: str  # in words
+    script: str  # below bench/twins
+    requirements: str
+    both: tuple  # flags of both sides
+    ours: tuple = ()
+    theirs: tuple = ()
+    on_gpu: bool = False
+    epochs: tuple = ()  # ((data set or "", epochs), ...), none: the trainer has its own
+    cap: int | None = None  # bytes of a row that are looked at, about
+    guess: tuple = ()  # ours, twin
+    limit: int | None = None  # rows to train on where a CPU would take hours, unless --whole
+    test_limit: int | None = None
+    growth: tuple = (1_000, 5_000, 25_000)
+    synthetic: int | None = None
+    lengths: tuple = ()
+    official: tuple = ()  # names in images-<date>.json, if it knows them: on a CPU, on a GPU
+    variants: tuple = ()
+    # --smoke: less of everything.
+    smoke_rows: int = 480
+    smoke_both: tuple = ()
+
+    def epochs_of(self, data, kind):
+        if not self.epochs:
+            return None
+        return 1 if kind == SMOKE else dict(self.epochs).get(data, dict(self.epochs)[""])
+
+
+PLAIN = ("--validation-split", "0", "--no-report")
+SKLEARN = {"script": "sklearn_svm.py", "requirements": "bench/requirements.txt", "official": ("scikit-learn", "scikit-learn")}
+TORCH = {"requirements": "tests/torch-requirements.txt", "on_gpu": True}
+
+CONTESTS = [
+    # The reference: TfidfVectorizer(min_df=5, stop_words="english"), SGDClassifier(alpha=1e-4).
+    Contest(
+        "svm-sgd", "svm", "svm, unigrams, hinge", "scikit-learn SGDClassifier", **SKLEARN,
+        both=("--min-df", "5", "--stopwords", "english", "--max-ngrams", "1", "--loss", "hinge", "--alpha", "1e-4"),
+        ours=PLAIN, guess=(Guess(0.01, 0.005, 0.003), Guess(1.5, 0.1, 0.1)), synthetic=1_000_000,
+        variants=(Variant("5 % malformed rows, dropped", ("--drop-malformed",), beside=True, data="malformed", predicts=False),),
+    ),
+    Contest(
+        "svm-linearsvc", "svm", "svm, (1,2)-grams, squared hinge", "scikit-learn LinearSVC", **SKLEARN,
+        both=("--min-df", "2", "--stopwords", "none", "--max-ngrams", "2", "--loss", "squared_hinge", "--c", "1"),
+        ours=PLAIN, theirs=("--classifier", "linear-svc"), guess=(Guess(0.01, 0.01, 0.005), Guess(1.5, 0.4, 0.2)),
+        variants=(Variant("default flags: split, calibration, report"), Variant("--tune", ("--tune",))),
+    ),
+    Contest(
+        "bag", "bilstm", "bilstm --arch bag, (1,2)-grams", "fastText", script="fasttext_bigrams.py",
+        requirements="bench/fasttext-requirements.txt", both=(), ours=("--arch", "bag", *PLAIN),
+        guess=(Guess(0.3, 0.07, 0.05), Guess(0.5, 0.35, 0.1)), official=("fasttext", "fasttext"),
+        variants=(Variant("default flags: split, calibration, report", ("--arch", "bag")),),
+    ),
+    # The same network, the same optimiser, constant learning rate, no clipping: what PyTorch does without being told.
+    Contest(
+        "bilstm", "bilstm", "bilstm", "PyTorch", script="torch_bilstm_model.py", **TORCH,
+        both=("--vocab-size", "20000", "--seq-len", "400", "--emb-size", "100", "--hidden-size", "100", "--num-layers", "1",
+              "--batch-size", "32", "--learning-rate", "2e-3", "--dropout", "0.5"),
+        ours=(*PLAIN, "--pooling", "max", "--schedule", "constant", "--clip-norm", "0", "--patience", "0"),
+        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 20, 6), Guess(4, 40, 12)), limit=1_000, test_limit=1_000,
+        official=("pytorch-cpu", "pytorch-gpu"),
+        smoke_rows=96, smoke_both=("--seq-len", "50", "--hidden-size", "16"),
+    ),
+    Contest(
+        "transformer", "transformer", "transformer, MiniLM", "transformers", script="transformers_finetune.py", **TORCH,
+        both=("--max-len", "128", "--batch-size", "16", "--learning-rate", "5e-5"), ours=PLAIN,
+        epochs=(("", 1),), cap=640, guess=(Guess(1, 170, 50), Guess(10, 150, 50)), limit=500, test_limit=500,
+        lengths=(32, 64, 128, 256, 512), official=("pytorch-cpu", "huggingface-gpu"),
+        smoke_rows=32, smoke_both=("--max-len", "32"),
+    ),
+]
+BY_NAME = {contest.name: contest for contest in CONTESTS}
+TRAINERS = sorted({contest.trainer for contest in CONTESTS})
+# So many tokens are learnt from at each sequence length, and in two epochs once more: the difference has no start-up in it.
+LENGTH_TOKENS = {FULL: 4_096, SMOKE: 256}
+SMOKE_LENGTHS = (32,)
+SMOKE_SYNTHETIC = 1_000

@@ -1,0 +1,138 @@
+"""Runs turns while the budget lasts, and estimates what they take."""
+
+import hashlib
+import time
+
+from measure import Failed, load, measured, size
+
+from comparison.contests import BY_NAME
+from comparison.jobs import OURS
+from comparison.rows import column
+from comparison.scores import accuracy, cells, macro_f1, packed
+
+
+class Runner:
+    def __init__(self, plan, store, tools, data, budget, repeat_below):
+        self.plan, self.store, self.tools, self.data = plan, store, tools, data
+        self.repeat_below = repeat_below
+        self.ends = time.monotonic() + 60 * budget if budget else None
+        self.held = {}  # model path -> the job that trained it
+        self.left_out, self.failures = [], []
+
+    def run(self, turns):
+        """The first pair of everything before the second of anything, and what is cheap before what is dear."""
+        turns = self.possible(turns)
+        while turns:
+            # Estimates get better with every measured process, so the order is found anew.
+            turn = min(turns, key=lambda turn: (turn.pair, self.estimate(turn)))
+            turns.remove(turn)
+            wanted = [job for job in turn.jobs if job not in self.store.done]
+            if not wanted:
+                continue
+            seconds, left = self.estimate(turn), self.left()
+            if left is not None and seconds > left:
+                self.left_out.append((turn, seconds, "does not fit into the budget"))
+            elif turn.pair and seconds > self.repeat_below * 60:
+                self.left_out.append((turn, seconds, "not repeated"))
+            else:
+                self.run_turn(turn, wanted, seconds)
+
+    def possible(self, turns):
+        """Without those whose trainer or twin is missing, and those that a larger turn has in it: its models are asked at once."""
+        sets = [set(turn.jobs) for turn in turns]
+        return [turn for turn, jobs in zip(turns, sets)
+                if not any(jobs < other for other in sets) and self.tools.has(BY_NAME[turn.jobs[0].contest])]
+
+    def left(self):
+        return None if self.ends is None else self.ends - time.monotonic()
+
+    def run_turn(self, turn, jobs, seconds):
+        left = self.left()
+        rest = "" if left is None else f", {left / 60:.0f} min left"
+        print(f"==> {turn} (about {seconds:.0f} s{rest})", flush=True)
+        for job in jobs:
+            try:
+                self.run_job(job)
+            except Failed as failed:
+                self.failures.append(str(job))
+                print(f"error: {job}: {failed}", flush=True)
+                return
+
+    def run_job(self, job):
+        contest = BY_NAME[job.contest]
+        model = self.tools.model(job)
+        if job.what != "train" and self.held.get(model) != job.training():
+            print(f"  {job.training()}: once more, for its model", flush=True)
+            self.train(job.training(), model)
+        source = self.source(job)
+        if job.what == "train":
+            result = self.train(job, model)
+            facts = {"model_bytes": size(model)} | weights(model)
+        else:
+            result = measured(self.tools.command(job, source))
+            facts = self.answers(job, contest) if job.what == "predict" else {}
+        result.pop("stdout")
+        self.store.append(job.fields() | result | facts | {"load": load()})
+        print(f"  {job.side:5} {job.what:8} {result['wall_seconds']:9.3f} s wall {result['cpu_seconds']:9.3f} s CPU "
+              f"{result['peak_bytes'] / 1e6:8.1f} MB" + (f"  {facts['accuracy']:.4f}" if "accuracy" in facts else ""),
+              flush=True)
+
+    def train(self, job, model):
+        self.tools.clear(model)
+        self.held.pop(model, None)
+        result = measured(self.tools.command(job, self.source(job)))
+        self.held[model] = job
+        return result
+
+    def source(self, job):
+        """Test rows for predictions, training rows for the rest."""
+        if job.what == "predict":
+            return self.data.file(job.data, "test", self.plan.test_rows(BY_NAME[job.contest]))
+        rows = job.rows or self.plan.train_rows(BY_NAME[job.contest])
+        return self.data.file(job.data, "train", rows, job.length)
+
+    def answers(self, job, contest):
+        """Scores of the predictions; of the first pair the predictions themselves, for the bootstrap."""
+        truth = self.data.labels(job.data, "test", self.plan.test_rows(contest))
+        found = column(self.tools.answers(job), "label", "predicted")
+        seen = cells(truth, found)
+        facts = {"test_rows": len(truth), "accuracy": accuracy(seen), "macro_f1": macro_f1(seen)}
+        if job.pair == 0 and not job.variant:
+            names = sorted({*truth, *found})
+            facts |= {"truth": packed(truth, names), "predicted": packed(found, names), "labels": names}
+        return facts
+
+    def estimate(self, turn):
+        return sum(self.estimate_job(job) for job in turn.jobs if job not in self.store.done)
+
+    def estimate_job(self, job):
+        """What the nearest measured job took, by amount of text; before there is one, a guess."""
+        contest, amount = BY_NAME[job.contest], self.amount(job)
+        near = [line for key, line in self.store.done.items()
+                if (key.contest, key.side, key.what) == (job.contest, job.side, job.what)
+                and (key.variant == job.variant or not any(other.variant == job.variant for other in self.store.done))]
+        if near:
+            line, known = min(((line, self.amount(key)) for key, line in self.store.done.items() if line in near),
+                              key=lambda pair: abs(pair[1] - amount))
+            # Less text takes less, but never less than the start; more takes more at the same rate.
+            return line["wall_seconds"] * max(amount / known, 0.2)
+        guess = contest.guess[0 if job.side == OURS else 1]
+        slower = 10 if job.variant == "--tune" else 1
+        return guess.start + slower * amount * {"train": guess.train, "predict": guess.predict, "one": 0}[job.what]
+
+    def amount(self, job):
+        """Megabytes of text that are looked at, epoch by epoch; 1 for one text."""
+        contest = BY_NAME[job.contest]
+        if job.what == "one":
+            return 1
+        part = "test" if job.what == "predict" else "train"
+        rows = self.plan.test_rows(contest) if part == "test" else job.rows or self.plan.train_rows(contest)
+        cap = 5 * job.length if job.length else contest.cap
+        epochs = job.epochs or contest.epochs_of(job.data, self.plan.kind) or 1
+        return self.data.megabytes(job.data, part, rows, cap) * (1 if part == "test" else epochs)
+
+
+def weights(model):
+    """A hash of the weights, to see whether two models are the same bytes."""
+    files = sorted(model.rglob("*.safetensors")) if model.is_dir() else []
+    return {"weights": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]} if files else {}

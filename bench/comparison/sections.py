@@ -1,0 +1,62 @@
+"""What each section of a comparison measures, as turns."""
+
+import dataclasses
+from collections.abc import Callable
+
+from comparison.jobs import OURS, Job, Turn, turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    name: str
+    turns: Callable  # (plan, contest, pair) -> turns
+
+
+def whole(plan, contest, pair):
+    """Each data set: train, predict its test rows; on the first, also a single text."""
+    found = []
+    for data in plan.data_sets:
+        whats = ("train", "predict", "one") if data == plan.first else ("train", "predict")
+        found.append(turn(whats, contest=contest.name, data=data, pair=pair, threads=plan.threads))
+    return found
+
+
+def variants(plan, contest, pair):
+    """Ours alone, once: what no twin offers, and what the default flags cost."""
+    found = []
+    for variant in contest.variants if pair == 0 else ():
+        whats = ("train", "predict") if variant.predicts else ("train",)
+        for data in [variant.data] if variant.data else plan.data_sets:
+            found.append(Turn([
+                Job(contest.name, OURS, what, data, pair, plan.threads, variant=variant.name) for what in whats
+            ]))
+    return found
+
+
+def growth(plan, contest, pair):
+    fields = {"contest": contest.name, "pair": pair, "threads": plan.threads}
+    found = [turn(("train",), data=plan.first, rows=rows, **fields) for rows in plan.growth(contest)]
+    if plan.synthetic(contest) and pair == 0:
+        found.append(turn(("train",), data="synthetic", rows=plan.synthetic(contest), **fields))
+    return found
+
+
+def threads(plan, contest, pair):
+    if plan.threads == 1 or plan.device != "cpu":
+        return []
+    fields = {"contest": contest.name, "pair": pair, "data": plan.first, "rows": plan.one_thread(contest)}
+    return [turn(("train",), threads=count, **fields) for count in (1, plan.threads)]
+
+
+def lengths(plan, contest, pair):
+    """One epoch and two: the difference has no start-up in it. Each length in a turn of its own."""
+    found = []
+    for length in plan.lengths(contest):
+        fields = {"contest": contest.name, "data": "long", "pair": pair, "threads": plan.threads}
+        fields |= {"rows": plan.length_rows(length), "length": length}
+        both = [turn(("train",), epochs=epochs, **fields) for epochs in (1, 2)]
+        found.append(Turn([job for one in both for job in one.jobs]))
+    return found
+
+
+SECTIONS = [Section(function.__name__, function) for function in (whole, variants, growth, threads, lengths)]

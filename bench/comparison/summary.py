@@ -1,0 +1,139 @@
+"""The results' folder: summary.md, environment.json and plots; and the README's table."""
+
+import json
+import os
+import subprocess
+
+from measure import cpu_model, load, memory_bytes
+
+from comparison import money, svg, tables
+from comparison.jobs import OURS, TWIN
+from comparison.tools import ROOT
+
+START, END = "<!-- compare -->", "<!-- /compare -->"
+# What the README shows of the first data set that was measured, beside the accuracy on all.
+README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, CPU",
+                                                            "start to the answer for one text")]
+CAVEATS = [
+    "Times are from process start to exit: a training run ends with its model saved. Ratios are ours / twin within a pair, their "
+    "median and range over the pairs; bold is a loss. Scores are those of the first pair, intervals of 95 % by 1,000 bootstrap "
+    "draws of the test rows, the same for both sides.",
+    "Both sides have the same flags (`bench/comparison/contests.py`), no validation split and no report, unless a table says "
+    "otherwise. Random numbers are not the same ones, so networks end with other weights.",
+    "scikit-learn's classifiers use one thread. fastText has its own defaults beside bigrams and a learning rate of 0.5. The "
+    "PyTorch twin uses packed sequences and random batches, transformers' Trainer random batches: what one writes without tuning.",
+]
+
+
+def first_line(command):
+    try:
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
+    except OSError:
+        return ""
+
+
+def environment(plan, tools):
+    packages = {contest.twin: {
+        "python": first_line([tools.python(contest), "--version"]),
+        "packages": [line for line in (ROOT / contest.requirements).read_text().splitlines() if "==" in line],
+    } for contest in plan.contests}
+    gpu = first_line(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]) if plan.device != "cpu" else ""
+    return {
+        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu,
+        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
+        "commit": first_line(["git", "rev-parse", "HEAD"]), "threads": plan.threads, "load": load(), "twins": packages,
+    }
+
+
+def load_said(store, plan):
+    """A warning where more processes wanted to run than a quiet machine has of them: the measured one's threads."""
+    loads = sorted(line["load"] for line in store.done.values())
+    middle = loads[len(loads) // 2]
+    return [] if middle <= plan.threads + 1 else [
+        f"**The machine did other work (median load {middle:.1f} on {plan.threads} threads): wall times are too long, those of short "
+        "processes most, and their ratios say little; compare CPU times, which other work lengthens too, but for both sides.**"]
+
+
+def rows_said(plan, data):
+    """How many rows each contest learns from where that is not all of them."""
+    limits = {contest.title: plan.train_rows(contest) for contest in plan.contests if plan.train_rows(contest)}
+    said = [f"{title}: at most {limit:,} training and {plan.test_rows(contest):,} test rows of a data set"
+            for contest in plan.contests for title, limit in limits.items() if contest.title == title]
+    counts = [f"{name} {data.count(name, 'train'):,} and {data.count(name, 'test'):,}" for name in plan.data_sets]
+    return [f"Training and test rows: {', '.join(counts)}."] + ([f"Sampled, for the time it takes: {'; '.join(said)}."] if said else [])
+
+
+def summary(store, plan, data, facts, sizes, prices, date):
+    loads = sorted(line["load"] for line in store.done.values())
+    lines = [f"# Rust against Python, {date}", "",
+             f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} "
+             f"over the run, commit {facts['commit'][:12]}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
+    lines += [f"- {caveat}" for caveat in CAVEATS]
+    for contest in plan.contests:
+        lines += ["", f"## {contest.title} against {contest.twin}", "", f"Flags of both: `{' '.join(contest.both) or 'none'}`"]
+        if contest.epochs:
+            lines[-1] += "; epochs: " + ", ".join(f"{contest.epochs_of(name, plan.kind)} on {name}" for name in plan.data_sets)
+        for name, (title, make) in tables.TABLES.items():
+            made = make(store, plan, contest) if any(section.name == name for section in plan.sections) else []
+            lines += ["", f"### {title}", "", *made] if made else []
+    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, sizes)]
+    paid = money.money_table(store, plan, plan.contests, sizes, prices)
+    if paid:
+        device = "cpu" if plan.device == "cpu" else "cuda"
+        lines += ["", "## This job on SageMaker", "",
+                  f"{prices['instance'][device]} in {prices['region']} ({prices['file']}: {prices['source']}); training takes what it took "
+                  f"on this machine; {prices['pull_bytes_per_second'] / 1e6:.0f} MB of image per second ({prices['pull_source']}). "
+                  "Minutes for an instance to be found come before, for both, and are not billed.", "", *paid]
+    return "\n".join(lines) + "\n"
+
+
+def plots(store, plan):
+    """File name to SVG."""
+    sides = [(contest, side, number) for number, contest in enumerate(plan.contests) for side in (OURS, TWIN)]
+
+    def lines(points):
+        return [(contest.title if side == OURS else contest.twin, side == TWIN, number, points(contest, side))
+                for contest, side, number in sides]
+
+    found = {
+        f"growth-{file}.svg": svg.plot(f"Training on {plan.first}: {title}", "rows", unit, lines(
+            lambda contest, side, key=key, factor=factor: [
+                (rows, factor * value) for rows, value in tables.growth_points(store, plan, contest, side, key)]))
+        for file, title, key, factor, unit in [("wall", "wall time", "wall_seconds", 1, "s"),
+                                               ("memory", "peak memory", "peak_bytes", 1e-6, "MB")]
+    }
+    found["lengths.svg"] = svg.plot("Training speed by sequence length", "tokens of a row", "tokens/s",
+                                    lines(lambda contest, side: tables.length_points(store, plan, contest, side)))
+    return {name: plot for name, plot in found.items() if plot}
+
+
+def write(folder, store, plan, data, tools, date):
+    """All but raw.jsonl, made anew from it."""
+    facts, prices = environment(plan, tools), money.newest("prices")
+    sizes = money.image_sizes(plan.contests, tools, plan.device)
+    (folder / "environment.json").write_text(json.dumps(facts | {"images": sizes}, indent=1) + "\n")
+    text = summary(store, plan, data, facts, sizes, prices, date)
+    (folder / "summary.md").write_text(text)
+    for name, plot in plots(store, plan).items():
+        (folder / name).write_text(plot)
+    return text
+
+
+def readme_table(store, plan, data, folder):
+    """The newest results in short, for between the marks in README.md."""
+    lines = [f"[{folder}]({folder}/summary.md) has all of it, with intervals, growth, threads, lengths, images and money. "
+             + " ".join([*rows_said(plan, data), *load_said(store, plan)]), ""]
+    for contest in plan.contests:
+        rows = [row for name in plan.data_sets for row in tables.score_rows(store, plan, contest, name)[:1]]
+        costs = (tables.cost_rows(store, plan, contest, name, README_COSTS) for name in plan.data_sets)
+        rows += next((found for found in costs if found), [])
+        if rows:
+            lines += [*tables.head(contest, "ratio or difference", "pairs"), *rows, ""]
+    return lines
+
+
+def put_into_readme(text, lines):
+    """README.md with the lines between its marks; None if it has none."""
+    before, mark, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    return "\n".join([before + mark, "", *lines, end]) + after if mark and end else None

