@@ -6,7 +6,6 @@ mod batches;
 mod device;
 mod evaluate;
 mod explain;
-mod heap;
 mod ids;
 mod learner;
 mod model;
@@ -45,10 +44,7 @@ impl Trainer for BiLstm {
 
     fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Failure> {
         match &params.arch {
-            params::ArchParams::Bilstm(lstm) => {
-                heap::prepare();
-                lstm.device.find(lstm.precision).map(|_| ())
-            }
+            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
             params::ArchParams::Bag(_) => Ok(()),
         }
     }

@@ -14,7 +14,6 @@ use tch::Device;
 
 use crate::device::failed;
 use crate::evaluate::logits;
-use crate::heap;
 use crate::ids::{self, Encoder, Ids};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
@@ -79,7 +78,6 @@ pub(crate) fn train(
     if run.stopped() {
         return Err(Failure::Stopped);
     }
-    heap::share(devices.all.len());
     if devices.all.iter().all(|device| *device == Device::Cpu) {
         has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
     }
