@@ -1,6 +1,8 @@
 //! What training says and where it stops.
 
-use testkit::movie_csv;
+use std::process::Command;
+
+use testkit::{movie_csv, run};
 
 use super::Home;
 
@@ -200,4 +202,34 @@ fn training_rows_are_scored_for_the_report_alone() {
     let flags = ["--epochs", "1", "--no-report=false"];
     home.train(&home.rows(60), &flags).expect_code(0);
     assert!(home.metrics()["train"].is_object());
+}
+
+/// jemalloc, with the settings of src/heap.rs, has taken the place of the C library's allocator also for libtorch.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn libtorch_allocates_with_jemalloc() {
+    let version = |variable: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bilstm"));
+        command.arg("--version").env(variable, value);
+        let outcome = run(command);
+        outcome.expect_code(0);
+        outcome.stderr
+    };
+    let settings = version("MALLOC_CONF", "stats_print:true");
+    for setting in [
+        "opt.narenas: 1\n",
+        "opt.dirty_decay_ms: -1 ",
+        "opt.oversize_threshold: 0\n",
+    ] {
+        assert!(settings.contains(setting), "{setting}{settings}");
+    }
+    // The loader gives libtorch the program's own.
+    let bindings = version("LD_DEBUG", "bindings");
+    let bound = bindings
+        .lines()
+        .find(|line| line.contains("/libtorch_cpu.so") && line.contains("`posix_memalign'"));
+    assert!(
+        bound.is_some_and(|line| line.contains("/bilstm [0]: normal symbol")),
+        "{bound:?}"
+    );
 }
