@@ -4,12 +4,35 @@
 //! Measured with the default network on IMDB, one epoch, two threads: 44 s of wall and 82 s of processor time with 592 MB
 //! at most, where glibc's takes 69 s, 127 s and 539 MB (its own settings help one at the cost of the other).
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod jemalloc {
+    #[global_allocator]
+    static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// jemalloc's settings: one heap for all threads, from which large blocks come too, and free memory is kept. Small blocks
-/// have a cache per thread.
-#[expect(unsafe_code, reason = "jemalloc looks this name up")]
-// SAFETY: nobody else defines the name; a reference to an array is the pointer that jemalloc reads, up to the zero.
-#[unsafe(export_name = "malloc_conf")]
-static SETTINGS: &[u8; 49] = b"narenas:1,dirty_decay_ms:-1,oversize_threshold:0\0";
+    pub(super) fn keep() {
+        #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
+        // SAFETY: the name ends with a zero, and jemalloc's manual (jemalloc.net, `arena.<i>.dirty_decay_ms`) has ssize_t
+        // for its value.
+        let set = unsafe { tikv_jemalloc_ctl::raw::write(b"arena.0.dirty_decay_ms\0", -1_isize) };
+        debug_assert!(set.is_ok(), "jemalloc: {set:?}");
+    }
+}
+
+/// From now on free memory is kept, for tensors that come and go with each batch. Until then it goes back after some
+/// seconds: what reading took would add to what training takes. A program on another C library does without.
+pub(crate) fn keep() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    jemalloc::keep();
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    #[test]
+    fn free_memory_is_kept() {
+        super::keep();
+        #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
+        // SAFETY: as in `keep`.
+        let decay = unsafe { tikv_jemalloc_ctl::raw::read::<isize>(b"arena.0.dirty_decay_ms\0") };
+        assert_eq!(decay, Ok(-1));
+    }
+}

@@ -6,6 +6,7 @@ mod batches;
 mod device;
 mod evaluate;
 mod explain;
+mod heap;
 mod ids;
 mod learner;
 mod model;
@@ -58,6 +59,9 @@ impl Trainer for BiLstm {
     }
 
     fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Failure> {
+        if let TextModel::Bilstm(_) = model {
+            heap::keep();
+        }
         model.use_device(args.device)
     }
 

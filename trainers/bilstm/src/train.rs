@@ -14,6 +14,7 @@ use tch::Device;
 
 use crate::device::failed;
 use crate::evaluate::logits;
+use crate::heap;
 use crate::ids::{self, Encoder, Ids};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
@@ -81,6 +82,7 @@ pub(crate) fn train(
     if devices.all.iter().all(|device| *device == Device::Cpu) {
         has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
     }
+    heap::keep();
     let mut learner = Learner::start(&job, &devices, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, reader, failure, run)
