@@ -1,8 +1,8 @@
 //! The allocator of the whole process, libtorch included: glibc's gives the memory of a step's tensors back to the system and
 //! takes it again in the next step, which was a third of the processor time.
 //!
-//! Measured with the default network on IMDB, one epoch, two threads: 44 s of wall and 82 s of processor time with 592 MB
-//! at most, where glibc's takes 69 s, 127 s and 539 MB (its own settings help one at the cost of the other).
+//! Measured with the default network on IMDB, one epoch, two threads: 44 s of wall and 82 s of processor time with 606 MB
+//! at most, where glibc's takes 69 s, 127 s and 552 MB (its own settings help one at the cost of the other).
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod jemalloc {
