@@ -16,7 +16,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes  # noqa: E402
+from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
 
 TWIN = ROOT / "bench/twins/torch_bilstm.py"
 SECTIONS = ["step", "whole", "start", "accuracy"]
@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, args, folder):
         self.pairs, self.smoke, self.data, self.threads = args.pairs, args.smoke, args.data, args.threads
         self.sets, self.alone = args.sets, args.alone
-        self.torch = python_of("tests/torch-requirements.txt")
+        self.torch = venv("tests/torch-requirements.txt")
         self.bilstm = (args.bilstm or build()).resolve()
         self.folder, self.raw, self.lines = folder, [], []
 
@@ -190,13 +190,6 @@ def compare_accuracy(bench):
         cells += ["not run"] * (10 - len(cells))
         bench.say(f"| {name} | " + " | ".join(cells) + " |")
     bench.say("")
-
-
-def python_of(requirements):
-    """A pinned Python, made if it is not there."""
-    script = f'. tests/venv.sh; make_venv "$PWD/{requirements}"'
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def build():

@@ -20,17 +20,10 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes  # noqa: E402
+from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
 
 CLIENTS = ["trainyard", "aws"]
 WORK = ["upload", "download"]
-
-
-def venv(requirements):
-    """The Python of a pinned venv, made by tests/venv.sh."""
-    script = '. tests/venv.sh; make_venv "$1"'
-    return subprocess.run(["bash", "-c", script, "bash", ROOT / requirements], cwd=ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class Server:

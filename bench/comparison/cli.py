@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from measure import cpu_model
+from measure import ROOT, cpu_model
 
 from comparison import contests, summary
 from comparison.money import BadTable
@@ -19,7 +19,7 @@ from comparison.rows import SETS, Data
 from comparison.runner import Runner
 from comparison.sections import SECTIONS
 from comparison.store import Store
-from comparison.tools import ROOT, Missing, Tools
+from comparison.tools import Missing, Tools
 
 DESCRIPTION = "Rust against Python, side by side: accuracy, time, memory, sizes and money. See bench/README.md."
 

@@ -84,8 +84,9 @@ class Data:
     def malformed(self):
         """Every twentieth row has a field too many."""
         target = self.work / "malformed.csv"
-        head, *rows = read(self.whole(self.first, "train"))
-        write(target, head, ([*row, "one field too many"] if number % 20 == 19 else row for number, row in enumerate(rows)))
+        if not target.exists():
+            head, *rows = read(self.whole(self.first, "train"))
+            write(target, head, ([*row, "one field too many"] if number % 20 == 19 else row for number, row in enumerate(rows)))
         return target
 
     def long(self, rows, length):

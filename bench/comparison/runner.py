@@ -64,12 +64,11 @@ class Runner:
         if job.what != "train" and self.held.get(model) != job.training():
             print(f"  {job.training()}: once more, for its model", flush=True)
             self.train(job.training(), model)
-        source = self.source(job)
         if job.what == "train":
             result = self.train(job, model)
             facts = {"model_bytes": size(model)} | weights(model)
         else:
-            result = measured(self.tools.command(job, source))
+            result = measured(self.tools.command(job, self.source(job)))
             facts = self.answers(job, contest) if job.what == "predict" else {}
         result.pop("stdout")
         self.store.append(job.fields() | result | facts | {"load": load()})
@@ -108,14 +107,14 @@ class Runner:
     def estimate_job(self, job):
         """What the nearest measured job took, by amount of text; before there is one, a guess."""
         contest, amount = BY_NAME[job.contest], self.amount(job)
-        near = [line for key, line in self.store.done.items()
+        tried = any(key.variant == job.variant for key in self.store.done)
+        near = [(key, line) for key, line in self.store.done.items()
                 if (key.contest, key.side, key.what) == (job.contest, job.side, job.what)
-                and (key.variant == job.variant or not any(other.variant == job.variant for other in self.store.done))]
+                and (key.variant == job.variant or not tried)]
         if near:
-            line, known = min(((line, self.amount(key)) for key, line in self.store.done.items() if line in near),
-                              key=lambda pair: abs(pair[1] - amount))
+            key, line = min(near, key=lambda pair: abs(self.amount(pair[0]) - amount))
             # Less text takes less, but never less than the start; more takes more at the same rate.
-            return line["wall_seconds"] * max(amount / known, 0.2)
+            return line["wall_seconds"] * max(amount / self.amount(key), 0.2)
         guess = contest.guess[0 if job.side == OURS else 1]
         slower = 10 if job.variant == "--tune" else 1
         return guess.start + slower * amount * {"train": guess.train, "predict": guess.predict, "one": 0}[job.what]

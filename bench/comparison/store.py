@@ -8,7 +8,7 @@ from comparison.jobs import OURS, TWIN, job_of
 class Store:
     def __init__(self, folder):
         self.path = folder / "raw.jsonl"
-        self.done, self.others = {}, []
+        self.done = {}
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
                 try:
@@ -18,10 +18,7 @@ class Store:
                     continue
 
     def keep(self, line):
-        if line["what"] in ("train", "predict", "one"):
-            self.done[job_of(line)] = line
-        else:
-            self.others.append(line)
+        self.done[job_of(line)] = line
 
     def append(self, line):
         # A torn last line must not swallow this one.
@@ -32,7 +29,7 @@ class Store:
 
     def lines(self, **fields):
         """All lines with these fields."""
-        return [line for line in [*self.done.values(), *self.others]
+        return [line for line in self.done.values()
                 if all(line.get(name) == value for name, value in fields.items())]
 
     def by_pair(self, key, **fields):

@@ -4,11 +4,10 @@ import json
 import os
 import subprocess
 
-from measure import cpu_model, load, memory_bytes
+from measure import ROOT, cpu_model, load, memory_bytes
 
 from comparison import money, svg, tables
 from comparison.jobs import OURS, TWIN
-from comparison.tools import ROOT
 
 START, END = "<!-- compare -->", "<!-- /compare -->"
 # What the README shows of the first data set that was measured, beside the accuracy on all.

@@ -5,12 +5,11 @@ import pathlib
 import shutil
 import subprocess
 
-from measure import venv
+from measure import ROOT, venv
 
 from comparison.contests import BY_NAME, SMOKE
 from comparison.jobs import OURS
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = "a film I shall remember"
 
 
