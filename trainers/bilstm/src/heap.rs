@@ -9,11 +9,13 @@ mod jemalloc {
     #[global_allocator]
     static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-    pub(super) fn keep() {
+    /// For how long free memory is kept, in milliseconds; -1: for ever; 0: what is free goes back at once.
+    pub(super) fn keep_for(milliseconds: isize) {
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
         // SAFETY: the name ends with a zero, and jemalloc's manual (jemalloc.net, `arena.<i>.dirty_decay_ms`) has ssize_t
         // for its value.
-        let set = unsafe { tikv_jemalloc_ctl::raw::write(b"arena.0.dirty_decay_ms\0", -1_isize) };
+        let set =
+            unsafe { tikv_jemalloc_ctl::raw::write(b"arena.0.dirty_decay_ms\0", milliseconds) };
         debug_assert!(set.is_ok(), "jemalloc: {set:?}");
     }
 }
@@ -22,7 +24,17 @@ mod jemalloc {
 /// seconds: what reading took would add to what training takes. A program on another C library does without.
 pub(crate) fn keep() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    jemalloc::keep();
+    jemalloc::keep_for(-1);
+}
+
+/// Gives back what is free, between work on batches of one size and of another: what the one took would add to what the other
+/// takes.
+pub(crate) fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        jemalloc::keep_for(0);
+        jemalloc::keep_for(-1);
+    }
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
@@ -30,6 +42,7 @@ mod tests {
     #[test]
     fn free_memory_is_kept() {
         super::keep();
+        super::give_back();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
         // SAFETY: as in `keep`.
         let decay = unsafe { tikv_jemalloc_ctl::raw::read::<isize>(b"arena.0.dirty_decay_ms\0") };

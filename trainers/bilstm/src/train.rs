@@ -146,6 +146,7 @@ fn learn(
             }
         }
         pace.stop();
+        heap::give_back();
         let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {
             // Stopped: the epoch's end will be seen again by the run that resumes.
@@ -154,6 +155,7 @@ fn learn(
         let validation = validated.as_ref().map(|(validation, _)| *validation);
         run.epoch(learner.state.report(&job.plan, &pace, validation));
         learner.end_epoch(validated)?;
+        heap::give_back();
         learner.checkpoint(run, true)?;
     }
     Ok(None)
@@ -184,7 +186,12 @@ fn finish(
             ),
         },
     };
-    let net = Replicas::new(&job.shape, &arrays, learner.devices(), false).map_err(failed)?;
+    let details = details(job, &learner, epoch);
+    let devices = learner.devices().to_vec();
+    // Adam's moments and the last weights: what scores needs none of them.
+    drop(learner);
+    heap::give_back();
+    let net = Replicas::new(&job.shape, &arrays, &devices, false).map_err(failed)?;
     let judge = |part: Part| -> Result<Option<Scores>, Failure> {
         let rows = job.table.of(part);
         match &net {
@@ -201,7 +208,6 @@ fn finish(
         true => judge(Part::Train)?,
         false => None,
     };
-    let details = details(job, &learner, epoch);
     let model = LstmModel {
         classes: job.table.classes.clone(),
         reader,

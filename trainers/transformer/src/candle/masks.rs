@@ -1,5 +1,6 @@
-//! Which elements dropout drops: a function of seed, step, place in the network, row and element, so that batches, padding
-//! and devices don't change it, and the backward pass can draw it again.
+//! Which elements dropout drops: on a CPU a function of seed, step, place in the network, row and element, so that neither
+//! batches nor padding change it. A GPU draws with cuRAND, which is seeded for every batch: the same rows in the same
+//! batches drop the same in every run, also in one that resumes.
 
 use candle_core::{DType, Device, Result, Tensor};
 use harness::training::Random;
@@ -21,7 +22,7 @@ pub(super) struct Mask {
     pub(super) grid: Grid,
     /// (rows, 2)
     pub(super) keys: Vec<u32>,
-    /// `keys` on the device, or the factors of all elements there, as the operations need it.
+    /// The factors of all elements (rows, dims) f32 on the device.
     pub(super) tensor: Option<Tensor>,
 }
 
@@ -72,13 +73,18 @@ impl Mask {
         Tensor::from_vec(all, (rows, a, b, c), device)
     }
 
-    /// The same from the device's own generator, which is faster than to draw here and send; not repeatable.
+    /// Such factors from the device's own generator, which is faster than to draw here and send; see `device_seed`.
     pub(super) fn factors_of_device(&self, device: &Device) -> Result<Tensor> {
         let Grid { rows, dims, .. } = self.grid;
         let shape = (rows, dims[0], dims[1], dims[2]);
         let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(self.share as f32)?;
         kept.to_dtype(DType::F32)? * f64::from(self.factor())
     }
+}
+
+/// What a device's generator starts with for a batch: another for each step, micro-batch and GPU.
+pub(super) fn device_seed(noise: Noise) -> u64 {
+    Random::new(noise.seed, &[noise.step, noise.first_row]).bits()
 }
 
 /// MurmurHash3's finaliser (Appleby 2011).
@@ -88,7 +94,7 @@ fn mix(mut hash: u32) -> u32 {
     hash ^ (hash >> 16)
 }
 
-/// 32 random bits; kernels.cu has the same.
+/// 32 random bits.
 fn hash(element: u32, first: u32, second: u32) -> u32 {
     mix(mix(element ^ first) ^ second)
 }
@@ -133,6 +139,21 @@ mod tests {
             assert!((share - 0.01).abs() < 0.001, "lag {lag}: {share}");
         }
         assert_ne!(all, factors(2, 0, 8, 64));
+    }
+
+    #[test]
+    fn every_batch_has_a_seed_of_its_own() {
+        let of = |seed, step, first_row| {
+            device_seed(Noise {
+                seed,
+                step,
+                first_row,
+            })
+        };
+        assert_eq!(of(1, 2, 16), of(1, 2, 16));
+        let all = [of(1, 2, 16), of(2, 2, 16), of(1, 3, 16), of(1, 2, 0)];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::masks::{Grid, Mask};
+use super::masks::{Grid, Mask, device_seed};
 use super::net::{Layer, Linear, Net};
 use super::ops::{Heads, NormGradients, Ops as _, Sum, Tokens};
 use crate::architecture::Family;
@@ -132,6 +132,10 @@ impl Net {
         noise: Option<Noise>,
         keep: bool,
     ) -> Result<(Tensor, Tape)> {
+        // candle's CPU device has no seed; its masks are drawn without it.
+        if let Some(noise) = noise.filter(|_| !self.device.is_cpu()) {
+            self.device.set_seed(device_seed(noise))?;
+        }
         let (weights, eps) = (&self.parameters, self.architecture.norm_eps);
         let sum = self.ops.embed(&weights.tables, tokens, self.dtype)?; // (tokens, hidden) D
         let plain = Sum {
