@@ -42,10 +42,32 @@ mod tests {
     #[test]
     fn free_memory_is_kept() {
         super::keep();
-        super::give_back();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
-        // SAFETY: as in `keep`.
+        // SAFETY: as in `keep_for`.
         let decay = unsafe { tikv_jemalloc_ctl::raw::read::<isize>(b"arena.0.dirty_decay_ms\0") };
         assert_eq!(decay, Ok(-1));
+    }
+
+    /// Bytes of this process in memory.
+    fn resident() -> usize {
+        let numbers = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = numbers.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
+    #[test]
+    fn what_is_free_is_given_back_when_asked_for() {
+        super::keep();
+        #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
+        // SAFETY: as in `keep_for`; the manual has unsigned for this one. A test has several arenas, the program one.
+        let arena = unsafe { tikv_jemalloc_ctl::raw::write(b"thread.arena\0", 0_u32) };
+        assert_eq!(arena, Ok(()));
+        // Pieces as tensors have them, each below the size that is mapped by itself.
+        let pieces: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 1 << 20]).collect();
+        drop(pieces);
+        let before = resident();
+        super::give_back();
+        let after = resident();
+        assert!(after + (64 << 20) < before, "{before} {after}");
     }
 }

@@ -8,7 +8,7 @@ use harness::training::{
 };
 use harness::{Failure, Run};
 use serde_json::json;
-use tch::{Device, TchError, Tensor, no_grad};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::device::{Devices, failed};
 use crate::net::{Dropout, values};
@@ -154,6 +154,15 @@ impl<'a> Learner<'a> {
         Ok(Outcome::Done)
     }
 
+    /// Why training cannot go on after the last step, if it cannot.
+    pub(crate) fn diverged(
+        &self,
+        validation: Option<&Validation>,
+    ) -> Result<Option<Failure>, Failure> {
+        let finite = all_finite(&self.replicas.first().parameters).map_err(failed)?;
+        Ok(self.state.diverged(finite, validation))
+    }
+
     /// Keeps the weights if they are the best so far.
     pub(crate) fn end_epoch(
         &mut self,
@@ -209,10 +218,22 @@ impl<'a> Learner<'a> {
 }
 
 /// The length of all gradients as one vector.
-fn norm(gradients: &[Tensor]) -> Result<f64, TchError> {
+pub(crate) fn norm(gradients: &[Tensor]) -> Result<f64, TchError> {
     no_grad(|| {
-        let norms: Result<Vec<Tensor>, TchError> = gradients.iter().map(Tensor::f_norm).collect();
+        let norms: Result<Vec<Tensor>, TchError> = gradients.iter().map(Tensor::f_norm).collect(); // () f32 each
         Tensor::f_stack(&norms?, 0)?.f_norm()?.f_double_value(&[])
+    })
+}
+
+/// A sum of f32 numbers in f64 is finite if all of them are.
+fn all_finite(tensors: &[Tensor]) -> Result<bool, TchError> {
+    no_grad(|| {
+        for tensor in tensors {
+            if !tensor.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     })
 }
 

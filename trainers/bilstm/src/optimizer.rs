@@ -52,10 +52,18 @@ impl Adam {
         {
             if parameter.device() == Device::Cpu {
                 let gradient = gradient.f_contiguous()?;
-                factors.in_one_pass(
-                    [slice(parameter)?, slice(first)?, slice(second)?],
-                    slice(&gradient)?,
-                );
+                #[expect(
+                    unsafe_code,
+                    reason = "tch gives no safe view of a tensor's numbers, and tensor by tensor Adam takes four passes"
+                )]
+                // SAFETY: four different tensors. Replicas on the CPU share the parameter with other threads, which wait for
+                // the next step: all their gradients have been collected. The views end with this call.
+                unsafe {
+                    factors.in_one_pass(
+                        [slice(parameter)?, slice(first)?, slice(second)?],
+                        slice(&gradient)?,
+                    );
+                }
             } else {
                 no_grad(|| factors.by_tensors(parameter, gradient, first, second))?;
             }
@@ -110,21 +118,57 @@ impl Factors {
     }
 }
 
-/// The numbers of a contiguous f32 tensor on the CPU. The tensor is not used otherwise while they are borrowed: all
-/// callers are above.
-fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
+/// The numbers of a contiguous f32 tensor on the CPU.
+///
+/// # Safety
+///
+/// Nothing else reads or writes the tensor, or another one of the same numbers, while they are borrowed.
+#[expect(unsafe_code, reason = "see `step`")]
+unsafe fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
     if tensor.f_kind()? != Kind::Float || tensor.device() != Device::Cpu || !tensor.is_contiguous()
     {
         return Err(TchError::Kind(
             "expected contiguous f32 on the CPU".to_owned(),
         ));
     }
-    #[expect(
-        unsafe_code,
-        reason = "tch gives no safe view of a tensor's numbers, and tensor by tensor Adam takes four passes"
-    )]
-    // SAFETY: a contiguous f32 tensor has `numel` numbers from `data_ptr` on; each tensor of a step is a different one.
+    // SAFETY: a contiguous f32 tensor has `numel` numbers from `data_ptr` on; the caller promises that they are not shared.
     let numbers =
         unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) };
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a GPU takes is what a CPU takes.
+    #[test]
+    fn tensor_by_tensor_is_the_same_as_in_one_pass() {
+        let numbers = |count: usize, factor: f32| -> Vec<f32> {
+            (0..count)
+                .map(|n| factor * (n as f32 * 0.7).sin())
+                .collect()
+        };
+        let tensor = |numbers: &[f32]| Tensor::from_slice(numbers);
+        let (mut weights, mut first, mut second) = (numbers(9, 1.0), vec![0.0; 9], vec![0.0; 9]);
+        let (mut parameter, mut one, mut two) = (tensor(&weights), tensor(&first), tensor(&second));
+        for step in 1..=3 {
+            let gradient = numbers(9, step as f32);
+            let factors = Factors {
+                scale: 0.5,
+                rate: 0.01 / (1.0 - BETA_1.powi(step)),
+                root: (1.0 - BETA_2.powi(step)).sqrt(),
+            };
+            factors.in_one_pass([&mut weights, &mut first, &mut second], &gradient);
+            factors
+                .by_tensors(&mut parameter, &tensor(&gradient), &mut one, &mut two)
+                .unwrap();
+        }
+        for (ours, theirs) in [(weights, parameter), (first, one), (second, two)] {
+            let theirs = Vec::<f32>::try_from(theirs).unwrap();
+            for (a, b) in ours.iter().zip(&theirs) {
+                assert!((a - b).abs() < 1e-6, "{ours:?} {theirs:?}");
+            }
+        }
+    }
 }

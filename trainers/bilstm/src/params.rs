@@ -207,6 +207,12 @@ impl TextArgs {
                 ("min-df", self.min_df.is_some()),
             ],
         )?;
+        if self.tokenizer.is_some() && self.vocab_size.is_some() {
+            return Err(Failure::usage(
+                "expected --tokenizer or --vocab-size, found both: the tokenizer has its own ids",
+                "leave out one of them",
+            ));
+        }
         let warm_up = self.warm_up.unwrap_or(0.0);
         within(
             "warm-up",

@@ -131,27 +131,30 @@ impl PieceReader {
             .with_truncation(None)
             .map_err(|error| error.to_string())?;
         let named = |names: &[&str]| names.iter().find_map(|name| tokenizer.token_to_id(name));
+        let special: HashMap<u32, bool> = tokenizer
+            .get_added_tokens_decoder()
+            .iter()
+            .map(|(&id, token)| (id, token.special))
+            .collect();
+        let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
+        // Some files pad with the unknown token or with a word: texts hold these, and could not learn them.
+        let no_text_holds =
+            |&id: &u32| special.get(&id).copied().unwrap_or(false) && Some(id) != unknown;
         let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
         let largest = tokenizer
             .get_vocab(true)
             .into_values()
             .max()
             .ok_or("it has no tokens")?;
+        let beyond = |id: u32| id.checked_add(1).ok_or("its ids are too large");
         // A text holds no padding, so where the file names none, any id beyond the others will do.
         let pad = padding
-            .or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"]))
-            .unwrap_or(largest + 1);
-        let ids = largest.max(pad) as usize + 1;
-        let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
-        let special = tokenizer
-            .get_added_tokens_decoder()
-            .iter()
-            .map(|(&id, token)| (id, token.special))
-            .collect();
-        let (unknown, ids) = match unknown.filter(|&unknown| unknown != pad) {
-            Some(unknown) => (unknown, ids),
-            None => (ids as u32, ids + 1),
-        };
+            .filter(no_text_holds)
+            .or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"]).filter(no_text_holds));
+        let pad = pad.map_or_else(|| beyond(largest), Ok)?;
+        let largest = largest.max(pad);
+        let unknown = unknown.map_or_else(|| beyond(largest), Ok)?;
+        let ids = largest.max(unknown) as usize + 1;
         tokenizer.with_padding(None);
         Ok(Self {
             tokenizer,

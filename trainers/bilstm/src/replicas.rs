@@ -5,6 +5,7 @@
 //! processor time when they are idle, 7 times when something else runs there).
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use tch::{Device, Reduction, TchError, Tensor, autocast, no_grad};
 
@@ -178,6 +179,19 @@ fn gradients(net: &Net, step: &Step, total: f64, mixed: bool) -> Result<Gradient
 struct Worker {
     tasks: Sender<Task>,
     answers: Receiver<Result<Answer, TchError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Worker {
+    /// Waits for the thread, so that what it holds is free when the replicas are gone.
+    fn drop(&mut self) {
+        // Without its sender the thread finds the end of its tasks.
+        drop(std::mem::replace(&mut self.tasks, channel().0));
+        if let Some(thread) = self.thread.take() {
+            // A thread that died has answered nobody, which was noticed then.
+            let _ = thread.join();
+        }
+    }
 }
 
 enum Task {
@@ -195,7 +209,7 @@ impl Worker {
     fn start(net: Net, mixed: bool) -> Self {
         let (tasks, todo) = channel::<Task>();
         let (done, answers) = channel();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             // Of libtorch's own threads, which each thread sets for itself.
             tch::set_num_threads(1);
             for task in todo {
@@ -210,7 +224,11 @@ impl Worker {
                 }
             }
         });
-        Self { tasks, answers }
+        Self {
+            tasks,
+            answers,
+            thread: Some(thread),
+        }
     }
 
     fn ask(&self, task: Task) -> Result<(), TchError> {

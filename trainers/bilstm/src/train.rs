@@ -146,6 +146,9 @@ fn learn(
             }
         }
         pace.stop();
+        if let Some(failure) = learner.diverged(None)? {
+            return Ok(Some(failure));
+        }
         heap::give_back();
         let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {
@@ -153,6 +156,9 @@ fn learn(
             return learner.checkpoint(run, false).map(|()| None);
         }
         let validation = validated.as_ref().map(|(validation, _)| *validation);
+        if let Some(failure) = learner.diverged(validation.as_ref())? {
+            return Ok(Some(failure));
+        }
         run.epoch(learner.state.report(&job.plan, &pace, validation));
         learner.end_epoch(validated)?;
         heap::give_back();
@@ -179,11 +185,14 @@ fn finish(
         None => match failure {
             Some(failure) => return Err(failure),
             None if learner.state.step == 0 => return Err(Failure::Stopped),
-            None => (
-                learner.replicas().first().arrays().map_err(failed)?,
-                None,
-                None,
-            ),
+            None => match learner.diverged(None)? {
+                Some(failure) => return Err(failure),
+                None => (
+                    learner.replicas().first().arrays().map_err(failed)?,
+                    None,
+                    None,
+                ),
+            },
         },
     };
     let details = details(job, &learner, epoch);

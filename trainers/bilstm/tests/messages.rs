@@ -79,6 +79,7 @@ fn what_was_typed() {
             "train --train rows.csv --model-dir model --device cpu --precision mixed",
             "train --train rows.csv --model-dir model --tokenizer nowhere.json",
             "train --train rows.csv --model-dir model --tokenizer other.json",
+            "train --train rows.csv --model-dir model --tokenizer other.json --vocab-size 50",
             "train --train silent.csv --model-dir model",
         ],
     );

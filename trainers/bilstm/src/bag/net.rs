@@ -97,6 +97,13 @@ impl Net {
         }
     }
 
+    /// Whether all weights are finite numbers.
+    pub(super) fn is_finite(&self) -> bool {
+        let all = [&self.embedding, &self.weight, &self.bias];
+        all.iter()
+            .all(|part| part.iter().all(|value| value.is_finite()))
+    }
+
     /// Number of terms.
     pub(super) fn terms(&self) -> usize {
         self.embedding.len() / self.stride

@@ -6,7 +6,7 @@ const LEAST: usize = 100;
 const MOST: usize = 20_000;
 
 /// The temperature at which the logits of rows that were not learnt from have the least loss; `None` where there are too
-/// few.
+/// few, or where logits are beyond what can be reckoned with.
 pub(super) fn temperature(logits: &[f32], labels: &[u32], classes: usize) -> Option<f64> {
     if labels.len() < LEAST {
         return None;
@@ -15,6 +15,9 @@ pub(super) fn temperature(logits: &[f32], labels: &[u32], classes: usize) -> Opt
     let mut inverse = 1.0f64;
     for _ in 0..50 {
         let (slope, curvature) = derivatives(logits, labels, classes, inverse);
+        if !(slope.is_finite() && curvature.is_finite()) {
+            return None;
+        }
         let next = inverse - slope / curvature.max(f64::MIN_POSITIVE);
         // Where the rows are told apart without an error there is no end; and no step goes far.
         let next = next.clamp(inverse / 2.0, inverse * 2.0).clamp(0.05, 2.0);
@@ -75,5 +78,12 @@ mod tests {
         assert_eq!(found(3.0, 100), 0.5);
         assert_eq!(found(3.0, 0), 20.0);
         assert_eq!(temperature(&[1.0, 0.0], &[0], 2), None);
+    }
+
+    #[test]
+    fn logits_without_a_number_have_none() {
+        for logit in [f32::NAN, f32::INFINITY] {
+            assert_eq!(temperature(&[logit; 400], &[0; 200], 2), None);
+        }
     }
 }

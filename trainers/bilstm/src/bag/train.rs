@@ -142,7 +142,12 @@ impl<'a> Job<'a> {
                 }
                 let loss = self.step(learner, row, &mut desk);
                 if !loss.is_finite() {
-                    return Ok(Some(not_finite(&learner.state)));
+                    return Ok(Some(not_finite(
+                        "the loss",
+                        "of",
+                        learner.state.step + 1,
+                        &learner.state,
+                    )));
                 }
                 let state = &mut learner.state;
                 state.loss_sum += loss;
@@ -159,6 +164,9 @@ impl<'a> Job<'a> {
                 }
             }
             let seconds = start.elapsed().as_secs_f64().max(1e-9);
+            if let Some(failure) = diverged(learner) {
+                return Ok(Some(failure));
+            }
             run.epoch(self.report(learner, (learner.state.step - before) as f64 / seconds, run));
             (learner.state.epoch, learner.state.loss_sum) = (learner.state.epoch + 1, 0.0);
             learner.good = (learner.state.epoch < self.params.epochs).then(|| learner.net.clone());
@@ -264,6 +272,8 @@ impl<'a> Job<'a> {
         failure: Option<Failure>,
         run: &Run,
     ) -> Result<Trained<BagModel>, Failure> {
+        // A run that was stopped within an epoch has not been looked at.
+        let failure = failure.or_else(|| diverged(&learner));
         let Learner { state, net, good } = learner;
         let mut net = match failure {
             Some(failure) if good.is_none() => return Err(failure),
@@ -324,10 +334,16 @@ struct Desk {
     dropout: u64,
 }
 
-fn not_finite(state: &State) -> Failure {
-    let (step, epoch) = (state.step + 1, state.epoch + 1);
+/// Why training cannot go on after the last step, if it cannot: no further step of the epoch would show it.
+fn diverged(learner: &Learner) -> Option<Failure> {
+    let state = &learner.state;
+    (!learner.net.is_finite()).then(|| not_finite("a weight", "after", state.step, state))
+}
+
+fn not_finite(what: &str, when: &str, step: u64, state: &State) -> Failure {
+    let epoch = state.epoch + 1;
     Failure::other(
-        format!("the loss of step {step} (epoch {epoch}) is not a finite number"),
+        format!("{what} {when} step {step} (epoch {epoch}) is not a finite number"),
         "lower --learning-rate",
     )
 }

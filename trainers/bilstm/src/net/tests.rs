@@ -1,8 +1,9 @@
-use harness::training::{prefixed, read_tensors, write_tensors};
+use harness::training::{cut, prefixed, read_tensors, write_tensors};
 use tch::Kind;
 
 use super::*;
 use crate::evaluate::of_batch;
+use crate::learner::norm;
 use crate::optimizer::Adam;
 use crate::replicas::{Replicas, Step};
 
@@ -108,6 +109,59 @@ fn logits_and_gradients_are_pytorchs() {
                 );
             }
         }
+    }
+}
+
+/// Three steps of PyTorch's Adam with `clip_grad_norm_`, which cuts at least one of them.
+#[test]
+fn steps_are_pytorchs() {
+    let (shape, rate, clip) = (shape(Pooling::Max), 0.01, 0.05);
+    let mut net = one(&shape);
+    let step = step(rows(&[7, 3, 1, 5, 12]), None);
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    let arrays = net.first().arrays().unwrap();
+    write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
+    let case = folder.path().join("case.json");
+    let text = serde_json::json!({
+        "config": shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+        "steps": 3, "learning_rate": rate, "clip_norm": clip,
+    });
+    std::fs::write(&case, text.to_string()).unwrap();
+    let output = folder.path().join("theirs.safetensors");
+    testkit::torch_judge("torch_gradients", &[&weights, &case, &output]);
+    let theirs = read_tensors(&output).unwrap();
+
+    let mut adam = Adam::new(net.parameters()).unwrap();
+    let mut cuts = Vec::new();
+    for _ in 0..3 {
+        let gradients = net.gradients(step.clone()).unwrap().tensors;
+        let scale = cut(Some(clip), norm(&gradients).unwrap());
+        cuts.push(scale);
+        adam.step(net.parameters(), &gradients, scale, rate)
+            .unwrap();
+    }
+    assert!(cuts.iter().any(|&cut| cut < 1.0), "{cuts:?}");
+    for ((name, _), weight) in shape.parameters().iter().zip(net.parameters()) {
+        let theirs = &theirs[&format!("weight.{name}")].data;
+        assert_close(&values(weight).unwrap(), theirs, 1e-5, name);
+    }
+}
+
+/// Half precision's scale is a factor of all gradients and nothing else.
+#[test]
+fn a_scaled_loss_has_scaled_gradients() {
+    let mut net = one(&shape(Pooling::Mean));
+    let plain = net.gradients(step(rows(&[4, 2, 6]), None)).unwrap();
+    let scaled = Step {
+        loss_scale: 1024.0,
+        ..step(rows(&[4, 2, 6]), None)
+    };
+    let scaled = net.gradients(scaled).unwrap();
+    assert_eq!(plain.loss, scaled.loss);
+    for (plain, scaled) in plain.tensors.iter().zip(&scaled.tensors) {
+        let back = values(&(scaled / 1024.0)).unwrap();
+        assert_close(&back, &values(plain).unwrap(), 1e-6, "gradient");
     }
 }
 

@@ -95,6 +95,28 @@ fn a_tokenizer_cuts_texts_and_travels_with_the_model() {
     compare(&home);
 }
 
+/// Files that pad with the unknown token or with a word: padding gets an id that no text holds.
+#[test]
+fn padding_is_never_a_token_of_texts() {
+    let home = Home::new();
+    let file = tokenizer(&home);
+    let given: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let vocabulary = given["model"]["vocab"].as_object().unwrap();
+    let word = vocabulary["the"].as_u64().unwrap();
+    let unknown = vocabulary["[UNK]"].as_u64().unwrap();
+    for pad in [unknown, word] {
+        let mut changed = given.clone();
+        changed["padding"]["pad_id"] = pad.into();
+        std::fs::write(&file, changed.to_string()).unwrap();
+        let flags = ["--epochs", "1", "--tokenizer", file.to_str().unwrap()];
+        home.train(&movie_csv(), &flags).expect_code(0);
+        let config = std::fs::read(home.path("model/config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_ne!(config["pad"], pad, "{config}");
+        compare(&home);
+    }
+}
+
 #[test]
 fn what_is_no_tokenizer_is_named() {
     let home = Home::new();

@@ -55,6 +55,108 @@ fn a_loss_that_is_no_number_at_once_leaves_no_model() {
     assert!(!home.path("model/config.json").exists());
 }
 
+/// The only step of an epoch leaves weights that are no numbers: nothing but a look at them shows it.
+#[test]
+fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
+    let home = Home::new();
+    let rows = home.rows(40);
+    for epochs in ["1", "3"] {
+        let checkpoints = home.path("checkpoints");
+        let flags = [
+            "--batch-size",
+            "64",
+            "--learning-rate",
+            "3e38",
+            "--clip-norm",
+            "0",
+            "--epochs",
+            epochs,
+            "--checkpoint-dir",
+            checkpoints.to_str().unwrap(),
+        ];
+        let outcome = home.train(&rows, &flags);
+        assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+        let said = "after step 1 (epoch 1) is not a finite number";
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+        assert!(!home.path("model/config.json").exists());
+        assert!(!checkpoints.exists() || std::fs::read_dir(&checkpoints).unwrap().count() == 0);
+    }
+    // Of three rows each is a step, and the last epoch's last step breaks the network.
+    let rows = home.rows(3);
+    let bag = [
+        "train",
+        "--arch",
+        "bag",
+        "--train",
+        rows.to_str().unwrap(),
+        "--min-df",
+        "1",
+        "--no-report",
+        "--validation",
+        movie_csv().to_str().unwrap(),
+        "--learning-rate",
+        "1e20",
+        "--schedule",
+        "constant",
+    ]
+    .map(str::to_owned);
+    let bag: Vec<&str> = bag.iter().map(String::as_str).collect();
+    let outcome = home.bilstm(bag[0], &bag[1..]);
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("is not a finite number"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// Each of these reaches the training loop.
+#[test]
+fn flags_of_the_training_loop_change_the_model() {
+    let home = Home::new();
+    let mut texts: Vec<testkit::Row> = testkit::movie_rows()[..120].to_vec();
+    for (number, row) in texts.iter_mut().enumerate() {
+        // Of many lengths, so that buckets matter.
+        let words: Vec<&str> = row.text.split(' ').take(1 + number * 7 % 23).collect();
+        row.text = words.join(" ");
+    }
+    let rows = home.path("short.csv");
+    std::fs::write(&rows, testkit::to_csv(&texts)).unwrap();
+    let weights = |more: &[&str]| {
+        let flags = [&["--epochs", "2", "--patience", "0"], more].concat();
+        home.train(&rows, &flags).expect_code(0);
+        let history = home.metrics()["history"].clone();
+        let rates: Vec<f64> = (0..2)
+            .map(|epoch| history[epoch]["learning_rate"].as_f64().unwrap())
+            .collect();
+        (home.weights(), rates)
+    };
+    let (plain, _) = weights(&["--schedule", "constant"]);
+    for more in [
+        &["--clip-norm", "0.001"][..],
+        &["--warm-up", "0.5"],
+        &["--no-buckets"],
+        &["--dropout", "0"],
+        &["--pooling", "mean"],
+    ] {
+        let (other, _) = weights(&[&["--schedule", "constant"], more].concat());
+        assert!(other != plain, "{more:?} does nothing");
+    }
+    // 108 rows are trained on, 16 at a time: seven steps an epoch. An epoch reports the rate of its last step.
+    let linear = |step: f64| 0.002 * (1.0 - step / 14.0);
+    let (_, rates) = weights(&["--schedule", "linear"]);
+    for (found, step) in rates.iter().zip([6.0, 13.0]) {
+        assert!((found - linear(step)).abs() < 1e-9, "{rates:?}");
+    }
+    let (_, rates) = weights(&["--schedule", "constant", "--warm-up", "1"]);
+    for (found, step) in rates.iter().zip([6.0, 13.0]) {
+        assert!(
+            (found - 0.002 * (step + 1.0) / 15.0).abs() < 1e-9,
+            "{rates:?}"
+        );
+    }
+}
+
 #[test]
 fn training_stops_when_the_validation_accuracy_does_not_rise() {
     let home = Home::new();

@@ -51,8 +51,9 @@ pub struct Counters {
     pub loss: f64,
     /// Of the epoch, times the rows of each step.
     loss_sum: f64,
-    /// Of the epoch's gradients.
+    /// Of the epoch's gradients, and how many there were: a skipped step has none.
     norm_sum: f64,
+    norms: u64,
     scale: LossScale,
     best_epoch: Option<u64>,
     /// Accuracy and loss of that epoch on the validation rows, if there are any.
@@ -87,7 +88,10 @@ impl Counters {
             Verdict::NotFinite("loss")
         } else if norm.is_finite() {
             self.norm_sum += norm;
-            self.scale.fitted();
+            self.norms += 1;
+            if mixed {
+                self.scale.fitted();
+            }
             Verdict::Update
         } else if mixed && self.scale.overflowed() {
             self.skipped += 1;
@@ -106,11 +110,22 @@ impl Counters {
 
     /// Why training cannot go on, for the step after the last one that is done.
     pub fn not_finite(&self, what: &str) -> Failure {
-        let (step, epoch) = (self.step + 1, self.epoch + 1);
-        Failure::other(
-            format!("the {what} of step {step} (epoch {epoch}) is not a finite number"),
-            "lower --learning-rate, set --clip-norm 1, or check the data of this step",
-        )
+        not_finite(&format!("the {what}"), "of", self.step + 1, self.epoch + 1)
+    }
+
+    /// Why training cannot go on after the steps that are done, if it cannot: what they left is tested, since no further step
+    /// of the epoch would show it.
+    pub fn diverged(
+        &self,
+        finite_weights: bool,
+        validation: Option<&Validation>,
+    ) -> Option<Failure> {
+        let what = match validation {
+            _ if !finite_weights => "a weight",
+            Some(validation) if !validation.loss.is_finite() => "the loss of the validation rows",
+            _ => return None,
+        };
+        Some(not_finite(what, "after", self.step, self.epoch + 1))
     }
 
     /// What the epoch that is going on ends with. Comes before [`Counters::end_epoch`].
@@ -123,7 +138,7 @@ impl Counters {
             train_loss: self.loss_sum / plan.rows as f64,
             validation,
             learning_rate: plan.rate(self.step.saturating_sub(1)),
-            gradient_norm: Some(self.norm_sum / plan.steps_per_epoch as f64),
+            gradient_norm: Some(self.norm_sum / self.norms.max(1) as f64),
             rows_per_second: pace.rows as f64 / seconds,
             tokens_per_second: Some(pace.tokens as f64 / seconds),
         }
@@ -133,7 +148,7 @@ impl Counters {
     /// those with the lower loss; or the last ones where there are no such rows.
     pub fn end_epoch(&mut self, validation: Option<Validation>) -> bool {
         self.epoch += 1;
-        (self.loss_sum, self.norm_sum) = (0.0, 0.0);
+        (self.loss_sum, self.norm_sum, self.norms) = (0.0, 0.0, 0);
         let found = validation.map(|validation| (validation.accuracy, validation.loss));
         let better = match (found, self.best) {
             (Some((accuracy, loss)), Some((best_accuracy, best_loss))) => {
@@ -159,6 +174,13 @@ impl Counters {
             _ => false,
         }
     }
+}
+
+fn not_finite(what: &str, when: &str, step: u64, epoch: u64) -> Failure {
+    Failure::other(
+        format!("{what} {when} step {step} (epoch {epoch}) is not a finite number"),
+        "lower --learning-rate, set --clip-norm 1, or check the data of this step",
+    )
 }
 
 /// What gradients of this length are multiplied by, so that they are not longer than `most`, as PyTorch's
@@ -268,6 +290,55 @@ mod tests {
         assert_eq!(found, Verdict::NotFinite("gradient"));
         let found = counters.judge(f64::NAN, 1.0, true);
         assert_eq!(found, Verdict::NotFinite("loss"));
+    }
+
+    #[test]
+    fn what_the_last_step_left_is_looked_at() {
+        let mut counters = Counters::default();
+        counters.stepped(1.0, 1);
+        let loss = |loss| of(0.5, loss);
+        assert!(counters.diverged(true, None).is_none());
+        assert!(counters.diverged(true, loss(0.1).as_ref()).is_none());
+        let said = |failure: Option<Failure>| failure.unwrap().to_string();
+        let weight = said(counters.diverged(false, None));
+        assert!(
+            weight.contains("a weight after step 1 (epoch 1) is not a finite number"),
+            "{weight}"
+        );
+        let validation = said(counters.diverged(true, loss(f64::NAN).as_ref()));
+        assert!(
+            validation.contains("the loss of the validation rows after step 1"),
+            "{validation}"
+        );
+    }
+
+    #[test]
+    fn the_mean_gradient_is_that_of_steps_that_had_one() {
+        let plan = Plan {
+            epochs: 1,
+            rows: 3,
+            steps_per_epoch: 3,
+            learning_rate: 1.0,
+            schedule: Schedule::Constant,
+            warm_up: 0.0,
+        };
+        let mut counters = Counters::default();
+        for norm in [2.0, f64::INFINITY, 4.0] {
+            counters.judge(1.0, norm, true);
+            counters.stepped(1.0, 1);
+        }
+        let report = counters.report(&plan, &Pace::start(), None);
+        assert_eq!(report.gradient_norm, Some(3.0));
+    }
+
+    #[test]
+    fn full_precision_has_no_scale_that_grows() {
+        let mut counters = Counters::default();
+        let before = counters.clone().loss_scale(true);
+        for _ in 0..5000 {
+            counters.judge(1.0, 1.0, false);
+        }
+        assert_eq!(counters.loss_scale(true), before);
     }
 
     #[test]
