@@ -2,6 +2,7 @@
 
 use super::codes;
 use crate::diagnostic::{Diagnostic, Place, Severity};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,8 +108,14 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
             Format::of_name(path).unwrap_or(Format::CSV),
         )]);
     }
-    let (mut found, mut others) = (Vec::new(), Vec::new());
-    walk(path, 0, &mut found, &mut others)?;
+    let mut walk = Walk::default();
+    walk.folder(path)?;
+    let Walk {
+        mut found,
+        others,
+        links,
+        ..
+    } = walk;
     if found.is_empty() {
         return Err(no_files(path, others));
     }
@@ -118,6 +125,9 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
             .map(bytes)
             .cmp(&b.path.as_deref().map(bytes))
     });
+    if links {
+        each_once(&found)?;
+    }
     Ok(found)
 }
 
@@ -125,42 +135,83 @@ fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
 
-/// Links may form a ring: no channel has folders this deep.
-const DEEPEST: usize = 16;
+#[derive(Default)]
+struct Walk {
+    found: Vec<Source>,
+    /// Names of what is no data file.
+    others: Vec<String>,
+    /// The folders that the walk is in, without links.
+    within: Vec<PathBuf>,
+    /// Whether there were links.
+    links: bool,
+}
 
-fn walk(
-    folder: &Path,
-    depth: usize,
-    found: &mut Vec<Source>,
-    others: &mut Vec<String>,
-) -> Result<(), Box<Diagnostic>> {
-    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+impl Walk {
+    fn folder(&mut self, folder: &Path) -> Result<(), Box<Diagnostic>> {
+        let real = fs::canonicalize(folder).map_err(|error| unreadable(folder, &error))?;
+        if self.within.contains(&real) {
+            return Err(twice(folder, "this link leads to a folder that it is in"));
+        }
+        self.within.push(real);
+        let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+            self.entry(folder, path)?;
+        }
+        self.within.pop();
+        Ok(())
+    }
+
+    fn entry(&mut self, folder: &Path, path: PathBuf) -> Result<(), Box<Diagnostic>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') {
-            continue;
+            return Ok(());
         }
+        self.links |= path.is_symlink();
         // A dangling link is an error: data that the user put there must not be left out in silence.
         let meta = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         if meta.is_dir() {
-            if depth < DEEPEST {
-                walk(&path, depth + 1, found, others)?;
-            }
-            continue;
+            return self.folder(&path);
         }
         // A lone `.json` file beside the data is more often a description than rows.
         match Format::of_name(&path) {
-            Some(format) if !name.ends_with(".json") => found.push(Source::file(&path, format)),
-            _ => others.push(
-                path.strip_prefix(folder)
-                    .unwrap_or(&path)
-                    .display()
-                    .to_string(),
-            ),
+            Some(format) if !name.ends_with(".json") => {
+                self.found.push(Source::file(&path, format));
+            }
+            _ => {
+                let name = path.strip_prefix(folder).unwrap_or(&path);
+                self.others.push(name.display().to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses links to what is read anyway: its rows would count twice.
+fn each_once(found: &[Source]) -> Result<(), Box<Diagnostic>> {
+    let mut seen = HashMap::new();
+    let paths = found.iter().filter_map(|source| source.path.as_deref());
+    for path in paths {
+        let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+        if let Some(other) = seen.insert(real, path) {
+            let same = format!(
+                "this is the file `{}` once more, by a link",
+                other.display()
+            );
+            return Err(twice(path, &same));
         }
     }
     Ok(())
+}
+
+fn twice(path: &Path, what: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic {
+        severity: Severity::Error,
+        code: codes::UNREADABLE.id,
+        message: format!("{what}: its rows would count twice"),
+        place: Some(whole(path)),
+        help: "remove the link, or name the folder or file that is meant".to_owned(),
+    })
 }
 
 fn no_files(path: &Path, mut others: Vec<String>) -> Box<Diagnostic> {
@@ -195,6 +246,13 @@ fn whole(path: &Path) -> Place {
 /// A file or folder that cannot be opened, with the name it may have been meant to have.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Box<Diagnostic> {
     let (message, help) = match error.kind() {
+        io::ErrorKind::NotFound if path.is_symlink() => (
+            format!(
+                "this link leads to `{}`, which is not there",
+                fs::read_link(path).unwrap_or_default().display()
+            ),
+            "put the file itself there, or remove the link".to_owned(),
+        ),
         io::ErrorKind::NotFound => ("no such file or folder".to_owned(), near_file(path)),
         io::ErrorKind::PermissionDenied => (
             "the file may not be read".to_owned(),
@@ -253,4 +311,56 @@ pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Op
     scored
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder with `sub/a.csv` and a link at `link`.
+    fn refused(link: &str, to: &str) -> Option<String> {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("sub")).unwrap();
+        fs::write(home.path().join("sub/a.csv"), "text,label\na,b\n").unwrap();
+        symlink(to, home.path().join(link)).unwrap();
+        let error = sources(home.path()).err()?;
+        let file = &error.place.as_ref().unwrap().file;
+        let file = Path::new(file).strip_prefix(home.path()).unwrap();
+        Some(
+            format!("{}: {}", file.display(), error.message)
+                .replace(&format!("{}/", home.path().display()), ""),
+        )
+    }
+
+    #[test]
+    fn links_to_what_is_read_anyway_are_refused() {
+        let ring =
+            "sub/ring: this link leads to a folder that it is in: its rows would count twice";
+        assert_eq!(refused("sub/ring", ".").unwrap(), ring);
+        assert_eq!(refused("sub/ring", "..").unwrap(), ring);
+        let same =
+            "this is the file `alias/a.csv` once more, by a link: its rows would count twice";
+        assert_eq!(
+            refused("alias", "sub").unwrap(),
+            format!("sub/a.csv: {same}")
+        );
+        let same = "this is the file `sub/a.csv` once more, by a link: its rows would count twice";
+        assert_eq!(
+            refused("sub/b.csv", "a.csv").unwrap(),
+            format!("sub/b.csv: {same}")
+        );
+        let gone = "sub/b.csv: this link leads to `gone.csv`, which is not there";
+        assert_eq!(refused("sub/b.csv", "gone.csv").unwrap(), gone);
+    }
+
+    #[test]
+    fn other_links_are_followed() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("b.csv"), "text,label\na,b\n").unwrap();
+        assert_eq!(refused("there", elsewhere.path().to_str().unwrap()), None);
+        let file = elsewhere.path().join("b.csv");
+        assert_eq!(refused("c.csv", file.to_str().unwrap()), None);
+    }
 }
