@@ -9,6 +9,9 @@ use crate::evaluate::logits;
 use crate::reader::Reader;
 use crate::replicas::Replicas;
 
+/// Copies of a text that are scored at a time: two batches of `evaluate`.
+const COPIES: usize = 128;
+
 /// Per class: how far each word as a text of its own lifts the class's logit above the mean of all, compared with an
 /// unknown word.
 pub(crate) fn words(net: &Replicas, reader: &Reader) -> Result<Vec<Vec<(String, f64)>>, TchError> {
@@ -36,21 +39,27 @@ pub(crate) fn text(
     reader: &Reader,
     ids: &[u32],
 ) -> Result<Vec<Vec<(String, f64)>>, TchError> {
-    let mut rows = vec![ids.to_vec()];
-    for place in 0..ids.len() {
-        let mut without = ids.to_vec();
-        without[place] = reader.unknown();
-        rows.push(without);
-    }
-    let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    let lifts = lifts(net, &rows)?;
+    let whole = lifts(net, &[ids])?;
     let mut fall: HashMap<u32, Vec<f64>> = HashMap::new();
-    for (id, without) in ids.iter().zip(&lifts[1..]) {
-        let sum = fall
-            .entry(*id)
-            .or_insert_with(|| vec![0.0; net.first().shape.classes]);
-        for ((sum, with), without) in sum.iter_mut().zip(&lifts[0]).zip(without) {
-            *sum += with - without;
+    let places: Vec<usize> = (0..ids.len()).collect();
+    // As many copies of a long text as it has words would not fit into memory.
+    for places in places.chunks(COPIES) {
+        let copies: Vec<Vec<u32>> = places
+            .iter()
+            .map(|&place| {
+                let mut without = ids.to_vec();
+                without[place] = reader.unknown();
+                without
+            })
+            .collect();
+        let rows: Vec<&[u32]> = copies.iter().map(Vec::as_slice).collect();
+        for (&place, without) in places.iter().zip(lifts(net, &rows)?) {
+            let sum = fall
+                .entry(ids[place])
+                .or_insert_with(|| vec![0.0; net.first().shape.classes]);
+            for ((sum, with), without) in sum.iter_mut().zip(&whole[0]).zip(without) {
+                *sum += with - without;
+            }
         }
     }
     let of_class = |class: usize| {
