@@ -1,15 +1,12 @@
 """The results' folder: summary.md, environment.json and plots; and the README's table."""
 
-import json
-import os
-import subprocess
-
-from measure import ROOT, cpu_model, load, memory_bytes
+import collections
 
 from comparison import money, svg, tables
 from comparison.jobs import OURS, TWIN
 
 START, END = "<!-- compare -->", "<!-- /compare -->"
+NOTED_SINCE = "2026-11-26, 08:30 UTC"  # lines have their commit, command and machine
 # What the README shows of the first data set that was measured, beside the accuracy on all.
 README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, CPU",
                                                             "start to the answer for one text")]
@@ -24,24 +21,18 @@ CAVEATS = [
 ]
 
 
-def first_line(command):
-    try:
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
-    except OSError:
-        return ""
+def machines_said(store, facts):
+    """Those of the lines; of lines that have none, the one that was noted beside them."""
+    noted = f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores"
+    return " and ".join(sorted({line.get("machine", noted) for line in store.done.values()}))
 
 
-def environment(plan, tools):
-    packages = {contest.twin: {
-        "python": first_line([tools.python(contest), "--version"]),
-        "packages": [line for line in (ROOT / contest.requirements).read_text().splitlines() if "==" in line],
-    } for contest in plan.contests}
-    gpu = first_line(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]) if plan.device != "cpu" else ""
-    return {
-        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu,
-        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
-        "commit": first_line(["git", "rev-parse", "HEAD"]), "threads": plan.threads, "load": load(), "twins": packages,
-    }
+def commits_said(store):
+    """Every commit that lines are of."""
+    seen = collections.Counter(line.get("commit") for line in store.done.values())
+    none = seen.pop(None, 0)
+    said = [f"{name} ({count:,} lines)" for name, count in seen.items()]
+    return ", ".join(said + ([f"none with {none:,} lines: those from before {NOTED_SINCE} have none"] if none else []))
 
 
 def load_said(store, plan):
@@ -62,11 +53,11 @@ def rows_said(plan, data):
     return [f"Training and test rows: {', '.join(counts)}."] + ([f"Sampled, for the time it takes: {'; '.join(said)}."] if said else [])
 
 
-def summary(store, plan, data, facts, sizes, prices, date):
+def summary(store, plan, data, facts, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
     lines = [f"# Rust against Python, {date}", "",
-             f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} "
-             f"over the run, commit {facts['commit'][:12]}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
+             f"{machines_said(store, facts)}; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
+             f"Commits: {commits_said(store)}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for contest in plan.contests:
         lines += ["", f"## {contest.title} against {contest.twin}", "", f"Flags of both: `{' '.join(contest.both) or 'none'}`"]
@@ -75,8 +66,8 @@ def summary(store, plan, data, facts, sizes, prices, date):
         for name, (title, make) in tables.TABLES.items():
             made = make(store, plan, contest) if any(section.name == name for section in plan.sections) else []
             lines += ["", f"### {title}", "", *made] if made else []
-    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, sizes)]
-    paid = money.money_table(store, plan, plan.contests, sizes, prices)
+    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, facts["images"])]
+    paid = money.money_table(store, plan, plan.contests, facts["images"], prices)
     if paid:
         device = "cpu" if plan.device == "cpu" else "cuda"
         lines += ["", "## This job on SageMaker", "",
@@ -106,12 +97,9 @@ def plots(store, plan):
     return {name: plot for name, plot in found.items() if plot}
 
 
-def write(folder, store, plan, data, tools, date):
-    """All but raw.jsonl, made anew from it."""
-    facts, prices = environment(plan, tools), money.newest("prices")
-    sizes = money.image_sizes(plan.contests, tools, plan.device)
-    (folder / "environment.json").write_text(json.dumps(facts | {"images": sizes}, indent=1) + "\n")
-    text = summary(store, plan, data, facts, sizes, prices, date)
+def write(folder, store, plan, data, facts, date):
+    """The tables and plots, made anew from raw.jsonl and environment.json."""
+    text = summary(store, plan, data, facts, money.newest("prices"), date)
     (folder / "summary.md").write_text(text)
     for name, plot in plots(store, plan).items():
         (folder / name).write_text(plot)
@@ -129,6 +117,12 @@ def readme_table(store, plan, data, folder):
         if rows:
             lines += [*tables.head(contest, "ratio or difference", "pairs"), *rows, ""]
     return lines
+
+
+def without_rows(store, plan):
+    """Sections that a contest has turns of, and no table."""
+    return [f"{section.name} of {contest.name}" for contest in plan.contests for section in plan.sections
+            if section.turns(plan, contest, 0) and not tables.TABLES[section.name][1](store, plan, contest)]
 
 
 def put_into_readme(text, lines):

@@ -145,7 +145,7 @@ def shown(value, factor, unit):
 
 def threads(store, plan, contest):
     rows, weights = [], []
-    asked = plan.one_thread(contest)
+    asked = plan.thread_rows(contest)
     for count in (1, plan.threads):
         fields = fields_of(plan, contest, plan.first) | {"threads": count, "rows": asked, "what": "train"}
         sides = [store.by_pair(key, side=side, **fields) for key in ("wall_seconds", "cpu_seconds") for side in (OURS, TWIN)]
