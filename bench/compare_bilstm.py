@@ -2,24 +2,23 @@
 """Compares `bilstm` with the PyTorch script that it replaces. See bench/README.md."""
 
 import argparse
-import csv
-import datetime
 import json
 import os
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
+from comparison.rows import read, write  # noqa: E402
+from comparison.script import FIRST_STEP, Table, every_nth, exit_code, facts_of, folder_of, heard, in_turn, keep  # noqa: E402
+from comparison.tools import build  # noqa: E402
+from measure import load, measured, venv  # noqa: E402
 
 TWIN = ROOT / "bench/twins/torch_bilstm.py"
-SECTIONS = ["step", "whole", "start", "accuracy"]
+SECTIONS = ["step", "whole", "start", "read", "accuracy"]
+SIDES = ["bilstm", "PyTorch"]
 SETS = ["sms_spam", "ag_news", "imdb"]
 # The old script's network and training, flag by flag.
 OLD = ["--vocab-size", 1000, "--seq-len", 100, "--emb-size", 100, "--hidden-size", 200, "--num-layers", 2,
@@ -27,7 +26,11 @@ OLD = ["--vocab-size", 1000, "--seq-len", 100, "--emb-size", 100, "--hidden-size
 # What only ours has, set to what the old script does.
 OURS = ["--pooling", "last", "--clip-norm", 0, "--schedule", "constant", "--patience", 0, "--no-buckets"]
 PLAIN = ["--validation-split", 0, "--no-report"]
-HEAD = ["| | bilstm | PyTorch | ratio |", "|---|---|---|---|"]
+# So little to train that what is left between two messages is reading.
+TINY = ["--vocab-size", 1000, "--seq-len", 100, "--dropout", 0, "--emb-size", 8, "--hidden-size", 4, "--num-layers", 1, "--batch-size", 1]
+# Bars: ours / PyTorch. A tenth of a step is noise (bench/README.md).
+NO_MORE, NO_MORE_STEP, HALF, TENTH = 1.0, 1.1, 0.5, 0.1
+LESS_ACCURATE = -0.01
 
 
 class Bench:
@@ -37,8 +40,9 @@ class Bench:
         self.pairs, self.smoke, self.data, self.threads = args.pairs, args.smoke, args.data, args.threads
         self.sets, self.alone = args.sets, args.alone
         self.torch = venv("tests/torch-requirements.txt")
-        self.bilstm = (args.bilstm or build()).resolve()
+        self.bilstm = (args.bilstm or build("bilstm") / "bilstm").resolve()
         self.folder, self.raw, self.lines = folder, [], []
+        self.table = Table(*SIDES, strict=not args.smoke)
 
     def run(self, name, side, command, **facts):
         """One measured process; kept in the raw results."""
@@ -49,6 +53,11 @@ class Bench:
               f"{result['peak_bytes'] / 1e6:8.1f} MB", flush=True)
         return result
 
+    def note(self, name, side, pair, seconds):
+        self.raw.append({"name": name, "side": side, "pair": pair, "seconds": seconds, "load": load()})
+        print(f"  {name:24} {side:12} {seconds:8.3f} s", flush=True)
+        return seconds
+
     def say(self, *lines):
         self.lines.extend(lines)
 
@@ -58,23 +67,22 @@ class Bench:
         if count is None or self.smoke:
             return source
         target = self.folder / f"{name}-{part}-{count}.csv"
-        if not target.exists():
-            with open(source, encoding="utf-8", newline="") as rows, open(target, "w", encoding="utf-8", newline="") as out:
-                writer = csv.writer(out, lineterminator="\n")
-                # Files may be sorted by label: every n-th row.
-                everything = list(csv.reader(rows))
-                step = max((len(everything) - 1) // count, 1)
-                writer.writerows([everything[0], *everything[1::step][:count]])
-        return target
+        return target if target.exists() else every_nth(source, target, count)
 
     def sample(self, part):
         """The sample of the repository cut in two, for --smoke."""
         target = self.folder / f"sample-{part}.csv"
-        with open(ROOT / "data/movie.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        with open(target, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([rows[0], *(rows[1:101] if part == "train" else rows[481:])])
+        head, *rows = read(ROOT / "data/movie.csv")
+        write(target, head, rows[:100] if part == "train" else rows[480:])
         return target
+
+    def by_pair(self, run):
+        """What `run` gives for each side and pair: two dicts of pairs."""
+        found = {side: {} for side in SIDES}
+        for pair in range(self.pairs):
+            for side in in_turn(SIDES, pair):
+                found[side][pair] = run(side, pair)
+        return [found[side] for side in SIDES]
 
     def ours(self, train, *flags):
         model = self.folder / "model"
@@ -91,8 +99,9 @@ class Bench:
         return json.loads(measured(command)["stdout"])
 
 
-def ratio_row(name, ours, theirs, unit):
-    return f"| {name} | {ours:.4g} {unit} | {theirs:.4g} {unit} | {ours / theirs:.3f} |"
+def of(key, sides):
+    """One value of each pair's dict."""
+    return [{pair: found[key] for pair, found in side.items()} for side in sides]
 
 
 def compare_step(bench):
@@ -100,22 +109,22 @@ def compare_step(bench):
     count = 100 if bench.smoke else 800
     train, test = bench.rows("imdb", "train", count), bench.rows("imdb", "test", 100)
     steps = 2 * -(-count // 16)
-    bench.say("## A training step of the old script's network (batch 16 x 100)", "", *HEAD)
+    bench.say("## A training step of the old script's network (batch 16 x 100)", "", *bench.table.head)
     every = bench.threads
+
+    def run(side, pair):
+        runs = []
+        for epochs in [1, 3]:
+            flags = [*OLD, "--epochs", epochs]
+            command = bench.ours(train, *flags, *OURS, *PLAIN) if side == "bilstm" else bench.twin(train, test, *flags)
+            runs.append(bench.run("step", side, command, epochs=epochs, threads=bench.threads, pair=pair))
+        return {key: (runs[1][key] - runs[0][key]) / steps for key in ("wall_seconds", "cpu_seconds")}
+
     for threads in sorted({1, every}):
         bench.threads = threads
-        found = {"bilstm": [], "PyTorch": []}
-        for pair in range(bench.pairs):
-            for side in found:
-                runs = []
-                for epochs in [1, 3]:
-                    flags = [*OLD, "--epochs", epochs]
-                    command = bench.ours(train, *flags, *OURS, *PLAIN) if side == "bilstm" else bench.twin(train, test, *flags)
-                    runs.append(bench.run("step", side, command, epochs=epochs, threads=threads, pair=pair))
-                found[side].append({key: (runs[1][key] - runs[0][key]) / steps for key in ("wall_seconds", "cpu_seconds")})
+        sides = bench.by_pair(run)
         for title, key in [("CPU", "cpu_seconds"), ("wall", "wall_seconds")]:
-            ours, theirs = (median(found[side], key) * 1000 for side in found)
-            bench.say(ratio_row(f"{title}, {threads} threads", ours, theirs, "ms"))
+            bench.say(bench.table.row(f"{title}, {threads} threads", *of(key, sides), "ms", 1000, NO_MORE_STEP))
     bench.threads = every
     bench.say("")
 
@@ -123,45 +132,44 @@ def compare_step(bench):
 def compare_whole(bench):
     """Read, tokenise, train one epoch, evaluate, save."""
     train, test = bench.rows("imdb", "train", 4000), bench.rows("imdb", "test", 2000)
-    ours, theirs = [], []
-    for pair in range(bench.pairs):
-        flags = [*OLD, "--epochs", 1]
-        ours.append(bench.run("whole", "bilstm", bench.ours(train, "--test", test, *flags, *OURS, *PLAIN), pair=pair))
-        theirs.append(bench.run("whole", "PyTorch", bench.twin(train, test, *flags), pair=pair))
-    bench.say("## The whole process: 4,000 rows of IMDB, one epoch, 2,000 test rows, model saved", "", *HEAD)
-    for title, key, scale, unit in [("wall", "wall_seconds", 1, "s"), ("CPU", "cpu_seconds", 1, "s"),
-                                    ("peak memory", "peak_bytes", 1e-6, "MB")]:
-        bench.say(ratio_row(title, median(ours, key) * scale, median(theirs, key) * scale, unit))
+    flags = [*OLD, "--epochs", 1]
+    sides = bench.by_pair(lambda side, pair: bench.run(
+        "whole", side, bench.ours(train, "--test", test, *flags, *OURS, *PLAIN) if side == "bilstm" else bench.twin(train, test, *flags),
+        pair=pair))
+    bench.say("## The whole process: 4,000 rows of IMDB, one epoch, 2,000 test rows, model saved", "", *bench.table.head)
+    for title, key, scale, unit, most in [("wall", "wall_seconds", 1, "s", NO_MORE), ("CPU", "cpu_seconds", 1, "s", NO_MORE),
+                                          ("peak memory", "peak_bytes", 1e-6, "MB", HALF)]:
+        bench.say(bench.table.row(title, *of(key, sides), unit, scale, most))
     bench.say("")
 
 
-def first_step(command):
-    """Seconds from the start of the process until it says that its first step is done; it is ended then."""
-    began = time.perf_counter()
-    command = [str(part) for part in command]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
-        for line in child.stderr:
-            if re.search(r"\bstep 1\b|first step", line):
-                seconds = time.perf_counter() - began
-                child.kill()
-                return seconds
-    raise SystemExit(f"error: no first step in what `{command[0]}` said")
-
-
 def compare_start(bench):
-    """From the start of the process to the end of the first step; and what of it is reading and tokenising."""
+    """From the start of the process to the end of the first step."""
     train, test = bench.rows("imdb", "train"), bench.rows("imdb", "test", 100)
-    ours, theirs = [], []
-    for _ in range(bench.pairs):
-        ours.append({"seconds": first_step(bench.ours(train, *OLD, *OURS, *PLAIN, "--epochs", 1))})
-        theirs.append({"seconds": first_step(bench.twin(train, test, *OLD, "--epochs", 1))})
-        bench.raw += [{"name": "start", "side": "bilstm", **ours[-1]}, {"name": "start", "side": "PyTorch", **theirs[-1]}]
-    bench.say("## From process start to the first step, all of IMDB read and tokenised", "", *HEAD,
-              ratio_row("wall", median(ours, "seconds"), median(theirs, "seconds"), "s"))
-    read = bench.run("read", "PyTorch", bench.twin(train, test, *OLD, "--epochs", 0))
-    seconds = json.loads(read["stdout"])["read_seconds"]
-    bench.say(ratio_row("all that ours does until then, against reading and tokenising alone",
-                        median(ours, "seconds"), seconds, "s"), "")
+
+    def run(side, pair):
+        flags = [*OLD, "--epochs", 1]
+        command = bench.ours(train, *flags, *OURS, *PLAIN) if side == "bilstm" else bench.twin(train, test, *flags)
+        return bench.note("start", side, pair, heard(command, FIRST_STEP)[0])
+
+    bench.say("## From process start to the first step, all of IMDB read and tokenised", "", *bench.table.head,
+              bench.table.row("wall", *bench.by_pair(run), "s", most=NO_MORE), "")
+
+
+def compare_read(bench):
+    """Reading and tokenising alone: ours from the message before it to the end of the first step of a tiny network, which is more."""
+    train, test = bench.rows("imdb", "train"), bench.rows("imdb", "test", 100)
+
+    def run(side, pair):
+        if side == "bilstm":
+            command = bench.ours(train, *TINY, *OURS, *PLAIN, "--epochs", 1)
+            began, ended = heard(command, "reading the data", FIRST_STEP)
+            return bench.note("read", side, pair, ended - began)
+        twin = bench.run("read", side, bench.twin(train, test, *TINY, "--epochs", 0), pair=pair)
+        return bench.note("read", side, pair, json.loads(twin["stdout"])["read_seconds"])
+
+    bench.say("## Reading and tokenising all of IMDB; of ours also the first step of a tiny network", "", *bench.table.head,
+              bench.table.row("wall", *bench.by_pair(run), "s", most=TENTH), "")
 
 
 def compare_accuracy(bench):
@@ -182,7 +190,9 @@ def compare_accuracy(bench):
             result = bench.run(f"accuracy {name}", "PyTorch", bench.twin(train, test, *twin, "--epochs", epochs[name]))
             sides.append((json.loads(result["stdout"]), result))
         cells = []
-        for side, (score, run) in zip(["bilstm", "PyTorch"], sides):
+        if not bench.alone:
+            bench.table.accuracy(f"accuracy on {name}", *(score["accuracy"] for score, _ in sides), LESS_ACCURATE)
+        for side, (score, run) in zip(SIDES, sides):
             bench.raw.append({"name": f"accuracy {name}", "side": side, "accuracy": score["accuracy"], "macro_f1": score["macro_f1"]})
             print(f"  {name}: {side} {score['accuracy']:.4f}", flush=True)
             cells += [f"{score['accuracy']:.4f}", f"{score['macro_f1']:.4f}", f"{run['wall_seconds']:.0f} s",
@@ -190,12 +200,6 @@ def compare_accuracy(bench):
         cells += ["not run"] * (10 - len(cells))
         bench.say(f"| {name} | " + " | ".join(cells) + " |")
     bench.say("")
-
-
-def build():
-    subprocess.run([ROOT / "trainers/bilstm/get-libtorch"], cwd=ROOT, check=True)
-    subprocess.run(["cargo", "build", "--release", "-p", "bilstm"], cwd=ROOT, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/bilstm"
 
 
 def arguments():
@@ -219,32 +223,25 @@ def arguments():
 
 
 def main():
-    args, before = arguments(), load()
+    args = arguments()
+    facts = facts_of(args.threads)
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
         bench = Bench(args, pathlib.Path(folder))
         for section in args.only or SECTIONS:
             print(f"==> {section}", flush=True)
             globals()[f"compare_{section}"](bench)
-    date = datetime.date.today().isoformat()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    facts = {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "threads": args.threads,
-             "memory_bytes": memory_bytes(), "commit": commit, "load_before": before, "load_after": load()}
-    title = [f"# bilstm against PyTorch, {date}", "",
-             f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; medians of {args.pairs}; load {before:.1f} "
-             f"before, {facts['load_after']:.1f} after.", ""]
-    summary = "\n".join(title + bench.lines)
-    print("\n" + summary)
-    if args.smoke:
-        return
-    label = re.sub(r"[^a-z0-9]+", "-", (args.machine or facts["cpu"]).lower()).strip("-")
+    facts["load_after"] = load()
     sections = "".join(f"-{part}" for part in [*(args.only or []), *(args.sets if args.sets != SETS else [])])
-    target = ROOT / "bench/runs" / f"{date}-{label}-bilstm{sections}"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "raw.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bench.raw))
-    (target / "summary.md").write_text(summary)
-    (target / "environment.json").write_text(json.dumps(facts, indent=2) + "\n")
-    print(f"written to {target.relative_to(ROOT)}")
+    target = folder_of(args.machine, facts, f"bilstm{sections}")
+    lines = [f"# bilstm against PyTorch, {target.name[:10]}", "",
+             f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; medians of {args.pairs}, ratios pair by pair; "
+             f"load {facts['load_before']:.1f} before, {facts['load_after']:.1f} after.", "", *bench.lines]
+    print("\n" + "\n".join(lines))
+    if not args.smoke:
+        keep(target, lines, facts)
+        (target / "raw.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bench.raw))
+    return exit_code(bench.table.missed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

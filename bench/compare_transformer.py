@@ -2,21 +2,20 @@
 """Compares `transformer` with transformers' Trainer and pipeline on MiniLM. See bench/README.md."""
 
 import argparse
-import csv
-import datetime
 import json
 import os
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
+from comparison.rows import column  # noqa: E402
+from comparison.scores import accuracy, cells  # noqa: E402
+from comparison.script import FIRST_STEP, Table, every_nth, exit_code, facts_of, folder_of, heard, in_turn, keep  # noqa: E402
+from comparison.tools import build  # noqa: E402
+from measure import load, measured, venv  # noqa: E402
 
 TWIN = ROOT / "bench/twins/transformers_finetune.py"
 SECTIONS = ["step", "whole", "start"]
@@ -25,7 +24,9 @@ SIDES = ["transformer", "transformers"]
 FLAGS = ["--epochs", 1, "--batch-size", 16, "--learning-rate", 5e-5, "--warm-up", 0.1, "--weight-decay", 0.01, "--clip-norm", 1]
 # The Trainer splits nothing off and writes no report.
 PLAIN = ["--validation-split", 0, "--no-report"]
-HEAD = ["| | transformer | transformers | ratio |", "|---|---|---|---|"]
+# Bars: ours / transformers.
+NO_MORE = 1.0
+LESS_ACCURATE = -0.01
 
 
 class Bench:
@@ -38,6 +39,7 @@ class Bench:
         self.pretrained = args.pretrained_model or next(found)
         self.train_rows, self.test_rows = (64, 32) if args.smoke else (2000, 1000)
         self.max_len = 64 if args.smoke else 256
+        self.table = Table(*SIDES, strict=not args.smoke)
         self.raw = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
 
     def once(self, name, side, pair, run):
@@ -56,24 +58,19 @@ class Bench:
         return line
 
     def turns(self, name, run):
-        """Both sides of each pair, who goes first changing; one list of results per side."""
+        """Both sides of each pair, who goes first changing; the results of each side by pair."""
         for pair in self.args.only_pairs or range(self.args.pairs):
-            for side in SIDES if pair % 2 == 0 else SIDES[::-1]:
+            for side in in_turn(SIDES, pair):
                 self.once(name, side, pair, lambda: run(side, pair))
-        lines = [line for line in self.raw if line["name"] == name]
-        return [[line for line in lines if line["side"] == side] for side in SIDES]
+        return [{line["pair"]: line for line in self.raw if (line["name"], line["side"]) == (name, side)} for side in SIDES]
+
+    def row(self, title, sides, key, unit, scale=1, most=NO_MORE):
+        return self.table.row(title, *({pair: line[key] for pair, line in side.items()} for side in sides), unit, scale, most)
 
     def rows(self, part, count):
         """Some rows of a part of IMDB; with --smoke, of the sample."""
         source = ROOT / "data/movie.csv" if self.smoke else self.args.data / "imdb" / f"{part}.csv"
-        target = self.folder / f"{part}-{count}.csv"
-        with open(source, encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        # Every n-th: a file may be sorted by label.
-        step = max((len(rows) - 1) // count, 1)
-        with open(target, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([rows[0], *rows[1::step][:count]])
-        return target
+        return every_nth(source, self.folder / f"{part}-{count}.csv", count)
 
     def model(self, side):
         return self.folder / f"model-{side}"
@@ -96,17 +93,13 @@ class Bench:
 
     def binary(self):
         if not self.args.transformer:
-            self.args.transformer = build("--bin", "transformer") / "transformer"
+            self.args.transformer = build("transformer", what=["--bin", "transformer"]) / "transformer"
         return self.args.transformer.resolve()
 
     def example(self):
         if not self.args.step_speed:
-            self.args.step_speed = build("--example", "step_speed") / "examples/step_speed"
+            self.args.step_speed = build("transformer", what=["--example", "step_speed"]) / "examples/step_speed"
         return self.args.step_speed.resolve()
-
-
-def row(name, ours, theirs, unit):
-    return f"| {name} | {ours:.4g} {unit} | {theirs:.4g} {unit} | {ours / theirs:.3f} |"
 
 
 def compare_step(bench):
@@ -124,66 +117,42 @@ def compare_step(bench):
         seconds = sorted(facts["seconds"][1:])
         return {"step_seconds": seconds[len(seconds) // 2], "peak_bytes": facts["peak_bytes"]}
 
-    ours, theirs = bench.turns("step", run)
+    sides = bench.turns("step", run)
     title = f"## A training step: batch {rows} x {tokens}, f32, {bench.args.threads} threads, AdamW fused on both sides"
-    return [title, "", *HEAD,
-            row("wall", median(ours, "step_seconds") * 1000, median(theirs, "step_seconds") * 1000, "ms"),
-            row("peak memory", median(ours, "peak_bytes") / 1e6, median(theirs, "peak_bytes") / 1e6, "MB"), ""]
+    return [title, "", *bench.table.head, bench.row("step, wall", sides, "step_seconds", "ms", 1000),
+            bench.row("step, peak memory", sides, "peak_bytes", "MB", 1e-6), ""]
 
 
 def compare_whole(bench):
     """Training from process start to the model on disk; then the model's answers to rows that it has not seen."""
     train, test = bench.rows("train", bench.train_rows), bench.rows("test", bench.test_rows)
-    with open(test, encoding="utf-8", newline="") as file:
-        wanted = [row["label"] for row in csv.DictReader(file)]
+    wanted = column(test, "label")
 
     def run(side, pair):
         training = measured(bench.training(side, pair, train))
         answers = bench.folder / "answers.csv"
         predicting = measured(bench.predicting(side, test, answers))
-        with open(answers, encoding="utf-8", newline="") as file:
-            found = [row["label" if side == "transformer" else "predicted"] for row in csv.DictReader(file)]
         facts = {f"train_{key}": training[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}
         facts |= {f"predict_{key}": predicting[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")}
-        return facts | {"accuracy": sum(a == b for a, b in zip(wanted, found, strict=True)) / len(wanted)}
+        return facts | {"accuracy": accuracy(cells(wanted, column(answers, "label", "predicted")))}
 
-    ours, theirs = bench.turns("whole", run)
-
-    def line(title, key, scale, unit):
-        return row(title, median(ours, key) * scale, median(theirs, key) * scale, unit)
-
-    mean = [sum(line["accuracy"] for line in side) / len(side) for side in (ours, theirs)]
-    return [f"## Whole processes: {bench.train_rows:,} rows of IMDB, at most {bench.max_len} tokens, one epoch", "", *HEAD,
-            line("train, wall", "train_wall_seconds", 1, "s"), line("train, CPU", "train_cpu_seconds", 1, "s"),
-            line("train, peak memory", "train_peak_bytes", 1e-6, "MB"),
-            line(f"predict {bench.test_rows:,} rows, wall", "predict_wall_seconds", 1, "s"),
-            line("predict, CPU", "predict_cpu_seconds", 1, "s"), line("predict, peak memory", "predict_peak_bytes", 1e-6, "MB"),
-            f"| accuracy, mean of {len(ours)} seeds | {mean[0]:.4f} | {mean[1]:.4f} | {mean[0] - mean[1]:+.4f} |", ""]
-
-
-def first_step(command):
-    """Seconds from the start of the process until it says that its first step is done; it is ended then."""
-    began = time.perf_counter()
-    command = [str(part) for part in command]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
-        for line in child.stderr:
-            if re.search(r"\bstep 1\b|first step", line):
-                seconds = time.perf_counter() - began
-                child.kill()
-                return seconds
-    raise SystemExit(f"error: no first step in what `{command[0]}` said")
+    sides = bench.turns("whole", run)
+    mean = [sum(line["accuracy"] for line in side.values()) / len(side) for side in sides]
+    bench.table.accuracy("accuracy", *mean, LESS_ACCURATE)
+    return [f"## Whole processes: {bench.train_rows:,} rows of IMDB, at most {bench.max_len} tokens, one epoch", "", *bench.table.head,
+            bench.row("train, wall", sides, "train_wall_seconds", "s"), bench.row("train, CPU", sides, "train_cpu_seconds", "s"),
+            bench.row("train, peak memory", sides, "train_peak_bytes", "MB", 1e-6),
+            bench.row(f"predict {bench.test_rows:,} rows, wall", sides, "predict_wall_seconds", "s"),
+            bench.row("predict, CPU", sides, "predict_cpu_seconds", "s"),
+            bench.row("predict, peak memory", sides, "predict_peak_bytes", "MB", 1e-6),
+            f"| accuracy, mean of {len(sides[0])} seeds | {mean[0]:.4f} | {mean[1]:.4f} | {mean[0] - mean[1]:+.4f} | |", ""]
 
 
 def compare_start(bench):
     train = bench.rows("train", bench.train_rows)
-    ours, theirs = bench.turns("start", lambda side, pair: {"seconds": first_step(bench.training(side, pair, train))})
-    return [f"## From process start to the end of the first step, {bench.train_rows:,} rows", "", *HEAD,
-            row("wall", median(ours, "seconds"), median(theirs, "seconds"), "s"), ""]
-
-
-def build(*what):
-    subprocess.run(["cargo", "build", "--release", "-p", "transformer", *what], cwd=ROOT, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    sides = bench.turns("start", lambda side, pair: {"seconds": heard(bench.training(side, pair, train), FIRST_STEP)[0]})
+    return [f"## From process start to the end of the first step, {bench.train_rows:,} rows", "", *bench.table.head,
+            bench.row("start, wall", sides, "seconds", "s"), ""]
 
 
 def arguments():
@@ -208,21 +177,16 @@ def arguments():
     return args
 
 
-def environment(args):
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "threads": args.threads,
-            "memory_bytes": memory_bytes(), "commit": commit, "load_before": load()}
-
-
 def main():
     args = arguments()
-    facts, date = environment(args), datetime.date.today().isoformat()
-    label = re.sub(r"[^a-z0-9]+", "-", (args.machine or facts["cpu"]).lower()).strip("-")
-    target = ROOT / "bench/runs" / f"{date}-{label}-transformer"
+    # Spinning threads would take many times the CPU time where the machine has other work; for both sides.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    facts = facts_of(args.threads)
+    target = folder_of(args.machine, facts, "transformer")
     if not args.smoke:
         target.mkdir(parents=True, exist_ok=True)
-    lines = [f"# transformer against transformers, {date}", "",
-             f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; MiniLM (6 layers of 384); medians.", ""]
+    lines = [f"# transformer against transformers, {target.name[:10]}", "",
+             f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; MiniLM (6 layers of 384); medians, ratios pair by pair.", ""]
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
         bench = Bench(args, pathlib.Path(folder), None if args.smoke else target / "raw.jsonl")
         for section in args.only:
@@ -231,10 +195,9 @@ def main():
     facts["load_after"] = load()
     print("\n" + "\n".join(lines))
     if not args.smoke:
-        (target / "summary.md").write_text("\n".join(lines))
-        (target / "environment.json").write_text(json.dumps(facts, indent=2) + "\n")
-        print(f"written to {target.relative_to(ROOT)}")
+        keep(target, lines, facts)
+    return exit_code(bench.table.missed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -37,6 +37,18 @@ def measured(command):
         }
 
 
+def floor_bytes():
+    """The peak of a program that does nothing, the least of a few: what is near it cannot be told from it."""
+    return min(measured(["/bin/true"])["peak_bytes"] for _ in range(5))
+
+
+def commit():
+    """The repository's, marked where its files differ from it; results that are being written do not count."""
+    said = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
+    same = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", ":!bench/runs"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    return said + ("-dirty" if same.returncode else "")
+
+
 def venv(requirements):
     """The Python of a pinned venv, made by tests/venv.sh if it is not there; `requirements` is below the repository."""
     script = '. tests/venv.sh; make_venv "$PWD/$1"'

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 
-from measure import ROOT, cpu_model
+from measure import ROOT, commit, cpu_model, floor_bytes
 
-from comparison import contests, summary
+from comparison import contests, environment, summary
 from comparison.money import BadTable
 from comparison.plan import Plan
 from comparison.rows import SETS, Data
@@ -48,7 +48,7 @@ def parser():
                         help="what takes longer is measured once [default: 2]")
     parser.add_argument("--limit-minutes", type=at_least(0.1, float), help="start nothing that would end later; the same command goes on")
     parser.add_argument("--whole", action="store_true", help="networks too learn from all rows: days on a CPU [default with --device cuda]")
-    parser.add_argument("--threads", type=at_least(1), default=min(len(os.sched_getaffinity(0)), 8))
+    parser.add_argument("--threads", type=at_least(1), help="of both sides [default: as --out has them, else all cores, at most 8]")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the networks, on NVIDIA GPUs")
     parser.add_argument("--binaries", type=pathlib.Path, help="a folder of trainers to measure [default: cargo builds them]")
     parser.add_argument("--pretrained-model", type=pathlib.Path, help="what the transformers start from [default: MiniLM]")
@@ -71,7 +71,7 @@ def check(args):
         fail("--smoke keeps nothing", "leave --out and --readme out")
     if not args.smoke and not any((args.data / name / "train.csv").is_file() for name in SETS):
         fail(f"none of {', '.join(SETS)} below `{args.data}`", "data/README.md tells where to get them, or try --smoke")
-    if args.device == "cuda" and not gpu():
+    if args.device == "cuda" and not args.tables and not gpu():
         fail("no NVIDIA GPU: `nvidia-smi -L` names none", "leave --device out, or start it where there is one")
     for name in [] if args.smoke else args.sets or []:
         if not (args.data / name / "train.csv").is_file():
@@ -85,7 +85,12 @@ def gpu():
         return False
 
 
-def plan_of(args, data):
+def threads_of(args, store):
+    """As many as asked for; else as the lines that are there have, so that more of them mean the same; else all cores."""
+    return args.threads or store.threads() or min(len(os.sched_getaffinity(0)), 8)
+
+
+def plan_of(args, data, threads):
     chosen = [contest for contest in contests.CONTESTS if not args.only or contest.name in args.only]
     if args.device != "cpu":
         chosen = [contest for contest in chosen if contest.on_gpu]
@@ -93,7 +98,7 @@ def plan_of(args, data):
             fail("none of these runs on a GPU", "leave --only out")
     return Plan(
         kind=contests.SMOKE if args.smoke else contests.FULL, contests=chosen, data_sets=data.names, first=data.first,
-        first_rows=data.count(data.first, "train"), pairs=1 if args.smoke else args.pairs, threads=args.threads,
+        first_rows=data.count(data.first, "train"), pairs=1 if args.smoke else args.pairs, threads=threads,
         sections=[section for section in SECTIONS if not args.sections or section.name in args.sections],
         device=args.device, all_rows=args.whole or args.device != "cpu",
     )
@@ -111,29 +116,37 @@ def run(args, work):
     data = Data(args.data, work / "rows", ROOT / "data/movie.csv" if args.smoke else None)
     if args.sets and not args.smoke:
         data.names = args.sets
-    plan, out = plan_of(args, data), out_of(args, work)
+    out = out_of(args, work)
     out.mkdir(parents=True, exist_ok=True)
-    store, tools = Store(out), Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work)
-    runner = Runner(plan, store, tools, data, args.limit_minutes, args.repeat_below)
-    if args.tables:
-        runner.possible(plan.turns)
-    else:
-        runner.run(plan.turns)
-    for missing in tools.missing.values():
-        print(f"left out: {missing}", flush=True)
-    plan.contests = [contest for contest in plan.contests if tools.has(contest) and store.lines(contest=contest.name)]
+    store = Store(out)
+    plan = plan_of(args, data, threads_of(args, store))
+    failures = [] if args.tables else measure(args, work, out, store, plan, data)
+    plan.contests = [contest for contest in plan.contests if store.lines(contest=contest.name)]
     if not plan.contests:
         fail("nothing was measured", "what stands above says why")
-    print("\n" + summary.write(out, store, plan, data, tools, datetime.date.today().isoformat()))
-    for turn, seconds, why in runner.left_out:
-        print(f"left out: {turn}: {why} (about {seconds:.0f} s)")
+    print("\n" + summary.write(out, store, plan, data, environment.read(out), datetime.date.today().isoformat()))
     if not args.smoke:
         print(f"written to {out}")
     if args.readme:
         readme(store, plan, data, out)
-    for failure in runner.failures:
-        print(f"error: failed: {failure}", file=sys.stderr)
-    return 1 if runner.failures or (args.smoke and tools.missing) else 0
+    failures += [f"no table: {missing}" for missing in summary.without_rows(store, plan)] if args.smoke else []
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def measure(args, work, out, store, plan, data):
+    """Measures, and notes the machine while it is this one; returns what failed."""
+    tools = Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work)
+    facts = {"commit": commit(), "machine": environment.machine(plan), "floor_bytes": floor_bytes()}
+    runner = Runner(plan, store, tools, data, args.limit_minutes, args.repeat_below, facts)
+    environment.note(out, plan, tools)
+    runner.run(plan.turns)
+    for missing in tools.missing.values():
+        print(f"left out: {missing}", flush=True)
+    for turn, seconds, why in runner.left_out:
+        print(f"left out: {turn}: {why} (about {seconds:.0f} s)")
+    return runner.failures + [str(missing) for missing in tools.missing.values() if args.smoke]
 
 
 def readme(store, plan, data, out):

@@ -36,6 +36,9 @@ class Contest:
     both: tuple  # flags of both sides
     ours: tuple = ()
     theirs: tuple = ()
+    ours_on_gpu: tuple = ()
+    tests: bool = False  # ours is given TEST_ROWS rows to score
+    pairs: int | None = None  # at most so many
     on_gpu: bool = False
     epochs: tuple = ()  # ((data set or "", epochs), ...), none: the trainer has its own
     cap: int | None = None  # bytes of a row that are looked at, about
@@ -57,6 +60,8 @@ class Contest:
         return 1 if kind == SMOKE else dict(self.epochs).get(data, dict(self.epochs)[""])
 
 
+# Ours always scores something at the end, without test rows all that it has learnt from, which no twin does.
+TEST_ROWS = 16
 PLAIN = ("--validation-split", "0", "--no-report")
 SKLEARN = {"script": "sklearn_svm.py", "requirements": "bench/requirements.txt", "official": ("scikit-learn", "scikit-learn")}
 TORCH = {"requirements": "tests/torch-requirements.txt", "on_gpu": True}
@@ -87,15 +92,16 @@ CONTESTS = [
         both=("--vocab-size", "20000", "--seq-len", "400", "--emb-size", "100", "--hidden-size", "100", "--num-layers", "1",
               "--batch-size", "32", "--learning-rate", "2e-3", "--dropout", "0.5"),
         ours=(*PLAIN, "--pooling", "max", "--schedule", "constant", "--clip-norm", "0", "--patience", "0"),
-        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 20, 6), Guess(4, 40, 12)), limit=1_000, test_limit=1_000,
-        official=("pytorch-cpu", "pytorch-gpu"),
+        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 4, 1.5), Guess(4, 10, 3)), limit=4_000, test_limit=2_000,
+        official=("pytorch-cpu", "pytorch-gpu"), tests=True, ours_on_gpu=("--precision", "full"),  # the twin's
         smoke_rows=96, smoke_both=("--seq-len", "50", "--hidden-size", "16"),
     ),
     Contest(
         "transformer", "transformer", "transformer, MiniLM", "transformers", script="transformers_finetune.py", **TORCH,
-        both=("--max-len", "128", "--batch-size", "16", "--learning-rate", "5e-5"), ours=PLAIN,
-        epochs=(("", 1),), cap=640, guess=(Guess(1, 170, 50), Guess(10, 150, 50)), limit=500, test_limit=500,
-        lengths=(32, 64, 128, 256, 512), official=("pytorch-cpu", "huggingface-gpu"),
+        both=("--max-len", "256", "--batch-size", "16", "--learning-rate", "5e-5", "--warm-up", "0.1", "--weight-decay", "0.01",
+              "--clip-norm", "1"),
+        ours=PLAIN, epochs=(("", 1),), cap=1_280, guess=(Guess(1, 75, 25), Guess(10, 100, 35)), limit=2_000, test_limit=1_000,
+        tests=True, pairs=1, lengths=(32, 64, 128, 256, 512), official=("pytorch-cpu", "huggingface-gpu"),
         smoke_rows=32, smoke_both=("--max-len", "32"),
     ),
 ]

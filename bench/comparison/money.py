@@ -2,12 +2,16 @@
 
 import json
 import pathlib
+import statistics
 
 from measure import size
 
 from comparison.jobs import OURS, TWIN
-from comparison.tables import fields_of, middle, times
+from comparison.scores import pair_ratios
+from comparison.tables import common, fields_of, middle, number, ratio_cell, times
 
+# What the instances have: https://aws.amazon.com/ec2/instance-types/, accelerated computing.
+CARDS = {"ml.p3": "V100", "ml.g4dn": "T4", "ml.g5": "A10G", "ml.g6": "L4", "ml.p4d": "A100", "ml.p5": "H100", "ml.p5en": "H200"}
 BENCH = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -63,17 +67,29 @@ def job(image_bytes, training_seconds, prices, device):
     return pull, training_seconds, (pull + training_seconds) * price / 3600
 
 
-def money_table(store, plan, contests, sizes, prices):
+def priced(device, prices, gpu):
+    """Whether what was measured here tells what the priced instance takes: on a GPU, if it has this card."""
+    family = prices["instance"][device].rpartition(".")[0]
+    return device == "cpu" or CARDS.get(family, "no card") in gpu
+
+
+def money_table(store, plan, contests, sizes, prices, gpu=""):
     device = "cpu" if plan.device == "cpu" else "cuda"
-    rows = ["| | | image pull | start and training | USD for 1,000 jobs | ratio |", "|---|---|---|---|---|---|"]
-    for contest in contests:
-        fields = fields_of(plan, contest, plan.first) | {"what": "train"}
-        seconds = store.sides("wall_seconds", **fields)
-        if not all(seconds):
+    rows = ["| | | image pull | start-up | training without it | USD for 1,000 jobs | ratio |", "|---|---|---|---|---|---|---|"]
+    for contest in contests if priced(device, prices, gpu) else ():
+        fields = fields_of(plan, contest, plan.first)
+        seconds = common(*store.sides("wall_seconds", what="train", **fields))
+        if not seconds[0]:
             continue
-        jobs = [job(sizes[contest.name][side]["bytes"], middle(times_of), prices, device)
+        jobs = [{pair: job(sizes[contest.name][side]["bytes"], taken, prices, device) for pair, taken in times_of.items()}
                 for side, times_of in zip((OURS, TWIN), seconds)]
-        for name, (pull, training, usd), ratio in zip((contest.title, contest.twin), jobs, (times(jobs[0][2] / jobs[1][2]), "")):
-            rows.append(f"| {name} | {plan.first}, {plan.rows_of(contest, None):,} rows | {pull:.1f} s | {training:.1f} s | "
-                        f"{1000 * usd:.2f} | {ratio} |")
+        usd = [{pair: found[2] for pair, found in side.items()} for side in jobs]
+        starts = store.sides("wall_seconds", what="one", **fields)
+        for name, side, cost, start, ratio in zip((contest.title, contest.twin), jobs, usd, starts,
+                                                  (ratio_cell(pair_ratios(*usd)), "")):
+            pull, training = (statistics.median(found[part] for found in side.values()) for part in (0, 1))
+            start = middle(start) if start else None
+            rest = [f"{number(start)} s", f"{max(training - start, 0):.1f} s"] if start else ["not measured", f"{training:.1f} s with it"]
+            rows.append(f"| {name} | {plan.first}, {plan.rows_of(contest, None):,} rows | {pull:.1f} s | {' | '.join(rest)} | "
+                        f"{1000 * middle(cost):.2f} | {ratio} |")
     return rows if len(rows) > 2 else []

@@ -26,6 +26,8 @@ class Plan:
         for pair in range(self.pairs):
             for section in self.sections:
                 for contest in self.contests:
+                    if contest.pairs and pair >= contest.pairs:
+                        continue
                     found += section.turns(self, contest, pair)
         return found
 
@@ -49,10 +51,11 @@ class Plan:
     def synthetic(self, contest):
         return contests.SMOKE_SYNTHETIC if contest.synthetic and self.kind == SMOKE else contest.synthetic
 
-    def one_thread(self, contest):
-        """Where rows are limited for the time they take, half of them do."""
+    def thread_rows(self, contest):
+        """Where rows are limited for the time they take, a quarter of them do. Always a number: the runs on all threads must
+        be of the same turn as those on one, not those that other sections have of all rows."""
         limit = self.train_rows(contest) if self.kind == FULL else None
-        return limit and limit // 2
+        return limit // 4 if limit else self.rows_of(contest, None)
 
     def lengths(self, contest):
         return contests.SMOKE_LENGTHS if contest.lengths and self.kind == SMOKE else contest.lengths

@@ -96,7 +96,7 @@ class Data:
         text = head.index("text")
         source = [row for row in source if len(row[text].split()) >= length]
         if not source:
-            sys.exit(f"error: no row of {length} words in `{self.first}`\nhelp: ask for shorter ones with --lengths")
+            sys.exit(f"error: no row of {length} words in `{self.first}`\nhelp: put a set with longer ones first, with --sets")
         # From both ends in turn, for a file that is sorted by label.
         source = [row for pair in zip(source, reversed(source)) for row in pair]
         write(target, head, [source[number % len(source)] for number in range(rows)])

@@ -1,20 +1,22 @@
 """Runs turns while the budget lasts, and estimates what they take."""
 
+import datetime
 import hashlib
 import time
 
 from measure import Failed, load, measured, size
 
-from comparison.contests import BY_NAME
+from comparison.contests import BY_NAME, TEST_ROWS
 from comparison.jobs import OURS
 from comparison.rows import column
 from comparison.scores import accuracy, cells, macro_f1, packed
 
 
 class Runner:
-    def __init__(self, plan, store, tools, data, budget, repeat_below):
+    def __init__(self, plan, store, tools, data, budget, repeat_below, facts):
+        """`facts`: of this run, for each of its lines."""
         self.plan, self.store, self.tools, self.data = plan, store, tools, data
-        self.repeat_below = repeat_below
+        self.repeat_below, self.facts = repeat_below, facts
         self.ends = time.monotonic() + 60 * budget if budget else None
         self.held = {}  # model path -> the job that trained it
         self.left_out, self.failures = [], []
@@ -68,10 +70,12 @@ class Runner:
             result = self.train(job, model)
             facts = {"model_bytes": size(model)} | weights(model)
         else:
-            result = measured(self.tools.command(job, self.source(job)))
+            result = measured(self.command(job))
             facts = self.answers(job, contest) if job.what == "predict" else {}
         result.pop("stdout")
-        self.store.append(job.fields() | result | facts | {"load": load()})
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        facts |= {"command": self.tools.said(self.command(job)), "program": self.tools.program(job), "at": now, "load": load()}
+        self.store.append(job.fields() | result | facts | self.facts)
         print(f"  {job.side:5} {job.what:8} {result['wall_seconds']:9.3f} s wall {result['cpu_seconds']:9.3f} s CPU "
               f"{result['peak_bytes'] / 1e6:8.1f} MB" + (f"  {facts['accuracy']:.4f}" if "accuracy" in facts else ""),
               flush=True)
@@ -79,9 +83,13 @@ class Runner:
     def train(self, job, model):
         self.tools.clear(model)
         self.held.pop(model, None)
-        result = measured(self.tools.command(job, self.source(job)))
+        result = measured(self.command(job))
         self.held[model] = job
         return result
+
+    def command(self, job):
+        test = self.data.file(self.data.first, "test", TEST_ROWS) if self.tools.scores(job) else None
+        return self.tools.command(job, self.source(job), test)
 
     def source(self, job):
         """Test rows for predictions, training rows for the rest."""

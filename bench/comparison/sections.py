@@ -13,12 +13,9 @@ class Section:
 
 
 def whole(plan, contest, pair):
-    """Each data set: train, predict its test rows; on the first, also a single text."""
-    found = []
-    for data in plan.data_sets:
-        whats = ("train", "predict", "one") if data == plan.first else ("train", "predict")
-        found.append(turn(whats, contest=contest.name, data=data, pair=pair, threads=plan.threads))
-    return found
+    """Each data set: train, predict its test rows and a single text, which is what predicting costs before the first row."""
+    return [turn(("train", "predict", "one"), contest=contest.name, data=data, pair=pair, threads=plan.threads)
+            for data in plan.data_sets]
 
 
 def variants(plan, contest, pair):
@@ -42,10 +39,12 @@ def growth(plan, contest, pair):
 
 
 def threads(plan, contest, pair):
+    """One thread and all, in one turn: a speed-up is that of a pair."""
     if plan.threads == 1 or plan.device != "cpu":
         return []
-    fields = {"contest": contest.name, "pair": pair, "data": plan.first, "rows": plan.one_thread(contest)}
-    return [turn(("train",), threads=count, **fields) for count in (1, plan.threads)]
+    fields = {"contest": contest.name, "pair": pair, "data": plan.first, "rows": plan.thread_rows(contest)}
+    both = [turn(("train",), threads=count, **fields) for count in (1, plan.threads)]
+    return [Turn([job for one in both for job in one.jobs])]
 
 
 def lengths(plan, contest, pair):

@@ -9,23 +9,28 @@ class Store:
     def __init__(self, folder):
         self.path = folder / "raw.jsonl"
         self.done = {}
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    self.keep(json.loads(line))
-                except ValueError:
-                    # The last line of a run that was killed while it wrote.
-                    continue
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        # A torn last line must not swallow the next.
+        self.torn = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
+            try:
+                self.keep(json.loads(line))
+            except ValueError:
+                # The last line of a run that was killed while it wrote.
+                continue
 
     def keep(self, line):
         self.done[job_of(line)] = line
 
     def append(self, line):
-        # A torn last line must not swallow this one.
-        torn = self.path.exists() and self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n")
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + json.dumps(line) + "\n")
+            file.write(("\n" if self.torn else "") + json.dumps(line) + "\n")
+        self.torn = False
         self.keep(line)
+
+    def threads(self):
+        """The most that a line has: the section `threads` has fewer too. None without lines."""
+        return max((job.threads for job in self.done), default=None)
 
     def lines(self, **fields):
         """All lines with these fields."""

@@ -1,47 +1,52 @@
 """The results' folder: summary.md, environment.json and plots; and the README's table."""
 
-import json
-import os
-import subprocess
-
-from measure import ROOT, cpu_model, load, memory_bytes
+import collections
 
 from comparison import money, svg, tables
+from comparison.contests import CONTESTS, TEST_ROWS
 from comparison.jobs import OURS, TWIN
+from comparison.sections import SECTIONS
 
 START, END = "<!-- compare -->", "<!-- /compare -->"
+TITLES = {"whole": "all costs and scores with their intervals", "variants": "other flags", "growth": "growth with the rows",
+          "threads": "threads", "lengths": "speed by length"}
+NOTED_SINCE = "2026-11-26, 08:30 UTC"  # lines have their commit, command and machine
 # What the README shows of the first data set that was measured, beside the accuracy on all.
 README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, CPU",
                                                             "start to the answer for one text")]
 CAVEATS = [
     "Times are from process start to exit: a training run ends with its model saved. Ratios are ours / twin within a pair, their "
-    "median and range over the pairs; bold is a loss. Scores are those of the first pair, intervals of 95 % by 1,000 bootstrap "
-    "draws of the test rows, the same for both sides.",
-    "Both sides have the same flags (`bench/comparison/contests.py`), no validation split and no report, unless a table says "
-    "otherwise. Random numbers are not the same ones, so networks end with other weights.",
-    "scikit-learn's classifiers use one thread. fastText has its own defaults beside bigrams and a learning rate of 0.5. The "
-    "PyTorch twin uses packed sequences and random batches, transformers' Trainer random batches: what one writes without tuning.",
+    "median and range over the pairs that both sides have; a cost that is more than the twin's is bold. Scores are those of the "
+    "first pair, intervals of 95 % by 1,000 bootstrap draws of the test rows, the same for both sides; a difference is bold only "
+    "where all of its interval is a loss.",
+    "Both sides have the flags that each contest names (`bench/comparison/contests.py`), no validation split and no report, unless "
+    "a table says otherwise; `bag` and fastText have their own (below). Random numbers are not the same ones, so networks end with "
+    "other weights.",
+    "After training, ours scores rows, the twins none: `svm` and `bag` all training rows once, `bilstm` and `transformer` "
+    f"{TEST_ROWS} rows that they are given for it. It is in ours' training time.",
+    "scikit-learn's classifiers use one thread. fastText has dim 10 (its default is 100), bigrams, a learning rate of 0.5 and texts "
+    "that are lower-cased and rid of punctuation, else its defaults: all words, 5 epochs. `bag` has its own: terms of 2 rows or more, "
+    "width 16, a learning rate of 0.05, 5 epochs. The PyTorch twin uses packed sequences and random batches, transformers' Trainer "
+    "random batches: what one writes without tuning.",
+    "OpenMP's threads sleep while they wait (`OMP_WAIT_POLICY=passive`), for both sides: spinning, its default, is faster on a quiet "
+    "machine and takes many times the CPU time on a busy one.",
 ]
+# Rows of what is published, where that is more: data/README.md and the papers named there.
+PUBLISHED = {"imdb": "25,000 and 25,000", "ag_news": "120,000 and 7,600"}
 
 
-def first_line(command):
-    try:
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
-    except OSError:
-        return ""
+def machines_said(store, facts):
+    """Those of the lines; of lines that have none, the one that was noted beside them."""
+    noted = f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores"
+    return " and ".join(sorted({line.get("machine", noted) for line in store.done.values()}))
 
 
-def environment(plan, tools):
-    packages = {contest.twin: {
-        "python": first_line([tools.python(contest), "--version"]),
-        "packages": [line for line in (ROOT / contest.requirements).read_text().splitlines() if "==" in line],
-    } for contest in plan.contests}
-    gpu = first_line(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]) if plan.device != "cpu" else ""
-    return {
-        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu,
-        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
-        "commit": first_line(["git", "rev-parse", "HEAD"]), "threads": plan.threads, "load": load(), "twins": packages,
-    }
+def commits_said(store):
+    """Every commit that lines are of."""
+    seen = collections.Counter(line.get("commit") for line in store.done.values())
+    none = seen.pop(None, 0)
+    said = [f"{name} ({count:,} lines)" for name, count in seen.items()]
+    return ", ".join(said + ([f"{none:,} lines from before {NOTED_SINCE} name none"] if none else []))
 
 
 def load_said(store, plan):
@@ -53,36 +58,43 @@ def load_said(store, plan):
         "processes most, and their ratios say little; compare CPU times, which other work lengthens too, but for both sides.**"]
 
 
+def flags_said(contest, device):
+    ours = contest.ours + (contest.ours_on_gpu if device != "cpu" else ())
+    return "Flags of " + "; of ".join(f"{whose}: `{' '.join(flags)}`" for whose, flags in
+                     (("both", contest.both), (contest.trainer, ours), (contest.twin, contest.theirs)) if flags)
+
+
 def rows_said(plan, data):
     """How many rows each contest learns from where that is not all of them."""
-    limits = {contest.title: plan.train_rows(contest) for contest in plan.contests if plan.train_rows(contest)}
-    said = [f"{title}: at most {limit:,} training and {plan.test_rows(contest):,} test rows of a data set"
-            for contest in plan.contests for title, limit in limits.items() if contest.title == title]
-    counts = [f"{name} {data.count(name, 'train'):,} and {data.count(name, 'test'):,}" for name in plan.data_sets]
+    said = [f"{contest.title}: at most {plan.train_rows(contest):,} training and {plan.test_rows(contest):,} test rows of a data set"
+            for contest in plan.contests if plan.train_rows(contest)]
+    counts = [f"{name} {data.count(name, 'train'):,} and {data.count(name, 'test'):,}"
+              + (f" (a part: published are {PUBLISHED[name]})" if name in PUBLISHED else "") for name in plan.data_sets]
     return [f"Training and test rows: {', '.join(counts)}."] + ([f"Sampled, for the time it takes: {'; '.join(said)}."] if said else [])
 
 
-def summary(store, plan, data, facts, sizes, prices, date):
+def summary(store, plan, data, facts, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
     lines = [f"# Rust against Python, {date}", "",
-             f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} "
-             f"over the run, commit {facts['commit'][:12]}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
+             f"{machines_said(store, facts)}; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
+             f"Commits: {commits_said(store)}.", "", *load_said(store, plan), "", *rows_said(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for contest in plan.contests:
-        lines += ["", f"## {contest.title} against {contest.twin}", "", f"Flags of both: `{' '.join(contest.both) or 'none'}`"]
+        lines += ["", f"## {contest.title} against {contest.twin}", "", flags_said(contest, plan.device)]
         if contest.epochs:
             lines[-1] += "; epochs: " + ", ".join(f"{contest.epochs_of(name, plan.kind)} on {name}" for name in plan.data_sets)
         for name, (title, make) in tables.TABLES.items():
             made = make(store, plan, contest) if any(section.name == name for section in plan.sections) else []
             lines += ["", f"### {title}", "", *made] if made else []
-    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, sizes)]
-    paid = money.money_table(store, plan, plan.contests, sizes, prices)
+    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, facts["images"])]
+    paid = money.money_table(store, plan, plan.contests, facts["images"], prices, facts["gpu"])
     if paid:
         device = "cpu" if plan.device == "cpu" else "cuda"
         lines += ["", "## This job on SageMaker", "",
                   f"{prices['instance'][device]} in {prices['region']} ({prices['file']}: {prices['source']}); training takes what it took "
                   f"on this machine; {prices['pull_bytes_per_second'] / 1e6:.0f} MB of image per second ({prices['pull_source']}). "
-                  "Minutes for an instance to be found come before, for both, and are not billed.", "", *paid]
+                  "Minutes for an instance to be found come before, for both, and are not billed. Start-up is the time to the answer for one "
+                  "text.", "", *paid]
     return "\n".join(lines) + "\n"
 
 
@@ -106,12 +118,9 @@ def plots(store, plan):
     return {name: plot for name, plot in found.items() if plot}
 
 
-def write(folder, store, plan, data, tools, date):
-    """All but raw.jsonl, made anew from it."""
-    facts, prices = environment(plan, tools), money.newest("prices")
-    sizes = money.image_sizes(plan.contests, tools, plan.device)
-    (folder / "environment.json").write_text(json.dumps(facts | {"images": sizes}, indent=1) + "\n")
-    text = summary(store, plan, data, facts, sizes, prices, date)
+def write(folder, store, plan, data, facts, date):
+    """The tables and plots, made anew from raw.jsonl and environment.json."""
+    text = summary(store, plan, data, facts, money.newest("prices"), date)
     (folder / "summary.md").write_text(text)
     for name, plot in plots(store, plan).items():
         (folder / name).write_text(plot)
@@ -120,8 +129,7 @@ def write(folder, store, plan, data, tools, date):
 
 def readme_table(store, plan, data, folder):
     """The newest results in short, for between the marks in README.md."""
-    lines = [f"[{folder}]({folder}/summary.md) has all of it, with intervals, growth, threads, lengths, images and money. "
-             + " ".join([*rows_said(plan, data), *load_said(store, plan)]), ""]
+    lines = [f"[{folder}]({folder}/summary.md) {tables_said(store, plan)} " + " ".join([*rows_said(plan, data), *load_said(store, plan)]), ""]
     for contest in plan.contests:
         rows = [row for name in plan.data_sets for row in tables.score_rows(store, plan, contest, name)[:1]]
         costs = (tables.cost_rows(store, plan, contest, name, README_COSTS) for name in plan.data_sets)
@@ -129,6 +137,24 @@ def readme_table(store, plan, data, folder):
         if rows:
             lines += [*tables.head(contest, "ratio or difference", "pairs"), *rows, ""]
     return lines
+
+
+def without_rows(store, plan):
+    """Sections that a contest has turns of, and no table."""
+    return [f"{section.name} of {contest.name}" for contest in plan.contests for section in plan.sections
+            if section.turns(plan, contest, 0) and not tables.TABLES[section.name][1](store, plan, contest)]
+
+
+def tables_said(store, plan):
+    """Which tables there are, and which parts of a whole run are not."""
+    missing = without_rows(store, plan)
+    there = [TITLES[section.name] for section in plan.sections
+             if any(section.turns(plan, contest, 0) and f"{section.name} of {contest.name}" not in missing for contest in plan.contests)]
+    asked = [section.name for section in plan.sections]
+    absent = [f"all of {contest.name}" for contest in CONTESTS
+              if contest not in plan.contests and (plan.device == "cpu" or contest.on_gpu)]
+    missing += [section.name for section in SECTIONS if section.name not in asked] + absent
+    return f"has {', '.join([*there, 'images and money'])}" + (f"; not measured: {', '.join(missing)}." if missing else ".")
 
 
 def put_into_readme(text, lines):

@@ -1,5 +1,6 @@
 """raw.jsonl to Markdown. A ratio is ours / twin, pair by pair; bold where ours costs more or is less accurate."""
 
+import math
 import statistics
 
 from measure import exponent
@@ -8,6 +9,8 @@ from comparison.jobs import OURS, TWIN
 from comparison.scores import bootstrap, pair_ratios, unpacked
 
 PLAIN = {"rows": None, "length": None, "epochs": None, "variant": ""}
+# Of lines that do not tell theirs: measured with /bin/true on 2026-11-26, when Python started the processes (bench/child.py).
+OLD_FLOOR = 8_600_000
 # Title, kind of job, field of its line, factor and unit.
 COSTS = [
     ("train, wall", "train", "wall_seconds", 1, "s"),
@@ -26,15 +29,25 @@ def number(value):
 
 
 def times(ratio):
-    """A cost's ratio; what costs no more than the twin as a fraction of it."""
+    """A cost's ratio; what costs less than the twin as a fraction of it. Bold where it costs more."""
+    if f"{ratio:.2f}" == "1.00":
+        return "1.00"
     return f"1/{1 / ratio:.3g}" if ratio < 1 else f"**{ratio:.2f}**"
 
 
-def ratio_cell(found):
-    if not found:
-        return ""
+def ranged(found, show):
+    """Median and range of `pair_ratios`."""
     middle, low, high = found
-    return times(middle) if low == high else f"{times(middle)} ({times(low)} to {times(high)})"
+    return show(middle) if low == high else f"{show(middle)} ({show(low)} to {show(high)})"
+
+
+def ratio_cell(found):
+    return ranged(found, times) if found else ""
+
+
+def speed_up(one, many):
+    found = pair_ratios(one, many)
+    return ranged(found, lambda ratio: f"{ratio:.2f}") if found else ""
 
 
 def middle(values):
@@ -72,18 +85,54 @@ def score_rows(store, plan, contest, data):
     return rows
 
 
+def common(*sides):
+    """Each cut to the pairs that all have."""
+    pairs = set.intersection(*(set(side) for side in sides))
+    return [{pair: side[pair] for pair in sorted(pairs)} for side in sides]
+
+
+def near_floor(store, **fields):
+    """Whether a peak is within a tenth of what a program that does nothing has: how much less it is cannot be told."""
+    return any(line["peak_bytes"] <= 1.1 * line.get("floor_bytes", OLD_FLOOR) for line in store.lines(**fields))
+
+
+def memory_cells(cells, ratio, values, near):
+    """Cells and ratio, with what is near the floor said to be below a bound."""
+    cells = [f"below {math.ceil(max(value.values()) / 1e6)} MB" if low else cell for cell, value, low in zip(cells, values, near)]
+    # The true ratio is as far from what was measured as ours is below it; where the twin's is not known, neither is it.
+    return [*cells, "not measurable" if near[1] else f"below {times(ratio[0]).strip('*')}" if near[0] else ratio_cell(ratio)]
+
+
 def cost_rows(store, plan, contest, data, costs=COSTS):
-    rows = []
+    rows, fields = [], fields_of(plan, contest, data)
     for title, what, key, factor, unit in costs:
-        ours, twin = store.sides(key, **fields_of(plan, contest, data), what=what)
-        if ours and twin:
-            cells = [f"{number(factor * middle(side))} {unit}" for side in (ours, twin)]
-            rows.append(f"| {data}: {title} | {cells[0]} | {cells[1]} | {ratio_cell(pair_ratios(ours, twin))} | {len(ours)} |")
-        if ours and twin and (what, key) == ("predict", "wall_seconds"):
-            count = store.lines(**fields_of(plan, contest, data), what=what)[0]["test_rows"]
-            rates = [number(count / middle(side)) for side in (ours, twin)]
-            rows.append(f"| {data}: predict, rows per second | {rates[0]} | {rates[1]} | | {len(ours)} |")
+        ours, twin = common(*store.sides(key, **fields, what=what))
+        if ours:
+            cells, ratio = [f"{number(factor * middle(side))} {unit}" for side in (ours, twin)], pair_ratios(ours, twin)
+            if key == "peak_bytes":
+                near = [near_floor(store, **fields, what=what, side=side) for side in (OURS, TWIN)]
+                cells = memory_cells(cells, ratio, (ours, twin), near)
+            else:
+                cells.append(ratio_cell(ratio))
+            rows.append(f"| {data}: {title} | {' | '.join(cells)} | {len(ours)} |")
+        if (what, key) == ("predict", "wall_seconds"):
+            rows += rate_row(store, fields, data)
     return rows
+
+
+def rate_row(store, fields, data):
+    """Rows per second once it runs: what one text takes is taken off, which is nearly all start-up."""
+    every, one = (common(*store.sides("wall_seconds", **fields, what=what)) for what in ("predict", "one"))
+    seconds = [{pair: side[pair] - start[pair] for pair in side if pair in start} for side, start in zip(every, one)]
+    if not seconds[0]:
+        return []
+    count = store.lines(**fields, what="predict")[0]["test_rows"]
+    # What start-up differs by from pair to pair, and at least a tenth of it.
+    noise = [max(max(start.values()) - min(start.values()), 0.1 * middle(start)) for start in one]
+    told = [min(side.values()) > least for side, least in zip(seconds, noise)]
+    cells = [number(count / middle(side)) if tells else "too short to tell" for side, tells in zip(seconds, told)]
+    ratio = ratio_cell(pair_ratios(*seconds)) if all(told) else ""
+    return [f"| {data}: predict, rows per second after start-up | {cells[0]} | {cells[1]} | {ratio} | {len(seconds[0])} |"]
 
 
 def whole(store, plan, contest):
@@ -118,7 +167,7 @@ def growth_points(store, plan, contest, side, key):
 
 
 def growth(store, plan, contest):
-    """Costs by rows; the last line is the power of the rows that they grow with, start-up included."""
+    """Costs by rows, and the power of the rows that they grow with, start-up included."""
     keys = [("wall_seconds", 1, "s"), ("cpu_seconds", 1, "s"), ("peak_bytes", 1e-6, "MB")]
     columns = [growth_points(store, plan, contest, side, key) for key, _, _ in keys for side in (OURS, TWIN)]
     if not all(len(points) > 1 for points in columns):
@@ -129,13 +178,20 @@ def growth(store, plan, contest):
     for size in sorted({rows for points in columns for rows, _ in points}):
         values = [dict(points).get(size) for points in columns]
         lines.append(f"| {size:,} | " + " | ".join(shown(value, *unit) for value, unit in zip(values, units)) + " |")
-    lines.append("| exponent | " + " | ".join(f"{exponent(points):.2f}" for points in columns) + " |")
-    if plan.synthetic(contest):
-        fields = fields_of(plan, contest, "synthetic") | {"rows": plan.synthetic(contest), "what": "train"}
-        values = [store.by_pair(key, side=side, **fields) for key, _, _ in keys for side in (OURS, TWIN)]
-        if any(values):
-            cells = [shown(middle(value) if value else None, *unit) for value, unit in zip(values, units)]
-            lines.append(f"| {plan.synthetic(contest):,}, synthetic | " + " | ".join(cells) + " |")
+    most = [max(points) for points in columns]
+    made = plan.synthetic(contest)
+    synthetic = []
+    if made:
+        fields = fields_of(plan, contest, "synthetic") | {"rows": made, "what": "train"}
+        synthetic = [store.by_pair(key, side=side, **fields) for key, _, _ in keys for side in (OURS, TWIN)]
+    if any(synthetic):
+        cells = [shown(middle(value) if value else None, *unit) for value, unit in zip(synthetic, units)]
+        lines.append(f"| {made:,}, synthetic | " + " | ".join(cells) + " |")
+    lines.append(f"| exponent, up to {max(most)[0]:,} rows | " + " | ".join(f"{exponent(points):.2f}" for points in columns) + " |")
+    if any(synthetic):
+        cells = [f"{exponent([point, (made, middle(value))]):.2f}" if value else "not measured"
+                 for point, value in zip(most, synthetic)]
+        lines.append(f"| exponent, from there to {made:,} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -144,53 +200,64 @@ def shown(value, factor, unit):
 
 
 def threads(store, plan, contest):
-    rows, weights = [], []
-    asked = plan.one_thread(contest)
-    for count in (1, plan.threads):
-        fields = fields_of(plan, contest, plan.first) | {"threads": count, "rows": asked, "what": "train"}
-        sides = [store.by_pair(key, side=side, **fields) for key in ("wall_seconds", "cpu_seconds") for side in (OURS, TWIN)]
-        if not all(sides):
-            return []
-        rows.append(f"| {count} | " + " | ".join(f"{number(middle(side))} s" for side in sides) + " |")
-        weights.append(store.by_pair("weights", side=OURS, **fields))
-    title = [f"| threads ({plan.rows_of(contest, asked):,} rows) | wall, {contest.trainer} | wall, {contest.twin} | "
-             f"CPU, {contest.trainer} | CPU, {contest.twin} |", "|---|---|---|---|---|"]
+    asked = plan.thread_rows(contest)
+    fields = fields_of(plan, contest, plan.first) | {"rows": asked, "what": "train"}
+    keys = [("wall_seconds", OURS), ("wall_seconds", TWIN), ("cpu_seconds", OURS), ("cpu_seconds", TWIN)]
+    one, many = ([store.by_pair(key, **fields | {"threads": count, "side": side}) for key, side in keys] for count in (1, plan.threads))
+    if not all(one + many):
+        return []
+    rows = [f"| {count} | " + " | ".join(f"{number(middle(values))} s" for values in columns) + " | " + " | ".join(faster) + " |"
+            for count, columns, faster in ((1, one, ("", "")), (plan.threads, many, map(speed_up, one[:2], many[:2])))]
+    title = [f"| threads ({asked:,} rows) | wall, {contest.trainer} | wall, {contest.twin} | CPU, {contest.trainer} | "
+             f"CPU, {contest.twin} | speed-up, {contest.trainer} | speed-up, {contest.twin} |", "|---|---|---|---|---|---|---|"]
+    weights = [store.by_pair("weights", **fields | {"threads": count, "side": OURS}) for count in (1, plan.threads)]
     both = weights[0].keys() & weights[1].keys()
-    same = [all(weights[0][pair] == weights[1][pair] for pair in both)] if both else []
-    words = {True: "the same bytes", False: "**not the same bytes**"}
-    return [*title, *rows, *(f"\nWeights of {contest.trainer} on 1 and {plan.threads} threads: {words[found]}." for found in same)]
+    same = all(weights[0][pair] == weights[1][pair] for pair in both)
+    said = f"Weights of {contest.trainer} on 1 and {plan.threads} threads: {'the same bytes' if same else '**not the same bytes**'}."
+    return [*title, *rows, *(["", said] if both else [])]
+
+
+def token_seconds(store, plan, contest, side, length):
+    """Seconds per token of each pair, from what a second epoch takes; None where it took no longer than noise."""
+    rows = plan.length_rows(length)
+    fields = fields_of(plan, contest, "long") | {"rows": rows, "length": length, "what": "train", "side": side}
+    one, two = common(*(store.by_pair("wall_seconds", **fields | {"epochs": epochs}) for epochs in (1, 2)))
+    return {pair: (two[pair] - one[pair]) / (rows * length) if two[pair] > one[pair] else None for pair in one}
+
+
+def measurable(seconds):
+    return {pair: value for pair, value in seconds.items() if value}
 
 
 def length_points(store, plan, contest, side):
-    """(length, tokens per second) from what a second epoch takes."""
-    points = []
-    for length in plan.lengths(contest):
-        rows = plan.length_rows(length)
-        fields = fields_of(plan, contest, "long") | {"rows": rows, "length": length, "what": "train", "side": side}
-        one, two = (store.by_pair("wall_seconds", **fields | {"epochs": epochs}) for epochs in (1, 2))
-        rates = [rows * length / (two[pair] - one[pair]) for pair in one if pair in two and two[pair] > one[pair]]
-        if rates:
-            points.append((length, statistics.median(rates)))
-    return points
+    """(length, tokens per second)."""
+    found = [(length, measurable(token_seconds(store, plan, contest, side, length))) for length in plan.lengths(contest)]
+    return [(length, 1 / middle(seconds)) for length, seconds in found if seconds]
+
+
+def length_cell(seconds):
+    told = measurable(seconds)
+    lost = "" if len(told) == len(seconds) else f" ({len(seconds) - len(told)} of {len(seconds)} pairs not measurable)"
+    return f"{number(1 / middle(told))}{lost}" if told else "not measurable"
 
 
 def lengths(store, plan, contest):
-    if not plan.lengths(contest):
-        return []
-    sides = [dict(length_points(store, plan, contest, side)) for side in (OURS, TWIN)]
     rows = []
     for length in plan.lengths(contest):
-        ours, twin = (side.get(length) for side in sides)
-        if ours and twin:
-            rows.append(f"| {length} | {number(ours)} | {number(twin)} | {times(twin / ours)} |")
-    title = [f"| tokens of a row | tokens per second, {contest.trainer} | {contest.twin} | time per token, ratio |", "|---|---|---|---|"]
+        sides = common(*(token_seconds(store, plan, contest, side, length) for side in (OURS, TWIN)))
+        if sides[0]:
+            ours, twin = map(length_cell, sides)
+            ratio = ratio_cell(pair_ratios(*map(measurable, sides))) or "not measurable"
+            rows.append(f"| {length} | {ours} | {twin} | {ratio} | {len(sides[0])} |")
+    title = [f"| tokens of a row | tokens per second, {contest.trainer} | {contest.twin} | time per token, ratio | pairs |",
+             "|---|---|---|---|---|"]
     return [*title, *rows] if rows else []
 
 
 TABLES = {
     "whole": ("Train and predict", whole),
     "variants": ("Other flags, ours alone", variants),
-    "growth": ("How cost grows with the rows", growth),
+    "growth": ("How cost grows with the rows (start-up included)", growth),
     "threads": ("Threads", threads),
     "lengths": ("Tokens per second, by sequence length (a second epoch's time)", lengths),
 }

@@ -1,5 +1,6 @@
 """Finding or making the programs that are compared, and the command line of a job."""
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -17,13 +18,20 @@ class Missing(Exception):
     """A trainer or twin that is not there; the text ends with how to get it."""
 
 
-def build(package, device):
-    """Compiles a crate in release mode, and gives its binary."""
-    if package == "bilstm":
-        subprocess.run([ROOT / "trainers/bilstm/get-libtorch"], cwd=ROOT, check=True)
+def build_commands(package, device="cpu", what=(), environ=os.environ):
+    """How a crate is compiled in release mode, and what it needs before. A LIBTORCH that is set is the one to use."""
+    commands = []
+    if package == "bilstm" and not environ.get("LIBTORCH"):
+        commands.append([ROOT / "trainers/bilstm/get-libtorch", *([] if device == "cpu" else ["cuda"])])
     features = ["--features", "cuda"] if package == "transformer" and device != "cpu" else []
-    subprocess.run(["cargo", "build", "--release", "--locked", "-p", package, *features], cwd=ROOT, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / package
+    return [*commands, ["cargo", "build", "--release", "--locked", "-p", package, *what, *features]]
+
+
+def build(package, device="cpu", what=()):
+    """Compiles it; gives the folder of its binaries."""
+    for command in build_commands(package, device, what):
+        subprocess.run(command, cwd=ROOT, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 class Tools:
@@ -64,9 +72,7 @@ class Tools:
     def binary(self, package):
         def find():
             if not self.binaries:
-                if not (ROOT / "trainers" / package).is_dir():
-                    raise Missing(f"no trainer `{package}` in this repository; help: it comes with a later version")
-                return build(package, self.device)
+                return build(package, self.device) / package
             path = self.binaries / package
             if not path.is_file():
                 raise Missing(f"no binary `{path.name}` in --binaries; help: cargo build --release -p {package}")
@@ -74,12 +80,7 @@ class Tools:
         return self.once(package, find)
 
     def python(self, contest):
-        def find():
-            script = ROOT / "bench/twins" / contest.script
-            if not script.is_file():
-                raise Missing(f"no twin `bench/twins/{contest.script}`; help: it comes with a later version")
-            return pathlib.Path(venv(contest.requirements))
-        return self.once(contest.script, find)
+        return self.once(contest.requirements, lambda: pathlib.Path(venv(contest.requirements)))
 
     def checkpoint(self, contest):
         """The pretrained model that both sides start from: as given, or the one that a package of the venv brings."""
@@ -101,19 +102,36 @@ class Tools:
         return self.work / "models" / f"{job.contest}-{job.side}{suffix}"
 
     def clear(self, model):
-        """Loads nobody's model of before; a folder or a file."""
+        """Removes the model that was there before, a folder or a file: nothing goes on from it."""
         model.parent.mkdir(parents=True, exist_ok=True)
         if model.is_dir():
             shutil.rmtree(model)
         model.unlink(missing_ok=True)
 
-    def command(self, job, source):
-        """`source`: rows to train on or to predict."""
+    def command(self, job, source, test=None):
+        """`source`: rows to train on or to predict; `test`: rows to score at the end of training."""
         contest = BY_NAME[job.contest]
         command = {"train": self.train, "predict": self.predict, "one": self.one}[job.what](contest, job, source)
+        if test:
+            command += ["--test", test]
         if contest.on_gpu and self.device != "cpu":
             command += ["--device", self.device]
+            command += contest.ours_on_gpu if job.side == OURS and job.what == "train" else ()
         return command
+
+    def scores(self, job):
+        """Whether a training run is given rows to score, so that it does not score all that it has learnt from."""
+        return BY_NAME[job.contest].tests and (job.side, job.what) == (OURS, "train")
+
+    def said(self, command):
+        """A command as it is kept: the names of files, not where this machine has them."""
+        return " ".join(part.name if isinstance(part, pathlib.PurePath) else str(part) for part in command)
+
+    def program(self, job):
+        """A hash of what was run, for a binary may be from another commit."""
+        contest = BY_NAME[job.contest]
+        path = self.binary(contest.trainer) if job.side == OURS else ROOT / "bench/twins" / contest.script
+        return self.once(f"hash of {path}", lambda: hashlib.sha256(path.read_bytes()).hexdigest()[:12])
 
     def start(self, contest, job):
         if job.side == OURS:

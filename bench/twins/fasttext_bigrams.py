@@ -8,75 +8,51 @@ MODEL is a folder: fastText's labels must not have blanks, so the real ones lie 
 thread fastText's result differs from run to run.
 """
 
-import argparse
-import csv
 import json
 import pathlib
 import re
-import sys
 import tempfile
 
+import commands
 import fasttext
-
-csv.field_size_limit(sys.maxsize)
 
 
 def words(text):
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def rows(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return [(words(row["text"]), row["label"]) for row in csv.DictReader(file)]
-
-
 def train(args):
-    found = rows(args.csv)
-    names = sorted({label for _, label in found})
-    numbers = {label: f"__label__{number}" for number, label in enumerate(names)}
+    texts, found = commands.read(args.csv)
+    names, numbers = commands.numbered(found)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.writelines(f"{numbers[label]} {text}\n" for text, label in found)
+        file.writelines(f"__label__{number} {words(text)}\n" for number, text in zip(numbers, texts))
         file.flush()
         model = fasttext.train_supervised(
-            file.name, dim=10, lr=0.5, epoch=5, wordNgrams=2, thread=args.threads, seed=args.seed, verbose=0
+            file.name, dim=10, lr=0.5, epoch=5, wordNgrams=2, thread=args.threads or 1, seed=args.seed, verbose=0
         )
-    args.model.mkdir(exist_ok=True)
-    model.save_model(str(args.model / "model.bin"))
-    (args.model / "labels.json").write_text(json.dumps(names))
+    folder = pathlib.Path(args.model)
+    folder.mkdir(exist_ok=True)
+    model.save_model(str(folder / "model.bin"))
+    (folder / "labels.json").write_text(json.dumps(names))
 
 
 def labels(folder, texts):
     # The loader of this version prints a warning about itself otherwise.
     fasttext.FastText.eprint = lambda *_: None
+    folder = pathlib.Path(folder)
     model = fasttext.load_model(str(folder / "model.bin"))
     names = json.loads((folder / "labels.json").read_text())
-    found, _ = model.predict(texts)
+    found, _ = model.predict([words(text) for text in texts])
     return [names[int(label.removeprefix("__label__"))] for (label,) in found]
 
 
 def predict(args):
-    found = labels(args.model, [text for text, _ in rows(args.csv)])
-    with open(args.predictions, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["predicted"], *([label] for label in found)])
+    commands.write(args.predictions, labels(args.model, commands.read(args.csv)[0]))
 
 
 def one(args):
-    print(labels(args.model, [words(args.text)])[0])
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    actions = parser.add_subparsers(required=True)
-    for run, arguments in [(train, ["csv", "model"]), (predict, ["model", "csv", "predictions"]), (one, ["model", "text"])]:
-        action = actions.add_parser(run.__name__)
-        action.set_defaults(run=run)
-        for argument in arguments:
-            action.add_argument(argument, type=pathlib.Path if argument == "model" else str)
-        action.add_argument("--threads", type=int, default=1)
-        action.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    args.run(args)
+    print(labels(args.model, [args.text])[0])
 
 
 if __name__ == "__main__":
-    main()
+    commands.main(__doc__, train, predict, one)

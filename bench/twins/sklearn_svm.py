@@ -4,11 +4,10 @@
     sklearn_svm.py predict model.joblib rows.csv predictions.csv
     sklearn_svm.py one model.joblib "a film I shall remember"
 
---threads is taken and of no use: neither classifier has any.
+--threads is taken and of no use: neither classifier has any. Rows are read and written with pandas, as such scripts do.
 """
 
-import argparse
-import sys
+import commands
 
 
 def classifier(args):
@@ -52,13 +51,8 @@ def one(args):
     print(joblib.load(args.model).predict([args.text])[0])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    actions = parser.add_subparsers(required=True)
-    action = actions.add_parser("train")
-    action.set_defaults(run=train)
-    action.add_argument("csv")
-    action.add_argument("model")
+def flags(actions):
+    action = actions["train"]
     action.add_argument("--classifier", choices=["sgd", "linear-svc"], default="sgd")
     action.add_argument("--loss", choices=["hinge", "squared_hinge"], default="hinge")
     action.add_argument("--max-ngrams", type=int, default=1)
@@ -66,21 +60,7 @@ def main():
     action.add_argument("--stopwords", default="english")
     action.add_argument("--alpha", type=float, default=1e-4)
     action.add_argument("--c", type=float, default=1.0)
-    action.add_argument("--seed", type=int, default=0)
-    action = actions.add_parser("predict")
-    action.set_defaults(run=predict)
-    action.add_argument("model")
-    action.add_argument("csv")
-    action.add_argument("predictions")
-    action = actions.add_parser("one")
-    action.set_defaults(run=one)
-    action.add_argument("model")
-    action.add_argument("text")
-    for action in actions.choices.values():
-        action.add_argument("--threads", type=int)
-    args = parser.parse_args()
-    args.run(args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.main(__doc__, train, predict, one, flags)

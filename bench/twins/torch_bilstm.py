@@ -9,20 +9,22 @@ Same flags and same maths as `bilstm train` has.
 
 import argparse
 import collections
-import csv
 import json
 import re
 import sys
 import time
 
+import commands
+
 START = time.perf_counter()
-csv.field_size_limit(2**31 - 1)
+# The old script's.
+FLAGS = {"batch-size": 16, "epochs": 5, "learning-rate": 1e-3, "vocab-size": 1000, "seq-len": 100, "emb-size": 100,
+         "hidden-size": 200, "num-layers": 2, "dropout": 0.0}
 
 
-def read(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
-    return [text for text, _ in rows], [label for _, label in rows]
+def flags(parser, **others):
+    for name, default in (FLAGS | others).items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
 
 
 def words_of(text, sound):
@@ -124,30 +126,13 @@ def predict(model, rows, classes, args):
     return found
 
 
-def macro_f1(wanted, found, classes):
-    scores = []
-    for label in range(classes):
-        hits = sum(a == b == label for a, b in zip(wanted, found))
-        named = sum(a == label for a in wanted) + sum(b == label for b in found)
-        scores.append(2 * hits / named if named else 0.0)
-    return sum(scores) / classes
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train")
     parser.add_argument("test")
     parser.add_argument("model")
     parser.add_argument("--sound", action="store_true")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--vocab-size", type=int, default=1000)
-    parser.add_argument("--seq-len", type=int, default=100)
-    parser.add_argument("--emb-size", type=int, default=100)
-    parser.add_argument("--hidden-size", type=int, default=200)
-    parser.add_argument("--num-layers", type=int, default=2)
-    parser.add_argument("--dropout", type=float, default=0.0)
+    flags(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
@@ -156,22 +141,19 @@ def main():
     import torch
 
     torch.manual_seed(args.seed)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    commands.torch_threads(args)
     facts["import_seconds"] = time.perf_counter() - START
     began, cpu = time.perf_counter(), time.process_time()
-    (train_texts, train_labels), (test_texts, test_labels) = read(args.train), read(args.test)
-    names = sorted(set(train_labels))
-    number = {name: index for index, name in enumerate(names)}
-    train_labels, test_labels = ([number[label] for label in labels] for labels in (train_labels, test_labels))
+    (train_texts, train_labels), (test_texts, test_labels) = commands.read(args.train), commands.read(args.test)
+    names, train_labels = commands.numbered(train_labels)
+    test_labels = [names.index(label) for label in test_labels]
     (train_rows, test_rows), vocabulary = encode(train_texts, test_texts, args)
     facts["read_seconds"] = time.perf_counter() - began
     facts["read_cpu_seconds"] = time.process_time() - cpu
     model = network(vocabulary, len(names), args)
     train(model, train_rows, train_labels, len(names), args, facts)
     found = predict(model, test_rows, len(names), args)
-    facts["accuracy"] = sum(a == b for a, b in zip(test_labels, found)) / len(found)
-    facts["macro_f1"] = macro_f1(test_labels, found, len(names))
+    facts |= commands.scores(test_labels, found)
     torch.save(model.state_dict(), args.model)
     print(json.dumps(facts))
 

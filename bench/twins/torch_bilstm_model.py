@@ -9,8 +9,8 @@ MODEL is one file: the weights, the words, the labels and the flags.
 
 import argparse
 import collections
-import csv
 
+import commands
 import torch_bilstm as script
 
 UNKNOWN, FIRST = 1, 2  # torch_bilstm.py's ids of the sound network: 0 is padding
@@ -40,14 +40,13 @@ def train(args):
     import torch
 
     torch.manual_seed(args.seed)
-    texts, labels = script.read(args.csv)
+    texts, labels = commands.read(args.csv)
     counts = collections.Counter(word for text in texts for word in script.words_of(text, True))
     vocabulary = {word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), FIRST)}
-    names = sorted(set(labels))
-    numbers = {name: number for number, name in enumerate(names)}
+    names, numbers = commands.numbered(labels)
     model = network(len(vocabulary) + FIRST, len(names), args)
     rows = ids(texts, vocabulary, args)
-    script.train(model, rows, [numbers[label] for label in labels], len(names), args, {})
+    script.train(model, rows, numbers, len(names), args, {})
     kept = {name: value for name, value in vars(args).items() if name not in ("run", "device", "threads")}
     state = model.network.state_dict()
     torch.save({"weights": state, "vocabulary": vocabulary, "names": names, "args": kept}, args.model)
@@ -65,46 +64,19 @@ def labels(texts, args):
 
 
 def predict(args):
-    found = labels(script.read(args.csv)[0], args)
-    with open(args.predictions, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["predicted"], *([label] for label in found)])
+    commands.write(args.predictions, labels(commands.read(args.csv)[0], args))
 
 
 def one(args):
     print(labels([args.text], args)[0])
 
 
-def flags(action):
-    action.add_argument("--batch-size", type=int, default=32)
-    action.add_argument("--epochs", type=int, default=5)
-    action.add_argument("--learning-rate", type=float, default=2e-3)
-    action.add_argument("--vocab-size", type=int, default=20_000)
-    action.add_argument("--seq-len", type=int, default=400)
-    action.add_argument("--emb-size", type=int, default=100)
-    action.add_argument("--hidden-size", type=int, default=100)
-    action.add_argument("--num-layers", type=int, default=1)
-    action.add_argument("--dropout", type=float, default=0.5)
-    action.add_argument("--seed", type=int, default=0)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    actions = parser.add_subparsers(required=True)
-    for run, arguments in [(train, ["csv", "model"]), (predict, ["model", "csv", "predictions"]), (one, ["model", "text"])]:
-        action = actions.add_parser(run.__name__)
-        action.set_defaults(run=run, sound=True)
-        for argument in arguments:
-            action.add_argument(argument)
-        action.add_argument("--threads", type=int, default=0)
-        action.add_argument("--device", default="cpu")
-    flags(actions.choices["train"])
-    args = parser.parse_args()
-    if args.threads:
-        import torch
-
-        torch.set_num_threads(args.threads)
-    args.run(args)
+def flags(actions):
+    others = {"batch-size": 32, "learning-rate": 2e-3, "vocab-size": 20_000, "seq-len": 400, "hidden-size": 100, "num-layers": 1,
+              "dropout": 0.5}
+    script.flags(actions["train"], **others)
+    actions["train"].set_defaults(sound=True)
 
 
 if __name__ == "__main__":
-    main()
+    commands.main(__doc__, train, predict, one, flags, commands.torch_threads)

@@ -8,8 +8,6 @@
 MODEL is a folder that `from_pretrained` opens. `train`, `predict` and `step` print one JSON object.
 """
 
-import argparse
-import csv
 import json
 import os
 import resource
@@ -17,16 +15,11 @@ import sys
 import tempfile
 import time
 
+import commands
+
 START = time.perf_counter()
-csv.field_size_limit(2**31 - 1)
 # The checkpoint is a folder: nothing is asked of the hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
-def read(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [(row["text"], row.get("label")) for row in csv.DictReader(file)]
-    return [text for text, _ in rows], [label for _, label in rows]
 
 
 def tokenizer_of(folder, max_len=None):
@@ -88,21 +81,11 @@ def first_step_callback(facts):
     return FirstStep()
 
 
-def macro_f1(wanted, found, classes):
-    scores = []
-    for label in range(classes):
-        hits = sum(a == b == label for a, b in zip(wanted, found))
-        named = sum(a == label for a in wanted) + sum(b == label for b in found)
-        scores.append(2 * hits / named if named else 0.0)
-    return sum(scores) / classes
-
-
-def evaluate(trainer, rows, names):
+def evaluate(trainer, rows):
     # Rows of like lengths in a batch: less padding.
     rows = sorted(rows, key=lambda row: len(row["input_ids"]))
     wanted, found = [row["labels"] for row in rows], trainer.predict(rows).predictions.argmax(axis=1).tolist()
-    accuracy = sum(a == b for a, b in zip(wanted, found)) / len(wanted)
-    return {"accuracy": accuracy, "macro_f1": macro_f1(wanted, found, len(names))}
+    return commands.scores(wanted, found)
 
 
 def train(args):
@@ -110,11 +93,10 @@ def train(args):
 
     facts = {"import_seconds": time.perf_counter() - START}
     set_seed(args.seed)
-    texts, labels = read(args.csv)
-    names = sorted(set(labels))
-    number = {name: index for index, name in enumerate(names)}
+    texts, labels = commands.read(args.csv)
+    names, numbers = commands.numbered(labels)
     tokenizer, max_len = tokenizer_of(args.pretrained_model, args.max_len)
-    rows = encode(tokenizer, max_len, texts, [number[label] for label in labels])
+    rows = encode(tokenizer, max_len, texts, numbers)
     facts["read_seconds"] = time.perf_counter() - START - facts["import_seconds"]
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
@@ -127,8 +109,8 @@ def train(args):
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the JSON object belongs
         facts["train_seconds"] = trainer.train().metrics["train_runtime"]
     if args.test:
-        texts, labels = read(args.test)
-        facts |= evaluate(trainer, encode(tokenizer, max_len, texts, [number[label] for label in labels]), names)
+        texts, labels = commands.read(args.test)
+        facts |= evaluate(trainer, encode(tokenizer, max_len, texts, [names.index(label) for label in labels]))
     trainer.save_model(args.model)
     tokenizer.model_max_length = max_len
     tokenizer.save_pretrained(args.model)
@@ -144,14 +126,13 @@ def pipeline_of(args):
 
 
 def predict(args):
-    classify, (texts, _) = pipeline_of(args), read(args.csv)
+    classify, (texts, _) = pipeline_of(args), commands.read(args.csv)
     began = time.perf_counter()
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     found = classify([texts[row] for row in order], args.batch_size)
     labels = dict(zip(order, (answer["label"] for answer in found)))
     seconds = time.perf_counter() - began
-    with open(args.predictions, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["predicted"], *([labels[row]] for row in range(len(texts)))])
+    commands.write(args.predictions, [labels[row] for row in range(len(texts))])
     print(json.dumps({"rows": len(texts), "predict_seconds": seconds}))
 
 
@@ -182,50 +163,30 @@ def step(args):
     print(json.dumps({"seconds": seconds, "loss": loss, "peak_bytes": peak}))
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    actions = parser.add_subparsers(dest="run", required=True)
-    every = {}
-    for action in (train, predict, one, step):
-        every[action] = actions.add_parser(action.__name__)
-        every[action].set_defaults(action=action)
-        every[action].add_argument("--threads", type=int, default=0, help="0: as PyTorch likes it")
-        every[action].add_argument("--device", default="cpu")
-        every[action].add_argument("--seed", type=int, default=0)
-    every[train].add_argument("csv")
-    every[train].add_argument("model")
-    every[train].add_argument("--pretrained-model", required=True)
-    every[train].add_argument("--test")
-    every[train].add_argument("--max-len", type=int, default=256)
-    every[train].add_argument("--batch-size", type=int, default=16)
-    every[train].add_argument("--epochs", type=int, default=3)
-    every[train].add_argument("--learning-rate", type=float, default=5e-5)
-    every[train].add_argument("--warm-up", type=float, default=0.1)
-    every[train].add_argument("--weight-decay", type=float, default=0.01)
-    every[train].add_argument("--clip-norm", type=float, default=1.0)
-    every[train].add_argument("--group-by-length", action="store_true", help="rows of like lengths make a batch")
-    every[predict].add_argument("model")
-    every[predict].add_argument("csv")
-    every[predict].add_argument("predictions")
-    every[predict].add_argument("--batch-size", type=int, default=16)
-    every[one].add_argument("model")
-    every[one].add_argument("text")
-    every[step].add_argument("--pretrained-model", required=True)
-    every[step].add_argument("--rows", type=int, default=16)
-    every[step].add_argument("--tokens", type=int, default=128)
-    every[step].add_argument("--steps", type=int, default=8)
-    return parser.parse_args()
+def flags(actions):
+    train = actions["train"]
+    train.add_argument("--pretrained-model", required=True)
+    train.add_argument("--test")
+    train.add_argument("--max-len", type=int, default=256)
+    train.add_argument("--batch-size", type=int, default=16)
+    train.add_argument("--epochs", type=int, default=3)
+    train.add_argument("--learning-rate", type=float, default=5e-5)
+    train.add_argument("--warm-up", type=float, default=0.1)
+    train.add_argument("--weight-decay", type=float, default=0.01)
+    train.add_argument("--clip-norm", type=float, default=1.0)
+    train.add_argument("--group-by-length", action="store_true", help="rows of like lengths make a batch")
+    actions["predict"].add_argument("--batch-size", type=int, default=16)
+    actions["step"].add_argument("--pretrained-model", required=True)
+    actions["step"].add_argument("--rows", type=int, default=16)
+    actions["step"].add_argument("--tokens", type=int, default=128)
+    actions["step"].add_argument("--steps", type=int, default=8)
 
 
-def main():
-    args = arguments()
+def prepare(args):
     if args.threads:
         os.environ["RAYON_NUM_THREADS"] = str(args.threads)  # the tokenizer's
-        import torch
-
-        torch.set_num_threads(args.threads)
-    args.action(args)
+    commands.torch_threads(args)
 
 
 if __name__ == "__main__":
-    main()
+    commands.main(__doc__, train, predict, one, flags, prepare, [step])

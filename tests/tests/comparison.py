@@ -1,5 +1,6 @@
 """Tests of bench/comparison on numbers that are known: `comparison.py` runs them all."""
 
+import dataclasses
 import json
 import pathlib
 import random
@@ -12,7 +13,7 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from comparison import cli, money, scores, summary, svg, tables  # noqa: E402
+from comparison import cli, environment, money, scores, script, summary, svg, tables, tools  # noqa: E402
 from comparison.contests import BY_NAME, FULL, SMOKE  # noqa: E402
 from comparison.jobs import OURS, TWIN, Job  # noqa: E402
 from comparison.plan import Plan  # noqa: E402
@@ -21,7 +22,7 @@ from comparison.runner import Runner  # noqa: E402
 from comparison.sections import SECTIONS  # noqa: E402
 from comparison.store import Store  # noqa: E402
 from comparison.tools import Missing, Tools  # noqa: E402
-from measure import exponent  # noqa: E402
+from measure import Failed, exponent, floor_bytes, measured  # noqa: E402
 
 
 def plan_of(*names, kind=FULL, **fields):
@@ -66,7 +67,7 @@ class Scores(unittest.TestCase):
 
 class Turns(unittest.TestCase):
     def test_sides_change_who_goes_first(self):
-        turns = [turn for turn in plan_of("svm-sgd").turns if len(turn.jobs) == 6]
+        turns = [turn for turn in plan_of("svm-sgd").turns if len(turn.jobs) == 6 and turn.jobs[0].data == "imdb"]
         self.assertEqual([turn.jobs[0].side for turn in turns], [OURS, TWIN])
 
     def test_growth_shares_the_run_on_all_rows(self):
@@ -82,7 +83,16 @@ class Turns(unittest.TestCase):
 
     def test_lengths_have_one_epoch_and_two(self):
         turns = [turn for turn in plan_of("transformer").turns if turn.jobs[0].length == 64]
+        self.assertEqual(len(turns), 1)  # of a transformer, one pair
         self.assertEqual([(job.side, job.epochs) for job in turns[0].jobs], [(OURS, 1), (TWIN, 1), (OURS, 2), (TWIN, 2)])
+
+
+    def test_one_thread_and_all_take_turns(self):
+        for name, rows in (("svm-sgd", 25_000), ("transformer", 500)):
+            turns = [turn for turn in plan_of(name).turns if turn.jobs[0].threads == 1]
+            self.assertEqual([(job.side, job.threads) for job in turns[0].jobs], [(OURS, 1), (TWIN, 1), (OURS, 2), (TWIN, 2)])
+            # Never the run on all rows that other sections share.
+            self.assertEqual({job.rows for job in turns[0].jobs}, {rows})
 
 
 class InFolder(unittest.TestCase):
@@ -106,7 +116,7 @@ class Resumption(InFolder):
     def runner(self, store, budget=None):
         """One that notes what it would have run."""
         data = types.SimpleNamespace(megabytes=lambda *_: 1.0)
-        runner = Runner(plan_of("svm-sgd"), store, types.SimpleNamespace(has=lambda _: True), data, budget, 1)
+        runner = Runner(plan_of("svm-sgd"), store, types.SimpleNamespace(has=lambda _: True), data, budget, 1, {})
         ran = []
         runner.run_job = lambda job: (ran.append(job), store.append(line(job, 1.0)))
         return runner, ran
@@ -139,10 +149,11 @@ class Tables(InFolder):
         for pair in range(2):
             for side, seconds in ((OURS, 1.0 + pair), (TWIN, 4.0)):
                 for what in ("train", "predict", "one"):
+                    taken = seconds / 4 if what == "one" else seconds
                     job = Job("svm-sgd", side, what, "imdb", pair, 2)
                     facts = {"test_rows": 4, "accuracy": 0.75, "macro_f1": 0.7, "labels": ["neg", "pos"], "truth": "0011",
                              "predicted": "0111" if side == OURS else "0011"}
-                    store.append(line(job, seconds, **facts if what == "predict" else {"model_bytes": 10}))
+                    store.append(line(job, taken, floor_bytes=1, **facts if what == "predict" else {"model_bytes": 10}))
         for rows, seconds in ((1_000, 0.1), (5_000, 0.5)):
             for side in (OURS, TWIN):
                 store.append(line(Job("svm-sgd", side, "train", "imdb", 0, 2, rows=rows), seconds))
@@ -152,8 +163,85 @@ class Tables(InFolder):
         store, plan = self.filled()
         rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
         self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
-        self.assertIn("| imdb: predict, rows per second | 2.67 | 1 | | 2 |", rows)
+        # Predicting takes 3/4 and 6/4 s longer than one text, and what that takes differs by 1/4 s; the twin 3 s.
+        self.assertIn("| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) | 2 |", rows)
         self.assertIn("imdb: accuracy | 0.7500 (", rows)
+        self.assertIn("| imdb: train, peak memory | 1.5 MB | 4 MB | 1/2.67 (1/4 to 1/2) | 2 |", rows)
+
+    def test_what_differs_less_than_start_up_does_is_too_short_to_tell(self):
+        store, plan = self.filled()
+        for found in store.lines(side=OURS, what="predict"):
+            found["wall_seconds"] = 0.55
+        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        self.assertIn("rows per second after start-up | too short to tell | 1.33 |  | 2 |", rows)
+
+    def test_peaks_near_the_floor_are_below_a_bound(self):
+        store, plan = self.filled()
+        for found in store.lines(side=OURS, what="train"):
+            found |= {"peak_bytes": 8_700_000, "floor_bytes": 8_600_000}
+        for found in store.lines(side=TWIN, what="train"):
+            found["peak_bytes"] = 87_000_000
+        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        self.assertIn("| imdb: train, peak memory | below 9 MB | 87 MB | below 1/10 | 2 |", rows)
+        # Lines of before know no floor: it was 8.6 MB.
+        for found in store.lines(side=OURS, what="train"):
+            del found["floor_bytes"]
+        self.assertIn("below 9 MB | 87 MB | below 1/10 |", "\n".join(tables.whole(store, plan, plan.contests[0])))
+
+    def test_pairs_are_those_that_both_sides_have(self):
+        store, plan = self.filled()
+        store.append(line(Job("svm-sgd", OURS, "train", "imdb", 2, 2), 99.0, model_bytes=10))
+        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
+
+    def test_threads_have_the_speed_up_of_each_pair(self):
+        store, plan = self.filled()
+        for pair, (one, many) in enumerate([(4.0, 2.0), (6.0, 2.0)]):
+            for side in (OURS, TWIN):
+                for count, seconds in ((1, one), (2, many)):
+                    job = Job("svm-sgd", side, "train", "imdb", pair, count, rows=25_000)
+                    store.append(line(job, seconds if side == OURS else 3.0, weights="same" if count == 1 or pair == 0 else "other"))
+        rows = tables.threads(store, plan, plan.contests[0])
+        self.assertEqual(rows[2], "| 1 | 5 s | 3 s | 10 s | 6 s |  |  |")
+        self.assertEqual(rows[3], "| 2 | 2 s | 3 s | 4 s | 6 s | 2.50 (2.00 to 3.00) | 1.00 |")
+        self.assertIn("**not the same bytes**", rows[5])
+
+    def with_lengths(self, ours):
+        """`ours`: (one epoch, two) of each pair; the twin takes 2 and 4 s."""
+        store, plan = Store(self.folder), plan_of("transformer")
+        for pair, both in enumerate(ours):
+            for side, taken in ((OURS, both), (TWIN, (2.0, 4.0))):
+                for epochs, seconds in zip((1, 2), taken):
+                    store.append(line(Job("transformer", side, "train", "long", pair, 2, rows=plan.length_rows(64), length=64,
+                                          epochs=epochs), seconds))
+        return store, plan
+
+    def test_speed_by_length_is_that_of_a_second_epoch(self):
+        store, plan = self.with_lengths([(1.0, 2.0), (1.0, 1.5)])
+        self.assertEqual(tables.length_points(store, plan, plan.contests[0], TWIN), [(64, 4_096 / 2)])
+        self.assertEqual(tables.lengths(store, plan, plan.contests[0])[2:], ["| 64 | 5,461 | 2,048 | 1/2.67 (1/4 to 1/2) | 2 |"])
+
+    def test_a_second_epoch_that_took_no_time_is_said(self):
+        store, plan = self.with_lengths([(1.0, 2.0), (1.0, 0.9)])
+        self.assertIn("| 64 | 4,096 (1 of 2 pairs not measurable) | 2,048 | 1/2 | 2 |", tables.lengths(store, plan, plan.contests[0]))
+        store, plan = self.with_lengths([(1.0, 0.9), (1.0, 0.9)])
+        self.assertIn("| 64 | not measurable | 2,048 | not measurable | 2 |", tables.lengths(store, plan, plan.contests[0]))
+
+    def test_variants_have_scores_where_they_predict(self):
+        store, plan = Store(self.folder), plan_of("svm-linearsvc", data_sets=["imdb"])
+        job = Job("svm-linearsvc", OURS, "train", "imdb", 0, 2, variant="--tune")
+        store.append(line(job, 2.0))
+        self.assertIn("| --tune | imdb | 2 s | 4 s | 2 MB |  |  |", tables.variants(store, plan, plan.contests[0]))
+        store.append(line(dataclasses.replace(job, what="predict"), 1.0, accuracy=0.9, macro_f1=0.8))
+        self.assertIn("| --tune | imdb | 2 s | 4 s | 2 MB | 0.9000 | 0.8000 |", tables.variants(store, plan, plan.contests[0]))
+
+    def test_synthetic_rows_have_an_exponent_of_their_own(self):
+        store, plan = self.filled()
+        for side in (OURS, TWIN):
+            store.append(line(Job("svm-sgd", side, "train", "synthetic", 0, 2, rows=1_000_000), 60.0))
+        rows = tables.growth(store, plan, plan.contests[0])
+        self.assertTrue(rows[5].startswith("| 1,000,000, synthetic | 60 s | 60 s |"), rows[5])
+        self.assertTrue(rows[7].startswith("| exponent, from there to 1,000,000 | 1.00 | 0.73 |"), rows[7])
 
     def test_labels_of_each_side_have_numbers_of_their_own(self):
         store, plan = self.filled()
@@ -173,6 +261,7 @@ class Tables(InFolder):
     def test_losses_are_bold(self):
         self.assertEqual(tables.times(1.25), "**1.25**")
         self.assertEqual(tables.times(0.5), "1/2")
+        self.assertEqual(tables.times(1), "1.00")
 
     def test_growth_ends_with_exponents(self):
         store, plan = self.filled()
@@ -188,7 +277,18 @@ class Tables(InFolder):
         store, plan = self.filled()
         sizes = {"svm-sgd": {OURS: {"bytes": 100}, TWIN: {"bytes": 1_600}}}
         rows = money.money_table(store, plan, plan.contests, sizes, prices | {"pull_bytes_per_second": 100})
-        self.assertIn("| 1.0 s | 1.5 s | 2.50 | 1/8 |", rows[2])
+        # Of the 1.5 s, 0.375 are start-up. Its pairs cost 2 and 3 of the twin's 20.
+        self.assertIn("| 1.0 s | 0.375 s | 1.1 s | 2.50 | 1/8 (1/10 to 1/6.67) |", rows[2])
+
+    def test_a_price_of_another_card_is_left_out(self):
+        prices = money.newest("prices")
+        self.assertTrue(money.priced("cpu", prices, ""))
+        self.assertTrue(money.priced("cuda", prices, "NVIDIA A10G, 580.1"))
+        self.assertFalse(money.priced("cuda", prices, "NVIDIA H200, 580.1"))
+
+    def test_images_have_a_ratio(self):
+        sizes = {"svm-sgd": {OURS: {"bytes": 14_000_000}, TWIN: {"bytes": 280_000_000, "source": "its packages"}}}
+        self.assertEqual(money.image_table([BY_NAME["svm-sgd"]], sizes)[2], "| svm, unigrams, hinge | 14 MB | 280 MB | 1/20 | its packages |")
 
     def test_files_of_prices_and_images_have_what_is_asked_of_them(self):
         prices, images = money.newest("prices"), money.newest("images")
@@ -204,12 +304,118 @@ class Tables(InFolder):
         self.assertEqual(len(tree.findall("{http://www.w3.org/2000/svg}polyline")), 2)
         self.assertIsNone(svg.plot("nothing", "x", "y", [("a", False, 0, [])]))
 
+    def data(self):
+        return types.SimpleNamespace(count=lambda *_: 25_000)
+
+    def test_the_readme_names_the_tables_there_are_and_what_is_missing(self):
+        store, plan = self.filled()
+        said = summary.tables_said(store, plan)
+        self.assertIn("has all costs and scores with their intervals, growth with the rows, images and money; not measured: ", said)
+        for missing in ("threads of svm-sgd", "variants of svm-sgd", "all of transformer"):
+            self.assertIn(missing, said)
+        self.assertNotIn("lengths", said)  # an SVM has none
+        lines = summary.readme_table(store, plan, self.data(), "bench/runs/x")
+        self.assertTrue(lines[0].startswith("[bench/runs/x](bench/runs/x/summary.md) has all costs"), lines[0])
+        self.assertIn("published are 25,000 and 25,000", lines[0])
+        self.assertEqual(sum("train, CPU" in row for row in lines), 1)
+
+    def test_a_section_without_a_table_is_found(self):
+        store, plan = self.filled()
+        self.assertEqual(summary.without_rows(store, plan), ["variants of svm-sgd", "threads of svm-sgd"])
+        plan.threads = 1
+        self.assertNotIn("threads of svm-sgd", summary.without_rows(store, plan))
+
+    def test_the_summary_has_every_commit_and_machine(self):
+        store, plan = self.filled()
+        lines = list(store.done.values())
+        lines[0] |= {"commit": "abc", "machine": "a fast one, 64 cores"}
+        lines[1]["commit"] = "def-dirty"
+        facts = {"cpu": "x", "cores": 2, "gpu": "", "images": {"svm-sgd": {OURS: {"bytes": 1}, TWIN: {"bytes": 2, "source": "y"}}}}
+        text = summary.summary(store, plan, self.data(), facts, money.newest("prices"), "2026-11-26")
+        self.assertIn("a fast one, 64 cores and x, 2 cores", text)
+        self.assertIn("abc (1 lines), def-dirty (1 lines), 14 lines from before", text)
+        self.assertIn("of svm: `--validation-split 0 --no-report`", text)
+
+    def test_the_environment_keeps_what_is_not_measured_anew(self):
+        there = {"twins": {"fastText": {}}, "images": {"bag": {}}, "cpu": "another"}
+        (self.folder / "environment.json").write_text(json.dumps(there))
+        tools = types.SimpleNamespace(has=lambda _: True, python=lambda _: pathlib.Path(sys.executable), binary=lambda _: sys.executable)
+        environment.note(self.folder, plan_of("svm-sgd"), tools)
+        found = environment.read(self.folder)
+        self.assertEqual(set(found["twins"]), {"fastText", "scikit-learn SGDClassifier"})
+        self.assertEqual(set(found["images"]), {"bag", "svm-sgd"})
+        self.assertNotEqual(found["cpu"], "another")
+        with self.assertRaisesRegex(money.BadTable, "help: "):
+            environment.read(self.folder / "nowhere")
+
+    def test_threads_are_those_of_the_lines(self):
+        store, _ = self.filled()
+        args = cli.parser().parse_args([])
+        self.assertEqual(cli.threads_of(args, store), 2)
+        args.threads = 5
+        self.assertEqual(cli.threads_of(args, store), 5)
+
     def test_readme_keeps_what_is_around_its_marks(self):
         text = f"before\n{summary.START}\nold\n{summary.END}\nafter\n"
         new = summary.put_into_readme(text, ["new"])
         self.assertEqual(new, f"before\n{summary.START}\n\nnew\n{summary.END}\nafter\n")
         self.assertEqual(summary.put_into_readme(new, ["new"]), new)
         self.assertIsNone(summary.put_into_readme("no marks", ["new"]))
+
+
+class Measuring(InFolder):
+    def test_waiting_costs_no_cpu_time_and_working_does(self):
+        wait = measured([sys.executable, "-c", "import time; time.sleep(0.5)"])
+        work = measured([sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"])
+        self.assertTrue(wait["wall_seconds"] > 0.5 > wait["cpu_seconds"], wait)
+        self.assertTrue(work["cpu_seconds"] >= 0.5 and work["wall_seconds"] > 0.9 * work["cpu_seconds"], work)
+
+    def test_the_peak_is_the_commands_and_not_that_of_who_measures(self):
+        self.assertLess(floor_bytes(), 5_000_000)
+        much = measured([sys.executable, "-c", "b'x' * 200_000_000"])
+        self.assertGreater(much["peak_bytes"], 200_000_000)
+
+    def test_output_and_failures_come_back(self):
+        self.assertEqual(measured(["printf", "a b"])["stdout"], "a b")
+        with self.assertRaisesRegex(Failed, "ended with 3:\nno luck"):
+            measured(["sh", "-c", "echo no luck >&2; exit 3"])
+        with self.assertRaisesRegex(Failed, "ended with 127:\n.*not found"):
+            measured(["/no/such/program"])
+
+    def test_lines_tell_what_was_run(self):
+        store, plan = Store(self.folder), plan_of("bilstm")
+        tools = Tools(None, FULL, "cpu", None, self.folder)
+        tools.found |= {"bilstm": pathlib.Path("/bin/true")}
+        asked = []
+        data = types.SimpleNamespace(first="imdb", file=lambda *wanted: asked.append(wanted) or self.folder / "rows.csv")
+        runner = Runner(plan, store, tools, data, None, 1, {"commit": "abc", "floor_bytes": 7})
+        runner.run_job(Job("bilstm", OURS, "train", "imdb", 0, 2, rows=8))
+        (found,) = Store(self.folder).done.values()
+        self.assertEqual((found["commit"], found["floor_bytes"], len(found["program"])), ("abc", 7, 12))
+        self.assertTrue(found["command"].startswith("true train --train rows.csv --model-dir bilstm-ours --threads 2"), found["command"])
+        self.assertIn(("imdb", "test", 16), asked)
+
+
+class Scripts(unittest.TestCase):
+    def test_a_bar_is_held_against_the_median_of_pairs(self):
+        table = script.Table("ours", "twin", strict=True)
+        self.assertIn("| 0.500 (0.400 to 1.200) | 0.5, met |", table.row("a", {0: 4, 1: 5, 2: 12}, {0: 10, 1: 10, 2: 10}, "s", most=0.5))
+        self.assertEqual(script.exit_code(table.missed), 0)
+        self.assertIn("**0.4, missed**", table.row("b", {0: 5}, {0: 10}, "s", most=0.4))
+        table.accuracy("c", 0.80, 0.82, -0.01)
+        self.assertEqual((len(table.missed), script.exit_code(table.missed)), (2, 1))
+
+    def test_a_smoke_test_misses_no_bar(self):
+        table = script.Table("ours", "twin", strict=False)
+        table.row("b", {0: 5}, {0: 10}, "s", most=0.4)
+        self.assertEqual(table.missed, [])
+
+    def test_what_is_said_is_timed_and_the_rest_not_waited_for(self):
+        code = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.3); print('two', file=sys.stderr, flush=True); time.sleep(60)"
+        one, two = script.heard([sys.executable, "-c", code], "one", "two")
+        self.assertTrue(0.3 <= two - one < 30)
+        with self.assertRaisesRegex(SystemExit, "three"):
+            script.heard([sys.executable, "-c", "pass"], "three")
 
 
 class Rows(unittest.TestCase):
@@ -257,13 +463,37 @@ class Commands(unittest.TestCase):
     def test_on_a_gpu_networks_alone_learn_from_all_rows(self):
         args = cli.parser().parse_args(["--device", "cuda", "--smoke"])
         data = types.SimpleNamespace(names=["movie"], first="movie", count=lambda *_: 480)
-        plan = cli.plan_of(args, data)
+        plan = cli.plan_of(args, data, 2)
         self.assertEqual([contest.name for contest in plan.contests], ["bilstm", "transformer"])
         self.assertTrue(plan.all_rows)
         tools = Tools(None, SMOKE, "cuda", None, pathlib.Path("work"))
         tools.found |= {"bilstm": "bilstm"}
         command = tools.command(Job("bilstm", OURS, "one", "movie", 0, 2), None)
         self.assertEqual(command[-2:], ["--device", "cuda"])
+
+    def test_on_a_gpu_libtorch_is_that_for_gpus(self):
+        (libtorch, cargo) = tools.build_commands("bilstm", "cuda", environ={})
+        self.assertEqual((libtorch[0].name, libtorch[1:]), ("get-libtorch", ["cuda"]))
+        self.assertNotIn("--features", cargo)
+        self.assertEqual(tools.build_commands("bilstm", environ={})[0][1:], [])
+        self.assertEqual(len(tools.build_commands("bilstm", "cuda", environ={"LIBTORCH": "/opt/libtorch"})), 1)
+        self.assertEqual(tools.build_commands("transformer", "cuda", environ={})[0][-2:], ["--features", "cuda"])
+
+    def test_on_a_gpu_the_bilstm_has_its_twins_precision(self):
+        def command(name, side, device):
+            made = Tools(None, FULL, device, pathlib.Path("minilm"), pathlib.Path("work"))
+            contest = BY_NAME[name]
+            made.found |= {contest.trainer: "program", contest.requirements: pathlib.Path("python"), "pretrained model": "minilm"}
+            return made.command(Job(name, side, "train", "imdb", 0, 2), "rows.csv")
+
+        self.assertEqual(command("bilstm", OURS, "cuda")[-4:], ["--device", "cuda", "--precision", "full"])
+        for name, side, device in [("bilstm", TWIN, "cuda"), ("bilstm", OURS, "cpu"), ("transformer", OURS, "cuda")]:
+            self.assertNotIn("--precision", command(name, side, device))
+
+    def test_ours_gets_rows_to_score_where_scoring_takes_long(self):
+        made = Tools(None, FULL, "cpu", None, pathlib.Path("work"))
+        found = [(name, side) for name in BY_NAME for side in (OURS, TWIN) if made.scores(Job(name, side, "train", "imdb", 0, 2))]
+        self.assertEqual(found, [("bilstm", OURS), ("transformer", OURS)])
 
     def test_a_missing_binary_names_the_way_out(self):
         tools = Tools(pathlib.Path("/nowhere"), FULL, "cpu", None, pathlib.Path("work"))

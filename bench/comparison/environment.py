@@ -1,0 +1,51 @@
+"""environment.json: the machine and the versions, noted where and when something is measured."""
+
+import json
+import os
+import subprocess
+
+from measure import ROOT, cpu_model, memory_bytes
+
+from comparison.money import BadTable, image_sizes
+
+
+def first_line(command):
+    try:
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
+    except OSError:
+        return ""
+
+
+def gpu(plan):
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return first_line(query) if plan.device != "cpu" else ""
+
+
+def machine(plan):
+    """In words; on every line of raw.jsonl."""
+    return ", ".join(part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part)
+
+
+def note(folder, plan, tools):
+    """Writes what is true of this machine; of contests that are not measured now, what is there stays."""
+    there = read(folder) if (folder / "environment.json").is_file() else {}
+    chosen = [contest for contest in plan.contests if tools.has(contest)]
+    twins = {contest.twin: {
+        "python": first_line([tools.python(contest), "--version"]),
+        "packages": [line for line in (ROOT / contest.requirements).read_text().splitlines() if "==" in line],
+    } for contest in chosen}
+    facts = {
+        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu(plan),
+        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
+        "twins": there.get("twins", {}) | twins,
+        "images": there.get("images", {}) | image_sizes(chosen, tools, plan.device),
+    }
+    (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder):
+    path = folder / "environment.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadTable(f"`{path.name}` of the results cannot be read: {error}; help: measure with --out, which writes it") from error
