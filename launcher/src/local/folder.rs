@@ -267,8 +267,10 @@ impl Setup {
     }
 
     /// Of checkpoints that could not be handed over; `whole` if those on this machine are the trainer's last ones.
-    pub(super) fn keep_checkpoints(&mut self, whole: bool) -> Option<String> {
-        self.mirror.as_mut().and_then(|mirror| mirror.keep(whole))
+    pub(super) fn keep_checkpoints(&mut self, whole: bool, context: &Context) -> Option<String> {
+        self.mirror
+            .as_mut()
+            .and_then(|mirror| mirror.keep(whole, context))
     }
 
     /// The files of `input/config`, for a layout at `base`.
@@ -375,7 +377,7 @@ impl Scratch {
         self.folder.path()
     }
 
-    /// Leaves it to the user; where it is then. The other name tells it from what nobody wants.
+    /// Leaves it to the user, without our signature; where it is then. The other name tells it from what nobody wants.
     pub(super) fn keep(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
         let path = self.folder.path();

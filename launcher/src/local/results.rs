@@ -83,15 +83,16 @@ impl Results {
     }
 
     /// Of results that could not be delivered: leaves what there is, and tells where.
-    pub(super) fn keep(&mut self) -> Option<String> {
+    pub(super) fn keep(&mut self, context: &Context) -> Option<String> {
         if !self.archives().iter().any(|archive| archive.file.is_file()) {
             return None;
         }
         match &mut self.upload {
             Some((url, scratch)) => {
                 let folder = quoted(&scratch.keep().to_string_lossy());
+                let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
                 Some(format!(
-                    "the results are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
+                    "the results are kept in `{folder}`: {next} sends them"
                 ))
             }
             None => Some(format!(
