@@ -83,7 +83,10 @@ impl Inputs {
             None => None,
             Some(Location::S3(url)) => Some(Source::There(url.clone())),
             Some(Location::File(path)) => Some(Source::Here(std::path::absolute(path).map_err(
-                |error| Failure::usage(format!("`--checkpoints {}`: {error}", path.display())),
+                |error| {
+                    Failure::usage(format!("`--checkpoints {}`: {error}", path.display()))
+                        .help("expected a folder, such as `--checkpoints file://checkpoints`")
+                },
             )?)),
         };
         Ok(Self {
@@ -122,6 +125,7 @@ fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
             Failure::usage(format!(
                 "channel `{channel}`: cannot read `{shown}`: {error}"
             ))
+            .help("expected a folder that you may read")
         })?;
         if entries.next().is_none() {
             return Err(Failure::usage(format!(

@@ -127,7 +127,9 @@ async fn hand_out(
             .is_none(),
         false => true,
     };
-    let checkpoints = unsent.then(|| setup.keep_checkpoints(whole, context)).flatten();
+    let checkpoints = unsent
+        .then(|| setup.keep_checkpoints(whole, context))
+        .flatten();
     for help in kept.into_iter().chain(checkpoints) {
         trouble.help(help);
     }

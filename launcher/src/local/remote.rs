@@ -161,11 +161,10 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     walk(folder, "", &mut found).map_err(|error| {
         let shown = folder.to_string_lossy();
-        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}"))
-            .help(format!(
-                "`ls -lR {}` shows what the trainer has left",
-                quoted(&shown)
-            ))
+        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}")).help(format!(
+            "`ls -lR {}` shows what the trainer has left",
+            quoted(&shown)
+        ))
     })?;
     Ok(found)
 }
@@ -180,7 +179,9 @@ async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()
             .key(&url.key)
             .send()
             .await
-            .map_err(|error| explain(&format!("cannot delete the old checkpoint `{url}`"), error))?;
+            .map_err(|error| {
+                explain(&format!("cannot delete the old checkpoint `{url}`"), error)
+            })?;
     }
     Ok(())
 }

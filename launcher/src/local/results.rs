@@ -39,20 +39,20 @@ pub(super) struct Delivered {
 impl Results {
     /// Makes the folder, so that a job does not train for hours to find that it cannot be written.
     pub(super) fn create(job: &Job) -> Result<Self> {
-        match (&job.output, job.local_output()) {
-            (Location::S3(url), _) => {
+        match &job.output {
+            Location::S3(url) => {
                 let scratch = Scratch::new()?;
                 Ok(Self {
                     folder: scratch.path().to_owned(),
                     upload: Some((url.join(&format!("{}/output", job.name)), scratch)),
                 })
             }
-            (Location::File(parent), own) => {
-                let own = own.unwrap_or_else(|| parent.join(job.name.as_str()));
+            Location::File(parent) => {
+                let own = parent.join(job.name.as_str());
                 let folder = make(parent, &own).map_err(|error| {
                     if own.exists() && error.kind() == std::io::ErrorKind::AlreadyExists {
                         return Failure::usage(format!(
-                            "there is a job `{}` in `--output` already, started in the same millisecond",
+                            "there is a job `{}` in `--output` already",
                             job.name
                         ))
                         .help("start it again, or tell them apart by `--job-name-prefix`");
