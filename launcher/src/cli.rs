@@ -141,7 +141,10 @@ fn start(cli: Cli, format: Format) -> Result<Exit> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("cannot start threads: {error}")))?;
+        .map_err(|error| {
+            Failure::new(format!("cannot start threads: {error}"))
+                .help("`ulimit -u` shows how many you may have")
+        })?;
     let exit = runtime.block_on(dispatch(cli.command, &context));
     // A request that hangs in a blocking call must not hold up the end.
     runtime.shutdown_background();

@@ -24,8 +24,9 @@ impl Format {
     ) -> Result<()> {
         let out = match self {
             Self::Text => text(value),
-            Self::Json => serde_json::to_string_pretty(value)
-                .map_err(|error| Failure::new(format!("cannot write the answer: {error}")))?,
+            Self::Json => serde_json::to_string_pretty(value).map_err(|error| {
+                Failure::new(format!("cannot write the answer: {error}")).help("leave out `--json`")
+            })?,
         };
         print(&out)
     }
@@ -47,7 +48,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format!(
             "cannot write to standard output: {error}"
-        ))),
+        ))
+        .help("`df -h` shows where there is space")),
         _ => Ok(()),
     }
 }

@@ -347,6 +347,7 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
             "{}: [package.metadata.trainer]: {error}",
             package.manifest_path
         ))
+        .help("trainers/svm/Cargo.toml in Trainyard's source has one that is sound")
     })?;
     Ok(Source {
         workspace: metadata.workspace_root.clone().into(),
@@ -363,7 +364,7 @@ fn unknown(name: &str, names: &[String]) -> Failure {
     });
     let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7);
     let help = match near {
-        Some(near) => format!("did you mean `{near}`? There are: {}", names.join(", ")),
+        Some(near) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
         None => format!("there are: {}", names.join(", ")),
     };
     Failure::usage(format!("no trainer `{name}`")).help(help)

@@ -7,6 +7,9 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -345,6 +348,78 @@ fn svm(engine: &Engine) -> (String, Value) {
     engine.remove_later(&reference);
     engine.remove_later(&format!("trainyard/{}:latest", toy.name));
     (reference, answer)
+}
+
+/// Files of the image, name to bytes, in an archive that `build --output` wrote.
+fn image_files(archive: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut outer = tar::Archive::new(File::open(archive).unwrap());
+    for layer in outer.entries().unwrap() {
+        let layer = layer.unwrap();
+        if !layer.path().unwrap().to_string_lossy().ends_with(".tar.gz") {
+            continue;
+        }
+        let mut inner = tar::Archive::new(flate2::read::GzDecoder::new(layer));
+        for entry in inner.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            if entry.header().entry_type().is_file() {
+                let name = entry.path().unwrap().display().to_string();
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).unwrap();
+                files.insert(name, bytes);
+            }
+        }
+    }
+    files
+}
+
+/// What docker/Dockerfile compiles is what `trainyard build` does. By the same target folder, so that it compiles nothing.
+#[test]
+fn the_dockerfiles_script_makes_the_same_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("svm.tar");
+    let mut build = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    build
+        .args(["build", "svm", "--json", "--output"])
+        .arg(&archive);
+    let target = |binary: &Path| binary.ancestors().nth(3).unwrap().to_owned();
+    let own_flags = |command: &mut Command| {
+        command.current_dir(repository());
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+            command.env_remove(name);
+        }
+    };
+    own_flags(&mut build);
+    let outcome = run_within(build, LONG);
+    let answer = outcome.expect_code(0).json();
+    let binary = Path::new(text(&answer["binary"]));
+
+    let tree = folder.path().join("tree");
+    let mut compile = Command::new("sh");
+    compile
+        .args(["docker/compile", "svm"])
+        .arg(&tree)
+        .arg(target(binary));
+    own_flags(&mut compile);
+    let outcome = run_within(compile, LONG);
+    outcome.expect_code(0);
+    // Other flags would compile the dependencies again.
+    assert!(!outcome.stderr.contains("Compiling"), "{}", outcome.stderr);
+
+    let mut list = Command::new("find");
+    list.args([".", "-type", "f", "-printf", "%P\n"])
+        .current_dir(&tree);
+    let listed = run(list).stdout;
+    let mut image = image_files(&archive);
+    // The Dockerfile copies them itself.
+    image.remove("etc/ssl/certs/ca-certificates.crt").unwrap();
+    assert_eq!(
+        listed.lines().collect::<Vec<_>>(),
+        image.keys().map(String::as_str).collect::<Vec<_>>()
+    );
+    for (name, bytes) in image {
+        assert!(std::fs::read(tree.join(&name)).unwrap() == bytes, "{name}");
+    }
 }
 
 fn mount(folder: &Path) -> String {

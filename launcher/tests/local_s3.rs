@@ -8,7 +8,7 @@
 mod local_kit;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
     command
 }
 
-/// The command after `sends them`'s first backtick.
+/// What is kept, and the command that sends it.
 #[track_caller]
 fn sends(error: &Value, what: &str) -> Vec<String> {
     let help = error["error"]["help"].as_array().expect("a list");
@@ -70,12 +70,13 @@ fn a_denied_upload_leaves_the_model() {
         let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
         upload.args(&words);
         run(upload).expect_code(0);
-        fs::remove_dir_all(&words[1]).expect("it was kept");
     }
-    let text = keys(&moto);
-    for part in ["/output/model.tar.gz", "kept/new"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    remove_kept(&jobs);
+    let job = job(&keys(&moto));
+    assert_eq!(
+        keys(&moto),
+        ["kept/new", &format!("out/{job}/output/model.tar.gz")]
+    );
     jobs.assert_clean();
 }
 
@@ -96,8 +97,10 @@ fn the_model_goes_before_the_checkpoints() {
     );
     let error = run(command).expect_code(1).json();
     let words = sends(&error, "the checkpoints are kept");
-    assert!(keys(&moto).contains("/output/model.tar.gz"), "{error:#}");
-    fs::remove_dir_all(&words[1]).expect("it was kept");
+    let found = keys(&moto);
+    assert_eq!(found, [format!("out/{}/output/model.tar.gz", job(&found))]);
+    assert_eq!(files(Path::new(&words[1])), ["new"]);
+    remove_kept(&jobs);
     jobs.assert_clean();
 }
 
@@ -149,11 +152,14 @@ fn checkpoints_in_s3_follow() {
     );
     let jobs = toys("p-follow");
     let more = ["--checkpoints", "s3://bucket/kept"];
-    run(train_in_s3(&moto, &jobs, "forget", &more)).expect_code(0);
-    let text = keys(&moto);
+    let outcome = run(train_in_s3(&moto, &jobs, "forget", &more));
+    outcome.expect_code(0);
+    // Nothing is left to send, and no file of ours goes there.
+    assert_eq!(keys(&moto), ["kept-too/old"]);
     assert!(
-        !text.contains("kept/old") && text.contains("kept-too/old"),
-        "{text}"
+        !outcome.stderr.contains("uploading the checkpoints"),
+        "{}",
+        outcome.stderr
     );
 
     let more = [
@@ -177,16 +183,84 @@ fn checkpoints_in_s3_follow() {
             outcome.stderr
         );
     }
-    let text = keys(&moto);
-    assert_eq!(text.matches("kept/step-").count(), 1, "{text}");
-    assert!(text.contains("kept/step-40"), "{text}");
+    let found = keys(&moto);
+    let model = format!("out/{}/output/model.tar.gz", job(&found));
+    assert_eq!(
+        found,
+        ["kept-too/old", "kept/more/state", "kept/step-40", &model]
+    );
     jobs.assert_clean();
 }
 
+/// What could not be deleted is deleted the next time.
+#[test]
+fn a_delete_that_fails_is_made_up_for() {
+    let moto = testkit::moto();
+    moto.boto(
+        "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
+         s3.put_object(Bucket='bucket', Key='kept/step-1', Body=b'')",
+    );
+    let jobs = toys("p-delete");
+    // At the interruption `step-1` is gone here, and stays in S3.
+    moto.fault("DeleteObject", "denied", 1);
+    let more = [
+        "--checkpoints",
+        "s3://bucket/kept",
+        "--simulate-interruption",
+        "2s",
+    ];
+    let mut command = train_in_s3(&moto, &jobs, "steps", &more);
+    command.args(["--steps", "20"]);
+    let outcome = run(command);
+    outcome.expect_code(0);
+    assert!(
+        outcome
+            .stderr
+            .contains("warning: cannot delete the old checkpoint"),
+        "{}",
+        outcome.stderr
+    );
+    let found = keys(&moto);
+    let model = format!("out/{}/output/model.tar.gz", job(&found));
+    assert_eq!(found, ["kept/more/state", "kept/step-20", &model]);
+    jobs.assert_clean();
+}
+
+/// The job's name in the key of its model.
 #[track_caller]
-fn keys(moto: &Moto) -> String {
+fn job(keys: &[String]) -> String {
+    let mut jobs = keys.iter().filter_map(|key| key.strip_prefix("out/"));
+    let job = jobs.next().and_then(|rest| rest.split('/').next());
+    job.expect("a result of the job").to_owned()
+}
+
+/// Deletes what was left to the user, which must be something.
+#[track_caller]
+fn remove_kept(jobs: &Jobs) {
+    let found: Vec<_> = fs::read_dir(jobs.path("tmp")).expect("ours").collect();
+    assert!(!found.is_empty(), "nothing was kept");
+    for entry in found {
+        let entry = entry.expect("ours");
+        let name = entry.file_name();
+        assert!(name.to_string_lossy().starts_with("kept-"), "{name:?}");
+        fs::remove_dir_all(entry.path()).expect("ours");
+    }
+}
+
+/// All keys of the bucket, in order.
+#[track_caller]
+fn keys(moto: &Moto) -> Vec<String> {
     let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
-    moto.boto(lines).to_string()
+    let keys = moto.boto(lines);
+    let mut keys: Vec<_> = keys
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    keys.sort_unstable();
+    keys
 }
 
 #[test]
@@ -228,15 +302,16 @@ fn data_model_and_checkpoints_in_s3() {
             outcome.stderr
         );
     }
-    let keys = moto.boto(
-        "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket')['Contents']])",
+    assert_eq!(
+        keys(&moto),
+        [
+            "data/a.csv",
+            "data/sub/b.csv",
+            "kept/more/state",
+            "kept/step-20",
+            &format!("out/{job}/output/model.tar.gz")
+        ]
     );
-    let text = keys.to_string();
-    assert!(
-        text.contains(&format!("out/{job}/output/model.tar.gz")),
-        "{text}"
-    );
-    assert!(text.contains("kept/step-20"), "{text}");
     jobs.assert_clean();
 }
 

@@ -58,7 +58,10 @@ fn tls_context() -> Result<TlsContext> {
         None => TrustStore::default(),
     };
     let context = TlsContext::builder().with_trust_store(store).build();
-    context.map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))
+    context.map_err(|error| {
+        Failure::new(format!("cannot set up TLS: {error}"))
+            .help("check AWS_CA_BUNDLE, or this machine's certificates where it is not set")
+    })
 }
 
 /// The bundle's text; the connector would panic at one that is broken.
@@ -105,14 +108,16 @@ impl HttpConnector for NamedConnector {
     }
 }
 
-/// `https://host:port`; paths and queries may hold names that are nobody's business.
+/// `https://host:port`; passwords, paths and queries are nobody's business.
 fn origin(url: &str) -> String {
-    let end = url
-        .find("://")
-        .and_then(|at| url.get(at + 3..)?.find('/').map(|slash| at + 3 + slash));
-    url.get(..end.unwrap_or(url.len()))
-        .unwrap_or(url)
-        .to_owned()
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}")
 }
 
 /// The same error, so that the same retries happen, with the place in front.
@@ -191,6 +196,7 @@ pub(super) mod tests {
                 "https://s3.eu-west-1.amazonaws.com",
             ),
             ("https://host", "https://host"),
+            ("https://user:pass@host:1/a@b", "https://host:1"),
             ("odd", "odd"),
         ] {
             assert_eq!(origin(url), expected);

@@ -63,12 +63,9 @@ impl Aws {
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
         variables::check(args)?;
         profiles::check(&args.profile_name())?;
-        let name = AppName::new("trainyard")
-            .map_err(|error| Failure::new(format!("cannot name the program to AWS: {error}")))?;
         let http = connector::client()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
-            .app_name(name)
             // Five tries: throttling is answered within seconds, an outage is reported within a minute.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(
@@ -78,6 +75,9 @@ impl Aws {
             )
             // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Ok(name) = AppName::new("trainyard") {
+            loader = loader.app_name(name);
+        }
         if let Some(profile) = args.profile_given() {
             loader = loader.profile_name(profile);
         }
@@ -97,6 +97,9 @@ impl Aws {
             return Err(Failure::usage("no AWS region").help(
                 "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config",
             ));
+        }
+        if let Some(url) = config.endpoint_url() {
+            variables::endpoint(&args.endpoint_source(), url)?;
         }
         let config = match &args.profile {
             Some(profile) => with_profile(config, profile, http),
@@ -126,7 +129,7 @@ impl Aws {
         self.config.endpoint_url()
     }
 
-    /// For requests that are answered at once: a connection that goes silent is given up. S3's may take their time.
+    /// For requests that are answered at once: a connection that goes silent is given up.
     fn answering(&self) -> SdkConfig {
         let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
@@ -170,9 +173,18 @@ impl Aws {
         aws_sdk_sts::Client::new(&self.answering())
     }
 
-    /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.config)
+        self.s3_of(&self.answering())
+    }
+
+    /// For requests that carry data, which may take their time: whoever sends them watches them.
+    pub(crate) fn s3_carrying(&self) -> aws_sdk_s3::Client {
+        self.s3_of(&self.config)
+    }
+
+    /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
+    fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(
                 self.endpoint_url().is_some() || variable::set("AWS_ENDPOINT_URL_S3").is_some(),
             )

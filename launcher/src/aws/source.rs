@@ -169,7 +169,7 @@ fn source_name(debug: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_config::SdkConfig;
+    use aws_config::{BehaviorVersion, SdkConfig};
 
     use super::super::connector::ANSWER;
     use super::*;
@@ -177,18 +177,27 @@ mod tests {
     #[test]
     fn impatience_reaches_every_client() {
         let aws = Aws {
-            config: SdkConfig::builder().build(),
+            config: SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .build(),
             iam_url: None,
             typed: String::new(),
         };
         let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();
+        let s3_limit = |s3: aws_sdk_s3::Client| {
+            let timeouts = s3.config().timeout_config()?;
+            timeouts.operation_attempt_timeout()
+        };
         assert_eq!(limit(&aws.answering()), Some(ANSWER));
+        assert_eq!(s3_limit(aws.s3()), Some(ANSWER));
+        assert_eq!(s3_limit(aws.s3_carrying()), None);
         let aws = aws.impatient();
         let short = Some(Duration::from_secs(10));
-        // S3 takes the bare configuration, IAM the limit.
+        // Transfers take the bare configuration, IAM the limit.
         assert_eq!(limit(&aws.config), short);
         assert_eq!(limit(&aws.answering()), short);
         assert_eq!(Some(aws.answer_limit()), short);
+        assert_eq!(s3_limit(aws.s3()), short);
     }
 
     #[test]

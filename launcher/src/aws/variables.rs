@@ -33,7 +33,15 @@ pub(super) fn check(args: &AwsArgs) -> Result<()> {
     }
 }
 
-fn endpoint(name: &str, value: &str) -> Result<()> {
+/// Refuses a URL that is none, and one with a password in it, which would be shown where requests fail.
+pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
+    if value.contains('@') {
+        // Not shown: what is before it may be a password, which may hold a `/` as well.
+        return Err(Failure::usage(format!(
+            "{name} has a user or a password before `@`, expected a URL such as `https://host:port`"
+        ))
+        .help("leave all up to the `@` out: requests are signed with the credentials of AWS"));
+    }
     let rest = value
         .strip_prefix("http://")
         .or_else(|| value.strip_prefix("https://"));
@@ -48,9 +56,12 @@ fn endpoint(name: &str, value: &str) -> Result<()> {
             "{name} is `{}`, expected a URL such as `https://host:port`",
             contract::shown(value)
         ))
-        .help(match name.strip_prefix("--") {
-            Some(_) => "leave it out for AWS's own".to_owned(),
-            None => format!("`unset {name}` for AWS's own"),
+        .help(if name.starts_with("--") {
+            "leave it out for AWS's own".to_owned()
+        } else if name.starts_with("AWS_") {
+            format!("`unset {name}` for AWS's own")
+        } else {
+            "take `endpoint_url` out of ~/.aws/config for AWS's own".to_owned()
         })),
     }
 }
@@ -98,6 +109,16 @@ mod tests {
             "http://a b",
         ] {
             assert!(endpoint("AWS_ENDPOINT_URL_S3", url).is_err(), "{url}");
+        }
+        for url in [
+            "http://user:canary@host",
+            "https://canary@host:1/path",
+            "http://user:canary/canary@host",
+            "ftp://user:canary@host",
+            "user:canary@host",
+        ] {
+            let failure = endpoint("--endpoint-url", url).expect_err("a password");
+            assert!(!failure.to_string().contains("canary"), "{failure}");
         }
         assert!(region("--region", "us-gov-west-1").is_ok());
         for name in ["", "us east", "us-east-1 ", "US-EAST-1"] {

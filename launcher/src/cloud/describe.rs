@@ -174,7 +174,11 @@ impl Kept {
     fn take(&self) -> Result<Value> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::from_slice(&body)
-            .map_err(|error| Failure::new(format!("cannot read SageMaker's answer: {error}")))
+            .map_err(|error| {
+                Failure::new(format!("cannot read SageMaker's answer: {error}")).help(
+                    "check `--endpoint-url` and AWS_ENDPOINT_URL: is it SageMaker, or something in between?",
+                )
+            })
     }
 }
 

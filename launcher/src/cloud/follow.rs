@@ -41,9 +41,10 @@ pub(crate) struct Interrupt(Signal);
 impl Interrupt {
     /// From here on Ctrl-C no longer ends the process.
     pub(crate) fn install() -> Result<Self> {
-        signal(SignalKind::interrupt())
-            .map(Self)
-            .map_err(|error| Failure::new(format!("cannot watch for Ctrl-C: {error}")))
+        signal(SignalKind::interrupt()).map(Self).map_err(|error| {
+            Failure::new(format!("cannot watch for Ctrl-C: {error}"))
+                .help("`trainyard status JOB` does not watch")
+        })
     }
 
     /// Waits for it.

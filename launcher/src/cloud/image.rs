@@ -30,7 +30,8 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let missing = |what: &str| {
         Failure::new(format!("{what} in region `{}`", aws.region()))
             .help(format!(
-                "`trainyard push {trainer} --create-repository` puts it there"
+                "{} puts it there",
+                aws.next(&format!("push {trainer} --create-repository"))
             ))
             .help("or pass `--image URI`, or another `--region`")
     };

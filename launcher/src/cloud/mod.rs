@@ -20,7 +20,7 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::job::{Job, Location};
-use crate::output::Format;
+use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::say::say;
 use crate::transfer::{STALL, Settings, Store};
@@ -113,14 +113,14 @@ fn not_submitted(aws: &Aws, job: &Job) -> Failure {
         .channels
         .iter()
         .find_map(|channel| match &channel.source {
-            Location::File(path) => Some(path.display().to_string()),
+            Location::File(path) => Some(path.to_string_lossy().into_owned()),
             Location::S3(_) => None,
         });
     failure.help(format!(
         "{} once, then `--data s3://BUCKET/data` in every job, sends them one time only",
         aws.next(&format!(
             "upload {} s3://BUCKET/data",
-            contract::shown(&data.unwrap_or_default())
+            quoted(&data.unwrap_or_default())
         ))
     ))
 }

@@ -13,6 +13,7 @@ use crate::infra::{
     Account, Partition, check_account, check_id, check_region, check_trainer, terraform,
 };
 use crate::job::S3Url;
+use crate::output::quoted;
 use crate::plan::Plan;
 use crate::say::say;
 
@@ -152,7 +153,7 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         .collect();
     let answer = json!({"written": paths});
     context.format.answer(&answer, |_| {
-        let folder = args.output.display();
+        let folder = quoted(&args.output.to_string_lossy());
         let lines = paths.iter().map(|path| format!("{}\n", path.display()));
         lines.collect::<String>()
             + &format!("\nnext: terraform -chdir={folder} init, then plan and apply")

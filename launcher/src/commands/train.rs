@@ -136,7 +136,7 @@ pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
     if manual::is_wanted(&args.flags) {
         return manual::show(&args, context).await;
     }
-    let job = describe::job(&args, context, Timestamp::now())?;
+    let job = describe::job(&args, context, Timestamp::now(), describe::random())?;
     let how = Check {
         binary: args.trainer_binary.as_deref(),
         file: args.hyperparameters.as_deref(),

@@ -33,15 +33,15 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
     match request.send().await {
         Ok(answer) => match answer.image_details().first() {
             Some(image) => Check::ok(NAME, format!("`{shown}:latest`{}", age_and_size(image))),
-            None => empty(&shown, trainer),
+            None => empty(aws, &shown, trainer),
         },
         Err(error) => match code(&error) {
             Some("RepositoryNotFoundException") => Check::warning(
                 NAME,
                 format!("there is no repository `{shown}` in `{}`", aws.region()),
             )
-            .help(format!("`trainyard push {trainer} --create-repository`")),
-            Some("ImageNotFoundException") => empty(&shown, trainer),
+            .help(aws.next(&format!("push {trainer} --create-repository"))),
+            Some("ImageNotFoundException") => empty(aws, &shown, trainer),
             Some("AccessDeniedException") => Check::warning(
                 NAME,
                 format!("you may not look at `{shown}` (ecr:DescribeImages)"),
@@ -52,9 +52,10 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
     }
 }
 
-fn empty(repository: &str, trainer: &str) -> Check {
+fn empty(aws: &Aws, repository: &str, trainer: &str) -> Check {
     Check::warning(NAME, format!("`{repository}` has no image `latest`")).help(format!(
-        "`trainyard build {trainer}`, then `trainyard push {trainer}`"
+        "`trainyard build {trainer}`, then {}",
+        aws.next(&format!("push {trainer}"))
     ))
 }
 

@@ -145,6 +145,16 @@ fn small(data: &Data) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
+/// What registries take for a tag.
+fn is_tag(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    matches!(text.bytes().next(), Some(first) if word(first))
+        && text.len() <= 128
+        && text
+            .bytes()
+            .all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
+}
+
 fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String> {
     let file = |name: &str| {
         let missing = || format!("it has no `{}`", contract::shown(name));
@@ -165,6 +175,12 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
         .iter()
         .find_map(|name| name.strip_prefix(&prefix))
         .ok_or_else(|| format!("none of its names starts with `{prefix}`"))?;
+    if !is_tag(tag) {
+        return Err(format!(
+            "its tag `{}` is none: expected at most 128 of `a-z`, `A-Z`, `0-9`, `_`, `.` and `-`, and neither `.` nor `-` first",
+            contract::shown(tag)
+        ));
+    }
     let bytes = document(&entry.config)?;
     let config: Config = serde_json::from_slice(&bytes)
         .map_err(|error| format!("its configuration is not understood: {error}"))?;

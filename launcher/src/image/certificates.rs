@@ -38,8 +38,10 @@ impl Certificates {
                 PLACES.join(", ")
             ))
         })?;
-        let pem = std::fs::read(&path)
-            .map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))?;
+        let pem = std::fs::read(&path).map_err(|error| {
+            Failure::new(format!("cannot read `{}`: {error}", path.display()))
+                .help("expected a bundle that you may read; SSL_CERT_FILE names another one")
+        })?;
         check(&path.display().to_string(), &pem)?;
         Ok(Self { path, pem })
     }

@@ -44,6 +44,35 @@ fn an_archive_comes_back_as_it_was() {
     assert_eq!(again.digest(), image.digest());
     assert_eq!(again.names(), image.names());
     assert_eq!(again.layers[0].what, "binary");
+    let longest = "x".repeat(128);
+    for tag in ["_", "1.0.0-a_B", &longest] {
+        let known = Image {
+            tag: tag.to_owned(),
+            ..image.clone()
+        };
+        known.write(&path).expect("it can be written");
+        assert_eq!(Image::read(&path, "svm").expect("sound").tag(), tag);
+    }
+    for tag in [
+        "",
+        ".a",
+        "-a",
+        "a b",
+        "a/b",
+        "a:b",
+        "../x",
+        "ä",
+        &format!("{longest}x"),
+    ] {
+        let odd = Image {
+            tag: tag.to_owned(),
+            ..image.clone()
+        };
+        odd.write(&path).expect("it can be written");
+        let failure = Image::read(&path, "svm").expect_err("no tag");
+        assert!(failure.to_string().contains("its tag `"), "{failure}");
+    }
+    image.write(&path).expect("it can be written");
     let other = Image::read(&path, "bilstm").expect_err("another trainer's");
     assert!(other.to_string().contains("trainyard/bilstm:"), "{other}");
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use contract::{Paths, shown, vars};
+use serde_json::json;
 use tokio::process::Command;
 
 use super::{Instance, Job, data_check};
@@ -92,8 +93,7 @@ fn write(job: &Job, paths: &Paths) -> Result<()> {
     let failed =
         |error| Failure::new(format!("cannot write a temporary file: {error}")).help(TMPDIR);
     std::fs::create_dir_all(paths.config_dir()).map_err(failed)?;
-    let text = serde_json::to_vec(&job.hyperparameters)
-        .map_err(|error| Failure::new(format!("cannot write the hyperparameters: {error}")))?;
+    let text = json!(job.hyperparameters).to_string();
     std::fs::write(paths.hyperparameters(), text).map_err(failed)
 }
 

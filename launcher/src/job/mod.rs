@@ -8,7 +8,6 @@ mod location;
 mod name;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use instance::Instance;
@@ -90,16 +89,6 @@ impl InputMode {
         match self {
             Self::File => "File",
             Self::FastFile => "FastFile",
-        }
-    }
-}
-
-impl Job {
-    /// `OUTPUT/JOB`, for a local output.
-    pub(crate) fn local_output(&self) -> Option<PathBuf> {
-        match &self.output {
-            Location::File(folder) => Some(folder.join(self.name.as_str())),
-            Location::S3(_) => None,
         }
     }
 }

@@ -23,31 +23,72 @@ pub(super) struct Packer {
     ticket: Ticket,
 }
 
+/// What has become of a folder that an engine has packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// There is nothing in it, and no archive.
+    Nothing,
+    /// The archive is written.
+    Whole,
+    /// There are links in it, and no archive: `unpack` it and add the folder.
+    Linked,
+}
+
 /// Writes `archive` with what `fill` adds; false, and no archive, if that is nothing.
 pub(super) fn write(
     archive: &Path,
     ticket: Ticket,
     fill: impl FnOnce(&mut Packer) -> io::Result<()>,
 ) -> Result<bool> {
-    try_write(archive, ticket, fill).map_err(|error| {
-        let shown = archive.to_string_lossy();
-        let failure = Failure::new(format!(
-            "cannot write `{}`: {error}",
-            contract::shown(&shown)
-        ));
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                failure.help("`df -h` shows where there is space")
-            }
-            _ => failure,
-        }
+    let fill = |packer: &mut Packer| fill(packer).map(|()| true);
+    try_write(archive, ticket, fill).map_err(|error| unwritten(archive, &error))
+}
+
+/// Writes `archive` with what an engine has packed, without the folder that all of it is in.
+pub(super) fn write_packed(archive: &Path, ticket: Ticket, tar: impl Read) -> Result<Packed> {
+    let mut linked = false;
+    let fill = |packer: &mut Packer| {
+        linked = !packer.add_packed(tar)?;
+        Ok(!linked)
+    };
+    let written = try_write(archive, ticket, fill).map_err(|error| unwritten(archive, &error))?;
+    Ok(match (written, linked) {
+        (_, true) => Packed::Linked,
+        (true, _) => Packed::Whole,
+        (false, _) => Packed::Nothing,
     })
 }
 
+/// Unpacks what an engine has packed into a new folder, links as they are.
+pub(super) fn unpack(tar: impl Read, folder: &Path, ticket: &Ticket) -> Result<()> {
+    let _until_the_end = ticket.held();
+    let unpack = || {
+        fs::create_dir(folder)?;
+        // Whatever is named outside of the folder, or lies behind a link out of it, is left out.
+        Archive::new(ticket.counted(tar)).unpack(folder)
+    };
+    unpack().map_err(|error| unwritten(folder, &error))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.to_string_lossy();
+    let failure = Failure::new(format!(
+        "cannot write `{}`: {error}",
+        contract::shown(&shown)
+    ));
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failure.help("`df -h` shows where there is space")
+        }
+        _ => failure,
+    }
+}
+
+/// No archive is written if `fill` says so.
 fn try_write(
     archive: &Path,
     ticket: Ticket,
-    fill: impl FnOnce(&mut Packer) -> io::Result<()>,
+    fill: impl FnOnce(&mut Packer) -> io::Result<bool>,
 ) -> io::Result<bool> {
     // Made first, dropped last: the temporary file is gone by then.
     let _until_the_end = ticket.held();
@@ -58,8 +99,7 @@ fn try_write(
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     let mut packer = Packer::new(temporary.as_file().try_clone()?, ticket);
-    fill(&mut packer)?;
-    if packer.entries == 0 {
+    if !fill(&mut packer)? || packer.entries == 0 {
         return Ok(false);
     }
     packer.tar.into_inner()?.finish()?.flush()?;
@@ -79,28 +119,46 @@ impl Packer {
         }
     }
 
-    /// Adds all below a folder, by name.
+    /// Adds all below a folder, by name. Of a link inside the folder it adds what that points to: a model is fetched with
+    /// tools, ours among them, that take no links.
     pub(super) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
-            self.add_below(folder, Path::new(""))?;
+            let root = folder.canonicalize()?;
+            self.add_below(&root, Path::new(""), &mut vec![root.clone()])?;
         }
         Ok(())
     }
 
-    fn add_below(&mut self, root: &Path, below: &Path) -> io::Result<()> {
+    /// `inside` are the folders around `below`, without links.
+    fn add_below(
+        &mut self,
+        root: &Path,
+        below: &Path,
+        inside: &mut Vec<PathBuf>,
+    ) -> io::Result<()> {
         let mut names: Vec<_> = fs::read_dir(root.join(below))?
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<io::Result<_>>()?;
         names.sort_unstable();
         for name in names {
             let path = below.join(name);
-            let full = root.join(&path);
-            let metadata = fs::symlink_metadata(&full)?;
-            let kind = metadata.file_type();
-            if kind.is_dir() {
+            let mut full = root.join(&path);
+            if full.is_symlink() {
+                match target(root, &full, inside) {
+                    Ok(target) => full = target,
+                    Err(why) => {
+                        left_out(&path, why);
+                        continue;
+                    }
+                }
+            }
+            let metadata = fs::metadata(&full)?;
+            if metadata.is_dir() {
                 self.add(&path, EntryType::Directory, 0o755, 0, io::empty())?;
-                self.add_below(root, &path)?;
-            } else if kind.is_file() {
+                inside.push(full.canonicalize()?);
+                self.add_below(root, &path, inside)?;
+                inside.pop();
+            } else if metadata.is_file() {
                 let mode = metadata.permissions().mode();
                 self.add(
                     &path,
@@ -109,8 +167,6 @@ impl Packer {
                     metadata.len(),
                     File::open(full)?,
                 )?;
-            } else if kind.is_symlink() {
-                self.add_link(&path, EntryType::Symlink, &fs::read_link(full)?)?;
             } else {
                 left_out(&path, "it is neither a file nor a folder");
             }
@@ -118,8 +174,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Adds what an engine has packed, without the folder that all of it is in.
-    pub(super) fn add_packed(&mut self, tar: impl Read) -> io::Result<()> {
+    /// Adds what an engine has packed; false at the first link.
+    fn add_packed(&mut self, tar: impl Read) -> io::Result<bool> {
         for entry in Archive::new(tar).entries()? {
             let entry = entry?;
             let Some(path) = without_first(&entry.path()?) else {
@@ -137,19 +193,11 @@ impl Packer {
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                     self.add(&path, EntryType::Regular, mode, size, entry)?;
                 }
-                EntryType::Symlink => {
-                    let target = entry.link_name()?.unwrap_or_default().into_owned();
-                    self.add_link(&path, kind, &target)?;
-                }
-                // Its target is the name of another entry, so it has lost its folder too.
-                EntryType::Link => match entry.link_name()?.and_then(|name| without_first(&name)) {
-                    Some(target) => self.add_link(&path, kind, &target)?,
-                    None => left_out(&path, "it is a link out of the folder"),
-                },
+                EntryType::Symlink | EntryType::Link => return Ok(false),
                 _ => left_out(&path, "it is neither a file nor a folder"),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn add(
@@ -176,16 +224,15 @@ impl Packer {
         }
         Ok(())
     }
+}
 
-    fn add_link(&mut self, path: &Path, kind: EntryType, target: &Path) -> io::Result<()> {
-        if kind == EntryType::Symlink && !stays_inside(path, target) {
-            left_out(path, "it is a link out of the folder");
-            return Ok(());
-        }
-        let mut header = header(kind, 0o777);
-        header.set_size(0);
-        self.entries += 1;
-        self.tar.append_link(&mut header, path, target)
+/// What a link below `root` points to, or why that is not packed.
+fn target(root: &Path, link: &Path, inside: &[PathBuf]) -> Result<PathBuf, &'static str> {
+    match link.canonicalize() {
+        Ok(target) if !target.starts_with(root) => Err("it is a link out of the folder"),
+        Ok(target) if inside.contains(&target) => Err("it is a link to a folder that it is in"),
+        Ok(target) => Ok(target),
+        Err(_) => Err("it is a link to nothing"),
     }
 }
 
@@ -218,20 +265,6 @@ pub(super) fn without_first(path: &Path) -> Option<PathBuf> {
     (sound && rest != Path::new("")).then_some(rest)
 }
 
-/// Whether a symlink's target is below the folder that the link's path counts from.
-fn stays_inside(link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count().saturating_sub(1);
-    for part in target.components() {
-        match part {
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
-            _ => return false,
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -244,6 +277,11 @@ mod tests {
     fn write(archive: &Path, fill: impl FnOnce(&mut Packer) -> io::Result<()>) -> Result<bool> {
         let (_guard, ticket) = giving_up::guard();
         super::write(archive, ticket, fill)
+    }
+
+    fn write_packed(archive: &Path, tar: &[u8]) -> Result<Packed> {
+        let (_guard, ticket) = giving_up::guard();
+        super::write_packed(archive, ticket, tar)
     }
 
     fn names(archive: &Path) -> Vec<String> {
@@ -259,9 +297,38 @@ mod tests {
         fs::write(folder.join("b.json"), "{}").unwrap();
         fs::write(folder.join("a ä.bin"), [0_u8, 255]).unwrap();
         fs::write(folder.join("sub").join("x".repeat(150)), "long").unwrap();
+    }
+
+    fn fill_with_links(folder: &Path) {
+        fill(folder);
         symlink("../b.json", folder.join("sub/inside")).unwrap();
-        symlink("../../etc/passwd", folder.join("sub/outside")).unwrap();
+        symlink("sub", folder.join("again")).unwrap();
+        symlink("..", folder.join("sub/circle")).unwrap();
+        symlink("gone", folder.join("sub/nothing")).unwrap();
+        symlink("../../../../etc/passwd", folder.join("sub/outside")).unwrap();
         symlink("/etc/passwd", folder.join("absolute")).unwrap();
+        fs::hard_link(folder.join("b.json"), folder.join("same")).unwrap();
+    }
+
+    /// As an engine packs it: all below the folder's name, real owners and times, links as links.
+    fn packed(model: &Path) -> Vec<u8> {
+        fn add(tar: &mut Builder<Vec<u8>>, full: &Path, name: &Path) {
+            tar.append_path_with_name(full, name).unwrap();
+            if full.is_dir() && !full.is_symlink() {
+                let mut names: Vec<_> = fs::read_dir(full)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name())
+                    .collect();
+                names.sort_unstable();
+                for below in names {
+                    add(tar, &full.join(&below), &name.join(&below));
+                }
+            }
+        }
+        let mut tar = Builder::new(Vec::new());
+        tar.follow_symlinks(false);
+        add(&mut tar, model, Path::new("model"));
+        tar.into_inner().unwrap()
     }
 
     #[test]
@@ -272,32 +339,62 @@ mod tests {
         let own = dir.path().join("own.tar.gz");
         assert!(write(&own, |packer| packer.add_folder(&model)).unwrap());
         let long = format!("sub/{}", "x".repeat(150));
+        assert_eq!(names(&own), ["a ä.bin", "b.json", "sub", &long]);
+        let other = dir.path().join("other.tar.gz");
         assert_eq!(
-            names(&own),
-            ["a ä.bin", "b.json", "sub", "sub/inside", &long]
+            write_packed(&other, &packed(&model)).unwrap(),
+            Packed::Whole
         );
+        assert_eq!(fs::read(&own).unwrap(), fs::read(&other).unwrap());
+    }
 
-        // As an engine packs it: all below the folder's name, real owners and times.
-        let mut packed = Builder::new(Vec::new());
-        packed.follow_symlinks(false);
-        packed.append_dir("model/", &model).unwrap();
-        for name in [
-            "absolute",
+    #[test]
+    fn what_links_point_to_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("model");
+        fill_with_links(&model);
+        let own = dir.path().join("own.tar.gz");
+        assert!(write(&own, |packer| packer.add_folder(&model)).unwrap());
+        let long = "x".repeat(150);
+        let expected = [
             "a ä.bin",
+            "again",
+            "again/inside",
+            &format!("again/{long}"),
             "b.json",
+            "same",
             "sub",
             "sub/inside",
-            "sub/outside",
-            &long,
-        ] {
-            let in_tar = Path::new("model").join(name);
-            packed
-                .append_path_with_name(model.join(name), in_tar)
-                .unwrap();
+            &format!("sub/{long}"),
+        ];
+        assert_eq!(names(&own), expected);
+        let mut tar = Archive::new(GzDecoder::new(File::open(&own).unwrap()));
+        for entry in tar.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let kind = entry.header().entry_type();
+            assert!(kind.is_file() || kind.is_dir(), "{kind:?}");
+            let mut text = String::new();
+            if entry.path().unwrap().ends_with("inside") {
+                entry.read_to_string(&mut text).unwrap();
+                assert_eq!(text, "{}");
+            }
         }
-        let packed = packed.into_inner().unwrap();
+
+        // An engine's links come as links, and as the same in the end.
+        let mut linked = Builder::new(Vec::new());
+        let mut link = header(EntryType::Link, 0o644);
+        link.set_size(0);
+        linked.append_link(&mut link, "model/a", "model/b").unwrap();
         let other = dir.path().join("other.tar.gz");
-        assert!(write(&other, |packer| packer.add_packed(packed.as_slice())).unwrap());
+        for tar in [packed(&model), linked.into_inner().unwrap()] {
+            assert_eq!(write_packed(&other, &tar).unwrap(), Packed::Linked);
+            assert!(!other.exists());
+        }
+        let (_guard, ticket) = giving_up::guard();
+        let unpacked = dir.path().join("unpacked");
+        unpack(packed(&model).as_slice(), &unpacked, &ticket).unwrap();
+        let there = unpacked.join("model");
+        assert!(write(&other, |packer| packer.add_folder(&there)).unwrap());
         assert_eq!(fs::read(&own).unwrap(), fs::read(&other).unwrap());
     }
 
@@ -310,8 +407,11 @@ mod tests {
                 .add_folder(&dir.path().join("none")))
             .unwrap()
         );
-        let broken = |packer: &mut Packer| packer.add_packed([1_u8; 700].as_slice());
-        write(&archive, broken).unwrap_err();
+        write_packed(&archive, &[1_u8; 700]).unwrap_err();
+        assert_eq!(
+            write_packed(&archive, &[0_u8; 1024]).unwrap(),
+            Packed::Nothing
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

@@ -15,8 +15,10 @@ const ASK: &str = "__become-trainer";
 
 /// The command that becomes `binary train` once it is started.
 pub(super) fn command(binary: &OsStr) -> Result<Async> {
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("cannot find the own binary: {error}")))?;
+    let own = std::env::current_exe().map_err(|error| {
+        Failure::new(format!("cannot find the own binary: {error}"))
+            .help("Linux names it in /proc, which must be mounted; or use `--instance-type local`")
+    })?;
     let mut command = Async::new(own);
     command
         .arg(ASK)

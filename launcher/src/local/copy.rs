@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -13,9 +13,9 @@ use bollard::query_parameters::{
 use contract::limits;
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::archive::{self, without_first};
+use super::archive::{self, Packed, without_first};
 use super::docker::{refused, status};
-use super::folder::{Setup, WRITABLE};
+use super::folder::{Scratch, Setup, WRITABLE};
 use super::giving_up;
 use super::request::BASE;
 use crate::failure::{Failure, Result};
@@ -57,15 +57,29 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTre
         .await
         .map_err(io::Error::other)
         .and_then(|filled| filled);
+    came_in(uploaded, filled)
+}
+
+/// What has come into the container, or whose fault it is that it has not.
+fn came_in(
+    uploaded: Result<(), bollard::errors::Error>,
+    filled: io::Result<BTreeSet<PathBuf>>,
+) -> Result<BTreeSet<PathBuf>> {
     match (uploaded, filled) {
         (Ok(()), Ok(sent)) => Ok(sent),
+        // An engine that stops listening says why.
+        (Err(error), Err(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {
+            Err(refused(FILES, &error))
+        }
         (_, Err(cause)) => Err(Failure::new(format!(
             "cannot copy the checkpoints into the container: {cause}"
         ))
         .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")),
-        (Err(error), Ok(_)) => Err(refused("copy the job's configuration into the container", &error)),
+        (Err(error), Ok(_)) => Err(refused(FILES, &error)),
     }
 }
+
+const FILES: &str = "copy the job's configuration and checkpoints into the container";
 
 fn fill(
     tar: &mut Builder<impl io::Write>,
@@ -91,39 +105,44 @@ fn fill(
         tar.append_data(&mut header, name, content.as_bytes())?;
     }
     match checkpoints {
-        Some(folder) => fill_checkpoints(tar, (folder, Path::new("")), &mut Vec::new(), sent),
+        Some(folder) => fill_checkpoints(tar, (folder, Path::new("")), sent),
         None => Ok(()),
     }
 }
 
-/// `below` is the place in the folder of checkpoints, `inside` are the folders around `from`, without links.
+/// `below` is the place in the folder of checkpoints. Links are not followed: what came back through one would be written
+/// over what the trainer has made of the same file, or outside of the folder.
 fn fill_checkpoints(
     tar: &mut Builder<impl io::Write>,
     (from, below): (&Path, &Path),
-    inside: &mut Vec<PathBuf>,
     sent: &mut BTreeSet<PathBuf>,
 ) -> io::Result<()> {
     let about = |path: &Path, what: &str| {
         let shown = path.to_string_lossy();
         io::Error::other(format!("`{}`: {what}", contract::shown(&shown)))
     };
-    let real = from.canonicalize()?;
-    if inside.contains(&real) {
-        return Err(about(from, "it is a link to a folder that it is in"));
-    }
-    inside.push(real);
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (path, below) = (entry.path(), below.join(entry.file_name()));
         let name = Path::new("checkpoints").join(&below);
-        let metadata = fs::metadata(&path).map_err(|error| about(&path, &error.to_string()))?;
-        if metadata.is_dir() {
+        let metadata = entry
+            .metadata()
+            .map_err(|error| about(&path, &error.to_string()))?;
+        if metadata.is_symlink() {
+            let target = fs::read_link(&path)?;
+            if stays_inside(&below, &target) {
+                let mut header = header(EntryType::Symlink, 0o777, 0);
+                tar.append_link(&mut header, &name, &target)?;
+            } else {
+                not_sent(&below, "it is a link out of the folder");
+            }
+        } else if metadata.is_dir() {
             tar.append_data(
                 &mut header(EntryType::Directory, 0o777, 0),
                 &name,
                 io::empty(),
             )?;
-            fill_checkpoints(tar, (&path, &below), inside, sent)?;
+            fill_checkpoints(tar, (&path, &below), sent)?;
             sent.insert(below);
         } else if metadata.is_file() {
             let mut header = header(EntryType::Regular, 0o666, metadata.len());
@@ -134,10 +153,48 @@ fn fill_checkpoints(
                 return Err(about(&path, "it has become shorter while it was read"));
             }
             sent.insert(below);
+        } else {
+            not_sent(&below, "it is neither a file nor a folder");
         }
     }
-    inside.pop();
     Ok(())
+}
+
+fn not_sent(path: &Path, why: &str) {
+    say(format!(
+        "warning: checkpoint `{}` is not sent into the container: {why}",
+        contract::shown(&path.to_string_lossy())
+    ));
+}
+
+fn not_kept(path: &Path, why: &str) {
+    say(format!(
+        "warning: checkpoint `{}` is not kept: {why}",
+        contract::shown(&path.to_string_lossy())
+    ));
+}
+
+/// Whether a link's target is below the folder that the link's path counts from.
+fn stays_inside(link: &Path, target: &Path) -> bool {
+    let mut depth = link.components().count().saturating_sub(1);
+    for part in target.components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The first of the path's parts that is a link in `folder`, if any.
+fn link_on_the_way(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let mut ways: Vec<_> = path.ancestors().collect();
+    ways.reverse();
+    let mut ways = ways.into_iter().filter(|way| *way != Path::new(""));
+    ways.find(|way| folder.join(way).is_symlink())
+        .map(Path::to_owned)
 }
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {
@@ -155,12 +212,30 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
 
 /// Packs a folder of the container; false if there are no files.
 pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path) -> Result<bool> {
-    let target = target.to_owned();
     let (_guard, ticket) = giving_up::guard();
+    let (archive, again) = (target.to_owned(), ticket.clone());
     let packed = read(docker, id, folder, move |tar| {
-        archive::write(&target, ticket, |packer| packer.add_packed(tar))
+        archive::write_packed(&archive, ticket, tar)
     });
-    Ok(packed.await?.unwrap_or(false))
+    match packed.await? {
+        None | Some(Packed::Nothing) => Ok(false),
+        Some(Packed::Whole) => Ok(true),
+        // What a link points to may stand before or behind it: all of it comes onto this machine first.
+        Some(Packed::Linked) => {
+            let archive = target.to_owned();
+            let name = Path::new(folder).file_name().unwrap_or_default().to_owned();
+            let packed = read(docker, id, folder, move |tar| {
+                let _until_the_end = again.held();
+                let scratch = Scratch::new()?;
+                let unpacked = scratch.path().join("unpacked");
+                archive::unpack(tar, &unpacked, &again)?;
+                archive::write(&archive, again, |packer| {
+                    packer.add_folder(&unpacked.join(name))
+                })
+            });
+            Ok(packed.await?.unwrap_or(false))
+        }
+    }
 }
 
 /// The text of a small file of the container, without what is too long; nothing if there is none.
@@ -205,14 +280,28 @@ pub(super) async fn keep_checkpoints(
 }
 
 fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -> io::Result<()> {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut links) = (BTreeSet::new(), BTreeSet::new());
     for entry in Archive::new(tar).entries()? {
         let mut entry = entry?;
         let Some(path) = without_first(&entry.path()?) else {
             continue;
         };
         let target = folder.join(&path);
-        match entry.header().entry_type() {
+        let kind = entry.header().entry_type();
+        let way = match kind {
+            EntryType::Directory => path.as_path(),
+            _ => path.parent().unwrap_or(&path),
+        };
+        if let Some(link) = link_on_the_way(folder, way) {
+            if links.insert(link.clone()) {
+                not_kept(
+                    &path,
+                    &format!("`{}` is a link", contract::shown(&link.to_string_lossy())),
+                );
+            }
+            continue;
+        }
+        match kind {
             EntryType::Directory => fs::create_dir_all(&target)?,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let parent = target.parent().unwrap_or(folder);
@@ -224,11 +313,18 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
                 io::copy(&mut entry, file.as_file_mut())?;
                 file.persist(&target).map_err(|error| error.error)?;
             }
+            // As it was sent.
+            EntryType::Symlink
+                if fs::read_link(&target).is_ok_and(|there| {
+                    entry
+                        .link_name()
+                        .is_ok_and(|name| name.is_some_and(|name| name == there))
+                }) =>
+            {
+                continue;
+            }
             _ => {
-                say(format!(
-                    "warning: checkpoint `{}` is not kept: it is neither a file nor a folder",
-                    contract::shown(&path.to_string_lossy())
-                ));
+                not_kept(&path, "it is neither a file nor a folder");
                 continue;
             }
         }
@@ -236,6 +332,9 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
     }
     // A folder's contents come after it: backwards, they are gone before it.
     for path in sent.difference(&seen).collect::<Vec<_>>().into_iter().rev() {
+        if link_on_the_way(folder, path.parent().unwrap_or(path)).is_some() {
+            continue;
+        }
         let path = folder.join(path);
         let gone = match fs::symlink_metadata(&path) {
             // Not empty: it holds what was not sent.
@@ -282,27 +381,99 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn links_in_a_circle_are_refused() {
+    /// A folder with links, and what lies beside it.
+    fn linked() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let kept = dir.path().join("kept");
-        fs::create_dir_all(kept.join("a/b")).unwrap();
+        fs::create_dir_all(kept.join("a")).unwrap();
+        fs::create_dir(dir.path().join("other")).unwrap();
         fs::write(kept.join("a/step"), "1").unwrap();
-        // Twice the same folder is no circle.
+        fs::write(dir.path().join("other/mine"), "mine").unwrap();
         symlink("a", kept.join("latest")).unwrap();
-        let fill = || {
-            let mut tar = Builder::new(Vec::new());
-            let (mut inside, mut sent) = (Vec::new(), BTreeSet::new());
-            fill_checkpoints(&mut tar, (&kept, Path::new("")), &mut inside, &mut sent)?;
-            assert!(sent.contains(Path::new("latest/step")));
-            tar.into_inner()
+        symlink("..", kept.join("a/circle")).unwrap();
+        symlink("../other", kept.join("outside")).unwrap();
+        symlink(dir.path().join("other/mine"), kept.join("absolute")).unwrap();
+        (dir, kept)
+    }
+
+    #[test]
+    fn links_are_sent_as_links_and_only_inside() {
+        let (_dir, kept) = linked();
+        let mut tar = Builder::new(Vec::new());
+        let mut sent = BTreeSet::new();
+        fill_checkpoints(&mut tar, (&kept, Path::new("")), &mut sent).unwrap();
+        assert_eq!(sent, ["a", "a/step"].map(PathBuf::from).into());
+        let bytes = tar.into_inner().unwrap();
+        let mut names: Vec<_> = Archive::new(bytes.as_slice())
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.path().unwrap().display().to_string();
+                let target = entry.link_name().unwrap();
+                target.map_or(name.clone(), |target| {
+                    format!("{name} -> {}", target.display())
+                })
+            })
+            .collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "checkpoints/a",
+                "checkpoints/a/circle -> ..",
+                "checkpoints/a/step",
+                "checkpoints/latest -> a"
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_or_deleted_through_a_link() {
+        let (dir, kept) = linked();
+        let mut tar = Builder::new(Vec::new());
+        let mut file = |name: &str, bytes: &'static [u8]| {
+            let mut header = header(EntryType::Regular, 0o644, bytes.len() as u64);
+            let name = format!("checkpoints/{name}");
+            tar.append_data(&mut header, name, bytes).unwrap();
         };
-        let bytes = fill().unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        assert!(text.contains("checkpoints/latest/step"));
-        symlink("../..", kept.join("a/b/up")).unwrap();
-        let error = fill().unwrap_err().to_string();
-        assert!(error.contains("up`: it is a link to a folder"), "{error}");
+        file("a/step", b"2");
+        file("latest/step", b"1");
+        file("outside/new", b"new");
+        file("absolute", b"a file now");
+        let tar = tar.into_inner().unwrap();
+        // As if these had been no links when they were sent.
+        let sent = ["a/step", "outside/mine"].map(PathBuf::from);
+        unpack_checkpoints(tar.as_slice(), &kept, &sent.into()).unwrap();
+        assert_eq!(fs::read_to_string(kept.join("a/step")).unwrap(), "2");
+        let mine = dir.path().join("other/mine");
+        assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
+        assert!(!dir.path().join("other/new").exists());
+        // The link is replaced, and not what it points to.
+        assert_eq!(
+            fs::read_to_string(kept.join("absolute")).unwrap(),
+            "a file now"
+        );
+        assert!(kept.join("latest").is_symlink());
+    }
+
+    #[test]
+    fn an_engine_that_refuses_is_named() {
+        let refusal = || bollard::errors::Error::DockerResponseServerError {
+            status_code: 500,
+            message: "no space left on device".to_owned(),
+        };
+        let broken = || io::Error::new(io::ErrorKind::BrokenPipe, "stopped listening");
+        let failure = came_in(Err(refusal()), Err(broken())).unwrap_err();
+        assert!(failure.to_string().contains("no space left"), "{failure}");
+        // The other way round the engine only says that the stream has broken.
+        let own = io::Error::other("`a`: Permission denied");
+        let failure = came_in(Err(refusal()), Err(own)).unwrap_err();
+        assert!(
+            failure.to_string().contains("`a`: Permission denied"),
+            "{failure}"
+        );
+        came_in(Ok(()), Ok(BTreeSet::new())).unwrap();
     }
 
     #[test]

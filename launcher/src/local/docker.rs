@@ -321,6 +321,6 @@ pub(super) fn refused(what: &str, error: &Error) -> Failure {
     } else if reason.contains("no space left") {
         failure.help("make room on the engine's disk: `docker system df` shows what is on it")
     } else {
-        failure
+        failure.help("`docker info` and `docker system df` tell how the engine is")
     }
 }

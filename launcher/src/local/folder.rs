@@ -83,7 +83,10 @@ impl Inputs {
             None => None,
             Some(Location::S3(url)) => Some(Source::There(url.clone())),
             Some(Location::File(path)) => Some(Source::Here(std::path::absolute(path).map_err(
-                |error| Failure::usage(format!("`--checkpoints {}`: {error}", path.display())),
+                |error| {
+                    Failure::usage(format!("`--checkpoints {}`: {error}", path.display()))
+                        .help("expected a folder, such as `--checkpoints file://checkpoints`")
+                },
             )?)),
         };
         Ok(Self {
@@ -122,6 +125,7 @@ fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
             Failure::usage(format!(
                 "channel `{channel}`: cannot read `{shown}`: {error}"
             ))
+            .help("expected a folder that you may read")
         })?;
         if entries.next().is_none() {
             return Err(Failure::usage(format!(
@@ -267,8 +271,10 @@ impl Setup {
     }
 
     /// Of checkpoints that could not be handed over; `whole` if those on this machine are the trainer's last ones.
-    pub(super) fn keep_checkpoints(&mut self, whole: bool) -> Option<String> {
-        self.mirror.as_mut().and_then(|mirror| mirror.keep(whole))
+    pub(super) fn keep_checkpoints(&mut self, whole: bool, context: &Context) -> Option<String> {
+        self.mirror
+            .as_mut()
+            .and_then(|mirror| mirror.keep(whole, context))
     }
 
     /// The files of `input/config`, for a layout at `base`.
@@ -375,7 +381,7 @@ impl Scratch {
         self.folder.path()
     }
 
-    /// Leaves it to the user; where it is then. The other name tells it from what nobody wants.
+    /// Leaves it to the user, without our signature; where it is then. The other name tells it from what nobody wants.
     pub(super) fn keep(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
         let path = self.folder.path();

@@ -16,6 +16,7 @@ pub(super) struct Guard {
 }
 
 /// The thread's side of it.
+#[derive(Clone)]
 pub(super) struct Ticket {
     stop: Arc<AtomicBool>,
     /// Closed when the last of it is dropped.

@@ -115,7 +115,7 @@ async fn hand_out(
     let trouble = &mut finished.trouble;
     let delivered = trouble.note(signals.give_up_on(results.deliver(context)).await);
     let kept = match &delivered {
-        None => results.keep(),
+        None => results.keep(context),
         Some(Delivered { model, .. }) => model
             .as_ref()
             .map(|model| format!("the model is `{model}`")),
@@ -127,7 +127,9 @@ async fn hand_out(
             .is_none(),
         false => true,
     };
-    let checkpoints = unsent.then(|| setup.keep_checkpoints(whole)).flatten();
+    let checkpoints = unsent
+        .then(|| setup.keep_checkpoints(whole, context))
+        .flatten();
     for help in kept.into_iter().chain(checkpoints) {
         trouble.help(help);
     }

@@ -64,8 +64,12 @@ pub(super) async fn binary(job: &Job, named: Option<&Path>) -> Result<PathBuf> {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
     if !executable {
         return Err(
-            Failure::usage(format!("the trainer's binary `{shown}` cannot be executed"))
-                .help(format!("`chmod +x {shown}` if it is a program")),
+            Failure::usage(format!("the trainer's binary `{shown}` cannot be executed")).help(
+                format!(
+                    "`chmod +x {}` if it is a program",
+                    quoted(&path.to_string_lossy())
+                ),
+            ),
         );
     }
     Ok(path)
@@ -151,7 +155,9 @@ impl<'a> Backend for Machine<'a> {
         let pid = child
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
-            .ok_or_else(|| Failure::new("the trainer has no process id"))?;
+            .ok_or_else(|| {
+                Failure::new("the trainer has no process id").help("start the job again")
+            })?;
         let log = [
             tokio::spawn(show(child.stdout.take(), self.setup.log.clone())),
             tokio::spawn(show(child.stderr.take(), self.setup.log.clone())),
@@ -185,11 +191,10 @@ impl Attempt for Process<'_> {
     }
 
     async fn ended(&mut self) -> Result<Ended> {
-        let status = self
-            .child
-            .wait()
-            .await
-            .map_err(|error| Failure::new(format!("cannot wait for the trainer: {error}")))?;
+        let status = self.child.wait().await.map_err(|error| {
+            Failure::new(format!("cannot wait for the trainer: {error}"))
+                .help("start the job again")
+        })?;
         self.kill_group();
         for log in &mut self.log {
             if !log.is_finished() {

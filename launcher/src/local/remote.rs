@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::folder::Scratch;
 use super::trouble::warn;
@@ -71,10 +71,14 @@ fn make(folder: &Path) -> Result<()> {
     })
 }
 
+const CHECKPOINTS: &str = "checkpoints";
+
 /// A folder here that a prefix in S3 follows.
 #[derive(Debug)]
 pub(super) struct Mirror {
-    folder: Scratch,
+    scratch: Scratch,
+    /// In the scratch and not the scratch itself, whose own files are no checkpoints.
+    folder: PathBuf,
     url: S3Url,
     /// What both had when one was last made as the other is.
     known: RefCell<BTreeSet<String>>,
@@ -83,10 +87,13 @@ pub(super) struct Mirror {
 impl Mirror {
     /// Downloads what there is.
     pub(super) async fn fetch(url: &S3Url, context: &Context) -> Result<Self> {
-        let folder = Scratch::new()?;
-        fetch_if_any(url, folder.path(), context).await?;
-        let known = RefCell::new(names(folder.path())?);
+        let scratch = Scratch::new()?;
+        let folder = scratch.path().join(CHECKPOINTS);
+        make(&folder)?;
+        fetch_if_any(url, &folder, context).await?;
+        let known = RefCell::new(names(&folder)?);
         Ok(Self {
+            scratch,
             folder,
             url: url.clone(),
             known,
@@ -94,7 +101,7 @@ impl Mirror {
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Uploads what is new, and deletes in S3 what was deleted here. Objects that were never here stay.
@@ -105,29 +112,34 @@ impl Mirror {
             say(format!("uploading the checkpoints to {url}"));
             store(self.folder(), url, context).await?;
         }
+        let mut known = now.clone();
         let gone: Vec<_> = self.known.borrow().difference(&now).cloned().collect();
         if !gone.is_empty() {
             // The new ones are there: old ones too many are no reason to fail.
             if let Err(failure) = delete(url, &gone, context).await {
                 warn(failure);
+                // The next time they are deleted, or found to be gone, which is no error to S3.
+                known.extend(gone);
             }
         }
-        self.known.replace(now);
+        self.known.replace(known);
         Ok(())
     }
 
     /// Leaves the folder, if it is worth it, and tells what to do with it.
-    pub(super) fn keep(&mut self, whole: bool) -> Option<String> {
+    pub(super) fn keep(&mut self, whole: bool, context: &Context) -> Option<String> {
         let url = &self.url;
         if !whole {
             return Some(format!("the checkpoints have not been sent to `{url}`"));
         }
-        if names(self.folder.path()).is_ok_and(|names| names.is_empty()) {
+        if names(&self.folder).is_ok_and(|names| names.is_empty()) {
             return None;
         }
-        let folder = quoted(&self.folder.keep().to_string_lossy());
+        self.folder = self.scratch.keep().join(CHECKPOINTS);
+        let folder = quoted(&self.folder.to_string_lossy());
+        let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
         Some(format!(
-            "the checkpoints are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
+            "the checkpoints are kept in `{folder}`: {next} sends them"
         ))
     }
 }
@@ -149,8 +161,10 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     walk(folder, "", &mut found).map_err(|error| {
         let shown = folder.to_string_lossy();
-        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}"))
-            .help(format!("`ls -lR {shown}` shows what the trainer has left"))
+        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}")).help(format!(
+            "`ls -lR {}` shows what the trainer has left",
+            quoted(&shown)
+        ))
     })?;
     Ok(found)
 }
@@ -165,7 +179,9 @@ async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()
             .key(&url.key)
             .send()
             .await
-            .map_err(|error| explain(&format!("delete the old checkpoint `{url}`"), error))?;
+            .map_err(|error| {
+                explain(&format!("cannot delete the old checkpoint `{url}`"), error)
+            })?;
     }
     Ok(())
 }

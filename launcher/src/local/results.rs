@@ -39,20 +39,20 @@ pub(super) struct Delivered {
 impl Results {
     /// Makes the folder, so that a job does not train for hours to find that it cannot be written.
     pub(super) fn create(job: &Job) -> Result<Self> {
-        match (&job.output, job.local_output()) {
-            (Location::S3(url), _) => {
+        match &job.output {
+            Location::S3(url) => {
                 let scratch = Scratch::new()?;
                 Ok(Self {
                     folder: scratch.path().to_owned(),
                     upload: Some((url.join(&format!("{}/output", job.name)), scratch)),
                 })
             }
-            (Location::File(parent), own) => {
-                let own = own.unwrap_or_else(|| parent.join(job.name.as_str()));
+            Location::File(parent) => {
+                let own = parent.join(job.name.as_str());
                 let folder = make(parent, &own).map_err(|error| {
                     if own.exists() && error.kind() == std::io::ErrorKind::AlreadyExists {
                         return Failure::usage(format!(
-                            "there is a job `{}` in `--output` already, started in the same millisecond",
+                            "there is a job `{}` in `--output` already",
                             job.name
                         ))
                         .help("start it again, or tell them apart by `--job-name-prefix`");
@@ -83,15 +83,16 @@ impl Results {
     }
 
     /// Of results that could not be delivered: leaves what there is, and tells where.
-    pub(super) fn keep(&mut self) -> Option<String> {
+    pub(super) fn keep(&mut self, context: &Context) -> Option<String> {
         if !self.archives().iter().any(|archive| archive.file.is_file()) {
             return None;
         }
         match &mut self.upload {
             Some((url, scratch)) => {
                 let folder = quoted(&scratch.keep().to_string_lossy());
+                let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
                 Some(format!(
-                    "the results are kept in `{folder}`: `trainyard upload {folder} {url}` sends them"
+                    "the results are kept in `{folder}`: {next} sends them"
                 ))
             }
             None => Some(format!(

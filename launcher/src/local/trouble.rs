@@ -15,7 +15,7 @@ impl Trouble {
             (Ok(done), _) => return Some(done),
             (Err(failure), None) => self.0 = Some(failure),
             // After a signal no step is done, which was said once.
-            (Err(_), Some(first)) if first.exit() != Exit::Failed => {}
+            (Err(failure), Some(first)) if by_signal(&failure) && by_signal(first) => {}
             (Err(failure), Some(_)) => say(failure),
         }
         None
@@ -34,6 +34,11 @@ impl Trouble {
     pub(super) fn into_result(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
+}
+
+/// Whether somebody outside asked for it: the exits of `Asked`.
+fn by_signal(failure: &Failure) -> bool {
+    matches!(failure.exit(), Exit::Interrupted | Exit::JobStopped)
 }
 
 /// Says a failure that ends nothing.
@@ -59,5 +64,15 @@ mod tests {
         trouble.help("next");
         let (message, help) = trouble.into_result().unwrap_err().into_parts();
         assert_eq!((message.as_str(), help), ("first", vec!["next".to_owned()]));
+    }
+
+    #[test]
+    fn only_the_second_word_of_a_signal_is_left_out() {
+        for exit in [Exit::Interrupted, Exit::JobStopped] {
+            assert!(by_signal(&Failure::with(exit, "given up")));
+        }
+        for exit in [Exit::Failed, Exit::Usage, Exit::JobFailed] {
+            assert!(!by_signal(&Failure::with(exit, "a reason of its own")));
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Store {
     pub(super) settings: Settings,
     /// One permit per request that carries data, over all files and parts.
     pub(super) slots: Arc<Semaphore>,
+    aws: Aws,
 }
 
 impl Store {
@@ -27,7 +28,7 @@ impl Store {
     /// are done here for all requests.
     pub(crate) fn new(aws: &Aws, settings: Settings) -> Self {
         let config = aws
-            .s3()
+            .s3_carrying()
             .config()
             .to_builder()
             .retry_config(RetryConfig::disabled())
@@ -38,7 +39,13 @@ impl Store {
             s3: Client::from_conf(config),
             settings,
             slots: Arc::new(Semaphore::new(PARALLEL)),
+            aws: aws.clone(),
         }
+    }
+
+    /// A command to type next, in backticks, with the same AWS options.
+    pub(super) fn next(&self, command: &str) -> String {
+        self.aws.next(command)
     }
 
     /// A request without data to speak of, tried again where that helps.

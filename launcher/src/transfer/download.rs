@@ -66,8 +66,8 @@ impl Fetch {
                 "there is neither an object `{from}` nor anything below it"
             ))
             .help(format!(
-                "see what there is: `trainyard download s3://{}/ . --dry-run`",
-                from.bucket
+                "see what there is: {}",
+                store.next(&format!("download s3://{}/ . --dry-run", from.bucket))
             )));
         }
         Self::prefix(&below, found, to)

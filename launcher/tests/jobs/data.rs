@@ -295,6 +295,9 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
         with_data(&moto, data, more).expect_code(0);
     }
     assert_eq!(moto.requests("CreateTrainingJob").len(), 4);
+    let outcome = train_with(&moto, &["--no-wait", "--no-data-check"]);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(text.contains("data in S3 are not checked"), "{text}");
 }
 
 #[test]

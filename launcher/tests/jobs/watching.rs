@@ -129,6 +129,29 @@ fn ctrl_c_leaves_the_job_running() {
 }
 
 #[test]
+fn ctrl_c_in_logs_leaves_the_job_running() {
+    let moto = moto();
+    let script = json!({"phases": [["Starting", 0.1], ["Training", 100]]});
+    let name = submitted(&moto, "long", script);
+    let running = testkit::start(command(&moto, &["logs", &name]));
+    wait_until("the log is followed", || {
+        !moto.requests("GetLogEvents").is_empty()
+    });
+    ctrl_c(&running);
+    let outcome = safe(running.finish(LIMIT));
+    outcome.expect_code(130);
+    assert!(
+        outcome
+            .stderr
+            .contains(&format!("`trainyard logs {name}` comes back to it")),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(jobs(&moto), [(name, "InProgress".to_owned())]);
+    assert_eq!(moto.requests("StopTrainingJob").len(), 0);
+}
+
+#[test]
 fn lists() {
     let moto = moto();
     let names: Vec<String> = ["svm-a", "svm-b", "bilstm-a"]

@@ -223,13 +223,16 @@ pub fn ends_at_max_run(jobs: &Jobs) {
     jobs.assert_clean();
 }
 
-/// A link of the trainer leads to nothing outside of its folder.
+/// A link of the trainer becomes what it points to, and leads to nothing outside of its folder.
 #[track_caller]
 pub fn keeps_links_inside(jobs: &Jobs) {
     let outcome = jobs.toy("links", &[]);
     let model = unpacked(archive(&outcome.expect_code(0).json(), "model"));
     let names: Vec<_> = model.keys().map(String::as_str).collect();
     assert_eq!(names, ["latest", "sub", "sub/same", "weights"]);
+    for name in ["latest", "sub/same", "weights"] {
+        assert_eq!(model[name], b"w", "{name}");
+    }
     assert!(
         outcome.stderr.contains("`passwd` is left out"),
         "{}",

@@ -19,10 +19,12 @@ use crate::trainer::Trainer;
 const VOLUME: u32 = 30;
 
 /// The job, checked as far as this machine can.
-pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result<Job> {
+pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp, random: u16) -> Result<Job> {
     let (output, instance_type) = needed(args)?;
     let instance = Instance::parse(instance_type, args.instance_count)?;
     misplaced(args, &instance)?;
+    let channels = channels(args)?;
+    unneeded(args, &channels)?;
     let trainer = Trainer::find(&args.trainer)?;
     let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
     let environment = pairs("--env", &args.environment)?;
@@ -31,11 +33,11 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp) -> Result
     let mut cloud = cloud(&args.cloud, args.max_run)?;
     cloud.role = cloud.role.or_else(from_environment);
     Ok(Job {
-        name: JobName::new(prefix, now, random())?,
+        name: JobName::new(prefix, now, random)?,
         trainer,
         image: args.image.clone(),
         hyperparameters: hyperparameters::read(args.hyperparameters.as_deref(), &args.flags)?,
-        channels: channels(args)?,
+        channels,
         output: Location::parse(output)?,
         instance,
         environment,
@@ -106,6 +108,19 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         .help("leave it out, or pass an instance type such as `ml.m5.large`")),
         None => Ok(()),
     }
+}
+
+/// A check of data that nobody would have checked is not left out.
+fn unneeded(args: &TrainArgs, channels: &[Channel]) -> Result<()> {
+    let checked =
+        |channel: &Channel| channel.name == "train" && matches!(channel.source, Location::File(_));
+    if !args.cloud.no_data_check || channels.iter().any(checked) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "`--no-data-check` needs training data on this machine, found none: data in S3 are not checked",
+    )
+    .help("leave it out"))
 }
 
 fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
@@ -184,8 +199,9 @@ fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
                 .help(format!("expected `{flag} NAME=VALUE`"))
         })
 }
+
 /// The standard library seeds each map of a program anew, from the system's randomness.
-fn random() -> u16 {
+pub(super) fn random() -> u16 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish() as u16
 }

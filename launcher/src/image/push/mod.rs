@@ -59,9 +59,8 @@ pub(crate) async fn push(
     tags: &[String],
 ) -> Result<Pushed> {
     let registry = Registry::new(image, place, credentials)?;
-    let Some(first) = tags.first() else {
-        return Err(Failure::usage("no tag to push to"));
-    };
+    // A part belongs to no tag, but its URL is made of one.
+    let first = image.tag();
     registry.log_in(first).await?;
     let config = Data::Memory(image.config.clone());
     let config = Layer::new("configuration", String::new(), config)
@@ -103,6 +102,7 @@ impl<'a> Registry<'a> {
         };
         let client = Client::try_from(config).map_err(|error| {
             Failure::new(format!("cannot start a client for registries: {error}"))
+                .help("check the proxy's variables and SSL_CERT_FILE")
         })?;
         Ok(Self {
             client,
