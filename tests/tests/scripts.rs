@@ -267,7 +267,7 @@ fn the_benchmark_of_gpus_says_that_there_is_none() {
         .arg(&script);
     bench.arg("--pretrained-model").arg(folder.path());
     bench.arg("--out").arg(&results);
-    let said = run(bench).expect_code(1).stderr;
+    let said = run(bench).expect_code(1).stderr.clone();
     assert!(said.contains("error: no GPU"), "{said}");
     assert!(
         said.contains("help: run it where `nvidia-smi` shows one"),
