@@ -140,15 +140,21 @@ impl<'a> Learner<'a> {
 
     /// Whether any host is to stop: all of them do at the same step.
     pub(crate) fn stopped(&mut self, run: &Run) -> Result<bool, Failure> {
-        self.agree_on(run.stopped())
+        self.agree_to_stop(run, run.stopped())
     }
 
-    /// Whether any host says so.
-    pub(crate) fn agree_on(&mut self, own: bool) -> Result<bool, Failure> {
-        match &mut self.meeting {
-            None => Ok(own),
-            Some(meeting) => meeting.any(own),
+    /// Whether any host says that it was stopped; then this run is too, with all that follows: a checkpoint, no scores,
+    /// `stopped_early`.
+    pub(crate) fn agree_to_stop(&mut self, run: &Run, own: bool) -> Result<bool, Failure> {
+        let stopped = match &mut self.meeting {
+            None => own,
+            Some(meeting) => meeting.any(own)?,
+        };
+        if stopped && !run.stopped() {
+            run.progress("another host of the job was told to stop");
+            run.stop_now();
         }
+        Ok(stopped)
     }
 
     /// The network.

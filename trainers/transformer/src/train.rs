@@ -124,7 +124,7 @@ fn learn(
         let validated = job.validate(learner.engine(), run)?;
         let broken_off = validated.is_none() && !job.validation.is_empty();
         // Of several hosts one may have been told to stop later than another.
-        if learner.agree_on(broken_off)? {
+        if learner.agree_to_stop(run, broken_off)? {
             // The epoch's end will be seen again by the run that resumes.
             return learner.checkpoint(run, false).map(|()| None);
         }
