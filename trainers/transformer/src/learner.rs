@@ -1,5 +1,8 @@
 //! What changes while training, a step of it, and its checkpoints.
 
+#[cfg(test)]
+mod tests;
+
 use harness::history::Validation;
 use harness::metrics::Scores;
 use harness::training::{
@@ -155,6 +158,20 @@ impl<'a> Learner<'a> {
             run.stop_now();
         }
         Ok(stopped)
+    }
+
+    /// Gives all hosts what the first one has validated: where kinds of processors round differently, each would end after
+    /// an epoch of its own.
+    pub(crate) fn agree_on(&mut self, own: Validation) -> Result<Validation, Failure> {
+        let Some(meeting) = &mut self.meeting else {
+            return Ok(own);
+        };
+        let [accuracy, loss, macro_f1] = meeting.lead([own.accuracy, own.loss, own.macro_f1])?;
+        Ok(Validation {
+            accuracy,
+            loss,
+            macro_f1,
+        })
     }
 
     /// The network.
