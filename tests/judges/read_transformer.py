@@ -2,7 +2,7 @@
 
     read_transformer.py MODEL_DIR rows.csv
 
-Prints JSON: `labels`, and `logits` with one list per row.
+Prints JSON: `labels`, `logits` with one list per row, and `answers` with `label` and `score` of each row.
 """
 
 import csv
@@ -20,8 +20,9 @@ def main():
     folder, rows = sys.argv[1:]
     with open(rows, encoding="utf-8-sig", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    labels, logits = documented.names(DOCS)["logits"](folder, texts)
-    print(json.dumps({"labels": labels, "logits": logits.tolist()}))
+    page = documented.names(DOCS)
+    labels, logits = page["logits"](folder, texts)
+    print(json.dumps({"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}))
 
 
 if __name__ == "__main__":

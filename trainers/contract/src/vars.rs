@@ -57,10 +57,22 @@ pub const HOME: Variable = Variable {
     meaning: "folder below which `.cache/huggingface` is the cache of pretrained models",
 };
 
+/// The user's folder for caches.
+pub const XDG_CACHE_HOME: Variable = Variable {
+    name: "XDG_CACHE_HOME",
+    meaning: "folder whose `huggingface` is the cache of pretrained models; by default `~/.cache`",
+};
+
 /// The cache of pretrained models.
 pub const HF_HOME: Variable = Variable {
     name: "HF_HOME",
     meaning: "folder whose `hub` is the cache of pretrained models; by default `~/.cache/huggingface`",
+};
+
+/// The cache of pretrained models itself.
+pub const HF_HUB_CACHE: Variable = Variable {
+    name: "HF_HUB_CACHE",
+    meaning: "the cache of pretrained models; by default `hub` in `HF_HOME`",
 };
 
 /// Whether the hub may be asked.
@@ -88,12 +100,12 @@ const fn proxy(name: &'static str) -> Variable {
     }
 }
 
-/// The proxy that a connection to the hub goes through, in any spelling.
+/// The proxy that a connection to the hub goes through, in any spelling; the first that is set.
 pub const PROXIES: [Variable; 6] = [
-    proxy("HTTPS_PROXY"),
-    proxy("https_proxy"),
     proxy("ALL_PROXY"),
     proxy("all_proxy"),
+    proxy("HTTPS_PROXY"),
+    proxy("https_proxy"),
     proxy("HTTP_PROXY"),
     proxy("http_proxy"),
 ];
@@ -107,7 +119,9 @@ pub const ALL: &[Variable] = &[
     JOB_NAME,
     LEADER,
     HOME,
+    XDG_CACHE_HOME,
     HF_HOME,
+    HF_HUB_CACHE,
     HF_HUB_OFFLINE,
     HF_TOKEN,
     HF_ENDPOINT,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -124,6 +124,11 @@ impl Run {
     /// Whether the trainer should end with the best it has.
     pub fn stopped(&self) -> bool {
         self.stop.is_set()
+    }
+
+    /// Makes [`Run::stopped`] true: another host of the run was told to stop.
+    pub fn stop_now(&self) {
+        self.stop.flag().store(true, Ordering::SeqCst);
     }
 
     /// The flag behind [`Run::stopped`].

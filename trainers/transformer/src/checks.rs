@@ -2,7 +2,7 @@
 
 use harness::training::Random;
 
-use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
+use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, Role};
 use crate::engine::{Batch, Engine, Target, Update, Values};
 use crate::judge::{
     FAMILIES, LABELS, LENGTHS, LONG, UPDATE, batch, distance, judged, small, target, values, wide,
@@ -36,7 +36,12 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
         } else {
             LENGTHS
         };
-        let (values, batch) = (values(&architecture), batch(&architecture, &lengths));
+        let (values, mut batch) = (values(&architecture), batch(&architecture, &lengths));
+        // A text may hold the token for padding, which has no gradient. transformers' RoBERTa gives it no position
+        // either, and would count on differently.
+        if architecture.family != Family::Roberta {
+            batch.ids[2] = architecture.pad;
+        }
         let theirs = judged(&architecture, &values, &batch);
         let mut engine = make(&architecture, &values, &all(&architecture));
 
@@ -193,17 +198,25 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, Target<'static>) {
 
 /// Two hosts with a micro-batch each learn what one host learns from both.
 pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
-    for family in FAMILIES {
+    for (family, head_alone) in FAMILIES
+        .into_iter()
+        .flat_map(|family| [(family, false), (family, true)])
+    {
         let architecture = small(family);
+        let learns = |parameter: &Parameter| {
+            !head_alone || matches!(parameter.role, Role::HeadDense(_) | Role::HeadOut(_))
+        };
+        let trained: Vec<bool> = architecture.parameters().iter().map(learns).collect();
+        let engine = || make(&architecture, &values(&architecture), &trained);
         let rows = batch(&architecture, &LENGTHS);
-        let mut whole = engine(make, &architecture);
+        let mut whole = engine();
         whole.accumulate(&rows, &target(true)).unwrap();
         let norm = whole.gradient_norm().unwrap();
         let expected = whole.gradients().unwrap().concat();
         let found = meet(2, |mut meeting| {
             let (first, end) = [(0, 3), (3, 5)][meeting.rank_of().0];
             let (part, target) = part(&rows, first, end);
-            let mut engine = engine(make, &architecture);
+            let mut engine = engine();
             engine.accumulate(&part, &target).unwrap();
             engine.reduce(&mut meeting).unwrap();
             let norm = engine.gradient_norm().unwrap();
@@ -355,4 +368,29 @@ pub(crate) fn eight_rows_are_learnt_by_heart(make: Make<'_>) {
         engine.update(&Update { step, ..UPDATE }).unwrap();
     }
     assert!(last < 0.05, "{last}");
+}
+
+pub(crate) fn ids_and_lengths_without_a_place_are_refused(make: Make<'_>) {
+    let mut engine = engine(make, &small(Family::Bert));
+    let mut refused = |ids: Vec<u32>, length: usize| {
+        let seq = ids.len();
+        let batch = Batch {
+            ids,
+            lengths: vec![length],
+            seq,
+        };
+        let mut target = target(false);
+        target.labels = &LABELS[..1];
+        let learnt = engine.accumulate(&batch, &target);
+        assert_eq!(engine.logits(&batch).is_err(), learnt.is_err());
+        learnt.is_err()
+    };
+    assert!(!refused(vec![22, 22], 2));
+    assert!(refused(vec![22, 23], 2), "an id beyond the vocabulary");
+    assert!(!refused(vec![22, 23], 1), "but padding is never looked at");
+    assert!(
+        refused(vec![1; 12], 12),
+        "more positions than the network has"
+    );
+    assert!(refused(vec![1; 2], 0), "no token");
 }

@@ -40,7 +40,7 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// Which numbers a GPU trains with.
+/// Which numbers a GPU works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     /// 32 bits everywhere

@@ -4,6 +4,8 @@
 
 use harness::Failure;
 
+use crate::architecture::Architecture;
+
 /// Values of all parameters, each row-major, in the order of `Architecture::parameters`.
 pub(crate) type Values = Vec<Vec<f32>>;
 
@@ -15,6 +17,34 @@ pub(crate) struct Batch {
     /// Tokens of each row, from 1 to `seq`.
     pub(crate) lengths: Vec<usize>,
     pub(crate) seq: usize,
+}
+
+impl Batch {
+    /// Refuses rows of a length, and ids, that the network has no place for.
+    pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), Failure> {
+        let longest = architecture.longest().min(self.seq);
+        let fits = self
+            .lengths
+            .iter()
+            .all(|&length| (1..=longest).contains(&length))
+            && self.ids.len() == self.lengths.len() * self.seq;
+        let known = |&id: &u32| (id as usize) < architecture.vocab;
+        if fits && self.rows().all(|row| row.iter().all(known)) {
+            return Ok(());
+        }
+        Err(Failure::other(
+            format!(
+                "a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"
+            ),
+            "does tokenizer.json belong to this model?",
+        ))
+    }
+
+    /// The ids of each row, without padding.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u32]> {
+        let rows = self.ids.chunks(self.seq.max(1)).zip(&self.lengths);
+        rows.map(|(ids, &length)| &ids[..length])
+    }
 }
 
 /// What a training step needs besides its rows.

@@ -51,7 +51,7 @@ struct Model<'a> {
 pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Failure> {
     let cache = cache(env).ok_or_else(|| {
         Failure::other(
-            format!("expected a folder for models of the hub such as `{id}`, found neither HF_HOME nor HOME"),
+            format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME"),
             "set HF_HOME, or pass --pretrained-model a folder",
         )
     })?;
@@ -81,12 +81,13 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Failure> {
 
 /// As Python's huggingface_hub has it.
 fn cache(env: &Env) -> Option<PathBuf> {
-    let home = env.get(vars::HF_HOME).map(PathBuf::from);
-    let home = home.or_else(|| {
-        let home = PathBuf::from(env.get(vars::HOME)?);
-        Some(home.join(".cache/huggingface"))
-    });
-    Some(home?.join("hub"))
+    let folder = |variable| env.get(variable).map(PathBuf::from);
+    let caches = || {
+        let home = || Some(folder(vars::HOME)?.join(".cache"));
+        folder(vars::XDG_CACHE_HOME).or_else(home)
+    };
+    let home = || folder(vars::HF_HOME).or_else(|| Some(caches()?.join("huggingface")));
+    folder(vars::HF_HUB_CACHE).or_else(|| Some(home()?.join("hub")))
 }
 
 impl Model<'_> {
@@ -154,10 +155,16 @@ impl Model<'_> {
         }) {
             return Err(self.offline(missing, "HF_HUB_OFFLINE is set"));
         }
-        let proxied = vars::PROXIES
-            .iter()
-            .any(|&proxy| self.env.get(proxy).is_some());
-        if !proxied && let Err(why) = reach(&self.endpoint) {
+        let mut proxies = vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
+        let proxy = proxies.find_map(|proxy| Some(proxy?.to_str()?.to_owned()));
+        // Who has a proxy may have hosts that are reached without, by NO_PROXY.
+        if let Err(why) = proxy.as_deref().map_or(Err(String::new()), reach)
+            && let Err(direct) = reach(&self.endpoint)
+        {
+            let why = match proxy {
+                Some(_) => format!("the proxy {why}, and {direct}"),
+                None => direct,
+            };
             return Err(self.offline(missing, &why));
         }
         let mut builder = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
@@ -219,11 +226,18 @@ fn status(error: &ApiError) -> Option<u16> {
         .ok()
 }
 
-/// Whether somebody answers there.
+/// Whether somebody answers at an address, such as `https://host` or `http://user:password@proxy:3128`.
 fn reach(endpoint: &str) -> Result<(), String> {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-    let host = rest.split('/').next().unwrap_or_default().to_owned();
-    let port = if scheme == "http" { 80 } else { 443 };
+    let host = rest.split('/').next().unwrap_or_default();
+    // Nobody else is to see a proxy's password.
+    let host = host.rsplit('@').next().unwrap_or_default().to_owned();
+    let port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        // SOCKS
+        _ => 1080,
+    };
     let name = if host
         .rsplit(':')
         .next()
@@ -284,6 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_is_where_python_has_it() {
+        let found = |variables: &[(&str, &str)]| cache(&Env::from_map(variables.iter().copied()));
+        let mut variables = Vec::new();
+        assert_eq!(found(&variables), None);
+        for (name, value, expected) in [
+            ("HOME", "/h", "/h/.cache/huggingface/hub"),
+            ("XDG_CACHE_HOME", "/x", "/x/huggingface/hub"),
+            ("HF_HOME", "/f", "/f/hub"),
+            ("HF_HUB_CACHE", "/c", "/c"),
+        ] {
+            variables.push((name, value));
+            assert_eq!(found(&variables), Some(PathBuf::from(expected)), "{name}");
+        }
+    }
+
+    #[test]
     fn nobody_at_home_is_said_at_once() {
         let start = Instant::now();
         assert!(
@@ -291,6 +321,8 @@ mod tests {
                 .unwrap_err()
                 .contains("does not answer")
         );
+        let proxy = reach("http://user:secret@127.0.0.1:1").unwrap_err();
+        assert!(proxy.contains("`127.0.0.1:1`") && !proxy.contains("secret"));
         // An address that answers nothing (RFC 5737).
         assert!(reach("http://192.0.2.1").is_err());
         assert!(reach("https://nowhere.invalid/x").is_err());

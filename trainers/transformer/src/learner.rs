@@ -1,5 +1,8 @@
 //! What changes while training, a step of it, and its checkpoints.
 
+#[cfg(test)]
+mod tests;
+
 use harness::history::Validation;
 use harness::metrics::Scores;
 use harness::training::{
@@ -140,15 +143,35 @@ impl<'a> Learner<'a> {
 
     /// Whether any host is to stop: all of them do at the same step.
     pub(crate) fn stopped(&mut self, run: &Run) -> Result<bool, Failure> {
-        self.agree_on(run.stopped())
+        self.agree_to_stop(run, run.stopped())
     }
 
-    /// Whether any host says so.
-    pub(crate) fn agree_on(&mut self, own: bool) -> Result<bool, Failure> {
-        match &mut self.meeting {
-            None => Ok(own),
-            Some(meeting) => meeting.any(own),
+    /// Whether any host says that it was stopped; then this run is too, with all that follows: a checkpoint, no scores,
+    /// `stopped_early`.
+    pub(crate) fn agree_to_stop(&mut self, run: &Run, own: bool) -> Result<bool, Failure> {
+        let stopped = match &mut self.meeting {
+            None => own,
+            Some(meeting) => meeting.any(own)?,
+        };
+        if stopped && !run.stopped() {
+            run.progress("another host of the job was told to stop");
+            run.stop_now();
         }
+        Ok(stopped)
+    }
+
+    /// Gives all hosts what the first one has validated: where kinds of processors round differently, each would end after
+    /// an epoch of its own.
+    pub(crate) fn agree_on(&mut self, own: Validation) -> Result<Validation, Failure> {
+        let Some(meeting) = &mut self.meeting else {
+            return Ok(own);
+        };
+        let [accuracy, loss, macro_f1] = meeting.lead([own.accuracy, own.loss, own.macro_f1])?;
+        Ok(Validation {
+            accuracy,
+            loss,
+            macro_f1,
+        })
     }
 
     /// The network.

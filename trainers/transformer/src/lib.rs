@@ -72,7 +72,7 @@ impl Trainer for Transformer {
     ) -> Result<(), Failure> {
         model.prepare(Setup {
             device: args.device,
-            precision: None,
+            precision: args.precision,
             threads,
         })
     }

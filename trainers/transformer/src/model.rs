@@ -15,7 +15,7 @@ use crate::device::Setup;
 use crate::engine::{Engine, Values};
 use crate::evaluate::logits;
 use crate::explain;
-use crate::pretrained::OPTIONAL;
+use crate::pretrained::{OPTIONAL, check_ids};
 use crate::tokens::{TOKENIZER, Tokens};
 use crate::weights::{self, Head, WEIGHTS};
 
@@ -73,7 +73,7 @@ impl Model for TransformerModel {
             fs::write(&path, bytes).map_err(Failure::io("write", &path))
         };
         write(CONFIG, self.config.text().as_bytes())?;
-        write(TOKENIZER, &self.tokens.json)?;
+        write(TOKENIZER, &self.tokens.trained()?)?;
         for (name, bytes) in &self.extras {
             write(name, bytes)?;
         }
@@ -112,6 +112,7 @@ impl Model for TransformerModel {
             &dir.join(TOKENIZER),
             max_len.clamp(3, architecture.longest()),
         )?;
+        check_ids(dir, &tokens, &config)?;
         let mut extras = Vec::new();
         for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
             let path = dir.join(name);

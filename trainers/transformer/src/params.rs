@@ -122,6 +122,9 @@ pub struct DeviceArgs {
         help_heading = "Device"
     )]
     pub(crate) device: DeviceChoice,
+    /// Numbers to predict with [default: mixed on GPUs, full else]
+    #[arg(long, value_enum, help_heading = "Device")]
+    pub(crate) precision: Option<Precision>,
 }
 
 /// Which parameters stay as they are.

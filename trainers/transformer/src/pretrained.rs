@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness::{Failure, Paths, shown};
+use serde_json::{Map, Value};
 
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
@@ -14,8 +15,10 @@ use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
 
 /// Weights as a pickle: a program that runs when it is read.
 pub(crate) const PICKLE: &str = "pytorch_model.bin";
+/// Python's settings of the tokenizer.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Files that go with the tokenizer into the model folder, where there are such.
-pub(crate) const OPTIONAL: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
 /// The channel that may bring it.
 pub(crate) const CHANNEL: &str = "model";
 
@@ -29,7 +32,7 @@ pub(crate) struct Pretrained {
     /// Tokens of a text that are read.
     pub(crate) max_len: usize,
     /// Further files of the tokenizer, as they are.
-    pub(crate) extras: Vec<(String, Vec<u8>)>,
+    extras: Vec<(String, Vec<u8>)>,
     files: Vec<PathBuf>,
 }
 
@@ -113,6 +116,31 @@ impl Pretrained {
             seed,
         };
         weights::load(&self.files, architecture, head)
+    }
+
+    /// Further files of the tokenizer for the folder of a trained model: Python cuts texts as they were in training.
+    pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let mut extras = self.extras.clone();
+        if !extras.iter().any(|(name, _)| name == TOKENIZER_CONFIG) {
+            extras.push((TOKENIZER_CONFIG.to_owned(), b"{}".to_vec()));
+        }
+        for (name, bytes) in &mut extras {
+            if name == TOKENIZER_CONFIG {
+                let json: Result<Map<String, Value>, _> = serde_json::from_slice(bytes);
+                let mut json = json.map_err(|error| {
+                    Failure::other(
+                        format!(
+                            "`{name}` of `{}` cannot be used: {error}",
+                            shown(&self.name)
+                        ),
+                        "copy or download the model again, or remove the file",
+                    )
+                })?;
+                json.insert("model_max_length".to_owned(), self.max_len.into());
+                *bytes = format!("{:#}\n", Value::Object(json)).into_bytes();
+            }
+        }
+        Ok(extras)
     }
 
     /// How it was named.
@@ -232,7 +260,8 @@ pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Failure {
     )
 }
 
-fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Failure> {
+/// Refuses a tokenizer whose ids the network has no embeddings for.
+pub(crate) fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Failure> {
     let vocab = config.architecture(2, None).map_or(0, |found| found.vocab);
     if (tokens.largest as usize) < vocab {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Texts to token ids by a tokenizer.json, and the corpus as such ids.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use harness::Failure;
 use harness::corpus::{Encode, RowTable};
+use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -17,8 +19,8 @@ pub(crate) type Word = (Range<usize>, String);
 /// A tokenizer.json that cuts texts to so many tokens, special ones among them.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
-    /// The file as it was, for the model folder.
-    pub(crate) json: Vec<u8>,
+    /// The file as it was.
+    json: Vec<u8>,
     /// What stands for a text without any token.
     nothing: u32,
     /// Ids of tokens that no text holds, such as `[CLS]`.
@@ -129,6 +131,21 @@ impl Tokens {
             (!name.is_empty()).then(|| (tokens, name.to_owned()))
         });
         Ok((encoding.get_ids().to_vec(), named.collect()))
+    }
+
+    /// The file of a model that was trained on texts as they are cut here, and not padded; all else in it stays word by
+    /// word.
+    pub(crate) fn trained(&self) -> Result<Vec<u8>, Failure> {
+        let of_file = |error: serde_json::Error| refused(&error.to_string());
+        let mut file: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(&self.json).map_err(of_file)?;
+        let cut = serde_json::value::to_raw_value(&self.tokenizer.get_truncation());
+        file.insert("truncation".to_owned(), cut.map_err(of_file)?);
+        file.insert(
+            "padding".to_owned(),
+            serde_json::value::to_raw_value(&()).map_err(of_file)?,
+        );
+        serde_json::to_vec(&file).map_err(of_file)
     }
 
     /// Of the file.
@@ -287,7 +304,7 @@ pub(crate) mod tests {
         .to_string()
     }
 
-    fn tokens(max_len: usize) -> Tokens {
+    pub(crate) fn tokens(max_len: usize) -> Tokens {
         Tokens::parse(json().into_bytes(), max_len).unwrap()
     }
 
@@ -302,6 +319,23 @@ pub(crate) mod tests {
             [2, 4, 7, 6, 9, 3]
         );
         assert_eq!(tokens(64).encode("").unwrap(), [2, 3]);
+    }
+
+    #[test]
+    fn a_trained_tokenizer_cuts_by_itself_and_pads_nothing() {
+        let trained = tokens(7).trained().unwrap();
+        let (before, after): (serde_json::Value, serde_json::Value) = (
+            serde_json::from_str(&json()).unwrap(),
+            serde_json::from_slice(&trained).unwrap(),
+        );
+        assert_eq!(after["truncation"]["max_length"], 7);
+        assert_eq!(after["truncation"]["strategy"], "LongestFirst");
+        assert!(after["padding"].is_null());
+        assert_eq!(before["model"], after["model"]);
+        let again = Tokenizer::from_bytes(&trained).unwrap();
+        let ids = again.encode("the good films of it and not", true).unwrap();
+        let expected = tokens(7).encode("the good films of it and not").unwrap();
+        assert_eq!(ids.get_ids(), expected);
     }
 
     #[test]

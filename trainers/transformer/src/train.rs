@@ -30,9 +30,9 @@ pub(crate) struct Job<'a> {
     pub(crate) rows: Rows,
     pub(crate) architecture: Architecture,
     /// Rows of a step, of all hosts and micro-batches.
-    step_rows: usize,
-    train: Vec<u32>,
-    validation: Vec<u32>,
+    pub(crate) step_rows: usize,
+    pub(crate) train: Vec<u32>,
+    pub(crate) validation: Vec<u32>,
     pub(crate) class_weights: Vec<f32>,
 }
 
@@ -121,12 +121,15 @@ fn learn(
             }
         }
         pace.stop();
-        let validated = job.validate(learner.engine(), run)?;
+        let mut validated = job.validate(learner.engine(), run)?;
         let broken_off = validated.is_none() && !job.validation.is_empty();
         // Of several hosts one may have been told to stop later than another.
-        if learner.agree_on(broken_off)? {
+        if learner.agree_to_stop(run, broken_off)? {
             // The epoch's end will be seen again by the run that resumes.
             return learner.checkpoint(run, false).map(|()| None);
+        }
+        if let Some((validation, _)) = &mut validated {
+            *validation = learner.agree_on(*validation)?;
         }
         let validation = validated.as_ref().map(|(validation, _)| *validation);
         run.epoch(learner.state.report(&job.plan, &pace, validation));
@@ -185,7 +188,7 @@ fn finish(
         classes,
         architecture: job.architecture.clone(),
         tokens: Arc::clone(&pretrained.tokens),
-        extras: pretrained.extras.clone(),
+        extras: pretrained.extras()?,
         values,
         engine: Mutex::new(None),
     };

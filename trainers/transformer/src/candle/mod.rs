@@ -3,6 +3,7 @@
 //!
 //! It is tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU, which was an H200 so far.
 
+mod attention;
 mod flat;
 mod link;
 mod loss;
@@ -118,7 +119,8 @@ impl CandleEngine {
     /// Sums the networks' gradients, and where NCCL does it those of all hosts.
     fn sum(&mut self) -> Result<(), Failure> {
         if !self.summed {
-            let gradients: Vec<&Tensor> = self.nets.iter().map(|net| &net.gradients).collect();
+            let gradients = self.nets.iter().map(Net::gradients);
+            let gradients: Vec<&Tensor> = gradients.collect::<Result<_, _>>().map_err(failed)?;
             self.link.sum(&gradients)?;
             self.summed = true;
         }
@@ -153,6 +155,26 @@ fn each<I: Send, T: Send>(
     })
 }
 
+/// The compute capability that a program was built for, such as `80` or `90a`; none is noted where it is that of a GPU that
+/// the build found.
+#[cfg(any(feature = "cuda", test))]
+fn least(built: &str) -> Option<i32> {
+    let digits = built.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    digits.replace('.', "").parse().ok()
+}
+
+/// The half precision of a GPU of this capability, with this program.
+#[cfg(any(feature = "cuda", test))]
+fn half(capability: i32, built: &str) -> DType {
+    // bf16 came with Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions"), and candle compiles its kernels for
+    // it at 80 and above alone (candle-kernels, src/compatibility.cuh).
+    if capability.min(least(built).unwrap_or(capability)) >= 80 {
+        DType::BF16
+    } else {
+        DType::F16
+    }
+}
+
 #[cfg(not(feature = "cuda"))]
 fn gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Failure> {
     Err(Failure::other(
@@ -176,7 +198,7 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
         .map_err(|error| failed(Error::Msg(error.to_string())))?;
     let built = env!("TRAINYARD_COMPUTE_CAP");
     let capability = major * 10 + minor;
-    if built.parse().is_ok_and(|least: i32| capability < least) {
+    if least(built).is_some_and(|least| capability < least) {
         return Err(Failure::other(
             format!(
                 "expected a GPU of compute capability `{built}` or more, as this program was built for, \
@@ -187,9 +209,7 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
     }
     let dtype = match precision {
         Some(Precision::Full) => DType::F32,
-        // bf16 came with Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions").
-        Some(Precision::Mixed) | None if major >= 8 => DType::BF16,
-        Some(Precision::Mixed) | None => DType::F16,
+        Some(Precision::Mixed) | None => half(capability, built),
     };
     #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
     // SAFETY: all work on the device goes to this one stream, so memory is neither freed nor written before what was
@@ -202,6 +222,7 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
 
 impl Engine for CandleEngine {
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure> {
+        batch.check(&self.nets[0].architecture)?;
         let parts = self.shared(batch, |net, share, _| {
             let (logits, _) = net.forward(&net.tokens(&share)?, None, false)?; // (rows, classes) f32
             logits.flatten_all()?.to_vec1::<f32>()
@@ -210,10 +231,11 @@ impl Engine for CandleEngine {
     }
 
     fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
+        batch.check(&self.nets[0].architecture)?;
         if self.summed {
             // The first network keeps the sum so far.
             each(self.nets.iter().skip(1).collect(), |net| {
-                net.gradients.zero_set()
+                net.gradients()?.zero_set()
             })?;
             self.summed = false;
         }
@@ -240,12 +262,16 @@ impl Engine for CandleEngine {
             return Ok(());
         }
         let first = &self.nets[0];
-        let mut values = first.gradients.to_vec1::<f32>().map_err(failed)?;
+        let mut values = first
+            .gradients()
+            .and_then(Tensor::to_vec1::<f32>)
+            .map_err(failed)?;
         all.sum(&mut values)?;
         let len = first.plan.len;
         let sum = Tensor::from_vec(values, len, &Device::Cpu).map_err(failed)?; // (len) f32
         each(self.nets.iter().collect(), |net| {
-            net.gradients.slice_set(&sum.to_device(&net.device)?, 0, 0)
+            net.gradients()?
+                .slice_set(&sum.to_device(&net.device)?, 0, 0)
         })?;
         Ok(())
     }
@@ -262,7 +288,9 @@ impl Engine for CandleEngine {
     }
 
     fn discard(&mut self) -> Result<(), Failure> {
-        each(self.nets.iter().collect(), |net| net.gradients.zero_set())?;
+        each(self.nets.iter().collect(), |net| {
+            net.gradients()?.zero_set()
+        })?;
         self.summed = false;
         Ok(())
     }
@@ -271,7 +299,8 @@ impl Engine for CandleEngine {
     fn gradients(&mut self) -> Result<Values, Failure> {
         self.sum()?;
         let first = &self.nets[0];
-        first.plan.unpack(&first.gradients, false).map_err(failed)
+        let gradients = first.gradients().map_err(failed)?;
+        first.plan.unpack(gradients, false).map_err(failed)
     }
 
     fn weights(&self) -> Result<Values, Failure> {
@@ -281,11 +310,12 @@ impl Engine for CandleEngine {
 
     fn save(&self) -> Result<Saved, Failure> {
         let first = &self.nets[0];
+        let learning = first.learning().map_err(failed)?;
         let values = |vector, trained| first.plan.unpack(vector, trained).map_err(failed);
         Ok(Saved {
             weights: values(&first.weights, false)?,
-            first: values(&first.first, true)?,
-            second: values(&first.second, true)?,
+            first: values(&learning.first, true)?,
+            second: values(&learning.second, true)?,
         })
     }
 

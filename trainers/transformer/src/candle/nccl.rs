@@ -1,4 +1,5 @@
-//! Sums over GPUs by NCCL. **It compiles and links; it has not run yet**: no machine with GPUs was at hand.
+//! Sums over GPUs by NCCL. **It compiles and links; it has not run yet**: the one GPU machine that was at hand,
+//! with an H200, had a single one.
 
 use std::ffi::c_char;
 

@@ -112,17 +112,37 @@ pub(super) struct Net {
     pub(super) dtype: DType,
     pub(super) ops: Composite,
     pub(super) plan: Plan,
-    /// Weights, gradients, first and second moments: (len) f32 each.
+    /// (len) f32
     pub(super) weights: Tensor,
-    pub(super) gradients: Tensor,
-    pub(super) first: Tensor,
-    pub(super) second: Tensor,
     /// The layers' matrices in D, where that is half precision.
     pub(super) half: Option<Tensor>,
     /// Views of `weights` and `half`.
     pub(super) parameters: Weights,
+    /// `None` where nothing learns: a network that predicts takes a quarter of the memory.
+    learning: Option<Learning>,
+}
+
+/// What learning needs besides the weights.
+pub(super) struct Learning {
+    /// Gradients, first and second moments: (len) f32 each.
+    pub(super) gradients: Tensor,
+    pub(super) first: Tensor,
+    pub(super) second: Tensor,
     /// Views of `gradients`.
     pub(super) of_parameters: Weights,
+}
+
+impl Learning {
+    fn new(architecture: &Architecture, plan: &Plan, device: &Device) -> Result<Self> {
+        let zeros = || Tensor::zeros(plan.len, DType::F32, device); // (len) f32
+        let gradients = zeros()?;
+        Ok(Self {
+            of_parameters: Weights::new(architecture, plan, &gradients, None)?,
+            gradients,
+            first: zeros()?,
+            second: zeros()?,
+        })
+    }
 }
 
 impl Net {
@@ -134,26 +154,35 @@ impl Net {
         dtype: DType,
     ) -> Result<Self> {
         let weights = plan.pack(values, device)?; // (len) f32
-        let zeros = || Tensor::zeros(plan.len, DType::F32, device); // (len) f32
-        let (gradients, first, second) = (zeros()?, zeros()?, zeros()?);
         let half = match dtype {
             DType::F32 => None,
             half => Some(plan.half(&weights, half)?),
         };
         Ok(Self {
             parameters: Weights::new(architecture, &plan, &weights, half.as_ref())?,
-            of_parameters: Weights::new(architecture, &plan, &gradients, None)?,
+            learning: match plan.trains(|_| true) {
+                true => Some(Learning::new(architecture, &plan, device)?),
+                false => None,
+            },
             architecture: architecture.clone(),
             device: device.clone(),
             dtype,
             ops: Composite(device.clone()),
             plan,
             weights,
-            gradients,
-            first,
-            second,
             half,
         })
+    }
+
+    /// What learning needs.
+    pub(super) fn learning(&self) -> Result<&Learning> {
+        let none = || candle_core::Error::Msg("nothing of this network learns".to_owned());
+        self.learning.as_ref().ok_or_else(none)
+    }
+
+    /// (len) f32
+    pub(super) fn gradients(&self) -> Result<&Tensor> {
+        Ok(&self.learning()?.gradients)
     }
 
     /// Where it computes, and with what.
@@ -182,6 +211,7 @@ impl Net {
             rows: batch.lengths.len(),
             seq,
             first_position: self.architecture.first_position(),
+            pad: self.architecture.pad as usize,
             ids: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
             lengths: batch.lengths.clone(),
         })
@@ -204,11 +234,12 @@ impl Net {
 
     /// Changes the weights by AdamW.
     pub(super) fn update(&self, update: &Update) -> Result<()> {
+        let learning = self.learning()?;
         let vectors = Vectors {
             weights: &self.weights,
-            gradients: &self.gradients,
-            first: &self.first,
-            second: &self.second,
+            gradients: &learning.gradients,
+            first: &learning.first,
+            second: &learning.second,
         };
         for range in self.plan.ranges() {
             let decay = if range.decays {
@@ -234,10 +265,11 @@ impl Net {
 
     /// Replaces weights and moments.
     pub(super) fn restore(&self, saved: &Saved) -> Result<()> {
+        let learning = self.learning()?;
         for (vector, values) in [
             (&self.weights, &saved.weights),
-            (&self.first, &saved.first),
-            (&self.second, &saved.second),
+            (&learning.first, &saved.first),
+            (&learning.second, &saved.second),
         ] {
             vector.slice_set(&self.plan.pack(values, &self.device)?, 0, 0)?;
         }
@@ -251,14 +283,14 @@ impl Net {
 
     /// The length of what learns' gradients as one vector.
     pub(super) fn gradient_norm(&self) -> Result<f64> {
-        let mut sum = 0.0;
+        let (mut sum, gradients) = (0.0, &self.learning()?.gradients);
         for Range { start, len, .. } in self.plan.ranges() {
             // Many sums at once: a sum to a single number would keep one of a GPU's multiprocessors busy.
             let columns = len / SUMS;
             let parts = [(0, SUMS, columns), (SUMS * columns, 1, len % SUMS)];
             for (from, rows, columns) in parts {
                 if rows * columns > 0 {
-                    let part = self.gradients.narrow(0, start + from, rows * columns)?;
+                    let part = gradients.narrow(0, start + from, rows * columns)?;
                     let squares = part.reshape((rows, columns))?.sqr()?.sum(1)?; // (rows) f32
                     sum += squares
                         .to_vec1::<f32>()?

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::attention::AttentionTape;
 use super::masks::{Grid, Mask, device_seed};
 use super::net::{Layer, Linear, Net};
-use super::ops::{Heads, NormGradients, Ops as _, Sum, Tokens};
+use super::ops::{NormGradients, Ops as _, Sum, Tokens};
 use crate::architecture::Family;
 use crate::engine::Noise;
 
@@ -26,14 +27,7 @@ pub(super) struct Tape {
 struct LayerTape {
     /// (tokens, hidden) D
     x: Tensor,
-    /// (rows, heads, seq, width) D each
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    /// (rows, heads, seq, seq) D
-    probabilities: Tensor,
-    /// with dropout
-    dropped: Tensor,
+    attended: AttentionTape,
     /// (tokens, hidden) D
     context: Tensor,
     /// What the layer norms saw (tokens, hidden) D
@@ -44,7 +38,6 @@ struct LayerTape {
     /// Before and behind the activation (tokens, intermediate) D
     up: Tensor,
     active: Tensor,
-    attention_mask: Option<Mask>,
     attention_out_mask: Option<Mask>,
     out_mask: Option<Mask>,
 }
@@ -66,21 +59,7 @@ fn times(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 }
 
 impl Net {
-    fn heads(&self, tokens: &Tokens) -> Heads {
-        let heads = self.architecture.heads;
-        Heads {
-            rows: tokens.rows,
-            heads,
-            seq: tokens.seq,
-            width: self.architecture.hidden / heads,
-        }
-    }
-
-    fn scale(&self) -> f64 {
-        1.0 / ((self.architecture.hidden / self.architecture.heads) as f64).sqrt()
-    }
-
-    fn mask(
+    pub(super) fn mask(
         &self,
         noise: Option<Noise>,
         site: u64,
@@ -176,24 +155,9 @@ impl Net {
         site: u64,
     ) -> Result<(Tensor, LayerTape)> {
         let (ops, architecture) = (&self.ops, &self.architecture);
-        let heads = self.heads(tokens);
         let projected = times(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
-        let qkv = ops.split(&projected, Some(&layer.qkv.bias), heads, 3)?;
-        let [query, key, value] = <[Tensor; 3]>::try_from(qkv)
-            .map_err(|_| candle_core::Error::Msg("expected three parts".to_owned()))?; // (rows, heads, seq, width) D
-        let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
-        let (all, seq, most) = (heads.heads, tokens.seq, architecture.positions);
-        let attention_mask = self.mask(
-            noise,
-            site + ATTENTION,
-            architecture.dropout.attention,
-            tokens.rows,
-            [all, seq, seq],
-            [most * most, most],
-        )?;
-        let (probabilities, dropped) =
-            ops.softmax(&scores, tokens, self.scale(), attention_mask.as_ref())?; // (rows, heads, seq, seq) D
-        let context = ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D
+        let qkv = ops.split(&projected, Some(&layer.qkv.bias), self.heads(tokens), 3)?;
+        let (context, attended) = self.attention(qkv, tokens, noise, site + ATTENTION)?; // (tokens, hidden) D
         // DistilBERT drops nothing here.
         let here = noise.filter(|_| architecture.family != Family::DistilBert);
         let attention_out_mask = self.hidden_mask(here, site + ATTENTION_OUT, tokens)?;
@@ -217,18 +181,13 @@ impl Net {
         let (y, out_sum) = ops.norm(&out, &layer.out_norm, eps)?; // (tokens, hidden) D
         let tape = LayerTape {
             x,
-            query,
-            key,
-            value,
-            probabilities,
-            dropped,
+            attended,
             context,
             attention_sum,
             out_sum,
             middle,
             up,
             active,
-            attention_mask,
             attention_out_mask,
             out_mask,
         };
@@ -270,7 +229,7 @@ impl Net {
 
     /// Adds to the gradients, from that of the logits (rows, classes) f32.
     pub(super) fn backward(&self, tokens: &Tokens, tape: Tape, logits: &Tensor) -> Result<()> {
-        let lowest = self.lowest();
+        let (lowest, sums) = (self.lowest(), &self.learning()?.of_parameters);
         let mut gradient = self.head_backward(tokens, &tape.head, logits)?; // (tokens, hidden) D
         let ones = Tensor::ones((1, gradient.dim(0)?), self.dtype, &self.device)?; // (1, tokens) D
         for (number, layer) in tape.layers.into_iter().enumerate().rev() {
@@ -283,8 +242,7 @@ impl Net {
             return Ok(());
         }
         let gradient = self.dropped(&gradient, tape.mask.as_ref())?; // (tokens, hidden) D
-        let (norm, sums) = (&self.parameters.norm, &self.of_parameters);
-        let eps = self.architecture.norm_eps;
+        let (norm, eps) = (&self.parameters.norm, self.architecture.norm_eps);
         let parts = self
             .ops
             .norm_backward(&gradient, &tape.sum, norm, None, eps)?;
@@ -313,7 +271,7 @@ impl Net {
 
     /// The gradient of the last layer's output (tokens, hidden) D.
     fn head_backward(&self, tokens: &Tokens, tape: &HeadTape, logits: &Tensor) -> Result<Tensor> {
-        let (weights, sums) = (&self.parameters, &self.of_parameters);
+        let (weights, sums) = (&self.parameters, &self.learning()?.of_parameters);
         let ones = Tensor::ones((1, tokens.rows), DType::F32, &self.device)?; // (1, rows) f32
         self.add_linear(&sums.out, &ones, logits, &tape.dropped)?;
         let dropped = logits.matmul(&weights.out.weight)?; // (rows, hidden) f32
@@ -343,7 +301,7 @@ impl Net {
     ) -> Result<Tensor> {
         let (layer, sums) = (
             &self.parameters.layers[number],
-            &self.of_parameters.layers[number],
+            &self.learning()?.of_parameters.layers[number],
         );
         let (ops, activation) = (&self.ops, self.architecture.activation);
         let norm =
@@ -378,28 +336,8 @@ impl Net {
         )?;
         self.add_linear(&sums.out, ones, &attention.x, &tape.context)?;
         let context = attention.x.matmul(&layer.out.weight)?; // (tokens, hidden) D
-        let qkv = self.attention_backward(tape, tokens, &context)?; // (tokens, 3 * hidden) D
+        let qkv = self.attention_backward(&tape.attended, tokens, &context)?; // (tokens, 3 * hidden) D
         self.add_linear(&sums.qkv, ones, &qkv, &tape.x)?;
         attention.sum + qkv.matmul(&layer.qkv.weight)? // (tokens, hidden) D
-    }
-
-    /// The gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the heads' output (tokens, hidden) D.
-    fn attention_backward(
-        &self,
-        tape: &LayerTape,
-        tokens: &Tokens,
-        context: &Tensor,
-    ) -> Result<Tensor> {
-        let heads = self.heads(tokens);
-        let context = &self.ops.split(context, None, heads, 1)?[0]; // (rows, heads, seq, width) D
-        let value = tape.dropped.t()?.matmul(context)?; // (rows, heads, seq, width) D
-        let dropped = context.matmul(&tape.value.t()?)?; // (rows, heads, seq, seq) D
-        let mask = tape.attention_mask.as_ref();
-        let scores =
-            self.ops
-                .softmax_backward(&dropped, &tape.probabilities, self.scale(), mask)?; // (rows, heads, seq, seq) D
-        let query = scores.matmul(&tape.key)?; // (rows, heads, seq, width) D
-        let key = scores.t()?.matmul(&tape.query)?; // (rows, heads, seq, width) D
-        self.ops.merge(&[&query, &key, &value], heads)
     }
 }

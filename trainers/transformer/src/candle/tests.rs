@@ -56,6 +56,23 @@ checks! {
     a_restored_engine_goes_on_bit_for_bit
     a_step_is_adamw
     eight_rows_are_learnt_by_heart
+    ids_and_lengths_without_a_place_are_refused
+}
+
+#[test]
+fn half_precision_is_what_both_card_and_program_have() {
+    for (capability, built, expected) in [
+        (70, "70", DType::F16),
+        (75, "", DType::F16),
+        (90, "70", DType::F16),
+        (80, "75", DType::F16),
+        (80, "80", DType::BF16),
+        (90, "90a", DType::BF16),
+        (89, "8.6", DType::BF16),
+        (90, "", DType::BF16),
+    ] {
+        assert_eq!(half(capability, built), expected, "{capability} {built}");
+    }
 }
 
 #[test]
@@ -131,4 +148,39 @@ fn half_precision_comes_close_and_an_overflow_shows() {
     assert!(!half.gradient_norm().unwrap().is_finite());
     half.discard().unwrap();
     assert_eq!(half.gradient_norm().unwrap(), 0.0);
+}
+
+#[test]
+fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
+    let architecture = small(Family::Bert);
+    let engine = several(&architecture, &values(&architecture), &[DType::F16]);
+    let net = &engine.nets[0];
+    let tokens = net.tokens(&batch(&architecture, &[2])).unwrap();
+    let all = |number: f64| {
+        let ones = Tensor::ones((1, 3, 2, 4), DType::F16, &Device::Cpu); // (rows, heads, seq, width) f16
+        (ones.unwrap() * number).unwrap()
+    };
+    // 4 * 150 * 150 is beyond 65,504, half of it is not.
+    let qkv = vec![all(150.0), all(150.0), all(3.0)];
+    let (context, _) = net.attention(qkv, &tokens, None, 0).unwrap(); // (tokens, hidden) f16
+    let context = context.to_dtype(DType::F32).unwrap();
+    let context = context.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(context, [3.0; 24]);
+}
+
+#[test]
+fn where_nothing_learns_there_are_weights_alone() {
+    let architecture = small(Family::Bert);
+    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let frozen = vec![false; architecture.parameters().len()];
+    let mut frozen = on(
+        &architecture,
+        &values,
+        &frozen,
+        &[(Device::Cpu, DType::F32)],
+    );
+    assert!(frozen.nets[0].learning().is_err());
+    let expected = engine(&architecture).logits(&batch).unwrap();
+    assert_eq!(frozen.logits(&batch).unwrap(), expected);
+    assert!(frozen.accumulate(&batch, &target(false)).is_err());
 }

@@ -87,26 +87,6 @@ impl CpuEngine {
         self.frozen.get(parameter).copied().unwrap_or(false)
     }
 
-    /// Whether an id or a label has no place.
-    fn check(&self, batch: &Batch) -> Result<(), Failure> {
-        let longest = self.net.architecture.longest().min(batch.seq);
-        let fits = batch
-            .lengths
-            .iter()
-            .all(|&length| (1..=longest).contains(&length))
-            && batch.ids.len() == batch.lengths.len() * batch.seq;
-        let known = |&id: &u32| (id as usize) < self.net.architecture.vocab;
-        if fits && rows(batch).all(|row| row.iter().all(known)) {
-            return Ok(());
-        }
-        Err(Failure::other(
-            format!(
-                "a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"
-            ),
-            "does tokenizer.json belong to this model?",
-        ))
-    }
-
     /// Sums the gradients of all threads up in the first one's; their squares.
     fn combine(&mut self) -> f64 {
         if let Some(squares) = self.squares {
@@ -121,12 +101,6 @@ impl CpuEngine {
         self.squares = Some(squares);
         squares
     }
-}
-
-/// The ids of each row, without padding.
-fn rows(batch: &Batch) -> impl Iterator<Item = &[u32]> {
-    let rows = batch.ids.chunks(batch.seq.max(1)).zip(&batch.lengths);
-    rows.map(|(ids, &length)| &ids[..length])
 }
 
 /// Deals rows out so that all threads have about as much to do: the longest first, each to whom has least.
@@ -214,7 +188,7 @@ fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Values {
 
 impl Engine for CpuEngine {
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure> {
-        self.check(batch)?;
+        batch.check(&self.net.architecture)?;
         let (net, classes) = (&self.net, self.net.architecture.classes);
         let hands = deal(batch, self.workers.len(), net.architecture.hidden);
         let rows = on_threads(&mut self.workers, &hands, |worker, rows| {
@@ -228,12 +202,13 @@ impl Engine for CpuEngine {
     }
 
     fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
-        self.check(batch)?;
+        batch.check(&self.net.architecture)?;
         self.squares = None;
         if self.net.layout.words {
             // As PyTorch's `padding_idx`: no gradient, should a text have it.
             let pad = self.net.architecture.pad;
-            rows(batch)
+            batch
+                .rows()
                 .flatten()
                 .filter(|&&id| id != pad)
                 .for_each(|&id| self.slots.add(id));
@@ -274,7 +249,24 @@ impl Engine for CpuEngine {
             self.workers[0].gradient.words = sums;
             self.slots = slots;
         }
-        all.sum(&mut self.workers[0].gradient.dense)
+        // What is frozen has none: most of a network whose head alone learns.
+        let (dense, segments) = (
+            &mut self.workers[0].gradient.dense,
+            &self.net.layout.segments,
+        );
+        let parts = segments.iter().map(|segment| segment.range.clone());
+        let mut learns = Vec::new();
+        parts
+            .clone()
+            .for_each(|range| learns.extend_from_slice(&dense[range]));
+        all.sum(&mut learns)?;
+        let mut rest = learns.as_slice();
+        for range in parts {
+            let (own, others) = rest.split_at(range.len());
+            dense[range].copy_from_slice(own);
+            rest = others;
+        }
+        Ok(())
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Failure> {

@@ -36,6 +36,7 @@ checks! {
     a_restored_engine_goes_on_bit_for_bit
     a_step_is_adamw
     eight_rows_are_learnt_by_heart
+    ids_and_lengths_without_a_place_are_refused
 }
 
 #[test]
@@ -54,32 +55,6 @@ fn the_same_run_ends_with_the_same_bits() {
         };
         assert_eq!(run(), run());
     }
-}
-
-#[test]
-fn ids_and_lengths_without_a_place_are_refused() {
-    let architecture = small(Family::Bert);
-    let trained = vec![true; architecture.parameters().len()];
-    let mut engine = threads(2)(&architecture, &values(&architecture), &trained);
-    let refused = |ids: Vec<u32>, length: usize| {
-        let seq = ids.len();
-        engine
-            .logits(&Batch {
-                ids,
-                lengths: vec![length],
-                seq,
-            })
-            .is_err()
-    };
-    let mut refused = refused;
-    assert!(!refused(vec![22, 22], 2));
-    assert!(refused(vec![22, 23], 2), "an id beyond the vocabulary");
-    assert!(!refused(vec![22, 23], 1), "but padding is never looked at");
-    assert!(
-        refused(vec![1; 12], 12),
-        "more positions than the network has"
-    );
-    assert!(refused(vec![1; 2], 0), "no token");
 }
 
 #[test]

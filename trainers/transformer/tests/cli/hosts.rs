@@ -147,36 +147,41 @@ fn a_host_that_does_not_come_is_named() {
     );
 }
 
-/// Both end when one is told to, and go on together.
+/// Both end when one is told to, in the middle of an epoch, and go on together.
 #[test]
 fn a_stopped_job_of_two_hosts_goes_on() {
     let home = Home::new();
     let rows = home.rows(200);
     let bases = [host(&home, 1), host(&home, 2)];
     let chain = home.path("checkpoints");
-    let flags = [
-        "--epochs",
-        "150",
-        "--patience",
-        "0",
-        "--batch-size",
-        "8",
-        "--checkpoint-every",
-        "5",
-        "--checkpoint-dir",
-        chain.to_str().unwrap(),
-        "--host-timeout",
-        "60",
-    ];
-    let both = |stop: bool| {
+    let flags = |chain: &Path, timeout: &str| {
+        let chain = chain.to_str().unwrap();
+        let flags = [
+            "--epochs",
+            "30",
+            "--validation-split",
+            "0",
+            "--batch-size",
+            "1",
+            "--checkpoint-dir",
+            chain,
+            "--host-timeout",
+            timeout,
+        ];
+        flags.map(str::to_owned)
+    };
+    let both = |stop: bool, timeout: &str| {
         let port = testkit::free_port();
-        let other = home.path("none");
         // Checkpoints belong to the first.
-        let mut second_flags = flags.to_vec();
-        second_flags[9] = other.to_str().unwrap();
-        let mut second = start(job(&bases[1], &rows, port, &second_flags));
-        let mut first = start(job(&bases[0], &rows, port, &flags));
+        let dirs = [chain.clone(), home.path("none")];
+        let start = |host: usize| {
+            let flags = flags(&dirs[host], timeout);
+            let flags = flags.each_ref().map(String::as_str);
+            start(job(&bases[host], &rows, port, &flags))
+        };
+        let (mut second, mut first) = (start(1), start(0));
         if stop {
+            // Its first epoch has left a checkpoint; all but the last of the next one's ninety steps leave none.
             while !chain.exists() || std::fs::read_dir(&chain).unwrap().count() == 0 {
                 assert!(
                     !first.ended() && !second.ended(),
@@ -195,11 +200,26 @@ fn a_stopped_job_of_two_hosts_goes_on() {
             std::fs::read(bases[0].join("model/model.safetensors")).unwrap(),
         )
     };
-    let (_, stopped) = both(true);
-    let (said, whole) = both(false);
+    let (_, stopped) = both(true, "60");
+    let metrics = bases[0].join("output/data/metrics.json");
+    let metrics: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(metrics).unwrap()).unwrap();
+    assert_eq!(metrics["stopped_early"], true);
+    let steps = metrics["details"]["steps"].as_u64().unwrap();
+    let names = std::fs::read_dir(&chain).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    let last = format!("{steps}");
+    assert!(
+        names
+            .iter()
+            .any(|name| name.to_string_lossy().ends_with(&last)),
+        "no checkpoint of step {last}: {names:?}"
+    );
+    // More patience makes no other run of it.
+    let (said, whole) = both(false, "61");
     assert!(said.contains("going on from the checkpoint"), "{said}");
     assert!(stopped != whole);
     std::fs::remove_dir_all(&chain).unwrap();
-    let (_, undisturbed) = both(false);
+    let (_, undisturbed) = both(false, "61");
     assert!(whole == undisturbed, "resumed, it is the same model");
 }

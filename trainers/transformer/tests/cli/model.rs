@@ -7,7 +7,7 @@ use testkit::{movie_csv, torch_judge};
 
 use super::{Home, kit};
 
-/// transformers, by the page's lines, gives the same logits.
+/// transformers, by the page's lines, gives the same logits, labels and probabilities.
 #[track_caller]
 fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
@@ -16,6 +16,7 @@ fn compare(home: &Home, rows: &Path) {
     outcome.expect_code(0);
     let labels = theirs["labels"].as_array().unwrap();
     let logits = theirs["logits"].as_array().unwrap();
+    let answers = theirs["answers"].as_array().unwrap();
     assert_eq!(outcome.stdout.lines().count(), logits.len());
     for (row, (answer, logits)) in outcome.stdout.lines().zip(logits).enumerate() {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -30,6 +31,16 @@ fn compare(home: &Home, rows: &Path) {
         assert!(
             (ours - theirs).abs() < 1e-4,
             "row {row}: {ours}, expected {theirs}"
+        );
+        let by_pipeline = &answers[row];
+        assert_eq!(by_pipeline["label"], answer["label"], "row {row}");
+        let (ours, theirs) = (
+            answer["probability"].as_f64().unwrap(),
+            by_pipeline["score"].as_f64().unwrap(),
+        );
+        assert!(
+            (ours - theirs).abs() < 1e-4,
+            "row {row}: {ours}, the pipeline has {theirs}"
         );
     }
 }
@@ -160,10 +171,33 @@ fn what_is_no_model_is_said() {
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);
     let config = home.path("model/config.json");
-    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
-    json["hidden_size"] = (kit::HIDDEN * 2).into();
-    std::fs::write(&config, json.to_string()).unwrap();
-    let outcome = home.transformer("predict", &["a film"]);
+    let before = std::fs::read(&config).unwrap();
+    for (key, value, said) in [
+        ("hidden_size", kit::HIDDEN * 2, "expected `"),
+        ("vocab_size", 9, "expected ids below `9`"),
+    ] {
+        let mut json: Value = serde_json::from_slice(&before).unwrap();
+        json[key] = value.into();
+        std::fs::write(&config, json.to_string()).unwrap();
+        let outcome = home.transformer("predict", &["a film"]);
+        assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+        for said in [said, "  help: "] {
+            assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn half_precision_is_for_gpus_in_predictions_too() {
+    let home = Home::new();
+    home.train(&home.rows(60), &["--epochs", "1"])
+        .expect_code(0);
+    let flags = ["--device", "cpu", "--precision"];
+    let predict =
+        |precision| home.transformer("predict", &[&flags[..], &[precision, "x"]].concat());
+    predict("full").expect_code(0);
+    let outcome = predict("mixed");
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("  help: "), "{}", outcome.stderr);
+    let said = "expected a GPU for --precision mixed";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 }

@@ -4,37 +4,51 @@ use testkit::movie_csv;
 
 use super::Home;
 
+#[track_caller]
+fn ends_without_a_number(home: &Home, flags: &[&str]) {
+    let fixed = ["--epochs", "6", "--patience", "0", "--clip-norm", "0"];
+    let outcome = home.train(&movie_csv(), &[&fixed, flags].concat());
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    for said in [
+        "is not a finite number",
+        " of step ",
+        "help: lower --learning-rate",
+    ] {
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+}
+
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_model() {
     let home = Home::new();
-    // The rate grows from step to step, and with it the weights, until they are beyond f32.
+    // Each step makes the weights 1 - 0.001 * 2500 times as large, until they are beyond f32: the fourth epoch.
     let flags = [
-        "--epochs",
-        "6",
         "--learning-rate",
-        "1e36",
-        "--clip-norm",
-        "0",
-        "--warm-up",
-        "1",
-        "--patience",
-        "0",
+        "1e-3",
         "--weight-decay",
+        "2500",
+        "--warm-up",
         "0",
+        "--schedule",
+        "constant",
     ];
-    let outcome = home.train(&movie_csv(), &flags);
-    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
-    let said = "is not a finite number";
-    assert!(
-        outcome.stderr.contains(said) && outcome.stderr.contains(" of step "),
-        "{}",
-        outcome.stderr
-    );
-    assert!(
-        outcome.stderr.contains("help: lower --learning-rate"),
-        "{}",
-        outcome.stderr
-    );
+    ends_without_a_number(&home, &flags);
+    let metrics = home.metrics();
+    assert_eq!(metrics["history"].as_array().unwrap().len(), 3);
+    assert_eq!(metrics["details"]["model_of_epoch"], 1);
+    let warning = metrics["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("this is the last good model"), "{warning}");
+    let rows = movie_csv();
+    home.transformer("predict", &["--input", rows.to_str().unwrap()])
+        .expect_code(0);
+}
+
+#[test]
+fn a_loss_that_is_no_number_at_once_leaves_no_model() {
+    let home = Home::new();
+    let flags = ["--learning-rate", "1e36", "--warm-up", "1"];
+    ends_without_a_number(&home, &flags);
+    assert!(!home.path("model/model.safetensors").exists());
 }
 
 #[test]
@@ -135,7 +149,7 @@ fn frozen_layers_stay_and_the_head_learns() {
 }
 
 #[test]
-fn balanced_classes_and_smoothed_labels_change_the_model() {
+fn every_flag_of_training_changes_the_model() {
     let home = Home::new();
     let mut rows = testkit::movie_rows();
     rows.truncate(200);
@@ -146,18 +160,24 @@ fn balanced_classes_and_smoothed_labels_change_the_model() {
     });
     let path = home.path("skewed.csv");
     std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
-    let mut models = Vec::new();
+    let (mut models, mut count) = (Vec::new(), 0);
     for flags in [
         &[][..],
         &["--class-weight", "balanced"],
         &["--label-smoothing", "0.2"],
         &["--dropout", "0"],
+        &["--schedule", "constant"],
+        &["--warm-up", "0"],
+        // Gradients are longer than this, and shorter than 1.
+        &["--clip-norm", "0.001"],
+        &["--weight-decay", "0.5"],
     ] {
+        count += 1;
         home.train(&path, &[&["--epochs", "1"], flags].concat())
             .expect_code(0);
         models.push(home.weights());
     }
     models.sort();
     models.dedup();
-    assert!(models.len() == 4, "some flag does nothing");
+    assert!(models.len() == count, "some flag does nothing");
 }

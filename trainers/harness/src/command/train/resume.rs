@@ -11,8 +11,8 @@ use crate::checkpoint::{Checkpoints, Fingerprint};
 use crate::data::Account;
 use crate::{Failure, Run, Trainer, save};
 
-/// Arguments that change where files are or what is said, but not the model.
-const NO_MATTER: [&str; 11] = [
+/// Arguments that change where files are, what is said or how long is waited, but not the model.
+const NO_MATTER: [&str; 12] = [
     "train",
     "validation",
     "test",
@@ -21,6 +21,7 @@ const NO_MATTER: [&str; 11] = [
     "checkpoint_dir",
     "checkpoint_every",
     "threads",
+    "host_timeout",
     "no_report",
     "json",
     "check",

@@ -106,6 +106,8 @@ impl Ops for Composite {
         let gradient = f32(gradient)?; // (tokens, hidden) f32
         let words = tables.words.index_add(&tokens.ids, &gradient, 0)?; // (vocab, hidden) f32
         set(&tables.words, &words)?;
+        let pad = tables.words.narrow(0, tokens.pad, 1)?; // (1, hidden) f32
+        set(&pad, &pad.zeros_like()?)?;
         let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32
         let positions = by_row.sum(0)?; // (seq, hidden) f32
         self.add(
@@ -201,11 +203,10 @@ impl Ops for Composite {
         &self,
         scores: &Tensor,
         tokens: &Tokens,
-        scale: f64,
         mask: Option<&Mask>,
     ) -> Result<(Tensor, Tensor)> {
         let dtype = scores.dtype();
-        let scores = (f32(scores)? * scale)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
+        let scores = f32(scores)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
         let exponentials = scores
             .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
             .exp()?;
@@ -218,14 +219,13 @@ impl Ops for Composite {
         &self,
         gradient: &Tensor,
         probabilities: &Tensor,
-        scale: f64,
         mask: Option<&Mask>,
     ) -> Result<Tensor> {
         let p = f32(probabilities)?; // (rows, heads, seq, seq) f32
         let gradient = masked(&f32(gradient)?, mask)?; // (rows, heads, seq, seq) f32
         let along = (&gradient * &p)?.sum_keepdim(D::Minus1)?; // (rows, heads, seq, 1) f32
         let of_scores = (gradient.broadcast_sub(&along)? * p)?; // (rows, heads, seq, seq) f32
-        (of_scores * scale)?.to_dtype(probabilities.dtype())
+        of_scores.to_dtype(probabilities.dtype())
     }
 
     fn activate(&self, x: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -19,6 +19,8 @@ pub(super) struct Tokens {
     pub(super) seq: usize,
     /// Row of the position embeddings for the first token.
     pub(super) first_position: usize,
+    /// The token for padding, whose embedding does not learn.
+    pub(super) pad: usize,
     /// Tokens of each row that are no padding.
     pub(super) lengths: Vec<usize>,
     /// (rows * seq) u32
@@ -93,7 +95,8 @@ pub(super) trait Ops: Send + Sync {
     /// The sum of all embeddings of each token (tokens, hidden) of this type.
     fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor>;
 
-    /// Adds the gradient (tokens, hidden) D of the embeddings' sum to the tables'. That of padding is zero.
+    /// Adds the gradient (tokens, hidden) D of the embeddings' sum to the tables'. That of padding is zero;
+    /// the token for padding has none even where a text holds it, as with PyTorch's `padding_idx`.
     fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()>;
 
     /// The layer norm of the sum, and the sum: (tokens, hidden) D each.
@@ -121,13 +124,11 @@ pub(super) trait Ops: Send + Sync {
     /// Tensors (rows, heads, seq, width) D as one (tokens, parts * hidden) D.
     fn merge(&self, parts: &[&Tensor], heads: Heads) -> Result<Tensor>;
 
-    /// Probabilities of scores (rows, heads, seq, seq) D times `scale` over what is no padding; as they are, and with
-    /// dropout.
+    /// Probabilities of scores (rows, heads, seq, seq) D over what is no padding; as they are, and with dropout.
     fn softmax(
         &self,
         scores: &Tensor,
         tokens: &Tokens,
-        scale: f64,
         mask: Option<&Mask>,
     ) -> Result<(Tensor, Tensor)>;
 
@@ -136,7 +137,6 @@ pub(super) trait Ops: Send + Sync {
         &self,
         gradient: &Tensor,
         probabilities: &Tensor,
-        scale: f64,
         mask: Option<&Mask>,
     ) -> Result<Tensor>;
 

@@ -1,0 +1,91 @@
+//! Attention, forward and backward.
+
+use candle_core::{Error, Result, Tensor};
+
+use super::masks::Mask;
+use super::net::Net;
+use super::ops::{Heads, Ops as _, Tokens};
+use crate::engine::Noise;
+
+/// What the backward pass needs of the forward pass.
+pub(super) struct AttentionTape {
+    /// (rows, heads, seq, width) D each; the queries are scaled
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    /// (rows, heads, seq, seq) D
+    probabilities: Tensor,
+    /// with dropout
+    dropped: Tensor,
+    mask: Option<Mask>,
+}
+
+impl Net {
+    pub(super) fn heads(&self, tokens: &Tokens) -> Heads {
+        let heads = self.architecture.heads;
+        Heads {
+            rows: tokens.rows,
+            heads,
+            seq: tokens.seq,
+            width: self.architecture.hidden / heads,
+        }
+    }
+
+    /// Of the queries, not of the scores: those of wide heads may be beyond f16 before they are scaled.
+    fn scale(&self) -> f64 {
+        1.0 / ((self.architecture.hidden / self.architecture.heads) as f64).sqrt()
+    }
+
+    /// What the heads make of queries, keys and values (rows, heads, seq, width) D: (tokens, hidden) D.
+    pub(super) fn attention(
+        &self,
+        qkv: Vec<Tensor>,
+        tokens: &Tokens,
+        noise: Option<Noise>,
+        site: u64,
+    ) -> Result<(Tensor, AttentionTape)> {
+        let [query, key, value] = <[Tensor; 3]>::try_from(qkv)
+            .map_err(|_| Error::Msg("expected three parts".to_owned()))?;
+        let query = (query * self.scale())?; // (rows, heads, seq, width) D
+        let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
+        let (heads, most) = (self.heads(tokens), self.architecture.positions);
+        let mask = self.mask(
+            noise,
+            site,
+            self.architecture.dropout.attention,
+            tokens.rows,
+            [heads.heads, tokens.seq, tokens.seq],
+            [most * most, most],
+        )?;
+        let (probabilities, dropped) = self.ops.softmax(&scores, tokens, mask.as_ref())?; // (rows, heads, seq, seq) D
+        let context = self.ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D
+        let tape = AttentionTape {
+            query,
+            key,
+            value,
+            probabilities,
+            dropped,
+            mask,
+        };
+        Ok((context, tape))
+    }
+
+    /// The gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the heads' output (tokens, hidden) D.
+    pub(super) fn attention_backward(
+        &self,
+        tape: &AttentionTape,
+        tokens: &Tokens,
+        context: &Tensor,
+    ) -> Result<Tensor> {
+        let heads = self.heads(tokens);
+        let context = &self.ops.split(context, None, heads, 1)?[0]; // (rows, heads, seq, width) D
+        let value = tape.dropped.t()?.matmul(context)?; // (rows, heads, seq, width) D
+        let dropped = context.matmul(&tape.value.t()?)?; // (rows, heads, seq, seq) D
+        let scores =
+            self.ops
+                .softmax_backward(&dropped, &tape.probabilities, tape.mask.as_ref())?; // (rows, heads, seq, seq) D
+        let query = (scores.matmul(&tape.key)? * self.scale())?; // (rows, heads, seq, width) D
+        let key = scores.t()?.matmul(&tape.query)?; // (rows, heads, seq, width) D
+        self.ops.merge(&[&query, &key, &value], heads)
+    }
+}

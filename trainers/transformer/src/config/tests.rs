@@ -1,0 +1,101 @@
+use super::*;
+
+fn bert() -> Value {
+    json!({
+        "model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 32, "type_vocab_size": 2,
+        "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "something": [1],
+    })
+}
+
+fn parse(changes: &Value) -> Result<Config, (String, String)> {
+    let mut config = bert();
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    Config::parse(config.to_string().as_bytes())
+}
+
+#[test]
+fn the_families_read_their_own_keys() {
+    let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
+    let found = bert.architecture(3, None).unwrap();
+    assert_eq!(
+        (found.pad, found.types, found.classes, found.longest()),
+        (0, 2, 3, 32)
+    );
+    assert_eq!((found.dropout.hidden, found.dropout.head), (0.1, 0.3));
+    assert_eq!(
+        bert.architecture(3, Some(0.0)).unwrap().dropout.attention,
+        0.0
+    );
+    let roberta =
+        parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
+    assert_eq!(
+        roberta.unwrap().architecture(2, None).unwrap().longest(),
+        30
+    );
+    let distil = json!({ "model_type": "distilbert", "vocab_size": 50, "dim": 4, "n_layers": 1, "n_heads": 2,
+        "hidden_dim": 8, "max_position_embeddings": 16, "activation": "relu" });
+    let distil = Config::parse(distil.to_string().as_bytes()).unwrap();
+    let found = distil.architecture(2, None).unwrap();
+    assert_eq!((found.hidden, found.types, found.dropout.head), (4, 0, 0.2));
+    assert_eq!(found.activation, Activation::Relu);
+}
+
+#[test]
+fn other_networks_are_refused_by_name() {
+    for (change, said) in [
+        (json!({ "model_type": "gpt2" }), "found `gpt2`"),
+        (json!({ "model_type": null }), "found none"),
+        (
+            json!({ "position_embedding_type": "relative_key" }),
+            "to be `absolute`, found `\"relative_key\"`",
+        ),
+        (
+            json!({ "is_decoder": true }),
+            "expected `is_decoder` to be false",
+        ),
+        (
+            json!({ "hidden_act": "silu" }),
+            "`gelu_new`, `gelu_pytorch_tanh`, `relu`, found `silu`",
+        ),
+        (json!({ "hidden_size": 9 }), "a multiple of"),
+        (
+            json!({ "vocab_size": 1e18 }),
+            "expected `vocab_size` from 1 to",
+        ),
+        (
+            json!({ "vocab_size": 0 }),
+            "expected `vocab_size` from 1 to",
+        ),
+        (json!({ "pad_token_id": 100 }), "below `100`, found `100`"),
+        (json!({ "hidden_dropout_prob": 1.0 }), "from 0 to below 1"),
+        (
+            json!({ "max_position_embeddings": 1 }),
+            "for texts of some length",
+        ),
+    ] {
+        let (message, help) = parse(&change).unwrap_err();
+        assert!(message.contains(said), "{message}");
+        assert!(!help.is_empty());
+    }
+    assert!(Config::parse(b"[]").is_err() && Config::parse(b"{").is_err());
+}
+
+#[test]
+fn a_trained_model_keeps_what_it_does_not_change() {
+    let classes = ["neg".to_owned(), "pos".to_owned()];
+    let config = parse(&json!({ "num_labels": 5 }))
+        .unwrap()
+        .trained(&classes, 64);
+    let config = Config::parse(config.text().as_bytes()).unwrap();
+    assert_eq!(config.labels().unwrap(), classes);
+    assert_eq!(config.max_len(), Some(64));
+    assert_eq!(
+        config.json["architectures"],
+        json!(["BertForSequenceClassification"])
+    );
+    assert_eq!(config.json["something"], json!([1]));
+    assert!(!config.json.contains_key("num_labels"));
+}

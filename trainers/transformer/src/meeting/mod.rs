@@ -1,0 +1,230 @@
+//! How the hosts of a run find each other and add up: the first one listens, the others come, and what is summed goes
+//! through the first. On CPUs gradients take this way; on GPUs it carries what NCCL needs to start, and small numbers.
+
+mod door;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::{Failure, Hosts, shown};
+
+use crate::engine::AllReduce;
+
+/// Where the first host waits, unless `TRAINYARD_LEADER` says so.
+const PORT: u16 = 29_400;
+/// Time between two looks at a door.
+const PAUSE: Duration = Duration::from_millis(50);
+/// No host sends more at once: the weights of a model of 10 billion numbers.
+const MOST_BYTES: u64 = 40_000_000_000;
+
+/// The hosts, connected.
+#[derive(Debug)]
+pub(crate) struct Meeting {
+    hosts: Hosts,
+    /// The first host has all others, in the order of their ranks; they have the first.
+    peers: Vec<TcpStream>,
+    patience: Duration,
+}
+
+impl Meeting {
+    /// Waits until all are there, at most for `patience`, which every later answer may take too; `None` where there is
+    /// one host alone. `stopped` ends the wait.
+    pub(crate) fn of(
+        hosts: &Hosts,
+        patience: Duration,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, Failure> {
+        let count = hosts.names.len();
+        if count < 2 {
+            return Ok(None);
+        }
+        let place = match (&hosts.leader, hosts.names.first()) {
+            (Some(place), _) => place.clone(),
+            (None, Some(name)) => format!("{name}:{PORT}"),
+            (None, None) => return Ok(None),
+        };
+        let end = Instant::now() + patience;
+        let mut meeting = Self {
+            hosts: hosts.clone(),
+            peers: Vec::new(),
+            patience,
+        };
+        meeting.peers = if hosts.rank == 0 {
+            meeting.receive(&place, end, stopped)?
+        } else {
+            vec![meeting.join(&place, end, stopped)?]
+        };
+        for peer in &meeting.peers {
+            let set = peer
+                .set_nodelay(true)
+                .and_then(|()| peer.set_read_timeout(Some(patience)))
+                .and_then(|()| peer.set_write_timeout(Some(patience)));
+            set.map_err(|error| meeting.lost(0, &error))?;
+        }
+        Ok(Some(meeting))
+    }
+
+    /// This host's place, and how many there are.
+    pub(crate) fn rank_of(&self) -> (usize, usize) {
+        (self.hosts.rank, self.hosts.names.len())
+    }
+
+    /// A pause, or why there is none any more.
+    fn wait(
+        &self,
+        end: Instant,
+        stopped: &dyn Fn() -> bool,
+        what: impl Fn() -> String,
+    ) -> Result<(), Failure> {
+        if stopped() {
+            return Err(Failure::Stopped);
+        }
+        if Instant::now() < end {
+            thread::sleep(PAUSE);
+            return Ok(());
+        }
+        let interface = self.hosts.interface.as_ref();
+        let interface = interface.map_or(String::new(), |name| {
+            format!(", network interface `{}`", shown(name))
+        });
+        Err(Failure::other(
+            format!(
+                "{} (waited `{} s`{interface})",
+                what(),
+                self.patience.as_secs()
+            ),
+            "see that all hosts of the job run and reach each other, or give them more time by --host-timeout",
+        ))
+    }
+
+    /// Why an answer did not come. `peer` counts within `peers`.
+    fn lost(&self, peer: usize, error: &io::Error) -> Failure {
+        let number = if self.hosts.rank == 0 { peer + 1 } else { 0 };
+        let name = self.hosts.names.get(number).map_or("?", String::as_str);
+        Failure::other(
+            format!("lost the host `{}`: {error}", shown(name)),
+            "see its log; started again, the run goes on from its last checkpoint if it has --checkpoint-dir",
+        )
+    }
+
+    fn send(&mut self, peer: usize, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stream = &self.peers[peer];
+        let sent = stream
+            .write_all(&(bytes.len() as u64).to_le_bytes())
+            .and_then(|()| stream.write_all(bytes));
+        sent.map_err(|error| self.lost(peer, &error))
+    }
+
+    fn take(&mut self, peer: usize) -> Result<Vec<u8>, Failure> {
+        let mut stream = &self.peers[peer];
+        let mut length = [0; 8];
+        let taken = stream.read_exact(&mut length).and_then(|()| {
+            let length = u64::from_le_bytes(length);
+            if length > MOST_BYTES {
+                return Err(io::Error::other("it sends more than a host ever does"));
+            }
+            let mut bytes = Vec::new();
+            // Grows as bytes come, not as they are announced.
+            stream.take(length).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == length {
+                Ok(bytes)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        });
+        taken.map_err(|error| self.lost(peer, &error))
+    }
+
+    /// Gives everybody the bytes of the first host, which alone passes some.
+    pub(crate) fn share(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+        let Some(own) = own.filter(|_| self.hosts.rank == 0) else {
+            return self.take(0);
+        };
+        for peer in 0..self.peers.len() {
+            self.send(peer, own)?;
+        }
+        Ok(own.to_vec())
+    }
+
+    /// Gives everybody the numbers of the first host.
+    pub(crate) fn lead<const N: usize>(&mut self, own: [f64; N]) -> Result<[f64; N], Failure> {
+        let bytes = own.map(f64::to_le_bytes).concat();
+        let bytes = self.share(Some(&bytes))?;
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let found = <[[u8; 8]; N]>::try_from(numbers).ok();
+        match found.filter(|_| rest.is_empty()) {
+            Some(numbers) => Ok(numbers.map(f64::from_le_bytes)),
+            None => Err(self.lost(0, &out_of_step())),
+        }
+    }
+
+    /// Whether any host says so.
+    pub(crate) fn any(&mut self, own: bool) -> Result<bool, Failure> {
+        let mut votes = [f32::from(u8::from(own))];
+        self.sum(&mut votes)?;
+        Ok(votes[0] > 0.0)
+    }
+}
+
+impl AllReduce for Meeting {
+    fn sum(&mut self, values: &mut [f32]) -> Result<(), Failure> {
+        if self.hosts.rank > 0 {
+            self.send(0, &bytes_of(values))?;
+            let sum = self.take(0)?;
+            return self.put(0, values, &sum, |value, sum| *value = sum);
+        }
+        for peer in 0..self.peers.len() {
+            let theirs = self.take(peer)?;
+            self.put(peer, values, &theirs, |value, theirs| *value += theirs)?;
+        }
+        let sum = bytes_of(values);
+        for peer in 0..self.peers.len() {
+            self.send(peer, &sum)?;
+        }
+        Ok(())
+    }
+}
+
+impl Meeting {
+    fn put(
+        &self,
+        peer: usize,
+        values: &mut [f32],
+        bytes: &[u8],
+        each: impl Fn(&mut f32, f32),
+    ) -> Result<(), Failure> {
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        if numbers.len() != values.len() || !rest.is_empty() {
+            return Err(self.lost(peer, &out_of_step()));
+        }
+        for (value, &bytes) in values.iter_mut().zip(numbers) {
+            each(value, f32::from_le_bytes(bytes));
+        }
+        Ok(())
+    }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+fn out_of_step() -> io::Error {
+    io::Error::other("it is at another step, or of another version")
+}
+
+fn unusable(place: &str) -> Failure {
+    Failure::usage(
+        format!(
+            "expected `host:port` in TRAINYARD_LEADER, found `{}`",
+            shown(place)
+        ),
+        format!("use the name of the first host, such as `algo-1:{PORT}`"),
+    )
+}

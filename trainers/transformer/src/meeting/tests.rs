@@ -1,0 +1,197 @@
+//! Hosts on this machine, each on a thread of its own.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use super::*;
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+fn host(rank: usize, count: usize, port: u16) -> Hosts {
+    Hosts {
+        names: (1..=count).map(|number| format!("algo-{number}")).collect(),
+        rank,
+        leader: Some(format!("127.0.0.1:{port}")),
+        interface: Some("lo".to_owned()),
+    }
+}
+
+/// So many hosts on this machine, each on a thread of its own.
+pub(crate) fn meet<T: Send>(count: usize, work: impl Fn(Meeting) -> T + Sync) -> Vec<T> {
+    let free = free_port();
+    let hosts = |rank| host(rank, count, free);
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..count)
+            .map(|rank| {
+                scope.spawn(move || {
+                    let patience = Duration::from_secs(60);
+                    work(
+                        Meeting::of(&hosts(rank), patience, &|| false)
+                            .unwrap()
+                            .unwrap(),
+                    )
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn all_hosts_have_the_same_sum() {
+    let found = meet(3, |mut meeting| {
+        let rank = meeting.rank_of().0;
+        let mut values: Vec<f32> = (0..100_000)
+            .map(|n| (n * (rank + 1)) as f32 * 0.1)
+            .collect();
+        meeting.sum(&mut values).unwrap();
+        let voted = meeting.any(rank == 2).unwrap() && !meeting.any(false).unwrap();
+        let told = meeting.share((rank == 0).then_some(b"id")).unwrap();
+        (values, voted, told)
+    });
+    let expected = (0..100_000).map(|n| 0.6 * n as f32);
+    let close = |(value, expected): (&f32, f32)| (value - expected).abs() <= 1e-5 * expected;
+    assert!(found[0].0.iter().zip(expected).all(close));
+    for (values, voted, told) in &found {
+        assert_eq!(values, &found[0].0, "to the bit");
+        assert!(*voted);
+        assert_eq!(told, b"id");
+    }
+}
+
+#[test]
+fn a_host_that_does_not_come_is_named_in_time() {
+    let hosts = |rank| Hosts {
+        names: vec!["algo-1".into(), "algo-2".into()],
+        rank,
+        leader: Some("127.0.0.1:1".to_owned()),
+        interface: Some("eth0".to_owned()),
+    };
+    let patience = Duration::from_millis(300);
+    let said = Meeting::of(&hosts(1), patience, &|| false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("the first host does not answer at `127.0.0.1:1`"),
+        "{said}"
+    );
+    assert!(
+        said.contains("network interface `eth0`") && said.contains("--host-timeout"),
+        "{said}"
+    );
+    let mut first = hosts(0);
+    first.leader = Some("127.0.0.1:0".to_owned());
+    let said = Meeting::of(&first, patience, &|| false)
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("the host `algo-2` did not come"), "{said}");
+    first.leader = Some("algo-1".to_owned());
+    let said = Meeting::of(&first, patience, &|| false)
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("expected `host:port`"), "{said}");
+    let stopped = Meeting::of(&hosts(1), Duration::from_secs(60), &|| true);
+    assert!(matches!(stopped, Err(Failure::Stopped)));
+}
+
+#[test]
+fn hosts_out_of_step_are_noticed() {
+    let found = meet(2, |mut meeting| {
+        let mut values = vec![1.0; 3 + meeting.rank_of().0];
+        meeting
+            .sum(&mut values)
+            .map_err(|failure| failure.to_string())
+    });
+    assert!(
+        found[0]
+            .as_ref()
+            .unwrap_err()
+            .contains("lost the host `algo-2`: it is at another step")
+    );
+    assert!(
+        found[1]
+            .as_ref()
+            .unwrap_err()
+            .contains("lost the host `algo-1`")
+    );
+}
+
+#[test]
+fn numbers_of_the_first_are_those_of_all() {
+    let found = meet(3, |mut meeting| {
+        let rank = meeting.rank_of().0 as f64;
+        meeting.lead([rank + 0.1, f64::MIN_POSITIVE]).unwrap()
+    });
+    assert_eq!(found, [[0.1, f64::MIN_POSITIVE]; 3]);
+}
+
+/// Waits until somebody listens there.
+fn knock(port: u16, says: &[u8]) -> TcpStream {
+    loop {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            stream.write_all(says).unwrap();
+            return stream;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whoever stands before the door without a word, with other words, or goes away after the first ones holds up nobody and
+/// has no seat.
+#[test]
+fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
+    let port = free_port();
+    let patience = Duration::from_secs(60);
+    let hello = |rank: u32| [&door::HELLO[..], &rank.to_le_bytes()].concat();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let first = scope.spawn(move || {
+            let mut meeting = Meeting::of(&host(0, 2, port), patience, &|| false)
+                .unwrap()
+                .unwrap();
+            meeting.any(false).unwrap()
+        });
+        let silent: Vec<_> = (0..30).map(|_| knock(port, b"")).collect();
+        let other = knock(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let beyond = knock(port, &hello(2));
+        // As a host does that has waited too long, and comes again.
+        let waits = knock(port, &hello(1));
+        drop(knock(port, &hello(1)));
+        thread::sleep(Duration::from_millis(200));
+        let mut second = Meeting::of(&host(1, 2, port), patience, &|| false)
+            .unwrap()
+            .unwrap();
+        assert!(second.any(true).unwrap());
+        assert!(first.join().unwrap());
+        drop((silent, other, beyond, waits));
+    });
+    assert!(start.elapsed() < Duration::from_secs(4), "held up");
+}
+
+/// A seat is given once, unless who had it has gone.
+#[test]
+fn a_taken_seat_is_refused() {
+    let port = free_port();
+    thread::scope(|scope| {
+        let patience = Duration::from_secs(60);
+        let meets = |rank, patience| Meeting::of(&host(rank, 3, port), patience, &|| false);
+        let first = scope.spawn(move || meets(0, patience).unwrap().unwrap().any(false));
+        let mut second = meets(1, patience).unwrap().unwrap();
+        // It was told so before the first host has noted it.
+        thread::sleep(Duration::from_millis(300));
+        let again = meets(1, Duration::from_millis(300)).unwrap_err();
+        let said = again.to_string();
+        assert!(said.contains("the first host does not answer"), "{said}");
+        let third = scope.spawn(move || meets(2, patience).unwrap().unwrap().any(true));
+        assert!(second.any(false).unwrap());
+        assert!(first.join().unwrap().unwrap() && third.join().unwrap().unwrap());
+    });
+}
