@@ -240,20 +240,29 @@ impl<'a> Learner<'a> {
         Ok(loss)
     }
 
+    /// The weights as the last step left them, or why training cannot go on with them.
+    pub(crate) fn weights(
+        &self,
+        validation: Option<&Validation>,
+    ) -> Result<Result<Values, Failure>, Failure> {
+        let weights = self.engine.weights()?;
+        let finite = weights.iter().flatten().all(|weight| weight.is_finite());
+        Ok(match self.state.diverged(finite, validation) {
+            Some(failure) => Err(failure),
+            None => Ok(weights),
+        })
+    }
+
     /// Keeps the weights if they are the best so far.
-    pub(crate) fn end_epoch(
-        &mut self,
-        validated: Option<(Validation, Scores)>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn end_epoch(&mut self, values: Values, validated: Option<(Validation, Scores)>) {
         let (validation, scores) = validated.unzip();
         if self.state.end_epoch(validation) {
             self.best = Some(Best {
                 epoch: self.state.epoch,
-                values: self.engine.weights()?,
+                values,
                 scores,
             });
         }
-        Ok(())
     }
 
     /// Writes a checkpoint if one is due.

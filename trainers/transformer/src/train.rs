@@ -132,8 +132,12 @@ fn learn(
             *validation = learner.agree_on(*validation)?;
         }
         let validation = validated.as_ref().map(|(validation, _)| *validation);
+        let weights = match learner.weights(validation.as_ref())? {
+            Ok(weights) => weights,
+            Err(failure) => return Ok(Some(failure)),
+        };
         run.epoch(learner.state.report(&job.plan, &pace, validation));
-        learner.end_epoch(validated)?;
+        learner.end_epoch(weights, validated);
         learner.checkpoint(run, true)?;
     }
     Ok(None)
@@ -159,7 +163,7 @@ fn finish(
         None => match failure {
             Some(failure) => return Err(failure),
             None if learner.state.step == 0 => return Err(Failure::Stopped),
-            None => (learner.engine().weights()?, None, None),
+            None => (learner.weights(None)??, None, None),
         },
     };
     let details = details(job, &mut learner, epoch, fresh);

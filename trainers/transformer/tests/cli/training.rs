@@ -51,6 +51,29 @@ fn a_loss_that_is_no_number_at_once_leaves_no_model() {
     assert!(!home.path("model/model.safetensors").exists());
 }
 
+/// The only step of an epoch breaks the network: nothing but a look at what it left shows it.
+#[test]
+fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
+    let home = Home::new();
+    let flags = [
+        "--batch-size",
+        "64",
+        "--learning-rate",
+        "3e38",
+        "--clip-norm",
+        "0",
+        "--epochs",
+        "1",
+        "--warm-up",
+        "0",
+    ];
+    let outcome = home.train(&home.rows(40), &flags);
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
+    let said = "after step 1 (epoch 1) is not a finite number";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(!home.path("model/model.safetensors").exists());
+}
+
 #[test]
 fn training_stops_when_the_validation_accuracy_does_not_rise() {
     let home = Home::new();
