@@ -314,6 +314,10 @@ pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Op
 }
 
 #[cfg(all(test, unix))]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests, outside of a test function"
+)]
 mod tests {
     use std::os::unix::fs::symlink;
 
