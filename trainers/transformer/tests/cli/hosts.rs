@@ -158,7 +158,7 @@ fn a_stopped_job_of_two_hosts_goes_on() {
         let chain = chain.to_str().unwrap();
         let flags = [
             "--epochs",
-            "30",
+            "12",
             "--validation-split",
             "0",
             "--batch-size",
