@@ -301,6 +301,53 @@ fn refusals_of_the_engine_are_explained() {
     jobs.assert_clean();
 }
 
+/// The container has the folder alone.
+#[test]
+fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
+    let none = Image("trainyard-test:none".to_owned());
+    let jobs = Jobs::new(
+        "d-links",
+        Where::Docker(none, Path::new("/bin/true").into()),
+    );
+    let data = jobs.path("my data");
+    fs::create_dir_all(data.join("sub")).expect("a folder");
+    fs::write(data.join("a.csv"), "text,label\n").expect("a file");
+    fs::write(jobs.path("out.csv"), "text,label\n").expect("a file");
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, data.join(name)).expect("a link");
+    };
+    let train = |more: &[&str]| run(jobs.train_on(Path::new("my data"), more));
+    link("a.csv", "b.csv");
+    link("../a.csv", "sub/c.csv");
+    // These are all right: it comes as far as the image.
+    let text = train(&[]).expect_code(2).stderr.clone();
+    assert!(text.contains("no image `trainyard-test:none`"), "{text}");
+    link("../out.csv", "d.csv");
+    link("nowhere.csv", "e.csv");
+    link("../../my data/a.csv", "sub/f.csv");
+    let inside = data.join("a.csv");
+    link(inside.to_str().expect("UTF-8"), "g.csv");
+    for more in [&[][..], &["--dry-run"]] {
+        let text = train(more).expect_code(2).stderr.clone();
+        for part in [
+            "channel `train`: not all of `my data` can be sent:",
+            "`my data/d.csv` is a link to outside of the folder",
+            "`my data/e.csv` is a link to nothing",
+            "`my data/g.csv` is a link by way of outside of the folder",
+            "`my data/sub/f.csv` is a link by way of outside of the folder",
+            "help: replace links by what they point to",
+        ] {
+            assert!(text.contains(part), "no `{part}` in {text}");
+        }
+        assert!(
+            !text.contains("b.csv` is") && !text.contains("c.csv` is"),
+            "{text}"
+        );
+    }
+    assert_eq!(files(&jobs.path("out")), [""; 0]);
+    jobs.assert_clean();
+}
+
 #[test]
 fn without_an_engine_the_way_out_is_named() {
     let jobs = Jobs::new("d-noengine", Where::Process(Path::new("/bin/true").into()));

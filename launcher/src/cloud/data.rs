@@ -6,7 +6,8 @@ use contract::shown;
 
 use crate::failure::{Failure, Result};
 use crate::job::{Channel, Job, Location, S3Url};
-use crate::transfer::Sending;
+use crate::output::quoted;
+use crate::transfer::{LeftOut, Sending};
 
 /// A channel's local data, and where they go.
 #[derive(Debug)]
@@ -28,6 +29,15 @@ impl Upload {
             shown(&source),
             self.channel,
             self.target
+        )
+    }
+
+    /// The command that gives it up after us.
+    pub(super) fn again(&self) -> String {
+        format!(
+            "upload {} {} --abort",
+            quoted(&self.source.to_string_lossy()),
+            quoted(&self.target.to_string())
         )
     }
 }
@@ -87,20 +97,9 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
     Ok(uploads)
 }
 
-/// A job is paid for: one with a part of the data is not what was meant.
+/// All of it can be sent, and there is something.
 fn complete(channel: &str, typed: &str, files: &Sending) -> Result<()> {
-    let lines: Vec<_> = files
-        .left_out()
-        .iter()
-        .map(|left| format!("\n    `{}` is {}", left.path, left.why))
-        .collect();
-    if !lines.is_empty() {
-        return Err(Failure::usage(format!(
-            "channel `{channel}`: not all of `{typed}` can be sent:{}",
-            lines.concat()
-        ))
-        .help("replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them"));
-    }
+    LeftOut::refuse(files.left_out(), channel, typed)?;
     if files.count() == 0 {
         return Err(Failure::usage(format!(
             "channel `{channel}`: there is no file in the folder `{typed}`"

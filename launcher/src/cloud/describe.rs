@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_sagemaker::Client;
+use aws_sdk_sagemaker::config::Region;
 use aws_sdk_sagemaker::operation::describe_training_job::{
     DescribeTrainingJobError, DescribeTrainingJobOutput,
 };
@@ -116,10 +117,13 @@ pub(super) async fn explained(
     name: &str,
     error: SdkError<DescribeTrainingJobError, HttpResponse>,
 ) -> Failure {
-    if !is_unknown(&error) {
+    if !error.as_service_error().is_some_and(is_unknown) {
         return explain(&format!("cannot describe the job `{name}`"), error);
     }
-    let failure = Failure::new(format!("no training job `{name}`"));
+    let region = client.config().region().map_or("", Region::as_ref);
+    let failure = Failure::new(format!(
+        "there is no training job `{name}` in region `{region}`"
+    ));
     let near = near(client, name).await;
     let failure = if near.is_empty() {
         failure
@@ -129,15 +133,14 @@ pub(super) async fn explained(
     failure.help("`trainyard list` shows the jobs; another `--region` or `--profile` has others")
 }
 
-fn is_unknown(error: &SdkError<DescribeTrainingJobError, HttpResponse>) -> bool {
-    let Some(error) = error.as_service_error() else {
-        return false;
-    };
+fn is_unknown(error: &DescribeTrainingJobError) -> bool {
     error.is_resource_not_found()
         || (error.code() == Some("ValidationException")
-            && error
-                .message()
-                .is_some_and(|text| text.to_lowercase().contains("not found")))
+            && error.message().is_some_and(|text| {
+                // SageMaker's words, and those of moto.
+                let text = text.to_lowercase();
+                text.contains("not found") || text.contains("could not find")
+            }))
 }
 
 /// Names like this one among the last hundred; without the permission to list, none.
@@ -198,5 +201,32 @@ impl Intercept for Kept {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.to_vec();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_not_there_is_said_in_several_ways() {
+        let unknown = |code: &str, message: &str| {
+            let metadata = ErrorMetadata::builder().code(code).message(message);
+            is_unknown(&DescribeTrainingJobError::generic(metadata.build()))
+        };
+        let arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/x";
+        let moto = format!("Could not find training job '{arn}'.");
+        assert!(unknown(
+            "ValidationException",
+            "Requested resource not found."
+        ));
+        assert!(unknown("ValidationException", &moto));
+        assert!(!unknown(
+            "ValidationException",
+            "1 validation error detected"
+        ));
+        assert!(!unknown("AccessDeniedException", &moto));
     }
 }

@@ -15,6 +15,8 @@ mod role;
 mod sink;
 mod state;
 
+use std::time::Duration;
+
 use crate::aws::Aws;
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -23,7 +25,7 @@ use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::say::say;
-use crate::transfer::{STALL, Settings, Store};
+use crate::transfer::{Leftover, STALL, Settings, Store};
 
 pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -34,6 +36,9 @@ pub(crate) use sink::Sink;
 pub(crate) use state::{JobState, moment};
 
 use request::Resolved;
+
+/// So long an upload is tidied up after Ctrl-C.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Makes the job and, unless told otherwise, stays until its end.
 pub(crate) async fn train(
@@ -86,9 +91,21 @@ pub(crate) async fn train(
     let mut interrupt = Interrupt::install()?;
     for upload in uploads {
         say(format!("{}: uploading it", upload.what()));
+        let leftover = Leftover::of(&upload.files);
+        let again = upload.again();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
-            () = interrupt.pressed() => return Err(not_submitted(&aws, job)),
+            () = interrupt.pressed() => {
+                let failure = not_submitted(&aws, job);
+                let given_up = give_up(&leftover, &store, &mut interrupt).await;
+                return Err(match given_up {
+                    true => failure,
+                    false => failure.help(format!(
+                        "parts of them may be left in S3, which are paid for: {} removes them",
+                        aws.next(&again)
+                    )),
+                });
+            }
         }
     }
     let submit = create::submit(&aws, &request, name);
@@ -101,6 +118,15 @@ pub(crate) async fn train(
         return submitted(job, &aws, &arn, context);
     }
     stay(job, &aws, interrupt, context).await
+}
+
+/// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
+async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
+    say("Ctrl-C: giving up the upload; once more leaves at once");
+    tokio::select! {
+        done = tokio::time::timeout(TIDY, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
+        () = interrupt.pressed() => false,
+    }
 }
 
 /// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.

@@ -1,17 +1,18 @@
 //! `trainyard upload`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use contract::shown;
 
 use super::Context;
 use super::download::{patience, until_interrupted};
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::say::say;
-use crate::transfer::{Leftover, Sending, Settings, Store};
+use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
 
 const AFTER_HELP: &str = "\
 A file goes to the key, or below it when the URL ends in `/` or is a bucket; the files of a folder go below the URL.
@@ -58,6 +59,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     let sending = Sending::plan(&args.source, &to)?;
+    something(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
         sending.rehearse(&aws).await.print(context.format)?;
@@ -72,4 +74,22 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         format!("uploaded to `{to}`: {}", uploaded.sum.text())
     })?;
     Ok(Exit::Ok)
+}
+
+/// A folder of which nothing would be sent is seldom the one that was meant.
+fn something(sending: &Sending, source: &Path) -> Result<()> {
+    if sending.count() > 0 {
+        return Ok(());
+    }
+    let typed = source.to_string_lossy();
+    let typed = shown(&typed);
+    Err(match sending.left_out() {
+        [] => Failure::usage(format!("there is no file in the folder `{typed}`"))
+            .help("put the data there, or pass another one"),
+        left => Failure::usage(format!(
+            "nothing of the folder `{typed}` can be sent:{}",
+            LeftOut::lines(left)
+        ))
+        .help(REPLACE),
+    })
 }

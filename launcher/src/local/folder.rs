@@ -13,8 +13,9 @@ use super::remote::{self, Mirror};
 use super::words::{Alias, Tail, Words};
 use crate::commands::Context;
 use crate::failure::{Failure, Result};
-use crate::job::{Job, Location, S3Url};
+use crate::job::{Instance, Job, Location, S3Url};
 use crate::say::say;
+use crate::transfer::LeftOut;
 use crate::variable::first_set;
 
 /// SageMaker's name for the only host.
@@ -75,7 +76,15 @@ impl Inputs {
         let channels = job.channels.iter().map(|channel| {
             let source = match &channel.source {
                 Location::S3(url) => Source::There(url.clone()),
-                Location::File(path) => Source::Here(existing(&channel.name, path)?),
+                Location::File(path) => {
+                    let real = existing(&channel.name, path)?;
+                    // A container sees the folder that is mounted, and nothing around it.
+                    if matches!(job.instance, Instance::Docker { .. }) {
+                        let typed = contract::shown(&path.to_string_lossy()).into_owned();
+                        LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &typed)?;
+                    }
+                    Source::Here(real)
+                }
             };
             Ok((channel.name.clone(), source))
         });

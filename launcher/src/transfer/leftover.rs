@@ -72,6 +72,20 @@ impl Leftover {
         })
     }
 
+    /// Of an upload that is about to run.
+    pub(crate) fn of(sending: &Sending) -> Self {
+        Self {
+            keys: sending.keys().map(str::to_owned).collect(),
+            top: sending.top().clone(),
+        }
+    }
+
+    /// Gives up all that is found, and looks again: what was under way may have arrived meanwhile.
+    pub(crate) async fn abort_all(&self, store: &Store) -> Result<()> {
+        while self.abort(store).await?.aborted > 0 {}
+        Ok(())
+    }
+
     /// Other clients' uploads, and those to other keys, are none of our business.
     async fn find(&self, store: &Store) -> Result<Vec<Unfinished>> {
         let prefix = match self.keys.len() {

@@ -30,7 +30,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::aws::Aws;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 
 pub(crate) use client::Store;
@@ -86,6 +86,35 @@ pub(crate) struct LeftOut {
     pub(crate) path: String,
     pub(crate) why: String,
 }
+
+impl LeftOut {
+    /// The links below a folder that lead to nothing where it is mounted alone.
+    pub(crate) fn in_a_mount(folder: &Path) -> Vec<Self> {
+        walk::astray(folder)
+    }
+
+    /// A job is started, or paid for, with all of its data: one with a part of them is not what was meant.
+    pub(crate) fn refuse(all: &[Self], channel: &str, typed: &str) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "channel `{channel}`: not all of `{typed}` can be sent:{}",
+            Self::lines(all)
+        ))
+        .help(REPLACE))
+    }
+
+    /// Each on a line of its own, as it stands below a message.
+    pub(crate) fn lines(all: &[Self]) -> String {
+        let line = |left: &Self| format!("\n    `{}` is {}", left.path, left.why);
+        all.iter().map(line).collect()
+    }
+}
+
+/// What to do with what is left out.
+pub(crate) const REPLACE: &str =
+    "replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them";
 
 /// The answer of an upload.
 #[derive(Debug, Serialize)]

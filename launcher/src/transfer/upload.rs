@@ -89,6 +89,10 @@ impl Sending {
         self.files.iter().map(|(_, url)| url.key.as_str())
     }
 
+    pub(super) fn top(&self) -> &S3Url {
+        &self.top
+    }
+
     pub(super) fn into_top(self) -> S3Url {
         self.top
     }

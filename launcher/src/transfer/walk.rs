@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use contract::shown;
 
@@ -97,18 +97,10 @@ impl Source {
     }
 
     fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
-        let Ok(target) = path.canonicalize() else {
-            self.leave(&path, "a link to nothing");
-            return Ok(());
-        };
-        if !target.starts_with(root) {
-            self.leave(&path, "a link to outside of the folder");
-            return Ok(());
-        }
-        match fs::metadata(&target) {
+        match target(&path, root) {
             Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
             Ok(_) => self.leave(&path, "a link to a folder"),
-            Err(_) => self.leave(&path, "a link to nothing"),
+            Err(why) => self.leave(&path, why),
         }
         Ok(())
     }
@@ -129,6 +121,65 @@ impl Source {
             why: why.to_owned(),
         });
     }
+}
+
+/// What a link below the root leads to, or why it leads to nothing that is there.
+fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
+    let nothing = |_| "a link to nothing";
+    let target = link.canonicalize().map_err(nothing)?;
+    if !target.starts_with(root) {
+        return Err("a link to outside of the folder");
+    }
+    fs::metadata(&target).map_err(nothing)
+}
+
+/// The links below a folder that lead to nothing once it is mounted at another place, alone. What cannot be read is
+/// somebody else's to complain of.
+pub(super) fn astray(folder: &Path) -> Vec<LeftOut> {
+    let mut found = Vec::new();
+    if let Ok(root) = folder.canonicalize() {
+        astray_in(folder, 0, &root, &mut found);
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn astray_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<LeftOut>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => astray_in(&path, depth + 1, root, found),
+            Ok(kind) if kind.is_symlink() => {
+                let why = match target(&path, root) {
+                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
+                    Ok(_) => "a link by way of outside of the folder",
+                    Err(why) => why,
+                };
+                found.push(LeftOut {
+                    path: display(&path),
+                    why: why.to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a link so many folders below the top never goes above it.
+fn stays(to: &Path, mut depth: usize) -> bool {
+    to.components().all(|part| {
+        match part {
+            Component::ParentDir if depth == 0 => return false,
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return false,
+        }
+        true
+    })
 }
 
 /// Keys are UTF-8; another key than the name would be a surprise at the download.

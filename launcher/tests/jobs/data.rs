@@ -1,9 +1,12 @@
 //! What the job reads and where it writes: there before it is paid for.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use testkit::{Fault, FaultProxy, Moto, Outcome, fault_proxy, run};
+use testkit::{Fault, FaultProxy, Moto, Outcome, fault_proxy, run, start};
 
 use crate::cloud::{command, moto, put, safe, svm, train, train_with, trainyard};
+use crate::ctrl_c;
 
 #[test]
 fn local_data_are_uploaded_first() {
@@ -81,6 +84,59 @@ fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
     let mut command = command(moto, &words);
     command.env("AWS_ENDPOINT_URL", proxy.url());
     safe(run(command))
+}
+
+/// `train` with a file of two parts, whose second one never arrives; interrupted when the first one has.
+#[track_caller]
+fn interrupted_upload(proxy: &FaultProxy, moto: &Moto) -> Outcome {
+    let stall = Fault::StallUpload(1 << 20);
+    proxy.fault("PUT", "partNumber=2", 0, 100, stall);
+    let words = train(moto, &["--channel", "test=big file"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = command(moto, &words);
+    command.env("AWS_ENDPOINT_URL", proxy.url());
+    let running = start(command);
+    proxy.wait_for("PUT", "partNumber=1", 1);
+    ctrl_c(&running);
+    let outcome = safe(running.finish(Duration::from_secs(20)));
+    let text = &outcome.expect_code(130).stderr;
+    assert!(
+        text.contains("interrupted while the data were uploaded: no job was made"),
+        "{text}"
+    );
+    outcome
+}
+
+#[test]
+fn an_interrupted_upload_of_a_job_leaves_nothing_that_is_paid_for() {
+    let moto = moto();
+    std::fs::write(moto.home().join("big file"), vec![b'x'; 20 << 20]).expect("written");
+    let unfinished = || {
+        moto.boto("show([u['Key'] for u in client('s3').list_multipart_uploads(Bucket='bucket').get('Uploads', [])])")
+    };
+    let proxy = fault_proxy(moto.url());
+    let text = interrupted_upload(&proxy, &moto).stderr;
+    assert!(!text.contains("--abort"), "{text}");
+    assert_eq!(proxy.passed("POST", "uploads").len(), 1);
+    assert_eq!(unfinished(), json!([]));
+
+    proxy.forget();
+    let denied = Fault::Answer(403, "AccessDenied");
+    proxy.fault("DELETE", "uploadId", 0, 100, denied);
+    let text = interrupted_upload(&proxy, &moto).stderr;
+    let line = text.lines().find(|line| line.contains("--abort"));
+    let line = line
+        .and_then(|line| line.split('`').nth(1))
+        .expect("a command");
+    let words: Vec<&str> = line.split(' ').collect();
+    let [_, "upload", "'big", "file'", url, "--abort"] = words.as_slice() else {
+        panic!("{line}");
+    };
+    assert!(url.ends_with("/input/test/"), "{url}");
+    assert_ne!(unfinished(), json!([]));
+    trainyard(&moto, &["upload", "big file", url, "--abort"]).expect_code(0);
+    assert_eq!(unfinished(), json!([]));
+    assert_eq!(moto.requests("CreateTrainingJob"), Vec::<Value>::new());
 }
 
 #[test]

@@ -275,7 +275,10 @@ fn describe_and_status() {
         let outcome = trainyard(&moto, &[verb, &format!("{name}x")]);
         let text = &outcome.expect_code(1).stderr;
         assert!(
-            text.contains("no training job") && text.contains(&format!("did you mean `{name}`?")),
+            text.contains(&format!(
+                "there is no training job `{name}x` in region `us-east-1`"
+            )) && text.contains(&format!("did you mean `{name}`?"))
+                && text.contains("help: `trainyard list` shows the jobs"),
             "{text}"
         );
         trainyard(&moto, &[verb, "no/name"]).expect_code(2);

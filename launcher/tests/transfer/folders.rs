@@ -84,8 +84,22 @@ fn where_a_file_goes_is_as_with_the_aws_cli() {
         assert_eq!(fs::read(world.path(path)).expect("there"), b"one");
     }
     fs::create_dir(world.path("nothing")).expect("a folder");
-    let sent = world.ok(&["upload", "nothing", "s3://bucket/n"]);
-    assert_eq!(sent["files"], 0);
+    let outcome = world.run(&["upload", "nothing", "s3://bucket/n"]);
+    let text = &outcome.expect_code(2).stderr;
+    assert!(
+        text.contains("there is no file in the folder `nothing`"),
+        "{text}"
+    );
+    std::os::unix::fs::symlink("../dir/f.txt", world.path("nothing/f.txt")).expect("a link");
+    for more in [&[][..], &["--dry-run"]] {
+        let outcome = world.run(&[&["upload", "nothing", "s3://bucket/n"], more].concat());
+        let text = &outcome.expect_code(2).stderr;
+        assert!(
+            text.contains("nothing of the folder `nothing` can be sent:")
+                && text.contains("`nothing/f.txt` is a link to outside of the folder"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
