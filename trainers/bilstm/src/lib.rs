@@ -50,12 +50,15 @@ impl Trainer for BiLstm {
         }
     }
 
-    fn identity(params: &TextParams) -> BTreeMap<String, String> {
-        let tokenizer = params
+    fn identity(text: &TextParams) -> BTreeMap<String, String> {
+        let tokenizer = text
             .tokenizer
             .iter()
             .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
-        tokenizer.collect()
+        // The bag's bytes are the same whatever the threads.
+        let threads = matches!(text.arch, params::ArchParams::Bag(_))
+            .then(|| ("--threads".to_owned(), "any".to_owned()));
+        tokenizer.chain(threads).collect()
     }
 
     fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Failure> {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+// Without what C has for the end of a process: it takes down what other threads still use, and libtorch's crashed.
+use signal_hook::low_level::exit;
 
 use crate::Failure;
 use crate::say::say;
@@ -28,7 +30,7 @@ pub(crate) fn end_at_once(unfinished: Arc<Mutex<Option<PathBuf>>>) -> Result<(),
             // It is on its way out: there is nobody left to tell.
             let _ = std::fs::remove_file(path);
         }
-        std::process::exit(match signal {
+        exit(match signal {
             SIGTERM => TERMINATED,
             _ => INTERRUPTED.into(),
         });
@@ -96,7 +98,7 @@ impl Stop {
             say(format_args!(
                 "{name}: stopped before there was a model, nothing is saved"
             ));
-            std::process::exit(if signal == SIGTERM {
+            exit(if signal == SIGTERM {
                 0
             } else {
                 INTERRUPTED.into()
@@ -104,7 +106,7 @@ impl Stop {
         }
         if again && signal == SIGINT {
             say(format_args!("{name} again: leaving without saving"));
-            std::process::exit(INTERRUPTED.into());
+            exit(INTERRUPTED.into());
         }
         say(format_args!(
             "{name}: stopping, the best model so far will be saved"

@@ -202,3 +202,40 @@ fn the_checkpoint_of_another_run_is_refused() {
         outcome.stderr
     );
 }
+
+/// Twice Ctrl-C ends the process at once, whatever libtorch's threads are about.
+#[test]
+fn a_second_ctrl_c_leaves_at_once() {
+    let home = Home::new();
+    let (rows, chain) = (home.rows(400), home.path("checkpoints"));
+    let flags = [
+        "--train",
+        rows.to_str().unwrap(),
+        "--no-report",
+        "--epochs",
+        "1000",
+        "--patience",
+        "0",
+        "--batch-size",
+        "200",
+        "--hidden-size",
+        "128",
+        "--checkpoint-every",
+        "1",
+        "--checkpoint-dir",
+        chain.to_str().unwrap(),
+    ];
+    let mut running = start(home.command("train", &flags));
+    while newest(&chain).is_none() {
+        assert!(!running.ended(), "the run is over before it is stopped");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.sigint();
+    // The second one within the step that the first one waits for.
+    std::thread::sleep(Duration::from_millis(30));
+    running.sigint();
+    let outcome = running.finish(Duration::from_secs(30));
+    assert_eq!(outcome.code(), Some(130), "{}", outcome.stderr);
+    let said = "Ctrl-C again: leaving without saving";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+}

@@ -53,6 +53,9 @@ impl<T: Trainer> Finished<T> {
         }
         let judged = self.judge();
         let stopped = self.run.stopped();
+        if stopped {
+            self.warn_of_what_is_missing(&judged, common.no_report);
+        }
         let together = model_dir == output_dir;
         let page = if common.no_report || stopped {
             None
@@ -86,6 +89,25 @@ impl<T: Trainer> Finished<T> {
             );
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// A run that was stopped ends as well as one that was not, but has less to show.
+    fn warn_of_what_is_missing(&mut self, judged: &[Judged], no_report: bool) {
+        let mut missing = Vec::new();
+        if judged.is_empty() {
+            missing.push(
+                "the model is that of a first epoch that was not finished, no row was scored",
+            );
+        } else if !self.rows.of(Part::Test).is_empty() && self.trained.scores.test.is_none() {
+            missing.push("the rows of --test were not scored");
+        }
+        if !no_report {
+            missing.push("there is no report.html");
+        }
+        if !missing.is_empty() {
+            self.run
+                .warn(format!("stopped before the end: {}", missing.join(", ")));
+        }
     }
 
     /// Test before validation before training rows, which are judged only where there is nothing else, or where the
