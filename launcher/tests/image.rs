@@ -88,13 +88,23 @@ fn a_device_or_a_pipe_is_written_to_and_not_replaced() {
     std::os::unix::fs::symlink("/dev/null", toy.path("out/null")).unwrap();
     toy.build(&["--output", "out/null"]);
     assert!(toy.path("out/null").is_symlink());
-    let refused = toy.trainyard(&["build", "toy", "--output", "out"]);
-    refused.expect_code(1);
-    assert!(
-        refused.stderr.contains("cannot write `out`") && refused.stderr.contains("help: pass an"),
-        "{}",
-        refused.stderr
-    );
+    for (output, why) in [
+        ("out", "cannot write `out`: it is a folder"),
+        (
+            "none/x.tar",
+            "cannot write `none/x.tar`: there is no folder `none`",
+        ),
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            let words = [&["build", "toy", "--output", output], more].concat();
+            let refused = toy.trainyard(&words);
+            let text = &refused.expect_code(2).stderr;
+            assert!(
+                text.starts_with(&format!("error: {why}")) && text.contains("help: pass an"),
+                "{text}"
+            );
+        }
+    }
 }
 
 #[test]

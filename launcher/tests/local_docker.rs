@@ -111,6 +111,11 @@ fn the_container_is_sagemakers() {
         ],
     ));
     let seen = seen(&outcome.expect_code(0).json());
+    assert!(
+        outcome.stderr.contains("image `trainyard-test:") && outcome.stderr.contains("` (sha256:"),
+        "{}",
+        outcome.stderr
+    );
     let variables = seen["variables"].as_object().expect("an object");
     let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();

@@ -104,6 +104,10 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if args.docker {
         return super::build_docker::run(&trainer, &args, context).await;
     }
+    // Before minutes of compiling.
+    if let Some(path) = &args.output {
+        image::writable(path)?;
+    }
     let options = BuildOptions::from(&args.options);
     if args.dry_run {
         plan(&trainer, &args, &options)

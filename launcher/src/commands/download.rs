@@ -151,9 +151,8 @@ pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
 }
 
 fn interrupted() -> Failure {
-    Failure::with(Exit::Interrupted, "interrupted").help(
-        "type the same again and it goes on where it was; `trainyard upload .. --abort` removes what an upload left in S3",
-    )
+    Failure::with(Exit::Interrupted, "interrupted")
+        .help("type the same again and it goes on where it was")
 }
 
 /// Seconds, at least a tenth.

@@ -16,6 +16,7 @@ use crate::job::S3Url;
 use crate::output::quoted;
 use crate::plan::Plan;
 use crate::say::say;
+use crate::trainer::Trainer;
 
 /// Nothing is sent to AWS.
 #[derive(Debug, Args)]
@@ -188,6 +189,7 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
     args.trainer
         .iter()
         .try_for_each(|name| check_trainer(name))?;
+    args.trainer.iter().for_each(|name| known(name));
     if role_name(&args.role) != Some(args.role.as_str()) {
         return Err(Failure::usage(format!(
             "`--role {}` is no role's name",
@@ -257,4 +259,13 @@ fn check_key(key: &str, account: &Account) -> Result<()> {
         contract::shown(key)
     ))
     .help(format!("expected `{start}REGION:ACCOUNT:key/ID`")))
+}
+/// Any name will do, for images of one's own too; in the repository one that is none of its trainers may be mistyped.
+fn known(name: &str) {
+    if let Err(failure) = Trainer::find(name)
+        && failure.exit() == Exit::Usage
+    {
+        let (message, help) = failure.into_parts();
+        say(format!("warning: {message}\n  help: {}", help.join("; ")));
+    }
 }

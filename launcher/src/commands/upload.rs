@@ -66,7 +66,13 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     let store = Store::new(&aws, settings);
-    let uploaded = until_interrupted(sending.run(&store)).await?;
+    let uploaded = until_interrupted(sending.run(&store)).await;
+    let uploaded = uploaded.map_err(|failure| match failure.exit() {
+        Exit::Interrupted => {
+            failure.help("or remove what it left in S3: `trainyard upload .. --abort`")
+        }
+        _ => failure,
+    })?;
     for left in &uploaded.left_out {
         say(format!("left out: `{}` is {}", left.path, left.why));
     }

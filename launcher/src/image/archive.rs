@@ -107,6 +107,37 @@ impl Image {
 }
 
 /// Why an image cannot be written to this place.
+/// Looks whether an image could be written there, before it is made.
+pub(crate) fn writable(path: &Path) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(Failure::usage(format!(
+            "cannot write `{}`: {why}",
+            contract::shown(&path.to_string_lossy())
+        ))
+        .help("pass an `--output` in a folder that exists and that you may write to"))
+    };
+    match path.metadata() {
+        Ok(found) if found.is_dir() => return refuse("it is a folder, expected a file"),
+        // A device or a pipe is written to as it is.
+        Ok(found) if !found.is_file() => return Ok(()),
+        _ => {}
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return refuse(&format!(
+            "there is no folder `{}`",
+            contract::shown(&folder.to_string_lossy())
+        ));
+    }
+    match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(&std::io::Error::from(error).to_string()),
+    }
+}
+
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot write `{}`: {error}", path.display()))
         .help("pass an `--output` in a folder that exists and that you may write to")

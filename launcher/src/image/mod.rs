@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::trainer::{Compiled, Link, Source, Trainer};
 
+pub(crate) use archive::writable;
 use binary::check;
 use cache::Cache;
 use certificates::Certificates;

@@ -8,7 +8,7 @@ use contract::{Paths, shown, vars};
 use serde_json::json;
 use tokio::process::Command;
 
-use super::{Instance, Job, data_check};
+use super::{Instance, Job, data_check, unused};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::say::say;
@@ -49,6 +49,7 @@ pub(crate) async fn check(job: &Job, how: Check<'_>) -> Result<Option<PathBuf>> 
     write(job, &Paths::at(base.path()))?;
     let trainer = || command(job, &binary, base.path());
     run(job, &binary, base.path(), trainer(), how).await?;
+    unused::warn(job, trainer()).await;
     if how.data {
         data_check::run(job, &binary, base.path(), trainer).await?;
     }
@@ -172,6 +173,13 @@ fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
             .map_or(0, |at| at + 1 + start.len())
     };
     let text = stderr.get(from..).unwrap_or(stderr).trim();
+    if from == 0 && !text.is_empty() {
+        return Failure::usage(format!(
+            "`{trainer} train --check` ended with {status}, and not as a trainer does: {}",
+            lines_shown(text)
+        ))
+        .help("is it a trainer? `--trainer-binary` names another one");
+    }
     if text.is_empty() {
         return Failure::usage(format!(
             "`{trainer} train --check` failed without a word: {status}"
@@ -184,6 +192,12 @@ fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
     parts.fold(failure, |failure, help| {
         failure.help(by_way_of_us(trainer, help.trim_end()))
     })
+}
+
+/// Each line made safe.
+fn lines_shown(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(shown).collect();
+    lines.join("\n")
 }
 
 /// The trainer speaks of its own `--help`; what was typed is a command of ours.

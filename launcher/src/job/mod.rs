@@ -6,6 +6,7 @@ pub(crate) mod hyperparameters;
 mod instance;
 mod location;
 mod name;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -30,6 +30,9 @@ use crate::image::{self, BuildOptions};
 use crate::job::Job;
 use crate::say::say;
 
+/// `sha256:` and as many digits as `docker images` shows.
+const SHORT_ID: usize = 19;
+
 /// How long the last lines may take after the container's end.
 const LAST_LINES: Duration = Duration::from_secs(10);
 
@@ -63,7 +66,7 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         let docker = engine::connect().await?;
         match docker.inspect_image(&image).await {
-            Ok(_) => {}
+            Ok(found) => say(named(&image, found.id.as_deref())),
             Err(error) if status(&error) == Some(404) => {
                 let shown = contract::shown(&image).into_owned();
                 return Err(
@@ -276,6 +279,15 @@ pub(super) async fn image(job: &Job) -> Result<String> {
             }
             Ok(image)
         }
+    }
+}
+
+/// Which image it is: a name may mean another one tomorrow.
+fn named(image: &str, id: Option<&str>) -> String {
+    let shown = contract::shown(image);
+    match id.and_then(|id| id.get(..SHORT_ID)) {
+        Some(short) => format!("image `{shown}` ({short})"),
+        None => format!("image `{shown}`"),
     }
 }
 

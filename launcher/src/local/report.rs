@@ -14,6 +14,9 @@ use crate::exit::Exit;
 use crate::job::Job;
 use crate::output::quoted;
 
+/// 128 and SIGKILL, as a shell and Docker have it.
+const KILLED: i32 = 137;
+
 /// The answer: the keys of a job in the cloud, and what only a job here has.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -39,6 +42,9 @@ pub(super) struct Report {
     exit_code: i32,
     /// Simulated ones, after which it was started again.
     interruptions: u32,
+    /// The name in `output` of the report for people, if there is one.
+    #[serde(skip)]
+    page: Option<String>,
     /// For people.
     #[serde(skip)]
     ending: Option<String>,
@@ -98,6 +104,7 @@ impl Report {
                 phase("Uploading", trained, Instant::now()),
             ],
             output: delivered.output,
+            page: delivered.page,
             exit_code: finished.ended.code,
             interruptions: finished.interruptions,
             ending: ending(job, status, finished),
@@ -121,6 +128,20 @@ impl Report {
 
     /// For standard error: what may be done next.
     pub(super) fn next(&self, job: &Job, context: &Context) -> String {
+        let mut next = self.next_step(job, context);
+        // The trainer has named it by a path that is gone.
+        if let (Some(page), Some(output)) = (&self.page, &self.output) {
+            let _ = write!(
+                next,
+                "\nthe report is `{}` in `{}`",
+                contract::shown(page),
+                contract::shown(output)
+            );
+        }
+        next
+    }
+
+    fn next_step(&self, job: &Job, context: &Context) -> String {
         match &self.model {
             Some(url) if url.starts_with("s3://") => {
                 let download = context.next(&format!("download {} model.tar.gz", quoted(url)));
@@ -133,6 +154,11 @@ impl Report {
                     quoted(path),
                     job.trainer.name
                 )
+            }
+            None if self.status == Status::Failed && self.exit_code == KILLED => {
+                "  help: the trainer most often needs more memory than it gets: end other programs, or take fewer data, \
+                 a smaller model or a larger machine; `dmesg` shows what the system has killed"
+                    .to_owned()
             }
             None if self.status == Status::Failed => format!(
                 "  help: `trainyard train {} -- --help` shows what the trainer takes: type the command again when the reason is gone",
@@ -285,6 +311,7 @@ mod tests {
             model: None,
             phases: Vec::new(),
             output: None,
+            page: None,
             exit_code: 0,
             interruptions: 0,
             ending: None,

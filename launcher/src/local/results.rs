@@ -1,6 +1,7 @@
 //! `OUTPUT/JOB/output/{model,output}.tar.gz`, as the cloud leaves them.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder::Scratch;
@@ -13,6 +14,9 @@ use crate::say::say;
 
 const MODEL: &str = "model.tar.gz";
 const OUTPUT: &str = "output.tar.gz";
+
+/// So much of the output is looked through for the report.
+const LOOK: u64 = 64 << 20;
 
 /// Where the results are put.
 pub(super) struct Results {
@@ -34,6 +38,8 @@ pub(super) struct Packed {
 pub(super) struct Delivered {
     pub(super) model: Option<String>,
     pub(super) output: Option<String>,
+    /// The name of the report in `output`.
+    pub(super) page: Option<String>,
 }
 
 impl Results {
@@ -106,6 +112,7 @@ impl Results {
     pub(super) async fn deliver(&self, context: &Context) -> Result<Delivered> {
         Ok(Delivered {
             model: self.deliver_one(MODEL, context).await?,
+            page: page(&self.folder.join(OUTPUT)),
             output: self.deliver_one(OUTPUT, context).await?,
         })
     }
@@ -123,6 +130,19 @@ impl Results {
         remote::store(&file, &target, context).await?;
         Ok(Some(target.to_string()))
     }
+}
+
+/// The trainer's report in an archive, by its name there.
+fn page(archive: &Path) -> Option<String> {
+    let file = fs::File::open(archive).ok()?;
+    let bytes = io::Read::take(flate2::read::GzDecoder::new(file), LOOK);
+    let mut archive = tar::Archive::new(bytes);
+    let mut entries = archive.entries().ok()?.flatten();
+    entries.find_map(|entry| {
+        let path = entry.path().ok()?;
+        let found = path.file_name()? == "report.html";
+        found.then(|| path.to_string_lossy().into_owned())
+    })
 }
 
 impl Drop for Results {

@@ -12,8 +12,10 @@ use crate::failure::{Failure, Result};
 pub(super) enum Asked {
     /// Ctrl-C.
     Interrupt,
-    /// SIGTERM, or the terminal has gone.
+    /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal has gone.
+    HangUp,
 }
 
 impl Asked {
@@ -22,6 +24,7 @@ impl Asked {
         match self {
             Self::Interrupt => "Ctrl-C",
             Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
         }
     }
 
@@ -29,7 +32,7 @@ impl Asked {
     pub(super) fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit::Interrupted,
-            Self::Terminate => Exit::JobStopped,
+            Self::Terminate | Self::HangUp => Exit::JobStopped,
         }
     }
 }
@@ -62,7 +65,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Interrupt,
             _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.hang_up.recv() => Asked::Terminate,
+            _ = self.hang_up.recv() => Asked::HangUp,
         }
     }
 

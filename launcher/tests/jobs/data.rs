@@ -357,6 +357,48 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
 }
 
 #[test]
+fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
+    let moto = moto();
+    let warnings = |more: &[&str]| {
+        let all = [&["--no-wait", "--no-data-check"], more].concat();
+        let outcome = with_data(&moto, "rows.csv", &all);
+        outcome.expect_code(0).stderr.clone()
+    };
+    std::fs::write(moto.home().join("rows.csv"), "text,label\na,b\nc,d\n").expect("written");
+    let text = warnings(&[
+        "--channel",
+        "validaton=s3://bucket/data",
+        "--channel",
+        "other=s3://bucket/data",
+        "--checkpoints",
+        "s3://bucket/checkpoints",
+    ]);
+    for part in [
+        "warning: `svm` does not read the channel `validaton`\n  help: did you mean `validation`?\n",
+        "channel `other`\n  help: the channels are `train`, `validation`, `test`\n",
+        "warning: `svm` writes no checkpoints: `--checkpoints` has no effect\n",
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    let text = warnings(&["--channel", "validation=s3://bucket/data"]);
+    assert!(!text.contains("warning: `svm`"), "{text}");
+    // What is no trainer is called so.
+    let words = train(&moto, &[]);
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| match word.ends_with("/lenient") {
+            true => "/bin/ls",
+            false => word.as_str(),
+        })
+        .collect();
+    let text = trainyard(&moto, &words).expect_code(2).stderr.clone();
+    assert!(
+        text.contains("not as a trainer does") && text.contains("help: is it a trainer?"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_this_machine_can_see_is_looked_at_first() {
     let moto = moto();
     let words = train(&moto, &[]);

@@ -22,6 +22,14 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
         "{}",
         outcome.stderr
     );
+    let output = archive(&answer, "output").display().to_string();
+    assert!(
+        outcome
+            .stderr
+            .contains(&format!("the report is `report.html` in `{output}`")),
+        "{}",
+        outcome.stderr
+    );
     let model = archive(&answer, "model");
     let job = answer["name"].as_str().expect("a name");
     assert_eq!(
@@ -181,7 +189,8 @@ pub fn stops(jobs: &Jobs, signal: &str, code: i32) {
         b"saved after SIGTERM"
     );
     assert!(
-        outcome.stderr.contains("stopping the job"),
+        outcome.stderr.contains("stopping the job")
+            && (signal != "HUP" || outcome.stderr.contains("SIGHUP: stopping")),
         "{}",
         outcome.stderr
     );
