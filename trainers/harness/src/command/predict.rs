@@ -39,9 +39,6 @@ pub(super) fn run<T: Trainer>(
     } else {
         Vec::new()
     };
-    if let Some(output) = &args.output {
-        apart(output, &sources)?;
-    }
     let answers = Answers {
         classes: model.classes(),
         format: args.format,
@@ -101,22 +98,6 @@ pub(super) fn run<T: Trainer>(
 
 /// Where the answers go. A file takes its place when it is whole; what is no regular file, such as a pipe, is written to
 /// directly.
-/// Refuses to write over what is read: answers hold no texts, and those may stand nowhere else.
-fn apart(output: &Path, sources: &[Source]) -> Result<(), Failure> {
-    let real = fs::canonicalize(output).ok();
-    let same = |source: &&Source| real.is_some() && fs::canonicalize(source.display()).ok() == real;
-    match sources.iter().find(same) {
-        None => Ok(()),
-        Some(source) => Err(Failure::usage(
-            format!(
-                "expected --output apart from the input, found `{}` for both",
-                source.display()
-            ),
-            "choose another --output: the texts would be lost",
-        )),
-    }
-}
-
 fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath>), Failure> {
     let Some(path) = output else {
         return Ok((Box::new(BufWriter::new(io::stdout())), None));
