@@ -1,6 +1,6 @@
 //! Texts to ids: by a list of words, or by a tokenizer.json.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -100,7 +100,7 @@ pub struct PieceReader {
     ids: usize,
     pad: u32,
     unknown: u32,
-    special: HashMap<u32, bool>,
+    special: HashSet<u32>,
 }
 
 impl fmt::Debug for PieceReader {
@@ -131,15 +131,14 @@ impl PieceReader {
             .with_truncation(None)
             .map_err(|error| error.to_string())?;
         let named = |names: &[&str]| names.iter().find_map(|name| tokenizer.token_to_id(name));
-        let special: HashMap<u32, bool> = tokenizer
+        let special: HashSet<u32> = tokenizer
             .get_added_tokens_decoder()
             .iter()
-            .map(|(&id, token)| (id, token.special))
+            .filter_map(|(&id, token)| token.special.then_some(id))
             .collect();
         let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
         // Some files pad with the unknown token or with a word: texts hold these, and could not learn them.
-        let no_text_holds =
-            |&id: &u32| special.get(&id).copied().unwrap_or(false) && Some(id) != unknown;
+        let no_text_holds = |id: &u32| special.contains(id) && Some(*id) != unknown;
         let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
         let largest = tokenizer
             .get_vocab(true)
@@ -188,8 +187,7 @@ impl PieceReader {
     }
 
     fn name(&self, id: u32) -> Option<String> {
-        let special = self.special.get(&id).copied().unwrap_or(false);
-        (!special && id != self.pad)
+        (!self.special.contains(&id) && id != self.pad)
             .then(|| self.tokenizer.id_to_token(id))
             .flatten()
     }

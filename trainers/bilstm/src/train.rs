@@ -146,9 +146,6 @@ fn learn(
             }
         }
         pace.stop();
-        if let Some(failure) = learner.diverged(None)? {
-            return Ok(Some(failure));
-        }
         heap::give_back();
         let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {

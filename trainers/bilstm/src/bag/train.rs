@@ -18,7 +18,10 @@ use super::rows::{self, Row};
 use super::scale::scale;
 use super::temperature::temperature;
 use super::{BagModel, BagParams};
-use harness::training::Random;
+use harness::training::{Random, not_finite};
+
+/// What helps where training cannot go on.
+const HELP: &str = "lower --learning-rate";
 
 /// Steps, which take 10 to 50 µs, between two words on progress.
 const TOLD: u64 = 1024;
@@ -142,11 +145,13 @@ impl<'a> Job<'a> {
                 }
                 let loss = self.step(learner, row, &mut desk);
                 if !loss.is_finite() {
+                    let State { epoch, step, .. } = learner.state;
                     return Ok(Some(not_finite(
                         "the loss",
                         "of",
-                        learner.state.step + 1,
-                        &learner.state,
+                        step + 1,
+                        epoch + 1,
+                        HELP,
                     )));
                 }
                 let state = &mut learner.state;
@@ -336,14 +341,6 @@ struct Desk {
 
 /// Why training cannot go on after the last step, if it cannot: no further step of the epoch would show it.
 fn diverged(learner: &Learner) -> Option<Failure> {
-    let state = &learner.state;
-    (!learner.net.is_finite()).then(|| not_finite("a weight", "after", state.step, state))
-}
-
-fn not_finite(what: &str, when: &str, step: u64, state: &State) -> Failure {
-    let epoch = state.epoch + 1;
-    Failure::other(
-        format!("{what} {when} step {step} (epoch {epoch}) is not a finite number"),
-        "lower --learning-rate",
-    )
+    let State { epoch, step, .. } = learner.state;
+    (!learner.net.is_finite()).then(|| not_finite("a weight", "after", step, epoch + 1, HELP))
 }

@@ -1,4 +1,4 @@
-use harness::training::{cut, prefixed, read_tensors, write_tensors};
+use harness::training::{Arrays, cut, prefixed, read_tensors, write_tensors};
 use tch::Kind;
 
 use super::*;
@@ -74,6 +74,24 @@ fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     }
 }
 
+/// What PyTorch's module with the same weights makes of a step; `more` is for tests/judges/torch_gradients.py.
+fn pytorchs(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    let arrays = net.first().arrays().unwrap();
+    write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
+    let mut case = serde_json::json!({
+        "config": net.first().shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+    });
+    let more = more.as_object().unwrap().clone();
+    case.as_object_mut().unwrap().extend(more);
+    let path = folder.path().join("case.json");
+    std::fs::write(&path, case.to_string()).unwrap();
+    let output = folder.path().join("theirs.safetensors");
+    testkit::torch_judge("torch_gradients", &[&weights, &path, &output]);
+    read_tensors(&output).unwrap()
+}
+
 /// PyTorch's module of docs/bilstm-model.md, which packs its sequences, with the same weights on the same rows.
 #[test]
 fn logits_and_gradients_are_pytorchs() {
@@ -82,18 +100,7 @@ fn logits_and_gradients_are_pytorchs() {
             let shape = shape(pooling);
             let mut net = one(&shape);
             let step = step(rows(lengths), None);
-            let folder = tempfile::tempdir().unwrap();
-            let weights = folder.path().join("weights.safetensors");
-            let arrays = net.first().arrays().unwrap();
-            write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
-            let case = folder.path().join("case.json");
-            let text = serde_json::json!({
-                "config": shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
-            });
-            std::fs::write(&case, text.to_string()).unwrap();
-            let output = folder.path().join("theirs.safetensors");
-            testkit::torch_judge("torch_gradients", &[&weights, &case, &output]);
-            let theirs = read_tensors(&output).unwrap();
+            let theirs = pytorchs(&net, &step, serde_json::json!({}));
 
             let logits = of_batch(net.first(), &step.rows).unwrap();
             assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
@@ -118,19 +125,8 @@ fn steps_are_pytorchs() {
     let (shape, rate, clip) = (shape(Pooling::Max), 0.01, 0.05);
     let mut net = one(&shape);
     let step = step(rows(&[7, 3, 1, 5, 12]), None);
-    let folder = tempfile::tempdir().unwrap();
-    let weights = folder.path().join("weights.safetensors");
-    let arrays = net.first().arrays().unwrap();
-    write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
-    let case = folder.path().join("case.json");
-    let text = serde_json::json!({
-        "config": shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
-        "steps": 3, "learning_rate": rate, "clip_norm": clip,
-    });
-    std::fs::write(&case, text.to_string()).unwrap();
-    let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("torch_gradients", &[&weights, &case, &output]);
-    let theirs = read_tensors(&output).unwrap();
+    let more = serde_json::json!({ "steps": 3, "learning_rate": rate, "clip_norm": clip });
+    let theirs = pytorchs(&net, &step, more);
 
     let mut adam = Adam::new(net.parameters()).unwrap();
     let mut cuts = Vec::new();

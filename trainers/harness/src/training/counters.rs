@@ -110,7 +110,8 @@ impl Counters {
 
     /// Why training cannot go on, for the step after the last one that is done.
     pub fn not_finite(&self, what: &str) -> Failure {
-        not_finite(&format!("the {what}"), "of", self.step + 1, self.epoch + 1)
+        let what = format!("the {what}");
+        not_finite(&what, "of", self.step + 1, self.epoch + 1, HELP)
     }
 
     /// Why training cannot go on after the steps that are done, if it cannot: what they left is tested, since no further step
@@ -125,7 +126,7 @@ impl Counters {
             Some(validation) if !validation.loss.is_finite() => "the loss of the validation rows",
             _ => return None,
         };
-        Some(not_finite(what, "after", self.step, self.epoch + 1))
+        Some(not_finite(what, "after", self.step, self.epoch + 1, HELP))
     }
 
     /// What the epoch that is going on ends with. Comes before [`Counters::end_epoch`].
@@ -176,10 +177,13 @@ impl Counters {
     }
 }
 
-fn not_finite(what: &str, when: &str, step: u64, epoch: u64) -> Failure {
+const HELP: &str = "lower --learning-rate, set --clip-norm 1, or check the data of this step";
+
+/// Why training cannot go on: `what` was no finite number in (`of`) or behind (`after`) a step of an epoch, from 1.
+pub fn not_finite(what: &str, when: &str, step: u64, epoch: u64, help: &str) -> Failure {
     Failure::other(
         format!("{what} {when} step {step} (epoch {epoch}) is not a finite number"),
-        "lower --learning-rate, set --clip-norm 1, or check the data of this step",
+        help,
     )
 }
 

@@ -11,7 +11,7 @@ mod tensors;
 
 pub use batches::of_epoch;
 pub use class_weight::ClassWeight;
-pub use counters::{Counters, Pace, Plan, Verdict, cut, strange_checkpoint};
+pub use counters::{Counters, Pace, Plan, Verdict, cut, not_finite, strange_checkpoint};
 pub use loss_scale::LossScale;
 pub use random::Random;
 pub use schedule::Schedule;
