@@ -181,8 +181,8 @@ def save(model, folder):
         time.sleep(0.3)
         (folder / "model.safetensors").write_text(json.dumps(model))
         return
-    # A mount cannot be renamed: the files are made in a folder inside it, and the last rename is the one
-    # that makes the model whole.
+    # A mount cannot be renamed: the files are made in a folder inside it. All that `load` reads is in one of them, whose
+    # rename makes the model whole.
     with_signals = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     part = folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -190,7 +190,6 @@ def save(model, folder):
     try:
         (part / "model.safetensors").write_text(json.dumps(model))
         (part / "config.json").write_text("{}")
-        (folder / "config.json").unlink(missing_ok=True)
         for name in ["model.safetensors", "config.json"]:
             os.replace(part / name, folder / name)
     finally:
@@ -200,7 +199,7 @@ def save(model, folder):
 
 
 def load(folder):
-    if not (folder / "config.json").exists():
+    if not (folder / "model.safetensors").exists():
         raise Failed(f"no model in `{folder}`")
     return json.loads((folder / "model.safetensors").read_text())
 
