@@ -81,10 +81,10 @@ CONTESTS = [
         variants=(Variant("default flags: split, calibration, report"), Variant("--tune", ("--tune",))),
     ),
     Contest(
-        "bag", "bilstm", "bilstm --arch bag, (1,2)-grams", "fastText", script="fasttext_bigrams.py",
-        requirements="bench/fasttext-requirements.txt", both=(), ours=("--arch", "bag", *PLAIN),
+        "bag", "bag", "bag, (1,2)-grams", "fastText", script="fasttext_bigrams.py",
+        requirements="bench/fasttext-requirements.txt", both=(), ours=PLAIN,
         guess=(Guess(0.3, 0.07, 0.05), Guess(0.5, 0.35, 0.1)), official=("fasttext", "fasttext"),
-        variants=(Variant("default flags: split, calibration, report", ("--arch", "bag")),),
+        variants=(Variant("default flags: split, calibration, report"),),
     ),
     # The same network, the same optimiser, constant learning rate, no clipping: what PyTorch does without being told.
     Contest(

@@ -63,9 +63,9 @@ class Table:
         if most is None or not self.strict:
             return ""
         if ratio <= most:
-            return f"{most:g}, met"
-        self.missed.append(f"{title}: {ratio:.3f}, at most {most:g} was the aim")
-        return f"**{most:g}, missed**"
+            return f"{most:.3g}, met"
+        self.missed.append(f"{title}: {ratio:.3f}, at most {most:.3g} was the aim")
+        return f"**{most:.3g}, missed**"
 
     def accuracy(self, title, ours, twin, least):
         """`least`: how far ours may be below."""

@@ -1,4 +1,4 @@
-"""fastText with bigrams: what `bilstm --arch bag` is compared with. Dim 10, lr 0.5, 5 epochs, words lower-cased.
+"""fastText with bigrams: what `bag` is compared with. Dim 10, lr 0.5, 5 epochs, words lower-cased.
 
     fasttext_bigrams.py train rows.csv MODEL [--threads 1] [--seed 0]
     fasttext_bigrams.py predict MODEL rows.csv predictions.csv

@@ -33,7 +33,7 @@ pub fn torch_judge<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> serde_json::
     let Some(python) = std::env::var_os("TRAINYARD_TORCH_PYTHON") else {
         panic!(
             "`TRAINYARD_TORCH_PYTHON` is not set, expected the Python with the pinned PyTorch\n\
-             help: run the tests with `./test -p bilstm` or `./test -p transformer`, which make it"
+             help: run the tests with `./test`, which makes it"
         );
     };
     let mut command = Command::new(python);

@@ -38,7 +38,8 @@ pub struct Trainer {
     /// A hyperparameter that takes a number, with two values that give different models. Its name has an
     /// underscore, and neither `quick` nor `long` sets it.
     pub number: (String, String, String),
-    /// A hyperparameter that is on or off, is off by default, and changes the model.
+    /// A hyperparameter that is on or off, is off by default, and changes the model; empty if it has
+    /// none.
     pub switch: String,
     /// Name and regular expression of every metric, as a launcher would send them.
     pub metrics: Vec<(String, String)>,

@@ -1,7 +1,6 @@
 //! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
 #![cfg(feature = "libtorch")]
 
-mod bag;
 mod batches;
 mod device;
 mod evaluate;
@@ -55,9 +54,10 @@ impl Trainer for BiLstm {
             .tokenizer
             .iter()
             .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
-        // The bag's bytes are the same whatever the threads.
-        let threads = matches!(text.arch, params::ArchParams::Bag(_))
-            .then(|| ("--threads".to_owned(), "any".to_owned()));
+        let threads = match text.arch {
+            params::ArchParams::Bilstm(_) => BTreeMap::new(),
+            params::ArchParams::Bag(_) => bag::any_threads(),
+        };
         tokenizer.chain(threads).collect()
     }
 
@@ -80,8 +80,8 @@ impl Trainer for BiLstm {
     ) -> Result<Trained<TextModel>, Failure> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => train::train(params, lstm, rows, encoders, run),
-            params::ArchParams::Bag(bag) => {
-                let trained = bag::train(bag, rows, Encoder::words(encoders), run)?;
+            params::ArchParams::Bag(params) => {
+                let trained = bag::train(params, rows, Encoder::words(encoders), run)?;
                 Ok(Trained {
                     model: TextModel::Bag(Box::new(trained.model)),
                     scores: trained.scores,

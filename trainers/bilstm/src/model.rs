@@ -1,15 +1,16 @@
 //! A trained model: of either architecture.
 
-pub(crate) mod files;
+mod files;
 mod lstm;
 
 use std::path::Path;
 
+use bag::BagModel;
+use bag::folder::arch;
 use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::{Failure, Model};
 
-use crate::bag::{self, BagModel};
 use crate::device::DeviceChoice;
 
 pub(crate) use lstm::LstmModel;
@@ -65,7 +66,7 @@ impl Model for TextModel {
     }
 
     fn load(dir: &Path) -> Result<Self, Failure> {
-        match files::arch(dir)?.as_str() {
+        match arch(dir)?.as_str() {
             "bilstm" => LstmModel::load(dir).map(|model| Self::Bilstm(Box::new(model))),
             "bag" => BagModel::load(dir).map(|model| Self::Bag(Box::new(model))),
             other => Err(files::unknown_arch(dir, other)),
@@ -82,7 +83,7 @@ impl Model for TextModel {
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
         match (self, scratch) {
             (Self::Bilstm(model), Scratch::Bilstm(scratch)) => model.predict(scratch, texts),
-            (Self::Bag(model), Scratch::Bag(scratch)) => Ok(model.predict(scratch, texts)),
+            (Self::Bag(model), Scratch::Bag(scratch)) => model.predict(scratch, texts),
             // The scratch of another model.
             (_, scratch) => {
                 *scratch = self.scratch();
@@ -94,7 +95,7 @@ impl Model for TextModel {
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
         match self {
             Self::Bilstm(model) => model.explain(text, top),
-            Self::Bag(model) => Ok(model.explain(text, top)),
+            Self::Bag(model) => model.explain(text, top),
         }
     }
 }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use harness::Failure;
+use harness::range::{dropout, learning_rate, within};
 
-pub use crate::bag::BagParams;
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
+use bag::{BagArgs, BagParams};
 pub use harness::training::{ClassWeight, Schedule};
+
+/// Learning rate of Adam, if none is typed.
+const RATE: f64 = 0.002;
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -237,11 +241,11 @@ impl TextArgs {
             hidden_size: self.hidden_size.unwrap_or(100) as usize,
             num_layers: self.num_layers.unwrap_or(1) as usize,
             pooling: self.pooling.unwrap_or(Pooling::Max),
-            dropout: self.dropout(0.5)?,
+            dropout: dropout(self.dropout.unwrap_or(0.5))?,
             epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
             buckets: self.no_buckets != Some(true),
-            learning_rate: self.learning_rate(0.002)?,
+            learning_rate: learning_rate(self.learning_rate.unwrap_or(RATE), RATE)?,
             schedule: self.schedule,
             warm_up,
             clip_norm: (norm > 0.0).then_some(norm),
@@ -269,17 +273,19 @@ impl TextArgs {
                 ("precision", self.precision.is_some()),
             ],
         )?;
-        Ok(BagParams {
-            emb_size: self.emb_size.unwrap_or(16) as usize,
-            max_ngrams: self.max_ngrams.unwrap_or(2).into(),
-            min_df: self.min_df.unwrap_or(2),
-            vocab_size: self.vocab_size.map(|size| size as usize),
-            dropout: self.dropout(0.0)?,
-            epochs: self.epochs.into(),
-            learning_rate: self.learning_rate(0.05)?,
+        let usual = BagArgs::default();
+        BagArgs {
+            emb_size: self.emb_size.unwrap_or(usual.emb_size),
+            max_ngrams: self.max_ngrams.unwrap_or(usual.max_ngrams),
+            min_df: self.min_df.unwrap_or(usual.min_df),
+            vocab_size: self.vocab_size,
+            dropout: self.dropout.unwrap_or(usual.dropout),
+            epochs: self.epochs,
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
             schedule: self.schedule,
             class_weight: self.class_weight,
-        })
+        }
+        .check()
     }
 
     /// Refuses what was typed for the other architecture, `arch`.
@@ -297,33 +303,4 @@ impl TextArgs {
             format!("leave out --{flag}, or choose --arch {expected}"),
         ))
     }
-
-    fn dropout(&self, default: f64) -> Result<f64, Failure> {
-        let share = self.dropout.unwrap_or(default);
-        within(
-            "dropout",
-            share,
-            (0.0..1.0).contains(&share),
-            "from 0 to below 1",
-            "0.3",
-        )?;
-        Ok(share)
-    }
-
-    fn learning_rate(&self, default: f64) -> Result<f64, Failure> {
-        let rate = self.learning_rate.unwrap_or(default);
-        let good = rate > 0.0 && rate.is_finite();
-        within("learning-rate", rate, good, "above 0", &default.to_string())?;
-        Ok(rate)
-    }
-}
-
-fn within(name: &str, value: f64, good: bool, range: &str, example: &str) -> Result<(), Failure> {
-    if good {
-        return Ok(());
-    }
-    Err(Failure::usage(
-        format!("expected --{name} {range}, found `{value}`"),
-        format!("use --{name} {example}, or leave it out"),
-    ))
 }

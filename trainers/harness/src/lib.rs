@@ -13,6 +13,7 @@ pub mod memory;
 pub mod metrics;
 mod page;
 mod progress;
+pub mod range;
 pub mod report;
 mod run;
 mod save;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use harness::Failure;
+use harness::range::within;
 pub use harness::training::{ClassWeight, Schedule};
 
 pub use crate::device::{DeviceChoice, Precision};
@@ -311,14 +312,4 @@ impl TransformerParams {
             )
         })
     }
-}
-
-fn within(name: &str, value: f64, good: bool, range: &str, example: &str) -> Result<(), Failure> {
-    if good {
-        return Ok(());
-    }
-    Err(Failure::usage(
-        format!("expected --{name} {range}, found `{value}`"),
-        format!("use --{name} {example}, or leave it out"),
-    ))
 }

@@ -2,25 +2,22 @@
 //! docs/bilstm-model.md reads it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use bag::folder::{
+    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, check_ids, read, tensors, unreadable, write,
+};
 use harness::Failure;
-use harness::training::{Arrays, TensorError, prefixed, read_tensors, write_tensors};
+use harness::training::{prefixed, write_tensors};
 use tch::Device;
 
 use super::lstm::LstmModel;
 use crate::net::Shape;
 use crate::reader::{PieceReader, Reader};
 
-pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const TENSORS: &str = "model.safetensors";
-pub(crate) const VOCABULARY: &str = "vocabulary.txt";
 const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const FORMAT: &str = "trainyard-bilstm";
-pub(crate) const VERSION: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Config {
@@ -33,26 +30,6 @@ struct Config {
     unknown: u32,
     #[serde(flatten)]
     shape: Shape,
-}
-
-/// What all architectures' `config.json` begin with.
-#[derive(serde::Deserialize)]
-struct Head {
-    format: String,
-    version: u32,
-    arch: String,
-}
-
-/// The architecture of the model in a folder.
-pub(super) fn arch(dir: &Path) -> Result<String, Failure> {
-    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
-        .map_err(|error| unreadable(dir, CONFIG, error))?;
-    if head.format != FORMAT || head.version != VERSION {
-        let found = format!("{} {}", head.format, head.version);
-        let message = format!("expected format `{FORMAT} {VERSION}`, found `{found}`");
-        return Err(unreadable(dir, CONFIG, message));
-    }
-    Ok(head.arch)
 }
 
 pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
@@ -181,47 +158,4 @@ fn check(config: &Config) -> Result<(), String> {
         ));
     }
     check_ids(&config.id2label)
-}
-
-/// Refuses ids that do not count from 0.
-pub(crate) fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
-    match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
-        Some((id, key)) => Err(format!(
-            "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
-        )),
-        None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
-        None => Ok(()),
-    }
-}
-
-/// The tensors of a model folder.
-pub(crate) fn tensors(dir: &Path) -> Result<Arrays, Failure> {
-    let path = dir.join(TENSORS);
-    read_tensors(&path).map_err(|error| match error {
-        TensorError::Io(error) => Failure::io("read", &path)(error),
-        TensorError::Format(why) => unreadable(dir, TENSORS, why),
-    })
-}
-
-pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let path = dir.join(name);
-    fs::write(&path, bytes).map_err(Failure::io("write", &path))
-}
-
-pub(crate) fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
-    let path = dir.join(name);
-    fs::read(&path).map_err(Failure::io("read", &path))
-}
-
-pub(crate) fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
-    let path = dir.join(name);
-    let message = format!(
-        "`{}` is not a model file of this program: {}",
-        path.display(),
-        error.to_string()
-    );
-    Failure::other(
-        message,
-        "train again, or point --model-dir at a folder that `bilstm train` wrote",
-    )
 }

@@ -83,6 +83,9 @@ pub(super) fn run<T: Trainer>(
     let places = Places::find(paths, &common)?;
     save::writable(&places.model)?;
     save::writable(&places.output)?;
+    let asked = checkpoints
+        .as_ref()
+        .is_some_and(|typed| typed.checkpoint_every > 0);
     let checkpoints = resume::place(paths, checkpoints, &places.model)?;
     let progress = Arc::new(Progress::new());
     let leads = resources.is_leader();
@@ -101,6 +104,13 @@ pub(super) fn run<T: Trainer>(
         run = run.without_report();
     }
     run.on(hosts::<T>(paths, resources));
+    if asked && checkpoints.is_none() {
+        run.warn(
+            "no checkpoints are written: --checkpoint-every has no folder to write them to\n  \
+             help: add --checkpoint-dir DIR"
+                .to_owned(),
+        );
+    }
     for channel in unused_channels(paths, T::CHANNELS)? {
         let others: String = T::CHANNELS
             .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use contract::metrics::{Measure, Progress as ProgressMetric, Split};
-use contract::{Metric, MetricLine};
+use contract::{Metric, MetricLine, shown};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
@@ -27,6 +27,9 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
 }
+
+/// Most of the classes' recalls' sum that is as good as none: that of one answer to all rows is 1, whatever the answer.
+const BY_CHANCE: f64 = 1.1;
 
 /// One part's scores and what they are worth.
 struct Judged {
@@ -52,6 +55,7 @@ impl<T: Trainer> Finished<T> {
                 .warn(format!("this is the last good model: {text}"));
         }
         let judged = self.judge();
+        self.warn_of_chance(&judged);
         let stopped = self.run.stopped();
         if stopped {
             self.warn_of_what_is_missing(&judged, common.no_report);
@@ -89,6 +93,40 @@ impl<T: Trainer> Finished<T> {
             );
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// A model may be whole and of no use, after a learning rate that is far too high or on too few rows.
+    fn warn_of_chance(&mut self, judged: &[Judged]) {
+        let Some(Judged {
+            split, evaluation, ..
+        }) = judged.first()
+        else {
+            return;
+        };
+        let classes = evaluation.per_class.iter();
+        let Some(common) = classes.max_by_key(|class| class.support) else {
+            return;
+        };
+        let share = common.support as f64 / evaluation.rows.max(1) as f64;
+        // Rare classes may be worth some accuracy: then they are found more often than by chance.
+        let classes = || {
+            evaluation
+                .per_class
+                .iter()
+                .filter(|class| class.support > 0)
+        };
+        let found = classes().map(|class| class.recall).sum::<f64>();
+        // With one class there is nothing to learn.
+        if share < 1.0 && evaluation.accuracy <= share && found <= BY_CHANCE {
+            self.run.warn(format!(
+                "accuracy {:.4} on {} {} rows, where always answering `{}` has {share:.4}: the model is of little use\n  \
+                 help: try more rows, more epochs, or another learning rate",
+                evaluation.accuracy,
+                evaluation.rows,
+                split.name(),
+                shown(&common.label),
+            ));
+        }
     }
 
     /// A run that was stopped ends as well as one that was not, but has less to show.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use harness::Failure;
 use harness::features::{Finder, Lookup, Terms};
 use harness::metrics::Scores;
 use harness::report::ClassFeatures;
+use harness::{Failure, Model};
 
 use super::net::{Net, Room};
 use super::rows::{Row, weigh};
@@ -36,20 +36,22 @@ pub struct Scratch {
     room: Room,
 }
 
-impl BagModel {
-    pub(crate) fn classes(&self) -> &[String] {
+impl Model for BagModel {
+    type Scratch = Scratch;
+
+    fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    pub(crate) fn save(&self, dir: &Path) -> Result<(), Failure> {
+    fn save(&self, dir: &Path) -> Result<(), Failure> {
         files::save(self, dir)
     }
 
-    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+    fn load(dir: &Path) -> Result<Self, Failure> {
         files::load(dir)
     }
 
-    pub(crate) fn scratch(&self) -> Scratch {
+    fn scratch(&self) -> Scratch {
         Scratch {
             finder: Finder::new(MIN_WORD_LENGTH),
             counts: vec![0.0; self.terms.len()],
@@ -59,6 +61,49 @@ impl BagModel {
         }
     }
 
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+        let few = texts.len() <= FEW && self.lookup.get().is_none();
+        let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
+        let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
+        for text in texts {
+            self.read(lookup, scratch, text);
+            let row = Row {
+                terms: &scratch.terms,
+                weights: &scratch.weights,
+            };
+            self.net.forward(row, &mut scratch.room);
+            logits.extend_from_slice(&scratch.room.outputs);
+        }
+        Ok(Scores::of_logits(logits, self.classes.len()))
+    }
+
+    /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+        let mut scratch = match text {
+            Some(_) => self.scratch(),
+            None => Scratch {
+                counts: Vec::new(),
+                ..self.scratch()
+            },
+        };
+        match text {
+            Some(text) => self.read(None, &mut scratch, text),
+            None => {
+                scratch.terms = (0..self.terms.len() as u32).collect();
+                scratch.weights = vec![1.0; self.terms.len()];
+            }
+        }
+        let row = Row {
+            terms: &scratch.terms,
+            weights: &scratch.weights,
+        };
+        Ok((0..self.classes.len())
+            .map(|class| self.strongest(class, row, top))
+            .collect())
+    }
+}
+
+impl BagModel {
     /// Leaves the text's terms and their weights in `scratch`. Without a `lookup` the terms themselves are searched.
     fn read(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
@@ -89,47 +134,6 @@ impl BagModel {
                 .map(|&term| std::mem::take(&mut counts[term as usize])),
         );
         weigh(weights);
-    }
-
-    pub(crate) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Scores {
-        let few = texts.len() <= FEW && self.lookup.get().is_none();
-        let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
-        let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
-        for text in texts {
-            self.read(lookup, scratch, text);
-            let row = Row {
-                terms: &scratch.terms,
-                weights: &scratch.weights,
-            };
-            self.net.forward(row, &mut scratch.room);
-            logits.extend_from_slice(&scratch.room.outputs);
-        }
-        Scores::of_logits(logits, self.classes.len())
-    }
-
-    /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.
-    pub(crate) fn explain(&self, text: Option<&str>, top: usize) -> Vec<ClassFeatures> {
-        let mut scratch = match text {
-            Some(_) => self.scratch(),
-            None => Scratch {
-                counts: Vec::new(),
-                ..self.scratch()
-            },
-        };
-        match text {
-            Some(text) => self.read(None, &mut scratch, text),
-            None => {
-                scratch.terms = (0..self.terms.len() as u32).collect();
-                scratch.weights = vec![1.0; self.terms.len()];
-            }
-        }
-        let row = Row {
-            terms: &scratch.terms,
-            weights: &scratch.weights,
-        };
-        (0..self.classes.len())
-            .map(|class| self.strongest(class, row, top))
-            .collect()
     }
 
     fn strongest(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {

@@ -9,11 +9,11 @@ use harness::Failure;
 use harness::features::Terms;
 use safetensors::tensor::{Dtype, View};
 
+use super::folder::{
+    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
+};
 use super::net::Net;
 use super::{BagModel, MIN_WORD_LENGTH};
-use crate::model::files::{
-    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, check_ids, read, tensors, unreadable, write,
-};
 use harness::training::Arrays;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -28,6 +28,9 @@ struct Config {
     min_word_length: u8,
 }
 
+/// `arch` of the config.
+const ARCH: &str = "bag";
+
 /// Most that a folder may claim: `--max-ngrams` has less, and nothing is read that far.
 const MOST_NGRAMS: usize = 255;
 
@@ -36,7 +39,7 @@ pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
     let config = Config {
         format: FORMAT.to_owned(),
         version: VERSION,
-        arch: "bag".to_owned(),
+        arch: ARCH.to_owned(),
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
         emb_size: model.net.width,
@@ -54,6 +57,17 @@ pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn load(dir: &Path) -> Result<BagModel, Failure> {
+    let found = arch(dir)?;
+    if found != ARCH {
+        let path = dir.join(CONFIG);
+        return Err(Failure::other(
+            format!(
+                "expected a model of the arch `{ARCH}`, found `{found}` in `{}`",
+                path.display()
+            ),
+            "the command `bilstm` reads it",
+        ));
+    }
     let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;

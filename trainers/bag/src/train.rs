@@ -57,7 +57,12 @@ pub(super) struct Learner {
     pub(super) good: Option<Net>,
 }
 
-pub(crate) fn train(
+/// Trains on the rows of part `Train`, and scores the others. `shards` are those of [`crate::encoder`].
+///
+/// # Errors
+///
+/// There are fewer than two classes or no terms, or training diverges in its first epoch.
+pub fn train(
     params: &BagParams,
     table: &RowTable,
     shards: Vec<Shard>,

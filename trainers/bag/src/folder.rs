@@ -1,0 +1,105 @@
+//! What the model folders of `bag` and `bilstm` have in common: names, the format, how files are read and refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use harness::Failure;
+use harness::training::{Arrays, TensorError, read_tensors};
+
+/// The file that says what the model is.
+pub const CONFIG: &str = "config.json";
+/// The file of the weights.
+pub const TENSORS: &str = "model.safetensors";
+/// The file of the words or terms, one per line.
+pub const VOCABULARY: &str = "vocabulary.txt";
+/// `format` of the config.
+pub const FORMAT: &str = "trainyard-bilstm";
+/// `version` of the config.
+pub const VERSION: u32 = 1;
+
+/// What all architectures' `config.json` begin with.
+#[derive(serde::Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+    arch: String,
+}
+
+/// The architecture of the model in a folder.
+///
+/// # Errors
+///
+/// There is no config, or it is another format's.
+pub fn arch(dir: &Path) -> Result<String, Failure> {
+    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
+        .map_err(|error| unreadable(dir, CONFIG, error))?;
+    if head.format != FORMAT || head.version != VERSION {
+        let found = format!("{} {}", head.format, head.version);
+        let message = format!("expected format `{FORMAT} {VERSION}`, found `{found}`");
+        return Err(unreadable(dir, CONFIG, message));
+    }
+    Ok(head.arch)
+}
+
+/// Refuses ids that do not count from 0.
+///
+/// # Errors
+///
+/// Words for the first id that is wrong.
+pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
+    match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
+        Some((id, key)) => Err(format!(
+            "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
+        )),
+        None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// The tensors of a model folder.
+///
+/// # Errors
+///
+/// The file cannot be read, or is not one of safetensors.
+pub fn tensors(dir: &Path) -> Result<Arrays, Failure> {
+    let path = dir.join(TENSORS);
+    read_tensors(&path).map_err(|error| match error {
+        TensorError::Io(error) => Failure::io("read", &path)(error),
+        TensorError::Format(why) => unreadable(dir, TENSORS, why),
+    })
+}
+
+/// Writes a file of the folder.
+///
+/// # Errors
+///
+/// The system's, with the path.
+pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let path = dir.join(name);
+    fs::write(&path, bytes).map_err(Failure::io("write", &path))
+}
+
+/// Reads a file of the folder.
+///
+/// # Errors
+///
+/// The system's, with the path.
+pub fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+    let path = dir.join(name);
+    fs::read(&path).map_err(Failure::io("read", &path))
+}
+
+/// A file of a folder that this program cannot use, and why.
+pub fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
+    let path = dir.join(name);
+    let message = format!(
+        "`{}` is not a model file of this program: {}",
+        path.display(),
+        error.to_string()
+    );
+    Failure::other(
+        message,
+        "train again, or point --model-dir at a folder that `train` wrote",
+    )
+}

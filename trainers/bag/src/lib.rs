@@ -1,0 +1,79 @@
+//! A bag of words and n-grams (fastText's idea; Joulin, Grave, Bojanowski and Mikolov 2016): the weighted sum of a text's
+//! term embeddings, a linear layer, softmax. Plain Rust: what a CPU user would pick. `bilstm --arch bag` is the same.
+//!
+//! Three things differ from fastText, all measured (ARCHITECTURE.md, "Bag"): terms are scaled by their naive Bayes
+//! log-count ratio while they are learnt, a text's sum is divided by the root of its length instead of its length, and the
+//! embeddings begin at zero under a linear layer that does not.
+
+mod checkpoint;
+mod files;
+pub mod folder;
+mod model;
+mod net;
+pub mod params;
+mod rows;
+mod scale;
+mod temperature;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use model::{BagModel, Scratch};
+pub use params::{BagArgs, BagParams};
+pub use train::train;
+
+use std::collections::BTreeMap;
+
+use harness::corpus::RowTable;
+use harness::text::Shard;
+use harness::{Failure, NoArgs, Run, Trained, Trainer};
+
+/// Shortest word, in characters: `I` is a word.
+pub const MIN_WORD_LENGTH: u8 = 1;
+
+/// The bag as a trainer.
+pub struct Bag;
+
+impl Trainer for Bag {
+    const NAME: &'static str = "bag";
+    type Args = BagArgs;
+    type Params = BagParams;
+    type Encoder = Shard;
+    type Model = BagModel;
+    type PredictArgs = NoArgs;
+
+    const CHECKPOINTS: bool = true;
+
+    fn check(args: BagArgs) -> Result<BagParams, Failure> {
+        args.check()
+    }
+
+    fn identity(_: &BagParams) -> BTreeMap<String, String> {
+        any_threads()
+    }
+
+    fn encoder(_: &BagParams) -> Shard {
+        encoder()
+    }
+
+    fn train(
+        params: &BagParams,
+        rows: &RowTable,
+        encoders: Vec<Shard>,
+        run: &mut Run,
+    ) -> Result<Trained<BagModel>, Failure> {
+        train(params, rows, encoders, run)
+    }
+}
+
+/// What reads texts for a bag.
+#[must_use]
+pub fn encoder() -> Shard {
+    Shard::new(&std::sync::Arc::from([]), MIN_WORD_LENGTH)
+}
+
+/// What a checkpoint need not agree with: a bag's bytes are the same whatever the threads.
+#[must_use]
+pub fn any_threads() -> BTreeMap<String, String> {
+    BTreeMap::from([("--threads".to_owned(), "any".to_owned())])
+}

@@ -1,0 +1,108 @@
+//! What can be typed, and what becomes of it.
+
+use clap::Args;
+use harness::Failure;
+use harness::range::{dropout, learning_rate};
+use harness::training::{ClassWeight, Schedule};
+
+/// The trainer's own arguments.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Text")]
+pub struct BagArgs {
+    /// Longest n-gram, in words
+    #[arg(long, value_name = "N", alias = "word-ngrams", default_value_t = Self::default().max_ngrams, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub max_ngrams: u8,
+    /// Leave out terms in fewer training rows
+    #[arg(long, value_name = "N", default_value_t = Self::default().min_df, value_parser = clap::value_parser!(u32).range(1..))]
+    pub min_df: u32,
+    /// Keep only so many terms, the most frequent [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub vocab_size: Option<u32>,
+
+    /// Width of the embeddings
+    #[arg(long, value_name = "N", default_value_t = Self::default().emb_size, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    pub emb_size: u32,
+    /// Share of a row's terms that are left out each time it is learnt from
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = Self::default().dropout,
+        help_heading = "Model"
+    )]
+    pub dropout: f64,
+
+    /// Passes over the training rows
+    #[arg(long, value_name = "N", default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
+    pub epochs: u32,
+    /// Learning rate of gradient descent
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = Self::default().learning_rate,
+        help_heading = "Training"
+    )]
+    pub learning_rate: f64,
+    /// Learning rate over the steps
+    #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
+    pub schedule: Schedule,
+    /// Give every class the same total weight
+    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
+    pub class_weight: ClassWeight,
+}
+
+/// Checked parameters.
+#[derive(Clone, Debug)]
+pub struct BagParams {
+    /// Width of the embeddings.
+    pub emb_size: usize,
+    /// Longest n-gram, in words.
+    pub max_ngrams: usize,
+    /// Terms in fewer training rows are left out.
+    pub min_df: u32,
+    /// Keep only so many terms, the most frequent.
+    pub vocab_size: Option<usize>,
+    /// Share of a row's terms that are left out each time it is learnt from; 0 to below 1.
+    pub dropout: f64,
+    /// Passes over the training rows.
+    pub epochs: u64,
+    /// Learning rate at the beginning.
+    pub learning_rate: f64,
+    /// Learning rate over the steps.
+    pub schedule: Schedule,
+    /// How classes are weighed.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for BagArgs {
+    /// What holds where nothing is typed.
+    fn default() -> Self {
+        Self {
+            max_ngrams: 2,
+            min_df: 2,
+            vocab_size: None,
+            emb_size: 16,
+            dropout: 0.0,
+            epochs: 5,
+            learning_rate: 0.05,
+            schedule: Schedule::Linear,
+            class_weight: ClassWeight::None,
+        }
+    }
+}
+
+impl BagArgs {
+    /// Checks what was typed.
+    pub fn check(self) -> Result<BagParams, Failure> {
+        Ok(BagParams {
+            emb_size: self.emb_size as usize,
+            max_ngrams: self.max_ngrams.into(),
+            min_df: self.min_df,
+            vocab_size: self.vocab_size.map(|size| size as usize),
+            dropout: dropout(self.dropout)?,
+            epochs: self.epochs.into(),
+            learning_rate: learning_rate(self.learning_rate, Self::default().learning_rate)?,
+            schedule: self.schedule,
+            class_weight: self.class_weight,
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p bag`
+//! accepts it.
+
+use std::process::Command;
+
+use testkit::{run, to_csv};
+
+#[test]
+fn help_of_each_command() {
+    for command in ["train", "evaluate", "predict", "explain"] {
+        let help = harness::help::<bag::Bag>(command).unwrap();
+        insta::assert_snapshot!(format!("help_{command}"), help);
+    }
+}
+
+/// Each ends with what to do.
+#[test]
+fn what_was_typed() {
+    let home = tempfile::tempdir().unwrap();
+    let rows = testkit::movie_rows();
+    std::fs::write(home.path().join("rows.csv"), to_csv(&rows[..40])).unwrap();
+    let answer = |flags: &&str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bag"));
+        let line = format!("train --train rows.csv --model-dir model {flags}");
+        command.env_clear().current_dir(home.path());
+        command.args(line.split_whitespace());
+        let outcome = run(command);
+        let code = outcome.code().unwrap();
+        let told: Vec<&str> = outcome
+            .stderr
+            .lines()
+            .filter(|line| !line.starts_with("reading the data") && !line.starts_with("train:"))
+            .collect();
+        let last = told.last().copied().unwrap_or_default();
+        assert!(last.starts_with("  help: "), "{}", outcome.stderr);
+        format!("$ bag {line}\n[exit code {code}]\n{}\n", told.join("\n"))
+    };
+    let answers: Vec<String> = [
+        "--max-ngram 0",
+        "--max-ngrams 9",
+        "--emb-size 0",
+        "--dropout 1",
+        "--learning-rate 0",
+        "--learning-rate inf",
+        "--schedule often",
+        "--hidden-size 5",
+        "--min-df 1000",
+    ]
+    .iter()
+    .map(answer)
+    .collect();
+    insta::assert_snapshot!("typed", answers.join("\n"));
+}
