@@ -92,7 +92,7 @@ CONTESTS = [
         both=("--vocab-size", "20000", "--seq-len", "400", "--emb-size", "100", "--hidden-size", "100", "--num-layers", "1",
               "--batch-size", "32", "--learning-rate", "2e-3", "--dropout", "0.5"),
         ours=(*PLAIN, "--pooling", "max", "--schedule", "constant", "--clip-norm", "0", "--patience", "0"),
-        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 4, 1.5), Guess(4, 10, 3)), limit=4_000, test_limit=2_000,
+        epochs=(("imdb", 3), ("", 5)), cap=2_200, guess=(Guess(0.5, 4, 1.5), Guess(4, 80, 6)), limit=2_000, test_limit=2_000,
         official=("pytorch-cpu", "pytorch-gpu"), tests=True, ours_on_gpu=("--precision", "full"),  # the twin's
         smoke_rows=96, smoke_both=("--seq-len", "50", "--hidden-size", "16"),
     ),

@@ -88,7 +88,9 @@ class Runner:
         return result
 
     def command(self, job):
-        test = self.data.file(self.data.first, "test", TEST_ROWS) if self.tools.scores(job) else None
+        # What is made has the labels of the first set.
+        name = job.data if job.data in self.data.names else self.data.first
+        test = self.data.file(name, "test", TEST_ROWS) if self.tools.scores(job) else None
         return self.tools.command(job, self.source(job), test)
 
     def source(self, job):

@@ -387,13 +387,18 @@ class Measuring(InFolder):
         tools = Tools(None, FULL, "cpu", None, self.folder)
         tools.found |= {"bilstm": pathlib.Path("/bin/true")}
         asked = []
-        data = types.SimpleNamespace(first="imdb", file=lambda *wanted: asked.append(wanted) or self.folder / "rows.csv")
+        file = lambda *wanted: asked.append(wanted) or self.folder / "rows.csv"
+        data = types.SimpleNamespace(first="imdb", names=["imdb", "sms_spam"], file=file)
         runner = Runner(plan, store, tools, data, None, 1, {"commit": "abc", "floor_bytes": 7})
         runner.run_job(Job("bilstm", OURS, "train", "imdb", 0, 2, rows=8))
         (found,) = Store(self.folder).done.values()
         self.assertEqual((found["commit"], found["floor_bytes"], len(found["program"])), ("abc", 7, 12))
         self.assertTrue(found["command"].startswith("true train --train rows.csv --model-dir bilstm-ours --threads 2"), found["command"])
         self.assertIn(("imdb", "test", 16), asked)
+        for data, scored in [("sms_spam", "sms_spam"), ("long", "imdb")]:
+            asked.clear()
+            runner.command(Job("bilstm", OURS, "train", data, 0, 2, rows=8))
+            self.assertIn((scored, "test", 16), asked)
 
 
 class Scripts(unittest.TestCase):
