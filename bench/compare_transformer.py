@@ -179,8 +179,6 @@ def arguments():
 
 def main():
     args = arguments()
-    # Spinning threads would take many times the CPU time where the machine has other work; for both sides.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     facts = facts_of(args.threads)
     target = folder_of(args.machine, facts, "transformer")
     if not args.smoke:

@@ -162,8 +162,6 @@ def readme(store, plan, data, out):
 def main():
     args = parser().parse_args()
     check(args)
-    # Where other programs want the cores too, OpenMP's threads would wait for each other by spinning; for both sides.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     work = pathlib.Path(tempfile.mkdtemp(prefix="trainyard-compare-"))
     try:
         return run(args, work)

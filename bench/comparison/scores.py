@@ -40,24 +40,29 @@ def cells(truth, found):
 def bootstrap(truth, ours, twin, seed=0, draws=DRAWS):
     """95 % intervals of both sides and of their difference, each draw with the same rows for both.
 
-    Drawn are (truth, ours, twin) triples instead of rows: there are few different ones, so a draw is cheap.
+    `ours` and `twin` are the answers of each run; a side's score is the mean of its runs. Drawn are kinds of rows, (truth, answers...),
+    instead of rows: there are few different ones, so a draw is cheap.
     """
-    seen = collections.Counter(zip(truth, ours, twin, strict=True))
+    seen = collections.Counter(zip(truth, *ours, *twin, strict=True))
     kinds, weights = list(seen), list(seen.values())
+    runs = [range(1, 1 + len(ours)), range(1 + len(ours), 1 + len(ours) + len(twin))]
     draw, found = random.Random(seed), collections.defaultdict(list)
     for _ in range(draws):
         drawn = collections.Counter(draw.choices(kinds, weights, k=len(truth)))
         for name, score in [("accuracy", accuracy), ("macro_f1", macro_f1)]:
-            sides = []
-            for side in (1, 2):
-                pairs = collections.Counter()
-                for kind, count in drawn.items():
-                    pairs[kind[0], kind[side]] += count
-                sides.append(score(pairs))
+            sides = [statistics.fmean(score(answered(drawn, run)) for run in side) for side in runs]
             found[name, "ours"].append(sides[0])
             found[name, "twin"].append(sides[1])
             found[name, "difference"].append(sides[0] - sides[1])
     return {key: interval(values) for key, values in found.items()}
+
+
+def answered(drawn, run):
+    """How often each (truth, predicted) is among drawn kinds of rows, by the answers of one run."""
+    found = collections.Counter()
+    for kind, count in drawn.items():
+        found[kind[0], kind[run]] += count
+    return found
 
 
 def interval(values):

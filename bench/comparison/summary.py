@@ -16,9 +16,9 @@ README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "tra
                                                             "start to the answer for one text")]
 CAVEATS = [
     "Times are from process start to exit: a training run ends with its model saved. Ratios are ours / twin within a pair, their "
-    "median and range over the pairs that both sides have; a cost that is more than the twin's is bold. Scores are those of the "
-    "first pair, intervals of 95 % by 1,000 bootstrap draws of the test rows, the same for both sides; a difference is bold only "
-    "where all of its interval is a loss.",
+    "median and range over the pairs that both sides have; a cost that is more than the twin's is bold. Scores are means "
+    "of the pairs, each of which has a seed of its own, intervals of 95 % by 1,000 bootstrap draws of the test rows, the same for both "
+    "sides; a difference is bold only where all of its interval is a loss.",
     "Both sides have the flags that each contest names (`bench/comparison/contests.py`), no validation split and no report, unless "
     "a table says otherwise; `bag` and fastText have their own (below). Random numbers are not the same ones, so networks end with "
     "other weights.",
@@ -28,8 +28,8 @@ CAVEATS = [
     "that are lower-cased and rid of punctuation, else its defaults: all words, 5 epochs. `bag` has its own: terms of 2 rows or more, "
     "width 16, a learning rate of 0.05, 5 epochs. The PyTorch twin uses packed sequences and random batches, transformers' Trainer "
     "random batches: what one writes without tuning.",
-    "OpenMP's threads sleep while they wait (`OMP_WAIT_POLICY=passive`), for both sides: spinning, its default, is faster on a quiet "
-    "machine and takes many times the CPU time on a busy one.",
+    "OpenMP's threads wait by spinning, its default, on both sides: packed sequences take twice the time where they sleep, and many times "
+    "the CPU time where a busy machine lets them spin (`OMP_WAIT_POLICY=passive` is for that one).",
 ]
 # Rows of what is published, where that is more: data/README.md and the papers named there.
 PUBLISHED = {"imdb": "25,000 and 25,000", "ag_news": "120,000 and 7,600"}

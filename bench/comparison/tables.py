@@ -63,25 +63,26 @@ def fields_of(plan, contest, data):
 
 
 def score_rows(store, plan, contest, data):
-    """Accuracy and macro-F1 of the first pair, both sides on the same test rows, with intervals of 95 %."""
-    found = []
+    """Accuracy and macro-F1, the mean of the pairs, both sides on the same test rows, with intervals of 95 %."""
+    found = {}
     for side in (OURS, TWIN):
-        lines = store.lines(**fields_of(plan, contest, data), what="predict", side=side, pair=0)
-        if not lines:
-            return []
-        found += lines
-    ours, twin = found
-    answers = [unpacked(line[key], line["labels"]) for line, key in ((ours, "truth"), (ours, "predicted"), (twin, "predicted"))]
-    intervals = bootstrap(*answers)
+        lines = store.lines(**fields_of(plan, contest, data), what="predict", side=side)
+        found[side] = {line["pair"]: line for line in lines}
+    ours, twin = (list(side.values()) for side in common(*found.values()))
+    if not ours:
+        return []
+    answers = [[unpacked(line["predicted"], line["labels"]) for line in side] for side in (ours, twin)]
+    intervals = bootstrap(unpacked(ours[0]["truth"], ours[0]["labels"]), *answers)
     rows = []
     for title, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1")):
-        cells = [f"{line[key]:.4f} ({low:.4f} to {high:.4f})"
-                 for line, side in ((ours, OURS), (twin, TWIN)) for low, high in [intervals[key, side]]]
+        means = [statistics.fmean(line[key] for line in side) for side in (ours, twin)]
+        cells = [f"{mean:.4f} ({low:.4f} to {high:.4f})"
+                 for mean, side in zip(means, (OURS, TWIN), strict=True) for low, high in [intervals[key, side]]]
         low, high = (100 * bound for bound in intervals[key, "difference"])
-        difference = f"{100 * (ours[key] - twin[key]):+.2f} points ({low:+.2f} to {high:+.2f})"
+        difference = f"{100 * (means[0] - means[1]):+.2f} points ({low:+.2f} to {high:+.2f})"
         # Worse beyond the chance of the rows drawn.
         difference = f"**{difference}**" if high < 0 else difference
-        rows.append(f"| {data}: {title} | {cells[0]} | {cells[1]} | {difference} | 1 |")
+        rows.append(f"| {data}: {title} | {cells[0]} | {cells[1]} | {difference} | {len(ours)} |")
     return rows
 
 

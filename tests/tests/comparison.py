@@ -46,7 +46,7 @@ class Scores(unittest.TestCase):
         draw = random.Random(1)
         truth = [draw.choice("ab") for _ in range(2_000)]
         wrong = [label if draw.random() < 0.8 else "x" for label in truth]
-        found = scores.bootstrap(truth, wrong, truth)
+        found = scores.bootstrap(truth, [wrong], [truth])
         low, high = found["accuracy", "ours"]
         # 1.96 * sqrt(0.8 * 0.2 / 2000) is 0.0175 to each side.
         self.assertAlmostEqual(high - low, 0.035, delta=0.006)
@@ -55,7 +55,13 @@ class Scores(unittest.TestCase):
 
     def test_equal_answers_differ_by_nothing_in_every_draw(self):
         truth, found = list("aabb") * 20, list("abab") * 20
-        self.assertEqual(scores.bootstrap(truth, found, found)["macro_f1", "difference"], (0.0, 0.0))
+        self.assertEqual(scores.bootstrap(truth, [found], [found])["macro_f1", "difference"], (0.0, 0.0))
+
+    def test_a_score_is_the_mean_of_its_runs(self):
+        truth, wrong = list("ab") * 50, list("ba") * 50
+        found = scores.bootstrap(truth, [truth, wrong], [truth])
+        self.assertEqual(found["accuracy", "ours"], (0.5, 0.5))
+        self.assertEqual(found["accuracy", "difference"], (-0.5, -0.5))
 
     def test_ratios_are_of_pairs_that_both_sides_have(self):
         self.assertEqual(scores.pair_ratios({0: 1, 1: 2, 2: 9}, {0: 2, 1: 2}), (0.75, 0.5, 1.0))

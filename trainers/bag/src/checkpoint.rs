@@ -4,15 +4,15 @@ use harness::training::{read_tensors, strange_checkpoint as strange};
 use harness::{Failure, Run};
 use serde_json::json;
 
-use super::files::{Tensors, net_of};
-use super::train::{Job, Learner, State};
+use crate::files::{Tensors, net_of};
+use crate::train::{Job, Learner, State};
 
 /// The only file of a checkpoint besides its manifest.
 const TENSORS: &str = "training.safetensors";
 
 impl Learner {
     /// Writes a checkpoint if one is due.
-    pub(super) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
+    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
         if !run.checkpoint_due(self.state.step, epoch_ended) || self.state.step == 0 {
             return Ok(());
         }
@@ -27,7 +27,7 @@ impl Learner {
     }
 
     /// The learner of the run's checkpoint, if it goes on from one.
-    pub(super) fn restore(run: &Run, job: &Job<'_>) -> Result<Option<Self>, Failure> {
+    pub(crate) fn restore(run: &Run, job: &Job<'_>) -> Result<Option<Self>, Failure> {
         let Some(restored) = run.restored() else {
             return Ok(None);
         };

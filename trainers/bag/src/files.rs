@@ -7,14 +7,14 @@ use std::sync::OnceLock;
 
 use harness::Failure;
 use harness::features::Terms;
+use harness::folder::{
+    CONFIG, TENSORS, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
+};
+use harness::training::Arrays;
 use safetensors::tensor::{Dtype, View};
 
-use super::folder::{
-    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
-};
-use super::net::Net;
-use super::{BagModel, MIN_WORD_LENGTH};
-use harness::training::Arrays;
+use crate::net::Net;
+use crate::{BagModel, MIN_WORD_LENGTH};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Config {
@@ -28,13 +28,17 @@ struct Config {
     min_word_length: u8,
 }
 
+/// `format` and `version` of the config: `bilstm`'s, whose architecture the bag was first; each reads the other's folders.
+const FORMAT: &str = "trainyard-bilstm";
+const VERSION: u32 = 1;
+
 /// `arch` of the config.
-const ARCH: &str = "bag";
+pub const ARCH: &str = "bag";
 
 /// Most that a folder may claim: `--max-ngrams` has less, and nothing is read that far.
 const MOST_NGRAMS: usize = 255;
 
-pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
+pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
     let ids = || (0..).zip(model.classes.iter().cloned());
     let config = Config {
         format: FORMAT.to_owned(),
@@ -56,17 +60,22 @@ pub(super) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
     tensors.write(&dir.join(TENSORS))
 }
 
-pub(super) fn load(dir: &Path) -> Result<BagModel, Failure> {
-    let found = arch(dir)?;
-    if found != ARCH {
-        let path = dir.join(CONFIG);
-        return Err(Failure::other(
-            format!(
-                "expected a model of the arch `{ARCH}`, found `{found}` in `{}`",
-                path.display()
-            ),
-            "the command `bilstm` reads it",
-        ));
+pub(crate) fn load(dir: &Path) -> Result<BagModel, Failure> {
+    match arch(dir, FORMAT, VERSION)?.as_str() {
+        ARCH => {}
+        "bilstm" => {
+            return Err(Failure::other(
+                format!(
+                    "expected a model of the arch `{ARCH}`, found `bilstm` in `{}`",
+                    dir.join(CONFIG).display()
+                ),
+                "the command `bilstm` reads it",
+            ));
+        }
+        other => {
+            let message = format!("expected the arch `{ARCH}`, found `{other}`");
+            return Err(unreadable(dir, CONFIG, message));
+        }
     }
     let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
@@ -110,7 +119,7 @@ fn check(config: &Config) -> Result<(), String> {
 }
 
 /// The network of the arrays whose names begin with `prefix`, for a shape of (terms, width, classes).
-pub(super) fn net_of(
+pub(crate) fn net_of(
     arrays: &mut Arrays,
     prefix: &str,
     shape: (usize, usize, usize),
@@ -137,7 +146,7 @@ pub(super) fn net_of(
 
 /// Named arrays on their way into a file: one at a time becomes bytes.
 #[derive(Default)]
-pub(super) struct Tensors<'a>(Vec<(String, Tensor<'a>)>);
+pub(crate) struct Tensors<'a>(Vec<(String, Tensor<'a>)>);
 
 struct Tensor<'a> {
     shape: [usize; 2],
@@ -146,7 +155,7 @@ struct Tensor<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) fn add(&mut self, prefix: &str, net: &'a Net) {
+    pub(crate) fn add(&mut self, prefix: &str, net: &'a Net) {
         let (terms, width, classes) = (net.terms(), net.width, net.bias.len());
         let [embedding, weight] = net.rows();
         for (name, shape, rank, data) in [
@@ -164,7 +173,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    pub(super) fn write(self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(self, path: &Path) -> Result<(), Failure> {
         // Not by safetensors' own file: that one is for its owner alone.
         let bytes = safetensors::serialize(self.0, None).map_err(|error| {
             Failure::other(

@@ -7,10 +7,9 @@
 
 mod checkpoint;
 mod files;
-pub mod folder;
 mod model;
 mod net;
-pub mod params;
+mod params;
 mod rows;
 mod scale;
 mod temperature;
@@ -18,18 +17,20 @@ mod temperature;
 mod tests;
 mod train;
 
+pub use files::ARCH;
 pub use model::{BagModel, Scratch};
 pub use params::{BagArgs, BagParams};
 pub use train::train;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use harness::corpus::RowTable;
 use harness::text::Shard;
 use harness::{Failure, NoArgs, Run, Trained, Trainer};
 
 /// Shortest word, in characters: `I` is a word.
-pub const MIN_WORD_LENGTH: u8 = 1;
+const MIN_WORD_LENGTH: u8 = 1;
 
 /// The bag as a trainer.
 pub struct Bag;
@@ -53,7 +54,7 @@ impl Trainer for Bag {
     }
 
     fn encoder(_: &BagParams) -> Shard {
-        encoder()
+        Shard::new(&Arc::from([]), MIN_WORD_LENGTH)
     }
 
     fn train(
@@ -64,12 +65,6 @@ impl Trainer for Bag {
     ) -> Result<Trained<BagModel>, Failure> {
         train(params, rows, encoders, run)
     }
-}
-
-/// What reads texts for a bag.
-#[must_use]
-pub fn encoder() -> Shard {
-    Shard::new(&std::sync::Arc::from([]), MIN_WORD_LENGTH)
 }
 
 /// What a checkpoint need not agree with: a bag's bytes are the same whatever the threads.

@@ -8,18 +8,18 @@ use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::{Failure, Model};
 
-use super::net::{Net, Room};
-use super::rows::{Row, weigh};
-use super::{MIN_WORD_LENGTH, files};
+use crate::net::{Net, Room};
+use crate::rows::{Row, weigh};
+use crate::{MIN_WORD_LENGTH, files};
 
 /// A bag of words and n-grams. Terms are in code point order.
 pub struct BagModel {
-    pub(super) classes: Vec<String>,
-    pub(super) terms: Terms,
+    pub(crate) classes: Vec<String>,
+    pub(crate) terms: Terms,
     /// Longest n-gram, in words.
-    pub(super) max_ngrams: usize,
-    pub(super) net: Net,
-    pub(super) lookup: OnceLock<Lookup>,
+    pub(crate) max_ngrams: usize,
+    pub(crate) net: Net,
+    pub(crate) lookup: OnceLock<Lookup>,
 }
 
 /// So many texts are not worth a lookup table. measured: with 500,000 terms the table takes a hundred times as long as

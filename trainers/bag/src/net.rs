@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::rows::Row;
+use crate::rows::Row;
 use harness::training::Random;
 
 /// Numbers that are worked on together: loops over arrays of this size become vector instructions.
@@ -14,27 +14,27 @@ const GAIN: f32 = 2.0;
 
 /// Embeddings and linear layer. Rows are padded with zeros to whole lanes; the padding stays zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Net {
+pub(crate) struct Net {
     /// Width of an embedding, without padding.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     stride: usize,
     /// (terms, stride)
     embedding: Vec<f32>,
     /// (classes, stride)
     weight: Vec<f32>,
     /// (classes)
-    pub(super) bias: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// Room to work in.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Room {
+pub(crate) struct Room {
     /// (stride)
     hidden: Vec<f32>,
     /// (stride)
     gradient: Vec<f32>,
     /// (classes): logits, or probabilities after a step.
-    pub(super) outputs: Vec<f32>,
+    pub(crate) outputs: Vec<f32>,
 }
 
 impl Net {
@@ -44,7 +44,7 @@ impl Net {
     /// fastText has it the other way round, random embeddings under zeros. Then neither side learns before the other has
     /// grown, which takes hundreds of rows, and terms that are seen a few times end as noise. measured on validation
     /// rows: 0.924 and 0.925 on IMDB; with 300 training rows 0.33 and 0.75 on AG News.
-    pub(super) fn new(terms: usize, width: usize, classes: usize, seed: u64) -> Self {
+    pub(crate) fn new(terms: usize, width: usize, classes: usize, seed: u64) -> Self {
         let stride = width.next_multiple_of(LANES);
         let mut random = Random::new(seed, &[]);
         let mut weight: Vec<f32> = Vec::with_capacity(classes * stride);
@@ -70,7 +70,7 @@ impl Net {
     }
 
     /// From arrays of (terms, width), (classes, width) and (classes).
-    pub(super) fn from_arrays(
+    pub(crate) fn from_arrays(
         width: usize,
         embedding: Vec<f32>,
         weight: Vec<f32>,
@@ -98,29 +98,29 @@ impl Net {
     }
 
     /// Whether all weights are finite numbers.
-    pub(super) fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         let all = [&self.embedding, &self.weight, &self.bias];
         all.iter()
             .all(|part| part.iter().all(|value| value.is_finite()))
     }
 
     /// Number of terms.
-    pub(super) fn terms(&self) -> usize {
+    pub(crate) fn terms(&self) -> usize {
         self.embedding.len() / self.stride
     }
 
     /// The embedding of a term.
-    pub(super) fn embedding(&self, term: usize) -> &[f32] {
+    pub(crate) fn embedding(&self, term: usize) -> &[f32] {
         &self.embedding[term * self.stride..][..self.width]
     }
 
     /// The linear layer's row of a class.
-    pub(super) fn weight(&self, class: usize) -> &[f32] {
+    pub(crate) fn weight(&self, class: usize) -> &[f32] {
         &self.weight[class * self.stride..][..self.width]
     }
 
     /// Embeddings and linear layer as (terms, width) and (classes, width), without padding.
-    pub(super) fn rows(&self) -> [Cow<'_, [f32]>; 2] {
+    pub(crate) fn rows(&self) -> [Cow<'_, [f32]>; 2] {
         [&self.embedding, &self.weight].map(|rows| {
             if self.stride == self.width {
                 return Cow::Borrowed(rows.as_slice());
@@ -135,7 +135,7 @@ impl Net {
     }
 
     /// The same network with term `order[i]` in place `i`.
-    pub(super) fn reordered(self, order: &[u32]) -> Self {
+    pub(crate) fn reordered(self, order: &[u32]) -> Self {
         let mut embedding = Vec::with_capacity(self.embedding.len());
         for &term in order {
             embedding
@@ -145,7 +145,7 @@ impl Net {
     }
 
     /// Multiplies each term's embedding by its factor.
-    pub(super) fn scaled(mut self, factors: &[f32]) -> Self {
+    pub(crate) fn scaled(mut self, factors: &[f32]) -> Self {
         for (embedding, factor) in self.embedding.chunks_exact_mut(self.stride).zip(factors) {
             embedding.iter_mut().for_each(|value| *value *= factor);
         }
@@ -153,7 +153,7 @@ impl Net {
     }
 
     /// Divides all logits.
-    pub(super) fn cool(&mut self, temperature: f32) {
+    pub(crate) fn cool(&mut self, temperature: f32) {
         self.weight
             .iter_mut()
             .chain(&mut self.bias)
@@ -161,7 +161,7 @@ impl Net {
     }
 
     /// Leaves the logits in `room.outputs`.
-    pub(super) fn forward(&self, row: Row<'_>, room: &mut Room) {
+    pub(crate) fn forward(&self, row: Row<'_>, room: &mut Room) {
         let Room {
             hidden, outputs, ..
         } = room;
@@ -203,7 +203,7 @@ impl Net {
 
     /// One step of stochastic gradient descent on the cross entropy of one row, times `cost`. Answers the loss before the
     /// step; if it is no finite number, there was no step.
-    pub(super) fn learn(
+    pub(crate) fn learn(
         &mut self,
         row: Row<'_>,
         label: usize,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use harness::Failure;
-use harness::range::{dropout, learning_rate};
+use harness::range::{above_zero, below_one};
 use harness::training::{ClassWeight, Schedule};
 
 /// The trainer's own arguments.
@@ -43,10 +43,10 @@ pub struct BagArgs {
     )]
     pub learning_rate: f64,
     /// Learning rate over the steps
-    #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
+    #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
     /// Give every class the same total weight
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
+    #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
     pub class_weight: ClassWeight,
 }
 
@@ -54,23 +54,23 @@ pub struct BagArgs {
 #[derive(Clone, Debug)]
 pub struct BagParams {
     /// Width of the embeddings.
-    pub emb_size: usize,
+    pub(crate) emb_size: usize,
     /// Longest n-gram, in words.
-    pub max_ngrams: usize,
+    pub(crate) max_ngrams: usize,
     /// Terms in fewer training rows are left out.
-    pub min_df: u32,
+    pub(crate) min_df: u32,
     /// Keep only so many terms, the most frequent.
-    pub vocab_size: Option<usize>,
+    pub(crate) vocab_size: Option<usize>,
     /// Share of a row's terms that are left out each time it is learnt from; 0 to below 1.
-    pub dropout: f64,
+    pub(crate) dropout: f64,
     /// Passes over the training rows.
-    pub epochs: u64,
+    pub(crate) epochs: u64,
     /// Learning rate at the beginning.
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// Learning rate over the steps.
-    pub schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// How classes are weighed.
-    pub class_weight: ClassWeight,
+    pub(crate) class_weight: ClassWeight,
 }
 
 impl Default for BagArgs {
@@ -92,15 +92,19 @@ impl Default for BagArgs {
 
 impl BagArgs {
     /// Checks what was typed.
+    ///
+    /// # Errors
+    ///
+    /// A value is outside of its range.
     pub fn check(self) -> Result<BagParams, Failure> {
         Ok(BagParams {
             emb_size: self.emb_size as usize,
             max_ngrams: self.max_ngrams.into(),
             min_df: self.min_df,
             vocab_size: self.vocab_size.map(|size| size as usize),
-            dropout: dropout(self.dropout)?,
+            dropout: below_one("dropout", self.dropout, "0.3")?,
             epochs: self.epochs.into(),
-            learning_rate: learning_rate(self.learning_rate, Self::default().learning_rate)?,
+            learning_rate: above_zero("learning-rate", self.learning_rate, "0.05")?,
             schedule: self.schedule,
             class_weight: self.class_weight,
         })

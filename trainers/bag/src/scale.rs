@@ -12,7 +12,7 @@ const SMOOTHING: f64 = 0.2;
 /// NB-SVM (Wang and Manning 2012) multiplies the features of each class by its ratio. Here one factor serves all classes,
 /// and it goes into the embedding when all is learnt: a text needs no factors. Under gradient descent it is a learning rate
 /// for each term.
-pub(super) fn scale(
+pub(crate) fn scale(
     pattern: &Pattern,
     labels: &[u32],
     train: &[u32],

@@ -1,7 +1,7 @@
 //! What must hold for a network that learns.
 
-use super::net::{Net, Room};
-use super::rows::Row;
+use crate::net::{Net, Room};
+use crate::rows::Row;
 
 const WEIGHTS: [f32; 3] = [0.5, 0.5, 0.707];
 

@@ -9,16 +9,16 @@ use harness::history::{EpochReport, Validation};
 use harness::metrics::Scores;
 use harness::text::Shard;
 use harness::trainer::PartScores;
+use harness::training::{Random, not_finite};
 use harness::{Failure, Run, Trained};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::net::{Net, Room};
-use super::rows::{self, Row};
-use super::scale::scale;
-use super::temperature::temperature;
-use super::{BagModel, BagParams};
-use harness::training::{Random, not_finite};
+use crate::net::{Net, Room};
+use crate::rows::{self, Row};
+use crate::scale::scale;
+use crate::temperature::temperature;
+use crate::{BagModel, BagParams};
 
 /// What helps where training cannot go on.
 const HELP: &str = "lower --learning-rate";
@@ -27,7 +27,7 @@ const HELP: &str = "lower --learning-rate";
 const TOLD: u64 = 1024;
 
 /// All that does not change while training.
-pub(super) struct Job<'a> {
+pub(crate) struct Job<'a> {
     params: &'a BagParams,
     table: &'a RowTable,
     counts: Counts,
@@ -40,28 +40,29 @@ pub(super) struct Job<'a> {
 
 /// The numbers of a run; with the weights all that a resume needs. Random streams are functions of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Epochs that are done.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// Rows learnt from, of all epochs.
-    pub(super) step: u64,
+    pub(crate) step: u64,
     /// Of the epoch.
-    pub(super) loss_sum: f64,
+    pub(crate) loss_sum: f64,
 }
 
 /// What changes while training.
-pub(super) struct Learner {
-    pub(super) state: State,
-    pub(super) net: Net,
+pub(crate) struct Learner {
+    pub(crate) state: State,
+    pub(crate) net: Net,
     /// The network as the last epoch left it: what is kept if this one fails.
-    pub(super) good: Option<Net>,
+    pub(crate) good: Option<Net>,
 }
 
-/// Trains on the rows of part `Train`, and scores the others. `shards` are those of [`crate::encoder`].
+/// Trains on the rows of part `Train`, and scores the others. `shards` have words of any length.
 ///
 /// # Errors
 ///
-/// There are fewer than two classes or no terms, or training diverges in its first epoch.
+/// There are fewer than two classes or no terms, the checkpoint is not one of this run, training diverges in its first epoch, or
+/// [`Failure::Stopped`] where it was stopped before the first step.
 pub fn train(
     params: &BagParams,
     table: &RowTable,
@@ -122,7 +123,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    pub(super) fn shape(&self) -> (usize, usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize, usize) {
         (
             self.scale.len(),
             self.params.emb_size,

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use harness::report::ClassFeatures;
 use tch::TchError;
 
 use crate::evaluate::logits;
 use crate::reader::Reader;
 use crate::replicas::Replicas;
 
-/// Copies of a text that are scored at a time: two batches of `evaluate`.
+/// Copies of a text that are scored at a time: enough for some threads to share, few enough for any memory.
 const COPIES: usize = 128;
 
 /// Per class: how far each word as a text of its own lifts the class's logit above the mean of all, compared with an
@@ -82,22 +81,4 @@ fn lifts(net: &Replicas, rows: &[&[u32]]) -> Result<Vec<Vec<f64>>, TchError> {
         .chunks_exact(net.first().shape.classes)
         .map(centred)
         .collect())
-}
-
-/// The `top` strongest of each class, positive ones only.
-pub(crate) fn strongest(
-    classes: &[String],
-    weights: Vec<Vec<(String, f64)>>,
-    top: usize,
-) -> Vec<ClassFeatures> {
-    let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
-        features.retain(|&(_, weight)| weight > 0.0);
-        features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        features.truncate(top);
-        ClassFeatures {
-            label: label.clone(),
-            features,
-        }
-    };
-    classes.iter().zip(weights).map(pick).collect()
 }

@@ -6,7 +6,7 @@ use harness::Failure;
 use harness::corpus::{Encode, Part, RowTable};
 use harness::text::{Shard, WordRows};
 
-use crate::reader::{FIRST, PieceReader, Reader, UNKNOWN};
+use crate::reader::{FIRST, MIN_WORD_LENGTH, PieceReader, Reader, UNKNOWN};
 
 /// What one reading thread makes of its rows.
 pub enum Encoder {
@@ -20,7 +20,7 @@ impl Encoder {
     /// An empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<PieceReader>>) -> Self {
         match tokenizer {
-            None => Self::Words(Box::new(bag::encoder())),
+            None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
             Some(reader) => Self::Pieces(Pieces {
                 reader: Arc::clone(reader),
                 ids: Vec::new(),

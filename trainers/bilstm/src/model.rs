@@ -6,7 +6,6 @@ mod lstm;
 use std::path::Path;
 
 use bag::BagModel;
-use bag::folder::arch;
 use harness::metrics::Scores;
 use harness::report::ClassFeatures;
 use harness::{Failure, Model};
@@ -66,9 +65,9 @@ impl Model for TextModel {
     }
 
     fn load(dir: &Path) -> Result<Self, Failure> {
-        match arch(dir)?.as_str() {
-            "bilstm" => LstmModel::load(dir).map(|model| Self::Bilstm(Box::new(model))),
-            "bag" => BagModel::load(dir).map(|model| Self::Bag(Box::new(model))),
+        match files::arch(dir)?.as_str() {
+            files::ARCH => LstmModel::load(dir).map(|model| Self::Bilstm(Box::new(model))),
+            bag::ARCH => BagModel::load(dir).map(|model| Self::Bag(Box::new(model))),
             other => Err(files::unknown_arch(dir, other)),
         }
     }

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use harness::Failure;
-use harness::range::{dropout, learning_rate, within};
+use harness::range::{above_zero, below_one, not_negative, up_to_one};
 
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
 use bag::{BagArgs, BagParams};
 pub use harness::training::{ClassWeight, Schedule};
-
-/// Learning rate of Adam, if none is typed.
-const RATE: f64 = 0.002;
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -186,6 +183,10 @@ pub struct LstmParams {
 
 impl TextArgs {
     /// Checks what was typed.
+    ///
+    /// # Errors
+    ///
+    /// A value is outside of its range, or does not go with another.
     pub fn check(self) -> Result<TextParams, Failure> {
         let arch = match self.arch {
             Arch::Bilstm => ArchParams::Bilstm(self.lstm()?),
@@ -217,22 +218,7 @@ impl TextArgs {
                 "leave out one of them",
             ));
         }
-        let warm_up = self.warm_up.unwrap_or(0.0);
-        within(
-            "warm-up",
-            warm_up,
-            (0.0..=1.0).contains(&warm_up),
-            "from 0 to 1",
-            "0.1",
-        )?;
-        let norm = self.clip_norm.unwrap_or(1.0);
-        within(
-            "clip-norm",
-            norm,
-            norm >= 0.0 && norm.is_finite(),
-            "of 0 or more",
-            "1",
-        )?;
+        let norm = not_negative("clip-norm", self.clip_norm.unwrap_or(1.0), "1")?;
         let patience = self.patience.unwrap_or(2);
         Ok(LstmParams {
             vocab_size: self.vocab_size.unwrap_or(20_000) as usize,
@@ -241,13 +227,17 @@ impl TextArgs {
             hidden_size: self.hidden_size.unwrap_or(100) as usize,
             num_layers: self.num_layers.unwrap_or(1) as usize,
             pooling: self.pooling.unwrap_or(Pooling::Max),
-            dropout: dropout(self.dropout.unwrap_or(0.5))?,
+            dropout: below_one("dropout", self.dropout.unwrap_or(0.5), "0.3")?,
             epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
             buckets: self.no_buckets != Some(true),
-            learning_rate: learning_rate(self.learning_rate.unwrap_or(RATE), RATE)?,
+            learning_rate: above_zero(
+                "learning-rate",
+                self.learning_rate.unwrap_or(0.002),
+                "0.002",
+            )?,
             schedule: self.schedule,
-            warm_up,
+            warm_up: up_to_one("warm-up", self.warm_up.unwrap_or(0.0), "0.1")?,
             clip_norm: (norm > 0.0).then_some(norm),
             patience: (patience > 0).then_some(patience.into()),
             device: self.device.unwrap_or(DeviceChoice::Auto),

@@ -16,7 +16,8 @@ pub(crate) const UNKNOWN: u32 = 1;
 /// The id of the first word.
 pub(crate) const FIRST: u32 = 2;
 
-pub(crate) use bag::MIN_WORD_LENGTH;
+/// Shortest word, in characters: `I` is a word.
+pub(crate) const MIN_WORD_LENGTH: u8 = 1;
 
 /// Turns texts into ids.
 pub(crate) enum Reader {

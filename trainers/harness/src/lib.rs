@@ -8,6 +8,7 @@ pub mod diagnostic;
 mod facts;
 mod failure;
 pub mod features;
+pub mod folder;
 pub mod history;
 pub mod memory;
 pub mod metrics;

@@ -1,46 +1,84 @@
-//! Numbers that are typed, in their ranges: what several trainers ask alike.
+//! Numbers that are typed, in their ranges. Each check answers with its value, or with a [`Failure`] that has the flag's name, the
+//! range and an example of a value in it.
 
 use crate::Failure;
 
-/// A share that a step of training leaves out.
+/// From 0 to below 1: a share that may be none but not all.
 ///
 /// # Errors
 ///
-/// It is not from 0 to below 1.
-pub fn dropout(share: f64) -> Result<f64, Failure> {
-    let good = (0.0..1.0).contains(&share);
-    within("dropout", share, good, "from 0 to below 1", "0.3")?;
-    Ok(share)
+/// It is outside, or no number.
+pub fn below_one(name: &str, value: f64, example: &str) -> Result<f64, Failure> {
+    let good = (0.0..1.0).contains(&value);
+    within(name, value, good, "from 0 to below 1", example)
 }
 
-/// A rate by which something can be learnt.
+/// From 0 to 1.
 ///
 /// # Errors
 ///
-/// It is not a number above 0; the message names the `default`.
-pub fn learning_rate(rate: f64, default: f64) -> Result<f64, Failure> {
-    let good = rate > 0.0 && rate.is_finite();
-    within("learning-rate", rate, good, "above 0", &default.to_string())?;
-    Ok(rate)
+/// It is outside, or no number.
+pub fn up_to_one(name: &str, value: f64, example: &str) -> Result<f64, Failure> {
+    let good = (0.0..=1.0).contains(&value);
+    within(name, value, good, "from 0 to 1", example)
 }
 
-/// Refuses a value of the flag `name` that is not `good`.
+/// Above 0, and finite.
 ///
 /// # Errors
 ///
-/// The value is not good; the message has the range, and an example of a value that is.
-pub fn within(
-    name: &str,
-    value: f64,
-    good: bool,
-    range: &str,
-    example: &str,
-) -> Result<(), Failure> {
+/// It is outside, or no number.
+pub fn above_zero(name: &str, value: f64, example: &str) -> Result<f64, Failure> {
+    let good = value > 0.0 && value.is_finite();
+    within(name, value, good, "above 0", example)
+}
+
+/// 0 or more, and finite.
+///
+/// # Errors
+///
+/// It is outside, or no number.
+pub fn not_negative(name: &str, value: f64, example: &str) -> Result<f64, Failure> {
+    let good = value >= 0.0 && value.is_finite();
+    within(name, value, good, "of 0 or more", example)
+}
+
+fn within(name: &str, value: f64, good: bool, range: &str, example: &str) -> Result<f64, Failure> {
     if good {
-        return Ok(());
+        return Ok(value);
     }
     Err(Failure::usage(
         format!("expected --{name} {range}, found `{value}`"),
         format!("use --{name} {example}, or leave it out"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Check = fn(&str, f64, &str) -> Result<f64, Failure>;
+
+    #[test]
+    fn ranges_have_their_ends() {
+        let cases: [(Check, &[f64], &[f64]); 4] = [
+            (below_one, &[0.0, 0.5], &[1.0, -0.1]),
+            (up_to_one, &[0.0, 1.0], &[1.1, -0.1]),
+            (above_zero, &[f64::MIN_POSITIVE, 7.0], &[0.0, -1.0]),
+            (not_negative, &[0.0, 7.0], &[-f64::MIN_POSITIVE]),
+        ];
+        for (number, (check, inside, outside)) in cases.into_iter().enumerate() {
+            for &value in inside {
+                assert_eq!(check("x", value, "1").unwrap(), value, "{number}");
+            }
+            for &value in outside.iter().chain(&[f64::NAN, f64::INFINITY]) {
+                let failure = check("x", value, "1").unwrap_err().to_string();
+                let (found, help) = (format!("found `{value}`"), "help: use --x 1,");
+                assert!(
+                    failure.contains(&found) && failure.contains(help),
+                    "{number}: {failure}"
+                );
+            }
+        }
+    }
 }

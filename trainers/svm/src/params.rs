@@ -294,6 +294,10 @@ pub struct SvmParams {
 
 impl SvmArgs {
     /// Checks what was typed.
+    ///
+    /// # Errors
+    ///
+    /// A value is outside of its range, or does not go with another.
     pub fn check(self) -> Result<SvmParams, Failure> {
         let regularisation = match (self.alpha, self.c) {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),

@@ -98,7 +98,7 @@ impl DeviceChoice {
         let wanted = match self {
             Self::Auto | Self::Cpu => 0,
             Self::Cuda => 1,
-            Self::CudaIndex(index) => index + 1,
+            Self::CudaIndex(index) => index.saturating_add(1),
         };
         if count < wanted {
             return Err(match gpus {
@@ -257,6 +257,11 @@ mod tests {
                 "cuda:2",
                 Gpus::Count(2),
                 "expected `3` or more GPUs, found `2`",
+            ),
+            (
+                "cuda:18446744073709551615",
+                Gpus::Count(2),
+                "or more GPUs, found `2`",
             ),
         ] {
             let message = found(text, &gpus).unwrap_err();

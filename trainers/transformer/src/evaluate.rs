@@ -4,7 +4,7 @@ use harness::Failure;
 
 use crate::engine::{Batch, Engine};
 
-/// Tokens of a batch that is not trained on, padding included: large enough for the matrices to be fast, small enough to
+/// Tokens of a batch that is not trained on, padding (of GPUs) included: large enough for the matrices to be fast, small enough to
 /// stay in a cache that several cores share.
 const TOKENS: usize = 4096;
 /// Rows of such a batch.

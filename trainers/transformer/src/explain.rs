@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use harness::Failure;
-use harness::report::ClassFeatures;
 
 use crate::engine::Engine;
 use crate::evaluate::logits;
@@ -48,22 +47,4 @@ pub(crate) fn text(
 fn centred(row: &[f32]) -> Vec<f64> {
     let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / row.len() as f64;
     row.iter().map(|&logit| f64::from(logit) - mean).collect()
-}
-
-/// The `top` strongest of each class, positive ones only.
-pub(crate) fn strongest(
-    classes: &[String],
-    weights: Vec<Vec<(String, f64)>>,
-    top: usize,
-) -> Vec<ClassFeatures> {
-    let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
-        features.retain(|&(_, weight)| weight > 0.0);
-        features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        features.truncate(top);
-        ClassFeatures {
-            label: label.clone(),
-            features,
-        }
-    };
-    classes.iter().zip(weights).map(pick).collect()
 }

@@ -18,7 +18,7 @@ use crate::tokens::TOKENIZER;
 use crate::weights::{INDEX, WEIGHTS, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// Time to find the hub in.
+/// Time to find the hub in: a person at a prompt waits a second for "offline".
 const PATIENCE: Duration = Duration::from_millis(900);
 /// A connection that breaks within 400 MB is not rare.
 const RETRIES: usize = 3;
@@ -29,6 +29,7 @@ pub(crate) fn is_id(name: &str) -> bool {
         let mut bytes = part.bytes();
         !part.is_empty()
             && !part.starts_with(['.', '-'])
+            // The hub's own limit for a name.
             && part.len() <= 96
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };

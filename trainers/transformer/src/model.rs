@@ -169,6 +169,6 @@ impl Model for TransformerModel {
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let weights = explain::text(engine.as_mut(), &ids, &words, self.shape())?;
-        Ok(explain::strongest(&self.classes, weights, top))
+        Ok(ClassFeatures::strongest(&self.classes, weights, top))
     }
 }

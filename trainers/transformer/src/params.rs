@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use harness::Failure;
-use harness::range::within;
+use harness::range::{above_zero, below_one, not_negative, up_to_one};
 pub use harness::training::{ClassWeight, Schedule};
 
 pub use crate::device::{DeviceChoice, Precision};
 use crate::pretrained::Pretrained;
 use crate::tokens::Tokens;
+
+/// 600 s: the instances of a job start within minutes of each other.
+const HOST_TIMEOUT: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -108,7 +111,7 @@ pub struct TransformerArgs {
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
     /// Seconds that hosts of one job wait for each other, at the start and in every step
-    #[arg(long, value_name = "SECONDS", default_value_t = NonZeroU32::MIN.saturating_add(599), help_heading = "Device")]
+    #[arg(long, value_name = "SECONDS", default_value_t = HOST_TIMEOUT, help_heading = "Device")]
     host_timeout: NonZeroU32,
 }
 
@@ -200,46 +203,18 @@ pub struct TransformerParams {
 
 impl TransformerArgs {
     /// Checks what was typed; what it names is looked for later.
+    ///
+    /// # Errors
+    ///
+    /// A value is outside of its range, or does not go with another.
     pub fn check(self) -> Result<TransformerParams, Failure> {
-        let rate = self.learning_rate;
-        within(
-            "learning-rate",
-            rate,
-            rate > 0.0 && rate.is_finite(),
-            "above 0",
-            "5e-5",
-        )?;
-        let zero_to_one = (0.0..=1.0).contains(&self.warm_up);
-        within("warm-up", self.warm_up, zero_to_one, "from 0 to 1", "0.1")?;
-        for (name, value, example) in [
-            ("weight-decay", self.weight_decay, "0.01"),
-            ("clip-norm", self.clip_norm, "1"),
-        ] {
-            within(
-                name,
-                value,
-                value >= 0.0 && value.is_finite(),
-                "of 0 or more",
-                example,
-            )?;
-        }
-        let below_one = |share: f64| (0.0..1.0).contains(&share);
-        let smoothing = self.label_smoothing;
-        within(
-            "label-smoothing",
-            smoothing,
-            below_one(smoothing),
-            "from 0 to below 1",
-            "0.1",
-        )?;
+        above_zero("learning-rate", self.learning_rate, "5e-5")?;
+        up_to_one("warm-up", self.warm_up, "0.1")?;
+        not_negative("weight-decay", self.weight_decay, "0.01")?;
+        not_negative("clip-norm", self.clip_norm, "1")?;
+        below_one("label-smoothing", self.label_smoothing, "0.1")?;
         if let Some(share) = self.dropout {
-            within(
-                "dropout",
-                share,
-                below_one(share),
-                "from 0 to below 1",
-                "0.1",
-            )?;
+            below_one("dropout", share, "0.1")?;
         }
         if let Some(name) = self
             .pretrained_model
@@ -261,12 +236,12 @@ impl TransformerArgs {
             batch_size: self.batch_size as usize,
             accumulate: self.accumulate as usize,
             buckets: !self.no_buckets,
-            learning_rate: rate,
+            learning_rate: self.learning_rate,
             schedule: self.schedule,
             warm_up: self.warm_up,
             weight_decay: self.weight_decay,
             clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
-            label_smoothing: smoothing,
+            label_smoothing: self.label_smoothing,
             patience: (self.patience > 0).then_some(self.patience.into()),
             class_weight: self.class_weight,
             device: self.device,

@@ -6,10 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use bag::folder::{
-    CONFIG, FORMAT, TENSORS, VERSION, VOCABULARY, check_ids, read, tensors, unreadable, write,
-};
 use harness::Failure;
+use harness::folder::{CONFIG, TENSORS, VOCABULARY, check_ids, read, tensors, unreadable, write};
 use harness::training::{prefixed, write_tensors};
 use tch::Device;
 
@@ -17,6 +15,11 @@ use super::lstm::LstmModel;
 use crate::net::Shape;
 use crate::reader::{PieceReader, Reader};
 
+/// `format` and `version` of the config.
+const FORMAT: &str = "trainyard-bilstm";
+const VERSION: u32 = 1;
+/// `arch` of the config.
+pub(super) const ARCH: &str = "bilstm";
 const TOKENIZER: &str = "tokenizer.json";
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -32,11 +35,19 @@ struct Config {
     shape: Shape,
 }
 
+/// The architecture of the model in a folder.
+pub(super) fn arch(dir: &Path) -> Result<String, Failure> {
+    harness::folder::arch(dir, FORMAT, VERSION)
+}
+
 pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
     unreadable(
         dir,
         CONFIG,
-        format!("expected the arch `bilstm` or `bag`, found `{arch}`"),
+        format!(
+            "expected the arch `{ARCH}` or `{}`, found `{arch}`",
+            bag::ARCH
+        ),
     )
 }
 
@@ -45,7 +56,7 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
     let config = Config {
         format: FORMAT.to_owned(),
         version: VERSION,
-        arch: "bilstm".to_owned(),
+        arch: ARCH.to_owned(),
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
         seq_len: model.seq_len,

@@ -90,7 +90,7 @@ impl LstmModel {
                 explain::text(&net, &self.reader, &ids)
             }
         };
-        Ok(explain::strongest(
+        Ok(ClassFeatures::strongest(
             &self.classes,
             weights.map_err(failed)?,
             top,

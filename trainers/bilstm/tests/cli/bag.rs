@@ -1,5 +1,6 @@
 //! `--arch bag`, which the crate `bag` tests: that it is reached from here.
 
+use harness::Model;
 use testkit::{Outcome, movie_csv};
 
 use super::Home;
@@ -13,7 +14,7 @@ fn train(home: &Home, more: &[&str]) -> Outcome {
     )
 }
 
-/// Every flag that both have reaches it.
+/// Each flag that both have reaches it.
 #[test]
 fn its_flags_change_the_model() {
     let home = Home::new();
@@ -36,6 +37,51 @@ fn its_flags_change_the_model() {
     }
     assert!(weights(&["--vocab-size", "50"]) != usual);
     assert!(weights(&["--threads", "1"]) == usual);
+}
+
+/// Its weights of classes too; the sample is balanced, this file is not.
+#[test]
+fn its_classes_are_weighed() {
+    let home = Home::new();
+    let mut rows = testkit::movie_rows();
+    let mut rare = 0;
+    rows.retain(|row| {
+        rare += u32::from(row.label == "1");
+        row.label == "0" || rare <= 60
+    });
+    let path = home.path("skewed.csv");
+    std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
+    let weights = |weight: &str| {
+        let flags = ["--arch", "bag", "--no-report", "--class-weight", weight];
+        let train = ["--train", path.to_str().unwrap()];
+        home.bilstm("train", &[&flags[..], &train].concat())
+            .expect_code(0);
+        home.weights()
+    };
+    assert!(weights("none") != weights("balanced"));
+}
+
+/// The program `bag` reads and writes the same folder.
+#[test]
+fn its_folder_is_that_of_the_program_bag() {
+    let home = Home::new();
+    train(&home, &[]).expect_code(0);
+    let answers = || {
+        let texts = [
+            "the worst film",
+            "a great cast, and a film I shall remember",
+        ];
+        home.bilstm("predict", &texts).expect_code(0).stdout.clone()
+    };
+    let (before, weights) = (answers(), home.weights());
+    let folder = home.path("model");
+    let model = bag::BagModel::load(&folder).unwrap();
+    for name in ["model.safetensors", "vocabulary.txt", "config.json"] {
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+    model.save(&folder).unwrap();
+    assert!(home.weights() == weights);
+    assert_eq!(answers(), before);
 }
 
 #[test]

@@ -105,11 +105,13 @@ pub(super) fn run<T: Trainer>(
     }
     run.on(hosts::<T>(paths, resources));
     if asked && checkpoints.is_none() {
-        run.warn(
-            "no checkpoints are written: --checkpoint-every has no folder to write them to\n  \
-             help: add --checkpoint-dir DIR"
-                .to_owned(),
-        );
+        let help = match paths.in_container() {
+            true => "give the job a CheckpointConfig (`trainyard train --checkpoints s3://...`)",
+            false => "add --checkpoint-dir DIR",
+        };
+        run.warn(format!(
+            "no checkpoints are written: --checkpoint-every has no folder to write them to\n  help: {help}"
+        ));
     }
     for channel in unused_channels(paths, T::CHANNELS)? {
         let others: String = T::CHANNELS

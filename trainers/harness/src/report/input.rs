@@ -96,6 +96,27 @@ pub struct ClassFeatures {
     pub features: Vec<(String, f64)>,
 }
 
+impl ClassFeatures {
+    /// The `top` strongest of each class's words, positive ones only; of equals the first in code point order.
+    #[must_use]
+    pub fn strongest(
+        classes: &[String],
+        weights: Vec<Vec<(String, f64)>>,
+        top: usize,
+    ) -> Vec<Self> {
+        let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
+            features.retain(|&(_, weight)| weight > 0.0);
+            features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            features.truncate(top);
+            Self {
+                label: label.clone(),
+                features,
+            }
+        };
+        classes.iter().zip(weights).map(pick).collect()
+    }
+}
+
 /// One row of the data that deserves a look.
 #[derive(Clone, Debug, Default)]
 pub struct RowExample {

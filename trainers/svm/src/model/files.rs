@@ -1,22 +1,19 @@
 //! The model folder: `model.safetensors`, `config.json`, `vocabulary.txt`. No pickle; docs/model-folder.md reads it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use harness::Failure;
+use harness::features::Terms;
+use harness::folder::{CONFIG, TENSORS, VOCABULARY, check_format, read, unreadable, write};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Recipe, SvmModel, TrainedMachine};
 use crate::calibrate::Platt;
 use crate::kernel::{KernelConfig, KernelMachine};
 use crate::machines::outputs;
-use harness::features::Terms;
 
-const CONFIG: &str = "config.json";
-const TENSORS: &str = "model.safetensors";
-const VOCABULARY: &str = "vocabulary.txt";
 const FORMAT: &str = "trainyard-svm";
 const VERSION: u32 = 1;
 
@@ -142,14 +139,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
     let json = read(dir, CONFIG)?;
     let config: Config =
         serde_json::from_slice(&json).map_err(|error| unreadable(dir, CONFIG, error))?;
-    if config.format != FORMAT || config.version != VERSION {
-        let found = format!("{} {}", config.format, config.version);
-        return Err(unreadable(
-            dir,
-            CONFIG,
-            format!("expected format `{FORMAT} {VERSION}`, found `{found}`"),
-        ));
-    }
+    check_format(dir, (FORMAT, VERSION), (&config.format, config.version))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let classes: Vec<String> = config.id2label.into_values().collect();
     let text = String::from_utf8(read(dir, VOCABULARY)?)
@@ -321,27 +311,4 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
         .iter()
         .map(|&bytes| f32::from_le_bytes(bytes))
         .collect()
-}
-
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let path = dir.join(name);
-    fs::write(&path, bytes).map_err(Failure::io("write", &path))
-}
-
-fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
-    let path = dir.join(name);
-    fs::read(&path).map_err(Failure::io("read", &path))
-}
-
-fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
-    let path = dir.join(name);
-    let message = format!(
-        "`{}` is not a model file of this program: {}",
-        path.display(),
-        error.to_string()
-    );
-    Failure::other(
-        message,
-        "train again, or point --model-dir at a folder that `svm train` wrote",
-    )
 }

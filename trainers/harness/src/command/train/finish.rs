@@ -12,7 +12,7 @@ use super::super::output::line;
 use crate::corpus::{Part, RowTable};
 use crate::data::{Account, ReadOptions};
 use crate::facts::Facts;
-use crate::metrics::{Evaluation, Scores, evaluate};
+use crate::metrics::{ClassMetrics, Evaluation, Scores, evaluate};
 use crate::progress::Progress;
 use crate::say::say;
 use crate::{Failure, Model, Run, Trained, Trainer, page, save};
@@ -27,9 +27,6 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
 }
-
-/// Most of the classes' recalls' sum that is as good as none: that of one answer to all rows is 1, whatever the answer.
-const BY_CHANCE: f64 = 1.1;
 
 /// One part's scores and what they are worth.
 struct Judged {
@@ -103,24 +100,10 @@ impl<T: Trainer> Finished<T> {
         else {
             return;
         };
-        let classes = evaluation.per_class.iter();
-        let Some(common) = classes.max_by_key(|class| class.support) else {
-            return;
-        };
-        let share = common.support as f64 / evaluation.rows.max(1) as f64;
-        // Rare classes may be worth some accuracy: then they are found more often than by chance.
-        let classes = || {
-            evaluation
-                .per_class
-                .iter()
-                .filter(|class| class.support > 0)
-        };
-        let found = classes().map(|class| class.recall).sum::<f64>();
-        // With one class there is nothing to learn.
-        if share < 1.0 && evaluation.accuracy <= share && found <= BY_CHANCE {
+        if let Some((common, share)) = chance(evaluation) {
             self.run.warn(format!(
                 "accuracy {:.4} on {} {} rows, where always answering `{}` has {share:.4}: the model is of little use\n  \
-                 help: try more rows, more epochs, or another learning rate",
+                 help: give it more rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
                 evaluation.rows,
                 split.name(),
@@ -308,4 +291,64 @@ fn resource_line(facts: &Facts) -> MetricLine {
             Metric::At(ProgressMetric::PeakRssBytes),
             Facts::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64),
         )
+}
+
+/// Fewer rows than these tell nothing: by chance half of them are wrong.
+const TELLING_ROWS: u64 = 20;
+
+/// The recalls of all classes, summed, of a model that has learnt nothing: 1, whether it has one answer or random ones. A little
+/// more, for random answers are seldom exactly as good as that.
+const BY_CHANCE: f64 = 1.1;
+
+/// The most frequent class and its share of the rows, if always answering it is as good as the model. A model that finds rare
+/// classes at the cost of accuracy, as with balanced classes, is better than that.
+fn chance(evaluation: &Evaluation) -> Option<(&ClassMetrics, f64)> {
+    let classes = || evaluation.per_class.iter();
+    let common = classes().max_by_key(|class| class.support)?;
+    let share = common.support as f64 / evaluation.rows.max(1) as f64;
+    let found: f64 = classes().map(|class| class.recall).sum();
+    // With one class there is nothing to learn.
+    let none = evaluation.rows >= TELLING_ROWS && share < 1.0;
+    (none && evaluation.accuracy <= share && found <= BY_CHANCE).then_some((common, share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The verdict on so many rows of each class, each answered with one class.
+    fn told(answers: &[(u32, u32, usize)]) -> Option<String> {
+        let names = ["no", "yes"].map(str::to_owned);
+        let (mut labels, mut decision) = (Vec::new(), Vec::new());
+        for &(label, answer, rows) in answers {
+            for _ in 0..rows {
+                labels.push(label);
+                decision.extend([f32::from(answer == 0), f32::from(answer == 1)]);
+            }
+        }
+        let scores = Scores {
+            classes: 2,
+            decision,
+            ..Scores::default()
+        };
+        let evaluation = evaluate(&labels, &names, &scores);
+        chance(&evaluation).map(|(class, share)| format!("{} {share}", class.label))
+    }
+
+    #[test]
+    fn a_model_that_has_learnt_something_is_not_as_good_as_one_answer() {
+        let one_answer = [(0, 0, 30), (1, 0, 10)];
+        assert_eq!(told(&one_answer).as_deref(), Some("no 0.75"));
+        let random = [(0, 0, 15), (0, 1, 15), (1, 0, 5), (1, 1, 5)];
+        assert_eq!(told(&random).as_deref(), Some("no 0.75"));
+        let better = [(0, 0, 29), (0, 1, 1), (1, 0, 8), (1, 1, 2)];
+        assert_eq!(told(&better), None);
+        // Balanced classes: the rare one is found, at the cost of accuracy.
+        let rare = [(0, 0, 20), (0, 1, 10), (1, 0, 1), (1, 1, 9)];
+        assert_eq!(told(&rare), None);
+        let one_class = [(0, 0, 40)];
+        assert_eq!(told(&one_class), None);
+        let few = [(0, 0, 2), (1, 0, 2)];
+        assert_eq!(told(&few), None);
+    }
 }

@@ -236,10 +236,11 @@ fn checkpoints_without_a_folder_are_told() {
 #[test]
 fn a_model_as_good_as_one_answer_is_told() {
     let home = Home::new();
-    assert_eq!(home.train(&["--no-report"]), 0);
+    assert_eq!(home.train(&["--no-report", "--validation-split", "0.5"]), 0);
     let warnings = home.metrics()["warnings"].to_string();
     let accuracy = home.metrics()["accuracy"].as_f64().unwrap();
     let told = format!("accuracy {accuracy:.4} on");
+    assert!(!warnings.contains("no checkpoints"), "{warnings}");
     assert!(warnings.contains(&told), "{warnings}");
     assert!(warnings.contains("where always answering"), "{warnings}");
 }

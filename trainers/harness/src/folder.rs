@@ -1,11 +1,11 @@
-//! What the model folders of `bag` and `bilstm` have in common: names, the format, how files are read and refused.
+//! What model folders have in common: names of files, how they are read and refused.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use harness::Failure;
-use harness::training::{Arrays, TensorError, read_tensors};
+use crate::Failure;
+use crate::training::{Arrays, TensorError, read_tensors};
 
 /// The file that says what the model is.
 pub const CONFIG: &str = "config.json";
@@ -13,12 +13,8 @@ pub const CONFIG: &str = "config.json";
 pub const TENSORS: &str = "model.safetensors";
 /// The file of the words or terms, one per line.
 pub const VOCABULARY: &str = "vocabulary.txt";
-/// `format` of the config.
-pub const FORMAT: &str = "trainyard-bilstm";
-/// `version` of the config.
-pub const VERSION: u32 = 1;
 
-/// What all architectures' `config.json` begin with.
+/// What the `config.json` of a format with several architectures begins with.
 #[derive(serde::Deserialize)]
 struct Head {
     format: String,
@@ -26,20 +22,34 @@ struct Head {
     arch: String,
 }
 
-/// The architecture of the model in a folder.
+/// The architecture of the model in a folder of this format.
 ///
 /// # Errors
 ///
 /// There is no config, or it is another format's.
-pub fn arch(dir: &Path) -> Result<String, Failure> {
+pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Failure> {
     let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
-    if head.format != FORMAT || head.version != VERSION {
-        let found = format!("{} {}", head.format, head.version);
-        let message = format!("expected format `{FORMAT} {VERSION}`, found `{found}`");
-        return Err(unreadable(dir, CONFIG, message));
-    }
+    check_format(dir, (format, version), (&head.format, head.version))?;
     Ok(head.arch)
+}
+
+/// Refuses a config of another format or version than `expected`.
+///
+/// # Errors
+///
+/// They differ; the message names both.
+pub fn check_format(dir: &Path, expected: (&str, u32), found: (&str, u32)) -> Result<(), Failure> {
+    if found == expected {
+        return Ok(());
+    }
+    let words = |(format, version): (&str, u32)| format!("{format} {version}");
+    let message = format!(
+        "expected format `{}`, found `{}`",
+        words(expected),
+        words(found)
+    );
+    Err(unreadable(dir, CONFIG, message))
 }
 
 /// Refuses ids that do not count from 0.
@@ -100,6 +110,6 @@ pub fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Failure {
     );
     Failure::other(
         message,
-        "train again, or point --model-dir at a folder that `train` wrote",
+        "train again, or point --model-dir at a folder that this program wrote",
     )
 }
