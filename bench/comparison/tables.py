@@ -67,7 +67,7 @@ def score_rows(store, plan, contest, data):
     found = {}
     for side in (OURS, TWIN):
         lines = store.lines(**fields_of(plan, contest, data), what="predict", side=side)
-        found[side] = {line["pair"]: line for line in lines}
+        found[side] = {line["pair"]: line for line in lines if "predicted" in line}
     ours, twin = (list(side.values()) for side in common(*found.values()))
     if not ours:
         return []

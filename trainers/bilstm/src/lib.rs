@@ -3,6 +3,7 @@
 
 mod batches;
 mod device;
+mod directions;
 mod evaluate;
 mod explain;
 mod heap;

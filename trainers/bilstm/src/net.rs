@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
-use crate::batches::{Batch, Padding};
+use crate::batches::Batch;
 use crate::params::Pooling;
 use harness::training::{Array, Arrays, Random};
 
@@ -212,21 +212,35 @@ impl Net {
         batch: &Batch,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, TchError> {
-        let [embedding, rest @ ..] = self.parameters.as_slice() else {
-            return Err(TchError::Shape("a network without parameters".to_owned()));
-        };
-        let (lstm, head) = rest.split_at(8 * self.shape.num_layers);
-        // (batch, seq, emb)
-        let mut states =
-            Tensor::f_embedding(embedding, &batch.ids, self.shape.pad.into(), false, false)?;
-        for (layer, parameters) in lstm.chunks_exact(8).enumerate() {
+        let mut states = self.embedded(batch)?; // (batch, seq, emb)
+        for layer in 0..self.shape.num_layers {
             let inputs = self.dropped(states, layer, batch, dropout)?;
-            // (batch, seq, 2 * hidden)
-            states = self.layer(&inputs, parameters, batch)?;
+            states = self.layer(&inputs, self.lstm(layer), batch)?; // (batch, seq, 2 * hidden)
         }
-        // (batch, 2 * hidden)
-        let pooled = self.pool(&states, head, batch)?;
+        self.head(&states, batch, dropout)
+    }
+
+    /// Of a layer's eight parameters the first four are the forward direction's.
+    pub(crate) fn lstm(&self, layer: usize) -> &[Tensor] {
+        &self.parameters[1 + 8 * layer..][..8]
+    }
+
+    /// (batch, seq, emb)
+    pub(crate) fn embedded(&self, batch: &Batch) -> Result<Tensor, TchError> {
+        let pad = self.shape.pad.into();
+        Tensor::f_embedding(&self.parameters[0], &batch.ids, pad, false, false)
+    }
+
+    /// (batch, seq, 2 * hidden) to logits of (batch, classes), f32.
+    pub(crate) fn head(
+        &self,
+        states: &Tensor,
+        batch: &Batch,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, TchError> {
         let last = self.shape.num_layers;
+        let head = &self.parameters[1 + 8 * last..];
+        let pooled = self.pool(states, head, batch)?; // (batch, 2 * hidden)
         let pooled = self
             .dropped(pooled.f_unsqueeze(1)?, last, batch, dropout)? // (batch, 1, 2 * hidden)
             .f_squeeze_dim(1)?; // (batch, 2 * hidden)
@@ -240,7 +254,7 @@ impl Net {
     }
 
     /// (batch, seq, width) to the same, or without a `dropout` nothing at all; `place` tells the masks of a step apart.
-    fn dropped(
+    pub(crate) fn dropped(
         &self,
         values: Tensor,
         place: usize,
@@ -266,25 +280,37 @@ impl Net {
         batch: &Batch,
     ) -> Result<Tensor, TchError> {
         let Some(padding) = &batch.padding else {
-            return self.run(inputs, parameters, batch, true);
+            return self.run(inputs, parameters, true);
         };
-        let forwards = self.run(inputs, &parameters[..4], batch, false)?; // (batch, seq, hidden)
-        let reversed = reverse(inputs, padding)?; // (batch, seq, inputs)
-        let backwards = self.run(&reversed, &parameters[4..], batch, false)?; // (batch, seq, hidden)
-        Tensor::f_cat(&[forwards, reverse(&backwards, padding)?], 2) // (batch, seq, 2 * hidden)
+        let forwards = self.run(inputs, &parameters[..4], false)?; // (batch, seq, hidden)
+        let backwards = self.backwards(inputs, &parameters[4..], Some(&padding.reversal))?; // (batch, seq, hidden)
+        Tensor::f_cat(&[forwards, backwards], 2) // (batch, seq, 2 * hidden)
     }
 
-    /// libtorch's LSTM, of one direction or `both`: (batch, seq, inputs) to (batch, seq, directions * hidden).
-    fn run(
+    /// The first direction: (batch, seq, inputs) to (batch, seq, hidden).
+    pub(crate) fn forwards(&self, inputs: &Tensor, layer: usize) -> Result<Tensor, TchError> {
+        self.run(inputs, &self.lstm(layer)[..4], false)
+    }
+
+    /// The second direction: (batch, seq, inputs) to (batch, seq, hidden). `reversal` is that of the padding, where there is some.
+    pub(crate) fn backwards(
         &self,
         inputs: &Tensor,
         parameters: &[Tensor],
-        batch: &Batch,
-        both: bool,
+        reversal: Option<&Tensor>,
     ) -> Result<Tensor, TchError> {
+        let reverse = |values: &Tensor| match reversal {
+            Some(reversal) => reverse(values, reversal),
+            None => values.f_flip([1]),
+        };
+        reverse(&self.run(&reverse(inputs)?, parameters, false)?)
+    }
+
+    /// libtorch's LSTM, of one direction or `both`: (batch, seq, inputs) to (batch, seq, directions * hidden).
+    fn run(&self, inputs: &Tensor, parameters: &[Tensor], both: bool) -> Result<Tensor, TchError> {
         let size = [
             if both { 2 } else { 1 },
-            batch.rows() as i64,
+            inputs.size3()?.0,
             self.shape.hidden_size as i64,
         ];
         let zeros = Tensor::f_zeros(size, (inputs.f_kind()?, self.device))?; // (directions, batch, hidden)
@@ -345,11 +371,11 @@ impl Net {
 }
 
 /// Each row backwards within its length: (batch, seq, width) to the same.
-fn reverse(values: &Tensor, padding: &Padding) -> Result<Tensor, TchError> {
+fn reverse(values: &Tensor, reversal: &Tensor) -> Result<Tensor, TchError> {
     let (rows, seq, width) = values.size3()?;
     values
         .f_reshape([rows * seq, width])? // (batch * seq, width)
-        .f_index_select(0, &padding.reversal)? // (batch * seq, width)
+        .f_index_select(0, reversal)? // (batch * seq, width)
         .f_view([rows, seq, width])
 }
 

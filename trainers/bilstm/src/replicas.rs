@@ -1,6 +1,7 @@
 //! Data parallel training: each replica takes its share of a batch, the gradients are summed on the first.
 //!
-//! On GPUs a replica is a network of its own. On a CPU it is a thread of its own with the same weights: libtorch's own
+//! On GPUs a replica is a network of its own. On a CPU it is a thread with the same weights, or two threads, one per direction
+//! of the LSTM, where their number is even: libtorch's own
 //! threads meet at every time step of an LSTM, which costs more than it gains: on two cores PyTorch takes 215 ms a step with
 //! them and 183 without, this 82 (bench/runs/2026-11-26-amd-epyc-bilstm-step).
 
@@ -10,6 +11,7 @@ use std::thread::JoinHandle;
 use tch::{Device, Reduction, TchError, Tensor, autocast, no_grad};
 
 use crate::batches::Batch;
+use crate::directions::{self, Ask, Other, Told};
 use crate::evaluate;
 use crate::net::{Dropout, Net, Shape};
 use harness::training::Arrays;
@@ -93,13 +95,15 @@ impl Replicas {
         if self.workers.is_empty() {
             return gradients(&self.nets[0], &step, total, self.mixed);
         }
-        let size = step.rows.len().div_ceil(self.workers.len()).max(1);
+        let pairs = self.nets[0].device == Device::Cpu && self.workers.len().is_multiple_of(2);
+        let each = if pairs { 2 } else { 1 };
+        let size = step.rows.len().div_ceil(self.workers.len() / each).max(1);
         let shares = step
             .rows
             .chunks(size)
             .zip(step.labels.chunks(size))
             .enumerate();
-        for ((number, (rows, labels)), worker) in shares.zip(&self.workers) {
+        for ((number, (rows, labels)), workers) in shares.zip(self.workers.chunks(each)) {
             let share = Step {
                 rows: rows.to_vec(),
                 labels: labels.to_vec(),
@@ -110,11 +114,19 @@ impl Replicas {
                 }),
                 ..step
             };
-            worker.ask(Task::Gradients(share, total))?;
+            match workers {
+                [worker] => worker.ask(Task::Gradients(share, total, None))?,
+                [worker, helper, ..] => {
+                    let ((asks, asked), (tell, told)) = (channel(), channel());
+                    helper.ask(Task::Help(asked, tell))?;
+                    worker.ask(Task::Gradients(share, total, Some(Other { asks, told })))?;
+                }
+                [] => {}
+            }
         }
         let asked = step.rows.len().div_ceil(size);
         let mut sum: Option<Gradients> = None;
-        for worker in &self.workers[..asked] {
+        for worker in self.workers.iter().step_by(each).take(asked) {
             let Answer::Gradients(share) = worker.answer()? else {
                 return Err(died());
             };
@@ -161,20 +173,31 @@ fn gradients(net: &Net, step: &Step, total: f64, mixed: bool) -> Result<Gradient
     } else {
         forward()
     }?;
-    let labels: Vec<i64> = step.labels.iter().map(|&label| label.into()).collect();
-    let labels = Tensor::f_from_slice(&labels)?.f_to(net.device)?; // (batch) int64
-    // PyTorch's default: a label that is left out, and none of ours.
-    let ignored = -100;
-    let weights = Tensor::f_from_slice(&step.class_weights)?.f_to(net.device)?; // (classes) f32
-    // () f32, this and all below
-    let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, ignored, 0.0)?;
-    let loss = sum.f_mul_scalar(1.0 / total)?;
-    let scaled = loss.f_mul_scalar(step.loss_scale)?;
+    let (loss, scaled) = loss_of(&logits, step, total)?;
     let tensors = Tensor::f_run_backward(&[scaled], &net.parameters, false, false)?;
     Ok(Gradients {
         loss: loss.f_double_value(&[])?,
         tensors,
     })
+}
+
+/// The loss of logits of (batch, classes), as its share of the step's mean; and what gradients are taken of: the same, scaled.
+pub(crate) fn loss_of(
+    logits: &Tensor,
+    step: &Step,
+    total: f64,
+) -> Result<(Tensor, Tensor), TchError> {
+    let device = logits.device();
+    let labels: Vec<i64> = step.labels.iter().map(|&label| label.into()).collect();
+    let labels = Tensor::f_from_slice(&labels)?.f_to(device)?; // (batch) int64
+    // PyTorch's default: a label that is left out, and none of ours.
+    let ignored = -100;
+    let weights = Tensor::f_from_slice(&step.class_weights)?.f_to(device)?; // (classes) f32
+    // () f32, this and all below
+    let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, ignored, 0.0)?;
+    let loss = sum.f_mul_scalar(1.0 / total)?;
+    let scaled = loss.f_mul_scalar(step.loss_scale)?;
+    Ok((loss, scaled))
 }
 
 /// A thread with a network. It lives as long as its replicas do: libtorch keeps what it prepared per thread.
@@ -197,8 +220,10 @@ impl Drop for Worker {
 }
 
 enum Task {
-    /// And what the class weights of all rows of the step sum up to.
-    Gradients(Step, f64),
+    /// And what the class weights of all rows of the step sum up to, and who has the backward direction, if not this thread.
+    Gradients(Step, f64, Option<Other>),
+    /// The backward direction of another thread's step; the answers go to that one.
+    Help(Receiver<Ask>, Sender<Result<Told, TchError>>),
     Logits(Vec<Vec<u32>>),
 }
 
@@ -216,8 +241,15 @@ impl Worker {
             tch::set_num_threads(1);
             for task in todo {
                 let answer = match task {
-                    Task::Gradients(step, total) => {
+                    Task::Gradients(step, total, Some(other)) => {
+                        directions::gradients(&net, &step, total, &other).map(Answer::Gradients)
+                    }
+                    Task::Gradients(step, total, None) => {
                         gradients(&net, &step, total, mixed).map(Answer::Gradients)
+                    }
+                    Task::Help(asks, told) => {
+                        directions::help(&net, asks, &told);
+                        continue;
                     }
                     Task::Logits(rows) => evaluate::of_batch(&net, &rows).map(Answer::Logits),
                 };
@@ -242,7 +274,7 @@ impl Worker {
     }
 }
 
-fn died() -> TchError {
+pub(crate) fn died() -> TchError {
     TchError::Torch("a thread of a replica died".to_owned())
 }
 

@@ -98,22 +98,25 @@ fn logits_and_gradients_are_pytorchs() {
     for pooling in POOLINGS {
         for lengths in [&[7, 3, 1, 5, 12][..], &[6, 6, 6]] {
             let shape = shape(pooling);
-            let mut net = one(&shape);
+            let net = one(&shape);
             let step = step(rows(lengths), None);
             let theirs = pytorchs(&net, &step, serde_json::json!({}));
 
             let logits = of_batch(net.first(), &step.rows).unwrap();
             assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
-            let ours = net.gradients(step).unwrap();
-            assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
-            for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
-                let what = format!("gradient of {name}, {pooling:?}");
-                assert_close(
-                    &values(gradient).unwrap(),
-                    &theirs[&format!("gradient.{name}")].data,
-                    1e-5,
-                    &what,
-                );
+            // One thread, and one per direction.
+            for threads in [1, 2] {
+                let ours = several(&shape, threads).gradients(step.clone()).unwrap();
+                assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
+                for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
+                    let what = format!("gradient of {name}, {pooling:?}, {threads} threads");
+                    assert_close(
+                        &values(gradient).unwrap(),
+                        &theirs[&format!("gradient.{name}")].data,
+                        1e-5,
+                        &what,
+                    );
+                }
             }
         }
     }
@@ -234,7 +237,14 @@ fn replicas_have_the_gradients_of_one() {
         step: 9,
         first_row: 0,
     });
-    for (lengths, count) in [(&[4, 9, 2, 7, 7][..], 2), (&[4, 4, 4, 4], 3), (&[5], 2)] {
+    // Of two and four threads, two have a direction each of the same rows.
+    for (lengths, count) in [
+        (&[4, 9, 2, 7, 7][..], 2),
+        (&[4, 4, 4, 4], 3),
+        (&[5], 2),
+        (&[4, 9, 2, 7, 7], 4),
+        (&[5], 4),
+    ] {
         let shape = shape(Pooling::Max);
         let alone = one(&shape).gradients(step(rows(lengths), dropout)).unwrap();
         let together = several(&shape, count)

@@ -53,13 +53,20 @@ impl CpuEngine {
     ) -> Result<Self, Failure> {
         let layout = Layout::new(architecture, frozen);
         let words = architecture.vocab * architecture.hidden;
-        let zeros = |length: usize| [vec![0.0; length], vec![0.0; length]];
+        // Written now: what is read first and written then costs two page faults, and the second one interrupts all cores
+        // (the kernel's `do_wp_page`; a tenth of a second on two cores). The compiler must not see that they are zeros already.
+        let written = || {
+            let mut moments = vec![0.0; layout.length];
+            std::hint::black_box(&mut moments).fill(0.0);
+            moments
+        };
+        let unwritten = || vec![0.0; words];
         let mut workers: Vec<Worker> = Vec::new();
         workers.resize_with(threads.max(1), Worker::default);
         let mut engine = Self {
             moments: Moments {
-                dense: zeros(layout.length),
-                words: zeros(words),
+                dense: [written(), written()],
+                words: [unwritten(), unwritten()],
                 moved: vec![false; architecture.vocab],
             },
             frozen: frozen.to_vec(),
