@@ -101,12 +101,12 @@ class Runner:
         return self.data.file(job.data, "train", rows, job.length)
 
     def answers(self, job, contest):
-        """Scores of the predictions; of the first pair the predictions themselves, for the bootstrap."""
+        """Scores of the predictions, and the predictions themselves for the bootstrap."""
         truth = self.data.labels(job.data, "test", self.plan.test_rows(contest))
         found = column(self.tools.answers(job), "label", "predicted")
         seen = cells(truth, found)
         facts = {"test_rows": len(truth), "accuracy": accuracy(seen), "macro_f1": macro_f1(seen)}
-        if job.pair == 0 and not job.variant:
+        if not job.variant:
             names = sorted({*truth, *found})
             facts |= {"truth": packed(truth, names), "predicted": packed(found, names), "labels": names}
         return facts
