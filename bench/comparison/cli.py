@@ -34,6 +34,13 @@ def at_least(least, kind=int):
     return read
 
 
+def program(value):
+    found = shutil.which(value)
+    if not found:
+        raise argparse.ArgumentTypeError(f"no program `{value}`")
+    return pathlib.Path(found).absolute()
+
+
 def parser():
     parser = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION)
     parser.add_argument("--smoke", action="store_true", help="all of it on data/movie.csv, for its tests; nothing is kept")
@@ -51,6 +58,8 @@ def parser():
     parser.add_argument("--threads", type=at_least(1), help="of both sides [default: as --out has them, else all cores, at most 8]")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the networks, on NVIDIA GPUs")
     parser.add_argument("--binaries", type=pathlib.Path, help="a folder of trainers to measure [default: cargo builds them]")
+    parser.add_argument("--python", type=program, help="one that has all that the twins import, such as a PyTorch for this GPU "
+                                                            "[default: a venv for each, with pinned versions]")
     parser.add_argument("--pretrained-model", type=pathlib.Path, help="what the transformers start from [default: MiniLM]")
     parser.add_argument("--machine", help="label of the results' folder [default: the CPU model]")
     parser.add_argument("--out", type=pathlib.Path, help="the results' folder; what it has is not measured again "
@@ -137,7 +146,7 @@ def run(args, work):
 
 def measure(args, work, out, store, plan, data):
     """Measures, and notes the machine while it is this one; returns what failed."""
-    tools = Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work)
+    tools = Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work, args.python)
     facts = {"commit": commit(), "machine": environment.machine(plan), "floor_bytes": floor_bytes()}
     runner = Runner(plan, store, tools, data, args.limit_minutes, args.repeat_below, facts)
     environment.note(out, plan, tools)

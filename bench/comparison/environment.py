@@ -16,6 +16,22 @@ def first_line(command):
         return ""
 
 
+VERSIONS = """
+import importlib.metadata, sys
+for name in sys.argv[1:]:
+    try:
+        print(f"{name}=={importlib.metadata.version(name)}")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+"""
+
+
+def packages(python, requirements):
+    """Those of a file of requirements that this Python has, with the versions that it has."""
+    names = [line.partition("==")[0].strip() for line in requirements.read_text().splitlines() if "==" in line]
+    return subprocess.run([python, "-c", VERSIONS, *names], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+
+
 def gpu(plan):
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     return first_line(query) if plan.device != "cpu" else ""
@@ -32,7 +48,7 @@ def note(folder, plan, tools):
     chosen = [contest for contest in plan.contests if tools.has(contest)]
     twins = {contest.twin: {
         "python": first_line([tools.python(contest), "--version"]),
-        "packages": [line for line in (ROOT / contest.requirements).read_text().splitlines() if "==" in line],
+        "packages": packages(tools.python(contest), ROOT / contest.requirements),
     } for contest in chosen}
     facts = {
         "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu(plan),

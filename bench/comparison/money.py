@@ -33,15 +33,20 @@ def newest(kind):
 def image_sizes(contests, tools, device):
     """Unpacked bytes of each side's image: {contest: {side: {bytes, source}}}.
 
-    Ours as the launcher builds it: the binary alone where that is static. The twin's: Amazon's image for it where its size is
+    Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a contest is left out if
+    its image's size is not known. The twin's: Amazon's image for it where its size is
     known, else its installed packages, which any image of it holds at least.
     """
     known, sizes = newest("images"), {}
     for contest in contests:
         official = known["official"].get(contest.official[device != "cpu"])
-        binary = {"bytes": size(tools.binary(contest.trainer)), "source": "the binary"}
+        if device == "cpu":
+            binary = {"bytes": size(tools.binary(contest.trainer)), "source": "the binary"}
+            ours = known["ours"].get(contest.trainer, binary)
+        elif not (ours := known["ours_on_gpu"].get(contest.trainer)):
+            continue
         sizes[contest.name] = {
-            OURS: known["ours"].get(contest.trainer, binary),
+            OURS: ours,
             TWIN: official or {"bytes": size(tools.python(contest).parents[1] / "lib"), "source": "its Python packages alone"},
         }
     return sizes
@@ -50,6 +55,8 @@ def image_sizes(contests, tools, device):
 def image_table(contests, sizes):
     rows = ["| | image of ours | of the twin | ratio | the twin's is |", "|---|---|---|---|---|"]
     for contest in contests:
+        if contest.name not in sizes:
+            continue
         ours, twin = (sizes[contest.name][side]["bytes"] for side in (OURS, TWIN))
         rows.append(f"| {contest.title} | {ours / 1e6:,.0f} MB | {twin / 1e6:,.0f} MB | {times(ours / twin)} | "
                     f"{sizes[contest.name][TWIN]['source']} |")
@@ -79,7 +86,7 @@ def money_table(store, plan, contests, sizes, prices, gpu=""):
     for contest in contests if priced(device, prices, gpu) else ():
         fields = fields_of(plan, contest, plan.first)
         seconds = common(*store.sides("wall_seconds", what="train", **fields))
-        if not seconds[0]:
+        if not seconds[0] or contest.name not in sizes:
             continue
         jobs = [{pair: job(sizes[contest.name][side]["bytes"], taken, prices, device) for pair, taken in times_of.items()}
                 for side, times_of in zip((OURS, TWIN), seconds)]

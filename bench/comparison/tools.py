@@ -37,8 +37,10 @@ def build(package, device="cpu", what=()):
 class Tools:
     """The programs of a comparison; each is looked for once, when it is first needed."""
 
-    def __init__(self, binaries, kind, device, pretrained, work):
+    def __init__(self, binaries, kind, device, pretrained, work, interpreter=None):
+        """`interpreter`: of all twins, in place of the pinned venvs."""
         self.binaries, self.kind, self.device, self.pretrained, self.work = binaries, kind, device, pretrained, work
+        self.interpreter = interpreter
         self.found, self.missing = {}, {}
 
     def need(self, contest):
@@ -80,7 +82,7 @@ class Tools:
         return self.once(package, find)
 
     def python(self, contest):
-        return self.once(contest.requirements, lambda: pathlib.Path(venv(contest.requirements)))
+        return self.interpreter or self.once(contest.requirements, lambda: pathlib.Path(venv(contest.requirements)))
 
     def checkpoint(self, contest):
         """The pretrained model that both sides start from: as given, or the one that a package of the venv brings."""

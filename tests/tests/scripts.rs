@@ -243,6 +243,7 @@ fn scripts_say_how_they_are_used() {
         "data/make_sample.py",
         "data/imdb_to_csv.py",
         "bench/compare",
+        "bench/gpu_bilstm.py",
         "bench/gpu_transformer.py",
     ] {
         let help = python(&repository().join(script), &["--help"]);
@@ -257,21 +258,24 @@ fn scripts_say_how_they_are_used() {
 fn the_benchmark_of_gpus_says_that_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-    let script = repository().join("bench/gpu_transformer.py");
     let results = folder.path().join("results");
-    let mut bench = Command::new(std::env::var_os("TRAINYARD_PYTHON").unwrap());
-    // Without `nvidia-smi`, also on a machine that has it.
-    bench.env("PATH", folder.path()).arg("-B").arg(&script);
-    bench
-        .args(["--only", "check", "--transformer"])
-        .arg(&script);
-    bench.arg("--pretrained-model").arg(folder.path());
-    bench.arg("--out").arg(&results);
-    let said = run(bench).expect_code(1).stderr.clone();
-    assert!(said.contains("error: no GPU"), "{said}");
-    assert!(
-        said.contains("help: run it where `nvidia-smi` shows one"),
-        "{said}"
-    );
-    assert!(!results.exists(), "results of nothing");
+    for trainer in ["bilstm", "transformer"] {
+        let script = repository().join(format!("bench/gpu_{trainer}.py"));
+        let mut bench = Command::new(std::env::var_os("TRAINYARD_PYTHON").unwrap());
+        // Without `nvidia-smi`, also on a machine that has it.
+        bench.env("PATH", folder.path()).arg("-B").arg(&script);
+        bench.args(["--only", "check"]);
+        bench.arg(format!("--{trainer}")).arg(&script);
+        if trainer == "transformer" {
+            bench.arg("--pretrained-model").arg(folder.path());
+        }
+        bench.arg("--out").arg(&results);
+        let said = run(bench).expect_code(1).stderr.clone();
+        assert!(said.contains("error: no GPU"), "{said}");
+        assert!(
+            said.contains("help: run it where `nvidia-smi` shows one"),
+            "{said}"
+        );
+        assert!(!results.exists(), "results of nothing");
+    }
 }

@@ -145,3 +145,15 @@ impl InplaceOp1 for Sum<'_> {
         Ok(())
     }
 }
+
+/// A GPU alone, as a communicator of one process and as one that others could have joined.
+#[cfg(test)]
+pub(super) fn worlds(device: &Device) -> [World; 2] {
+    let stream = device.as_cuda_device().unwrap().cuda_stream();
+    let id = Id::new().unwrap().internal().to_owned();
+    let joined = World {
+        members: vec![join(stream, 0, 1, id).unwrap()],
+        hosts: 1,
+    };
+    [World::new(std::slice::from_ref(device), None).unwrap(), joined]
+}

@@ -1,3 +1,6 @@
+#[cfg(feature = "cuda")]
+mod gpu;
+
 use super::*;
 use crate::architecture::Family;
 use crate::checks;

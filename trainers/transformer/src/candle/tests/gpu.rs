@@ -1,0 +1,106 @@
+//! The same on a GPU. Where there is none these tests say so, and show nothing.
+//!
+//! A GPU draws the masks of dropout by batch, so what compares batches of different rows goes without dropout here.
+
+use super::*;
+
+/// The first GPU, in f32.
+fn first() -> Option<Device> {
+    let found = gpu(0, Some(Precision::Full));
+    if let Err(failure) = &found {
+        eprintln!("skipped: {failure}");
+    }
+    found.ok().map(|(device, _)| device)
+}
+
+macro_rules! checks {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            let Some(device) = first() else { return };
+            checks::$name(&|architecture, values, trained| {
+                Box::new(on(architecture, values, trained, &[(device.clone(), DType::F32)]))
+            });
+        })*
+    };
+}
+
+checks! {
+    logits_and_gradients_are_those_of_transformers
+    neither_padding_nor_company_changes_logits
+    every_parameter_has_a_gradient_and_changes
+    gradients_with_dropout_are_the_slope_of_the_loss
+    what_is_frozen_stays_and_the_rest_learns_the_same
+    a_restored_engine_goes_on_bit_for_bit
+    a_step_is_adamw
+    eight_rows_are_learnt_by_heart
+    ids_and_lengths_without_a_place_are_refused
+}
+
+#[test]
+fn half_precision_comes_close() {
+    let Some(device) = first() else { return };
+    let architecture = small(Family::Bert);
+    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let trained = vec![true; architecture.parameters().len()];
+    let gradients = |device: &Device, dtype| {
+        let mut engine = on(&architecture, &values, &trained, &[(device.clone(), dtype)]);
+        engine.accumulate(&batch, &target(false)).unwrap();
+        engine.gradients().unwrap().concat()
+    };
+    let expected = gradients(&Device::Cpu, DType::F32);
+    // 11 and 8 bits of mantissa, a few dozen operations one after the other.
+    for (dtype, most) in [(DType::F16, 0.02), (DType::BF16, 0.1)] {
+        let off = distance(&gradients(&device, dtype), &expected);
+        assert!(off < most, "{dtype:?}: {off}");
+    }
+}
+
+/// Networks with streams of their own on one GPU, which add up through the host's memory as those on several do.
+#[test]
+fn replicas_learn_as_one() {
+    if first().is_none() {
+        return;
+    }
+    let architecture = small(Family::Bert);
+    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let trained = vec![true; architecture.parameters().len()];
+    let net = || {
+        let device = first().unwrap();
+        let engine = on(&architecture, &values, &trained, &[(device, DType::F32)]);
+        engine.nets.into_iter().next().unwrap()
+    };
+    let mut found = Vec::new();
+    for count in [1, 3] {
+        let mut engine = CandleEngine {
+            nets: (0..count).map(|_| net()).collect(),
+            link: Link::Memory,
+            summed: false,
+        };
+        let loss = engine.accumulate(&batch, &target(false));
+        let gradients = engine.gradients().unwrap().concat();
+        engine.update(&UPDATE).unwrap();
+        let weights = engine.nets.iter().map(|net| net.weights.to_vec1::<f32>());
+        let weights: Vec<_> = weights.map(Result::unwrap).collect();
+        assert!(weights.iter().all(|other| *other == weights[0]));
+        found.push((loss.unwrap(), gradients));
+    }
+    assert!((found[0].0 - found[1].0).abs() < 1e-6);
+    let off = distance(&found[1].1, &found[0].1);
+    assert!(off < 1e-5, "{off}");
+}
+
+/// NCCL refuses two members on one GPU, so a machine with a single one shows a world of one: its library is found, a
+/// communicator is made in both ways, and a sum keeps what it should.
+#[cfg(feature = "nccl")]
+#[test]
+fn nccl_sums() {
+    let Some(device) = first() else { return };
+    for world in crate::candle::nccl::worlds(&device) {
+        let values = [1.5_f32, -2.0, 0.25];
+        let vector = Tensor::new(&values, &device).unwrap(); // (3) f32
+        let doubled = (&vector * 2.0).unwrap(); // (3) f32, not yet there when the sum is asked for
+        world.sum(&[&doubled]).unwrap();
+        assert_eq!(doubled.to_vec1::<f32>().unwrap(), [3.0, -4.0, 0.5]);
+    }
+}
