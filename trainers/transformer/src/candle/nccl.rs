@@ -155,5 +155,8 @@ pub(super) fn worlds(device: &Device) -> [World; 2] {
         members: vec![join(stream, 0, 1, id).unwrap()],
         hosts: 1,
     };
-    [World::new(std::slice::from_ref(device), None).unwrap(), joined]
+    [
+        World::new(std::slice::from_ref(device), None).unwrap(),
+        joined,
+    ]
 }
