@@ -10,9 +10,12 @@ import gpu  # noqa: E402
 
 
 def check(bench):
-    flags = ["--epochs", 8, "--validation-split", 0, "--seq-len", 200, "--emb-size", 64, "--hidden-size", 64, "--learning-rate", 3e-3, "--seed", 1]
+    """Few epochs: at this rate training soon makes a difference in the last digits a large one (twice as many epochs ended 0.09 apart
+    in loss, with equal accuracy)."""
+    flags = ["--epochs", 4, "--validation-split", 0, "--seq-len", 200, "--emb-size", 64, "--hidden-size", 64, "--learning-rate", 3e-3,
+             "--schedule", "constant", "--seed", 1]
     # cuDNN rounds to TF32 in f32 too, as it does in PyTorch.
-    return gpu.check(bench, flags, {"full": (5e-2, 0.25), "mixed": (1e-1, 0.5)})
+    return gpu.check(bench, flags, {"full": (1e-2, 0.1), "mixed": (2e-2, 0.2)}, learnt=0.6)
 
 
 def accuracy(bench):

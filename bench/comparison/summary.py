@@ -86,7 +86,8 @@ def summary(store, plan, data, facts, prices, date):
         for name, (title, make) in tables.TABLES.items():
             made = make(store, plan, contest) if any(section.name == name for section in plan.sections) else []
             lines += ["", f"### {title}", "", *made] if made else []
-    lines += ["", "## Images, unpacked", "", *money.image_table(plan.contests, facts["images"])]
+    images = money.image_table(plan.contests, facts["images"])
+    lines += ["", "## Images, unpacked", "", *images] if images else []
     paid = money.money_table(store, plan, plan.contests, facts["images"], prices, facts["gpu"])
     if paid:
         device = "cpu" if plan.device == "cpu" else "cuda"

@@ -80,8 +80,7 @@ fn main() {
     let architecture = mini_lm();
     let values = weights(&architecture, &arguments[0]);
     let frozen = vec![false; values.len()];
-    let mut engine = cpu::CpuEngine::new(&architecture, &values, threads, &frozen).unwrap();
-    drop(values);
+    let mut engine = cpu::CpuEngine::new(&architecture, values, threads, &frozen).unwrap();
     let mut random = Random::new(2, &[]);
     let mut seconds = Vec::new();
     let mut last = 0.0;

@@ -140,7 +140,7 @@ impl Setup {
     pub(crate) fn engine(
         self,
         architecture: &Architecture,
-        values: &Values,
+        values: Values,
         frozen: &[bool],
         meeting: Option<&mut Meeting>,
     ) -> Result<Box<dyn Engine>, Failure> {
@@ -149,7 +149,7 @@ impl Setup {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, values, frozen, meeting),
+            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, meeting),
         }
     }
 

@@ -18,6 +18,7 @@ mod learner;
 mod meeting;
 mod model;
 pub mod params;
+mod pieces;
 mod pretrained;
 mod tokens;
 mod train;

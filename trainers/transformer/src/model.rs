@@ -15,6 +15,7 @@ use crate::device::Setup;
 use crate::engine::{Engine, Values};
 use crate::evaluate::logits;
 use crate::explain;
+use crate::pieces::Memory;
 use crate::pretrained::{OPTIONAL, check_ids};
 use crate::tokens::{TOKENIZER, Tokens};
 use crate::weights::{self, Head, WEIGHTS};
@@ -36,7 +37,7 @@ impl TransformerModel {
     pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Failure> {
         let values = std::mem::take(&mut self.values);
         let frozen = vec![true; values.len()];
-        let engine = setup.engine(&self.architecture, &values, &frozen, None)?;
+        let engine = setup.engine(&self.architecture, values, &frozen, None)?;
         self.engine = Mutex::new(Some(engine));
         Ok(())
     }
@@ -58,7 +59,7 @@ fn unprepared() -> Failure {
 }
 
 impl Model for TransformerModel {
-    type Scratch = ();
+    type Scratch = Memory;
 
     /// Rows are sorted by length within a block: enough for that, few enough that several threads tokenise.
     const BLOCK_BYTES: usize = 2 * 1024 * 1024;
@@ -143,12 +144,13 @@ impl Model for TransformerModel {
         })
     }
 
-    fn scratch(&self) {}
+    fn scratch(&self) -> Memory {
+        Memory::default()
+    }
 
-    fn predict(&self, (): &mut (), texts: &[&str]) -> Result<Scores, Failure> {
-        let rows: Result<Vec<Vec<u32>>, Failure> =
-            texts.iter().map(|text| self.tokens.encode(text)).collect();
-        let rows = rows?;
+    fn predict(&self, memory: &mut Memory, texts: &[&str]) -> Result<Scores, Failure> {
+        let rows = texts.iter().map(|text| self.tokens.encode(text, memory));
+        let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let found = logits(engine.as_mut(), &rows, self.shape(), &|| false)?;

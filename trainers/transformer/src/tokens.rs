@@ -11,6 +11,8 @@ use harness::corpus::{Encode, RowTable};
 use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
+use crate::pieces::{Memory, Pieces};
+
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// The places of a word's tokens, and what it looks like.
@@ -19,6 +21,8 @@ pub(crate) type Word = (Range<usize>, String);
 /// A tokenizer.json that cuts texts to so many tokens, special ones among them.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
+    /// `None`: it reads texts as a whole.
+    pieces: Option<Pieces>,
     /// The file as it was.
     json: Vec<u8>,
     /// What stands for a text without any token.
@@ -78,6 +82,7 @@ impl Tokens {
         Ok(Self {
             nothing: unknown.copied().unwrap_or(0),
             special: special.collect(),
+            pieces: Pieces::new(&tokenizer, max_len),
             tokenizer,
             json,
             largest,
@@ -85,16 +90,19 @@ impl Tokens {
     }
 
     /// The ids of a text, at least one.
-    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, Failure> {
-        self.ids(text).map_err(|error| refused(&error))
+    pub(crate) fn encode(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, Failure> {
+        self.ids(text, memory).map_err(|error| refused(&error))
     }
 
-    fn ids(&self, text: &str) -> Result<Vec<u32>, String> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|error| error.to_string())?;
-        let mut ids = encoding.get_ids().to_vec();
+    fn ids(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, String> {
+        let found = match &self.pieces {
+            Some(pieces) => pieces.ids(&self.tokenizer, text, memory),
+            None => self
+                .tokenizer
+                .encode_fast(text, true)
+                .map(|encoding| encoding.get_ids().to_vec()),
+        };
+        let mut ids = found.map_err(|error| error.to_string())?;
         if ids.is_empty() {
             ids.push(self.nothing);
         }
@@ -164,6 +172,7 @@ fn refused(error: &str) -> Failure {
 /// What one reading thread makes of its rows.
 pub struct Encoder {
     tokens: Option<Arc<Tokens>>,
+    memory: Memory,
     ids: Ids,
     /// Where each row ends.
     ends: Vec<usize>,
@@ -187,6 +196,7 @@ impl Encoder {
                 Err(_) => Ids::Long(Vec::new()),
             },
             tokens: tokens.map(Arc::clone),
+            memory: Memory::default(),
             ends: Vec::new(),
             refused: None,
         }
@@ -201,7 +211,7 @@ impl Encoder {
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         let found = match &self.tokens {
-            Some(tokens) => tokens.ids(text),
+            Some(tokens) => tokens.ids(text, &mut self.memory),
             None => Err("there is none".to_owned()),
         };
         let found = match found {
@@ -241,6 +251,9 @@ impl Rows {
             .find_map(|encoder| encoder.refused.take())
         {
             return Err(refused(&error));
+        }
+        for encoder in &mut encoders {
+            encoder.memory = Memory::default();
         }
         let order = table
             .order
@@ -311,14 +324,21 @@ pub(crate) mod tests {
     #[test]
     fn texts_are_cut_and_keep_their_special_tokens() {
         assert_eq!(
-            tokens(5).encode("the good films of it").unwrap(),
+            tokens(5)
+                .encode("the good films of it", &mut Memory::default())
+                .unwrap(),
             [2, 4, 7, 6, 3]
         );
         assert_eq!(
-            tokens(64).encode("the good films").unwrap(),
+            tokens(64)
+                .encode("the good films", &mut Memory::default())
+                .unwrap(),
             [2, 4, 7, 6, 9, 3]
         );
-        assert_eq!(tokens(64).encode("").unwrap(), [2, 3]);
+        assert_eq!(
+            tokens(64).encode("", &mut Memory::default()).unwrap(),
+            [2, 3]
+        );
     }
 
     #[test]
@@ -334,7 +354,9 @@ pub(crate) mod tests {
         assert_eq!(before["model"], after["model"]);
         let again = Tokenizer::from_bytes(&trained).unwrap();
         let ids = again.encode("the good films of it and not", true).unwrap();
-        let expected = tokens(7).encode("the good films of it and not").unwrap();
+        let expected = tokens(7)
+            .encode("the good films of it and not", &mut Memory::default())
+            .unwrap();
         assert_eq!(ids.get_ids(), expected);
     }
 

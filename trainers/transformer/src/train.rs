@@ -79,9 +79,7 @@ pub(crate) fn train(
         job.same_data(meeting)?;
     }
     let setup = job.setup(run);
-    let engine = setup.engine(&job.architecture, &values, &job.frozen(), meeting.as_mut())?;
-    // The engine has its own.
-    drop(values);
+    let engine = setup.engine(&job.architecture, values, &job.frozen(), meeting.as_mut())?;
     let mut learner = Learner::start(&job, engine, meeting, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, failure, &fresh, run)
@@ -174,7 +172,7 @@ fn finish(
     if run.hosts().rank == 0 {
         let mut engine = job
             .setup(run)
-            .engine(&job.architecture, &values, &frozen, None)?;
+            .engine(&job.architecture, values.clone(), &frozen, None)?;
         let mut judge = |part: Part| job.scores(engine.as_mut(), &job.table.of(part), run);
         scores.validation = match validation {
             Some(scores) => Some(scores),

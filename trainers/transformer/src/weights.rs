@@ -64,47 +64,88 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     }
 }
 
-/// Reads all parameters, one at a time, as f32.
+/// Reads all parameters as f32.
 pub(crate) fn load(
     files: &[PathBuf],
     architecture: &Architecture,
     head: Head,
 ) -> Result<Loaded, Failure> {
-    let mut open = Vec::new();
+    let open = opened(files)?;
     let mut place = BTreeMap::new();
-    for path in files {
-        let file = TensorFile::open(path).map_err(|error| unreadable(path, error))?;
+    for (number, file) in open.iter().enumerate() {
         for name in file.names() {
-            place.insert(canonical(&name), (open.len(), name));
+            place.insert(canonical(&name), (number, name));
         }
-        open.push(file);
     }
-    let mut loaded = Loaded {
-        values: Values::new(),
-        fresh: Vec::new(),
-    };
-    for (number, parameter) in architecture.parameters().iter().enumerate() {
-        let found = place
-            .get(&canonical(&parameter.name))
-            .and_then(|(file, name)| {
-                let file = &mut open[*file];
-                let fits = file.shape(name) == Some(&parameter.shape);
-                let kept = match parameter.role {
-                    Role::HeadOut(_) => head.keep && fits,
-                    _ => true,
-                };
-                kept.then_some((file, name))
-            });
-        loaded.values.push(match found {
-            Some((file, name)) => read(file, name, parameter)?,
+    let mut fresh = Vec::new();
+    let mut sources = Vec::new();
+    let parameters = architecture.parameters();
+    for (number, parameter) in parameters.iter().enumerate() {
+        let found = place.get(&canonical(&parameter.name));
+        let found = found.filter(|(file, name)| match parameter.role {
+            Role::HeadOut(_) => head.keep && open[*file].shape(name) == Some(&parameter.shape),
+            _ => true,
+        });
+        sources.push(match found {
+            Some((file, name)) => Source::Tensor(*file, name),
             None if in_head(parameter.role) => {
-                loaded.fresh.push(parameter.name.clone());
-                initial(parameter, number as u64, head)
+                fresh.push(parameter.name.clone());
+                Source::Fresh(number as u64)
             }
             None => return Err(missing(files, parameter)),
         });
     }
-    Ok(loaded)
+    let all: Vec<_> = parameters.iter().zip(sources).collect();
+    // Half of the time is the kernel's, which makes the pages.
+    let (own, others) = all.split_at(middle(&parameters));
+    let values = std::thread::scope(|scope| {
+        let other = scope.spawn(|| values(opened(files)?, others, head));
+        let mut values = values(open, own, head)?;
+        values.extend(match other.join() {
+            Ok(others) => others?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        Ok::<_, Failure>(values)
+    })?;
+    Ok(Loaded { values, fresh })
+}
+
+/// Where a parameter comes from.
+enum Source<'a> {
+    /// File and name in it.
+    Tensor(usize, &'a str),
+    /// Nowhere; its number.
+    Fresh(u64),
+}
+
+fn opened(files: &[PathBuf]) -> Result<Vec<TensorFile>, Failure> {
+    let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
+    files.iter().map(open).collect()
+}
+
+/// How many of the first parameters have half of all numbers, about.
+fn middle(parameters: &[Parameter]) -> usize {
+    let size = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
+    let half = parameters.iter().map(size).sum::<usize>() / 2;
+    let mut sum = 0;
+    let below = parameters.iter().take_while(|parameter| {
+        sum += size(parameter);
+        sum <= half
+    });
+    below.count().max(1).min(parameters.len())
+}
+
+/// One parameter at a time.
+fn values(
+    mut files: Vec<TensorFile>,
+    sources: &[(&Parameter, Source<'_>)],
+    head: Head,
+) -> Result<Values, Failure> {
+    let values = sources.iter().map(|(parameter, source)| match source {
+        Source::Tensor(file, name) => read(&mut files[*file], name, parameter),
+        Source::Fresh(number) => Ok(initial(parameter, *number, head)),
+    });
+    values.collect()
 }
 
 fn in_head(role: Role) -> bool {

@@ -1,5 +1,5 @@
-//! Sums over GPUs by NCCL. **It compiles and links; it has not run yet**: the one GPU machine that was at hand,
-//! with an H200, had a single one.
+//! Sums over GPUs by NCCL. **It has run with one GPU alone**: the machine that was at hand, with an H200, had a single one, and
+//! NCCL refuses two members on one GPU.
 
 use std::ffi::c_char;
 

@@ -212,7 +212,8 @@ impl Net {
             seq,
             first_position: self.architecture.first_position(),
             pad: self.architecture.pad as usize,
-            ids: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
+            on_device: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
+            ids,
             lengths: batch.lengths.clone(),
         })
     }

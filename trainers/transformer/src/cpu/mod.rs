@@ -47,25 +47,18 @@ impl CpuEngine {
     /// A network with these weights that learns all but the `frozen` ones.
     pub(crate) fn new(
         architecture: &Architecture,
-        values: &Values,
+        values: Values,
         threads: usize,
         frozen: &[bool],
     ) -> Result<Self, Failure> {
         let layout = Layout::new(architecture, frozen);
         let words = architecture.vocab * architecture.hidden;
-        // Written now: what is read first and written then costs two page faults, and the second one interrupts all cores
-        // (the kernel's `do_wp_page`; a tenth of a second on two cores). The compiler must not see that they are zeros already.
-        let written = || {
-            let mut moments = vec![0.0; layout.length];
-            std::hint::black_box(&mut moments).fill(0.0);
-            moments
-        };
         let unwritten = || vec![0.0; words];
         let mut workers: Vec<Worker> = Vec::new();
         workers.resize_with(threads.max(1), Worker::default);
         let mut engine = Self {
             moments: Moments {
-                dense: [written(), written()],
+                dense: [Vec::new(), Vec::new()],
                 words: [unwritten(), unwritten()],
                 moved: vec![false; architecture.vocab],
             },
@@ -75,14 +68,31 @@ impl CpuEngine {
             squares: None,
             net: Net {
                 architecture: architecture.clone(),
-                words: vec![0.0; words],
+                words: Vec::new(),
                 dense: vec![0.0; layout.length],
                 layout,
             },
         };
         engine.discard()?;
-        engine.set_weights(values)?;
+        engine.fill(values)?;
         Ok(engine)
+    }
+
+    /// Takes the weights, and makes the moments meanwhile where there are several threads.
+    fn fill(&mut self, values: Values) -> Result<(), Failure> {
+        let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
+        let length = net.layout.length;
+        if self.workers.len() == 1 {
+            (*first, *second) = (written(length), written(length));
+            return settle(values, net);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                *first = written(length);
+                *second = written(length);
+            });
+            settle(values, net)
+        })
     }
 
     fn set_weights(&mut self, values: &Values) -> Result<(), Failure> {
@@ -108,6 +118,14 @@ impl CpuEngine {
         self.squares = Some(squares);
         squares
     }
+}
+
+/// Zeros that were written: what is read first and written then costs two page faults, and the second one interrupts all cores
+/// (the kernel's `do_wp_page`; a tenth of a second on two cores). The compiler must not see that they are zeros already.
+fn written(length: usize) -> Vec<f32> {
+    let mut zeros = vec![0.0; length];
+    std::hint::black_box(&mut zeros).fill(0.0);
+    zeros
 }
 
 /// Deals rows out so that all threads have about as much to do: the longest first, each to whom has least.
@@ -171,15 +189,38 @@ fn scatter(
         };
         match values.get(number) {
             Some(from) if from.len() == to.len() => to.copy_from_slice(from),
-            _ => {
-                return Err(Failure::other(
-                    format!("parameter {number} has not the size that the network expects"),
-                    "do the weights belong to this config.json?",
-                ));
-            }
+            _ => return Err(misfit(number)),
         }
     }
     Ok(())
+}
+
+/// The same where they are not needed any more: embeddings, half of a small model, are not copied.
+fn settle(values: Values, net: &mut Net) -> Result<(), Failure> {
+    let words = net.architecture.vocab * net.architecture.hidden;
+    for (number, place) in net.layout.places.iter().enumerate() {
+        let expected = match place {
+            Place::Words => words,
+            Place::Dense(range) => range.len(),
+        };
+        if values.get(number).map(Vec::len) != Some(expected) {
+            return Err(misfit(number));
+        }
+    }
+    for (place, values) in net.layout.places.iter().zip(values) {
+        match place {
+            Place::Words => net.words = values,
+            Place::Dense(range) => net.dense[range.clone()].copy_from_slice(&values),
+        }
+    }
+    Ok(())
+}
+
+fn misfit(number: usize) -> Failure {
+    Failure::other(
+        format!("parameter {number} has not the size that the network expects"),
+        "do the weights belong to this config.json?",
+    )
 }
 
 /// The reverse.

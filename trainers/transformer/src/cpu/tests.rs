@@ -6,7 +6,7 @@ use crate::judge::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
 fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync {
     move |architecture, values, trained| {
         let frozen: Vec<bool> = trained.iter().map(|&trained| !trained).collect();
-        Box::new(CpuEngine::new(architecture, values, threads, &frozen).unwrap())
+        Box::new(CpuEngine::new(architecture, values.clone(), threads, &frozen).unwrap())
     }
 }
 
@@ -62,7 +62,7 @@ fn weights_that_do_not_fit_the_network_are_refused() {
     let architecture = small(Family::Bert);
     let short: Values = values(&architecture).into_iter().skip(1).collect();
     let frozen = vec![false; short.len()];
-    assert!(CpuEngine::new(&architecture, &short, 1, &frozen).is_err());
+    assert!(CpuEngine::new(&architecture, short, 1, &frozen).is_err());
 }
 
 #[test]

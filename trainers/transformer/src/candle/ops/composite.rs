@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+use super::by_id::Pairs;
 use super::{Heads, Norm, NormGradients, Ops, Rates, Sum, Tables, Tokens, Vectors, rates};
 use crate::architecture::Activation;
 use crate::candle::masks::{Grid, Mask};
@@ -87,7 +88,7 @@ impl Ops for Composite {
     }
 
     fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor> {
-        let words = tables.words.index_select(&tokens.ids, 0)?; // (tokens, hidden) f32
+        let words = tables.words.index_select(&tokens.on_device, 0)?; // (tokens, hidden) f32
         let hidden = words.dim(1)?;
         let positions = tables
             .positions
@@ -104,8 +105,8 @@ impl Ops for Composite {
 
     fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()> {
         let gradient = f32(gradient)?; // (tokens, hidden) f32
-        let words = tables.words.index_add(&tokens.ids, &gradient, 0)?; // (vocab, hidden) f32
-        set(&tables.words, &words)?;
+        let pairs = Pairs::new(&tokens.ids, tables.words.dim(0)?);
+        self.add(&tables.words, &pairs.sum(&gradient)?)?; // (vocab, hidden) f32
         let pad = tables.words.narrow(0, tokens.pad, 1)?; // (1, hidden) f32
         set(&pad, &pad.zeros_like()?)?;
         let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32

@@ -3,6 +3,7 @@
 //! Tensors are contiguous. D is the activations' type: f32, or bf16 or f16 on GPUs. What adds up many numbers does so in
 //! f32.
 
+mod by_id;
 mod composite;
 
 use candle_core::{DType, Result, Tensor};
@@ -23,8 +24,10 @@ pub(super) struct Tokens {
     pub(super) pad: usize,
     /// Tokens of each row that are no padding.
     pub(super) lengths: Vec<usize>,
-    /// (rows * seq) u32
-    pub(super) ids: Tensor,
+    /// rows * seq
+    pub(super) ids: Vec<u32>,
+    /// The same on the device (rows * seq) u32.
+    pub(super) on_device: Tensor,
 }
 
 /// Embeddings, or their gradients.

@@ -1,0 +1,270 @@
+//! Tokens of a text, piece by piece: words come again and again, and what the tokenizer made of one is kept.
+//!
+//! A piece begins at each blank that stands alone between two other characters, and has that blank; for BERT's tokenizers also
+//! between a letter and a punctuation mark. Of tokenizers that part words there, and look at nothing beyond, the pieces' tokens
+//! are the text's; others read texts as a whole.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tokenizers::{
+    ModelWrapper, NormalizerWrapper as Normalizer, PreTokenizerWrapper as PreTokenizer, Tokenizer,
+};
+
+/// How pieces become a text.
+pub(crate) struct Pieces {
+    /// Special tokens around those of the text.
+    before: Vec<u32>,
+    after: Vec<u32>,
+    /// Tokens of a text that are kept.
+    room: usize,
+    /// ASCII characters that are a word of their own wherever they stand.
+    alone: [bool; 128],
+}
+
+/// The pieces that were seen so far, up to some tens of thousands.
+#[derive(Default)]
+pub struct Memory {
+    places: HashMap<Box<str>, Range<usize>>,
+    ids: Vec<u32>,
+}
+
+impl Memory {
+    /// Some 10 MB.
+    const MOST: usize = 100_000;
+    /// Bytes of a piece that is kept: longer ones hardly come again.
+    const LONGEST: usize = 32;
+}
+
+impl Pieces {
+    /// For a tokenizer that cuts texts to `max_len` tokens; `None` if it may read a text in another way than its pieces.
+    pub(crate) fn new(tokenizer: &Tokenizer, max_len: usize) -> Option<Self> {
+        let by_character = matches!(
+            tokenizer.get_normalizer(),
+            None | Some(Normalizer::BertNormalizer(_) | Normalizer::Lowercase(_))
+        );
+        let by_word = match tokenizer.get_pre_tokenizer() {
+            Some(PreTokenizer::BertPreTokenizer(_) | PreTokenizer::Whitespace(_)) => true,
+            Some(PreTokenizer::ByteLevel(level)) => level.use_regex,
+            _ => false,
+        };
+        let certain = match tokenizer.get_model() {
+            ModelWrapper::BPE(model) => model.dropout.is_none(),
+            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
+            ModelWrapper::Unigram(_) => false,
+        };
+        let bert = matches!(
+            tokenizer.get_pre_tokenizer(),
+            Some(PreTokenizer::BertPreTokenizer(_))
+        );
+        let added = tokenizer.get_added_tokens_decoder();
+        // What is looked for before words are parted, such as `[MASK]`, must stay in one piece.
+        let inside = |mark| added.values().any(|token| token.content.contains(mark));
+        let alone = std::array::from_fn(|code| {
+            let mark = char::from(code as u8);
+            bert && mark.is_ascii_punctuation() && !inside(mark)
+        });
+        // Such a token would reach into the next piece.
+        let reaches = added
+            .values()
+            .any(|token| token.rstrip || token.content.contains(char::is_whitespace));
+        if !by_character || !by_word || !certain || reaches {
+            return None;
+        }
+        let ids = |text: &str, special| {
+            let encoding = tokenizer.encode_fast(text, special).ok()?;
+            Some(encoding.get_ids().to_vec())
+        };
+        let (special, with, without) = (ids("", true)?, ids("a", true)?, ids("a", false)?);
+        let (before, after) = (0..=special.len())
+            .map(|at| special.split_at(at))
+            .find(|(before, after)| with == [before, &without[..], after].concat())?;
+        let room = max_len.checked_sub(special.len())?;
+        (room > 0 && !without.is_empty()).then(|| Self {
+            before: before.to_vec(),
+            after: after.to_vec(),
+            room,
+            alone,
+        })
+    }
+
+    /// What `tokenizer` makes of a text.
+    pub(crate) fn ids(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &str,
+        memory: &mut Memory,
+    ) -> tokenizers::Result<Vec<u32>> {
+        let mut ids = self.before.clone();
+        let full = self.before.len() + self.room;
+        for piece in of(text, &self.alone) {
+            if let Some(place) = memory.places.get(piece) {
+                ids.extend(&memory.ids[place.clone()]);
+            } else {
+                let encoding = tokenizer.encode_fast(piece, false)?;
+                let found = encoding.get_ids();
+                ids.extend(found);
+                if piece.len() <= Memory::LONGEST && memory.places.len() < Memory::MOST {
+                    let start = memory.ids.len();
+                    memory.ids.extend(found);
+                    let place = start..memory.ids.len();
+                    memory.places.insert(piece.into(), place);
+                }
+            }
+            if ids.len() >= full {
+                ids.truncate(full);
+                break;
+            }
+        }
+        ids.extend(&self.after);
+        Ok(ids)
+    }
+}
+
+/// The pieces of a text, which together are the text.
+fn of<'a>(text: &'a str, alone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, others) = rest.split_at(end(rest, alone));
+        rest = others;
+        Some(piece)
+    })
+}
+
+/// Where a text's first piece ends.
+fn end(text: &str, alone: &[bool; 128]) -> usize {
+    let is_alone = |letter: char| alone.get(letter as usize) == Some(&true);
+    let mut letters = text.char_indices().peekable();
+    let mut before = None;
+    while let Some((at, letter)) = letters.next() {
+        let after = letters.peek().map(|&(_, after)| after);
+        let parts = match (before, letter, after) {
+            (Some(before), ' ', Some(after)) => {
+                !char::is_whitespace(before) && !after.is_whitespace()
+            }
+            (Some(before), letter, _) => {
+                (is_alone(before) && letter.is_ascii_alphanumeric())
+                    || (before.is_ascii_alphanumeric() && is_alone(letter))
+            }
+            (None, ..) => false,
+        };
+        if parts {
+            return at;
+        }
+        before = Some(letter);
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_begin_at_single_blanks() {
+        let pieces = |text| of(text, &[false; 128]).collect::<Vec<_>>();
+        assert_eq!(pieces("a film  I\n saw."), ["a", " film  I\n saw."]);
+        assert_eq!(pieces(" so it is "), [" so", " it", " is "]);
+        assert_eq!(pieces(""), [""; 0]);
+        assert_eq!(pieces("é à, b"), ["é", " à,", " b"]);
+    }
+
+    #[test]
+    fn berts_marks_are_words() {
+        let mut tokenizer = words();
+        tokenizer.with_padding(None);
+        let alone = Pieces::new(&tokenizer, 64).unwrap().alone;
+        let found: Vec<&str> = of("a (good) film, it's [SEP].", &alone).collect();
+        let expected = [
+            "a", " (", "good", ")", " film", ",", " it", "'", "s", " [SEP].",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// BPE on bytes, as RoBERTa's, with a mask that takes the blank before it.
+    fn bytes() -> Tokenizer {
+        let vocab = serde_json::json!({ "<s>": 0, "</s>": 1, "<mask>": 2, "Ġ": 3, "a": 4, "b": 5, "Ġa": 6, "ab": 7, "'": 8,
+            "s": 9, "Ċ": 10, "1": 11, "!": 12 });
+        let token = |id: u32, content: &str, lstrip: bool| {
+            serde_json::json!({ "id": id, "content": content, "single_word": false, "lstrip": lstrip, "rstrip": false,
+                "normalized": false, "special": true })
+        };
+        let file = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+            "added_tokens": [token(0, "<s>", false), token(1, "</s>", false), token(2, "<mask>", true)],
+            "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+            "post_processor": { "type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0],
+                "trim_offsets": true, "add_prefix_space": false },
+            "decoder": null,
+            "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocab,
+                "merges": [["Ġ", "a"], ["a", "b"]] },
+        });
+        Tokenizer::from_bytes(file.to_string()).unwrap()
+    }
+
+    fn words() -> Tokenizer {
+        Tokenizer::from_bytes(crate::tokens::tests::json()).unwrap()
+    }
+
+    /// Texts of characters that could be told apart wrongly.
+    fn texts() -> Vec<String> {
+        const PARTS: [&str; 28] = [
+            ".", ",", "-", "(", " ", " ", " ", "  ", "\n", "\t", "a", "b", "the", "Films", "good",
+            "'s", "!", "1", "[MASK]", "[SEP]", "<mask>", "</s>", "\u{301}", "\u{0}", "\u{200b}",
+            "\u{a0}", "野", "É",
+        ];
+        let mut random = harness::training::Random::new(3, &[]);
+        let mut draw = |most: usize| (random.uniform() * most as f64) as usize;
+        (0..3000)
+            .map(|_| (0..draw(14)).map(|_| PARTS[draw(PARTS.len())]).collect())
+            .collect()
+    }
+
+    #[test]
+    fn pieces_have_the_tokens_of_the_text() {
+        for mut tokenizer in [words(), bytes()] {
+            tokenizer.with_padding(None);
+            for max_len in [3, 6, 64] {
+                let cut = tokenizers::TruncationParams {
+                    max_length: max_len,
+                    ..Default::default()
+                };
+                tokenizer.with_truncation(Some(cut)).unwrap();
+                let pieces = Pieces::new(&tokenizer, max_len).unwrap();
+                let mut memory = Memory::default();
+                for text in texts() {
+                    let whole = tokenizer.encode_fast(text.as_str(), true).unwrap();
+                    let found = pieces.ids(&tokenizer, &text, &mut memory).unwrap();
+                    assert_eq!(found, whole.get_ids(), "{text:?}, {max_len}");
+                }
+                assert!(!memory.places.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn tokenizers_that_look_further_read_whole_texts() {
+        let with = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut file = serde_json::from_str(&crate::tokens::tests::json()).unwrap();
+            change(&mut file);
+            let mut tokenizer = Tokenizer::from_bytes(file.to_string()).unwrap();
+            tokenizer.with_padding(None);
+            Pieces::new(&tokenizer, 64).is_some()
+        };
+        assert!(with(&|_| {}));
+        assert!(!with(
+            &|file| file["added_tokens"][1]["rstrip"] = true.into()
+        ));
+        assert!(!with(
+            &|file| file["pre_tokenizer"] = serde_json::Value::Null
+        ));
+        assert!(!with(
+            &|file| file["normalizer"] = serde_json::json!({ "type": "NFKC" })
+        ));
+        assert!(Pieces::new(&words(), 2).is_none(), "no room for a text");
+    }
+}
