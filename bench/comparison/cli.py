@@ -64,6 +64,7 @@ def parser():
     parser.add_argument("--machine", help="label of the results' folder [default: the CPU model]")
     parser.add_argument("--out", type=pathlib.Path, help="the results' folder; what it has is not measured again "
                                                          "[default: bench/runs/<date>-<machine>-compare]")
+    parser.add_argument("--note", help="what a reader has to know of this machine or these programs; stands above the tables")
     parser.add_argument("--tables", action="store_true", help="measure nothing, make the tables and plots of --out anew")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     return parser
@@ -149,7 +150,7 @@ def measure(args, work, out, store, plan, data):
     tools = Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work, args.python)
     facts = {"commit": commit(), "machine": environment.machine(plan), "floor_bytes": floor_bytes()}
     runner = Runner(plan, store, tools, data, args.limit_minutes, args.repeat_below, facts)
-    environment.note(out, plan, tools)
+    environment.note(out, plan, tools, args.note)
     runner.run(plan.turns)
     for missing in tools.missing.values():
         print(f"left out: {missing}", flush=True)

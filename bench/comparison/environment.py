@@ -42,8 +42,8 @@ def machine(plan):
     return ", ".join(part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part)
 
 
-def note(folder, plan, tools):
-    """Writes what is true of this machine; of contests that are not measured now, what is there stays."""
+def note(folder, plan, tools, words=None):
+    """Writes what is true of this machine; of contests that are not measured now, what is there stays, and so do a reader's `words`."""
     there = read(folder) if (folder / "environment.json").is_file() else {}
     chosen = [contest for contest in plan.contests if tools.has(contest)]
     twins = {contest.twin: {
@@ -55,6 +55,7 @@ def note(folder, plan, tools):
         "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
         "twins": there.get("twins", {}) | twins,
         "images": there.get("images", {}) | image_sizes(chosen, tools, plan.device),
+        "note": words or there.get("note", ""),
     }
     (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

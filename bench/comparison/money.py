@@ -34,7 +34,7 @@ def image_sizes(contests, tools, device):
     """Unpacked bytes of each side's image: {contest: {side: {bytes, source}}}.
 
     Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a contest is left out if
-    its image's size is not known. The twin's: Amazon's image for it where its size is
+    its image's size is not known, as it is beside a Python of the user's that has no official image. The twin's: Amazon's image for it where its size is
     known, else its installed packages, which any image of it holds at least.
     """
     known, sizes = newest("images"), {}
@@ -43,7 +43,10 @@ def image_sizes(contests, tools, device):
         if device == "cpu":
             binary = {"bytes": size(tools.binary(contest.trainer)), "source": "the binary"}
             ours = known["ours"].get(contest.trainer, binary)
-        elif not (ours := known["ours_on_gpu"].get(contest.trainer)):
+        else:
+            ours = known["ours_on_gpu"].get(contest.trainer)
+        # A Python of the user's own has other packages too.
+        if not ours or (tools.interpreter and not official):
             continue
         sizes[contest.name] = {
             OURS: ours,

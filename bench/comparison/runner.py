@@ -11,7 +11,8 @@ from comparison.jobs import OURS
 from comparison.rows import column
 from comparison.scores import accuracy, cells, macro_f1, packed
 
-# Than the two cores of the guesses, before a GPU has been measured.
+# Than the two cores of the guesses, before a GPU has been measured; an H200 was 40 to 70 times as fast
+# (bench/runs/2026-11-26-nvidia-h200-compare-cuda).
 GPU_FASTER = 20
 
 

@@ -345,12 +345,15 @@ class Tables(InFolder):
     def test_the_environment_keeps_what_is_not_measured_anew(self):
         there = {"twins": {"fastText": {}}, "images": {"bag": {}}, "cpu": "another"}
         (self.folder / "environment.json").write_text(json.dumps(there))
-        tools = types.SimpleNamespace(has=lambda _: True, python=lambda _: pathlib.Path(sys.executable), binary=lambda _: sys.executable)
+        tools = types.SimpleNamespace(has=lambda _: True, python=lambda _: pathlib.Path(sys.executable), binary=lambda _: sys.executable,
+                                      interpreter=None)
+        environment.note(self.folder, plan_of("svm-sgd"), tools, "lent for minutes")
         environment.note(self.folder, plan_of("svm-sgd"), tools)
         found = environment.read(self.folder)
         self.assertEqual(set(found["twins"]), {"fastText", "scikit-learn SGDClassifier"})
         self.assertEqual(set(found["images"]), {"bag", "svm-sgd"})
         self.assertNotEqual(found["cpu"], "another")
+        self.assertEqual(found["note"], "lent for minutes")
         with self.assertRaisesRegex(money.BadTable, "help: "):
             environment.read(self.folder / "nowhere")
 
@@ -505,6 +508,22 @@ class Commands(unittest.TestCase):
         made = Tools(None, FULL, "cpu", None, pathlib.Path("work"))
         found = [(name, side) for name in BY_NAME for side in (OURS, TWIN) if made.scores(Job(name, side, "train", "imdb", 0, 2))]
         self.assertEqual(found, [("bilstm", OURS), ("transformer", OURS)])
+
+    def test_a_python_that_is_there_is_that_of_all_twins(self):
+        made = Tools(None, FULL, "cpu", None, pathlib.Path("work"), pathlib.Path(sys.executable))
+        self.assertEqual({made.python(BY_NAME[name]) for name in BY_NAME}, {pathlib.Path(sys.executable)})
+        made.found |= {trainer: pathlib.Path(sys.executable) for trainer in ("svm", "bilstm")}
+        # Only where the twin's image is known: this Python has packages of its owner's.
+        sizes = money.image_sizes([BY_NAME["svm-sgd"], BY_NAME["bilstm"]], made, "cpu")
+        self.assertEqual(set(sizes), {"bilstm"})
+        packages = environment.packages(pathlib.Path(sys.executable), ROOT / "bench/requirements.txt")
+        self.assertTrue(all("==" in package for package in packages))
+
+    def test_on_a_gpu_images_are_those_for_gpus(self):
+        made = Tools(None, FULL, "cuda", None, pathlib.Path("work"), pathlib.Path(sys.executable))
+        known = money.newest("images")["ours_on_gpu"]
+        sizes = money.image_sizes([BY_NAME["bilstm"], BY_NAME["transformer"]], made, "cuda")
+        self.assertEqual(set(sizes), set(known))
 
     def test_a_missing_binary_names_the_way_out(self):
         tools = Tools(pathlib.Path("/nowhere"), FULL, "cpu", None, pathlib.Path("work"))

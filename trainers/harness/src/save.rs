@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, RenameFlags, accessat, renameat_with};
 use rustix::process::{Pid, test_kill_process};
 
-use crate::{Failure, sums};
+use crate::{Failure, report, sums};
 
 /// The file without which a folder is no model: where files are replaced one by one, it is removed first and written
 /// last.
@@ -98,6 +98,15 @@ pub(crate) fn model(
     let staged = Staged::inside(&real).map_err(Failure::io("write", dir))?;
     fill(&staged.0)?;
     place_files(&staged.0, &real).map_err(Failure::io("write", dir))
+}
+
+/// Removes the report of an earlier run, which would stand beside the numbers of another one.
+pub(crate) fn forget_report(path: &Path) -> Result<(), Failure> {
+    let ours = fs::read(path).is_ok_and(|bytes| bytes.starts_with(report::START.as_bytes()));
+    match ours.then(|| fs::remove_file(path)) {
+        Some(Err(error)) => Err(Failure::io("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes single files, each whole or not at all.

@@ -119,6 +119,15 @@ pub(crate) fn seal(dir: &Path, name: &str) -> Result<(), Failure> {
     fs::write(&path, text).map_err(Failure::io("write", &path))
 }
 
+/// The files of a model: its configuration `name` and those that it has sums of.
+pub(crate) fn names(dir: &Path, name: &str) -> Vec<String> {
+    let text = fs::read(dir.join(name)).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let files = config.get(KEY).and_then(serde_json::Value::as_object);
+    let others = files.into_iter().flat_map(|files| files.keys().cloned());
+    std::iter::once(name.to_owned()).chain(others).collect()
+}
+
 /// Whether the files of a model belong to its configuration `name`. A model without sums is an old one, and passes.
 pub(crate) fn check_model(dir: &Path, name: &str) -> Result<(), Failure> {
     #[derive(Deserialize)]

@@ -103,16 +103,19 @@ impl Model for TransformerModel {
             )
         };
         let labels = config.labels().filter(|labels| labels.len() > 1);
-        let classes =
-            labels.ok_or_else(|| no_model("expected two or more labels in `id2label`"))?;
+        let classes = labels
+            .ok_or_else(|| no_model("expected two or more different labels in `id2label`"))?;
         let architecture = config
             .architecture(classes.len(), None)
             .map_err(|why| no_model(&why))?;
         let max_len = config.max_len().unwrap_or(architecture.longest());
-        let tokens = Tokens::read(
-            &dir.join(TOKENIZER),
-            max_len.clamp(3, architecture.longest()),
-        )?;
+        if !(3..=architecture.longest()).contains(&max_len) {
+            return Err(no_model(&format!(
+                "expected texts of 3 to `{}` tokens, found a `max_len` of `{max_len}`",
+                architecture.longest()
+            )));
+        }
+        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
         let mut extras = Vec::new();
         for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
@@ -127,7 +130,7 @@ impl Model for TransformerModel {
             deviation: 0.0,
             seed: 0,
         };
-        let loaded = weights::load(&weights::files(dir)?, &architecture, head)?;
+        let loaded = weights::load(&weights::files(dir)?, &architecture, head, 2)?;
         if let Some(name) = loaded.fresh.first() {
             return Err(no_model(&format!(
                 "expected the weights `{name}`, found none"

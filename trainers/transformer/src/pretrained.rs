@@ -109,13 +109,14 @@ impl Pretrained {
         architecture: &Architecture,
         classes: &[String],
         seed: u64,
+        threads: usize,
     ) -> Result<Loaded, Failure> {
         let head = Head {
             keep: self.config.labels().is_some_and(|labels| labels == classes),
             deviation: self.config.deviation(),
             seed,
         };
-        weights::load(&self.files, architecture, head)
+        weights::load(&self.files, architecture, head, threads)
     }
 
     /// Further files of the tokenizer for the folder of a trained model: Python cuts texts as they were in training.

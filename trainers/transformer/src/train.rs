@@ -71,8 +71,9 @@ pub(crate) fn train(
         return Err(Failure::Stopped);
     }
     run.progress("loading the pretrained model");
+    let seed = run.stream("head");
     let Loaded { values, fresh } =
-        pretrained.load(&job.architecture, &table.classes, run.stream("head"))?;
+        pretrained.load(&job.architecture, &table.classes, seed, run.threads())?;
     let patience = Duration::from_secs(params.host_timeout);
     let mut meeting = Meeting::of(run.hosts(), patience, &|| run.stopped())?;
     if let Some(meeting) = &mut meeting {

@@ -64,13 +64,15 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     }
 }
 
-/// Reads all parameters as f32.
+/// Reads all parameters as f32, on up to two threads.
 pub(crate) fn load(
     files: &[PathBuf],
     architecture: &Architecture,
     head: Head,
+    threads: usize,
 ) -> Result<Loaded, Failure> {
-    let open = opened(files)?;
+    let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
+    let open = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut place = BTreeMap::new();
     for (number, file) in open.iter().enumerate() {
         for name in file.names() {
@@ -97,10 +99,13 @@ pub(crate) fn load(
     }
     let all: Vec<_> = parameters.iter().zip(sources).collect();
     // Half of the time is the kernel's, which makes the pages.
-    let (own, others) = all.split_at(middle(&parameters));
+    let (own, others) = match threads {
+        1 => all.split_at(all.len()),
+        _ => all.split_at(middle(&parameters)),
+    };
     let values = std::thread::scope(|scope| {
-        let other = scope.spawn(|| values(opened(files)?, others, head));
-        let mut values = values(open, own, head)?;
+        let other = scope.spawn(|| values(&open, others, head));
+        let mut values = values(&open, own, head)?;
         values.extend(match other.join() {
             Ok(others) => others?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -118,11 +123,6 @@ enum Source<'a> {
     Fresh(u64),
 }
 
-fn opened(files: &[PathBuf]) -> Result<Vec<TensorFile>, Failure> {
-    let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
-    files.iter().map(open).collect()
-}
-
 /// How many of the first parameters have half of all numbers, about.
 fn middle(parameters: &[Parameter]) -> usize {
     let size = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
@@ -137,12 +137,12 @@ fn middle(parameters: &[Parameter]) -> usize {
 
 /// One parameter at a time.
 fn values(
-    mut files: Vec<TensorFile>,
+    files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
     head: Head,
 ) -> Result<Values, Failure> {
     let values = sources.iter().map(|(parameter, source)| match source {
-        Source::Tensor(file, name) => read(&mut files[*file], name, parameter),
+        Source::Tensor(file, name) => read(&files[*file], name, parameter),
         Source::Fresh(number) => Ok(initial(parameter, *number, head)),
     });
     values.collect()
@@ -152,7 +152,7 @@ fn in_head(role: Role) -> bool {
     matches!(role, Role::HeadDense(_) | Role::HeadOut(_))
 }
 
-fn read(file: &mut TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Failure> {
+fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Failure> {
     let path = file.path().to_owned();
     let shape = file.shape(name).unwrap_or_default().to_vec();
     if shape != parameter.shape {
@@ -167,7 +167,13 @@ fn read(file: &mut TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<
         ));
     }
     let array = file.read(name).map_err(|error| unreadable(&path, error))?;
-    Ok(array.data)
+    match array.data.iter().all(|number| number.is_finite()) {
+        true => Ok(array.data),
+        false => Err(damaged(
+            &path,
+            &format!("its tensor `{name}` has numbers that are not finite"),
+        )),
+    }
 }
 
 /// Weights are normal, biases zero, as in transformers.

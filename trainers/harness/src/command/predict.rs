@@ -16,7 +16,8 @@ use super::evaluate::failure;
 use super::load;
 use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
-use crate::{Failure, Model, Trainer};
+use crate::save::MARKER;
+use crate::{Failure, Model, Trainer, sums};
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = PredictArgs::augment_args(Command::new("predict"));
@@ -45,16 +46,17 @@ pub(super) fn run<T: Trainer>(
         all: args.all_classes,
         files: if sources.len() > 1 { &sources } else { &[] },
     };
-    let (mut out, partial) = open(args.output.as_deref())?;
+    let output = args.output.as_deref().and_then(place);
+    if let Some(path) = &output {
+        spare(&args.model_dir, path)?;
+    }
+    let (mut out, partial) = open(output.as_deref())?;
     let note = |path: Option<&Path>| {
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         *unfinished = path.map(Path::to_owned);
     };
     note(partial.as_deref());
-    let target = args
-        .output
-        .as_deref()
-        .unwrap_or(Path::new("standard output"));
+    let target = output.as_deref().unwrap_or(Path::new("standard output"));
     let mut put = |text: &str| match out.write_all(text.as_bytes()) {
         // A reader that has seen enough, such as `head`, is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -96,6 +98,45 @@ pub(super) fn run<T: Trainer>(
     }
 }
 
+/// Names of standard output.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// The file that is meant, `None` for standard output. A link stays, and what it leads to is written.
+fn place(output: &Path) -> Option<PathBuf> {
+    if STDOUT.iter().any(|name| output == Path::new(name)) {
+        return None;
+    }
+    let link = fs::read_link(output).map(|to| folder(output).join(to));
+    Some(
+        fs::canonicalize(output)
+            .or(link)
+            .unwrap_or_else(|_| output.to_owned()),
+    )
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Fails where answers would replace a file of the model that gives them.
+fn spare(model: &Path, output: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let inside = real(model).is_some_and(|model| Some(model) == real(folder(output)));
+    let name = output.file_name().and_then(|name| name.to_str());
+    match name {
+        Some(name) if inside && sums::names(model, MARKER).iter().any(|own| own == name) => {
+            Err(Failure::usage(
+                format!("expected a file for the answers, found `{name}` of the model"),
+                "name another --output",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where the answers go. A file takes its place when it is whole; what is no regular file, such as a pipe, is written to
 /// directly.
 fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath>), Failure> {
@@ -109,14 +150,10 @@ fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath
             .map_err(Failure::io("write", path))?;
         return Ok((Box::new(BufWriter::new(file)), None));
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     // Readable by all, as a file made by the shell would be: the user's umask decides.
     let partial = tempfile::Builder::new()
         .prefix(".partial-")
-        .make_in(folder, |path| File::create_new(path))
+        .make_in(folder(path), |path| File::create_new(path))
         .map_err(Failure::io("write", path))?;
     let (file, partial) = partial.into_parts();
     Ok((Box::new(BufWriter::new(file)), Some(partial)))

@@ -24,14 +24,16 @@ use html::Html;
 
 const STYLE: &str = include_str!("style.css");
 
+/// How the page begins: no other file does.
+pub(crate) const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+    <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+    <meta name=\"color-scheme\" content=\"light dark\"><title>";
+
 /// Writes the page.
 pub fn html(report: &Report) -> String {
     let mut page = Html::new();
-    page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">")
-        .raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
-        .raw("<meta http-equiv=\"Content-Security-Policy\" ")
-        .raw("content=\"default-src 'none'; style-src 'unsafe-inline'\">")
-        .raw("<meta name=\"color-scheme\" content=\"light dark\"><title>")
+    page.raw(START)
         .text(report.title)
         .raw(" training report</title><style>")
         .raw(STYLE)

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -112,7 +113,7 @@ fn put(path: &Path, header: &[u8], tensors: &[Tensor<'_>]) -> io::Result<()> {
 
 /// All tensors of a file, which are f32.
 pub fn read_tensors(path: &Path) -> Result<Arrays, TensorError> {
-    let mut file = TensorFile::open(path)?;
+    let file = TensorFile::open(path)?;
     let mut arrays = Arrays::new();
     for name in file.names() {
         if file.dtype(&name) != Some(Dtype::F32) {
@@ -197,7 +198,7 @@ impl TensorFile {
     }
 
     /// A tensor of F32, F16 or BF16 numbers, as f32.
-    pub fn read(&mut self, name: &str) -> Result<Array, TensorError> {
+    pub fn read(&self, name: &str) -> Result<Array, TensorError> {
         let missing = || TensorError::Format(format!("expected `{name}`, found none"));
         let info = self.header.info(name).ok_or_else(missing)?;
         let (from, to) = info.data_offsets;
@@ -228,14 +229,13 @@ impl TensorFile {
         };
         let shape = info.shape.clone();
         let mut data = Vec::with_capacity(shape.iter().product());
-        self.file.seek(SeekFrom::Start(self.start + from as u64))?;
         let mut buffer = vec![0; CHUNK.min(to - from)];
-        let mut rest = to - from;
-        while rest > 0 {
-            let part = &mut buffer[..CHUNK.min(rest)];
-            self.file.read_exact(part)?;
+        let mut at = from;
+        while at < to {
+            let part = &mut buffer[..CHUNK.min(to - at)];
+            self.file.read_exact_at(part, self.start + at as u64)?;
             convert(part, &mut data);
-            rest -= part.len();
+            at += part.len();
         }
         Ok(Array { shape, data })
     }

@@ -177,6 +177,66 @@ fn the_output_may_be_the_input_and_is_whole_or_the_old_one() {
 }
 
 #[test]
+fn links_stay_and_standard_output_has_names() {
+    let home = Home::with_model(&["--no-report"]);
+    let target = home.write("target.csv", "old");
+    let link = home.path("link.csv");
+    std::os::unix::fs::symlink("target.csv", &link).unwrap();
+    let to_link = ["--output", link.to_str().unwrap(), "a good film"];
+    home.svm("predict", &to_link).expect_code(0);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let answers = std::fs::read_to_string(&target).unwrap();
+    assert!(answers.starts_with("record,"), "{answers}");
+    // Where it leads need not be there yet.
+    std::fs::remove_file(&target).unwrap();
+    home.svm("predict", &to_link).expect_code(0);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), answers);
+    for name in ["-", "/dev/stdout", "/dev/fd/1"] {
+        let said = home.svm("predict", &["--output", name, "a good film"]);
+        assert_eq!(said.expect_code(0).stdout, answers, "{name}");
+    }
+    let there = std::fs::symlink_metadata("/dev/stdout").unwrap();
+    assert!(there.is_symlink());
+}
+
+#[test]
+fn answers_replace_no_file_of_the_model() {
+    let home = Home::with_model(&["--no-report"]);
+    let before = home.model();
+    for name in ["config.json", "model.safetensors"] {
+        let path = home.path(&format!("model/../model/{name}"));
+        let said = home.svm("predict", &["--output", path.to_str().unwrap(), "good"]);
+        let said = &said.expect_code(2).stderr;
+        assert!(said.contains("name another --output"), "{said}");
+    }
+    assert_eq!(home.model(), before);
+    // What is no file of the model may lie beside it, and be replaced.
+    let beside = home.path("model/answers.csv");
+    for _ in 0..2 {
+        home.svm("predict", &["--output", beside.to_str().unwrap(), "good"])
+            .expect_code(0);
+    }
+}
+
+#[test]
+fn a_run_without_a_report_leaves_none_of_another() {
+    let home = Home::new();
+    let rows = movie_csv();
+    let output = home.path("output");
+    let to = ["--output-data-dir", output.to_str().unwrap()];
+    home.train(&rows, &to).expect_code(0);
+    assert!(output.join("report.html").exists());
+    home.train(&rows, &[&to[..], &["--no-report"]].concat())
+        .expect_code(0);
+    assert!(!output.join("report.html").exists());
+    // Another's file stays.
+    std::fs::write(output.join("report.html"), "<!doctype html>\n<p>mine").unwrap();
+    home.train(&rows, &[&to[..], &["--no-report"]].concat())
+        .expect_code(0);
+    assert!(output.join("report.html").exists());
+}
+
+#[test]
 fn a_closed_standard_error_costs_nobody_the_model() {
     let home = Home::new();
     let (reader, writer) = std::io::pipe().unwrap();

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use harness::{Failure, shown};
@@ -178,11 +179,7 @@ impl Config {
                 size("type_vocab_size", MOST_WIDTH)?
             },
             activation: self.activation()?,
-            norm_eps: if distil {
-                1e-12
-            } else {
-                self.number("layer_norm_eps", 1e-12)?
-            },
+            norm_eps: if distil { 1e-12 } else { self.epsilon()? },
             pad: self.pad(vocab)?,
             classes,
             dropout: match dropout {
@@ -248,6 +245,17 @@ impl Config {
         })
     }
 
+    fn epsilon(&self) -> Result<f64, String> {
+        let key = "layer_norm_eps";
+        let found = self.number(key, 1e-12)?;
+        match found > 0.0 && found < 1.0 {
+            true => Ok(found),
+            false => Err(format!(
+                "expected `{key}` above 0 and below 1, found `{found}`"
+            )),
+        }
+    }
+
     fn size(&self, key: &str, most: usize) -> Result<usize, String> {
         let found = self.json.get(key);
         let size = found.and_then(Value::as_u64).map(|size| size as usize);
@@ -283,16 +291,19 @@ impl Config {
         }
     }
 
-    /// The labels in `id2label`, if they count from 0.
+    /// The labels in `id2label`, if they count from 0 and are different ones.
     pub(crate) fn labels(&self) -> Option<Vec<String>> {
         let names = self.json.get("id2label")?.as_object()?;
         let label = |id: usize| Some(names.get(&id.to_string())?.as_str()?.to_owned());
-        (0..names.len()).map(label).collect()
+        let labels: Vec<String> = (0..names.len()).map(label).collect::<Option<_>>()?;
+        let different: BTreeSet<&String> = labels.iter().collect();
+        (different.len() == labels.len()).then_some(labels)
     }
 
-    /// Tokens of a text that the trained model reads; nothing in a pretrained one.
+    /// Tokens of a text that the trained model reads, 0 if that is no number; nothing in a pretrained one.
     pub(crate) fn max_len(&self) -> Option<usize> {
-        Some(self.json.get(OWN)?.get("max_len")?.as_u64()? as usize)
+        let found = self.json.get(OWN)?.get("max_len")?;
+        Some(found.as_u64().unwrap_or(0) as usize)
     }
 
     /// For the folder of a trained model: what stood in the file stays, but for what training has changed.

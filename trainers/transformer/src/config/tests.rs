@@ -71,6 +71,7 @@ fn other_networks_are_refused_by_name() {
         ),
         (json!({ "pad_token_id": 100 }), "below `100`, found `100`"),
         (json!({ "hidden_dropout_prob": 1.0 }), "from 0 to below 1"),
+        (json!({ "layer_norm_eps": -1 }), "above 0 and below 1"),
         (
             json!({ "max_position_embeddings": 1 }),
             "for texts of some length",
@@ -98,4 +99,8 @@ fn a_trained_model_keeps_what_it_does_not_change() {
     );
     assert_eq!(config.json["something"], json!([1]));
     assert!(!config.json.contains_key("num_labels"));
+    let twice = parse(&json!({ "id2label": { "0": "a", "1": "a" } })).unwrap();
+    assert_eq!(twice.labels(), None);
+    let odd = parse(&json!({ "trainyard": { "max_len": "x" } })).unwrap();
+    assert_eq!(odd.max_len(), Some(0));
 }

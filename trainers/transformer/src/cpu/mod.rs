@@ -82,6 +82,11 @@ impl CpuEngine {
     fn fill(&mut self, values: Values) -> Result<(), Failure> {
         let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
         let length = net.layout.length;
+        if self.frozen.iter().all(|&frozen| frozen) {
+            // Never looked at, so that they cost no memory.
+            (*first, *second) = (vec![0.0; length], vec![0.0; length]);
+            return settle(values, net);
+        }
         if self.workers.len() == 1 {
             (*first, *second) = (written(length), written(length));
             return settle(values, net);

@@ -17,6 +17,8 @@ use crate::progress::Progress;
 use crate::say::say;
 use crate::{Failure, Model, Run, Trained, Trainer, page, save};
 
+const REPORT: &str = "report.html";
+
 /// A trained model, not yet written.
 pub(super) struct Finished<T: Trainer> {
     pub(super) rows: RowTable,
@@ -66,13 +68,16 @@ impl<T: Trainer> Finished<T> {
         let metrics = self.metrics(&judged, facts, common.seed);
         let text = format!("{metrics:#}\n");
         let mut extra = vec![("metrics.json", text.into_bytes())];
-        extra.extend(page.map(|page| ("report.html", page.into_bytes())));
+        extra.extend(page.map(|page| (REPORT, page.into_bytes())));
         let model = &self.trained.model;
         if together {
             save::model(model_dir, &extra, |dir| model.save(dir))?;
         } else {
             save::model(model_dir, &[], |dir| model.save(dir))?;
             save::files(output_dir, &extra)?;
+            if !extra.iter().any(|(name, _)| *name == REPORT) {
+                save::forget_report(&output_dir.join(REPORT))?;
+            }
         }
         progress.finish();
         for judged in &judged {
@@ -256,7 +261,7 @@ impl<T: Trainer> Finished<T> {
         if page {
             line(format_args!(
                 "report: {}",
-                output_dir.join("report.html").display()
+                output_dir.join(REPORT).display()
             ));
         }
     }

@@ -15,10 +15,11 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// `ids` are below `count`.
-    pub(super) fn new(ids: &[u32], count: usize) -> Self {
-        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+    /// `ids` are below `count`; rows of the id `none` are left out.
+    pub(super) fn new(ids: &[u32], count: usize, none: usize) -> Self {
         let id = |row: &u32| ids[*row as usize];
+        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+        order.retain(|row| id(row) as usize != none);
         // Stable: equal ids stay in the order of their rows.
         order.sort_by_key(id);
         let mut groups: Vec<(u32, Vec<u32>)> = order
@@ -81,8 +82,9 @@ mod tests {
                 expected[id as usize][0] += row[0];
                 expected[id as usize][1] += row[1];
             }
+            expected[1] = [0.0; 2];
             let rows = Tensor::from_vec(values, (ids.len(), 2), &Device::Cpu).unwrap();
-            let sums = Pairs::new(&ids, 6).sum(&rows).unwrap();
+            let sums = Pairs::new(&ids, 6, 1).sum(&rows).unwrap();
             // Whole numbers: exact in any order.
             assert_eq!(sums.to_vec2::<f32>().unwrap(), expected, "{ids:?}");
         }
@@ -93,7 +95,7 @@ mod tests {
         for (count, rounds) in [(1, 0), (2, 1), (3, 2), (8, 3), (9, 4), (1000, 10)] {
             let mut ids = vec![7; count];
             ids.extend([1, 2]);
-            assert_eq!(Pairs::new(&ids, 8).rounds.len(), rounds, "{count}");
+            assert_eq!(Pairs::new(&ids, 8, 0).rounds.len(), rounds, "{count}");
         }
     }
 }

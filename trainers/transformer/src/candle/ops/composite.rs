@@ -105,10 +105,8 @@ impl Ops for Composite {
 
     fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()> {
         let gradient = f32(gradient)?; // (tokens, hidden) f32
-        let pairs = Pairs::new(&tokens.ids, tables.words.dim(0)?);
+        let pairs = Pairs::new(&tokens.ids, tables.words.dim(0)?, tokens.pad);
         self.add(&tables.words, &pairs.sum(&gradient)?)?; // (vocab, hidden) f32
-        let pad = tables.words.narrow(0, tokens.pad, 1)?; // (1, hidden) f32
-        set(&pad, &pad.zeros_like()?)?;
         let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32
         let positions = by_row.sum(0)?; // (seq, hidden) f32
         self.add(
