@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use tokenizers::{
-    ModelWrapper, NormalizerWrapper as Normalizer, PreTokenizerWrapper as PreTokenizer, Tokenizer,
+    AddedToken, Model as _, ModelWrapper, NormalizerWrapper as Normalizer,
+    PreTokenizerWrapper as PreTokenizer, Tokenizer,
 };
 
 /// How pieces become a text.
@@ -20,6 +21,8 @@ pub(crate) struct Pieces {
     room: usize,
     /// ASCII characters that are a word of their own wherever they stand.
     alone: [bool; 128],
+    /// Whether letters become small, if a word of ASCII letters that the vocabulary has is one token.
+    whole: Option<bool>,
 }
 
 /// The pieces that a thread has seen so far, up to a number.
@@ -39,43 +42,7 @@ impl Memory {
 impl Pieces {
     /// For a tokenizer that cuts texts to `max_len` tokens; `None` if it may read a text in another way than its pieces.
     pub(crate) fn new(tokenizer: &Tokenizer, max_len: usize) -> Option<Self> {
-        let by_character = matches!(
-            tokenizer.get_normalizer(),
-            None | Some(Normalizer::BertNormalizer(_) | Normalizer::Lowercase(_))
-        );
-        let by_word = match tokenizer.get_pre_tokenizer() {
-            Some(PreTokenizer::BertPreTokenizer(_) | PreTokenizer::Whitespace(_)) => true,
-            Some(PreTokenizer::ByteLevel(level)) => level.use_regex,
-            _ => false,
-        };
-        let certain = match tokenizer.get_model() {
-            ModelWrapper::BPE(model) => model.dropout.is_none(),
-            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
-            ModelWrapper::Unigram(_) => false,
-        };
-        let bert = matches!(
-            tokenizer.get_pre_tokenizer(),
-            Some(PreTokenizer::BertPreTokenizer(_))
-        );
-        let added = tokenizer.get_added_tokens_decoder();
-        // What is looked for before words are parted, such as `[MASK]`, must stay in one piece.
-        let inside = |mark| added.values().any(|token| token.content.contains(mark));
-        // Whether a token stands as a word of its own depends on what is beside it, and `_` may be part of a word.
-        let words = added.values().any(|token| token.single_word);
-        // Such a token may look otherwise in a normalised text.
-        let changes = added
-            .values()
-            .any(|token| token.normalized && !token.content.is_ascii());
-        let alone = std::array::from_fn(|code| {
-            let mark = char::from(code as u8);
-            let part_of_word = mark == '_' && words;
-            bert && mark.is_ascii_punctuation() && !inside(mark) && !part_of_word && !changes
-        });
-        // Such a token would reach into the next piece.
-        let reaches = added
-            .values()
-            .any(|token| token.rstrip || token.content.contains(char::is_whitespace));
-        if !by_character || !by_word || !certain || reaches {
+        if !by_words(tokenizer) {
             return None;
         }
         let ids = |text: &str, special| {
@@ -91,8 +58,24 @@ impl Pieces {
             before: before.to_vec(),
             after: after.to_vec(),
             room,
-            alone,
+            alone: alone(tokenizer),
+            whole: whole(tokenizer),
         })
+    }
+
+    /// The token of a piece that is a word of the vocabulary: what the tokenizer would find, without its detours.
+    fn word(&self, tokenizer: &Tokenizer, piece: &str) -> Option<u32> {
+        let small = self.whole?;
+        let word = piece.strip_prefix(' ').unwrap_or(piece);
+        let plain = word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if word.is_empty() || word.len() > Memory::LONGEST || !plain {
+            return None;
+        }
+        let model = tokenizer.get_model();
+        match small {
+            true => model.token_to_id(&word.to_ascii_lowercase()),
+            false => model.token_to_id(word),
+        }
     }
 
     /// What `tokenizer` makes of a text.
@@ -108,12 +91,15 @@ impl Pieces {
             if let Some(place) = memory.places.get(piece) {
                 ids.extend(&memory.ids[place.clone()]);
             } else {
-                let encoding = tokenizer.encode_fast(piece, false)?;
-                let found = encoding.get_ids();
-                ids.extend(found);
+                let word = self.word(tokenizer, piece);
+                let found = match word {
+                    Some(id) => vec![id],
+                    None => tokenizer.encode_fast(piece, false)?.get_ids().to_vec(),
+                };
+                ids.extend(&found);
                 if piece.len() <= Memory::LONGEST && memory.places.len() < Memory::MOST {
                     let start = memory.ids.len();
-                    memory.ids.extend(found);
+                    memory.ids.extend(&found);
                     let place = start..memory.ids.len();
                     memory.places.insert(piece.into(), place);
                 }
@@ -126,6 +112,74 @@ impl Pieces {
         ids.extend(&self.after);
         Ok(ids)
     }
+}
+
+/// Whether a tokenizer parts words at blanks, and looks at nothing beyond.
+fn by_words(tokenizer: &Tokenizer) -> bool {
+    let by_character = matches!(
+        tokenizer.get_normalizer(),
+        None | Some(Normalizer::BertNormalizer(_) | Normalizer::Lowercase(_))
+    );
+    let at_blanks = match tokenizer.get_pre_tokenizer() {
+        Some(PreTokenizer::BertPreTokenizer(_) | PreTokenizer::Whitespace(_)) => true,
+        Some(PreTokenizer::ByteLevel(level)) => level.use_regex,
+        _ => false,
+    };
+    let certain = match tokenizer.get_model() {
+        ModelWrapper::BPE(model) => model.dropout.is_none(),
+        ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
+        ModelWrapper::Unigram(_) => false,
+    };
+    // Such a token would reach into the next piece.
+    let reaches = tokenizer
+        .get_added_tokens_decoder()
+        .into_values()
+        .any(|token| token.rstrip || token.content.contains(char::is_whitespace));
+    by_character && at_blanks && certain && !reaches
+}
+
+fn is_bert(tokenizer: &Tokenizer) -> bool {
+    let found = tokenizer.get_pre_tokenizer();
+    matches!(found, Some(PreTokenizer::BertPreTokenizer(_)))
+}
+
+/// Whether a token that is looked for before words are parted may look otherwise in a normalised text.
+fn hidden(token: &AddedToken) -> bool {
+    token.normalized && !token.content.is_ascii()
+}
+
+/// See `Pieces::alone`.
+fn alone(tokenizer: &Tokenizer) -> [bool; 128] {
+    let added = tokenizer.get_added_tokens_decoder();
+    let parts = is_bert(tokenizer) && !added.values().any(hidden);
+    // Whether a token stands as a word of its own depends on what is beside it, and `_` may be part of a word.
+    let words = added.values().any(|token| token.single_word);
+    std::array::from_fn(|code| {
+        let mark = char::from(code as u8);
+        // What is looked for first, such as `[MASK]`, must stay in one piece.
+        let inside = added.values().any(|token| token.content.contains(mark));
+        parts && mark.is_ascii_punctuation() && !inside && !(mark == '_' && words)
+    })
+}
+
+/// See `Pieces::whole`: WordPiece tries the whole word first.
+fn whole(tokenizer: &Tokenizer) -> Option<bool> {
+    let ModelWrapper::WordPiece(model) = tokenizer.get_model() else {
+        return None;
+    };
+    let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let added = tokenizer.get_added_tokens_decoder();
+    let within = added
+        .values()
+        .any(|token| hidden(token) || letters(&token.content));
+    if !is_bert(tokenizer) || within || model.max_input_chars_per_word < Memory::LONGEST {
+        return None;
+    }
+    Some(match tokenizer.get_normalizer() {
+        Some(Normalizer::BertNormalizer(normalizer)) => normalizer.lowercase,
+        Some(_) => true,
+        None => false,
+    })
 }
 
 /// The pieces of a text, which together are the text.
@@ -168,8 +222,6 @@ fn end(text: &str, alone: &[bool; 128]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tokenizers::AddedToken;
-
     use super::*;
 
     #[test]
@@ -185,7 +237,12 @@ mod tests {
     fn berts_marks_are_words() {
         let mut tokenizer = words();
         tokenizer.with_padding(None);
-        let alone = Pieces::new(&tokenizer, 64).unwrap().alone;
+        let pieces = Pieces::new(&tokenizer, 64).unwrap();
+        assert_eq!(
+            (pieces.whole, pieces.word(&tokenizer, " Film")),
+            (Some(true), Some(6))
+        );
+        let alone = pieces.alone;
         let found: Vec<&str> = of("a (good) film, it's [SEP].", &alone).collect();
         let expected = [
             "a", " (", "good", ")", " film", ",", " it", "'", "s", " [SEP].",

@@ -65,12 +65,7 @@ impl Tokens {
         tokenizer
             .with_truncation(Some(cut))
             .map_err(|error| error.to_string())?;
-        let vocabulary = tokenizer.get_vocab(true);
-        let largest = vocabulary
-            .values()
-            .copied()
-            .max()
-            .ok_or("it has no tokens")?;
+        let largest = largest(&tokenizer).ok_or("it has no tokens")?;
         let added = tokenizer.get_added_tokens_decoder();
         let special = added
             .iter()
@@ -78,9 +73,9 @@ impl Tokens {
             .map(|(&id, _)| id);
         let unknown = ["[UNK]", "<unk>"]
             .iter()
-            .find_map(|name| vocabulary.get(*name));
+            .find_map(|name| tokenizer.token_to_id(name));
         Ok(Self {
-            nothing: unknown.copied().unwrap_or(0),
+            nothing: unknown.unwrap_or(0),
             special: special.collect(),
             pieces: Pieces::new(&tokenizer, max_len),
             tokenizer,
@@ -160,6 +155,15 @@ impl Tokens {
     pub(crate) fn sha256(&self) -> String {
         harness::sha256(&self.json)
     }
+}
+
+/// The largest id. Where ids have no gaps that is how many there are, less one, and the vocabulary need not be copied.
+fn largest(tokenizer: &Tokenizer) -> Option<u32> {
+    let count = u32::try_from(tokenizer.get_vocab_size(true)).ok()?;
+    if (0..count).all(|id| tokenizer.id_to_token(id).is_some()) {
+        return count.checked_sub(1);
+    }
+    tokenizer.get_vocab(true).into_values().max()
 }
 
 fn refused(error: &str) -> Failure {

@@ -78,7 +78,8 @@ impl CpuEngine {
         Ok(engine)
     }
 
-    /// Takes the weights, and makes the moments meanwhile where there are several threads.
+    /// Takes the weights; the moments, and what the first step writes its gradients into, are made meanwhile where there are several
+    /// threads.
     fn fill(&mut self, values: Values) -> Result<(), Failure> {
         let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
         let length = net.layout.length;
@@ -91,11 +92,13 @@ impl CpuEngine {
             (*first, *second) = (written(length), written(length));
             return settle(values, net);
         }
+        let gradient = self.workers.first_mut().map(|worker| &mut worker.gradient.dense);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 *first = written(length);
-                *second = written(length);
+                gradient.map(|gradient| *gradient = written(length))
             });
+            *second = written(length);
             settle(values, net)
         })
     }
