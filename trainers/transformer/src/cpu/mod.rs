@@ -92,7 +92,10 @@ impl CpuEngine {
             (*first, *second) = (written(length), written(length));
             return settle(values, net);
         }
-        let gradient = self.workers.first_mut().map(|worker| &mut worker.gradient.dense);
+        let gradient = self
+            .workers
+            .first_mut()
+            .map(|worker| &mut worker.gradient.dense);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 *first = written(length);
