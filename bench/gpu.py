@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 
+from comparison.script import every_nth
 from measure import ROOT, cpu_model, measured
 
 
@@ -84,14 +85,8 @@ class Bench:
         return f"- {'met' if good else 'NOT MET'}: {what}"
 
     def part(self, name, count):
-        """Some rows of a part of IMDB; every n-th, for a file may be sorted by label."""
-        with open(self.args.data / "imdb" / f"{name}.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        step = max((len(rows) - 1) // count, 1)
-        target = self.folder / f"{name}-{count}.csv"
-        with open(target, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([rows[0], *rows[1::step][:count]])
-        return target
+        """Some rows of a part of IMDB."""
+        return every_nth(self.args.data / "imdb" / f"{name}.csv", self.folder / f"{name}-{count}.csv", count)
 
 
 def devices(metrics):

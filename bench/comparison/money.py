@@ -33,9 +33,9 @@ def newest(kind):
 def image_sizes(contests, tools, device):
     """Unpacked bytes of each side's image: {contest: {side: {bytes, source}}}.
 
-    Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a contest is left out if
-    its image's size is not known, as it is beside a Python of the user's that has no official image. The twin's: Amazon's image for it where its size is
-    known, else its installed packages, which any image of it holds at least.
+    Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a contest is left out
+    if its image's size is not known, as it is beside a Python of the user's that has no official image. The twin's: Amazon's image for
+    it where its size is known, else its installed packages, which any image of it holds at least.
     """
     known, sizes = newest("images"), {}
     for contest in contests:

@@ -77,7 +77,9 @@ def summary(store, plan, data, facts, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
     lines = [f"# Rust against Python, {date}", "",
              f"{machines_said(store, facts)}; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
-             f"Commits: {commits_said(store)}.", "", *([facts["note"], ""] if facts.get("note") else []), *load_said(store, plan), "", *rows_said(plan, data), ""]
+             f"Commits: {commits_said(store)}.", ""]
+    lines += [facts["note"], ""] if facts.get("note") else []
+    lines += [*load_said(store, plan), "", *rows_said(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for contest in plan.contests:
         lines += ["", f"## {contest.title} against {contest.twin}", "", flags_said(contest, plan.device)]
@@ -155,7 +157,8 @@ def tables_said(store, plan):
     absent = [f"all of {contest.name}" for contest in CONTESTS
               if contest not in plan.contests and (plan.device == "cpu" or contest.on_gpu)]
     missing += [section.name for section in SECTIONS if section.name not in asked] + absent
-    return f"has {', '.join([*there, 'images and money'] if plan.device == 'cpu' else there)}" + (f"; not measured: {', '.join(missing)}." if missing else ".")
+    there += ["images and money"] if plan.device == "cpu" else []
+    return f"has {', '.join(there)}" + (f"; not measured: {', '.join(missing)}." if missing else ".")
 
 
 def put_into_readme(text, lines):

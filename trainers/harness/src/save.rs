@@ -175,7 +175,7 @@ impl Drop for Staged {
     }
 }
 
-fn parent(dir: &Path) -> &Path {
+pub(crate) fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ if dir.is_absolute() => Path::new("/"),

@@ -104,6 +104,12 @@ pub(crate) fn check(dir: &Path, sums: &BTreeMap<String, FileSum>) -> Result<(), 
 /// Where the sums stand in a model's configuration.
 const KEY: &str = "files";
 
+/// What a model's configuration has under `KEY`.
+#[derive(Default, Deserialize)]
+struct Config {
+    files: Option<BTreeMap<String, FileSum>>,
+}
+
 /// Adds the sums of the folder's other files to its configuration `name`, a JSON object with at least one member.
 pub(crate) fn seal(dir: &Path, name: &str) -> Result<(), Failure> {
     let path = dir.join(name);
@@ -122,18 +128,13 @@ pub(crate) fn seal(dir: &Path, name: &str) -> Result<(), Failure> {
 /// The files of a model: its configuration `name` and those that it has sums of.
 pub(crate) fn names(dir: &Path, name: &str) -> Vec<String> {
     let text = fs::read(dir.join(name)).unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let files = config.get(KEY).and_then(serde_json::Value::as_object);
-    let others = files.into_iter().flat_map(|files| files.keys().cloned());
+    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
+    let others = config.files.unwrap_or_default().into_keys();
     std::iter::once(name.to_owned()).chain(others).collect()
 }
 
 /// Whether the files of a model belong to its configuration `name`. A model without sums is an old one, and passes.
 pub(crate) fn check_model(dir: &Path, name: &str) -> Result<(), Failure> {
-    #[derive(Deserialize)]
-    struct Config {
-        files: Option<BTreeMap<String, FileSum>>,
-    }
     let path = dir.join(name);
     let text = fs::read(&path).map_err(Failure::io("read", &path))?;
     let wrong = |why: String| {

@@ -12,6 +12,29 @@ use crate::meeting::tests::meet;
 /// Makes an engine of these weights; `true` learns.
 pub(crate) type Make<'a> = &'a (dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync);
 
+/// Tests of these names, each of which gives `$run` the check of its name; without names, of those that all engines have.
+macro_rules! tests {
+    ($run:ident: $($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            $run($crate::checks::$name);
+        })*
+    };
+    ($run:ident) => {
+        $crate::checks::tests! { $run:
+            neither_padding_nor_company_changes_logits
+            every_parameter_has_a_gradient_and_changes
+            gradients_with_dropout_are_the_slope_of_the_loss
+            what_is_frozen_stays_and_the_rest_learns_the_same
+            a_restored_engine_goes_on_bit_for_bit
+            a_step_is_adamw
+            eight_rows_are_learnt_by_heart
+            ids_and_lengths_without_a_place_are_refused
+        }
+    };
+}
+pub(crate) use tests;
+
 fn all(architecture: &Architecture) -> Vec<bool> {
     vec![true; architecture.parameters().len()]
 }

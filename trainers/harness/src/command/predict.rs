@@ -16,7 +16,7 @@ use super::evaluate::failure;
 use super::load;
 use crate::data::{Format, Labels, ReadOptions, Source, stream};
 use crate::metrics::Scores;
-use crate::save::MARKER;
+use crate::save::{MARKER, parent};
 use crate::{Failure, Model, Trainer, sums};
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -106,7 +106,7 @@ fn place(output: &Path) -> Option<PathBuf> {
     if STDOUT.iter().any(|name| output == Path::new(name)) {
         return None;
     }
-    let link = fs::read_link(output).map(|to| folder(output).join(to));
+    let link = fs::read_link(output).map(|to| parent(output).join(to));
     Some(
         fs::canonicalize(output)
             .or(link)
@@ -114,17 +114,10 @@ fn place(output: &Path) -> Option<PathBuf> {
     )
 }
 
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Fails where answers would replace a file of the model that gives them.
 fn spare(model: &Path, output: &Path) -> Result<(), Failure> {
     let real = |path: &Path| fs::canonicalize(path).ok();
-    let inside = real(model).is_some_and(|model| Some(model) == real(folder(output)));
+    let inside = real(model).is_some_and(|model| Some(model) == real(parent(output)));
     let name = output.file_name().and_then(|name| name.to_str());
     match name {
         Some(name) if inside && sums::names(model, MARKER).iter().any(|own| own == name) => {
@@ -153,7 +146,7 @@ fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath
     // Readable by all, as a file made by the shell would be: the user's umask decides.
     let partial = tempfile::Builder::new()
         .prefix(".partial-")
-        .make_in(folder(path), |path| File::create_new(path))
+        .make_in(parent(path), |path| File::create_new(path))
         .map_err(Failure::io("write", path))?;
     let (file, partial) = partial.into_parts();
     Ok((Box::new(BufWriter::new(file)), Some(partial)))

@@ -40,26 +40,14 @@ fn boxed(architecture: &Architecture, values: &Values, trained: &[bool]) -> Box<
     ))
 }
 
-macro_rules! checks {
-    ($($name:ident)*) => {
-        $(#[test]
-        fn $name() {
-            checks::$name(&boxed);
-        })*
-    };
+fn on_cpu(check: fn(checks::Make<'_>)) {
+    check(&boxed);
 }
 
-checks! {
+checks::tests! { on_cpu }
+checks::tests! { on_cpu:
     logits_and_gradients_are_those_of_transformers
-    neither_padding_nor_company_changes_logits
-    every_parameter_has_a_gradient_and_changes
-    gradients_with_dropout_are_the_slope_of_the_loss
     two_hosts_learn_as_one
-    what_is_frozen_stays_and_the_rest_learns_the_same
-    a_restored_engine_goes_on_bit_for_bit
-    a_step_is_adamw
-    eight_rows_are_learnt_by_heart
-    ids_and_lengths_without_a_place_are_refused
 }
 
 #[test]

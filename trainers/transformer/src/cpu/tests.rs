@@ -10,34 +10,22 @@ fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dy
     }
 }
 
-macro_rules! checks {
-    ($($name:ident)*) => {
-        $(#[test]
-        fn $name() {
-            for number in [1, 2, 3, 7] {
-                checks::$name(&threads(number));
-            }
-        })*
-    };
+fn on_some_threads(check: fn(checks::Make<'_>)) {
+    for number in [1, 2, 3, 7] {
+        check(&threads(number));
+    }
 }
 
-#[test]
-fn logits_and_gradients_are_those_of_transformers() {
-    checks::logits_and_gradients_are_those_of_transformers(&threads(2));
+fn on_two_threads(check: fn(checks::Make<'_>)) {
+    check(&threads(2));
 }
 
-checks! {
-    neither_padding_nor_company_changes_logits
-    every_parameter_has_a_gradient_and_changes
-    gradients_with_dropout_are_the_slope_of_the_loss
+checks::tests! { on_some_threads }
+checks::tests! { on_some_threads:
     micro_batches_do_not_change_gradients
     two_hosts_learn_as_one
-    what_is_frozen_stays_and_the_rest_learns_the_same
-    a_restored_engine_goes_on_bit_for_bit
-    a_step_is_adamw
-    eight_rows_are_learnt_by_heart
-    ids_and_lengths_without_a_place_are_refused
 }
+checks::tests! { on_two_threads: logits_and_gradients_are_those_of_transformers }
 
 #[test]
 fn the_same_run_ends_with_the_same_bits() {

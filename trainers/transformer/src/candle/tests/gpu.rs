@@ -13,29 +13,16 @@ fn first() -> Option<Device> {
     Some(gpu(0, Some(Precision::Full)).unwrap().0)
 }
 
-macro_rules! checks {
-    ($($name:ident)*) => {
-        $(#[test]
-        fn $name() {
-            let Some(device) = first() else { return };
-            checks::$name(&|architecture, values, trained| {
-                Box::new(on(architecture, values, trained, &[(device.clone(), DType::F32)]))
-            });
-        })*
-    };
+fn on_gpu(check: fn(checks::Make<'_>)) {
+    let Some(device) = first() else { return };
+    check(&|architecture, values, trained| {
+        let devices = [(device.clone(), DType::F32)];
+        Box::new(on(architecture, values, trained, &devices))
+    });
 }
 
-checks! {
-    logits_and_gradients_are_those_of_transformers
-    neither_padding_nor_company_changes_logits
-    every_parameter_has_a_gradient_and_changes
-    gradients_with_dropout_are_the_slope_of_the_loss
-    what_is_frozen_stays_and_the_rest_learns_the_same
-    a_restored_engine_goes_on_bit_for_bit
-    a_step_is_adamw
-    eight_rows_are_learnt_by_heart
-    ids_and_lengths_without_a_place_are_refused
-}
+checks::tests! { on_gpu }
+checks::tests! { on_gpu: logits_and_gradients_are_those_of_transformers }
 
 #[test]
 fn half_precision_comes_close() {
