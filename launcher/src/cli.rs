@@ -7,11 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::aws::AwsArgs;
 use crate::commands::{self, Context};
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::local;
 use crate::output::{self, Format};
-use crate::say::say;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -93,7 +91,7 @@ pub(crate) fn run() -> ExitCode {
     match start(cli, format) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            say(&failure);
+            eprint_line(&failure);
             if format == Format::Json {
                 print_json(&failure, lines);
             }
@@ -103,7 +101,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// The failure on standard output, on one line behind other `lines`.
-fn print_json(failure: &Failure, lines: bool) {
+fn print_json(failure: &Error, lines: bool) {
     let json = failure.to_json();
     let text = if lines {
         serde_json::to_string(&json)
@@ -112,7 +110,7 @@ fn print_json(failure: &Failure, lines: bool) {
     };
     if let Ok(text) = text {
         // Standard output may be what failed; the message stands on standard error.
-        let _ = output::print(&text);
+        let _ = diagnostics::print_line(text.trim_end());
     }
 }
 
@@ -123,14 +121,14 @@ fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
 }
 
 /// What clap says: the first paragraph is the message, the others help.
-fn misuse(text: &str) -> Failure {
+fn misuse(text: &str) -> Error {
     let mut parts = text
         .split("\n\n")
         .map(str::trim)
         .filter(|part| !part.is_empty());
     let message = parts.next().unwrap_or("the command line is wrong");
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    parts.fold(Failure::usage(message), |failure, part| {
+    parts.fold(Error::usage(message), |failure, part| {
         failure.help(part.strip_prefix("tip: ").unwrap_or(part))
     })
 }
@@ -142,7 +140,7 @@ fn start(cli: Cli, format: Format) -> Result<Exit> {
         .enable_all()
         .build()
         .map_err(|error| {
-            Failure::new(format!("cannot start threads: {error}"))
+            Error::new(format!("cannot start threads: {error}"))
                 .help("`ulimit -u` shows how many you may have")
         })?;
     let exit = runtime.block_on(dispatch(cli.command, &context));

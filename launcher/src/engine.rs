@@ -7,8 +7,8 @@ use bollard::Docker;
 use bollard::errors::Error;
 use serde_json::Value;
 
-use crate::failure::{Failure, Result, chain};
 use crate::image::digest;
+use diagnostics::{Error, Result, chain};
 
 /// An engine that has not answered by then hangs: a ping takes it a millisecond.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(crate) async fn connect() -> Result<Docker> {
     let engine = Docker::connect_with_host(&host).map_err(|error| no_engine(&shown, &error))?;
     let mut engine = match tokio::time::timeout(PATIENCE, engine.ping()).await {
         Err(_) => {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "the Docker engine at `{shown}` does not answer, {} s after the question",
                 PATIENCE.as_secs()
             ))
@@ -82,7 +82,7 @@ fn endpoint(folder: &Path, name: &str) -> Result<String> {
     let hex = digest.trim_start_matches("sha256:");
     let file = folder.join("contexts/meta").join(hex).join("meta.json");
     let wrong = |found: String| {
-        Failure::new(format!("Docker's context `{}`: {found}", contract::shown(name)))
+        Error::new(format!("Docker's context `{}`: {found}", diagnostics::sanitize(name)))
             .help("`docker context ls` shows those there are, `docker context use default` goes back to the usual one")
     };
     let text = std::fs::read(&file)
@@ -108,7 +108,7 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
         let also = rootless.map_or_else(String::new, |path| {
             format!(", and none at `{}`", path.display())
         });
-        Failure::new(format!(
+        Error::new(format!(
             "no Docker engine: there is no socket at `{}`{also}",
             system.display()
         ))
@@ -116,17 +116,17 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
     })
 }
 
-fn no_engine(host: &str, error: &Error) -> Failure {
+fn no_engine(host: &str, error: &Error) -> Error {
     let reason = match error {
         Error::UnsupportedURISchemeError { .. } => {
-            return Failure::usage(format!("DOCKER_HOST or Docker's context has `{host}`"))
+            return Error::usage(format!("DOCKER_HOST or Docker's context has `{host}`"))
                 .help("expected `unix:///path/to/docker.sock` or `tcp://host:port`");
         }
         Error::SocketNotFoundError(path) => format!("there is no socket at `{path}`"),
         other => chain(other),
     };
     let denied = reason.to_lowercase().contains("permission denied");
-    Failure::new(format!(
+    Error::new(format!(
         "cannot talk to the Docker engine at `{host}`: {reason}"
     ))
     .help(if denied {

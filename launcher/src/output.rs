@@ -1,10 +1,8 @@
 //! Standard output: the answer, as text or as one JSON object. `logs` has lines of them, by `cloud::sink`.
 
-use std::io::{self, Write};
-
 use serde::Serialize;
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result, print_line};
 
 /// How a command answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +23,10 @@ impl Format {
         let out = match self {
             Self::Text => text(value),
             Self::Json => serde_json::to_string_pretty(value).map_err(|error| {
-                Failure::new(format!("cannot write the answer: {error}")).help("leave out `--json`")
+                Error::new(format!("cannot write the answer: {error}")).help("leave out `--json`")
             })?,
         };
-        print(&out)
+        print_line(out.trim_end())
     }
 }
 
@@ -38,20 +36,7 @@ pub(crate) fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    format!("'{}'", contract::shown(word).replace('\'', r"'\''"))
-}
-
-/// Prints lines; a reader that has gone away, such as `head`, is no failure.
-pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format!(
-            "cannot write to standard output: {error}"
-        ))
-        .help("`df -h` shows where there is space")),
-        _ => Ok(()),
-    }
+    format!("'{}'", diagnostics::sanitize(word).replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

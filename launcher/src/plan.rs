@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Result;
 use crate::output::Format;
+use diagnostics::Result;
 
 /// The steps in their order. Nothing of it has been done.
 #[derive(Debug, Default, Serialize)]

@@ -10,9 +10,8 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, Command};
 
-use crate::failure::{Failure, Result};
-use crate::say::say;
 use crate::variable::set;
+use diagnostics::{Error, Result, eprint_line};
 
 /// What a trainer's manifest says under `[package.metadata.trainer]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,7 +98,7 @@ impl Trainer {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();
-            return Err(no_metadata(contract::shown(line.trim())));
+            return Err(no_metadata(diagnostics::sanitize(line.trim())));
         }
         let metadata =
             MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(no_metadata)?;
@@ -147,7 +146,7 @@ impl Trainer {
             return Err(cannot_start(error));
         }
         self.source.as_ref().ok_or_else(|| {
-            Failure::usage(format!(
+            Error::usage(format!(
                 "no workspace with a trainer `{}` around the working directory",
                 self.name
             ))
@@ -161,14 +160,14 @@ impl Trainer {
             return self.compile(source).await;
         }
         self.existing_binary().ok_or_else(|| {
-            let failure = Failure::usage(format!("no binary `{}` on this machine", self.name));
+            let failure = Error::usage(format!("no binary `{}` on this machine", self.name));
             match &self.no_cargo {
                 Some(error) => {
                     let (reason, help) = cannot_start(error).into_parts();
                     let failure = failure
                         .because(&format!("{reason}, which would build it from here"))
                         .help("pass `--trainer-binary FILE`, or put it on the PATH");
-                    help.into_iter().fold(failure, Failure::help)
+                    help.into_iter().fold(failure, Error::help)
                 }
                 None => failure.help("put it on the PATH, or run this in Trainyard's repository"),
             }
@@ -230,11 +229,11 @@ impl Trainer {
         let (output, ()) = tokio::join!(child.wait_with_output(), pass_on(words, &line));
         let output = output.map_err(|error| no_cargo(&error))?;
         if !output.status.success() {
-            return Err(Failure::new(format!("`{line}` failed: {}", output.status))
+            return Err(Error::new(format!("`{line}` failed: {}", output.status))
                 .help("its own messages are above"));
         }
         self.compiled(&output.stdout).ok_or_else(|| {
-            Failure::new(format!("`{line}` made no program `{}`", self.name))
+            Error::new(format!("`{line}` made no program `{}`", self.name))
                 .help("a trainer's package has a binary of the same name")
         })
     }
@@ -274,10 +273,10 @@ async fn pass_on(words: Option<ChildStderr>, command: &str) {
         let text = String::from_utf8_lossy(&line);
         if told || !is_idle(&text) {
             if !told {
-                say(command);
+                eprint_line(command);
                 told = true;
             }
-            say(text.trim_end());
+            eprint_line(text.trim_end());
         }
         line.clear();
     }
@@ -302,13 +301,12 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
 }
 
 /// What to say when cargo does not start.
-pub(crate) fn no_cargo(error: &std::io::Error) -> Failure {
+pub(crate) fn no_cargo(error: &std::io::Error) -> Error {
     cannot_start(&error.to_string())
 }
 
-fn cannot_start(error: &str) -> Failure {
-    Failure::new(format!("cannot start `cargo`: {error}"))
-        .help("install Rust from https://rustup.rs")
+fn cannot_start(error: &str) -> Error {
+    Error::new(format!("cannot start `cargo`: {error}")).help("install Rust from https://rustup.rs")
 }
 
 /// The folder of the workspace around the working directory: the outermost one with a lock file. Found without
@@ -323,7 +321,7 @@ pub(crate) fn workspace_folder() -> Option<PathBuf> {
 
 fn in_workspace() -> Result<bool> {
     let here = std::env::current_dir().map_err(|error| {
-        Failure::new(format!("cannot read the working directory: {error}"))
+        Error::new(format!("cannot read the working directory: {error}"))
             .help("go to a folder that exists")
     })?;
     let mut folders = here.ancestors();
@@ -336,14 +334,14 @@ fn metadata_command() -> MetadataCommand {
     command
 }
 
-fn no_metadata(error: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("`cargo metadata` failed: {error}"))
+fn no_metadata(error: impl std::fmt::Display) -> Error {
+    Error::new(format!("`cargo metadata` failed: {error}"))
         .help("`cargo metadata --no-deps` shows it in full")
 }
 
 fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Result<Source> {
     let parsed = TrainerMetadata::deserialize(own).map_err(|error| {
-        Failure::usage(format!(
+        Error::usage(format!(
             "{}: [package.metadata.trainer]: {error}",
             package.manifest_path
         ))
@@ -357,7 +355,7 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
     })
 }
 
-fn unknown(name: &str, names: &[String]) -> Failure {
+fn unknown(name: &str, names: &[String]) -> Error {
     let near = names.iter().max_by(|a, b| {
         let likeness = |other: &str| strsim::jaro_winkler(name, other);
         likeness(a).total_cmp(&likeness(b))
@@ -367,7 +365,7 @@ fn unknown(name: &str, names: &[String]) -> Failure {
         Some(near) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
         None => format!("there are: {}", names.join(", ")),
     };
-    Failure::usage(format!("no trainer `{name}`")).help(help)
+    Error::usage(format!("no trainer `{name}`")).help(help)
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

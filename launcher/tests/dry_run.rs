@@ -197,7 +197,7 @@ fn what_is_shown_is_what_is_sent() {
     let definitions = sent["AlgorithmSpecification"]["MetricDefinitions"]
         .as_array()
         .expect("a list");
-    assert_eq!(definitions.len(), contract::metrics::definitions().len());
+    assert_eq!(definitions.len(), sagemaker::metrics::definitions().len());
     let channels: Vec<&Value> = sent["InputDataConfig"]
         .as_array()
         .expect("a list")

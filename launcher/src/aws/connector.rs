@@ -19,8 +19,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::failure::{Failure, Result};
 use crate::variable;
+use diagnostics::{Error, Result};
 
 /// The client of all services: rustls with ring, the proxy and the certificates that the AWS CLI takes, and errors that
 /// say where.
@@ -59,16 +59,16 @@ fn tls_context() -> Result<TlsContext> {
     };
     let context = TlsContext::builder().with_trust_store(store).build();
     context.map_err(|error| {
-        Failure::new(format!("cannot set up TLS: {error}"))
+        Error::new(format!("cannot set up TLS: {error}"))
             .help("check AWS_CA_BUNDLE, or this machine's certificates where it is not set")
     })
 }
 
 /// The bundle's text; the connector would panic at one that is broken.
 fn bundle(path: &Path) -> Result<Vec<u8>> {
-    let shown = contract::shown(&path.to_string_lossy()).into_owned();
+    let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let refused = |why: String| {
-        Failure::usage(format!("AWS_CA_BUNDLE: `{shown}`: {why}"))
+        Error::usage(format!("AWS_CA_BUNDLE: `{shown}`: {why}"))
             .help("expected a file with certificates in PEM; or unset AWS_CA_BUNDLE")
     };
     let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;

@@ -5,16 +5,15 @@ use std::error::Error;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use contract::shown;
+use diagnostics::{Error, chain, sanitize};
 
 use super::connector::is_network;
-use crate::failure::{Failure, chain};
 use crate::retry::is_throttling;
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 
 /// The failure of a request; `what` was not possible: ``cannot describe the job `svm-1` ``.
-pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Failure
+pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -23,7 +22,7 @@ where
             let status = context.raw().status().as_u16();
             answered(what, context.err(), status)
         }
-        SdkError::TimeoutError(_) => Failure::new(format!("{what}: no answer in time"))
+        SdkError::TimeoutError(_) => Error::new(format!("{what}: no answer in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
@@ -45,44 +44,44 @@ where
 }
 
 /// AWS answered with an error.
-fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Failure {
+fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Error {
     let code = error.code().unwrap_or_default();
-    let message = shown(error.message().unwrap_or_default()).to_string();
+    let message = sanitize(error.message().unwrap_or_default()).to_string();
     let message = message.as_str();
     let skewed = message.starts_with("Signature expired") || message.contains("not yet current");
     match code {
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
-            Failure::new(format!("{what}: the credentials have expired"))
+            Error::new(format!("{what}: the credentials have expired"))
                 .help("renew them: `aws sso login`, or new keys in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then try again")
                 .help(DOCTOR)
         }
         "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" => {
-            Failure::new(format!("{what}: AWS does not know the access key"))
+            Error::new(format!("{what}: AWS does not know the access key"))
                 .help("check `--profile`, AWS_PROFILE and AWS_ACCESS_KEY_ID")
                 .help(DOCTOR)
         }
         "RequestTimeTooSkewed" => clock(what, message),
         "InvalidSignatureException" | "SignatureDoesNotMatch" if skewed => clock(what, message),
         "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" => {
-            Failure::new(format!("{what}: the secret key does not fit the access key"))
+            Error::new(format!("{what}: the secret key does not fit the access key"))
                 .help("check AWS_SECRET_ACCESS_KEY, or the profile in ~/.aws/credentials")
                 .help(DOCTOR)
         }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => denied(what, message),
         code if is_throttling(code) => {
-            Failure::new(format!("{what}: AWS asks for fewer requests ({code})"))
+            Error::new(format!("{what}: AWS asks for fewer requests ({code})"))
                 .help("wait a minute and try again")
         }
-        "ResourceLimitExceeded" => Failure::new(format!("{what}: {message}"))
+        "ResourceLimitExceeded" => Error::new(format!("{what}: {message}"))
             .help("take another `--instance-type`, or ask for more in the AWS console under Service Quotas"),
         "ValidationException" | "ValidationError" | "InvalidParameterException" => {
-            Failure::new(format!("{what}: AWS refuses the request: {message}"))
+            Error::new(format!("{what}: AWS refuses the request: {message}"))
                 .help("`--dry-run` shows the exact request, where the command has it")
         }
-        "NoSuchBucket" => Failure::new(format!("{what}: the bucket does not exist"))
+        "NoSuchBucket" => Error::new(format!("{what}: the bucket does not exist"))
             .help("check its name; `trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform that makes it"),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            Failure::new(format!("{what}: the bucket is in another region: {message}"))
+            Error::new(format!("{what}: the bucket is in another region: {message}"))
                 .help("pass its region with `--region`")
         }
         _ => other(what, code, message, status),
@@ -90,7 +89,7 @@ fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Fail
 }
 
 /// Codes without a text of ours, and S3's answers to HEAD, which have neither code nor message.
-fn other(what: &str, code: &str, message: &str, status: u16) -> Failure {
+fn other(what: &str, code: &str, message: &str, status: u16) -> Error {
     let said = match (code, message) {
         ("", "") => format!("HTTP status {status}"),
         (code, "") => code.to_owned(),
@@ -99,23 +98,23 @@ fn other(what: &str, code: &str, message: &str, status: u16) -> Failure {
     };
     match status {
         403 => denied(what, message),
-        301 => Failure::new(format!("{what}: the bucket is in another region"))
+        301 => Error::new(format!("{what}: the bucket is in another region"))
             .help("pass its region with `--region`"),
         404 => {
-            Failure::new(format!("{what}: not found: {said}")).help("check the name and `--region`")
+            Error::new(format!("{what}: not found: {said}")).help("check the name and `--region`")
         }
-        500.. => Failure::new(format!("{what}: AWS has trouble: {said}"))
+        500.. => Error::new(format!("{what}: AWS has trouble: {said}"))
             .help("try again in a minute; https://health.aws.amazon.com says more"),
-        _ => Failure::new(format!("{what}: {said}")).help(DOCTOR),
+        _ => Error::new(format!("{what}: {said}")).help(DOCTOR),
     }
 }
 
-fn clock(what: &str, message: &str) -> Failure {
-    Failure::new(format!("{what}: this machine's clock is wrong: {message}"))
+fn clock(what: &str, message: &str) -> Error {
+    Error::new(format!("{what}: this machine's clock is wrong: {message}"))
         .help("set it: `timedatectl set-ntp true`, then try again")
 }
 
-fn denied(what: &str, message: &str) -> Failure {
+fn denied(what: &str, message: &str) -> Error {
     let action = after(message, "to perform: ");
     let resource = after(message, "on resource: ");
     let said = match (action, resource) {
@@ -126,7 +125,7 @@ fn denied(what: &str, message: &str) -> Failure {
         (None, _) if message.is_empty() => "access denied".to_owned(),
         (None, _) => format!("access denied: {message}"),
     };
-    Failure::new(format!("{what}: {said}"))
+    Error::new(format!("{what}: {said}"))
         .help("`trainyard infra policies` prints the policy that allows it; an administrator attaches it")
         .help(DOCTOR)
 }
@@ -141,17 +140,17 @@ fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
 }
 
 /// Something answered, but not as AWS does.
-fn broken_answer(what: &str, status: u16, text: &str) -> Failure {
-    Failure::new(format!(
+fn broken_answer(what: &str, status: u16, text: &str) -> Error {
+    Error::new(format!(
         "{what}: the answer cannot be read (HTTP status {status}): {}",
-        shown(text)
+        sanitize(text)
     ))
     .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it AWS, or something in between?")
 }
 
 /// No connection was made, or it broke.
-fn unreachable(what: &str, text: &str) -> Failure {
-    Failure::new(format!("{what}: {}", shown(text)))
+fn unreachable(what: &str, text: &str) -> Error {
+    Error::new(format!("{what}: {}", sanitize(text)))
         .help(
             "check the network, its proxy (HTTPS_PROXY, NO_PROXY), `--region` and `--endpoint-url`",
         )
@@ -159,7 +158,7 @@ fn unreachable(what: &str, text: &str) -> Failure {
 }
 
 /// The request could not be made: most often for want of credentials, whose errors have no type that can be seen here.
-fn unsent(what: &str, text: &str) -> Failure {
+fn unsent(what: &str, text: &str) -> Error {
     let lower = text.to_lowercase();
     let words = ["credential", "identity", "no providers in chain", "profile"];
     // As a word: it is in `associated` too.
@@ -167,14 +166,14 @@ fn unsent(what: &str, text: &str) -> Failure {
     if words.iter().any(|word| lower.contains(word)) || all.any(|word| word == "sso") {
         return no_credentials(what, text);
     }
-    Failure::new(format!("{what}: {}", shown(text)))
+    Error::new(format!("{what}: {}", sanitize(text)))
         .help("try again; if it stays, `trainyard doctor`")
 }
 
-fn no_credentials(what: &str, text: &str) -> Failure {
+fn no_credentials(what: &str, text: &str) -> Error {
     let expired = text.to_lowercase().contains("expired");
     if expired {
-        return Failure::new(format!("{what}: the login has expired: {}", shown(text)))
+        return Error::new(format!("{what}: the login has expired: {}", sanitize(text)))
             .help("`aws sso login`, or keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again");
     }
     // The SDK's own words list every source that had nothing, which helps nobody.
@@ -187,9 +186,9 @@ fn no_credentials(what: &str, text: &str) -> Failure {
     let detail = if none.iter().any(|words| text.to_lowercase().contains(words)) {
         String::new()
     } else {
-        format!(": {}", shown(text))
+        format!(": {}", sanitize(text))
     };
-    Failure::new(format!("{what}: no AWS credentials{detail}"))
+    Error::new(format!("{what}: no AWS credentials{detail}"))
         .help("pass `--profile`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put `aws_access_key_id` and `aws_secret_access_key` into ~/.aws/credentials; for single sign-on `aws sso login`")
         .help(DOCTOR)
 }

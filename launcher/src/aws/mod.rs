@@ -23,8 +23,8 @@ use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use clap::Args;
 
-use crate::failure::{Failure, Result};
 use crate::variable::{self, first_set};
+use diagnostics::{Error, Result};
 
 pub(crate) use bucket::Bucket;
 pub(crate) use connector::http_connector;
@@ -94,7 +94,7 @@ impl Aws {
             .region()
             .is_none_or(|region| region.as_ref().is_empty())
         {
-            return Err(Failure::usage("no AWS region").help(
+            return Err(Error::usage("no AWS region").help(
                 "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config",
             ));
         }

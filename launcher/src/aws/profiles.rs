@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::failure::{Failure, Result};
 use crate::variable::set;
+use diagnostics::{Error, Result};
 
 /// Refuses a profile that stands in neither file; the default one need not.
 pub(super) fn check(profile: &str) -> Result<()> {
@@ -26,12 +26,15 @@ pub(super) fn check(profile: &str) -> Result<()> {
     if names.contains(profile) {
         return Ok(());
     }
-    let shown = contract::shown(profile).into_owned();
-    let failure = Failure::usage(format!("no AWS profile `{shown}`"));
+    let shown = diagnostics::sanitize(profile).into_owned();
+    let failure = Error::usage(format!("no AWS profile `{shown}`"));
     Err(if names.is_empty() {
         failure.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
     } else {
-        let names: Vec<_> = names.iter().map(|name| contract::shown(name)).collect();
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| diagnostics::sanitize(name))
+            .collect();
         failure.help(format!("there are: {}", names.join(", ")))
     })
 }

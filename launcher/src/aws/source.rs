@@ -7,9 +7,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::ProvideCredentials as _;
 
 use super::{Aws, AwsArgs};
-use crate::failure::chain;
 use crate::output::quoted;
 use crate::variable::first_set;
+use diagnostics::chain;
 
 /// Credentials were found; they are not shown.
 #[derive(Debug, Clone)]
@@ -164,7 +164,7 @@ fn source_name(debug: &str) -> String {
         "IMDSv2" => "the machine's metadata",
         other => other,
     };
-    contract::shown(known).into_owned()
+    diagnostics::sanitize(known).into_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::env;
 
 use super::AwsArgs;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 const KEYS: [&str; 3] = [
     "AWS_ACCESS_KEY_ID",
@@ -37,7 +37,7 @@ pub(super) fn check(args: &AwsArgs) -> Result<()> {
 pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
     if value.contains('@') {
         // Not shown: what is before it may be a password, which may hold a `/` as well.
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "{name} has a user or a password before `@`, expected a URL such as `https://host:port`"
         ))
         .help("leave all up to the `@` out: requests are signed with the credentials of AWS"));
@@ -52,9 +52,9 @@ pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
     };
     match rest {
         Some(rest) if sound(rest) => Ok(()),
-        _ => Err(Failure::usage(format!(
+        _ => Err(Error::usage(format!(
             "{name} is `{}`, expected a URL such as `https://host:port`",
-            contract::shown(value)
+            diagnostics::sanitize(value)
         ))
         .help(if name.starts_with("--") {
             "leave it out for AWS's own".to_owned()
@@ -73,9 +73,9 @@ fn region(name: &str, value: &str) -> Result<()> {
     if sound && !value.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "{name} is `{}`, expected a region such as `eu-west-1`",
-        contract::shown(value)
+        diagnostics::sanitize(value)
     ))
     .help("`--region eu-west-1` wins over all that is set"))
 }
@@ -85,7 +85,7 @@ fn key(name: &str, value: &str) -> Result<()> {
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "{name} holds a blank, a line break or a character that is not ASCII"
     ))
     .help("set it again; a file with Windows line ends leaves one at the end of the value"))

@@ -9,9 +9,8 @@ use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutp
 
 use super::request::Request;
 use crate::aws::{Aws, explain};
-use crate::failure::{Failure, Result};
 use crate::retry::{Backoff, answer_is_lost, is_transient};
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// Sends the request until an answer comes, and gives the job's ARN.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
@@ -46,7 +45,7 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
                 Err(failure)
             };
         };
-        say(format!(
+        eprint_line(format!(
             "{}; trying again",
             first_line(&explain(&what, error))
         ));
@@ -63,7 +62,7 @@ async fn taken(
     lost: bool,
 ) -> Result<String> {
     if !lost {
-        return Err(Failure::new(format!(
+        return Err(Error::new(format!(
             "a job `{name}` exists already, and is not this one"
         ))
         .help("nothing was started; type the command again: the name holds the time"));
@@ -82,7 +81,7 @@ async fn taken(
         .help(look.clone())
     })?;
     if is_ours(request, &found) {
-        say(format!(
+        eprint_line(format!(
             "an answer was lost: job `{name}` had been made already"
         ));
         return Ok(found.training_job_arn().unwrap_or_default().to_owned());
@@ -92,8 +91,8 @@ async fn taken(
 
 /// An answer was lost, and a job of the name is there that does not look like ours: SageMaker may tell what was asked in
 /// other words, and a second job costs as much as the first.
-fn unsure(name: &str, look: &str) -> Failure {
-    Failure::new(format!(
+fn unsure(name: &str, look: &str) -> Error {
+    Error::new(format!(
         "an answer was lost, and a job of the name `{name}` exists: it may be this one"
     ))
     .help(format!("look at it before you start another: {look}"))
@@ -105,7 +104,7 @@ async fn unanswered(
     client: &Client,
     request: &Request,
     name: &str,
-    failure: Failure,
+    failure: Error,
 ) -> Result<String> {
     match client
         .describe_training_job()
@@ -114,7 +113,7 @@ async fn unanswered(
         .await
     {
         Ok(found) if is_ours(request, &found) => {
-            say(format!(
+            eprint_line(format!(
                 "an answer was lost: job `{name}` had been made all the same"
             ));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
@@ -178,7 +177,7 @@ fn place(uri: Option<&str>) -> &str {
     uri.unwrap_or_default().trim_end_matches('/')
 }
 
-fn first_line(failure: &Failure) -> String {
+fn first_line(failure: &Error) -> String {
     let text = failure.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()

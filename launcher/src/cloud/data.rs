@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use contract::shown;
+use diagnostics::{Error, Result, sanitize};
 
-use crate::failure::{Failure, Result};
 use crate::job::{Channel, Job, Location, S3Url};
 use crate::output::quoted;
 use crate::transfer::{LeftOut, Sending};
@@ -26,7 +25,7 @@ impl Upload {
         let source = self.source.to_string_lossy();
         format!(
             "`{}` (channel `{}`) to `{}`",
-            shown(&source),
+            sanitize(&source),
             self.channel,
             self.target
         )
@@ -46,9 +45,9 @@ impl Upload {
 pub(super) fn output(job: &Job) -> Result<&S3Url> {
     match &job.output {
         Location::S3(url) => Ok(url),
-        Location::File(path) => Err(Failure::usage(format!(
+        Location::File(path) => Err(Error::usage(format!(
             "`--output {}` is a local folder, and `{}` runs in the cloud",
-            shown(&path.to_string_lossy()),
+            sanitize(&path.to_string_lossy()),
             job.instance
         ))
         .help("pass `--output s3://bucket/prefix`; `trainyard download` brings the model home")),
@@ -76,9 +75,9 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
         let Location::File(path) = &channel.source else {
             continue;
         };
-        let typed = shown(&path.to_string_lossy()).into_owned();
+        let typed = sanitize(&path.to_string_lossy()).into_owned();
         if let Err(error) = std::fs::metadata(path) {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "channel `{}`: cannot read `{typed}`: {error}",
                 channel.name,
             ))
@@ -101,7 +100,7 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
 fn complete(channel: &str, typed: &str, files: &Sending) -> Result<()> {
     LeftOut::refuse(files.left_out(), channel, typed)?;
     if files.count() == 0 {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "channel `{channel}`: there is no file in the folder `{typed}`"
         ))
         .help("put the data there, or pass another one"));

@@ -17,11 +17,11 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
-use contract::{limits, shown};
+use diagnostics::{Error, Result, sanitize};
+use sagemaker::limits;
 use serde_json::Value;
 
 use crate::aws::{Aws, explain};
-use crate::failure::{Failure, Result};
 
 /// How like a name must be to be offered.
 const NEAR: f64 = 0.75;
@@ -33,7 +33,7 @@ pub(crate) async fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
         return Ok(name);
     }
     match aws.foreign(typed).await {
-        Some((theirs, ours)) => Err(Failure::usage(format!(
+        Some((theirs, ours)) => Err(Error::usage(format!(
             "the ARN's job is in account `{theirs}`, and these credentials are of account `{ours}`"
         ))
         .help(format!(
@@ -53,7 +53,7 @@ pub(crate) fn job_name_unasked<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str>
         _ => typed,
     };
     limits::check_job_name(name).map_err(|_| {
-        Failure::usage(format!("`{}` is no job's name", shown(typed)))
+        Error::usage(format!("`{}` is no job's name", sanitize(typed)))
             .help("`trainyard list` shows the jobs")
     })?;
     Ok(name)
@@ -63,8 +63,8 @@ pub(crate) fn job_name_unasked<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str>
 fn same_region(arn: &str, ours: &str) -> Result<()> {
     match arn.split(':').nth(3) {
         Some(region) if region != ours => {
-            let region = shown(region);
-            Err(Failure::usage(format!(
+            let region = sanitize(region);
+            Err(Error::usage(format!(
                 "the ARN's job is in region `{region}`, and this command asks `{ours}`"
             ))
             .help(format!("pass `--region {region}`")))
@@ -116,12 +116,12 @@ pub(super) async fn explained(
     client: &Client,
     name: &str,
     error: SdkError<DescribeTrainingJobError, HttpResponse>,
-) -> Failure {
+) -> Error {
     if !error.as_service_error().is_some_and(is_unknown) {
         return explain(&format!("cannot describe the job `{name}`"), error);
     }
     let region = client.config().region().map_or("", Region::as_ref);
-    let failure = Failure::new(format!(
+    let failure = Error::new(format!(
         "there is no training job `{name}` in region `{region}`"
     ));
     let near = near(client, name).await;
@@ -178,7 +178,7 @@ impl Kept {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::from_slice(&body)
             .map_err(|error| {
-                Failure::new(format!("cannot read SageMaker's answer: {error}")).help(
+                Error::new(format!("cannot read SageMaker's answer: {error}")).help(
                     "check `--endpoint-url` and AWS_ENDPOINT_URL: is it SageMaker, or something in between?",
                 )
             })

@@ -12,9 +12,8 @@ use super::pace::Pace;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
-use crate::failure::{Failure, Result};
 use crate::retry::is_transient;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
 const QUIET_LOOKS: u32 = 3;
@@ -42,7 +41,7 @@ impl Interrupt {
     /// From here on Ctrl-C no longer ends the process.
     pub(crate) fn install() -> Result<Self> {
         signal(SignalKind::interrupt()).map(Self).map_err(|error| {
-            Failure::new(format!("cannot watch for Ctrl-C: {error}"))
+            Error::new(format!("cannot watch for Ctrl-C: {error}"))
                 .help("`trainyard status JOB` does not watch")
         })
     }
@@ -156,7 +155,7 @@ impl Follow {
                 .phases
                 .last()
                 .map_or("", |phase| phase.message.as_str());
-            say(format!("== {now}: {}", contract::shown(message)));
+            eprint_line(format!("== {now}: {}", diagnostics::sanitize(message)));
         }
         self.sink.hosts = state.machines > 1;
         self.state = Some(state);
@@ -179,7 +178,7 @@ impl Follow {
             }
             // The log stands beside an answer that can still come.
             Err(Trouble::Lasting(failure)) if self.sink.is_beside() => {
-                say(format!(
+                eprint_line(format!(
                     "{failure}\n  help: the job is waited for without its log"
                 ));
                 self.tail = None;
@@ -242,11 +241,11 @@ struct Trying(Option<Instant>);
 
 impl Trying {
     /// Goes on after trouble that may pass, and says so once.
-    fn endure(&mut self, passing: bool, failure: Failure) -> Result<()> {
+    fn endure(&mut self, passing: bool, failure: Error) -> Result<()> {
         match self.0 {
             _ if !passing => Err(failure),
             None => {
-                say(format!(
+                eprint_line(format!(
                     "{failure}\n  help: nothing to do, it is tried again"
                 ));
                 self.0 = Some(Instant::now());

@@ -3,10 +3,9 @@
 use aws_sdk_ecr::types::ImageIdentifier;
 
 use crate::aws::{Aws, Partition, explain};
-use crate::failure::{Failure, Result};
 use crate::image::repository;
 use crate::job::Job;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 const TAG: &str = "latest";
 
@@ -17,7 +16,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     }
     let trainer = &job.trainer.name;
     let repository = repository(trainer);
-    say(format!(
+    eprint_line(format!(
         "image `{repository}:{TAG}`: asking ECR for its digest"
     ));
     let answer = aws
@@ -28,7 +27,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
         .send()
         .await;
     let missing = |what: &str| {
-        Failure::new(format!("{what} in region `{}`", aws.region()))
+        Error::new(format!("{what} in region `{}`", aws.region()))
             .help(format!(
                 "{} puts it there",
                 aws.next(&format!("push {trainer} --create-repository"))

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use contract::{limits, shown};
+use diagnostics::{Error, Result, sanitize};
+use sagemaker::limits;
 
-use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, refused};
 
 /// SageMaker's longest run, 28 days.
@@ -49,7 +49,7 @@ fn times(job: &Job) -> Result<()> {
     let cloud = &job.cloud;
     for (flag, time) in [("--max-run", Some(job.max_run)), ("--max-wait", cloud.spot)] {
         if time.is_some_and(|time| time > LONGEST) {
-            return Err(Failure::usage(format!("`{flag}` is longer than 28 days"))
+            return Err(Error::usage(format!("`{flag}` is longer than 28 days"))
                 .help("SageMaker runs no job longer: pass at most `28d`"));
         }
     }
@@ -60,7 +60,7 @@ fn times(job: &Job) -> Result<()> {
     limits::check_keep_alive(seconds).map_err(|error| refused("`--keep-alive`", &error))?;
     if cloud.spot.is_some() {
         return Err(
-            Failure::usage("`--keep-alive` and `--spot` exclude each other")
+            Error::usage("`--keep-alive` and `--spot` exclude each other")
                 .help("SageMaker keeps no spot machines: leave one of the two out"),
         );
     }
@@ -70,7 +70,7 @@ fn times(job: &Job) -> Result<()> {
 fn tags(job: &Job) -> Result<()> {
     let tags = &job.cloud.tags;
     if tags.len() > TAGS {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`--tag`: expected at most {TAGS} tags, found {}",
             tags.len()
         ))
@@ -82,20 +82,20 @@ fn tags(job: &Job) -> Result<()> {
                 .all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
         };
         if !sound(key) || !sound(value) {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "`--tag {}={}` has a character that AWS does not take",
-                shown(key),
-                shown(value)
+                sanitize(key),
+                sanitize(value)
             ))
             .help("expected letters, digits, spaces and `_.:/=+-@`"));
         }
         if key.starts_with("aws:") || super::request::is_own_tag(key) {
-            return Err(Failure::usage(format!("`--tag {key}` is a reserved name"))
+            return Err(Error::usage(format!("`--tag {key}` is a reserved name"))
                 .help("`aws:` is for AWS, `trainyard:` for this program"));
         }
         if key.chars().count() > TAG_KEY || value.chars().count() > TAG_VALUE {
             return Err(
-                Failure::usage(format!("`--tag {}` is too long", shown(key))).help(format!(
+                Error::usage(format!("`--tag {}` is too long", sanitize(key))).help(format!(
                     "expected at most {TAG_KEY} characters, `=`, and at most {TAG_VALUE}"
                 )),
             );
@@ -106,7 +106,7 @@ fn tags(job: &Job) -> Result<()> {
 
 fn network(flag: &str, ids: &[String], most: usize) -> Result<()> {
     if ids.len() > most {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`{flag}`: expected at most {most}, found {}",
             ids.len()
         ))
@@ -117,7 +117,7 @@ fn network(flag: &str, ids: &[String], most: usize) -> Result<()> {
             && id.len() <= NETWORK_ID
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !sound {
-            return Err(Failure::usage(format!("`{flag} {}` is no id", shown(id)))
+            return Err(Error::usage(format!("`{flag} {}` is no id", sanitize(id)))
                 .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"));
         }
     }
@@ -134,7 +134,7 @@ fn kms(flag: &str, key: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Failure::usage(format!("`{flag} {}` is no KMS key", shown(key)))
+        Error::usage(format!("`{flag} {}` is no KMS key", sanitize(key)))
             .help("expected a key's id, ARN or alias: `alias/my-key`"),
     )
 }
@@ -147,9 +147,9 @@ fn image_uri(image: &str) -> Result<()> {
     if sound {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "`--image {}` is no image that SageMaker can pull",
-        shown(image)
+        sanitize(image)
     ))
     .help("expected `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`; `trainyard push` prints it"))
 }
@@ -162,9 +162,9 @@ fn url(location: &Location) -> Result<()> {
     if text.chars().count() <= URL {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "`{}` is too long: expected at most {URL} characters",
-        shown(&text)
+        sanitize(&text)
     ))
     .help("take a shorter prefix"))
 }

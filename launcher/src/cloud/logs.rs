@@ -7,8 +7,8 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 
 use crate::aws::{Aws, explain};
-use crate::failure::Failure;
 use crate::retry::is_transient;
+use diagnostics::Error;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
 
@@ -28,9 +28,9 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// Throttling, a server's error, the network: it may pass.
-    Passing(Failure),
+    Passing(Error),
     /// Missing permission, expired credentials.
-    Lasting(Failure),
+    Lasting(Error),
 }
 
 /// Reads on where it was.
@@ -199,7 +199,7 @@ impl Event {
 }
 
 impl Trouble {
-    fn new(passing: bool, failure: Failure) -> Self {
+    fn new(passing: bool, failure: Error) -> Self {
         if passing {
             Self::Passing(failure)
         } else {

@@ -19,13 +19,11 @@ use std::time::Duration;
 
 use crate::aws::Aws;
 use crate::commands::Context;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::say::say;
 use crate::transfer::{Leftover, STALL, Settings, Store};
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -90,7 +88,7 @@ pub(crate) async fn train(
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
     for upload in uploads {
-        say(format!("{}: uploading it", upload.what()));
+        eprint_line(format!("{}: uploading it", upload.what()));
         let leftover = Leftover::of(&upload.files);
         let again = upload.again();
         tokio::select! {
@@ -110,7 +108,7 @@ pub(crate) async fn train(
     }
     let submit = create::submit(&aws, &request, name);
     let (arn, interrupted) = undivided(&aws, submit, &mut interrupt, name).await?;
-    say(format!("job `{name}` is submitted"));
+    eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
         return left(&aws, name, context);
     }
@@ -122,7 +120,7 @@ pub(crate) async fn train(
 
 /// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
 async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
-    say("Ctrl-C: giving up the upload; once more leaves at once");
+    eprint_line("Ctrl-C: giving up the upload; once more leaves at once");
     tokio::select! {
         done = tokio::time::timeout(TIDY, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
         () = interrupt.pressed() => false,
@@ -130,8 +128,8 @@ async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) 
 }
 
 /// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.
-fn not_submitted(aws: &Aws, job: &Job) -> Failure {
-    let failure = Failure::with(
+fn not_submitted(aws: &Aws, job: &Job) -> Error {
+    let failure = Error::with(
         Exit::Interrupted,
         "interrupted while the data were uploaded: no job was made",
     );
@@ -155,7 +153,7 @@ fn not_submitted(aws: &Aws, job: &Job) -> Failure {
 fn placeholder(what: &str, found: Result<String>) -> String {
     found.unwrap_or_else(|failure| {
         let placeholder = format!("<{what}: not known yet>");
-        say(format!(
+        eprint_line(format!(
             "{failure}\n  help: the plan has `{placeholder}` instead, and the job would fail"
         ));
         placeholder
@@ -165,7 +163,7 @@ fn placeholder(what: &str, found: Result<String>) -> String {
 /// What is allowed and seldom meant.
 fn warn(job: &Job) {
     if job.cloud.spot.is_some() && job.checkpoints.is_none() {
-        say(
+        eprint_line(
             "warning: `--spot` without `--checkpoints`: an interrupted job starts again from nothing\n  \
              help: pass `--checkpoints s3://bucket/prefix`",
         );
@@ -176,7 +174,7 @@ fn checkpoints(job: &Job) -> Result<Option<String>> {
     match &job.checkpoints {
         None => Ok(None),
         Some(Location::S3(url)) => Ok(Some(url.to_string())),
-        Some(Location::File(_)) => Err(Failure::usage(
+        Some(Location::File(_)) => Err(Error::usage(
             "`--checkpoints` is a local folder, and the job runs in the cloud",
         )
         .help("pass `--checkpoints s3://bucket/prefix`")),
@@ -198,8 +196,8 @@ async fn plan(
     // It ends in an error by design; what counts is what the recorder has.
     let answer = request.send_with(&rehearsal.sagemaker()).await;
     let Some(recorded) = recorder.take() else {
-        let reason = answer.err().map(|error| crate::failure::chain(&error));
-        return Err(Failure::new(format!(
+        let reason = answer.err().map(|error| diagnostics::chain(&error));
+        return Err(Error::new(format!(
             "the SDK refuses the request: {}",
             reason.unwrap_or_default()
         ))
@@ -213,7 +211,7 @@ async fn plan(
 }
 
 fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
-    say(come_back(aws, job.name.as_str()));
+    eprint_line(come_back(aws, job.name.as_str()));
     let answer = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
@@ -231,7 +229,7 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
         Ok(End::Ended(state)) => {
             context.format.answer(&state, |state| state.text())?;
             for line in state.next_commands(aws) {
-                say(line);
+                eprint_line(line);
             }
             Ok(state.exit())
         }
@@ -256,12 +254,12 @@ async fn undivided(
         answer = &mut submit => return Ok((answer?, false)),
         () = interrupt.pressed() => {}
     }
-    say(
+    eprint_line(
         "Ctrl-C: the job is being made, waiting for SageMaker's answer; once more leaves without it",
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
-        () = interrupt.pressed() => Err(Failure::with(
+        () = interrupt.pressed() => Err(Error::with(
             Exit::Interrupted,
             format!("left before SageMaker answered: job `{name}` may have been made"),
         )
@@ -274,7 +272,7 @@ async fn undivided(
 
 /// After Ctrl-C.
 fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    say(format!("Ctrl-C: the job goes on\n{}", come_back(aws, name)));
+    eprint_line(format!("Ctrl-C: the job goes on\n{}", come_back(aws, name)));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});
         context.format.answer(&answer, |_| String::new())?;

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::describe::{describe, job_name};
 use super::state::JobState;
 use crate::aws::Aws;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
+use diagnostics::{Error, Result};
 
 /// The archive of a job that is over. A job that failed may have left one too.
 pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
@@ -18,14 +18,14 @@ pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
     let now = state.both_states();
     if state.is_over() {
         return Err(
-            Failure::new(format!("job `{name}` left no model: {now}")).help(format!(
+            Error::new(format!("job `{name}` left no model: {now}")).help(format!(
                 "{} tells how it ended",
                 aws.next(&format!("describe {name}"))
             )),
         );
     }
     Err(
-        Failure::new(format!("job `{name}` has no model yet: {now}")).help(format!(
+        Error::new(format!("job `{name}` has no model yet: {now}")).help(format!(
             "{} stays until it ends",
             aws.next(&format!("logs {name}"))
         )),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use contract::{Env, vars::Variable};
+use sagemaker::Env;
+use sagemaker::vars::Variable;
 
 /// For tests, in milliseconds; jobs there live for a second.
 const POLL: Variable = Variable {

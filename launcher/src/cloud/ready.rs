@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::aws::{Aws, Bucket, explain};
-use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// An error for what is missing for sure; what is doubtful is said.
 pub(super) async fn check(aws: &Aws, job: &Job) -> Result<()> {
@@ -17,7 +16,7 @@ pub(super) async fn check(aws: &Aws, job: &Job) -> Result<()> {
     if !unknown.is_empty() {
         let unknown: Vec<_> = unknown.iter().map(|url| format!("`{url}`")).collect();
         // The job reads and writes as its role, which may be allowed more.
-        say(format!(
+        eprint_line(format!(
             "not checked: these credentials may not look at {} (s3:ListBucket)\n  \
              help: the job fails if its role may not either; `trainyard infra policies` prints both policies",
             unknown.join(", ")
@@ -64,19 +63,19 @@ fn buckets(job: &Job) -> BTreeMap<&str, &'static str> {
 pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Result<bool> {
     let found = aws.bucket(bucket).await;
     match found.map_err(|error| explain(&format!("cannot look at the bucket `{bucket}`"), error))? {
-        Bucket::In(region) if region != aws.region() => Err(Failure::new(format!(
+        Bucket::In(region) if region != aws.region() => Err(Error::new(format!(
             "`{flag}`: the bucket `{bucket}` is in `{}`, and this command asks `{}`",
-            contract::shown(&region),
+            diagnostics::sanitize(&region),
             aws.region()
         ))
         .help(format!(
             "pass `--region {}`, or a bucket of this region",
-            contract::shown(&region)
+            diagnostics::sanitize(&region)
         ))),
         Bucket::In(_) => Ok(true),
         Bucket::Denied => Ok(false),
         Bucket::Missing => Err(
-            Failure::new(format!("`{flag}`: there is no bucket `{bucket}`"))
+            Error::new(format!("`{flag}`: there is no bucket `{bucket}`"))
                 .help("check its name")
                 .help(format!(
                     "`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"
@@ -103,11 +102,11 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
                 return Err(no_data(aws, channel, url));
             }
             if let Some(other) = keys.iter().find(|key| is_beside(key, &url.key)) {
-                say(format!(
+                eprint_line(format!(
                     "warning: channel `{channel}`: SageMaker takes every object whose name begins with `{url}`, \
                      `s3://{}/{}` too\n  help: write `{}` for what is below it alone",
                     url.bucket,
-                    contract::shown(other),
+                    diagnostics::sanitize(other),
                     url.join("")
                 ));
             }
@@ -127,11 +126,11 @@ fn is_beside(key: &str, prefix: &str) -> bool {
     !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
 }
 
-fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Failure {
+fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
     let target = url.join("");
     let upload = quoted(&target.to_string());
     let look = quoted(&format!("s3://{}/", url.bucket));
-    Failure::new(format!(
+    Error::new(format!(
         "channel `{channel}`: there is no object at `{url}` or below it"
     ))
     .help(format!(
@@ -149,7 +148,7 @@ async fn foreign_role(aws: &Aws, job: &Job) {
     // A name is looked up in the account of the credentials.
     let role = job.cloud.role.as_deref().unwrap_or_default();
     if let Some((theirs, ours)) = aws.foreign(role).await {
-        say(format!(
+        eprint_line(format!(
             "warning: the role `{role}` is of account `{theirs}`, and these credentials are of account `{ours}`: \
              SageMaker takes only roles of the account that runs the job\n  \
              help: pass a role of account `{ours}`, or `--profile` of account `{theirs}`"

@@ -72,7 +72,7 @@ pub(super) fn build(job: &Job, resolved: &Resolved) -> Request {
 }
 
 fn algorithm(job: &Job, image: &str) -> AlgorithmSpecification {
-    let definitions = contract::metrics::definitions().into_iter().map(|metric| {
+    let definitions = sagemaker::metrics::definitions().into_iter().map(|metric| {
         MetricDefinition::builder()
             .name(metric.name)
             .regex(metric.regex)

@@ -1,24 +1,22 @@
 //! The execution role: a name or an ARN.
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
-use contract::shown;
+use diagnostics::{Error, Result, eprint_line, sanitize};
 
 use crate::aws::iam::{NoRole, parse_role};
 use crate::aws::{Aws, explain};
-use crate::failure::{Failure, Result};
-use crate::say::say;
 
 /// The role as it was typed, once it is sure that it names one.
 pub(super) fn typed(role: Option<&str>) -> Result<&str> {
     let Some(typed) = role else {
-        return Err(Failure::usage("no execution role")
+        return Err(Error::usage("no execution role")
             .help("pass `--role NAME-OR-ARN` or set AWS_SAGEMAKER_ROLE")
             .help("`trainyard infra terraform --help` tells how to make one, `trainyard doctor --role NAME` checks it"));
     };
     match parse_role(typed) {
         Ok(_) => Ok(typed),
         Err(NoRole::Session(role)) => Err(no_role(typed, "is a session of a role, not the role")
-            .help(format!("did you mean `--role {}`?", shown(role)))),
+            .help(format!("did you mean `--role {}`?", sanitize(role)))),
         Err(NoRole::Arn) => Err(no_role(typed, "is not the ARN of a role")),
         Err(NoRole::Name) => Err(no_role(typed, "is not the name of a role")),
     }
@@ -34,15 +32,15 @@ pub(super) async fn resolve(aws: &Aws, typed: &str) -> Result<String> {
         return Ok(typed.to_owned());
     }
     if role.path.is_empty() {
-        say(format!("role `{typed}`: asking IAM for its ARN"));
+        eprint_line(format!("role `{typed}`: asking IAM for its ARN"));
         match aws.role(role.name).await {
             Ok(role) => return Ok(role.arn),
             Err(error) if error.code() == Some("NoSuchEntity") => {
-                return Err(Failure::new(format!("this account has no role `{typed}`"))
+                return Err(Error::new(format!("this account has no role `{typed}`"))
                     .help("check the name and `--profile`; `trainyard infra terraform --help` tells how to make one"));
             }
             // Many may pass a role that they may not read.
-            Err(error) => say(format!(
+            Err(error) => eprint_line(format!(
                 "{}\n  help: it is taken for one without a path; pass `--role ARN` if it has one",
                 explain(&format!("cannot read the role `{typed}`"), error)
                     .into_parts()
@@ -50,7 +48,7 @@ pub(super) async fn resolve(aws: &Aws, typed: &str) -> Result<String> {
             )),
         }
     }
-    say(format!("role `{typed}`: asking STS for the account"));
+    eprint_line(format!("role `{typed}`: asking STS for the account"));
     let caller = aws.sts().get_caller_identity().send().await;
     let caller = caller.map_err(|error| explain("cannot find out the account", error))?;
     let account = caller.account().unwrap_or_default();
@@ -61,15 +59,16 @@ pub(super) async fn resolve(aws: &Aws, typed: &str) -> Result<String> {
     let arn = format!("arn:{partition}:iam::{account}:role/{typed}");
     match parse_role(&arn) {
         Ok(_) => Ok(arn),
-        Err(_) => Err(
-            Failure::new(format!("STS names no account: found `{}`", shown(account)))
-                .help("pass `--role ARN`"),
-        ),
+        Err(_) => Err(Error::new(format!(
+            "STS names no account: found `{}`",
+            sanitize(account)
+        ))
+        .help("pass `--role ARN`")),
     }
 }
 
-fn no_role(typed: &str, why: &str) -> Failure {
-    Failure::usage(format!("`--role {}` {why}", shown(typed))).help(
+fn no_role(typed: &str, why: &str) -> Error {
+    Error::usage(format!("`--role {}` {why}", sanitize(typed))).help(
         "expected a role's name, or `arn:aws:iam::ACCOUNT:role/NAME`; also from AWS_SAGEMAKER_ROLE",
     )
 }

@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal as _, Write};
 
 use super::logs::Event;
 use super::state::moment;
-use crate::failure::{Failure, Result};
 use crate::output::Format;
+use diagnostics::{Error, Result};
 
 /// Takes the events as they come.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl Sink {
             Target::Out => match write(io::stdout().lock(), &text) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-                Err(error) => Err(Failure::new(format!(
-                    "cannot write to standard output: {error}"
-                ))
-                .help("the log is whole in CloudWatch: type the command again")),
+                Err(error) => Err(
+                    Error::new(format!("cannot write to standard output: {error}"))
+                        .help("the log is whole in CloudWatch: type the command again"),
+                ),
             },
             Target::Err => {
                 let _ = write(io::stderr().lock(), &text);
@@ -131,7 +131,7 @@ fn write(mut out: impl Write, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn shown(sink: &Sink, message: &str) -> String {
+    fn sanitize(sink: &Sink, message: &str) -> String {
         let event = Event {
             time: 0,
             host: "algo-1".to_owned(),
@@ -147,22 +147,25 @@ mod tests {
     fn a_log_cannot_steer_a_terminal() {
         let mut sink = Sink::answer(Format::Text);
         sink.terminal = true;
-        assert_eq!(shown(&sink, "a\tb\u{1b}[2Jc\r"), "a\tb\\u{1b}[2Jc\\u{d}\n");
+        assert_eq!(
+            sanitize(&sink, "a\tb\u{1b}[2Jc\r"),
+            "a\tb\\u{1b}[2Jc\\u{d}\n"
+        );
         sink.terminal = false;
-        assert_eq!(shown(&sink, "a\u{1b}[2J"), "a\u{1b}[2J\n");
+        assert_eq!(sanitize(&sink, "a\u{1b}[2J"), "a\u{1b}[2J\n");
     }
 
     #[test]
     fn hosts_stand_before_every_line() {
         let mut sink = Sink::answer(Format::Text);
         sink.hosts = true;
-        assert_eq!(shown(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
+        assert_eq!(sanitize(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
     }
 
     #[test]
     fn json_lines() {
         let sink = Sink::answer(Format::Json);
-        let line = shown(&sink, "a\nb");
+        let line = sanitize(&sink, "a\nb");
         let value: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
         assert_eq!(value["message"], "a\nb");
         assert_eq!(value["time"], "1970-01-01T00:00:00Z");

@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
 use aws_sdk_sagemaker::primitives::DateTime;
 use aws_sdk_sagemaker::types::SecondaryStatusTransition;
-use contract::shown;
+use diagnostics::{Exit, sanitize};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::aws::Aws;
-use crate::exit::Exit;
 
 /// The answer of `status`, and of `train` at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -96,12 +95,12 @@ impl JobState {
 
     /// For people.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("{}: {}", shown(&self.name), self.both_states());
+        let mut text = format!("{}: {}", sanitize(&self.name), self.both_states());
         // Writing to a String cannot fail.
         for phase in &self.phases {
             let _ = write!(text, "\n  {:<14} {:>8}", phase.status, span(phase.seconds));
             if !phase.message.is_empty() {
-                let _ = write!(text, "  {}", shown(&phase.message));
+                let _ = write!(text, "  {}", sanitize(&phase.message));
             }
         }
         if let Some(seconds) = self.seconds {
@@ -129,7 +128,7 @@ impl JobState {
             let _ = write!(text, "\n  failure reason{}", reason.concat());
         }
         if let Some(model) = &self.model {
-            let _ = write!(text, "\n  model          {}", shown(model));
+            let _ = write!(text, "\n  model          {}", sanitize(model));
         }
         text
     }

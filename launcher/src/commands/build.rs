@@ -8,12 +8,11 @@ use serde::Serialize;
 
 use super::Context;
 use crate::engine;
-use crate::exit::Exit;
-use crate::failure::Result;
 use crate::image::{self, BuildOptions, Image, Target};
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
+use diagnostics::{Exit, Result};
 
 /// A static binary, or one with its shared libraries, and CA certificates, for linux/amd64.
 #[derive(Debug, Args)]

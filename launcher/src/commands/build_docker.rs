@@ -13,13 +13,11 @@ use tokio::process::Command;
 use super::Context;
 use super::build::BuildArgs;
 use crate::engine;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::image::{self, Piece};
 use crate::plan::Plan;
-use crate::say::say;
 use crate::size::megabytes;
 use crate::trainer::{Source, Trainer};
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Where the build finds what need not be compiled, by its place in the image; the Dockerfile knows it too.
 const PREBUILT: &str = "prebuilt";
@@ -110,15 +108,15 @@ async fn write_context(
         .output()
         .await
         .map_err(|error| {
-            Failure::new(format!("cannot start `git`: {error}")).help(
+            Error::new(format!("cannot start `git`: {error}")).help(
                 "it tells which files are the source; install it, or build without `--docker`",
             )
         })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(Failure::new(format!(
+        return Err(Error::new(format!(
             "`git ls-files` failed: {}",
-            contract::shown(text.trim())
+            diagnostics::sanitize(text.trim())
         ))
         .help("`--docker` needs a git repository; build without it"));
     }
@@ -169,7 +167,7 @@ fn pack(
 /// Runs the engine's own command: it shows the build as its users know it.
 async fn docker(arguments: &[String], archive: &Path) -> Result<()> {
     let line = format!("docker {}", arguments.join(" "));
-    say(&line);
+    eprint_line(&line);
     let archive = File::open(archive).map_err(|error| unsent(&error))?;
     let mut command = Command::new("docker");
     // What it prints is no answer of ours.
@@ -184,13 +182,13 @@ async fn docker(arguments: &[String], archive: &Path) -> Result<()> {
         .status()
         .await
         .map_err(|error| {
-            Failure::new(format!("cannot start `docker`: {error}"))
+            Error::new(format!("cannot start `docker`: {error}"))
                 .help("install Docker's command line, or build without `--docker`")
         })?;
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(format!("`{line}` failed: {status}"))
+    Err(Error::new(format!("`{line}` failed: {status}"))
         .help("its own messages are above; `trainyard build` without `--docker` needs no engine"))
 }
 
@@ -201,9 +199,9 @@ async fn inspect(
     seconds: f64,
 ) -> Result<Answer> {
     let found = engine.inspect_image(&reference).await.map_err(|error| {
-        Failure::new(format!(
+        Error::new(format!(
             "the engine built `{reference}` and does not find it: {}",
-            contract::shown(&engine::reason(&error))
+            diagnostics::sanitize(&engine::reason(&error))
         ))
         .help("`docker` and trainyard may talk to different engines: compare `docker context ls` and DOCKER_HOST")
     })?;
@@ -216,7 +214,7 @@ async fn inspect(
     })
 }
 
-fn unsent(error: &io::Error) -> Failure {
-    Failure::new(format!("cannot send the source to the engine: {error}"))
+fn unsent(error: &io::Error) -> Error {
+    Error::new(format!("cannot send the source to the engine: {error}"))
         .help("set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`, then build again")
 }

@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::Context;
 use crate::cloud::{job_name, raw};
-use crate::exit::Exit;
-use crate::failure::Result;
+use diagnostics::{Exit, Result};
 
 /// All that SageMaker knows of a job; with --json its own answer, times as text
 #[derive(Debug, Args)]

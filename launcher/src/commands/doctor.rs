@@ -5,10 +5,9 @@ use clap::Args;
 use super::Context;
 use crate::aws::iam::ROLE;
 use crate::doctor::{Account, Report, Wanted, examine};
-use crate::exit::Exit;
-use crate::failure::Result;
 use crate::job::S3Url;
 use crate::trainer;
+use diagnostics::{Exit, Result};
 
 /// What a first job would need. Nothing is changed.
 #[derive(Debug, Args)]

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use contract::limits::check_job_name;
-use contract::shown;
+use diagnostics::{Error, ErrorKind, Exit, Result, sanitize};
+use sagemaker::limits::check_job_name;
 
 use super::Context;
 use crate::cloud;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::transfer::model::{Model, Options};
@@ -102,12 +100,12 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
     let Some(to) = &args.second else {
         return match &args.job_name {
             _ if first.starts_with("s3://") => {
-                let message = format!("no path to download `{}` to", shown(&first));
-                Err(Failure::usage(message)
+                let message = format!("no path to download `{}` to", sanitize(&first));
+                Err(Error::usage(message)
                     .help("add a file or folder: `trainyard download S3_URL PATH`"))
             }
             Some(job) => Ok((Wanted::Job(job), &args.first)),
-            None => Err(Failure::usage("no S3 URL").help(
+            None => Err(Error::usage("no S3 URL").help(
                 "expected `trainyard download S3_URL PATH`, or for a job's model `trainyard download PATH --job-name JOB`",
             )),
         };
@@ -117,7 +115,7 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
         return Ok((Wanted::Url(url), to));
     };
     check_job_name(job).map_err(|error| {
-        Failure::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
+        Error::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
     })?;
     let url = url.join(&format!("{job}/output/model.tar.gz"));
     Ok((Wanted::Url(url), to))
@@ -139,7 +137,7 @@ async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) ->
 pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     use tokio::signal::unix::{SignalKind, signal};
     let cannot = |error| {
-        Failure::new(format!("cannot wait for signals: {error}")).help("try again in a minute")
+        Error::new(format!("cannot wait for signals: {error}")).help("try again in a minute")
     };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -150,8 +148,8 @@ pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
     }
 }
 
-fn interrupted() -> Failure {
-    Failure::with(Exit::Interrupted, "interrupted")
+fn interrupted() -> Error {
+    Error::with_kind(ErrorKind::Interrupted, "interrupted")
         .help("type the same again and it goes on where it was")
 }
 

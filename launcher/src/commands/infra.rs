@@ -7,16 +7,14 @@ use serde_json::json;
 
 use super::Context;
 use crate::aws::iam::role_name;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::infra::{
     Account, Partition, check_account, check_id, check_region, check_trainer, terraform,
 };
 use crate::job::S3Url;
 use crate::output::quoted;
 use crate::plan::Plan;
-use crate::say::say;
 use crate::trainer::Trainer;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Nothing is sent to AWS.
 #[derive(Debug, Args)]
@@ -142,7 +140,7 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
     if let [first, others @ ..] = account.regions.as_slice()
         && !others.is_empty()
     {
-        say(format!(
+        eprint_line(format!(
             "bucket and repositories are made in `{first}` alone; the policies are for {} too",
             others.join(", ")
         ));
@@ -177,9 +175,9 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
     check_account(&args.account)?;
     let bucket = S3Url::parse(&format!("s3://{}", args.bucket))?;
     if !bucket.key.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`--bucket {}` is no bucket",
-            contract::shown(&args.bucket)
+            diagnostics::sanitize(&args.bucket)
         ))
         .help(format!(
             "expected a name alone, such as `{}`",
@@ -191,9 +189,9 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
         .try_for_each(|name| check_trainer(name))?;
     args.trainer.iter().for_each(|name| known(name));
     if role_name(&args.role) != Some(args.role.as_str()) {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`--role {}` is no role's name",
-            contract::shown(&args.role)
+            diagnostics::sanitize(&args.role)
         ))
         .help("expected 1 to 64 of `A-Za-z0-9+=,.@_-`, and no ARN"));
     }
@@ -206,7 +204,7 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
     for policy in [account.launcher(), account.execution()] {
         let length = policy.to_string().len();
         if length > LIMIT {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "the policy has {length} characters, IAM allows {LIMIT}"
             ))
             .help("name fewer regions, trainers or keys"));
@@ -216,9 +214,10 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
 }
 
 fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
-    let first = context.aws.region_given().ok_or_else(|| {
-        Failure::usage("no AWS region").help("pass `--region`, or set AWS_REGION")
-    })?;
+    let first = context
+        .aws
+        .region_given()
+        .ok_or_else(|| Error::usage("no AWS region").help("pass `--region`, or set AWS_REGION"))?;
     let mut regions = vec![first];
     for region in &args.also_region {
         if !regions.contains(region) {
@@ -230,7 +229,7 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
     let own = partitions.next();
     if partitions.any(|other| Some(other) != own) {
         return Err(
-            Failure::usage(format!("{} have no account in common", regions.join(", ")))
+            Error::usage(format!("{} have no account in common", regions.join(", ")))
                 .help("write one set of policies for each of AWS, China and GovCloud"),
         );
     }
@@ -254,9 +253,9 @@ fn check_key(key: &str, account: &Account) -> Result<()> {
     if sound {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "`--kms-key {}` is no key's ARN",
-        contract::shown(key)
+        diagnostics::sanitize(key)
     ))
     .help(format!("expected `{start}REGION:ACCOUNT:key/ID`")))
 }
@@ -266,6 +265,6 @@ fn known(name: &str) {
         && failure.exit() == Exit::Usage
     {
         let (message, help) = failure.into_parts();
-        say(format!("warning: {message}\n  help: {}", help.join("; ")));
+        eprint_line(format!("warning: {message}\n  help: {}", help.join("; ")));
     }
 }

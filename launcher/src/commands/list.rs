@@ -4,15 +4,13 @@ use std::fmt::Write as _;
 
 use aws_sdk_sagemaker::types::{SortBy, SortOrder, TrainingJobStatus, TrainingJobSummary};
 use clap::{Args, ValueEnum};
-use contract::shown;
+use diagnostics::{Error, Exit, Result, sanitize};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Context;
 use crate::aws::{Aws, explain};
 use crate::cloud::moment;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 
 /// SageMaker's largest page.
 const PAGE: i32 = 100;
@@ -73,11 +71,11 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
 /// SageMaker compares names only, and refuses anything else.
 fn check(text: &str) -> Result<()> {
     let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= contract::limits::JOB_NAME {
+    if sound && text.len() <= sagemaker::limits::JOB_NAME {
         return Ok(());
     }
     Err(
-        Failure::usage(format!("`{}` is no part of a job's name", shown(text)))
+        Error::usage(format!("`{}` is no part of a job's name", sanitize(text)))
             .help("expected letters, digits and hyphens"),
     )
 }
@@ -185,7 +183,7 @@ fn text(entries: &[Entry], region: &str) -> String {
         let _ = write!(
             text,
             "\n{:<width$}  {:<12} {:<16} {seconds:>8}",
-            shown(&entry.name),
+            sanitize(&entry.name),
             entry.status,
             created.replace('T', " "),
         );

@@ -4,9 +4,7 @@ use clap::Args;
 
 use super::Context;
 use crate::cloud::{End, Follow, Interrupt, Pace, Sink, come_back, job_name};
-use crate::exit::Exit;
-use crate::failure::Result;
-use crate::say::say;
+use diagnostics::{Exit, Result, eprint_line};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the job is completed (with --no-wait: the log was shown), 3 it failed, 4 it was stopped.
@@ -31,23 +29,23 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
     if args.no_wait {
         let (found, state) = follow.once().await?;
         if !found && state.is_over() {
-            say(format!(
+            eprint_line(format!(
                 "no log: the job is over, {}\n  help: {} tells how it ended",
                 state.both_states(),
                 aws.next(&format!("describe {name}"))
             ));
         } else if !found {
-            say(format!("no log yet\n{}", come_back(&aws, name)));
+            eprint_line(format!("no log yet\n{}", come_back(&aws, name)));
         }
         return Ok(Exit::Ok);
     }
     match follow.until_the_end(Interrupt::install()?).await? {
         End::Ended(state) => {
-            say(state.text());
+            eprint_line(state.text());
             Ok(state.exit())
         }
         End::Interrupted => {
-            say(format!(
+            eprint_line(format!(
                 "Ctrl-C: the job goes on\n{}",
                 come_back(&aws, name)
             ));

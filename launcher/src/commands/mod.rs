@@ -14,11 +14,11 @@ pub(crate) mod stop;
 pub(crate) mod train;
 pub(crate) mod upload;
 
-use contract::Env;
+use sagemaker::Env;
 
 use crate::aws::{Aws, AwsArgs};
-use crate::failure::Result;
 use crate::output::Format;
+use diagnostics::Result;
 
 /// What every command is given.
 pub(crate) struct Context {

@@ -9,13 +9,12 @@ use serde::Serialize;
 use super::Context;
 use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
-use crate::exit::Exit;
-use crate::failure::Result;
 use crate::image::push::{self, Credentials, Place, Pushed, ecr};
 use crate::image::{self, BuildOptions, Image};
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
+use diagnostics::{Exit, Result};
 
 /// Builds the image and uploads what the registry lacks: by default to the account's ECR.
 #[derive(Debug, Args)]

@@ -5,8 +5,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use crate::cloud::{JobState, describe, job_name};
-use crate::exit::Exit;
-use crate::failure::Result;
+use diagnostics::{Exit, Result};
 
 /// Where a job is, where its time went, what it costs
 #[derive(Debug, Args)]

@@ -9,11 +9,9 @@ use crate::aws::{Aws, explain};
 use crate::cloud::{
     End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name, job_name_unasked,
 };
-use crate::exit::Exit;
-use crate::failure::Result;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::say::say;
+use diagnostics::{Exit, Result, eprint_line};
 
 /// The trainer gets SIGTERM and two minutes to save its model
 #[derive(Debug, Args)]
@@ -37,11 +35,11 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
     let name = job_name(&args.job, &aws).await?;
     let state = state(&aws, name).await?;
     let state = if state.is_over() {
-        say(format!("job `{name}` has ended already"));
+        eprint_line(format!("job `{name}` has ended already"));
         state
     } else {
         if state.status == "Stopping" {
-            say(format!("job `{name}` is stopping already"));
+            eprint_line(format!("job `{name}` is stopping already"));
         } else {
             stop(&aws, name).await?;
         }
@@ -112,7 +110,7 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
 
 /// After Ctrl-C.
 fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    say(format!(
+    eprint_line(format!(
         "Ctrl-C: the job goes on stopping\n  help: {} says when it has",
         aws.next(&format!("status {name}"))
     ));

@@ -10,11 +10,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::exit::Exit;
-use crate::failure::Result;
 use crate::job::InputMode;
 use crate::job::check::{self, Check};
 use crate::{cloud, local};
+use diagnostics::{Exit, Result};
 
 /// The data of the job, and where its model goes.
 #[derive(Debug, Args)]

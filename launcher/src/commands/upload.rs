@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use contract::shown;
+use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
 
 use super::Context;
 use super::download::{patience, until_interrupted};
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::output::Format;
-use crate::say::say;
 use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
 
 const AFTER_HELP: &str = "\
@@ -74,7 +71,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         _ => failure,
     })?;
     for left in &uploaded.left_out {
-        say(format!("left out: `{}` is {}", left.path, left.why));
+        eprint_line(format!("left out: `{}` is {}", left.path, left.why));
     }
     context.format.answer(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.sum.text())
@@ -88,11 +85,11 @@ fn something(sending: &Sending, source: &Path) -> Result<()> {
         return Ok(());
     }
     let typed = source.to_string_lossy();
-    let typed = shown(&typed);
+    let typed = sanitize(&typed);
     Err(match sending.left_out() {
-        [] => Failure::usage(format!("there is no file in the folder `{typed}`"))
+        [] => Error::usage(format!("there is no file in the folder `{typed}`"))
             .help("put the data there, or pass another one"),
-        left => Failure::usage(format!(
+        left => Error::usage(format!(
             "nothing of the folder `{typed}` can be sent:{}",
             LeftOut::lines(left)
         ))

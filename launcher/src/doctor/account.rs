@@ -36,7 +36,7 @@ impl Account {
         if let Some(url) = aws.as_ref().and_then(Aws::endpoint_url) {
             let found = format!(
                 "`{}` from {}, not AWS's own",
-                contract::shown(without_password(url)),
+                diagnostics::sanitize(without_password(url)),
                 args.endpoint_source()
             );
             checks.push(Check::ok("endpoint", found));
@@ -85,7 +85,7 @@ pub(super) fn without_password(url: &str) -> &str {
 
 fn region(
     args: &AwsArgs,
-    loaded: &Result<crate::failure::Result<Aws>, tokio::time::error::Elapsed>,
+    loaded: &Result<diagnostics::Result<Aws>, tokio::time::error::Elapsed>,
 ) -> Check {
     let help = "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config";
     match loaded {
@@ -93,7 +93,7 @@ fn region(
             let region = aws.region();
             let found = format!(
                 "`{}` from {}",
-                contract::shown(region),
+                diagnostics::sanitize(region),
                 args.region_source()
             );
             match looks_like_a_region(region) {
@@ -135,7 +135,7 @@ pub(super) async fn identity(account: &Account) -> Check {
         (_, Err(error)) => {
             return Check::problem(
                 name,
-                format!("no AWS credentials: {}", contract::shown(error)),
+                format!("no AWS credentials: {}", diagnostics::sanitize(error)),
             )
             .help(NO_CREDENTIALS);
         }
@@ -145,7 +145,7 @@ pub(super) async fn identity(account: &Account) -> Check {
         match aws.sts().get_caller_identity().send().await {
             Ok(caller) => {
                 let arn = caller.arn().unwrap_or("an unnamed user");
-                let found = format!("`{}`, from {}", contract::shown(arn), source.name);
+                let found = format!("`{}`, from {}", diagnostics::sanitize(arn), source.name);
                 match left(source.expiry) {
                     Some(left) if left < SignedDuration::from_mins(15) => {
                         Check::warning(name, format!("{found}; they end in {} min", left.as_mins()))

@@ -46,7 +46,7 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
         }
         Err(error) => return Err(Check::refused(NAME, &what, error)),
     };
-    let shown = contract::shown(&region).into_owned();
+    let shown = diagnostics::sanitize(&region).into_owned();
     // A region that was made up for STS says nothing about the bucket.
     if let Err(skipped) = account.regional(NAME) {
         drop(skipped);

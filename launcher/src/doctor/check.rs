@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 
 use crate::aws::explain;
-use crate::failure::Failure;
+use diagnostics::Error;
 
 /// Long enough for a slow line, short enough to wait for.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ impl Check {
         self
     }
 
-    pub(super) fn failure(name: &'static str, failure: Failure) -> Self {
+    pub(super) fn failure(name: &'static str, failure: Error) -> Self {
         let (message, help) = failure.into_parts();
         let check = Self::problem(name, message);
         // "run doctor" helps nobody here.

@@ -10,7 +10,7 @@ use jiff::fmt::rfc2822;
 use super::account::{Account, without_password};
 use super::check::{Check, within};
 use crate::aws::{Partition, http_connector};
-use crate::failure::chain;
+use diagnostics::chain;
 
 const NAME: &str = "clock";
 const HELP: &str = "set the clock: `sudo timedatectl set-ntp true`";
@@ -29,7 +29,7 @@ pub(super) async fn check(account: &Account) -> Check {
     within(NAME, "AWS", async {
         match date(&url).await {
             Ok(theirs) => judge(Timestamp::now().duration_since(theirs).as_secs()),
-            Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", contract::shown(without_password(&url)), contract::shown(&error)))
+            Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
                 .help("look at the network, its proxy, and the region's name, then run `trainyard doctor` again"),
         }
     })

@@ -58,9 +58,9 @@ fn platform(version: &str, info: &SystemInfo) -> Check {
     let machine = info.architecture.as_deref().unwrap_or("unknown");
     let found = format!(
         "engine {} on {}/{}",
-        contract::shown(version),
-        contract::shown(system),
-        contract::shown(machine)
+        diagnostics::sanitize(version),
+        diagnostics::sanitize(system),
+        diagnostics::sanitize(machine)
     );
     match (system, machine) {
         ("linux", "x86_64" | "amd64") => Check::ok("docker", found),
@@ -96,7 +96,7 @@ fn disk(info: &SystemInfo) -> Option<Check> {
     let folder = info.docker_root_dir.as_deref()?;
     let stat = rustix::fs::statvfs(Path::new(folder)).ok()?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000_000;
-    let found = format!("{free} GB free at `{}`", contract::shown(folder));
+    let found = format!("{free} GB free at `{}`", diagnostics::sanitize(folder));
     Some(match free < LOW_DISK_GB {
         true => Check::warning("disk", format!("{found}, expected {LOW_DISK_GB}"))
             .help("`docker system prune` removes what nothing uses"),
@@ -130,7 +130,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
 
 async fn starts(name: &'static str, trainer: &Trainer) -> Check {
     let Some(binary) = trainer.existing_binary() else {
-        let own = contract::shown(&trainer.name);
+        let own = diagnostics::sanitize(&trainer.name);
         return match trainer.source {
             // The commands that need it compile it themselves.
             Some(_) => Check::warning(name, format!("`{own}` is not compiled yet"))
@@ -142,7 +142,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
             .help("put it on the PATH, or run this in Trainyard's repository"),
         };
     };
-    let path = contract::shown(&binary.display().to_string()).into_owned();
+    let path = diagnostics::sanitize(&binary.display().to_string()).into_owned();
     within(name, &format!("`{path}`"), async {
         let output = Command::new(&binary)
             .arg("--version")
@@ -155,7 +155,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
                 let version = String::from_utf8_lossy(&output.stdout);
                 Check::ok(
                     name,
-                    format!("{} at `{path}`", contract::shown(version.trim())),
+                    format!("{} at `{path}`", diagnostics::sanitize(version.trim())),
                 )
             }
             Ok(output) => Check::problem(
@@ -166,7 +166,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
             Err(error) => {
                 Check::problem(name, format!("cannot start `{path}`: {error}")).help(format!(
                     "`cargo build --release -p {}`",
-                    contract::shown(&trainer.name)
+                    diagnostics::sanitize(&trainer.name)
                 ))
             }
         }

@@ -23,7 +23,7 @@ pub(super) async fn check(account: &Account, trainer: Option<&str>) -> Check {
 
 async fn latest(aws: &Aws, trainer: &str) -> Check {
     let repository = image::repository(trainer);
-    let shown = contract::shown(&repository).into_owned();
+    let shown = diagnostics::sanitize(&repository).into_owned();
     let tag = ImageIdentifier::builder().image_tag("latest").build();
     let request = aws
         .ecr()

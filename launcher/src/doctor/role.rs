@@ -13,7 +13,7 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
         return Check::skipped(NAME, "no role given")
             .help("pass `--role NAME` or set AWS_SAGEMAKER_ROLE");
     };
-    let shown = contract::shown(typed).into_owned();
+    let shown = diagnostics::sanitize(typed).into_owned();
     let Some(name) = role_name(typed) else {
         return Check::problem(NAME, format!("`{shown}` is no role")).help(
             "expected a role's name, or its ARN such as `arn:aws:iam::123456789012:role/NAME`",
@@ -49,13 +49,13 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
 }
 
 fn judge(typed: &str, role: &Role) -> Check {
-    let arn = contract::shown(&role.arn).into_owned();
+    let arn = diagnostics::sanitize(&role.arn).into_owned();
     if typed.starts_with("arn:") && typed != role.arn {
         return Check::problem(
             NAME,
             format!(
                 "`{}` is not in this account, `{arn}` is",
-                contract::shown(typed)
+                diagnostics::sanitize(typed)
             ),
         )
         .help(format!(

@@ -67,7 +67,7 @@ fn wanted(folder: &Path) -> Option<String> {
     text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         let channel = value.split('#').next()?.trim().trim_matches(['"', '\'']);
-        (key.trim() == "channel").then(|| contract::shown(channel).into_owned())
+        (key.trim() == "channel").then(|| diagnostics::sanitize(channel).into_owned())
     })
 }
 
@@ -106,7 +106,7 @@ async fn target(folder: &Path, triple: &str) -> Check {
 async fn linker(folder: &Path, triple: &str) -> Check {
     let name = "linker";
     let (program, whence) = linker_of(folder, triple);
-    let shown = contract::shown(&program).into_owned();
+    let shown = diagnostics::sanitize(&program).into_owned();
     let machine = match ask(program.as_ref(), &["-dumpmachine"], folder).await {
         Ok(machine) => machine,
         Err(Silence::Absent(_)) => {
@@ -204,7 +204,7 @@ async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<Strin
         .map_err(Silence::Absent)?;
     let line = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        contract::shown(text.lines().next().unwrap_or_default().trim()).into_owned()
+        diagnostics::sanitize(text.lines().next().unwrap_or_default().trim()).into_owned()
     };
     match output.status.success() {
         true => Ok(line(&output.stdout)),

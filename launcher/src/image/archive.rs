@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::layer::{Hashed, Layer, Tree, hex};
 use super::manifest::Config;
 use super::{Data, Image};
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 const INDEX: &str = "manifest.json";
 
@@ -73,7 +73,7 @@ impl Image {
     /// Reads what [`Image::write`] wrote, for the trainer.
     pub(crate) fn read(path: &Path, trainer: &str) -> Result<Self> {
         let wrong = |found: String| {
-            Failure::usage(format!(
+            Error::usage(format!(
                 "`{}` is no image of `{trainer}`: {found}",
                 path.display()
             ))
@@ -91,7 +91,7 @@ impl Image {
             }
         };
         let file = open().map_err(|error: io::Error| {
-            Failure::usage(format!("cannot read `{}`: {error}", path.display())).help(format!(
+            Error::usage(format!("cannot read `{}`: {error}", path.display())).help(format!(
                 "`trainyard build {trainer} --output FILE` writes an image"
             ))
         })?;
@@ -110,9 +110,9 @@ impl Image {
 /// Looks whether an image could be written there, before it is made.
 pub(crate) fn writable(path: &Path) -> Result<()> {
     let refuse = |why: &str| {
-        Err(Failure::usage(format!(
+        Err(Error::usage(format!(
             "cannot write `{}`: {why}",
-            contract::shown(&path.to_string_lossy())
+            diagnostics::sanitize(&path.to_string_lossy())
         ))
         .help("pass an `--output` in a folder that exists and that you may write to"))
     };
@@ -129,7 +129,7 @@ pub(crate) fn writable(path: &Path) -> Result<()> {
     if !folder.is_dir() {
         return refuse(&format!(
             "there is no folder `{}`",
-            contract::shown(&folder.to_string_lossy())
+            diagnostics::sanitize(&folder.to_string_lossy())
         ));
     }
     match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK) {
@@ -138,8 +138,8 @@ pub(crate) fn writable(path: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot write `{}`: {error}", path.display()))
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::new(format!("cannot write `{}`: {error}", path.display()))
         .help("pass an `--output` in a folder that exists and that you may write to")
 }
 
@@ -188,11 +188,11 @@ fn is_tag(text: &str) -> bool {
 
 fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String> {
     let file = |name: &str| {
-        let missing = || format!("it has no `{}`", contract::shown(name));
+        let missing = || format!("it has no `{}`", diagnostics::sanitize(name));
         files.get(name).ok_or_else(missing)
     };
     let document = |name: &str| {
-        let unread = |error| format!("cannot read its `{}`: {error}", contract::shown(name));
+        let unread = |error| format!("cannot read its `{}`: {error}", diagnostics::sanitize(name));
         small(file(name)?).map_err(unread)
     };
     let index: Vec<Entry> = serde_json::from_slice(&document(INDEX)?)
@@ -209,7 +209,7 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
     if !is_tag(tag) {
         return Err(format!(
             "its tag `{}` is none: expected at most 128 of `a-z`, `A-Z`, `0-9`, `_`, `.` and `-`, and neither `.` nor `-` first",
-            contract::shown(tag)
+            diagnostics::sanitize(tag)
         ));
     }
     let bytes = document(&entry.config)?;
@@ -217,12 +217,15 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
         .map_err(|error| format!("its configuration is not understood: {error}"))?;
     let mut layers = Vec::new();
     for (name, (what, diff_id)) in entry.layers.iter().zip(config.layers()) {
-        let unread = |error| format!("the layer `{}`: {error}", contract::shown(name));
+        let unread = |error| format!("the layer `{}`: {error}", diagnostics::sanitize(name));
         let layer = Layer::new(what, diff_id.to_owned(), file(name)?.clone()).map_err(unread)?;
         let mut tar = Hashed::new(io::sink());
         io::copy(&mut GzDecoder::new(layer.data.reader()), &mut tar).map_err(unread)?;
         if tar.finish().0 != diff_id {
-            return Err(format!("the layer `{}` is damaged", contract::shown(name)));
+            return Err(format!(
+                "the layer `{}` is damaged",
+                diagnostics::sanitize(name)
+            ));
         }
         layers.push(layer);
     }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::elf::Elf;
-use crate::failure::{Failure, Result};
 use crate::trainer::Link;
+use diagnostics::{Error, Result};
 
 /// Refuses what would not start in the image.
 pub(crate) fn check(path: &Path, link: Link) -> Result<()> {
     std::fs::File::open(path).map_err(|error| {
-        Failure::new(format!("cannot read `{}`: {error}", path.display())).help(
+        Error::new(format!("cannot read `{}`: {error}", path.display())).help(
             "`--binary` takes a program that you may read; without it the launcher compiles one",
         )
     })?;
@@ -25,7 +25,7 @@ pub(crate) fn check(path: &Path, link: Link) -> Result<()> {
         Link::Static => "a static program",
         Link::Dynamic => "a dynamically linked program",
     };
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "`{}` cannot run in the image: {found}",
         path.display()
     ))

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::failure::{Failure, Result};
 use crate::variable;
+use diagnostics::{Error, Result};
 
 /// Where distributions keep the bundle: Debian and Alpine, Fedora, RHEL, openSUSE, macOS.
 const PLACES: [&str; 5] = [
@@ -33,13 +33,13 @@ impl Certificates {
             None => PLACES.iter().map(PathBuf::from).find(|path| path.is_file()),
         };
         let path = found.ok_or_else(|| {
-            Failure::new("no CA certificates on this machine").help(format!(
+            Error::new("no CA certificates on this machine").help(format!(
                 "install them (Debian: `apt-get install ca-certificates`), or set SSL_CERT_FILE; looked at {}",
                 PLACES.join(", ")
             ))
         })?;
         let pem = std::fs::read(&path).map_err(|error| {
-            Failure::new(format!("cannot read `{}`: {error}", path.display()))
+            Error::new(format!("cannot read `{}`: {error}", path.display()))
                 .help("expected a bundle that you may read; SSL_CERT_FILE names another one")
         })?;
         check(&path.display().to_string(), &pem)?;
@@ -51,11 +51,11 @@ impl Certificates {
 fn check(path: &str, pem: &[u8]) -> Result<()> {
     let has = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
     if !has(b"-----BEGIN CERTIFICATE-----") && !has(b"-----BEGIN TRUSTED CERTIFICATE-----") {
-        return Err(Failure::usage(format!("`{path}` holds no certificate"))
+        return Err(Error::usage(format!("`{path}` holds no certificate"))
             .help("expected a PEM file with `-----BEGIN CERTIFICATE-----`"));
     }
     if has(b"PRIVATE KEY-----") {
-        return Err(Failure::usage(format!("`{path}` holds a private key"))
+        return Err(Error::usage(format!("`{path}` holds a private key"))
             .help("expected certificates alone: they go into the image, which others can read"));
     }
     Ok(())

@@ -6,10 +6,9 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::failure::{Failure, Result};
-use crate::say::say;
 use crate::trainer::{Compiled, Link, Source, Trainer, cargo, cargo_home, no_cargo};
 use crate::variable::set;
+use diagnostics::{Error, Result, eprint_line};
 
 /// How the binary holds its C library.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -79,7 +78,7 @@ pub(super) async fn compile(
 ) -> Result<Compiled> {
     let link = source.metadata.link;
     if link == Link::Dynamic && target != Target::Gnu {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`{}` is linked with shared libraries, which are made for glibc",
             trainer.name
         ))
@@ -144,7 +143,7 @@ async fn forget_other_clone(source: &Source, target: Target) -> Result<()> {
         .join(format!("compiled-{triple}"));
     let own = source.workspace.as_os_str().as_encoded_bytes();
     let unwritten = |error: std::io::Error| {
-        Failure::new(format!("cannot write `{}`: {error}", note.display()))
+        Error::new(format!("cannot write `{}`: {error}", note.display()))
             .help("set CARGO_TARGET_DIR to a folder that you may write to")
     };
     match std::fs::read(&note) {
@@ -161,7 +160,7 @@ async fn forget_other_clone(source: &Source, target: Target) -> Result<()> {
                 .map_err(|error| no_cargo(&error))?;
             if !status.success() {
                 let line = format!("cargo {}", arguments.join(" "));
-                return Err(Failure::new(format!("`{line}` failed: {status}"))
+                return Err(Error::new(format!("`{line}` failed: {status}"))
                     .help("its own messages are above; or set CARGO_TARGET_DIR to a folder of this clone alone"));
             }
         }
@@ -188,7 +187,7 @@ async fn add_target(source: &Source, target: Target) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    say(format!(
+    eprint_line(format!(
         "this toolchain does not have the target: rustup target add {triple}"
     ));
     let added = Command::new("rustup")
@@ -205,7 +204,7 @@ async fn add_target(source: &Source, target: Target) -> Result<()> {
             format!("the target `{triple}` is not installed, and `rustup` does not start: {error}")
         }
     };
-    Err(Failure::new(reason).help(format!(
+    Err(Error::new(reason).help(format!(
         "install the standard library of `{triple}` as you installed Rust, or pass `--docker`"
     )))
 }

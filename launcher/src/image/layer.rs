@@ -192,7 +192,7 @@ impl<W> Hashed<W> {
 
     /// `sha256:...`, the bytes, and where they went.
     pub(super) fn finish(self) -> (String, u64, W) {
-        (shown(&self.hash.finalize()), self.size, self.to)
+        (sanitize(&self.hash.finalize()), self.size, self.to)
     }
 }
 
@@ -216,10 +216,10 @@ pub(super) fn hex(digest: &str) -> &str {
 
 /// `sha256:` and 64 hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    shown(&Sha256::digest(bytes))
+    sanitize(&Sha256::digest(bytes))
 }
 
-fn shown(hash: &[u8]) -> String {
+fn sanitize(hash: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("sha256:");
     for byte in hash {

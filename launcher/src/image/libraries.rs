@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::elf::Elf;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// Where libraries go in the image; the trainer's binary and `LD_LIBRARY_PATH` point there.
 pub(super) const IN_IMAGE: &str = "usr/local/lib";
@@ -99,7 +99,7 @@ impl Libraries {
     fn close(&mut self, waiting: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
         while let Some(path) = waiting.pop() {
             let elf = Elf::read(&path).map_err(|found| {
-                Failure::new(format!(
+                Error::new(format!(
                     "cannot put `{}` into the image: {found}",
                     path.display()
                 ))
@@ -144,13 +144,13 @@ fn look(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Option<Pat
         .find(|file| Elf::read(file).is_ok())
 }
 
-fn missing(name: &str, object: &Path, folders: &[PathBuf]) -> Failure {
+fn missing(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
     let looked: Vec<_> = folders
         .iter()
         .map(|folder| folder.display().to_string())
         .chain(SYSTEM.iter().map(|folder| (*folder).to_owned()))
         .collect();
-    Failure::new(format!(
+    Error::new(format!(
         "`{}` needs the shared library `{name}`, which is not on this machine",
         object.display()
     ))

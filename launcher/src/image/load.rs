@@ -9,9 +9,8 @@ use futures_util::TryStreamExt as _;
 
 use super::Image;
 use crate::engine::reason;
-use crate::failure::{Failure, Result};
 use crate::pipe;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// What the engine is sent at a time.
 const PIECE: usize = 256 * 1024;
@@ -20,9 +19,9 @@ const PIECE: usize = 256 * 1024;
 pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
     let [reference, latest] = image.names();
     let failed = |error: &bollard::errors::Error| {
-        Failure::new(format!(
+        Error::new(format!(
             "the Docker engine did not take `{reference}`: {}",
-            contract::shown(&reason(error))
+            diagnostics::sanitize(&reason(error))
         ))
         .help("`docker info` and `docker system df` tell how the engine is")
     };
@@ -37,7 +36,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
             .tag_image(&reference, Some(options))
             .await
             .map_err(|error| failed(&error))?;
-        say(format!("the Docker engine has `{reference}` already"));
+        eprint_line(format!("the Docker engine has `{reference}` already"));
         return Ok(reference);
     }
     let (writer, stream) = pipe::writer();
@@ -66,6 +65,6 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         (Err(error), _) => return Err(failed(&error)),
         (Ok(_), _) => {}
     }
-    say(format!("loaded `{reference}` into the Docker engine"));
+    eprint_line(format!("loaded `{reference}` into the Docker engine"));
     Ok(reference)
 }

@@ -24,8 +24,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::failure::{Failure, Result};
 use crate::trainer::{Compiled, Link, Source, Trainer};
+use diagnostics::{Error, Result};
 
 pub(crate) use archive::writable;
 use binary::check;
@@ -337,14 +337,18 @@ fn created(source_date_epoch: Option<&str>) -> Result<String> {
         .and_then(|seconds| Timestamp::from_second(seconds).ok())
         .map(|time| time.to_string())
         .ok_or_else(|| {
-            Failure::usage(format!("SOURCE_DATE_EPOCH is `{}`", contract::shown(text))).help(
+            Error::usage(format!(
+                "SOURCE_DATE_EPOCH is `{}`",
+                diagnostics::sanitize(text)
+            ))
+            .help(
                 "expected seconds since 1970, as in `SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct)`",
             )
         })
 }
 
-fn unwritten(error: &io::Error) -> Failure {
-    Failure::new(format!("cannot write the image: {error}"))
+fn unwritten(error: &io::Error) -> Error {
+    Error::new(format!("cannot write the image: {error}"))
         .help("make room in the target folder, or set TMPDIR to a folder that is there and has space, then build again")
 }
 

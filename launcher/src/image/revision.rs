@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use tokio::process::Command;
 
-use crate::say::say;
+use diagnostics::eprint_line;
 
 /// A commit, and whether the files differ from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Revision {
             .await
             .map_err(|reason| {
                 SAID.call_once(|| {
-                    say(format!(
+                    eprint_line(format!(
                         "no commit in the image's tag, so every build of this version has the same one: {reason}"
                     ));
                 });
@@ -43,7 +43,7 @@ impl Revision {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();
-            return Err(format!("git says `{}`", contract::shown(line.trim())));
+            return Err(format!("git says `{}`", diagnostics::sanitize(line.trim())));
         }
         Self::parse(&String::from_utf8_lossy(&output.stdout))
             .ok_or_else(|| "the repository has no commit yet".to_owned())

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::kept;
 use super::layer::{digest, hex};
-use crate::say::say;
+use diagnostics::eprint_line;
 
 /// Beside the other things that are kept of a build.
 fn folder(target: &Path) -> PathBuf {
@@ -40,14 +40,14 @@ pub(super) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
             Ok(kept)
         }
         Ok(status) => {
-            say(format!(
+            eprint_line(format!(
                 "`strip {}` failed ({status}): it goes into the image as it is",
                 library.display()
             ));
             Ok(library.to_owned())
         }
         Err(error) => {
-            say(format!(
+            eprint_line(format!(
                 "cannot start `strip` ({error}): `{}` goes into the image as it is; install binutils for a smaller image",
                 library.display()
             ));

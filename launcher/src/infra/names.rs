@@ -1,7 +1,7 @@
 //! Names that go into policies and Terraform are checked first: a wildcard in one of them would open the account.
 
 pub(crate) use crate::aws::Partition;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 fn is_word(text: &str, also: &[u8]) -> bool {
     !text.is_empty()
@@ -15,9 +15,9 @@ pub(crate) fn check_account(text: &str) -> Result<()> {
     if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "`--account {}` is no account",
-        contract::shown(text)
+        diagnostics::sanitize(text)
     ))
     .help("expected its 12 digits; `trainyard doctor` shows those of your credentials"))
 }
@@ -28,7 +28,7 @@ pub(crate) fn check_region(text: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Failure::usage(format!("`{}` is no region", contract::shown(text)))
+        Error::usage(format!("`{}` is no region", diagnostics::sanitize(text)))
             .help("expected one such as `eu-west-1`"),
     )
 }
@@ -42,7 +42,7 @@ pub(crate) fn check_trainer(text: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Failure::usage(format!("`{}` is no trainer", contract::shown(text)))
+        Error::usage(format!("`{}` is no trainer", diagnostics::sanitize(text)))
             .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"),
     )
 }
@@ -56,7 +56,7 @@ pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Failure::usage(format!("`{flag} {}`", contract::shown(text)))
+        Error::usage(format!("`{flag} {}`", diagnostics::sanitize(text)))
             .help(format!("expected `{prefix}` and an id of `a-z0-9-`")),
     )
 }

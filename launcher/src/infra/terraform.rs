@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::hcl;
 use super::policy::Account;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// A file to be written.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
         .map(|file| format!("`{}`", file.name))
         .collect();
     if !force && !there.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`{}` has {} already; nothing was written",
             folder.display(),
             there.join(", ")
@@ -136,7 +136,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
         .help("pass `--force` to overwrite, or another `--output`"));
     }
     let failed = |path: &Path, error: std::io::Error| {
-        Failure::new(format!("cannot write `{}`: {error}", path.display()))
+        Error::new(format!("cannot write `{}`: {error}", path.display()))
             .help("pass an `--output` folder that you may write to")
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;

@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use contract::{Paths, shown, vars};
+use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
+use sagemaker::{Paths, vars};
 use serde_json::json;
 use tokio::process::Command;
 
 use super::{Instance, Job, data_check, unused};
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
-use crate::say::say;
 
 /// A check reads one small file.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,7 +42,7 @@ pub(crate) async fn check(job: &Job, how: Check<'_>) -> Result<Option<PathBuf>> 
         return Ok(None);
     };
     let base = tempfile::tempdir().map_err(|error| {
-        Failure::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
+        Error::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
     })?;
     write(job, &Paths::at(base.path()))?;
     let trainer = || command(job, &binary, base.path());
@@ -60,14 +58,14 @@ pub(crate) async fn check(job: &Job, how: Check<'_>) -> Result<Option<PathBuf>> 
 async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(named) = named {
         return std::path::absolute(named).map(Some).map_err(|error| {
-            Failure::usage(format!("`--trainer-binary {}`: {error}", named.display()))
+            Error::usage(format!("`--trainer-binary {}`: {error}", named.display()))
                 .help("expected the trainer's binary for this machine")
         });
     }
     match job.trainer.host_binary().await {
         Ok(binary) => Ok(Some(binary)),
         Err(failure) if failure.exit() == Exit::Usage && job.instance != Instance::Process => {
-            say(format!(
+            eprint_line(format!(
                 "the hyperparameters are not checked: no binary `{}` on this machine, the container will say what is wrong\n  \
                  help: pass `--trainer-binary FILE` to check them here",
                 job.trainer.name
@@ -81,7 +79,7 @@ async fn find(job: &Job, named: Option<&Path>) -> Result<Option<PathBuf>> {
 fn existing(job: &Job) -> Option<PathBuf> {
     let found = job.trainer.existing_binary();
     if found.is_none() {
-        say(format!(
+        eprint_line(format!(
             "the hyperparameters are not checked: `{}` is not built, and a dry run builds nothing\n  \
              help: pass `--trainer-binary FILE`; without `--dry-run` it is built and they are checked",
             job.trainer.name
@@ -91,8 +89,7 @@ fn existing(job: &Job) -> Option<PathBuf> {
 }
 
 fn write(job: &Job, paths: &Paths) -> Result<()> {
-    let failed =
-        |error| Failure::new(format!("cannot write a temporary file: {error}")).help(TMPDIR);
+    let failed = |error| Error::new(format!("cannot write a temporary file: {error}")).help(TMPDIR);
     std::fs::create_dir_all(paths.config_dir()).map_err(failed)?;
     let text = json!(job.hyperparameters).to_string();
     std::fs::write(paths.hyperparameters(), text).map_err(failed)
@@ -128,14 +125,14 @@ async fn run(
     let output = tokio::time::timeout(LIMIT, command.output())
         .await
         .map_err(|_| {
-            Failure::new(format!(
+            Error::new(format!(
                 "`{shown} train --check` did not end within {} s",
                 LIMIT.as_secs()
             ))
             .help("is it a trainer? `--trainer-binary` names another one")
         })?
         .map_err(|error| {
-            Failure::usage(format!("cannot start `{shown}`: {error}"))
+            Error::usage(format!("cannot start `{shown}`: {error}"))
                 .help("`--trainer-binary` names the trainer's binary for this machine")
         })?;
     if output.status.success() {
@@ -155,14 +152,14 @@ fn typed_there(text: &str, base: &Path, how: Check<'_>) -> String {
     let file = Paths::at(base).hyperparameters();
     let place = how.file.map_or_else(String::new, |file| {
         let flags = if how.flags { " or after `--`" } else { "" };
-        format!(" in `{}`{flags}", shown(&file.to_string_lossy()))
+        format!(" in `{}`{flags}", sanitize(&file.to_string_lossy()))
     });
     text.replace(&format!(" in `{}`", file.display()), &place)
         .replace(base.to_string_lossy().as_ref(), "/opt/ml")
 }
 
 /// The trainer's `error: ...` and `help: ...` lines as a failure of ours; other words as they are.
-fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
+fn complaint(trainer: &str, stderr: &str, status: &str) -> Error {
     let start = "error: ";
     // The first line that starts so: the words may stand in what follows, too.
     let from = if stderr.starts_with(start) {
@@ -174,21 +171,21 @@ fn complaint(trainer: &str, stderr: &str, status: &str) -> Failure {
     };
     let text = stderr.get(from..).unwrap_or(stderr).trim();
     if from == 0 && !text.is_empty() {
-        return Failure::usage(format!(
+        return Error::usage(format!(
             "`{trainer} train --check` ended with {status}, and not as a trainer does: {}",
             lines_shown(text)
         ))
         .help("is it a trainer? `--trainer-binary` names another one");
     }
     if text.is_empty() {
-        return Failure::usage(format!(
+        return Error::usage(format!(
             "`{trainer} train --check` failed without a word: {status}"
         ))
         .help(format!("run `{trainer} train --check` by hand"));
     }
     let mut parts = text.split("\n  help: ");
     let message = parts.next().unwrap_or(text).trim_end();
-    let failure = Failure::usage(message);
+    let failure = Error::usage(message);
     parts.fold(failure, |failure, help| {
         failure.help(by_way_of_us(trainer, help.trim_end()))
     })

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use contract::{Paths, hyperparameters, shown};
+use diagnostics::{Error, Result, eprint_line, sanitize};
+use sagemaker::{Paths, hyperparameters};
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::{Job, Location};
-use crate::failure::{Failure, Result};
 use crate::output::quoted;
-use crate::say::say;
 
 /// Hyperparameters that say how the data are read; the rest is none of `check`'s flags.
 const READING: [&str; 3] = ["text_column", "label_column", "encoding"];
@@ -66,7 +65,7 @@ pub(super) async fn run(
             .collect();
         let line = format!("`{} {}`", job.trainer.name, line.join(" "));
         let output = patiently(command, &line).await.map_err(|error| {
-            Failure::usage(format!("cannot start `{}`: {error}", binary.display()))
+            Error::usage(format!("cannot start `{}`: {error}", binary.display()))
                 .help("`--trainer-binary` names the trainer's binary for this machine")
         })?;
         let Some(complaint) = complaint(&output, &line) else {
@@ -79,7 +78,7 @@ pub(super) async fn run(
             return Err(failure);
         }
         let (message, _) = failure.into_parts();
-        say(format!(
+        eprint_line(format!(
             "warning: {message}\n  help: the job leaves out what it was told to drop; {line} shows all of it"
         ));
     }
@@ -101,14 +100,14 @@ async fn patiently(mut command: Command, line: &str) -> std::io::Result<Output> 
         output = &mut running => return output,
         () = tokio::time::sleep(QUICK) => {}
     }
-    say(format!(
+    eprint_line(format!(
         "checking the data, as {line} does; `--no-data-check` leaves it out"
     ));
     running.await
 }
 
 /// What is wrong with the data. A trainer that has no `check` of this kind has no say.
-fn complaint(output: &Output, line: &str) -> Option<Failure> {
+fn complaint(output: &Output, line: &str) -> Option<Error> {
     if output.status.success() {
         return None;
     }
@@ -131,16 +130,16 @@ fn complaint(output: &Output, line: &str) -> Option<Failure> {
     {
         return Some(of_a_file(rest));
     }
-    say(format!(
+    eprint_line(format!(
         "the data are not checked: {line} ended with {}: {}",
         output.status,
-        shown(said.lines().next().unwrap_or("no word"))
+        sanitize(said.lines().next().unwrap_or("no word"))
     ));
     None
 }
 
-fn of_a_row(first: &Value, more: usize) -> Failure {
-    let text = |key: &str| shown(first[key].as_str().unwrap_or_default()).into_owned();
+fn of_a_row(first: &Value, more: usize) -> Error {
+    let text = |key: &str| sanitize(first[key].as_str().unwrap_or_default()).into_owned();
     let mut message = format!("the data: {}", text("message"));
     if let Some(place) = place(&first["place"]) {
         message.push_str(&format!("\n  --> {place}"));
@@ -148,15 +147,15 @@ fn of_a_row(first: &Value, more: usize) -> Failure {
     if more > 0 {
         message.push_str(&format!("\n  and {more} more of other kinds"));
     }
-    Failure::usage(message).help(as_hyperparameter(&text("help")))
+    Error::usage(message).help(as_hyperparameter(&text("help")))
 }
 
-fn of_a_file(said: &str) -> Failure {
+fn of_a_file(said: &str) -> Error {
     let (message, help) = said.split_once("\n  help: ").unwrap_or((said, ""));
     let message: Vec<_> = message.lines().map(shown).collect();
-    let failure = Failure::usage(format!("the data: {}", message.join("\n")));
+    let failure = Error::usage(format!("the data: {}", message.join("\n")));
     match help.lines().next() {
-        Some(help) => failure.help(as_hyperparameter(&shown(help))),
+        Some(help) => failure.help(as_hyperparameter(&sanitize(help))),
         None => failure,
     }
 }
@@ -168,7 +167,7 @@ fn as_hyperparameter(help: &str) -> String {
 
 /// `FILE:LINE:COLUMN`
 fn place(place: &Value) -> Option<String> {
-    let mut text = shown(place["file"].as_str()?).into_owned();
+    let mut text = sanitize(place["file"].as_str()?).into_owned();
     for key in ["line", "column"] {
         if let Some(number) = place[key].as_u64() {
             text.push_str(&format!(":{number}"));

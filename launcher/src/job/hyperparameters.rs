@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use contract::{Value, hyperparameters, limits, shown};
+use diagnostics::{Error, Result, sanitize};
+use sagemaker::{Value, hyperparameters, limits};
 use serde_json::Value as Json;
 
 use super::refused;
-use crate::failure::{Failure, Result};
 use crate::output::quoted;
 
 /// File and flags as SageMaker's strings; `min-df` and `min_df` are the same.
@@ -26,9 +26,9 @@ pub(crate) fn read(file: Option<&Path>, flags: &[String]) -> Result<BTreeMap<Str
 /// What a container would read from this file.
 fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
     if !path.is_file() {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`--hyperparameters {}`: no such file",
-            shown(&path.to_string_lossy())
+            sanitize(&path.to_string_lossy())
         ))
         .help(r#"expected a file with one JSON object, such as {"min_df": 5}"#));
     }
@@ -81,13 +81,13 @@ fn option<'a>(word: &'a str, switch: Option<&str>) -> Result<&'a str> {
     if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
         return Ok(option);
     }
-    let typed = shown(word);
-    let refused = |found| Failure::usage(format!("after `--`: `{typed}` {found}"));
+    let typed = sanitize(word);
+    let refused = |found| Error::usage(format!("after `--`: `{typed}` {found}"));
     if word.starts_with('-') && word.len() > 1 {
         let mut failure = refused("has one dash");
         if let Some(name) = switch {
             let whole = quoted(&format!("--{name}={word}"));
-            failure = failure.help(format!("as the value of `--{}`: `{whole}`", shown(name)));
+            failure = failure.help(format!("as the value of `--{}`: `{whole}`", sanitize(name)));
         }
         return Err(failure.help("hyperparameters have two: `-- --min-df 5`"));
     }
@@ -106,9 +106,9 @@ fn check_name(typed: &str, word: &str) -> Result<()> {
     if is_name(typed) {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(Error::usage(format!(
         "after `--`: `{}` is not the name of a hyperparameter",
-        shown(word)
+        sanitize(word)
     ))
     .help("expected letters, digits, `_`, `-` and `.`, as in `--min-df`"))
 }

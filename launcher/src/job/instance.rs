@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// Where a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +35,13 @@ impl Instance {
                 });
             }
             _ => {
-                return Err(Failure::usage(format!("`{text}` is no instance type")).help(
+                return Err(Error::usage(format!("`{text}` is no instance type")).help(
                     "expected one of SageMaker's, such as `ml.m5.large`, or `local`, `local_gpu`, `local-process`",
                 ));
             }
         };
         if count != 1 {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "`--instance-count {count}` needs a cloud instance, found `{text}`"
             ))
             .help("leave it out, or pass an instance type such as `ml.m5.large`"));

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// Where data is read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +29,19 @@ impl Location {
         }
         if let Some(path) = text.strip_prefix("file://") {
             if path.is_empty() {
-                return Err(Failure::usage("`file://` has no path")
+                return Err(Error::usage("`file://` has no path")
                     .help("expected a file or folder, such as `file://data`"));
             }
             return Ok(Self::File(PathBuf::from(path)));
         }
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(
-                Failure::usage(format!("`{text}`: `{scheme}://` is not supported"))
+                Error::usage(format!("`{text}`: `{scheme}://` is not supported"))
                     .help("expected `s3://bucket/key`, `file://path` or a path"),
             );
         }
         if text.is_empty() {
-            return Err(Failure::usage("a location is empty")
+            return Err(Error::usage("a location is empty")
                 .help("expected `s3://bucket/key`, `file://path` or a path"));
         }
         Ok(Self::File(PathBuf::from(text)))
@@ -52,7 +52,7 @@ impl S3Url {
     /// Reads `s3://bucket` or `s3://bucket/key`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let rest = text.strip_prefix("s3://").ok_or_else(|| {
-            Failure::usage(format!("`{text}` is no S3 URL")).help("expected `s3://bucket/key`")
+            Error::usage(format!("`{text}` is no S3 URL")).help("expected `s3://bucket/key`")
         })?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let sound = (3..=63).contains(&bucket.len())
@@ -61,13 +61,13 @@ impl S3Url {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         if !sound {
             return Err(
-                Failure::usage(format!("`{text}`: `{bucket}` is no bucket name"))
+                Error::usage(format!("`{text}`: `{bucket}` is no bucket name"))
                     .help("expected 3 to 63 characters of `a-z0-9.-`, as in `s3://my-bucket/key`"),
             );
         }
         if key.starts_with('/') {
             return Err(
-                Failure::usage(format!("`{text}` has an empty folder in its key"))
+                Error::usage(format!("`{text}` has an empty folder in its key"))
                     .help("expected `s3://bucket/key` with single slashes"),
             );
         }

@@ -15,8 +15,8 @@ pub(crate) use instance::Instance;
 pub(crate) use location::{Location, S3Url};
 pub(crate) use name::JobName;
 
-use crate::failure::Failure;
 use crate::trainer::Trainer;
+use diagnostics::Error;
 
 /// A job, before anything was sent or started.
 #[derive(Debug, Clone)]
@@ -95,11 +95,11 @@ impl InputMode {
 }
 
 /// An error of the contract as the user's mistake: its `help:` line is our help.
-pub(crate) fn refused(what: &str, error: &contract::Error) -> Failure {
+pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
     let text = error.to_string();
     let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    let failure = Failure::usage(format!("{what}: {message}{cause}"));
+    let failure = Error::usage(format!("{what}: {message}{cause}"));
     if help.is_empty() {
         failure
     } else {

@@ -1,9 +1,9 @@
 use std::fmt;
 
-use contract::limits;
 use jiff::Timestamp;
+use sagemaker::limits;
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// A job's name, which SageMaker accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl JobName {
         let stamp = format!("{}-{random:04x}", now.strftime("%Y-%m-%d-%H-%M-%S-%3f"));
         let name = format!("{prefix}-{stamp}");
         limits::check_job_name(&name).map_err(|error| {
-            Failure::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
+            Error::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
                 "expected at most {} letters, digits and single dashes",
                 limits::JOB_NAME - stamp.len() - 1
             ))

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use contract::shown;
+use diagnostics::{eprint_line, sanitize};
 use tokio::process::Command;
 
 use super::Job;
-use crate::say::say;
 
 /// A manual is printed at once.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -33,7 +32,7 @@ pub(super) async fn warn(job: &Job, mut command: Command) {
     }
     let manual = String::from_utf8_lossy(&output.stdout);
     for warning in warnings(job, &manual) {
-        say(warning);
+        eprint_line(warning);
     }
 }
 
@@ -76,7 +75,7 @@ fn warnings(job: &Job, manual: &str) -> Vec<String> {
         };
         found.push(format!(
             "warning: `{trainer}` does not read the channel `{}`\n  help: {help}",
-            shown(&channel.name)
+            sanitize(&channel.name)
         ));
     }
     found

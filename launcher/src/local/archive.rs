@@ -10,8 +10,7 @@ use flate2::write::GzEncoder;
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::giving_up::Ticket;
-use crate::failure::{Failure, Result};
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// 1980-01-01, the oldest time that every tool takes. The real ones would make two equal models differ.
 const MTIME: u64 = 315_532_800;
@@ -70,11 +69,11 @@ pub(super) fn unpack(tar: impl Read, folder: &Path, ticket: &Ticket) -> Result<(
     unpack().map_err(|error| unwritten(folder, &error))
 }
 
-fn unwritten(path: &Path, error: &io::Error) -> Failure {
+fn unwritten(path: &Path, error: &io::Error) -> Error {
     let shown = path.to_string_lossy();
-    let failure = Failure::new(format!(
+    let failure = Error::new(format!(
         "cannot write `{}`: {error}",
-        contract::shown(&shown)
+        diagnostics::sanitize(&shown)
     ));
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -218,7 +217,7 @@ impl Packer {
         if bytes.count < size {
             return Err(io::Error::other(format!(
                 "`{}` has become shorter while it was read: expected {size} bytes, found {}",
-                contract::shown(&path.to_string_lossy()),
+                diagnostics::sanitize(&path.to_string_lossy()),
                 bytes.count
             )));
         }
@@ -248,9 +247,9 @@ fn header(kind: EntryType, mode: u32) -> Header {
 }
 
 fn left_out(path: &Path, why: &str) {
-    say(format!(
+    eprint_line(format!(
         "warning: `{}` is left out of the archive: {why}",
-        contract::shown(&path.to_string_lossy())
+        diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 

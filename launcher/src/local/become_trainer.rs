@@ -7,8 +7,7 @@ use std::process::{Command, ExitCode};
 
 use tokio::process::Command as Async;
 
-use crate::failure::{Failure, Result};
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// No command of a user: `trainyard` passes it to itself.
 const ASK: &str = "__become-trainer";
@@ -16,7 +15,7 @@ const ASK: &str = "__become-trainer";
 /// The command that becomes `binary train` once it is started.
 pub(super) fn command(binary: &OsStr) -> Result<Async> {
     let own = std::env::current_exe().map_err(|error| {
-        Failure::new(format!("cannot find the own binary: {error}"))
+        Error::new(format!("cannot find the own binary: {error}"))
             .help("Linux names it in /proc, which must be mounted; or use `--instance-type local`")
     })?;
     let mut command = Async::new(own);
@@ -43,9 +42,9 @@ pub(crate) fn become_trainer() -> Option<ExitCode> {
         return Some(ExitCode::FAILURE);
     }
     let error = Command::new(&binary).args(arguments).exec();
-    say(format!(
+    eprint_line(format!(
         "cannot start `{}`: {error}",
-        contract::shown(&binary.to_string_lossy())
+        diagnostics::sanitize(&binary.to_string_lossy())
     ));
     // The shells' codes for a command that is not there, and for one that may not be run.
     Some(ExitCode::from(

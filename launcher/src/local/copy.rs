@@ -10,7 +10,7 @@ use bollard::Docker;
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
-use contract::limits;
+use sagemaker::limits;
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::archive::{self, Packed, without_first};
@@ -18,9 +18,8 @@ use super::docker::{refused, status};
 use super::folder::{Scratch, Setup, WRITABLE};
 use super::giving_up;
 use super::request::BASE;
-use crate::failure::{Failure, Result};
 use crate::pipe;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// Puts configuration, writable folders and checkpoints into a container that has not started; gives the checkpoints'
 /// names.
@@ -71,7 +70,7 @@ fn came_in(
         (Err(error), Err(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {
             Err(refused(FILES, &error))
         }
-        (_, Err(cause)) => Err(Failure::new(format!(
+        (_, Err(cause)) => Err(Error::new(format!(
             "cannot copy the checkpoints into the container: {cause}"
         ))
         .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")),
@@ -119,7 +118,7 @@ fn fill_checkpoints(
 ) -> io::Result<()> {
     let about = |path: &Path, what: &str| {
         let shown = path.to_string_lossy();
-        io::Error::other(format!("`{}`: {what}", contract::shown(&shown)))
+        io::Error::other(format!("`{}`: {what}", diagnostics::sanitize(&shown)))
     };
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -161,16 +160,16 @@ fn fill_checkpoints(
 }
 
 fn not_sent(path: &Path, why: &str) {
-    say(format!(
+    eprint_line(format!(
         "warning: checkpoint `{}` is not sent into the container: {why}",
-        contract::shown(&path.to_string_lossy())
+        diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 
 fn not_kept(path: &Path, why: &str) {
-    say(format!(
+    eprint_line(format!(
         "warning: checkpoint `{}` is not kept: {why}",
-        contract::shown(&path.to_string_lossy())
+        diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 
@@ -269,9 +268,9 @@ pub(super) async fn keep_checkpoints(
     let source = format!("{BASE}/checkpoints");
     let kept = read(docker, id, &source, move |tar| {
         unpack_checkpoints(tar, &target, &sent).map_err(|error| {
-            Failure::new(format!(
+            Error::new(format!(
                 "cannot keep the checkpoints in `{}`: {error}",
-                contract::shown(&target.to_string_lossy())
+                diagnostics::sanitize(&target.to_string_lossy())
             ))
             .help("expected a folder that you may write, on a disk with space: `df -h` shows that")
         })
@@ -296,7 +295,10 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
             if links.insert(link.clone()) {
                 not_kept(
                     &path,
-                    &format!("`{}` is a link", contract::shown(&link.to_string_lossy())),
+                    &format!(
+                        "`{}` is a link",
+                        diagnostics::sanitize(&link.to_string_lossy())
+                    ),
                 );
             }
             continue;
@@ -371,7 +373,7 @@ async fn read<T: Send + 'static>(
     let (mut reader, pump) = pipe::reader(stream);
     let working = tokio::task::spawn_blocking(move || work(&mut reader));
     let (done, ()) = tokio::join!(working, pump);
-    done.map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?
+    done.map_err(|error| Error::new(format!("cannot read `{path}`: {error}")))?
         .map(Some)
 }
 

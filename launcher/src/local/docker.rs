@@ -25,10 +25,9 @@ use super::request::{self, BASE};
 use super::run::{Attempt, Backend, Ended};
 use super::words::{Tail, Words};
 use crate::engine::{self, reason};
-use crate::failure::{Failure, Result};
 use crate::image::{self, BuildOptions};
 use crate::job::Job;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// `sha256:` and as many digits as `docker images` shows.
 const SHORT_ID: usize = 19;
@@ -66,11 +65,11 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         let docker = engine::connect().await?;
         match docker.inspect_image(&image).await {
-            Ok(found) => say(named(&image, found.id.as_deref())),
+            Ok(found) => eprint_line(named(&image, found.id.as_deref())),
             Err(error) if status(&error) == Some(404) => {
-                let shown = contract::shown(&image).into_owned();
+                let shown = diagnostics::sanitize(&image).into_owned();
                 return Err(
-                    Failure::usage(format!("the Docker engine has no image `{shown}`"))
+                    Error::usage(format!("the Docker engine has no image `{shown}`"))
                         .help(format!(
                             "`trainyard build {} --load` makes the trainer's own",
                             job.trainer.name
@@ -104,7 +103,7 @@ impl<'a> Backend for Engine<'a> {
             .await
             .map_err(|error| refused("create the container", &error))?;
         for warning in created.warnings {
-            say(format!("warning: {}", contract::shown(&warning)));
+            eprint_line(format!("warning: {}", diagnostics::sanitize(&warning)));
         }
         Ok(Container {
             docker: self.docker.clone(),
@@ -142,7 +141,7 @@ impl Container<'_> {
             Ok(found) => found,
             Err(error) if status(&error) == Some(404) => {
                 return Err(
-                    Failure::new("somebody has removed the container while it ran")
+                    Error::new("somebody has removed the container while it ran")
                         .help("start the job again"),
                 );
             }
@@ -240,9 +239,9 @@ impl Attempt for Container<'_> {
             .v(true)
             .build();
         match self.docker.remove_container(&self.id, Some(options)).await {
-            Err(error) if status(&error) != Some(404) => say(format!(
+            Err(error) if status(&error) != Some(404) => eprint_line(format!(
                 "warning: the container is still there: {}\n  help: `docker rm --force --volumes {}`",
-                contract::shown(&reason(&error)),
+                diagnostics::sanitize(&reason(&error)),
                 self.setup.job
             )),
             _ => {}
@@ -271,10 +270,10 @@ pub(super) async fn image(job: &Job) -> Result<String> {
         None => {
             let image = default_image(job);
             if let Some(reason) = job.trainer.no_cargo() {
-                say(format!(
+                eprint_line(format!(
                     "warning: taking the image `{image}` as the engine has it, which may be older than the source: cannot start `cargo`: {}\n  \
                      help: install Rust from https://rustup.rs to have it built, or name an image: `--image {image}`",
-                    contract::shown(reason)
+                    diagnostics::sanitize(reason)
                 ));
             }
             Ok(image)
@@ -284,7 +283,7 @@ pub(super) async fn image(job: &Job) -> Result<String> {
 
 /// Which image it is: a name may mean another one tomorrow.
 fn named(image: &str, id: Option<&str>) -> String {
-    let shown = contract::shown(image);
+    let shown = diagnostics::sanitize(image);
     match id.and_then(|id| id.get(..SHORT_ID)) {
         Some(short) => format!("image `{shown}` ({short})"),
         None => format!("image `{shown}`"),
@@ -319,9 +318,9 @@ pub(super) fn status(error: &Error) -> Option<u16> {
 }
 
 /// An engine's refusal, with what usually helps.
-pub(super) fn refused(what: &str, error: &Error) -> Failure {
+pub(super) fn refused(what: &str, error: &Error) -> Error {
     let reason = reason(error);
-    let failure = Failure::new(format!("cannot {what}: {}", contract::shown(&reason)));
+    let failure = Error::new(format!("cannot {what}: {}", diagnostics::sanitize(&reason)));
     if reason.contains("capabilities: [[gpu]]") {
         failure.help("the engine has no GPU runtime: install the NVIDIA container toolkit, or use `--instance-type local`")
     } else if reason.contains("bind source path does not exist") {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use contract::resources::InstanceGroup;
-use contract::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
+use sagemaker::resources::InstanceGroup;
+use sagemaker::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,11 +12,10 @@ use super::leftover;
 use super::remote::{self, Mirror};
 use super::words::{Alias, Tail, Words};
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
 use crate::job::{Instance, Job, Location, S3Url};
-use crate::say::say;
 use crate::transfer::LeftOut;
 use crate::variable::first_set;
+use diagnostics::{Error, Result, eprint_line};
 
 /// SageMaker's name for the only host.
 pub(super) const HOST: &str = "algo-1";
@@ -80,7 +79,7 @@ impl Inputs {
                     let real = existing(&channel.name, path)?;
                     // A container sees the folder that is mounted, and nothing around it.
                     if matches!(job.instance, Instance::Docker { .. }) {
-                        let typed = contract::shown(&path.to_string_lossy()).into_owned();
+                        let typed = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
                         LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &typed)?;
                     }
                     Source::Here(real)
@@ -93,7 +92,7 @@ impl Inputs {
             Some(Location::S3(url)) => Some(Source::There(url.clone())),
             Some(Location::File(path)) => Some(Source::Here(std::path::absolute(path).map_err(
                 |error| {
-                    Failure::usage(format!("`--checkpoints {}`: {error}", path.display()))
+                    Error::usage(format!("`--checkpoints {}`: {error}", path.display()))
                         .help("expected a folder, such as `--checkpoints file://checkpoints`")
                 },
             )?)),
@@ -122,28 +121,28 @@ impl Inputs {
 }
 
 fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
-    let shown = contract::shown(&path.to_string_lossy()).into_owned();
+    let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let real = path.canonicalize().map_err(|error| {
-        Failure::usage(format!(
+        Error::usage(format!(
             "channel `{channel}`: cannot read `{shown}`: {error}"
         ))
         .help("expected a file or folder, such as `--data file://data`")
     })?;
     if real.is_dir() {
         let mut entries = std::fs::read_dir(&real).map_err(|error| {
-            Failure::usage(format!(
+            Error::usage(format!(
                 "channel `{channel}`: cannot read `{shown}`: {error}"
             ))
             .help("expected a folder that you may read")
         })?;
         if entries.next().is_none() {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "channel `{channel}`: the folder `{shown}` is empty"
             ))
             .help("put the data there, or pass another one"));
         }
     } else if !real.is_file() {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "channel `{channel}`: `{shown}` is neither a file nor a folder"
         ))
         .help("write the data into a file first"));
@@ -188,7 +187,7 @@ impl Setup {
                 Source::Here(path) => path.clone(),
                 Source::There(url) => {
                     let folder = at(name).unwrap_or_default();
-                    say(format!("downloading channel `{name}` from {url}"));
+                    eprint_line(format!("downloading channel `{name}` from {url}"));
                     remote::fetch(url, &folder, context).await?;
                     folder
                 }
@@ -199,13 +198,13 @@ impl Setup {
         match &inputs.checkpoints {
             Some(Source::Here(folder)) => {
                 std::fs::create_dir_all(folder).map_err(|error| {
-                    Failure::usage(format!("`--checkpoints {}`: {error}", folder.display()))
+                    Error::usage(format!("`--checkpoints {}`: {error}", folder.display()))
                         .help("expected a folder, such as `--checkpoints file://checkpoints`")
                 })?;
                 setup.checkpoints = Some(folder.clone());
             }
             Some(Source::There(url)) => {
-                say(format!("downloading the checkpoints from {url}"));
+                eprint_line(format!("downloading the checkpoints from {url}"));
                 let mirror = Mirror::fetch(url, context).await?;
                 setup.checkpoints = Some(mirror.folder().to_owned());
                 setup.mirror = Some(mirror);
@@ -342,7 +341,7 @@ fn environment(job: &Job) -> BTreeMap<String, String> {
     );
     let mut environment = BTreeMap::from([
         (
-            contract::vars::JOB_NAME.name.to_owned(),
+            sagemaker::vars::JOB_NAME.name.to_owned(),
             job.name.to_string(),
         ),
         ("TRAINING_JOB_ARN".to_owned(), arn),
@@ -378,7 +377,7 @@ impl Scratch {
             .prefix(PREFIX)
             .tempdir()
             .map_err(|error| {
-                Failure::new(format!("cannot make a temporary folder: {error}")).help(
+                Error::new(format!("cannot make a temporary folder: {error}")).help(
                     "set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`",
                 )
             })?;

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::leftover::{Container, containers};
 use crate::engine;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::output::Format;
-use crate::say::say;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// An engine that is well answers in milliseconds; one that does not is none.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,7 +34,7 @@ pub(crate) async fn and_here(
     here.retain(|container| container.running);
     for container in here {
         let job = &container.job;
-        say(format!(
+        eprint_line(format!(
             "job `{job}` runs in the local Docker engine: `docker logs --follow {job}`"
         ));
     }
@@ -51,7 +49,7 @@ async fn find(job: Option<&str>) -> Vec<Container> {
     }
 }
 
-fn word(container: &Container, exit: Exit) -> Failure {
+fn word(container: &Container, exit: Exit) -> Error {
     let job = &container.job;
     let (state, log) = match container.running {
         true => (
@@ -60,7 +58,7 @@ fn word(container: &Container, exit: Exit) -> Failure {
         ),
         false => ("has ended", format!("`docker logs {job}` shows its log")),
     };
-    let failure = Failure::with(
+    let failure = Error::with(
         exit,
         format!(
             "job `{job}` is in the local Docker engine, where it {state}, and not in SageMaker"

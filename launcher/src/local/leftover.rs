@@ -13,8 +13,8 @@ use rustix::process::{Pid, test_kill_process};
 use super::folder::PREFIX;
 use super::request::BASE;
 use super::trouble::warn;
-use crate::failure::{Failure, Result};
 use crate::output::quoted;
+use diagnostics::{Error, Result};
 
 /// A container's label: the job's name.
 pub(super) const JOB: &str = "trainyard.job";
@@ -76,7 +76,7 @@ pub(super) async fn name_containers(docker: &Docker) {
     for container in containers(docker, None).await.unwrap_or_default() {
         if container.is_orphan() {
             warn(
-                Failure::new(format!(
+                Error::new(format!(
                     "the container of job `{}` is still there, and its launcher has ended",
                     container.job
                 ))
@@ -90,7 +90,7 @@ pub(super) async fn name_containers(docker: &Docker) {
 pub(super) fn name_folders() {
     let folders = folders();
     if let Some((message, help)) = folders_found(&folders) {
-        warn(Failure::new(message).help(help));
+        warn(Error::new(message).help(help));
     }
 }
 

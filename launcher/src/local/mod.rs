@@ -27,10 +27,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::commands::Context;
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
 use crate::job::{Instance, Job, Location};
-use crate::say::say;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 pub(crate) use become_trainer::become_trainer;
 pub(crate) use here::{and_here, or_here};
@@ -83,7 +81,7 @@ pub(crate) async fn train(
             run::run(&backend, course, &results, &setup, &mut signals, context).await?
         }
         Instance::Cloud { .. } => {
-            return Err(Failure::new(format!("`{}` is no local job", job.instance)));
+            return Err(Error::new(format!("`{}` is no local job", job.instance)));
         }
     };
     let delivered = hand_out(
@@ -96,10 +94,10 @@ pub(crate) async fn train(
     .await;
     let report = Report::new(job, created, &finished, delivered);
     if let Some(ending) = report.ending() {
-        say(ending);
+        eprint_line(ending);
     }
     std::mem::take(&mut finished.trouble).into_result()?;
-    say(report.next(job, context));
+    eprint_line(report.next(job, context));
     context.format.answer(&report, Report::text)?;
     Ok(report.exit(&finished))
 }

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use contract::limits;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use sagemaker::limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -21,9 +21,9 @@ use super::giving_up;
 use super::lines::Lines;
 use super::run::{Attempt, Backend, Ended};
 use super::words::{Tail, Words};
-use crate::failure::{Failure, Result};
 use crate::job::Job;
 use crate::output::quoted;
+use diagnostics::{Error, Result};
 
 /// How long the last lines may take after the trainer's end.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -53,9 +53,9 @@ pub(super) async fn binary(job: &Job, named: Option<&Path>) -> Result<PathBuf> {
         Some(path) => path.to_owned(),
         None => job.trainer.host_binary().await?,
     };
-    let shown = contract::shown(&path.to_string_lossy()).into_owned();
+    let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let path = path.canonicalize().map_err(|error| {
-        Failure::usage(format!(
+        Error::usage(format!(
             "cannot read the trainer's binary `{shown}`: {error}"
         ))
         .help("pass `--trainer-binary FILE`")
@@ -64,7 +64,7 @@ pub(super) async fn binary(job: &Job, named: Option<&Path>) -> Result<PathBuf> {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
     if !executable {
         return Err(
-            Failure::usage(format!("the trainer's binary `{shown}` cannot be executed")).help(
+            Error::usage(format!("the trainer's binary `{shown}` cannot be executed")).help(
                 format!(
                     "`chmod +x {}` if it is a program",
                     quoted(&path.to_string_lossy())
@@ -80,7 +80,7 @@ pub(super) fn environment(setup: &Setup, base: &Path) -> Vec<(OsString, OsString
     let passed_on = PASSED_ON
         .iter()
         .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-    let own = (contract::vars::BASE_DIR.name.into(), base.into());
+    let own = (sagemaker::vars::BASE_DIR.name.into(), base.into());
     let job = setup.environment.iter();
     passed_on
         .chain(job.map(|(name, value)| (name.into(), value.into())))
@@ -142,21 +142,21 @@ impl<'a> Backend for Machine<'a> {
 
     async fn create(&self) -> Result<Process<'a>> {
         let folder = self.lay_out().map_err(|error| {
-            Failure::new(format!("cannot make the job's private folder: {error}")).help(
+            Error::new(format!("cannot make the job's private folder: {error}")).help(
                 "set TMPDIR to a folder that is there, that has space, and that you may write",
             )
         })?;
         let mut child = self.command(folder.path())?.spawn().map_err(|error| {
             let shown = self.binary.to_string_lossy();
-            let shown = contract::shown(&shown);
-            Failure::new(format!("cannot start `{shown}`: {error}"))
+            let shown = diagnostics::sanitize(&shown);
+            Error::new(format!("cannot start `{shown}`: {error}"))
                 .help("pass a program for this machine as `--trainer-binary FILE`")
         })?;
         let pid = child
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
             .ok_or_else(|| {
-                Failure::new("the trainer has no process id").help("start the job again")
+                Error::new("the trainer has no process id").help("start the job again")
             })?;
         let log = [
             tokio::spawn(show(child.stdout.take(), self.setup.log.clone())),
@@ -192,8 +192,7 @@ impl Attempt for Process<'_> {
 
     async fn ended(&mut self) -> Result<Ended> {
         let status = self.child.wait().await.map_err(|error| {
-            Failure::new(format!("cannot wait for the trainer: {error}"))
-                .help("start the job again")
+            Error::new(format!("cannot wait for the trainer: {error}")).help("start the job again")
         })?;
         self.kill_group();
         for log in &mut self.log {
@@ -229,7 +228,7 @@ impl Attempt for Process<'_> {
     }
 
     async fn failure(&mut self) -> Result<Option<Words>> {
-        let path = contract::Paths::at(self.folder.path()).failure();
+        let path = sagemaker::Paths::at(self.folder.path()).failure();
         let Ok(file) = fs::File::open(path) else {
             return Ok(None);
         };
@@ -251,7 +250,7 @@ impl Attempt for Process<'_> {
             archive::write(&target, ticket, |packer| packer.add_folder(&source))
         })
         .await
-        .map_err(|error| Failure::new(format!("cannot pack the results: {error}")))?
+        .map_err(|error| Error::new(format!("cannot pack the results: {error}")))?
     }
 
     async fn remove(mut self) {

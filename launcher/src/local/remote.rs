@@ -11,11 +11,10 @@ use super::trouble::warn;
 use crate::aws::{Aws, explain};
 use crate::cloud::bucket_is_there;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
-use crate::say::say;
 use crate::transfer;
+use diagnostics::{Error, Result, eprint_line};
 
 /// Downloads a file or all below a prefix into a folder.
 pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
@@ -39,7 +38,7 @@ pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result
     let aws = context.aws().await?;
     let uploaded = transfer::upload(&aws, file, url, progress(context)).await?;
     for left in &uploaded.left_out {
-        say(format!(
+        eprint_line(format!(
             "warning: `{}` is not sent: it is {}",
             left.path, left.why
         ));
@@ -52,7 +51,7 @@ pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     if !bucket_is_there(&aws, &url.bucket, "--output").await? {
         // Who may not list may still be allowed to put.
-        say(format!(
+        eprint_line(format!(
             "not checked: these credentials may not look at the bucket `{}` (s3:ListBucket)",
             url.bucket
         ));
@@ -66,7 +65,7 @@ fn progress(context: &Context) -> bool {
 
 fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| {
-        Failure::new(format!("cannot make `{}`: {error}", folder.display()))
+        Error::new(format!("cannot make `{}`: {error}", folder.display()))
             .help("set TMPDIR to a folder with space")
     })
 }
@@ -109,7 +108,7 @@ impl Mirror {
         let url = &self.url;
         let now = names(self.folder())?;
         if !now.is_empty() {
-            say(format!("uploading the checkpoints to {url}"));
+            eprint_line(format!("uploading the checkpoints to {url}"));
             store(self.folder(), url, context).await?;
         }
         let mut known = now.clone();
@@ -161,7 +160,7 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     walk(folder, "", &mut found).map_err(|error| {
         let shown = folder.to_string_lossy();
-        Failure::new(format!("cannot read the checkpoints in `{shown}`: {error}")).help(format!(
+        Error::new(format!("cannot read the checkpoints in `{shown}`: {error}")).help(format!(
             "`ls -lR {}` shows what the trainer has left",
             quoted(&shown)
         ))

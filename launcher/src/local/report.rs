@@ -10,9 +10,9 @@ use super::results::Delivered;
 use super::run::{Cause, Ended, Finished};
 use super::words::Words;
 use crate::commands::Context;
-use crate::exit::Exit;
 use crate::job::Job;
 use crate::output::quoted;
+use diagnostics::Exit;
 
 /// 128 and SIGKILL, as a shell and Docker have it.
 const KILLED: i32 = 137;
@@ -134,8 +134,8 @@ impl Report {
             let _ = write!(
                 next,
                 "\nthe report is `{}` in `{}`",
-                contract::shown(page),
-                contract::shown(output)
+                diagnostics::sanitize(page),
+                diagnostics::sanitize(output)
             );
         }
         next
@@ -177,7 +177,7 @@ impl Report {
         for (name, place) in [("model", &self.model), ("output", &self.output)] {
             if let Some(place) = place {
                 // Writing to a String cannot fail.
-                let _ = write!(text, "\n{name}: {}", contract::shown(place));
+                let _ = write!(text, "\n{name}: {}", diagnostics::sanitize(place));
             }
         }
         text
@@ -224,7 +224,7 @@ fn reason(ended: Ended, words: Option<&Words>) -> String {
         text = if out_of_memory {
             "out of memory: the container was killed at its memory limit".to_owned()
         } else {
-            contract::exit::meaning(code).to_owned()
+            sagemaker::exit::meaning(code).to_owned()
         };
     } else if out_of_memory {
         text.push_str(" (out of memory)");

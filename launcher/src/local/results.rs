@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use super::folder::Scratch;
 use super::remote;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 const MODEL: &str = "model.tar.gz";
 const OUTPUT: &str = "output.tar.gz";
@@ -57,19 +56,19 @@ impl Results {
                 let own = parent.join(job.name.as_str());
                 let folder = make(parent, &own).map_err(|error| {
                     if own.exists() && error.kind() == std::io::ErrorKind::AlreadyExists {
-                        return Failure::usage(format!(
+                        return Error::usage(format!(
                             "there is a job `{}` in `--output` already",
                             job.name
                         ))
                         .help("start it again, or tell them apart by `--job-name-prefix`");
                     }
-                    let parent_shown = contract::shown(&parent.to_string_lossy()).into_owned();
+                    let parent_shown = diagnostics::sanitize(&parent.to_string_lossy()).into_owned();
                     // The system says `File exists` of it.
                     if parent.exists() && !parent.is_dir() {
-                        return Failure::usage(format!("`--output {parent_shown}` is no folder"))
+                        return Error::usage(format!("`--output {parent_shown}` is no folder"))
                             .help("pass a folder, such as `--output file://out`: each job has one of its own in it");
                     }
-                    Failure::usage(format!("cannot write to `--output {parent_shown}`: {error}"))
+                    Error::usage(format!("cannot write to `--output {parent_shown}`: {error}"))
                     .help("pass a folder that you may write, such as `--output file://out`")
                 })?;
                 Ok(Self {
@@ -126,7 +125,7 @@ impl Results {
             return Ok(Some(file.to_string_lossy().into_owned()));
         };
         let target = url.join(name);
-        say(format!("uploading `{name}` to {target}"));
+        eprint_line(format!("uploading `{name}` to {target}"));
         remote::store(&file, &target, context).await?;
         Ok(Some(target.to_string()))
     }

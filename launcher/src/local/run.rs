@@ -11,8 +11,7 @@ use super::signals::{Asked, Signals};
 use super::trouble::{Trouble, warn};
 use super::words::Words;
 use crate::commands::Context;
-use crate::failure::Result;
-use crate::say::say;
+use diagnostics::{Result, eprint_line};
 
 /// From SIGTERM to SIGKILL, as SageMaker has it.
 const GRACE: Duration = Duration::from_secs(120);
@@ -144,7 +143,7 @@ impl Finished {
             Some(killed) if code == KILLED => {
                 format!("exit code {code} (killed {})", killed.reason())
             }
-            _ => format!("exit code {code} ({})", contract::exit::meaning(code)),
+            _ => format!("exit code {code} ({})", sagemaker::exit::meaning(code)),
         }
     }
 }
@@ -171,7 +170,7 @@ pub(super) async fn run<B: Backend>(
     {
         warn(failure);
     }
-    say("starting the job again, as SageMaker does when it has a spot instance");
+    eprint_line("starting the job again, as SageMaker does when it has a spot instance");
     course.interruption = None;
     match once(backend, Some(first.begun), course, results, signals).await {
         Ok(second) => Ok(Finished {
@@ -219,10 +218,10 @@ async fn follow<A: Attempt>(
     let end = watch(attempt, deadline, interrupt_at, signals).await?;
     let mut finished = Finished::new(end, begun);
     if finished.cause == Cause::Interruption {
-        say(format!("the trainer ended with {}", finished.code()));
+        eprint_line(format!("the trainer ended with {}", finished.code()));
     } else {
         if course.interruption.is_some() {
-            say("the job ended before it was to be interrupted; nothing was simulated");
+            eprint_line("the job ended before it was to be interrupted; nothing was simulated");
         }
         keep_results(attempt, &mut finished, results, signals).await;
     }
@@ -266,12 +265,12 @@ async fn watch<A: Attempt>(
             asked = signals.next() => {
                 if matches!(cause, Cause::Asked(_)) {
                     killed = killed.or(Some(Killed::Again(asked)));
-                    say(format!("{} again: killing the trainer", asked.name()));
+                    eprint_line(format!("{} again: killing the trainer", asked.name()));
                     attempt.kill().await?;
                     continue;
                 }
                 cause = Cause::Asked(asked);
-                say(format!(
+                eprint_line(format!(
                     "{}: stopping the job; the trainer may save what it has ({} again kills it)",
                     asked.name(),
                     asked.name()
@@ -279,16 +278,16 @@ async fn watch<A: Attempt>(
             }
             () = sleep_until(deadline), if running => {
                 cause = Cause::MaxRun;
-                say("the job has run for `--max-run`: stopping it");
+                eprint_line("the job has run for `--max-run`: stopping it");
             }
             () = at(interrupt_at), if running => {
                 cause = Cause::Interruption;
-                say("simulated interruption: SIGTERM to the trainer, as before a spot instance is taken away");
+                eprint_line("simulated interruption: SIGTERM to the trainer, as before a spot instance is taken away");
             }
             () = at(kill_at) => {
                 kill_at = None;
                 killed = killed.or(Some(Killed::Overdue));
-                say(format!("still running {} s after SIGTERM: killing the trainer", GRACE.as_secs()));
+                eprint_line(format!("still running {} s after SIGTERM: killing the trainer", GRACE.as_secs()));
                 attempt.kill().await?;
                 continue;
             }

@@ -4,8 +4,7 @@ use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Exit, Result};
 
 /// What somebody outside asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +49,7 @@ impl Signals {
     /// From now on these signals are ours.
     pub(super) fn install() -> Result<Self> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))
+            signal(kind).map_err(|error| Error::new(format!("cannot listen to signals: {error}")))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -88,7 +87,7 @@ impl Signals {
             },
         };
         self.given_up = Some(asked);
-        Err(Failure::with(
+        Err(Error::with(
             asked.exit(),
             format!("{}: given up, nothing is left running", asked.name()),
         ))

@@ -1,12 +1,10 @@
 //! What goes wrong after the training: each step is still tried, and one failure is the command's.
 
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
-use crate::say::say;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// The first failure, if any.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Option<Failure>);
+pub(super) struct Trouble(Option<Error>);
 
 impl Trouble {
     /// Takes a step's result. A failure after the first is only said.
@@ -16,7 +14,7 @@ impl Trouble {
             (Err(failure), None) => self.0 = Some(failure),
             // After a signal no step is done, which was said once.
             (Err(failure), Some(first)) if by_signal(&failure) && by_signal(first) => {}
-            (Err(failure), Some(_)) => say(failure),
+            (Err(failure), Some(_)) => eprint_line(failure),
         }
         None
     }
@@ -37,16 +35,16 @@ impl Trouble {
 }
 
 /// Whether somebody outside asked for it: the exits of `Asked`.
-fn by_signal(failure: &Failure) -> bool {
+fn by_signal(failure: &Error) -> bool {
     matches!(failure.exit(), Exit::Interrupted | Exit::JobStopped)
 }
 
 /// Says a failure that ends nothing.
-pub(super) fn warn(failure: Failure) {
+pub(super) fn warn(failure: Error) {
     let (message, help) = failure.into_parts();
-    say(format!("warning: {message}"));
+    eprint_line(format!("warning: {message}"));
     for help in help {
-        say(format!("  help: {help}"));
+        eprint_line(format!("  help: {help}"));
     }
 }
 
@@ -59,8 +57,8 @@ mod tests {
         let mut trouble = Trouble::default();
         trouble.help("lost: there is no failure");
         assert_eq!(trouble.note(Ok(1)), Some(1));
-        assert_eq!(trouble.note::<()>(Err(Failure::new("first"))), None);
-        assert_eq!(trouble.note::<()>(Err(Failure::new("second"))), None);
+        assert_eq!(trouble.note::<()>(Err(Error::new("first"))), None);
+        assert_eq!(trouble.note::<()>(Err(Error::new("second"))), None);
         trouble.help("next");
         let (message, help) = trouble.into_result().unwrap_err().into_parts();
         assert_eq!((message.as_str(), help), ("first", vec!["next".to_owned()]));
@@ -69,10 +67,10 @@ mod tests {
     #[test]
     fn only_the_second_word_of_a_signal_is_left_out() {
         for exit in [Exit::Interrupted, Exit::JobStopped] {
-            assert!(by_signal(&Failure::with(exit, "given up")));
+            assert!(by_signal(&Error::with(exit, "given up")));
         }
         for exit in [Exit::Failed, Exit::Usage, Exit::JobFailed] {
-            assert!(!by_signal(&Failure::with(exit, "a reason of its own")));
+            assert!(!by_signal(&Error::with(exit, "a reason of its own")));
         }
     }
 }

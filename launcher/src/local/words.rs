@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::shown;
+use diagnostics::sanitize;
 
 /// Lines of the failure that are kept; the rest is in the log.
 const LINES: usize = 20;
@@ -53,7 +53,7 @@ impl Words {
         let (mut places, mut about) = (Vec::new(), None);
         for line in first {
             let renamed = renamed(line, &aliases);
-            let line_shown = shown(&renamed).into_owned();
+            let line_shown = sanitize(&renamed).into_owned();
             let is_place = line.trim_start().starts_with("-->");
             if renamed != line {
                 let about = about.take().filter(|_| is_place);

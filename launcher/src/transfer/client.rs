@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::retry::{Pulse, Trouble, tries};
 use super::{PARALLEL, Settings};
 use crate::aws::Aws;
-use crate::failure::Result;
+use diagnostics::Result;
 
 /// S3, as one transfer uses it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// The first failure ends it; waiting for the others would only hide it.
 pub(super) struct Crew<T> {
@@ -59,14 +59,14 @@ impl<T: Send + 'static> Crew<T> {
 pub(super) async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
     // Nobody closes the semaphores.
     Arc::clone(places).acquire_owned().await.map_err(|_| {
-        Failure::new("the transfer was ended").help("type the same again: it goes on where it was")
+        Error::new("the transfer was ended").help("type the same again: it goes on where it was")
     })
 }
 
 /// The result of a task; a task that panicked is a bug, but no reason to hang.
 pub(super) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
     result.map_err(|error| {
-        Failure::new(format!("a transfer broke off: {error}"))
+        Error::new(format!("a transfer broke off: {error}"))
             .help("type the same again: it goes on where it was")
     })
 }

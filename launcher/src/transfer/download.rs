@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use contract::shown;
+use diagnostics::{Error, Result, sanitize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,6 @@ use super::progress::{Progress, size as human};
 use super::targets::{check_cases, make_folder, targets};
 use super::walk::display;
 use super::{Downloaded, PARALLEL, Sum};
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::plan::Plan;
 
@@ -62,7 +61,7 @@ impl Fetch {
             .await
             .map_err(|trouble| trouble.failure)?;
         if found.is_empty() {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "there is neither an object `{from}` nor anything below it"
             ))
             .help(format!(
@@ -97,7 +96,7 @@ impl Fetch {
 
     fn prefix(below: &S3Url, found: Vec<Object>, to: &Path) -> Result<Self> {
         if to.exists() && !to.is_dir() {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "`{}` is a file, expected a folder for all below `{below}`",
                 display(to)
             ))
@@ -105,9 +104,9 @@ impl Fetch {
         }
         // The server's word: it may list what was not asked for.
         if let Some(object) = found.iter().find(|one| !one.key.starts_with(&below.key)) {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "the listing of `{below}` has the key `{}`, which is not below it",
-                shown(&object.key)
+                sanitize(&object.key)
             ))
             .help(
                 "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
@@ -179,7 +178,7 @@ impl Fetch {
         std::fs::create_dir_all(&self.top).or_else(|error| {
             match self.top.as_os_str().is_empty() {
                 true => Ok(()),
-                false => Err(Failure::new(format!(
+                false => Err(Error::new(format!(
                     "cannot make the folder `{}`: {error}",
                     display(&self.top)
                 ))

@@ -17,8 +17,8 @@ use super::progress::{Progress, Share};
 use super::retry::{Pulse, Trouble};
 use super::walk::display;
 use super::{Moved, State};
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
+use diagnostics::{Error, Result};
 
 /// One object and where it goes.
 #[derive(Debug, Clone)]
@@ -48,8 +48,8 @@ impl Item {
         }
     }
 
-    fn differs(&self) -> Failure {
-        Failure::new(format!(
+    fn differs(&self) -> Error {
+        Error::new(format!(
             "`{}` arrived with other bytes than S3 has a checksum of",
             self.url
         ))
@@ -163,7 +163,7 @@ impl Store {
         let opened = spawn_blocking(move || {
             let mut partial = Partial::open(&target, &identity)?;
             let kept = partial.resume(&identity)?;
-            Ok::<_, Failure>((partial, kept))
+            Ok::<_, Error>((partial, kept))
         });
         let (partial, mut ranges) = joined(opened.await)??;
         let kept: u64 = ranges.iter().map(|(part, _)| part.size).sum();
@@ -306,7 +306,7 @@ impl Store {
             Ok(Some(true)) => Ok(Some(stored)),
             Ok(Some(false)) => Err(item.differs()),
             Ok(None) => Ok(None),
-            Err(error) => Err(Failure::new(format!(
+            Err(error) => Err(Error::new(format!(
                 "cannot read `{}` back: {error}",
                 display(&item.target)
             ))
@@ -330,11 +330,11 @@ async fn receive(
     let end = part.offset + part.size;
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| {
-            let why = crate::failure::chain(&error);
-            Trouble::passing(Failure::new(format!("cannot {what}: {why}")).help(help))
+            let why = diagnostics::chain(&error);
+            Trouble::passing(Error::new(format!("cannot {what}: {why}")).help(help))
         })?;
         if bytes.len() as u64 > end - at {
-            let failure = Failure::new(format!(
+            let failure = Error::new(format!(
                 "cannot {what}: more bytes came than were asked for"
             ));
             return Err(Trouble::passing(failure.help(
@@ -348,7 +348,7 @@ async fn receive(
         share.add(bytes.len() as u64);
     }
     if at < end {
-        let failure = Failure::new(format!(
+        let failure = Error::new(format!(
             "cannot {what}: the answer ended {} bytes early",
             end - at
         ));
@@ -367,7 +367,7 @@ fn is_crc32(stored: &Stored) -> bool {
     matches!(Hasher::new(stored.algorithm), Hasher::Crc32(_))
 }
 
-fn changed(url: &S3Url) -> Failure {
-    Failure::new(format!("`{url}` changed while it was downloaded"))
+fn changed(url: &S3Url) -> Error {
+    Error::new(format!("`{url}` changed while it was downloaded"))
         .help("nothing was put in place; type the same again for the new version")
 }

@@ -10,9 +10,9 @@ use super::client::Store;
 use super::multipart::is_ours;
 use super::upload::Sending;
 use super::walk::display;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::plan::Plan;
+use diagnostics::{Error, Result};
 
 /// The keys that an upload went to.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Leftover {
         let url = if to.key.is_empty() || to.key.ends_with('/') {
             let name = source.file_name().and_then(|name| name.to_str());
             let name = name.ok_or_else(|| {
-                Failure::usage(format!("`{}` has no name for a key", display(source)))
+                Error::usage(format!("`{}` has no name for a key", display(source)))
                     .help("pass the key itself: s3://bucket/key")
             })?;
             to.join(name)

@@ -14,8 +14,8 @@ use super::client::Store;
 use super::crew::{Crew, joined, place};
 use super::parts::even;
 use super::retry::Trouble;
-use crate::failure::Result;
 use crate::job::S3Url;
+use diagnostics::Result;
 
 /// S3's limit of parts per object.
 const MOST_PARTS: i32 = 10_000;

@@ -30,8 +30,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::aws::Aws;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
+use diagnostics::{Error, Result};
 
 pub(crate) use client::Store;
 pub(crate) use download::Fetch;
@@ -98,7 +98,7 @@ impl LeftOut {
         if all.is_empty() {
             return Ok(());
         }
-        Err(Failure::usage(format!(
+        Err(Error::usage(format!(
             "channel `{channel}`: not all of `{typed}` can be sent:{}",
             Self::lines(all)
         ))

@@ -16,9 +16,9 @@ use super::targets::beside;
 use super::unpack::{Limits, Refused, Unpacked, unpack};
 use super::walk::display;
 use super::{Downloaded, Moved};
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::plan::Plan;
+use diagnostics::{Error, Result};
 
 /// What the user may change.
 #[derive(Debug, Clone, Copy)]
@@ -71,12 +71,12 @@ impl Model {
         let target = match to.file_name() {
             Some(_) => to.to_owned(),
             None => to.canonicalize().map_err(|error| {
-                Failure::usage(format!("cannot unpack into `{}`: {error}", display(to)))
+                Error::usage(format!("cannot unpack into `{}`: {error}", display(to)))
                     .help("choose a folder that is there, or a new one")
             })?,
         };
         if target.file_name().is_none() {
-            return Err(Failure::usage("`/` cannot be replaced by a model").help("choose a folder"));
+            return Err(Error::usage("`/` cannot be replaced by a model").help("choose a folder"));
         }
         let model = Self {
             from,
@@ -84,10 +84,8 @@ impl Model {
             options,
         };
         if !options.force && !model.is_free() {
-            return Err(
-                Failure::usage(format!("`{}` exists", display(&model.target)))
-                    .help("choose another folder, or replace it: `--force`"),
-            );
+            return Err(Error::usage(format!("`{}` exists", display(&model.target)))
+                .help("choose another folder, or replace it: `--force`"));
         }
         if options.force {
             model.refuse_needed()?;
@@ -107,7 +105,7 @@ impl Model {
         ] {
             let needed = needed.and_then(|path| path.canonicalize().ok());
             if needed.is_some_and(|needed| needed.starts_with(&target)) {
-                return Err(Failure::usage(format!(
+                return Err(Error::usage(format!(
                     "`{}` is {what} or holds it, and is not replaced by a model",
                     display(&self.target)
                 ))
@@ -147,7 +145,7 @@ impl Model {
         let fetch = Fetch::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
         match fetch.selection {
             Selection::Object => Ok(fetch),
-            Selection::Prefix => Err(Failure::new(format!("`{}` is no object", self.from))
+            Selection::Prefix => Err(Error::new(format!("`{}` is no object", self.from))
                 .help("see what the job left: `trainyard describe JOB`")),
         }
     }
@@ -160,7 +158,7 @@ impl Model {
     pub(crate) async fn run(self, store: &Store) -> Result<Answer> {
         let work = self.work();
         if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
-            return Err(Failure::new(format!("`{}` is in the way", display(&work)))
+            return Err(Error::new(format!("`{}` is in the way", display(&work)))
                 .help("remove it, or choose another folder"));
         }
         let fetched = self.fetch(store).await?.run(store).await;
@@ -174,8 +172,9 @@ impl Model {
         };
         let seconds = sum.seconds;
         let Some(archive) = sum.objects.into_iter().next() else {
-            return Err(Failure::new(format!("`{}` was not fetched", self.from))
-                .help("type the same again"));
+            return Err(
+                Error::new(format!("`{}` was not fetched", self.from)).help("type the same again")
+            );
         };
         let limits = Limits::new(archive.bytes, self.options.max_unpacked);
         let model = display(&self.target);
@@ -211,7 +210,7 @@ impl Model {
         let work = self.work();
         let tree = work.join("tree");
         let cannot = |error: io::Error| {
-            Failure::new(format!(
+            Error::new(format!(
                 "cannot unpack into `{}`: {error}",
                 display(&self.target)
             ))

@@ -16,9 +16,8 @@ use super::parts::{Part, cut};
 use super::progress::Progress;
 use super::retry::{Trouble, tries};
 use super::upload::Opened;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// What came of it.
 pub(super) struct Sent {
@@ -138,14 +137,14 @@ impl Store {
                         // It ended between the two requests.
                         Err(trouble) if trouble.code == "NoSuchUpload" => {}
                         // Some servers that imitate S3 answer what the SDK cannot read.
-                        Err(trouble) if trouble.status == 200 => say(format!(
+                        Err(trouble) if trouble.status == 200 => eprint_line(format!(
                             "note: the parts of `{to}` that are there cannot be listed: starting from its first part"
                         )),
                         Err(trouble) => return Err(trouble.failure),
                     }
                 }
             }
-            Err(trouble) if trouble.status == 403 => say(format!(
+            Err(trouble) if trouble.status == 403 => eprint_line(format!(
                 "note: unfinished uploads of `{to}` cannot be listed (access denied): starting from its first part"
             )),
             Err(trouble) => return Err(trouble.failure),
@@ -164,7 +163,7 @@ impl Store {
         });
         let created = created.await.map_err(|trouble| trouble.failure)?;
         let id = created.upload_id().ok_or_else(|| {
-            Failure::new(format!("cannot {what}: the answer has no upload id")).help(
+            Error::new(format!("cannot {what}: the answer has no upload id")).help(
                 "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
             )
         })?;
@@ -324,7 +323,7 @@ impl Sender {
         })
     }
 
-    fn hint(&self, trouble: Trouble) -> Failure {
+    fn hint(&self, trouble: Trouble) -> Error {
         match trouble.code.as_str() {
             "NoSuchUpload" => trouble
                 .failure

@@ -17,7 +17,7 @@ use super::parts::{Part, cut};
 use super::progress::size as human;
 use super::targets::{notes_of, partial_of};
 use super::walk::display;
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// Which object the bytes are of; another version of it starts from nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Partial {
     /// Opens the temporary file for this process alone.
     pub(super) fn open(target: &Path, identity: &Identity) -> Result<Self> {
         if target.is_dir() {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "`{}` is a folder, expected a file or nothing there",
                 display(target)
             ))
@@ -171,13 +171,13 @@ impl Partial {
     }
 
     /// A full disk keeps nothing of ours.
-    fn cannot(&self, error: &io::Error) -> Failure {
+    fn cannot(&self, error: &io::Error) -> Error {
         if matches!(
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         ) {
             self.discard();
-            return Failure::new(format!(
+            return Error::new(format!(
                 "cannot write `{}`: the disk is full",
                 display(&self.target)
             ))
@@ -186,7 +186,7 @@ impl Partial {
                 human(self.size)
             ));
         }
-        Failure::new(format!("cannot write `{}`: {error}", display(&self.target)))
+        Error::new(format!("cannot write `{}`: {error}", display(&self.target)))
             .help("check the disk and who may write there, or choose another target")
     }
 }
@@ -194,7 +194,7 @@ impl Partial {
 /// A device, pipe or socket would be gone if a file was put in its place; a link such as `/dev/stdout` stands for one.
 fn check_replaceable(target: &Path) -> Result<()> {
     match fs::metadata(target) {
-        Ok(meta) if !meta.is_file() => Err(Failure::new(format!(
+        Ok(meta) if !meta.is_file() => Err(Error::new(format!(
             "`{}` is no regular file, expected one or nothing there",
             display(target)
         ))
@@ -223,7 +223,7 @@ fn note(part: Part, sums: &PartSums) -> String {
 
 fn open_alone(path: &Path, target: &Path) -> Result<File> {
     let cannot = |error: io::Error| {
-        Failure::new(format!("cannot write `{}`: {error}", display(target)))
+        Error::new(format!("cannot write `{}`: {error}", display(target)))
             .help("expected a folder that can be written; choose another target")
     };
     loop {
@@ -238,7 +238,7 @@ fn open_alone(path: &Path, target: &Path) -> Result<File> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Failure::new(format!(
+                return Err(Error::new(format!(
                     "`{}` is being downloaded by another process",
                     display(target)
                 ))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::say::say;
+use diagnostics::eprint_line;
 
 /// Between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ impl Progress {
             let done = self.0.done.load(Ordering::Relaxed);
             let seconds = self.0.started.elapsed().as_secs_f64();
             let speed = size((done as f64 / seconds) as u64);
-            say(format!(
+            eprint_line(format!(
                 "{}: {} of {}, {speed}/s",
                 self.0.verb,
                 size(done),

@@ -8,13 +8,13 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::aws::explain;
-use crate::failure::{Failure, Result};
 use crate::retry::{Backoff, is_transient};
+use diagnostics::{Error, Result};
 
 /// Why one try failed.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    pub(super) failure: Failure,
+    pub(super) failure: Error,
     /// Whether another try may succeed.
     again: bool,
     /// AWS's code, empty if the failure has none.
@@ -25,16 +25,16 @@ pub(super) struct Trouble {
 
 impl Trouble {
     /// No further try helps.
-    pub(super) fn last(failure: Failure) -> Self {
+    pub(super) fn last(failure: Error) -> Self {
         Self::ours(failure, false)
     }
 
     /// The next try may succeed.
-    pub(super) fn passing(failure: Failure) -> Self {
+    pub(super) fn passing(failure: Error) -> Self {
         Self::ours(failure, true)
     }
 
-    fn ours(failure: Failure, again: bool) -> Self {
+    fn ours(failure: Error, again: bool) -> Self {
         Self {
             failure,
             again,
@@ -114,7 +114,7 @@ where
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
             },
-            () = pulse.stops(stall) => Trouble::passing(Failure::new(format!(
+            () = pulse.stops(stall) => Trouble::passing(Error::new(format!(
                 "cannot {what}: no byte moved for {} s", stall.as_secs_f32()
             )).help("check the network, then type the same again: it goes on where it was")),
         };

@@ -5,11 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::shown;
+use diagnostics::{Error, Result, sanitize};
 use sha2::{Digest as _, Sha256};
 
 use super::walk::display;
-use crate::failure::{Failure, Result};
 
 /// Why a key is no relative path, or the names that lead to its file.
 fn names(key: &str) -> Result<Vec<&str>, &'static str> {
@@ -36,7 +35,7 @@ pub(super) fn targets<'a>(
     keys: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<PathBuf>> {
     let refuse = |key: &str, why: &str| {
-        Failure::new(format!("`{}` cannot become a file below `{}`: {why}", shown(key), display(folder)))
+        Error::new(format!("`{}` cannot become a file below `{}`: {why}", sanitize(key), display(folder)))
             .help("nothing was downloaded; download the other keys by their own prefixes, or rename it in S3")
     };
     let mut paths = Vec::new();
@@ -101,7 +100,7 @@ pub(super) fn beside(target: &Path, suffix: &str) -> PathBuf {
 /// first.
 pub(super) fn check_cases<'a>(folder: &Path, files: impl Iterator<Item = &'a Path>) -> Result<()> {
     match meeting(files) {
-        Some((one, other)) if ignores_case(folder) => Err(Failure::new(format!(
+        Some((one, other)) if ignores_case(folder) => Err(Error::new(format!(
             "`{}` and `{}` are one file on this disk, which takes upper and lower case for the same",
             display(one),
             display(other)
@@ -147,7 +146,7 @@ pub(super) fn make_folder(top: &Path, target: &Path) -> Result<()> {
     for name in inside {
         at.push(name);
         if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_symlink()) {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "`{}` is a link, files would leave `{}` through it",
                 display(&at),
                 display(top)
@@ -156,7 +155,7 @@ pub(super) fn make_folder(top: &Path, target: &Path) -> Result<()> {
         }
     }
     fs::create_dir_all(parent).map_err(|error| {
-        Failure::new(format!(
+        Error::new(format!(
             "cannot make the folder `{}`: {error}",
             display(parent)
         ))

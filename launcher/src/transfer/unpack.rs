@@ -8,13 +8,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use contract::shown;
+use diagnostics::{Error, Result, sanitize};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
 use super::progress::size as human;
 use super::tar_stream::{Entry, Kind, TarStream};
-use crate::failure::{Failure, Result};
 
 /// How much an archive may become.
 #[derive(Debug, Clone, Copy)]
@@ -46,13 +45,13 @@ pub(crate) struct Unpacked {
 /// Why it was not unpacked.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Error,
     /// Whether the same archive may be unpacked when the user has changed something.
     pub(crate) passing: bool,
 }
 
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
+impl From<Error> for Refused {
+    fn from(failure: Error) -> Self {
         Self {
             failure,
             passing: false,
@@ -77,7 +76,7 @@ pub(crate) fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<
     while let Some(entry) = unpacker.next(limits)? {
         entries += 1;
         if entries > limits.entries {
-            return Err(Failure::new(format!(
+            return Err(Error::new(format!(
                 "the archive has more than {} entries",
                 limits.entries
             ))
@@ -218,9 +217,9 @@ fn path_of(name: &[u8]) -> Result<PathBuf, &'static str> {
 
 fn refuse(entry: &Entry, why: &str) -> Refused {
     let name = String::from_utf8_lossy(&entry.path);
-    Failure::new(format!(
+    Error::new(format!(
         "the archive's entry `{}` is refused: {why}",
-        shown(&name)
+        sanitize(&name)
     ))
     .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
     .into()
@@ -232,23 +231,23 @@ fn cannot(relative: &Path, error: &io::Error) -> Refused {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     ) {
-        let failure = Failure::new(format!(
+        let failure = Error::new(format!(
             "cannot unpack `{}`: the disk is full",
-            shown(&name)
+            sanitize(&name)
         ));
         return Refused {
             failure: failure.help("make room, then type the same again"),
             passing: true,
         };
     }
-    Failure::new(format!("cannot unpack `{}`: {error}", shown(&name)))
+    Error::new(format!("cannot unpack `{}`: {error}", sanitize(&name)))
         .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
         .into()
 }
 
 fn broken(error: &io::Error, limits: Limits) -> Refused {
     if error.get_ref().is_some_and(|inner| inner.is::<Over>()) {
-        let failure = Failure::new(format!(
+        let failure = Error::new(format!(
             "the archive unpacks to more than {}",
             human(limits.bytes)
         ));
@@ -257,7 +256,7 @@ fn broken(error: &io::Error, limits: Limits) -> Refused {
             passing: true,
         };
     }
-    Failure::new(format!("the archive is broken: {error}"))
+    Error::new(format!("the archive is broken: {error}"))
         .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
         .into()
 }

@@ -22,10 +22,9 @@ use super::retry::Trouble;
 use super::walk::{Local, Source, Stamp, display, walk};
 use super::{LeftOut, Moved, PARALLEL, State, Sum, Uploaded};
 use crate::aws::Aws;
-use crate::failure::{Failure, Result};
 use crate::job::S3Url;
 use crate::plan::Plan;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// An upload, planned from the local side alone.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Sending {
             })
             .collect();
         if let Some((local, url)) = files.iter().find(|(_, url)| url.key.len() > LONGEST_KEY) {
-            return Err(Failure::usage(format!(
+            return Err(Error::usage(format!(
                 "`{}`: its key has {} bytes, S3 takes at most {LONGEST_KEY}",
                 display(&local.path),
                 url.key.len()
@@ -215,7 +214,7 @@ impl Sending {
                 sizes.collect()
             })),
             Err(trouble) if trouble.code == "AccessDenied" => {
-                say(format!(
+                eprint_line(format!(
                     "note: `{below}` cannot be listed (access denied): every file is sent"
                 ));
                 Ok(Some(HashMap::new()))
@@ -367,7 +366,7 @@ impl Store {
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot read `{}`: {error}", display(path)))
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::new(format!("cannot read `{}`: {error}", display(path)))
         .help("expected a file that you may read")
 }

@@ -5,10 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use contract::shown;
+use diagnostics::{Error, Result, sanitize};
 
 use super::LeftOut;
-use crate::failure::{Failure, Result};
 
 /// A regular file below the source.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub(super) struct Source {
 /// files are left out, each with a reason.
 pub(super) fn walk(source: &Path) -> Result<Source> {
     let cannot = |error: io::Error| {
-        let failure = Failure::usage(format!("cannot read `{}`: {error}", display(source)));
+        let failure = Error::usage(format!("cannot read `{}`: {error}", display(source)));
         match error.kind() {
             io::ErrorKind::NotFound => failure.help("expected a file or folder on this machine"),
             _ => failure.help("expected a file or folder that you may read"),
@@ -55,7 +54,7 @@ pub(super) fn walk(source: &Path) -> Result<Source> {
         });
     }
     if !meta.is_dir() {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`{}` is neither a file nor a folder",
             display(source)
         ))
@@ -75,7 +74,7 @@ pub(super) fn walk(source: &Path) -> Result<Source> {
 impl Source {
     fn read(&mut self, top: &Path, folder: &Path, root: &Path) -> Result<()> {
         let cannot = |error: io::Error| {
-            Failure::new(format!("cannot read `{}`: {error}", display(folder)))
+            Error::new(format!("cannot read `{}`: {error}", display(folder)))
                 .help("let it be read, or move it out of the folder")
         };
         for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -185,7 +184,7 @@ fn stays(to: &Path, mut depth: usize) -> bool {
 /// Keys are UTF-8; another key than the name would be a surprise at the download.
 fn utf8(relative: &Path, path: &Path) -> Result<String> {
     relative.to_str().map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!(
+        Error::usage(format!(
             "`{}`: the name is not UTF-8, S3's keys are",
             display(path)
         ))
@@ -195,7 +194,7 @@ fn utf8(relative: &Path, path: &Path) -> Result<String> {
 
 /// A path, shown safely.
 pub(super) fn display(path: &Path) -> String {
-    shown(&path.to_string_lossy()).into_owned()
+    sanitize(&path.to_string_lossy()).into_owned()
 }
 
 /// What changes when a file is written to.
@@ -228,8 +227,8 @@ impl Stamp {
         self.size
     }
 
-    pub(super) fn changed(&self, path: &Path) -> Failure {
-        Failure::new(format!("`{}` changed while it was read", display(path)))
+    pub(super) fn changed(&self, path: &Path) -> Error {
+        Error::new(format!("`{}` changed while it was read", display(path)))
             .help("wait until nobody writes to it, then type the same again")
     }
 }

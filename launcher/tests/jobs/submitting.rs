@@ -72,8 +72,8 @@ fn what_is_typed_is_what_the_container_reads() {
     let sent = &moto.requests("CreateTrainingJob")[0]["body"]["HyperParameters"];
     let container = moto.home().join("hyperparameters.json");
     std::fs::write(&container, sent.to_string()).expect("written");
-    let read = contract::hyperparameters::read(&container).expect("sound");
-    let mut arguments = contract::hyperparameters::to_arguments(&read);
+    let read = sagemaker::hyperparameters::read(&container).expect("sound");
+    let mut arguments = sagemaker::hyperparameters::to_arguments(&read);
     arguments.sort();
     let mut expected = [
         "--max-df=0.5",

@@ -1,8 +1,8 @@
 //! Checkpoints: the numbers of the run and its weights.
 
-use harness::training::{read_tensors, strange_checkpoint as strange};
-use harness::{Failure, Run};
+use diagnostics::Error;
 use serde_json::json;
+use training::{Run, read_tensors, strange_checkpoint as strange};
 
 use crate::files::{Tensors, net_of};
 use crate::train::{Job, Learner, State};
@@ -12,7 +12,7 @@ const TENSORS: &str = "training.safetensors";
 
 impl Learner {
     /// Writes a checkpoint if one is due.
-    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
+    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Error> {
         if !run.checkpoint_due(self.state.step, epoch_ended) || self.state.step == 0 {
             return Ok(());
         }
@@ -27,7 +27,7 @@ impl Learner {
     }
 
     /// The learner of the run's checkpoint, if it goes on from one.
-    pub(crate) fn restore(run: &Run, job: &Job<'_>) -> Result<Option<Self>, Failure> {
+    pub(crate) fn restore(run: &Run, job: &Job<'_>) -> Result<Option<Self>, Error> {
         let Some(restored) = run.restored() else {
             return Ok(None);
         };

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use harness::Failure;
-use harness::features::Terms;
-use harness::folder::{
+use diagnostics::Error;
+use harness::model_dir::{
     CONFIG, TENSORS, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
 };
-use harness::training::Arrays;
 use safetensors::tensor::{Dtype, View};
+use text::features::Terms;
+use training::Arrays;
 
 use crate::net::Net;
 use crate::{BagModel, MIN_WORD_LENGTH};
@@ -38,7 +38,7 @@ pub const ARCH: &str = "bag";
 /// Most that a folder may claim: `--max-ngrams` has less, and nothing is read that far.
 const MOST_NGRAMS: usize = 255;
 
-pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
+pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
     let ids = || (0..).zip(model.classes.iter().cloned());
     let config = Config {
         format: FORMAT.to_owned(),
@@ -60,17 +60,15 @@ pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Failure> {
     tensors.write(&dir.join(TENSORS))
 }
 
-pub(crate) fn load(dir: &Path) -> Result<BagModel, Failure> {
+pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
     match arch(dir, FORMAT, VERSION)?.as_str() {
         ARCH => {}
         "bilstm" => {
-            return Err(Failure::other(
-                format!(
-                    "expected a model of the arch `{ARCH}`, found `bilstm` in `{}`",
-                    dir.join(CONFIG).display()
-                ),
-                "the command `bilstm` reads it",
-            ));
+            return Err(Error::new(format!(
+                "expected a model of the arch `{ARCH}`, found `bilstm` in `{}`",
+                dir.join(CONFIG).display()
+            ))
+            .help("the command `bilstm` reads it"));
         }
         other => {
             let message = format!("expected the arch `{ARCH}`, found `{other}`");
@@ -173,15 +171,13 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    pub(crate) fn write(self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(self, path: &Path) -> Result<(), Error> {
         // Not by safetensors' own file: that one is for its owner alone.
         let bytes = safetensors::serialize(self.0, None).map_err(|error| {
-            Failure::other(
-                format!("cannot write `{}`: {error}", path.display()),
-                "please report it",
-            )
+            Error::new(format!("cannot write `{}`: {error}", path.display()))
+                .help("please report it")
         })?;
-        std::fs::write(path, bytes).map_err(Failure::io("write", path))
+        std::fs::write(path, bytes).map_err(Error::io("write", path))
     }
 }
 

@@ -25,9 +25,11 @@ pub use train::train;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use harness::corpus::RowTable;
-use harness::text::Shard;
-use harness::{Failure, NoArgs, Run, Trained, Trainer};
+use dataset::RowTable;
+use diagnostics::Error;
+use harness::{NoArgs, Trained, Trainer};
+use text::Shard;
+use training::Run;
 
 /// Shortest word, in characters: `I` is a word.
 const MIN_WORD_LENGTH: u8 = 1;
@@ -45,7 +47,7 @@ impl Trainer for Bag {
 
     const CHECKPOINTS: bool = true;
 
-    fn check(args: BagArgs) -> Result<BagParams, Failure> {
+    fn check(args: BagArgs) -> Result<BagParams, Error> {
         args.check()
     }
 
@@ -62,7 +64,7 @@ impl Trainer for Bag {
         rows: &RowTable,
         encoders: Vec<Shard>,
         run: &mut Run,
-    ) -> Result<Trained<BagModel>, Failure> {
+    ) -> Result<Trained<BagModel>, Error> {
         train(params, rows, encoders, run)
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use harness::features::{Finder, Lookup, Terms};
-use harness::metrics::Scores;
-use harness::report::ClassFeatures;
-use harness::{Failure, Model};
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
+use harness::Model;
+use text::features::{Finder, Lookup, Terms};
 
 use crate::net::{Net, Room};
 use crate::rows::{Row, weigh};
@@ -43,11 +44,11 @@ impl Model for BagModel {
         &self.classes
     }
 
-    fn save(&self, dir: &Path) -> Result<(), Failure> {
+    fn save(&self, dir: &Path) -> Result<(), Error> {
         files::save(self, dir)
     }
 
-    fn load(dir: &Path) -> Result<Self, Failure> {
+    fn load(dir: &Path) -> Result<Self, Error> {
         files::load(dir)
     }
 
@@ -61,7 +62,7 @@ impl Model for BagModel {
         }
     }
 
-    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
         let few = texts.len() <= FEW && self.lookup.get().is_none();
         let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
@@ -78,7 +79,7 @@ impl Model for BagModel {
     }
 
     /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.
-    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let mut scratch = match text {
             Some(_) => self.scratch(),
             None => Scratch {

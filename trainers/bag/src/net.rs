@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::rows::Row;
-use harness::training::Random;
+use training::Random;
 
 /// Numbers that are worked on together: loops over arrays of this size become vector instructions.
 const LANES: usize = 8;

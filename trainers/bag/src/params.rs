@@ -1,9 +1,9 @@
 //! What can be typed, and what becomes of it.
 
 use clap::Args;
-use harness::Failure;
+use diagnostics::Error;
 use harness::range::{above_zero, below_one};
-use harness::training::{ClassWeight, Schedule};
+use training::{ClassWeight, Schedule};
 
 /// The trainer's own arguments.
 #[derive(Args, Clone, Debug)]
@@ -96,7 +96,7 @@ impl BagArgs {
     /// # Errors
     ///
     /// A value is outside of its range.
-    pub fn check(self) -> Result<BagParams, Failure> {
+    pub fn check(self) -> Result<BagParams, Error> {
         Ok(BagParams {
             emb_size: self.emb_size as usize,
             max_ngrams: self.max_ngrams.into(),

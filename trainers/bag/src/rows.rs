@@ -1,9 +1,9 @@
 //! Rows as terms and how much each of them weighs.
 
-use harness::Failure;
-use harness::corpus::{Part, RowTable};
-use harness::features::{Counts, FeatureParams, FitError, Frequency, fit};
-use harness::text::Shard;
+use dataset::{RowTable, Split};
+use diagnostics::Error;
+use text::Shard;
+use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 
 use crate::BagParams;
 
@@ -30,11 +30,11 @@ pub(crate) fn read(
     params: &BagParams,
     table: &RowTable,
     shards: Vec<Shard>,
-) -> Result<Counts, Failure> {
+) -> Result<Counts, Error> {
     let counted: Vec<bool> = table
-        .parts
+        .splits
         .iter()
-        .map(|&part| part == Part::Train)
+        .map(|&part| part == Split::Train)
         .collect();
     let order = table
         .order
@@ -63,17 +63,15 @@ pub(crate) fn row(counts: &Counts, row: u32) -> Row<'_> {
     }
 }
 
-fn refused(error: FitError, params: &BagParams) -> Failure {
+fn refused(error: FitError, params: &BagParams) -> Error {
     match error {
-        FitError::NoTerms => Failure::other(
-            format!(
-                "expected terms that stand in at least `{}` training rows, found none",
-                params.min_df
-            ),
-            "lower --min-df, or check that the text column is the right one",
-        ),
+        FitError::NoTerms => Error::new(format!(
+            "expected terms that stand in at least `{}` training rows, found none",
+            params.min_df
+        ))
+        .help("lower --min-df, or check that the text column is the right one"),
         FitError::TooManyTokens(_) => {
-            Failure::other(error.to_string(), "give fewer rows, or use --max-ngrams 1")
+            Error::new(error.to_string()).help("give fewer rows, or use --max-ngrams 1")
         }
     }
 }

@@ -3,16 +3,17 @@
 
 use std::time::Instant;
 
-use harness::corpus::{Part, RowTable};
-use harness::features::Counts;
-use harness::history::{EpochReport, Validation};
-use harness::metrics::Scores;
-use harness::text::Shard;
+use dataset::{RowTable, Split};
+use diagnostics::Error;
+use evaluation::history::{EpochReport, Validation};
+use evaluation::metrics::Scores;
+use harness::Trained;
 use harness::trainer::PartScores;
-use harness::training::{Random, not_finite};
-use harness::{Failure, Run, Trained};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
+use text::Shard;
+use text::features::Counts;
+use training::{Random, Run, not_finite};
 
 use crate::net::{Net, Room};
 use crate::rows::{self, Row};
@@ -62,13 +63,13 @@ pub(crate) struct Learner {
 /// # Errors
 ///
 /// There are fewer than two classes or no terms, the checkpoint is not one of this run, training diverges in its first epoch, or
-/// [`Failure::Stopped`] where it was stopped before the first step.
+/// [`Error::stopped()`] where it was stopped before the first step.
 pub fn train(
     params: &BagParams,
     table: &RowTable,
     shards: Vec<Shard>,
     run: &mut Run,
-) -> Result<Trained<BagModel>, Failure> {
+) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
     let counts = rows::read(params, table, shards)?;
     let job = Job::new(params, table, counts);
@@ -78,7 +79,7 @@ pub fn train(
         job.train.len()
     ));
     if run.stopped() {
-        return Err(Failure::Stopped);
+        return Err(Error::stopped());
     }
     let mut learner = Learner::restore(run, &job)?.unwrap_or_else(|| {
         let seed = run.stream("weights");
@@ -95,7 +96,7 @@ pub fn train(
 
 impl<'a> Job<'a> {
     fn new(params: &'a BagParams, table: &'a RowTable, mut counts: Counts) -> Self {
-        let train = table.of(Part::Train);
+        let train = table.of(Split::Train);
         let Counts {
             pattern,
             values,
@@ -119,7 +120,7 @@ impl<'a> Job<'a> {
             class_weights: params.class_weight.weights(table, &train),
             counts,
             train,
-            validation: table.of(Part::Validation),
+            validation: table.of(Split::Validation),
         }
     }
 
@@ -132,7 +133,7 @@ impl<'a> Job<'a> {
     }
 
     /// The epochs. Answers why training could not go on, if it could not.
-    fn learn(&self, learner: &mut Learner, run: &mut Run) -> Result<Option<Failure>, Failure> {
+    fn learn(&self, learner: &mut Learner, run: &mut Run) -> Result<Option<Error>, Error> {
         let rows = self.train.len() as u64;
         let steps = self.params.epochs * rows;
         let mut desk = Desk {
@@ -280,15 +281,15 @@ impl<'a> Job<'a> {
     fn finish(
         self,
         learner: Learner,
-        failure: Option<Failure>,
+        failure: Option<Error>,
         run: &Run,
-    ) -> Result<Trained<BagModel>, Failure> {
+    ) -> Result<Trained<BagModel>, Error> {
         // A run that was stopped within an epoch has not been looked at.
         let failure = failure.or_else(|| diverged(&learner));
         let Learner { state, net, good } = learner;
         let mut net = match failure {
             Some(failure) if good.is_none() => return Err(failure),
-            None if state.step == 0 => return Err(Failure::Stopped),
+            None if state.step == 0 => return Err(Error::stopped()),
             Some(_) => good.unwrap_or(net),
             None => net,
         };
@@ -299,15 +300,15 @@ impl<'a> Job<'a> {
             self.table.classes.len(),
         );
         net.cool(found.unwrap_or(1.0) as f32);
-        let judge = |part: Part| {
+        let judge = |part: Split| {
             let rows = self.table.of(part);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
         let scores = PartScores {
-            train: judge(Part::Train),
+            train: judge(Split::Train),
             out_of_fold: false,
-            validation: judge(Part::Validation),
-            test: judge(Part::Test),
+            validation: judge(Split::Validation),
+            test: judge(Split::Test),
         };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
@@ -346,7 +347,7 @@ struct Desk {
 }
 
 /// Why training cannot go on after the last step, if it cannot: no further step of the epoch would show it.
-fn diverged(learner: &Learner) -> Option<Failure> {
+fn diverged(learner: &Learner) -> Option<Error> {
     let State { epoch, step, .. } = learner.state;
     (!learner.net.is_finite()).then(|| not_finite("a weight", "after", step, epoch + 1, HELP))
 }

@@ -32,7 +32,7 @@ fn trainer() -> testkit::Trainer {
         ]),
         number: ("min_df".into(), "3".into(), "5".into()),
         switch: String::new(),
-        metrics: contract::metrics::definitions()
+        metrics: sagemaker::metrics::definitions()
             .into_iter()
             .map(|definition| (definition.name, definition.regex))
             .collect(),

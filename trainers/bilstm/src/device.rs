@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
-use harness::Failure;
+use diagnostics::Error;
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 
 /// What was asked for.
@@ -57,7 +57,7 @@ pub(crate) struct Devices {
 impl DeviceChoice {
     /// The devices of this machine that were asked for. A GPU is tried out first: what this libtorch has no code for is
     /// refused before any data is read.
-    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Devices, Failure> {
+    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Devices, Error> {
         let gpus = match self {
             Self::Cpu => Gpus::default(),
             _ => Gpus::find(),
@@ -74,7 +74,7 @@ impl DeviceChoice {
         matches!(self, Self::Cuda | Self::CudaIndex(_))
     }
 
-    fn among(self, gpus: &Gpus, precision: Option<Precision>) -> Result<Devices, Failure> {
+    fn among(self, gpus: &Gpus, precision: Option<Precision>) -> Result<Devices, Error> {
         let wanted = match self {
             Self::Auto | Self::Cpu => 0,
             Self::Cuda => 1,
@@ -92,10 +92,7 @@ impl DeviceChoice {
         };
         let gpu = all.iter().any(|device| device.is_cuda());
         if !gpu && precision == Some(Precision::Mixed) {
-            return Err(Failure::other(
-                "expected a GPU for --precision mixed, found none: half precision is slower on a CPU",
-                "leave --precision out",
-            ));
+            return Err(Error::new("expected a GPU for --precision mixed, found none: half precision is slower on a CPU").help("leave --precision out"));
         }
         let mixed = gpu && precision != Some(Precision::Full);
         Ok(Devices { all, mixed })
@@ -139,26 +136,17 @@ impl Gpus {
         }
     }
 
-    fn too_few(&self, wanted: usize) -> Failure {
+    fn too_few(&self, wanted: usize) -> Error {
         let found = self.count;
         let expected = format!("expected `{wanted}` or more GPUs, found `{found}`");
         match &self.missing {
             // The usual case, and the loader's words for it would only hide it.
-            Some(why) if why.contains("libtorch_cuda.so: cannot open") => Failure::other(
-                format!("{expected}: this libtorch is for CPUs alone"),
-                "use --device cpu, or build with a libtorch for CUDA: trainers/bilstm/get-libtorch cuda",
-            ),
-            Some(why) => Failure::other(
-                format!("{expected}: libtorch's CUDA part cannot be loaded: {why}"),
-                "use --device cpu, or install what is missing",
-            ),
-            None if found == 0 => Failure::other(
-                format!(
+            Some(why) if why.contains("libtorch_cuda.so: cannot open") => Error::new(format!("{expected}: this libtorch is for CPUs alone")).help("use --device cpu, or build with a libtorch for CUDA: trainers/bilstm/get-libtorch cuda"),
+            Some(why) => Error::new(format!("{expected}: libtorch's CUDA part cannot be loaded: {why}")).help("use --device cpu, or install what is missing"),
+            None if found == 0 => Error::new(format!(
                     "{expected}: libtorch has its CUDA part, but finds no GPU with a driver that fits"
-                ),
-                "use --device cpu, or see what `nvidia-smi` says: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525",
-            ),
-            None => Failure::other(expected, "use --device cuda for all that there are"),
+                )).help("use --device cpu, or see what `nvidia-smi` says: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525"),
+            None => Error::new(expected).help("use --device cuda for all that there are"),
         }
     }
 }
@@ -182,7 +170,7 @@ fn load_cuda() -> Result<(), String> {
 }
 
 /// libtorch's word for what failed, and what can be done.
-pub(crate) fn failed(error: TchError) -> Failure {
+pub(crate) fn failed(error: TchError) -> Error {
     let text = match error {
         TchError::Torch(text) => text,
         other => other.to_string(),
@@ -196,7 +184,7 @@ pub(crate) fn failed(error: TchError) -> Failure {
     } else {
         "lower --batch-size if memory may be short; else please report it with the command that you typed"
     };
-    Failure::other(format!("libtorch failed: {first}"), help)
+    Error::new(format!("libtorch failed: {first}")).help(help)
 }
 
 #[cfg(test)]

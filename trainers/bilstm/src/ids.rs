@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use harness::Failure;
-use harness::corpus::{Encode, Part, RowTable};
-use harness::text::{Shard, WordRows};
+use dataset::{Encode, RowTable, Split};
+use diagnostics::Error;
+use text::{Shard, WordRows};
 
 use crate::reader::{FIRST, MIN_WORD_LENGTH, PieceReader, Reader, UNKNOWN};
 
@@ -106,7 +106,7 @@ pub(crate) fn read(
     encoders: Vec<Encoder>,
     vocab_size: usize,
     limit: usize,
-) -> Result<(Reader, Ids), Failure> {
+) -> Result<(Reader, Ids), Error> {
     let (mut shards, mut pieces) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
@@ -142,13 +142,9 @@ pub(crate) fn read(
 }
 
 /// The most frequent words of the training rows, equals in code point order, and the id of every word.
-fn vocabulary(
-    rows: &RowTable,
-    words: &WordRows,
-    size: usize,
-) -> Result<(Reader, Vec<u32>), Failure> {
+fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Reader, Vec<u32>), Error> {
     let mut counts = vec![0u64; words.words()];
-    for row in rows.of(Part::Train) {
+    for row in rows.of(Split::Train) {
         for &word in words.row(row as usize) {
             counts[word as usize] += 1;
         }
@@ -161,16 +157,16 @@ fn vocabulary(
     known.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     known.truncate(size);
     if known.is_empty() {
-        return Err(Failure::other(
-            "expected words in the training rows, found none",
-            "check that the text column is the right one",
-        ));
+        return Err(
+            Error::new("expected words in the training rows, found none")
+                .help("check that the text column is the right one"),
+        );
     }
     let mut id_of = vec![UNKNOWN; words.words()];
     for ((_, _, word), id) in known.iter().zip(FIRST..) {
         id_of[*word as usize] = id;
     }
     let names = known.into_iter().map(|(_, name, _)| name).collect();
-    let twice = || Failure::other("a word has two numbers", "please report it with the data");
+    let twice = || Error::new("a word has two numbers").help("please report it with the data");
     Ok((Reader::of_words(names).ok_or_else(twice)?, id_of))
 }

@@ -1,14 +1,14 @@
 //! What changes while training, a step of it, and its checkpoints.
 
-use harness::history::Validation;
-use harness::metrics::Scores;
-use harness::training::{
-    Array, Arrays, Counters, Verdict, cut, prefixed, read_tensors, strange_checkpoint as strange,
-    write_tensors,
-};
-use harness::{Failure, Run};
+use diagnostics::Error;
+use evaluation::history::Validation;
+use evaluation::metrics::Scores;
 use serde_json::json;
 use tch::{Device, Kind, TchError, Tensor, no_grad};
+use training::{
+    Array, Arrays, Counters, Run, Verdict, cut, prefixed, read_tensors,
+    strange_checkpoint as strange, write_tensors,
+};
 
 use crate::device::{Devices, failed};
 use crate::net::{Dropout, values};
@@ -48,13 +48,13 @@ pub(crate) struct Learner<'a> {
 
 impl<'a> Learner<'a> {
     /// At the run's checkpoint, or at the beginning.
-    pub(crate) fn start(job: &'a Job<'a>, devices: &Devices, run: &Run) -> Result<Self, Failure> {
+    pub(crate) fn start(job: &'a Job<'a>, devices: &Devices, run: &Run) -> Result<Self, Error> {
         let restored = run.restored().map(|restored| {
             let path = restored.dir.join(TENSORS);
             let arrays = read_tensors(&path).map_err(|error| strange(&error.to_string()))?;
             let state: Counters = serde_json::from_value(restored.state.clone())
                 .map_err(|error| strange(&error.to_string()))?;
-            Ok::<_, Failure>((state, arrays))
+            Ok::<_, Error>((state, arrays))
         });
         let (state, mut saved) = restored.transpose()?.unwrap_or_default();
         let weights = match run.restored() {
@@ -113,7 +113,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Learns from a batch.
-    pub(crate) fn step(&mut self, batch: &[u32]) -> Result<Outcome, Failure> {
+    pub(crate) fn step(&mut self, batch: &[u32]) -> Result<Outcome, Error> {
         let job = self.job;
         let share = job.params.dropout;
         let mixed = self.devices.mixed;
@@ -155,10 +155,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Why training cannot go on after the last step, if it cannot.
-    pub(crate) fn diverged(
-        &self,
-        validation: Option<&Validation>,
-    ) -> Result<Option<Failure>, Failure> {
+    pub(crate) fn diverged(&self, validation: Option<&Validation>) -> Result<Option<Error>, Error> {
         let finite = all_finite(&self.replicas.first().parameters).map_err(failed)?;
         Ok(self.state.diverged(finite, validation))
     }
@@ -167,7 +164,7 @@ impl<'a> Learner<'a> {
     pub(crate) fn end_epoch(
         &mut self,
         validated: Option<(Validation, Scores)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let (validation, scores) = validated.unzip();
         if self.state.end_epoch(validation) {
             self.best = Some(Best {
@@ -180,7 +177,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Writes a checkpoint if one is due.
-    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
+    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Error> {
         if !run.checkpoint_due(self.state.step, epoch_ended) || self.state.step == 0 {
             return Ok(());
         }

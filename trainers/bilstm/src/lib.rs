@@ -22,9 +22,12 @@ pub use model::TextModel;
 
 use std::collections::BTreeMap;
 
-use harness::corpus::RowTable;
-use harness::{Failure, Paths, Run, Trained, Trainer};
+use dataset::RowTable;
+use diagnostics::Error;
+use harness::{Trained, Trainer};
 use params::{PredictArgs, TextArgs, TextParams};
+use sagemaker::Paths;
+use training::Run;
 
 /// The bi-LSTM as a trainer.
 pub struct BiLstm;
@@ -39,11 +42,11 @@ impl Trainer for BiLstm {
 
     const CHECKPOINTS: bool = true;
 
-    fn check(args: TextArgs) -> Result<TextParams, Failure> {
+    fn check(args: TextArgs) -> Result<TextParams, Error> {
         args.check()
     }
 
-    fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Failure> {
+    fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
             params::ArchParams::Bag(_) => Ok(()),
@@ -62,7 +65,7 @@ impl Trainer for BiLstm {
         tokenizer.chain(threads).collect()
     }
 
-    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Failure> {
+    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Error> {
         if let TextModel::Bilstm(_) = model {
             heap::keep();
         }
@@ -78,7 +81,7 @@ impl Trainer for BiLstm {
         rows: &RowTable,
         encoders: Vec<Encoder>,
         run: &mut Run,
-    ) -> Result<Trained<TextModel>, Failure> {
+    ) -> Result<Trained<TextModel>, Error> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => train::train(params, lstm, rows, encoders, run),
             params::ArchParams::Bag(params) => {

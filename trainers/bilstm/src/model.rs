@@ -6,9 +6,10 @@ mod lstm;
 use std::path::Path;
 
 use bag::BagModel;
-use harness::metrics::Scores;
-use harness::report::ClassFeatures;
-use harness::{Failure, Model};
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
+use harness::Model;
 
 use crate::device::DeviceChoice;
 
@@ -32,16 +33,16 @@ pub enum Scratch {
 
 impl TextModel {
     /// Predicts there from now on; a GPU is nothing for a bag.
-    pub(crate) fn use_device(&mut self, device: Option<DeviceChoice>) -> Result<(), Failure> {
+    pub(crate) fn use_device(&mut self, device: Option<DeviceChoice>) -> Result<(), Error> {
         match self {
             Self::Bilstm(model) => {
                 model.devices = device.unwrap_or(DeviceChoice::Auto).find(None)?.all;
                 Ok(())
             }
-            Self::Bag(_) if device.is_some_and(DeviceChoice::is_gpu) => Err(Failure::usage(
+            Self::Bag(_) if device.is_some_and(DeviceChoice::is_gpu) => Err(Error::usage(
                 "expected a model of --arch bilstm with --device cuda, found one of --arch `bag`",
-                "leave out --device: a bag answers on the CPU, in microseconds",
-            )),
+            )
+            .help("leave out --device: a bag answers on the CPU, in microseconds")),
             Self::Bag(_) => Ok(()),
         }
     }
@@ -57,14 +58,14 @@ impl Model for TextModel {
         }
     }
 
-    fn save(&self, dir: &Path) -> Result<(), Failure> {
+    fn save(&self, dir: &Path) -> Result<(), Error> {
         match self {
             Self::Bilstm(model) => model.save(dir),
             Self::Bag(model) => model.save(dir),
         }
     }
 
-    fn load(dir: &Path) -> Result<Self, Failure> {
+    fn load(dir: &Path) -> Result<Self, Error> {
         match files::arch(dir)?.as_str() {
             files::ARCH => LstmModel::load(dir).map(|model| Self::Bilstm(Box::new(model))),
             bag::ARCH => BagModel::load(dir).map(|model| Self::Bag(Box::new(model))),
@@ -79,7 +80,7 @@ impl Model for TextModel {
         }
     }
 
-    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
         match (self, scratch) {
             (Self::Bilstm(model), Scratch::Bilstm(scratch)) => model.predict(scratch, texts),
             (Self::Bag(model), Scratch::Bag(scratch)) => model.predict(scratch, texts),
@@ -91,7 +92,7 @@ impl Model for TextModel {
         }
     }
 
-    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         match self {
             Self::Bilstm(model) => model.explain(text, top),
             Self::Bag(model) => model.explain(text, top),

@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::batches::Batch;
 use crate::params::Pooling;
-use harness::training::{Array, Arrays, Random};
+use training::{Array, Arrays, Random};
 
 /// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
 const EMBEDDING_DEVIATION: f64 = 0.1;

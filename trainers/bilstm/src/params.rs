@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use harness::Failure;
+use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
 
 use crate::device::{DeviceChoice, Precision};
 use crate::reader::PieceReader;
 use bag::{BagArgs, BagParams};
-pub use harness::training::{ClassWeight, Schedule};
+pub use training::{ClassWeight, Schedule};
 
 /// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
 #[derive(Args, Clone, Debug)]
@@ -187,7 +187,7 @@ impl TextArgs {
     /// # Errors
     ///
     /// A value is outside of its range, or does not go with another.
-    pub fn check(self) -> Result<TextParams, Failure> {
+    pub fn check(self) -> Result<TextParams, Error> {
         let arch = match self.arch {
             Arch::Bilstm => ArchParams::Bilstm(self.lstm()?),
             Arch::Bag => ArchParams::Bag(self.bag()?),
@@ -204,7 +204,7 @@ impl TextArgs {
         })
     }
 
-    fn lstm(&self) -> Result<LstmParams, Failure> {
+    fn lstm(&self) -> Result<LstmParams, Error> {
         self.only(
             Arch::Bag,
             &[
@@ -213,10 +213,10 @@ impl TextArgs {
             ],
         )?;
         if self.tokenizer.is_some() && self.vocab_size.is_some() {
-            return Err(Failure::usage(
+            return Err(Error::usage(
                 "expected --tokenizer or --vocab-size, found both: the tokenizer has its own ids",
-                "leave out one of them",
-            ));
+            )
+            .help("leave out one of them"));
         }
         let norm = not_negative("clip-norm", self.clip_norm.unwrap_or(1.0), "1")?;
         let patience = self.patience.unwrap_or(2);
@@ -245,7 +245,7 @@ impl TextArgs {
         })
     }
 
-    fn bag(&self) -> Result<BagParams, Failure> {
+    fn bag(&self) -> Result<BagParams, Error> {
         self.only(
             Arch::Bilstm,
             &[
@@ -279,7 +279,7 @@ impl TextArgs {
     }
 
     /// Refuses what was typed for the other architecture, `arch`.
-    fn only(&self, arch: Arch, typed: &[(&str, bool)]) -> Result<(), Failure> {
+    fn only(&self, arch: Arch, typed: &[(&str, bool)]) -> Result<(), Error> {
         let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) else {
             return Ok(());
         };
@@ -288,9 +288,9 @@ impl TextArgs {
                 .map_or(String::new(), |value| value.get_name().to_owned())
         };
         let (found, expected) = (name(self.arch), name(arch));
-        Err(Failure::usage(
-            format!("expected --arch {expected} with --{flag}, found --arch `{found}`"),
-            format!("leave out --{flag}, or choose --arch {expected}"),
+        Err(Error::usage(format!(
+            "expected --arch {expected} with --{flag}, found --arch `{found}`"
         ))
+        .help(format!("leave out --{flag}, or choose --arch {expected}")))
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use harness::Failure;
-use harness::text::{WordList, WordReader};
+use diagnostics::Error;
+use text::{WordList, WordReader};
 use tokenizers::Tokenizer;
 
 /// The id of padding, in a vocabulary of words.
@@ -64,7 +64,7 @@ impl Reader {
         words: &mut WordReader,
         text: &str,
         limit: usize,
-    ) -> Result<Vec<u32>, Failure> {
+    ) -> Result<Vec<u32>, Error> {
         let mut ids: Vec<u32> = match self {
             Self::Words { list, .. } => words
                 .read(list, text)
@@ -114,13 +114,14 @@ impl fmt::Debug for PieceReader {
 
 impl PieceReader {
     /// Reads a tokenizer.json.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let json = fs::read(path).map_err(Failure::io("read", path))?;
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let json = fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(json).map_err(|error| {
-            Failure::other(
-                format!("`{}` is not a tokenizer file: {error}", path.display()),
-                "give --tokenizer a `tokenizer.json` of the Hugging Face tokenizers library",
-            )
+            Error::new(format!(
+                "`{}` is not a tokenizer file: {error}",
+                path.display()
+            ))
+            .help("give --tokenizer a `tokenizer.json` of the Hugging Face tokenizers library")
         })
     }
 
@@ -176,14 +177,12 @@ impl PieceReader {
 
     /// Of the file.
     pub(crate) fn sha256(&self) -> String {
-        harness::sha256(&self.json)
+        diagnostics::sha256(&self.json)
     }
 
-    pub(crate) fn refused(error: String) -> Failure {
-        Failure::other(
-            format!("the tokenizer cannot read a text: {error}"),
-            "give --tokenizer another file, or leave it out",
-        )
+    pub(crate) fn refused(error: String) -> Error {
+        Error::new(format!("the tokenizer cannot read a text: {error}"))
+            .help("give --tokenizer another file, or leave it out")
     }
 
     fn name(&self, id: u32) -> Option<String> {

@@ -14,7 +14,7 @@ use crate::batches::Batch;
 use crate::directions::{self, Ask, Other, Told};
 use crate::evaluate;
 use crate::net::{Dropout, Net, Shape};
-use harness::training::Arrays;
+use training::Arrays;
 
 /// Networks of equal weights.
 pub(crate) struct Replicas {

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-use harness::corpus::{Part, RowTable};
-use harness::history::Validation;
-use harness::metrics::Scores;
+use dataset::{RowTable, Split};
+use diagnostics::Error;
+use evaluation::history::Validation;
+use evaluation::metrics::Scores;
+use harness::Trained;
 use harness::trainer::PartScores;
-use harness::training::{Arrays, Pace, Plan, of_epoch};
-use harness::{Failure, Run, Trained, memory};
 use serde_json::{Map, Value, json};
 use tch::Device;
+use training::{Arrays, Pace, Plan, Run, memory, of_epoch};
 
 use crate::device::failed;
 use crate::evaluate::logits;
@@ -41,7 +42,7 @@ pub(crate) fn train(
     table: &RowTable,
     encoders: Vec<Encoder>,
     run: &mut Run,
-) -> Result<Trained<TextModel>, Failure> {
+) -> Result<Trained<TextModel>, Error> {
     let devices = lstm
         .device
         .find(lstm.precision)?
@@ -50,7 +51,7 @@ pub(crate) fn train(
     // Of libtorch's own: see `replicas`.
     tch::set_num_threads(1);
     let (reader, ids) = ids::read(table, encoders, lstm.vocab_size, lstm.seq_len)?;
-    let train = table.of(Part::Train);
+    let train = table.of(Split::Train);
     let job = Job {
         params: lstm,
         plan: Plan {
@@ -74,10 +75,10 @@ pub(crate) fn train(
         },
         class_weights: params.class_weight.weights(table, &train),
         train,
-        validation: table.of(Part::Validation),
+        validation: table.of(Split::Validation),
     };
     if run.stopped() {
-        return Err(Failure::Stopped);
+        return Err(Error::stopped());
     }
     if devices.all.iter().all(|device| *device == Device::Cpu) {
         has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
@@ -89,7 +90,7 @@ pub(crate) fn train(
 }
 
 /// Refuses a network for which the memory is too small by far; otherwise the system would end the process without a word.
-fn has_room(job: &Job<'_>, replicas: usize, left: Option<u64>) -> Result<(), Failure> {
+fn has_room(job: &Job<'_>, replicas: usize, left: Option<u64>) -> Result<(), Error> {
     let lengths = job.train.iter().map(|&row| job.ids.row(row as usize).len());
     let longest = lengths.max().unwrap_or(0);
     let rows = job.params.batch_size.min(job.train.len());
@@ -97,25 +98,18 @@ fn has_room(job: &Job<'_>, replicas: usize, left: Option<u64>) -> Result<(), Fai
         .shape
         .least_bytes(replicas, rows.saturating_mul(longest));
     match left {
-        Some(left) if bytes > left => Err(Failure::other(
-            format!(
+        Some(left) if bytes > left => Err(Error::new(format!(
                 "expected `{} MB` of memory, found `{} MB`: so much take the network, its gradients, Adam's moments and a \
                  batch of `{rows}` rows of up to `{longest}` ids",
                 bytes / 1_000_000,
                 left / 1_000_000
-            ),
-            "lower --hidden-size, --emb-size, --vocab-size, --batch-size or --seq-len",
-        )),
+            )).help("lower --hidden-size, --emb-size, --vocab-size, --batch-size or --seq-len")),
         _ => Ok(()),
     }
 }
 
 /// The epochs. Answers why training could not go on, if it could not.
-fn learn(
-    job: &Job<'_>,
-    learner: &mut Learner<'_>,
-    run: &mut Run,
-) -> Result<Option<Failure>, Failure> {
+fn learn(job: &Job<'_>, learner: &mut Learner<'_>, run: &mut Run) -> Result<Option<Error>, Error> {
     let seed = run.stream("batches");
     let steps = job.plan.steps_per_epoch;
     while learner.state.epoch < job.params.epochs
@@ -168,9 +162,9 @@ fn finish(
     job: &Job<'_>,
     mut learner: Learner<'_>,
     reader: Reader,
-    failure: Option<Failure>,
+    failure: Option<Error>,
     run: &mut Run,
-) -> Result<Trained<TextModel>, Failure> {
+) -> Result<Trained<TextModel>, Error> {
     let (arrays, validation, epoch) = match learner.best.take() {
         Some(Best {
             arrays,
@@ -181,7 +175,7 @@ fn finish(
         // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
         None => match failure {
             Some(failure) => return Err(failure),
-            None if learner.state.step == 0 => return Err(Failure::Stopped),
+            None if learner.state.step == 0 => return Err(Error::stopped()),
             None => match learner.diverged(None)? {
                 Some(failure) => return Err(failure),
                 None => (
@@ -198,7 +192,7 @@ fn finish(
     drop(learner);
     heap::give_back();
     let net = Replicas::new(&job.shape, &arrays, &devices, false).map_err(failed)?;
-    let judge = |part: Part| -> Result<Option<Scores>, Failure> {
+    let judge = |part: Split| -> Result<Option<Scores>, Error> {
         let rows = job.table.of(part);
         match &net {
             Some(net) if !rows.is_empty() => job.scores(net, &rows, run),
@@ -207,11 +201,11 @@ fn finish(
     };
     let validation = match validation {
         Some(scores) => Some(scores),
-        None => judge(Part::Validation)?,
+        None => judge(Split::Validation)?,
     };
-    let test = judge(Part::Test)?;
+    let test = judge(Split::Test)?;
     let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
-        true => judge(Part::Train)?,
+        true => judge(Split::Train)?,
         false => None,
     };
     let model = LstmModel {
@@ -264,14 +258,14 @@ impl Job<'_> {
         net: &Replicas,
         rows: &[u32],
         run: &Run,
-    ) -> Result<Option<Scores>, Failure> {
+    ) -> Result<Option<Scores>, Error> {
         let ids: Vec<&[u32]> = rows.iter().map(|&row| self.ids.row(row as usize)).collect();
         let logits = logits(net, &ids, &|| run.stopped()).map_err(failed)?;
         Ok(logits.map(|logits| Scores::of_logits(logits, self.shape.classes)))
     }
 
     /// What the weights are worth on the validation rows; `None` where there are none, or if the run was stopped.
-    fn validate(&self, net: &Replicas, run: &Run) -> Result<Option<(Validation, Scores)>, Failure> {
+    fn validate(&self, net: &Replicas, run: &Run) -> Result<Option<(Validation, Scores)>, Error> {
         if self.validation.is_empty() {
             return Ok(None);
         }

@@ -1,12 +1,12 @@
 //! What training refuses once it has a machine.
 
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::machines::positive_class;
 use crate::model::TrainedMachine;
 
 /// Refuses a machine that would answer every text with NaN.
-pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Result<(), Failure> {
+pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Result<(), Error> {
     // linfa's answers are looked at where they come from.
     let TrainedMachine::Linear {
         coefficients,
@@ -22,10 +22,10 @@ pub(crate) fn check_finite(machine: &TrainedMachine, classes: &[String]) -> Resu
         return Ok(());
     };
     let class = &classes[positive_class(classes.len(), output)];
-    Err(Failure::other(
-        format!("expected finite weights for the class `{class}`, found some that are not"),
-        "lower --c (or raise --alpha), or choose another --loss",
+    Err(Error::new(format!(
+        "expected finite weights for the class `{class}`, found some that are not"
     ))
+    .help("lower --c (or raise --alpha), or choose another --loss"))
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use harness::corpus::RowTable;
-use harness::{Failure, Run};
+use dataset::RowTable;
+use diagnostics::Error;
+use training::Run;
 
 use crate::machines::{Labelled, Setting, parallel, train};
 use crate::params::{C_RANGE, SvmParams, Tuning, Weighting};
 use crate::tf_idf::TermFrequency;
-use harness::features::{Counts, Pattern};
+use text::features::{Counts, Pattern};
 
 /// Factor between neighbouring values of C: two steps to a power of ten, so that few trials reach far.
 const C_STEP: f64 = 3.0;
@@ -56,7 +57,7 @@ impl Folds {
         setting: &Setting,
         params: &SvmParams,
         run: &Run,
-    ) -> Result<Vec<f32>, Failure> {
+    ) -> Result<Vec<f32>, Error> {
         let inner = run.with_threads(run.threads().div_ceil(self.0.len()));
         self.each(data, run.threads(), |rows, held_out| {
             Ok(train(
@@ -76,8 +77,8 @@ impl Folds {
         &self,
         data: Labelled<'_>,
         threads: usize,
-        decide: impl Fn(&[u32], &[u32]) -> Result<Vec<f32>, Failure> + Sync,
-    ) -> Result<Vec<f32>, Failure> {
+        decide: impl Fn(&[u32], &[u32]) -> Result<Vec<f32>, Error> + Sync,
+    ) -> Result<Vec<f32>, Error> {
         let parts = parallel(threads, self.0.len(), |fold| {
             decide(&self.0[fold].train, &self.0[fold].held_out)
         })?;
@@ -131,7 +132,7 @@ pub(crate) fn search(
     tuning: Tuning,
     params: &SvmParams,
     run: &Run,
-) -> Result<Search, Failure> {
+) -> Result<Search, Error> {
     let trial_params = SvmParams {
         tolerance: params.tolerance.max(TRIAL_TOLERANCE),
         ..params.clone()
@@ -180,7 +181,7 @@ pub(crate) fn search(
             }
         }
     }
-    let (best, decisions) = searcher.best.ok_or(Failure::Stopped)?;
+    let (best, decisions) = searcher.best.ok_or(Error::stopped())?;
     Ok(Search {
         best: searcher.trials[best].setting,
         decisions,
@@ -207,7 +208,7 @@ impl Searcher<'_> {
     }
 
     /// Whether the setting was tried: it is new, and there are trials left.
-    fn try_setting(&mut self, setting: Setting) -> Result<bool, Failure> {
+    fn try_setting(&mut self, setting: Setting) -> Result<bool, Error> {
         if self.left == 0
             || self.run.stopped()
             || self.trials.iter().any(|trial| trial.setting == setting)

@@ -10,9 +10,10 @@ mod svd;
 #[cfg(test)]
 mod tests;
 
-use harness::corpus::RowTable;
-use harness::{Failure, Run};
+use dataset::RowTable;
+use diagnostics::{Error, ErrorKind};
 use serde_json::{Value, json};
+use training::Run;
 
 pub(crate) use limit::Room;
 pub(crate) use machine::{KernelConfig, KernelMachine};
@@ -78,14 +79,14 @@ impl Job<'_> {
         rows: &RowTable,
         train: &[u32],
         run: &Run,
-    ) -> Result<Made, Failure> {
+    ) -> Result<Made, Error> {
         let trained = self.train_on(counts, train, run)?;
         let everything: Vec<u32> = (0..self.data.labels.len() as u32).collect();
         let decisions = self.decide(&trained, &everything, run)?;
         let out_of_fold = match self.params.calibration {
             Calibration::Cv => match self.out_of_fold(counts, rows, train, run) {
                 // There is a machine to save; it goes without its probabilities.
-                Err(Failure::Stopped) => None,
+                Err(error) if error.kind() == ErrorKind::Stopped => None,
                 found => Some(found?),
             },
             Calibration::Auto | Calibration::None => None,
@@ -118,7 +119,7 @@ impl Job<'_> {
         rows: &RowTable,
         train: &[u32],
         run: &Run,
-    ) -> Result<Vec<f32>, Failure> {
+    ) -> Result<Vec<f32>, Error> {
         let folds = Folds::new(rows, train, self.params.folds, run);
         folds.each(self.data, 1, |rows, held_out| {
             run.progress(&format!("cross-validation: {} rows", rows.len()));
@@ -126,7 +127,7 @@ impl Job<'_> {
         })
     }
 
-    fn train_on(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<Trained, Failure> {
+    fn train_on(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<Trained, Error> {
         let pattern = self.data.pattern;
         // Tf-idf: one scale for all outputs.
         let scale = scale(self.data, &self.setting, train, self.params).swap_remove(0);
@@ -146,10 +147,8 @@ impl Job<'_> {
         let width = svd.singular_values.len();
         if width == 0 {
             let message = "expected training rows with some of the terms, found none";
-            return Err(Failure::other(
-                message,
-                "lower --min-df, or check that the text column is the right one",
-            ));
+            return Err(Error::new(message)
+                .help("lower --min-df, or check that the text column is the right one"));
         }
         let squares = (0..train.len())
             .flat_map(|row| records.row(row).1)
@@ -187,7 +186,7 @@ impl Job<'_> {
     }
 
     /// (rows, outputs)
-    fn decide(&self, trained: &Trained, rows: &[u32], run: &Run) -> Result<Vec<f32>, Failure> {
+    fn decide(&self, trained: &Trained, rows: &[u32], run: &Run) -> Result<Vec<f32>, Error> {
         let records = SparseRows {
             pattern: self.data.pattern,
             values: &trained.values,

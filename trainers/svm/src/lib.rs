@@ -13,11 +13,13 @@ mod train;
 
 pub use model::SvmModel;
 
-use harness::corpus::RowTable;
-use harness::{Failure, NoArgs, Run, Trained, Trainer};
+use dataset::RowTable;
+use diagnostics::Error;
+use harness::{NoArgs, Trained, Trainer};
+use training::Run;
 
-use harness::text::Shard;
 use params::{SvmArgs, SvmParams};
+use text::Shard;
 
 /// The SVM as a trainer.
 pub struct Svm;
@@ -30,7 +32,7 @@ impl Trainer for Svm {
     type Model = SvmModel;
     type PredictArgs = NoArgs;
 
-    fn check(args: SvmArgs) -> Result<SvmParams, Failure> {
+    fn check(args: SvmArgs) -> Result<SvmParams, Error> {
         args.check()
     }
 
@@ -43,7 +45,7 @@ impl Trainer for Svm {
         rows: &RowTable,
         encoders: Vec<Shard>,
         run: &mut Run,
-    ) -> Result<Trained<SvmModel>, Failure> {
+    ) -> Result<Trained<SvmModel>, Error> {
         train::train(params, rows, encoders, run)
     }
 }

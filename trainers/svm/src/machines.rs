@@ -3,15 +3,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use harness::{Failure, Run};
+use diagnostics::Error;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use ndarray::Array1;
+use training::Run;
 
 use crate::params::{ClassWeight, SvmParams, Weighting};
 use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
 use crate::tf_idf::{TermFrequency, idf, weigh_all};
-use harness::features::Pattern;
+use text::features::Pattern;
 
 /// What `--tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -98,7 +99,7 @@ pub(crate) fn train(
     (train, score): (&[u32], &[u32]),
     params: &SvmParams,
     run: &Run,
-) -> Result<Machines, Failure> {
+) -> Result<Machines, Error> {
     let scale = scale(data, setting, train, params);
     let outputs = data.outputs();
     let parts = if scale.len() == 1 {
@@ -137,7 +138,7 @@ fn solve(
     (train, score): (&[u32], &[u32]),
     params: &SvmParams,
     run: &Run,
-) -> Result<(LinearSvm, Vec<f32>), Failure> {
+) -> Result<(LinearSvm, Vec<f32>), Error> {
     if let Some(side) = data.only_side(train, output) {
         // A fold without a rare class: nothing to learn, and the other outputs go on.
         let machine = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
@@ -174,7 +175,7 @@ fn solve(
     Ok((machine, decisions))
 }
 
-fn not_started(error: &SolverError) -> Failure {
+fn not_started(error: &SolverError) -> Error {
     let help = match error {
         SolverError::Parameter { name, range, .. } => {
             format!("choose --{} {range}", name.replace('_', "-"))
@@ -182,7 +183,7 @@ fn not_started(error: &SolverError) -> Failure {
         SolverError::OneClass => "give every class some training rows".to_owned(),
         SolverError::Linfa(_) => "look at the training rows with `svm check`".to_owned(),
     };
-    Failure::other(format!("the solver did not start: {error}"), help)
+    Error::new(format!("the solver did not start: {error}")).help(help)
 }
 
 /// Weight of each row.
@@ -299,13 +300,13 @@ fn document_frequency(pattern: &Pattern, rows: impl Iterator<Item = u32>) -> Vec
 pub(crate) fn parallel<T: Send>(
     threads: usize,
     jobs: usize,
-    job: impl Fn(usize) -> Result<T, Failure> + Sync,
-) -> Result<Vec<T>, Failure> {
+    job: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
     if threads <= 1 || jobs <= 1 {
         return (0..jobs).map(job).collect();
     }
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<T, Failure>)>> = Mutex::new(Vec::with_capacity(jobs));
+    let done: Mutex<Vec<(usize, Result<T, Error>)>> = Mutex::new(Vec::with_capacity(jobs));
     std::thread::scope(|scope| {
         for _ in 0..threads.min(jobs) {
             scope.spawn(|| {

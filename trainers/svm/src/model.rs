@@ -4,16 +4,17 @@ pub(crate) mod files;
 
 use std::sync::OnceLock;
 
-use harness::metrics::Scores;
-use harness::report::ClassFeatures;
-use harness::{Failure, Model};
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
+use harness::Model;
 
 use crate::calibrate::Platt;
 use crate::kernel::KernelMachine;
 use crate::machines::outputs;
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
-use harness::features::{Finder, Lookup, Terms};
+use text::features::{Finder, Lookup, Terms};
 
 /// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
 pub struct SvmModel {
@@ -252,11 +253,11 @@ impl Model for SvmModel {
         &self.classes
     }
 
-    fn save(&self, dir: &std::path::Path) -> Result<(), Failure> {
+    fn save(&self, dir: &std::path::Path) -> Result<(), Error> {
         files::save(self, dir)
     }
 
-    fn load(dir: &std::path::Path) -> Result<Self, Failure> {
+    fn load(dir: &std::path::Path) -> Result<Self, Error> {
         files::load(dir)
     }
 
@@ -270,7 +271,7 @@ impl Model for SvmModel {
         }
     }
 
-    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+    fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
         let few = texts.len() <= FEW && self.lookup.get().is_none();
         let lookup = (!few).then(|| self.lookup());
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
@@ -281,17 +282,17 @@ impl Model for SvmModel {
         Ok(scores(&decisions, self.classes.len(), &self.platt))
     }
 
-    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let weights = match text {
             Some(text) => self.contributions(text),
             None => self.term_weights(),
         };
         let help = "train with --kernel linear to see which terms decide";
         let none = || {
-            Failure::other(
+            Error::new(
                 "expected a linear model, found a kernel: its weights are not those of terms",
-                help,
             )
+            .help(help)
         };
         Ok(self.strongest(&weights.ok_or_else(none)?, top))
     }

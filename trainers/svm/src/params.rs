@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
-use harness::features::{FeatureParams, Frequency};
-use harness::text::english;
+use text::english;
+use text::features::{FeatureParams, Frequency};
 
 /// Objective values within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
@@ -229,7 +229,7 @@ impl Regularisation {
     }
 
     /// Refuses a C for so many training rows that the solvers cannot work with.
-    pub(crate) fn check(self, rows: usize) -> Result<(), Failure> {
+    pub(crate) fn check(self, rows: usize) -> Result<(), Error> {
         if C_RANGE.contains(&self.c(rows)) {
             return Ok(());
         }
@@ -245,10 +245,7 @@ impl Regularisation {
             }
         };
         let message = format!("expected {flag} {range}, found `{found:e}`");
-        Err(Failure::usage(
-            message,
-            format!("choose another {flag}, or leave it out"),
-        ))
+        Err(Error::usage(message).help(format!("choose another {flag}, or leave it out")))
     }
 }
 
@@ -298,7 +295,7 @@ impl SvmArgs {
     /// # Errors
     ///
     /// A value is outside of its range, or does not go with another.
-    pub fn check(self) -> Result<SvmParams, Failure> {
+    pub fn check(self) -> Result<SvmParams, Error> {
         let regularisation = match (self.alpha, self.c) {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
             (None, c) => {
@@ -315,7 +312,7 @@ impl SvmArgs {
         });
         if !(tolerance > 0.0 && tolerance < 1.0) {
             let message = format!("expected --tol between 0 and 1, found `{tolerance}`");
-            return Err(Failure::usage(message, "use --tol 0.001, or leave it out"));
+            return Err(Error::usage(message).help("use --tol 0.001, or leave it out"));
         }
         let machine = self.machine()?;
         self.check_combination()?;
@@ -358,7 +355,7 @@ impl SvmArgs {
         })
     }
 
-    fn machine(&self) -> Result<Machine, Failure> {
+    fn machine(&self) -> Result<Machine, Error> {
         let gamma = positive("gamma", self.gamma.unwrap_or(1.0))?;
         let kernel = match self.kernel {
             KernelArg::Linear => return Ok(Machine::Linear),
@@ -368,10 +365,9 @@ impl SvmArgs {
                 if !coef0.is_finite() {
                     let message =
                         format!("expected --coef0 to be a finite number, found `{coef0}`");
-                    return Err(Failure::usage(
-                        message,
-                        "choose another --coef0, or leave it out",
-                    ));
+                    return Err(
+                        Error::usage(message).help("choose another --coef0, or leave it out")
+                    );
                 }
                 Kernel::Poly {
                     gamma,
@@ -387,7 +383,7 @@ impl SvmArgs {
     }
 
     /// Refuses what `--tune` would overrule.
-    fn check_tuning(&self) -> Result<(), Failure> {
+    fn check_tuning(&self) -> Result<(), Error> {
         let typed = [
             ("--c", self.c.is_some()),
             ("--alpha", self.alpha.is_some()),
@@ -396,28 +392,25 @@ impl SvmArgs {
         ];
         match typed.into_iter().find(|&(_, typed)| self.tune && typed) {
             None => Ok(()),
-            Some((name, _)) => Err(Failure::usage(
-                format!(
+            Some((name, _)) => Err(Error::usage(format!(
                     "expected --tune without {name}, found both: --tune chooses C, n-grams and weighting itself"
-                ),
-                format!("leave out --tune, or {name}"),
-            )),
+                )).help(format!("leave out --tune, or {name}"))),
         }
     }
 
     /// Refuses what NB-SVM would not look at: it counts whether a term is there, not how often.
-    fn check_weighting(&self) -> Result<(), Failure> {
+    fn check_weighting(&self) -> Result<(), Error> {
         if self.weighting == Some(Weighting::Nbsvm) && self.sublinear_tf == Some(true) {
-            return Err(Failure::usage(
+            return Err(Error::usage(
                 "expected --weighting tfidf with --sublinear-tf, found --weighting `nbsvm`",
-                "leave out --sublinear-tf, or choose --weighting tfidf",
-            ));
+            )
+            .help("leave out --sublinear-tf, or choose --weighting tfidf"));
         }
         Ok(())
     }
 
     /// Refuses what the chosen kernel would not look at.
-    fn check_combination(&self) -> Result<(), Failure> {
+    fn check_combination(&self) -> Result<(), Error> {
         let kernel = self.kernel;
         let linear = kernel == KernelArg::Linear;
         let typed = [
@@ -473,27 +466,22 @@ impl SvmArgs {
                     .map_or(String::new(), |value| value.get_name().to_owned());
                 let message =
                     format!("expected --kernel {kernels} with {name}, found --kernel `{found}`");
-                Err(Failure::usage(
-                    message,
-                    format!("leave out {name}, or choose --kernel {kernels}"),
-                ))
+                Err(Error::usage(message)
+                    .help(format!("leave out {name}, or choose --kernel {kernels}")))
             }
         }
     }
 }
 
-fn positive(name: &str, value: f64) -> Result<f64, Failure> {
+fn positive(name: &str, value: f64) -> Result<f64, Error> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
     let message = format!("expected --{name} above 0, found `{value}`");
-    Err(Failure::usage(
-        message,
-        format!("choose a positive --{name}, or leave it out"),
-    ))
+    Err(Error::usage(message).help(format!("choose a positive --{name}, or leave it out")))
 }
 
-fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
+fn stop_words(list: &str) -> Result<Arc<[String]>, Error> {
     match list {
         "none" | "None" | "" => Ok(Arc::new([])),
         "english" => Ok(english()),
@@ -501,10 +489,8 @@ fn stop_words(list: &str) -> Result<Arc<[String]>, Failure> {
             let path = PathBuf::from(file);
             read_stop_words(&path).map_err(|source| {
                 let message = format!("cannot read the stop words from `{file}`: {source}");
-                Failure::usage(
-                    message,
-                    "use --stopwords english, none, or a UTF-8 file with one word per line",
-                )
+                Error::usage(message)
+                    .help("use --stopwords english, none, or a UTF-8 file with one word per line")
             })
         }
     }

@@ -1,6 +1,6 @@
 //! Tf-idf weights with scikit-learn's semantics.
 
-use harness::features::Pattern;
+use text::features::Pattern;
 
 /// Inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
 pub fn idf(documents: usize, frequency: u32) -> f32 {

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use harness::corpus::{Part, RowTable};
-use harness::metrics::Scores;
+use dataset::{RowTable, Split};
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use harness::Trained;
 use harness::trainer::PartScores;
-use harness::{Failure, Run, Trained};
 use serde_json::{Map, Value, json};
+use training::Run;
 
 use crate::calibrate::Platt;
 use crate::checks::check_finite;
@@ -16,8 +18,8 @@ use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
 use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
 use crate::params::{Calibration, Machine, SvmParams};
-use harness::features::{Counts, FitError, fit};
-use harness::text::Shard;
+use text::Shard;
+use text::features::{Counts, FitError, fit};
 
 /// Longest n-grams that `--tune` looks at. measured on IMDB, naive Bayes weights: macro-F1 out of fold 0.890, 0.916 and
 /// 0.919 for n-grams to 1, 2 and 3 words; 4 words are no better on the test rows.
@@ -28,19 +30,23 @@ pub(crate) fn train(
     rows: &RowTable,
     shards: Vec<Shard>,
     run: &mut Run,
-) -> Result<Trained<SvmModel>, Failure> {
+) -> Result<Trained<SvmModel>, Error> {
     let mut params = params.clone();
     if params.tuning.is_some() {
         params.features.max_ngrams = params.features.max_ngrams.max(TUNE_NGRAMS);
     }
     let params = &params;
-    let train: Vec<u32> = rows.of(Part::Train);
+    let train: Vec<u32> = rows.of(Split::Train);
     params.regularisation.check(train.len())?;
     rows.check_classes()?;
     if let Machine::Kernel(kernel, _) = params.machine {
         Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
     }
-    let counted: Vec<bool> = rows.parts.iter().map(|&part| part == Part::Train).collect();
+    let counted: Vec<bool> = rows
+        .splits
+        .iter()
+        .map(|&part| part == Split::Train)
+        .collect();
     let order = rows
         .order
         .iter()
@@ -53,7 +59,7 @@ pub(crate) fn train(
         train.len()
     ));
     if run.stopped() {
-        return Err(Failure::Stopped);
+        return Err(Error::stopped());
     }
     let (labels, classes) = (rows.labels.as_slice(), rows.classes.len());
     let mut details = Map::new();
@@ -85,25 +91,21 @@ pub(crate) fn train(
     fitted.finish(counts, run, details)
 }
 
-fn no_vocabulary(error: FitError, params: &SvmParams, rows: usize) -> Failure {
+fn no_vocabulary(error: FitError, params: &SvmParams, rows: usize) -> Error {
     match error {
         FitError::NoTerms => no_terms(params, rows),
-        FitError::TooManyTokens(_) => Failure::other(
-            error.to_string(),
-            "give fewer rows, or use --max-ngrams 1 without --tune",
-        ),
+        FitError::TooManyTokens(_) => Error::new(error.to_string())
+            .help("give fewer rows, or use --max-ngrams 1 without --tune"),
     }
 }
 
-fn no_terms(params: &SvmParams, rows: usize) -> Failure {
+fn no_terms(params: &SvmParams, rows: usize) -> Error {
     let min_df = params.features.min_df.of(rows).ceil().max(1.0);
     let message = format!(
         "expected terms that stand in at least {min_df} of the {rows} training rows, found none"
     );
-    Failure::other(
-        message,
-        "lower --min-df, raise --max-df, or check that the text column is the right one",
-    )
+    Error::new(message)
+        .help("lower --min-df, raise --max-df, or check that the text column is the right one")
 }
 
 /// All that is known when the setting stands.
@@ -122,7 +124,7 @@ impl Fitted<'_> {
         mut counts: Counts,
         run: &mut Run,
         mut details: Map<String, Value>,
-    ) -> Result<Trained<SvmModel>, Failure> {
+    ) -> Result<Trained<SvmModel>, Error> {
         let classes = self.rows.classes.len();
         let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
         let (machine, scale, decisions) = match self.params.machine {
@@ -248,7 +250,7 @@ impl Fitted<'_> {
 
     /// Sigmoids from out-of-fold decisions if there are any, else from the validation rows.
     fn platt(&self, decisions: &[f32], run: &mut Run) -> Vec<Platt> {
-        let validation = self.rows.of(Part::Validation);
+        let validation = self.rows.of(Split::Validation);
         let (decisions, labels) = match (&self.out_of_fold, self.params.calibration) {
             (_, Calibration::None) => return Vec::new(),
             (Some(decisions), _) => self.select(decisions, self.train),
@@ -284,10 +286,10 @@ impl Fitted<'_> {
     fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
         // The rows that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
-            Some(_) => Part::Train,
-            None => Part::Validation,
+            Some(_) => Split::Train,
+            None => Split::Validation,
         };
-        let of = |part: Part, decisions: &[f32]| {
+        let of = |part: Split, decisions: &[f32]| {
             let rows = self.rows.of(part);
             let (decisions, labels) = self.select(decisions, &rows);
             let classes = self.rows.classes.len();
@@ -300,11 +302,11 @@ impl Fitted<'_> {
         PartScores {
             out_of_fold: self.out_of_fold.is_some(),
             train: of(
-                Part::Train,
+                Split::Train,
                 self.out_of_fold.as_deref().unwrap_or(decisions),
             ),
-            validation: of(Part::Validation, decisions),
-            test: of(Part::Test, decisions),
+            validation: of(Split::Validation, decisions),
+            test: of(Split::Test, decisions),
         }
     }
 }

@@ -32,7 +32,7 @@ fn trainer() -> testkit::Trainer {
         ]),
         number: ("min_df".into(), "4".into(), "8".into()),
         switch: "sublinear_tf".into(),
-        metrics: contract::metrics::definitions()
+        metrics: sagemaker::metrics::definitions()
             .into_iter()
             .map(|definition| (definition.name, definition.regex))
             .collect(),

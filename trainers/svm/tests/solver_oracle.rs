@@ -5,12 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use harness::features::Pattern;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2, Axis, concatenate};
 use svm::solver::{LinearSvm, LinearSvmParams, Loss, SparseRows};
+use text::features::Pattern;
 
 const C: f64 = 1.0;
 const COLUMNS: usize = 10;

@@ -18,8 +18,8 @@ use std::time::Instant;
 
 use architecture::{Activation, Architecture, Dropout, Family};
 use engine::{Batch, Engine, Noise, Target, Update};
-use harness::training::Random;
 use safetensors::SafeTensors;
+use training::Random;
 
 fn mini_lm() -> Architecture {
     Architecture {

@@ -1,6 +1,6 @@
 //! What every engine has to do right, as checks of an engine that the caller makes: the tests of both engines.
 
-use harness::training::Random;
+use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, Role};
 use crate::engine::{Batch, Engine, Target, Update, Values};

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::architecture::Architecture;
 use crate::cpu::CpuEngine;
@@ -75,22 +75,19 @@ enum Gpus {
 
 impl DeviceChoice {
     /// The devices of this machine that were asked for.
-    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Place, Failure> {
+    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Place, Error> {
         let gpus = match self {
             Self::Cpu => Gpus::Count(0),
             _ => gpus(),
         };
         let place = self.among(&gpus)?;
         if place == Place::Cpu && precision == Some(Precision::Mixed) {
-            return Err(Failure::other(
-                "expected a GPU for --precision mixed, found none: half precision is slower on a CPU",
-                "leave --precision out",
-            ));
+            return Err(Error::new("expected a GPU for --precision mixed, found none: half precision is slower on a CPU").help("leave --precision out"));
         }
         Ok(place)
     }
 
-    fn among(self, gpus: &Gpus) -> Result<Place, Failure> {
+    fn among(self, gpus: &Gpus) -> Result<Place, Error> {
         let count = match gpus {
             Gpus::Count(count) => *count,
             Gpus::NotBuilt | Gpus::Unusable(_) => 0,
@@ -102,21 +99,12 @@ impl DeviceChoice {
         };
         if count < wanted {
             return Err(match gpus {
-                Gpus::NotBuilt => Failure::other(
-                    "expected a program with CUDA for --device cuda, this one was built without",
-                    "use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
-                     (docs/cuda.md)",
-                ),
-                Gpus::Unusable(why) => Failure::other(
-                    format!(
+                Gpus::NotBuilt => Error::new("expected a program with CUDA for --device cuda, this one was built without").help("use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
+                     (docs/cuda.md)"),
+                Gpus::Unusable(why) => Error::new(format!(
                         "expected a GPU for --device cuda, but its driver does not answer: {why}"
-                    ),
-                    "use --device cpu, or look at what `nvidia-smi` says",
-                ),
-                Gpus::Count(count) => Failure::other(
-                    format!("expected `{wanted}` or more GPUs, found `{count}`"),
-                    "use --device cpu, or a number that `nvidia-smi -L` lists",
-                ),
+                    )).help("use --device cpu, or look at what `nvidia-smi` says"),
+                Gpus::Count(count) => Error::new(format!("expected `{wanted}` or more GPUs, found `{count}`")).help("use --device cpu, or a number that `nvidia-smi -L` lists"),
             });
         }
         Ok(match self {
@@ -143,7 +131,7 @@ impl Setup {
         values: Values,
         frozen: &[bool],
         meeting: Option<&mut Meeting>,
-    ) -> Result<Box<dyn Engine>, Failure> {
+    ) -> Result<Box<dyn Engine>, Error> {
         match self.device.find(self.precision)? {
             Place::Cpu => {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
@@ -161,12 +149,12 @@ impl Setup {
         _: &Values,
         _: &[bool],
         _: Option<&mut Meeting>,
-    ) -> Result<Box<dyn Engine>, Failure> {
+    ) -> Result<Box<dyn Engine>, Error> {
         // Without CUDA no GPU is ever found.
-        Err(Failure::other(
-            "expected a program with CUDA, this one was built without",
-            "use --device cpu",
-        ))
+        Err(
+            Error::new("expected a program with CUDA, this one was built without")
+                .help("use --device cpu"),
+        )
     }
 
     #[cfg(feature = "candle")]
@@ -177,7 +165,7 @@ impl Setup {
         values: &Values,
         frozen: &[bool],
         meeting: Option<&mut Meeting>,
-    ) -> Result<Box<dyn Engine>, Failure> {
+    ) -> Result<Box<dyn Engine>, Error> {
         use crate::candle::{CandleEngine, Hosts, Setting};
         let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
         let hosts = meeting.map(|meeting| {

@@ -2,7 +2,7 @@
 //! out on buffers that live as long as the run; `candle` has candle's tensors and their automatic gradients, for GPUs
 //! (and, in tests, as the judge of the first).
 
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::architecture::Architecture;
 
@@ -21,7 +21,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Refuses rows of a length, and ids, that the network has no place for.
-    pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), Failure> {
+    pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), Error> {
         let longest = architecture.longest().min(self.seq);
         let fits = self
             .lengths
@@ -32,12 +32,9 @@ impl Batch {
         if fits && self.rows().all(|row| row.iter().all(known)) {
             return Ok(());
         }
-        Err(Failure::other(
-            format!(
+        Err(Error::new(format!(
                 "a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"
-            ),
-            "does tokenizer.json belong to this model?",
-        ))
+            )).help("does tokenizer.json belong to this model?"))
     }
 
     /// The ids of each row, without padding.
@@ -102,42 +99,42 @@ pub(crate) struct Saved {
 /// Sums a vector over all processes of a run; the sum is the same to the bit in each of them.
 pub(crate) trait AllReduce: Send {
     /// Replaces `values` by their sum over all processes.
-    fn sum(&mut self, values: &mut [f32]) -> Result<(), Failure>;
+    fn sum(&mut self, values: &mut [f32]) -> Result<(), Error>;
 }
 
 /// A network that learns.
 pub(crate) trait Engine: Send {
     /// Logits (rows, classes), row-major, without dropout.
-    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure>;
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error>;
 
     /// Adds a micro-batch's gradients, times `loss_scale`, to those since the last `update` or `discard`; answers its
     /// share of the step's loss, without `loss_scale`.
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure>;
+    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error>;
 
     /// Sums the gradients over the processes of a run.
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Failure>;
+    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error>;
 
     /// The length of all gradients as one vector, `loss_scale` still in it; infinite or NaN if one of them is.
-    fn gradient_norm(&mut self) -> Result<f64, Failure>;
+    fn gradient_norm(&mut self) -> Result<f64, Error>;
 
     /// Changes the weights by the gradients, and forgets these.
-    fn update(&mut self, update: &Update) -> Result<(), Failure>;
+    fn update(&mut self, update: &Update) -> Result<(), Error>;
 
     /// Forgets the gradients.
-    fn discard(&mut self) -> Result<(), Failure>;
+    fn discard(&mut self) -> Result<(), Error>;
 
     /// The gradients since the last `update` or `discard`, for tests.
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Failure>;
+    fn gradients(&mut self) -> Result<Values, Error>;
 
     /// The weights as they are.
-    fn weights(&self) -> Result<Values, Failure>;
+    fn weights(&self) -> Result<Values, Error>;
 
     /// All that a resume needs.
-    fn save(&self) -> Result<Saved, Failure>;
+    fn save(&self) -> Result<Saved, Error>;
 
     /// Replaces weights and moments.
-    fn restore(&mut self, saved: &Saved) -> Result<(), Failure>;
+    fn restore(&mut self, saved: &Saved) -> Result<(), Error>;
 
     /// Whether gradients are of a half precision that overflows, so that the loss has to be scaled: f16, not bf16.
     fn is_scaled(&self) -> bool {

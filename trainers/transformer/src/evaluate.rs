@@ -1,6 +1,6 @@
 //! Logits of many rows.
 
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::engine::{Batch, Engine};
 
@@ -30,7 +30,7 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
     rows: &[R],
     (pad, classes): (u32, usize),
     stopped: &dyn Fn() -> bool,
-) -> Result<Option<Vec<f32>>, Failure> {
+) -> Result<Option<Vec<f32>>, Error> {
     let length = |row: usize| rows[row].as_ref().len();
     let mut order: Vec<usize> = (0..rows.len()).collect();
     // The longest first: what memory it takes is taken at once.

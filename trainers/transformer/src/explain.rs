@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::engine::Engine;
 use crate::evaluate::logits;
@@ -15,7 +15,7 @@ pub(crate) fn text(
     ids: &[u32],
     words: &[(Range<usize>, String)],
     (pad, classes): (u32, usize),
-) -> Result<Vec<Vec<(String, f64)>>, Failure> {
+) -> Result<Vec<Vec<(String, f64)>>, Error> {
     let mut rows = vec![ids.to_vec()];
     for (tokens, _) in words {
         let mut without = ids.to_vec();

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use harness::{Env, Failure, shown, vars};
+use diagnostics::{Error, sanitize};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, CacheRepo, Repo};
+use sagemaker::{Env, vars};
 
 use crate::config::CONFIG;
 use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
@@ -49,12 +50,9 @@ struct Model<'a> {
 }
 
 /// The folder of a model, complete.
-pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Failure> {
+pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     let cache = cache(env).ok_or_else(|| {
-        Failure::other(
-            format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME"),
-            "set HF_HOME, or pass --pretrained-model a folder",
-        )
+        Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
     })?;
     let endpoint = env.get(vars::HF_ENDPOINT).and_then(|value| value.to_str());
     let mut model = Model {
@@ -93,19 +91,17 @@ fn cache(env: &Env) -> Option<PathBuf> {
 
 impl Model<'_> {
     /// The path of a file that the model cannot do without.
-    fn need(&mut self, name: &str) -> Result<PathBuf, Failure> {
+    fn need(&mut self, name: &str) -> Result<PathBuf, Error> {
         self.try_get(name)?.ok_or_else(|| {
-            Failure::other(
-                format!(
-                    "expected `{name}` in the model `{}` of the hub, found none",
-                    self.id
-                ),
-                "choose a model in the layout of transformers, with its fast tokenizer",
-            )
+            Error::new(format!(
+                "expected `{name}` in the model `{}` of the hub, found none",
+                self.id
+            ))
+            .help("choose a model in the layout of transformers, with its fast tokenizer")
         })
     }
 
-    fn weights(&mut self) -> Result<(), Failure> {
+    fn weights(&mut self) -> Result<(), Error> {
         if self.cached.get(INDEX).is_none() && self.try_get(WEIGHTS)?.is_some() {
             return Ok(());
         }
@@ -115,10 +111,10 @@ impl Model<'_> {
                 _ => self.need(WEIGHTS).map(|_| ()),
             };
         };
-        let text = std::fs::read(&index).map_err(Failure::io("read", &index))?;
+        let text = std::fs::read(&index).map_err(Error::io("read", &index))?;
         let names = shards(&text).map_err(|why| {
-            let message = format!("`{}` cannot be used: {}", index.display(), shown(&why));
-            Failure::other(message, "choose another model")
+            let message = format!("`{}` cannot be used: {}", index.display(), sanitize(&why));
+            Error::new(message).help("choose another model")
         })?;
         names
             .iter()
@@ -126,7 +122,7 @@ impl Model<'_> {
     }
 
     /// The path of a file; `None` if the model has none of this name.
-    fn try_get(&mut self, name: &str) -> Result<Option<PathBuf>, Failure> {
+    fn try_get(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
         if let Some(path) = self.cached.get(name) {
             return Ok(Some(path));
         }
@@ -149,7 +145,7 @@ impl Model<'_> {
         }
     }
 
-    fn connect(&self, missing: &str) -> Result<Api, Failure> {
+    fn connect(&self, missing: &str) -> Result<Api, Error> {
         let offline = self.env.get(vars::HF_HUB_OFFLINE);
         if offline.is_some_and(|value| {
             !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())
@@ -180,19 +176,16 @@ impl Model<'_> {
             .map_err(|error| self.failed(missing, &error))
     }
 
-    fn offline(&self, missing: &str, why: &str) -> Failure {
-        Failure::other(
-            format!(
+    fn offline(&self, missing: &str, why: &str) -> Error {
+        Error::new(format!(
                 "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub cannot be asked: {why}",
                 self.id,
                 self.cache.display()
-            ),
-            "download the model where there is a network, or pass --pretrained-model a folder with config.json, \
-             model.safetensors and tokenizer.json",
-        )
+            )).help("download the model where there is a network, or pass --pretrained-model a folder with config.json, \
+             model.safetensors and tokenizer.json")
     }
 
-    fn failed(&self, name: &str, error: &ApiError) -> Failure {
+    fn failed(&self, name: &str, error: &ApiError) -> Error {
         let (message, help) = match status(error) {
             Some(code @ (401 | 403)) => (
                 format!(
@@ -205,13 +198,13 @@ impl Model<'_> {
                 format!(
                     "cannot download `{name}` of `{}` from {}: {}",
                     self.id,
-                    shown(&self.endpoint),
-                    shown(&error.to_string())
+                    sanitize(&self.endpoint),
+                    sanitize(&error.to_string())
                 ),
                 "try again; what is downloaded stays",
             ),
         };
-        Failure::other(message, help)
+        Error::new(message).help(help)
     }
 }
 
@@ -261,8 +254,8 @@ fn reach(endpoint: &str) -> Result<(), String> {
     });
     let addresses = match found.recv_timeout(PATIENCE) {
         Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(format!("`{}` is not found: {error}", shown(&host))),
-        Err(_) => return Err(format!("`{}` is not found in time", shown(&host))),
+        Ok(Err(error)) => return Err(format!("`{}` is not found: {error}", sanitize(&host))),
+        Err(_) => return Err(format!("`{}` is not found in time", sanitize(&host))),
     };
     let mut last = "it has no address".to_owned();
     for address in addresses {
@@ -275,7 +268,7 @@ fn reach(endpoint: &str) -> Result<(), String> {
             Err(error) => last = error.to_string(),
         }
     }
-    Err(format!("`{}` does not answer: {last}", shown(&host)))
+    Err(format!("`{}` does not answer: {last}", sanitize(&host)))
 }
 
 #[cfg(test)]

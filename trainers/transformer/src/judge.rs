@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use harness::training::Random;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
+use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
 use crate::engine::{Batch, Noise, Target, Update, Values};

@@ -3,14 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use harness::history::Validation;
-use harness::metrics::Scores;
-use harness::training::{
-    Array, Arrays, Counters, Tensor, Verdict, cut, read_tensors, strange_checkpoint as strange,
-    write_tensors,
-};
-use harness::{Failure, Run};
+use diagnostics::Error;
+use evaluation::history::Validation;
+use evaluation::metrics::Scores;
 use serde_json::json;
+use training::{
+    Array, Arrays, Counters, Run, Tensor, Verdict, cut, read_tensors,
+    strange_checkpoint as strange, write_tensors,
+};
 
 use crate::architecture::{Architecture, Parameter, Role};
 use crate::engine::{AllReduce as _, Batch, Engine, Noise, Saved, Target, Update, Values};
@@ -57,7 +57,7 @@ impl<'a> Learner<'a> {
         engine: Box<dyn Engine>,
         meeting: Option<Meeting>,
         run: &Run,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let mut learner = Self {
             job,
             engine,
@@ -73,7 +73,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Takes up what the checkpoint has.
-    fn restore(&mut self, run: &Run) -> Result<(), Failure> {
+    fn restore(&mut self, run: &Run) -> Result<(), Error> {
         let Some(restored) = run.restored() else {
             return Ok(());
         };
@@ -89,14 +89,14 @@ impl<'a> Learner<'a> {
                     true => Ok(Vec::new()),
                     false => part(&mut arrays, prefix, parameter),
                 })
-                .collect::<Result<Values, Failure>>()
+                .collect::<Result<Values, Error>>()
         };
         let (first, second) = (moments("first/")?, moments("second/")?);
         let mut all = |prefix: &str| {
             let parameters = self.parameters.iter();
             parameters
                 .map(|parameter| part(&mut arrays, prefix, parameter))
-                .collect::<Result<Values, Failure>>()
+                .collect::<Result<Values, Error>>()
         };
         let weights = all("weights/")?;
         self.best = match self.state.best_epoch() {
@@ -115,7 +115,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Gives the other hosts what the first one has restored: checkpoints are its own.
-    fn agree(&mut self) -> Result<(), Failure> {
+    fn agree(&mut self) -> Result<(), Error> {
         let Some(meeting) = &mut self.meeting else {
             return Ok(());
         };
@@ -142,13 +142,13 @@ impl<'a> Learner<'a> {
     }
 
     /// Whether any host is to stop: all of them do at the same step.
-    pub(crate) fn stopped(&mut self, run: &Run) -> Result<bool, Failure> {
+    pub(crate) fn stopped(&mut self, run: &Run) -> Result<bool, Error> {
         self.agree_to_stop(run, run.stopped())
     }
 
     /// Whether any host says that it was stopped; then this run is too, with all that follows: a checkpoint, no scores,
     /// `stopped_early`.
-    pub(crate) fn agree_to_stop(&mut self, run: &Run, own: bool) -> Result<bool, Failure> {
+    pub(crate) fn agree_to_stop(&mut self, run: &Run, own: bool) -> Result<bool, Error> {
         let stopped = match &mut self.meeting {
             None => own,
             Some(meeting) => meeting.any(own)?,
@@ -162,7 +162,7 @@ impl<'a> Learner<'a> {
 
     /// Gives all hosts what the first one has validated: where kinds of processors round differently, each would end after
     /// an epoch of its own.
-    pub(crate) fn agree_on(&mut self, own: Validation) -> Result<Validation, Failure> {
+    pub(crate) fn agree_on(&mut self, own: Validation) -> Result<Validation, Error> {
         let Some(meeting) = &mut self.meeting else {
             return Ok(own);
         };
@@ -180,7 +180,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Learns from the rows of a step, of which this host works on its share.
-    pub(crate) fn step(&mut self, rows: &[u32]) -> Result<Outcome, Failure> {
+    pub(crate) fn step(&mut self, rows: &[u32]) -> Result<Outcome, Error> {
         let scaled = self.engine.is_scaled();
         let loss_scale = self.state.loss_scale(scaled);
         let mut loss = self.accumulate(rows, loss_scale)?;
@@ -210,7 +210,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Gradients of this host's micro-batches: every so many rows, each in turn to the next host.
-    fn accumulate(&mut self, rows: &[u32], loss_scale: f64) -> Result<f64, Failure> {
+    fn accumulate(&mut self, rows: &[u32], loss_scale: f64) -> Result<f64, Error> {
         let job = self.job;
         let (rank, hosts) = self.meeting.as_ref().map_or((0, 1), Meeting::rank_of);
         let label = |&row: &u32| job.table.labels[row as usize];
@@ -244,7 +244,7 @@ impl<'a> Learner<'a> {
     pub(crate) fn weights(
         &self,
         validation: Option<&Validation>,
-    ) -> Result<Result<Values, Failure>, Failure> {
+    ) -> Result<Result<Values, Error>, Error> {
         let weights = self.engine.weights()?;
         let finite = weights.iter().flatten().all(|weight| weight.is_finite());
         Ok(match self.state.diverged(finite, validation) {
@@ -266,7 +266,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Writes a checkpoint if one is due.
-    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Failure> {
+    pub(crate) fn checkpoint(&self, run: &mut Run, epoch_ended: bool) -> Result<(), Error> {
         if !run.checkpoint_due(self.state.step, epoch_ended) || self.state.step == 0 {
             return Ok(());
         }
@@ -298,7 +298,7 @@ impl<'a> Learner<'a> {
 }
 
 /// A parameter's values out of a checkpoint.
-fn part(arrays: &mut Arrays, prefix: &str, parameter: &Parameter) -> Result<Vec<f32>, Failure> {
+fn part(arrays: &mut Arrays, prefix: &str, parameter: &Parameter) -> Result<Vec<f32>, Error> {
     match arrays.remove(&format!("{prefix}{}", parameter.name)) {
         Some(Array { shape, data }) if shape == parameter.shape => Ok(data),
         _ => Err(strange("its tensors have other shapes")),

@@ -26,8 +26,11 @@ mod weights;
 
 use std::collections::BTreeMap;
 
-use harness::corpus::RowTable;
-use harness::{Failure, Paths, Run, Trained, Trainer};
+use dataset::RowTable;
+use diagnostics::Error;
+use harness::{Trained, Trainer};
+use sagemaker::Paths;
+use training::Run;
 
 pub use model::TransformerModel;
 use params::{DeviceArgs, TransformerArgs, TransformerParams};
@@ -50,11 +53,11 @@ impl Trainer for Transformer {
     const CHANNELS: &'static [&'static str] = &[pretrained::CHANNEL];
     const HOSTS: bool = true;
 
-    fn check(args: TransformerArgs) -> Result<TransformerParams, Failure> {
+    fn check(args: TransformerArgs) -> Result<TransformerParams, Error> {
         args.check()
     }
 
-    fn ready(params: &mut TransformerParams, paths: &Paths) -> Result<(), Failure> {
+    fn ready(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
         params.device.find(params.precision)?;
         params.locate(paths)
     }
@@ -70,7 +73,7 @@ impl Trainer for Transformer {
         model: &mut TransformerModel,
         args: DeviceArgs,
         threads: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         model.prepare(Setup {
             device: args.device,
             precision: args.precision,
@@ -87,7 +90,7 @@ impl Trainer for Transformer {
         rows: &RowTable,
         encoders: Vec<Encoder>,
         run: &mut Run,
-    ) -> Result<Trained<TransformerModel>, Failure> {
+    ) -> Result<Trained<TransformerModel>, Error> {
         train::train(params, rows, encoders, run)
     }
 }

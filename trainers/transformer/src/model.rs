@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use harness::metrics::Scores;
-use harness::report::ClassFeatures;
-use harness::training::{Tensor, write_tensors};
-use harness::{Failure, Model};
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
+use harness::Model;
+use training::{Tensor, write_tensors};
 
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
@@ -34,7 +35,7 @@ pub struct TransformerModel {
 
 impl TransformerModel {
     /// Makes what predicts; the weights move into it.
-    pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Failure> {
+    pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Error> {
         let values = std::mem::take(&mut self.values);
         let frozen = vec![true; values.len()];
         let engine = setup.engine(&self.architecture, values, &frozen, None)?;
@@ -51,11 +52,8 @@ impl TransformerModel {
     }
 }
 
-fn unprepared() -> Failure {
-    Failure::other(
-        "the model was not made ready to predict",
-        "please report it",
-    )
+fn unprepared() -> Error {
+    Error::new("the model was not made ready to predict").help("please report it")
 }
 
 impl Model for TransformerModel {
@@ -68,10 +66,10 @@ impl Model for TransformerModel {
         &self.classes
     }
 
-    fn save(&self, dir: &Path) -> Result<(), Failure> {
+    fn save(&self, dir: &Path) -> Result<(), Error> {
         let write = |name: &str, bytes: &[u8]| {
             let path = dir.join(name);
-            fs::write(&path, bytes).map_err(Failure::io("write", &path))
+            fs::write(&path, bytes).map_err(Error::io("write", &path))
         };
         write(CONFIG, self.config.text().as_bytes())?;
         write(TOKENIZER, &self.tokens.trained()?)?;
@@ -91,16 +89,14 @@ impl Model for TransformerModel {
         write_tensors(&dir.join(WEIGHTS), &[("format", "pt")], tensors.collect())
     }
 
-    fn load(dir: &Path) -> Result<Self, Failure> {
+    fn load(dir: &Path) -> Result<Self, Error> {
         let config = Config::read(&dir.join(CONFIG))?;
         let no_model = |why: &str| {
-            Failure::other(
-                format!(
-                    "`{}` is not the model of a text classifier: {why}",
-                    dir.display()
-                ),
-                "train again, or point --model-dir at a folder that `transformer train` wrote",
-            )
+            Error::new(format!(
+                "`{}` is not the model of a text classifier: {why}",
+                dir.display()
+            ))
+            .help("train again, or point --model-dir at a folder that `transformer train` wrote")
         };
         let labels = config.labels().filter(|labels| labels.len() > 1);
         let classes = labels
@@ -122,7 +118,7 @@ impl Model for TransformerModel {
             let path = dir.join(name);
             extras.push((
                 name.to_owned(),
-                fs::read(&path).map_err(Failure::io("read", &path))?,
+                fs::read(&path).map_err(Error::io("read", &path))?,
             ));
         }
         let head = Head {
@@ -151,9 +147,9 @@ impl Model for TransformerModel {
         Memory::default()
     }
 
-    fn predict(&self, memory: &mut Memory, texts: &[&str]) -> Result<Scores, Failure> {
+    fn predict(&self, memory: &mut Memory, texts: &[&str]) -> Result<Scores, Error> {
         let rows = texts.iter().map(|text| self.tokens.encode(text, memory));
-        let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let found = logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
@@ -163,12 +159,12 @@ impl Model for TransformerModel {
         ))
     }
 
-    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Failure> {
+    fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let text = text.ok_or_else(|| {
-            Failure::usage(
+            Error::usage(
                 "expected a text, found none: a word has no weight of its own in a transformer",
-                "try `explain --model-dir DIR \"some text\"`",
             )
+            .help("try `explain --model-dir DIR \"some text\"`")
         })?;
         let (ids, words) = self.tokens.words(text)?;
         let mut engine = self.engine();

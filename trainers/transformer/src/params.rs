@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use harness::Failure;
+use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
-pub use harness::training::{ClassWeight, Schedule};
+pub use training::{ClassWeight, Schedule};
 
 pub use crate::device::{DeviceChoice, Precision};
 use crate::pretrained::Pretrained;
@@ -207,7 +207,7 @@ impl TransformerArgs {
     /// # Errors
     ///
     /// A value is outside of its range, or does not go with another.
-    pub fn check(self) -> Result<TransformerParams, Failure> {
+    pub fn check(self) -> Result<TransformerParams, Error> {
         above_zero("learning-rate", self.learning_rate, "5e-5")?;
         up_to_one("warm-up", self.warm_up, "0.1")?;
         not_negative("weight-decay", self.weight_decay, "0.01")?;
@@ -221,10 +221,10 @@ impl TransformerArgs {
             .as_deref()
             .filter(|name| name.is_empty())
         {
-            return Err(Failure::usage(
-                format!("expected a folder or an id for --pretrained-model, found `{name}`"),
-                "leave it out to take the channel `model`",
-            ));
+            return Err(Error::usage(format!(
+                "expected a folder or an id for --pretrained-model, found `{name}`"
+            ))
+            .help("leave it out to take the channel `model`"));
         }
         Ok(TransformerParams {
             pretrained_model: self.pretrained_model,
@@ -253,19 +253,16 @@ impl TransformerArgs {
 
 impl TransformerParams {
     /// Looks for the pretrained model.
-    pub(crate) fn locate(&mut self, paths: &harness::Paths) -> Result<(), Failure> {
+    pub(crate) fn locate(&mut self, paths: &sagemaker::Paths) -> Result<(), Error> {
         let typed = self.pretrained_model.as_deref();
         let pretrained = Pretrained::find(typed, paths, self.max_len)?;
         let layers = pretrained.architecture(2, None)?.layers;
         if let Freeze::Layers(frozen) = self.freeze
             && frozen > layers
         {
-            return Err(Failure::usage(
-                format!(
+            return Err(Error::usage(format!(
                     "expected --freeze-layers of at most `{layers}`, the layers of the pretrained model, found `{frozen}`"
-                ),
-                "use --freeze-layers all to train the head alone",
-            ));
+                )).help("use --freeze-layers all to train the head alone"));
         }
         self.pretrained = Some(pretrained);
         Ok(())
@@ -279,12 +276,9 @@ impl TransformerParams {
     }
 
     /// The pretrained model, which was looked for first.
-    pub(crate) fn pretrained(&self) -> Result<&Pretrained, Failure> {
+    pub(crate) fn pretrained(&self) -> Result<&Pretrained, Error> {
         self.pretrained.as_ref().ok_or_else(|| {
-            Failure::other(
-                "the pretrained model was not looked for",
-                "please report it",
-            )
+            Error::new("the pretrained model was not looked for").help("please report it")
         })
     }
 }

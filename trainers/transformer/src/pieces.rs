@@ -292,7 +292,7 @@ mod tests {
             "b", "the", "Films", "good", "'s", "!", "1", "[MASK]", "[SEP]", "<mask>", "</s>",
             "\u{301}", "\u{0}", "\u{200b}", "\u{a0}", "野", "É",
         ];
-        let mut random = harness::training::Random::new(3, &[]);
+        let mut random = training::Random::new(3, &[]);
         let mut draw = |most: usize| (random.uniform() * most as f64) as usize;
         (0..3000)
             .map(|_| (0..draw(14)).map(|_| PARTS[draw(PARTS.len())]).collect())

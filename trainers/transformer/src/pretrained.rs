@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harness::{Failure, Paths, shown};
+use diagnostics::{Error, sanitize};
+use sagemaker::Paths;
 use serde_json::{Map, Value};
 
 use crate::architecture::Architecture;
@@ -42,7 +43,7 @@ impl Pretrained {
         typed: Option<&str>,
         paths: &Paths,
         max_len: Option<u32>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let (name, dir) = match typed {
             Some(name) => (name.to_owned(), folder(name, paths)?),
             None => {
@@ -53,7 +54,7 @@ impl Pretrained {
         Self::read(name, &dir, max_len)
     }
 
-    fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Failure> {
+    fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Error> {
         complete(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
         let longest = config
@@ -61,13 +62,10 @@ impl Pretrained {
             .map_or(0, |found| found.longest());
         let max_len = match max_len.map(|len| len as usize) {
             Some(len) if len > longest => {
-                return Err(Failure::usage(
-                    format!(
+                return Err(Error::usage(format!(
                         "expected --max-len of at most `{longest}`, the positions of `{}`, found `{len}`",
-                        shown(&name)
-                    ),
-                    format!("use --max-len {longest}"),
-                ));
+                        sanitize(&name)
+                    )).help(format!("use --max-len {longest}")));
             }
             Some(len) => len,
             None => DEFAULT_MAX_LEN.min(longest),
@@ -78,7 +76,7 @@ impl Pretrained {
         for name in OPTIONAL {
             let path = dir.join(name);
             if path.exists() {
-                let bytes = std::fs::read(&path).map_err(Failure::io("read", &path))?;
+                let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
                 extras.push((name.to_owned(), bytes));
             }
         }
@@ -97,10 +95,10 @@ impl Pretrained {
         &self,
         classes: usize,
         dropout: Option<f64>,
-    ) -> Result<Architecture, Failure> {
+    ) -> Result<Architecture, Error> {
         self.config
             .architecture(classes, dropout)
-            .map_err(|why| Failure::other(why, "choose another pretrained model"))
+            .map_err(|why| Error::new(why).help("choose another pretrained model"))
     }
 
     /// Its weights; a head for other classes is initialised anew.
@@ -110,7 +108,7 @@ impl Pretrained {
         classes: &[String],
         seed: u64,
         threads: usize,
-    ) -> Result<Loaded, Failure> {
+    ) -> Result<Loaded, Error> {
         let head = Head {
             keep: self.config.labels().is_some_and(|labels| labels == classes),
             deviation: self.config.deviation(),
@@ -120,7 +118,7 @@ impl Pretrained {
     }
 
     /// Further files of the tokenizer for the folder of a trained model: Python cuts texts as they were in training.
-    pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut extras = self.extras.clone();
         if !extras.iter().any(|(name, _)| name == TOKENIZER_CONFIG) {
             extras.push((TOKENIZER_CONFIG.to_owned(), b"{}".to_vec()));
@@ -129,13 +127,11 @@ impl Pretrained {
             if name == TOKENIZER_CONFIG {
                 let json: Result<Map<String, Value>, _> = serde_json::from_slice(bytes);
                 let mut json = json.map_err(|error| {
-                    Failure::other(
-                        format!(
-                            "`{name}` of `{}` cannot be used: {error}",
-                            shown(&self.name)
-                        ),
-                        "copy or download the model again, or remove the file",
-                    )
+                    Error::new(format!(
+                        "`{name}` of `{}` cannot be used: {error}",
+                        sanitize(&self.name)
+                    ))
+                    .help("copy or download the model again, or remove the file")
                 })?;
                 json.insert("model_max_length".to_owned(), self.max_len.into());
                 *bytes = format!("{:#}\n", Value::Object(json)).into_bytes();
@@ -152,14 +148,14 @@ impl Pretrained {
     /// Its content, for a checkpoint to agree with.
     pub(crate) fn identity(&self) -> BTreeMap<String, String> {
         let mut sums = vec![
-            harness::sha256(self.config.text().as_bytes()),
+            diagnostics::sha256(self.config.text().as_bytes()),
             self.tokens.sha256(),
         ];
         for path in &self.files {
             // What cannot be read now cannot be read later either, and that says why.
-            sums.push(harness::sha256_of_file(path).unwrap_or_default());
+            sums.push(diagnostics::sha256_file(path).unwrap_or_default());
         }
-        let sum = harness::sha256(sums.join(" ").as_bytes());
+        let sum = diagnostics::sha256(sums.join(" ").as_bytes());
         BTreeMap::from([
             ("--pretrained-model".to_owned(), sum),
             ("--max-len".to_owned(), self.max_len.to_string()),
@@ -171,47 +167,40 @@ impl Pretrained {
 /// costs the square of the length. Short texts are not padded to it.
 const DEFAULT_MAX_LEN: usize = 256;
 
-fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Failure> {
+fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
     let path = PathBuf::from(name);
     if path.is_dir() {
         return Ok(path);
     }
     if path.is_file() {
-        return Err(Failure::usage(
-            format!(
-                "expected a folder for --pretrained-model, found the file `{}`",
-                shown(name)
-            ),
-            "give the folder that holds config.json, model.safetensors and tokenizer.json",
-        ));
+        return Err(Error::usage(format!(
+            "expected a folder for --pretrained-model, found the file `{}`",
+            sanitize(name)
+        ))
+        .help("give the folder that holds config.json, model.safetensors and tokenizer.json"));
     }
     if hub::is_id(name) {
         return hub::fetch(name, paths.env());
     }
-    Err(Failure::usage(
-        format!(
+    Err(Error::usage(format!(
             "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
-            shown(name)
-        ),
-        "check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2",
-    ))
+            sanitize(name)
+        )).help("check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2"))
 }
 
-fn nothing() -> Failure {
-    Failure::usage(
-        "expected a pretrained model, found neither --pretrained-model nor a channel `model`",
-        "pass --pretrained-model a folder in Hugging Face's layout or the id of a model of the hub, such as \
-         sentence-transformers/all-MiniLM-L6-v2",
-    )
+fn nothing() -> Error {
+    Error::usage("expected a pretrained model, found neither --pretrained-model nor a channel `model`").help("pass --pretrained-model a folder in Hugging Face's layout or the id of a model of the hub, such as \
+         sentence-transformers/all-MiniLM-L6-v2")
 }
 
 /// Refuses a folder in which something is missing.
-fn complete(dir: &Path) -> Result<(), Failure> {
+fn complete(dir: &Path) -> Result<(), Error> {
     let lacks = |name: &str, help: &str| {
-        Err(Failure::other(
-            format!("expected `{name}` in `{}`, found none", dir.display()),
-            help.to_owned(),
+        Err(Error::new(format!(
+            "expected `{name}` in `{}`, found none",
+            dir.display()
         ))
+        .help(help.to_owned()))
     };
     if !dir.join(CONFIG).exists() {
         let packed = dir.join("model.tar.gz").exists();
@@ -246,33 +235,28 @@ fn complete(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Says what to do instead.
-pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Failure {
-    Failure::other(
-        format!(
+pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
+    Error::new(format!(
             "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is read, and is not read here",
             path.display()
-        ),
-        format!(
+        )).help(format!(
             "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
              AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
              `tokenizer.json` beside it",
-            shown(model)
-        ),
-    )
+            sanitize(model)
+        ))
 }
 
 /// Refuses a tokenizer whose ids the network has no embeddings for.
-pub(crate) fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Failure> {
+pub(crate) fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Error> {
     let vocab = config.architecture(2, None).map_or(0, |found| found.vocab);
     if (tokens.largest as usize) < vocab {
         return Ok(());
     }
-    Err(Failure::other(
-        format!(
-            "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
-            tokens.largest,
-            dir.join(TOKENIZER).display()
-        ),
-        "take tokenizer and weights from the same model",
+    Err(Error::new(format!(
+        "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
+        tokens.largest,
+        dir.join(TOKENIZER).display()
     ))
+    .help("take tokenizer and weights from the same model"))
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use harness::Failure;
-use harness::corpus::{Encode, RowTable};
+use dataset::{Encode, RowTable};
+use diagnostics::Error;
 use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
@@ -45,13 +45,10 @@ impl fmt::Debug for Tokens {
 
 impl Tokens {
     /// Reads a tokenizer.json. Padding and cutting that it asks for is left to us: MiniLM's pads every text to 128.
-    pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Failure> {
-        let json = std::fs::read(path).map_err(Failure::io("read", path))?;
+    pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Error> {
+        let json = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(json, max_len).map_err(|error| {
-            Failure::other(
-                format!("`{}` cannot be used as a tokenizer: {error}", path.display()),
-                "take the `tokenizer.json` of the pretrained model, made by the Hugging Face tokenizers library",
-            )
+            Error::new(format!("`{}` cannot be used as a tokenizer: {error}", path.display())).help("take the `tokenizer.json` of the pretrained model, made by the Hugging Face tokenizers library")
         })
     }
 
@@ -85,7 +82,7 @@ impl Tokens {
     }
 
     /// The ids of a text, at least one.
-    pub(crate) fn encode(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, Failure> {
+    pub(crate) fn encode(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, Error> {
         self.ids(text, memory).map_err(|error| refused(&error))
     }
 
@@ -105,7 +102,7 @@ impl Tokens {
     }
 
     /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
-    pub(crate) fn words(&self, text: &str) -> Result<(Vec<u32>, Vec<Word>), Failure> {
+    pub(crate) fn words(&self, text: &str) -> Result<(Vec<u32>, Vec<Word>), Error> {
         let encoding = self
             .tokenizer
             .encode(text, true)
@@ -138,7 +135,7 @@ impl Tokens {
 
     /// The file of a model that was trained on texts as they are cut here, and not padded; all else in it stays word by
     /// word.
-    pub(crate) fn trained(&self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn trained(&self) -> Result<Vec<u8>, Error> {
         let of_file = |error: serde_json::Error| refused(&error.to_string());
         let mut file: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(&self.json).map_err(of_file)?;
@@ -153,7 +150,7 @@ impl Tokens {
 
     /// Of the file.
     pub(crate) fn sha256(&self) -> String {
-        harness::sha256(&self.json)
+        diagnostics::sha256(&self.json)
     }
 }
 
@@ -166,11 +163,9 @@ fn largest(tokenizer: &Tokenizer) -> Option<u32> {
     tokenizer.get_vocab(true).into_values().max()
 }
 
-fn refused(error: &str) -> Failure {
-    Failure::other(
-        format!("the tokenizer cannot read a text: {error}"),
-        "take another pretrained model, or report it to whoever made its `tokenizer.json`",
-    )
+fn refused(error: &str) -> Error {
+    Error::new(format!("the tokenizer cannot read a text: {error}"))
+        .help("take another pretrained model, or report it to whoever made its `tokenizer.json`")
 }
 
 /// What one reading thread makes of its rows.
@@ -249,7 +244,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// What the encoders made of the rows.
-    pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Failure> {
+    pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Error> {
         if let Some(error) = encoders
             .iter_mut()
             .find_map(|encoder| encoder.refused.take())

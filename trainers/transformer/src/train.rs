@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use harness::corpus::{Part, RowTable};
-use harness::history::Validation;
-use harness::metrics::Scores;
+use dataset::{RowTable, Split};
+use diagnostics::Error;
+use evaluation::history::Validation;
+use evaluation::metrics::Scores;
+use harness::Trained;
 use harness::trainer::PartScores;
-use harness::training::{Pace, Plan, of_epoch};
-use harness::{Failure, Run, Trained};
 use serde_json::{Map, Value, json};
+use training::{Pace, Plan, Run, of_epoch};
 
 use crate::architecture::Architecture;
 use crate::device::Setup;
@@ -41,12 +42,12 @@ pub(crate) fn train(
     table: &RowTable,
     encoders: Vec<Encoder>,
     run: &mut Run,
-) -> Result<Trained<TransformerModel>, Failure> {
+) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
     let pretrained = params.pretrained()?;
     let rows = Rows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
-    let train = table.of(Part::Train);
+    let train = table.of(Split::Train);
     let hosts = run.hosts().names.len().max(1);
     let step_rows = params.batch_size * params.accumulate * hosts;
     let job = Job {
@@ -65,10 +66,10 @@ pub(crate) fn train(
         step_rows,
         class_weights: params.class_weight.weights(table, &train),
         train,
-        validation: table.of(Part::Validation),
+        validation: table.of(Split::Validation),
     };
     if run.stopped() {
-        return Err(Failure::Stopped);
+        return Err(Error::stopped());
     }
     run.progress("loading the pretrained model");
     let seed = run.stream("head");
@@ -87,11 +88,7 @@ pub(crate) fn train(
 }
 
 /// The epochs. Answers why training could not go on, if it could not.
-fn learn(
-    job: &Job<'_>,
-    learner: &mut Learner<'_>,
-    run: &mut Run,
-) -> Result<Option<Failure>, Failure> {
+fn learn(job: &Job<'_>, learner: &mut Learner<'_>, run: &mut Run) -> Result<Option<Error>, Error> {
     let seed = run.stream("batches");
     let steps = job.plan.steps_per_epoch;
     let (params, length) = (job.params, |row| job.rows.length(row));
@@ -145,10 +142,10 @@ fn learn(
 fn finish(
     job: &Job<'_>,
     mut learner: Learner<'_>,
-    failure: Option<Failure>,
+    failure: Option<Error>,
     fresh: &[String],
     run: &Run,
-) -> Result<Trained<TransformerModel>, Failure> {
+) -> Result<Trained<TransformerModel>, Error> {
     let (values, validation, epoch) = match learner.best.take() {
         Some(best) => {
             let Best {
@@ -161,7 +158,7 @@ fn finish(
         // What a first epoch was broken off with is a model; what came of a loss that is no number is none.
         None => match failure {
             Some(failure) => return Err(failure),
-            None if learner.state.step == 0 => return Err(Failure::Stopped),
+            None if learner.state.step == 0 => return Err(Error::stopped()),
             None => (learner.weights(None)??, None, None),
         },
     };
@@ -174,14 +171,14 @@ fn finish(
         let mut engine = job
             .setup(run)
             .engine(&job.architecture, values.clone(), &frozen, None)?;
-        let mut judge = |part: Part| job.scores(engine.as_mut(), &job.table.of(part), run);
+        let mut judge = |part: Split| job.scores(engine.as_mut(), &job.table.of(part), run);
         scores.validation = match validation {
             Some(scores) => Some(scores),
-            None => judge(Part::Validation)?,
+            None => judge(Split::Validation)?,
         };
-        scores.test = judge(Part::Test)?;
+        scores.test = judge(Split::Test)?;
         if run.wants_train_scores(scores.validation.is_some() || scores.test.is_some()) {
-            scores.train = judge(Part::Train)?;
+            scores.train = judge(Split::Train)?;
         }
     }
     let pretrained = job.params.pretrained()?;
@@ -258,7 +255,7 @@ impl Job<'_> {
         engine: &mut dyn Engine,
         rows: &[u32],
         run: &Run,
-    ) -> Result<Option<Scores>, Failure> {
+    ) -> Result<Option<Scores>, Error> {
         if rows.is_empty() {
             return Ok(None);
         }
@@ -273,7 +270,7 @@ impl Job<'_> {
         &self,
         engine: &mut dyn Engine,
         run: &Run,
-    ) -> Result<Option<(Validation, Scores)>, Failure> {
+    ) -> Result<Option<(Validation, Scores)>, Error> {
         let scores = self.scores(engine, &self.validation, run)?;
         Ok(scores.map(|scores| {
             let rows = self.validation.iter();
@@ -286,19 +283,21 @@ impl Job<'_> {
     }
 
     /// Refuses hosts that were given other data, as `ShardedByS3Key` does: they would train on other batches.
-    fn same_data(&self, meeting: &mut Meeting) -> Result<(), Failure> {
+    fn same_data(&self, meeting: &mut Meeting) -> Result<(), Error> {
         let mut content = Vec::new();
         for row in 0..self.table.labels.len() as u32 {
             content.extend(self.table.labels[row as usize].to_le_bytes());
             content.extend(self.rows.ids(row).iter().flat_map(|id| id.to_le_bytes()));
         }
-        let own = harness::sha256(&content);
+        let own = diagnostics::sha256(&content);
         let leads = meeting.rank_of().0 == 0;
         let first = meeting.share(leads.then_some(own.as_bytes()))?;
         // Told to all, so that none waits for one that has gone.
         if meeting.any(first != own.as_bytes())? {
-            return Err(Failure::other(
+            return Err(Error::new(
                 "expected the same rows on all hosts, found others than on the first",
+            )
+            .help(
                 "give every host all data: `FullyReplicated`, which is the default of a channel",
             ));
         }

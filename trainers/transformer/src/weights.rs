@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use harness::training::{Random, TensorError, TensorFile};
-use harness::{Failure, shown};
+use diagnostics::{Error, sanitize};
+use training::{Random, TensorError, TensorFile};
 
 use crate::architecture::{Architecture, Linear, Parameter, Role};
 use crate::engine::Values;
@@ -33,12 +33,12 @@ pub(crate) struct Head {
 }
 
 /// The files that hold the weights of a folder; those that the index names, where there is one.
-pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     if dir.join(WEIGHTS).exists() {
         return Ok(vec![dir.join(WEIGHTS)]);
     }
     let path = dir.join(INDEX);
-    let text = std::fs::read(&path).map_err(Failure::io("read", &path))?;
+    let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
     Ok(shards(&text)
         .map_err(|why| damaged(&path, &why))?
         .into_iter()
@@ -59,7 +59,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
         .iter()
         .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
     {
-        Some(name) => Err(format!("`{}` is no file name", shown(name))),
+        Some(name) => Err(format!("`{}` is no file name", sanitize(name))),
         None => Ok(names),
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn load(
     architecture: &Architecture,
     head: Head,
     threads: usize,
-) -> Result<Loaded, Failure> {
+) -> Result<Loaded, Error> {
     let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
     let open = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut place = BTreeMap::new();
@@ -110,7 +110,7 @@ pub(crate) fn load(
             Ok(others) => others?,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        Ok::<_, Failure>(values)
+        Ok::<_, Error>(values)
     })?;
     Ok(Loaded { values, fresh })
 }
@@ -140,7 +140,7 @@ fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
     head: Head,
-) -> Result<Values, Failure> {
+) -> Result<Values, Error> {
     let values = sources.iter().map(|(parameter, source)| match source {
         Source::Tensor(file, name) => read(&files[*file], name, parameter),
         Source::Fresh(number) => Ok(initial(parameter, *number, head)),
@@ -152,19 +152,17 @@ fn in_head(role: Role) -> bool {
     matches!(role, Role::HeadDense(_) | Role::HeadOut(_))
 }
 
-fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Failure> {
+fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Error> {
     let path = file.path().to_owned();
     let shape = file.shape(name).unwrap_or_default().to_vec();
     if shape != parameter.shape {
-        return Err(Failure::other(
-            format!(
-                "expected `{}` of shape {:?} by `config.json`, found {shape:?} in `{}`",
-                shown(name),
-                parameter.shape,
-                path.display()
-            ),
-            "take configuration and weights from the same model",
-        ));
+        return Err(Error::new(format!(
+            "expected `{}` of shape {:?} by `config.json`, found {shape:?} in `{}`",
+            sanitize(name),
+            parameter.shape,
+            path.display()
+        ))
+        .help("take configuration and weights from the same model"));
     }
     let array = file.read(name).map_err(|error| unreadable(&path, error))?;
     match array.data.iter().all(|number| number.is_finite()) {
@@ -201,34 +199,33 @@ fn canonical(name: &str) -> String {
     }
 }
 
-fn missing(files: &[PathBuf], parameter: &Parameter) -> Failure {
+fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
     let first = files.first().map_or(Path::new(WEIGHTS), PathBuf::as_path);
     let more = match files.len() {
         0 | 1 => String::new(),
         count => format!(" and `{}` more files", count - 1),
     };
-    Failure::other(
-        format!(
+    Error::new(format!(
             "expected the tensor `{}` in `{}`{more}, found none of this name, with or without the part before the first dot",
             parameter.name,
             first.display()
-        ),
-        "check that the weights are those of the whole encoder that `config.json` describes",
-    )
+        )).help("check that the weights are those of the whole encoder that `config.json` describes")
 }
 
-pub(crate) fn unreadable(path: &Path, error: TensorError) -> Failure {
+pub(crate) fn unreadable(path: &Path, error: TensorError) -> Error {
     match error {
-        TensorError::Io(error) => Failure::io("read", path)(error),
+        TensorError::Io(error) => Error::io("read", path)(error),
         TensorError::Format(why) => damaged(path, &why),
     }
 }
 
-fn damaged(path: &Path, why: &str) -> Failure {
-    Failure::other(
-        format!("`{}` cannot be used: {}", path.display(), shown(why)),
-        "copy or download the model again",
-    )
+fn damaged(path: &Path, why: &str) -> Error {
+    Error::new(format!(
+        "`{}` cannot be used: {}",
+        path.display(),
+        sanitize(why)
+    ))
+    .help("copy or download the model again")
 }
 
 #[cfg(test)]

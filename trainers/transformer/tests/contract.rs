@@ -47,7 +47,7 @@ fn trainer() -> testkit::Trainer {
         ]),
         number: ("batch_size".into(), "16".into(), "24".into()),
         switch: "no_buckets".into(),
-        metrics: contract::metrics::definitions()
+        metrics: sagemaker::metrics::definitions()
             .into_iter()
             .map(|definition| (definition.name, definition.regex))
             .collect(),

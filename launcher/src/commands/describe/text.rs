@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
-use contract::shown;
+use diagnostics::sanitize;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub(super) fn text(job: &DescribeTrainingJobOutput, answer: &Value) -> String {
 
 fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
     let indent = "  ".repeat(depth);
-    let name = shown(name);
+    let name = sanitize(name);
     // Writing to a String cannot fail.
     match value {
         // The same for every job, and a screen full.
@@ -87,7 +87,7 @@ fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
             }
         }
         Value::String(value) => {
-            let _ = write!(text, "\n{indent}{name}: {}", shown(value));
+            let _ = write!(text, "\n{indent}{name}: {}", sanitize(value));
         }
         other => {
             let _ = write!(text, "\n{indent}{name}: {other}");

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contract::limits;
 use jiff::Timestamp;
+use sagemaker::limits;
 
 use super::{CloudArgs, TrainArgs};
 use crate::aws::iam::ROLE;
 use crate::commands::Context;
-use crate::failure::{Failure, Result};
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
 };
 use crate::trainer::Trainer;
+use diagnostics::{Error, Result};
 
 /// In GB; SageMaker's own default.
 const VOLUME: u32 = 30;
@@ -56,7 +56,7 @@ fn needed(args: &TrainArgs) -> Result<(&str, &str)> {
     match (&args.output, &args.instance_type) {
         (Some(output), Some(instance_type)) => Ok((output, instance_type)),
         _ => Err(
-            Failure::usage("a job needs `--output LOCATION` and `--instance-type TYPE`").help(
+            Error::usage("a job needs `--output LOCATION` and `--instance-type TYPE`").help(
                 "`trainyard train --help` has examples; `-- --help` lists the hyperparameters",
             ),
         ),
@@ -67,7 +67,7 @@ fn needed(args: &TrainArgs) -> Result<(&str, &str)> {
 fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
     if instance.is_cloud() {
         return match args.simulate_interruption {
-            Some(_) => Err(Failure::usage(format!(
+            Some(_) => Err(Error::usage(format!(
                 "`--simulate-interruption` is for local jobs, and `{instance}` runs in the cloud"
             ))
             .help("`--spot` machines are interrupted for real; or pass `--instance-type local`")),
@@ -75,7 +75,7 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         };
     }
     if *instance == Instance::Process && args.image.is_some() {
-        return Err(Failure::usage(
+        return Err(Error::usage(
             "`--image` makes no sense with `local-process`: it runs no image",
         )
         .help("pass `--instance-type local`, or `--trainer-binary FILE`"));
@@ -102,7 +102,7 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         ("--no-wait", cloud.no_wait),
     ];
     match given.into_iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(Failure::usage(format!(
+        Some((flag, _)) => Err(Error::usage(format!(
             "`{flag}` needs a cloud instance, found `--instance-type {instance}`"
         ))
         .help("leave it out, or pass an instance type such as `ml.m5.large`")),
@@ -117,7 +117,7 @@ fn unneeded(args: &TrainArgs, channels: &[Channel]) -> Result<()> {
     if !args.cloud.no_data_check || channels.iter().any(checked) {
         return Ok(());
     }
-    Err(Failure::usage(
+    Err(Error::usage(
         "`--no-data-check` needs training data on this machine, found none: data in S3 are not checked",
     )
     .help("leave it out"))
@@ -129,7 +129,7 @@ fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
         .spot
         .then(|| args.max_wait.unwrap_or(max_run.saturating_add(hour)));
     if let Some(wait) = spot.filter(|wait| *wait < max_run) {
-        return Err(Failure::usage(format!(
+        return Err(Error::usage(format!(
             "`--max-wait` is {} s, shorter than `--max-run` with {} s",
             wait.as_secs(),
             max_run.as_secs()
@@ -164,7 +164,7 @@ fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
     for (name, location) in typed {
         limits::check_channel_name(name).map_err(|error| refused("`--channel`", &error))?;
         if channels.iter().any(|other| other.name == name) {
-            return Err(Failure::usage(format!("channel `{name}` is given twice"))
+            return Err(Error::usage(format!("channel `{name}` is given twice"))
                 .help("`--data` is the channel `train`; put several files into one folder"));
         }
         channels.push(Channel {
@@ -173,7 +173,7 @@ fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
         });
     }
     if channels.is_empty() {
-        return Err(Failure::usage("no training data").help("pass `--data LOCATION`"));
+        return Err(Error::usage("no training data").help("pass `--data LOCATION`"));
     }
     limits::check_channel_count(channels.len()).map_err(|error| refused("`--channel`", &error))?;
     Ok(channels)
@@ -184,7 +184,7 @@ fn pairs(flag: &str, typed: &[String]) -> Result<BTreeMap<String, String>> {
     for text in typed {
         let (name, value) = split(flag, text)?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Failure::usage(format!("`{flag} {name}` is given twice"))
+            return Err(Error::usage(format!("`{flag} {name}` is given twice"))
                 .help("leave one of them out"));
         }
     }
@@ -195,7 +195,7 @@ fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .ok_or_else(|| {
-            Failure::usage(format!("`{flag} {text}` has no `=`"))
+            Error::usage(format!("`{flag} {text}` has no `=`"))
                 .help(format!("expected `{flag} NAME=VALUE`"))
         })
 }

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use oci_client::secrets::RegistryAuth;
 use serde_json::Value;
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// User and password, in memory alone. `Debug` shows neither.
 pub(crate) struct Credentials {
@@ -45,7 +45,7 @@ impl Credentials {
                     None => (PASSWORD, USER),
                 };
                 return Err(
-                    Failure::usage(format!("{there} is set, {missing} is not")).help("set both")
+                    Error::usage(format!("{there} is set, {missing} is not")).help("set both")
                 );
             }
         }
@@ -56,13 +56,13 @@ impl Credentials {
             return Ok(Self::none());
         };
         let text = std::fs::read_to_string(&file).map_err(|error| {
-            Failure::new(format!("cannot read `{}`: {error}", file.display()))
+            Error::new(format!("cannot read `{}`: {error}", file.display()))
                 .help("make it readable, or set DOCKER_CONFIG to another folder")
         })?;
         // serde's message would show a piece of the file, which holds passwords.
         let config: Value = serde_json::from_str(&text)
             .map_err(|_| {
-                Failure::usage(format!("`{}` is no JSON", file.display()))
+                Error::usage(format!("`{}` is no JSON", file.display()))
                     .help("`docker login` writes it anew when it is gone; or set DOCKER_CONFIG to another folder")
             })?;
         Ok(from_docker(&config, host, &file).unwrap_or_else(Self::none))

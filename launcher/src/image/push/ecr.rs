@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{Credentials, EcrHost, Place};
 use crate::aws::{Aws, explain};
-use crate::failure::{Failure, Result};
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 /// Asks for a password, which stays in memory, and for the registry's address. `registry` stands in for the address:
 /// an emulator of AWS gives the real one.
@@ -66,8 +65,8 @@ fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuild
         .set_registry_ids(account.map(|account| vec![account.to_owned()]))
 }
 
-fn broken(what: &str) -> Failure {
-    Failure::new(format!("ECR's authorization token {what}"))
+fn broken(what: &str) -> Error {
+    Error::new(format!("ECR's authorization token {what}"))
         .help("look at what answers there: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` asks it too")
 }
 
@@ -81,7 +80,7 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
         .await;
     match made {
         Ok(_) => {
-            say(format!(
+            eprint_line(format!(
                 "created the repository `{repository}` in `{}`",
                 aws.region()
             ));

@@ -4,8 +4,8 @@ use oci_client::errors::{OciDistributionError as Error, OciErrorCode};
 use serde_json::Value;
 
 use super::{Credentials, Place};
-use crate::failure::{Failure, chain};
 use crate::retry;
+use diagnostics::{Error, chain};
 
 /// Long enough for a sentence, short enough for a page of HTML.
 const LONGEST: usize = 300;
@@ -55,7 +55,7 @@ pub(super) fn reason(error: Error) -> String {
         other => chain(&other),
     };
     let short: String = text.chars().take(LONGEST).collect();
-    contract::shown(&short).into_owned()
+    diagnostics::sanitize(&short).into_owned()
 }
 
 /// The first message of `{"errors": [{"code", "message"}]}`.
@@ -71,19 +71,14 @@ fn said(body: &str) -> Option<String> {
 }
 
 /// The failure of a push. `what` goes after "cannot".
-pub(super) fn explain(
-    what: &str,
-    place: &Place,
-    credentials: &Credentials,
-    error: Error,
-) -> Failure {
+pub(super) fn explain(what: &str, place: &Place, credentials: &Credentials, error: Error) -> Error {
     let status = status(&error);
     let transient = may_pass(&error);
     let is_unreachable = matches!(&error, Error::RequestError(error) if error.is_connect());
     let reason = reason(error);
     let (host, name) = (&place.host, place.name());
     if reason.contains("immutable") {
-        return Failure::new(format!(
+        return Error::new(format!(
             "`{name}`: cannot {what}: it stands for another image, and tags are immutable there"
         ))
         .help("commit your changes: the tag has the commit in it")
@@ -92,17 +87,17 @@ pub(super) fn explain(
     let ecr_host = place.ecr_host();
     match status {
         Some(401) if credentials.are_none() => {
-            Failure::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
+            Error::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
                 "set TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or `docker login {host}` without a credential store"
             ))
         }
-        Some(401) => Failure::new(format!("`{host}` refuses the credentials from {}", credentials.from))
+        Some(401) => Error::new(format!("`{host}` refuses the credentials from {}", credentials.from))
             .help(if place.is_own_ecr() || ecr_host.is_some() {
                 "they are made for this push: check the clock of this machine, then `trainyard doctor`"
             } else {
                 "check user and password"
             }),
-        Some(403) => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
+        Some(403) => Error::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are known, and may not push there"),
         Some(404) if place.is_own_ecr() || ecr_host.is_some() => {
             let help = match ecr_host.filter(|_| !place.is_own_ecr()) {
@@ -112,18 +107,18 @@ pub(super) fn explain(
                 ),
                 None => "`--create-repository` makes it".to_owned(),
             };
-            Failure::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
+            Error::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
         }
         // No answer at all: wrong host or port, or a registry that is down.
         None if transient && is_unreachable => {
-            Failure::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
+            Error::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
                 "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows what answers",
                 place.scheme()
             ))
         }
-        _ if transient => Failure::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
+        _ if transient => Error::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
             .help("push again: what was uploaded is not uploaded twice"),
-        _ => Failure::new(format!("`{name}`: cannot {what}: {reason}"))
+        _ => Error::new(format!("`{name}`: cannot {what}: {reason}"))
             .help(format!("`curl -i {}://{host}/v2/` shows whether a registry answers", place.scheme())),
     }
 }

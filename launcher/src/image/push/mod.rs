@@ -17,9 +17,8 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde::Serialize;
 
 use super::{Data, Image, Layer, manifest};
-use crate::failure::{Failure, Result};
 use crate::retry::Backoff;
-use crate::say::say;
+use diagnostics::{Error, Result, eprint_line};
 
 pub(crate) use credentials::Credentials;
 pub(crate) use place::{EcrHost, Place};
@@ -101,7 +100,7 @@ impl<'a> Registry<'a> {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| {
-            Failure::new(format!("cannot start a client for registries: {error}"))
+            Error::new(format!("cannot start a client for registries: {error}"))
                 .help("check the proxy's variables and SSL_CERT_FILE")
         })?;
         Ok(Self {
@@ -141,7 +140,7 @@ impl<'a> Registry<'a> {
             other => other.map_err(|error| self.explain("look at what is there", error))?,
         };
         if there {
-            say(format!("{}: there already", blob.what));
+            eprint_line(format!("{}: there already", blob.what));
             return Ok((blob, false));
         }
         let uploaded = self.patiently(|| {
@@ -151,7 +150,7 @@ impl<'a> Registry<'a> {
         });
         let what = format!("upload the part `{}`", blob.what);
         uploaded.await.map_err(|error| self.explain(&what, error))?;
-        say(format!("{}: uploaded {} bytes", blob.what, blob.size));
+        eprint_line(format!("{}: uploaded {} bytes", blob.what, blob.size));
         Ok((blob, true))
     }
 
@@ -194,12 +193,12 @@ impl<'a> Registry<'a> {
             };
             let host = &self.place.host;
             let reason = errors::reason(error);
-            say(format!("`{host}`: {reason}; trying again"));
+            eprint_line(format!("`{host}`: {reason}; trying again"));
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn explain(&self, what: &str, error: OciDistributionError) -> Failure {
+    fn explain(&self, what: &str, error: OciDistributionError) -> Error {
         errors::explain(what, self.place, self.credentials, error)
     }
 }

@@ -1,6 +1,6 @@
 use oci_client::client::ClientProtocol;
 
-use crate::failure::{Failure, Result};
+use diagnostics::{Error, Result};
 
 /// A repository in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,16 @@ impl Place {
         let expected = "expected `host[:port]/repository`, as in `registry.example.com/team/svm`";
         if text.contains('@') {
             // Not shown: it may hold a password.
-            return Err(Failure::usage("the registry has an `@`").help(
+            return Err(Error::usage("the registry has an `@`").help(
                 "credentials go into TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD",
             ));
         }
         let wrong = |found: &str| {
-            Failure::usage(format!("registry `{}`: {found}", contract::shown(text))).help(expected)
+            Error::usage(format!(
+                "registry `{}`: {found}",
+                diagnostics::sanitize(text)
+            ))
+            .help(expected)
         };
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use harness::Failure;
-use harness::folder::{CONFIG, TENSORS, VOCABULARY, check_ids, read, tensors, unreadable, write};
-use harness::training::{prefixed, write_tensors};
+use diagnostics::Error;
+use harness::model_dir::{
+    CONFIG, TENSORS, VOCABULARY, check_ids, read, tensors, unreadable, write,
+};
 use tch::Device;
+use training::{prefixed, write_tensors};
 
 use super::lstm::LstmModel;
 use crate::net::Shape;
@@ -36,11 +38,11 @@ struct Config {
 }
 
 /// The architecture of the model in a folder.
-pub(super) fn arch(dir: &Path) -> Result<String, Failure> {
-    harness::folder::arch(dir, FORMAT, VERSION)
+pub(super) fn arch(dir: &Path) -> Result<String, Error> {
+    harness::model_dir::arch(dir, FORMAT, VERSION)
 }
 
-pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
+pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Error {
     unreadable(
         dir,
         CONFIG,
@@ -51,7 +53,7 @@ pub(super) fn unknown_arch(dir: &Path, arch: &str) -> Failure {
     )
 }
 
-pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
+pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Error> {
     let ids = || (0..).zip(model.classes.iter().cloned());
     let config = Config {
         format: FORMAT.to_owned(),
@@ -79,7 +81,7 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Failure> {
     write_tensors(&dir.join(TENSORS), &[], tensors)
 }
 
-pub(super) fn load(dir: &Path) -> Result<LstmModel, Failure> {
+pub(super) fn load(dir: &Path) -> Result<LstmModel, Error> {
     let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;

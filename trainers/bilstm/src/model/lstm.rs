@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use harness::Failure;
-use harness::metrics::Scores;
-use harness::report::ClassFeatures;
-use harness::text::WordReader;
-use harness::training::Arrays;
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
 use tch::Device;
+use text::WordReader;
+use training::Arrays;
 
 use super::files;
 use crate::device::failed;
@@ -40,11 +40,11 @@ pub struct Scratch {
 }
 
 impl LstmModel {
-    pub(super) fn save(&self, dir: &Path) -> Result<(), Failure> {
+    pub(super) fn save(&self, dir: &Path) -> Result<(), Error> {
         files::save(self, dir)
     }
 
-    pub(super) fn load(dir: &Path) -> Result<Self, Failure> {
+    pub(super) fn load(dir: &Path) -> Result<Self, Error> {
         files::load(dir)
     }
 
@@ -57,12 +57,12 @@ impl LstmModel {
         }
     }
 
-    pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Failure> {
+    pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
         let net = match scratch.net.take() {
             Some(net) => net,
             None => self.net(scratch.device)?,
         };
-        let rows: Result<Vec<Vec<u32>>, Failure> = texts
+        let rows: Result<Vec<Vec<u32>>, Error> = texts
             .iter()
             .map(|text| self.reader.read(&mut scratch.words, text, self.seq_len))
             .collect();
@@ -79,7 +79,7 @@ impl LstmModel {
         &self,
         text: Option<&str>,
         top: usize,
-    ) -> Result<Vec<ClassFeatures>, Failure> {
+    ) -> Result<Vec<ClassFeatures>, Error> {
         let net = self.net(self.devices[0])?;
         let weights = match text {
             None => explain::words(&net, &self.reader),
@@ -98,10 +98,12 @@ impl LstmModel {
     }
 
     /// Full precision on a GPU too: answers do not depend on where they are worked out, beyond rounding.
-    fn net(&self, device: Device) -> Result<Replicas, Failure> {
+    fn net(&self, device: Device) -> Result<Replicas, Error> {
         // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
         tch::set_num_threads(1);
         let net = Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(failed)?;
-        net.ok_or_else(|| Failure::other("the model's weights do not fit its shape", "train again"))
+        net.ok_or_else(|| {
+            Error::new("the model's weights do not fit its shape").help("train again")
+        })
     }
 }

@@ -1,5 +1,5 @@
-use harness::training::{Arrays, cut, prefixed, read_tensors, write_tensors};
 use tch::Kind;
+use training::{Arrays, cut, prefixed, read_tensors, write_tensors};
 
 use super::*;
 use crate::evaluate::of_batch;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use harness::{Failure, Run};
+use diagnostics::Error;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_svm::{Svm, SvmParams as LinfaParams};
 use ndarray::{Array1, Array2};
+use training::Run;
 
 use super::{Job, KernelMachine, Room};
 use crate::machines::{parallel, side_weights};
@@ -38,7 +39,7 @@ pub(super) struct Support {
 }
 
 /// Solves one two-class problem per output; as many at a time as there are threads and room.
-pub(super) fn fit(problem: &Problem<'_>, run: &Run) -> Result<Support, Failure> {
+pub(super) fn fit(problem: &Problem<'_>, run: &Run) -> Result<Support, Error> {
     let tables = Room::look(Path::new("/")).tables(problem.train.len());
     // linfa knows (x·y + constant)^degree: the scale goes into the records.
     let factor = match problem.job.kernel {
@@ -66,7 +67,7 @@ impl Problem<'_> {
         output: usize,
         records: Arc<Array2<f64>>,
         run: &Run,
-    ) -> Result<(Vec<f64>, f64), Failure> {
+    ) -> Result<(Vec<f64>, f64), Error> {
         let data = self.job.data;
         if let Some(side) = data.only_side(self.train, output) {
             // A fold without a rare class: the constant decision -rho, no support.
@@ -89,7 +90,7 @@ impl Problem<'_> {
         };
         let failed = |error: &dyn std::fmt::Display| {
             let message = format!("the kernel machine could not be trained: {error}");
-            Failure::other(message, "use --kernel linear, or other kernel parameters")
+            Error::new(message).help("use --kernel linear, or other kernel parameters")
         };
         std::thread::Builder::new()
             .name("linfa-svm".to_owned())
@@ -98,7 +99,7 @@ impl Problem<'_> {
         let svm = loop {
             match answer.recv_timeout(LOOK) {
                 Ok(svm) => break svm.map_err(|error| failed(&error))?,
-                Err(RecvTimeoutError::Timeout) if run.stopped() => return Err(Failure::Stopped),
+                Err(RecvTimeoutError::Timeout) if run.stopped() => return Err(Error::stopped()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(failed(&"linfa-svm broke off")),
             }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use harness::{Failure, memory};
+use diagnostics::Error;
+use training::memory;
 
 /// linfa-kernel fills an n x n table, one entry after the other, in about 1 ns x n² x components, and its solver reads
 /// whole columns of it in every step. measured on IMDB, 100 components, 2 cores: 4,000 rows take 7 seconds of
@@ -43,7 +44,7 @@ impl Room {
     }
 
     /// Refuses more rows than there is room for.
-    pub(crate) fn admit(self, rows: usize, kernel: &str) -> Result<(), Failure> {
+    pub(crate) fn admit(self, rows: usize, kernel: &str) -> Result<(), Error> {
         let most = self.rows();
         if rows <= most {
             return Ok(());
@@ -60,10 +61,9 @@ impl Room {
         let message = format!(
             "expected at most `{most}` training rows for --kernel {kernel}, found `{rows}`: {reason}"
         );
-        Err(Failure::other(
-            message,
-            format!("use --kernel linear, which takes any number, or give at most {most} rows"),
-        ))
+        Err(Error::new(message).help(format!(
+            "use --kernel linear, which takes any number, or give at most {most} rows"
+        )))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The trained kernel machine: how it decides, how it is saved.
 
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::model::files::{Array, Arrays, Data, Tensors};
 use crate::params::Kernel;
@@ -139,7 +139,7 @@ impl KernelMachine {
         tensors: &Tensors<'_>,
         outputs: usize,
         terms: usize,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let (width, vectors) = (
             tensors.shape("components")?.1,
             tensors.shape("support_vectors")?.0,

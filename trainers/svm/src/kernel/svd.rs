@@ -1,9 +1,10 @@
 //! The leading right singular vectors of a sparse matrix, by a randomised range finder.
 //! Halko, Martinsson and Tropp, SIAM Review 53 (2011), algorithms 4.4 and 5.1.
 
-use harness::{Failure, Run};
+use diagnostics::Error;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayViewMut2, Axis, s};
+use training::Run;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::eigen::eigen;
@@ -35,7 +36,7 @@ pub(super) fn truncated(
     wanted: usize,
     seed: u64,
     run: &Run,
-) -> Result<Svd, Failure> {
+) -> Result<Svd, Error> {
     let (rows, columns) = (records.rows.len(), records.pattern.width);
     let directions = (wanted + OVERSAMPLING).min(rows).min(columns);
     // Any independent numbers of mean 0 serve as a start.
@@ -69,7 +70,7 @@ pub(super) fn truncated(
 }
 
 /// Vᵀ = Σ⁻¹ Uᵀ A for the rows of `left`, transposed: (columns, components).
-fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f32>, Failure> {
+fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f32>, Error> {
     let kept = left.nrows();
     let blocks = parallel(run.threads(), kept.div_ceil(BLOCK), |block| {
         let columns = times_transposed(records, &read(left, block));
@@ -93,11 +94,11 @@ fn times_gram(
     records: SparseRows<'_>,
     vectors: &Array2<f64>,
     run: &Run,
-) -> Result<Array2<f64>, Failure> {
+) -> Result<Array2<f64>, Error> {
     let directions = vectors.nrows();
     let blocks = parallel(run.threads(), directions.div_ceil(BLOCK), |block| {
         if run.stopped() {
-            return Err(Failure::Stopped);
+            return Err(Error::stopped());
         }
         Ok(times(
             records,
@@ -202,10 +203,10 @@ fn orthonormalise_block(block: &mut ArrayViewMut2<'_, f64>) {
 mod tests {
     use std::f64::consts::PI;
 
-    use harness::stop::Stop;
+    use training::stop::Stop;
 
     use super::*;
-    use harness::features::Pattern;
+    use text::features::Pattern;
 
     /// The `k`th vector of an orthonormal cosine basis.
     fn wave(k: usize, at: usize, size: usize) -> f64 {
@@ -328,9 +329,7 @@ mod tests {
         stop.flag()
             .store(true, std::sync::atomic::Ordering::Relaxed);
         let stopped = Run::new(1, 7, stop, Default::default());
-        assert!(matches!(
-            truncated(records, 9, 5, &stopped),
-            Err(Failure::Stopped)
-        ));
+        let stopped = truncated(records, 9, 5, &stopped);
+        assert!(stopped.is_err_and(|error| error.kind() == diagnostics::ErrorKind::Stopped));
     }
 }

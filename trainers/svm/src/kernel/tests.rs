@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use clap::Parser;
-use harness::corpus::{Part, RowPlace, RowRef, RowTable};
-use harness::metrics::Scores;
-use harness::stop::Stop;
+use dataset::{RowPlace, RowRef, RowTable, Split};
+use evaluation::metrics::Scores;
 use harness::{Model, Trainer};
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_svm::Svm as LinfaSvm;
 use ndarray::{Array1, Array2};
+use training::stop::Stop;
 
 use super::*;
 use crate::params::SvmArgs;
 use crate::{Svm, SvmModel};
-use harness::features::Pattern;
+use text::features::Pattern;
 
 #[derive(Parser)]
 struct Line {
@@ -23,7 +23,7 @@ struct Line {
     args: SvmArgs,
 }
 
-fn params(line: &str) -> Result<SvmParams, Failure> {
+fn params(line: &str) -> Result<SvmParams, Error> {
     Line::try_parse_from(format!("svm {line}").split_whitespace())
         .unwrap()
         .args
@@ -56,7 +56,7 @@ fn puzzle(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
     rows.map(text).collect()
 }
 
-fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Part) -> RowTable {
+fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Split) -> RowTable {
     let all = 0..rows.len() as u32;
     RowTable {
         order: all
@@ -64,7 +64,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Part
             .map(|index| RowRef { shard: 0, index })
             .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
-        parts: (0..rows.len()).map(parts).collect(),
+        splits: (0..rows.len()).map(parts).collect(),
         hashes: rows
             .iter()
             .map(|(text, _)| xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
@@ -87,9 +87,9 @@ fn train(line: &str, threads: usize) -> harness::Trained<SvmModel> {
     let rows = puzzle(0..200);
     let table = table(&rows, &["alike", "not"], |row| {
         if row % 5 == 0 {
-            Part::Validation
+            Split::Validation
         } else {
-            Part::Train
+            Split::Train
         }
     });
     let mut shard = Svm::encoder(&params);
@@ -311,7 +311,7 @@ fn a_stop_does_not_wait_for_linfa() {
         },
         &run,
     );
-    assert!(matches!(outcome, Err(Failure::Stopped)));
+    assert!(outcome.is_err_and(|error| error.kind() == diagnostics::ErrorKind::Stopped));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn too_many_rows_are_refused_before_any_work() {
     let rows: Vec<(String, u32)> = (0..8001)
         .map(|row| (format!("word{}", row % 50), row % 2))
         .collect();
-    let table = table(&rows, &["a", "b"], |_| Part::Train);
+    let table = table(&rows, &["a", "b"], |_| Split::Train);
     // There are no texts at all: nothing can have looked at them.
     let outcome = Svm::train(&params, &table, Vec::new(), &mut run(1));
     let message = outcome.err().map(|failure| failure.to_string()).unwrap();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use harness::Failure;
-use harness::features::Terms;
-use harness::folder::{CONFIG, TENSORS, VOCABULARY, check_format, read, unreadable, write};
+use diagnostics::Error;
+use harness::model_dir::{CONFIG, TENSORS, VOCABULARY, check_format, read, unreadable, write};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use text::features::Terms;
 
 use super::{Recipe, SvmModel, TrainedMachine};
 use crate::calibrate::Platt;
@@ -67,7 +67,7 @@ impl Array {
     }
 }
 
-pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Failure> {
+pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
     let mut arrays = Arrays::new();
     arrays.insert("scale".to_owned(), Array::rows(&model.scale));
     let mut kernel = None;
@@ -121,7 +121,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Failure> {
     write(dir, TENSORS, &serialize(dir, &arrays)?)
 }
 
-fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Failure> {
+fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Error> {
     let bytes: Vec<_> = arrays
         .iter()
         .map(|(name, array)| (name, &array.shape, array.bytes()))
@@ -135,7 +135,7 @@ fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Failure> {
     safetensors::serialize(views, None).map_err(|error| unreadable(dir, TENSORS, error))
 }
 
-pub(super) fn load(dir: &Path) -> Result<SvmModel, Failure> {
+pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
     let json = read(dir, CONFIG)?;
     let config: Config =
         serde_json::from_slice(&json).map_err(|error| unreadable(dir, CONFIG, error))?;
@@ -229,7 +229,7 @@ pub(crate) struct Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    fn view(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, Failure> {
+    fn view(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, Error> {
         let view = self
             .tensors
             .tensor(name)
@@ -242,7 +242,7 @@ impl Tensors<'_> {
         Ok(view)
     }
 
-    fn shaped(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<TensorView<'_>, Failure> {
+    fn shaped(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<TensorView<'_>, Error> {
         let view = self.view(name, dtype)?;
         if view.shape() != shape {
             let message = format!(
@@ -254,11 +254,11 @@ impl Tensors<'_> {
         Ok(view)
     }
 
-    pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Failure> {
+    pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         Ok(floats(self.shaped(name, Dtype::F32, shape)?.data()))
     }
 
-    pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Failure> {
+    pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Error> {
         let view = self.shaped(name, Dtype::F64, shape)?;
         Ok(view
             .data()
@@ -270,7 +270,7 @@ impl Tensors<'_> {
     }
 
     /// Rows and width of an array of rank 2.
-    pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Failure> {
+    pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Error> {
         let view = self
             .tensors
             .tensor(name)
@@ -291,7 +291,7 @@ impl Tensors<'_> {
         name: &str,
         rows: Option<usize>,
         width: usize,
-    ) -> Result<Vec<Vec<f32>>, Failure> {
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let rows = match rows {
             Some(rows) => rows,
             None => self.shape(name)?.0,

@@ -16,7 +16,7 @@ use linfa::traits::{Fit, PredictInplace};
 use ndarray::Array1;
 
 use dual::Problem;
-use harness::features::Pattern;
+use text::features::Pattern;
 
 /// Some rows of a sparse matrix: linfa's records. Shape: (rows, pattern width), `f32`.
 #[derive(Clone, Copy)]

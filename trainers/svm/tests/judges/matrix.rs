@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use harness::data::{self, ReadOptions};
-use harness::features::{Counts, FeatureParams, Frequency, fit};
-use harness::text::{Shard, english};
+use dataset::{self, ReadOptions};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
+use text::features::{Counts, FeatureParams, Frequency, fit};
+use text::{Shard, english};
 
 /// How the features are made.
 struct Setting {
@@ -45,14 +45,14 @@ fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Setting {
 }
 
 fn counts(rows: &Path, setting: &Setting) -> Counts {
-    let sources = data::sources(rows).unwrap();
+    let sources = dataset::sources(rows).unwrap();
     // Two threads: the terms come from two shards.
     let options = ReadOptions {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
     };
     let make = || Shard::new(&setting.stop_words, 2);
-    let read = data::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
+    let read = dataset::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
     let counted = vec![true; read.labels.len()];
     let order = read
         .order

@@ -7,7 +7,7 @@ use testkit::{judge, python};
 
 #[test]
 fn word_characters_are_pythons() {
-    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/src/text/word_ranges.rs");
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/text/src/word_ranges.rs");
     let compared = judge("word_ranges", &[Path::new("compare"), &table]);
     // The table is Unicode 14's. A newer Python knows more letters; of those that 14 knows, each must agree.
     let assigned = Regex::new(r"\p{age:14.0}").unwrap();
@@ -29,5 +29,5 @@ fn english_is_scikit_learns() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/judges/word_ranges.py");
     let outcome = python(&script, &["english"]);
     let theirs: Vec<&str> = outcome.expect_code(0).stdout.lines().collect();
-    assert_eq!(harness::text::english().iter().collect::<Vec<_>>(), theirs);
+    assert_eq!(text::english().iter().collect::<Vec<_>>(), theirs);
 }

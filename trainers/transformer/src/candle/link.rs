@@ -1,13 +1,13 @@
 //! Sums of gradients over devices.
 
 use candle_core::{Device, Tensor};
-use harness::Failure;
+use diagnostics::Error;
 
 use super::failed;
 
 /// Gives everybody the bytes of rank 0: it is called once by each process, with `Some` on rank 0, and answers them. NCCL
 /// needs no more than this to find the others.
-pub(crate) type Exchange<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Failure> + 'a>;
+pub(crate) type Exchange<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
 
 /// This host among those of a run.
 #[cfg_attr(
@@ -31,17 +31,14 @@ pub(super) enum Link {
 }
 
 impl Link {
-    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Failure> {
+    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Error> {
         let gpus = devices.iter().all(Device::is_cuda);
         #[cfg(feature = "nccl")]
         if gpus && (devices.len() > 1 || hosts.is_some()) {
             return super::nccl::World::new(devices, hosts).map(Self::Nccl);
         }
         if gpus && hosts.is_some_and(|hosts| hosts.count > 1) {
-            return Err(Failure::other(
-                "expected a program with NCCL for a run on several hosts with GPUs, this one was built without",
-                "build it with --features nccl (docs/cuda.md), or run on one host",
-            ));
+            return Err(Error::new("expected a program with NCCL for a run on several hosts with GPUs, this one was built without").help("build it with --features nccl (docs/cuda.md), or run on one host"));
         }
         Ok(Self::Memory)
     }
@@ -56,7 +53,7 @@ impl Link {
     }
 
     /// Replaces each vector (len) f32 by the sum of all.
-    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Failure> {
+    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
         match self {
             Self::Memory => in_memory(vectors).map_err(failed),
             #[cfg(feature = "nccl")]

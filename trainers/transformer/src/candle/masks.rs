@@ -3,7 +3,7 @@
 //! batches drop the same in every run, also in one that resumes.
 
 use candle_core::{DType, Device, Result, Tensor};
-use harness::training::Random;
+use training::Random;
 
 use crate::engine::Noise;
 

@@ -17,7 +17,7 @@ mod passes;
 mod tests;
 
 use candle_core::{DType, Device, Error, Tensor};
-use harness::Failure;
+use diagnostics::Error;
 
 use crate::architecture::Architecture;
 use crate::device::{Place, Precision};
@@ -50,7 +50,7 @@ pub(crate) struct CandleEngine {
 }
 
 /// candle's word for what failed, and what can be done.
-fn failed(error: Error) -> Failure {
+fn failed(error: Error) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim();
     let help = if text.to_ascii_lowercase().contains("out of memory") {
@@ -58,7 +58,7 @@ fn failed(error: Error) -> Failure {
     } else {
         "lower --batch-size if memory may be short; else please report it with the command that you typed"
     };
-    Failure::other(format!("candle failed: {first}"), help)
+    Error::new(format!("candle failed: {first}")).help(help)
 }
 
 impl CandleEngine {
@@ -67,7 +67,7 @@ impl CandleEngine {
         architecture: &Architecture,
         weights: &Values,
         setting: Setting<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let devices = match &setting.place {
             Place::Cpu => vec![(Device::Cpu, DType::F32)],
             Place::Gpus(numbers) => numbers
@@ -83,7 +83,7 @@ impl CandleEngine {
         weights: &Values,
         devices: &[(Device, DType)],
         setting: Setting<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let net = |(device, dtype): &(Device, DType)| {
             let plan = Plan::new(architecture, setting.trained);
             Net::new(architecture, plan, weights, device, *dtype).map_err(failed)
@@ -101,7 +101,7 @@ impl CandleEngine {
         &self,
         batch: &Batch,
         task: impl Fn(&Net, Batch, usize) -> candle_core::Result<T> + Sync,
-    ) -> Result<Vec<T>, Failure> {
+    ) -> Result<Vec<T>, Error> {
         let size = batch.lengths.len().div_ceil(self.nets.len()).max(1);
         let share = |first: usize, lengths: &[usize]| Batch {
             ids: batch.ids[first * batch.seq..][..lengths.len() * batch.seq].to_vec(),
@@ -117,7 +117,7 @@ impl CandleEngine {
     }
 
     /// Sums the networks' gradients, and where NCCL does it those of all hosts.
-    fn sum(&mut self) -> Result<(), Failure> {
+    fn sum(&mut self) -> Result<(), Error> {
         if !self.summed {
             let gradients = self.nets.iter().map(Net::gradients);
             let gradients: Vec<&Tensor> = gradients.collect::<Result<_, _>>().map_err(failed)?;
@@ -132,7 +132,7 @@ impl CandleEngine {
 fn each<I: Send, T: Send>(
     items: Vec<I>,
     task: impl Fn(I) -> candle_core::Result<T> + Sync,
-) -> Result<Vec<T>, Failure> {
+) -> Result<Vec<T>, Error> {
     if items.len() < 2 {
         return items
             .into_iter()
@@ -176,16 +176,16 @@ fn half(capability: i32, built: &str) -> DType {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Failure> {
-    Err(Failure::other(
-        format!("expected a program with CUDA for GPU `{number}`, this one was built without"),
-        "use --device cpu",
+fn gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Error> {
+    Err(Error::new(format!(
+        "expected a program with CUDA for GPU `{number}`, this one was built without"
     ))
+    .help("use --device cpu"))
 }
 
 /// A GPU and what it trains with.
 #[cfg(feature = "cuda")]
-fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Failure> {
+fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Error> {
     // A stream of its own: candle's default is the stream of the calling thread, and threads come and go here.
     let device = Device::new_cuda_with_stream(number).map_err(failed)?;
     let Device::Cuda(cuda) = &device else {
@@ -199,13 +199,10 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
     let built = env!("TRAINYARD_COMPUTE_CAP");
     let capability = major * 10 + minor;
     if least(built).is_some_and(|least| capability < least) {
-        return Err(Failure::other(
-            format!(
+        return Err(Error::new(format!(
                 "expected a GPU of compute capability `{built}` or more, as this program was built for, \
                  found `{capability}`"
-            ),
-            "build it with CUDA_COMPUTE_CAP set to the GPU's (docs/cuda.md), or use --device cpu",
-        ));
+            )).help("build it with CUDA_COMPUTE_CAP set to the GPU's (docs/cuda.md), or use --device cpu"));
     }
     let dtype = match precision {
         Some(Precision::Full) => DType::F32,
@@ -221,7 +218,7 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), F
 }
 
 impl Engine for CandleEngine {
-    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure> {
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
         batch.check(&self.nets[0].architecture)?;
         let parts = self.shared(batch, |net, share, _| {
             let (logits, _) = net.forward(&net.tokens(&share)?, None, false)?; // (rows, classes) f32
@@ -230,7 +227,7 @@ impl Engine for CandleEngine {
         Ok(parts.concat())
     }
 
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
+    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error> {
         batch.check(&self.nets[0].architecture)?;
         if self.summed {
             // The first network keeps the sum so far.
@@ -256,7 +253,7 @@ impl Engine for CandleEngine {
         Ok(losses.iter().sum())
     }
 
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Failure> {
+    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
         self.sum()?;
         if self.link.spans_hosts() {
             return Ok(());
@@ -276,18 +273,18 @@ impl Engine for CandleEngine {
         Ok(())
     }
 
-    fn gradient_norm(&mut self) -> Result<f64, Failure> {
+    fn gradient_norm(&mut self) -> Result<f64, Error> {
         self.sum()?;
         self.nets[0].gradient_norm().map_err(failed)
     }
 
-    fn update(&mut self, update: &Update) -> Result<(), Failure> {
+    fn update(&mut self, update: &Update) -> Result<(), Error> {
         self.sum()?;
         each(self.nets.iter().collect(), |net| net.update(update))?;
         self.discard()
     }
 
-    fn discard(&mut self) -> Result<(), Failure> {
+    fn discard(&mut self) -> Result<(), Error> {
         each(self.nets.iter().collect(), |net| {
             net.gradients()?.zero_set()
         })?;
@@ -296,19 +293,19 @@ impl Engine for CandleEngine {
     }
 
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Failure> {
+    fn gradients(&mut self) -> Result<Values, Error> {
         self.sum()?;
         let first = &self.nets[0];
         let gradients = first.gradients().map_err(failed)?;
         first.plan.unpack(gradients, false).map_err(failed)
     }
 
-    fn weights(&self) -> Result<Values, Failure> {
+    fn weights(&self) -> Result<Values, Error> {
         let first = &self.nets[0];
         first.plan.unpack(&first.weights, false).map_err(failed)
     }
 
-    fn save(&self) -> Result<Saved, Failure> {
+    fn save(&self) -> Result<Saved, Error> {
         let first = &self.nets[0];
         let learning = first.learning().map_err(failed)?;
         let values = |vector, trained| first.plan.unpack(vector, trained).map_err(failed);
@@ -319,7 +316,7 @@ impl Engine for CandleEngine {
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<(), Failure> {
+    fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
         each(self.nets.iter().collect(), |net| net.restore(saved))?;
         self.discard()
     }

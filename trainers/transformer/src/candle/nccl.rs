@@ -8,7 +8,7 @@ use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::cuda_backend::cudarc::nccl::result::{NcclError, group_end, group_start};
 use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
 use candle_core::{CpuStorage, CudaStorage, Device, Error, InplaceOp1, Layout, Tensor};
-use harness::Failure;
+use diagnostics::Error;
 use std::sync::Arc;
 
 use super::link::Hosts;
@@ -30,16 +30,13 @@ pub(super) struct World {
     hosts: usize,
 }
 
-fn failed(error: NcclError) -> Failure {
-    Failure::other(
-        format!("NCCL failed: {error:?}"),
-        "set NCCL_DEBUG=INFO to see why; on several hosts NCCL_SOCKET_IFNAME has to name the network interface",
-    )
+fn failed(error: NcclError) -> Error {
+    Error::new(format!("NCCL failed: {error:?}")).help("set NCCL_DEBUG=INFO to see why; on several hosts NCCL_SOCKET_IFNAME has to name the network interface")
 }
 
 impl World {
     /// Each host must have as many GPUs as the others.
-    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Failure> {
+    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Error> {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
             .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
@@ -58,13 +55,11 @@ impl World {
         };
         let bytes = (hosts.exchange)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
-            Failure::other(
-                format!(
-                    "expected `{ID_BYTES}` bytes from the first host, found `{}`",
-                    bytes.len()
-                ),
-                "start the same version on all hosts",
-            )
+            Error::new(format!(
+                "expected `{ID_BYTES}` bytes from the first host, found `{}`",
+                bytes.len()
+            ))
+            .help("start the same version on all hosts")
         })?;
         let id = bytes.map(|byte| byte as c_char);
         let (first, all) = (hosts.rank * streams.len(), hosts.count * streams.len());
@@ -79,7 +74,7 @@ impl World {
                 Ok(member) => member,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
-            members.collect::<Result<Vec<_>, Failure>>()
+            members.collect::<Result<Vec<_>, Error>>()
         })?;
         Ok(Self {
             members,
@@ -92,7 +87,7 @@ impl World {
     }
 
     /// Replaces each vector (len) f32 by the sum of all, those of other hosts included.
-    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Failure> {
+    pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
         // One thread has all GPUs: without a group the first call would wait for the second for ever.
         group_start().map_err(failed)?;
         let sums = vectors.iter().zip(&self.members);
@@ -114,7 +109,7 @@ fn join(
     rank: usize,
     all: usize,
     id: [c_char; ID_BYTES],
-) -> Result<Member, Failure> {
+) -> Result<Member, Error> {
     // NCCL takes the thread's current GPU.
     let bound = stream.context().bind_to_thread();
     bound.map_err(|error| super::failed(Error::Msg(error.to_string())))?;

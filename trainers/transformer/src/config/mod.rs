@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::{Failure, shown};
+use diagnostics::{Error, sanitize};
 use serde_json::{Map, Value, json};
 
 use crate::architecture::{Activation, Architecture, Dropout, Family};
@@ -64,10 +64,10 @@ const ACTIVATIONS: [(&str, Activation); 4] = [
 
 impl Config {
     /// Reads a config.json, and refuses one of a network that there is no code for.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read(path).map_err(Failure::io("read", path))?;
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(&text).map_err(|(message, help)| {
-            Failure::other(format!("`{}`: {message}", path.display()), help)
+            Error::new(format!("`{}`: {message}", path.display())).help(help)
         })
     }
 
@@ -91,7 +91,7 @@ impl Config {
             Some(found) => match FAMILIES.iter().find(|(name, ..)| *name == found) {
                 Some((_, family, _)) => *family,
                 None => {
-                    let found = shown(found);
+                    let found = sanitize(found);
                     let message =
                         format!("expected a `model_type` of {}, found `{found}`", names());
                     return Err((message, help()));
@@ -107,7 +107,7 @@ impl Config {
     /// Refuses switches that would make it another network.
     fn supported(&self) -> Result<(), String> {
         let expected = |key: &str, expected: &str, found: &Value| {
-            let found = shown(&found.to_string()).into_owned();
+            let found = sanitize(&found.to_string()).into_owned();
             Err(format!(
                 "expected `{key}` to be {expected}, found `{found}`"
             ))
@@ -143,7 +143,10 @@ impl Config {
         known.map(|&(_, activation)| activation).ok_or_else(|| {
             let names: Vec<&str> = ACTIVATIONS.iter().map(|&(name, _)| name).collect();
             let names = names.join("`, `");
-            format!("expected `{key}` among `{names}`, found `{}`", shown(found))
+            format!(
+                "expected `{key}` among `{names}`, found `{}`",
+                sanitize(found)
+            )
         })
     }
 
@@ -264,7 +267,7 @@ impl Config {
                 let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
                 format!(
                     "expected `{key}` from 1 to `{most}`, found {}",
-                    shown(&found)
+                    sanitize(&found)
                 )
             })
     }
@@ -275,7 +278,7 @@ impl Config {
             Some(found) => found.as_f64().ok_or_else(|| {
                 format!(
                     "expected a number for `{key}`, found `{}`",
-                    shown(&found.to_string())
+                    sanitize(&found.to_string())
                 )
             }),
         }

@@ -20,7 +20,7 @@ mod simd;
 mod tests;
 mod worker;
 
-use harness::Failure;
+use diagnostics::Error;
 
 use self::chunk::Net;
 use self::gradient::{Gradient, Slots};
@@ -50,7 +50,7 @@ impl CpuEngine {
         values: Values,
         threads: usize,
         frozen: &[bool],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let layout = Layout::new(architecture, frozen);
         let words = architecture.vocab * architecture.hidden;
         let unwritten = || vec![0.0; words];
@@ -80,7 +80,7 @@ impl CpuEngine {
 
     /// Takes the weights; the moments, and what the first step writes its gradients into, are made meanwhile where there are several
     /// threads.
-    fn fill(&mut self, values: Values) -> Result<(), Failure> {
+    fn fill(&mut self, values: Values) -> Result<(), Error> {
         let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
         let length = net.layout.length;
         if self.frozen.iter().all(|&frozen| frozen) {
@@ -106,7 +106,7 @@ impl CpuEngine {
         })
     }
 
-    fn set_weights(&mut self, values: &Values) -> Result<(), Failure> {
+    fn set_weights(&mut self, values: &Values) -> Result<(), Error> {
         let net = &mut self.net;
         scatter(values, &net.layout, &mut net.dense, &mut net.words)
     }
@@ -160,7 +160,7 @@ fn on_threads<R: Send>(
     workers: &mut [Worker],
     hands: &[Vec<usize>],
     work: impl Fn(&mut Worker, &[usize]) -> Vec<R> + Sync,
-) -> Result<Vec<R>, Failure> {
+) -> Result<Vec<R>, Error> {
     let mut parts = workers
         .iter_mut()
         .zip(hands)
@@ -179,11 +179,8 @@ fn on_threads<R: Send>(
     })
 }
 
-fn died() -> Failure {
-    Failure::other(
-        "a thread of the network died",
-        "this is a bug: please report it",
-    )
+fn died() -> Error {
+    Error::new("a thread of the network died").help("this is a bug: please report it")
 }
 
 /// Copies parameters to their places.
@@ -192,7 +189,7 @@ fn scatter(
     layout: &Layout,
     dense: &mut [f32],
     words: &mut [f32],
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     for (number, place) in layout.places.iter().enumerate() {
         let to = match place {
             Place::Words => &mut *words,
@@ -207,7 +204,7 @@ fn scatter(
 }
 
 /// The same where they are not needed any more: embeddings, half of a small model, are not copied.
-fn settle(values: Values, net: &mut Net) -> Result<(), Failure> {
+fn settle(values: Values, net: &mut Net) -> Result<(), Error> {
     let words = net.architecture.vocab * net.architecture.hidden;
     for (number, place) in net.layout.places.iter().enumerate() {
         let expected = match place {
@@ -227,11 +224,11 @@ fn settle(values: Values, net: &mut Net) -> Result<(), Failure> {
     Ok(())
 }
 
-fn misfit(number: usize) -> Failure {
-    Failure::other(
-        format!("parameter {number} has not the size that the network expects"),
-        "do the weights belong to this config.json?",
-    )
+fn misfit(number: usize) -> Error {
+    Error::new(format!(
+        "parameter {number} has not the size that the network expects"
+    ))
+    .help("do the weights belong to this config.json?")
 }
 
 /// The reverse.
@@ -246,7 +243,7 @@ fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Values {
 }
 
 impl Engine for CpuEngine {
-    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Failure> {
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
         batch.check(&self.net.architecture)?;
         let (net, classes) = (&self.net, self.net.architecture.classes);
         let hands = deal(batch, self.workers.len(), net.architecture.hidden);
@@ -260,7 +257,7 @@ impl Engine for CpuEngine {
         Ok(all)
     }
 
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
+    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error> {
         batch.check(&self.net.architecture)?;
         self.squares = None;
         if self.net.layout.words {
@@ -281,7 +278,7 @@ impl Engine for CpuEngine {
         Ok(losses.into_iter().map(|(_, loss)| loss).sum())
     }
 
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Failure> {
+    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
         self.combine();
         self.squares = None;
         let hidden = self.net.architecture.hidden;
@@ -328,11 +325,11 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn gradient_norm(&mut self) -> Result<f64, Failure> {
+    fn gradient_norm(&mut self) -> Result<f64, Error> {
         Ok(self.combine().sqrt())
     }
 
-    fn update(&mut self, update: &Update) -> Result<(), Failure> {
+    fn update(&mut self, update: &Update) -> Result<(), Error> {
         self.combine();
         let gradient = &self.workers[0].gradient;
         let threads = self.workers.len();
@@ -347,7 +344,7 @@ impl Engine for CpuEngine {
         self.discard()
     }
 
-    fn discard(&mut self) -> Result<(), Failure> {
+    fn discard(&mut self) -> Result<(), Error> {
         for worker in &mut self.workers {
             worker.gradient.fresh = true;
         }
@@ -357,7 +354,7 @@ impl Engine for CpuEngine {
     }
 
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Failure> {
+    fn gradients(&mut self) -> Result<Values, Error> {
         self.combine();
         let (net, gradient) = (&self.net, &self.workers[0].gradient);
         let hidden = net.architecture.hidden;
@@ -375,11 +372,11 @@ impl Engine for CpuEngine {
         Ok(values)
     }
 
-    fn weights(&self) -> Result<Values, Failure> {
+    fn weights(&self) -> Result<Values, Error> {
         Ok(gather(&self.net.layout, &self.net.dense, &self.net.words))
     }
 
-    fn save(&self) -> Result<Saved, Failure> {
+    fn save(&self) -> Result<Saved, Error> {
         let moments = |number: usize| {
             let (dense, words) = (&self.moments.dense[number], &self.moments.words[number]);
             let mut values = gather(&self.net.layout, dense, words);
@@ -397,7 +394,7 @@ impl Engine for CpuEngine {
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<(), Failure> {
+    fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
         self.discard()?;
         self.set_weights(&saved.weights)?;
         let sizes = gather(&self.net.layout, &self.net.dense, &self.net.words);

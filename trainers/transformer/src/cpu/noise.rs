@@ -1,7 +1,7 @@
 //! Dropout masks as functions of counters: they are computed again where the backward pass needs them, and neither
 //! threads nor micro-batches nor padding change them.
 
-use harness::training::Random;
+use training::Random;
 
 use crate::engine;
 

@@ -1,14 +1,15 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use clap::{Args as _, Command, FromArgMatches as _};
-use harness::corpus::{Encode as _, Part, RowRef, RowTable};
-use harness::training::Plan;
+use dataset::{Encode as _, RowRef, RowTable, Split};
+use training::Plan;
 
 use super::*;
 use crate::architecture::Family;
 use crate::judge::small;
 use crate::params::{TransformerArgs, TransformerParams};
-use crate::tokens::{Encoder, Rows, tests::tokens};
+use crate::tokens::tests::tokens;
+use crate::tokens::{Encoder, Rows};
 
 /// What the engine was told.
 #[derive(Debug, PartialEq)]
@@ -27,20 +28,20 @@ struct Fake {
 }
 
 impl Engine for Fake {
-    fn logits(&mut self, _: &Batch) -> Result<Vec<f32>, Failure> {
+    fn logits(&mut self, _: &Batch) -> Result<Vec<f32>, Error> {
         Ok(Vec::new())
     }
-    fn accumulate(&mut self, _: &Batch, target: &Target<'_>) -> Result<f64, Failure> {
+    fn accumulate(&mut self, _: &Batch, target: &Target<'_>) -> Result<f64, Error> {
         self.told.send(Told::Learn(target.loss_scale)).unwrap();
         Ok(0.25)
     }
-    fn reduce(&mut self, _: &mut dyn crate::engine::AllReduce) -> Result<(), Failure> {
+    fn reduce(&mut self, _: &mut dyn crate::engine::AllReduce) -> Result<(), Error> {
         Ok(())
     }
-    fn gradient_norm(&mut self) -> Result<f64, Failure> {
+    fn gradient_norm(&mut self) -> Result<f64, Error> {
         Ok(self.norms.remove(0))
     }
-    fn update(&mut self, update: &Update) -> Result<(), Failure> {
+    fn update(&mut self, update: &Update) -> Result<(), Error> {
         let Update {
             step,
             rate,
@@ -52,20 +53,20 @@ impl Engine for Fake {
         self.told.send(told).unwrap();
         Ok(())
     }
-    fn discard(&mut self) -> Result<(), Failure> {
+    fn discard(&mut self) -> Result<(), Error> {
         self.told.send(Told::Discard).unwrap();
         Ok(())
     }
-    fn gradients(&mut self) -> Result<Values, Failure> {
+    fn gradients(&mut self) -> Result<Values, Error> {
         Ok(Vec::new())
     }
-    fn weights(&self) -> Result<Values, Failure> {
+    fn weights(&self) -> Result<Values, Error> {
         Ok(Vec::new())
     }
-    fn save(&self) -> Result<Saved, Failure> {
+    fn save(&self) -> Result<Saved, Error> {
         Err(strange("nothing is saved"))
     }
-    fn restore(&mut self, _: &Saved) -> Result<(), Failure> {
+    fn restore(&mut self, _: &Saved) -> Result<(), Error> {
         Ok(())
     }
     fn is_scaled(&self) -> bool {
@@ -119,7 +120,7 @@ fn an_overflow_is_skipped_and_the_next_step_is_learnt() {
     let table = RowTable {
         order: (0..3).map(|index| RowRef { shard: 0, index }).collect(),
         labels: vec![1, 0, 1],
-        parts: vec![Part::Train; 3],
+        splits: vec![Split::Train; 3],
         hashes: Vec::new(),
         places: Vec::new(),
         classes: vec!["0".to_owned(), "1".to_owned()],

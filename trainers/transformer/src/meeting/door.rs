@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use harness::{Failure, shown};
+use diagnostics::{Error, sanitize};
 
 use super::{Meeting, unusable};
 
@@ -127,14 +127,11 @@ impl Meeting {
         place: &str,
         end: Instant,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Vec<TcpStream>, Failure> {
+    ) -> Result<Vec<TcpStream>, Error> {
         let port = place.rsplit(':').next().and_then(|port| port.parse().ok());
         let port: u16 = port.ok_or_else(|| unusable(place))?;
         let cannot = |error: io::Error| {
-            Failure::other(
-                format!("cannot wait for the other hosts on port `{port}`: {error}"),
-                "set TRAINYARD_LEADER to the same `host:port` on all hosts, with a port that is free on the first",
-            )
+            Error::new(format!("cannot wait for the other hosts on port `{port}`: {error}")).help("set TRAINYARD_LEADER to the same `host:port` on all hosts, with a port that is free on the first")
         };
         let listener = TcpListener::bind(("0.0.0.0", port)).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -159,7 +156,7 @@ impl Meeting {
                 guests.remove(0);
             }
             self.wait(end, stopped, || {
-                let name = shown(&self.hosts.names[missing + 1]);
+                let name = sanitize(&self.hosts.names[missing + 1]);
                 format!("the host `{name}` did not come")
             })?;
         }
@@ -176,7 +173,7 @@ impl Meeting {
         place: &str,
         end: Instant,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<TcpStream, Failure> {
+    ) -> Result<TcpStream, Error> {
         loop {
             let why = match knock(place, self.hosts.rank) {
                 Ok(stream) => return Ok(stream),
@@ -185,7 +182,7 @@ impl Meeting {
             self.wait(end, stopped, || {
                 format!(
                     "the first host does not answer at `{}`: {why}",
-                    shown(place)
+                    sanitize(place)
                 )
             })?;
         }

@@ -10,7 +10,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{Failure, Hosts, shown};
+use diagnostics::{Error, sanitize};
+use training::Hosts;
 
 use crate::engine::AllReduce;
 
@@ -37,7 +38,7 @@ impl Meeting {
         hosts: &Hosts,
         patience: Duration,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Self>, Failure> {
+    ) -> Result<Option<Self>, Error> {
         let count = hosts.names.len();
         if count < 2 {
             return Ok(None);
@@ -79,9 +80,9 @@ impl Meeting {
         end: Instant,
         stopped: &dyn Fn() -> bool,
         what: impl Fn() -> String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         if stopped() {
-            return Err(Failure::Stopped);
+            return Err(Error::stopped());
         }
         if Instant::now() < end {
             thread::sleep(PAUSE);
@@ -89,29 +90,23 @@ impl Meeting {
         }
         let interface = self.hosts.interface.as_ref();
         let interface = interface.map_or(String::new(), |name| {
-            format!(", network interface `{}`", shown(name))
+            format!(", network interface `{}`", sanitize(name))
         });
-        Err(Failure::other(
-            format!(
+        Err(Error::new(format!(
                 "{} (waited `{} s`{interface})",
                 what(),
                 self.patience.as_secs()
-            ),
-            "see that all hosts of the job run and reach each other, or give them more time by --host-timeout",
-        ))
+            )).help("see that all hosts of the job run and reach each other, or give them more time by --host-timeout"))
     }
 
     /// Why an answer did not come. `peer` counts within `peers`.
-    fn lost(&self, peer: usize, error: &io::Error) -> Failure {
+    fn lost(&self, peer: usize, error: &io::Error) -> Error {
         let number = if self.hosts.rank == 0 { peer + 1 } else { 0 };
         let name = self.hosts.names.get(number).map_or("?", String::as_str);
-        Failure::other(
-            format!("lost the host `{}`: {error}", shown(name)),
-            "see its log; started again, the run goes on from its last checkpoint if it has --checkpoint-dir",
-        )
+        Error::new(format!("lost the host `{}`: {error}", sanitize(name))).help("see its log; started again, the run goes on from its last checkpoint if it has --checkpoint-dir")
     }
 
-    fn send(&mut self, peer: usize, bytes: &[u8]) -> Result<(), Failure> {
+    fn send(&mut self, peer: usize, bytes: &[u8]) -> Result<(), Error> {
         let mut stream = &self.peers[peer];
         let sent = stream
             .write_all(&(bytes.len() as u64).to_le_bytes())
@@ -119,7 +114,7 @@ impl Meeting {
         sent.map_err(|error| self.lost(peer, &error))
     }
 
-    fn take(&mut self, peer: usize) -> Result<Vec<u8>, Failure> {
+    fn take(&mut self, peer: usize) -> Result<Vec<u8>, Error> {
         let mut stream = &self.peers[peer];
         let mut length = [0; 8];
         let taken = stream.read_exact(&mut length).and_then(|()| {
@@ -140,7 +135,7 @@ impl Meeting {
     }
 
     /// Gives everybody the bytes of the first host, which alone passes some.
-    pub(crate) fn share(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn share(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Error> {
         let Some(own) = own.filter(|_| self.hosts.rank == 0) else {
             return self.take(0);
         };
@@ -151,7 +146,7 @@ impl Meeting {
     }
 
     /// Gives everybody the numbers of the first host.
-    pub(crate) fn lead<const N: usize>(&mut self, own: [f64; N]) -> Result<[f64; N], Failure> {
+    pub(crate) fn lead<const N: usize>(&mut self, own: [f64; N]) -> Result<[f64; N], Error> {
         let bytes = own.map(f64::to_le_bytes).concat();
         let bytes = self.share(Some(&bytes))?;
         let (numbers, rest) = bytes.as_chunks::<8>();
@@ -163,7 +158,7 @@ impl Meeting {
     }
 
     /// Whether any host says so.
-    pub(crate) fn any(&mut self, own: bool) -> Result<bool, Failure> {
+    pub(crate) fn any(&mut self, own: bool) -> Result<bool, Error> {
         let mut votes = [f32::from(u8::from(own))];
         self.sum(&mut votes)?;
         Ok(votes[0] > 0.0)
@@ -171,7 +166,7 @@ impl Meeting {
 }
 
 impl AllReduce for Meeting {
-    fn sum(&mut self, values: &mut [f32]) -> Result<(), Failure> {
+    fn sum(&mut self, values: &mut [f32]) -> Result<(), Error> {
         if self.hosts.rank > 0 {
             self.send(0, &bytes_of(values))?;
             let sum = self.take(0)?;
@@ -196,7 +191,7 @@ impl Meeting {
         values: &mut [f32],
         bytes: &[u8],
         each: impl Fn(&mut f32, f32),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let (numbers, rest) = bytes.as_chunks::<4>();
         if numbers.len() != values.len() || !rest.is_empty() {
             return Err(self.lost(peer, &out_of_step()));
@@ -219,12 +214,12 @@ fn out_of_step() -> io::Error {
     io::Error::other("it is at another step, or of another version")
 }
 
-fn unusable(place: &str) -> Failure {
-    Failure::usage(
-        format!(
-            "expected `host:port` in TRAINYARD_LEADER, found `{}`",
-            shown(place)
-        ),
-        format!("use the name of the first host, such as `algo-1:{PORT}`"),
-    )
+fn unusable(place: &str) -> Error {
+    Error::usage(format!(
+        "expected `host:port` in TRAINYARD_LEADER, found `{}`",
+        sanitize(place)
+    ))
+    .help(format!(
+        "use the name of the first host, such as `algo-1:{PORT}`"
+    ))
 }

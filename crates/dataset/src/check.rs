@@ -1,0 +1,115 @@
+//! Says all that is wrong with the data.
+
+use super::audit::{self, Texts};
+use super::read::{Encode, Rows, read_all};
+use super::stream::Job;
+use super::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
+use diagnostics::Diagnostic;
+use serde::Serialize;
+use std::sync::atomic::AtomicBool;
+
+/// What [`check`] found.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckSummary {
+    /// Where each row went; rows with errors count as dropped.
+    pub account: RowCounts,
+    /// The same of the test data, if there was any.
+    pub test_account: Option<RowCounts>,
+    /// Labels and their numbers of rows, the most frequent first.
+    pub labels: Vec<(String, u64)>,
+    /// All findings, counted.
+    #[serde(skip)]
+    pub findings: Findings,
+}
+
+/// Nothing is made of the texts.
+struct Nothing;
+
+impl Encode for Nothing {
+    fn encode(&mut self, _: &str) {}
+}
+
+/// Reads all rows and says what is wrong with them; does not stop at an error. `each` gets at most `limit` findings of
+/// each kind (and data set), as they come; all are counted in the summary. Texts of `test` that stand in `sources` are found too.
+///
+/// # Errors
+/// When `stop` was set; bad data is no error here.
+pub fn check(
+    sources: &[Source],
+    test: &[Source],
+    options: &ReadOptions,
+    limit: usize,
+    stop: &AtomicBool,
+    each: &mut (dyn FnMut(&Diagnostic) + Send),
+) -> Result<CheckSummary, ReadError> {
+    // What train would drop on request is still wrong.
+    let options = &ReadOptions {
+        drop_missing: false,
+        drop_malformed: false,
+        ..options.clone()
+    };
+    let mut all = Findings::new(limit);
+    let rows = one(sources, options, limit, stop, each, &mut all)?;
+    if let Some(error) = audit::one_label(&rows.label_names, rows.account.used, sources) {
+        let mut findings = Findings::new(limit);
+        findings.error(
+            &super::codes::ONE_CLASS,
+            error.message,
+            error.place,
+            error.help,
+        );
+        all.merge(findings).iter().for_each(&mut *each);
+    }
+    let mut counts: Vec<(String, u64)> = rows
+        .label_names
+        .iter()
+        .map(|name| (name.clone(), 0))
+        .collect();
+    for label in &rows.labels {
+        counts[*label as usize].1 += 1;
+    }
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut test_account = None;
+    if !test.is_empty() {
+        let test_rows = one(test, options, limit, stop, each, &mut all)?;
+        let mut findings = Findings::new(limit);
+        audit::leaked(
+            (&Texts::of(&rows), sources),
+            (&Texts::of(&test_rows), test),
+            &mut findings,
+        );
+        all.merge(findings).iter().for_each(&mut *each);
+        test_account = Some(test_rows.account);
+    }
+    Ok(CheckSummary {
+        account: rows.account,
+        test_account,
+        labels: counts,
+        findings: all,
+    })
+}
+
+fn one(
+    sources: &[Source],
+    options: &ReadOptions,
+    limit: usize,
+    stop: &AtomicBool,
+    each: &mut (dyn FnMut(&Diagnostic) + Send),
+    all: &mut Findings,
+) -> Result<Rows<Nothing>, ReadError> {
+    let job = Job {
+        sources,
+        options,
+        labels: Labels::Required,
+        stop,
+        limit,
+    };
+    let mut rows = read_all(job, || Nothing, &mut *each)?;
+    let mut findings = Findings::new(limit);
+    audit::labels(&rows.label_names, &mut findings);
+    audit::duplicates(&Texts::of(&rows), sources, &mut findings);
+    // Findings about rows were told as they came.
+    all.merge(std::mem::take(&mut rows.findings));
+    all.merge(findings).iter().for_each(&mut *each);
+    Ok(rows)
+}

@@ -1,0 +1,155 @@
+//! Which columns hold text and label.
+
+use super::codes;
+use super::findings::Findings;
+use super::source::near;
+use super::{Labels, ReadOptions};
+use diagnostics::{Place, sanitize};
+
+/// Positions of the wanted columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) text: usize,
+    pub(super) label: Option<usize>,
+    pub(super) count: usize,
+}
+
+/// Looks the wanted columns up; what is missing or stands twice goes to the findings.
+pub(super) fn resolve(
+    names: &[String],
+    options: &ReadOptions,
+    labels: Labels,
+    place: &Place,
+    findings: &mut Findings,
+) -> Option<Columns> {
+    let label_name = (labels != Labels::Ignored).then_some(options.label_column.as_str());
+    let mut twice = false;
+    for wanted in [Some(options.text_column.as_str()), label_name]
+        .into_iter()
+        .flatten()
+    {
+        let count = names.iter().filter(|name| *name == wanted).count();
+        if count > 1 {
+            twice = true;
+            let message = format!("`{count}` columns are called `{wanted}`, one was expected");
+            let help = "rename all but one of them".to_owned();
+            findings.error(&codes::COLUMN_TWICE, message, Some(place.clone()), help);
+        }
+    }
+    let position = |wanted: &str| names.iter().position(|name| name == wanted);
+    let text = position(&options.text_column);
+    let label = label_name.and_then(position);
+    let mut absent = Vec::new();
+    if text.is_none() {
+        absent.push(("--text-column", options.text_column.as_str()));
+    }
+    if label.is_none() && labels == Labels::Required {
+        absent.push(("--label-column", options.label_column.as_str()));
+    }
+    let has = if place.line.is_some() {
+        HEADER_HAS
+    } else {
+        "the file has"
+    };
+    missing(&absent, names, Some(place.clone()), has, findings);
+    match text {
+        Some(text) if !twice && absent.is_empty() => Some(Columns {
+            text,
+            label,
+            count: names.len(),
+        }),
+        _ => None,
+    }
+}
+
+/// The finding that one column is named for both.
+pub(super) fn same(name: &str, limit: usize) -> Findings {
+    let mut findings = Findings::new(limit);
+    let message = format!(
+        "text and label are both to be read from the column `{}`",
+        sanitize(name)
+    );
+    let help = "pass --text-column and --label-column with two different names".to_owned();
+    findings.error(&codes::SAME_COLUMN, message, None, help);
+    findings
+}
+
+const HEADER_HAS: &str = "the header has";
+
+/// The finding that columns (flag and name) are missing.
+pub(super) fn missing(
+    absent: &[(&str, &str)],
+    names: &[String],
+    place: Option<Place>,
+    has: &str,
+    findings: &mut Findings,
+) {
+    if absent.is_empty() {
+        return;
+    }
+    let wanted: Vec<&str> = absent.iter().map(|(_, name)| *name).collect();
+    let message = format!(
+        "no column is called `{}`, {has} {}",
+        wanted.join("` or `"),
+        listed(names)
+    );
+    let near_ones: Vec<Option<&str>> = absent
+        .iter()
+        .map(|(_, wanted)| near(wanted, names.iter().map(String::as_str)))
+        .collect();
+    let flags: Vec<String> = absent
+        .iter()
+        .zip(&near_ones)
+        .map(|((flag, _), near)| {
+            format!(
+                "{flag} {}",
+                near.map_or("NAME".to_owned(), quoted_for_shell)
+            )
+        })
+        .collect();
+    let flags = flags.join(" ");
+    let help = if names.iter().any(|name| name.contains('\0')) {
+        "the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le".to_owned()
+    } else if near_ones.iter().all(Option::is_some) {
+        format!("did you mean {flags}?")
+    } else {
+        format!(
+            "pass {flags}{}",
+            if has == HEADER_HAS {
+                "; the first line has to be a header"
+            } else {
+                ""
+            }
+        )
+    };
+    findings.error(&codes::NO_COLUMN, message, place, help);
+}
+
+/// At most this many names, and this much of each: a file without a header has a text in their place.
+const NAMES: usize = 12;
+const LETTERS: usize = 40;
+
+fn listed(names: &[String]) -> String {
+    let short = |name: &String| match name.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
+        None => format!("`{}`", sanitize(name)),
+    };
+    let first: Vec<String> = names.iter().take(NAMES).map(short).collect();
+    let more = names.len().saturating_sub(NAMES);
+    if more > 0 {
+        format!("{} and {more} more", first.join(", "))
+    } else {
+        first.join(", ")
+    }
+}
+
+fn quoted_for_shell(name: &str) -> String {
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b));
+    if plain {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}

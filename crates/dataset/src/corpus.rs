@@ -1,0 +1,406 @@
+//! The rows of a training run: where each came from, which part it belongs to, and the seeded split.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+pub use crate::{Encode, RowPlace, RowRef};
+
+use crate::random::mix;
+use crate::{Findings, ReadOptions, RowCounts, Rows, Source, leak, one_class};
+use diagnostics::Error;
+use sagemaker::metrics::Split;
+
+/// All rows but their texts; every vector has one entry per row, in the order of the files.
+pub struct RowTable {
+    /// Which encoder had the row.
+    pub order: Vec<RowRef>,
+    /// Index into `classes`.
+    pub labels: Vec<u32>,
+    /// What the row is for.
+    pub splits: Vec<Split>,
+    /// xxh3 of the text.
+    pub hashes: Vec<u64>,
+    /// Where it stands.
+    pub places: Vec<RowPlace>,
+    /// The labels: in numerical order if all are whole numbers, else in code point order.
+    pub classes: Vec<String>,
+    /// What `places` point into.
+    pub sources: Vec<Source>,
+}
+
+/// The files of each channel; `train` is never empty.
+pub struct Channels {
+    /// To learn from.
+    pub train: Vec<Source>,
+    /// To choose and calibrate on; empty: a share of `train`.
+    pub validation: Vec<Source>,
+    /// To be looked at once.
+    pub test: Vec<Source>,
+}
+
+/// Encoded rows and what was noticed on the way.
+pub struct Corpus<E> {
+    /// The rows.
+    pub rows: RowTable,
+    /// One per reading thread and channel.
+    pub encoders: Vec<E>,
+    /// Where each channel's rows went.
+    pub accounts: Vec<(&'static str, RowCounts)>,
+    /// Warnings, channel by channel.
+    pub findings: Vec<Findings>,
+}
+
+impl<E: Encode> Corpus<E> {
+    /// Reads all channels, and splits off validation rows if there is no such channel.
+    ///
+    /// # Errors
+    /// When the data has errors, when it has one class only, when a label of another channel is not in `train`, or
+    /// when `stop` was set.
+    pub fn read(
+        channels: Channels,
+        options: &ReadOptions,
+        share: f64,
+        seed: u64,
+        make: impl Fn() -> E + Sync,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        let train = crate::read(&channels.train, options, &make, stop)?;
+        if let Some(error) = one_class(&train, &channels.train) {
+            return Err(error.into());
+        }
+        let mut others = Vec::new();
+        for (name, sources, split) in [
+            ("validation", channels.validation, Split::Validation),
+            ("test", channels.test, Split::Test),
+        ] {
+            if !sources.is_empty() {
+                let rows = crate::read(&sources, options, &make, stop)?;
+                let leaked = leak((&train, &channels.train), (&rows, &sources));
+                others.push((name, rows, sources, split, leaked));
+            }
+        }
+        let mut corpus = Self::start(&train.label_names);
+        corpus.add("train", train, channels.train, Split::Train)?;
+        for (name, rows, sources, split, leaked) in others {
+            corpus.add(name, rows, sources, split)?;
+            corpus.findings.push(leaked);
+        }
+        if !corpus.rows.splits.contains(&Split::Validation) && share > 0.0 {
+            corpus.rows.split(share, seed);
+        }
+        Ok(corpus)
+    }
+
+    fn start(names: &[String]) -> Self {
+        let mut classes = names.to_vec();
+        match classes
+            .iter()
+            .map(|name| name.parse::<i64>().ok())
+            .collect::<Option<Vec<_>>>()
+        {
+            Some(_) => {
+                classes.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), name.clone()))
+            }
+            None => classes.sort(),
+        }
+        let rows = RowTable {
+            order: Vec::new(),
+            labels: Vec::new(),
+            splits: Vec::new(),
+            hashes: Vec::new(),
+            places: Vec::new(),
+            classes,
+            sources: Vec::new(),
+        };
+        Self {
+            rows,
+            encoders: Vec::new(),
+            accounts: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        rows: Rows<E>,
+        sources: Vec<Source>,
+        split: Split,
+    ) -> Result<(), Error> {
+        let table = &mut self.rows;
+        let numbers: HashMap<&str, u32> =
+            table.classes.iter().map(String::as_str).zip(0..).collect();
+        let mut class_of = Vec::new();
+        for label in &rows.label_names {
+            let class = numbers
+                .get(label.as_str())
+                .copied()
+                .ok_or_else(|| unknown_label(name, label))?;
+            class_of.push(class);
+        }
+        let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
+        table.order.extend(rows.order.iter().map(|row| RowRef {
+            shard: row.shard + first_shard,
+            ..*row
+        }));
+        table
+            .labels
+            .extend(rows.labels.iter().map(|&label| class_of[label as usize]));
+        table.splits.resize(table.labels.len(), split);
+        table.hashes.extend(&rows.hashes);
+        table.places.extend(rows.places.iter().map(|at| RowPlace {
+            source: at.source + first_source,
+            ..*at
+        }));
+        table.sources.extend(sources);
+        self.encoders.extend(rows.shards);
+        self.accounts.push((name, rows.account));
+        self.findings.push(rows.findings);
+        Ok(())
+    }
+}
+
+fn unknown_label(channel: &str, label: &str) -> Error {
+    let label = diagnostics::sanitize(label);
+    Error::new(format!(
+        "expected the labels of the `train` channel, found the label `{label}` in `{channel}`"
+    ))
+    .help(format!(
+        "add rows with this label to the training data, or take them out of `{channel}`"
+    ))
+}
+
+impl RowTable {
+    /// The rows of a part, ascending.
+    pub fn of(&self, split: Split) -> Vec<u32> {
+        (0..)
+            .zip(&self.splits)
+            .filter(|&(_, &of)| of == split)
+            .map(|(row, _)| row)
+            .collect()
+    }
+
+    /// Every class needs training rows; all of them in one class is no training data either.
+    ///
+    /// # Errors
+    /// When a class has none: rows of it stand in the other parts alone.
+    pub fn check_classes(&self) -> Result<(), Error> {
+        let train = self.of(Split::Train);
+        let mut sizes = vec![0usize; self.classes.len()];
+        for &row in &train {
+            sizes[self.labels[row as usize] as usize] += 1;
+        }
+        match self
+            .classes
+            .iter()
+            .zip(&sizes)
+            .find(|(_, size)| **size == 0)
+        {
+            None => Ok(()),
+            Some((class, size)) => Err(Error::new(format!(
+                    "expected training rows of every class, found `{size}` of `{class}` among `{}`",
+                    train.len()
+                )).help(format!(
+                    "add training rows with the label `{class}`, or leave its rows out of the other parts"
+                ))),
+        }
+    }
+
+    /// Turns a share of each class's training rows into validation rows; equal texts stay together.
+    fn split(&mut self, share: f64, seed: u64) {
+        let train = self.of(Split::Train);
+        for (&row, position) in train.iter().zip(self.spread(&train, seed)) {
+            if position < share {
+                self.splits[row as usize] = Split::Validation;
+            }
+        }
+    }
+
+    /// A fold from 0 to `folds` - 1 for each of `rows`: stratified, equal texts in one fold.
+    pub fn folds(&self, rows: &[u32], folds: usize, seed: u64) -> Vec<u8> {
+        self.spread(rows, seed)
+            .into_iter()
+            .map(|position| (position * folds as f64) as u8)
+            .collect()
+    }
+
+    /// A position between 0 and 1 for each of `rows`: evenly spread within each class, in an order that follows from
+    /// the seed and the texts alone; equal texts have one position (and the class of their first row).
+    fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
+        let mut group_of_text: HashMap<u64, usize> = HashMap::new();
+        // (class, sort key, text, rows)
+        let mut groups: Vec<(u32, u64, u64, u32)> = Vec::new();
+        let mut group_of_row = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let text = self.hashes[row as usize];
+            let group = *group_of_text.entry(text).or_insert_with(|| {
+                groups.push((self.labels[row as usize], mix(text ^ seed), text, 0));
+                groups.len() - 1
+            });
+            groups[group].3 += 1;
+            group_of_row.push(group);
+        }
+        let mut class_rows = vec![0u32; self.classes.len()];
+        groups
+            .iter()
+            .for_each(|group| class_rows[group.0 as usize] += group.3);
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_unstable_by_key(|&group| (groups[group].0, groups[group].1, groups[group].2));
+        let mut before = vec![0u32; self.classes.len()];
+        let mut position = vec![0.0; groups.len()];
+        for group in order {
+            let (class, _, _, size) = groups[group];
+            let (before, rows) = (&mut before[class as usize], class_rows[class as usize]);
+            // By its middle: a text that stands often must not drag its class to one side. And the last text of a
+            // class never leaves the training rows.
+            let middle = f64::from(*before) + 0.5 * f64::from(size);
+            *before += size;
+            position[group] = if *before == rows {
+                1.0 - f64::EPSILON
+            } else {
+                middle / f64::from(rows)
+            };
+        }
+        group_of_row
+            .into_iter()
+            .map(|group| position[group])
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two classes with these text hashes, labelled in turn by `label`.
+    fn table(hashes: Vec<u64>, label: impl Fn(usize) -> u32) -> RowTable {
+        let rows = hashes.len();
+        RowTable {
+            order: vec![RowRef { shard: 0, index: 0 }; rows],
+            labels: (0..rows).map(label).collect(),
+            splits: vec![Split::Train; rows],
+            places: vec![
+                RowPlace {
+                    source: 0,
+                    record: 1,
+                    line: 1
+                };
+                rows
+            ],
+            hashes,
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            sources: Vec::new(),
+        }
+    }
+
+    fn of_class(table: &RowTable, rows: &[u32], class: u32) -> usize {
+        rows.iter()
+            .filter(|&&row| table.labels[row as usize] == class)
+            .count()
+    }
+
+    #[test]
+    fn a_class_without_training_rows_is_named() {
+        let mut table = table(vec![1, 2, 3], |row| u32::from(row == 2));
+        assert!(table.check_classes().is_ok());
+        table.splits[2] = Split::Test;
+        let message = table.check_classes().unwrap_err().to_string();
+        assert!(
+            message.contains("found `0` of `b` among `2`") && message.contains("help:"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn equal_texts_stay_on_one_side_and_in_one_fold() {
+        // Every text five times, far apart.
+        let mut table = table((0..1000).map(|row| row % 200).collect(), |row| {
+            (row % 2) as u32
+        });
+        let all: Vec<u32> = (0..1000).collect();
+        let folds = table.folds(&all, 4, 7);
+        table.split(0.2, 7);
+        for row in 200..1000 {
+            assert_eq!(table.splits[row], table.splits[row % 200]);
+            assert_eq!(folds[row], folds[row % 200]);
+        }
+        assert_eq!(table.of(Split::Validation).len(), 200);
+        for fold in 0..4 {
+            assert_eq!(folds.iter().filter(|&&of| of == fold).count(), 250);
+        }
+    }
+
+    #[test]
+    fn a_text_that_stands_often_does_not_take_its_class_along() {
+        for share in [0.1, 0.5, 0.99] {
+            // 60 texts of class a, one text of class b eight times.
+            let mut table = table((0..68).map(|row: u64| row.min(60)).collect(), |row| {
+                u32::from(row >= 60)
+            });
+            table.split(share, 1);
+            let train = table.of(Split::Train);
+            assert_eq!(of_class(&table, &train, 1), 8, "{share}");
+            assert!(of_class(&table, &train, 0) > 0, "{share}");
+        }
+    }
+
+    #[test]
+    fn each_class_gives_its_share() {
+        // One row in ten is of class b.
+        let mut table = table((0..1000).collect(), |row| u32::from(row % 10 == 0));
+        let folds = table.folds(&(0..1000).collect::<Vec<_>>(), 5, 3);
+        for fold in 0..5 {
+            let rows: Vec<u32> = (0..1000)
+                .filter(|&row| folds[row as usize] == fold)
+                .collect();
+            assert_eq!(
+                (of_class(&table, &rows, 0), of_class(&table, &rows, 1)),
+                (180, 20)
+            );
+        }
+        table.split(0.1, 3);
+        let validation = table.of(Split::Validation);
+        assert_eq!(
+            (
+                of_class(&table, &validation, 0),
+                of_class(&table, &validation, 1)
+            ),
+            (90, 10)
+        );
+    }
+
+    #[test]
+    fn the_split_follows_from_the_seed_and_the_texts_alone() {
+        let validation = |hashes: Vec<u64>, seed| {
+            let mut table = table(hashes, |_| 0);
+            table.split(0.3, seed);
+            let mut texts: Vec<u64> = table
+                .of(Split::Validation)
+                .iter()
+                .map(|&row| table.hashes[row as usize])
+                .collect();
+            texts.sort_unstable();
+            texts
+        };
+        let texts: Vec<u64> = (0..100).collect();
+        let backwards: Vec<u64> = texts.iter().rev().copied().collect();
+        assert_eq!(validation(texts.clone(), 1), validation(backwards, 1));
+        assert_ne!(validation(texts.clone(), 1), validation(texts, 2));
+    }
+
+    #[test]
+    fn numbers_are_in_order_and_names_are_too() {
+        let classes = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            Corpus::<Nothing>::start(&names).rows.classes
+        };
+        assert_eq!(classes(&["10", "9", "-1"]), ["-1", "9", "10"]);
+        assert_eq!(classes(&["pos", "10", "9"]), ["10", "9", "pos"]);
+    }
+
+    struct Nothing;
+
+    impl Encode for Nothing {
+        fn encode(&mut self, _: &str) {}
+    }
+}

@@ -1,0 +1,231 @@
+//! What is said about a row that cannot be used, or looks odd.
+
+use super::{Findings, Found};
+use crate::block::{Block, Record, column};
+use crate::codes::{self, Code};
+use crate::{ReadOptions, Source};
+use diagnostics::{Place, Severity, sanitize};
+
+#[derive(Clone, Copy)]
+pub(super) struct Say<'a> {
+    pub(super) block: &'a Block,
+    pub(super) sources: &'a [Source],
+    pub(super) options: &'a ReadOptions,
+}
+
+impl Say<'_> {
+    fn place(&self, record: &Record, at: u32) -> Place {
+        let file = self
+            .sources
+            .get(self.block.source as usize)
+            .map_or_else(String::new, |s| s.display.clone());
+        let number = Some(u64::from(record.number));
+        if record.line == 0 {
+            return Place {
+                file,
+                line: None,
+                column: None,
+                record: number,
+            };
+        }
+        let before = &self.block.bytes[record.start as usize..at as usize];
+        let (line, column) = column(before, record.line);
+        Place {
+            file,
+            line: Some(line),
+            column: Some(column),
+            record: number,
+        }
+    }
+
+    /// A malformed row: an error, unless the user wants such rows dropped.
+    fn malformed(
+        &self,
+        code: &'static Code,
+        findings: &mut Findings,
+        found: impl FnOnce() -> Found,
+    ) {
+        let dropped = self.options.drop_malformed;
+        findings.add(code, severity(dropped), || {
+            let mut found = found();
+            found.help = match dropped {
+                true => "dropped, as --drop-malformed says".to_owned(),
+                false => format!("{}, or pass --drop-malformed", found.help),
+            };
+            found
+        });
+    }
+
+    fn missing(&self, code: &'static Code, record: &Record, at: u32, findings: &mut Findings) {
+        let dropped = self.options.drop_missing;
+        findings.add(code, severity(dropped), || {
+            let help = if dropped {
+                "dropped, as --drop-missing says"
+            } else {
+                "fix {them}, or pass --drop-missing"
+            };
+            Found {
+                message: code.meaning.to_owned(),
+                place: Some(self.place(record, at)),
+                help: help.to_owned(),
+            }
+        });
+    }
+
+    pub(super) fn no_text(&self, record: &Record, at: u32, findings: &mut Findings) {
+        self.missing(&codes::NO_TEXT, record, at, findings);
+    }
+
+    pub(super) fn no_label(&self, record: &Record, at: u32, findings: &mut Findings) {
+        self.missing(&codes::NO_LABEL, record, at, findings);
+    }
+
+    pub(super) fn unclosed(&self, record: &Record, quote: u32, findings: &mut Findings) {
+        self.malformed(&codes::OPEN_QUOTE, findings, || Found {
+            message:
+                "the quote that opens here is never closed: the row reaches to the end of the file"
+                    .to_owned(),
+            place: Some(self.place(record, quote)),
+            help: "close {them}, or double a quote that is part of the text".to_owned(),
+        });
+    }
+
+    pub(super) fn too_large(&self, record: &Record, at: u32, findings: &mut Findings) {
+        let limit = self.options.max_record_bytes;
+        // Not to be dropped: the rest of the file was not read.
+        findings.error(
+            &codes::TOO_LARGE,
+            format!("the record is larger than `{limit}` bytes; the file was read up to here"),
+            Some(self.place(record, at)),
+            "look for a quote that is never closed".to_owned(),
+        );
+    }
+
+    pub(super) fn field_count(
+        &self,
+        record: &Record,
+        fields: u32,
+        at: u32,
+        findings: &mut Findings,
+    ) {
+        let expected = self.block.columns;
+        self.malformed(&codes::FIELD_COUNT, findings, || {
+            let unit = if fields == 1 { "field" } else { "fields" };
+            let hint = if fields > expected {
+                " (put quotes around a text that holds the delimiter)"
+            } else {
+                ""
+            };
+            Found {
+                message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
+                place: Some(self.place(record, at)),
+                help: format!("fix {{them}}{hint}"),
+            }
+        });
+    }
+
+    pub(super) fn not_utf8(&self, record: &Record, at: u32, findings: &mut Findings) {
+        self.malformed(&codes::NOT_UTF8, findings, || {
+            let place = Some(self.place(record, at));
+            if let Some(encoding) = self.block.transcoded {
+                let message = format!("the row is not valid {encoding}");
+                return Found {
+                    message,
+                    place,
+                    help: "fix {them}, or name the right encoding with --encoding".to_owned(),
+                };
+            }
+            if record.line == 0 {
+                let message = "the row is not valid UTF-8".to_owned();
+                return Found {
+                    message,
+                    place,
+                    help: "write {them} anew, as UTF-8".to_owned(),
+                };
+            }
+            let byte = self.block.bytes[at as usize];
+            let offset = self.block.offset + u64::from(at);
+            let file = if self.block.compressed {
+                "uncompressed file"
+            } else {
+                "file"
+            };
+            let message = format!(
+                "byte `0x{byte:02x}` at offset `{offset}` of the {file} is not valid UTF-8"
+            );
+            let help = "save the file as UTF-8, or name its encoding, such as --encoding latin-1"
+                .to_owned();
+            Found {
+                message,
+                place,
+                help,
+            }
+        });
+    }
+
+    pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
+        findings.add(&codes::STRAY_QUOTE, Severity::Warning, || Found {
+            message: "the field goes on after the quote here, which closes it".to_owned(),
+            place: Some(self.place(record, at)),
+            help:
+                "look whether rows ran together; a quote that is part of the text has to be doubled"
+                    .to_owned(),
+        });
+    }
+
+    pub(super) fn not_json(
+        &self,
+        record: &Record,
+        error: &serde_json::Error,
+        findings: &mut Findings,
+    ) {
+        self.malformed(&codes::NOT_JSON, findings, || {
+            // Its own place is that within the line.
+            let text = error.to_string();
+            let reason = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(reason, _)| reason);
+            let length = u64::from(record.end - record.start);
+            let mut place = self.place(record, record.start);
+            place.column = Some((error.column() as u64).clamp(1, length + 1));
+            let help = "fix {them}: one JSON object on each line is expected".to_owned();
+            Found {
+                message: format!("the line is not a JSON object: {}", cut(reason)),
+                place: Some(place),
+                help,
+            }
+        });
+    }
+
+    pub(super) fn wrong_type(
+        &self,
+        record: &Record,
+        column: &str,
+        kind: &str,
+        expected: &str,
+        findings: &mut Findings,
+    ) {
+        self.malformed(&codes::WRONG_TYPE, findings, || Found {
+            message: format!("`{column}` is {kind}, {expected} was expected"),
+            place: Some(self.place(record, record.start)),
+            help: "fix {them}, or name another column".to_owned(),
+        });
+    }
+}
+
+/// The parser's words quote the value that it did not expect, which may be a whole text.
+fn cut(reason: &str) -> String {
+    const LETTERS: usize = 80;
+    match reason.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}...", sanitize(&reason[..end])),
+        None => sanitize(reason).into_owned(),
+    }
+}
+
+fn severity(dropped: bool) -> Severity {
+    if dropped {
+        Severity::Warning
+    } else {
+        Severity::Error
+    }
+}

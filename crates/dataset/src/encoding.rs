@@ -1,0 +1,179 @@
+//! Text that is not UTF-8.
+
+use super::codes;
+use super::source::near;
+use diagnostics::{Diagnostic, Severity};
+use encoding_rs::{Decoder, DecoderResult, Encoding};
+use std::io::{self, Read};
+
+/// Names that people use and the WHATWG list lacks. What the list calls latin-1 is windows-1252, which extends it.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("latin-1", "latin1"),
+    ("latin_1", "latin1"),
+    ("iso_8859_1", "latin1"),
+    ("cp-1252", "cp1252"),
+    ("utf_8", "utf-8"),
+    ("utf_16", "utf-16"),
+    ("utf16", "utf-16"),
+    ("utf16le", "utf-16le"),
+    ("utf16be", "utf-16be"),
+    ("gb-18030", "gb18030"),
+    ("shift-jis", "shift_jis"),
+];
+
+/// Names to suggest from.
+const KNOWN: &[&str] = &[
+    "utf-8",
+    "latin-1",
+    "iso-8859-1",
+    "iso-8859-2",
+    "iso-8859-15",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "cp1252",
+    "utf-16",
+    "utf-16le",
+    "utf-16be",
+    "koi8-r",
+    "gbk",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc-jp",
+    "euc-kr",
+    "macintosh",
+    "ascii",
+];
+
+/// The encoding of that name, as `--encoding` takes it.
+///
+/// # Errors
+/// When no encoding has that name; the help line tells a near one.
+pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
+    let lower = name.trim().to_ascii_lowercase();
+    let label = OTHER_NAMES
+        .iter()
+        .find(|(other, _)| *other == lower)
+        .map_or(lower.as_str(), |(_, label)| label);
+    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+        Box::new(Diagnostic {
+            severity: Severity::Error,
+            code: codes::ENCODING.id,
+            message: format!("no encoding is called `{name}`"),
+            place: None,
+            help: match near(&lower, KNOWN.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
+                        .to_owned()
+                }
+            },
+        })
+    })
+}
+
+/// Raw bytes that are taken from the input at once.
+const RAW: usize = 64 * 1024;
+
+/// Turns another encoding into UTF-8 on the way. What is not valid becomes the byte 0xff, which no UTF-8 has, so that
+/// the row is refused later on, where its place is known.
+pub(super) struct Transcoder {
+    decoder: Decoder,
+    raw: Vec<u8>,
+    raw_at: usize,
+    raw_end: usize,
+    last: bool,
+    finished: bool,
+    out: Vec<u8>,
+    out_at: usize,
+    out_end: usize,
+}
+
+impl Transcoder {
+    /// `head` was read from the input before; it has no byte order mark.
+    pub(super) fn new(encoding: &'static Encoding, head: &[u8]) -> Self {
+        let mut raw = vec![0; RAW.max(head.len())];
+        raw[..head.len()].copy_from_slice(head);
+        Self {
+            decoder: encoding.new_decoder_without_bom_handling(),
+            raw,
+            raw_at: 0,
+            raw_end: head.len(),
+            last: false,
+            finished: false,
+            out: vec![0; RAW],
+            out_at: 0,
+            out_end: 0,
+        }
+    }
+
+    pub(super) fn read(&mut self, input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+        while self.out_at == self.out_end && !self.finished {
+            if self.raw_at == self.raw_end && !self.last {
+                self.raw_end = input.read(&mut self.raw)?;
+                self.raw_at = 0;
+                self.last = self.raw_end == 0;
+            }
+            self.decode();
+        }
+        let n = to.len().min(self.out_end - self.out_at);
+        to[..n].copy_from_slice(&self.out[self.out_at..self.out_at + n]);
+        self.out_at += n;
+        Ok(n)
+    }
+
+    fn decode(&mut self) {
+        let raw = &self.raw[self.raw_at..self.raw_end];
+        // One byte is kept free for the mark of a malformed sequence.
+        let room = self.out.len() - 1;
+        let (result, read, wrote) =
+            self.decoder
+                .decode_to_utf8_without_replacement(raw, &mut self.out[..room], self.last);
+        self.raw_at += read;
+        (self.out_at, self.out_end) = (0, wrote);
+        match result {
+            DecoderResult::InputEmpty => self.finished = self.last,
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(..) => {
+                self.out[wrote] = 0xff;
+                self.out_end += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_encodings() {
+        for (name, expected) in [
+            ("latin-1", "windows-1252"),
+            ("Latin1", "windows-1252"),
+            ("ISO-8859-1", "windows-1252"),
+            ("cp1252", "windows-1252"),
+            ("utf8", "UTF-8"),
+            ("utf-16", "UTF-16LE"),
+            ("utf-16be", "UTF-16BE"),
+        ] {
+            assert_eq!(encoding(name).unwrap().name(), expected, "{name}");
+        }
+        insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @r"
+        error[D008]: no encoding is called `latn-1`
+          help: did you mean `latin-1`?
+        ");
+        insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
+        error[D008]: no encoding is called `klingon`
+          help: take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
+        ");
+    }
+
+    #[test]
+    fn known_names_are_known() {
+        for name in KNOWN {
+            assert!(encoding(name).is_ok(), "{name}");
+        }
+    }
+}

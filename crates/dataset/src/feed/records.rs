@@ -1,0 +1,90 @@
+//! What is known of a record from its fields, and the lines of a file that has one record per line.
+
+use memchr::memchr;
+
+use super::super::block::Body;
+use super::super::codes;
+use super::super::columns::Columns;
+use super::super::delimited::{Field, Found, Oddity, Shape, Step};
+use super::super::findings::Findings;
+use super::super::source::Source;
+use diagnostics::Place;
+
+pub(super) fn row(fields: &[Field], columns: &Columns, oddity: Option<Oddity>, end: usize) -> Body {
+    if fields.len() != columns.count {
+        let at = fields
+            .get(columns.count)
+            .map_or(end as u32, |field| field.at);
+        return Body::Count {
+            fields: fields.len() as u32,
+            at,
+        };
+    }
+    let stray = match oddity {
+        Some(Oddity::Stray(at)) => Some(at),
+        _ => None,
+    };
+    Body::Fields {
+        text: Some(fields[columns.text]),
+        label: columns.label.map(|label| fields[label]),
+        stray,
+    }
+}
+
+pub(super) fn names(fields: &[Field], bytes: &[u8], loose: &[u8]) -> Vec<String> {
+    let name = |field: &Field| {
+        let range = field.start as usize..field.end as usize;
+        match field.shape {
+            Shape::Plain => String::from_utf8_lossy(&bytes[range]).into_owned(),
+            Shape::Doubled => String::from_utf8_lossy(&bytes[range]).replace("\"\"", "\""),
+            Shape::Loose => String::from_utf8_lossy(&loose[range]).into_owned(),
+        }
+    };
+    fields.iter().map(name).collect()
+}
+
+pub(super) fn open_quote_in_header(
+    source: &Source,
+    (line, column): (u64, u64),
+    findings: &mut Findings,
+) {
+    let place = Place {
+        line: Some(line),
+        column: Some(column),
+        ..source.place()
+    };
+    let message = "the quote that opens here, in the header, is never closed".to_owned();
+    findings.error(
+        &codes::OPEN_QUOTE,
+        message,
+        Some(place),
+        "close it".to_owned(),
+    );
+}
+
+/// The next line that is not blank.
+pub(super) fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
+    let (mut start, mut blank) = (from, 0);
+    loop {
+        let (end, next) = match memchr(b'\n', &bytes[start..]) {
+            Some(n) => (start + n, start + n + 1),
+            None if complete => (bytes.len(), bytes.len()),
+            None if bytes[start..].is_empty() => return Step::End { next: start },
+            None => return Step::More { start },
+        };
+        if !bytes[start..end].trim_ascii().is_empty() {
+            return Step::Record(Found {
+                start,
+                end,
+                next,
+                lines_before: blank,
+                lines: 1,
+                oddity: None,
+            });
+        }
+        if next == bytes.len() && complete {
+            return Step::End { next };
+        }
+        (start, blank) = (next, blank + 1);
+    }
+}

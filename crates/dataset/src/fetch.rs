@@ -1,0 +1,122 @@
+//! Reads a few texts again, by place.
+
+use super::decode::Batch;
+use super::stream::{Job, run};
+use super::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
+};
+use diagnostics::Place;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
+
+/// Ends the reading when all texts are there.
+struct Done;
+
+/// The texts that stand at `wanted`, in that order. Memory holds these texts and a block.
+///
+/// # Errors
+/// When a file changed since the places were noted, or cannot be read again, as standard input or a pipe.
+pub fn fetch_texts(
+    sources: &[Source],
+    options: &ReadOptions,
+    wanted: &[RowPlace],
+) -> Result<Vec<String>, ReadError> {
+    let options = ReadOptions {
+        threads: NonZeroUsize::MIN,
+        hash: false,
+        ..options.clone()
+    };
+    let mut texts: Vec<Option<String>> = vec![None; wanted.len()];
+    for (index, source) in sources.iter().enumerate() {
+        let mut places: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (number, place) in wanted
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| place.source as usize == index)
+        {
+            places.entry(place.record).or_default().push(number);
+        }
+        if places.is_empty() {
+            continue;
+        }
+        let Some(path) = &source.path else {
+            return Err(again(
+                source.place(),
+                "standard input cannot be read twice",
+                "give a file instead",
+            ));
+        };
+        // To open a pipe anew would wait for a writer that never comes.
+        if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
+            return Err(again(
+                source.place(),
+                "what is no regular file cannot be read twice, as a pipe",
+                "give a file instead",
+            ));
+        }
+        fetch(source, &options, places, &mut texts)?;
+    }
+    let changed = |place: &RowPlace| {
+        let message = "the row is not there any more: the file changed while it was in use";
+        again(place.place(sources), message, "start anew")
+    };
+    texts
+        .into_iter()
+        .zip(wanted)
+        .map(|(text, place)| text.ok_or_else(|| changed(place)))
+        .collect()
+}
+
+fn fetch(
+    source: &Source,
+    options: &ReadOptions,
+    mut places: HashMap<u32, Vec<usize>>,
+    texts: &mut [Option<String>],
+) -> Result<(), ReadError> {
+    let stop = AtomicBool::new(false);
+    let sources = std::slice::from_ref(source);
+    let job = Job {
+        sources,
+        options,
+        labels: Labels::Ignored,
+        stop: &stop,
+        limit: 1,
+    };
+    let records: HashSet<u32> = places.keys().copied().collect();
+    let map = |(): &mut (), batch: &Batch<'_>| -> Vec<(u32, String)> {
+        let wanted = batch
+            .rows()
+            .filter(|row| records.contains(&row.place.record));
+        wanted
+            .map(|row| (row.place.record, row.text.to_owned()))
+            .collect()
+    };
+    let sink = |found: Vec<(u32, String)>| {
+        for (record, text) in found {
+            for number in places.remove(&record).unwrap_or_default() {
+                texts[number] = Some(text.clone());
+            }
+        }
+        if places.is_empty() { Err(Done) } else { Ok(()) }
+    };
+    match run(job, || (), map, sink, |_| {}) {
+        // Rows that are wrong were dropped the first time too; what is wanted and was not found is noticed above.
+        Ok(_) | Err(StreamError::Sink(Done)) => Ok(()),
+        Err(StreamError::Read(error)) => Err(error),
+    }
+}
+
+fn again(place: Place, message: &str, help: &str) -> ReadError {
+    let mut findings = Findings::default();
+    findings.error(
+        &codes::UNREADABLE,
+        message.to_owned(),
+        Some(place),
+        help.to_owned(),
+    );
+    ReadError::Data(Box::new(BadData {
+        findings,
+        account: super::RowCounts::default(),
+    }))
+}

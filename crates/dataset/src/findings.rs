@@ -1,0 +1,200 @@
+//! Findings, counted by code; the first few of each are kept whole.
+
+use super::codes::Code;
+use diagnostics::{Diagnostic, Place, Severity};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is said about one finding. In `help`, `{them}` stands for "it" or "them", as the count says.
+pub(super) struct Found {
+    pub(super) message: String,
+    pub(super) place: Option<Place>,
+    pub(super) help: String,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    unit: &'static str,
+    count: u64,
+    first: Vec<Diagnostic>,
+}
+
+/// All findings of a run, in bounded memory.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// How many of each kind are kept whole.
+    limit: usize,
+    entries: BTreeMap<(&'static str, Severity), Entry>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Findings {
+    /// Keeps the first `limit` of each kind (at least one); the rest is counted.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1),
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a finding; `found` is asked only when it is among the first of its kind.
+    pub(super) fn add(
+        &mut self,
+        code: &'static Code,
+        severity: Severity,
+        found: impl FnOnce() -> Found,
+    ) {
+        let entry = self.entry(code.id, severity, code.unit);
+        entry.0.count += 1;
+        if entry.0.first.len() < entry.1 {
+            let Found {
+                message,
+                place,
+                help,
+            } = found();
+            entry.0.first.push(Diagnostic {
+                severity,
+                code: code.id,
+                message,
+                place,
+                help,
+            });
+        }
+    }
+
+    /// Counts an error about a whole file or data set.
+    pub(super) fn error(
+        &mut self,
+        code: &'static Code,
+        message: String,
+        place: Option<Place>,
+        help: String,
+    ) {
+        self.add(code, Severity::Error, || Found {
+            message,
+            place,
+            help,
+        });
+    }
+
+    fn entry(
+        &mut self,
+        id: &'static str,
+        severity: Severity,
+        unit: &'static str,
+    ) -> (&mut Entry, usize) {
+        let new = || Entry {
+            unit,
+            count: 0,
+            first: Vec::new(),
+        };
+        (
+            self.entries.entry((id, severity)).or_insert_with(new),
+            self.limit,
+        )
+    }
+
+    /// Takes over findings that came later, and returns those of them that are kept whole.
+    pub fn merge(&mut self, later: Findings) -> Vec<Diagnostic> {
+        let mut kept = Vec::new();
+        for ((id, severity), from) in later.entries {
+            let (entry, limit) = self.entry(id, severity, from.unit);
+            entry.count += from.count;
+            for diagnostic in from
+                .first
+                .into_iter()
+                .take(limit.saturating_sub(entry.first.len()))
+            {
+                kept.push(one(&diagnostic));
+                entry.first.push(diagnostic);
+            }
+        }
+        kept
+    }
+
+    /// One message for each kind of finding: the first one, and how many there are.
+    pub fn iter(&self) -> impl Iterator<Item = Diagnostic> {
+        self.entries.values().map(Entry::summary)
+    }
+
+    /// The messages of [`Findings::iter`] that stop a run.
+    pub fn errors(&self) -> impl Iterator<Item = Diagnostic> {
+        self.iter().filter(|d| d.severity == Severity::Error)
+    }
+
+    /// The messages of [`Findings::iter`] that do not.
+    pub fn warnings(&self) -> impl Iterator<Item = Diagnostic> {
+        self.iter().filter(|d| d.severity == Severity::Warning)
+    }
+
+    /// Whether there is an error among the findings.
+    pub fn has_errors(&self) -> bool {
+        self.entries
+            .keys()
+            .any(|(_, severity)| *severity == Severity::Error)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How often a code was found, warnings and errors together.
+    pub fn count(&self, code: &Code) -> u64 {
+        self.entries
+            .iter()
+            .filter(|((id, _), _)| *id == code.id)
+            .map(|(_, entry)| entry.count)
+            .sum()
+    }
+
+    /// How often each code was found.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, Severity, u64)> {
+        self.entries
+            .iter()
+            .map(|((id, severity), entry)| (*id, *severity, entry.count))
+    }
+
+    /// How many are kept whole.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+impl Entry {
+    fn summary(&self) -> Diagnostic {
+        let mut diagnostic = one(&self.first[0]);
+        let (count, unit) = (self.count, self.unit);
+        if count > 1 {
+            let help = self.first[0].help.replace("{them}", "them");
+            diagnostic.help = format!("{count} such {unit}s; {help}");
+        } else if unit == "row" {
+            diagnostic.help = format!("1 such row; {}", diagnostic.help);
+        }
+        diagnostic
+    }
+}
+
+fn one(diagnostic: &Diagnostic) -> Diagnostic {
+    Diagnostic {
+        help: diagnostic.help.replace("{them}", "it"),
+        ..diagnostic.clone()
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Errors first: whoever reads only the start has to see the cause.
+        let sorted = self.errors().chain(self.warnings());
+        for (index, diagnostic) in sorted.enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{diagnostic}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,311 @@
+//! The bytes of one file: opened, hashed, decompressed, turned into UTF-8.
+
+use super::codes::{self, Code};
+use super::encoding::Transcoder;
+use super::source::{Source, unreadable};
+use diagnostics::Diagnostic;
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+/// Why a file was given up.
+pub(super) struct Fault {
+    pub(super) code: &'static Code,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+/// The raw bytes, counted and hashed as they pass. The first few are looked at, then given out again.
+struct Tap {
+    raw: Box<dyn Read + Send>,
+    hasher: Option<Sha256>,
+    bytes: u64,
+    head: Vec<u8>,
+    head_at: usize,
+}
+
+impl Read for Tap {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.head_at < self.head.len() {
+            let n = (&self.head[self.head_at..]).read(to)?;
+            self.head_at += n;
+            return Ok(n);
+        }
+        self.pull(to)
+    }
+}
+
+impl Tap {
+    fn pull(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let n = self.raw.read(to)?;
+        self.bytes += n as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&to[..n]);
+        }
+        Ok(n)
+    }
+}
+
+/// Compressed bytes that are taken at once.
+const COMPRESSED: usize = 128 * 1024;
+
+enum Body {
+    Plain(Tap),
+    Gzip(Box<MultiGzDecoder<BufReader<Tap>>>),
+    Zstd(Box<zstd::Decoder<'static, BufReader<Tap>>>),
+}
+
+impl Body {
+    fn tap(&mut self) -> &mut Tap {
+        match self {
+            Self::Plain(tap) => tap,
+            Self::Gzip(decoder) => decoder.get_mut().get_mut(),
+            Self::Zstd(decoder) => decoder.get_mut().get_mut(),
+        }
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tap) => tap.read(to),
+            Self::Gzip(decoder) => decoder.read(to),
+            Self::Zstd(decoder) => decoder.read(to),
+        }
+    }
+}
+
+/// One open file, read as UTF-8 without a byte order mark.
+pub(super) struct Input {
+    body: Body,
+    transcoder: Option<Transcoder>,
+    /// What was read to see whether there is a byte order mark.
+    head: Vec<u8>,
+    head_at: usize,
+    /// The name of the encoding, for messages.
+    pub(super) encoding: &'static str,
+    /// Bytes before the first that is given out, so that offsets are those of the (uncompressed) file.
+    pub(super) skipped: u64,
+    pub(super) compressed: bool,
+}
+
+impl Input {
+    pub(super) fn open(
+        source: &Source,
+        encoding: Option<&'static Encoding>,
+        hash: bool,
+    ) -> Result<Self, Fault> {
+        let raw: Box<dyn Read + Send> = match &source.path {
+            None => Box::new(io::stdin()),
+            Some(path) => {
+                Box::new(File::open(path).map_err(|error| Fault::from(*unreadable(path, &error)))?)
+            }
+        };
+        Self::new(raw, encoding, hash)
+    }
+
+    pub(super) fn new(
+        raw: Box<dyn Read + Send>,
+        encoding: Option<&'static Encoding>,
+        hash: bool,
+    ) -> Result<Self, Fault> {
+        let hasher = hash.then(Sha256::new);
+        let mut tap = Tap {
+            raw,
+            hasher,
+            bytes: 0,
+            head: vec![0; 6],
+            head_at: 0,
+        };
+        let mut head = [0; 6];
+        let n = peek(&mut head, false, |to| tap.pull(to))?;
+        tap.head.clear();
+        tap.head.extend_from_slice(&head[..n]);
+        refuse_foreign(&tap.head)?;
+        let (compressed, mut body) = match tap.head.as_slice() {
+            [0x1f, 0x8b, ..] => (
+                true,
+                Body::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
+                    COMPRESSED, tap,
+                )))),
+            ),
+            // The second is a frame to be skipped, with which some tools begin.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED, tap));
+                (
+                    true,
+                    Body::Zstd(Box::new(decoder.map_err(|error| fault(&error, true))?)),
+                )
+            }
+            _ => (false, Body::Plain(tap)),
+        };
+        let mut head = [0; 3];
+        let n = peek(&mut head, compressed, |to| body.read(to))?;
+        // A byte order mark is surer than what the user says.
+        let (mark, encoding) = match &head[..n] {
+            [0xef, 0xbb, 0xbf] => (3, UTF_8),
+            [0xff, 0xfe, ..] => (2, UTF_16LE),
+            [0xfe, 0xff, ..] => (2, UTF_16BE),
+            _ => (0, encoding.unwrap_or(UTF_8)),
+        };
+        let head = head[mark..n].to_vec();
+        let transcoder = (encoding != UTF_8).then(|| Transcoder::new(encoding, &head));
+        let head_at = if transcoder.is_some() { head.len() } else { 0 };
+        let (encoding, skipped) = (encoding.name(), mark as u64);
+        Ok(Self {
+            body,
+            transcoder,
+            head,
+            head_at,
+            encoding,
+            skipped,
+            compressed,
+        })
+    }
+
+    /// The bytes as they are, hashed.
+    #[cfg(feature = "parquet")]
+    pub(super) fn raw(raw: Box<dyn Read + Send>) -> Self {
+        let tap = Tap {
+            raw,
+            hasher: Some(Sha256::new()),
+            bytes: 0,
+            head: Vec::new(),
+            head_at: 0,
+        };
+        let (body, encoding) = (Body::Plain(tap), UTF_8.name());
+        let head = Vec::new();
+        Self {
+            body,
+            transcoder: None,
+            head,
+            head_at: 0,
+            encoding,
+            skipped: 0,
+            compressed: false,
+        }
+    }
+
+    /// Whether offsets in what is given out are not those in the file.
+    pub(super) fn transcodes(&self) -> bool {
+        self.transcoder.is_some()
+    }
+
+    /// Fills `to` as far as the input goes: fewer bytes mean its end, or the fault that ends it.
+    pub(super) fn fill(&mut self, to: &mut [u8]) -> (usize, Option<Fault>) {
+        let compressed = self.compressed;
+        let (n, error) = fill(to, |to| self.read(to));
+        (n, error.map(|error| fault(&error, compressed)))
+    }
+
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if let Some(transcoder) = &mut self.transcoder {
+            return transcoder.read(&mut self.body, to);
+        }
+        if self.head_at < self.head.len() {
+            let n = (&self.head[self.head_at..]).read(to)?;
+            self.head_at += n;
+            return Ok(n);
+        }
+        self.body.read(to)
+    }
+
+    /// Raw bytes read so far.
+    pub(super) fn bytes(&mut self) -> u64 {
+        self.body.tap().bytes
+    }
+
+    /// The sha256 of the raw bytes read so far, in hexadecimal digits.
+    pub(super) fn sha256(&mut self) -> Option<String> {
+        let hasher = self.body.tap().hasher.take()?;
+        Some(diagnostics::hex(hasher.finalize()))
+    }
+}
+
+/// Reads until `to` is full or the input ends, by itself or by an error.
+fn fill(
+    to: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> (usize, Option<io::Error>) {
+    let mut filled = 0;
+    while filled < to.len() {
+        match read(&mut to[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Some(error)),
+        }
+    }
+    (filled, None)
+}
+
+/// As [`fill`], for the first few bytes, without which nothing can be said.
+fn peek(
+    to: &mut [u8],
+    compressed: bool,
+    read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> Result<usize, Fault> {
+    match fill(to, read) {
+        (n, None) => Ok(n),
+        (_, Some(error)) => Err(fault(&error, compressed)),
+    }
+}
+
+fn fault(error: &io::Error, compressed: bool) -> Fault {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    if compressed && error.kind() == UnexpectedEof {
+        let message = "the compressed data ends too early".to_owned();
+        return Fault {
+            code: &codes::DAMAGED,
+            message,
+            help: "get the file again: it is cut off".to_owned(),
+        };
+    }
+    if compressed && matches!(error.kind(), InvalidData | InvalidInput | Other) {
+        let message = format!("the compressed data is damaged: {error}");
+        return Fault {
+            code: &codes::DAMAGED,
+            message,
+            help: "get the file again, or compress it anew".to_owned(),
+        };
+    }
+    let message = format!("cannot read: {error}");
+    Fault {
+        code: &codes::UNREADABLE,
+        message,
+        help: "look whether the disk and the file are in order".to_owned(),
+    }
+}
+
+/// Kinds of files that hold data, but not in a way that is read here: without this their bytes would be taken for text.
+fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
+    let (kind, help) = match head {
+        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and name the file in it"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            ("compressed with xz", "decompress it, or use gzip or zstd")
+        }
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => (
+            "compressed with bzip2",
+            "decompress it, or use gzip or zstd",
+        ),
+        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "give it a name that ends in .parquet"),
+        _ => return Ok(()),
+    };
+    Err(Fault {
+        code: &codes::FOREIGN,
+        message: format!("the file is {kind}"),
+        help: help.to_owned(),
+    })
+}
+
+impl From<Diagnostic> for Fault {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self {
+            code: &codes::UNREADABLE,
+            message: diagnostic.message,
+            help: diagnostic.help,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Parquet files: the two wanted columns, a few rows at a time.
+
+use super::block::{Block, Body, Record};
+use super::codes;
+use super::columns::{self, Columns};
+use super::delimited::{Field, Shape};
+use super::findings::Findings;
+use super::input::{Fault, Input};
+use super::source::{Source, unreadable};
+use super::{FileCounts, Labels, ReadOptions};
+use parquet::basic::Type;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{BoolType, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+
+/// Rows that are taken at once. A row group may have millions.
+const ROWS: usize = 1024;
+
+/// One open file.
+pub(super) struct Parquet {
+    reader: SerializedFileReader<File>,
+    /// Positions among the leaves of the schema.
+    columns: Columns,
+    next_group: usize,
+    group: Option<Group>,
+    rows: u32,
+    bytes: u64,
+    sha256: Option<String>,
+}
+
+/// The row group that is being read.
+struct Group {
+    left: usize,
+    text: Column,
+    label: Option<Column>,
+}
+
+struct Column {
+    reader: ColumnReader,
+    /// The level at which a value is there; 0 where none can be missing.
+    level: i16,
+}
+
+impl Parquet {
+    /// None when the columns are not there, which the findings tell.
+    pub(super) fn open(
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        findings: &mut Findings,
+    ) -> Result<Option<Self>, Fault> {
+        guarded(|| Self::open_file(source, options, labels, findings))
+    }
+
+    fn open_file(
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        findings: &mut Findings,
+    ) -> Result<Option<Self>, Fault> {
+        let Some(path) = &source.path else {
+            let message = "parquet cannot be read from standard input".to_owned();
+            return Err(fault(message, "give a file instead"));
+        };
+        let io = |error: std::io::Error| Fault::from(*unreadable(path, &error));
+        let file = File::open(path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        let reader = SerializedFileReader::new(file).map_err(damaged)?;
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let names: Vec<String> = schema.columns().iter().map(|column| name(column)).collect();
+        let Some(columns) = columns::resolve(&names, options, labels, &source.place(), findings)
+        else {
+            return Ok(None);
+        };
+        check_types(schema, &columns)?;
+        let sha256 = if options.hash {
+            Some(hash(File::open(path).map_err(io)?)?)
+        } else {
+            None
+        };
+        Ok(Some(Self {
+            reader,
+            columns,
+            next_group: 0,
+            group: None,
+            rows: 0,
+            bytes,
+            sha256,
+        }))
+    }
+
+    /// The next block; the file's account when it was the last.
+    pub(super) fn fill(&mut self, source: &Source, block: &mut Block) -> Option<FileCounts> {
+        block.bytes.clear();
+        block.offset = 0;
+        block.transcoded = None;
+        match guarded(|| self.rows(block)) {
+            Ok(true) => None,
+            Ok(false) => Some(self.account(source, true)),
+            Err(fault) => {
+                fault.add(source, &mut block.findings);
+                Some(self.account(source, false))
+            }
+        }
+    }
+
+    fn account(&mut self, source: &Source, whole: bool) -> FileCounts {
+        let sha256 = self.sha256.take().filter(|_| whole);
+        FileCounts {
+            path: source.display.clone(),
+            bytes: self.bytes,
+            rows_read: u64::from(self.rows),
+            sha256,
+        }
+    }
+
+    /// False when there are no more.
+    fn rows(&mut self, block: &mut Block) -> Result<bool, Fault> {
+        let Some(group) = &mut self.group else {
+            return self.open_group();
+        };
+        let wanted = group.left.min(ROWS);
+        if wanted == 0 {
+            self.group = None;
+            return Ok(true);
+        }
+        let texts = group.text.values(wanted, &mut block.bytes)?;
+        let labels = match &mut group.label {
+            Some(label) => label.values(wanted, &mut block.bytes)?,
+            None => vec![None; wanted],
+        };
+        if texts.len() != wanted || labels.len() != wanted {
+            return Err(fault(
+                "a column ends before the others".to_owned(),
+                "write the file anew",
+            ));
+        }
+        group.left -= wanted;
+        block.used = block.bytes.len();
+        if u32::try_from(block.used).is_err() {
+            return Err(fault(
+                format!("`{wanted}` rows have more than 4 GiB of text"),
+                "split the texts",
+            ));
+        }
+        for (text, label) in texts.into_iter().zip(labels) {
+            let Some(number) = self.rows.checked_add(1) else {
+                let (message, help) = (
+                    format!("the file has more than `{}` rows", u32::MAX),
+                    "split it".to_owned(),
+                );
+                return Err(Fault {
+                    code: &codes::TOO_MANY,
+                    message,
+                    help,
+                });
+            };
+            self.rows = number;
+            // The two values lie apart: the record is the text, for what is said about its bytes.
+            let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
+            let body = Body::Fields {
+                text,
+                label,
+                stray: None,
+            };
+            block.records.push(Record {
+                line: 0,
+                number,
+                start,
+                end,
+                body,
+            });
+        }
+        Ok(true)
+    }
+
+    fn open_group(&mut self) -> Result<bool, Fault> {
+        if self.next_group == self.reader.num_row_groups() {
+            return Ok(false);
+        }
+        let group = self
+            .reader
+            .get_row_group(self.next_group)
+            .map_err(damaged)?;
+        self.next_group += 1;
+        let left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+        let column = |at: usize| -> Result<Column, Fault> {
+            let level = group.metadata().column(at).column_descr().max_def_level();
+            Ok(Column {
+                reader: group.get_column_reader(at).map_err(damaged)?,
+                level,
+            })
+        };
+        let text = column(self.columns.text)?;
+        let label = self.columns.label.map(column).transpose()?;
+        self.group = Some(Group { left, text, label });
+        Ok(true)
+    }
+}
+
+impl Column {
+    /// Appends the next `wanted` values, as text, to `bytes`.
+    fn values(&mut self, wanted: usize, bytes: &mut Vec<u8>) -> Result<Vec<Option<Field>>, Fault> {
+        let level = self.level;
+        match &mut self.reader {
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                take::<ByteArrayType>(reader, level, wanted, bytes, |value, to| {
+                    to.extend_from_slice(value.data())
+                })
+            }
+            ColumnReader::Int32ColumnReader(reader) => {
+                take::<Int32Type>(reader, level, wanted, bytes, |value, to| {
+                    to.extend(value.to_string().bytes())
+                })
+            }
+            ColumnReader::Int64ColumnReader(reader) => {
+                take::<Int64Type>(reader, level, wanted, bytes, |value, to| {
+                    to.extend(value.to_string().bytes())
+                })
+            }
+            ColumnReader::BoolColumnReader(reader) => {
+                take::<BoolType>(reader, level, wanted, bytes, |value, to| {
+                    to.extend(value.to_string().bytes())
+                })
+            }
+            _ => Err(fault(
+                "the column's type changed within the file".to_owned(),
+                "write the file anew",
+            )),
+        }
+    }
+}
+
+fn take<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    level: i16,
+    wanted: usize,
+    bytes: &mut Vec<u8>,
+    write: impl Fn(&T::T, &mut Vec<u8>),
+) -> Result<Vec<Option<Field>>, Fault> {
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let mut records = 0;
+    while records < wanted {
+        let (read, ..) = reader
+            .read_records(wanted - records, Some(&mut levels), None, &mut values)
+            .map_err(damaged)?;
+        if read == 0 {
+            break;
+        }
+        records += read;
+    }
+    let mut values = values.iter();
+    let mut next = || {
+        let start = bytes.len();
+        write(values.next()?, bytes);
+        let (start, end) = (start as u32, bytes.len() as u32);
+        Some(Field {
+            start,
+            end,
+            at: start,
+            shape: Shape::Plain,
+        })
+    };
+    // Where no value can be missing there are no levels.
+    Ok((0..records)
+        .map(|at| {
+            if level > 0 && levels.get(at) != Some(&level) {
+                None
+            } else {
+                next()
+            }
+        })
+        .collect())
+}
+
+/// Columns within others get a name with dots in it, so that none is taken for one that the user means by chance.
+fn name(column: &ColumnDescriptor) -> String {
+    column.path().parts().join(".")
+}
+
+fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), Fault> {
+    let label = columns
+        .label
+        .map(|at| (at, "a string, an integer or true/false"));
+    for (at, expected) in [Some((columns.text, "a string")), label]
+        .into_iter()
+        .flatten()
+    {
+        let column = schema.column(at);
+        let (found, repeated) = (column.physical_type(), column.max_rep_level() > 0);
+        let usable = match found {
+            Type::BYTE_ARRAY => true,
+            Type::INT32 | Type::INT64 | Type::BOOLEAN => at != columns.text,
+            _ => false,
+        };
+        if !usable || repeated {
+            let list = if repeated { "a list of " } else { "" };
+            let message = format!(
+                "the column `{}` is {list}`{found}`, {expected} was expected",
+                name(&column)
+            );
+            let help = "name another column, or write the file with that type";
+            return Err(fault(message, help));
+        }
+    }
+    Ok(())
+}
+
+/// The file is read once more for it: parquet does not go through a file from start to end.
+fn hash(file: File) -> Result<String, Fault> {
+    let mut input = Input::raw(Box::new(file));
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match input.fill(&mut buffer) {
+            (_, Some(fault)) => return Err(fault),
+            (n, None) if n < buffer.len() => return Ok(input.sha256().unwrap_or_default()),
+            _ => {}
+        }
+    }
+}
+
+/// The parquet crate panics on some damaged files. What is left of the file is not used after that.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let message = "the parquet file cannot be read: its parts do not fit together".to_owned();
+        Err(fault(message, "get the file again, or write it anew"))
+    })
+}
+
+fn damaged(error: ParquetError) -> Fault {
+    fault(
+        format!("the parquet file cannot be read: {error}"),
+        "get the file again, or write it anew",
+    )
+}
+
+fn fault(message: String, help: &str) -> Fault {
+    Fault {
+        code: &codes::PARQUET,
+        message,
+        help: help.to_owned(),
+    }
+}

@@ -1,0 +1,283 @@
+//! Which files make up a channel, and how they are packed.
+
+use super::*;
+use dataset::sources;
+use flate2::{Compression, write::GzEncoder};
+use std::io::Write;
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).unwrap()
+}
+
+#[test]
+fn compressed_files_in_several_parts() {
+    let expected = [pair("a", "x"), pair("b", "y")];
+    let (one, two) = (b"text,label\na,", b"x\nb,y\n");
+    // The name does not matter: the first bytes tell.
+    for name in ["a.csv.gz", "a.csv", "a.csv.zst"] {
+        assert_eq!(
+            given(name, [gz(one), gz(two)].concat()).pairs(&options()),
+            expected
+        );
+        assert_eq!(
+            given(name, [zst(one), zst(two)].concat()).pairs(&options()),
+            expected
+        );
+    }
+    let skippable = [
+        &[0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9],
+        zst(&[one.as_slice(), two].concat()).as_slice(),
+    ]
+    .concat();
+    assert_eq!(given("a.csv.zst", skippable).pairs(&options()), expected);
+}
+
+#[test]
+fn the_account_is_of_the_file_on_disk() {
+    let bytes = [gz(b"text,label\na,x\n"), gz(b"b,y\n")].concat();
+    let file = given("a.csv.gz", &bytes);
+    let rows = file.read(&options()).unwrap();
+    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(
+        rows.account.files[0].sha256.as_ref().map(String::len),
+        Some(64)
+    );
+    let plain = given("a.csv", "text,label\na,x\nb,y\n")
+        .read(&options())
+        .unwrap();
+    assert_ne!(rows.account.files[0].sha256, plain.account.files[0].sha256);
+}
+
+#[test]
+fn cut_or_damaged_files() {
+    let text: String = (0..2000)
+        .map(|row| format!("text {row},{}\n", row * row % 97))
+        .collect();
+    let text = format!("text,label\n{text}");
+    let (whole_gz, whole_zst) = (gz(text.as_bytes()), zst(text.as_bytes()));
+    let damaged = |mut bytes: Vec<u8>| {
+        let at = bytes.len() / 2;
+        bytes[at..at + 8].fill(0xaa);
+        bytes
+    };
+    let cut = |bytes: &[u8]| bytes[..bytes.len() - 20].to_vec();
+    insta::assert_snapshot!(given("cut.csv.gz", cut(&whole_gz)).says(&options()), @r"
+    error[D006]: the compressed data ends too early
+      --> cut.csv.gz
+      help: get the file again: it is cut off
+    ");
+    insta::assert_snapshot!(given("cut.csv.zst", cut(&whole_zst)).says(&options()), @r"
+    error[D006]: the compressed data ends too early
+      --> cut.csv.zst
+      help: get the file again: it is cut off
+    ");
+    insta::assert_snapshot!(given("head.csv.gz", &whole_gz[..5]).says(&options()), @r"
+    error[D006]: the compressed data ends too early
+      --> head.csv.gz
+      help: get the file again: it is cut off
+    ");
+    for bytes in [
+        damaged(whole_gz.clone()),
+        damaged(whole_zst),
+        [whole_gz, b"garbage".to_vec()].concat(),
+    ] {
+        let said = given("damaged.csv", bytes).says(&dropping());
+        assert!(
+            said.starts_with("error[D006]: the compressed data "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn files_of_other_kinds() {
+    insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").says(&options()), @r"
+    error[D007]: the file is a zip archive
+      --> a.csv
+      help: unpack it, and name the file in it
+    ");
+    insta::assert_snapshot!(given("a.csv", b"\xfd7zXZ\0rest").says(&options()), @r"
+    error[D007]: the file is compressed with xz
+      --> a.csv
+      help: decompress it, or use gzip or zstd
+    ");
+    insta::assert_snapshot!(given("a.csv", b"BZh91AY&SY").says(&options()), @r"
+    error[D007]: the file is compressed with bzip2
+      --> a.csv
+      help: decompress it, or use gzip or zstd
+    ");
+    insta::assert_snapshot!(given("a.csv", b"PAR1....").says(&options()), @r"
+    error[D007]: the file is a parquet file
+      --> a.csv
+      help: give it a name that ends in .parquet
+    ");
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_folder_is_read_in_sorted_order() {
+    let folder = folder(&[
+        ("b.tsv", "label\ttext\n2\tb\n"),
+        ("a.csv", "text,label\na,1\n"),
+        ("c/part-0.jsonl", "{\"text\":\"c\",\"label\":3}\n"),
+        ("d.CSV", "text,label\n"),
+        ("_SUCCESS", ""),
+        (".hidden.csv", "text,label\nno,no\n"),
+        ("manifest.json", "{}"),
+        ("readme.txt", "no"),
+    ]);
+    let sources = sources(folder.path()).unwrap();
+    let rows = read(&sources, &options(), Texts::default, &GO).unwrap();
+    assert_eq!(
+        pairs(&rows),
+        [pair("a", "1"), pair("b", "2"), pair("c", "3")]
+    );
+    let files: Vec<(String, u64)> = rows
+        .account
+        .files
+        .iter()
+        .map(|file| (without(&file.path, folder.path()), file.rows_read))
+        .collect();
+    let expected = [
+        ("a.csv", 1),
+        ("b.tsv", 1),
+        ("c/part-0.jsonl", 1),
+        ("d.CSV", 0),
+    ];
+    assert_eq!(files, expected.map(|(name, rows)| (name.to_owned(), rows)));
+    insta::assert_snapshot!(without(&rows.findings.to_string(), folder.path()), @r"
+    warning[D003]: the file has no rows
+      --> d.CSV
+      help: a data file has at least one row, below its header if it is CSV
+    ");
+}
+
+#[test]
+fn a_file_that_is_named_may_have_any_ending() {
+    let file = given("reviews.txt", "text,label\na,x\n");
+    let rows = read(
+        &sources(&file.path).unwrap(),
+        &options(),
+        Texts::default,
+        &GO,
+    )
+    .unwrap();
+    assert_eq!(pairs(&rows), [pair("a", "x")]);
+    let file = given("reviews.json", "{\"text\":\"a\",\"label\":\"x\"}");
+    assert_eq!(sources(&file.path).unwrap()[0].format(), Format::Jsonl);
+}
+
+#[test]
+fn nothing_there() {
+    let says = |folder: &tempfile::TempDir, name: &str| {
+        without(
+            &sources(&folder.path().join(name)).unwrap_err().to_string(),
+            folder.path(),
+        )
+    };
+    let given = folder(&[
+        ("movie.csv", "text,label\n"),
+        ("empty/.keep", ""),
+        ("other/a.txt", ""),
+        ("other/b.xlsx", ""),
+    ]);
+    insta::assert_snapshot!(says(&given, "movies.csv"), @r"
+    error[D001]: no such file or folder
+      --> movies.csv
+      help: did you mean `movie.csv`?
+    ");
+    insta::assert_snapshot!(says(&given, "quite else"), @r"
+    error[D001]: no such file or folder
+      --> quite else
+      help: give the path of a file or folder that exists
+    ");
+    insta::assert_snapshot!(says(&given, "no/movie.csv"), @r"
+    error[D001]: no such file or folder
+      --> no/movie.csv
+      help: there is no folder `no`; give the path from where you are, or a full one
+    ");
+    insta::assert_snapshot!(says(&given, "empty"), @r"
+    error[D002]: folder has no data files, it is empty
+      --> empty
+      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+    ");
+    insta::assert_snapshot!(says(&given, "other"), @r"
+    error[D002]: folder has no data files, it holds `a.txt`, `b.xlsx`
+      --> other
+      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+    ");
+}
+
+#[test]
+fn a_folder_without_rows() {
+    let folder = folder(&[("a.csv", "text,label\n"), ("b.csv", "")]);
+    let error = read(
+        &sources(folder.path()).unwrap(),
+        &options(),
+        Texts::default,
+        &GO,
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
+    error[D003]: there are no rows in any of `2` files
+      --> a.csv
+      help: give data that has rows with text, and labels where they are needed
+    warning[D003]: the file has no rows
+      --> a.csv
+      help: 2 such files; a data file has at least one row, below its header if it is CSV
+    ");
+}
+
+#[test]
+#[cfg(not(feature = "parquet"))]
+fn parquet_without_the_feature() {
+    insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
+    error[D007]: this program was built without parquet
+      --> a.parquet
+      help: build with `--features parquet`, or convert the file to CSV
+    ");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_not_opened_twice() {
+    use dataset::{RowPlace, fetch_texts};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let sources = vec![Source::file(&path, Format::CSV)];
+    let writer = {
+        let path = path.clone();
+        std::thread::spawn(move || std::fs::write(path, "text,label\na,x\nb,y\n").unwrap())
+    };
+    let rows = read(&sources, &options(), Texts::default, &GO).unwrap();
+    writer.join().unwrap();
+    assert_eq!(pairs(&rows), [pair("a", "x"), pair("b", "y")]);
+    let place: RowPlace = rows.places[1];
+    let (tell, told) = std::sync::mpsc::channel();
+    // In a thread of its own: to open the pipe again would hang for ever.
+    std::thread::spawn(move || tell.send(fetch_texts(&sources, &options(), &[place])));
+    let fetched = told.recv_timeout(std::time::Duration::from_secs(30));
+    let error = fetched.unwrap().unwrap_err();
+    insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
+    error[D001]: what is no regular file cannot be read twice, as a pipe
+      --> a.csv
+      help: give a file instead
+    ");
+}

@@ -1,0 +1,206 @@
+//! Parquet files.
+
+use super::*;
+use dataset::fetch_texts;
+use ::parquet::basic::Compression;
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
+use std::sync::Arc;
+
+enum Values {
+    /// Optional strings.
+    Strings(Vec<Option<&'static str>>),
+    Integers(Vec<i64>),
+    Truths(Vec<bool>),
+}
+
+/// A file whose row groups have the given columns each.
+fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let properties = Arc::new(
+        WriterProperties::builder()
+            .set_compression(compression)
+            .build(),
+    );
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
+    for group in groups {
+        let mut row_group = writer.next_row_group().unwrap();
+        for values in group {
+            let mut column = row_group.next_column().unwrap().unwrap();
+            match values {
+                Values::Strings(values) => {
+                    let levels: Vec<i16> = values
+                        .iter()
+                        .map(|value| i16::from(value.is_some()))
+                        .collect();
+                    let there: Vec<ByteArray> = values
+                        .iter()
+                        .flatten()
+                        .map(|value| ByteArray::from(*value))
+                        .collect();
+                    column
+                        .typed::<ByteArrayType>()
+                        .write_batch(&there, Some(&levels), None)
+                        .unwrap();
+                }
+                Values::Integers(values) => {
+                    column
+                        .typed::<Int64Type>()
+                        .write_batch(values, None, None)
+                        .unwrap();
+                }
+                Values::Truths(values) => {
+                    column
+                        .typed::<BoolType>()
+                        .write_batch(values, None, None)
+                        .unwrap();
+                }
+            }
+            column.close().unwrap();
+        }
+        row_group.close().unwrap();
+    }
+    writer.close().unwrap();
+    bytes
+}
+
+const STRINGS: &str = "message m { optional binary text (UTF8); optional binary label (UTF8); }";
+const INTEGERS: &str = "message m { required int64 label; optional binary text (UTF8); }";
+
+#[test]
+fn rows_of_several_groups_in_every_compression() {
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::ZSTD(Default::default()),
+    ] {
+        let groups = [
+            vec![
+                Values::Integers(vec![1, -2]),
+                Values::Strings(vec![Some("a"), Some("é")]),
+            ],
+            vec![
+                Values::Integers(vec![1]),
+                Values::Strings(vec![Some("c\n")]),
+            ],
+        ];
+        let file = given("a.parquet", written(INTEGERS, &groups, compression));
+        assert_eq!(
+            file.pairs(&options()),
+            [pair("a", "1"), pair("é", "-2"), pair("c\n", "1")]
+        );
+    }
+}
+
+#[test]
+fn long_files_with_gaps() {
+    let texts = (0..5000)
+        .map(|row| if row % 7 == 0 { None } else { Some("text") })
+        .collect();
+    let labels = (0..5000)
+        .map(|row| if row % 11 == 0 { None } else { Some("x") })
+        .collect();
+    let bytes = written(
+        STRINGS,
+        &[vec![Values::Strings(texts), Values::Strings(labels)]],
+        Compression::SNAPPY,
+    );
+    let file = given("a.parquet", &bytes);
+    let rows = file.read(&dropping()).unwrap();
+    let expected = (1..=5000_u32).filter(|record| (record - 1) % 7 != 0 && (record - 1) % 11 != 0);
+    assert!(rows.places.iter().map(|place| place.record).eq(expected));
+    assert_eq!(rows.account.read, 5000);
+    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(
+        rows.account.files[0].sha256.as_ref().map(String::len),
+        Some(64)
+    );
+    assert_eq!(
+        fetch_texts(&file.source(), &options(), &rows.places[..1]).unwrap(),
+        ["text"]
+    );
+    insta::assert_snapshot!(file.says(&options()), @r"
+    error[D013]: row has no text
+      --> a.parquet (record 1)
+      help: 715 such rows; fix them, or pass --drop-missing
+    error[D014]: row has no label
+      --> a.parquet (record 12)
+      help: 390 such rows; fix them, or pass --drop-missing
+    ");
+}
+
+#[test]
+fn what_cannot_be_used() {
+    let strings = || Values::Strings(vec![Some("a")]);
+    let says = |schema, values| {
+        let bytes = written(schema, &[values], Compression::UNCOMPRESSED);
+        given("a.parquet", bytes).says(&options())
+    };
+    let schema = "message m { optional binary review (UTF8); optional binary label (UTF8); }";
+    insta::assert_snapshot!(says(schema, vec![strings(), strings()]), @r"
+    error[D005]: no column is called `text`, the file has `review`, `label`
+      --> a.parquet
+      help: pass --text-column NAME
+    ");
+    let schema = "message m { required boolean text; optional binary label (UTF8); }";
+    insta::assert_snapshot!(says(schema, vec![Values::Truths(vec![true]), strings()]), @r"
+    error[D009]: the column `text` is `BOOLEAN`, a string was expected
+      --> a.parquet
+      help: name another column, or write the file with that type
+    ");
+    insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").says(&options()), @r"
+    error[D009]: the parquet file cannot be read: Parquet error: Invalid Parquet file. Corrupt footer
+      --> a.parquet
+      help: get the file again, or write it anew
+    ");
+}
+
+#[test]
+fn values_that_are_not_utf_8() {
+    let values = || Values::Strings(vec![Some("one"), Some("two"), Some("three")]);
+    let mut bytes = written(
+        STRINGS,
+        &[vec![values(), values()]],
+        Compression::UNCOMPRESSED,
+    );
+    // The dictionary of the text column comes first, that of the label column later.
+    let places = |word: &[u8]| {
+        (0..bytes.len() - 5)
+            .filter(|at| bytes[*at..].starts_with(word))
+            .collect::<Vec<_>>()
+    };
+    let (two, one) = (places(b"\x03\0\0\0two")[0], places(b"\x03\0\0\0one")[1]);
+    (bytes[two + 4], bytes[one + 4]) = (0xff, 0xff);
+    let file = given("a.parquet", bytes);
+    assert_eq!(file.pairs(&dropping()), [pair("three", "three")]);
+    insta::assert_snapshot!(file.says(&options()), @r"
+    error[D012]: the row is not valid UTF-8
+      --> a.parquet (record 1)
+      help: 2 such rows; write them anew, as UTF-8, or pass --drop-malformed
+    ");
+}
+
+#[test]
+fn damaged_files_are_refused_and_do_not_panic() {
+    let column = || {
+        Values::Strings(
+            (0..300)
+                .map(|row| (row % 5 > 0).then_some("some text"))
+                .collect(),
+        )
+    };
+    let bytes = written(STRINGS, &[vec![column(), column()]], Compression::SNAPPY);
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x55;
+        match given("a.parquet", damaged).read(&dropping()) {
+            Ok(rows) => assert!(rows.account.used <= rows.account.read),
+            Err(ReadError::Data(bad)) => assert!(bad.findings.has_errors()),
+            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+        }
+    }
+}

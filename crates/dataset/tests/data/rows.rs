@@ -1,0 +1,391 @@
+//! Which rows are read from which bytes.
+
+use super::*;
+use dataset::{Labels, StreamError, encoding, stream};
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+
+#[test]
+fn quotes_line_ends_and_byte_order_mark() {
+    let expected = vec![
+        pair("one, \"two\"", "a"),
+        pair("two\r\nlines", "b"),
+        pair(" kept ", "a "),
+    ];
+    let bytes = "text,label\r\n\"one, \"\"two\"\"\",a\r\n\"two\r\nlines\",b\r\n\r\n kept ,a \r\n";
+    assert_eq!(given("a.csv", bytes).pairs(&options()), expected);
+    assert_eq!(
+        given("a.csv", format!("\u{feff}{bytes}")).pairs(&options()),
+        expected
+    );
+    let old_mac = "label\ttext\ra\tone\r\rb\t\"t\tw\ro\"";
+    assert_eq!(
+        given("a.tsv", old_mac).pairs(&options()),
+        [pair("one", "a"), pair("t\tw\ro", "b")]
+    );
+}
+
+#[test]
+fn lines_are_right_behind_quoted_line_ends() {
+    let rows = given("a.csv", "text,label\n\"1\n2\r\n3\",a\n\nx,b\r\ny,b\n")
+        .read(&options())
+        .unwrap();
+    let places: Vec<(u64, u32)> = rows
+        .places
+        .iter()
+        .map(|place| (place.line, place.record))
+        .collect();
+    assert_eq!(places, [(2, 1), (6, 2), (7, 3)]);
+}
+
+#[test]
+fn words_that_other_readers_take_for_missing_are_text() {
+    let rows = given(
+        "a.csv",
+        "text,label\nNA,null\nnull,NA\nNone,None\nnan,0\0\n",
+    )
+    .pairs(&options());
+    assert_eq!(
+        rows,
+        [
+            pair("NA", "null"),
+            pair("null", "NA"),
+            pair("None", "None"),
+            pair("nan", "0\0")
+        ]
+    );
+}
+
+#[test]
+fn json_lines() {
+    let bytes = "{\"text\":\"a \\u00e9\",\"label\":1}\n\n{\"id\":[{}],\"label\":\"x\",\"text\":\"b\"}\r\n{\"text\":\"c\",\"label\":true}";
+    let rows = given("a.jsonl", bytes).pairs(&options());
+    assert_eq!(rows, [pair("a é", "1"), pair("b", "x"), pair("c", "true")]);
+}
+
+#[test]
+fn utf_16_and_latin_1() {
+    let text = "text,label\ncafé 🎬,é\n\"a\nb\",x\n";
+    let expected = [pair("café 🎬", "é"), pair("a\nb", "x")];
+    let little = [0xfeff]
+        .into_iter()
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect::<Vec<_>>();
+    let big = [0xfeff]
+        .into_iter()
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_be_bytes)
+        .collect::<Vec<_>>();
+    assert_eq!(given("a.csv", &little).pairs(&options()), expected);
+    assert_eq!(given("a.csv", &big).pairs(&options()), expected);
+    let named = ReadOptions {
+        encoding: Some(encoding("utf-16").unwrap()),
+        ..options()
+    };
+    assert_eq!(given("a.csv", &little[2..]).pairs(&named), expected);
+    let latin = ReadOptions {
+        encoding: Some(encoding("latin-1").unwrap()),
+        ..options()
+    };
+    assert_eq!(
+        given("a.csv", b"text,label\ncaf\xe9,\x80\n").pairs(&latin),
+        [pair("café", "€")]
+    );
+}
+
+#[test]
+fn a_row_that_is_not_valid_in_its_encoding_is_refused() {
+    let mut bytes: Vec<u8> = "\u{feff}text,label\na"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    bytes.extend([0x00, 0xd8]); // half of a pair
+    bytes.extend("b,x\nfine,y\n".encode_utf16().flat_map(u16::to_le_bytes));
+    let file = given("a.csv", bytes);
+    assert_eq!(file.pairs(&dropping()), [pair("fine", "y")]);
+    insta::assert_snapshot!(file.says(&options()), @r"
+    error[D012]: the row is not valid UTF-16LE
+      --> a.csv:2:2 (record 1)
+      help: 1 such row; fix it, or name the right encoding with --encoding, or pass --drop-malformed
+    ");
+}
+
+#[test]
+fn every_row_is_accounted_for() {
+    let bytes = b"text,label\na,x\nb,\n,x\nc,y,z\nd\xff,y\ne,y\n\"f,y\n\n";
+    let rows = given("a.csv", bytes).read(&dropping()).unwrap();
+    assert_eq!(pairs(&rows), [pair("a", "x"), pair("e", "y")]);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&rows.account.dropped).unwrap(), @r#"
+    {
+      "malformed": 3,
+      "missing label": 1,
+      "missing text": 1
+    }
+    "#);
+    let account = rows.account;
+    assert_eq!(
+        (
+            account.read,
+            account.used,
+            account.dropped.values().sum::<u64>()
+        ),
+        (7, 2, 5)
+    );
+    assert_eq!(
+        (account.files[0].rows_read, account.files[0].bytes),
+        (7, bytes.len() as u64)
+    );
+}
+
+#[test]
+fn the_hash_is_that_of_the_raw_file() {
+    let rows = given("a.csv", "text,label\na,b\n")
+        .read(&options())
+        .unwrap();
+    // printf 'text,label\na,b\n' | sha256sum
+    let expected = "ec6a4a4aa824691f0804aabf5ebd23d51db8334b01e907f0f790bbe42866939a";
+    assert_eq!(rows.account.files[0].sha256.as_deref(), Some(expected));
+    let unhashed = ReadOptions {
+        hash: false,
+        ..options()
+    };
+    assert_eq!(
+        given("a.csv", "text,label\na,b\n")
+            .read(&unhashed)
+            .unwrap()
+            .account
+            .files[0]
+            .sha256,
+        None
+    );
+}
+
+/// Rows of every kind, many blocks long.
+pub(super) fn long() -> String {
+    let mut bytes = "text,label\n".to_owned();
+    for row in 0..5000 {
+        let label = row * 7919 % 19;
+        match row % 4 {
+            0 => bytes.push_str(&format!("plain {row},{label}\n")),
+            1 => bytes.push_str(&format!("\"quoted \"\"{row}\"\"\n\",{label}\n")),
+            2 => bytes.push_str(&format!("\"odd\" {row},{label}\r\n")),
+            _ => bytes.push_str(&format!("{},{label}\n", "long ".repeat(row % 50 + 1))),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn threads_and_blocks_do_not_change_the_result() {
+    let file = given("a.csv", long());
+    let one = file.read(&options()).unwrap();
+    assert_eq!(one.account.used, 5000);
+    for (threads, block_bytes) in [(2, 512 * 1024), (2, 100), (4, 1000), (3, 17)] {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let many = file
+            .read(&ReadOptions {
+                threads,
+                block_bytes,
+                ..options()
+            })
+            .unwrap();
+        assert_eq!(many.shards.len(), threads.get());
+        assert_eq!(
+            pairs(&many),
+            pairs(&one),
+            "{threads} threads, blocks of {block_bytes}"
+        );
+        assert_eq!(many.label_names, one.label_names);
+        assert_eq!(many.labels, one.labels);
+        assert_eq!(many.hashes, one.hashes);
+        assert_eq!(many.places, one.places);
+        assert_eq!(many.account, one.account);
+        assert_eq!(many.findings.to_string(), one.findings.to_string());
+    }
+}
+
+#[test]
+fn more_threads_than_any_machine_has() {
+    let file = given("a.csv", long());
+    let many = ReadOptions {
+        threads: NonZeroUsize::new(200_000).unwrap(),
+        block_bytes: 100,
+        ..options()
+    };
+    let rows = file.read(&many).unwrap();
+    assert!(rows.shards.len() <= 256, "{} threads", rows.shards.len());
+    assert_eq!(pairs(&rows), file.pairs(&options()));
+}
+
+#[test]
+fn streamed_blocks_come_in_order() {
+    let file = given("a.csv", long());
+    let threads = NonZeroUsize::new(4).unwrap();
+    let options = ReadOptions {
+        threads,
+        block_bytes: 500,
+        ..options()
+    };
+    let mut records = Vec::new();
+    let map = |calls: &mut u32, batch: &dataset::Batch<'_>| {
+        *calls += 1;
+        // Some blocks take longer than others, so that results come before their turn.
+        if calls.is_multiple_of(3) {
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        batch
+            .rows()
+            .map(|row| (row.place.record, row.label.map(str::to_owned)))
+            .collect::<Vec<_>>()
+    };
+    let sink = |rows: Vec<(u32, Option<String>)>| -> Result<(), ()> {
+        records.extend(rows);
+        Ok(())
+    };
+    let streamed = stream(
+        &file.source(),
+        &options,
+        Labels::Ignored,
+        &GO,
+        || 0,
+        map,
+        sink,
+    )
+    .unwrap();
+    assert_eq!(streamed.account.used, 5000);
+    assert_eq!(
+        records,
+        (1..=5000).map(|record| (record, None)).collect::<Vec<_>>()
+    );
+    assert!(streamed.states.iter().sum::<u32>() > 100, "many blocks");
+}
+
+#[test]
+fn a_sink_that_fails_ends_the_reading() {
+    let file = given("a.csv", long());
+    let options = ReadOptions {
+        threads: NonZeroUsize::new(3).unwrap(),
+        block_bytes: 100,
+        ..options()
+    };
+    let mut calls = 0;
+    let sink = |_| {
+        calls += 1;
+        if calls == 5 {
+            // Long enough for the other threads to stand waiting with the blocks that come next: these must not get in.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            return Err("full disk");
+        }
+        Ok(())
+    };
+    let failed = stream(
+        &file.source(),
+        &options,
+        Labels::Optional,
+        &GO,
+        || (),
+        |(), batch| batch.len(),
+        sink,
+    );
+    assert!(
+        matches!(failed, Err(StreamError::Sink("full disk"))),
+        "{failed:?}"
+    );
+    assert_eq!(calls, 5);
+}
+
+#[test]
+fn a_panic_in_one_thread_ends_all() {
+    let file = given("a.csv", long());
+    let options = ReadOptions {
+        threads: NonZeroUsize::new(3).unwrap(),
+        block_bytes: 100,
+        ..options()
+    };
+    let map = |(): &mut (), batch: &dataset::Batch<'_>| {
+        assert!(
+            batch.rows().all(|row| row.place.record != 300),
+            "as planned"
+        );
+    };
+    let run = || {
+        stream(
+            &file.source(),
+            &options,
+            Labels::Ignored,
+            &GO,
+            || (),
+            map,
+            |()| Ok::<_, ()>(()),
+        )
+    };
+    assert!(std::panic::catch_unwind(run).is_err());
+}
+
+#[test]
+fn the_stop_flag_ends_the_reading() {
+    let file = given("a.csv", long());
+    for threads in [1, 3] {
+        let stop = AtomicBool::new(false);
+        let options = ReadOptions {
+            threads: NonZeroUsize::new(threads).unwrap(),
+            block_bytes: 100,
+            ..options()
+        };
+        let mut rows = 0;
+        let sink = |n: usize| -> Result<(), ()> {
+            rows += n;
+            stop.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        let ended = stream(
+            &file.source(),
+            &options,
+            Labels::Optional,
+            &stop,
+            || (),
+            |(), batch| batch.len(),
+            sink,
+        );
+        assert!(
+            matches!(ended, Err(StreamError::Read(ReadError::Stopped))),
+            "{ended:?}"
+        );
+        assert!(rows < 1000, "{rows} rows were read after the stop");
+    }
+}
+
+#[test]
+fn optional_labels() {
+    let labels = |bytes: &str| {
+        let file = given("a.csv", bytes);
+        let mut found = Vec::new();
+        let map = |(): &mut (), batch: &dataset::Batch<'_>| {
+            batch
+                .rows()
+                .map(|row| row.label.map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let sink = |labels: Vec<_>| -> Result<(), ()> {
+            found.extend(labels);
+            Ok(())
+        };
+        stream(
+            &file.source(),
+            &options(),
+            Labels::Optional,
+            &GO,
+            || (),
+            map,
+            sink,
+        )
+        .unwrap();
+        found
+    };
+    assert_eq!(labels("text\na\nb\n"), [None, None]);
+    assert_eq!(
+        labels("text,label\na,\nb,x\n"),
+        [None, Some("x".to_owned())]
+    );
+}

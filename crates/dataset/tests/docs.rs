@@ -1,0 +1,56 @@
+//! What the documents say, against the code.
+
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests, outside of a test function"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use dataset::codes;
+
+/// The cells of each row of the table in `docs/errors.md` that begins with a code.
+fn documented() -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
+    let text = fs::read_to_string(&path).expect("docs/errors.md is in the repository");
+    let rows = text.lines().filter(|line| line.starts_with("| D"));
+    let cells = |line: &str| {
+        let inner = line.trim_start_matches('|').trim_end_matches('|');
+        inner
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn every_code_is_documented_in_order() {
+    let documented = documented();
+    let found: Vec<_> = documented
+        .iter()
+        .map(|cells| (cells[0].as_str(), cells[1].as_str()))
+        .collect();
+    let expected: Vec<_> = codes::ALL
+        .iter()
+        .map(|code| (code.id, code.meaning))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_code_has_a_kind_an_example_and_a_way_out() {
+    for cells in documented() {
+        assert_eq!(
+            cells.len(),
+            5,
+            "`|` in a cell, or a cell is missing: {cells:?}"
+        );
+        assert!(
+            cells[2].starts_with("error") || cells[2].starts_with("warning"),
+            "{cells:?}"
+        );
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{cells:?}");
+    }
+}

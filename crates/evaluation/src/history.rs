@@ -1,0 +1,156 @@
+//! What an epoch ended with, and the lines and curves that come of it.
+
+use sagemaker::metrics::{Measure, Progress, Split};
+use sagemaker::{Metric, MetricLine};
+
+use crate::metrics::{Scores, evaluate};
+use crate::report::{CurveLine, LearningCurve};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What an epoch ended with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Epochs done, this one included.
+    pub epoch: u64,
+    /// Epochs that there will be at most.
+    pub epochs: u64,
+    /// Optimiser steps done, of all epochs.
+    pub step: u64,
+    /// Mean loss of the epoch's training rows, as it was when each was learnt from.
+    #[serde(deserialize_with = "number_or_null")]
+    pub train_loss: f64,
+    /// Of the validation rows, if there are any.
+    pub validation: Option<Validation>,
+    /// Of the epoch's last step.
+    #[serde(deserialize_with = "number_or_null")]
+    pub learning_rate: f64,
+    /// Mean length of the gradient before clipping, where it was taken.
+    pub gradient_norm: Option<f64>,
+    /// Training rows per second of wall time.
+    #[serde(deserialize_with = "number_or_null")]
+    pub rows_per_second: f64,
+    /// Tokens learnt from per second of wall time, without padding.
+    pub tokens_per_second: Option<f64>,
+}
+
+/// What a model is worth on the validation rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Mean loss.
+    #[serde(deserialize_with = "number_or_null")]
+    pub loss: f64,
+    /// Share of rows with the right label.
+    #[serde(deserialize_with = "number_or_null")]
+    pub accuracy: f64,
+    /// Mean of the classes' F1.
+    #[serde(deserialize_with = "number_or_null")]
+    pub macro_f1: f64,
+}
+
+impl Validation {
+    /// Of these scores, for rows of these labels.
+    pub fn of(labels: &[u32], classes: &[String], scores: &Scores) -> Self {
+        let evaluation = evaluate(labels, classes, scores);
+        Self {
+            loss: evaluation.log_loss.unwrap_or(f64::NAN),
+            accuracy: evaluation.accuracy,
+            macro_f1: evaluation.macro_f1,
+        }
+    }
+}
+
+/// JSON has no number that is not finite: serde_json writes `null`.
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+impl EpochReport {
+    /// For people.
+    pub fn line(&self) -> String {
+        let mut line = format!(
+            "epoch {} of {}: loss {:.4}",
+            self.epoch, self.epochs, self.train_loss
+        );
+        if let Some(validation) = self.validation {
+            line.push_str(&format!(
+                "; validation loss {:.4}, accuracy {:.4}, macro-F1 {:.4}",
+                validation.loss, validation.accuracy, validation.macro_f1
+            ));
+        }
+        line.push_str(&format!("; {:.0} rows/s", self.rows_per_second));
+        if let Some(tokens) = self.tokens_per_second {
+            line.push_str(&format!(", {tokens:.0} tokens/s"));
+        }
+        line
+    }
+
+    /// For SageMaker.
+    pub fn metric_line(&self) -> MetricLine {
+        let train = |measure| Metric::Of(Split::Train, measure);
+        let validation = |measure| Metric::Of(Split::Validation, measure);
+        let missing = f64::NAN;
+        let valid = self.validation;
+        // Not a number is left out by the line itself.
+        MetricLine::new()
+            .with(Metric::At(Progress::Epoch), self.epoch as f64)
+            .with(Metric::At(Progress::Step), self.step as f64)
+            .with(train(Measure::Loss), self.train_loss)
+            .with(validation(Measure::Loss), valid.map_or(missing, |v| v.loss))
+            .with(
+                validation(Measure::Accuracy),
+                valid.map_or(missing, |v| v.accuracy),
+            )
+            .with(
+                validation(Measure::MacroF1),
+                valid.map_or(missing, |v| v.macro_f1),
+            )
+            .with(Metric::At(Progress::LearningRate), self.learning_rate)
+            .with(
+                Metric::At(Progress::GradientNorm),
+                self.gradient_norm.unwrap_or(missing),
+            )
+            .with(train(Measure::RowsPerSecond), self.rows_per_second)
+            .with(
+                train(Measure::TokensPerSecond),
+                self.tokens_per_second.unwrap_or(missing),
+            )
+    }
+}
+
+/// What the epochs look like in the report.
+pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
+    let line = |name: &str, value: fn(&EpochReport) -> Option<f64>| CurveLine {
+        name: name.to_owned(),
+        points: history
+            .iter()
+            .filter_map(|report| Some((report.epoch as f64, value(report)?)))
+            .collect(),
+    };
+    let curve = |name: &str, lines: Vec<CurveLine>| LearningCurve {
+        name: name.to_owned(),
+        x_name: "epoch".to_owned(),
+        // A model without validation rows has no line for them.
+        lines: lines
+            .into_iter()
+            .filter(|line| !line.points.is_empty())
+            .collect(),
+    };
+    let loss = curve(
+        "loss",
+        vec![
+            line("train", |report| Some(report.train_loss)),
+            line("validation", |report| Some(report.validation?.loss)),
+        ],
+    );
+    let quality = curve(
+        "quality on the validation rows",
+        vec![
+            line("accuracy", |report| Some(report.validation?.accuracy)),
+            line("macro-F1", |report| Some(report.validation?.macro_f1)),
+        ],
+    );
+    [loss, quality]
+        .into_iter()
+        .filter(|curve| !curve.lines.is_empty())
+        .collect()
+}

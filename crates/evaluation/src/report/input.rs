@@ -1,0 +1,155 @@
+//! What a report is made of.
+
+use crate::metrics::Evaluation;
+
+/// A run, as `report.html` shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Report<'a> {
+    /// Name of the trainer.
+    pub title: &'a str,
+    /// Version, seed, time, memory, hyperparameters.
+    pub run: RunFacts,
+    /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
+    pub sets: Vec<SetReport<'a>>,
+    /// Where the rows came from and where they went.
+    pub account: Vec<ChannelCounts>,
+    /// The strongest words per class.
+    pub strongest: Vec<ClassFeatures>,
+    /// The worst errors, worst first.
+    pub worst: Vec<RowExample>,
+    /// Rows whose label is likely wrong, likeliest first.
+    pub suspects: Vec<RowExample>,
+    /// Loss, accuracy and the like over epochs or steps.
+    pub curves: Vec<LearningCurve>,
+    /// What the user should know, each a sentence.
+    pub warnings: Vec<String>,
+}
+
+/// What it took to make the model, and how to make it again.
+#[derive(Clone, Debug, Default)]
+pub struct RunFacts {
+    /// Version of the trainer.
+    pub version: String,
+    /// Commit that the trainer was built from, where known.
+    pub git_sha: Option<String>,
+    /// The seed of all random streams.
+    pub seed: u64,
+    /// Worker threads.
+    pub threads: usize,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// Wall time.
+    pub seconds: f64,
+    /// Processor time of all threads, where the system tells it.
+    pub cpu_seconds: Option<f64>,
+    /// Peak resident memory, where the system tells it.
+    pub peak_rss_bytes: Option<u64>,
+    /// The command as typed.
+    pub command: String,
+    /// Names and values, in the order to be shown.
+    pub hyperparameters: Vec<(String, String)>,
+}
+
+/// One evaluated set of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct SetReport<'a> {
+    /// `train`, `validation` or `test`.
+    pub name: &'a str,
+    /// Its numbers.
+    pub evaluation: &'a Evaluation,
+}
+
+/// The rows of one channel.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelCounts {
+    /// Name of the channel.
+    pub channel: String,
+    /// Its files.
+    pub files: Vec<FileRow>,
+    /// Rows read.
+    pub read: u64,
+    /// Rows used.
+    pub used: u64,
+    /// Rows not used: the reason and how many.
+    pub dropped: Vec<(String, u64)>,
+}
+
+/// One file of a channel.
+#[derive(Clone, Debug, Default)]
+pub struct FileRow {
+    /// Path as the user gave it.
+    pub path: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Size on disk.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// The strongest words of one class.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct ClassFeatures {
+    /// The class.
+    pub label: String,
+    /// Word and weight, strongest first.
+    pub features: Vec<(String, f64)>,
+}
+
+impl ClassFeatures {
+    /// The `top` strongest of each class's words, positive ones only; of equals the first in code point order.
+    #[must_use]
+    pub fn strongest(
+        classes: &[String],
+        weights: Vec<Vec<(String, f64)>>,
+        top: usize,
+    ) -> Vec<Self> {
+        let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
+            features.retain(|&(_, weight)| weight > 0.0);
+            features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            features.truncate(top);
+            Self {
+                label: label.clone(),
+                features,
+            }
+        };
+        classes.iter().zip(weights).map(pick).collect()
+    }
+}
+
+/// One row of the data that deserves a look.
+#[derive(Clone, Debug, Default)]
+pub struct RowExample {
+    /// File and line.
+    pub place: String,
+    /// The text.
+    pub text: String,
+    /// The label in the data.
+    pub label: String,
+    /// The class that the model says.
+    pub predicted: String,
+    /// Probability of the predicted class, where the model is calibrated.
+    pub probability: Option<f64>,
+    /// What the rows are sorted by: how far the model is from the label.
+    pub score: f64,
+}
+
+/// Learning curves that share a plot.
+#[derive(Clone, Debug, Default)]
+pub struct LearningCurve {
+    /// What is measured, such as `loss`.
+    pub name: String,
+    /// What it is measured over, such as `epoch`.
+    pub x_name: String,
+    /// The lines; at most eight.
+    pub lines: Vec<CurveLine>,
+}
+
+/// One line of a plot.
+#[derive(Clone, Debug, Default)]
+pub struct CurveLine {
+    /// Such as `validation`.
+    pub name: String,
+    /// (x, y).
+    pub points: Vec<(f64, f64)>,
+}

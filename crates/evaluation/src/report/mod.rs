@@ -1,0 +1,108 @@
+//! `report.html`: one page, without scripts and without the network, that says what a run did.
+//!
+//! Everything that a user's data can reach (labels, texts, words, paths, values) goes through
+//! `Html::text`, which escapes it; the page also forbids scripts and loads by its policy.
+
+mod curves;
+mod format;
+mod html;
+mod input;
+mod plots;
+mod quality;
+mod rows;
+mod run;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use input::{
+    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunFacts,
+    SetReport,
+};
+
+use html::Html;
+
+const STYLE: &str = include_str!("style.css");
+
+/// How the page begins: no other file does.
+pub const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+    <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+    <meta name=\"color-scheme\" content=\"light dark\"><title>";
+
+/// Writes the page.
+pub fn html(report: &Report) -> String {
+    let mut page = Html::new();
+    page.raw(START)
+        .text(report.title)
+        .raw(" training report</title><style>")
+        .raw(STYLE)
+        .raw("</style></head><body><header><h1>")
+        .text(report.title)
+        .raw(" <small>training report</small></h1><p class=\"quiet\">")
+        .text(format_args!(
+            "started {}, version {}",
+            report.run.started, report.run.version
+        ))
+        .raw("</p></header>");
+
+    let primary = primary(&report.sets);
+    contents(&mut page, report);
+    page.raw("<main>");
+    quality::headline(&mut page, report, primary);
+    run::warnings(&mut page, &report.warnings);
+    if let Some(set) = primary {
+        quality::section(&mut page, set);
+    }
+    plots::learning(&mut page, &report.curves);
+    words::section(&mut page, &report.strongest);
+    rows::section(&mut page, &rows::WORST, &report.worst);
+    rows::section(&mut page, &rows::SUSPECTS, &report.suspects);
+    for set in &report.sets {
+        if !primary.is_some_and(|primary| std::ptr::eq(primary, set)) {
+            quality::folded_section(&mut page, set);
+        }
+    }
+    run::account(&mut page, &report.account);
+    run::facts(&mut page, &report.run);
+    page.raw("</main></body></html>\n");
+    page.finish()
+}
+
+/// The set that says most of what the model is worth: test before validation before the rest.
+fn primary<'r, 'a>(sets: &'r [SetReport<'a>]) -> Option<&'r SetReport<'a>> {
+    let named = |name| sets.iter().find(|set| set.name == name);
+    named("test")
+        .or_else(|| named("validation"))
+        .or_else(|| sets.first())
+}
+
+/// Links to the sections that the page has.
+fn contents(page: &mut Html, report: &Report) {
+    let links: [(bool, &str); 7] = [
+        (!report.sets.is_empty(), "<a href=\"#quality\">quality</a>"),
+        (
+            !report.curves.is_empty(),
+            "<a href=\"#learning\">learning curves</a>",
+        ),
+        (
+            !report.strongest.is_empty(),
+            "<a href=\"#words\">strongest features</a>",
+        ),
+        (
+            !report.worst.is_empty(),
+            "<a href=\"#worst\">worst errors</a>",
+        ),
+        (
+            !report.suspects.is_empty(),
+            "<a href=\"#suspects\">likely mislabelled</a>",
+        ),
+        (!report.account.is_empty(), "<a href=\"#data\">data</a>"),
+        (true, "<a href=\"#run\">run</a>"),
+    ];
+    page.raw("<nav>");
+    for (_, link) in links.into_iter().filter(|(shown, _)| *shown) {
+        page.raw(link);
+    }
+    page.raw("</nav>");
+}

@@ -1,0 +1,101 @@
+//! Warnings, row accounting, and what it takes to make the run again.
+
+use super::format::{bytes, count, seconds};
+use super::html::Html;
+use super::input::{ChannelCounts, RunFacts};
+
+pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
+    if warnings.is_empty() {
+        return;
+    }
+    page.raw("<section class=\"warnings\" id=\"warnings\"><h2>Warnings</h2><ul>");
+    for warning in warnings {
+        page.wrap("<li>", warning, "</li>");
+    }
+    page.raw("</ul></section>");
+}
+
+pub(super) fn account(page: &mut Html, channels: &[ChannelCounts]) {
+    if channels.is_empty() {
+        return;
+    }
+    page.raw("<section id=\"data\"><h2>Data</h2><div class=\"wide\"><table><thead><tr>")
+        .raw(
+            "<th>channel<th>rows read<th>used<th>dropped<th class=\"left\">why</tr></thead><tbody>",
+        );
+    for channel in channels {
+        let dropped: u64 = channel.dropped.iter().map(|(_, rows)| rows).sum();
+        page.wrap("<tr><th scope=\"row\">", &channel.channel, "</th>");
+        for rows in [channel.read, channel.used, dropped] {
+            page.wrap("<td>", count(rows), "</td>");
+        }
+        page.raw("<td class=\"left\">");
+        for (i, (reason, rows)) in channel.dropped.iter().enumerate() {
+            page.raw(if i > 0 { "; " } else { "" });
+            page.text(format_args!("{reason}: {}", count(*rows)));
+        }
+        let lost = channel.read.saturating_sub(channel.used + dropped);
+        if lost > 0 {
+            page.wrap(" <b>not accounted for: ", count(lost), "</b>");
+        }
+        page.raw("</td></tr>");
+    }
+    page.raw("</tbody></table></div>");
+    files(page, channels);
+    page.raw("</section>");
+}
+
+fn files(page: &mut Html, channels: &[ChannelCounts]) {
+    page.raw("<h3>Files</h3><div class=\"wide\"><table class=\"files\"><thead><tr><th>channel")
+        .raw(
+            "<th class=\"left\">file<th>rows<th>size<th class=\"left\">SHA-256</tr></thead><tbody>",
+        );
+    for channel in channels {
+        for file in &channel.files {
+            page.wrap("<tr><th scope=\"row\">", &channel.channel, "</th>");
+            page.wrap("<td class=\"left\"><code>", &file.path, "</code></td>");
+            page.wrap("<td>", count(file.rows), "</td>");
+            page.wrap("<td>", bytes(file.bytes), "</td>");
+            page.wrap(
+                "<td class=\"left\"><code class=\"hash\">",
+                &file.sha256,
+                "</code></td></tr>",
+            );
+        }
+    }
+    page.raw("</tbody></table></div>");
+}
+
+pub(super) fn facts(page: &mut Html, run: &RunFacts) {
+    page.raw(
+        "<section id=\"run\"><h2>Run</h2><div class=\"columns\"><div><h3>ResourceUsage</h3><dl>",
+    );
+    fact(page, "version", &run.version);
+    if let Some(sha) = &run.git_sha {
+        fact(page, "commit", sha);
+    }
+    fact(page, "started", &run.started);
+    fact(page, "time", &seconds(run.seconds));
+    if let Some(cpu) = run.cpu_seconds {
+        fact(page, "processor time", &seconds(cpu));
+    }
+    if let Some(peak) = run.peak_rss_bytes {
+        fact(page, "peak memory", &bytes(peak));
+    }
+    fact(page, "seed", &run.seed.to_string());
+    fact(page, "threads", &run.threads.to_string());
+    page.raw("</dl></div><div><h3>Hyperparameters</h3><dl>");
+    for (name, value) in &run.hyperparameters {
+        fact(page, name, value);
+    }
+    page.raw("</dl></div></div>");
+    if !run.command.is_empty() {
+        page.wrap("<h3>Command</h3><pre>", &run.command, "</pre>");
+    }
+    page.raw("</section>");
+}
+
+fn fact(page: &mut Html, name: &str, value: &str) {
+    page.wrap("<dt>", name, "</dt>")
+        .wrap("<dd>", value, "</dd>");
+}

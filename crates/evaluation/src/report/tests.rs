@@ -1,0 +1,277 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::metrics::{Evaluation, Scores, evaluate};
+
+const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
+
+/// A model that is right in two rows of three.
+fn evaluation(names: &[&str], rows: usize, calibrated: bool) -> Evaluation {
+    let classes = names.len();
+    let mut decision = vec![0.0; classes * rows];
+    let mut labels = Vec::new();
+    for row in 0..rows {
+        labels.push((row % classes) as u32);
+        let guess = if row % 3 == 0 {
+            (row + 1) % classes
+        } else {
+            row % classes
+        };
+        decision[row * classes + guess] = 0.5 + row as f32 / rows as f32;
+    }
+    let probability = calibrated.then(|| {
+        let softmax = decision.chunks_exact(classes).flat_map(|row| {
+            let sum: f32 = row.iter().map(|score| score.exp()).sum();
+            row.iter().map(move |score| score.exp() / sum)
+        });
+        softmax.collect()
+    });
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    evaluate(
+        &labels,
+        &names,
+        &Scores {
+            classes,
+            decision,
+            probability,
+        },
+    )
+}
+
+/// A report in which `word` stands wherever the user's data can reach.
+fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
+    let own = || word.to_owned();
+    let row = RowExample {
+        place: own(),
+        text: own(),
+        label: own(),
+        predicted: own(),
+        probability: Some(0.9),
+        score: 1.5,
+    };
+    Report {
+        title: word,
+        run: RunFacts {
+            version: own(),
+            git_sha: Some(own()),
+            started: own(),
+            command: own(),
+            hyperparameters: vec![(own(), own())],
+            cpu_seconds: Some(1.0),
+            peak_rss_bytes: Some(1 << 20),
+            ..RunFacts::default()
+        },
+        sets: vec![
+            SetReport {
+                name: "validation",
+                evaluation,
+            },
+            SetReport {
+                name: "test",
+                evaluation,
+            },
+            SetReport {
+                name: word,
+                evaluation,
+            },
+        ],
+        account: vec![ChannelCounts {
+            channel: own(),
+            files: vec![FileRow {
+                path: own(),
+                rows: 1,
+                bytes: 2,
+                sha256: own(),
+            }],
+            read: 10,
+            used: 7,
+            dropped: vec![(own(), 2)],
+        }],
+        strongest: vec![ClassFeatures {
+            label: own(),
+            features: vec![(own(), 2.0), (own(), -1.0)],
+        }],
+        worst: vec![row.clone()],
+        suspects: vec![row],
+        curves: vec![LearningCurve {
+            name: own(),
+            x_name: own(),
+            lines: vec![CurveLine {
+                name: own(),
+                points: vec![(1.0, 2.0), (2.0, 1.0)],
+            }],
+        }],
+        warnings: vec![own()],
+    }
+}
+
+/// The names of all tags in the page, in order.
+fn tags(page: &str) -> Vec<&str> {
+    let names = page.split('<').skip(1);
+    names
+        .map(|tag| tag.split([' ', '>']).next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn hostile_data_adds_no_tag() {
+    let tame_set = evaluation(&["aaa", "bbb", "ccc"], 60, true);
+    let evil_set = evaluation(&[EVIL, "</table></svg>", "<style>"], 60, true);
+    let tame = html(&full("word", &tame_set));
+    let evil = html(&full(EVIL, &evil_set));
+    assert_eq!(tags(&tame), tags(&evil));
+    assert!(evil.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!evil.contains("\"><script") && !evil.contains("<img"));
+}
+
+#[test]
+fn tags_are_balanced_and_ids_unique() {
+    let set = evaluation(&["no", "yes"], 60, true);
+    let page = html(&full("word", &set));
+    let tags = tags(&page);
+    for tag in [
+        "html", "body", "main", "section", "div", "details", "table", "tr", "figure", "article",
+        "svg", "g", "p", "ul", "dl", "h2", "h3", "span", "small",
+    ] {
+        let opened = tags.iter().filter(|&&name| name == tag).count();
+        let closed = tags
+            .iter()
+            .filter(|&&name| name.strip_prefix('/') == Some(tag))
+            .count();
+        assert_eq!(opened, closed, "<{tag}>");
+    }
+    let ids: Vec<&str> = page
+        .split(" id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(
+        ids.iter().collect::<HashSet<_>>().len(),
+        ids.len(),
+        "{ids:?}"
+    );
+    for target in page
+        .split("url(#")
+        .skip(1)
+        .chain(page.split("href=\"#").skip(1))
+    {
+        let target = target.split([')', '"']).next().unwrap_or_default();
+        assert!(ids.contains(&target), "`{target}` is linked but not there");
+    }
+}
+
+#[test]
+fn page_loads_nothing_and_plots_scale() {
+    let set = evaluation(&["no", "yes"], 60, true);
+    let page = html(&full("word", &set));
+    for outside in [
+        "http:", "https:", "//", "@import", "src=", "<script", "<link",
+    ] {
+        assert!(!page.contains(outside), "the page has `{outside}`");
+    }
+    let plots = page.matches("<svg").count();
+    assert_eq!(plots, 3 * 3 + 1, "three per set and a learning curve");
+    assert_eq!(page.matches("<svg viewBox=\"0 0 440 340\"").count(), plots);
+}
+
+#[test]
+fn headline_is_of_the_test_rows() {
+    let (few, many) = (
+        evaluation(&["no", "yes"], 60, true),
+        evaluation(&["no", "yes"], 6000, false),
+    );
+    let mut report = full("word", &few);
+    report.sets[1].evaluation = &many;
+    let page = html(&report);
+    assert!(page.contains("accuracy, test") && page.contains("<b>6,000</b>"));
+    assert!(
+        page.contains("<b>66.67\u{a0}%</b>") && page.contains("65.46\u{a0}% to 67.85\u{a0}%"),
+        "scipy's binomtest(4000, 6000)"
+    );
+    assert!(
+        page.contains("<b>not accounted for: 1</b>"),
+        "10 rows read, 7 used, 2 dropped"
+    );
+    assert!(page.contains("no calibration plot"));
+}
+
+#[test]
+fn empty_sections_are_left_out() {
+    let page = html(&Report {
+        title: "svm",
+        ..Report::default()
+    });
+    for id in [
+        "quality", "learning", "words", "worst", "suspects", "data", "warnings",
+    ] {
+        assert!(
+            !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}")),
+            "{id}"
+        );
+    }
+    assert!(page.contains("id=\"run\""));
+}
+
+#[test]
+fn long_texts_are_folded_and_books_are_cut() {
+    let set = evaluation(&["no", "yes"], 60, true);
+    let mut report = full("word", &set);
+    report.worst[0].text = format!("{}TAIL", "ä".repeat(1000));
+    report.suspects[0].text = "x".repeat(1_000_000);
+    let page = html(&report);
+    assert!(page.contains("<summary>404 more characters</summary>") && page.contains("TAIL</p>"));
+    assert!(page.contains("<summary>20,000 more characters</summary>"));
+    assert!(page.contains("and 979,400 more, in the file only"));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+}
+
+#[test]
+fn every_shape_of_data_makes_a_page() {
+    let names: Vec<String> = (0..200).map(|i| format!("topic {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for classes in [1, 2, 4, 20, 31, 200] {
+        for rows in [0, 1, 7, 900] {
+            let set = evaluation(&names[..classes], rows, rows != 7);
+            let page = html(&full("word", &set));
+            assert!(
+                !page.contains("NaN") && !page.contains("inf\""),
+                "{classes} classes, {rows} rows"
+            );
+            assert!(page.ends_with("</html>\n"));
+            assert_eq!(page.contains("class=\"corner\""), classes <= 30);
+        }
+    }
+    let set = evaluation(&["no", "yes"], 9, true);
+    let mut report = full("word", &set);
+    let odd = [
+        (1.0, f64::NAN),
+        (2.0, 3.0),
+        (3.0, f64::INFINITY),
+        (4.0, 3.0),
+    ];
+    report.curves[0].lines[0].points = odd.to_vec();
+    report.curves.push(LearningCurve::default());
+    let page = html(&report);
+    assert!(!page.contains("NaN") && page.contains("fewer than two points"));
+}
+
+#[test]
+fn many_classes_show_the_weakest() {
+    let names: Vec<String> = (0..50).map(|i| format!("topic {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let some = evaluation(&names[..20], 900, true);
+    let page = html(&full("word", &some));
+    assert!(page.contains("the 3 weakest of 20 are coloured"));
+    assert_eq!(
+        page.matches("<li><span class=\"label\">").count(),
+        3 * 12,
+        "pairs of three sets"
+    );
+
+    let many = evaluation(&names, 900, true);
+    let page = html(&full("word", &many));
+    assert!(page.contains("the 40 classes of the lowest F1; 10 more are in metrics.json"));
+    assert!(
+        page.contains("too many classes for a matrix") && page.contains("too many classes for ROC")
+    );
+}

@@ -1,0 +1,396 @@
+//! The life of a run that writes checkpoints, on a toy trainer.
+
+mod toy;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use sagemaker::{Paths, metrics};
+use serde_json::{Value, json};
+
+use self::toy::Toy;
+use dataset::random::mix;
+
+/// A folder with data, in which the toy trains.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        let rows: String = (0..60)
+            .map(|row| format!("text {row},{}\n", row % 2))
+            .collect();
+        fs::write(home.at("train.csv"), format!("text,label\n{rows}")).unwrap();
+        home
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn words(&self, more: &[&str]) -> Vec<String> {
+        let at = |name: &str| self.at(name).display().to_string();
+        let mut words = ["toy", "train", "--threads", "1", "--checkpoint-every", "7"]
+            .map(str::to_owned)
+            .to_vec();
+        for (flag, name) in [
+            ("train", "train.csv"),
+            ("model-dir", "model"),
+            ("checkpoint-dir", "checkpoints"),
+        ] {
+            words.extend([format!("--{flag}"), at(name)]);
+        }
+        words.extend(more.iter().map(|&word| word.to_owned()));
+        words
+    }
+
+    /// Trains in this process; the exit code.
+    fn train(&self, more: &[&str]) -> u8 {
+        main(self.words(more))
+    }
+
+    fn value(&self) -> String {
+        fs::read_to_string(self.at("model/value")).unwrap()
+    }
+
+    fn metrics(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.at("model/metrics.json")).unwrap()).unwrap()
+    }
+
+    /// Training as a process of its own.
+    fn command(&self, more: &[&str]) -> Command {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child
+            .args([
+                "--exact",
+                "command::train::tests::child",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("TRAINYARD_TOY", json!(self.words(more)).to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        child
+    }
+
+    fn start(&self, more: &[&str]) -> Child {
+        self.command(more).spawn().unwrap()
+    }
+}
+
+fn main(words: Vec<String>) -> u8 {
+    let paths = Paths::at("/nonexistent");
+    super::super::main::<Toy>(&paths, words.into_iter().map(Into::into).collect())
+}
+
+/// What a run without a crash ends with.
+fn whole() -> (String, Value) {
+    let home = Home::new();
+    assert_eq!(home.train(&[]), 0);
+    (home.value(), home.metrics()["history"].clone())
+}
+
+#[test]
+#[ignore = "the process that `Home::start` starts"]
+fn child() {
+    let Ok(words) = std::env::var("TRAINYARD_TOY") else {
+        return;
+    };
+    std::process::exit(main(serde_json::from_str(&words).unwrap()).into());
+}
+
+#[test]
+fn a_run_that_crashed_ends_as_if_it_had_not() {
+    let (value, history) = whole();
+    assert_eq!(history.as_array().unwrap().len(), 6);
+    let home = Home::new();
+    assert_eq!(home.train(&["--crash", "26"]), 1);
+    assert!(!home.at("model").exists());
+    assert_eq!(home.train(&["--crash", "45"]), 1);
+    assert_eq!(home.train(&[]), 0);
+    assert_eq!(home.value(), value);
+    let metrics = home.metrics();
+    assert_eq!(metrics["history"], history);
+    assert_eq!(metrics["resumed_from_step"], 42);
+    let page = fs::read_to_string(home.at("model/report.html")).unwrap();
+    for words in [
+        "Learning curves",
+        "macro-F1",
+        "quality on the validation rows",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    // Done already: the last checkpoint is the end.
+    assert_eq!(home.train(&[]), 0);
+    assert_eq!(
+        (home.value(), home.metrics()["resumed_from_step"].as_u64()),
+        (value, Some(60))
+    );
+}
+
+#[test]
+fn a_torn_checkpoint_is_a_warning_and_the_one_before_serves() {
+    let (value, history) = whole();
+    let home = Home::new();
+    home.train(&["--crash", "26"]);
+    let newest = home.at("checkpoints/step-000000000021/weights");
+    fs::write(&newest, "0").unwrap();
+    assert_eq!(home.train(&[]), 0);
+    let metrics = home.metrics();
+    let warning = metrics["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("step-000000000021` is torn") && warning.contains("`weights`"),
+        "{warning}"
+    );
+    assert_eq!((home.value(), &metrics["history"]), (value, &history));
+    assert_eq!(metrics["resumed_from_step"], 20);
+}
+
+#[test]
+fn other_settings_and_other_data_are_refused() {
+    let home = Home::new();
+    home.train(&["--crash", "26"]);
+    let stderr = |more: &[&str]| {
+        let output = home.start(more).wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = stderr(&["--learning-rate", "2", "--seed", "3"]);
+    assert!(
+        said.contains(
+            "--learning-rate is `1` there and `2` here; --seed is `0` there and `3` here"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("help: train with the checkpoint's values"),
+        "{said}"
+    );
+    fs::write(home.at("train.csv"), "text,label\na,0\nb,1\nc,0\nd,1\n").unwrap();
+    assert!(stderr(&[]).contains("sha256 of file 1 of the train data is `"));
+    assert!(!home.at("model").exists());
+}
+
+#[test]
+fn a_run_that_breaks_keeps_its_last_good_model_and_fails() {
+    let home = Home::new();
+    assert_eq!(home.train(&["--nan", "33"]), 1);
+    assert!(home.at("model/value").exists());
+    let warnings = home.metrics()["warnings"].to_string();
+    assert!(
+        warnings.contains("this is the last good model: the loss is no number"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn metric_lines_of_steps_and_epochs_are_found() {
+    let home = Home::new();
+    let output = home.start(&[]).wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let values = |metric: metrics::Metric| {
+        let regex = regex::Regex::new(&metric.regex()).unwrap();
+        let found = said
+            .lines()
+            .filter_map(|line| regex.captures(line)?[1].parse::<f64>().ok());
+        found.collect::<Vec<_>>()
+    };
+    use metrics::{Measure::*, Metric, Progress, Split};
+    assert_eq!(
+        values(Metric::At(Progress::Epoch)),
+        [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    );
+    assert_eq!(values(Metric::At(Progress::GradientNorm)).len(), 6);
+    assert_eq!(values(Metric::Of(Split::Validation, Loss)).len(), 6);
+    assert_eq!(values(Metric::Of(Split::Train, TokensPerSecond)), [1e6; 6]);
+    assert_eq!(values(Metric::Of(Split::Train, RowsPerSecond)), [1234.5; 6]);
+    // The epoch lines', and the first step's.
+    assert_eq!(values(Metric::Of(Split::Train, Loss)).len(), 7);
+    assert!(
+        said.contains("step 1 of 60: progress:step=1; train:loss=1.0000;"),
+        "{said}"
+    );
+    assert!(
+        said.contains("epoch 6 of 6: loss 0.0167; validation loss 0.0250, accuracy 0.9833"),
+        "{said}"
+    );
+}
+
+#[test]
+fn checkpoints_without_a_folder_are_told() {
+    let home = Home::new();
+    let mut words = home.words(&["--no-report"]);
+    let flag = words.iter().position(|word| word == "--checkpoint-dir");
+    words.drain(flag.unwrap()..=flag.unwrap() + 1);
+    assert_eq!(main(words), 0);
+    let warnings = home.metrics()["warnings"].to_string();
+    assert!(
+        warnings.contains("no checkpoints are written"),
+        "{warnings}"
+    );
+}
+
+/// The toy answers every row with its first class.
+#[test]
+fn a_model_as_good_as_one_answer_is_told() {
+    let home = Home::new();
+    assert_eq!(home.train(&["--no-report", "--validation-split", "0.5"]), 0);
+    let warnings = home.metrics()["warnings"].to_string();
+    let accuracy = home.metrics()["accuracy"].as_f64().unwrap();
+    let told = format!("accuracy {accuracy:.4} on");
+    assert!(!warnings.contains("no checkpoints"), "{warnings}");
+    assert!(warnings.contains(&told), "{warnings}");
+    assert!(warnings.contains("where always answering"), "{warnings}");
+}
+
+#[test]
+fn kills_at_any_moment_change_nothing() {
+    let (value, history) = whole();
+    let home = Home::new();
+    let (mut killed, mut ended) = (0, 0);
+    for round in 0..40 {
+        let mut child = home.start(&["--pause-us", "1000", "--kib", "300", "--no-report"]);
+        std::thread::sleep(Duration::from_millis(5 + mix(round) % 60));
+        let done = child.try_wait().unwrap().is_some();
+        (killed, ended) = (killed + u32::from(!done), ended + u32::from(done));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if done {
+            assert_eq!(home.value(), value);
+            fs::remove_dir_all(home.at("checkpoints")).unwrap();
+        }
+    }
+    assert!(killed > 10, "{killed} were killed, {ended} ended");
+    assert_eq!(home.train(&["--no-report"]), 0);
+    assert_eq!(
+        (home.value(), home.metrics()["history"].clone()),
+        (value, history)
+    );
+    let left = fs::read_dir(home.at("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.count(), 2, "no part of a checkpoint is left");
+    let warnings = home.metrics()["warnings"].to_string();
+    assert!(
+        !warnings.contains("torn"),
+        "a kill tears nothing: {warnings}"
+    );
+}
+
+#[test]
+fn a_full_disk_costs_the_checkpoint_and_not_the_run() {
+    if !testkit::small_disk_allowed() {
+        return testkit::skip(
+            "harness: a_full_disk_costs_the_checkpoint_and_not_the_run",
+            "the kernel allows no mount namespace",
+        );
+    }
+    let home = Home::new();
+    let folder = home.at("checkpoints");
+    fs::create_dir(&folder).unwrap();
+    // Room for the first checkpoint, not for a second one beside it.
+    let command = home.command(&["--kib", "40"]);
+    let disk = testkit::on_small_disk(&command, &folder, 80);
+    disk.outcome.expect_code(0);
+    assert_eq!(home.value(), whole().0);
+    let warnings = home.metrics()["warnings"].clone();
+    let saved = |warning: &&str| warning.contains("not saved");
+    let all = warnings.as_array().unwrap().iter();
+    let mut told = all.filter_map(serde_json::Value::as_str).filter(saved);
+    let warning = told.next().unwrap();
+    assert_eq!(told.count(), 0, "one for all: {warnings}");
+    for words in [
+        "step 10 is not saved, training goes on",
+        "would start at step 7",
+        "o space left",
+    ] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    let names: Vec<_> = disk
+        .left
+        .iter()
+        .map(|path| path.trim_start_matches("./"))
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| name.starts_with("step-000000000007")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_checkpoint_folder_that_cannot_be_is_refused_before_the_data() {
+    let home = Home::new();
+    let model = home.at("model").display().to_string();
+    assert_eq!(home.train(&["--checkpoint-dir", &model]), 2);
+    let file = home.at("train.csv/checkpoints").display().to_string();
+    assert_eq!(home.train(&["--checkpoint-dir", &file]), 1);
+}
+
+#[test]
+fn without_a_folder_there_are_no_checkpoints() {
+    let home = Home::new();
+    let mut words = home.words(&[]);
+    let at = words
+        .iter()
+        .position(|word| word == "--checkpoint-dir")
+        .unwrap();
+    words.drain(at..at + 2);
+    assert_eq!(main(words), 0);
+    assert!(!home.at("checkpoints").exists());
+}
+
+#[test]
+fn the_trainers_own_flags_reach_predict() {
+    let home = Home::new();
+    home.train(&[]);
+    let model = home.at("model").display().to_string();
+    let data = home.at("train.csv").display().to_string();
+    let output = home.at("out.csv").display().to_string();
+    let words = [
+        "toy",
+        "predict",
+        "--device",
+        "cuda",
+        "--model-dir",
+        &model,
+        "--input",
+        &data,
+        "--output",
+        &output,
+    ];
+    assert_eq!(main(words.map(str::to_owned).to_vec()), 0);
+    assert_eq!(
+        fs::read_to_string(home.at("out.csv"))
+            .unwrap()
+            .lines()
+            .count(),
+        61
+    );
+}
+
+#[test]
+fn what_the_machine_lacks_is_said_before_the_data_is_read() {
+    let home = Home::new();
+    let output = home.start(&["--unready"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("expected a GPU, found none") && !said.contains("rows read"),
+        "{said}"
+    );
+    // The machine that checks the arguments need not be the one that trains.
+    assert_eq!(home.train(&["--unready", "--check"]), 0);
+}
+
+#[test]
+fn training_rows_are_scored_for_the_report_or_for_want_of_others() {
+    let run = || crate::Run::new(1, 0, Default::default(), Default::default());
+    assert!(run().wants_train_scores(true));
+    assert!(run().without_report().wants_train_scores(false));
+    assert!(!run().without_report().wants_train_scores(true));
+}

@@ -1,0 +1,10 @@
+//! What a trainer gets by implementing [`Trainer`]: command line, life cycle, model folder.
+
+mod command;
+pub mod model_dir;
+mod page;
+pub mod range;
+pub mod trainer;
+
+pub use command::{help, run};
+pub use trainer::{Model, NoArgs, Trained, Trainer};

@@ -1,0 +1,135 @@
+//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary of
+//! another would load and predict wrongly.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use diagnostics::Error;
+use diagnostics::checksums::{FileChecksum, check, of_folder};
+use serde::Deserialize;
+
+use super::CONFIG;
+
+/// Where the sums stand in a model's configuration.
+const KEY: &str = "files";
+
+/// What a model's configuration has under `KEY`.
+#[derive(Default, Deserialize)]
+struct Config {
+    files: Option<BTreeMap<String, FileChecksum>>,
+}
+
+/// Adds the sums of the folder's other files to its configuration `name`, a JSON object with at least one member.
+pub(crate) fn seal(dir: &Path) -> Result<(), Error> {
+    let path = dir.join(CONFIG);
+    let mut sums = of_folder(dir)?;
+    sums.remove(CONFIG);
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let damaged = || Error::io("write", &path)(io::ErrorKind::InvalidData.into());
+    // What the trainer wrote keeps its order and its digits: the member is put behind the last one as text.
+    let rest = text.trim_end().strip_suffix('}').ok_or_else(damaged)?;
+    let sums = serde_json::to_string_pretty(&sums).map_err(|_| damaged())?;
+    let sums = sums.replace('\n', "\n  ");
+    let text = format!("{},\n  \"{KEY}\": {sums}\n}}\n", rest.trim_end());
+    fs::write(&path, text).map_err(Error::io("write", &path))
+}
+
+/// The files of a model: its configuration `name` and those that it has sums of.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
+    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
+    let others = config.files.unwrap_or_default().into_keys();
+    std::iter::once(CONFIG.to_owned()).chain(others).collect()
+}
+
+/// Whether the files of a model belong to its configuration `name`. A model without sums is an old one, and passes.
+pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
+    let path = dir.join(CONFIG);
+    let text = fs::read(&path).map_err(Error::io("read", &path))?;
+    let wrong = |why: String| {
+        Error::new(format!(
+            "expected the files of one model in `{}`, found others: {why}",
+            dir.display()
+        ))
+        .help("copy the whole folder again, or train again")
+    };
+    let config: Config =
+        serde_json::from_slice(&text).map_err(|error| wrong(format!("`{CONFIG}`: {error}")))?;
+    check(dir, &config.files.unwrap_or_default()).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of two files, sealed.
+    fn sealed() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(
+            home.path().join("config.json"),
+            "{\n  \"x\": {\"10\": 1e-3, \"9\": 2}\n}\n",
+        )
+        .unwrap();
+        fs::write(home.path().join("weights"), [7; 300_000]).unwrap();
+        fs::write(home.path().join("words"), "a\nb\n").unwrap();
+        seal(home.path()).unwrap();
+        home
+    }
+
+    #[test]
+    fn a_sealed_folder_passes_and_its_configuration_keeps_its_text() {
+        let home = sealed();
+        check_model(home.path()).unwrap();
+        let text = fs::read_to_string(home.path().join("config.json")).unwrap();
+        assert!(
+            text.starts_with("{\n  \"x\": {\"10\": 1e-3, \"9\": 2},\n  \"files\": {"),
+            "{text}"
+        );
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(config["files"]["words"]["bytes"], 4);
+        assert_eq!(config["files"].as_object().unwrap().len(), 2);
+        // printf 'a\nb\n' | sha256sum
+        let known = "911169ddaaf146aff539f58c26c489af3b892dff0fe283c1c264c65ae5aa59a2";
+        assert_eq!(config["files"]["words"]["sha256"], known);
+    }
+
+    #[test]
+    fn another_models_file_is_named() {
+        type Change = fn(&Path);
+        let swapped: [(&str, Change); 4] = [
+            ("`words` does not have its sha256", |dir| {
+                fs::write(dir.join("words"), "b\na\n").unwrap()
+            }),
+            ("expected `words` of 4 bytes, found 6", |dir| {
+                fs::write(dir.join("words"), "a\nb\nc\n").unwrap()
+            }),
+            ("`weights` is missing", |dir| {
+                fs::remove_file(dir.join("weights")).unwrap()
+            }),
+            ("`../weights` is no file name", |dir| {
+                let path = dir.join("config.json");
+                let text = fs::read_to_string(&path).unwrap();
+                fs::write(&path, text.replace("\"weights\"", "\"../weights\"")).unwrap();
+            }),
+        ];
+        for (expected, change) in swapped {
+            let home = sealed();
+            change(home.path());
+            let error = check_model(home.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_from_before_the_sums_passes() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(
+            home.path().join("config.json"),
+            "{\"format\": \"trainyard-svm\"}",
+        )
+        .unwrap();
+        check_model(home.path()).unwrap();
+    }
+}

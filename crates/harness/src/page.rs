@@ -1,0 +1,181 @@
+//! What goes on the report's page, from the rows and scores of a run.
+
+use std::collections::BTreeMap;
+
+use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
+use diagnostics::Error;
+use evaluation::history::{self, EpochReport};
+use evaluation::metrics::{Evaluation, Scores};
+use evaluation::report::{
+    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunFacts, SetReport, html,
+};
+use training::resource_usage::ResourceUsage;
+
+/// Features per class.
+pub(crate) const STRONGEST: usize = 25;
+/// Rows in each of the two lists of examples.
+const EXAMPLES: usize = 20;
+
+/// What the page is made of.
+pub(crate) struct Material<'a> {
+    pub(crate) title: &'static str,
+    pub(crate) rows: &'a RowTable,
+    pub(crate) options: &'a ReadOptions,
+    /// The part whose errors are shown, and its scores.
+    pub(crate) errors: Option<(Split, &'a Scores)>,
+    /// Scores of the training rows, out of fold where there are such.
+    pub(crate) train: Option<&'a Scores>,
+    pub(crate) accounts: &'a [(&'static str, RowCounts)],
+    pub(crate) strongest: Vec<ClassFeatures>,
+    pub(crate) warnings: &'a [String],
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+    pub(crate) threads: usize,
+    pub(crate) history: &'a [EpochReport],
+}
+
+/// Renders the page; the texts of the examples are read again from their files.
+pub(crate) fn render(
+    material: &Material<'_>,
+    sets: Vec<(&'static str, &Evaluation)>,
+    facts: &ResourceUsage,
+) -> Result<String, Error> {
+    let worst = material
+        .errors
+        .map(|(part, scores)| material.mistakes(part, scores))
+        .unwrap_or_default();
+    let is_train = material
+        .errors
+        .is_some_and(|(part, _)| part == Split::Train);
+    let suspects = match material.train {
+        Some(scores) if !is_train => material.mistakes(Split::Train, scores),
+        _ => Vec::new(),
+    };
+    let texts = material.texts(worst.iter().chain(&suspects));
+    let (worst_texts, suspect_texts) = texts.split_at(worst.len().min(texts.len()));
+    let report = Report {
+        title: material.title,
+        run: material.run_facts(facts),
+        sets: sets
+            .into_iter()
+            .map(|(name, evaluation)| SetReport { name, evaluation })
+            .collect(),
+        account: material
+            .accounts
+            .iter()
+            .map(|(channel, account)| channel_account(channel, account))
+            .collect(),
+        strongest: material.strongest.clone(),
+        worst: material.examples(&worst, worst_texts),
+        suspects: material.examples(&suspects, suspect_texts),
+        curves: history::curves(material.history),
+        warnings: material.warnings.to_vec(),
+    };
+    Ok(html(&report))
+}
+
+/// A row that the model takes for another class.
+struct Mistake {
+    row: u32,
+    predicted: u32,
+    probability: Option<f64>,
+    /// How much more the model trusts its own class than the label.
+    excess: f64,
+}
+
+impl Material<'_> {
+    /// The rows of a part that the model is surest to be wrongly labelled.
+    fn mistakes(&self, part: Split, scores: &Scores) -> Vec<Mistake> {
+        let trust = scores.probability.as_ref().unwrap_or(&scores.decision);
+        let rows = self.rows.of(part);
+        let of_row = |((&row, predicted), trust): ((&u32, u32), &[f32])| {
+            let label = self.rows.labels[row as usize];
+            let excess = f64::from(trust[predicted as usize]) - f64::from(trust[label as usize]);
+            let probability = scores
+                .probability
+                .is_some()
+                .then(|| f64::from(trust[predicted as usize]));
+            (predicted != label).then_some(Mistake {
+                row,
+                predicted,
+                probability,
+                excess,
+            })
+        };
+        let each = rows
+            .iter()
+            .zip(scores.predictions())
+            .zip(trust.chunks_exact(scores.classes));
+        let mut mistakes: Vec<Mistake> = each.filter_map(of_row).collect();
+        mistakes.sort_by(|a, b| b.excess.total_cmp(&a.excess).then(a.row.cmp(&b.row)));
+        mistakes.truncate(EXAMPLES);
+        mistakes
+    }
+
+    /// The texts of the rows; empty where they cannot be read again, as from a pipe.
+    fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
+        let places: Vec<RowPlace> = mistakes
+            .map(|mistake| self.rows.places[mistake.row as usize])
+            .collect();
+        fetch_texts(&self.rows.sources, self.options, &places)
+            .unwrap_or_else(|_| vec![String::new(); places.len()])
+    }
+
+    fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {
+        let name = |class: u32| self.rows.classes[class as usize].clone();
+        let example = |(mistake, text): (&Mistake, &String)| RowExample {
+            place: self.rows.places[mistake.row as usize]
+                .place(&self.rows.sources)
+                .to_string(),
+            text: text.clone(),
+            label: name(self.rows.labels[mistake.row as usize]),
+            predicted: name(mistake.predicted),
+            probability: mistake.probability,
+            score: mistake.excess,
+        };
+        mistakes.iter().zip(texts).map(example).collect()
+    }
+
+    fn run_facts(&self, facts: &ResourceUsage) -> RunFacts {
+        let seed = self
+            .parameters
+            .get("seed")
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_default();
+        RunFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_sha: None,
+            seed,
+            threads: self.threads,
+            started: facts.started.clone(),
+            seconds: facts.seconds(),
+            cpu_seconds: Some(ResourceUsage::cpu_seconds()),
+            peak_rss_bytes: ResourceUsage::peak_rss_bytes(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            hyperparameters: self
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
+    }
+}
+
+fn channel_account(channel: &str, account: &RowCounts) -> ChannelCounts {
+    let file = |file: &dataset::FileCounts| FileRow {
+        path: file.path.clone(),
+        rows: file.rows_read,
+        bytes: file.bytes,
+        sha256: file.sha256.clone().unwrap_or_default(),
+    };
+    ChannelCounts {
+        channel: channel.to_owned(),
+        files: account.files.iter().map(file).collect(),
+        read: account.read,
+        used: account.used,
+        dropped: account
+            .dropped
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
+    }
+}

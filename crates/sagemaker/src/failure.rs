@@ -1,0 +1,143 @@
+//! The failure file: its first 1,024 characters become the job's `FailureReason`, which is all
+//! that most people read. So the root cause stands first, and what was being done comes after.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::Error;
+use crate::limits::FAILURE;
+
+/// An error's chain, outermost first as `anyhow` and `Error::source` give it, as one text with
+/// the root cause first, within SageMaker's limit.
+pub fn compose(chain: &[String]) -> String {
+    let mut text = String::new();
+    let mut cause = "";
+    for message in chain.iter().rev().map(|message| message.trim()) {
+        // Many errors repeat their source's words at their end.
+        let own = message
+            .strip_suffix(cause)
+            .unwrap_or(message)
+            .trim_end_matches([':', ' ', '\n']);
+        if own.is_empty() {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str("\nwhile: ");
+        }
+        text.push_str(own);
+        cause = message;
+    }
+    if text.is_empty() {
+        text.push_str("failed without a message");
+    }
+    cut(&text)
+}
+
+/// Writes the failure file, and its folder where that does not exist. The file appears whole or
+/// not at all: SageMaker may look at any time.
+///
+/// # Errors
+/// If the folder cannot be made or the file cannot be written.
+pub fn write(path: &Path, message: &str) -> Result<(), Error> {
+    let text = cut(message);
+    let failed = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let temporary = path.with_extension("partial");
+    let written = write_synced(&temporary, &text).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // A file that is mounted by itself cannot be replaced, but it can be written to.
+        let _ = fs::remove_file(&temporary);
+        fs::write(path, text).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The first characters, with an ellipsis where some are missing, and without characters that
+/// steer a terminal.
+fn cut(text: &str) -> String {
+    let visible = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let mut chars = text.chars().filter(visible);
+    let mut head: String = chars.by_ref().take(FAILURE).collect();
+    if chars.next().is_some() {
+        head.pop();
+        head.push('…');
+    }
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chain(messages: &[&str]) -> Vec<String> {
+        messages.iter().map(|&m| m.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_root_cause_is_first() {
+        let composed = compose(&chain(&[
+            "training failed",
+            "cannot read `a.csv`",
+            "no such file",
+        ]));
+        assert_eq!(
+            composed,
+            "no such file\nwhile: cannot read `a.csv`\nwhile: training failed"
+        );
+    }
+
+    #[test]
+    fn nothing_twice_and_never_nothing() {
+        assert_eq!(
+            compose(&chain(&["c: b: a", "", "b: a", "a", "a"])),
+            "a\nwhile: b\nwhile: c"
+        );
+        assert_eq!(compose(&[]), "failed without a message");
+        assert_eq!(compose(&chain(&[" "])), "failed without a message");
+    }
+
+    #[test]
+    fn the_folder_is_made_and_an_old_reason_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("output/failure");
+        write(&path, "first").unwrap();
+        write(&path, "second\u{1b}[31m\r").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second[31m");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_the_error_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("output"), "a file").unwrap();
+        let error = write(&dir.path().join("output/failure"), "x").unwrap_err();
+        assert!(error.to_string().contains("output/failure"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn at_most_1024_characters(text in "(\\PC|😀|\n){0,1100}", more in 0_usize..1200) {
+            let text = text + &"ä".repeat(more);
+            let cut = cut(&text);
+            prop_assert!(cut.chars().count() <= FAILURE);
+            match cut.strip_suffix('…') {
+                Some(head) if cut != text => prop_assert!(text.starts_with(head)),
+                _ => prop_assert_eq!(cut, text),
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+
+/// The text of a file, or `None` where it does not exist: every file of the contract is optional,
+/// because a laptop has none of them.
+pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(Error::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    // Editors on Windows put a byte order mark in front, which JSON parsers refuse.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(error) => Err(Error::Json {
+            path: path.to_owned(),
+            found: format!("byte {} is not UTF-8", error.valid_up_to()),
+            expected: "a JSON file in UTF-8",
+        }),
+    }
+}
+
+/// A whole JSON file as `T`, or `None` where it does not exist.
+pub(crate) fn json<T: DeserializeOwned>(
+    path: &Path,
+    expected: &'static str,
+) -> Result<Option<T>, Error> {
+    let Some(text) = text(path)? else {
+        return Ok(None);
+    };
+    match serde_json::from_str(&text) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => Err(invalid(path, &error, expected)),
+    }
+}
+
+/// A parser's error about a file, with its line and column.
+pub(crate) fn invalid(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
+    // The parser may quote a part of the file, so its words are user data too.
+    let found = diagnostics::sanitize(&error.to_string()).into_owned();
+    Error::Json {
+        path: path.to_owned(),
+        found,
+        expected,
+    }
+}

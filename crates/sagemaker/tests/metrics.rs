@@ -1,0 +1,155 @@
+//! What is printed is what the regular expressions find, and nothing else is.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::sync::LazyLock;
+
+use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
+use diagnostics::sanitize;
+use proptest::prelude::*;
+use regex::Regex;
+
+static REGEXES: LazyLock<Vec<(Metric, Regex)>> = LazyLock::new(|| {
+    Metric::all()
+        .map(|metric| (metric, Regex::new(&metric.regex()).unwrap()))
+        .collect()
+});
+
+/// The metrics found in a text, with their values.
+fn found(text: &str) -> Vec<(Metric, String)> {
+    let mut found = Vec::new();
+    for (metric, regex) in REGEXES.iter() {
+        found.extend(
+            regex
+                .captures_iter(text)
+                .map(|groups| (*metric, groups[1].to_owned())),
+        );
+    }
+    found
+}
+
+#[test]
+fn a_line_with_every_metric() {
+    let metrics: Vec<_> = Metric::all().collect();
+    let line = metrics
+        .iter()
+        .enumerate()
+        .fold(MetricLine::new(), |line, (at, &metric)| {
+            line.with(metric, at as f64)
+        });
+    let line = line.to_string();
+    assert!(
+        line.is_ascii() && !line.contains(char::is_control),
+        "{line}"
+    );
+    let values: Vec<f64> = found(&line)
+        .iter()
+        .map(|(_, value)| value.parse().unwrap())
+        .collect();
+    assert_eq!(
+        values,
+        (0..metrics.len()).map(|at| at as f64).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        found(&line)
+            .iter()
+            .map(|(metric, _)| *metric)
+            .collect::<Vec<_>>(),
+        metrics
+    );
+}
+
+#[test]
+fn a_line_behind_a_time_stamp_and_between_others() {
+    let line = MetricLine::new().with(Metric::At(Progress::Epoch), 2.0);
+    let text = format!("hello\n2026-11-22T10:00:00Z  INFO {line}\nbye");
+    assert_eq!(
+        found(&text),
+        [(Metric::At(Progress::Epoch), "2".to_owned())]
+    );
+}
+
+#[test]
+fn a_longer_name_is_another_metric() {
+    for text in [
+        "my_validation:accuracy=0.9;",
+        "x:validation:accuracy=0.9;",
+        "validation:accuracy_top5=0.9;",
+        "validation:accuracy=0.9",
+        "validation:accuracy=nan;",
+        "validation:accuracy=;",
+        "`validation:accuracy=0.9;`",
+    ] {
+        assert_eq!(found(text), [], "{text}");
+    }
+    // The judge of this test: the same text without the fault is found.
+    let expected = (
+        Metric::Of(Split::Validation, Measure::Accuracy),
+        "0.9".to_owned(),
+    );
+    assert_eq!(found("validation:accuracy=0.9;"), [expected]);
+}
+
+#[test]
+fn definitions_are_the_metrics() {
+    for (definition, metric) in definitions().iter().zip(Metric::all()) {
+        assert_eq!(definition.name, metric.to_string());
+        // One group: SageMaker takes the first.
+        assert_eq!(Regex::new(&definition.regex).unwrap().captures_len(), 2);
+    }
+    assert_eq!(definitions().len(), Metric::all().count());
+}
+
+/// Text that tries to look like a metric line.
+fn hostile() -> impl Strategy<Value = String> {
+    let names: Vec<String> = Metric::all().map(|metric| metric.to_string()).collect();
+    let line = (
+        prop::sample::select(names),
+        "[=: \u{a0}\n]{0,3}",
+        "[0-9.e;-]{0,6}",
+        any::<String>(),
+    );
+    let part = line.prop_map(|(name, before, number, after)| {
+        format!("{before}{name}={number};{after} {name}{before}={number}; {name}=1;")
+    });
+    prop_oneof![any::<String>(), "[ -~\n\r\t\u{1b}]{0,40}", part]
+}
+
+proptest! {
+    #[test]
+    fn every_number_is_found(value in any::<f64>(), at in 0..Metric::all().count()) {
+        let metric = Metric::all().nth(at).unwrap();
+        let line = MetricLine::new().with(metric, value).to_string();
+        if !value.is_finite() {
+            prop_assert_eq!(line, "");
+            return Ok(());
+        }
+        let found = found(&line);
+        prop_assert_eq!(found.len(), 1, "{}", line);
+        let read: f64 = found[0].1.parse().unwrap();
+        let rounded_to_a_count = (read - value.round()).abs() == 0.0;
+        // f64::MIN_POSITIVE: below it a number has fewer digits than the seven that are printed.
+        let allowed = (value.abs() * 6e-7).max(f64::MIN_POSITIVE);
+        prop_assert!((read - value).abs() <= allowed || rounded_to_a_count, "{} {}", line, value);
+    }
+
+    #[test]
+    fn data_never_is_a_metric(one in hostile(), two in hostile()) {
+        let (one_shown, two_shown) = (sanitize(&one), sanitize(&two));
+        for text in [
+            format!("foo: `{one_shown}` bar"),
+            format!("{one_shown}"),
+            format!("label {one_shown} and label {two_shown};"),
+            format!("`{one_shown}`,`{two_shown}`"),
+        ] {
+            prop_assert_eq!(found(&text), [], "{}", text);
+            prop_assert!(!text.contains(char::is_control), "{:?}", text);
+        }
+    }
+
+    #[test]
+    fn what_is_harmless_is_shown_as_it_is(text in "[a-zA-Z0-9 .,;:!?=äöü文\\-]{0,60}") {
+        prop_assume!(!Metric::all().any(|metric| text.contains(&metric.to_string())));
+        prop_assert_eq!(sanitize(&text), text.as_str());
+    }
+}

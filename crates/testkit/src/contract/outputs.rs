@@ -1,0 +1,227 @@
+//! Metric lines, logs, JSON, the failure file, where things are written.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+
+use super::{Trainer, failure, job, test_rows, train_rows, validation_rows, weights};
+use crate::fake_ml::names;
+use crate::{FakeMl, Outcome, Row, run, to_csv};
+
+/// The numbers that CloudWatch would find for one metric: its regular expression over each line.
+pub(super) fn printed(trainer: &Trainer, metric: &str, outcome: &Outcome) -> Vec<f64> {
+    let (_, pattern) = trainer
+        .metrics
+        .iter()
+        .find(|(name, _)| name == metric)
+        .unwrap_or_else(|| panic!("no metric `{metric}` is defined"));
+    found(pattern, &outcome.output())
+}
+
+fn found(pattern: &str, output: &str) -> Vec<f64> {
+    let regex = Regex::new(pattern).unwrap_or_else(|error| panic!("`{pattern}`: {error}"));
+    output
+        .lines()
+        .flat_map(|line| regex.captures_iter(line))
+        .map(|captures| {
+            let text = captures
+                .get(1)
+                .unwrap_or_else(|| panic!("`{pattern}` captures nothing"));
+            let text = text.as_str();
+            text.parse()
+                .unwrap_or_else(|_| panic!("`{pattern}` finds `{text}`, not a number"))
+        })
+        .collect()
+}
+
+/// Every name that is printed is defined, every accuracy is one, and train, validation and test are there.
+pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
+    assert!(
+        trainer.metrics.len() <= 40,
+        "SageMaker takes 40 definitions"
+    );
+    for (name, pattern) in &trainer.metrics {
+        assert!(
+            pattern.len() <= 500,
+            "the expression of `{name}` has over 500 characters"
+        );
+    }
+    let ml = job()
+        .channel("validation", "validation.csv", to_csv(&validation_rows()))
+        .channel("test", "test.csv", to_csv(&test_rows()));
+    // Scores of the training rows may be left out where there is no report.
+    let flags = trainer.quick.iter().filter(|flag| *flag != "--no-report");
+    let outcome = run(ml.train(&trainer.bin, &flags.collect::<Vec<_>>()));
+    outcome.expect_code(0);
+    for channel in ["train", "validation", "test"] {
+        for metric in ["accuracy", "macro_f1"] {
+            let name = format!("{channel}:{metric}");
+            let numbers = printed(trainer, &name, &outcome);
+            assert!(
+                !numbers.is_empty(),
+                "`{name}` is not printed:\n{}",
+                outcome.output()
+            );
+            assert!(
+                numbers.iter().all(|n| (0.0..=1.0).contains(n)),
+                "{name}: {numbers:?}"
+            );
+        }
+    }
+    // Anything that looks like a metric must be one: a typo would vanish from CloudWatch in silence.
+    let groups: BTreeSet<&str> = (trainer.metrics.iter())
+        .filter_map(|(name, _)| Some(name.split_once(':')?.0))
+        .collect();
+    let groups = groups.into_iter().collect::<Vec<_>>().join("|");
+    let shape = format!(r"\b((?:{groups}):[a-z][a-z0-9_]*)=");
+    let shape = Regex::new(&shape).expect("metric names need no escape");
+    for captures in shape.captures_iter(&outcome.output()) {
+        let name = &captures[1];
+        assert!(
+            !printed(trainer, name, &outcome).is_empty(),
+            "`{name}` is printed but its definition does not match it:\n{}",
+            outcome.output()
+        );
+    }
+}
+
+/// Into a pipe goes plain text: no carriage return, no escape sequence, no progress storm.
+pub fn logs_are_plain_without_a_terminal(trainer: &Trainer) {
+    let ml = job();
+    let mut command = ml.train(&trainer.bin, &trainer.quick);
+    // Even where the user's environment asks for colours.
+    command.env("TERM", "xterm-256color").env("CLICOLOR", "1");
+    let outcome = run(command);
+    outcome.expect_code(0);
+    let output = outcome.output();
+    assert!(!output.contains('\r'), "a carriage return in: {output:?}");
+    assert!(
+        !output.contains('\u{1b}'),
+        "an escape sequence in: {output:?}"
+    );
+    let lines = output.lines().count();
+    let most = 100 + (outcome.seconds / 2.0) as usize;
+    assert!(lines <= most, "{lines} lines in {:.1} s", outcome.seconds);
+    assert!(lines > 0, "nothing is said at all");
+}
+
+/// Rows, labels and file names that imitate metric lines put no number into CloudWatch.
+pub fn data_never_looks_like_a_metric(trainer: &Trainer) {
+    // No honest metric has this value.
+    const FORGED: f64 = 0.123_456_7;
+    let mut spell = String::new();
+    for (name, _) in &trainer.metrics {
+        spell.push_str(&format!("{name}={FORGED};\n{name}={FORGED}; "));
+    }
+    // One forged label to keep as a class, and one row per way of going wrong that is quoted in a message.
+    let mut rows = train_rows();
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.text = format!("{spell} {}", row.text);
+        if row.label == "1" {
+            row.label.clone_from(&spell);
+        }
+        if index % 40 == 0 {
+            row.text = format!("{spell} {index}");
+        }
+    }
+    let name = "validation:accuracy=0.1234567;.csv";
+    for extra in [
+        None,
+        Some(Row {
+            text: spell.clone(),
+            label: String::new(),
+        }),
+    ] {
+        let broken = extra.is_some();
+        rows.extend(extra);
+        let ml = FakeMl::new().channel("train", name, to_csv(&rows)).channel(
+            "test",
+            name,
+            to_csv(&rows[..40]),
+        );
+        let outcome = trainer.train::<&str>(&ml, &[]);
+        outcome.expect_code(i32::from(broken));
+        let output = format!("{}\n{}", outcome.output(), ml.failure().unwrap_or_default());
+        for (name, pattern) in &trainer.metrics {
+            let numbers = found(pattern, &output);
+            assert!(
+                numbers.iter().all(|number| (number - FORGED).abs() > 1e-6),
+                "the data forged `{name}`:\n{output}"
+            );
+        }
+    }
+}
+
+/// `train --json`: one object on standard output with the facts of the run, all else on standard error.
+pub fn json_is_one_object_on_stdout(trainer: &Trainer) {
+    let ml = job().channel("validation", "validation.csv", to_csv(&validation_rows()));
+    let outcome = trainer.train(&ml, &["--json"]);
+    let facts = outcome.expect_code(0).json();
+    for name in ["accuracy", "macro_f1", "rows", "seconds", "peak_rss_bytes"] {
+        assert!(facts[name].is_number(), "no number `{name}` in {facts}");
+    }
+    let data = ml.path("input/data/validation");
+    let outcome = trainer.evaluate(&ml.model_dir(), &data);
+    let judged = outcome.expect_code(0).json();
+    for name in [
+        "accuracy",
+        "macro_f1",
+        "log_loss",
+        "ece",
+        "rows",
+        "seconds",
+        "peak_rss_bytes",
+    ] {
+        assert!(judged[name].is_number(), "no number `{name}` in {judged}");
+    }
+    assert_eq!(judged["rows"], validation_rows().len());
+    assert_eq!(facts["accuracy"], judged["accuracy"]);
+}
+
+/// However long a message gets, the failure file keeps its beginning and 1,024 characters.
+pub fn the_failure_file_is_short_and_starts_with_the_cause(trainer: &Trainer) {
+    let long = "ü".repeat(2000);
+    let ml = job().hyperparameter(&trainer.number.0, &long);
+    let outcome = trainer.train::<&str>(&ml, &[]);
+    let text = failure(&ml, &outcome);
+    assert!(
+        !text.starts_with(char::is_whitespace),
+        "it starts with a blank: {text:?}"
+    );
+    assert!(!text.contains('\u{1b}'), "an escape sequence in: {text:?}");
+
+    // A row without a label: the place stands first, as on standard error.
+    let mut rows = train_rows();
+    rows[7].label.clear();
+    let ml = FakeMl::new().channel("train", "train.csv", to_csv(&rows));
+    let outcome = trainer.train::<&str>(&ml, &[]);
+    let text = failure(&ml, &outcome);
+    assert!(
+        text.contains("row has no label") && text.contains("train.csv:"),
+        "{text}"
+    );
+    assert!(
+        outcome.stderr.contains("row has no label"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(ml.model_files().is_empty());
+}
+
+/// `SM_MODEL_DIR` and `SM_OUTPUT_DATA_DIR` win over the base folder.
+pub fn variables_move_the_outputs(trainer: &Trainer) {
+    let ml = job();
+    let (model, output) = (ml.path("elsewhere/model"), ml.path("elsewhere/output"));
+    let mut command = ml.train(&trainer.bin, &trainer.quick);
+    command
+        .env("SM_MODEL_DIR", &model)
+        .env("SM_OUTPUT_DATA_DIR", &output);
+    run(command).expect_code(0);
+    assert!(!weights(&model).is_empty());
+    assert!(ml.model_files().is_empty(), "{:?}", ml.model_files());
+    let usual = names(&ml.path("output/data"));
+    assert!(
+        usual.is_empty(),
+        "written to the usual output folder: {usual:?}"
+    );
+}

@@ -1,0 +1,39 @@
+//! What the trainers' tests share: a fake `/opt/ml`, processes with time limits, small and read-only
+//! disks, Python judges, the suite of contract tests that every trainer must pass, and AWS as moto plays it.
+//!
+//! A trainer's `tests/contract.rs` is a description of the trainer and one line:
+//!
+//! ```text
+//! fn trainer() -> testkit::Trainer { .. }
+//! testkit::contract_suite!(trainer());
+//! ```
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test kit reports by panicking; none of it runs outside of tests"
+)]
+
+pub mod contract;
+mod data;
+mod engine;
+mod fake_ml;
+mod fault_proxy;
+mod judge;
+mod moto;
+mod process;
+mod registry;
+mod sandbox;
+
+pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
+pub use engine::{Engine, engine};
+pub use fake_ml::{FakeMl, fifo};
+pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
+pub use judge::{judge, python, torch_judge};
+pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
+pub use process::{Outcome, Running, run, run_within, start};
+pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};
+pub use contract::Trainer;
+pub use sandbox::{
+    SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
+    skip, small_disk_allowed,
+};

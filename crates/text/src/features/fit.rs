@@ -1,0 +1,339 @@
+//! From the rows' word numbers to the vocabulary and the matrix of counts.
+
+use super::ngrams::{Documents, Level, extend};
+use super::{FeatureParams, Pattern, Terms};
+use crate::{NONE, Shard, WordRows, Words};
+
+/// Term counts of all rows, and what the columns mean.
+pub struct Counts {
+    /// The terms of each row; columns in order of falling document frequency, which keeps the frequent ones together.
+    pub pattern: Pattern,
+    /// How often each stands in the row.
+    pub values: Vec<f32>,
+    /// Words of each column's term.
+    pub length: Vec<u8>,
+    /// Training documents that hold each column's term.
+    pub frequency: Vec<u32>,
+    /// The terms in code point order.
+    pub terms: Terms,
+    /// The matrix's column of each term.
+    pub column_of_term: Vec<u32>,
+}
+
+/// Why there is no vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// No term is frequent enough.
+    #[error("expected terms, found none")]
+    NoTerms,
+    /// The places of n-grams are 32 bits wide.
+    #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
+    TooManyTokens(usize),
+}
+
+/// Fits the vocabulary on the rows that `counted` marks, and counts the terms of all rows.
+///
+/// `order` gives each row's shard and its index there.
+/// # Errors
+/// When no term is left, or n-grams were asked for and there are more tokens than they can be placed at.
+pub fn fit(
+    shards: Vec<Shard>,
+    order: impl ExactSizeIterator<Item = (usize, usize)>,
+    counted: &[bool],
+    params: &FeatureParams,
+) -> Result<Counts, FitError> {
+    let tokens = shards.iter().map(|shard| shard.tokens.len()).sum();
+    place(tokens, params.max_ngrams)?;
+    let documents = counted.iter().filter(|&&counted| counted).count();
+    let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
+    let WordRows {
+        words,
+        mut tokens,
+        ends,
+    } = WordRows::gather(shards, order);
+    let frequency = document_frequency(&tokens, &ends, counted, words.len());
+    let kept = keep_words(&words, &frequency, min_df);
+    let mut names = vec![NONE; words.len()];
+    for (name, word) in kept.iter().enumerate() {
+        names[word.number as usize] = name as u32;
+    }
+    tokens
+        .iter_mut()
+        .for_each(|token| *token = names[*token as usize]);
+
+    let mut levels = vec![Level {
+        grams: (0..kept.len() as u32).map(|word| (NONE, word)).collect(),
+        frequency: kept
+            .iter()
+            .map(|word| frequency[word.number as usize])
+            .collect(),
+        at: Vec::new(),
+    }];
+    let documents = Documents {
+        tokens: &tokens,
+        ends: &ends,
+        counted,
+        words: kept.len(),
+    };
+    let mut sorted = Vec::new();
+    for length in 2..=params.max_ngrams {
+        let last = &levels[length - 2];
+        let at = if length == 2 { &tokens } else { &last.at };
+        let next = extend(
+            &documents,
+            (at, last.grams.len()),
+            length,
+            min_df,
+            &mut sorted,
+        );
+        if next.grams.is_empty() {
+            break;
+        }
+        levels.push(next);
+    }
+    drop((sorted, words, names));
+    let columns = Columns::choose(&levels, &documents, params);
+    if columns.frequency.is_empty() {
+        return Err(FitError::NoTerms);
+    }
+    let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
+    let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
+    let width = columns.frequency.len();
+    let (pattern, values) = match &columns.of_gram[..] {
+        [column_of] => count_words(tokens, &ends, column_of, width),
+        _ => count(&levels, &documents, &columns),
+    };
+    Ok(Counts {
+        pattern,
+        values,
+        length: columns.length,
+        frequency: columns.frequency,
+        terms,
+        column_of_term,
+    })
+}
+
+/// Refuses more tokens than an n-gram's place, an `u32`, can tell apart.
+fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
+    if max_ngrams > 1 && u32::try_from(tokens).is_err() {
+        return Err(FitError::TooManyTokens(tokens));
+    }
+    Ok(())
+}
+
+fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
+    // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
+    // new to the document: that is anybody's guess.
+    let mut seen = vec![(NONE, 0); words];
+    let mut start = 0;
+    for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
+        if counted {
+            for &token in &tokens[start..end] {
+                let (last, frequency) = &mut seen[token as usize];
+                *frequency += u32::from(*last != document as u32);
+                *last = document as u32;
+            }
+        }
+        start = end;
+    }
+    seen.into_iter().map(|(_, frequency)| frequency).collect()
+}
+
+struct KeptWord {
+    text: String,
+    number: u32,
+}
+
+/// The words that stand in at least `min_df` documents: the most frequent first, equals in code point order.
+fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
+    let mut kept: Vec<KeptWord> = (0..words.len() as u32)
+        .filter(|&number| frequency[number as usize] >= min_df)
+        .map(|number| KeptWord {
+            text: words.text(number),
+            number,
+        })
+        .collect();
+    kept.sort_unstable_by(|a, b| {
+        let by_frequency = frequency[b.number as usize].cmp(&frequency[a.number as usize]);
+        by_frequency.then_with(|| a.text.cmp(&b.text))
+    });
+    kept
+}
+
+/// Which n-grams become columns.
+struct Columns {
+    /// Per level and n-gram: its column, or [`NONE`].
+    of_gram: Vec<Vec<u32>>,
+    frequency: Vec<u32>,
+    length: Vec<u8>,
+}
+
+impl Columns {
+    fn choose(levels: &[Level], documents: &Documents<'_>, params: &FeatureParams) -> Self {
+        let counted = documents.counted.iter().filter(|&&counted| counted).count();
+        let max_df = params.max_df.of(counted);
+        let mut chosen: Vec<(u32, usize, usize)> = Vec::new();
+        for (level, grams) in levels.iter().enumerate() {
+            let frequent = grams
+                .frequency
+                .iter()
+                .enumerate()
+                .filter(|&(_, &df)| f64::from(df) <= max_df);
+            chosen.extend(frequent.map(|(gram, &df)| (df, level, gram)));
+        }
+        if let Some(limit) = params.max_features
+            && chosen.len() > limit
+        {
+            let totals = total_counts(levels, documents);
+            chosen.sort_by_key(|&(_, level, gram)| std::cmp::Reverse(totals[level][gram]));
+            chosen.truncate(limit);
+        }
+        chosen.sort_by_key(|&(df, level, gram)| (std::cmp::Reverse(df), level, gram));
+        let mut of_gram: Vec<Vec<u32>> = levels
+            .iter()
+            .map(|level| vec![NONE; level.grams.len()])
+            .collect();
+        for (column, &(_, level, gram)) in chosen.iter().enumerate() {
+            of_gram[level][gram] = column as u32;
+        }
+        Self {
+            of_gram,
+            frequency: chosen.iter().map(|&(df, ..)| df).collect(),
+            length: chosen
+                .iter()
+                .map(|&(_, level, _)| level as u8 + 1)
+                .collect(),
+        }
+    }
+}
+
+/// The n-gram that starts at each token, level by level.
+fn grams_at<'a>(levels: &'a [Level], documents: &Documents<'a>) -> Vec<&'a [u32]> {
+    let longer = levels.iter().skip(1).map(|level| level.at.as_slice());
+    std::iter::once(documents.tokens).chain(longer).collect()
+}
+
+/// How often each n-gram stands in the counted documents.
+fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
+    let mut totals: Vec<Vec<u64>> = levels
+        .iter()
+        .map(|level| vec![0; level.grams.len()])
+        .collect();
+    for (at, totals) in grams_at(levels, documents).into_iter().zip(&mut totals) {
+        let mut start = 0;
+        for (&end, &counted) in documents.ends.iter().zip(documents.counted) {
+            if counted {
+                for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                    totals[gram as usize] += 1;
+                }
+            }
+            start = end;
+        }
+    }
+    totals
+}
+
+/// The matrix of term counts, all rows, where each term is a word: its columns are written over the tokens.
+fn count_words(
+    mut tokens: Vec<u32>,
+    ends: &[usize],
+    column_of: &[u32],
+    width: usize,
+) -> (Pattern, Vec<f32>) {
+    // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
+    // nobody can guess.
+    let none = width as u32;
+    let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
+    columns.push(none);
+    let rare = column_of.len();
+    let mut counts = vec![0u32; width + 1];
+    let mut starts = Vec::with_capacity(ends.len() + 1);
+    starts.push(0);
+    let mut values = Vec::with_capacity(tokens.len());
+    let (mut start, mut kept) = (0, 0);
+    for &end in ends {
+        let first = kept;
+        // It counts as seen, so that it is never kept.
+        counts[width] = 1;
+        for at in start..end {
+            let column = columns[rare.min(tokens[at] as usize)];
+            tokens[kept] = column;
+            kept += usize::from(counts[column as usize] == 0);
+            counts[column as usize] += 1;
+        }
+        let row = &tokens[first..kept];
+        values.extend(
+            row.iter()
+                .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
+        );
+        starts.push(kept);
+        start = end;
+    }
+    tokens.truncate(kept);
+    tokens.shrink_to_fit();
+    let pattern = Pattern {
+        starts,
+        columns: tokens,
+        width,
+    };
+    (pattern, values)
+}
+
+/// The matrix of term counts, all rows.
+fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
+    let width = columns.frequency.len();
+    let grams_at = grams_at(levels, documents);
+    // Room for every occurrence: what is not written to is never backed by memory, and nothing is moved.
+    let most = grams_at.iter().map(|at| at.len()).sum();
+    let mut starts = Vec::with_capacity(documents.ends.len() + 1);
+    starts.push(0);
+    let mut pattern = Pattern {
+        starts,
+        columns: Vec::with_capacity(most),
+        width,
+    };
+    let mut values = Vec::with_capacity(most);
+    let mut counts = vec![0u32; width];
+    let mut row = Vec::new();
+    let mut start = 0;
+    for &end in documents.ends {
+        row.resize((end - start) * levels.len() + 1, 0);
+        let mut distinct = 0;
+        for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
+            for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                let column = of_gram[gram as usize];
+                if column == NONE {
+                    continue;
+                }
+                // Written in any case, kept if the row had none of it: no branch on what nobody can guess.
+                row[distinct] = column;
+                distinct += usize::from(counts[column as usize] == 0);
+                counts[column as usize] += 1;
+            }
+        }
+        let row = &row[..distinct];
+        pattern.columns.extend_from_slice(row);
+        values.extend(
+            row.iter()
+                .map(|&column| std::mem::take(&mut counts[column as usize]) as f32),
+        );
+        pattern.starts.push(pattern.columns.len());
+        start = end;
+    }
+    (pattern, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tokens_than_places_are_refused() {
+        let most = u32::MAX as usize;
+        assert_eq!(place(most, 2), Ok(()));
+        let refused = place(most + 1, 2);
+        assert_eq!(refused, Err(FitError::TooManyTokens(most + 1)));
+        // Single words have no places.
+        assert_eq!(place(most + 1, 1), Ok(()));
+    }
+}

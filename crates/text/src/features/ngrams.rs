@@ -1,0 +1,202 @@
+//! Which n-grams stand in enough documents, level by level.
+//!
+//! An n-gram can only stand in `min_df` documents if its first n-1 words do (Agrawal and Srikant, VLDB 1994).
+//! So each level extends the n-grams that survived the one before, and the occurrences are counted prefix by
+//! prefix in a dense array over the words, which stays in the second-level cache; no hash table of n-grams is built.
+
+use crate::NONE;
+
+/// All documents' word numbers, and which documents count.
+pub(crate) struct Documents<'a> {
+    /// Word numbers of all documents, one behind the other, [`NONE`] for a word that is too rare.
+    pub(crate) tokens: &'a [u32],
+    /// Where each document ends in `tokens`.
+    pub(crate) ends: &'a [usize],
+    /// Whether a document's n-grams are counted (training rows) or only looked up.
+    pub(crate) counted: &'a [bool],
+    /// Number of words.
+    pub(crate) words: usize,
+}
+
+/// The n-grams of one length that stand in enough documents.
+#[derive(Default)]
+pub(crate) struct Level {
+    /// Number of the (n-1)-gram that each starts with, ascending, and its last word.
+    pub(crate) grams: Vec<(u32, u32)>,
+    /// Documents that hold each.
+    pub(crate) frequency: Vec<u32>,
+    /// At each token: the n-gram that starts there, or [`NONE`].
+    pub(crate) at: Vec<u32>,
+}
+
+/// Occurrences sorted at a time: bounds the memory at 12 MB; each chunk costs one pass over the tokens, so not fewer.
+const CHUNK: usize = 1 << 20;
+
+/// A candidate n-gram: its last word, and where it stands.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Occurrence {
+    word: u32,
+    document: u32,
+    position: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Tally {
+    last_document: u32,
+    frequency: u32,
+}
+
+/// Extends the (`length` - 1)-grams that start `at` each token by one word.
+///
+/// `sorted` is room to work in; it is kept between levels, because memory that is freed and taken again piece by piece
+/// is memory that the allocator never gives back.
+pub(crate) fn extend(
+    documents: &Documents<'_>,
+    (at, prefixes): (&[u32], usize),
+    length: usize,
+    min_df: u32,
+    sorted: &mut Vec<Occurrence>,
+) -> Level {
+    let mut sizes = vec![0u32; prefixes];
+    each_occurrence(documents, at, length, |prefix, _| {
+        sizes[prefix as usize] += 1
+    });
+    let mut level = Level {
+        at: vec![NONE; at.len()],
+        ..Level::default()
+    };
+    let mut tallies = vec![
+        Tally {
+            last_document: NONE,
+            frequency: 0
+        };
+        documents.words
+    ];
+    let mut names = vec![NONE; documents.words];
+    let mut first = 0;
+    while first < prefixes {
+        let (mut last, mut total) = (first, 0);
+        while last < prefixes && (last == first || total + sizes[last] as usize <= CHUNK) {
+            total += sizes[last] as usize;
+            last += 1;
+        }
+        sorted.resize(total.max(sorted.len()), Occurrence::default());
+        let ends = sort(documents, at, length, first..last, &sizes, sorted);
+        let mut start = 0;
+        for (prefix, &end) in (first..last).zip(&ends) {
+            let bucket = &sorted[start..end];
+            start = end;
+            if bucket.len() >= min_df as usize {
+                count(
+                    documents,
+                    bucket,
+                    prefix as u32,
+                    min_df,
+                    &mut tallies,
+                    &mut names,
+                    &mut level,
+                );
+            }
+        }
+        first = last;
+    }
+    level
+}
+
+/// Calls `each` with the prefix and the occurrence of every candidate n-gram, document by document.
+fn each_occurrence(
+    documents: &Documents<'_>,
+    at: &[u32],
+    length: usize,
+    mut each: impl FnMut(u32, Occurrence),
+) {
+    let mut start = 0;
+    for (document, &end) in documents.ends.iter().enumerate() {
+        let last_words = documents
+            .tokens
+            .get(start + length - 1..end)
+            .unwrap_or_default();
+        for (offset, (&word, &prefix)) in last_words.iter().zip(&at[start..]).enumerate() {
+            if word != NONE && prefix != NONE {
+                let position = (start + offset) as u32;
+                each(
+                    prefix,
+                    Occurrence {
+                        word,
+                        document: document as u32,
+                        position,
+                    },
+                );
+            }
+        }
+        start = end;
+    }
+}
+
+/// Puts the occurrences of the prefixes in `range` into `sorted`, by prefix (a counting sort); answers where each
+/// prefix's end.
+fn sort(
+    documents: &Documents<'_>,
+    at: &[u32],
+    length: usize,
+    range: std::ops::Range<usize>,
+    sizes: &[u32],
+    sorted: &mut [Occurrence],
+) -> Vec<usize> {
+    let mut next: Vec<usize> = Vec::with_capacity(range.len());
+    let mut sum = 0;
+    for &size in &sizes[range.clone()] {
+        next.push(sum);
+        sum += size as usize;
+    }
+    each_occurrence(documents, at, length, |prefix, occurrence| {
+        if let Some(next) = (prefix as usize)
+            .checked_sub(range.start)
+            .and_then(|index| next.get_mut(index))
+        {
+            sorted[*next] = occurrence;
+            *next += 1;
+        }
+    });
+    next
+}
+
+/// Counts one prefix's n-grams, and names those that stand in at least `min_df` documents.
+fn count(
+    documents: &Documents<'_>,
+    bucket: &[Occurrence],
+    prefix: u32,
+    min_df: u32,
+    tallies: &mut [Tally],
+    names: &mut [u32],
+    level: &mut Level,
+) {
+    for occurrence in bucket {
+        let tally = &mut tallies[occurrence.word as usize];
+        if tally.last_document != occurrence.document
+            && documents.counted[occurrence.document as usize]
+        {
+            tally.last_document = occurrence.document;
+            tally.frequency += 1;
+        }
+    }
+    for occurrence in bucket {
+        let word = occurrence.word as usize;
+        if tallies[word].frequency < min_df {
+            continue;
+        }
+        if names[word] == NONE {
+            names[word] = level.grams.len() as u32;
+            level.grams.push((prefix, occurrence.word));
+            level.frequency.push(tallies[word].frequency);
+        }
+        level.at[occurrence.position as usize] = names[word];
+    }
+    for occurrence in bucket {
+        tallies[occurrence.word as usize] = Tally {
+            last_document: NONE,
+            frequency: 0,
+        };
+        names[occurrence.word as usize] = NONE;
+    }
+}

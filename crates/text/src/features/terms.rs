@@ -1,0 +1,369 @@
+//! The vocabulary: terms in code point order, and the lookup of a text's n-grams among them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::ngrams::Level;
+use crate::{Guesses, NONE, Scanner, Words};
+
+/// Terms in code point order, one per column of the saved model; an n-gram's words are parted by a blank.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// One term per line.
+    text: String,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+impl Terms {
+    /// Reads the lines of `vocabulary.txt`.
+    pub fn parse(text: String) -> Self {
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        Self { text, ends }
+    }
+
+    /// The terms of these numbers, ascending.
+    pub fn subset(&self, kept: &[usize]) -> Self {
+        if kept.len() == self.len() {
+            return self.clone();
+        }
+        let mut text = String::new();
+        for &index in kept {
+            text.push_str(self.get(index));
+            text.push('\n');
+        }
+        Self::parse(text)
+    }
+
+    /// Number of terms.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Term `index`.
+    pub fn get(&self, index: usize) -> &str {
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] + 1
+        };
+        &self.text[start..self.ends[index]]
+    }
+
+    /// Whether the terms stand in code point order, each once.
+    pub fn is_sorted(&self) -> bool {
+        self.iter().is_sorted_by(|a, b| a < b)
+    }
+
+    /// The number of a term.
+    pub fn find(&self, term: &str) -> Option<usize> {
+        let (mut first, mut last) = (0, self.len());
+        while first < last {
+            let middle = first + (last - first) / 2;
+            match self.get(middle).cmp(term) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => first = middle + 1,
+                std::cmp::Ordering::Greater => last = middle,
+            }
+        }
+        None
+    }
+
+    /// As [`Lookup::columns`], without a lookup: quicker for a few texts, because building one takes longer than
+    /// reading the vocabulary.
+    pub fn columns(
+        &self,
+        text: &str,
+        stop_words: &[String],
+        shape: (u8, usize),
+        mut each: impl FnMut(u32),
+    ) {
+        let (min_word_length, longest) = shape;
+        let mut scanner = Scanner::new(min_word_length);
+        let (tokens, lowered) = scanner.scan(text);
+        let words: Vec<_> = tokens
+            .iter()
+            .map(|token| String::from_utf8_lossy(token.bytes(lowered)))
+            .collect();
+        let words: Vec<_> = words
+            .iter()
+            .filter(|word| !stop_words.iter().any(|stop| stop == *word))
+            .collect();
+        let mut term = String::new();
+        for start in 0..words.len() {
+            term.clear();
+            for word in words[start..].iter().take(longest) {
+                if !term.is_empty() {
+                    term.push(' ');
+                }
+                term.push_str(word);
+                if let Some(column) = self.find(&term) {
+                    each(column as u32);
+                }
+            }
+        }
+    }
+
+    /// All terms.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// One term per line.
+    pub fn as_lines(&self) -> &str {
+        &self.text
+    }
+
+    /// The n-grams that are columns, in code point order, and the column of each.
+    ///
+    /// A blank sorts before every word character, so the order is that of the word sequences, a prefix first.
+    pub(super) fn sorted(
+        levels: &[Level],
+        of_gram: &[Vec<u32>],
+        words: &[&str],
+    ) -> (Self, Vec<u32>) {
+        let mut alphabetical: Vec<u32> = (0..words.len() as u32).collect();
+        alphabetical.sort_unstable_by_key(|&word| words[word as usize]);
+        let mut ranks = vec![0; words.len()];
+        for (rank, &word) in alphabetical.iter().enumerate() {
+            ranks[word as usize] = rank as u32;
+        }
+        let mut walk = Walk {
+            levels,
+            of_gram,
+            words,
+            ranks: &ranks,
+            terms: Self::default(),
+            columns: Vec::new(),
+        };
+        for word in alphabetical {
+            walk.visit(0, word, "");
+        }
+        (walk.terms, walk.columns)
+    }
+}
+
+/// A depth-first walk through the tree of n-grams.
+struct Walk<'a> {
+    levels: &'a [Level],
+    of_gram: &'a [Vec<u32>],
+    words: &'a [&'a str],
+    ranks: &'a [u32],
+    terms: Terms,
+    columns: Vec<u32>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, level: usize, gram: u32, prefix: &str) {
+        let word = self.words[self.levels[level].grams[gram as usize].1 as usize];
+        let term = if prefix.is_empty() {
+            word.to_owned()
+        } else {
+            format!("{prefix} {word}")
+        };
+        let column = self.of_gram[level][gram as usize];
+        if column != NONE {
+            self.terms.text.push_str(&term);
+            self.terms.ends.push(self.terms.text.len());
+            self.terms.text.push('\n');
+            self.columns.push(column);
+        }
+        let Some(next) = self.levels.get(level + 1) else {
+            return;
+        };
+        // The n-grams of one prefix stand together, prefixes ascending.
+        let first = next.grams.partition_point(|&(prefix, _)| prefix < gram);
+        let mut children: Vec<(u32, u32)> = next.grams[first..]
+            .iter()
+            .zip(first as u32..)
+            .take_while(|((prefix, _), _)| *prefix == gram)
+            .map(|(&(_, word), child)| (self.ranks[word as usize], child))
+            .collect();
+        children.sort_unstable();
+        for (_, child) in children {
+            self.visit(level + 1, child, &term);
+        }
+    }
+}
+
+/// Finds the terms of a text.
+pub struct Lookup {
+    words: Words,
+    /// Words below this number are stop words.
+    stop_words: u32,
+    /// The column of each word, or [`NONE`].
+    column_of_word: Vec<u32>,
+    /// (node of the first n-1 words, last word) -> node. A word's node is its number; an n-gram's counts down from
+    /// [`FIRST_NODE`].
+    nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
+    filter: Filter,
+    column_of_node: Vec<u32>,
+    longest: usize,
+}
+
+/// What [`Lookup::columns`] needs to work in; one per thread.
+pub struct Finder {
+    scanner: Scanner,
+    guesses: Guesses,
+    words: Vec<u32>,
+}
+
+impl Finder {
+    /// Finds words of at least so many characters.
+    pub fn new(min_word_length: u8) -> Self {
+        Self {
+            scanner: Scanner::new(min_word_length),
+            guesses: Guesses::default(),
+            words: Vec::new(),
+        }
+    }
+}
+
+const FIRST_NODE: u32 = NONE - 1;
+
+fn key(node: u32, word: u32) -> u64 {
+    u64::from(node) << 32 | u64::from(word)
+}
+
+impl Lookup {
+    /// Builds the lookup of all `terms`; `stop_words` are passed over in texts.
+    pub fn new(terms: &Terms, stop_words: &[String]) -> Self {
+        let mut words = Words::new();
+        for word in stop_words {
+            words.intern_bytes(word.as_bytes());
+        }
+        let mut nodes = HashMap::default();
+        nodes.reserve(terms.len());
+        let mut lookup = Self {
+            stop_words: words.len() as u32,
+            column_of_word: vec![NONE; words.len()],
+            words,
+            nodes,
+            filter: Filter::new(std::iter::empty()),
+            column_of_node: Vec::new(),
+            longest: 1,
+        };
+        for (column, term) in terms.iter().enumerate() {
+            lookup.add(term, column as u32);
+        }
+        lookup.filter = Filter::new(lookup.nodes.keys().copied());
+        lookup
+    }
+
+    fn add(&mut self, term: &str, column: u32) {
+        let mut node = NONE;
+        let mut length = 0;
+        for text in term.split(' ') {
+            let word = self.words.intern_bytes(text.as_bytes());
+            if word as usize == self.column_of_word.len() {
+                self.column_of_word.push(NONE);
+            }
+            length += 1;
+            if length == 1 {
+                node = word;
+                continue;
+            }
+            let new = FIRST_NODE - self.column_of_node.len() as u32;
+            node = *self.nodes.entry(key(node, word)).or_insert(new);
+            if node == new {
+                self.column_of_node.push(NONE);
+            }
+        }
+        self.longest = self.longest.max(length);
+        if length == 1 {
+            self.column_of_word[node as usize] = column;
+        } else {
+            self.column_of_node[(FIRST_NODE - node) as usize] = column;
+        }
+    }
+
+    /// Calls `each` with the column of every term of the text, once per occurrence.
+    pub fn columns(&self, finder: &mut Finder, text: &str, mut each: impl FnMut(u32)) {
+        let (tokens, lowered) = finder.scanner.scan(text);
+        finder.words.clear();
+        // A word that no term holds still parts its neighbours; a stop word does not.
+        self.words
+            .get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
+        finder.words.retain(|&word| word >= self.stop_words);
+        for (start, &word) in finder.words.iter().enumerate() {
+            if word == NONE {
+                continue;
+            }
+            let column = self.column_of_word[word as usize];
+            if column != NONE {
+                each(column);
+            }
+            let mut node = word;
+            for &next in finder.words[start + 1..].iter().take(self.longest - 1) {
+                let key = key(node, next);
+                if !self.filter.may_hold(key) {
+                    break;
+                }
+                let Some(&found) = self.nodes.get(&key) else {
+                    break;
+                };
+                let column = self.column_of_node[(FIRST_NODE - found) as usize];
+                if column != NONE {
+                    each(column);
+                }
+                node = found;
+            }
+        }
+    }
+}
+
+/// A multiplication: the keys are pairs of small numbers that no one can choose freely.
+#[derive(Default)]
+struct NodeHasher(u64);
+
+impl Hasher for NodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|&byte| self.write_u64(self.0 << 8 | u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = hash(key);
+    }
+}
+
+fn hash(key: u64) -> u64 {
+    let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A bit per hash: most pairs of words are no term, and the filter, unlike the map, stays in the cache.
+struct Filter(Vec<u64>);
+
+impl Filter {
+    /// Sixteen bits per key: one in sixteen strangers passes.
+    fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
+        let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
+        for key in keys {
+            let (word, bit) = filter.place(key);
+            filter.0[word] |= bit;
+        }
+        filter
+    }
+
+    fn place(&self, key: u64) -> (usize, u64) {
+        // The map looks at other bits of the same hash.
+        let hash = hash(key) >> 20;
+        ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
+    }
+
+    fn may_hold(&self, key: u64) -> bool {
+        let (word, bit) = self.place(key);
+        self.0[word] & bit != 0
+    }
+}

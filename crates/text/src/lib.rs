@@ -1,0 +1,84 @@
+//! Texts to sequences of word numbers.
+
+pub mod features;
+mod rows;
+mod scan;
+mod word_ranges;
+mod words;
+
+pub use rows::{WordList, WordReader, WordRows};
+pub(crate) use scan::Scanner;
+pub(crate) use words::{Guesses, NONE, Words};
+
+use std::sync::Arc;
+
+use dataset::Encode;
+
+/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
+pub(crate) const ENGLISH: &str = include_str!("english.txt");
+
+/// So many tokens fit before they are moved: 64 MB. More than the 32 MB up to which glibc keeps freed arrays for itself.
+const ROOM: usize = 1 << 24;
+
+/// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
+pub struct Shard {
+    scanner: Scanner,
+    guesses: Guesses,
+    pub(crate) words: Words,
+    /// Words below this number are stop words.
+    stop_words: u32,
+    pub(crate) tokens: Vec<u32>,
+    /// Where each row ends in `tokens`.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Shard {
+    /// An empty shard that leaves out `stop_words` (lower case) and words of fewer than `min_word_length` (1 or 2)
+    /// characters.
+    pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
+        let mut words = Words::new();
+        for word in stop_words.iter() {
+            words.intern_bytes(word.as_bytes());
+        }
+        let stop_words = words.len() as u32;
+        Self {
+            scanner: Scanner::new(min_word_length),
+            guesses: Guesses::default(),
+            words,
+            stop_words,
+            // Address space, not memory: a large array grows in place, a small one is copied again and again.
+            tokens: Vec::with_capacity(ROOM),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds one row.
+    pub fn push(&mut self, text: &str) {
+        let (tokens, lowered) = self.scanner.scan(text);
+        self.words.intern_all(
+            tokens,
+            lowered,
+            &mut self.guesses,
+            self.stop_words,
+            &mut self.tokens,
+        );
+        self.ends.push(self.tokens.len());
+    }
+
+    /// The word numbers of row `index`.
+    pub(crate) fn row(&self, index: usize) -> std::ops::Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        start..self.ends[index]
+    }
+}
+
+/// scikit-learn's English stop list.
+pub fn english() -> Arc<[String]> {
+    ENGLISH.lines().map(str::to_owned).collect()
+}
+
+impl Encode for Shard {
+    fn encode(&mut self, text: &str) {
+        self.push(text);
+    }
+}

@@ -1,0 +1,289 @@
+use serde_json::json;
+
+use super::*;
+
+fn fingerprint(pairs: &[(&str, &str)]) -> Fingerprint {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    Fingerprint(pairs.iter().map(owned).collect())
+}
+
+fn run() -> Fingerprint {
+    fingerprint(&[("--seed", "0"), ("--epochs", "3")])
+}
+
+fn open(dir: &Path) -> (Checkpoints, Found) {
+    Checkpoints::open(dir, 10, "toy", run()).unwrap()
+}
+
+fn save(checkpoints: &mut Checkpoints, step: u64) {
+    let history = vec![EpochReport {
+        epoch: step / 10,
+        train_loss: 0.1 + 0.2,
+        ..EpochReport::default()
+    }];
+    let state = json!({ "step": step, "third": 1.0 / 3.0 });
+    let write = |dir: &Path| {
+        for name in ["weights", "moments"] {
+            fs::write(dir.join(name), format!("{name} {step}")).unwrap();
+        }
+        Ok(())
+    };
+    checkpoints.save(step, &state, &history, write).unwrap();
+}
+
+/// A folder with checkpoints of steps 10, 20 and 30, of which two are left.
+fn saved() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let (mut checkpoints, found) = open(home.path());
+    assert!(found.restored.is_none() && found.warnings.is_empty());
+    for step in [10, 20, 30] {
+        save(&mut checkpoints, step);
+    }
+    home
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn at(home: &tempfile::TempDir, step: u64) -> PathBuf {
+    home.path().join(folder_name(step))
+}
+
+/// Flips one bit in the middle of a file.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_newest_is_restored_exactly_and_two_are_kept() {
+    let home = saved();
+    assert_eq!(
+        names(home.path()),
+        ["step-000000000020", "step-000000000030"]
+    );
+    let (checkpoints, found) = open(home.path());
+    let restored = found.restored.unwrap();
+    assert_eq!((restored.step, checkpoints.last()), (30, Some(30)));
+    assert_eq!(restored.dir, at(&home, 30));
+    assert_eq!(restored.state["third"].as_f64(), Some(1.0 / 3.0));
+    assert_eq!(found.history[0].train_loss, 0.1 + 0.2);
+    assert!(found.history[0].validation.is_none());
+    assert!(found.warnings.is_empty());
+}
+
+#[test]
+fn whatever_is_torn_is_told_and_passed_over() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 8] = [
+        ("`weights` of 10 bytes, found 4", |dir| {
+            fs::write(dir.join("weights"), "weig").unwrap()
+        }),
+        ("`weights` does not have its sha256", |dir| {
+            flip(&dir.join("weights"))
+        }),
+        ("`moments` is missing", |dir| {
+            fs::remove_file(dir.join("moments")).unwrap()
+        }),
+        ("`manifest.json` is missing", |dir| {
+            fs::remove_file(dir.join("manifest.json")).unwrap()
+        }),
+        ("`manifest.json` is damaged", |dir| {
+            let text = fs::read(dir.join("manifest.json")).unwrap();
+            fs::write(dir.join("manifest.json"), &text[..text.len() / 2]).unwrap();
+        }),
+        ("`manifest.json` is damaged", |dir| {
+            fs::write(dir.join("manifest.json"), "").unwrap()
+        }),
+        // A digit of the state: JSON as good as before.
+        ("`manifest.json` does not have its sha256", |dir| {
+            let text = fs::read_to_string(dir.join("manifest.json")).unwrap();
+            fs::write(dir.join("manifest.json"), text.replace("0.333", "0.332")).unwrap();
+        }),
+        ("`manifest.json` is missing", |dir| {
+            fs::remove_dir_all(dir).unwrap();
+            fs::create_dir(dir).unwrap();
+        }),
+    ];
+    for (expected, damage) in damages {
+        let home = saved();
+        damage(&at(&home, 30));
+        let (mut checkpoints, found) = open(home.path());
+        assert_eq!(found.restored.unwrap().step, 20, "{expected}");
+        assert_eq!(found.warnings.len(), 1);
+        assert!(
+            found.warnings[0].contains(expected),
+            "{}",
+            found.warnings[0]
+        );
+        assert!(found.warnings[0].contains("step-000000000030"));
+        // The torn one is there until there is a new one, which may have its name.
+        assert_eq!(names(home.path()).len(), 2);
+        save(&mut checkpoints, 30);
+        assert_eq!(
+            names(home.path()),
+            ["step-000000000020", "step-000000000030"]
+        );
+        drop(checkpoints);
+        assert_eq!(open(home.path()).1.restored.unwrap().step, 30);
+    }
+}
+
+#[test]
+fn where_all_are_torn_training_starts_anew_and_says_so() {
+    let home = saved();
+    for step in [20, 30] {
+        flip(&at(&home, step).join("weights"));
+    }
+    let (mut checkpoints, found) = open(home.path());
+    assert!(found.restored.is_none() && found.history.is_empty());
+    assert!(
+        found.warnings[1].contains("training starts anew"),
+        "{:?}",
+        found.warnings
+    );
+    save(&mut checkpoints, 10);
+    assert_eq!(names(home.path()), ["step-000000000010"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_step_under_this_name_is_torn() {
+    let home = saved();
+    fs::remove_dir_all(at(&home, 30)).unwrap();
+    fs::rename(at(&home, 20), at(&home, 30)).unwrap();
+    let (_checkpoints, found) = open(home.path());
+    assert!(found.restored.is_none() && found.warnings[0].contains("it is that of step 20"));
+}
+
+#[test]
+fn another_run_is_refused_and_nothing_is_touched() {
+    let home = saved();
+    let refused = |trainer: &str, run: Fingerprint| {
+        let error = Checkpoints::open(home.path(), 10, trainer, run)
+            .err()
+            .unwrap();
+        error
+            .to_string()
+            .replace(&home.path().display().to_string(), "DIR")
+    };
+    let other = fingerprint(&[("--seed", "1"), ("--device", "cpu")]);
+    assert_eq!(
+        refused("toy", other),
+        "error: expected a checkpoint of this run, found that of another in `DIR/step-000000000030`: --device is not \
+         set there and `cpu` here; --epochs is `3` there and not set here; --seed is `0` there and `1` here\n  help: \
+         train with the checkpoint's values to resume it; to start anew, choose another --checkpoint-dir (in a job \
+         another S3 folder for checkpoints), or remove the checkpoints"
+    );
+    assert!(refused("other", run()).contains("trainer is `toy` there and `other` here"));
+    let many: Vec<String> = (0..9).map(|number| format!("--x{number}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    assert!(refused("toy", fingerprint(&many)).contains("; 6 more\n"));
+    assert_eq!(
+        names(home.path()),
+        ["step-000000000020", "step-000000000030"]
+    );
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept_and_never_read() {
+    let home = saved();
+    // As process 1 of a container that is gone, on a machine where process 1 lives.
+    let partial = home.path().join(".partial-1");
+    fs::create_dir(&partial).unwrap();
+    fs::copy(
+        at(&home, 30).join("manifest.json"),
+        partial.join("manifest.json"),
+    )
+    .unwrap();
+    for name in ["notes.txt", "step-40", ".partial-mine"] {
+        fs::write(home.path().join(name), "the user's").unwrap();
+    }
+    let (mut checkpoints, found) = open(home.path());
+    assert_eq!(found.restored.unwrap().step, 30);
+    assert!(!partial.exists());
+    save(&mut checkpoints, 40);
+    let left = [
+        ".partial-mine",
+        "notes.txt",
+        "step-000000000030",
+        "step-000000000040",
+        "step-40",
+    ];
+    assert_eq!(names(home.path()), left);
+}
+
+#[test]
+fn a_failed_write_leaves_the_ones_before() {
+    let home = saved();
+    let (mut checkpoints, _) = open(home.path());
+    let failed = checkpoints.save(40, &json!({}), &[], |dir| {
+        fs::write(dir.join("weights"), "half").unwrap();
+        Err(Error::io("write", dir)(io::ErrorKind::StorageFull.into()))
+    });
+    assert!(matches!(failed, Err(Error::Io { .. })));
+    assert_eq!(
+        names(home.path()),
+        ["step-000000000020", "step-000000000030"]
+    );
+    assert!(checkpoints.due(40, false), "the next try");
+}
+
+#[test]
+fn two_processes_do_not_share_a_folder() {
+    let home = saved();
+    let (first, _) = open(home.path());
+    let error = Checkpoints::open(home.path(), 0, "toy", run())
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("another process"), "{error}");
+    drop(first);
+    open(home.path());
+}
+
+#[test]
+fn due_at_steps_and_epochs_and_once() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut checkpoints, _) = open(home.path());
+    assert!(checkpoints.due(10, false) && checkpoints.due(7, true) && !checkpoints.due(7, false));
+    save(&mut checkpoints, 10);
+    assert!(!checkpoints.due(10, true));
+    drop(checkpoints);
+    let (epochs, _) = Checkpoints::open(home.path(), 0, "toy", run()).unwrap();
+    assert!(!epochs.due(20, false) && epochs.due(20, true));
+}
+
+#[test]
+fn a_later_format_is_refused_not_torn() {
+    let home = saved();
+    let path = at(&home, 30).join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let sealed: Value = serde_json::from_str(&text).unwrap();
+    let old =
+        diagnostics::sha256(&text.as_bytes()[text.find("{\"format\"").unwrap()..text.len() - 1]);
+    assert_eq!(sealed["sha256"], old, "the sum of the manifest's text");
+    let newer = text[text.find("{\"format\"").unwrap()..text.len() - 1]
+        .replace("\"version\":1", "\"version\":2");
+    let sum = diagnostics::sha256(newer.as_bytes());
+    fs::write(
+        &path,
+        format!("{{\"sha256\":\"{sum}\",\"manifest\":{newer}}}"),
+    )
+    .unwrap();
+    let error = Checkpoints::open(home.path(), 10, "toy", run())
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("found format `trainyard-checkpoint 2`"),
+        "{error}"
+    );
+}

@@ -1,9 +1,0 @@
-//! Standard error, where all but the answers go.
-
-use std::fmt::Display;
-use std::io::{self, Write};
-
-/// Prints a line; a reader that has gone away, such as `head`, must not cost the user the model.
-pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
-}
