@@ -85,14 +85,14 @@ impl Progress {
 
     /// What an epoch ended with.
     pub fn epoch(&self, report: &EpochReport) {
-        self.say(&report.line());
+        self.println(&report.line());
         if self.bar.is_none() {
             eprint_line(report.metric_line());
         }
     }
 
     /// A line that stays.
-    pub fn say(&self, message: &str) {
+    pub fn println(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprint_line(message)),
             None => eprint_line(message),

@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
 
 /// When the run began.
 pub struct ResourceUsage {
@@ -31,6 +32,19 @@ impl ResourceUsage {
     pub fn cpu_seconds() -> f64 {
         let time = clock_gettime(ClockId::ProcessCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    }
+
+    /// Returns `seconds`, `cpu_seconds` and `peak_rss_bytes` for a JSON object.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let values = [
+            ("seconds", json!(self.seconds())),
+            ("cpu_seconds", json!(Self::cpu_seconds())),
+            ("peak_rss_bytes", json!(Self::peak_rss_bytes())),
+        ];
+        values
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect()
     }
 
     /// Most memory that was resident at once; Linux only.

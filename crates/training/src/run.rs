@@ -77,7 +77,7 @@ impl Run {
         if let Some(restored) = &restored {
             let dir = restored.dir.display();
             self.progress
-                .say(&format!("going on from the checkpoint `{dir}`"));
+                .println(&format!("going on from the checkpoint `{dir}`"));
         }
         self.checkpoints = Some(checkpoints);
         self.restored = restored;
@@ -96,7 +96,7 @@ impl Run {
     }
 
     /// Makes it a run on several hosts.
-    pub fn on(&mut self, hosts: Hosts) {
+    pub fn set_hosts(&mut self, hosts: Hosts) {
         self.hosts = hosts;
     }
 
@@ -144,7 +144,7 @@ impl Run {
     /// Warns; the warning stands in the report too. A message may start with its code: `[D022]: ...`.
     pub fn warn(&mut self, message: String) {
         let colon = if message.starts_with('[') { "" } else { ": " };
-        self.progress.say(&format!("warning{colon}{message}"));
+        self.progress.println(&format!("warning{colon}{message}"));
         self.warnings.push(message);
     }
 

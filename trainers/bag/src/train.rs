@@ -8,7 +8,7 @@ use diagnostics::Error;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use text::Shard;
@@ -304,7 +304,7 @@ impl<'a> Job<'a> {
             let rows = self.table.of(part);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
-        let scores = PartScores {
+        let scores = SplitScores {
             train: judge(Split::Train),
             out_of_fold: false,
             validation: judge(Split::Validation),
@@ -331,7 +331,7 @@ impl<'a> Job<'a> {
             model,
             scores,
             details,
-            failure,
+            error: failure,
         })
     }
 }

@@ -7,7 +7,7 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use training::Run;
 
@@ -214,7 +214,7 @@ impl Fitted<'_> {
             model,
             scores,
             details,
-            failure: None,
+            error: None,
         })
     }
 
@@ -283,7 +283,7 @@ impl Fitted<'_> {
         platt
     }
 
-    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
+    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> SplitScores {
         // The rows that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
             Some(_) => Split::Train,
@@ -299,7 +299,7 @@ impl Fitted<'_> {
             };
             (!rows.is_empty()).then(judge)
         };
-        PartScores {
+        SplitScores {
             out_of_fold: self.out_of_fold.is_some(),
             train: of(
                 Split::Train,

@@ -134,7 +134,6 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diagnostics::atomic_dir::files as _;
 
     #[test]
     fn a_config_of_the_user_is_not_replaced() {
@@ -185,10 +184,10 @@ mod tests {
     fn a_new_folder_an_old_one_and_a_link() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("deep/model");
-        save(&dir, "one");
+        write(&dir, "one");
         let link = home.path().join("link");
         std::os::unix::fs::symlink(&dir, &link).unwrap();
-        save(&link, "two");
+        write(&link, "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(word(&dir), "two");
         assert_eq!(names(&dir), [CONFIG, "metrics.json", "model.safetensors"]);
@@ -199,11 +198,11 @@ mod tests {
     fn the_users_files_stay_and_an_old_report_goes() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
-        save(&dir, "one");
+        write(&dir, "one");
         for name in ["notes.txt", "report.html"] {
             fs::write(dir.join(name), "old").unwrap();
         }
-        save(&dir, "two");
+        write(&dir, "two");
         assert_eq!(
             names(&dir),
             [CONFIG, "metrics.json", "model.safetensors", "notes.txt"]
@@ -236,8 +235,8 @@ mod tests {
     fn a_failed_model_leaves_the_old_one() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
-        save(&dir, "one");
-        let failed = model(&dir, &[], |staged| {
+        write(&dir, "one");
+        let failed = save(&dir, &[], |staged| {
             fs::write(staged.join(CONFIG), "two").unwrap();
             Err(Error::new("full").help("free some room"))
         });

@@ -389,7 +389,7 @@ fn what_the_machine_lacks_is_said_before_the_data_is_read() {
 
 #[test]
 fn training_rows_are_scored_for_the_report_or_for_want_of_others() {
-    let run = || crate::Run::new(1, 0, Default::default(), Default::default());
+    let run = || training::Run::new(1, 0, Default::default(), Default::default());
     assert!(run().wants_train_scores(true));
     assert!(run().without_report().wants_train_scores(false));
     assert!(!run().without_report().wants_train_scores(true));

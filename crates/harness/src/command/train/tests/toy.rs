@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::trainer::PartScores;
+use crate::trainer::SplitScores;
 use crate::{Model, Trained, Trainer};
 use dataset::random::mix;
 use dataset::{Encode, RowTable};
@@ -63,6 +63,7 @@ pub(crate) struct ToyPredict {
 
 impl Trainer for Toy {
     const NAME: &'static str = "toy";
+    const ABOUT: &'static str = "Train a toy";
     const CHECKPOINTS: bool = true;
     type Args = ToyArgs;
     type Params = ToyArgs;
@@ -74,21 +75,21 @@ impl Trainer for Toy {
         Ok(args)
     }
 
-    fn identity(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
+    fn fingerprint(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
         // Where a run crashes is chance.
         ["crash", "pause-us", "kib", "nan", "unready"]
             .map(|name| (format!("--{name}"), String::new()))
             .into()
     }
 
-    fn ready(params: &mut ToyArgs, _: &Paths) -> Result<(), Error> {
+    fn preflight(params: &mut ToyArgs, _: &Paths) -> Result<(), Error> {
         match params.unready {
             true => Err(Error::new("expected a GPU, found none").help("buy one")),
             false => Ok(()),
         }
     }
 
-    fn prepare(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Error> {
+    fn load_to_device(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Error> {
         model.word = format!("{} {threads}", args.device);
         Ok(())
     }
@@ -141,12 +142,12 @@ impl Trainer for Toy {
                 value,
                 word: String::new(),
             },
-            scores: PartScores {
+            scores: SplitScores {
                 validation: Some(scores(validation)),
-                ..PartScores::default()
+                ..SplitScores::default()
             },
             details: serde_json::Map::new(),
-            failure,
+            error: failure,
         })
     }
 }
