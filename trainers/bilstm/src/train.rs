@@ -81,7 +81,7 @@ pub(crate) fn train(
         return Err(Error::stopped());
     }
     if devices.all.iter().all(|device| *device == Device::Cpu) {
-        has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
+        has_room(&job, devices.all.len(), memory::available(Path::new("/")))?;
     }
     heap::keep();
     let mut learner = Learner::start(&job, &devices, run)?;

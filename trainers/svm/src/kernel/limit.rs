@@ -23,7 +23,7 @@ impl Room {
     /// What this machine, or the container's limit, leaves. `root` is `/` but in tests.
     pub(crate) fn look(root: &Path) -> Self {
         Self {
-            bytes: memory::left(root).map(|bytes| bytes / 2),
+            bytes: memory::available(root).map(|bytes| bytes / 2),
         }
     }
 

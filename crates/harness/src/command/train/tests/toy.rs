@@ -1,4 +1,4 @@
-//! A trainer of sixty steps, each of which mixes a number.
+//! A trainer of sixty steps that mix a number.
 
 use std::fs;
 use std::path::Path;
@@ -26,13 +26,13 @@ pub(crate) struct Toy;
 pub(crate) struct ToyArgs {
     #[arg(long, default_value_t = 1)]
     learning_rate: u64,
-    /// Fails after this step, as a crash would
+    /// Fails after this step
     #[arg(long)]
     crash: Option<u64>,
-    /// Ends with a failure after this step, and with the model before it
+    /// Diverges after this step
     #[arg(long)]
     nan: Option<u64>,
-    /// Lacks what it needs of the machine
+    /// Fails the preflight check
     #[arg(long)]
     unready: bool,
     /// Pause of each step
@@ -76,7 +76,7 @@ impl Trainer for Toy {
     }
 
     fn fingerprint(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
-        // Where a run crashes is chance.
+        // These do not change the model.
         ["crash", "pause-us", "kib", "nan", "unready"]
             .map(|name| (format!("--{name}"), String::new()))
             .into()
@@ -120,7 +120,7 @@ impl Trainer for Toy {
                 return Err(Error::new("crashed").help("try again"));
             }
             if params.nan == Some(step) {
-                failure = Some(Error::new("the loss is no number").help("lower --learning-rate"));
+                failure = Some(Error::new("the loss is NaN").help("lower --learning-rate"));
                 break;
             }
             run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
