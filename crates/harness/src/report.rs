@@ -7,7 +7,7 @@ use diagnostics::Error;
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::{Evaluation, Scores};
 use evaluation::report::{
-    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunFacts, SetReport, html,
+    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunInfo, SetReport, html,
 };
 use training::resource_usage::ResourceUsage;
 
@@ -133,13 +133,13 @@ impl Input<'_> {
         mistakes.iter().zip(texts).map(example).collect()
     }
 
-    fn run_info(&self, usage: &ResourceUsage) -> RunFacts {
+    fn run_info(&self, usage: &ResourceUsage) -> RunInfo {
         let seed = self
             .parameters
             .get("seed")
             .and_then(|seed| seed.parse().ok())
             .unwrap_or_default();
-        RunFacts {
+        RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_sha: None,
             seed,
