@@ -68,7 +68,7 @@ fn new_trainer_needs_only_its_folder() {
     let outcome = run_within(cargo, BUILD_TIMEOUT);
     outcome.expect_code(0);
     assert!(
-        outcome.stdout.contains("sigterm_in_training ... ok"),
+        outcome.stdout.contains("sigterm_while_training ... ok"),
         "{}",
         outcome.stdout
     );
