@@ -13,7 +13,9 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # What runs in the background reads /dev/null.
-SCRIPT = 'out=$1 err=$2; shift 2; (read -r _ <&3; exec "$@" >"$out" 2>"$err" 3<&- 4>&-) & echo $! >&4'
+SCRIPT = (
+    'out=$1 err=$2; shift 2; (read -r _ <&3; exec "$@" >"$out" 2>"$err" 3<&- 4>&-) & echo $! >&4'
+)
 
 
 def main():
@@ -22,7 +24,9 @@ def main():
     go, tell = os.pipe()
     hear, say = os.pipe()
     files = [(os.POSIX_SPAWN_DUP2, go, 3), (os.POSIX_SPAWN_DUP2, say, 4)]
-    shell = os.posix_spawn("/bin/sh", ["sh", "-c", SCRIPT, "sh", *sys.argv[1:]], os.environ, file_actions=files)
+    shell = os.posix_spawn(
+        "/bin/sh", ["sh", "-c", SCRIPT, "sh", *sys.argv[1:]], os.environ, file_actions=files
+    )
     os.waitpid(shell, 0)
     child = int(os.read(hear, 20))
     start = time.perf_counter()

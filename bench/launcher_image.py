@@ -32,7 +32,9 @@ IMAGE = 15_000_000
 
 
 def trainyard(*arguments):
-    printed = subprocess.run([TRAINYARD, *arguments, "--json"], check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
+    printed = subprocess.run(
+        [TRAINYARD, *arguments, "--json"], check=True, cwd=ROOT, stdout=subprocess.PIPE
+    ).stdout
     return json.loads(printed)
 
 
@@ -44,8 +46,14 @@ def registry():
         address = f"127.0.0.1:{free.getsockname()[1]}"
         free.close()
         config = pathlib.Path(folder, "config.yml")
-        config.write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/store\nhttp:\n  addr: {address}\n")
-        server = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        config.write_text(
+            f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/store\nhttp:\n  addr: {address}\n"
+        )
+        server = subprocess.Popen(
+            ["docker-registry", "serve", config],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for _ in range(500):
                 with contextlib.suppress(OSError):
@@ -63,7 +71,11 @@ def timed(*arguments):
     start = time.perf_counter()
     answer = trainyard(*arguments)
     wall = time.perf_counter() - start
-    return {"seconds": wall - answer["seconds"]["compile"], "with_cargo": wall, "answer": answer["seconds"]}
+    return {
+        "seconds": wall - answer["seconds"]["compile"],
+        "with_cargo": wall,
+        "answer": answer["seconds"],
+    }
 
 
 def first_line(image):
@@ -99,7 +111,9 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, help="folder for image.jsonl and image.md")
     arguments = parser.parse_args()
-    subprocess.run(["cargo", "build", "--release", "--locked", "-p", "launcher"], check=True, cwd=ROOT)
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "-p", "launcher"], check=True, cwd=ROOT
+    )
     built = trainyard("build", "svm", "--load")
     before = measure.load()
     runs = []
@@ -112,11 +126,15 @@ def main():
         seconds = [run["seconds"] for run in runs if run["what"] == what]
         if statistics.median(seconds) > bar:
             missed.append(f"{what}: {statistics.median(seconds):.3f} s, the bar is {bar} s")
-        lines.append(f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {bar} s |")
+        lines.append(
+            f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {bar} s |"
+        )
     lines.append(f"| binary `trainyard` | {TRAINYARD.stat().st_size / 1e6:.1f} MB | | |")
     lines.append(f"| image, compressed | {built['size'] / 1e6:.2f} MB | | {IMAGE / 1e6:.0f} MB |")
     if built["size"] > IMAGE:
-        missed.append(f"image, compressed: {built['size'] / 1e6:.2f} MB, the bar is {IMAGE / 1e6:.0f} MB")
+        missed.append(
+            f"image, compressed: {built['size'] / 1e6:.2f} MB, the bar is {IMAGE / 1e6:.0f} MB"
+        )
     title = f"{measure.cpu_model()}; {arguments.turns} turns; load {before:.1f} before, {measure.load():.1f} after."
     summary = "\n".join(["# The launcher's image", "", title, "", *lines, ""])
     print(summary)

@@ -44,16 +44,27 @@ def floor_bytes():
 
 def commit():
     """The repository's, marked where its files differ from it; results that are being written do not count."""
-    said = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    same = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", ":!bench/runs"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    said = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    same = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", ".", ":!bench/runs"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
     return said + ("-dirty" if same.returncode else "")
 
 
 def venv(requirements):
     """The Python of a pinned venv, made by tests/venv.sh if it is not there; `requirements` is below the repository."""
     script = '. tests/venv.sh; make_venv "$PWD/$1"'
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script, "bash", requirements], cwd=ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "bash", requirements],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
 
 
 def size(path):

@@ -40,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # `Expect: 100-continue` is answered by the base class.
         left, buffer = int(self.headers.get("Content-Length") or 0), memoryview(bytearray(1 << 20))
         while left:
-            left -= self.rfile.readinto(buffer[:min(left, len(buffer))])
+            left -= self.rfile.readinto(buffer[: min(left, len(buffer))])
 
     def do_PUT(self):
         self.take()
@@ -49,14 +49,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.take()
-        name = "InitiateMultipartUploadResult" if "uploads" in self.path else "CompleteMultipartUploadResult"
-        self.answer(200, f"<{name}><Bucket>bucket</Bucket><UploadId>1</UploadId><ETag>{ETAG}</ETag></{name}>".encode())
+        name = (
+            "InitiateMultipartUploadResult"
+            if "uploads" in self.path
+            else "CompleteMultipartUploadResult"
+        )
+        self.answer(
+            200,
+            f"<{name}><Bucket>bucket</Bucket><UploadId>1</UploadId><ETag>{ETAG}</ETag></{name}>".encode(),
+        )
 
     def do_HEAD(self):
         if "/data/" not in self.path:
             return self.answer(404)
         self.send_response(200)
-        for name, value in {"ETag": ETAG, "x-amz-checksum-crc32": CRC32, "Last-Modified": DATE, "Content-Length": SIZE}.items():
+        for name, value in {
+            "ETag": ETAG,
+            "x-amz-checksum-crc32": CRC32,
+            "Last-Modified": DATE,
+            "Content-Length": SIZE,
+        }.items():
             self.send_header(name, str(value))
         self.end_headers()
 
@@ -69,14 +81,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not wanted:
             return self.answer(200, VIEW, ETag=ETAG, x_amz_checksum_crc32=CRC32, Last_Modified=DATE)
         first, last = int(wanted[1]), min(int(wanted[2] or SIZE - 1), SIZE - 1)
-        self.answer(206, VIEW[first:last + 1], ETag=ETAG, Last_Modified=DATE, Content_Range=f"bytes {first}-{last}/{SIZE}")
+        self.answer(
+            206,
+            VIEW[first : last + 1],
+            ETag=ETAG,
+            Last_Modified=DATE,
+            Content_Range=f"bytes {first}-{last}/{SIZE}",
+        )
 
     def listing(self):
-        objects = "".join(
-            f"<Contents><Key>data/{number:03}</Key><Size>{SIZE}</Size><ETag>{ETAG}</ETag>"
-            "<LastModified>2026-11-23T04:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
-            for number in range(FILES)
-        ) if UPLOADED.is_set() else ""
+        objects = (
+            "".join(
+                f"<Contents><Key>data/{number:03}</Key><Size>{SIZE}</Size><ETag>{ETAG}</ETag>"
+                "<LastModified>2026-11-23T04:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
+                for number in range(FILES)
+            )
+            if UPLOADED.is_set()
+            else ""
+        )
         return f"<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>".encode()
 
 

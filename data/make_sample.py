@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the small sample `movie.csv` from a full IMDB CSV, the same rows every time.
 
-    python3 data/make_sample.py path/to/imdb/train.csv data/movie.csv
+python3 data/make_sample.py path/to/imdb/train.csv data/movie.csv
 """
 
 import argparse

@@ -24,19 +24,23 @@ def images(wanted, account, registry):
     details = []
     for image in wanted["imageIds"]:
         url = f"{registry}/v2/{wanted['repositoryName']}/manifests/{image['imageTag']}"
-        request = urllib.request.Request(url, headers={"Accept": MANIFEST, "Authorization": authorization(account)})
+        request = urllib.request.Request(
+            url, headers={"Accept": MANIFEST, "Authorization": authorization(account)}
+        )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 manifest, digest = json.load(answer), answer.headers["Docker-Content-Digest"]
         except urllib.error.HTTPError:
             return 400, {"__type": "ImageNotFoundException", "message": f"no image {image}"}
-        details.append({
-            "registryId": account,
-            "repositoryName": wanted["repositoryName"],
-            "imageDigest": digest,
-            "imageTags": [image["imageTag"]],
-            "imageSizeInBytes": sum(layer["size"] for layer in manifest["layers"]),
-        })
+        details.append(
+            {
+                "registryId": account,
+                "repositoryName": wanted["repositoryName"],
+                "imageDigest": digest,
+                "imageTags": [image["imageTag"]],
+                "imageSizeInBytes": sum(layer["size"] for layer in manifest["layers"]),
+            }
+        )
     return 200, {"imageDetails": details}
 
 

@@ -9,7 +9,7 @@ import re
 import tarfile
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from moto.backends import get_backend
 
@@ -85,12 +85,17 @@ class Jobs:
         with self.lock:
             jobs = [life.job() for (*owner, _), life in self.jobs.items() if tuple(owner) == key]
         wanted = [
-            job for job in jobs
+            job
+            for job in jobs
             if request.get("NameContains", "") in job.training_job_name
             and request.get("StatusEquals", job.training_job_status) == job.training_job_status
         ]
-        by = {"Name": "training_job_name", "Status": "training_job_status"}.get(request.get("SortBy"), "creation_time")
-        wanted.sort(key=lambda job: getattr(job, by), reverse=request.get("SortOrder") == "Descending")
+        by = {"Name": "training_job_name", "Status": "training_job_status"}.get(
+            request.get("SortBy"), "creation_time"
+        )
+        wanted.sort(
+            key=lambda job: getattr(job, by), reverse=request.get("SortOrder") == "Descending"
+        )
         start = int(request.get("NextToken", 0))
         end = start + request.get("MaxResults", 10)
         answer = {"TrainingJobSummaries": [summary(job) for job in wanted[start:end]]}
@@ -103,13 +108,13 @@ def summary(job):
     entry = {
         "TrainingJobName": job.training_job_name,
         "TrainingJobArn": job.arn,
-        "CreationTime": job.creation_time.replace(tzinfo=timezone.utc).timestamp(),
-        "LastModifiedTime": job.last_modified_time.replace(tzinfo=timezone.utc).timestamp(),
+        "CreationTime": job.creation_time.replace(tzinfo=UTC).timestamp(),
+        "LastModifiedTime": job.last_modified_time.replace(tzinfo=UTC).timestamp(),
         "TrainingJobStatus": job.training_job_status,
         "SecondaryStatus": job.secondary_status,
     }
     if job.training_end_time:
-        entry["TrainingEndTime"] = job.training_end_time.replace(tzinfo=timezone.utc).timestamp()
+        entry["TrainingEndTime"] = job.training_end_time.replace(tzinfo=UTC).timestamp()
     return entry
 
 
@@ -128,7 +133,9 @@ class Life:
         self.ended = False
         job = self.job()
         job.environment = request.get("Environment")
-        job.algorithm_specification["MetricDefinitions"] = request["AlgorithmSpecification"].get("MetricDefinitions")
+        job.algorithm_specification["MetricDefinitions"] = request["AlgorithmSpecification"].get(
+            "MetricDefinitions"
+        )
         job.final_metric_data_list = None
         self.model = job.model_artifacts
         self.advance(self.born)
@@ -140,7 +147,11 @@ class Life:
     def planned_lines(self):
         count = self.request["ResourceConfig"].get("InstanceCount", 1)
         for line in self.script["lines"]:
-            hosts = [line["host"]] if "host" in line else [f"algo-{number + 1}" for number in range(count)]
+            hosts = (
+                [line["host"]]
+                if "host" in line
+                else [f"algo-{number + 1}" for number in range(count)]
+            )
             for host in hosts:
                 yield line | {"host": host}
 
@@ -170,7 +181,9 @@ class Life:
         status, since, _ = past[-1]
         job = self.job()
         job.secondary_status = status
-        job.training_job_status = status if status in ("Completed", "Failed", "Stopped", "Stopping") else "InProgress"
+        job.training_job_status = (
+            status if status in ("Completed", "Failed", "Stopped", "Stopping") else "InProgress"
+        )
         job.last_modified_time = moment(since)
         job.secondary_status_transitions = [transition(*entry, entry is past[-1]) for entry in past]
         starts = [start for name, start, _ in past if name == "Downloading"]
@@ -211,7 +224,9 @@ class Life:
             stream = f"{self.name}/{line['host']}-{int(self.born * 1000) + line.get('run', 0)}"
             logs.ensure_log_group(GROUP)
             logs.ensure_log_stream(GROUP, stream)
-            logs.put_log_events(GROUP, stream, [{"timestamp": int(at * 1000), "message": line["text"]}])
+            logs.put_log_events(
+                GROUP, stream, [{"timestamp": int(at * 1000), "message": line["text"]}]
+            )
 
     def metrics(self):
         """As SageMaker does: the definitions' regular expressions, on every line."""
@@ -235,7 +250,11 @@ class Life:
 
 
 def transition(status, start, end, last):
-    entry = {"Status": status, "StartTime": moment(start), "StatusMessage": MESSAGES.get(status, status)}
+    entry = {
+        "Status": status,
+        "StartTime": moment(start),
+        "StatusMessage": MESSAGES.get(status, status),
+    }
     if not last:
         entry["EndTime"] = moment(end)
     elif end is None:

@@ -33,7 +33,11 @@ import uuid
 from urllib.parse import parse_qs, parse_qsl
 
 from moto.backends import get_backend
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
 import moto_ecr
@@ -46,8 +50,16 @@ ANSWERS = {
     "throttle": (400, "ThrottlingException", "Rate exceeded"),
     "500": (500, "InternalFailure", "We encountered an internal error. Please try again."),
     "503": (503, "ServiceUnavailable", "Please reduce your request rate."),
-    "expired": (400, "ExpiredTokenException", "The security token included in the request is expired"),
-    "invalid_token": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+    "expired": (
+        400,
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    ),
+    "invalid_token": (
+        403,
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    ),
     "signature": (
         403,
         "InvalidSignatureException",
@@ -71,7 +83,11 @@ ANSWERS = {
         "ValidationException",
         "1 validation error detected: Value at 'x' failed to satisfy constraint: Member must not be null",
     ),
-    "in_use": (400, "ResourceInUse", "Training job names must be unique within an AWS account and region"),
+    "in_use": (
+        400,
+        "ResourceInUse",
+        "Training job names must be unique within an AWS account and region",
+    ),
     "limit": (
         400,
         "ResourceLimitExceeded",
@@ -90,7 +106,10 @@ REST_CODES = {
     "skew": (403, "RequestTimeTooSkewed"),
     "denied": (403, "AccessDenied"),
 }
-QUERY_CODES = REST_CODES | {"throttle": (400, "Throttling"), "invalid_token": (403, "InvalidClientTokenId")}
+QUERY_CODES = REST_CODES | {
+    "throttle": (400, "Throttling"),
+    "invalid_token": (403, "InvalidClientTokenId"),
+}
 
 # Bodies above this are not recorded, and those of S3 never read ahead: an upload stays a stream.
 RECORDED = 1 << 20
@@ -104,7 +123,9 @@ class Request:
         self.target = environ.get("HTTP_X_AMZ_TARGET", "")
         self.length = int(environ.get("CONTENT_LENGTH") or 0)
         self.form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-        scope = re.search(r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        scope = re.search(
+            r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")
+        )
         self.region, self.service = scope.groups() if scope else ("us-east-1", "s3")
         self.body = b""
         if (self.target or self.form) and self.length <= RECORDED:
@@ -124,7 +145,9 @@ class Request:
 
     def record(self):
         headers = {
-            name[5:].replace("_", "-").lower(): value for name, value in self.environ.items() if name.startswith("HTTP_")
+            name[5:].replace("_", "-").lower(): value
+            for name, value in self.environ.items()
+            if name.startswith("HTTP_")
         }
         text = self.body.decode(errors="replace")
         return {
@@ -148,15 +171,30 @@ def s3_operation(environ):
     if "uploads" in query:
         return {"POST": "CreateMultipartUpload", "GET": "ListMultipartUploads"}.get(method, method)
     if "uploadId" in query:
-        names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload", "GET": "ListParts"}
+        names = {
+            "PUT": "UploadPart",
+            "POST": "CompleteMultipartUpload",
+            "DELETE": "AbortMultipartUpload",
+            "GET": "ListParts",
+        }
         return names.get(method, method)
     if key:
-        return {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(method, method)
+        return {
+            "PUT": "PutObject",
+            "GET": "GetObject",
+            "HEAD": "HeadObject",
+            "DELETE": "DeleteObject",
+        }.get(method, method)
     if method == "GET" and "location" in query:
         return "GetBucketLocation"
     if method == "POST" and "delete" in query:
         return "DeleteObjects"
-    return {"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}.get(method, method)
+    return {
+        "PUT": "CreateBucket",
+        "GET": "ListObjectsV2",
+        "HEAD": "HeadBucket",
+        "DELETE": "DeleteBucket",
+    }.get(method, method)
 
 
 class Front:
@@ -186,7 +224,9 @@ class Front:
         for fault in self.faults:
             if fault["operation"] not in (request.operation, "*"):
                 continue
-            if fault.get("match", "") not in request.environ["PATH_INFO"] + request.body.decode(errors="replace"):
+            if fault.get("match", "") not in request.environ["PATH_INFO"] + request.body.decode(
+                errors="replace"
+            ):
                 continue
             if fault.get("after", 0) > 0:
                 fault["after"] -= 1
@@ -217,7 +257,11 @@ class Front:
 
     def serve(self, request, start_response):
         self.jobs.advance()
-        own = getattr(self, "on_" + request.operation, None) if request.service == "sagemaker" else None
+        own = (
+            getattr(self, "on_" + request.operation, None)
+            if request.service == "sagemaker"
+            else None
+        )
         if own:
             return own(request, start_response)
         app = self.moto.get_application(request.environ)
@@ -250,17 +294,27 @@ class Front:
             return [body]
 
     def on_ListTrainingJobs(self, request, start_response):
-        return answer(200, self.jobs.list((ACCOUNT, request.region), request.json()), start_response)
+        return answer(
+            200, self.jobs.list((ACCOUNT, request.region), request.json()), start_response
+        )
 
     def on_DescribeTrainingJob(self, request, start_response):
         if not self.jobs.get((ACCOUNT, request.region), request.json()["TrainingJobName"]):
-            return answer(400, {"__type": "ValidationException", "message": "Requested resource not found."}, start_response)
+            return answer(
+                400,
+                {"__type": "ValidationException", "message": "Requested resource not found."},
+                start_response,
+            )
         return self.moto.get_application(request.environ)(request.environ, start_response)
 
     def on_StopTrainingJob(self, request, start_response):
         life = self.jobs.get((ACCOUNT, request.region), request.json()["TrainingJobName"])
         if not life:
-            return answer(400, {"__type": "ValidationException", "message": "Requested resource not found."}, start_response)
+            return answer(
+                400,
+                {"__type": "ValidationException", "message": "Requested resource not found."},
+                start_response,
+            )
         if life.ended or life.stopped is not None:
             text = f"The request was rejected because the training job is in status {life.job().training_job_status}."
             return answer(400, {"__type": "ValidationException", "message": text}, start_response)
@@ -292,7 +346,9 @@ class Front:
 def list_parts(app, request, start_response):
     """moto 5.2.5 names the root of this answer ListPartsResponse, S3 ListPartsResult: the Rust SDK insists on the latter."""
     started = []
-    body = drain(app(request.environ, lambda *args: started.append(args))).replace(b"ListPartsResponse", b"ListPartsResult")
+    body = drain(app(request.environ, lambda *args: started.append(args))).replace(
+        b"ListPartsResponse", b"ListPartsResult"
+    )
     status, headers = started[0][:2]
     headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     start_response(status, [*headers, ("Content-Length", str(len(body)))])
@@ -342,19 +398,27 @@ def error(kind, request, start_response):
         return answer(status, {"__type": code, "message": message}, start_response)
     status, code = (QUERY_CODES if request.form else REST_CODES).get(kind, (status, code))
     inner = f"<Code>{code}</Code><Message>{message}</Message>"
-    text = f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>" if request.form else f"<Error>{inner}</Error>"
+    text = (
+        f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>"
+        if request.form
+        else f"<Error>{inner}</Error>"
+    )
     body = b"" if request.environ["REQUEST_METHOD"] == "HEAD" else text.encode()
     # A body that nobody reads would reset the connection before the client has seen the answer.
     if not request.body:
         request.environ["wsgi.input"].read(request.length)
-    start_response(f"{status} x", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    start_response(
+        f"{status} x", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+    )
     return [body]
 
 
 def main():
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Moto makes clients of its own for some services; they must not look for credentials.
-    os.environ.update(AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto", AWS_EC2_METADATA_DISABLED="true")
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto", AWS_EC2_METADATA_DISABLED="true"
+    )
     for service in ("sagemaker", "logs", "s3"):
         get_backend(service)
     server = make_server("127.0.0.1", 0, Front(), threaded=True, request_handler=MotoRequestHandler)

@@ -28,11 +28,19 @@ def aws():
     """The variables with which a command finds it all."""
     python = os.environ.get("TRAINYARD_AWS_PYTHON")
     if not python:
-        sys.exit("error: `TRAINYARD_AWS_PYTHON` is not set\nhelp: `.ci/run` sets it: `. tests/venv.sh; make_venv tests/aws-requirements.txt`")
+        sys.exit(
+            "error: `TRAINYARD_AWS_PYTHON` is not set\nhelp: `.ci/run` sets it: `. tests/venv.sh; make_venv tests/aws-requirements.txt`"
+        )
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainyard-readme-aws-")))
+        folder = pathlib.Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="trainyard-readme-aws-"))
+        )
         server = subprocess.Popen(
-            [python, "-B", TESTS / "moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [python, "-B", TESTS / "moto_server.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         stack.callback(server.wait)
         stack.callback(server.kill)
         url = server.stdout.readline().strip()
@@ -48,12 +56,18 @@ def aws():
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
         control(url, "registry", {"url": start_registry(stack, folder)})
-        subprocess.run([python, "-B", "-c", PREPARED], check=True, env={"PATH": os.environ["PATH"], **variables})
+        subprocess.run(
+            [python, "-B", "-c", PREPARED],
+            check=True,
+            env={"PATH": os.environ["PATH"], **variables},
+        )
         yield variables
 
 
 def control(url, what, value):
-    request = urllib.request.Request(f"{url}/_test/{what}", data=json.dumps(value).encode(), method="POST")
+    request = urllib.request.Request(
+        f"{url}/_test/{what}", data=json.dumps(value).encode(), method="POST"
+    )
     urllib.request.urlopen(request, timeout=30).close()
 
 
@@ -63,12 +77,18 @@ def start_registry(stack, folder):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = folder / "registry.yml"
-    config.write_text(json.dumps({
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
-        "http": {"addr": address},
-    }))
-    program = shutil.which("docker-registry") or sys.exit("error: no `docker-registry`\nhelp: `./test` installs it")
+    config.write_text(
+        json.dumps(
+            {
+                "version": 0.1,
+                "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+                "http": {"addr": address},
+            }
+        )
+    )
+    program = shutil.which("docker-registry") or sys.exit(
+        "error: no `docker-registry`\nhelp: `./test` installs it"
+    )
     with open(folder / "registry.log", "wb") as log:
         registry = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
     stack.callback(registry.wait)

@@ -10,18 +10,17 @@ import subprocess
 import sys
 import tempfile
 
-from measure import ROOT, commit, cpu_model, floor_bytes
-
-from comparison import contests, environment, summary
-from comparison.money import BadTable
+from comparison import cases, environment, summary
+from comparison.cost import DataFileError
 from comparison.plan import Plan
 from comparison.rows import SETS, Data
 from comparison.runner import Runner
 from comparison.sections import SECTIONS
 from comparison.store import Store
 from comparison.tools import Missing, Tools
+from measure import ROOT, commit, cpu_model, floor_bytes
 
-DESCRIPTION = "Rust against Python, side by side: accuracy, time, memory, sizes and money. See bench/README.md."
+DESCRIPTION = "Rust against Python, side by side: accuracy, time, memory, sizes and cost. See bench/README.md."
 
 
 def at_least(least, kind=int):
@@ -30,6 +29,7 @@ def at_least(least, kind=int):
         if not value >= least:
             raise argparse.ArgumentTypeError(f"expected at least {least}, found `{text}`")
         return value
+
     read.__name__ = "number"
     return read
 
@@ -43,29 +43,99 @@ def program(value):
 
 def parser():
     parser = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION)
-    parser.add_argument("--smoke", action="store_true", help="all of it on data/movie.csv, for its tests; nothing is kept")
-    parser.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data",
-                        help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv (data/README.md)")
-    parser.add_argument("--only", nargs="+", choices=list(contests.BY_NAME), metavar="CONTEST",
-                        help=f"of {', '.join(contests.BY_NAME)}")
-    parser.add_argument("--sections", nargs="+", choices=[section.name for section in SECTIONS], help="parts of each contest")
-    parser.add_argument("--sets", nargs="+", choices=SETS, help="data sets; the first is that of growth, threads and lengths")
-    parser.add_argument("--pairs", type=at_least(1), default=3, help="how often each is measured [default: 3]")
-    parser.add_argument("--repeat-below", type=at_least(0, float), default=2, metavar="MINUTES",
-                        help="what takes longer is measured once [default: 2]")
-    parser.add_argument("--limit-minutes", type=at_least(0.1, float), help="start nothing that would end later; the same command goes on")
-    parser.add_argument("--whole", action="store_true", help="networks too learn from all rows: days on a CPU [default with --device cuda]")
-    parser.add_argument("--threads", type=at_least(1), help="of both sides [default: as --out has them, else all cores, at most 8]")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the networks, on NVIDIA GPUs")
-    parser.add_argument("--binaries", type=pathlib.Path, help="a folder of trainers to measure [default: cargo builds them]")
-    parser.add_argument("--python", type=program, help="one that has all that the twins import, such as a PyTorch for this GPU "
-                                                            "[default: a venv for each, with pinned versions]")
-    parser.add_argument("--pretrained-model", type=pathlib.Path, help="what the transformers start from [default: MiniLM]")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="all of it on data/movie.csv, for its tests; nothing is kept",
+    )
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        default=ROOT.parent / "shared/data",
+        help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv (data/README.md)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(cases.BY_NAME),
+        metavar="CASE",
+        help=f"of {', '.join(cases.BY_NAME)}",
+    )
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        choices=[section.name for section in SECTIONS],
+        help="parts of each case",
+    )
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        choices=SETS,
+        help="data sets; the first is that of growth, threads and lengths",
+    )
+    parser.add_argument(
+        "--pairs", type=at_least(1), default=3, help="how often each is measured [default: 3]"
+    )
+    parser.add_argument(
+        "--repeat-below",
+        type=at_least(0, float),
+        default=2,
+        metavar="MINUTES",
+        help="what takes longer is measured once [default: 2]",
+    )
+    parser.add_argument(
+        "--limit-minutes",
+        type=at_least(0.1, float),
+        help="start nothing that would end later; the same command goes on",
+    )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="networks too learn from all rows: days on a CPU [default with --device cuda]",
+    )
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        help="of both sides [default: as --out has them, else all cores, at most 8]",
+    )
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="cuda: the networks, on NVIDIA GPUs",
+    )
+    parser.add_argument(
+        "--binaries",
+        type=pathlib.Path,
+        help="a folder of trainers to measure [default: cargo builds them]",
+    )
+    parser.add_argument(
+        "--python",
+        type=program,
+        help="one that has all that the baselines import, such as a PyTorch for this GPU "
+        "[default: a venv for each, with pinned versions]",
+    )
+    parser.add_argument(
+        "--pretrained-model",
+        type=pathlib.Path,
+        help="what the transformers start from [default: MiniLM]",
+    )
     parser.add_argument("--machine", help="label of the results' folder [default: the CPU model]")
-    parser.add_argument("--out", type=pathlib.Path, help="the results' folder; what it has is not measured again "
-                                                         "[default: bench/runs/<date>-<machine>-compare]")
-    parser.add_argument("--note", help="what a reader has to know of this machine or these programs; stands above the tables")
-    parser.add_argument("--tables", action="store_true", help="measure nothing, make the tables and plots of --out anew")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        help="the results' folder; what it has is not measured again "
+        "[default: bench/runs/<date>-<machine>-compare]",
+    )
+    parser.add_argument(
+        "--note",
+        help="what a reader has to know of this machine or these programs; stands above the tables",
+    )
+    parser.add_argument(
+        "--tables",
+        action="store_true",
+        help="measure nothing, make the tables and plots of --out anew",
+    )
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     return parser
 
@@ -80,12 +150,20 @@ def check(args):
     if args.smoke and (args.out or args.readme):
         fail("--smoke keeps nothing", "leave --out and --readme out")
     if not args.smoke and not any((args.data / name / "train.csv").is_file() for name in SETS):
-        fail(f"none of {', '.join(SETS)} below `{args.data}`", "data/README.md tells where to get them, or try --smoke")
+        fail(
+            f"none of {', '.join(SETS)} below `{args.data}`",
+            "data/README.md tells where to get them, or try --smoke",
+        )
     if args.device == "cuda" and not args.tables and not gpu():
-        fail("no NVIDIA GPU: `nvidia-smi -L` names none", "leave --device out, or start it where there is one")
+        fail(
+            "no NVIDIA GPU: `nvidia-smi -L` names none",
+            "leave --device out, or start it where there is one",
+        )
     for name in [] if args.smoke else args.sets or []:
         if not (args.data / name / "train.csv").is_file():
-            fail(f"no `{name}/train.csv` below `{args.data}`", "data/README.md tells where to get it")
+            fail(
+                f"no `{name}/train.csv` below `{args.data}`", "data/README.md tells where to get it"
+            )
 
 
 def gpu():
@@ -101,16 +179,24 @@ def threads_of(args, store):
 
 
 def plan_of(args, data, threads):
-    chosen = [contest for contest in contests.CONTESTS if not args.only or contest.name in args.only]
+    chosen = [case for case in cases.CASES if not args.only or case.name in args.only]
     if args.device != "cpu":
-        chosen = [contest for contest in chosen if contest.on_gpu]
+        chosen = [case for case in chosen if case.on_gpu]
         if not chosen:
             fail("none of these runs on a GPU", "leave --only out")
     return Plan(
-        kind=contests.SMOKE if args.smoke else contests.FULL, contests=chosen, data_sets=data.names, first=data.first,
-        first_rows=data.count(data.first, "train"), pairs=1 if args.smoke else args.pairs, threads=threads,
-        sections=[section for section in SECTIONS if not args.sections or section.name in args.sections],
-        device=args.device, all_rows=args.whole or args.device != "cpu",
+        kind=cases.SMOKE if args.smoke else cases.FULL,
+        cases=chosen,
+        data_sets=data.names,
+        first=data.first,
+        first_rows=data.count(data.first, "train"),
+        pairs=1 if args.smoke else args.pairs,
+        threads=threads,
+        sections=[
+            section for section in SECTIONS if not args.sections or section.name in args.sections
+        ],
+        device=args.device,
+        all_rows=args.whole or args.device != "cpu",
     )
 
 
@@ -119,7 +205,10 @@ def out_of(args, work):
         return work / "results"
     label = re.sub(r"[^a-z0-9]+", "-", (args.machine or cpu_model()).lower()).strip("-")
     suffix = "" if args.device == "cpu" else f"-{args.device}"
-    return args.out or ROOT / "bench/runs" / f"{datetime.date.today().isoformat()}-{label}-compare{suffix}"
+    return (
+        args.out
+        or ROOT / "bench/runs" / f"{datetime.date.today().isoformat()}-{label}-compare{suffix}"
+    )
 
 
 def run(args, work):
@@ -131,15 +220,24 @@ def run(args, work):
     store = Store(out)
     plan = plan_of(args, data, threads_of(args, store))
     failures = [] if args.tables else measure(args, work, out, store, plan, data)
-    plan.contests = [contest for contest in plan.contests if store.lines(contest=contest.name)]
-    if not plan.contests:
+    plan.cases = [case for case in plan.cases if store.lines(case=case.name)]
+    if not plan.cases:
         fail("nothing was measured", "what stands above says why")
-    print("\n" + summary.write(out, store, plan, data, environment.read(out), datetime.date.today().isoformat()))
+    print(
+        "\n"
+        + summary.write(
+            out, store, plan, data, environment.read(out), datetime.date.today().isoformat()
+        )
+    )
     if not args.smoke:
         print(f"written to {out}")
     if args.readme:
         readme(store, plan, data, out)
-    failures += [f"no table: {missing}" for missing in summary.without_rows(store, plan)] if args.smoke else []
+    failures += (
+        [f"no table: {missing}" for missing in summary.without_rows(store, plan)]
+        if args.smoke
+        else []
+    )
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -164,7 +262,10 @@ def readme(store, plan, data, out):
     lines = summary.readme_table(store, plan, data, os.path.relpath(out.resolve(), ROOT))
     text = summary.put_into_readme(path.read_text(encoding="utf-8"), lines)
     if text is None:
-        fail(f"README.md has no `{summary.START}` and `{summary.END}`", "put the two lines where the table belongs")
+        fail(
+            f"README.md has no `{summary.START}` and `{summary.END}`",
+            "put the two lines where the table belongs",
+        )
     path.write_text(text, encoding="utf-8")
     print("put into README.md")
 
@@ -175,7 +276,7 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="trainyard-compare-"))
     try:
         return run(args, work)
-    except (Missing, BadTable) as error:
+    except (Missing, DataFileError) as error:
         return f"error: {error}"
     finally:
         shutil.rmtree(work, ignore_errors=True)

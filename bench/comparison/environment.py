@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 
+from comparison.cost import DataFileError, image_sizes
 from measure import ROOT, cpu_model, memory_bytes
-
-from comparison.money import BadTable, image_sizes
 
 
 def first_line(command):
     try:
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split(
+            "\n"
+        )[0]
     except OSError:
         return ""
 
@@ -28,8 +29,14 @@ for name in sys.argv[1:]:
 
 def packages(python, requirements):
     """Those of a file of requirements that this Python has, with the versions that it has."""
-    names = [line.partition("==")[0].strip() for line in requirements.read_text().splitlines() if "==" in line]
-    return subprocess.run([python, "-c", VERSIONS, *names], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    names = [
+        line.partition("==")[0].strip()
+        for line in requirements.read_text().splitlines()
+        if "==" in line
+    ]
+    return subprocess.run(
+        [python, "-c", VERSIONS, *names], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
 
 
 def gpu(plan):
@@ -39,21 +46,30 @@ def gpu(plan):
 
 def machine(plan):
     """In words; on every line of raw.jsonl."""
-    return ", ".join(part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part)
+    return ", ".join(
+        part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part
+    )
 
 
 def note(folder, plan, tools, words=None):
-    """Writes what is true of this machine; of contests that are not measured now, what is there stays, and so do a reader's `words`."""
+    """Writes what is true of this machine; of cases that are not measured now, what is there stays, and so do a reader's `words`."""
     there = read(folder) if (folder / "environment.json").is_file() else {}
-    chosen = [contest for contest in plan.contests if tools.has(contest)]
-    twins = {contest.twin: {
-        "python": first_line([tools.python(contest), "--version"]),
-        "packages": packages(tools.python(contest), ROOT / contest.requirements),
-    } for contest in chosen}
+    chosen = [case for case in plan.cases if tools.has(case)]
+    baselines = {
+        case.baseline: {
+            "python": first_line([tools.python(case), "--version"]),
+            "packages": packages(tools.python(case), ROOT / case.requirements),
+        }
+        for case in chosen
+    }
     facts = {
-        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu(plan),
-        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
-        "twins": there.get("twins", {}) | twins,
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": memory_bytes(),
+        "gpu": gpu(plan),
+        "kernel": os.uname().release.split("-")[0],
+        "rustc": first_line(["rustc", "--version"]),
+        "baselines": there.get("baselines", {}) | baselines,
         "images": there.get("images", {}) | image_sizes(chosen, tools, plan.device),
         "note": words or there.get("note", ""),
     }
@@ -65,4 +81,6 @@ def read(folder):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadTable(f"`{path.name}` of the results cannot be read: {error}; help: measure with --out, which writes it") from error
+        raise DataFileError(
+            f"`{path.name}` of the results cannot be read: {error}; help: measure with --out, which writes it"
+        ) from error

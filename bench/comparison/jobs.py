@@ -2,22 +2,22 @@
 
 import dataclasses
 
-OURS, TWIN = "ours", "twin"
+OURS, BASELINE = "ours", "baseline"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One measured process. Its fields are its name in raw.jsonl: sections that ask for the same job share it."""
 
-    contest: str
-    side: str  # "ours" or "twin"
+    case: str
+    side: str  # "ours" or "baseline"
     what: str  # "train", "predict" or "one" (text)
     data: str
     pair: int
     threads: int
     rows: int | None = None  # None: all there are
-    length: int | None = None  # None: as long as the contest says
-    epochs: int | None = None  # None: as many as the contest says
+    length: int | None = None  # None: as long as the case says
+    epochs: int | None = None  # None: as many as the case says
     variant: str = ""  # ours alone, with other flags
 
     def training(self):
@@ -28,7 +28,7 @@ class Job:
         return dataclasses.asdict(self)
 
     def __str__(self):
-        parts = [self.contest, self.side, self.what, self.data]
+        parts = [self.case, self.side, self.what, self.data]
         parts += [f"{self.rows:,} rows"] if self.rows else []
         parts += [f"length {self.length}"] if self.length else []
         parts += [f"{self.epochs} epochs"] if self.epochs else []
@@ -43,7 +43,7 @@ def job_of(line):
 
 @dataclasses.dataclass
 class Turn:
-    """Run whole or not at all: a time without its twin's would say nothing."""
+    """Run whole or not at all: a time without its baseline's would say nothing."""
 
     jobs: list
 
@@ -53,11 +53,19 @@ class Turn:
 
     def __str__(self):
         first = self.jobs[0]
-        title = str(dataclasses.replace(first, side="both")) if any(job.side == TWIN for job in self.jobs) else str(first)
-        return title if len({job.what for job in self.jobs}) == 1 else title.replace(" train ", " train and predict ")
+        title = (
+            str(dataclasses.replace(first, side="both"))
+            if any(job.side == BASELINE for job in self.jobs)
+            else str(first)
+        )
+        return (
+            title
+            if len({job.what for job in self.jobs}) == 1
+            else title.replace(" train ", " train and predict ")
+        )
 
 
 def turn(whats, **fields):
     """Both sides of each kind of job, the side that goes first changing from pair to pair."""
-    sides = [OURS, TWIN] if fields["pair"] % 2 == 0 else [TWIN, OURS]
+    sides = [OURS, BASELINE] if fields["pair"] % 2 == 0 else [BASELINE, OURS]
     return Turn([Job(what=what, side=side, **fields) for what in whats for side in sides])

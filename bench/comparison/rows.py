@@ -15,7 +15,11 @@ class Data:
 
     def __init__(self, folder, work, sample=None):
         self.folder, self.work, self.sample = folder, work, sample
-        self.names = ["movie"] if sample else [name for name in SETS if (folder / name / "train.csv").is_file()]
+        self.names = (
+            ["movie"]
+            if sample
+            else [name for name in SETS if (folder / name / "train.csv").is_file()]
+        )
         self.counts = {}
         work.mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +82,11 @@ class Data:
             source = [(row[text].split(), row[label]) for row in source]
             draw = random.Random(rows)
             chosen = (draw.choice(source) for _ in range(rows))
-            write(target, ["text", "label"], ([" ".join(draw.sample(words, len(words))), name] for words, name in chosen))
+            write(
+                target,
+                ["text", "label"],
+                ([" ".join(draw.sample(words, len(words))), name] for words, name in chosen),
+            )
         return target
 
     def malformed(self):
@@ -86,7 +94,14 @@ class Data:
         target = self.work / "malformed.csv"
         if not target.exists():
             head, *rows = read(self.whole(self.first, "train"))
-            write(target, head, ([*row, "one field too many"] if number % 20 == 19 else row for number, row in enumerate(rows)))
+            write(
+                target,
+                head,
+                (
+                    [*row, "one field too many"] if number % 20 == 19 else row
+                    for number, row in enumerate(rows)
+                ),
+            )
         return target
 
     def long(self, rows, length):
@@ -96,7 +111,9 @@ class Data:
         text = head.index("text")
         source = [row for row in source if len(row[text].split()) >= length]
         if not source:
-            sys.exit(f"error: no row of {length} words in `{self.first}`\nhelp: put a set with longer ones first, with --sets")
+            sys.exit(
+                f"error: no row of {length} words in `{self.first}`\nhelp: put a set with longer ones first, with --sets"
+            )
         # From both ends in turn, for a file that is sorted by label.
         source = [row for pair in zip(source, reversed(source)) for row in pair]
         write(target, head, [source[number % len(source)] for number in range(rows)])

@@ -10,7 +10,11 @@ SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 def packed(labels, names):
     """A character per row, its label's place in `names`: classes are few, rows many. The labels where there are too many."""
-    return "".join(SYMBOLS[names.index(label)] for label in labels) if len(names) <= len(SYMBOLS) else labels
+    return (
+        "".join(SYMBOLS[names.index(label)] for label in labels)
+        if len(names) <= len(SYMBOLS)
+        else labels
+    )
 
 
 def unpacked(found, names):
@@ -19,7 +23,9 @@ def unpacked(found, names):
 
 def accuracy(cells):
     """`cells`: how often each (truth, predicted) was seen."""
-    return sum(count for (truth, found), count in cells.items() if truth == found) / sum(cells.values())
+    return sum(count for (truth, found), count in cells.items() if truth == found) / sum(
+        cells.values()
+    )
 
 
 def macro_f1(cells):
@@ -37,22 +43,22 @@ def cells(truth, found):
     return collections.Counter(zip(truth, found, strict=True))
 
 
-def bootstrap(truth, ours, twin, seed=0, draws=DRAWS):
+def bootstrap(truth, ours, baseline, seed=0, draws=DRAWS):
     """95 % intervals of both sides and of their difference, each draw with the same rows for both.
 
-    `ours` and `twin` are the answers of each run; a side's score is the mean of its runs. Drawn are kinds of rows, (truth, answers...),
+    `ours` and `baseline` are the answers of each run; a side's score is the mean of its runs. Drawn are kinds of rows, (truth, answers...),
     instead of rows: there are few different ones, so a draw is cheap.
     """
-    seen = collections.Counter(zip(truth, *ours, *twin, strict=True))
+    seen = collections.Counter(zip(truth, *ours, *baseline, strict=True))
     kinds, weights = list(seen), list(seen.values())
-    runs = [range(1, 1 + len(ours)), range(1 + len(ours), 1 + len(ours) + len(twin))]
+    runs = [range(1, 1 + len(ours)), range(1 + len(ours), 1 + len(ours) + len(baseline))]
     draw, found = random.Random(seed), collections.defaultdict(list)
     for _ in range(draws):
         drawn = collections.Counter(draw.choices(kinds, weights, k=len(truth)))
         for name, score in [("accuracy", accuracy), ("macro_f1", macro_f1)]:
             sides = [statistics.fmean(score(answered(drawn, run)) for run in side) for side in runs]
             found[name, "ours"].append(sides[0])
-            found[name, "twin"].append(sides[1])
+            found[name, "baseline"].append(sides[1])
             found[name, "difference"].append(sides[0] - sides[1])
     return {key: interval(values) for key, values in found.items()}
 
@@ -72,7 +78,9 @@ def interval(values):
     return values[cut], values[-1 - cut]
 
 
-def pair_ratios(ours, twin):
-    """Median, lowest and highest of ours / twin, pair by pair: both of a pair met the same machine."""
-    ratios = [ours[pair] / twin[pair] for pair in sorted(ours) if pair in twin and twin[pair]]
+def pair_ratios(ours, baseline):
+    """Median, lowest and highest of ours / baseline, pair by pair: both of a pair met the same machine."""
+    ratios = [
+        ours[pair] / baseline[pair] for pair in sorted(ours) if pair in baseline and baseline[pair]
+    ]
     return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None

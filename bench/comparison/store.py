@@ -2,7 +2,7 @@
 
 import json
 
-from comparison.jobs import OURS, TWIN, job_of
+from comparison.jobs import BASELINE, OURS, job_of
 
 
 class Store:
@@ -34,12 +34,15 @@ class Store:
 
     def lines(self, **fields):
         """All lines with these fields."""
-        return [line for line in self.done.values()
-                if all(line.get(name) == value for name, value in fields.items())]
+        return [
+            line
+            for line in self.done.values()
+            if all(line.get(name) == value for name, value in fields.items())
+        ]
 
     def by_pair(self, key, **fields):
         """What each pair's line has under `key`."""
         return {line["pair"]: line[key] for line in self.lines(**fields) if key in line}
 
     def sides(self, key, **fields):
-        return tuple(self.by_pair(key, side=side, **fields) for side in (OURS, TWIN))
+        return tuple(self.by_pair(key, side=side, **fields) for side in (OURS, BASELINE))

@@ -64,7 +64,11 @@ def main():
         request = json.load(file)
     shape = service_model(request["operation"]).input_shape
     report = ParamValidator().validate(request["body"], shape)
-    violations = report.generate_report().splitlines() if report.has_errors() else list(walk(shape, request["body"], ""))
+    violations = (
+        report.generate_report().splitlines()
+        if report.has_errors()
+        else list(walk(shape, request["body"], ""))
+    )
     print(json.dumps({"violations": violations}))
 
 

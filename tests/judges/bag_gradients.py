@@ -10,9 +10,8 @@ import json
 import pathlib
 import sys
 
-import torch
-
 import documented
+import torch
 from read_bag import DOCS
 
 

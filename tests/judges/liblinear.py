@@ -16,13 +16,12 @@ import pathlib
 import warnings
 
 import numpy
+import reading
 from safetensors.numpy import load_file
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_class_weight
-
-import reading
 
 
 def losses(loss, margins):
@@ -40,10 +39,19 @@ def objective(matrix, signs, loss, c, costs, weights, bias):
 def solve(matrix, signs, loss, c, costs, tolerance):
     """liblinear's solution of one binary problem, and whether it converged."""
     if loss == "log":
-        model = LogisticRegression(solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1)
+        model = LogisticRegression(
+            solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1
+        )
     else:
-        model = LinearSVC(loss=loss, C=c, tol=tolerance, max_iter=100_000, dual=True,
-                          intercept_scaling=1, random_state=0)
+        model = LinearSVC(
+            loss=loss,
+            C=c,
+            tol=tolerance,
+            max_iter=100_000,
+            dual=True,
+            intercept_scaling=1,
+            random_state=0,
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(matrix, signs, sample_weight=costs)
@@ -54,8 +62,12 @@ def solve(matrix, signs, loss, c, costs, tolerance):
 def balanced(labels, classes, positive):
     """Each row's cost under class_weight="balanced": n / (classes * rows of its class). liblinear weighs both sides
     of two classes, but in one class against the rest that class alone (`weighted_C[i], param->C` in its `train`)."""
-    weights = dict(zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels)))
-    return numpy.array([weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels])
+    weights = dict(
+        zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels))
+    )
+    return numpy.array(
+        [weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels]
+    )
 
 
 def main():
@@ -97,7 +109,9 @@ def main():
             problem["model_objective"] = reached
             problem["relative_difference"] = (reached - problem["objective"]) / problem["objective"]
         problems.append(problem)
-    print(json.dumps({"c": c, "rows": len(texts), "columns": matrix.shape[1], "problems": problems}))
+    print(
+        json.dumps({"c": c, "rows": len(texts), "columns": matrix.shape[1], "problems": problems})
+    )
 
 
 if __name__ == "__main__":

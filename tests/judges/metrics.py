@@ -13,9 +13,8 @@ import json
 import sys
 
 import numpy
-from sklearn import metrics
-
 import reading
+from sklearn import metrics
 
 PREFIX = "probability:"
 csv.field_size_limit(sys.maxsize)
@@ -29,10 +28,15 @@ def read(path):
             each = [row.get("probabilities") or {} for row in rows]
         else:
             rows = list(csv.DictReader(file))
-            each = [{name.removeprefix(PREFIX): row[name] for name in row if name.startswith(PREFIX)} for row in rows]
+            each = [
+                {name.removeprefix(PREFIX): row[name] for name in row if name.startswith(PREFIX)}
+                for row in rows
+            ]
     names = list(each[0])
     known = names and all(all(row.values()) for row in each)
-    probabilities = numpy.array([[float(row[name]) for name in names] for row in each]) if known else None
+    probabilities = (
+        numpy.array([[float(row[name]) for name in names] for row in each]) if known else None
+    )
     return [row["label"] for row in rows], names if known else [], probabilities
 
 
@@ -87,7 +91,9 @@ def main():
             if is_it.any() and not is_it.all():
                 scores = probabilities[:, column]
                 per_class[name]["roc_auc"] = float(metrics.roc_auc_score(is_it, scores))
-                per_class[name]["average_precision"] = float(metrics.average_precision_score(is_it, scores))
+                per_class[name]["average_precision"] = float(
+                    metrics.average_precision_score(is_it, scores)
+                )
     print(json.dumps(result))
 
 

@@ -10,11 +10,10 @@ import argparse
 import json
 import pathlib
 
-import numpy as np
-from safetensors.numpy import load_file
-
 import documented
+import numpy as np
 import reading
+from safetensors.numpy import load_file
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs/model-folder.md"
 

@@ -22,7 +22,11 @@ def main():
         texts = [row["text"] for row in csv.DictReader(file)]
     page = documented.names(DOCS)
     labels, logits = page["logits"](folder, texts)
-    print(json.dumps({"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}))
+    print(
+        json.dumps(
+            {"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def add_vectorizer_flags(parser):
     parser.add_argument("--min-df", type=number_or_share, default=1)
     parser.add_argument("--max-df", type=number_or_share, default=1.0)
     parser.add_argument("--max-features", type=int)
-    parser.add_argument("--stopwords", default="none", help="`english`, `none` or a file, one word a line")
+    parser.add_argument(
+        "--stopwords", default="none", help="`english`, `none` or a file, one word a line"
+    )
     parser.add_argument("--sublinear-tf", action="store_true")
 
 

@@ -57,10 +57,14 @@ finally:
     # The SDK leaves its container; its network `sagemaker-local` is shared by all of its jobs.
     listed = subprocess.run(
         ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     for container in listed.stdout.split():
-        subprocess.run(["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr)
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr
+        )
 
 archive = folder / "output" / "model.tar.gz"
 with tarfile.open(archive) as tar:

@@ -13,10 +13,9 @@ import json
 import pathlib
 
 import numpy
+import reading
 from safetensors.numpy import load_file
 from scipy.sparse import csr_matrix
-
-import reading
 
 
 def read_theirs(path, terms_path, rows):
@@ -50,15 +49,19 @@ def main():
     difference = None
     if equal:
         difference = float(numpy.abs((ours - theirs.astype(numpy.float64)).data).max(initial=0.0))
-    print(json.dumps({
-        "equal_vocabulary": equal,
-        "max_abs_difference": difference,
-        "rows": len(texts),
-        "columns": [len(our_terms), len(their_terms)],
-        "nonzeros": [int(ours.nnz), int(theirs.nnz)],
-        "python_only": sorted(set(our_terms) - set(their_terms))[:10],
-        "matrix_only": sorted(set(their_terms) - set(our_terms))[:10],
-    }))
+    print(
+        json.dumps(
+            {
+                "equal_vocabulary": equal,
+                "max_abs_difference": difference,
+                "rows": len(texts),
+                "columns": [len(our_terms), len(their_terms)],
+                "nonzeros": [int(ours.nnz), int(theirs.nnz)],
+                "python_only": sorted(set(our_terms) - set(their_terms))[:10],
+                "matrix_only": sorted(set(their_terms) - set(our_terms))[:10],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

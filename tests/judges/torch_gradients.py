@@ -10,11 +10,10 @@ import json
 import pathlib
 import sys
 
-import torch
-from safetensors.torch import load_file, save_file
-
 import documented
+import torch
 from read_bilstm import DOCS
+from safetensors.torch import load_file, save_file
 
 
 def main():
@@ -23,7 +22,10 @@ def main():
     module = documented.names(DOCS)["BiLstm"](**case["config"])
     module.load_state_dict(load_file(weights))
     # The mean weighted by class, as nn.CrossEntropyLoss defines it.
-    criterion, labels = torch.nn.CrossEntropyLoss(torch.tensor(case["class_weights"])), torch.tensor(case["labels"])
+    criterion, labels = (
+        torch.nn.CrossEntropyLoss(torch.tensor(case["class_weights"])),
+        torch.tensor(case["labels"]),
+    )
     if "steps" in case:
         adam = torch.optim.Adam(module.parameters(), lr=case["learning_rate"])
         for _ in range(case["steps"]):
@@ -36,7 +38,9 @@ def main():
     loss = criterion(logits, labels)
     loss.backward()
     tensors = {f"gradient.{name}": parameter.grad for name, parameter in module.named_parameters()}
-    tensors |= {f"weight.{name}": parameter.detach() for name, parameter in module.named_parameters()}
+    tensors |= {
+        f"weight.{name}": parameter.detach() for name, parameter in module.named_parameters()
+    }
     save_file({"logits": logits.detach(), "loss": loss.detach().reshape(1), **tensors}, output)
     print(json.dumps({"loss": loss.item()}))
 

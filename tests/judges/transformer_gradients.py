@@ -34,8 +34,13 @@ def main():
     )
     loss = criterion(logits, torch.tensor(case["labels"]))
     loss.backward()
-    tensors = {f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()}
-    save_file({"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1), **tensors}, output)
+    tensors = {
+        f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()
+    }
+    save_file(
+        {"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1), **tensors},
+        output,
+    )
     print(json.dumps({"loss": loss.item()}))
 
 

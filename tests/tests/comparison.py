@@ -13,9 +13,9 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from comparison import cli, environment, money, scores, script, summary, svg, tables, tools  # noqa: E402
-from comparison.contests import BY_NAME, FULL, SMOKE  # noqa: E402
-from comparison.jobs import OURS, TWIN, Job  # noqa: E402
+from comparison import cli, cost, environment, scores, script, summary, svg, tables, tools  # noqa: E402
+from comparison.cases import BY_NAME, FULL, SMOKE  # noqa: E402
+from comparison.jobs import BASELINE, OURS, Job  # noqa: E402
 from comparison.plan import Plan  # noqa: E402
 from comparison.rows import Data, read, write  # noqa: E402
 from comparison.runner import Runner  # noqa: E402
@@ -26,13 +26,29 @@ from measure import Failed, exponent, floor_bytes, measured  # noqa: E402
 
 
 def plan_of(*names, kind=FULL, **fields):
-    defaults = {"contests": [BY_NAME[name] for name in names], "data_sets": ["imdb", "sms_spam"], "first": "imdb",
-                "first_rows": 25_000, "pairs": 2, "threads": 2, "sections": SECTIONS}
+    defaults = {
+        "cases": [BY_NAME[name] for name in names],
+        "data_sets": ["imdb", "sms_spam"],
+        "first": "imdb",
+        "first_rows": 25_000,
+        "pairs": 2,
+        "threads": 2,
+        "sections": SECTIONS,
+    }
     return Plan(kind=kind, **defaults | fields)
 
 
 def line(job, seconds, **facts):
-    return job.fields() | {"wall_seconds": seconds, "cpu_seconds": 2 * seconds, "peak_bytes": 10**6 * seconds, "load": 0} | facts
+    return (
+        job.fields()
+        | {
+            "wall_seconds": seconds,
+            "cpu_seconds": 2 * seconds,
+            "peak_bytes": 10**6 * seconds,
+            "load": 0,
+        }
+        | facts
+    )
 
 
 class Scores(unittest.TestCase):
@@ -51,11 +67,13 @@ class Scores(unittest.TestCase):
         # 1.96 * sqrt(0.8 * 0.2 / 2000) is 0.0175 to each side.
         self.assertAlmostEqual(high - low, 0.035, delta=0.006)
         self.assertTrue(low < scores.accuracy(scores.cells(truth, wrong)) < high)
-        self.assertEqual(found["accuracy", "twin"], (1.0, 1.0))
+        self.assertEqual(found["accuracy", "baseline"], (1.0, 1.0))
 
     def test_equal_answers_differ_by_nothing_in_every_draw(self):
         truth, found = list("aabb") * 20, list("abab") * 20
-        self.assertEqual(scores.bootstrap(truth, [found], [found])["macro_f1", "difference"], (0.0, 0.0))
+        self.assertEqual(
+            scores.bootstrap(truth, [found], [found])["macro_f1", "difference"], (0.0, 0.0)
+        )
 
     def test_a_score_is_the_mean_of_its_runs(self):
         truth, wrong = list("ab") * 50, list("ba") * 50
@@ -73,8 +91,12 @@ class Scores(unittest.TestCase):
 
 class Turns(unittest.TestCase):
     def test_sides_change_who_goes_first(self):
-        turns = [turn for turn in plan_of("svm-sgd").turns if len(turn.jobs) == 6 and turn.jobs[0].data == "imdb"]
-        self.assertEqual([turn.jobs[0].side for turn in turns], [OURS, TWIN])
+        turns = [
+            turn
+            for turn in plan_of("svm-sgd").turns
+            if len(turn.jobs) == 6 and turn.jobs[0].data == "imdb"
+        ]
+        self.assertEqual([turn.jobs[0].side for turn in turns], [OURS, BASELINE])
 
     def test_growth_shares_the_run_on_all_rows(self):
         plan = plan_of("svm-sgd")
@@ -82,21 +104,26 @@ class Turns(unittest.TestCase):
         self.assertIn("synthetic", {job.data for turn in plan.turns for job in turn.jobs})
 
     def test_networks_are_limited_unless_told_otherwise(self):
-        contest = BY_NAME["bilstm"]
-        self.assertEqual(plan_of("bilstm").growth(contest), [contest.limit // 4, contest.limit // 2, None])
-        self.assertEqual(plan_of("bilstm", all_rows=True).growth(contest), [1_000, 5_000, None])
-        self.assertIsNone(plan_of("bilstm", all_rows=True).test_rows(contest))
+        case = BY_NAME["bilstm"]
+        self.assertEqual(plan_of("bilstm").growth(case), [case.limit // 4, case.limit // 2, None])
+        self.assertEqual(plan_of("bilstm", all_rows=True).growth(case), [1_000, 5_000, None])
+        self.assertIsNone(plan_of("bilstm", all_rows=True).test_rows(case))
 
     def test_lengths_have_one_epoch_and_two(self):
         turns = [turn for turn in plan_of("transformer").turns if turn.jobs[0].length == 64]
         self.assertEqual(len(turns), 1)  # of a transformer, one pair
-        self.assertEqual([(job.side, job.epochs) for job in turns[0].jobs], [(OURS, 1), (TWIN, 1), (OURS, 2), (TWIN, 2)])
-
+        self.assertEqual(
+            [(job.side, job.epochs) for job in turns[0].jobs],
+            [(OURS, 1), (BASELINE, 1), (OURS, 2), (BASELINE, 2)],
+        )
 
     def test_one_thread_and_all_take_turns(self):
         for name, rows in (("svm-sgd", 25_000), ("transformer", 500)):
             turns = [turn for turn in plan_of(name).turns if turn.jobs[0].threads == 1]
-            self.assertEqual([(job.side, job.threads) for job in turns[0].jobs], [(OURS, 1), (TWIN, 1), (OURS, 2), (TWIN, 2)])
+            self.assertEqual(
+                [(job.side, job.threads) for job in turns[0].jobs],
+                [(OURS, 1), (BASELINE, 1), (OURS, 2), (BASELINE, 2)],
+            )
             # Never the run on all rows that other sections share.
             self.assertEqual({job.rows for job in turns[0].jobs}, {rows})
 
@@ -115,14 +142,22 @@ class Resumption(InFolder):
         (self.folder / "raw.jsonl").write_text(whole + "\n" + whole[:40])
         store = Store(self.folder)
         self.assertEqual(list(store.done), [job])
-        other = Job("svm-sgd", TWIN, "train", "imdb", 0, 2)
+        other = Job("svm-sgd", BASELINE, "train", "imdb", 0, 2)
         store.append(line(other, 3.0))
         self.assertEqual(set(Store(self.folder).done), {job, other})
 
     def runner(self, store, budget=None):
         """One that notes what it would have run."""
         data = types.SimpleNamespace(megabytes=lambda *_: 1.0)
-        runner = Runner(plan_of("svm-sgd"), store, types.SimpleNamespace(has=lambda _: True), data, budget, 1, {})
+        runner = Runner(
+            plan_of("svm-sgd"),
+            store,
+            types.SimpleNamespace(has=lambda _: True),
+            data,
+            budget,
+            1,
+            {},
+        )
         ran = []
         runner.run_job = lambda job: (ran.append(job), store.append(line(job, 1.0)))
         return runner, ran
@@ -140,7 +175,9 @@ class Resumption(InFolder):
         runner, _ = self.runner(Store(self.folder))
         jobs = [set(turn.jobs) for turn in runner.possible(runner.plan.turns)]
         self.assertFalse(any(one < other for one in jobs for other in jobs))
-        self.assertEqual(set().union(*jobs), {job for turn in runner.plan.turns for job in turn.jobs})
+        self.assertEqual(
+            set().union(*jobs), {job for turn in runner.plan.turns for job in turn.jobs}
+        )
 
     def test_nothing_starts_that_does_not_fit_into_the_budget(self):
         runner, ran = self.runner(Store(self.folder), budget=1e-9)
@@ -153,108 +190,172 @@ class Tables(InFolder):
     def filled(self):
         store, plan = Store(self.folder), plan_of("svm-sgd", data_sets=["imdb"])
         for pair in range(2):
-            for side, seconds in ((OURS, 1.0 + pair), (TWIN, 4.0)):
+            for side, seconds in ((OURS, 1.0 + pair), (BASELINE, 4.0)):
                 for what in ("train", "predict", "one"):
                     taken = seconds / 4 if what == "one" else seconds
                     job = Job("svm-sgd", side, what, "imdb", pair, 2)
-                    facts = {"test_rows": 4, "accuracy": 0.75, "macro_f1": 0.7, "labels": ["neg", "pos"], "truth": "0011",
-                             "predicted": "0111" if side == OURS else "0011"}
-                    store.append(line(job, taken, floor_bytes=1, **facts if what == "predict" else {"model_bytes": 10}))
+                    facts = {
+                        "test_rows": 4,
+                        "accuracy": 0.75,
+                        "macro_f1": 0.7,
+                        "labels": ["neg", "pos"],
+                        "truth": "0011",
+                        "predicted": "0111" if side == OURS else "0011",
+                    }
+                    store.append(
+                        line(
+                            job,
+                            taken,
+                            floor_bytes=1,
+                            **facts if what == "predict" else {"model_bytes": 10},
+                        )
+                    )
         for rows, seconds in ((1_000, 0.1), (5_000, 0.5)):
-            for side in (OURS, TWIN):
+            for side in (OURS, BASELINE):
                 store.append(line(Job("svm-sgd", side, "train", "imdb", 0, 2, rows=rows), seconds))
         return store, plan
 
     def test_ratios_and_rates(self):
         store, plan = self.filled()
-        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
-        # Predicting takes 3/4 and 6/4 s longer than one text, and what that takes differs by 1/4 s; the twin 3 s.
-        self.assertIn("| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) | 2 |", rows)
+        # Predicting takes 3/4 and 6/4 s longer than one text, and what that takes differs by 1/4 s; the baseline 3 s.
+        self.assertIn(
+            "| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) | 2 |",
+            rows,
+        )
         self.assertIn("imdb: accuracy | 0.7500 (", rows)
-        self.assertIn("| imdb: train, peak memory | 1.5 MB | 4 MB | 1/2.67 (1/4 to 1/2) | 2 |", rows)
+        self.assertIn(
+            "| imdb: train, peak memory | 1.5 MB | 4 MB | 1/2.67 (1/4 to 1/2) | 2 |", rows
+        )
 
     def test_what_differs_less_than_start_up_does_is_too_short_to_tell(self):
         store, plan = self.filled()
         for found in store.lines(side=OURS, what="predict"):
             found["wall_seconds"] = 0.55
-        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("rows per second after start-up | too short to tell | 1.33 |  | 2 |", rows)
 
     def test_peaks_near_the_floor_are_below_a_bound(self):
         store, plan = self.filled()
         for found in store.lines(side=OURS, what="train"):
             found |= {"peak_bytes": 8_700_000, "floor_bytes": 8_600_000}
-        for found in store.lines(side=TWIN, what="train"):
+        for found in store.lines(side=BASELINE, what="train"):
             found["peak_bytes"] = 87_000_000
-        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("| imdb: train, peak memory | below 9 MB | 87 MB | below 1/10 | 2 |", rows)
         # Lines of before know no floor: it was 8.6 MB.
         for found in store.lines(side=OURS, what="train"):
             del found["floor_bytes"]
-        self.assertIn("below 9 MB | 87 MB | below 1/10 |", "\n".join(tables.whole(store, plan, plan.contests[0])))
+        self.assertIn(
+            "below 9 MB | 87 MB | below 1/10 |",
+            "\n".join(tables.whole(store, plan, plan.cases[0])),
+        )
 
     def test_pairs_are_those_that_both_sides_have(self):
         store, plan = self.filled()
         store.append(line(Job("svm-sgd", OURS, "train", "imdb", 2, 2), 99.0, model_bytes=10))
-        rows = "\n".join(tables.whole(store, plan, plan.contests[0]))
+        rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
 
     def test_threads_have_the_speed_up_of_each_pair(self):
         store, plan = self.filled()
         for pair, (one, many) in enumerate([(4.0, 2.0), (6.0, 2.0)]):
-            for side in (OURS, TWIN):
+            for side in (OURS, BASELINE):
                 for count, seconds in ((1, one), (2, many)):
                     job = Job("svm-sgd", side, "train", "imdb", pair, count, rows=25_000)
-                    store.append(line(job, seconds if side == OURS else 3.0, weights="same" if count == 1 or pair == 0 else "other"))
-        rows = tables.threads(store, plan, plan.contests[0])
+                    store.append(
+                        line(
+                            job,
+                            seconds if side == OURS else 3.0,
+                            weights="same" if count == 1 or pair == 0 else "other",
+                        )
+                    )
+        rows = tables.threads(store, plan, plan.cases[0])
         self.assertEqual(rows[2], "| 1 | 5 s | 3 s | 10 s | 6 s |  |  |")
         self.assertEqual(rows[3], "| 2 | 2 s | 3 s | 4 s | 6 s | 2.50 (2.00 to 3.00) | 1.00 |")
         self.assertIn("**not the same bytes**", rows[5])
 
     def with_lengths(self, ours):
-        """`ours`: (one epoch, two) of each pair; the twin takes 2 and 4 s."""
+        """`ours`: (one epoch, two) of each pair; the baseline takes 2 and 4 s."""
         store, plan = Store(self.folder), plan_of("transformer")
         for pair, both in enumerate(ours):
-            for side, taken in ((OURS, both), (TWIN, (2.0, 4.0))):
+            for side, taken in ((OURS, both), (BASELINE, (2.0, 4.0))):
                 for epochs, seconds in zip((1, 2), taken):
-                    store.append(line(Job("transformer", side, "train", "long", pair, 2, rows=plan.length_rows(64), length=64,
-                                          epochs=epochs), seconds))
+                    store.append(
+                        line(
+                            Job(
+                                "transformer",
+                                side,
+                                "train",
+                                "long",
+                                pair,
+                                2,
+                                rows=plan.length_rows(64),
+                                length=64,
+                                epochs=epochs,
+                            ),
+                            seconds,
+                        )
+                    )
         return store, plan
 
     def test_speed_by_length_is_that_of_a_second_epoch(self):
         store, plan = self.with_lengths([(1.0, 2.0), (1.0, 1.5)])
-        self.assertEqual(tables.length_points(store, plan, plan.contests[0], TWIN), [(64, 4_096 / 2)])
-        self.assertEqual(tables.lengths(store, plan, plan.contests[0])[2:], ["| 64 | 5,461 | 2,048 | 1/2.67 (1/4 to 1/2) | 2 |"])
+        self.assertEqual(
+            tables.length_points(store, plan, plan.cases[0], BASELINE), [(64, 4_096 / 2)]
+        )
+        self.assertEqual(
+            tables.lengths(store, plan, plan.cases[0])[2:],
+            ["| 64 | 5,461 | 2,048 | 1/2.67 (1/4 to 1/2) | 2 |"],
+        )
 
     def test_a_second_epoch_that_took_no_time_is_said(self):
         store, plan = self.with_lengths([(1.0, 2.0), (1.0, 0.9)])
-        self.assertIn("| 64 | 4,096 (1 of 2 pairs not measurable) | 2,048 | 1/2 | 2 |", tables.lengths(store, plan, plan.contests[0]))
+        self.assertIn(
+            "| 64 | 4,096 (1 of 2 pairs not measurable) | 2,048 | 1/2 | 2 |",
+            tables.lengths(store, plan, plan.cases[0]),
+        )
         store, plan = self.with_lengths([(1.0, 0.9), (1.0, 0.9)])
-        self.assertIn("| 64 | not measurable | 2,048 | not measurable | 2 |", tables.lengths(store, plan, plan.contests[0]))
+        self.assertIn(
+            "| 64 | not measurable | 2,048 | not measurable | 2 |",
+            tables.lengths(store, plan, plan.cases[0]),
+        )
 
     def test_variants_have_scores_where_they_predict(self):
         store, plan = Store(self.folder), plan_of("svm-linearsvc", data_sets=["imdb"])
         job = Job("svm-linearsvc", OURS, "train", "imdb", 0, 2, variant="--tune")
         store.append(line(job, 2.0))
-        self.assertIn("| --tune | imdb | 2 s | 4 s | 2 MB |  |  |", tables.variants(store, plan, plan.contests[0]))
-        store.append(line(dataclasses.replace(job, what="predict"), 1.0, accuracy=0.9, macro_f1=0.8))
-        self.assertIn("| --tune | imdb | 2 s | 4 s | 2 MB | 0.9000 | 0.8000 |", tables.variants(store, plan, plan.contests[0]))
+        self.assertIn(
+            "| --tune | imdb | 2 s | 4 s | 2 MB |  |  |",
+            tables.variants(store, plan, plan.cases[0]),
+        )
+        store.append(
+            line(dataclasses.replace(job, what="predict"), 1.0, accuracy=0.9, macro_f1=0.8)
+        )
+        self.assertIn(
+            "| --tune | imdb | 2 s | 4 s | 2 MB | 0.9000 | 0.8000 |",
+            tables.variants(store, plan, plan.cases[0]),
+        )
 
     def test_synthetic_rows_have_an_exponent_of_their_own(self):
         store, plan = self.filled()
-        for side in (OURS, TWIN):
-            store.append(line(Job("svm-sgd", side, "train", "synthetic", 0, 2, rows=1_000_000), 60.0))
-        rows = tables.growth(store, plan, plan.contests[0])
+        for side in (OURS, BASELINE):
+            store.append(
+                line(Job("svm-sgd", side, "train", "synthetic", 0, 2, rows=1_000_000), 60.0)
+            )
+        rows = tables.growth(store, plan, plan.cases[0])
         self.assertTrue(rows[5].startswith("| 1,000,000, synthetic | 60 s | 60 s |"), rows[5])
-        self.assertTrue(rows[7].startswith("| exponent, from there to 1,000,000 | 1.00 | 0.73 |"), rows[7])
+        self.assertTrue(
+            rows[7].startswith("| exponent, from there to 1,000,000 | 1.00 | 0.73 |"), rows[7]
+        )
 
     def test_labels_of_each_side_have_numbers_of_their_own(self):
         store, plan = self.filled()
-        twin = store.lines(side=TWIN, what="predict", pair=0)[0]
+        baseline = store.lines(side=BASELINE, what="predict", pair=0)[0]
         # The same answers, numbered among three labels.
-        twin |= {"labels": ["a", "neg", "pos"], "truth": "1122", "predicted": "1122"}
-        row = tables.score_rows(store, plan, plan.contests[0], "imdb")[0]
+        baseline |= {"labels": ["a", "neg", "pos"], "truth": "1122", "predicted": "1122"}
+        row = tables.score_rows(store, plan, plan.cases[0], "imdb")[0]
         self.assertIn("| 0.7500 (1.0000 to 1.0000) |", row)
 
     def test_a_busy_machine_is_said(self):
@@ -271,36 +372,54 @@ class Tables(InFolder):
 
     def test_growth_ends_with_exponents(self):
         store, plan = self.filled()
-        rows = tables.growth(store, plan, plan.contests[0])
+        rows = tables.growth(store, plan, plan.cases[0])
         self.assertTrue(rows[2].startswith("| 1,000 | 0.1 s | 0.1 s |"), rows[2])
         found = float(rows[5].split("|")[2])
-        self.assertAlmostEqual(found, exponent([(1_000, 0.1), (5_000, 0.5), (25_000, 1.5)]), places=2)
+        self.assertAlmostEqual(
+            found, exponent([(1_000, 0.1), (5_000, 0.5), (25_000, 1.5)]), places=2
+        )
         self.assertEqual(len(rows), 6)
 
     def test_a_job_costs_pull_and_training(self):
-        prices = {"usd_per_hour": {"x": 3.6}, "instance": {"cpu": "x"}, "pull_bytes_per_second": 100}
-        self.assertEqual(money.job(1_000, 20, prices, "cpu"), (10, 20, 0.03))
+        prices = {
+            "usd_per_hour": {"x": 3.6},
+            "instance": {"cpu": "x"},
+            "pull_bytes_per_second": 100,
+        }
+        self.assertEqual(cost.job(1_000, 20, prices, "cpu"), (10, 20, 0.03))
         store, plan = self.filled()
-        sizes = {"svm-sgd": {OURS: {"bytes": 100}, TWIN: {"bytes": 1_600}}}
-        rows = money.money_table(store, plan, plan.contests, sizes, prices | {"pull_bytes_per_second": 100})
-        # Of the 1.5 s, 0.375 are start-up. Its pairs cost 2 and 3 of the twin's 20.
+        sizes = {"svm-sgd": {OURS: {"bytes": 100}, BASELINE: {"bytes": 1_600}}}
+        rows = cost.cost_table(
+            store, plan, plan.cases, sizes, prices | {"pull_bytes_per_second": 100}
+        )
+        # Of the 1.5 s, 0.375 are start-up. Its pairs cost 2 and 3 of the baseline's 20.
         self.assertIn("| 1.0 s | 0.375 s | 1.1 s | 2.50 | 1/8 (1/10 to 1/6.67) |", rows[2])
 
     def test_a_price_of_another_card_is_left_out(self):
-        prices = money.newest("prices")
-        self.assertTrue(money.priced("cpu", prices, ""))
-        self.assertTrue(money.priced("cuda", prices, "NVIDIA A10G, 580.1"))
-        self.assertFalse(money.priced("cuda", prices, "NVIDIA H200, 580.1"))
+        prices = cost.newest("prices")
+        self.assertTrue(cost.priced("cpu", prices, ""))
+        self.assertTrue(cost.priced("cuda", prices, "NVIDIA A10G, 580.1"))
+        self.assertFalse(cost.priced("cuda", prices, "NVIDIA H200, 580.1"))
 
     def test_images_have_a_ratio(self):
-        sizes = {"svm-sgd": {OURS: {"bytes": 14_000_000}, TWIN: {"bytes": 280_000_000, "source": "its packages"}}}
-        self.assertEqual(money.image_table([BY_NAME["svm-sgd"]], sizes)[2], "| svm, unigrams, hinge | 14 MB | 280 MB | 1/20 | its packages |")
+        sizes = {
+            "svm-sgd": {
+                OURS: {"bytes": 14_000_000},
+                BASELINE: {"bytes": 280_000_000, "source": "its packages"},
+            }
+        }
+        self.assertEqual(
+            cost.image_table([BY_NAME["svm-sgd"]], sizes)[2],
+            "| svm, unigrams, hinge | 14 MB | 280 MB | 1/20 | its packages |",
+        )
 
     def test_files_of_prices_and_images_have_what_is_asked_of_them(self):
-        prices, images = money.newest("prices"), money.newest("images")
+        prices, images = cost.newest("prices"), cost.newest("images")
         self.assertIn(prices["instance"]["cpu"], prices["usd_per_hour"])
         self.assertIn(prices["instance"]["cuda"], prices["usd_per_hour"])
-        self.assertTrue(all(image["source"] and image["bytes"] > 0 for image in images["official"].values()))
+        self.assertTrue(
+            all(image["source"] and image["bytes"] > 0 for image in images["official"].values())
+        )
 
     def test_plots_are_xml_with_a_line_for_each_side(self):
         store, plan = self.filled()
@@ -316,18 +435,25 @@ class Tables(InFolder):
     def test_the_readme_names_the_tables_there_are_and_what_is_missing(self):
         store, plan = self.filled()
         said = summary.tables_said(store, plan)
-        self.assertIn("has all costs and scores with their intervals, growth with the rows, images and money; not measured: ", said)
+        self.assertIn(
+            "has all costs and scores with their intervals, growth with the rows, images and cost; not measured: ",
+            said,
+        )
         for missing in ("threads of svm-sgd", "variants of svm-sgd", "all of transformer"):
             self.assertIn(missing, said)
         self.assertNotIn("lengths", said)  # an SVM has none
         lines = summary.readme_table(store, plan, self.data(), "bench/runs/x")
-        self.assertTrue(lines[0].startswith("[bench/runs/x](bench/runs/x/summary.md) has all costs"), lines[0])
+        self.assertTrue(
+            lines[0].startswith("[bench/runs/x](bench/runs/x/summary.md) has all costs"), lines[0]
+        )
         self.assertIn("published are 25,000 and 25,000", lines[0])
         self.assertEqual(sum("train, CPU" in row for row in lines), 1)
 
     def test_a_section_without_a_table_is_found(self):
         store, plan = self.filled()
-        self.assertEqual(summary.without_rows(store, plan), ["variants of svm-sgd", "threads of svm-sgd"])
+        self.assertEqual(
+            summary.without_rows(store, plan), ["variants of svm-sgd", "threads of svm-sgd"]
+        )
         plan.threads = 1
         self.assertNotIn("threads of svm-sgd", summary.without_rows(store, plan))
 
@@ -336,25 +462,34 @@ class Tables(InFolder):
         lines = list(store.done.values())
         lines[0] |= {"commit": "abc", "machine": "a fast one, 64 cores"}
         lines[1]["commit"] = "def-dirty"
-        facts = {"cpu": "x", "cores": 2, "gpu": "", "images": {"svm-sgd": {OURS: {"bytes": 1}, TWIN: {"bytes": 2, "source": "y"}}}}
-        text = summary.summary(store, plan, self.data(), facts, money.newest("prices"), "2026-11-26")
+        facts = {
+            "cpu": "x",
+            "cores": 2,
+            "gpu": "",
+            "images": {"svm-sgd": {OURS: {"bytes": 1}, BASELINE: {"bytes": 2, "source": "y"}}},
+        }
+        text = summary.summary(store, plan, self.data(), facts, cost.newest("prices"), "2026-11-26")
         self.assertIn("a fast one, 64 cores and x, 2 cores", text)
         self.assertIn("abc (1 lines), def-dirty (1 lines), 14 lines from before", text)
         self.assertIn("of svm: `--validation-split 0 --no-report`", text)
 
     def test_the_environment_keeps_what_is_not_measured_anew(self):
-        there = {"twins": {"fastText": {}}, "images": {"bag": {}}, "cpu": "another"}
+        there = {"baselines": {"fastText": {}}, "images": {"bag": {}}, "cpu": "another"}
         (self.folder / "environment.json").write_text(json.dumps(there))
-        tools = types.SimpleNamespace(has=lambda _: True, python=lambda _: pathlib.Path(sys.executable), binary=lambda _: sys.executable,
-                                      interpreter=None)
+        tools = types.SimpleNamespace(
+            has=lambda _: True,
+            python=lambda _: pathlib.Path(sys.executable),
+            binary=lambda _: sys.executable,
+            interpreter=None,
+        )
         environment.note(self.folder, plan_of("svm-sgd"), tools, "lent for minutes")
         environment.note(self.folder, plan_of("svm-sgd"), tools)
         found = environment.read(self.folder)
-        self.assertEqual(set(found["twins"]), {"fastText", "scikit-learn SGDClassifier"})
+        self.assertEqual(set(found["baselines"]), {"fastText", "scikit-learn SGDClassifier"})
         self.assertEqual(set(found["images"]), {"bag", "svm-sgd"})
         self.assertNotEqual(found["cpu"], "another")
         self.assertEqual(found["note"], "lent for minutes")
-        with self.assertRaisesRegex(money.BadTable, "help: "):
+        with self.assertRaisesRegex(cost.DataFileError, "help: "):
             environment.read(self.folder / "nowhere")
 
     def test_threads_are_those_of_the_lines(self):
@@ -375,9 +510,13 @@ class Tables(InFolder):
 class Measuring(InFolder):
     def test_waiting_costs_no_cpu_time_and_working_does(self):
         wait = measured([sys.executable, "-c", "import time; time.sleep(0.5)"])
-        work = measured([sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"])
+        work = measured(
+            [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
+        )
         self.assertTrue(wait["wall_seconds"] > 0.5 > wait["cpu_seconds"], wait)
-        self.assertTrue(work["cpu_seconds"] >= 0.5 and work["wall_seconds"] > 0.9 * work["cpu_seconds"], work)
+        self.assertTrue(
+            work["cpu_seconds"] >= 0.5 and work["wall_seconds"] > 0.9 * work["cpu_seconds"], work
+        )
 
     def test_the_peak_is_the_commands_and_not_that_of_who_measures(self):
         self.assertLess(floor_bytes(), 5_000_000)
@@ -401,8 +540,15 @@ class Measuring(InFolder):
         runner = Runner(plan, store, tools, data, None, 1, {"commit": "abc", "floor_bytes": 7})
         runner.run_job(Job("bilstm", OURS, "train", "imdb", 0, 2, rows=8))
         (found,) = Store(self.folder).done.values()
-        self.assertEqual((found["commit"], found["floor_bytes"], len(found["program"])), ("abc", 7, 12))
-        self.assertTrue(found["command"].startswith("true train --train rows.csv --model-dir bilstm-ours --threads 2"), found["command"])
+        self.assertEqual(
+            (found["commit"], found["floor_bytes"], len(found["program"])), ("abc", 7, 12)
+        )
+        self.assertTrue(
+            found["command"].startswith(
+                "true train --train rows.csv --model-dir bilstm-ours --threads 2"
+            ),
+            found["command"],
+        )
         self.assertIn(("imdb", "test", 16), asked)
         for data, scored in [("sms_spam", "sms_spam"), ("long", "imdb")]:
             asked.clear()
@@ -412,15 +558,18 @@ class Measuring(InFolder):
 
 class Scripts(unittest.TestCase):
     def test_a_bar_is_held_against_the_median_of_pairs(self):
-        table = script.Table("ours", "twin", strict=True)
-        self.assertIn("| 0.500 (0.400 to 1.200) | 0.5, met |", table.row("a", {0: 4, 1: 5, 2: 12}, {0: 10, 1: 10, 2: 10}, "s", most=0.5))
+        table = script.Table("ours", "baseline", strict=True)
+        self.assertIn(
+            "| 0.500 (0.400 to 1.200) | 0.5, met |",
+            table.row("a", {0: 4, 1: 5, 2: 12}, {0: 10, 1: 10, 2: 10}, "s", most=0.5),
+        )
         self.assertEqual(script.exit_code(table.missed), 0)
         self.assertIn("**0.4, missed**", table.row("b", {0: 5}, {0: 10}, "s", most=0.4))
         table.accuracy("c", 0.80, 0.82, -0.01)
         self.assertEqual((len(table.missed), script.exit_code(table.missed)), (2, 1))
 
     def test_a_smoke_test_misses_no_bar(self):
-        table = script.Table("ours", "twin", strict=False)
+        table = script.Table("ours", "baseline", strict=False)
         table.row("b", {0: 5}, {0: 10}, "s", most=0.4)
         self.assertEqual(table.missed, [])
 
@@ -450,9 +599,14 @@ class Rows(unittest.TestCase):
 
     def test_synthetic_rows_have_the_words_of_real_ones(self):
         made = read(self.data.file("synthetic", "train", 300))[1:]
-        real = {(" ".join(sorted(text.split())), label) for text, label in read(self.data.file("imdb", "train"))[1:]}
+        real = {
+            (" ".join(sorted(text.split())), label)
+            for text, label in read(self.data.file("imdb", "train"))[1:]
+        }
         self.assertEqual(len(made), 300)
-        self.assertLessEqual({(" ".join(sorted(text.split())), label) for text, label in made}, real)
+        self.assertLessEqual(
+            {(" ".join(sorted(text.split())), label) for text, label in made}, real
+        )
 
     def test_long_rows_and_malformed_ones(self):
         long = read(self.data.file("long", "train", 40, 60))[1:]
@@ -464,9 +618,14 @@ class Rows(unittest.TestCase):
 class Commands(unittest.TestCase):
     def test_what_replaces_a_flag_does_not_stand_beside_it(self):
         tools = Tools(None, SMOKE, "cpu", None, pathlib.Path("work"))
-        flags = tools.flags(BY_NAME["transformer"], Job("transformer", OURS, "train", "long", 0, 2, rows=4, length=64, epochs=2))
+        flags = tools.flags(
+            BY_NAME["transformer"],
+            Job("transformer", OURS, "train", "long", 0, 2, rows=4, length=64, epochs=2),
+        )
         self.assertEqual([flags.count(flag) for flag in ("--max-len", "--epochs")], [1, 1])
-        self.assertEqual((flags[flags.index("--max-len") + 1], flags[flags.index("--epochs") + 1]), (64, 2))
+        self.assertEqual(
+            (flags[flags.index("--max-len") + 1], flags[flags.index("--epochs") + 1]), (64, 2)
+        )
 
     def test_without_a_gpu_the_gpu_page_is_refused(self):
         found, cli.gpu = cli.gpu, lambda: False
@@ -478,7 +637,7 @@ class Commands(unittest.TestCase):
         args = cli.parser().parse_args(["--device", "cuda", "--smoke"])
         data = types.SimpleNamespace(names=["movie"], first="movie", count=lambda *_: 480)
         plan = cli.plan_of(args, data, 2)
-        self.assertEqual([contest.name for contest in plan.contests], ["bilstm", "transformer"])
+        self.assertEqual([case.name for case in plan.cases], ["bilstm", "transformer"])
         self.assertTrue(plan.all_rows)
         tools = Tools(None, SMOKE, "cuda", None, pathlib.Path("work"))
         tools.found |= {"bilstm": "bilstm"}
@@ -490,39 +649,62 @@ class Commands(unittest.TestCase):
         self.assertEqual((libtorch[0].name, libtorch[1:]), ("get-libtorch", ["cuda"]))
         self.assertNotIn("--features", cargo)
         self.assertEqual(tools.build_commands("bilstm", environ={})[0][1:], [])
-        self.assertEqual(len(tools.build_commands("bilstm", "cuda", environ={"LIBTORCH": "/opt/libtorch"})), 1)
-        self.assertEqual(tools.build_commands("transformer", "cuda", environ={})[0][-2:], ["--features", "cuda"])
+        self.assertEqual(
+            len(tools.build_commands("bilstm", "cuda", environ={"LIBTORCH": "/opt/libtorch"})), 1
+        )
+        self.assertEqual(
+            tools.build_commands("transformer", "cuda", environ={})[0][-2:], ["--features", "cuda"]
+        )
 
-    def test_on_a_gpu_the_bilstm_has_its_twins_precision(self):
+    def test_on_a_gpu_the_bilstm_has_its_baselines_precision(self):
         def command(name, side, device):
             made = Tools(None, FULL, device, pathlib.Path("minilm"), pathlib.Path("work"))
-            contest = BY_NAME[name]
-            made.found |= {contest.trainer: "program", contest.requirements: pathlib.Path("python"), "pretrained model": "minilm"}
+            case = BY_NAME[name]
+            made.found |= {
+                case.trainer: "program",
+                case.requirements: pathlib.Path("python"),
+                "pretrained model": "minilm",
+            }
             return made.command(Job(name, side, "train", "imdb", 0, 2), "rows.csv")
 
-        self.assertEqual(command("bilstm", OURS, "cuda")[-4:], ["--device", "cuda", "--precision", "full"])
-        for name, side, device in [("bilstm", TWIN, "cuda"), ("bilstm", OURS, "cpu"), ("transformer", OURS, "cuda")]:
+        self.assertEqual(
+            command("bilstm", OURS, "cuda")[-4:], ["--device", "cuda", "--precision", "full"]
+        )
+        for name, side, device in [
+            ("bilstm", BASELINE, "cuda"),
+            ("bilstm", OURS, "cpu"),
+            ("transformer", OURS, "cuda"),
+        ]:
             self.assertNotIn("--precision", command(name, side, device))
 
     def test_ours_gets_rows_to_score_where_scoring_takes_long(self):
         made = Tools(None, FULL, "cpu", None, pathlib.Path("work"))
-        found = [(name, side) for name in BY_NAME for side in (OURS, TWIN) if made.scores(Job(name, side, "train", "imdb", 0, 2))]
+        found = [
+            (name, side)
+            for name in BY_NAME
+            for side in (OURS, BASELINE)
+            if made.scores(Job(name, side, "train", "imdb", 0, 2))
+        ]
         self.assertEqual(found, [("bilstm", OURS), ("transformer", OURS)])
 
-    def test_a_python_that_is_there_is_that_of_all_twins(self):
+    def test_a_python_that_is_there_is_that_of_all_baselines(self):
         made = Tools(None, FULL, "cpu", None, pathlib.Path("work"), pathlib.Path(sys.executable))
-        self.assertEqual({made.python(BY_NAME[name]) for name in BY_NAME}, {pathlib.Path(sys.executable)})
+        self.assertEqual(
+            {made.python(BY_NAME[name]) for name in BY_NAME}, {pathlib.Path(sys.executable)}
+        )
         made.found |= {trainer: pathlib.Path(sys.executable) for trainer in ("svm", "bilstm")}
-        # Only where the twin's image is known: this Python has packages of its owner's.
-        sizes = money.image_sizes([BY_NAME["svm-sgd"], BY_NAME["bilstm"]], made, "cpu")
+        # Only where the baseline's image is known: this Python has packages of its owner's.
+        sizes = cost.image_sizes([BY_NAME["svm-sgd"], BY_NAME["bilstm"]], made, "cpu")
         self.assertEqual(set(sizes), {"bilstm"})
-        packages = environment.packages(pathlib.Path(sys.executable), ROOT / "bench/requirements.txt")
+        packages = environment.packages(
+            pathlib.Path(sys.executable), ROOT / "bench/requirements.txt"
+        )
         self.assertTrue(all("==" in package for package in packages))
 
     def test_on_a_gpu_images_are_those_for_gpus(self):
         made = Tools(None, FULL, "cuda", None, pathlib.Path("work"), pathlib.Path(sys.executable))
-        known = money.newest("images")["ours_on_gpu"]
-        sizes = money.image_sizes([BY_NAME["bilstm"], BY_NAME["transformer"]], made, "cuda")
+        known = cost.newest("images")["ours_on_gpu"]
+        sizes = cost.image_sizes([BY_NAME["bilstm"], BY_NAME["transformer"]], made, "cuda")
         self.assertEqual(set(sizes), set(known))
 
     def test_a_missing_binary_names_the_way_out(self):

@@ -143,7 +143,10 @@ def fit(rows, options):
         for word in set(re.findall(r"\w\w+", text.lower())):
             counts[word][label] += 1
     kept = {w: c for w, c in counts.items() if sum(c.values()) >= options["min_df"]}
-    model = {"labels": sorted({label for _, label in rows}), "words": {w: kept[w] for w in sorted(kept)}}
+    model = {
+        "labels": sorted({label for _, label in rows}),
+        "words": {w: kept[w] for w in sorted(kept)},
+    }
     return {**model, "settings": [options[key] for key in [*NUMBERS, *SWITCHES, *WORDS]]}
 
 
@@ -169,9 +172,15 @@ def measure(model, rows):
         seen = sum(n for (_, guess), n in pairs.items() if guess == label)
         real = sum(n for (truth, _), n in pairs.items() if truth == label)
         f1.append(2 * hit / (seen + real) if seen + real else 0.0)
-    return {"accuracy": right / len(rows), "macro_f1": sum(f1) / len(f1), "log_loss": 0.5, "ece": 0.1,
-            "rows": len(rows), "seconds": time.process_time(),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {
+        "accuracy": right / len(rows),
+        "macro_f1": sum(f1) / len(f1),
+        "log_loss": 0.5,
+        "ece": 0.1,
+        "rows": len(rows),
+        "seconds": time.process_time(),
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
 
 
 def save(model, folder):

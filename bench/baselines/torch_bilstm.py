@@ -18,8 +18,17 @@ import commands
 
 START = time.perf_counter()
 # The old script's.
-FLAGS = {"batch-size": 16, "epochs": 5, "learning-rate": 1e-3, "vocab-size": 1000, "seq-len": 100, "emb-size": 100,
-         "hidden-size": 200, "num-layers": 2, "dropout": 0.0}
+FLAGS = {
+    "batch-size": 16,
+    "epochs": 5,
+    "learning-rate": 1e-3,
+    "vocab-size": 1000,
+    "seq-len": 100,
+    "emb-size": 100,
+    "hidden-size": 200,
+    "num-layers": 2,
+    "dropout": 0.0,
+}
 
 
 def flags(parser, **others):
@@ -36,8 +45,13 @@ def encode(train, test, args):
     split = [[words_of(text, args.sound) for text in texts] for texts in (train, test)]
     counts = collections.Counter(word for words in split[0] for word in words)
     first, unknown = (2, 1) if args.sound else (0, 0)
-    ids = {word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), first)}
-    encoded = [[[ids.get(word, unknown) for word in words[:args.seq_len]] or [unknown] for words in part] for part in split]
+    ids = {
+        word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), first)
+    }
+    encoded = [
+        [[ids.get(word, unknown) for word in words[: args.seq_len]] or [unknown] for words in part]
+        for part in split
+    ]
     return encoded, len(ids) + first
 
 
@@ -49,7 +63,7 @@ def padded(rows, args):
     width = int(lengths.max()) if args.sound else args.seq_len
     batch = torch.zeros(len(rows), width, dtype=torch.int64)
     for place, row in zip(batch, rows):
-        place[:len(row)] = torch.tensor(row)
+        place[: len(row)] = torch.tensor(row)
     return batch, lengths
 
 
@@ -60,8 +74,16 @@ def network(vocabulary, classes, args):
     class Classifier(nn.Module):
         def __init__(self):
             super().__init__()
-            self.embedding = nn.Embedding(vocabulary, args.emb_size, padding_idx=0 if args.sound else None)
-            self.lstm = nn.LSTM(args.emb_size, args.hidden_size, args.num_layers, batch_first=True, bidirectional=True)
+            self.embedding = nn.Embedding(
+                vocabulary, args.emb_size, padding_idx=0 if args.sound else None
+            )
+            self.lstm = nn.LSTM(
+                args.emb_size,
+                args.hidden_size,
+                args.num_layers,
+                batch_first=True,
+                bidirectional=True,
+            )
             self.dropout = nn.Dropout(args.dropout)
             self.linear = nn.Linear(2 * args.hidden_size, 1 if classes == 2 else classes)
 
@@ -70,8 +92,12 @@ def network(vocabulary, classes, args):
             if not args.sound:
                 states, _ = self.lstm(embedded)  # (batch, seq, 2 * hidden)
                 return self.linear(self.dropout(states[:, -1]))
-            packed = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-            states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf)
+            packed = nn.utils.rnn.pack_padded_sequence(
+                embedded, lengths, batch_first=True, enforce_sorted=False
+            )
+            states, _ = nn.utils.rnn.pad_packed_sequence(
+                self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf
+            )
             return self.linear(self.dropout(states.amax(dim=1)))
 
     return Classifier()
@@ -79,7 +105,7 @@ def network(vocabulary, classes, args):
 
 def batches(rows, labels, order, args):
     for start in range(0, len(order), args.batch_size):
-        chosen = order[start:start + args.batch_size]
+        chosen = order[start : start + args.batch_size]
         yield padded([rows[row] for row in chosen], args), [labels[row] for row in chosen]
 
 
@@ -89,7 +115,9 @@ def loss_of(logits, labels, classes):
     from torch.nn import functional
 
     if classes == 2:
-        return functional.binary_cross_entropy(torch.sigmoid(logits[:, 0]), torch.tensor(labels, dtype=torch.float32))
+        return functional.binary_cross_entropy(
+            torch.sigmoid(logits[:, 0]), torch.tensor(labels, dtype=torch.float32)
+        )
     return functional.cross_entropy(logits, torch.tensor(labels))
 
 
@@ -144,7 +172,10 @@ def main():
     commands.torch_threads(args)
     facts["import_seconds"] = time.perf_counter() - START
     began, cpu = time.perf_counter(), time.process_time()
-    (train_texts, train_labels), (test_texts, test_labels) = commands.read(args.train), commands.read(args.test)
+    (train_texts, train_labels), (test_texts, test_labels) = (
+        commands.read(args.train),
+        commands.read(args.test),
+    )
     names, train_labels = commands.numbered(train_labels)
     test_labels = [names.index(label) for label in test_labels]
     (train_rows, test_rows), vocabulary = encode(train_texts, test_texts, args)

@@ -42,7 +42,9 @@ def predict(args):
 
     model = joblib.load(args.model)
     rows = pandas.read_csv(args.csv, keep_default_na=False)
-    pandas.DataFrame({"predicted": model.predict(rows["text"])}).to_csv(args.predictions, index=False)
+    pandas.DataFrame({"predicted": model.predict(rows["text"])}).to_csv(
+        args.predictions, index=False
+    )
 
 
 def one(args):

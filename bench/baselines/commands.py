@@ -1,8 +1,8 @@
-"""What the twins share: their command line, rows in and labels out. Standard library only.
+"""What the baselines share: their command line, rows in and labels out. Standard library only.
 
-    TWIN train rows.csv MODEL [its flags]
-    TWIN predict MODEL rows.csv predictions.csv
-    TWIN one MODEL "a film I shall remember"
+BASELINE train rows.csv MODEL [its flags]
+BASELINE predict MODEL rows.csv predictions.csv
+BASELINE one MODEL "a film I shall remember"
 """
 
 import argparse
@@ -22,7 +22,9 @@ def read(path):
 
 def write(path, labels):
     with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["predicted"], *([label] for label in labels)])
+        csv.writer(file, lineterminator="\n").writerows(
+            [["predicted"], *([label] for label in labels)]
+        )
 
 
 def numbered(labels):
@@ -49,11 +51,15 @@ def torch_threads(args):
 
 
 def main(description, train, predict, one, flags=None, prepare=None, more=()):
-    """`flags(actions)` adds a twin's own, by the name of the action; `prepare(args)` runs before any action; `more` are further ones."""
+    """`flags(actions)` adds a baseline's own, by the name of the action; `prepare(args)` runs before any action; `more` are further ones."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     actions = parser.add_subparsers(required=True)
-    for run, places in [(train, ["csv", "model"]), (predict, ["model", "csv", "predictions"]), (one, ["model", "text"]),
-                        *((action, []) for action in more)]:
+    for run, places in [
+        (train, ["csv", "model"]),
+        (predict, ["model", "csv", "predictions"]),
+        (one, ["model", "text"]),
+        *((action, []) for action in more),
+    ]:
         action = actions.add_parser(run.__name__)
         action.set_defaults(run=run)
         for place in places:

@@ -17,7 +17,10 @@ UNKNOWN, FIRST = 1, 2  # torch_bilstm.py's ids of the sound network: 0 is paddin
 
 
 def ids(texts, vocabulary, args):
-    split = ([vocabulary.get(word, UNKNOWN) for word in script.words_of(text, True)[:args.seq_len]] for text in texts)
+    split = (
+        [vocabulary.get(word, UNKNOWN) for word in script.words_of(text, True)[: args.seq_len]]
+        for text in texts
+    )
     return [row or [UNKNOWN] for row in split]
 
 
@@ -42,14 +45,22 @@ def train(args):
     torch.manual_seed(args.seed)
     texts, labels = commands.read(args.csv)
     counts = collections.Counter(word for text in texts for word in script.words_of(text, True))
-    vocabulary = {word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), FIRST)}
+    vocabulary = {
+        word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), FIRST)
+    }
     names, numbers = commands.numbered(labels)
     model = network(len(vocabulary) + FIRST, len(names), args)
     rows = ids(texts, vocabulary, args)
     script.train(model, rows, numbers, len(names), args, {})
-    kept = {name: value for name, value in vars(args).items() if name not in ("run", "device", "threads")}
+    kept = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("run", "device", "threads")
+    }
     state = model.network.state_dict()
-    torch.save({"weights": state, "vocabulary": vocabulary, "names": names, "args": kept}, args.model)
+    torch.save(
+        {"weights": state, "vocabulary": vocabulary, "names": names, "args": kept}, args.model
+    )
 
 
 def labels(texts, args):
@@ -72,8 +83,15 @@ def one(args):
 
 
 def flags(actions):
-    others = {"batch-size": 32, "learning-rate": 2e-3, "vocab-size": 20_000, "seq-len": 400, "hidden-size": 100, "num-layers": 1,
-              "dropout": 0.5}
+    others = {
+        "batch-size": 32,
+        "learning-rate": 2e-3,
+        "vocab-size": 20_000,
+        "seq-len": 400,
+        "hidden-size": 100,
+        "num-layers": 1,
+        "dropout": 0.5,
+    }
     script.flags(actions["train"], **others)
     actions["train"].set_defaults(sound=True)
 

@@ -25,10 +25,19 @@ def train(args):
     texts, found = commands.read(args.csv)
     names, numbers = commands.numbered(found)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.writelines(f"__label__{number} {words(text)}\n" for number, text in zip(numbers, texts))
+        file.writelines(
+            f"__label__{number} {words(text)}\n" for number, text in zip(numbers, texts)
+        )
         file.flush()
         model = fasttext.train_supervised(
-            file.name, dim=10, lr=0.5, epoch=5, wordNgrams=2, thread=args.threads or 1, seed=args.seed, verbose=0
+            file.name,
+            dim=10,
+            lr=0.5,
+            epoch=5,
+            wordNgrams=2,
+            thread=args.threads or 1,
+            seed=args.seed,
+            verbose=0,
         )
     folder = pathlib.Path(args.model)
     folder.mkdir(exist_ok=True)

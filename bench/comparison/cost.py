@@ -1,0 +1,140 @@
+"""What a training job costs on SageMaker, and how large images are; prices and sizes stand in dated files beside bench/compare."""
+
+import json
+import pathlib
+import statistics
+
+from comparison.jobs import BASELINE, OURS
+from comparison.scores import pair_ratios
+from comparison.tables import common, fields_of, middle, number, ratio_cell, times
+from measure import size
+
+# What the instances have: https://aws.amazon.com/ec2/instance-types/, accelerated computing.
+CARDS = {
+    "ml.p3": "V100",
+    "ml.g4dn": "T4",
+    "ml.g5": "A10G",
+    "ml.g6": "L4",
+    "ml.p4d": "A100",
+    "ml.p5": "H100",
+    "ml.p5en": "H200",
+}
+BENCH = pathlib.Path(__file__).resolve().parents[1]
+
+
+class DataFileError(Exception):
+    """A file of prices or images that cannot be used; the text names it."""
+
+
+def newest(kind):
+    """The newest dated file of a kind, and its name."""
+    found = sorted(BENCH.glob(f"{kind}-????-??-??.json"))
+    if not found:
+        raise DataFileError(f"no `bench/{kind}-<date>.json`; help: git checkout bench")
+    try:
+        return json.loads(found[-1].read_text(encoding="utf-8")) | {"file": found[-1].name}
+    except ValueError as error:
+        raise DataFileError(
+            f"`bench/{found[-1].name}` is no JSON object: {error}; help: correct it"
+        ) from error
+
+
+def image_sizes(cases, tools, device):
+    """Unpacked bytes of each side's image: {case: {side: {bytes, source}}}.
+
+    Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a case is left out
+    if its image's size is not known, as it is beside a Python of the user's that has no official image. The baseline's: Amazon's image for
+    it where its size is known, else its installed packages, which any image of it holds at least.
+    """
+    known, sizes = newest("images"), {}
+    for case in cases:
+        official = known["official"].get(case.official[device != "cpu"])
+        if device == "cpu":
+            binary = {"bytes": size(tools.binary(case.trainer)), "source": "the binary"}
+            ours = known["ours"].get(case.trainer, binary)
+        else:
+            ours = known["ours_on_gpu"].get(case.trainer)
+        # A Python of the user's own has other packages too.
+        if not ours or (tools.interpreter and not official):
+            continue
+        sizes[case.name] = {
+            OURS: ours,
+            BASELINE: official
+            or {
+                "bytes": size(tools.python(case).parents[1] / "lib"),
+                "source": "its Python packages alone",
+            },
+        }
+    return sizes
+
+
+def image_table(cases, sizes):
+    rows = [
+        "| | image of ours | of the baseline | ratio | the baseline's is |",
+        "|---|---|---|---|---|",
+    ]
+    for case in cases:
+        if case.name not in sizes:
+            continue
+        ours, baseline = (sizes[case.name][side]["bytes"] for side in (OURS, BASELINE))
+        rows.append(
+            f"| {case.title} | {ours / 1e6:,.0f} MB | {baseline / 1e6:,.0f} MB | {times(ours / baseline)} | "
+            f"{sizes[case.name][BASELINE]['source']} |"
+        )
+    return rows if len(rows) > 2 else []
+
+
+def job(image_bytes, training_seconds, prices, device):
+    """Seconds of pulling and of the training process (its start-up included), and dollars for both.
+
+    Both are billed: the time between TrainingStartTime and TrainingEndTime, in which the image is pulled, is what
+    DescribeTrainingJob calls billable. Finding an instance comes before, takes minutes, and costs nothing.
+    """
+    pull = image_bytes / prices["pull_bytes_per_second"]
+    price = prices["usd_per_hour"][prices["instance"][device]]
+    return pull, training_seconds, (pull + training_seconds) * price / 3600
+
+
+def priced(device, prices, gpu):
+    """Whether what was measured here tells what the priced instance takes: on a GPU, if it has this card."""
+    family = prices["instance"][device].rpartition(".")[0]
+    return device == "cpu" or CARDS.get(family, "no card") in gpu
+
+
+def cost_table(store, plan, cases, sizes, prices, gpu=""):
+    device = "cpu" if plan.device == "cpu" else "cuda"
+    rows = [
+        "| | | image pull | start-up | training without it | USD for 1,000 jobs | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case in cases if priced(device, prices, gpu) else ():
+        fields = fields_of(plan, case, plan.first)
+        seconds = common(*store.sides("wall_seconds", what="train", **fields))
+        if not seconds[0] or case.name not in sizes:
+            continue
+        jobs = [
+            {
+                pair: job(sizes[case.name][side]["bytes"], taken, prices, device)
+                for pair, taken in times_of.items()
+            }
+            for side, times_of in zip((OURS, BASELINE), seconds)
+        ]
+        usd = [{pair: found[2] for pair, found in side.items()} for side in jobs]
+        starts = store.sides("wall_seconds", what="one", **fields)
+        for name, side, cost, start, ratio in zip(
+            (case.title, case.baseline), jobs, usd, starts, (ratio_cell(pair_ratios(*usd)), "")
+        ):
+            pull, training = (
+                statistics.median(found[part] for found in side.values()) for part in (0, 1)
+            )
+            start = middle(start) if start else None
+            rest = (
+                [f"{number(start)} s", f"{max(training - start, 0):.1f} s"]
+                if start
+                else ["not measured", f"{training:.1f} s with it"]
+            )
+            rows.append(
+                f"| {name} | {plan.first}, {plan.rows_of(case, None):,} rows | {pull:.1f} s | {' | '.join(rest)} | "
+                f"{1000 * middle(cost):.2f} | {ratio} |"
+            )
+    return rows if len(rows) > 2 else []
