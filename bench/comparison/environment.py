@@ -1,4 +1,4 @@
-"""environment.json: the machine and the versions, noted where and when something is measured."""
+"""environment.json: the machine and the versions, written when something is measured."""
 
 import json
 import os
@@ -28,7 +28,7 @@ for name in sys.argv[1:]:
 
 
 def packages(python, requirements):
-    """Those of a file of requirements that this Python has, with the versions that it has."""
+    """Returns `name==version` of each required package that this Python has installed."""
     names = [
         line.partition("==")[0].strip()
         for line in requirements.read_text().splitlines()
@@ -45,15 +45,18 @@ def gpu(plan):
 
 
 def machine(plan):
-    """In words; on every line of raw.jsonl."""
+    """Returns a description of the machine, as stored in each line of raw.jsonl."""
     return ", ".join(
         part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part
     )
 
 
 def note(folder, plan, tools, words=None):
-    """Writes what is true of this machine; of cases that are not measured now, what is there stays, and so do a reader's `words`."""
-    there = read(folder) if (folder / "environment.json").is_file() else {}
+    """Writes environment.json. Keeps entries of cases that are not measured in this run.
+
+    `words`: a note for readers, kept until replaced.
+    """
+    old = read(folder) if (folder / "environment.json").is_file() else {}
     chosen = [case for case in plan.cases if tools.has(case)]
     baselines = {
         case.baseline: {
@@ -69,9 +72,9 @@ def note(folder, plan, tools, words=None):
         "gpu": gpu(plan),
         "kernel": os.uname().release.split("-")[0],
         "rustc": first_line(["rustc", "--version"]),
-        "baselines": there.get("baselines", {}) | baselines,
-        "images": there.get("images", {}) | image_sizes(chosen, tools, plan.device),
-        "note": words or there.get("note", ""),
+        "baselines": old.get("baselines", {}) | baselines,
+        "images": old.get("images", {}) | image_sizes(chosen, tools, plan.device),
+        "note": words or old.get("note", ""),
     }
     (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

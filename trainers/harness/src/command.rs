@@ -59,6 +59,8 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
 /// The whole command line as clap sees it.
 fn command<T: Trainer>() -> Command {
     Command::new(T::NAME)
+        // docker/Dockerfile installs the program under another name.
+        .bin_name(T::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
             "Trains and runs a text classifier, on a laptop and as an Amazon SageMaker container",
