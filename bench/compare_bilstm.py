@@ -11,7 +11,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from comparison.rows import read, write  # noqa: E402
+from comparison.rows import read, write
 from comparison.script import (
     FIRST_STEP,
     Table,
@@ -22,9 +22,9 @@ from comparison.script import (
     heard,
     in_turn,
     keep,
-)  # noqa: E402
-from comparison.tools import build  # noqa: E402
-from measure import load, measured, venv  # noqa: E402
+)
+from comparison.tools import build
+from measure import load, measured, venv
 
 BASELINE = ROOT / "bench/baselines/torch_bilstm.py"
 SECTIONS = ["step", "whole", "start", "read", "accuracy"]

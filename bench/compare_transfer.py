@@ -20,7 +20,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes, venv  # noqa: E402
+from measure import cpu_model, load, measured, median, memory_bytes, venv
 
 CLIENTS = ["trainyard", "aws"]
 WORK = ["upload", "download"]

@@ -11,8 +11,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from comparison.rows import column  # noqa: E402
-from comparison.scores import accuracy, cells  # noqa: E402
+from comparison.rows import column
+from comparison.scores import accuracy, cells
 from comparison.script import (
     FIRST_STEP,
     Table,
@@ -23,9 +23,9 @@ from comparison.script import (
     heard,
     in_turn,
     keep,
-)  # noqa: E402
-from comparison.tools import build  # noqa: E402
-from measure import load, measured, venv  # noqa: E402
+)
+from comparison.tools import build
+from measure import load, measured, venv
 
 BASELINE = ROOT / "bench/baselines/transformers_finetune.py"
 SECTIONS = ["step", "whole", "start"]

@@ -7,9 +7,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-import gpu  # noqa: E402
-from gpu import Memory, smi  # noqa: E402
-from measure import measured  # noqa: E402
+import gpu
+from gpu import Memory, smi
+from measure import measured
 
 BASELINE = ROOT / "bench/baselines/transformers_finetune.py"
 # Dense products in bf16 with sums in f32, TFLOP/s, from NVIDIA's data sheets; f16 for a V100.

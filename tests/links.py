@@ -17,7 +17,9 @@ FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 CODE = re.compile(r"(`+)(?:.|\n)*?[^`]\1(?!`)")
 HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 # `[text](target "title")`, with one level of brackets in the text, as in a linked image.
-INLINE = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^()\s>]*(?:\([^()\s]*\))?[^()\s>]*)>?[^()]*\)")
+INLINE = re.compile(
+    r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^()\s>]*(?:\([^()\s]*\))?[^()\s>]*)>?[^()]*\)"
+)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)")
 ATTRIBUTE = re.compile(r"""\b(id|name|href|src)=["']([^"']+)["']""")

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from comparison.cost import DataFileError, image_sizes
+from comparison.jobs import BASELINE
 from measure import ROOT, cpu_model, memory_bytes
 
 
@@ -82,8 +83,17 @@ def note(folder, plan, tools, words=None):
 def read(folder):
     path = folder / "environment.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return renamed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataFileError(
-            f"`{path.name}` of the results cannot be read: {error}; help: measure with --out, which writes it"
+            f"cannot read `{path}`: {error}; help: measure something with --out, which writes it"
         ) from error
+
+
+def renamed(facts):
+    """Returns the facts with the names of today; files from before December 2026 say `twin`."""
+    facts["baselines"] = facts.pop("twins", {}) | facts.get("baselines", {})
+    for sizes in facts.get("images", {}).values():
+        if "twin" in sizes:
+            sizes[BASELINE] = sizes.pop("twin")
+    return facts

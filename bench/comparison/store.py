@@ -4,7 +4,6 @@ import json
 
 from comparison.jobs import BASELINE, OURS, job_of
 
-
 # Field names and values in lines written before December 2026.
 OLD_FIELDS = {"contest": "case"}
 OLD_SIDES = {"twin": BASELINE}

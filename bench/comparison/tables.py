@@ -1,4 +1,7 @@
-"""raw.jsonl to Markdown. A ratio is ours / baseline, pair by pair; bold where ours costs more or is less accurate."""
+"""Markdown tables of raw.jsonl.
+
+A ratio is Trainyard's value divided by the baseline's in the same pair. Bold: Trainyard is worse.
+"""
 
 import math
 import statistics
@@ -8,7 +11,8 @@ from comparison.scores import bootstrap, pair_ratios, unpacked
 from measure import exponent
 
 PLAIN = {"rows": None, "length": None, "epochs": None, "variant": ""}
-# Of lines that do not tell theirs: measured with /bin/true on 2026-11-26, when Python started the processes (bench/child.py).
+# `floor_bytes` of older lines, measured with /bin/true on 2026-11-26 when Python started processes
+# without bench/child.py.
 OLD_FLOOR = 8_600_000
 # Title, kind of job, field of its line, factor and unit.
 COSTS = [
@@ -28,14 +32,14 @@ def number(value):
 
 
 def times(ratio):
-    """A cost's ratio; what costs less than the baseline as a fraction of it. Bold where it costs more."""
+    """Formats a cost's ratio: below 1 as a fraction, above 1 in bold."""
     if f"{ratio:.2f}" == "1.00":
         return "1.00"
     return f"1/{1 / ratio:.3g}" if ratio < 1 else f"**{ratio:.2f}**"
 
 
 def ranged(found, show):
-    """Median and range of `pair_ratios`."""
+    """Formats the median and range of `pair_ratios`."""
     middle, low, high = found
     return show(middle) if low == high else f"{show(middle)} ({show(low)} to {show(high)})"
 
@@ -65,7 +69,7 @@ def fields_of(plan, case, data):
 
 
 def score_rows(store, plan, case, data):
-    """Accuracy and macro-F1, the mean of the pairs, both sides on the same test rows, with intervals of 95 %."""
+    """Returns the rows of accuracy and macro-F1: means over the pairs with intervals of 95 %."""
     found = {}
     for side in (OURS, BASELINE):
         lines = store.lines(**fields_of(plan, case, data), what="predict", side=side)
@@ -87,20 +91,20 @@ def score_rows(store, plan, case, data):
         ]
         low, high = (100 * bound for bound in intervals[key, "difference"])
         difference = f"{100 * (means[0] - means[1]):+.2f} points ({low:+.2f} to {high:+.2f})"
-        # Worse beyond the chance of the rows drawn.
+        # Bold only if the whole interval is a loss.
         difference = f"**{difference}**" if high < 0 else difference
         rows.append(f"| {data}: {title} | {cells[0]} | {cells[1]} | {difference} | {len(ours)} |")
     return rows
 
 
 def common(*sides):
-    """Each cut to the pairs that all have."""
+    """Returns each side with the pairs that all sides have."""
     pairs = set.intersection(*(set(side) for side in sides))
     return [{pair: side[pair] for pair in sorted(pairs)} for side in sides]
 
 
 def near_floor(store, **fields):
-    """Whether a peak is within a tenth of what a program that does nothing has: how much less it is cannot be told."""
+    """Returns True if a peak is within a tenth of that of a program that does nothing."""
     return any(
         line["peak_bytes"] <= 1.1 * line.get("floor_bytes", OLD_FLOOR)
         for line in store.lines(**fields)
@@ -108,12 +112,12 @@ def near_floor(store, **fields):
 
 
 def memory_cells(cells, ratio, values, near):
-    """Cells and ratio, with what is near the floor said to be below a bound."""
+    """Returns cells and ratio; values near the floor are shown as an upper bound."""
     cells = [
         f"below {math.ceil(max(value.values()) / 1e6)} MB" if low else cell
         for cell, value, low in zip(cells, values, near)
     ]
-    # The true ratio is as far from what was measured as ours is below it; where the baseline's is not known, neither is it.
+    # Our bound is also a bound of the ratio; without the baseline's value there is no ratio.
     return [
         *cells,
         "not measurable"
@@ -147,7 +151,7 @@ def cost_rows(store, plan, case, data, costs=COSTS):
 
 
 def rate_row(store, fields, data):
-    """Rows per second once it runs: what one text takes is taken off, which is nearly all start-up."""
+    """Returns the row of test rows per second, without start-up: the time for one text is subtracted."""
     every, one = (
         common(*store.sides("wall_seconds", **fields, what=what)) for what in ("predict", "one")
     )
@@ -158,7 +162,7 @@ def rate_row(store, fields, data):
     if not seconds[0]:
         return []
     count = store.lines(**fields, what="predict")[0]["test_rows"]
-    # What start-up differs by from pair to pair, and at least a tenth of it.
+    # The range of start-up times over the pairs, and at least a tenth of their median.
     noise = [max(max(start.values()) - min(start.values()), 0.1 * middle(start)) for start in one]
     told = [min(side.values()) > least for side, least in zip(seconds, noise)]
     cells = [
@@ -167,8 +171,40 @@ def rate_row(store, fields, data):
     ]
     ratio = ratio_cell(pair_ratios(*seconds)) if all(told) else ""
     return [
-        f"| {data}: predict, rows per second after start-up | {cells[0]} | {cells[1]} | {ratio} | {len(seconds[0])} |"
+        f"| {data}: predict, rows per second after start-up | {cells[0]} | {cells[1]} | {ratio} "
+        f"| {len(seconds[0])} |"
     ]
+
+
+# Cost of training in the README: field, factor, unit, and words for less and for more of it.
+HEADLINES = [
+    ("wall_seconds", 1, "s", "faster", "slower"),
+    ("peak_bytes", 1e-6, "MB", "less", "more"),
+]
+
+
+def headline(store, plan, case):
+    """Returns the README's row: accuracy, training time and memory on the first data set.
+
+    Returns None if something of it is not measured.
+    """
+    fields = fields_of(plan, case, plan.first)
+    scores = common(*store.sides("accuracy", **fields, what="predict"))
+    if not scores[0]:
+        return None
+    ours, baseline = (statistics.fmean(side.values()) for side in scores)
+    lost = score_rows(store, plan, case, plan.first)[0].count("**") > 0
+    score = f"**{ours:.3f}**" if lost else f"{ours:.3f}"
+    cells = [f"`{case.trainer}`", case.baseline, f"{score}, {baseline:.3f}"]
+    for key, factor, unit, less, more in HEADLINES:
+        sides = common(*store.sides(key, **fields, what="train"))
+        if not sides[0]:
+            return None
+        values = ", ".join(f"{number(factor * middle(side))} {unit}" for side in sides)
+        ratio = pair_ratios(*sides)[0]
+        change = f"{1 / ratio:.2g}× {less}" if ratio <= 1 else f"**{ratio:.2g}× {more}**"
+        cells.append(f"{values} ({change})")
+    return f"| {' | '.join(cells)} |"
 
 
 def whole(store, plan, case):
@@ -189,8 +225,9 @@ def variants(store, plan, case):
                     for found in store.lines(**fields, what="predict")
                 ]
                 rows.append(
-                    f"| {variant.name} | {data} | {line['wall_seconds']:.3g} s | {line['cpu_seconds']:.3g} s | "
-                    f"{line['peak_bytes'] / 1e6:.0f} MB | {(scores or [' | '])[0]} |"
+                    f"| {variant.name} | {data} | {line['wall_seconds']:.3g} s "
+                    f"| {line['cpu_seconds']:.3g} s | {line['peak_bytes'] / 1e6:.0f} MB "
+                    f"| {(scores or [' | '])[0]} |"
                 )
     title = [
         "| flags | data | wall | CPU | peak memory | accuracy | macro-F1 |",
@@ -200,7 +237,7 @@ def variants(store, plan, case):
 
 
 def growth_points(store, plan, case, side, key):
-    """(rows, median) of each size, in order."""
+    """Returns (rows, median) of each size, in order."""
     points = []
     for rows in plan.growth(case):
         fields = fields_of(plan, case, plan.first) | {"rows": rows}
@@ -211,7 +248,7 @@ def growth_points(store, plan, case, side, key):
 
 
 def growth(store, plan, case):
-    """Costs by rows, and the power of the rows that they grow with, start-up included."""
+    """Returns the costs by number of rows, and the exponents of their growth, start-up included."""
     keys = [("wall_seconds", 1, "s"), ("cpu_seconds", 1, "s"), ("peak_bytes", 1e-6, "MB")]
     columns = [
         growth_points(store, plan, case, side, key)
@@ -294,8 +331,9 @@ def threads(store, plan, case):
         )
     ]
     title = [
-        f"| threads ({asked:,} rows) | wall, {case.trainer} | wall, {case.baseline} | CPU, {case.trainer} | "
-        f"CPU, {case.baseline} | speed-up, {case.trainer} | speed-up, {case.baseline} |",
+        f"| threads ({asked:,} rows) | wall, {case.trainer} | wall, {case.baseline} "
+        f"| CPU, {case.trainer} | CPU, {case.baseline} "
+        f"| speed-up, {case.trainer} | speed-up, {case.baseline} |",
         "|---|---|---|---|---|---|---|",
     ]
     weights = [
@@ -304,12 +342,16 @@ def threads(store, plan, case):
     ]
     both = weights[0].keys() & weights[1].keys()
     same = all(weights[0][pair] == weights[1][pair] for pair in both)
-    said = f"Weights of {case.trainer} on 1 and {plan.threads} threads: {'the same bytes' if same else '**not the same bytes**'}."
-    return [*title, *rows, *(["", said] if both else [])]
+    equal = "byte-identical" if same else "**not byte-identical**"
+    weights_line = f"Weights of {case.trainer} on 1 and {plan.threads} threads: {equal}."
+    return [*title, *rows, *(["", weights_line] if both else [])]
 
 
 def token_seconds(store, plan, case, side, length):
-    """Seconds per token of each pair, from what a second epoch takes; None where it took no longer than noise."""
+    """Returns the seconds per token of a second epoch for each pair.
+
+    A pair has None if two epochs took no longer than one.
+    """
     rows = plan.length_rows(length)
     fields = fields_of(plan, case, "long") | {
         "rows": rows,
@@ -331,7 +373,7 @@ def measurable(seconds):
 
 
 def length_points(store, plan, case, side):
-    """(length, tokens per second)."""
+    """Returns (length, tokens per second) of each length."""
     found = [
         (length, measurable(token_seconds(store, plan, case, side, length)))
         for length in plan.lengths(case)
@@ -360,7 +402,8 @@ def lengths(store, plan, case):
             ratio = ratio_cell(pair_ratios(*map(measurable, sides))) or "not measurable"
             rows.append(f"| {length} | {ours} | {baseline} | {ratio} | {len(sides[0])} |")
     title = [
-        f"| tokens of a row | tokens per second, {case.trainer} | {case.baseline} | time per token, ratio | pairs |",
+        f"| tokens of a row | tokens per second, {case.trainer} | {case.baseline} "
+        "| time per token, ratio | pairs |",
         "|---|---|---|---|---|",
     ]
     return [*title, *rows] if rows else []
@@ -368,7 +411,7 @@ def lengths(store, plan, case):
 
 TABLES = {
     "whole": ("Train and predict", whole),
-    "variants": ("Other flags, ours alone", variants),
+    "variants": ("Other flags, Trainyard only", variants),
     "growth": ("How cost grows with the rows (start-up included)", growth),
     "threads": ("Threads", threads),
     "lengths": ("Tokens per second, by sequence length (a second epoch's time)", lengths),

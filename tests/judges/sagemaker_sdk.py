@@ -33,7 +33,7 @@ os.environ.update(
 )
 
 from sagemaker.estimator import Estimator  # noqa: E402  (reads the variables when it is loaded)
-from sagemaker.local import LocalSession  # noqa: E402
+from sagemaker.local import LocalSession
 
 channel = folder / "data"
 channel.mkdir()

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "judges"))
-import reading  # noqa: E402
+import reading
 
 texts, labels = reading.rows(sys.argv[1])
 folder = pathlib.Path(sys.argv[2])
