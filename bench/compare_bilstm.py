@@ -17,10 +17,10 @@ from comparison.script import (
     Table,
     every_nth,
     exit_code,
-    facts_of,
-    folder_of,
-    heard,
-    in_turn,
+    machine_facts,
+    run_folder,
+    seconds_until,
+    alternate,
     keep,
 )
 from comparison.tools import build
@@ -141,7 +141,7 @@ class Bench:
         """What `run` gives for each side and pair: two dicts of pairs."""
         found = {side: {} for side in SIDES}
         for pair in range(self.pairs):
-            for side in in_turn(SIDES, pair):
+            for side in alternate(SIDES, pair):
                 found[side][pair] = run(side, pair)
         return [found[side] for side in SIDES]
 
@@ -268,7 +268,7 @@ def compare_start(bench):
             if side == "bilstm"
             else bench.baseline(train, test, *flags)
         )
-        return bench.note("start", side, pair, heard(command, FIRST_STEP)[0])
+        return bench.note("start", side, pair, seconds_until(command, FIRST_STEP)[0])
 
     bench.say(
         "## From process start to the first step, all of IMDB read and tokenised",
@@ -286,7 +286,7 @@ def compare_read(bench):
     def run(side, pair):
         if side == "bilstm":
             command = bench.ours(train, *TINY, *OURS, *PLAIN, "--epochs", 1)
-            began, ended = heard(command, "reading the data", FIRST_STEP)
+            began, ended = seconds_until(command, "reading the data", FIRST_STEP)
             return bench.note("read", side, pair, ended - began)
         baseline = bench.run(
             "read", side, bench.baseline(train, test, *TINY, "--epochs", 0), pair=pair
@@ -410,7 +410,7 @@ def arguments():
 
 def main():
     args = arguments()
-    facts = facts_of(args.threads)
+    facts = machine_facts(args.threads)
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
         bench = Bench(args, pathlib.Path(folder))
         for section in args.only or SECTIONS:
@@ -420,7 +420,7 @@ def main():
     sections = "".join(
         f"-{part}" for part in [*(args.only or []), *(args.sets if args.sets != SETS else [])]
     )
-    target = folder_of(args.machine, facts, f"bilstm{sections}")
+    target = run_folder(args.machine, facts, f"bilstm{sections}")
     lines = [
         f"# bilstm against PyTorch, {target.name[:10]}",
         "",

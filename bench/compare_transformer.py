@@ -18,10 +18,10 @@ from comparison.script import (
     Table,
     every_nth,
     exit_code,
-    facts_of,
-    folder_of,
-    heard,
-    in_turn,
+    machine_facts,
+    run_folder,
+    seconds_until,
+    alternate,
     keep,
 )
 from comparison.tools import build
@@ -91,7 +91,7 @@ class Bench:
     def turns(self, name, run):
         """Both sides of each pair, who goes first changing; the results of each side by pair."""
         for pair in self.args.only_pairs or range(self.args.pairs):
-            for side in in_turn(SIDES, pair):
+            for side in alternate(SIDES, pair):
                 self.once(name, side, pair, lambda: run(side, pair))
         return [
             {
@@ -279,7 +279,7 @@ def compare_start(bench):
     sides = bench.turns(
         "start",
         lambda side, pair: {
-            "seconds": heard(bench.training(side, pair, train, batch=1), FIRST_STEP)[0]
+            "seconds": seconds_until(bench.training(side, pair, train, batch=1), FIRST_STEP)[0]
         },
     )
     return [
@@ -348,8 +348,8 @@ def arguments():
 
 def main():
     args = arguments()
-    facts = facts_of(args.threads)
-    target = folder_of(args.machine, facts, "transformer")
+    facts = machine_facts(args.threads)
+    target = run_folder(args.machine, facts, "transformer")
     if not args.smoke:
         target.mkdir(parents=True, exist_ok=True)
     lines = [

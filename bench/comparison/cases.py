@@ -1,4 +1,4 @@
-"""Who is compared with whom, and with which flags."""
+"""The cases: which trainer is compared with which baseline, with which flags."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ FULL, SMOKE = "full", "smoke"
 
 @dataclasses.dataclass(frozen=True)
 class Guess:
-    """Seconds on two cores before anything is measured: a start, and per MB of text and epoch."""
+    """First estimate of seconds on two cores: for the start, and per MB of text and epoch."""
 
     start: float
     train: float
@@ -16,7 +16,7 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Ours with other flags than the baseline has, for what no baseline offers."""
+    """The trainer with flags that no baseline has an equivalent of."""
 
     name: str
     flags: tuple = ()
@@ -50,7 +50,7 @@ class Case:
     lengths: tuple = ()
     official: tuple = ()  # names in images-<date>.json, if it knows them: on a CPU, on a GPU
     variants: tuple = ()
-    # --smoke: less of everything.
+    # Of --smoke.
     smoke_rows: int = 480
     smoke_both: tuple = ()
 
@@ -60,7 +60,8 @@ class Case:
         return 1 if kind == SMOKE else dict(self.epochs).get(data, dict(self.epochs)[""])
 
 
-# Ours always scores something at the end, without test rows all that it has learnt from, which no baseline does.
+# A trainer always scores rows after training: without test rows all training rows. No baseline does,
+# so the slow trainers are given a few test rows.
 TEST_ROWS = 16
 PLAIN = ("--validation-split", "0", "--no-report")
 SKLEARN = {
@@ -142,7 +143,7 @@ CASES = [
         official=("fasttext", "fasttext"),
         variants=(Variant("default flags: split, calibration, report"),),
     ),
-    # The same network, the same optimiser, constant learning rate, no clipping: what PyTorch does without being told.
+    # The same network and optimiser, with PyTorch's defaults: constant learning rate, no clipping.
     Case(
         "bilstm",
         "bilstm",
@@ -227,7 +228,8 @@ CASES = [
 ]
 BY_NAME = {case.name: case for case in CASES}
 TRAINERS = sorted({case.trainer for case in CASES})
-# So many tokens are learnt from at each sequence length, and in two epochs once more: the difference has no start-up in it.
+# Tokens of an epoch at each sequence length. The difference between two epochs and one has no
+# start-up time.
 LENGTH_TOKENS = {FULL: 4_096, SMOKE: 256}
 SMOKE_LENGTHS = (32,)
 SMOKE_SYNTHETIC = 1_000

@@ -1,4 +1,4 @@
-"""What a training job costs on SageMaker, and how large images are; prices and sizes stand in dated files beside bench/compare."""
+"""The cost of a training job on SageMaker and the sizes of images, from dated files in bench/."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ from comparison.scores import pair_ratios
 from comparison.tables import common, fields_of, middle, number, ratio_cell, times
 from measure import size
 
-# What the instances have: https://aws.amazon.com/ec2/instance-types/, accelerated computing.
+# GPUs of the instances: https://aws.amazon.com/ec2/instance-types/, accelerated computing.
 CARDS = {
     "ml.p3": "V100",
     "ml.g4dn": "T4",
@@ -23,11 +23,11 @@ BENCH = pathlib.Path(__file__).resolve().parents[1]
 
 
 class DataFileError(Exception):
-    """A file of prices or images that cannot be used; the text names it."""
+    """A data file that cannot be used. The message names it."""
 
 
 def newest(kind):
-    """The newest dated file of a kind, and its name."""
+    """Returns the content of the newest dated file of a kind, and its name as `file`."""
     found = sorted(BENCH.glob(f"{kind}-????-??-??.json"))
     if not found:
         raise DataFileError(f"no `bench/{kind}-<date>.json`; help: git checkout bench")
@@ -40,7 +40,7 @@ def newest(kind):
 
 
 def image_sizes(cases, tools, device):
-    """Unpacked bytes of each side's image: {case: {side: {bytes, source}}}.
+    """Returns the unpacked bytes of each side's image: {case: {side: {bytes, source}}}.
 
     Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a case is left out
     if its image's size is not known, as it is beside a Python of the user's that has no official image. The baseline's: Amazon's image for
@@ -54,7 +54,7 @@ def image_sizes(cases, tools, device):
             ours = known["ours"].get(case.trainer, binary)
         else:
             ours = known["ours_on_gpu"].get(case.trainer)
-        # A Python of the user's own has other packages too.
+        # A Python given by the user may have more packages than the baseline needs.
         if not ours or (tools.interpreter and not official):
             continue
         sizes[case.name] = {
@@ -85,7 +85,7 @@ def image_table(cases, sizes):
 
 
 def job(image_bytes, training_seconds, prices, device):
-    """Seconds of pulling and of the training process (its start-up included), and dollars for both.
+    """Returns seconds of pulling, seconds of training with start-up, and dollars for both.
 
     Both are billed: the time between TrainingStartTime and TrainingEndTime, in which the image is pulled, is what
     DescribeTrainingJob calls billable. Finding an instance comes before, takes minutes, and costs nothing.
@@ -96,7 +96,7 @@ def job(image_bytes, training_seconds, prices, device):
 
 
 def priced(device, prices, gpu):
-    """Whether what was measured here tells what the priced instance takes: on a GPU, if it has this card."""
+    """Returns True if times measured here apply to the priced instance: it has the same GPU."""
     family = prices["instance"][device].rpartition(".")[0]
     return device == "cpu" or CARDS.get(family, "no card") in gpu
 

@@ -1,4 +1,4 @@
-"""What a run measures: its sections, cases, data sets, sizes and pairs."""
+"""The plan of a run: its sections, cases, data sets, sizes and pairs."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ class Plan:
 
     @property
     def turns(self):
-        """Of all sections; each job once, in the first turn that asks for it."""
+        """Returns the turns of all sections, the first pair of everything first."""
         found = []
         for pair in range(self.pairs):
             for section in self.sections:
@@ -32,7 +32,7 @@ class Plan:
         return found
 
     def train_rows(self, case):
-        """At most so many; None: all."""
+        """Returns the largest number of training rows, or None for all."""
         return case.smoke_rows if self.kind == SMOKE else None if self.all_rows else case.limit
 
     def test_rows(self, case):
@@ -41,7 +41,7 @@ class Plan:
         return None if self.all_rows else case.test_limit
 
     def growth(self, case):
-        """Rows to train on; None, for as many as elsewhere, shares its job with other sections."""
+        """Returns the numbers of training rows. None is the number of other sections, with the same job."""
         if self.kind == SMOKE:
             return [case.smoke_rows // 2, None]
         most = self.rows_of(case, None)
@@ -52,8 +52,11 @@ class Plan:
         return cases.SMOKE_SYNTHETIC if case.synthetic and self.kind == SMOKE else case.synthetic
 
     def thread_rows(self, case):
-        """Where rows are limited for the time they take, a quarter of them do. Always a number: the runs on all threads must
-        be of the same turn as those on one, not those that other sections have of all rows."""
+        """Returns the rows of the section `threads`: a quarter where rows are limited.
+
+        It is never None, so that runs on one thread and on all threads are in the same turn, and
+        results of other sections are not used.
+        """
         limit = self.train_rows(case) if self.kind == FULL else None
         return limit // 4 if limit else self.rows_of(case, None)
 
@@ -64,5 +67,5 @@ class Plan:
         return max(LENGTH_TOKENS[self.kind] // length, 4)
 
     def rows_of(self, case, rows):
-        """The number of rows behind None."""
+        """Returns `rows`, or the number that None stands for."""
         return rows or min(self.train_rows(case) or self.first_rows, self.first_rows)

@@ -1,4 +1,4 @@
-"""Runs turns while the budget lasts, and estimates what they take."""
+"""Runs turns until the time limit, and estimates how long they take."""
 
 import datetime
 import hashlib
@@ -10,14 +10,14 @@ from comparison.rows import column
 from comparison.scores import accuracy, cells, macro_f1, packed
 from measure import Failed, load, measured, size
 
-# Than the two cores of the guesses, before a GPU has been measured; an H200 was 40 to 70 times as fast
-# (bench/runs/2026-11-26-nvidia-h200-compare-cuda).
+# Assumed speed-up of a GPU over the two cores of the first estimates. An H200 was 40 to 70 times as
+# fast (bench/runs/2026-11-26-nvidia-h200-compare-cuda).
 GPU_FASTER = 20
 
 
 class Runner:
     def __init__(self, plan, store, tools, data, budget, repeat_below, facts):
-        """`facts`: of this run, for each of its lines."""
+        """`facts`: fields of every line of this run. `budget`: minutes, or None."""
         self.plan, self.store, self.tools, self.data = plan, store, tools, data
         self.repeat_below, self.facts = repeat_below, facts
         self.ends = time.monotonic() + 60 * budget if budget else None
@@ -25,10 +25,10 @@ class Runner:
         self.left_out, self.failures = [], []
 
     def run(self, turns):
-        """The first pair of everything before the second of anything, and what is cheap before what is dear."""
+        """Runs the turns by pair, short ones first."""
         turns = self.possible(turns)
         while turns:
-            # Estimates get better with every measured process, so the order is found anew.
+            # Every measured process improves the estimates, so the order may change.
             turn = min(turns, key=lambda turn: (turn.pair, self.estimate(turn)))
             turns.remove(turn)
             wanted = [job for job in turn.jobs if job not in self.store.done]
@@ -43,7 +43,10 @@ class Runner:
                 self.run_turn(turn, wanted, seconds)
 
     def possible(self, turns):
-        """Without those whose trainer or baseline is missing, and those that a larger turn has in it: its models are asked at once."""
+        """Returns the turns whose programs exist, without those that are part of a larger turn.
+
+        The larger turn predicts with its models right after training them.
+        """
         sets = [set(turn.jobs) for turn in turns]
         return [
             turn
@@ -82,7 +85,7 @@ class Runner:
         result.pop("stdout")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         facts |= {
-            "command": self.tools.said(self.command(job)),
+            "command": self.tools.recorded(self.command(job)),
             "program": self.tools.program(job),
             "at": now,
             "load": load(),
@@ -103,20 +106,20 @@ class Runner:
         return result
 
     def command(self, job):
-        # What is made has the labels of the first set.
+        # Derived data sets have the labels of the first one.
         name = job.data if job.data in self.data.names else self.data.first
         test = self.data.file(name, "test", TEST_ROWS) if self.tools.scores(job) else None
         return self.tools.command(job, self.source(job), test)
 
     def source(self, job):
-        """Test rows for predictions, training rows for the rest."""
+        """Returns the input of a job: test rows for predictions, else training rows."""
         if job.what == "predict":
             return self.data.file(job.data, "test", self.plan.test_rows(BY_NAME[job.case]))
         rows = job.rows or self.plan.train_rows(BY_NAME[job.case])
         return self.data.file(job.data, "train", rows, job.length)
 
     def answers(self, job, case):
-        """Scores of the predictions, and the predictions themselves for the bootstrap."""
+        """Returns the scores of the predictions, and the predictions for the bootstrap."""
         truth = self.data.labels(job.data, "test", self.plan.test_rows(case))
         found = column(self.tools.answers(job), "label", "predicted")
         seen = cells(truth, found)
@@ -134,7 +137,7 @@ class Runner:
         return sum(self.estimate_job(job) for job in turn.jobs if job not in self.store.done)
 
     def estimate_job(self, job):
-        """What the nearest measured job took, by amount of text; before there is one, a guess."""
+        """Estimates seconds by the most similar measured job, else by the case's first estimate."""
         case, amount = BY_NAME[job.case], self.amount(job)
         tried = any(key.variant == job.variant for key in self.store.done)
         near = [
@@ -145,7 +148,7 @@ class Runner:
         ]
         if near:
             key, line = min(near, key=lambda pair: abs(self.amount(pair[0]) - amount))
-            # Less text takes less, but never less than the start; more takes more at the same rate.
+            # In proportion to the text, but start-up is assumed to be a fifth.
             return line["wall_seconds"] * max(amount / self.amount(key), 0.2)
         guess = case.guess[0 if job.side == OURS else 1]
         slower = (10 if job.variant == "--tune" else 1) / (
@@ -157,7 +160,7 @@ class Runner:
         )
 
     def amount(self, job):
-        """Megabytes of text that are looked at, epoch by epoch; 1 for one text."""
+        """Returns the MB of text that a job reads, counting every epoch; 1 for one text."""
         case = BY_NAME[job.case]
         if job.what == "one":
             return 1
@@ -171,7 +174,7 @@ class Runner:
 
 
 def weights(model):
-    """A hash of the weights, to see whether two models are the same bytes."""
+    """Returns a hash of the weights, to compare two models."""
     files = sorted(model.rglob("*.safetensors")) if model.is_dir() else []
     return (
         {"weights": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]}

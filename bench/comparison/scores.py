@@ -9,7 +9,10 @@ SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def packed(labels, names):
-    """A character per row, its label's place in `names`: classes are few, rows many. The labels where there are too many."""
+    """Encodes labels as one character each, the index in `names`.
+
+    Returns the labels unchanged if there are more names than characters.
+    """
     return (
         "".join(SYMBOLS[names.index(label)] for label in labels)
         if len(names) <= len(SYMBOLS)
@@ -22,14 +25,14 @@ def unpacked(found, names):
 
 
 def accuracy(cells):
-    """`cells`: how often each (truth, predicted) was seen."""
+    """Returns the accuracy. `cells`: the confusion matrix as {(truth, predicted): count}."""
     return sum(count for (truth, found), count in cells.items() if truth == found) / sum(
         cells.values()
     )
 
 
 def macro_f1(cells):
-    """As scikit-learn has it: the mean over all classes that are true or predicted anywhere."""
+    """Returns the mean F1 over all true or predicted classes, as scikit-learn's `f1_score` does."""
     hits, named = collections.Counter(), collections.Counter()
     for (truth, found), count in cells.items():
         named[truth] += count
@@ -44,7 +47,7 @@ def cells(truth, found):
 
 
 def bootstrap(truth, ours, baseline, seed=0, draws=DRAWS):
-    """95 % intervals of both sides and of their difference, each draw with the same rows for both.
+    """Returns 95 % intervals of both sides and of their difference, by paired bootstrap.
 
     `ours` and `baseline` are the answers of each run; a side's score is the mean of its runs. Drawn are kinds of rows, (truth, answers...),
     instead of rows: there are few different ones, so a draw is cheap.
@@ -64,7 +67,7 @@ def bootstrap(truth, ours, baseline, seed=0, draws=DRAWS):
 
 
 def answered(drawn, run):
-    """How often each (truth, predicted) is among drawn kinds of rows, by the answers of one run."""
+    """Returns the confusion matrix of one run on the drawn rows."""
     found = collections.Counter()
     for kind, count in drawn.items():
         found[kind[0], kind[run]] += count
@@ -72,14 +75,14 @@ def answered(drawn, run):
 
 
 def interval(values):
-    """From the 2.5th to the 97.5th percentile."""
+    """Returns the 2.5th and the 97.5th percentile."""
     values = sorted(values)
     cut = round(0.025 * (len(values) - 1))
     return values[cut], values[-1 - cut]
 
 
 def pair_ratios(ours, baseline):
-    """Median, lowest and highest of ours / baseline, pair by pair: both of a pair met the same machine."""
+    """Returns the median, lowest and highest of ours / baseline over the pairs, or None."""
     ratios = [
         ours[pair] / baseline[pair] for pair in sorted(ours) if pair in baseline and baseline[pair]
     ]

@@ -1,4 +1,4 @@
-"""What each section of a comparison measures, as turns."""
+"""The sections of a comparison: each returns its turns."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class Section:
 
 
 def whole(plan, case, pair):
-    """Each data set: train, predict its test rows and a single text, which is what predicting costs before the first row."""
+    """Trains, predicts the test rows, and predicts one text (start-up), on each data set."""
     return [
         turn(
             ("train", "predict", "one"),
@@ -27,7 +27,7 @@ def whole(plan, case, pair):
 
 
 def variants(plan, case, pair):
-    """Ours alone, once: what no baseline offers, and what the default flags cost."""
+    """Runs the trainer once with flags that no baseline has, and with its default flags."""
     found = []
     for variant in case.variants if pair == 0 else ():
         whats = ("train", "predict") if variant.predicts else ("train",)
@@ -52,7 +52,7 @@ def growth(plan, case, pair):
 
 
 def threads(plan, case, pair):
-    """One thread and all, in one turn: a speed-up is that of a pair."""
+    """Trains on one thread and on all threads in the same turn."""
     if plan.threads == 1 or plan.device != "cpu":
         return []
     fields = {
@@ -66,7 +66,7 @@ def threads(plan, case, pair):
 
 
 def lengths(plan, case, pair):
-    """One epoch and two: the difference has no start-up in it. Each length in a turn of its own."""
+    """Trains for one epoch and for two, one turn for each length."""
     found = []
     for length in plan.lengths(case):
         fields = {"case": case.name, "data": "long", "pair": pair, "threads": plan.threads}

@@ -1,16 +1,19 @@
-"""Plots of (x, y) points on logarithmic axes, as SVG; no library, so that the driver needs none."""
+"""SVG plots of (x, y) points on logarithmic axes, without a library."""
 
 import math
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 40, 50
-# Okabe and Ito's colours, which people with any colour vision can tell apart; two lines of a case share one.
+# Okabe and Ito's palette, distinguishable with any colour vision. Both lines of a case share one.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"]
 
 
 def plot(title, x_title, y_title, lines):
-    """`lines`: (name, dashed, number of its colour, points with positive x and y); None if there is nothing to see."""
+    """Returns an SVG, or None if there are no points.
+
+    `lines`: tuples of name, dashed, colour number, and points with positive x and y.
+    """
     lines = [line for line in lines if line[3]]
     points = [point for *_, some in lines for point in some]
     if not points:
@@ -58,14 +61,14 @@ def text(x, y, words, anchor, size=12):
 
 
 def axis(values, start, end):
-    """Place of a value between `start` and `end`, logarithmically."""
+    """Returns a function from a value to its position between `start` and `end`."""
     low, high = math.log(min(values)), math.log(max(values))
     span = high - low or 1.0
     return lambda value: start + (math.log(value) - low) / span * (end - start)
 
 
 def ticks(values):
-    """Powers of ten between the least and the largest value; these two where there is none."""
+    """Returns the powers of ten in the range of the values, else the range's ends."""
     low, high = min(values), max(values)
     found = [
         10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)

@@ -1,4 +1,4 @@
-"""Finding or making the programs that are compared, and the command line of a job."""
+"""Finds or builds the compared programs, and makes the command line of a job."""
 
 import hashlib
 import os
@@ -14,11 +14,11 @@ TEXT = "a film I shall remember"
 
 
 class Missing(Exception):
-    """A trainer or baseline that is not there; the text ends with how to get it."""
+    """A trainer or baseline is missing. The message ends with how to get it."""
 
 
 def build_commands(package, device="cpu", what=(), environ=os.environ):
-    """How a crate is compiled in release mode, and what it needs before. A LIBTORCH that is set is the one to use."""
+    """Returns the commands that build a crate in release mode. A LIBTORCH that is set is used."""
     commands = []
     if package == "bilstm" and not environ.get("LIBTORCH"):
         commands.append(
@@ -29,17 +29,17 @@ def build_commands(package, device="cpu", what=(), environ=os.environ):
 
 
 def build(package, device="cpu", what=()):
-    """Compiles it; gives the folder of its binaries."""
+    """Builds a crate. Returns the folder of its binaries."""
     for command in build_commands(package, device, what):
         subprocess.run(command, cwd=ROOT, check=True)
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 class Tools:
-    """The programs of a comparison; each is looked for once, when it is first needed."""
+    """The programs of a comparison. Each is found once, when it is first needed."""
 
     def __init__(self, binaries, kind, device, pretrained, work, interpreter=None):
-        """`interpreter`: of all baselines, in place of the pinned venvs."""
+        """`interpreter`: a Python for all baselines, instead of the pinned venvs."""
         self.binaries, self.kind, self.device, self.pretrained, self.work = (
             binaries,
             kind,
@@ -51,7 +51,7 @@ class Tools:
         self.found, self.missing = {}, {}
 
     def need(self, case):
-        """All that a case needs, or Missing."""
+        """Finds all programs of a case. Raises Missing."""
         self.binary(case.trainer)
         self.python(case)
         if case.trainer == "transformer":
@@ -75,7 +75,7 @@ class Tools:
                 raise
             except (OSError, subprocess.CalledProcessError) as error:
                 self.missing[key] = Missing(
-                    f"`{key}` could not be made: {error}; help: what it printed stands above"
+                    f"`{key}` could not be made: {error}; help: its output is above"
                 )
                 raise self.missing[key] from error
         return self.found[key]
@@ -99,7 +99,7 @@ class Tools:
         )
 
     def checkpoint(self, case):
-        """The pretrained model that both sides start from: as given, or the one that a package of the venv brings."""
+        """Returns the pretrained model: the given one, or that of a package in the venv."""
 
         def find():
             if self.pretrained:
@@ -124,14 +124,14 @@ class Tools:
         return self.work / "models" / f"{job.case}-{job.side}{suffix}"
 
     def clear(self, model):
-        """Removes the model that was there before, a folder or a file: nothing goes on from it."""
+        """Removes an earlier model, a folder or a file, so that training does not resume from it."""
         model.parent.mkdir(parents=True, exist_ok=True)
         if model.is_dir():
             shutil.rmtree(model)
         model.unlink(missing_ok=True)
 
     def command(self, job, source, test=None):
-        """`source`: rows to train on or to predict; `test`: rows to score at the end of training."""
+        """Returns a job's command. `source`: its input; `test`: rows to score after training."""
         case = BY_NAME[job.case]
         command = {"train": self.train, "predict": self.predict, "one": self.one}[job.what](
             case, job, source
@@ -144,17 +144,17 @@ class Tools:
         return command
 
     def scores(self, job):
-        """Whether a training run is given rows to score, so that it does not score all that it has learnt from."""
+        """Returns True if the job is given test rows, so that it does not score all training rows."""
         return BY_NAME[job.case].tests and (job.side, job.what) == (OURS, "train")
 
-    def said(self, command):
-        """A command as it is kept: the names of files, not where this machine has them."""
+    def recorded(self, command):
+        """Returns a command as recorded in raw.jsonl: file names without their folders."""
         return " ".join(
             part.name if isinstance(part, pathlib.PurePath) else str(part) for part in command
         )
 
     def program(self, job):
-        """A hash of what was run, for a binary may be from another commit."""
+        """Returns a hash of the program: a binary may be from another commit."""
         case = BY_NAME[job.case]
         path = (
             self.binary(case.trainer)
@@ -182,7 +182,10 @@ class Tools:
         return command
 
     def flags(self, case, job):
-        """Those of both sides, each once: --smoke, lengths and epochs replace what the case says; then the side's own."""
+        """Returns the flags of both sides, then those of the side.
+
+        Each flag is given once: --smoke, lengths and epochs replace the case's values.
+        """
         variant = next((variant for variant in case.variants if variant.name == job.variant), None)
         own, side = (
             not variant or variant.beside,

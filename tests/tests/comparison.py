@@ -704,10 +704,10 @@ class Scripts(unittest.TestCase):
 
     def test_process_is_killed_after_the_last_pattern(self):
         code = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.3); print('two', file=sys.stderr, flush=True); time.sleep(60)"
-        one, two = script.heard([sys.executable, "-c", code], "one", "two")
+        one, two = script.seconds_until([sys.executable, "-c", code], "one", "two")
         self.assertTrue(0.3 <= two - one < 30)
         with self.assertRaisesRegex(SystemExit, "three"):
-            script.heard([sys.executable, "-c", "pass"], "three")
+            script.seconds_until([sys.executable, "-c", "pass"], "three")
 
 
 class Rows(unittest.TestCase):
