@@ -2,6 +2,7 @@
 """Compares `bilstm` with the PyTorch script that it replaces. See bench/README.md."""
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -18,74 +19,37 @@ from comparison.script import (
     every_nth,
     exit_code,
     machine_facts,
-    run_folder,
     seconds_until,
     alternate,
-    keep,
+    write_results,
 )
 from comparison.tools import build
-from measure import load, measured, venv
+from measure import load, measured, require_commit, run_folder, venv
 
 BASELINE = ROOT / "bench/baselines/torch_bilstm.py"
 SECTIONS = ["step", "whole", "start", "read", "accuracy"]
 SIDES = ["bilstm", "PyTorch"]
 SETS = ["sms_spam", "ag_news", "imdb"]
 # The old script's network and training, flag by flag.
-OLD = [
-    "--vocab-size",
-    1000,
-    "--seq-len",
-    100,
-    "--emb-size",
-    100,
-    "--hidden-size",
-    200,
-    "--num-layers",
-    2,
-    "--batch-size",
-    16,
-    "--learning-rate",
-    1e-3,
-    "--dropout",
-    0,
-]
-# What only ours has, set to what the old script does.
-OURS = [
-    "--pooling",
-    "last",
-    "--clip-norm",
-    0,
-    "--schedule",
-    "constant",
-    "--patience",
-    0,
-    "--no-buckets",
-]
+OLD = (
+    "--vocab-size 1000 --seq-len 100 --emb-size 100 --hidden-size 200 --num-layers 2 "
+    "--batch-size 16 --learning-rate 1e-3 --dropout 0"
+).split()
+# Trainyard's own flags, set to what the old script does.
+OURS = "--pooling last --clip-norm 0 --schedule constant --patience 0 --no-buckets".split()
 PLAIN = ["--validation-split", 0, "--no-report"]
-# So little to train that what is left between two messages is reading.
-TINY = [
-    "--vocab-size",
-    1000,
-    "--seq-len",
-    100,
-    "--dropout",
-    0,
-    "--emb-size",
-    8,
-    "--hidden-size",
-    4,
-    "--num-layers",
-    1,
-    "--batch-size",
-    1,
-]
-# Bars: ours / PyTorch. A tenth of a step is noise (bench/README.md).
+# So little training that reading takes nearly all of the time.
+TINY = (
+    "--vocab-size 1000 --seq-len 100 --dropout 0 --emb-size 8 --hidden-size 4 --num-layers 1 "
+    "--batch-size 1"
+).split()
+# Targets for the ratio to PyTorch. A tenth of a step is noise (bench/README.md).
 NO_MORE, NO_MORE_STEP, WHOLE, START, HALF, TENTH = 1.0, 1.1, 0.8, 0.2, 0.5, 0.1
 LESS_ACCURATE = -0.01
 
 
 class Bench:
-    """One comparison: where things are, and what has been measured so far."""
+    """One comparison: its files and results."""
 
     def __init__(self, args, folder):
         self.pairs, self.smoke, self.data, self.threads = (
@@ -101,12 +65,13 @@ class Bench:
         self.table = Table(*SIDES, strict=not args.smoke)
 
     def run(self, name, side, command, **facts):
-        """One measured process; kept in the raw results."""
+        """Runs and records one measured process."""
         result = measured(command)
         kept = {key: value for key, value in result.items() if key != "stdout"}
         self.raw.append({"name": name, "side": side, **facts, **kept, "load": load()})
         print(
-            f"  {name:24} {side:12} {result['wall_seconds']:8.3f} s wall {result['cpu_seconds']:8.3f} s cpu "
+            f"  {name:24} {side:12} {result['wall_seconds']:8.3f} s wall "
+            f"{result['cpu_seconds']:8.3f} s cpu "
             f"{result['peak_bytes'] / 1e6:8.1f} MB",
             flush=True,
         )
@@ -123,7 +88,7 @@ class Bench:
         self.lines.extend(lines)
 
     def rows(self, name, part, count=None):
-        """A data set's file, or its first rows."""
+        """Returns a data set's file, or a sample of it."""
         source = self.sample(part) if self.smoke else self.data / name / f"{part}.csv"
         if count is None or self.smoke:
             return source
@@ -131,14 +96,14 @@ class Bench:
         return target if target.exists() else every_nth(source, target, count)
 
     def sample(self, part):
-        """The sample of the repository cut in two, for --smoke."""
+        """Returns a part of data/movie.csv, for --smoke."""
         target = self.folder / f"sample-{part}.csv"
         head, *rows = read(ROOT / "data/movie.csv")
         write(target, head, rows[:100] if part == "train" else rows[480:])
         return target
 
     def by_pair(self, run):
-        """What `run` gives for each side and pair: two dicts of pairs."""
+        """Calls `run` for each side and pair. Returns {pair: result} of each side."""
         found = {side: {} for side in SIDES}
         for pair in range(self.pairs):
             for side in alternate(SIDES, pair):
@@ -186,12 +151,12 @@ class Bench:
 
 
 def of(key, sides):
-    """One value of each pair's dict."""
+    """Returns {pair: value of `key`} of each side."""
     return [{pair: found[key] for pair, found in side.items()} for side in sides]
 
 
 def compare_step(bench):
-    """A step of the old script's network: what two more epochs cost, by steps. On one thread and on all."""
+    """Compares a step of the old script's network: the cost of two more epochs, divided by steps."""
     count = 100 if bench.smoke else 800
     train, test = bench.rows("imdb", "train", count), bench.rows("imdb", "test", 100)
     steps = 2 * -(-count // 16)
@@ -230,7 +195,7 @@ def compare_step(bench):
 
 
 def compare_whole(bench):
-    """Read, tokenise, train one epoch, evaluate, save."""
+    """Compares whole processes: read, tokenise, train one epoch, evaluate, save."""
     train, test = bench.rows("imdb", "train", 4000), bench.rows("imdb", "test", 2000)
     flags = [*OLD, "--epochs", 1]
     sides = bench.by_pair(
@@ -258,7 +223,7 @@ def compare_whole(bench):
 
 
 def compare_start(bench):
-    """From the start of the process to the end of the first step."""
+    """Compares the time from process start to the end of the first step."""
     train, test = bench.rows("imdb", "train"), bench.rows("imdb", "test", 100)
 
     def run(side, pair):
@@ -280,7 +245,10 @@ def compare_start(bench):
 
 
 def compare_read(bench):
-    """Reading and tokenising alone: ours from the message before it to the end of the first step of a tiny network, which is more."""
+    """Compares reading and tokenising.
+
+    Trainyard's time ends with the first step of a tiny network, so it is an upper bound.
+    """
     train, test = bench.rows("imdb", "train"), bench.rows("imdb", "test", 100)
 
     def run(side, pair):
@@ -303,31 +271,18 @@ def compare_read(bench):
 
 
 def compare_accuracy(bench):
-    """Defaults against a sound PyTorch script of the same size: ids of their own, packed sequences, pooling."""
+    """Compares accuracy: default flags against the corrected PyTorch script of the same size."""
     bench.say(
-        "## Accuracy on the test set (default flags; the baseline with ids of its own, packed sequences, pooling)",
+        "## Accuracy on the test set (default flags; corrected PyTorch script)",
         "",
         "| | bilstm | macro-F1 | wall | CPU | peak | PyTorch | macro-F1 | wall | CPU | peak |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     )
-    # As many words and ids a text as ours reads.
-    baseline = [
-        "--sound",
-        "--vocab-size",
-        20000,
-        "--seq-len",
-        400,
-        "--hidden-size",
-        100,
-        "--num-layers",
-        1,
-        "--batch-size",
-        32,
-        "--learning-rate",
-        2e-3,
-        "--dropout",
-        0.5,
-    ]
+    # The same vocabulary size and length as Trainyard's defaults.
+    baseline = (
+        "--sound --vocab-size 20000 --seq-len 400 --hidden-size 100 --num-layers 1 "
+        "--batch-size 32 --learning-rate 2e-3 --dropout 0.5"
+    ).split()
     # An epoch of the baseline on IMDB takes minutes.
     epochs = {"imdb": 1} if bench.smoke else {"sms_spam": 5, "ag_news": 5, "imdb": 3}
     for name in ["imdb"] if bench.smoke else bench.sets:
@@ -377,33 +332,39 @@ def arguments():
         help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv",
     )
     parser.add_argument(
-        "--pairs", type=int, default=3, help="how often each measurement is repeated"
+        "--pairs", type=int, default=3, help="repetitions of each measurement"
     )
     parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides"
+        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
     )
-    parser.add_argument("--machine", help="label of the results' folder [default: the CPU model]")
-    parser.add_argument("--only", choices=SECTIONS, nargs="+", help="some sections")
+    parser.add_argument("--machine", help="machine's name in the folder of results [default: CPU model]")
     parser.add_argument(
-        "--sets", choices=SETS, nargs="+", default=SETS, help="data sets of the section accuracy"
+        "--out",
+        type=pathlib.Path,
+        help="results' folder [default: bench/runs/<date>-<machine>-bilstm]",
+    )
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", help="measure only these sections")
+    parser.add_argument(
+        "--sets", choices=SETS, nargs="+", default=SETS, help="data sets of the section `accuracy`"
     )
     parser.add_argument(
         "--alone",
         action="store_true",
-        help="no PyTorch in the section accuracy, where IMDB takes it a quarter of an hour",
+        help="no PyTorch in the section `accuracy`: it takes a quarter of an hour on IMDB",
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="a minute, on data/movie.csv; the results are not kept"
+        "--smoke", action="store_true", help="test it in a minute on data/movie.csv; the results are not kept"
     )
     parser.add_argument(
-        "--bilstm", type=pathlib.Path, help="a binary to measure [default: build it]"
+        "--bilstm", type=pathlib.Path, help="binary to measure [default: built by cargo]"
     )
     args = parser.parse_args()
     if args.smoke:
         args.pairs = 1
     elif not (args.data / "imdb/train.csv").is_file():
         parser.error(
-            "no imdb/train.csv below --data\nhelp: data/README.md tells where to get it, or try --smoke"
+            "no imdb/train.csv below --data\n"
+            "help: get it as data/README.md describes, or try --smoke"
         )
     return args
 
@@ -411,27 +372,30 @@ def arguments():
 def main():
     args = arguments()
     facts = machine_facts(args.threads)
+    sections = "".join(
+        f"-{part}" for part in [*(args.only or []), *(args.sets if args.sets != SETS else [])]
+    )
+    target = args.out or run_folder(args.machine or facts["cpu"], f"bilstm{sections}")
+    if not args.smoke:
+        require_commit(target)
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
         bench = Bench(args, pathlib.Path(folder))
         for section in args.only or SECTIONS:
             print(f"==> {section}", flush=True)
             globals()[f"compare_{section}"](bench)
     facts["load_after"] = load()
-    sections = "".join(
-        f"-{part}" for part in [*(args.only or []), *(args.sets if args.sets != SETS else [])]
-    )
-    target = run_folder(args.machine, facts, f"bilstm{sections}")
     lines = [
-        f"# bilstm against PyTorch, {target.name[:10]}",
+        f"# bilstm against PyTorch, {datetime.date.today()}",
         "",
-        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; medians of {args.pairs}, ratios pair by pair; "
+        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; "
+        f"medians of {args.pairs} pairs, ratios within a pair; "
         f"load {facts['load_before']:.1f} before, {facts['load_after']:.1f} after.",
         "",
         *bench.lines,
     ]
     print("\n" + "\n".join(lines))
     if not args.smoke:
-        keep(target, lines, facts)
+        write_results(target, lines, facts)
         (target / "raw.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bench.raw))
     return exit_code(bench.table.missed)
 

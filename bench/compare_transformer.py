@@ -2,6 +2,8 @@
 """Compares `transformer` with transformers' Trainer and pipeline on MiniLM. See bench/README.md."""
 
 import argparse
+import datetime
+import functools
 import json
 import os
 import pathlib
@@ -19,39 +21,27 @@ from comparison.script import (
     every_nth,
     exit_code,
     machine_facts,
-    run_folder,
     seconds_until,
     alternate,
-    keep,
+    write_results,
 )
 from comparison.tools import build
-from measure import load, measured, venv
+from measure import load, measured, require_commit, run_folder, venv
 
 BASELINE = ROOT / "bench/baselines/transformers_finetune.py"
 SECTIONS = ["step", "whole", "start"]
 SIDES = ["transformer", "transformers"]
-# Of both sides.
-FLAGS = [
-    "--epochs",
-    1,
-    "--learning-rate",
-    5e-5,
-    "--warm-up",
-    0.1,
-    "--weight-decay",
-    0.01,
-    "--clip-norm",
-    1,
-]
-# The Trainer splits nothing off and writes no report.
+# Flags of both sides.
+FLAGS = "--epochs 1 --learning-rate 5e-5 --warm-up 0.1 --weight-decay 0.01 --clip-norm 1".split()
+# Like the Trainer: no validation split, no report.
 PLAIN = ["--validation-split", 0, "--no-report"]
-# Bars: ours / transformers.
+# Targets for the ratio to transformers.
 NO_MORE, WHOLE, MEMORY, PREDICT, START = 1.0, 0.8, 0.7, 1 / 1.2, 0.1
 LESS_ACCURATE = -0.01
 
 
 class Bench:
-    """One comparison: where things are, and what has been measured so far."""
+    """One comparison: its files and results."""
 
     def __init__(self, args, folder, kept):
         self.args, self.smoke, self.folder, self.kept = args, args.smoke, folder, kept
@@ -72,7 +62,7 @@ class Bench:
         )
 
     def once(self, name, side, pair, run):
-        """What is measured already is not measured again: long comparisons go in pieces."""
+        """Returns an earlier result, or measures it: a long comparison may be run in parts."""
         key = {"name": name, "side": side, "pair": pair}
         for line in self.raw:
             if key.items() <= line.items():
@@ -89,10 +79,10 @@ class Bench:
         return line
 
     def turns(self, name, run):
-        """Both sides of each pair, who goes first changing; the results of each side by pair."""
+        """Measures both sides of each pair, the first side alternating. Returns {pair: result} of each."""
         for pair in self.args.only_pairs or range(self.args.pairs):
             for side in alternate(SIDES, pair):
-                self.once(name, side, pair, lambda: run(side, pair))
+                self.once(name, side, pair, functools.partial(run, side, pair))
         return [
             {
                 line["pair"]: line
@@ -112,7 +102,7 @@ class Bench:
         )
 
     def rows(self, part, count):
-        """Some rows of a part of IMDB; with --smoke, of the sample."""
+        """Returns a sample of IMDB; with --smoke, of data/movie.csv."""
         source = ROOT / "data/movie.csv" if self.smoke else self.args.data / "imdb" / f"{part}.csv"
         return every_nth(source, self.folder / f"{part}-{count}.csv", count)
 
@@ -120,7 +110,7 @@ class Bench:
         return self.folder / f"model-{side}"
 
     def training(self, side, pair, train, batch=16):
-        # Few test rows: ours always evaluates, if need be on what it has learnt from.
+        # A few test rows, because the trainer would score all training rows without them.
         flags = [
             "--test",
             self.rows("test", 16),
@@ -193,7 +183,7 @@ class Bench:
 
 
 def compare_step(bench):
-    """Steps without anything around them, on random rows without padding; the first of a process is not counted."""
+    """Compares single steps on random rows without padding, without the first of each process."""
     rows, tokens, steps = (2, 16, 3) if bench.smoke else (16, 128, 8)
 
     def run(side, _):
@@ -220,7 +210,10 @@ def compare_step(bench):
         return {"step_seconds": seconds[len(seconds) // 2], "peak_bytes": facts["peak_bytes"]}
 
     sides = bench.turns("step", run)
-    title = f"## A training step: batch {rows} x {tokens}, f32, {bench.args.threads} threads, AdamW fused on both sides"
+    title = (
+        f"## A training step: batch {rows} x {tokens}, f32, {bench.args.threads} threads, "
+        "fused AdamW on both sides"
+    )
     return [
         title,
         "",
@@ -232,7 +225,7 @@ def compare_step(bench):
 
 
 def compare_whole(bench):
-    """Training from process start to the model on disk; then the model's answers to rows that it has not seen."""
+    """Compares training, from process start to the saved model, and predicting test rows."""
     train, test = bench.rows("train", bench.train_rows), bench.rows("test", bench.test_rows)
     wanted = column(test, "label")
 
@@ -253,7 +246,8 @@ def compare_whole(bench):
     mean = [sum(line["accuracy"] for line in side.values()) / len(side) for side in sides]
     bench.table.accuracy("accuracy", *mean, LESS_ACCURATE)
     return [
-        f"## Whole processes: {bench.train_rows:,} rows of IMDB, at most {bench.max_len} tokens, one epoch",
+        f"## Whole processes: {bench.train_rows:,} rows of IMDB, "
+        f"at most {bench.max_len} tokens, one epoch",
         "",
         *bench.table.head,
         bench.row("train, wall", sides, "train_wall_seconds", "s", most=WHOLE),
@@ -268,14 +262,15 @@ def compare_whole(bench):
         ),
         bench.row("predict, CPU", sides, "predict_cpu_seconds", "s"),
         bench.row("predict, peak memory", sides, "predict_peak_bytes", "MB", 1e-6),
-        f"| accuracy, mean of {len(sides[0])} seeds | {mean[0]:.4f} | {mean[1]:.4f} | {mean[0] - mean[1]:+.4f} | |",
+        f"| accuracy, mean of {len(sides[0])} seeds | {mean[0]:.4f} | {mean[1]:.4f} "
+        f"| {mean[0] - mean[1]:+.4f} | |",
         "",
     ]
 
 
 def compare_start(bench):
     train = bench.rows("train", bench.train_rows)
-    # Of one row, so that little of it is the step.
+    # A batch of one row, so that the step itself takes little time.
     sides = bench.turns(
         "start",
         lambda side, pair: {
@@ -283,7 +278,8 @@ def compare_start(bench):
         },
     )
     return [
-        f"## From process start to the end of a first step of one row, {bench.train_rows:,} rows read",
+        f"## From process start to the end of the first step of one row, "
+        f"{bench.train_rows:,} rows read",
         "",
         *bench.table.head,
         bench.row("start, wall", sides, "seconds", "s", most=START),
@@ -303,45 +299,52 @@ def arguments():
         "--pairs",
         type=int,
         default=3,
-        help="how often each measurement is repeated; the pair is the seed",
+        help="repetitions of each measurement; the number of a pair is its seed",
     )
     parser.add_argument(
         "--only-pairs",
         type=int,
         nargs="+",
         metavar="PAIR",
-        help="some of them: a piece of a long comparison",
+        help="measure only these pairs, as part of a long comparison",
     )
     parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides"
+        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
     )
     parser.add_argument(
-        "--predict-batch", type=int, default=16, help="rows of a batch of the pipeline"
+        "--predict-batch", type=int, default=16, help="batch size of the pipeline"
     )
     parser.add_argument(
         "--pretrained-model",
         type=pathlib.Path,
-        help="[default: MiniLM, which the pinned Python has]",
+        help="folder of the checkpoint [default: MiniLM of the pinned Python]",
     )
-    parser.add_argument("--machine", help="label of the results' folder [default: the CPU model]")
+    parser.add_argument("--machine", help="machine's name in the folder of results [default: CPU model]")
     parser.add_argument(
-        "--only", choices=SECTIONS, nargs="+", default=SECTIONS, help="some sections"
-    )
-    parser.add_argument(
-        "--smoke", action="store_true", help="a minute, on data/movie.csv; the results are not kept"
-    )
-    parser.add_argument(
-        "--transformer", type=pathlib.Path, help="a binary to measure [default: build it]"
+        "--out",
+        type=pathlib.Path,
+        help="results' folder; its results are not measured again "
+        "[default: bench/runs/<date>-<machine>-transformer]",
     )
     parser.add_argument(
-        "--step-speed", type=pathlib.Path, help="the example of that name [default: build it]"
+        "--only", choices=SECTIONS, nargs="+", default=SECTIONS, help="measure only these sections"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="test it in a minute on data/movie.csv; the results are not kept"
+    )
+    parser.add_argument(
+        "--transformer", type=pathlib.Path, help="binary to measure [default: built by cargo]"
+    )
+    parser.add_argument(
+        "--step-speed", type=pathlib.Path, help="binary of the example `step_speed` [default: built by cargo]"
     )
     args = parser.parse_args()
     if args.smoke:
         args.pairs, args.only_pairs = 1, None
     elif not (args.data / "imdb/train.csv").is_file():
         parser.error(
-            "no imdb/train.csv below --data\nhelp: data/README.md tells where to get it, or try --smoke"
+            "no imdb/train.csv below --data\n"
+            "help: get it as data/README.md describes, or try --smoke"
         )
     return args
 
@@ -349,13 +352,15 @@ def arguments():
 def main():
     args = arguments()
     facts = machine_facts(args.threads)
-    target = run_folder(args.machine, facts, "transformer")
+    target = args.out or run_folder(args.machine or facts["cpu"], "transformer")
     if not args.smoke:
+        require_commit(target)
         target.mkdir(parents=True, exist_ok=True)
     lines = [
-        f"# transformer against transformers, {target.name[:10]}",
+        f"# transformer against transformers, {datetime.date.today()}",
         "",
-        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; MiniLM (6 layers of 384); medians, ratios pair by pair.",
+        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; MiniLM (6 layers of 384); "
+        "medians, ratios within a pair.",
         "",
     ]
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
@@ -366,7 +371,7 @@ def main():
     facts["load_after"] = load()
     print("\n" + "\n".join(lines))
     if not args.smoke:
-        keep(target, lines, facts)
+        write_results(target, lines, facts)
     return exit_code(bench.table.missed)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks `transformer` on an NVIDIA GPU against a CPU, and measures it beside transformers' Trainer. See bench/README.md."""
+"""Compares `transformer` on an NVIDIA GPU with a CPU and with transformers. See bench/README.md."""
 
 import json
 import pathlib
@@ -45,7 +45,10 @@ def check(bench):
 
 
 def flops_per_token(config, tokens):
-    """Of a training step: twice the multiplications of forward and backward pass (Kaplan et al. 2020), texts of so many tokens."""
+    """Returns the FLOPs of a training step per token (Kaplan et al. 2020).
+
+    `tokens`: mean length of a text.
+    """
     hidden, layers, wide = (
         config[key] for key in ("hidden_size", "num_hidden_layers", "intermediate_size")
     )
@@ -66,7 +69,8 @@ def speed(bench):
     work = tokens * flops_per_token(config, tokens / mine) / 1e12
     share = f", {work / peak:.1%} of the card's {peak}" if peak else ""
     return [
-        f"## Training, {args.rows:,} rows of IMDB, 256 tokens, batch {args.batch_size}, half precision",
+        f"## Training, {args.rows:,} rows of IMDB, 256 tokens, batch {args.batch_size}, "
+        "half precision",
         "",
         "| | transformer | transformers | ratio |",
         "|---|---|---|---|",
@@ -77,7 +81,7 @@ def speed(bench):
         "",
         f"{tokens:.0f} tokens a second are {work:.1f} TFLOP/s{share}.",
         "",
-        bench.bar(
+        bench.target(
             "rows per second at least those of transformers' Trainer with bf16", mine >= other
         ),
         "",
@@ -105,8 +109,9 @@ def accuracy(bench):
     return [
         "## All of IMDB",
         "",
-        bench.bar(
-            f"accuracy on imdb/test.csv {found['accuracy']:.4f} (at least 0.92), {found['wall_seconds']:.0f} s",
+        bench.target(
+            f"accuracy on imdb/test.csv {found['accuracy']:.4f} (at least 0.92), "
+            f"{found['wall_seconds']:.0f} s",
             found["accuracy"] >= 0.92,
         ),
         "",
@@ -122,24 +127,24 @@ def main():
         "--transformer",
         type=pathlib.Path,
         default=ROOT / "target/release/transformer",
-        help="built with --features cuda",
+        help="binary built with --features cuda",
     )
     parser.add_argument(
         "--python",
         default=sys.executable,
-        help="one with transformers, accelerate and a PyTorch that sees the GPU",
+        help="a Python with transformers, accelerate and a PyTorch for the GPU",
     )
     parser.add_argument(
         "--pretrained-model",
         type=pathlib.Path,
         default=ROOT / "models/minilm",
-        help="folder of get-minilm",
+        help="checkpoint [default: models/minilm, from get-minilm]",
     )
-    parser.add_argument("--rows", type=int, default=20_000, help="of the speed section")
+    parser.add_argument("--rows", type=int, default=20_000, help="rows of the section `speed`")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=2, help="of the accuracy section")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of the section `accuracy`")
     parser.add_argument(
-        "--peak", type=float, help="TFLOP/s of the card in half precision [default: by its name]"
+        "--peak", type=float, help="TFLOP/s of the GPU in half precision [default: by its name]"
     )
     args = parser.parse_args()
     gpu.needs(

@@ -1,6 +1,9 @@
-"""How long the launcher takes for an image, beside its compile: `python3 bench/launcher_image.py [--turns 5] [--out DIR]`
+"""Measures how long the launcher takes for an image, without compiling.
 
-Ends with 1 if a bar is missed. Needs a Docker engine and docker-registry. Compiles the trainer first, so that what is measured has a warm target folder.
+    python3 bench/launcher_image.py [--turns 5] [--out DIR]
+
+Needs a Docker engine and docker-registry. Compiles the trainer first. Exits with 1 if a target is
+missed.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import measure
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRAINYARD = ROOT / "target/release/trainyard"
-BARS = {
+TARGETS = {
     "trainyard --help": 0.02,
     "build, layers kept": 2.0,
     "build, compressing": 2.0,
@@ -40,14 +43,16 @@ def trainyard(*arguments):
 
 @contextlib.contextmanager
 def registry():
-    """An empty registry on a free port."""
+    """Runs an empty registry on a free port."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         free.close()
         config = pathlib.Path(folder, "config.yml")
         config.write_text(
-            f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/store\nhttp:\n  addr: {address}\n"
+            "version: 0.1\n"
+            f"storage:\n  filesystem:\n    rootdirectory: {folder}/store\n"
+            f"http:\n  addr: {address}\n"
         )
         server = subprocess.Popen(
             ["docker-registry", "serve", config],
@@ -67,7 +72,7 @@ def registry():
 
 
 def timed(*arguments):
-    """Wall seconds of a whole command, its compile check taken off: that is cargo's."""
+    """Returns the wall seconds of a command without those of cargo."""
     start = time.perf_counter()
     answer = trainyard(*arguments)
     wall = time.perf_counter() - start
@@ -79,7 +84,7 @@ def timed(*arguments):
 
 
 def first_line(image):
-    """From `docker run` to the first line of the trainer, which says that the data are missing."""
+    """Measures from `docker run` to the trainer's first line, an error about missing data."""
     start = time.perf_counter()
     command = ["docker", "run", "--rm", "--network", "none", image, "train"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
@@ -111,6 +116,8 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, help="folder for image.jsonl and image.md")
     arguments = parser.parse_args()
+    if arguments.out:
+        measure.require_commit(arguments.out)
     subprocess.run(
         ["cargo", "build", "--release", "--locked", "-p", "launcher"], check=True, cwd=ROOT
     )
@@ -120,22 +127,25 @@ def main():
     for number in range(arguments.turns):
         for what, result in turn(built["loaded"]):
             runs.append({"turn": number, "what": what, **result})
-    lines = ["| | median | worst | bar |", "|---|---|---|---|"]
+    lines = ["| | median | worst | target |", "|---|---|---|---|"]
     missed = []
-    for what, bar in BARS.items():
+    for what, target in TARGETS.items():
         seconds = [run["seconds"] for run in runs if run["what"] == what]
-        if statistics.median(seconds) > bar:
-            missed.append(f"{what}: {statistics.median(seconds):.3f} s, the bar is {bar} s")
+        if statistics.median(seconds) > target:
+            missed.append(f"{what}: {statistics.median(seconds):.3f} s, expected {target} s")
         lines.append(
-            f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {bar} s |"
+            f"| {what} | {statistics.median(seconds):.3f} s | {max(seconds):.3f} s | {target} s |"
         )
     lines.append(f"| binary `trainyard` | {TRAINYARD.stat().st_size / 1e6:.1f} MB | | |")
     lines.append(f"| image, compressed | {built['size'] / 1e6:.2f} MB | | {IMAGE / 1e6:.0f} MB |")
     if built["size"] > IMAGE:
         missed.append(
-            f"image, compressed: {built['size'] / 1e6:.2f} MB, the bar is {IMAGE / 1e6:.0f} MB"
+            f"image, compressed: {built['size'] / 1e6:.2f} MB, expected {IMAGE / 1e6:.0f} MB"
         )
-    title = f"{measure.cpu_model()}; {arguments.turns} turns; load {before:.1f} before, {measure.load():.1f} after."
+    title = (
+        f"{measure.cpu_model()}; {arguments.turns} turns; "
+        f"load {before:.1f} before, {measure.load():.1f} after."
+    )
     summary = "\n".join(["# The launcher's image", "", title, "", *lines, ""])
     print(summary)
     if arguments.out:
@@ -143,7 +153,7 @@ def main():
         (arguments.out / "image.md").write_text(summary)
         (arguments.out / "image.jsonl").write_text("".join(json.dumps(run) + "\n" for run in runs))
     if missed:
-        sys.exit("error: bars are missed by the median\n" + "\n".join(f"  {bar}" for bar in missed))
+        sys.exit("error: the median misses targets\n" + "\n".join(f"  {line}" for line in missed))
 
 
 if __name__ == "__main__":

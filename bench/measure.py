@@ -21,7 +21,7 @@ class Failed(Exception):
 
 
 def measured(command):
-    """Runs a command. Returns its wall time, CPU time and peak memory as the kernel counts them, and stdout."""
+    """Runs a command. Returns its wall time, CPU time, peak memory and stdout."""
     command = [str(part) for part in command]
     with tempfile.TemporaryDirectory() as folder:
         out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")

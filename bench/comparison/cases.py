@@ -5,6 +5,10 @@ import dataclasses
 FULL, SMOKE = "full", "smoke"
 
 
+def flags(text):
+    return tuple(text.split())
+
+
 @dataclasses.dataclass(frozen=True)
 class Guess:
     """First estimate of seconds on two cores: for the start, and per MB of text and epoch."""
@@ -60,10 +64,10 @@ class Case:
         return 1 if kind == SMOKE else dict(self.epochs).get(data, dict(self.epochs)[""])
 
 
-# A trainer always scores rows after training: without test rows all training rows. No baseline does,
-# so the slow trainers are given a few test rows.
+# Trainers score rows after training, without test rows all training rows; baselines do not. So the
+# slow trainers are given a few test rows.
 TEST_ROWS = 16
-PLAIN = ("--validation-split", "0", "--no-report")
+PLAIN = flags("--validation-split 0 --no-report")
 SKLEARN = {
     "script": "sklearn_svm.py",
     "requirements": "bench/requirements.txt",
@@ -79,18 +83,7 @@ CASES = [
         "svm, unigrams, hinge",
         "scikit-learn SGDClassifier",
         **SKLEARN,
-        both=(
-            "--min-df",
-            "5",
-            "--stopwords",
-            "english",
-            "--max-ngrams",
-            "1",
-            "--loss",
-            "hinge",
-            "--alpha",
-            "1e-4",
-        ),
+        both=flags("--min-df 5 --stopwords english --max-ngrams 1 --loss hinge --alpha 1e-4"),
         ours=PLAIN,
         guess=(Guess(0.01, 0.005, 0.003), Guess(1.5, 0.1, 0.1)),
         synthetic=1_000_000,
@@ -110,18 +103,7 @@ CASES = [
         "svm, (1,2)-grams, squared hinge",
         "scikit-learn LinearSVC",
         **SKLEARN,
-        both=(
-            "--min-df",
-            "2",
-            "--stopwords",
-            "none",
-            "--max-ngrams",
-            "2",
-            "--loss",
-            "squared_hinge",
-            "--c",
-            "1",
-        ),
+        both=flags("--min-df 2 --stopwords none --max-ngrams 2 --loss squared_hinge --c 1"),
         ours=PLAIN,
         theirs=("--classifier", "linear-svc"),
         guess=(Guess(0.01, 0.01, 0.005), Guess(1.5, 0.4, 0.2)),
@@ -151,35 +133,11 @@ CASES = [
         "PyTorch",
         script="torch_bilstm_model.py",
         **TORCH,
-        both=(
-            "--vocab-size",
-            "20000",
-            "--seq-len",
-            "400",
-            "--emb-size",
-            "100",
-            "--hidden-size",
-            "100",
-            "--num-layers",
-            "1",
-            "--batch-size",
-            "32",
-            "--learning-rate",
-            "2e-3",
-            "--dropout",
-            "0.5",
+        both=flags(
+            "--vocab-size 20000 --seq-len 400 --emb-size 100 --hidden-size 100 --num-layers 1 "
+            "--batch-size 32 --learning-rate 2e-3 --dropout 0.5"
         ),
-        ours=(
-            *PLAIN,
-            "--pooling",
-            "max",
-            "--schedule",
-            "constant",
-            "--clip-norm",
-            "0",
-            "--patience",
-            "0",
-        ),
+        ours=PLAIN + flags("--pooling max --schedule constant --clip-norm 0 --patience 0"),
         epochs=(("imdb", 3), ("", 5)),
         cap=2_200,
         guess=(Guess(0.5, 4, 1.5), Guess(4, 80, 6)),
@@ -198,19 +156,9 @@ CASES = [
         "transformers",
         script="transformers_finetune.py",
         **TORCH,
-        both=(
-            "--max-len",
-            "256",
-            "--batch-size",
-            "16",
-            "--learning-rate",
-            "5e-5",
-            "--warm-up",
-            "0.1",
-            "--weight-decay",
-            "0.01",
-            "--clip-norm",
-            "1",
+        both=flags(
+            "--max-len 256 --batch-size 16 --learning-rate 5e-5 --warm-up 0.1 "
+            "--weight-decay 0.01 --clip-norm 1"
         ),
         ours=PLAIN,
         epochs=(("", 1),),

@@ -98,7 +98,8 @@ def parser():
     parser.add_argument(
         "--threads",
         type=at_least(1),
-        help="threads of both sides [default: those of the results in --out, else all cores, at most 8]",
+        help="threads of both sides "
+        "[default: those of the results in --out, else all cores, at most 8]",
     )
     parser.add_argument(
         "--device",
@@ -131,14 +132,9 @@ def parser():
         help="results' folder; jobs that it has are not measured again "
         "[default: bench/runs/<date>-<machine>-compare]",
     )
+    parser.add_argument("--note", help="note for readers, shown above the tables")
     parser.add_argument(
-        "--note",
-        help="note for readers, shown above the tables",
-    )
-    parser.add_argument(
-        "--tables",
-        action="store_true",
-        help="only rewrite the tables and plots of --out",
+        "--tables", action="store_true", help="only rewrite the tables and plots of --out"
     )
     parser.add_argument(
         "--readme",

@@ -42,9 +42,10 @@ def newest(kind):
 def image_sizes(cases, tools, device):
     """Returns the unpacked bytes of each side's image: {case: {side: {bytes, source}}}.
 
-    Ours as the launcher builds it: the binary alone where that is static; with CUDA's libraries on a GPU, where a case is left out
-    if its image's size is not known, as it is beside a Python of the user's that has no official image. The baseline's: Amazon's image for
-    it where its size is known, else its installed packages, which any image of it holds at least.
+    The trainer's image is the launcher's: a static binary alone, or with libtorch. For GPUs its size
+    is in the data file. The baseline's image is Amazon's image for
+    it if its size is known, else the size of its installed packages, a lower bound. Cases without a
+    known size are left out.
     """
     known, sizes = newest("images"), {}
     for case in cases:
@@ -70,7 +71,7 @@ def image_sizes(cases, tools, device):
 
 def image_table(cases, sizes):
     rows = [
-        "| | image of ours | of the baseline | ratio | the baseline's is |",
+        "| | trainer's image | baseline's image | ratio | size of the baseline's |",
         "|---|---|---|---|---|",
     ]
     for case in cases:
@@ -78,7 +79,8 @@ def image_table(cases, sizes):
             continue
         ours, baseline = (sizes[case.name][side]["bytes"] for side in (OURS, BASELINE))
         rows.append(
-            f"| {case.title} | {ours / 1e6:,.0f} MB | {baseline / 1e6:,.0f} MB | {times(ours / baseline)} | "
+            f"| {case.title} | {ours / 1e6:,.0f} MB | {baseline / 1e6:,.0f} MB "
+            f"| {times(ours / baseline)} | "
             f"{sizes[case.name][BASELINE]['source']} |"
         )
     return rows if len(rows) > 2 else []
@@ -87,8 +89,8 @@ def image_table(cases, sizes):
 def job(image_bytes, training_seconds, prices, device):
     """Returns seconds of pulling, seconds of training with start-up, and dollars for both.
 
-    Both are billed: the time between TrainingStartTime and TrainingEndTime, in which the image is pulled, is what
-    DescribeTrainingJob calls billable. Finding an instance comes before, takes minutes, and costs nothing.
+    Both are billed: BillableTimeInSeconds of DescribeTrainingJob is the time from TrainingStartTime
+    to TrainingEndTime, and the image is pulled in it. Waiting for an instance is not billed.
     """
     pull = image_bytes / prices["pull_bytes_per_second"]
     price = prices["usd_per_hour"][prices["instance"][device]]
@@ -134,7 +136,8 @@ def cost_table(store, plan, cases, sizes, prices, gpu=""):
                 else ["not measured", f"{training:.1f} s with it"]
             )
             rows.append(
-                f"| {name} | {plan.first}, {plan.rows_of(case, None):,} rows | {pull:.1f} s | {' | '.join(rest)} | "
+                f"| {name} | {plan.first}, {plan.rows_of(case, None):,} rows | {pull:.1f} s "
+                f"| {' | '.join(rest)} | "
                 f"{1000 * middle(cost):.2f} | {ratio} |"
             )
     return rows if len(rows) > 2 else []

@@ -41,7 +41,7 @@ class Plan:
         return None if self.all_rows else case.test_limit
 
     def growth(self, case):
-        """Returns the numbers of training rows. None is the number of other sections, with the same job."""
+        """Returns the numbers of training rows. With None the job is that of other sections."""
         if self.kind == SMOKE:
             return [case.smoke_rows // 2, None]
         most = self.rows_of(case, None)

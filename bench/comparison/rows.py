@@ -80,7 +80,7 @@ class Data:
         return [row[column] for row in all_rows]
 
     def synthetic(self, rows):
-        """Draws rows with replacement and shuffles their words: lengths and vocabulary stay real."""
+        """Draws rows with replacement and shuffles their words."""
         target = self.work / f"synthetic-{rows}.csv"
         if not target.exists():
             head, *source = read(self.whole(self.first, "train"))
@@ -111,14 +111,18 @@ class Data:
         return target
 
     def long(self, rows, length):
-        """Writes rows of at least `length` words: none is padded, so an epoch has rows x length tokens."""
+        """Writes rows of at least `length` words.
+
+        None is padded, so an epoch has rows x length tokens.
+        """
         target = self.work / f"long-{rows}-{length}.csv"
         head, *source = read(self.whole(self.first, "train"))
         text = head.index("text")
         source = [row for row in source if len(row[text].split()) >= length]
         if not source:
             sys.exit(
-                f"error: no row of {length} words in `{self.first}`\nhelp: put a set with longer ones first, with --sets"
+                f"error: no row of {length} words in `{self.first}`\n"
+                "help: pass a data set with longer texts first in --sets"
             )
         # Alternately from both ends, because a file may be sorted by label.
         source = [row for pair in zip(source, reversed(source)) for row in pair]

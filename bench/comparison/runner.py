@@ -92,7 +92,8 @@ class Runner:
         }
         self.store.append(job.fields() | result | facts | self.facts)
         print(
-            f"  {job.side:5} {job.what:8} {result['wall_seconds']:9.3f} s wall {result['cpu_seconds']:9.3f} s CPU "
+            f"  {job.side:8} {job.what:8} {result['wall_seconds']:9.3f} s wall "
+            f"{result['cpu_seconds']:9.3f} s CPU "
             f"{result['peak_bytes'] / 1e6:8.1f} MB"
             + (f"  {facts['accuracy']:.4f}" if "accuracy" in facts else ""),
             flush=True,

@@ -16,11 +16,7 @@ def whole(plan, case, pair):
     """Trains, predicts the test rows, and predicts one text (start-up), on each data set."""
     return [
         turn(
-            ("train", "predict", "one"),
-            case=case.name,
-            data=data,
-            pair=pair,
-            threads=plan.threads,
+            ("train", "predict", "one"), case=case.name, data=data, pair=pair, threads=plan.threads
         )
         for data in plan.data_sets
     ]
@@ -55,12 +51,7 @@ def threads(plan, case, pair):
     """Trains on one thread and on all threads in the same turn."""
     if plan.threads == 1 or plan.device != "cpu":
         return []
-    fields = {
-        "case": case.name,
-        "pair": pair,
-        "data": plan.first,
-        "rows": plan.thread_rows(case),
-    }
+    fields = {"case": case.name, "pair": pair, "data": plan.first, "rows": plan.thread_rows(case)}
     both = [turn(("train",), threads=count, **fields) for count in (1, plan.threads)]
     return [Turn([job for one in both for job in one.jobs])]
 

@@ -39,7 +39,7 @@ CAVEATS = [
     "no report, unless a table says otherwise; `bag` and fastText have their own (below). Their "
     "random numbers differ, so neural networks end with different weights.",
     "After training, Trainyard scores rows and the baselines do not: `svm` and `bag` all training "
-    f"rows once, `bilstm` and `transformer` {TEST_ROWS} test rows. Its training time includes this.",
+    f"rows once, `bilstm` and `transformer` {TEST_ROWS} test rows. Training time includes this.",
     "scikit-learn's classifiers use one thread. fastText has dimension 10 (its default is 100), "
     "bigrams, a learning rate of 0.5, and texts in lower case without punctuation; the rest are "
     "its defaults: all words, 5 epochs. `bag` has terms of at least 2 rows, width 16, a learning "
@@ -130,12 +130,7 @@ def summary(store, plan, data, facts, prices, date):
     lines += [*load_warning(store, plan), "", *row_counts(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for case in plan.cases:
-        lines += [
-            "",
-            f"## {case.title} against {case.baseline}",
-            "",
-            flags_line(case, plan.device),
-        ]
+        lines += ["", f"## {case.title} against {case.baseline}", "", flags_line(case, plan.device)]
         if case.epochs:
             lines[-1] += "; epochs: " + ", ".join(
                 f"{case.epochs_of(name, plan.kind)} on {name}" for name in plan.data_sets

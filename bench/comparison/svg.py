@@ -21,7 +21,8 @@ def plot(title, x_title, y_title, lines):
     across = axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
     up = axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         text(WIDTH / 2, 20, title, "middle", 14),
         text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x_title, "middle"),
@@ -33,7 +34,8 @@ def plot(title, x_title, y_title, lines):
         for y in ticks([y for _, y in points])
     ]
     parts += [
-        f'<line x1="{across(x):.1f}" y1="{TOP}" x2="{across(x):.1f}" y2="{HEIGHT - BOTTOM}" stroke="#eee"/>'
+        f'<line x1="{across(x):.1f}" y1="{TOP}" x2="{across(x):.1f}" y2="{HEIGHT - BOTTOM}" '
+        'stroke="#eee"/>'
         + text(across(x), HEIGHT - BOTTOM + 16, f"{x:,g}", "middle")
         for x in sorted({x for x, _ in points})
     ]
@@ -50,14 +52,16 @@ def plot(title, x_title, y_title, lines):
         ]
         y = TOP + 10 + 18 * place
         parts.append(
-            f'<line x1="{WIDTH - RIGHT + 8}" y1="{y}" x2="{WIDTH - RIGHT + 30}" y2="{y}" stroke="{stroke}" '
+            f'<line x1="{WIDTH - RIGHT + 8}" y1="{y}" x2="{WIDTH - RIGHT + 30}" y2="{y}" '
+            f'stroke="{stroke}" '
             f'stroke-width="2"{dash}/>' + text(WIDTH - RIGHT + 35, y + 4, name, "start", 10)
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def text(x, y, words, anchor, size=12):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
+    return f"<text {place}>{escape(words)}</text>"
 
 
 def axis(values, start, end):

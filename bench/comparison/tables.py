@@ -151,7 +151,7 @@ def cost_rows(store, plan, case, data, costs=COSTS):
 
 
 def rate_row(store, fields, data):
-    """Returns the row of test rows per second, without start-up: the time for one text is subtracted."""
+    """Returns the row of test rows per second, after subtracting the time for one text."""
     every, one = (
         common(*store.sides("wall_seconds", **fields, what=what)) for what in ("predict", "one")
     )

