@@ -16,11 +16,11 @@ from comparison.rows import read, write
 from comparison.script import (
     FIRST_STEP,
     Table,
+    alternate,
     every_nth,
     exit_code,
     machine_facts,
     seconds_until,
-    alternate,
     write_results,
 )
 from comparison.tools import build
@@ -156,7 +156,7 @@ def of(key, sides):
 
 
 def compare_step(bench):
-    """Compares a step of the old script's network: the cost of two more epochs, divided by steps."""
+    """Compares a step of the old script's network: the cost of two more epochs, by steps."""
     count = 100 if bench.smoke else 800
     train, test = bench.rows("imdb", "train", count), bench.rows("imdb", "test", 100)
     steps = 2 * -(-count // 16)
@@ -331,13 +331,13 @@ def arguments():
         default=ROOT.parent / "shared/data",
         help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv",
     )
-    parser.add_argument(
-        "--pairs", type=int, default=3, help="repetitions of each measurement"
-    )
+    parser.add_argument("--pairs", type=int, default=3, help="repetitions of each measurement")
     parser.add_argument(
         "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
     )
-    parser.add_argument("--machine", help="machine's name in the folder of results [default: CPU model]")
+    parser.add_argument(
+        "--machine", help="machine's name in the folder of results [default: CPU model]"
+    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -353,7 +353,9 @@ def arguments():
         help="no PyTorch in the section `accuracy`: it takes a quarter of an hour on IMDB",
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="test it in a minute on data/movie.csv; the results are not kept"
+        "--smoke",
+        action="store_true",
+        help="test it in a minute on data/movie.csv; the results are not kept",
     )
     parser.add_argument(
         "--bilstm", type=pathlib.Path, help="binary to measure [default: built by cargo]"

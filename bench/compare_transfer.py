@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Compares `trainyard upload` and `download` with `aws s3 cp --recursive`, in the same run.
 
-    bench/compare_transfer.py --out bench/runs/DATE-MACHINE-transfer [--pairs 5] [--files 100] [--megabytes 10]
+    bench/compare_transfer.py --out bench/runs/DATE-MACHINE-transfer
+        [--pairs 5] [--files 100] [--megabytes 10]
 
-Two servers on 127.0.0.1: moto, which is what the tests use and slow, and a stand-in (s3_stand_in.py) that throws uploads
-away and serves one buffer, so that the clients are what is measured. Each pair runs both clients one after the other, who
-is first alternates, and every run starts with a new server and an empty target. Ratios are taken pair by pair.
+There are two servers on 127.0.0.1: moto, which is slow and used by the tests, and s3_stand_in.py,
+which discards uploads and serves one buffer, so that only the clients are measured. Each pair runs
+both clients, the first one alternating; every run has a new server and an empty target. Ratios are
+within a pair.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
-from measure import cpu_model, load, measured, median, memory_bytes, venv
+from measure import cpu_model, load, measured, median, memory_bytes, require_commit, venv
 
 CLIENTS = ["trainyard", "aws"]
 WORK = ["upload", "download"]
@@ -35,7 +37,7 @@ class Server:
         )
         self.url = self.child.stdout.readline().strip()
         if not self.url.startswith("http://"):
-            sys.exit(f"error: no server: {command}")
+            sys.exit(f"error: the server does not start: {command}")
 
     def __enter__(self):
         os.environ["AWS_ENDPOINT_URL"] = self.url
@@ -61,11 +63,11 @@ def command(client, work, python, source, target):
 def same(source, target):
     for path in source.iterdir():
         if path.read_bytes() != (target / path.name).read_bytes():
-            sys.exit(f"error: {path.name} came back changed")
+            sys.exit(f"error: {path.name} differs after the transfer")
 
 
 def one(server, client, aws, aws_python, source, folder):
-    """Upload and download of one client at a new server."""
+    """Measures upload and download of one client with a new server."""
     results = {}
     with Server(server["command"]):
         if server["name"] == "moto":
@@ -102,6 +104,7 @@ def main():
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--megabytes", type=int, default=10)
     args = parser.parse_args()
+    require_commit(args.out)
     aws, aws_python = venv("bench/transfer-requirements.txt"), venv("tests/aws-requirements.txt")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -145,11 +148,13 @@ def write(args, runs):
     lines = [
         "# Transfers: trainyard beside the AWS CLI",
         "",
-        f"{args.files} files of {args.megabytes} MB, {args.pairs} pairs; {cpu_model()}, {os.cpu_count()} cores, "
-        f"{memory_bytes() / 2**30:.0f} GiB. Medians; the ratio is trainyard / aws, the median and the worst of the pairs. "
-        "`load` is the machine's, both client and server included.",
+        f"{args.files} files of {args.megabytes} MB, {args.pairs} pairs; "
+        f"{cpu_model()}, {os.cpu_count()} cores, {memory_bytes() / 2**30:.0f} GiB. Medians; "
+        "the ratio is trainyard / aws, median and worst of the pairs. "
+        "`load` is the machine's, with client and server.",
         "",
-        "| server | work | trainyard s | aws s | ratio | worst | trainyard CPU s | aws CPU s | trainyard peak MB | aws peak MB | load |",
+        "| server | work | trainyard s | aws s | ratio | worst | trainyard CPU s | aws CPU s "
+        "| trainyard peak MB | aws peak MB | load |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for server in ["moto", "stand-in"]:
@@ -177,12 +182,15 @@ def write(args, runs):
             peaks = [max(run["peak_bytes"] for run in of[client]) / 1e6 for client in CLIENTS]
             loads = statistics.median(run["load"] for client in CLIENTS for run in of[client])
             lines.append(
-                f"| {server} | {work} | {cells[0]:.2f} | {cells[1]:.2f} | {statistics.median(ratios):.2f} | "
-                f"{max(ratios):.2f} | {cells[2]:.2f} | {cells[3]:.2f} | {peaks[0]:.0f} | {peaks[1]:.0f} | {loads:.1f} |"
+                f"| {server} | {work} | {cells[0]:.2f} | {cells[1]:.2f} "
+                f"| {statistics.median(ratios):.2f} | {max(ratios):.2f} "
+                f"| {cells[2]:.2f} | {cells[3]:.2f} | {peaks[0]:.0f} | {peaks[1]:.0f} "
+                f"| {loads:.1f} |"
             )
     lines += [
         "",
-        f"Made by `bench/compare_transfer.py --pairs {args.pairs} --files {args.files} --megabytes {args.megabytes} --out DIR`.",
+        f"Made by `bench/compare_transfer.py --pairs {args.pairs} --files {args.files} "
+        f"--megabytes {args.megabytes} --out DIR`.",
     ]
     (args.out / "summary.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

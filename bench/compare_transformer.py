@@ -18,11 +18,11 @@ from comparison.scores import accuracy, cells
 from comparison.script import (
     FIRST_STEP,
     Table,
+    alternate,
     every_nth,
     exit_code,
     machine_facts,
     seconds_until,
-    alternate,
     write_results,
 )
 from comparison.tools import build
@@ -79,7 +79,7 @@ class Bench:
         return line
 
     def turns(self, name, run):
-        """Measures both sides of each pair, the first side alternating. Returns {pair: result} of each."""
+        """Measures both sides of each pair. Returns {pair: result} of each side."""
         for pair in self.args.only_pairs or range(self.args.pairs):
             for side in alternate(SIDES, pair):
                 self.once(name, side, pair, functools.partial(run, side, pair))
@@ -311,15 +311,15 @@ def arguments():
     parser.add_argument(
         "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
     )
-    parser.add_argument(
-        "--predict-batch", type=int, default=16, help="batch size of the pipeline"
-    )
+    parser.add_argument("--predict-batch", type=int, default=16, help="batch size of the pipeline")
     parser.add_argument(
         "--pretrained-model",
         type=pathlib.Path,
         help="folder of the checkpoint [default: MiniLM of the pinned Python]",
     )
-    parser.add_argument("--machine", help="machine's name in the folder of results [default: CPU model]")
+    parser.add_argument(
+        "--machine", help="machine's name in the folder of results [default: CPU model]"
+    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -330,13 +330,17 @@ def arguments():
         "--only", choices=SECTIONS, nargs="+", default=SECTIONS, help="measure only these sections"
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="test it in a minute on data/movie.csv; the results are not kept"
+        "--smoke",
+        action="store_true",
+        help="test it in a minute on data/movie.csv; the results are not kept",
     )
     parser.add_argument(
         "--transformer", type=pathlib.Path, help="binary to measure [default: built by cargo]"
     )
     parser.add_argument(
-        "--step-speed", type=pathlib.Path, help="binary of the example `step_speed` [default: built by cargo]"
+        "--step-speed",
+        type=pathlib.Path,
+        help="binary of the example `step_speed` [default: built by cargo]",
     )
     args = parser.parse_args()
     if args.smoke:
@@ -359,8 +363,8 @@ def main():
     lines = [
         f"# transformer against transformers, {datetime.date.today()}",
         "",
-        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; MiniLM (6 layers of 384); "
-        "medians, ratios within a pair.",
+        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; "
+        "MiniLM (6 layers of 384); medians, ratios within a pair.",
         "",
     ]
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:

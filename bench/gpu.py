@@ -1,4 +1,4 @@
-"""Shared code of gpu_bilstm.py and gpu_transformer.py, which check the trainers on an NVIDIA GPU."""
+"""Shared code of gpu_bilstm.py and gpu_transformer.py: checks of trainers on an NVIDIA GPU."""
 
 import argparse
 import csv
@@ -189,7 +189,9 @@ def check(bench, flags, limits, learnt):
         )
     off = apart(wanted, bench.predict("cpu", rows, "cuda"))
     lines.append(
-        bench.target(f"one model predicting on both devices: off by {off:.2g} (at most 0.05)", off <= 0.05)
+        bench.target(
+            f"one model predicting on both devices: off by {off:.2g} (at most 0.05)", off <= 0.05
+        )
     )
     dropout = [*flags, "--dropout", 0.1, "--device", "cuda", "--precision", "full"]
     first, again = (bench.train(name, rows, *dropout) for name in ("dropout", "dropout-again"))

@@ -1,6 +1,8 @@
-"""As much of S3 as a bulk copy needs, as fast as Python can: `s3_stand_in.py FILES BYTES`
+"""A fast server with the part of S3 that a bulk copy needs.
 
-Uploads are read and thrown away, every download is the same buffer. Prints its URL; ends when standard input closes.
+    s3_stand_in.py FILES BYTES
+
+Uploads are discarded, every download is the same buffer. Prints its URL; ends when stdin closes.
 """
 
 import base64
@@ -36,19 +38,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def take(self):
-        # `Expect: 100-continue` is answered by the base class.
+    def discard_body(self):
+        # The base class answers `Expect: 100-continue`.
         left, buffer = int(self.headers.get("Content-Length") or 0), memoryview(bytearray(1 << 20))
         while left:
             left -= self.rfile.readinto(buffer[: min(left, len(buffer))])
 
     def do_PUT(self):
-        self.take()
+        self.discard_body()
         UPLOADED.set()
         self.answer(200, ETag=ETAG)
 
     def do_POST(self):
-        self.take()
+        self.discard_body()
         name = (
             "InitiateMultipartUploadResult"
             if "uploads" in self.path
@@ -99,7 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if UPLOADED.is_set()
             else ""
         )
-        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>".encode()
+        head = "<IsTruncated>false</IsTruncated>"
+        return f"<ListBucketResult>{head}{objects}</ListBucketResult>".encode()
 
 
 UPLOADED = threading.Event()

@@ -1,11 +1,11 @@
-"""fastText with bigrams: what `bag` is compared with. Dim 10, lr 0.5, 5 epochs, words lower-cased.
+"""fastText with bigrams, the baseline of `bag`: dim 10, lr 0.5, 5 epochs, words in lower case.
 
     fasttext_bigrams.py train rows.csv MODEL [--threads 1] [--seed 0]
     fasttext_bigrams.py predict MODEL rows.csv predictions.csv
     fasttext_bigrams.py one MODEL "a film I shall remember"
 
-MODEL is a folder: fastText's labels must not have blanks, so the real ones lie beside its own file. With more than one
-thread fastText's result differs from run to run.
+MODEL is a folder, because fastText's labels must not have blanks: the real ones are in a second
+file. With more than one thread, fastText's result varies between runs.
 """
 
 import json
@@ -46,7 +46,7 @@ def train(args):
 
 
 def labels(folder, texts):
-    # The loader of this version prints a warning about itself otherwise.
+    # Without this, the loader of this version prints a warning.
     fasttext.FastText.eprint = lambda *_: None
     folder = pathlib.Path(folder)
     model = fasttext.load_model(str(folder / "model.bin"))

@@ -1,10 +1,11 @@
-"""The script that the bi-LSTM trainer replaces, in PyTorch. Trains, evaluates, saves, prints one JSON object.
+"""The PyTorch script that the bi-LSTM trainer replaces. Trains, evaluates, saves, prints JSON.
 
-    torch_bilstm.py train.csv test.csv model.pt            the old script: one id for padding, unknown words and the most
-                                                           frequent word; the state at the last, mostly padded, position
-    torch_bilstm.py train.csv test.csv model.pt --sound    ids of their own, packed sequences, pooling over the real words
+    torch_bilstm.py train.csv test.csv model.pt            the old script, with its bugs
+    torch_bilstm.py train.csv test.csv model.pt --sound    the same network with its bugs fixed
 
-Same flags and same maths as `bilstm train` has.
+The old script has one id for padding, unknown words and the most frequent word, and uses the state
+at the last position, which is mostly padding. The fixed one has separate ids, packed sequences, and
+pooling over the words. The flags are those of `bilstm train`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import time
 import commands
 
 START = time.perf_counter()
-# The old script's.
+# As in the old script.
 FLAGS = {
     "batch-size": 16,
     "epochs": 5,
@@ -41,7 +42,7 @@ def words_of(text, sound):
 
 
 def encode(train, test, args):
-    """Ids of the words of each row, at most `seq_len`; ids below `first` are not words."""
+    """Returns at most `seq_len` ids of words for each row. Ids below `first` are not words."""
     split = [[words_of(text, args.sound) for text in texts] for texts in (train, test)]
     counts = collections.Counter(word for words in split[0] for word in words)
     first, unknown = (2, 1) if args.sound else (0, 0)
@@ -56,7 +57,7 @@ def encode(train, test, args):
 
 
 def padded(rows, args):
-    """(batch, longest row) for the sound one, (batch, seq_len) for the old one, and the lengths."""
+    """Returns padded ids and lengths: (batch, longest row) if `--sound`, else (batch, seq_len)."""
     import torch
 
     lengths = torch.tensor([len(row) for row in rows])
@@ -110,7 +111,7 @@ def batches(rows, labels, order, args):
 
 
 def loss_of(logits, labels, classes):
-    """Binary cross entropy for two classes, as the old script has it, else cross entropy."""
+    """Returns binary cross entropy for two classes, as in the old script, else cross entropy."""
     import torch
     from torch.nn import functional
 

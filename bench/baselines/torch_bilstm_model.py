@@ -1,4 +1,4 @@
-"""The sound network of torch_bilstm.py as a program that keeps its model: trained in one process, asked in another.
+"""The fixed network of torch_bilstm.py with a saved model, for predicting in another process.
 
     torch_bilstm_model.py train rows.csv MODEL [flags of torch_bilstm.py] [--device cuda]
     torch_bilstm_model.py predict MODEL rows.csv predictions.csv
@@ -13,7 +13,7 @@ import collections
 import commands
 import torch_bilstm as script
 
-UNKNOWN, FIRST = 1, 2  # torch_bilstm.py's ids of the sound network: 0 is padding
+UNKNOWN, FIRST = 1, 2  # ids of `torch_bilstm.py --sound`: 0 is padding
 
 
 def ids(texts, vocabulary, args):
@@ -25,7 +25,7 @@ def ids(texts, vocabulary, args):
 
 
 def network(size, classes, args):
-    """On its device; ids come from the host and logits go back there, so the script's loop and loss need not know."""
+    """Moves ids to the device and logits back, so that the script's loop is unchanged."""
     import torch
 
     class OnDevice(torch.nn.Module):

@@ -1,6 +1,7 @@
-"""Fine-tuning as most people do it: transformers' Trainer and pipeline. The baseline of `transformer`, with the same flags.
+"""Fine-tuning with transformers' Trainer and pipeline, the baseline of `transformer`.
 
-    transformers_finetune.py train rows.csv MODEL --pretrained-model FOLDER [--test rows.csv] [flags of `transformer train`]
+    transformers_finetune.py train rows.csv MODEL --pretrained-model FOLDER [--test rows.csv]
+        [flags of `transformer train`]
     transformers_finetune.py predict MODEL rows.csv predictions.csv
     transformers_finetune.py one MODEL "a film I shall remember"
     transformers_finetune.py step --pretrained-model FOLDER [--rows 16] [--tokens 128] [--steps 8]
@@ -18,7 +19,7 @@ import time
 import commands
 
 START = time.perf_counter()
-# The checkpoint is a folder: nothing is asked of the hub.
+# The checkpoint is a folder, so the hub is not contacted.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -26,7 +27,7 @@ def tokenizer_of(folder, max_len=None):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    # Without it, the longest text that the model has positions for.
+    # Without it, the model's largest number of positions.
     return tokenizer, min(max_len or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
@@ -85,7 +86,7 @@ def first_step_callback(facts):
 
 
 def evaluate(trainer, rows):
-    # Rows of like lengths in a batch: less padding.
+    # Batches of rows with similar lengths need less padding.
     rows = sorted(rows, key=lambda row: len(row["input_ids"]))
     wanted, found = (
         [row["labels"] for row in rows],
@@ -153,7 +154,7 @@ def one(args):
 
 
 def step(args):
-    """Steps without anything around them: dropout, clipping and fused AdamW, on rows without padding."""
+    """Measures single steps with dropout, clipping and fused AdamW on rows without padding."""
     import torch
 
     torch.manual_seed(args.seed)

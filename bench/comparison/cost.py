@@ -42,10 +42,9 @@ def newest(kind):
 def image_sizes(cases, tools, device):
     """Returns the unpacked bytes of each side's image: {case: {side: {bytes, source}}}.
 
-    The trainer's image is the launcher's: a static binary alone, or with libtorch. For GPUs its size
-    is in the data file. The baseline's image is Amazon's image for
-    it if its size is known, else the size of its installed packages, a lower bound. Cases without a
-    known size are left out.
+    The trainer's image is the launcher's: a static binary alone, or with libtorch. For GPUs its
+    size is in the data file. The baseline's image is Amazon's if its size is known, else the size
+    of its installed packages, a lower bound. Cases without a known size are left out.
     """
     known, sizes = newest("images"), {}
     for case in cases:

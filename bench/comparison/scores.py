@@ -49,9 +49,9 @@ def cells(truth, found):
 def bootstrap(truth, ours, baseline, seed=0, draws=DRAWS):
     """Returns 95 % intervals of both sides and of their difference, by paired bootstrap.
 
-    `ours`, `baseline`: the predictions of each run. A side's score is the mean of its runs. Rows with
-    the same truth and predictions are drawn together, as one kind: there are few kinds, so a draw is
-    cheap.
+    `ours`, `baseline`: the predictions of each run. A side's score is the mean of its runs. Rows
+    with the same truth and predictions are drawn together, as one kind: there are few kinds, so a
+    draw is cheap.
     """
     seen = collections.Counter(zip(truth, *ours, *baseline, strict=True))
     kinds, weights = list(seen), list(seen.values())

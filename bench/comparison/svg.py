@@ -35,8 +35,7 @@ def plot(title, x_title, y_title, lines):
     ]
     parts += [
         f'<line x1="{across(x):.1f}" y1="{TOP}" x2="{across(x):.1f}" y2="{HEIGHT - BOTTOM}" '
-        'stroke="#eee"/>'
-        + text(across(x), HEIGHT - BOTTOM + 16, f"{x:,g}", "middle")
+        'stroke="#eee"/>' + text(across(x), HEIGHT - BOTTOM + 16, f"{x:,g}", "middle")
         for x in sorted({x for x, _ in points})
     ]
     for place, (name, dashed, colour, some) in enumerate(lines):
