@@ -3,8 +3,8 @@
 
     tests/links.py README.md docs/src/*.md
 
-A link is broken if its file does not exist, or its `#anchor` is neither a heading nor an `id` of that
-file. Links to other hosts are not followed. Code is ignored.
+A link is broken if its file does not exist, or its `#anchor` is neither a heading nor an `id` of
+that file. Links to other hosts are not followed. Code is ignored.
 """
 
 import functools
@@ -79,9 +79,10 @@ def problem(path, target):
     file = path.parent / urllib.parse.unquote(parts.path) if parts.path else path
     if not file.exists():
         return f"`{target}`: no file `{parts.path}`"
-    if parts.fragment and file.suffix == ".md":
-        if urllib.parse.unquote(parts.fragment) not in anchors(file.resolve()):
-            return f"`{target}`: no heading `#{parts.fragment}`"
+    if not parts.fragment or file.suffix != ".md":
+        return None
+    if urllib.parse.unquote(parts.fragment) not in anchors(file.resolve()):
+        return f"`{target}`: no heading `#{parts.fragment}`"
     return None
 
 

@@ -1,6 +1,7 @@
-"""ECR with a real registry behind it: moto's knows no images that were pushed to one.
+"""ECR with a real registry, because moto's ECR does not have the images pushed to a registry.
 
-`POST /_test/registry {"url": "http://127.0.0.1:5000"}` says where it is; its user is the one of moto's tokens.
+`POST /_test/registry {"url": "http://127.0.0.1:5000"}` sets its address. The user is that of moto's
+tokens.
 """
 
 import base64

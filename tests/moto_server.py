@@ -1,22 +1,24 @@
-"""AWS for the tests: moto's server, with what it lacks in front of it.
+"""AWS for the tests: moto's server with a layer that adds what moto lacks.
 
     python moto_server.py
 
-prints its URL, such as http://127.0.0.1:41234, and serves until standard input closes: a test that dies takes it along.
-Training jobs live (moto_jobs.py), every request is recorded, and faults come as the tests order them:
+Prints its URL, such as http://127.0.0.1:41234, and serves until stdin closes, so it ends with its
+test. Training jobs have a life cycle (moto_jobs.py), all requests are recorded, and tests can order
+faults:
 
-    POST /_test/job       how jobs go: see SCRIPT in moto_jobs.py, and "prefix" of their names
-    POST /_test/fault     {"operation": "CreateTrainingJob", "kind": "throttle", "times": 2, "after": 0, "match": "text"}
-    GET  /_test/requests  every request so far: {"operation", "method", "path", "query", "headers", "body"}
+    POST /_test/job       life cycle of jobs: SCRIPT in moto_jobs.py, and "prefix" of their names
+    POST /_test/fault     {"operation": "CreateTrainingJob", "kind": "throttle", "times": 2,
+                          "after": 0, "match": "text"}
+    GET  /_test/requests  [{"operation", "method", "path", "query", "headers", "body"}, ...]
     POST /_test/forget    {}: forgets the requests and the faults
     POST /_test/registry  {"url": ...}: a real registry behind ECR, see moto_ecr.py
 
-Kinds of faults: those of ANSWERS (an error instead of the work), and
-    drop_before  the connection ends, nothing was done
-    drop_after   the connection ends, all was done: a lost answer
+Kinds of faults: those of ANSWERS (an error, nothing is done), and
+    drop_before  the connection ends, nothing is done
+    drop_after   the connection ends, everything is done: a lost answer
     reset        half of the request's body is read, then the connection is reset
     cut          the answer ends after half of its body
-    stall        {"seconds": 3}: an answer that takes its time
+    stall        {"seconds": 3}: a delayed answer
 """
 
 import io
@@ -63,25 +65,27 @@ ANSWERS = {
     "signature": (
         403,
         "InvalidSignatureException",
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
-        "Key and signing method.",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method.",
     ),
     "skew": (
         403,
         "InvalidSignatureException",
-        "Signature expired: 20261123T010000Z is now earlier than 20261123T034500Z (20261123T035000Z - 5 min.)",
+        "Signature expired: 20261123T010000Z is now earlier than 20261123T034500Z "
+        "(20261123T035000Z - 5 min.)",
     ),
     "denied": (
         400,
         "AccessDeniedException",
-        "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: {service}:{operation} on resource: "
-        "arn:aws:{service}:us-east-1:123456789012:* because no identity-based policy allows the {service}:{operation} "
-        "action",
+        "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: "
+        "{service}:{operation} on resource: arn:aws:{service}:us-east-1:123456789012:* "
+        "because no identity-based policy allows the {service}:{operation} action",
     ),
     "validation": (
         400,
         "ValidationException",
-        "1 validation error detected: Value at 'x' failed to satisfy constraint: Member must not be null",
+        "1 validation error detected: Value at 'x' failed to satisfy constraint: "
+        "Member must not be null",
     ),
     "in_use": (
         400,
@@ -91,12 +95,12 @@ ANSWERS = {
     "limit": (
         400,
         "ResourceLimitExceeded",
-        "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current utilization "
-        "of 0 Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase for "
-        "this quota.",
+        "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, "
+        "with current utilization of 0 Instances and a request delta of 1 Instances. "
+        "Please use AWS Service Quotas to request an increase for this quota.",
     ),
 }
-# S3 and the query services have other names for the same.
+# Codes of S3 and of the query services for the same errors.
 REST_CODES = {
     "throttle": (503, "SlowDown"),
     "500": (500, "InternalError"),
@@ -111,12 +115,12 @@ QUERY_CODES = REST_CODES | {
     "invalid_token": (403, "InvalidClientTokenId"),
 }
 
-# Bodies above this are not recorded, and those of S3 never read ahead: an upload stays a stream.
+# Larger bodies are not recorded. Bodies for S3 are never read in advance, so uploads are streamed.
 RECORDED = 1 << 20
 
 
 class Request:
-    """What the front needs to know of a request."""
+    """The fields of a request that this layer uses."""
 
     def __init__(self, environ):
         self.environ = environ
@@ -220,7 +224,7 @@ class Front:
         return self.serve(request, start_response)
 
     def due(self, request):
-        """The next fault for this request, if one is ordered."""
+        """Returns the next ordered fault for this request, or None."""
         for fault in self.faults:
             if fault["operation"] not in (request.operation, "*"):
                 continue
@@ -279,7 +283,10 @@ class Front:
         with self.jobs.lock:
             life = self.jobs.get(key, wanted["TrainingJobName"])
             if life:
-                text = f"Training job names must be unique within an AWS account and region, and a training job with this name already exists ({life.job().arn})"
+                text = (
+                    "Training job names must be unique within an AWS account and region, and a "
+                    f"training job with this name already exists ({life.job().arn})"
+                )
                 return answer(400, {"__type": "ResourceInUse", "Message": text}, start_response)
             app = self.moto.get_application(request.environ)
             status = []
@@ -316,7 +323,8 @@ class Front:
                 start_response,
             )
         if life.ended or life.stopped is not None:
-            text = f"The request was rejected because the training job is in status {life.job().training_job_status}."
+            status = life.job().training_job_status
+            text = f"The request was rejected because the training job is in status {status}."
             return answer(400, {"__type": "ValidationException", "message": text}, start_response)
         life.stop()
         self.jobs.advance()
@@ -344,7 +352,10 @@ class Front:
 
 
 def list_parts(app, request, start_response):
-    """moto 5.2.5 names the root of this answer ListPartsResponse, S3 ListPartsResult: the Rust SDK insists on the latter."""
+    """Renames the root of the answer from moto 5.2.5's ListPartsResponse to S3's ListPartsResult.
+
+    The Rust SDK requires it.
+    """
     started = []
     body = drain(app(request.environ, lambda *args: started.append(args))).replace(
         b"ListPartsResponse", b"ListPartsResult"
@@ -356,7 +367,7 @@ def list_parts(app, request, start_response):
 
 
 class Cut:
-    """An answer whose connection ends before its body does."""
+    """An answer whose connection is closed after half of its body."""
 
     def __init__(self, half, request):
         self.half, self.request = half, request
@@ -380,7 +391,7 @@ def drop(request, reset=False):
         connection.close()
     else:
         connection.shutdown(socket.SHUT_RDWR)
-    # Werkzeug takes this for a client that went away.
+    # Werkzeug treats this as a client that has disconnected.
     raise ConnectionResetError
 
 
@@ -404,7 +415,7 @@ def error(kind, request, start_response):
         else f"<Error>{inner}</Error>"
     )
     body = b"" if request.environ["REQUEST_METHOD"] == "HEAD" else text.encode()
-    # A body that nobody reads would reset the connection before the client has seen the answer.
+    # An unread body would reset the connection before the client has read the answer.
     if not request.body:
         request.environ["wsgi.input"].read(request.length)
     start_response(
@@ -415,7 +426,7 @@ def error(kind, request, start_response):
 
 def main():
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # Moto makes clients of its own for some services; they must not look for credentials.
+    # moto creates clients for some services; they must not search for credentials.
     os.environ.update(
         AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto", AWS_EC2_METADATA_DISABLED="true"
     )

@@ -1,13 +1,13 @@
-"""What scikit-learn's liblinear reaches on a CSV, and what a model folder's weights reach there.
+"""Trains scikit-learn's liblinear on a CSV, to compare its objective with that of a model folder.
 
     liblinear.py rows.csv --loss squared_hinge --c 1.0 --max-ngrams 2 --min-df 5 [--model-dir DIR]
 
 The objective of one class against the rest, with labels y of -1 and 1, is
     0.5 * (|w|^2 + b^2) + C * sum(loss(y * (w.x + b)))
-The bias is regularised, as liblinear does with `intercept_scaling=1`. Prints JSON with one entry per
-binary problem (for two classes one, the second label being positive): `objective` of liblinear's solution
-and, with --model-dir, of the model's `coefficients` (binary problems, terms) and `intercepts`, the terms being
-those of scikit-learn in the same order.
+The bias is regularised, as in liblinear with `intercept_scaling=1`. Prints JSON with one entry per
+binary problem: `objective` of liblinear's solution and, with --model-dir, of the model's
+`coefficients` (binary problems, terms) and `intercepts`, with the terms in scikit-learn's order.
+Two classes are one problem, the second label being positive.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def objective(matrix, signs, loss, c, costs, weights, bias):
 
 
 def solve(matrix, signs, loss, c, costs, tolerance):
-    """liblinear's solution of one binary problem, and whether it converged."""
+    """Solves one binary problem. Returns weights, bias, and True if liblinear converged."""
     if loss == "log":
         model = LogisticRegression(
             solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1
@@ -60,8 +60,11 @@ def solve(matrix, signs, loss, c, costs, tolerance):
 
 
 def balanced(labels, classes, positive):
-    """Each row's cost under class_weight="balanced": n / (classes * rows of its class). liblinear weighs both sides
-    of two classes, but in one class against the rest that class alone (`weighted_C[i], param->C` in its `train`)."""
+    """Returns each row's cost under class_weight="balanced": n / (classes * rows of its class).
+
+    For two classes liblinear weights both sides. For one class against the rest it weights only
+    that class (`weighted_C[i], param->C` in its `train`).
+    """
     weights = dict(
         zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels))
     )

@@ -1,4 +1,4 @@
-"""Says where the pinned Python has the MiniLM checkpoint: `minilm.py`. Prints JSON: `folder`."""
+"""Prints the folder of the MiniLM checkpoint of the pinned Python, as JSON: `folder`."""
 
 import importlib.util
 import json

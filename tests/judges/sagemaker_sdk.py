@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tarfile
 
-# The SDK logs to standard output, from its import on.
+# The SDK logs to stdout, also while it is imported.
 sys.stdout, stdout = sys.stderr, sys.stdout
 
 image, data, folder, hyperparameters = sys.argv[1:]
 folder = pathlib.Path(folder).resolve()
 folder.mkdir(parents=True, exist_ok=True)
-# No telemetry, no request to AWS: a region and nobody's keys are enough.
+# No telemetry and no requests to AWS, so dummy credentials are enough.
 config = folder / "config.yaml"
 config.write_text(
     "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
@@ -54,7 +54,7 @@ estimator = Estimator(
 try:
     estimator.fit({"train": f"file://{channel}"})
 finally:
-    # The SDK leaves its container; its network `sagemaker-local` is shared by all of its jobs.
+    # The SDK does not remove its container. Its network `sagemaker-local` is shared by all jobs.
     listed = subprocess.run(
         ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
         check=True,

@@ -1,9 +1,10 @@
-"""Logits, loss and gradients by the PyTorch module in the documentation.
+"""Computes logits, loss and gradients with the PyTorch module in the documentation.
 
     torch_gradients.py weights.safetensors case.json output.safetensors
 
-`case.json` has `config` (as in a model's config.json), `rows` of ids, `labels` and `class_weights`; with `steps`,
-`learning_rate` and `clip_norm` so many steps of Adam are taken first, and the weights after them written too.
+`case.json` has `config` (as in a model's config.json), `rows` of ids, `labels` and `class_weights`.
+With `steps`, `learning_rate` and `clip_norm`, this many steps of Adam are taken first, and the
+resulting weights are written too.
 """
 
 import json
@@ -21,7 +22,7 @@ def main():
     case = json.loads(case.read_text(encoding="utf-8"))
     module = documented.names(DOCS)["BiLstm"](**case["config"])
     module.load_state_dict(load_file(weights))
-    # The mean weighted by class, as nn.CrossEntropyLoss defines it.
+    # The class-weighted mean of nn.CrossEntropyLoss.
     criterion, labels = (
         torch.nn.CrossEntropyLoss(torch.tensor(case["class_weights"])),
         torch.tensor(case["labels"]),

@@ -1,4 +1,4 @@
-"""Tests of bench/comparison on numbers that are known: `comparison.py` runs them all."""
+"""Tests of bench/comparison."""
 
 import dataclasses
 import json
@@ -221,7 +221,7 @@ class Tables(InFolder):
         store, plan = self.filled()
         rows = "\n".join(tables.whole(store, plan, plan.cases[0]))
         self.assertIn("| imdb: train, wall | 1.5 s | 4 s | 1/2.67 (1/4 to 1/2) | 2 |", rows)
-        # Predicting takes 3/4 and 6/4 s longer than one text, of the baseline 3 s. The times for one
+        # Predicting takes 3/4 and 6/4 s longer than one text; of the baseline, 3 s. Times for one
         # text differ by 1/4 s.
         self.assertIn(
             "| imdb: predict, rows per second after start-up | 3.56 | 1.33 | 1/2.67 (1/4 to 1/2) "

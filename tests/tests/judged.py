@@ -1,4 +1,4 @@
-"""Makes what the judges judge, with scikit-learn itself: `judged.py rows.csv FOLDER`."""
+"""Makes input for the judges' own tests with scikit-learn: `judged.py rows.csv FOLDER`."""
 
 import json
 import pathlib
