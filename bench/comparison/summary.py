@@ -15,6 +15,7 @@ TITLES = {
     "threads": "threads",
     "lengths": "speed by length",
 }
+SET_NAMES = {"imdb": "IMDB reviews", "ag_news": "AG News", "sms_spam": "SMS spam"}
 RECORDED_SINCE = "2026-11-26, 08:30 UTC"  # of commit, command and machine in each line
 # Costs in the docs' table, of the first data set that was measured; accuracy is shown for all.
 DOCS_COSTS = [
@@ -239,28 +240,30 @@ def readme_table(store, plan, data, link):
 
     `link`: path of the page with all results.
     """
-    rows, sampled = [], []
+    rows, sampled = [], collections.defaultdict(list)
     for case in plan.cases:
         row = tables.headline(store, plan, case)
         if row:
             rows.append(row)
             if plan.train_rows(case):
-                sampled.append(f"{case.trainer} {plan.train_rows(case):,}")
+                sampled[plan.train_rows(case)].append(case.trainer)
     if not rows:
         return []
     count = f"{data.count(plan.first, 'train'):,} training rows"
     if sampled:
-        count += f" ({', '.join(dict.fromkeys(sampled))} of them)"
+        few = [f"{' and '.join(names)} {limit:,}" for limit, names in sampled.items()]
+        count += f" ({', '.join(few)})"
     title = [
-        "| Trainer | Python baseline | Accuracy, baseline | Training time, baseline "
-        "| Peak memory, baseline |",
+        "| Trainer | Python baseline | Accuracy (Python's) | Training time (Python's) "
+        "| Peak memory (Python's) |",
         "|---|---|---|---|---|",
     ]
     return [
         *title,
         *rows,
         "",
-        f"{plan.first}, {count}, {plan.threads} threads. Bold: Trainyard is worse. "
+        f"{SET_NAMES.get(plan.first, plan.first)}, {count}, {plan.threads} threads. "
+        "Bold: Trainyard is worse. "
         f"[All results]({link})",
         "",
     ]

@@ -195,15 +195,15 @@ def headline(store, plan, case):
     ours, baseline = (statistics.fmean(side.values()) for side in scores)
     lost = score_rows(store, plan, case, plan.first)[0].count("**") > 0
     score = f"**{ours:.3f}**" if lost else f"{ours:.3f}"
-    cells = [f"`{case.trainer}`", case.baseline, f"{score}, {baseline:.3f}"]
+    cells = [f"`{case.trainer}`", case.baseline, f"{score} ({baseline:.3f})"]
     for key, factor, unit, less, more in HEADLINES:
         sides = common(*store.sides(key, **fields, what="train"))
         if not sides[0]:
             return None
-        values = ", ".join(f"{number(factor * middle(side))} {unit}" for side in sides)
+        values = [f"{number(factor * middle(side))} {unit}" for side in sides]
         ratio = pair_ratios(*sides)[0]
         change = f"{1 / ratio:.2g}× {less}" if ratio <= 1 else f"**{ratio:.2g}× {more}**"
-        cells.append(f"{values} ({change})")
+        cells.append(f"{values[0]} ({values[1]}), {change}")
     return f"| {' | '.join(cells)} |"
 
 

@@ -456,18 +456,18 @@ class Tables(InFolder):
         rows = summary.readme_table(store, plan, self.data(), "docs/benchmarks.md")
         self.assertEqual(
             rows[2],
-            "| `svm` | scikit-learn SGDClassifier | 0.750, 0.750 | 1.5 s, 4 s (2.7× faster) "
-            "| 1.5 MB, 4 MB (2.7× less) |",
+            "| `svm` | scikit-learn SGDClassifier | 0.750 (0.750) | 1.5 s (4 s), 2.7× faster "
+            "| 1.5 MB (4 MB), 2.7× less |",
         )
         self.assertEqual(
             rows[4],
-            "imdb, 25,000 training rows, 2 threads. Bold: Trainyard is worse. "
+            "IMDB reviews, 25,000 training rows, 2 threads. Bold: Trainyard is worse. "
             "[All results](docs/benchmarks.md)",
         )
         for found in store.lines(side=OURS, what="train"):
             found |= {"wall_seconds": 5.0, "peak_bytes": 10**8}
         rows = summary.readme_table(store, plan, self.data(), "docs/benchmarks.md")
-        self.assertIn("| 5 s, 4 s (**1.2× slower**) | 100 MB, 4 MB (**25× more**) |", rows[2])
+        self.assertIn("| 5 s (4 s), **1.2× slower** | 100 MB (4 MB), **25× more** |", rows[2])
 
     def test_readme_names_cases_with_fewer_rows(self):
         store, plan = Store(self.folder), plan_of("bilstm", data_sets=["imdb"])
@@ -478,9 +478,9 @@ class Tables(InFolder):
             answers = {"predicted": "0111" if side == BASELINE else "1100"}
             store.append(line(dataclasses.replace(job, what="predict"), 1.0, **facts, **answers))
         rows = summary.readme_table(store, plan, self.data(), "docs/benchmarks.md")
-        self.assertIn("imdb, 25,000 training rows (bilstm 2,000 of them), 2 threads.", rows[4])
+        self.assertIn("IMDB reviews, 25,000 training rows (bilstm 2,000), 2 threads.", rows[4])
         # Every answer is wrong, so all of the interval is a loss.
-        self.assertIn("| **0.500**, 0.500 |", rows[2])
+        self.assertIn("| **0.500** (0.500) |", rows[2])
 
     def test_sections_without_a_table_are_reported(self):
         store, plan = self.filled()
