@@ -1,8 +1,8 @@
 # Compiles `transformer` with CUDA and packs it with NVIDIA's run-time libraries: docs/cuda.md.
 # Not tested: it needs images from NVIDIA.
 #
-#   docker build --build-arg CAP=70 -t transformer-gpu -f docker/gpu.Dockerfile .   # V100: ml.p3
-#   docker build --build-arg CAP=80 -t transformer-gpu -f docker/gpu.Dockerfile .   # A100, A10G, L4, H100
+#   docker build --build-arg CAP=70 -t transformer-gpu -f docker/gpu.Dockerfile .   # V100
+#   docker build --build-arg CAP=80 -t transformer-gpu -f docker/gpu.Dockerfile .   # A100 and newer
 #
 # CAP        compute capability of the oldest GPU
 # CUDA       CUDA 12 is the last version for the V100; 12.4 needs a driver of version 550 or newer

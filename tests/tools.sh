@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by .ci/run after venv.sh. Installs the linters, at pinned versions, below the user's cache folder.
+# Sourced by .ci/run after venv.sh. Installs the linters, at pinned versions, below the user's cache
+# folder.
 
 # Prints the folder of ruff, shellcheck and typos.
 python_tools() {

@@ -40,8 +40,8 @@ make_venv() {
         echo "help: set TRAINYARD_PYTHON3 to a newer one" >&2
         return 1
     fi
-    # The interpreter's path is part of the key, because a venv links to it.
-    key=$({ command -v "$TRAINYARD_PYTHON3"; echo "$version"; cat "$requirements"; } | cksum | tr -d ' ')
+    # The interpreter's path is part of the key, because a venv links to it. Comments are not.
+    key=$({ command -v "$TRAINYARD_PYTHON3"; echo "$version"; grep -v '^#' "$requirements"; } | cksum | tr -d ' ')
     home=${XDG_CACHE_HOME:-$HOME/.cache}/trainyard/venv-$key
     if [ ! -x "$home/bin/python" ]; then
         echo "==> making a Python venv from ${requirements#"$PWD"/} (once; Python $version)" >&2
