@@ -67,8 +67,8 @@ class Bench:
     def run(self, name, side, command, **facts):
         """Runs and records one measured process."""
         result = measured(command)
-        kept = {key: value for key, value in result.items() if key != "stdout"}
-        self.raw.append({"name": name, "side": side, **facts, **kept, "load": load()})
+        record = {key: value for key, value in result.items() if key != "stdout"}
+        self.raw.append({"name": name, "side": side, **facts, **record, "load": load()})
         print(
             f"  {name:24} {side:12} {result['wall_seconds']:8.3f} s wall "
             f"{result['cpu_seconds']:8.3f} s cpu "

@@ -43,8 +43,8 @@ LESS_ACCURATE = -0.01
 class Bench:
     """One comparison: its files and results."""
 
-    def __init__(self, args, folder, kept):
-        self.args, self.smoke, self.folder, self.kept = args, args.smoke, folder, kept
+    def __init__(self, args, folder, raw_path):
+        self.args, self.smoke, self.folder, self.raw_path = args, args.smoke, folder, raw_path
         self.python = venv("tests/torch-requirements.txt")
         found = (
             pathlib.Path(self.python)
@@ -56,8 +56,8 @@ class Bench:
         self.max_len = 64 if args.smoke else 256
         self.table = Table(*SIDES, strict=not args.smoke)
         self.raw = (
-            [json.loads(line) for line in kept.read_text().splitlines()]
-            if kept and kept.exists()
+            [json.loads(line) for line in raw_path.read_text().splitlines()]
+            if raw_path and raw_path.exists()
             else []
         )
 
@@ -69,8 +69,8 @@ class Bench:
                 return line
         line = key | run()
         self.raw.append(line)
-        if self.kept:
-            with open(self.kept, "a", encoding="utf-8") as file:
+        if self.raw_path:
+            with open(self.raw_path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         numbers = {
             name: round(value, 3) for name, value in line.items() if isinstance(value, float)

@@ -37,13 +37,13 @@ def accuracy(bench):
             precision,
         )
         rate, tokens = max(found["rows_per_second"]), max(found["tokens_per_second"])
-        said = (
+        line = (
             f"--precision {precision}: accuracy on imdb/test.csv {found['accuracy']:.4f} "
             f"(at least 0.87), {found['wall_seconds']:.0f} s, "
             f"{rate:,.0f} rows and {tokens:,.0f} tokens a second, "
             f"{found['card_mib']} MiB of the GPU"
         )
-        lines.append(bench.target(said, found["accuracy"] >= 0.87))
+        lines.append(bench.target(line, found["accuracy"] >= 0.87))
     return [*lines, ""]
 
 

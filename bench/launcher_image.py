@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRAINYARD = ROOT / "target/release/trainyard"
 TARGETS = {
     "trainyard --help": 0.02,
-    "build, layers kept": 2.0,
+    "build, cached layers": 2.0,
     "build, compressing": 2.0,
     "build and push, empty registry": 5.0,
     "build and push, nothing new": 5.0,
@@ -100,12 +100,12 @@ def help_text():
 
 def turn(image):
     yield "trainyard --help", help_text()
-    kept = ROOT / "target/trainyard/layers"
-    yield "build, layers kept", timed("build", "svm")
-    shutil.rmtree(kept, ignore_errors=True)
+    layer_cache = ROOT / "target/trainyard/layers"
+    yield "build, cached layers", timed("build", "svm")
+    shutil.rmtree(layer_cache, ignore_errors=True)
     yield "build, compressing", timed("build", "svm")
     with registry() as address:
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(layer_cache, ignore_errors=True)
         yield "build and push, empty registry", timed("push", "svm", "--registry", address)
         yield "build and push, nothing new", timed("push", "svm", "--registry", address)
     yield "container: start to first line", first_line(image)

@@ -52,26 +52,26 @@ def train(args):
     model = network(len(vocabulary) + FIRST, len(names), args)
     rows = ids(texts, vocabulary, args)
     script.train(model, rows, numbers, len(names), args, {})
-    kept = {
+    saved = {
         name: value
         for name, value in vars(args).items()
         if name not in ("run", "device", "threads")
     }
     state = model.network.state_dict()
     torch.save(
-        {"weights": state, "vocabulary": vocabulary, "names": names, "args": kept}, args.model
+        {"weights": state, "vocabulary": vocabulary, "names": names, "args": saved}, args.model
     )
 
 
 def labels(texts, args):
     import torch
 
-    kept = torch.load(args.model, map_location=args.device)
-    args = argparse.Namespace(**kept["args"] | {"device": args.device})
-    model = network(len(kept["vocabulary"]) + FIRST, len(kept["names"]), args)
-    model.network.load_state_dict(kept["weights"])
-    found = script.predict(model, ids(texts, kept["vocabulary"], args), len(kept["names"]), args)
-    return [kept["names"][number] for number in found]
+    saved = torch.load(args.model, map_location=args.device)
+    args = argparse.Namespace(**saved["args"] | {"device": args.device})
+    model = network(len(saved["vocabulary"]) + FIRST, len(saved["names"]), args)
+    model.network.load_state_dict(saved["weights"])
+    found = script.predict(model, ids(texts, saved["vocabulary"], args), len(saved["names"]), args)
+    return [saved["names"][number] for number in found]
 
 
 def predict(args):

@@ -64,9 +64,9 @@ def commits(store):
     """Returns the commits of all lines, with the number of lines of each."""
     seen = collections.Counter(line.get("commit") for line in store.done.values())
     none = seen.pop(None, 0)
-    said = [f"{name} ({count:,} lines)" for name, count in seen.items()]
+    counts = [f"{name} ({count:,} lines)" for name, count in seen.items()]
     return ", ".join(
-        said + ([f"{none:,} lines from before {RECORDED_SINCE} have none"] if none else [])
+        counts + ([f"{none:,} lines from before {RECORDED_SINCE} have none"] if none else [])
     )
 
 
@@ -290,13 +290,13 @@ def contents(store, plan):
             for case in plan.cases
         )
     ]
-    asked = [section.name for section in plan.sections]
+    chosen = [section.name for section in plan.sections]
     absent = [
         f"all of {case.name}"
         for case in CASES
         if case not in plan.cases and (plan.device == "cpu" or case.on_gpu)
     ]
-    missing += [section.name for section in SECTIONS if section.name not in asked] + absent
+    missing += [section.name for section in SECTIONS if section.name not in chosen] + absent
     there += ["image sizes and cost"] if plan.device == "cpu" else []
     return f"has {', '.join(there)}" + (
         f"; not measured: {', '.join(missing)}." if missing else "."

@@ -164,12 +164,12 @@ def rate_row(store, fields, data):
     count = store.lines(**fields, what="predict")[0]["test_rows"]
     # The range of start-up times over the pairs, and at least a tenth of their median.
     noise = [max(max(start.values()) - min(start.values()), 0.1 * middle(start)) for start in one]
-    told = [min(side.values()) > least for side, least in zip(seconds, noise)]
+    significant = [min(side.values()) > least for side, least in zip(seconds, noise)]
     cells = [
-        number(count / middle(side)) if tells else "too short to tell"
-        for side, tells in zip(seconds, told)
+        number(count / middle(side)) if is_significant else "too short to tell"
+        for side, is_significant in zip(seconds, significant)
     ]
-    ratio = ratio_cell(pair_ratios(*seconds)) if all(told) else ""
+    ratio = ratio_cell(pair_ratios(*seconds)) if all(significant) else ""
     return [
         f"| {data}: predict, rows per second after start-up | {cells[0]} | {cells[1]} | {ratio} "
         f"| {len(seconds[0])} |"
@@ -305,8 +305,8 @@ def shown(value, factor, unit):
 
 
 def threads(store, plan, case):
-    asked = plan.thread_rows(case)
-    fields = fields_of(plan, case, plan.first) | {"rows": asked, "what": "train"}
+    row_count = plan.thread_rows(case)
+    fields = fields_of(plan, case, plan.first) | {"rows": row_count, "what": "train"}
     keys = [
         ("wall_seconds", OURS),
         ("wall_seconds", BASELINE),
@@ -331,7 +331,7 @@ def threads(store, plan, case):
         )
     ]
     title = [
-        f"| threads ({asked:,} rows) | wall, {case.trainer} | wall, {case.baseline} "
+        f"| threads ({row_count:,} rows) | wall, {case.trainer} | wall, {case.baseline} "
         f"| CPU, {case.trainer} | CPU, {case.baseline} "
         f"| speed-up, {case.trainer} | speed-up, {case.baseline} |",
         "|---|---|---|---|---|---|---|",
@@ -382,13 +382,13 @@ def length_points(store, plan, case, side):
 
 
 def length_cell(seconds):
-    told = measurable(seconds)
+    values = measurable(seconds)
     lost = (
         ""
-        if len(told) == len(seconds)
-        else f" ({len(seconds) - len(told)} of {len(seconds)} pairs not measurable)"
+        if len(values) == len(seconds)
+        else f" ({len(seconds) - len(values)} of {len(seconds)} pairs not measurable)"
     )
-    return f"{number(1 / middle(told))}{lost}" if told else "not measurable"
+    return f"{number(1 / middle(values))}{lost}" if values else "not measurable"
 
 
 def lengths(store, plan, case):

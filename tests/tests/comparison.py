@@ -437,15 +437,15 @@ class Tables(InFolder):
 
     def test_docs_table_names_its_parts_and_missing_ones(self):
         store, plan = self.filled()
-        said = summary.contents(store, plan)
+        text = summary.contents(store, plan)
         self.assertIn(
             "has all costs and scores with their intervals, growth with the rows, "
             "image sizes and cost; not measured: ",
-            said,
+            text,
         )
         for missing in ("threads of svm-sgd", "variants of svm-sgd", "all of transformer"):
-            self.assertIn(missing, said)
-        self.assertNotIn("lengths", said)  # an SVM has none
+            self.assertIn(missing, text)
+        self.assertNotIn("lengths", text)  # an SVM has none
         lines = summary.docs_table(store, plan, self.data(), "bench/runs/x")
         self.assertTrue(lines[0].startswith("`bench/runs/x/summary.md` has all costs"), lines[0])
         self.assertIn("of 25,000 and 25,000 published", lines[0])
@@ -664,10 +664,10 @@ class Measuring(InFolder):
         store, plan = Store(self.folder), plan_of("bilstm")
         tools = Tools(None, FULL, "cpu", None, self.folder)
         tools.found |= {"bilstm": pathlib.Path("/bin/true")}
-        asked = []
+        requests = []
 
         def file(*wanted):
-            asked.append(wanted)
+            requests.append(wanted)
             return self.folder / "rows.csv"
 
         data = types.SimpleNamespace(first="imdb", names=["imdb", "sms_spam"], file=file)
@@ -683,11 +683,11 @@ class Measuring(InFolder):
             ),
             found["command"],
         )
-        self.assertIn(("imdb", "test", 16), asked)
+        self.assertIn(("imdb", "test", 16), requests)
         for data, scored in [("sms_spam", "sms_spam"), ("long", "imdb")]:
-            asked.clear()
+            requests.clear()
             runner.command(Job("bilstm", OURS, "train", data, 0, 2, rows=8))
-            self.assertIn((scored, "test", 16), asked)
+            self.assertIn((scored, "test", 16), requests)
 
 
 class Scripts(unittest.TestCase):

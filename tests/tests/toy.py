@@ -142,10 +142,10 @@ def fit(rows, options):
     for text, label in rows:
         for word in set(re.findall(r"\w\w+", text.lower())):
             counts[word][label] += 1
-    kept = {w: c for w, c in counts.items() if sum(c.values()) >= options["min_df"]}
+    frequent = {w: c for w, c in counts.items() if sum(c.values()) >= options["min_df"]}
     model = {
         "labels": sorted({label for _, label in rows}),
-        "words": {w: kept[w] for w in sorted(kept)},
+        "words": {w: frequent[w] for w in sorted(frequent)},
     }
     return {**model, "settings": [options[key] for key in [*NUMBERS, *SWITCHES, *WORDS]]}
 
