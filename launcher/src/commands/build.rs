@@ -29,7 +29,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, conflicts_with = "docker")]
     load: bool,
     /// Build docker/Dockerfile with the local Docker engine instead
-    #[arg(long, conflicts_with = "target")]
+    #[arg(long, conflicts_with_all = ["target", "binary"])]
     docker: bool,
     /// With --docker: the image to compile in [default: the Dockerfile's]
     #[arg(long, value_name = "IMAGE", requires = "docker")]

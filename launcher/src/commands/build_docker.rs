@@ -1,7 +1,6 @@
 //! `trainyard build --docker`: docker/Dockerfile, by the local engine.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
@@ -13,14 +12,11 @@ use tokio::process::Command;
 use super::Context;
 use super::build::BuildArgs;
 use crate::engine;
-use crate::image::{self, Piece};
+use diagnostics::{Error, Exit, Result, eprint_line};
+use crate::image;
 use crate::plan::Plan;
 use crate::size::megabytes;
-use crate::trainer::{Source, Trainer};
-use diagnostics::{Error, Exit, Result, eprint_line};
-
-/// Where the build finds what need not be compiled, by its place in the image; the Dockerfile knows it too.
-const PREBUILT: &str = "prebuilt";
+use crate::trainer::Trainer;
 
 /// The answer. The engine gives no digest of what it has not pushed.
 #[derive(Debug, Serialize)]
@@ -43,17 +39,9 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
-    // Checked before anything is started: a link or a dynamic program would be found out by the first job.
-    let prebuilt = match &args.options.binary {
-        Some(binary) => image::pieces(trainer, binary)?,
-        None => Vec::new(),
-    };
     let engine = engine::connect().await?;
     let start = Instant::now();
-    let folder = tempfile::tempdir().map_err(|error| unsent(&error))?;
-    let archive = folder.path().join("context.tar");
-    write_context(source, prebuilt, &archive).await?;
-    docker(&arguments, &archive).await?;
+    docker(&arguments, &source.workspace).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
     let answer = inspect(&engine, trainer, reference, seconds).await?;
@@ -76,6 +64,8 @@ async fn arguments(
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     add("--file", "docker/Dockerfile".to_owned());
     add("--build-arg", format!("TRAINER={}", trainer.name));
+    let features = &trainer.source()?.metadata.image_features;
+    add("--build-arg", format!("FEATURES={}", features.join(",")));
     if let Some(base) = &args.docker_base {
         add("--build-arg", format!("BASE={base}"));
     }
@@ -85,99 +75,24 @@ async fn arguments(
     for name in names {
         add("--tag", name.clone());
     }
-    arguments.push("-".to_owned());
+    arguments.push(".".to_owned());
     Ok(arguments)
 }
 
-/// What git knows of the workspace, not its target folder: megabytes instead of gigabytes.
-async fn write_context(
-    source: &Source,
-    prebuilt: Vec<(String, Piece)>,
-    archive: &Path,
-) -> Result<()> {
-    let output = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(&source.workspace)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|error| {
-            Error::new(format!("cannot start `git`: {error}")).help(
-                "it tells which files are the source; install it, or build without `--docker`",
-            )
-        })?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(Error::new(format!(
-            "`git ls-files` failed: {}",
-            diagnostics::sanitize(text.trim())
-        ))
-        .help("`--docker` needs a git repository; build without it"));
-    }
-    let names = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (workspace, archive) = (source.workspace.clone(), archive.to_owned());
-    let work = tokio::task::spawn_blocking(move || pack(&workspace, &names, &prebuilt, &archive));
-    work.await
-        .map_err(|error| unsent(&io::Error::other(error)))?
-        .map_err(|error| unsent(&error))
-}
-
-fn pack(
-    workspace: &Path,
-    names: &str,
-    prebuilt: &[(String, Piece)],
-    archive: &Path,
-) -> io::Result<()> {
-    let mut builder = tar::Builder::new(File::create(archive)?);
-    builder.follow_symlinks(false);
-    for name in names.split('\0').filter(|name| !name.is_empty()) {
-        let path = workspace.join(name);
-        // A file that git knows may have been deleted.
-        if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-            builder.append_path_with_name(&path, name)?;
-        }
-    }
-    for (place, piece) in prebuilt {
-        let place = format!("{PREBUILT}/{place}");
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o755);
-        match piece {
-            Piece::File(path) => {
-                let file = File::open(path)?;
-                let size = file.metadata()?.len();
-                header.set_size(size);
-                builder.append_data(&mut header, place, file.take(size))?;
-            }
-            Piece::Link(file) => {
-                header.set_entry_type(tar::EntryType::Symlink);
-                header.set_size(0);
-                builder.append_link(&mut header, place, file)?;
-            }
-        }
-    }
-    builder.into_inner().map(drop)
-}
-
-/// Runs the engine's own command: it shows the build as its users know it.
-async fn docker(arguments: &[String], archive: &Path) -> Result<()> {
+/// Runs `docker` in the workspace and shows its output on stderr.
+async fn docker(arguments: &[String], workspace: &Path) -> Result<()> {
     let line = format!("docker {}", arguments.join(" "));
     eprint_line(&line);
-    let archive = File::open(archive).map_err(|error| unsent(&error))?;
     let mut command = Command::new("docker");
-    // What it prints is no answer of ours.
+    // Stdout has only the answer.
     let stderr = io::stderr();
     let log = std::os::fd::AsFd::as_fd(&stderr)
         .try_clone_to_owned()
-        .map_err(|error| unsent(&error))?;
+        .map_err(|error| Error::new(format!("cannot write to stderr: {error}")))?;
     let status = command
         .args(arguments)
-        .stdin(archive)
+        .current_dir(workspace)
+        .stdin(Stdio::null())
         .stdout(log)
         .status()
         .await
@@ -212,9 +127,4 @@ async fn inspect(
         size: found.size.unwrap_or_default(),
         seconds,
     })
-}
-
-fn unsent(error: &io::Error) -> Error {
-    Error::new(format!("cannot send the source to the engine: {error}"))
-        .help("set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`, then build again")
 }

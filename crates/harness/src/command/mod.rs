@@ -75,6 +75,8 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
 /// The whole command line as a clap command.
 fn command<T: Trainer>() -> Command {
     let command = Command::new(T::NAME)
+        // docker/Dockerfile installs the program under another name.
+        .bin_name(T::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(T::ABOUT)
         .long_about(format!(

@@ -1,10 +1,11 @@
-"""The script that the bi-LSTM trainer replaces, in PyTorch. Trains, evaluates, saves, prints one JSON object.
+"""The PyTorch script that the bi-LSTM trainer replaces. Trains, evaluates, saves, prints JSON.
 
-    torch_bilstm.py train.csv test.csv model.pt            the old script: one id for padding, unknown words and the most
-                                                           frequent word; the state at the last, mostly padded, position
-    torch_bilstm.py train.csv test.csv model.pt --sound    ids of their own, packed sequences, pooling over the real words
+    torch_bilstm.py train.csv test.csv model.pt            the old script, with its bugs
+    torch_bilstm.py train.csv test.csv model.pt --sound    the same network with its bugs fixed
 
-Same flags and same maths as `bilstm train` has.
+The old script has one id for padding, unknown words and the most frequent word, and uses the state
+at the last position, which is mostly padding. The fixed one has separate ids, packed sequences, and
+pooling over the words. The flags are those of `bilstm train`.
 """
 
 import argparse
@@ -17,9 +18,18 @@ import time
 import commands
 
 START = time.perf_counter()
-# The old script's.
-FLAGS = {"batch-size": 16, "epochs": 5, "learning-rate": 1e-3, "vocab-size": 1000, "seq-len": 100, "emb-size": 100,
-         "hidden-size": 200, "num-layers": 2, "dropout": 0.0}
+# As in the old script.
+FLAGS = {
+    "batch-size": 16,
+    "epochs": 5,
+    "learning-rate": 1e-3,
+    "vocab-size": 1000,
+    "seq-len": 100,
+    "emb-size": 100,
+    "hidden-size": 200,
+    "num-layers": 2,
+    "dropout": 0.0,
+}
 
 
 def flags(parser, **others):
@@ -32,24 +42,29 @@ def words_of(text, sound):
 
 
 def encode(train, test, args):
-    """Ids of the words of each row, at most `seq_len`; ids below `first` are not words."""
+    """Returns at most `seq_len` ids of words for each row. Ids below `first` are not words."""
     split = [[words_of(text, args.sound) for text in texts] for texts in (train, test)]
     counts = collections.Counter(word for words in split[0] for word in words)
     first, unknown = (2, 1) if args.sound else (0, 0)
-    ids = {word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), first)}
-    encoded = [[[ids.get(word, unknown) for word in words[:args.seq_len]] or [unknown] for words in part] for part in split]
+    ids = {
+        word: number for number, (word, _) in enumerate(counts.most_common(args.vocab_size), first)
+    }
+    encoded = [
+        [[ids.get(word, unknown) for word in words[: args.seq_len]] or [unknown] for words in part]
+        for part in split
+    ]
     return encoded, len(ids) + first
 
 
 def padded(rows, args):
-    """(batch, longest row) for the sound one, (batch, seq_len) for the old one, and the lengths."""
+    """Returns padded ids and lengths: (batch, longest row) if `--sound`, else (batch, seq_len)."""
     import torch
 
     lengths = torch.tensor([len(row) for row in rows])
     width = int(lengths.max()) if args.sound else args.seq_len
     batch = torch.zeros(len(rows), width, dtype=torch.int64)
     for place, row in zip(batch, rows):
-        place[:len(row)] = torch.tensor(row)
+        place[: len(row)] = torch.tensor(row)
     return batch, lengths
 
 
@@ -60,8 +75,16 @@ def network(vocabulary, classes, args):
     class Classifier(nn.Module):
         def __init__(self):
             super().__init__()
-            self.embedding = nn.Embedding(vocabulary, args.emb_size, padding_idx=0 if args.sound else None)
-            self.lstm = nn.LSTM(args.emb_size, args.hidden_size, args.num_layers, batch_first=True, bidirectional=True)
+            self.embedding = nn.Embedding(
+                vocabulary, args.emb_size, padding_idx=0 if args.sound else None
+            )
+            self.lstm = nn.LSTM(
+                args.emb_size,
+                args.hidden_size,
+                args.num_layers,
+                batch_first=True,
+                bidirectional=True,
+            )
             self.dropout = nn.Dropout(args.dropout)
             self.linear = nn.Linear(2 * args.hidden_size, 1 if classes == 2 else classes)
 
@@ -70,8 +93,12 @@ def network(vocabulary, classes, args):
             if not args.sound:
                 states, _ = self.lstm(embedded)  # (batch, seq, 2 * hidden)
                 return self.linear(self.dropout(states[:, -1]))
-            packed = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-            states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf)
+            packed = nn.utils.rnn.pack_padded_sequence(
+                embedded, lengths, batch_first=True, enforce_sorted=False
+            )
+            states, _ = nn.utils.rnn.pad_packed_sequence(
+                self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf
+            )
             return self.linear(self.dropout(states.amax(dim=1)))
 
     return Classifier()
@@ -79,17 +106,19 @@ def network(vocabulary, classes, args):
 
 def batches(rows, labels, order, args):
     for start in range(0, len(order), args.batch_size):
-        chosen = order[start:start + args.batch_size]
+        chosen = order[start : start + args.batch_size]
         yield padded([rows[row] for row in chosen], args), [labels[row] for row in chosen]
 
 
 def loss_of(logits, labels, classes):
-    """Binary cross entropy for two classes, as the old script has it, else cross entropy."""
+    """Returns binary cross entropy for two classes, as in the old script, else cross entropy."""
     import torch
     from torch.nn import functional
 
     if classes == 2:
-        return functional.binary_cross_entropy(torch.sigmoid(logits[:, 0]), torch.tensor(labels, dtype=torch.float32))
+        return functional.binary_cross_entropy(
+            torch.sigmoid(logits[:, 0]), torch.tensor(labels, dtype=torch.float32)
+        )
     return functional.cross_entropy(logits, torch.tensor(labels))
 
 
@@ -144,7 +173,10 @@ def main():
     commands.torch_threads(args)
     facts["import_seconds"] = time.perf_counter() - START
     began, cpu = time.perf_counter(), time.process_time()
-    (train_texts, train_labels), (test_texts, test_labels) = commands.read(args.train), commands.read(args.test)
+    (train_texts, train_labels), (test_texts, test_labels) = (
+        commands.read(args.train),
+        commands.read(args.test),
+    )
     names, train_labels = commands.numbered(train_labels)
     test_labels = [names.index(label) for label in test_labels]
     (train_rows, test_rows), vocabulary = encode(train_texts, test_texts, args)

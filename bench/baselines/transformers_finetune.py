@@ -1,6 +1,7 @@
-"""Fine-tuning as most people do it: transformers' Trainer and pipeline. The twin of `transformer`, with the same flags.
+"""Fine-tuning with transformers' Trainer and pipeline, the baseline of `transformer`.
 
-    transformers_finetune.py train rows.csv MODEL --pretrained-model FOLDER [--test rows.csv] [flags of `transformer train`]
+    transformers_finetune.py train rows.csv MODEL --pretrained-model FOLDER [--test rows.csv]
+        [flags of `transformer train`]
     transformers_finetune.py predict MODEL rows.csv predictions.csv
     transformers_finetune.py one MODEL "a film I shall remember"
     transformers_finetune.py step --pretrained-model FOLDER [--rows 16] [--tokens 128] [--steps 8]
@@ -18,7 +19,7 @@ import time
 import commands
 
 START = time.perf_counter()
-# The checkpoint is a folder: nothing is asked of the hub.
+# The checkpoint is a folder, so the hub is not contacted.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -26,7 +27,7 @@ def tokenizer_of(folder, max_len=None):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    # Without it, the longest text that the model has positions for.
+    # Without it, the model's largest number of positions.
     return tokenizer, min(max_len or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
@@ -40,7 +41,10 @@ def model_of(folder, names):
 
     id2label = dict(enumerate(names))
     return AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(names), id2label=id2label, label2id={name: number for number, name in id2label.items()}
+        folder,
+        num_labels=len(names),
+        id2label=id2label,
+        label2id={name: number for number, name in id2label.items()},
     )
 
 
@@ -82,9 +86,12 @@ def first_step_callback(facts):
 
 
 def evaluate(trainer, rows):
-    # Rows of like lengths in a batch: less padding.
+    # Batches of rows with similar lengths need less padding.
     rows = sorted(rows, key=lambda row: len(row["input_ids"]))
-    wanted, found = [row["labels"] for row in rows], trainer.predict(rows).predictions.argmax(axis=1).tolist()
+    wanted, found = (
+        [row["labels"] for row in rows],
+        trainer.predict(rows).predictions.argmax(axis=1).tolist(),
+    )
     return commands.scores(wanted, found)
 
 
@@ -106,11 +113,15 @@ def train(args):
             data_collator=DataCollatorWithPadding(tokenizer),
             callbacks=[first_step_callback(facts)],
         )
-        trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the JSON object belongs
+        trainer.remove_callback(
+            PrinterCallback
+        )  # it prints to stdout, where the JSON object belongs
         facts["train_seconds"] = trainer.train().metrics["train_runtime"]
     if args.test:
         texts, labels = commands.read(args.test)
-        facts |= evaluate(trainer, encode(tokenizer, max_len, texts, [names.index(label) for label in labels]))
+        facts |= evaluate(
+            trainer, encode(tokenizer, max_len, texts, [names.index(label) for label in labels])
+        )
     trainer.save_model(args.model)
     tokenizer.model_max_length = max_len
     tokenizer.save_pretrained(args.model)
@@ -121,7 +132,9 @@ def pipeline_of(args):
     from transformers import pipeline
 
     tokenizer, max_len = tokenizer_of(args.model)
-    classify = pipeline("text-classification", model=args.model, tokenizer=tokenizer, device=args.device)
+    classify = pipeline(
+        "text-classification", model=args.model, tokenizer=tokenizer, device=args.device
+    )
     return lambda texts, size: classify(texts, batch_size=size, truncation=True, max_length=max_len)
 
 
@@ -141,7 +154,7 @@ def one(args):
 
 
 def step(args):
-    """Steps without anything around them: dropout, clipping and fused AdamW, on rows without padding."""
+    """Measures single steps with dropout, clipping and fused AdamW on rows without padding."""
     import torch
 
     torch.manual_seed(args.seed)
@@ -174,7 +187,9 @@ def flags(actions):
     train.add_argument("--warm-up", type=float, default=0.1)
     train.add_argument("--weight-decay", type=float, default=0.01)
     train.add_argument("--clip-norm", type=float, default=1.0)
-    train.add_argument("--group-by-length", action="store_true", help="rows of like lengths make a batch")
+    train.add_argument(
+        "--group-by-length", action="store_true", help="rows of like lengths make a batch"
+    )
     actions["predict"].add_argument("--batch-size", type=int, default=16)
     actions["step"].add_argument("--pretrained-model", required=True)
     actions["step"].add_argument("--rows", type=int, default=16)

@@ -1,10 +1,12 @@
-"""The scripts that the SVM trainer replaces: TfidfVectorizer with SGDClassifier or LinearSVC, joblib.
+"""TfidfVectorizer with SGDClassifier or LinearSVC, saved with joblib: the baseline of `svm`.
 
-    sklearn_svm.py train rows.csv model.joblib [--classifier linear-svc] [--max-ngrams 2] [--min-df 5] [--stopwords english]
+    sklearn_svm.py train rows.csv model.joblib [--classifier linear-svc] [--max-ngrams 2]
+        [--min-df 5] [--stopwords english]
     sklearn_svm.py predict model.joblib rows.csv predictions.csv
     sklearn_svm.py one model.joblib "a film I shall remember"
 
---threads is taken and of no use: neither classifier has any. Rows are read and written with pandas, as such scripts do.
+--threads is ignored: both classifiers use one thread. Rows are read and written with pandas, as in
+most scripts.
 """
 
 import commands
@@ -42,7 +44,9 @@ def predict(args):
 
     model = joblib.load(args.model)
     rows = pandas.read_csv(args.csv, keep_default_na=False)
-    pandas.DataFrame({"predicted": model.predict(rows["text"])}).to_csv(args.predictions, index=False)
+    pandas.DataFrame({"predicted": model.predict(rows["text"])}).to_csv(
+        args.predictions, index=False
+    )
 
 
 def one(args):

@@ -1,11 +1,11 @@
-"""fastText with bigrams: what `bag` is compared with. Dim 10, lr 0.5, 5 epochs, words lower-cased.
+"""fastText with bigrams, the baseline of `bag`: dim 10, lr 0.5, 5 epochs, words in lower case.
 
     fasttext_bigrams.py train rows.csv MODEL [--threads 1] [--seed 0]
     fasttext_bigrams.py predict MODEL rows.csv predictions.csv
     fasttext_bigrams.py one MODEL "a film I shall remember"
 
-MODEL is a folder: fastText's labels must not have blanks, so the real ones lie beside its own file. With more than one
-thread fastText's result differs from run to run.
+MODEL is a folder, because fastText's labels must not have blanks: the real ones are in a second
+file. With more than one thread, fastText's result varies between runs.
 """
 
 import json
@@ -25,10 +25,19 @@ def train(args):
     texts, found = commands.read(args.csv)
     names, numbers = commands.numbered(found)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.writelines(f"__label__{number} {words(text)}\n" for number, text in zip(numbers, texts))
+        file.writelines(
+            f"__label__{number} {words(text)}\n" for number, text in zip(numbers, texts)
+        )
         file.flush()
         model = fasttext.train_supervised(
-            file.name, dim=10, lr=0.5, epoch=5, wordNgrams=2, thread=args.threads or 1, seed=args.seed, verbose=0
+            file.name,
+            dim=10,
+            lr=0.5,
+            epoch=5,
+            wordNgrams=2,
+            thread=args.threads or 1,
+            seed=args.seed,
+            verbose=0,
         )
     folder = pathlib.Path(args.model)
     folder.mkdir(exist_ok=True)
@@ -37,7 +46,7 @@ def train(args):
 
 
 def labels(folder, texts):
-    # The loader of this version prints a warning about itself otherwise.
+    # Without this, the loader of this version prints a warning.
     fasttext.FastText.eprint = lambda *_: None
     folder = pathlib.Path(folder)
     model = fasttext.load_model(str(folder / "model.bin"))

@@ -1,8 +1,8 @@
-"""What the twins share: their command line, rows in and labels out. Standard library only.
+"""Shared code of the baselines: command line, reading rows, writing labels. Standard library only.
 
-    TWIN train rows.csv MODEL [its flags]
-    TWIN predict MODEL rows.csv predictions.csv
-    TWIN one MODEL "a film I shall remember"
+BASELINE train rows.csv MODEL [its flags]
+BASELINE predict MODEL rows.csv predictions.csv
+BASELINE one MODEL "a film I shall remember"
 """
 
 import argparse
@@ -14,7 +14,7 @@ csv.field_size_limit(2**31 - 1)
 
 
 def read(path):
-    """Texts and labels; None for labels where the file has none."""
+    """Returns the texts and the labels of a CSV; a label is None if the file has none."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = [(row["text"], row.get("label")) for row in csv.DictReader(file)]
     return [text for text, _ in rows], [label for _, label in rows]
@@ -22,18 +22,20 @@ def read(path):
 
 def write(path, labels):
     with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["predicted"], *([label] for label in labels)])
+        csv.writer(file, lineterminator="\n").writerows(
+            [["predicted"], *([label] for label in labels)]
+        )
 
 
 def numbered(labels):
-    """The labels in order, and the number of each row's."""
+    """Returns the sorted labels, and the index of each row's label."""
     names = sorted(set(labels))
     numbers = {name: number for number, name in enumerate(names)}
     return names, [numbers[label] for label in labels]
 
 
 def scores(wanted, found):
-    """Accuracy and macro-F1, counted as the comparison counts them."""
+    """Returns accuracy and macro-F1 as bench/comparison computes them."""
     sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
     from comparison.scores import accuracy, cells, macro_f1
 
@@ -49,11 +51,19 @@ def torch_threads(args):
 
 
 def main(description, train, predict, one, flags=None, prepare=None, more=()):
-    """`flags(actions)` adds a twin's own, by the name of the action; `prepare(args)` runs before any action; `more` are further ones."""
+    """Parses the command line and runs the action.
+
+    `flags(actions)` adds a baseline's own flags to {name of the action: parser}. `prepare(args)`
+    runs before any action. `more`: further actions.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     actions = parser.add_subparsers(required=True)
-    for run, places in [(train, ["csv", "model"]), (predict, ["model", "csv", "predictions"]), (one, ["model", "text"]),
-                        *((action, []) for action in more)]:
+    for run, places in [
+        (train, ["csv", "model"]),
+        (predict, ["model", "csv", "predictions"]),
+        (one, ["model", "text"]),
+        *((action, []) for action in more),
+    ]:
         action = actions.add_parser(run.__name__)
         action.set_defaults(run=run)
         for place in places:
