@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the relative links and anchors of Markdown files.
 
-    tests/links.py README.md docs/src/*.md
+    tests/links.py README.md docs/*.md
 
 A link is broken if its file does not exist, or its `#anchor` is neither a heading nor an `id` of
 that file. Links to other hosts are not followed. Code is ignored.

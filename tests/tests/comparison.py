@@ -545,14 +545,12 @@ class Tables(InFolder):
         root, cli.ROOT = cli.ROOT, self.folder.resolve()
         self.addCleanup(setattr, cli, "ROOT", root)
         (self.folder / "README.md").write_text(marks)
-        page = self.folder / "docs/src/benchmarks.md"
+        page = self.folder / "docs/benchmarks.md"
         page.parent.mkdir(parents=True)
         page.write_text(marks)
         args = cli.parser().parse_args(["--readme", "--docs", str(page)])
         cli.write_documents(args, store, plan, self.data(), self.folder / "bench/runs/x")
-        self.assertIn(
-            "[All results](docs/src/benchmarks.md)", (self.folder / "README.md").read_text()
-        )
+        self.assertIn("[All results](docs/benchmarks.md)", (self.folder / "README.md").read_text())
         self.assertNotIn("train, CPU", (self.folder / "README.md").read_text())
         self.assertIn("`bench/runs/x/summary.md` has", page.read_text())
         self.assertIn("train, CPU", page.read_text())

@@ -31,11 +31,13 @@ class ReadmeCommands(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("1 blocks failed", result.stdout)
 
-    def test_each_file_has_its_own_copy(self):
-        page = "```sh\ntest ! -e made.txt\ntouch made.txt\n```\n```sh\ntest -e made.txt\n```\n"
-        result = self.run_files(page, page, "no command here\n")
+    def test_files_share_one_copy(self):
+        first = "```sh\ntest ! -e made.txt\ntouch made.txt\n```\n"
+        second = "```sh\ntest -e made.txt\n```\n"
+        result = self.run_files(first, "no command here\n", second)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn("6 commands, 0 blocks failed", result.stdout)
+        self.assertIn("3 commands, 0 blocks failed", result.stdout)
+        self.assertEqual(self.run_files(second, first).returncode, 1)
 
     def test_list_runs_nothing(self):
         result = self.run_files("```sh\nfalse\n```\n", options=["--list", "--aws"])
