@@ -1,8 +1,8 @@
 //! Findings about a data set as a whole.
 
 use super::codes;
-use super::findings::{Findings, Found};
-use super::{RowPlace, Rows, Source};
+use super::findings::{Finding, Findings};
+use super::{RowPlace, Source};
 use diagnostics::{Diagnostic, Severity, sanitize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,16 +14,7 @@ pub(super) struct Texts<'a> {
     pub(super) places: &'a [RowPlace],
 }
 
-impl<'a> Texts<'a> {
-    pub(super) fn of<E>(rows: &'a Rows<E>) -> Self {
-        Self {
-            hashes: &rows.hashes,
-            labels: &rows.labels,
-            names: &rows.label_names,
-            places: &rows.places,
-        }
-    }
-
+impl Texts<'_> {
     /// Row numbers, sorted by text, then by row.
     fn sorted(&self) -> Vec<(u64, u32)> {
         let mut sorted: Vec<(u64, u32)> = self.hashes.iter().copied().zip(0..).collect();
@@ -56,7 +47,7 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
             let there = texts.places[first].place(sources);
             if label == other {
                 let message = format!("the text and its label stand at `{there}` too");
-                return Found {
+                return Finding {
                     message,
                     place,
                     help: "remove {them}, unless each is a case of its own".to_owned(),
@@ -68,7 +59,7 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
                 sanitize(label),
                 sanitize(other)
             );
-            Found {
+            Finding {
                 message,
                 place,
                 help: "decide which label is right".to_owned(),
@@ -88,7 +79,7 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
             .to_lowercase();
         let first = *alike.entry(plain).or_insert(name);
         if first != name {
-            findings.add(&codes::LIKE_LABELS, Severity::Warning, || Found {
+            findings.add(&codes::LIKE_LABELS, Severity::Warning, || Finding {
                 message: format!(
                     "the labels `{}` and `{}` differ only in case or blanks, and count as two",
                     sanitize(first),
@@ -101,11 +92,7 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
     }
 }
 
-/// The error that there is nothing to tell apart; for training data.
-pub fn one_class<E>(rows: &Rows<E>, sources: &[Source]) -> Option<Diagnostic> {
-    one_label(&rows.label_names, rows.account.used, sources)
-}
-
+/// Returns an error if all rows have the same label.
 pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Option<Diagnostic> {
     let [name] = names else { return None };
     let rows = if rows == 1 {
@@ -125,20 +112,7 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
     })
 }
 
-/// Rows of the test data whose text stands in the training data.
-pub fn leak<E, F>(
-    (train, train_sources): (&Rows<E>, &[Source]),
-    (test, test_sources): (&Rows<F>, &[Source]),
-) -> Findings {
-    let mut findings = Findings::default();
-    leaked(
-        (&Texts::of(train), train_sources),
-        (&Texts::of(test), test_sources),
-        &mut findings,
-    );
-    findings
-}
-
+/// Finds test rows whose text is also in the training data.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),
@@ -152,7 +126,7 @@ pub(super) fn leaked(
         let Some(there) = first.get(hash) else {
             continue;
         };
-        findings.add(&codes::LEAK, Severity::Warning, || Found {
+        findings.add(&codes::LEAK, Severity::Warning, || Finding {
             message: format!(
                 "the text stands in the training data too, at `{}`",
                 train.places[*there].place(train_sources)

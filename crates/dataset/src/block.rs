@@ -6,7 +6,7 @@ use memchr::memrchr2;
 
 /// What is known of a record before its bytes are looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
+pub(super) enum RecordBody {
     /// Its fields; none where there is no value, or where it is not wanted.
     Fields {
         text: Option<Field>,
@@ -30,7 +30,7 @@ pub(super) struct Record {
     pub(super) number: u32,
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) body: Body,
+    pub(super) body: RecordBody,
 }
 
 /// Whole records of one file.
@@ -40,7 +40,7 @@ pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
     pub(super) used: usize,
     /// Fields that csv-core had to unquote.
-    pub(super) loose: Vec<u8>,
+    pub(super) unescaped: Vec<u8>,
     pub(super) records: Vec<Record>,
     /// Index of the file.
     pub(super) source: u32,

@@ -1,8 +1,8 @@
 //! Says all that is wrong with the data.
 
-use super::audit::{self, Texts};
+use super::audit;
 use super::read::{Encode, Rows, read_all};
-use super::stream::Job;
+use super::stream::ReadTask;
 use super::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
 use diagnostics::Diagnostic;
 use serde::Serialize;
@@ -12,9 +12,11 @@ use std::sync::atomic::AtomicBool;
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckSummary {
     /// Where each row went; rows with errors count as dropped.
-    pub account: RowCounts,
+    #[serde(rename = "account")]
+    pub counts: RowCounts,
     /// The same of the test data, if there was any.
-    pub test_account: Option<RowCounts>,
+    #[serde(rename = "test_account")]
+    pub test_counts: Option<RowCounts>,
     /// Labels and their numbers of rows, the most frequent first.
     pub labels: Vec<(String, u64)>,
     /// All findings, counted.
@@ -50,7 +52,7 @@ pub fn check(
     };
     let mut all = Findings::new(limit);
     let rows = one(sources, options, limit, stop, each, &mut all)?;
-    if let Some(error) = audit::one_label(&rows.label_names, rows.account.used, sources) {
+    if let Some(error) = audit::one_label(&rows.label_names, rows.counts.used, sources) {
         let mut findings = Findings::new(limit);
         findings.error(
             &super::codes::ONE_CLASS,
@@ -69,21 +71,21 @@ pub fn check(
         counts[*label as usize].1 += 1;
     }
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut test_account = None;
+    let mut test_counts = None;
     if !test.is_empty() {
         let test_rows = one(test, options, limit, stop, each, &mut all)?;
         let mut findings = Findings::new(limit);
         audit::leaked(
-            (&Texts::of(&rows), sources),
-            (&Texts::of(&test_rows), test),
+            (&rows.texts(), sources),
+            (&test_rows.texts(), test),
             &mut findings,
         );
         all.merge(findings).iter().for_each(&mut *each);
-        test_account = Some(test_rows.account);
+        test_counts = Some(test_rows.counts);
     }
     Ok(CheckSummary {
-        account: rows.account,
-        test_account,
+        counts: rows.counts,
+        test_counts,
         labels: counts,
         findings: all,
     })
@@ -97,17 +99,17 @@ fn one(
     each: &mut (dyn FnMut(&Diagnostic) + Send),
     all: &mut Findings,
 ) -> Result<Rows<Nothing>, ReadError> {
-    let job = Job {
+    let task = ReadTask {
         sources,
         options,
         labels: Labels::Required,
         stop,
         limit,
     };
-    let mut rows = read_all(job, || Nothing, &mut *each)?;
+    let mut rows = read_all(task, || Nothing, &mut *each)?;
     let mut findings = Findings::new(limit);
     audit::labels(&rows.label_names, &mut findings);
-    audit::duplicates(&Texts::of(&rows), sources, &mut findings);
+    audit::duplicates(&rows.texts(), sources, &mut findings);
     // Findings about rows were told as they came.
     all.merge(std::mem::take(&mut rows.findings));
     all.merge(findings).iter().for_each(&mut *each);

@@ -2,7 +2,7 @@
 
 use super::codes;
 use super::findings::Findings;
-use super::source::near;
+use super::source::closest;
 use super::{Labels, ReadOptions};
 use diagnostics::{Place, sanitize};
 
@@ -95,15 +95,15 @@ pub(super) fn missing(
     );
     let near_ones: Vec<Option<&str>> = absent
         .iter()
-        .map(|(_, wanted)| near(wanted, names.iter().map(String::as_str)))
+        .map(|(_, wanted)| closest(wanted, names.iter().map(String::as_str)))
         .collect();
     let flags: Vec<String> = absent
         .iter()
         .zip(&near_ones)
-        .map(|((flag, _), near)| {
+        .map(|((flag, _), closest)| {
             format!(
                 "{flag} {}",
-                near.map_or("NAME".to_owned(), quoted_for_shell)
+                closest.map_or("NAME".to_owned(), quoted_for_shell)
             )
         })
         .collect();
@@ -126,16 +126,16 @@ pub(super) fn missing(
 }
 
 /// At most this many names, and this much of each: a file without a header has a text in their place.
-const NAMES: usize = 12;
-const LETTERS: usize = 40;
+const MAX_NAMES: usize = 12;
+const MAX_NAME_CHARS: usize = 40;
 
 fn listed(names: &[String]) -> String {
-    let short = |name: &String| match name.char_indices().nth(LETTERS) {
+    let short = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
         None => format!("`{}`", sanitize(name)),
     };
-    let first: Vec<String> = names.iter().take(NAMES).map(short).collect();
-    let more = names.len().saturating_sub(NAMES);
+    let first: Vec<String> = names.iter().take(MAX_NAMES).map(short).collect();
+    let more = names.len().saturating_sub(MAX_NAMES);
     if more > 0 {
         format!("{} and {more} more", first.join(", "))
     } else {

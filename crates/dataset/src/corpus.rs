@@ -45,7 +45,7 @@ pub struct Corpus<E> {
     /// One per reading thread and channel.
     pub encoders: Vec<E>,
     /// Where each channel's rows went.
-    pub accounts: Vec<(&'static str, RowCounts)>,
+    pub counts: Vec<(&'static str, RowCounts)>,
     /// Warnings, channel by channel.
     pub findings: Vec<Findings>,
 }
@@ -115,7 +115,7 @@ impl<E: Encode> Corpus<E> {
         Self {
             rows,
             encoders: Vec::new(),
-            accounts: Vec::new(),
+            counts: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -140,7 +140,7 @@ impl<E: Encode> Corpus<E> {
         }
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
         table.order.extend(rows.order.iter().map(|row| RowRef {
-            shard: row.shard + first_shard,
+            encoder: row.encoder + first_shard,
             ..*row
         }));
         table
@@ -153,8 +153,8 @@ impl<E: Encode> Corpus<E> {
             ..*at
         }));
         table.sources.extend(sources);
-        self.encoders.extend(rows.shards);
-        self.accounts.push((name, rows.account));
+        self.encoders.extend(rows.encoders);
+        self.counts.push((name, rows.counts));
         self.findings.push(rows.findings);
         Ok(())
     }
@@ -276,7 +276,13 @@ mod tests {
     fn table(hashes: Vec<u64>, label: impl Fn(usize) -> u32) -> RowTable {
         let rows = hashes.len();
         RowTable {
-            order: vec![RowRef { shard: 0, index: 0 }; rows],
+            order: vec![
+                RowRef {
+                    encoder: 0,
+                    index: 0
+                };
+                rows
+            ],
             labels: (0..rows).map(label).collect(),
             splits: vec![Split::Train; rows],
             places: vec![

@@ -1,15 +1,15 @@
 //! Turns the records of a block into rows of text and label. This part runs in parallel.
 
-use super::block::{Block, Body, Record};
+use super::block::{Block, Record, RecordBody};
 use super::delimited::{Field, Shape};
-use super::findings::{Findings, Found};
+use super::findings::{Finding, Findings};
 use super::json::{self, Cell};
 use super::{Labels, ReadOptions, RowPlace, Source};
 use memchr::memchr;
 use std::ops::Range;
 
 mod messages;
-use messages::Say;
+use messages::Reporter;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -72,7 +72,7 @@ impl<'a> Batch<'a> {
 
 /// What became of the records of one block.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct BlockCounts {
     pub(super) findings: Findings,
     pub(super) read: u64,
     pub(super) used: u64,
@@ -115,13 +115,13 @@ impl Decoder {
         sources: &[Source],
         options: &ReadOptions,
         labels: Labels,
-    ) -> (Batch<'a>, Tally) {
+    ) -> (Batch<'a>, BlockCounts) {
         self.scratch.clear();
         self.rows.clear();
         let limit = block.findings.limit();
-        let mut tally = Tally {
+        let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
-            ..Tally::default()
+            ..BlockCounts::default()
         };
         let block = &*block;
         // One look at the whole block is much faster than one at each record.
@@ -131,7 +131,7 @@ impl Decoder {
             whole,
             options,
             labels,
-            say: Say {
+            reporter: Reporter {
                 block,
                 sources,
                 options,
@@ -139,8 +139,8 @@ impl Decoder {
             decoder: self,
         };
         for record in &block.records {
-            tally.read += 1;
-            match work.record(record, &mut tally) {
+            counts.read += 1;
+            match work.record(record, &mut counts) {
                 Ok((text, label)) => {
                     let place = RowPlace {
                         source: block.source,
@@ -148,11 +148,11 @@ impl Decoder {
                         line: record.line,
                     };
                     work.decoder.rows.push(RowSpan { place, text, label });
-                    tally.used += 1;
+                    counts.used += 1;
                 }
-                Err(Refused::Malformed) => tally.malformed += 1,
-                Err(Refused::NoText) => tally.no_text += 1,
-                Err(Refused::NoLabel) => tally.no_label += 1,
+                Err(Refused::Malformed) => counts.malformed += 1,
+                Err(Refused::NoText) => counts.no_text += 1,
+                Err(Refused::NoLabel) => counts.no_label += 1,
             }
         }
         let batch = Batch {
@@ -160,7 +160,7 @@ impl Decoder {
             scratch: &self.scratch,
             rows: &self.rows,
         };
-        (batch, tally)
+        (batch, counts)
     }
 }
 
@@ -170,7 +170,7 @@ struct Work<'a, 'd> {
     whole: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
-    say: Say<'a>,
+    reporter: Reporter<'a>,
     decoder: &'d mut Decoder,
 }
 
@@ -178,19 +178,19 @@ impl<'a> Work<'a, '_> {
     fn record(
         &mut self,
         record: &Record,
-        tally: &mut Tally,
+        counts: &mut BlockCounts,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let say = self.say;
-        let findings = &mut tally.findings;
+        let reporter = self.reporter;
+        let findings = &mut counts.findings;
         match record.body {
-            Body::Unclosed { quote } => say.unclosed(record, quote, findings),
-            Body::TooLarge { at } => say.too_large(record, at, findings),
-            Body::Count { fields, at } => say.field_count(record, fields, at, findings),
-            Body::Json => return self.json(record, tally),
-            Body::Fields { text, label, stray } => {
+            RecordBody::Unclosed { quote } => reporter.unclosed(record, quote, findings),
+            RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
+            RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
+            RecordBody::Json => return self.json(record, counts),
+            RecordBody::Fields { text, label, stray } => {
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
-                    say.stray(record, at, findings);
+                    reporter.stray(record, at, findings);
                 }
                 let text_span = text
                     .map(|field| self.content(field, record, findings))
@@ -220,12 +220,12 @@ impl<'a> Work<'a, '_> {
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
         let Some(text) = text.filter(|span| !self.is_blank(*span)) else {
-            self.say.no_text(record, text_at, findings);
+            self.reporter.no_text(record, text_at, findings);
             return Err(Refused::NoText);
         };
         let label = label.filter(|span| !self.is_blank(*span));
         if label.is_none() && self.labels == Labels::Required {
-            self.say.no_label(record, label_at, findings);
+            self.reporter.no_label(record, label_at, findings);
             return Err(Refused::NoLabel);
         }
         Ok((text, label))
@@ -258,7 +258,7 @@ impl<'a> Work<'a, '_> {
         let start = range.start;
         std::str::from_utf8(&self.block.bytes[range]).map_err(|error| {
             let at = start + error.valid_up_to();
-            self.say.not_utf8(record, at as u32, findings);
+            self.reporter.not_utf8(record, at as u32, findings);
             Refused::Malformed
         })
     }
@@ -291,9 +291,9 @@ impl<'a> Work<'a, '_> {
                 let text = self.text(start..end, record, findings)?;
                 undouble(text, &mut self.decoder.scratch);
             }
-            (Shape::Loose, _) => {
+            (Shape::Unescaped, _) => {
                 // The record is valid, and unquoting takes only ASCII bytes away: nothing is replaced here.
-                let text = String::from_utf8_lossy(&self.block.loose[start..end]);
+                let text = String::from_utf8_lossy(&self.block.unescaped[start..end]);
                 self.decoder.scratch.push_str(&text);
             }
         }
@@ -307,10 +307,10 @@ impl<'a> Work<'a, '_> {
     fn json(
         &mut self,
         record: &Record,
-        tally: &mut Tally,
+        counts: &mut BlockCounts,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let say = self.say;
-        let line = self.valid(record, &mut tally.findings)?;
+        let reporter = self.reporter;
+        let line = self.valid(record, &mut counts.findings)?;
         let label_key =
             (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
         let mut keys = Vec::new();
@@ -318,11 +318,11 @@ impl<'a> Work<'a, '_> {
         let object = match json::parse(line, &self.options.text_column, label_key, wanted) {
             Ok(object) => object,
             Err(error) => {
-                say.not_json(record, &error, &mut tally.findings);
+                reporter.not_json(record, &error, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
         };
-        let seen = tally.seen.get_or_insert_with(|| Seen {
+        let seen = counts.seen.get_or_insert_with(|| Seen {
             source: self.block.source,
             ..Seen::default()
         });
@@ -338,7 +338,7 @@ impl<'a> Work<'a, '_> {
             ),
         ] {
             if let Cell::Wrong(kind) = cell {
-                say.wrong_type(record, column, kind, expected, &mut tally.findings);
+                reporter.wrong_type(record, column, kind, expected, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
         }
@@ -359,7 +359,7 @@ impl<'a> Work<'a, '_> {
             record,
             (text, record.start),
             (label, record.start),
-            &mut tally.findings,
+            &mut counts.findings,
         )
     }
 }

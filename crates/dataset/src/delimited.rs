@@ -14,8 +14,8 @@ pub(super) enum Shape {
     Plain,
     /// In the block, with each quote doubled.
     Doubled,
-    /// In the block's `loose` buffer, as csv-core wrote it.
-    Loose,
+    /// In the block's `unescaped` buffer, as csv-core wrote it.
+    Unescaped,
 }
 
 /// One field of a record.
@@ -32,7 +32,7 @@ pub(super) struct Field {
 
 /// What is odd about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Oddity {
+pub(super) enum Malformed {
     /// The quote opened here is never closed: the record reaches to the end of the file.
     Unclosed(u32),
     /// The quote here closes a field, yet the field goes on.
@@ -41,7 +41,7 @@ pub(super) enum Oddity {
 
 /// A record that was found; its fields are in [`Splitter::fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct RecordSpan {
     pub(super) start: usize,
     /// One past the last byte, without the line end.
     pub(super) end: usize,
@@ -51,13 +51,13 @@ pub(super) struct Found {
     pub(super) lines_before: u64,
     /// Line ends in the record, its own included.
     pub(super) lines: u64,
-    pub(super) oddity: Option<Oddity>,
+    pub(super) malformed: Option<Malformed>,
 }
 
 /// One step of the splitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Record(Found),
+    Record(RecordSpan),
     /// More bytes are needed to see where the next record ends; its search starts anew then. The last of
     /// [`Splitter::fields`] is the one that has no end yet.
     More {
@@ -101,7 +101,7 @@ impl Splitter {
         bytes: &[u8],
         from: usize,
         complete: bool,
-        loose: &mut Vec<u8>,
+        unescaped: &mut Vec<u8>,
     ) -> Step {
         let mut start = from;
         while matches!(bytes.get(start), Some(b'\r' | b'\n')) {
@@ -131,21 +131,21 @@ impl Splitter {
                         (field(at + 1, end, at, shape), end + 1)
                     }
                     Quoted::Stray(quote) => {
-                        return self.odd(bytes, start, lines_before, complete, quote, loose);
+                        return self.odd(bytes, start, lines_before, complete, quote, unescaped);
                     }
                     Quoted::Open if complete => {
                         self.fields
                             .push(field(at + 1, bytes.len(), at, Shape::Plain));
-                        let oddity = Some(Oddity::Unclosed(at as u32));
+                        let malformed = Some(Malformed::Unclosed(at as u32));
                         let lines = lines(&bytes[start..]);
                         let end = bytes.len();
-                        return Step::Record(Found {
+                        return Step::Record(RecordSpan {
                             start,
                             end,
                             next: end,
                             lines_before,
                             lines,
-                            oddity,
+                            malformed,
                         });
                     }
                     Quoted::Open | Quoted::More => return self.more(start, at),
@@ -166,13 +166,13 @@ impl Splitter {
                 return Step::More { start };
             };
             let lines = inner_lines + 1;
-            return Step::Record(Found {
+            return Step::Record(RecordSpan {
                 start,
                 end: after,
                 next,
                 lines_before,
                 lines,
-                oddity: None,
+                malformed: None,
             });
         }
     }
@@ -225,9 +225,9 @@ impl Splitter {
         lines_before: u64,
         complete: bool,
         stray: usize,
-        loose: &mut Vec<u8>,
+        unescaped: &mut Vec<u8>,
     ) -> Step {
-        let mark = loose.len();
+        let mark = unescaped.len();
         self.fields.clear();
         self.core.reset();
         // A line end first: it yields nothing, and without it the parser would take the record's first bytes for a
@@ -235,16 +235,17 @@ impl Splitter {
         self.core.read_field(b"\n", &mut [0]);
         let (mut at, mut field_at, mut content, mut written) = (start, start, mark, mark);
         let unclosed = loop {
-            if loose.len() == written {
-                loose.resize((written * 2).max(1024), 0);
+            if unescaped.len() == written {
+                unescaped.resize((written * 2).max(1024), 0);
             }
             let (result, read, wrote) = if at < bytes.len() {
-                self.core.read_field(&bytes[at..], &mut loose[written..])
+                self.core
+                    .read_field(&bytes[at..], &mut unescaped[written..])
             } else if complete {
                 // Where the bytes end a line end is tried: only an open quote swallows it.
                 self.core.read_field(b"\n", &mut [0])
             } else {
-                loose.truncate(mark);
+                unescaped.truncate(mark);
                 return self.more(start, field_at);
             };
             match result {
@@ -260,7 +261,7 @@ impl Splitter {
                         written += wrote;
                     }
                     self.fields
-                        .push(field(content, written, field_at, Shape::Loose));
+                        .push(field(content, written, field_at, Shape::Unescaped));
                     (field_at, content) = (at, written);
                     if record_end {
                         at -= usize::from(!at_end);
@@ -270,27 +271,27 @@ impl Splitter {
                 ReadFieldResult::End => break None,
             }
         };
-        loose.truncate(written);
+        unescaped.truncate(written);
         let Some(next) = line_end(bytes, at, complete) else {
-            loose.truncate(mark);
+            unescaped.truncate(mark);
             return Step::More { start };
         };
-        let oddity = match unclosed {
+        let malformed = match unclosed {
             Some(open) => {
                 self.fields
-                    .push(field(content, written, open, Shape::Loose));
-                Oddity::Unclosed(open as u32)
+                    .push(field(content, written, open, Shape::Unescaped));
+                Malformed::Unclosed(open as u32)
             }
-            None => Oddity::Stray(stray as u32),
+            None => Malformed::Stray(stray as u32),
         };
         let inner = lines(&bytes[start..at]);
-        Step::Record(Found {
+        Step::Record(RecordSpan {
             start,
             end: at,
             next,
             lines_before,
             lines: inner + 1,
-            oddity: Some(oddity),
+            malformed: Some(malformed),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Text that is not UTF-8.
 
 use super::codes;
-use super::source::near;
+use super::source::closest;
 use diagnostics::{Diagnostic, Severity};
 use encoding_rs::{Decoder, DecoderResult, Encoding};
 use std::io::{self, Read};
@@ -49,7 +49,7 @@ const KNOWN: &[&str] = &[
 /// The encoding of that name, as `--encoding` takes it.
 ///
 /// # Errors
-/// When no encoding has that name; the help line tells a near one.
+/// When no encoding has that name; the help line tells a closest one.
 pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
     let label = OTHER_NAMES
@@ -62,8 +62,8 @@ pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
             code: codes::ENCODING.id,
             message: format!("no encoding is called `{name}`"),
             place: None,
-            help: match near(&lower, KNOWN.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
+            help: match closest(&lower, KNOWN.iter().copied()) {
+                Some(closest) => format!("did you mean `{closest}`?"),
                 None => {
                     "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
                         .to_owned()
@@ -74,7 +74,7 @@ pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
 }
 
 /// Raw bytes that are taken from the input at once.
-const RAW: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Turns another encoding into UTF-8 on the way. What is not valid becomes the byte 0xff, which no UTF-8 has, so that
 /// the row is refused later on, where its place is known.
@@ -93,7 +93,7 @@ pub(super) struct Transcoder {
 impl Transcoder {
     /// `head` was read from the input before; it has no byte order mark.
     pub(super) fn new(encoding: &'static Encoding, head: &[u8]) -> Self {
-        let mut raw = vec![0; RAW.max(head.len())];
+        let mut raw = vec![0; BUFFER_BYTES.max(head.len())];
         raw[..head.len()].copy_from_slice(head);
         Self {
             decoder: encoding.new_decoder_without_bom_handling(),
@@ -102,7 +102,7 @@ impl Transcoder {
             raw_end: head.len(),
             last: false,
             finished: false,
-            out: vec![0; RAW],
+            out: vec![0; BUFFER_BYTES],
             out_at: 0,
             out_end: 0,
         }

@@ -1,7 +1,7 @@
 //! Reads a few texts again, by place.
 
 use super::decode::Batch;
-use super::stream::{Job, run};
+use super::stream::{ReadTask, run};
 use super::{
     BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
 };
@@ -76,7 +76,7 @@ fn fetch(
 ) -> Result<(), ReadError> {
     let stop = AtomicBool::new(false);
     let sources = std::slice::from_ref(source);
-    let job = Job {
+    let task = ReadTask {
         sources,
         options,
         labels: Labels::Ignored,
@@ -100,7 +100,7 @@ fn fetch(
         }
         if places.is_empty() { Err(Done) } else { Ok(()) }
     };
-    match run(job, || (), map, sink, |_| {}) {
+    match run(task, || (), map, sink, |_| {}) {
         // Rows that are wrong were dropped the first time too; what is wanted and was not found is noticed above.
         Ok(_) | Err(StreamError::Sink(Done)) => Ok(()),
         Err(StreamError::Read(error)) => Err(error),
@@ -117,6 +117,6 @@ fn again(place: Place, message: &str, help: &str) -> ReadError {
     );
     ReadError::Data(Box::new(BadData {
         findings,
-        account: super::RowCounts::default(),
+        counts: super::RowCounts::default(),
     }))
 }

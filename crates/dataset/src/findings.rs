@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is said about one finding. In `help`, `{them}` stands for "it" or "them", as the count says.
-pub(super) struct Found {
+pub(super) struct Finding {
     pub(super) message: String,
     pub(super) place: Option<Place>,
     pub(super) help: String,
@@ -47,12 +47,12 @@ impl Findings {
         &mut self,
         code: &'static Code,
         severity: Severity,
-        found: impl FnOnce() -> Found,
+        found: impl FnOnce() -> Finding,
     ) {
         let entry = self.entry(code.id, severity, code.unit);
         entry.0.count += 1;
         if entry.0.first.len() < entry.1 {
-            let Found {
+            let Finding {
                 message,
                 place,
                 help,
@@ -75,7 +75,7 @@ impl Findings {
         place: Option<Place>,
         help: String,
     ) {
-        self.add(code, Severity::Error, || Found {
+        self.add(code, Severity::Error, || Finding {
             message,
             place,
             help,

@@ -10,6 +10,7 @@
 
 mod audit;
 mod block;
+mod block_reader;
 mod check;
 pub mod codes;
 mod columns;
@@ -17,7 +18,6 @@ pub mod corpus;
 mod decode;
 mod delimited;
 mod encoding;
-mod feed;
 mod fetch;
 mod findings;
 mod input;
@@ -29,14 +29,13 @@ mod read;
 mod source;
 mod stream;
 
-pub use audit::{leak, one_class};
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable};
 pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, read};
+pub use read::{Encode, RowRef, Rows, leak, one_class, read};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};
@@ -176,7 +175,7 @@ pub struct BadData {
     /// What is wrong; at least one error.
     pub findings: Findings,
     /// Where each row went.
-    pub account: RowCounts,
+    pub counts: RowCounts,
 }
 
 /// Why streaming failed.

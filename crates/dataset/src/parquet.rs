@@ -1,11 +1,11 @@
 //! Parquet files: the two wanted columns, a few rows at a time.
 
-use super::block::{Block, Body, Record};
+use super::block::{Block, Record, RecordBody};
 use super::codes;
 use super::columns::{self, Columns};
 use super::delimited::{Field, Shape};
 use super::findings::Findings;
-use super::input::{Fault, Input};
+use super::input::{FileError, Input};
 use super::source::{Source, unreadable};
 use super::{FileCounts, Labels, ReadOptions};
 use parquet::basic::Type;
@@ -18,7 +18,7 @@ use std::fs::File;
 use std::panic::AssertUnwindSafe;
 
 /// Rows that are taken at once. A row group may have millions.
-const ROWS: usize = 1024;
+const BATCH_ROWS: usize = 1024;
 
 /// One open file.
 pub(super) struct Parquet {
@@ -52,7 +52,7 @@ impl Parquet {
         options: &ReadOptions,
         labels: Labels,
         findings: &mut Findings,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<Option<Self>, FileError> {
         guarded(|| Self::open_file(source, options, labels, findings))
     }
 
@@ -61,12 +61,12 @@ impl Parquet {
         options: &ReadOptions,
         labels: Labels,
         findings: &mut Findings,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<Option<Self>, FileError> {
         let Some(path) = &source.path else {
             let message = "parquet cannot be read from standard input".to_owned();
-            return Err(fault(message, "give a file instead"));
+            return Err(error(message, "give a file instead"));
         };
-        let io = |error: std::io::Error| Fault::from(*unreadable(path, &error));
+        let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
         let file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
@@ -93,22 +93,22 @@ impl Parquet {
         }))
     }
 
-    /// The next block; the file's account when it was the last.
+    /// The next block; the file's file_counts when it was the last.
     pub(super) fn fill(&mut self, source: &Source, block: &mut Block) -> Option<FileCounts> {
         block.bytes.clear();
         block.offset = 0;
         block.transcoded = None;
         match guarded(|| self.rows(block)) {
             Ok(true) => None,
-            Ok(false) => Some(self.account(source, true)),
-            Err(fault) => {
-                fault.add(source, &mut block.findings);
-                Some(self.account(source, false))
+            Ok(false) => Some(self.file_counts(source, true)),
+            Err(error) => {
+                error.add(source, &mut block.findings);
+                Some(self.file_counts(source, false))
             }
         }
     }
 
-    fn account(&mut self, source: &Source, whole: bool) -> FileCounts {
+    fn file_counts(&mut self, source: &Source, whole: bool) -> FileCounts {
         let sha256 = self.sha256.take().filter(|_| whole);
         FileCounts {
             path: source.display.clone(),
@@ -119,11 +119,11 @@ impl Parquet {
     }
 
     /// False when there are no more.
-    fn rows(&mut self, block: &mut Block) -> Result<bool, Fault> {
+    fn rows(&mut self, block: &mut Block) -> Result<bool, FileError> {
         let Some(group) = &mut self.group else {
             return self.open_group();
         };
-        let wanted = group.left.min(ROWS);
+        let wanted = group.left.min(BATCH_ROWS);
         if wanted == 0 {
             self.group = None;
             return Ok(true);
@@ -134,7 +134,7 @@ impl Parquet {
             None => vec![None; wanted],
         };
         if texts.len() != wanted || labels.len() != wanted {
-            return Err(fault(
+            return Err(error(
                 "a column ends before the others".to_owned(),
                 "write the file anew",
             ));
@@ -142,7 +142,7 @@ impl Parquet {
         group.left -= wanted;
         block.used = block.bytes.len();
         if u32::try_from(block.used).is_err() {
-            return Err(fault(
+            return Err(error(
                 format!("`{wanted}` rows have more than 4 GiB of text"),
                 "split the texts",
             ));
@@ -153,7 +153,7 @@ impl Parquet {
                     format!("the file has more than `{}` rows", u32::MAX),
                     "split it".to_owned(),
                 );
-                return Err(Fault {
+                return Err(FileError {
                     code: &codes::TOO_MANY,
                     message,
                     help,
@@ -162,7 +162,7 @@ impl Parquet {
             self.rows = number;
             // The two values lie apart: the record is the text, for what is said about its bytes.
             let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
-            let body = Body::Fields {
+            let body = RecordBody::Fields {
                 text,
                 label,
                 stray: None,
@@ -178,7 +178,7 @@ impl Parquet {
         Ok(true)
     }
 
-    fn open_group(&mut self) -> Result<bool, Fault> {
+    fn open_group(&mut self) -> Result<bool, FileError> {
         if self.next_group == self.reader.num_row_groups() {
             return Ok(false);
         }
@@ -188,7 +188,7 @@ impl Parquet {
             .map_err(damaged)?;
         self.next_group += 1;
         let left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-        let column = |at: usize| -> Result<Column, Fault> {
+        let column = |at: usize| -> Result<Column, FileError> {
             let level = group.metadata().column(at).column_descr().max_def_level();
             Ok(Column {
                 reader: group.get_column_reader(at).map_err(damaged)?,
@@ -204,7 +204,11 @@ impl Parquet {
 
 impl Column {
     /// Appends the next `wanted` values, as text, to `bytes`.
-    fn values(&mut self, wanted: usize, bytes: &mut Vec<u8>) -> Result<Vec<Option<Field>>, Fault> {
+    fn values(
+        &mut self,
+        wanted: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Vec<Option<Field>>, FileError> {
         let level = self.level;
         match &mut self.reader {
             ColumnReader::ByteArrayColumnReader(reader) => {
@@ -227,7 +231,7 @@ impl Column {
                     to.extend(value.to_string().bytes())
                 })
             }
-            _ => Err(fault(
+            _ => Err(error(
                 "the column's type changed within the file".to_owned(),
                 "write the file anew",
             )),
@@ -241,7 +245,7 @@ fn take<T: DataType>(
     wanted: usize,
     bytes: &mut Vec<u8>,
     write: impl Fn(&T::T, &mut Vec<u8>),
-) -> Result<Vec<Option<Field>>, Fault> {
+) -> Result<Vec<Option<Field>>, FileError> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut records = 0;
     while records < wanted {
@@ -282,7 +286,7 @@ fn name(column: &ColumnDescriptor) -> String {
     column.path().parts().join(".")
 }
 
-fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), Fault> {
+fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), FileError> {
     let label = columns
         .label
         .map(|at| (at, "a string, an integer or true/false"));
@@ -304,19 +308,19 @@ fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), Fault
                 name(&column)
             );
             let help = "name another column, or write the file with that type";
-            return Err(fault(message, help));
+            return Err(error(message, help));
         }
     }
     Ok(())
 }
 
 /// The file is read once more for it: parquet does not go through a file from start to end.
-fn hash(file: File) -> Result<String, Fault> {
+fn hash(file: File) -> Result<String, FileError> {
     let mut input = Input::raw(Box::new(file));
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match input.fill(&mut buffer) {
-            (_, Some(fault)) => return Err(fault),
+            (_, Some(error)) => return Err(error),
             (n, None) if n < buffer.len() => return Ok(input.sha256().unwrap_or_default()),
             _ => {}
         }
@@ -324,22 +328,22 @@ fn hash(file: File) -> Result<String, Fault> {
 }
 
 /// The parquet crate panics on some damaged files. What is left of the file is not used after that.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = "the parquet file cannot be read: its parts do not fit together".to_owned();
-        Err(fault(message, "get the file again, or write it anew"))
+        Err(error(message, "get the file again, or write it anew"))
     })
 }
 
-fn damaged(error: ParquetError) -> Fault {
-    fault(
+fn damaged(error: ParquetError) -> FileError {
+    error(
         format!("the parquet file cannot be read: {error}"),
         "get the file again, or write it anew",
     )
 }
 
-fn fault(message: String, help: &str) -> Fault {
-    Fault {
+fn error(message: String, help: &str) -> FileError {
+    FileError {
         code: &codes::PARQUET,
         message,
         help: help.to_owned(),

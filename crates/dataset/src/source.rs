@@ -288,18 +288,18 @@ fn near_file(path: &Path) -> String {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
-    match near(&wanted, names.iter().map(String::as_str)) {
+    match closest(&wanted, names.iter().map(String::as_str)) {
         Some(name) => format!("did you mean `{}`?", path.with_file_name(name).display()),
         None => "give the path of a file or folder that exists".to_owned(),
     }
 }
 
-/// The name that was most likely meant, if any is near.
-pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that was most likely meant, if any is closest.
+pub(super) fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.trim().to_lowercase();
     let score = |name: &str| {
         let name = name.trim().to_lowercase();
-        // One name inside the other ("review" and "review_text") is near too, however many letters differ.
+        // One name inside the other ("review" and "review_text") is closest too, however many letters differ.
         let inside = wanted.len() > 2
             && name.len() > 2
             && (name.contains(&wanted) || wanted.contains(&name));

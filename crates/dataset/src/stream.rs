@@ -1,10 +1,10 @@
 //! Runs the blocks of a channel through the threads, and hands the results on in the order of the files.
 
 use super::block::Block;
+use super::block_reader::BlockReader;
 use super::codes;
 use super::columns;
-use super::decode::{Batch, Decoder, Seen, Tally};
-use super::feed::Feed;
+use super::decode::{Batch, BlockCounts, Decoder, Seen};
 use super::findings::Findings;
 use super::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
 use diagnostics::Diagnostic;
@@ -16,7 +16,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub struct Streamed<S> {
     /// Where each row went.
-    pub account: RowCounts,
+    pub counts: RowCounts,
     /// Warnings.
     pub findings: Findings,
     /// The states of the threads.
@@ -41,7 +41,7 @@ pub fn stream<S: Send, O: Send, E: Send>(
     sink: impl FnMut(O) -> Result<(), E> + Send,
 ) -> Result<Streamed<S>, StreamError<E>> {
     let ended = run(
-        Job {
+        ReadTask {
             sources,
             options,
             labels,
@@ -56,7 +56,7 @@ pub fn stream<S: Send, O: Send, E: Send>(
     if ended.findings.has_errors() {
         let bad = BadData {
             findings: ended.findings,
-            account: ended.account,
+            counts: ended.counts,
         };
         return Err(ReadError::Data(Box::new(bad)).into());
     }
@@ -65,7 +65,7 @@ pub fn stream<S: Send, O: Send, E: Send>(
 
 /// What is to be read, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
+pub(super) struct ReadTask<'a> {
     pub(super) sources: &'a [Source],
     pub(super) options: &'a ReadOptions,
     pub(super) labels: Labels,
@@ -76,32 +76,32 @@ pub(super) struct Job<'a> {
 
 /// As [`stream`], but errors in the data are left to the caller; `notice` sees each finding that is kept, in order.
 pub(super) fn run<S: Send, O: Send, E: Send>(
-    job: Job<'_>,
+    task: ReadTask<'_>,
     state: impl Fn() -> S + Sync,
     map: impl Fn(&mut S, &Batch<'_>) -> O + Sync,
     sink: impl FnMut(O) -> Result<(), E> + Send,
     mut notice: impl FnMut(&Diagnostic) + Send,
 ) -> Result<Streamed<S>, StreamError<E>> {
     /// Offsets in a block have 32 bits; a block may be twice as large as the largest record.
-    const LARGEST: usize = 1 << 30;
+    const MAX_RECORD_BYTES: usize = 1 << 30;
     let options = &ReadOptions {
-        max_record_bytes: job.options.max_record_bytes.min(LARGEST),
-        ..job.options.clone()
+        max_record_bytes: task.options.max_record_bytes.min(MAX_RECORD_BYTES),
+        ..task.options.clone()
     };
-    if job.labels != Labels::Ignored && options.text_column == options.label_column {
-        let findings = columns::same(&options.text_column, job.limit);
+    if task.labels != Labels::Ignored && options.text_column == options.label_column {
+        let findings = columns::same(&options.text_column, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
-            account: RowCounts::default(),
+            counts: RowCounts::default(),
             findings,
             states: vec![state()],
         });
     }
-    let threads = options.threads.get().min(MOST_THREADS);
-    let feed = Mutex::new(Feed::new(job.sources, options, job.labels));
+    let threads = options.threads.get().min(MAX_THREADS);
+    let feed = Mutex::new(BlockReader::new(task.sources, options, task.labels));
     let merged = Merged {
-        account: RowCounts::default(),
-        findings: Findings::new(job.limit),
+        counts: RowCounts::default(),
+        findings: Findings::new(task.limit),
         seen: BTreeMap::new(),
     };
     let order = Order {
@@ -123,21 +123,21 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         let mut state = state();
         let mut decoder = Decoder::default();
         let mut block = Block {
-            findings: Findings::new(job.limit),
+            findings: Findings::new(task.limit),
             ..Block::default()
         };
-        while !order.halt.load(Ordering::Relaxed) && !job.stop.load(Ordering::Relaxed) {
+        while !order.halt.load(Ordering::Relaxed) && !task.stop.load(Ordering::Relaxed) {
             let Some(number) = lock(&feed).next(&mut block) else {
                 break;
             };
-            let (batch, tally) = decoder.decode(&mut block, job.sources, options, job.labels);
+            let (batch, counts) = decoder.decode(&mut block, task.sources, options, task.labels);
             let output = map(&mut state, &batch);
-            if !order.hand_in(number, tally, output) {
+            if !order.hand_in(number, counts, output) {
                 break;
             }
         }
         // A thread that waits for this one's block must not wait for ever when this one was stopped.
-        if job.stop.load(Ordering::Relaxed) {
+        if task.stop.load(Ordering::Relaxed) {
             order.wake(true);
         }
         state
@@ -162,7 +162,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     if let Some(error) = inner.failed {
         return Err(StreamError::Sink(error));
     }
-    if job.stop.load(Ordering::Relaxed) {
+    if task.stop.load(Ordering::Relaxed) {
         return Err(ReadError::Stopped.into());
     }
     let files = feed
@@ -170,17 +170,17 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         .unwrap_or_else(PoisonError::into_inner)
         .files;
     let mut merged = inner.merged;
-    merged.account.files = files;
-    merged.finish(job);
+    merged.counts.files = files;
+    merged.finish(task);
     Ok(Streamed {
-        account: merged.account,
+        counts: merged.counts,
         findings: merged.findings,
         states,
     })
 }
 
 /// One thread alone takes the files apart: far fewer than these keep up with it, and each holds a block.
-const MOST_THREADS: usize = 256;
+const MAX_THREADS: usize = 256;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere ends all threads anyway, and is passed on.
@@ -198,7 +198,7 @@ struct Inner<O, E, F, N> {
     /// The block whose turn it is.
     next: u64,
     /// Results that came before their turn.
-    waiting: BTreeMap<u64, (Tally, O)>,
+    waiting: BTreeMap<u64, (BlockCounts, O)>,
     sink: F,
     notice: N,
     merged: Merged,
@@ -207,7 +207,7 @@ struct Inner<O, E, F, N> {
 
 impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N> {
     /// Hands on what is in turn; false when all is over.
-    fn hand_in(&self, number: u64, tally: Tally, output: O) -> bool {
+    fn hand_in(&self, number: u64, counts: BlockCounts, output: O) -> bool {
         let mut inner = lock(&self.inner);
         while number > inner.next + self.ahead && !self.halt.load(Ordering::Relaxed) {
             inner = self
@@ -219,9 +219,9 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
         if self.halt.load(Ordering::Relaxed) {
             return false;
         }
-        inner.waiting.insert(number, (tally, output));
+        inner.waiting.insert(number, (counts, output));
         let mut moved = false;
-        while let Some((tally, output)) = {
+        while let Some((counts, output)) = {
             let next = inner.next;
             inner.waiting.remove(&next)
         } {
@@ -234,7 +234,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 failed,
                 ..
             } = &mut *inner;
-            merged.add(tally).iter().for_each(notice);
+            merged.add(counts).iter().for_each(notice);
             if let Err(error) = sink(output) {
                 *failed = Some(error);
                 self.halt.store(true, Ordering::Relaxed);
@@ -273,49 +273,49 @@ impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
     }
 }
 
-/// The reasons for which rows are dropped, as they stand in the account.
+/// The reasons for which rows are dropped, as they stand in the counts.
 const NO_TEXT: &str = "missing text";
 const NO_LABEL: &str = "missing label";
 const MALFORMED: &str = "malformed";
 
 struct Merged {
-    account: RowCounts,
+    counts: RowCounts,
     findings: Findings,
     seen: BTreeMap<u32, Seen>,
 }
 
 impl Merged {
-    fn add(&mut self, tally: Tally) -> Vec<Diagnostic> {
-        self.account.read += tally.read;
-        self.account.used += tally.used;
+    fn add(&mut self, counts: BlockCounts) -> Vec<Diagnostic> {
+        self.counts.read += counts.read;
+        self.counts.used += counts.used;
         let dropped = [
-            (NO_TEXT, tally.no_text),
-            (NO_LABEL, tally.no_label),
-            (MALFORMED, tally.malformed),
+            (NO_TEXT, counts.no_text),
+            (NO_LABEL, counts.no_label),
+            (MALFORMED, counts.malformed),
         ];
         for (reason, rows) in dropped.into_iter().filter(|(_, rows)| *rows > 0) {
-            *self.account.dropped.entry(reason).or_default() += rows;
+            *self.counts.dropped.entry(reason).or_default() += rows;
         }
-        if let Some(seen) = tally.seen {
+        if let Some(seen) = counts.seen {
             let all = self.seen.entry(seen.source).or_default();
             all.text |= seen.text;
             all.label |= seen.label;
             all.keys.extend(seen.keys);
         }
-        self.findings.merge(tally.findings)
+        self.findings.merge(counts.findings)
     }
 
     /// What can be said only when all is read.
-    fn finish(&mut self, job: Job<'_>) {
+    fn finish(&mut self, task: ReadTask<'_>) {
         for (source, seen) in &self.seen {
             let mut absent = Vec::new();
             if !seen.text {
-                absent.push(("--text-column", job.options.text_column.as_str()));
+                absent.push(("--text-column", task.options.text_column.as_str()));
             }
-            if !seen.label && job.labels == Labels::Required {
-                absent.push(("--label-column", job.options.label_column.as_str()));
+            if !seen.label && task.labels == Labels::Required {
+                absent.push(("--label-column", task.options.label_column.as_str()));
             }
-            let place = job.sources.get(*source as usize).map(Source::place);
+            let place = task.sources.get(*source as usize).map(Source::place);
             columns::missing(
                 &absent,
                 &seen.keys,
@@ -324,13 +324,13 @@ impl Merged {
                 &mut self.findings,
             );
         }
-        if self.account.used == 0 && !self.findings.has_errors() {
-            let read = self.account.read;
+        if self.counts.used == 0 && !self.findings.has_errors() {
+            let read = self.counts.read;
             let message = match read {
-                0 => format!("there are no rows in any of `{}` files", job.sources.len()),
+                0 => format!("there are no rows in any of `{}` files", task.sources.len()),
                 _ => format!("no row is left: all `{read}` were dropped"),
             };
-            let place = job.sources.first().map(Source::place);
+            let place = task.sources.first().map(Source::place);
             let help =
                 "give data that has rows with text, and labels where they are needed".to_owned();
             self.findings.error(&codes::NO_ROWS, message, place, help);

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use dataset::codes;
 
-/// The cells of each row of the table in `docs/errors.md` that begins with a code.
+/// The cells of each row of the table in `docs/reference/errors.md` that begins with a code.
 fn documented() -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
-    let text = fs::read_to_string(&path).expect("docs/errors.md is in the repository");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
+    let text = fs::read_to_string(&path).expect("docs/reference/errors.md is in the repository");
     let rows = text.lines().filter(|line| line.starts_with("| D"));
     let cells = |line: &str| {
         let inner = line.trim_start_matches('|').trim_end_matches('|');

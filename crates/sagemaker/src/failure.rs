@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::Error;
-use crate::limits::FAILURE;
+use crate::limits::MAX_FAILURE_REASON;
 
 /// An error's chain, outermost first as `anyhow` and `Error::source` give it, as one text with
 /// the root cause first, within SageMaker's limit.
@@ -31,7 +31,7 @@ pub fn compose(chain: &[String]) -> String {
     if text.is_empty() {
         text.push_str("failed without a message");
     }
-    cut(&text)
+    truncate(&text)
 }
 
 /// Writes the failure file, and its folder where that does not exist. The file appears whole or
@@ -40,7 +40,7 @@ pub fn compose(chain: &[String]) -> String {
 /// # Errors
 /// If the folder cannot be made or the file cannot be written.
 pub fn write(path: &Path, message: &str) -> Result<(), Error> {
-    let text = cut(message);
+    let text = truncate(message);
     let failed = |source| Error::Write {
         path: path.to_owned(),
         source,
@@ -58,6 +58,22 @@ pub fn write(path: &Path, message: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Returns the meaning of a container's exit code, to be printed after the number.
+pub fn exit_code_meaning(code: i32) -> &'static str {
+    match code {
+        0 => "success",
+        1 => "the job failed; the failure file has the reason",
+        2 => "the command line or a hyperparameter is wrong",
+        // 128 + signal: the convention of shells, which Docker follows.
+        134 => "aborted (SIGABRT)",
+        137 => "killed (SIGKILL): out of memory, or still running after the stop timeout",
+        139 => "crashed (SIGSEGV)",
+        143 => "terminated (SIGTERM) before it could save",
+        126 | 127 => "the image does not have this command, or cannot run it",
+        _ => "unknown",
+    }
+}
+
 fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = fs::File::create(path)?;
     file.write_all(text.as_bytes())?;
@@ -66,10 +82,10 @@ fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// The first characters, with an ellipsis where some are missing, and without characters that
 /// steer a terminal.
-fn cut(text: &str) -> String {
+fn truncate(text: &str) -> String {
     let visible = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     let mut chars = text.chars().filter(visible);
-    let mut head: String = chars.by_ref().take(FAILURE).collect();
+    let mut head: String = chars.by_ref().take(MAX_FAILURE_REASON).collect();
     if chars.next().is_some() {
         head.pop();
         head.push('…');
@@ -82,6 +98,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn exit_codes_have_meanings() {
+        use diagnostics::Exit;
+        for code in [
+            Exit::Ok as i32,
+            Exit::Failed as i32,
+            Exit::Usage as i32,
+            137,
+            143,
+        ] {
+            assert_ne!(exit_code_meaning(code), "unknown", "{code}");
+        }
+        assert!(exit_code_meaning(137).contains("memory"));
+        assert_eq!(exit_code_meaning(77), "unknown");
+    }
 
     fn chain(messages: &[&str]) -> Vec<String> {
         messages.iter().map(|&m| m.to_owned()).collect()
@@ -132,11 +164,11 @@ mod tests {
         #[test]
         fn at_most_1024_characters(text in "(\\PC|😀|\n){0,1100}", more in 0_usize..1200) {
             let text = text + &"ä".repeat(more);
-            let cut = cut(&text);
-            prop_assert!(cut.chars().count() <= FAILURE);
-            match cut.strip_suffix('…') {
-                Some(head) if cut != text => prop_assert!(text.starts_with(head)),
-                _ => prop_assert_eq!(cut, text),
+            let truncate = truncate(&text);
+            prop_assert!(truncate.chars().count() <= MAX_FAILURE_REASON);
+            match truncate.strip_suffix('…') {
+                Some(head) if truncate != text => prop_assert!(text.starts_with(head)),
+                _ => prop_assert_eq!(truncate, text),
             }
         }
     }

@@ -104,12 +104,12 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, Error> {
     let entries: Entries =
         serde_json::from_str(text).map_err(|error| file::invalid(path, &error, EXPECTED))?;
     let count = entries.0.len();
-    if count > limits::HYPERPARAMETERS {
+    if count > limits::MAX_HYPERPARAMETERS {
         return Err(Error::Json {
             path: path.to_owned(),
             found: format!(
                 "{count} hyperparameters, SageMaker takes {}",
-                limits::HYPERPARAMETERS
+                limits::MAX_HYPERPARAMETERS
             ),
             expected: "only those that differ from their defaults",
         });

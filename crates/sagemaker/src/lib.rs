@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`vars`] | every environment variable that is read, once |
+//! | [`env_vars`] | every environment variable that is read, once |
 //! | [`paths`] | the `/opt/ml` layout, channels, model and output folders |
 //! | [`hyperparameters`] | SageMaker's strings to command line arguments, and back |
 //! | [`input_data`], [`resources`] | `inputdataconfig.json`, `resourceconfig.json` |
@@ -15,7 +15,7 @@
 //! | [`failure`], [`exit`] | how a job says why it failed |
 //! | [`limits`] | what SageMaker refuses, said before money is spent |
 
-pub mod exit;
+pub mod env_vars;
 pub mod failure;
 pub mod hyperparameters;
 pub mod input_data;
@@ -23,17 +23,16 @@ pub mod limits;
 pub mod metrics;
 pub mod paths;
 pub mod resources;
-pub mod vars;
 
 mod decode;
 mod error;
 mod file;
 
 pub use decode::Value;
+pub use env_vars::Env;
 pub use error::Error;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};
 pub use metrics::{Metric, MetricLine};
 pub use paths::{Channel, Paths};
 pub use resources::ResourceConfig;
-pub use vars::Env;

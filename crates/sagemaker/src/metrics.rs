@@ -151,7 +151,7 @@ pub enum Metric {
 
 /// A metric as `CreateTrainingJob` wants it described.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
+pub struct MetricDefinition {
     /// The metric's name.
     pub name: String,
     /// A regular expression whose only group is the value.
@@ -195,9 +195,9 @@ impl fmt::Display for Metric {
 }
 
 /// The definitions that a launcher sends with the job.
-pub fn definitions() -> Vec<Definition> {
+pub fn definitions() -> Vec<MetricDefinition> {
     Metric::all()
-        .map(|metric| Definition {
+        .map(|metric| MetricDefinition {
             name: metric.to_string(),
             regex: metric.regex(),
         })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::vars::{self, Env};
+use crate::env_vars::{self, Env};
 use crate::{Error, InputDataConfig, file};
 
 const DEFAULT_BASE: &str = "/opt/ml";
@@ -33,7 +33,7 @@ impl Paths {
     /// The layout that these variables describe.
     pub fn new(env: Env) -> Self {
         let base = env
-            .get(vars::BASE_DIR)
+            .get(env_vars::BASE_DIR)
             .map_or_else(|| DEFAULT_BASE.into(), PathBuf::from);
         Self { base, env }
     }
@@ -88,17 +88,17 @@ impl Paths {
 
     /// Whether somebody said where the model goes.
     pub fn names_model_dir(&self) -> bool {
-        self.env.get(vars::MODEL_DIR).is_some()
+        self.env.get(env_vars::MODEL_DIR).is_some()
     }
 
     /// Where the model goes: it becomes `model.tar.gz`.
     pub fn model_dir(&self) -> PathBuf {
-        self.variable_or(vars::MODEL_DIR, "model")
+        self.variable_or(env_vars::MODEL_DIR, "model")
     }
 
     /// Where reports go: they become `output.tar.gz`.
     pub fn output_data_dir(&self) -> PathBuf {
-        self.variable_or(vars::OUTPUT_DATA_DIR, "output/data")
+        self.variable_or(env_vars::OUTPUT_DATA_DIR, "output/data")
     }
 
     /// Where [`crate::failure::write`] says why the job failed.
@@ -109,14 +109,14 @@ impl Paths {
     /// The training job's name, inside one.
     pub fn job_name(&self) -> Option<String> {
         self.env
-            .get(vars::JOB_NAME)
+            .get(env_vars::JOB_NAME)
             .map(|name| name.to_string_lossy().into_owned())
     }
 
     /// Whether this is a training container, or a folder laid out like one. On a laptop it is
     /// not, and nothing is to be written below [`Self::base`].
     pub fn in_container(&self) -> bool {
-        self.config_dir().is_dir() || self.env.get(vars::JOB_NAME).is_some()
+        self.config_dir().is_dir() || self.env.get(env_vars::JOB_NAME).is_some()
     }
 
     /// The channel's file or folder: its variable's, else the folder in the layout if it exists.
@@ -140,7 +140,7 @@ impl Paths {
         // whose spelling came first and stays.
         let mut channels = BTreeMap::new();
         for name in names {
-            let folded = vars::variable_name(&name).to_lowercase();
+            let folded = env_vars::variable_name(&name).to_lowercase();
             channels.entry(folded).or_insert(name);
         }
         let mut channels: Vec<Channel> = channels
@@ -206,7 +206,7 @@ impl Paths {
         Ok(names)
     }
 
-    fn variable_or(&self, variable: vars::Variable, below_base: &str) -> PathBuf {
+    fn variable_or(&self, variable: env_vars::Variable, below_base: &str) -> PathBuf {
         self.env
             .get(variable)
             .map_or_else(|| self.base.join(below_base), PathBuf::from)

@@ -269,20 +269,20 @@ fn pythons_regexes_find_the_same_values() {
 #[test]
 fn the_limits_are_the_services() {
     let expected = json!({
-        "HyperParameters": [0, limits::HYPERPARAMETERS, null],
-        "HyperParameterKey": [0, limits::HYPERPARAMETER_NAME, ".*"],
-        "HyperParameterValue": [0, limits::HYPERPARAMETER_VALUE, ".*"],
-        "TrainingEnvironmentMap": [0, limits::ENVIRONMENT, null],
-        "TrainingEnvironmentKey": [0, limits::ENVIRONMENT_NAME, "[a-zA-Z_][a-zA-Z0-9_]*"],
-        "TrainingEnvironmentValue": [0, limits::ENVIRONMENT_VALUE, "[\\S\\s]*"],
-        "MetricDefinitionList": [0, limits::METRICS, null],
-        "MetricName": [1, limits::METRIC_NAME, ".+"],
-        "MetricRegex": [1, limits::METRIC_REGEX, ".+"],
-        "TrainingJobName": [1, limits::JOB_NAME, "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"],
-        "ChannelName": [1, limits::CHANNEL_NAME, "[A-Za-z0-9\\.\\-_]+"],
-        "InputDataConfig": [1, limits::CHANNELS, null],
-        "KeepAlivePeriodInSeconds": [0, limits::KEEP_ALIVE_SECONDS, null],
-        "FailureReason": [0, limits::FAILURE, null],
+        "HyperParameters": [0, limits::MAX_HYPERPARAMETERS, null],
+        "HyperParameterKey": [0, limits::MAX_HYPERPARAMETER_NAME, ".*"],
+        "HyperParameterValue": [0, limits::MAX_HYPERPARAMETER_VALUE, ".*"],
+        "TrainingEnvironmentMap": [0, limits::MAX_ENVIRONMENT, null],
+        "TrainingEnvironmentKey": [0, limits::MAX_ENVIRONMENT_NAME, "[a-zA-Z_][a-zA-Z0-9_]*"],
+        "TrainingEnvironmentValue": [0, limits::MAX_ENVIRONMENT_VALUE, "[\\S\\s]*"],
+        "MetricDefinitionList": [0, limits::MAX_METRICS, null],
+        "MetricName": [1, limits::MAX_METRIC_NAME, ".+"],
+        "MetricRegex": [1, limits::MAX_METRIC_REGEX, ".+"],
+        "TrainingJobName": [1, limits::MAX_JOB_NAME, "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"],
+        "ChannelName": [1, limits::MAX_CHANNEL_NAME, "[A-Za-z0-9\\.\\-_]+"],
+        "InputDataConfig": [1, limits::MAX_CHANNELS, null],
+        "KeepAlivePeriodInSeconds": [0, limits::MAX_KEEP_ALIVE_SECONDS, null],
+        "FailureReason": [0, limits::MAX_FAILURE_REASON, null],
     });
     let shapes: Vec<_> = expected.as_object().unwrap().keys().collect();
     let names = [

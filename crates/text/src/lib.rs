@@ -8,7 +8,7 @@ mod words;
 
 pub use rows::{WordList, WordReader, WordRows};
 pub(crate) use scan::Scanner;
-pub(crate) use words::{Guesses, NONE, Words};
+pub(crate) use words::{FirstSlots, NO_ID, Words};
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use dataset::Encode;
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
 /// So many tokens fit before they are moved: 64 MB. More than the 32 MB up to which glibc keeps freed arrays for itself.
-const ROOM: usize = 1 << 24;
+const TOKEN_CAPACITY: usize = 1 << 24;
 
 /// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
-pub struct Shard {
+pub struct EncodedRows {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     pub(crate) words: Words,
     /// Words below this number are stop words.
     stop_words: u32,
@@ -32,7 +32,7 @@ pub struct Shard {
     pub(crate) ends: Vec<usize>,
 }
 
-impl Shard {
+impl EncodedRows {
     /// An empty shard that leaves out `stop_words` (lower case) and words of fewer than `min_word_length` (1 or 2)
     /// characters.
     pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
@@ -43,11 +43,11 @@ impl Shard {
         let stop_words = words.len() as u32;
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             words,
             stop_words,
             // Address space, not memory: a large array grows in place, a small one is copied again and again.
-            tokens: Vec::with_capacity(ROOM),
+            tokens: Vec::with_capacity(TOKEN_CAPACITY),
             ends: Vec::new(),
         }
     }
@@ -58,7 +58,7 @@ impl Shard {
         self.words.intern_all(
             tokens,
             lowered,
-            &mut self.guesses,
+            &mut self.first_slots,
             self.stop_words,
             &mut self.tokens,
         );
@@ -77,7 +77,7 @@ pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
 }
 
-impl Encode for Shard {
+impl Encode for EncodedRows {
     fn encode(&mut self, text: &str) {
         self.push(text);
     }

@@ -1,6 +1,6 @@
 //! Texts as sequences of word numbers: of a corpus that was read, and of new texts.
 
-use super::{Guesses, NONE, Scanner, Shard, Words};
+use super::{EncodedRows, FirstSlots, NO_ID, Scanner, Words};
 
 /// The words of all rows of a corpus, in the order of the text and of the rows, whichever thread read them.
 pub struct WordRows {
@@ -13,11 +13,11 @@ pub struct WordRows {
 impl WordRows {
     /// Joins the shards; `order` gives each row's shard and its index there.
     pub fn gather(
-        mut shards: Vec<Shard>,
+        mut shards: Vec<EncodedRows>,
         order: impl ExactSizeIterator<Item = (usize, usize)>,
     ) -> Self {
         if shards.len() == 1 {
-            let Shard {
+            let EncodedRows {
                 words,
                 tokens,
                 ends,
@@ -97,16 +97,16 @@ impl WordList {
 /// Finds the words of texts in a list; keeps its buffers between texts.
 pub struct WordReader {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     numbers: Vec<u32>,
 }
 
 impl WordReader {
-    /// A reader of words of at least `min_word_length` (1 or 2) characters, as [`Shard::new`] has it.
+    /// A reader of words of at least `min_word_length` (1 or 2) characters, as [`EncodedRows::new`] has it.
     pub fn new(min_word_length: u8) -> Self {
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             numbers: Vec::new(),
         }
     }
@@ -116,10 +116,10 @@ impl WordReader {
         let (tokens, lowered) = self.scanner.scan(text);
         self.numbers.clear();
         list.0
-            .get_all(tokens, lowered, &mut self.guesses, &mut self.numbers);
+            .get_all(tokens, lowered, &mut self.first_slots, &mut self.numbers);
         self.numbers
             .iter()
-            .map(|&number| (number != NONE).then_some(number))
+            .map(|&number| (number != NO_ID).then_some(number))
     }
 }
 
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn shard(texts: &[&str]) -> Shard {
-        let mut shard = Shard::new(&Arc::from([]), 1);
+    fn shard(texts: &[&str]) -> EncodedRows {
+        let mut shard = EncodedRows::new(&Arc::from([]), 1);
         texts.iter().for_each(|text| shard.push(text));
         shard
     }

@@ -170,7 +170,7 @@ impl Scanner {
     }
 
     /// Starts and ends of the runs of at least [`Self::shortest`] marked bytes. Bit arithmetic instead of a look at
-    /// each run: no processor can guess where words end.
+    /// each run: no processor can first where words end.
     fn place_words(&mut self) {
         let most = self.masks.len() * BLOCK / 2;
         self.starts.clear(most);
@@ -256,7 +256,7 @@ impl Places {
         let base = (block * BLOCK) as u32;
         let out = &mut self.places[self.count..self.count + BLOCK];
         let mut first = 0;
-        // A fixed number at a time, also when fewer are left: a loop that ends at the last bit is one wrong guess of
+        // A fixed number at a time, also when fewer are left: a loop that ends at the last bit is one wrong first of
         // the processor per block.
         while first < count {
             for place in &mut out[first..(first + STEP).min(BLOCK)] {

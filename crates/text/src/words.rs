@@ -3,9 +3,9 @@
 use super::scan::{INLINE, Token};
 
 /// No word, or a word that was cut from the vocabulary.
-pub(crate) const NONE: u32 = u32::MAX;
+pub(crate) const NO_ID: u32 = u32::MAX;
 /// So many words fit before the keys are moved.
-const ROOM: usize = 1 << 17;
+const WORD_CAPACITY: usize = 1 << 17;
 /// The top byte of a long word's key: no UTF-8 text holds it.
 const LONG: u64 = 0xff << 56;
 
@@ -17,7 +17,7 @@ struct Key {
 
 /// A set of words, each with a number from 0.
 pub(crate) struct Words {
-    /// Each a word's number, or [`NONE`] where it is free. Length: a power of two, at most half of it in use.
+    /// Each a word's number, or [`NO_ID`] where it is free. Length: a power of two, at most half of it in use.
     ///
     /// Free is not 0: fresh zeroed memory that is read before it is written costs a second page fault, and with it an
     /// interrupt of the other threads (measured on IMDB: 4 % of the processor time).
@@ -31,9 +31,9 @@ pub(crate) struct Words {
 impl Words {
     pub(crate) fn new() -> Self {
         Self {
-            slots: vec![NONE; 1 << 13],
+            slots: vec![NO_ID; 1 << 13],
             // Address space, not memory: a large array grows in place, a small one is copied again and again.
-            keys: Vec::with_capacity(ROOM),
+            keys: Vec::with_capacity(WORD_CAPACITY),
             long: Vec::new(),
             long_ends: Vec::new(),
         }
@@ -48,52 +48,52 @@ impl Words {
         &mut self,
         tokens: &[Token],
         lowered: &[u8],
-        scratch: &mut Guesses,
+        scratch: &mut FirstSlots,
         stop_words: u32,
         numbers: &mut Vec<u32>,
     ) {
         scratch.fill(self, tokens, lowered);
         let mut kept = numbers.len();
         numbers.resize(kept + tokens.len(), 0);
-        for (token, guess) in tokens.iter().zip(&scratch.0) {
-            let number = match self.confirm(token, guess) {
+        for (token, first) in tokens.iter().zip(&scratch.0) {
+            let number = match self.confirm(token, first) {
                 Some(number) => number,
-                None => self.intern(token, guess.hash, lowered),
+                None => self.intern(token, first.hash, lowered),
             };
-            // Written without a branch: no processor can guess which words are stop words.
+            // Written without a branch: no processor can first which words are stop words.
             numbers[kept] = number;
             kept += usize::from(number >= stop_words);
         }
         numbers.truncate(kept);
     }
 
-    /// Appends the number of every word, or [`NONE`], to `numbers`.
+    /// Appends the number of every word, or [`NO_ID`], to `numbers`.
     pub(crate) fn get_all(
         &self,
         tokens: &[Token],
         lowered: &[u8],
-        scratch: &mut Guesses,
+        scratch: &mut FirstSlots,
         numbers: &mut Vec<u32>,
     ) {
         scratch.fill(self, tokens, lowered);
-        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, guess)| {
-            match self.confirm(token, guess) {
+        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, first)| {
+            match self.confirm(token, first) {
                 Some(number) => number,
-                None => self.probe(guess.hash, token, lowered).unwrap_or(NONE),
+                None => self.probe(first.hash, token, lowered).unwrap_or(NO_ID),
             }
         }));
     }
 
     /// The guessed number, if its word is short and the right one.
     #[inline]
-    fn confirm(&self, token: &Token, guess: &Guess) -> Option<u32> {
-        let key = self.keys.get(guess.number as usize)?;
+    fn confirm(&self, token: &Token, first: &FirstSlot) -> Option<u32> {
+        let key = self.keys.get(first.number as usize)?;
         let same =
             *key == Key {
                 low: token.low,
                 high: token.high,
             } && token.length as usize <= INLINE;
-        same.then_some(guess.number)
+        same.then_some(first.number)
     }
 
     fn intern(&mut self, token: &Token, hash: u64, lowered: &[u8]) -> u32 {
@@ -116,7 +116,7 @@ impl Words {
         let mut slot = hash as usize & mask;
         loop {
             let number = self.slots[slot];
-            if number == NONE {
+            if number == NO_ID {
                 return Err(slot);
             }
             if self.is(number, hash, token, lowered) {
@@ -165,7 +165,7 @@ impl Words {
     fn grow(&mut self) {
         let size = self.slots.len() * 2;
         let mask = size - 1;
-        let mut slots = vec![NONE; size];
+        let mut slots = vec![NO_ID; size];
         for (number, key) in self.keys.iter().enumerate() {
             let hash = if key.high & LONG == LONG {
                 key.low
@@ -173,7 +173,7 @@ impl Words {
                 mix(key.low, key.high)
             };
             let mut slot = hash as usize & mask;
-            while slots[slot] != NONE {
+            while slots[slot] != NO_ID {
                 slot = (slot + 1) & mask;
             }
             slots[slot] = number as u32;
@@ -213,23 +213,23 @@ impl Words {
 }
 
 /// What the first slot of a word's hash holds.
-struct Guess {
+struct FirstSlot {
     hash: u64,
     number: u32,
 }
 
-/// Guesses for the words of a text. Looking at all first slots before the first comparison lets the processor wait for
+/// FirstSlots for the words of a text. Looking at all first slots before the first comparison lets the processor wait for
 /// many cache lines at a time (measured on IMDB, one thread: a quarter less time for the whole encoding).
 #[derive(Default)]
-pub(crate) struct Guesses(Vec<Guess>);
+pub(crate) struct FirstSlots(Vec<FirstSlot>);
 
-impl Guesses {
+impl FirstSlots {
     fn fill(&mut self, words: &Words, tokens: &[Token], lowered: &[u8]) {
         let mask = words.slots.len() - 1;
         self.0.clear();
         self.0.extend(tokens.iter().map(|token| {
             let hash = hash(token, lowered);
-            Guess {
+            FirstSlot {
                 hash,
                 number: words.slots[hash as usize & mask],
             }

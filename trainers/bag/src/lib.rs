@@ -28,7 +28,7 @@ use std::sync::Arc;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{NoArgs, Trained, Trainer};
-use text::Shard;
+use text::EncodedRows;
 use training::Run;
 
 /// Shortest word, in characters: `I` is a word.
@@ -41,7 +41,7 @@ impl Trainer for Bag {
     const NAME: &'static str = "bag";
     type Args = BagArgs;
     type Params = BagParams;
-    type Encoder = Shard;
+    type Encoder = EncodedRows;
     type Model = BagModel;
     type PredictArgs = NoArgs;
 
@@ -55,14 +55,14 @@ impl Trainer for Bag {
         any_threads()
     }
 
-    fn encoder(_: &BagParams) -> Shard {
-        Shard::new(&Arc::from([]), MIN_WORD_LENGTH)
+    fn encoder(_: &BagParams) -> EncodedRows {
+        EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH)
     }
 
     fn train(
         params: &BagParams,
         rows: &RowTable,
-        encoders: Vec<Shard>,
+        encoders: Vec<EncodedRows>,
         run: &mut Run,
     ) -> Result<Trained<BagModel>, Error> {
         train(params, rows, encoders, run)

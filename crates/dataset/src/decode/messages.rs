@@ -1,19 +1,19 @@
 //! What is said about a row that cannot be used, or looks odd.
 
-use super::{Findings, Found};
+use super::{Finding, Findings};
 use crate::block::{Block, Record, column};
 use crate::codes::{self, Code};
 use crate::{ReadOptions, Source};
 use diagnostics::{Place, Severity, sanitize};
 
 #[derive(Clone, Copy)]
-pub(super) struct Say<'a> {
+pub(super) struct Reporter<'a> {
     pub(super) block: &'a Block,
     pub(super) sources: &'a [Source],
     pub(super) options: &'a ReadOptions,
 }
 
-impl Say<'_> {
+impl Reporter<'_> {
     fn place(&self, record: &Record, at: u32) -> Place {
         let file = self
             .sources
@@ -43,7 +43,7 @@ impl Say<'_> {
         &self,
         code: &'static Code,
         findings: &mut Findings,
-        found: impl FnOnce() -> Found,
+        found: impl FnOnce() -> Finding,
     ) {
         let dropped = self.options.drop_malformed;
         findings.add(code, severity(dropped), || {
@@ -64,7 +64,7 @@ impl Say<'_> {
             } else {
                 "fix {them}, or pass --drop-missing"
             };
-            Found {
+            Finding {
                 message: code.meaning.to_owned(),
                 place: Some(self.place(record, at)),
                 help: help.to_owned(),
@@ -81,7 +81,7 @@ impl Say<'_> {
     }
 
     pub(super) fn unclosed(&self, record: &Record, quote: u32, findings: &mut Findings) {
-        self.malformed(&codes::OPEN_QUOTE, findings, || Found {
+        self.malformed(&codes::OPEN_QUOTE, findings, || Finding {
             message:
                 "the quote that opens here is never closed: the row reaches to the end of the file"
                     .to_owned(),
@@ -116,7 +116,7 @@ impl Say<'_> {
             } else {
                 ""
             };
-            Found {
+            Finding {
                 message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
                 place: Some(self.place(record, at)),
                 help: format!("fix {{them}}{hint}"),
@@ -129,7 +129,7 @@ impl Say<'_> {
             let place = Some(self.place(record, at));
             if let Some(encoding) = self.block.transcoded {
                 let message = format!("the row is not valid {encoding}");
-                return Found {
+                return Finding {
                     message,
                     place,
                     help: "fix {them}, or name the right encoding with --encoding".to_owned(),
@@ -137,7 +137,7 @@ impl Say<'_> {
             }
             if record.line == 0 {
                 let message = "the row is not valid UTF-8".to_owned();
-                return Found {
+                return Finding {
                     message,
                     place,
                     help: "write {them} anew, as UTF-8".to_owned(),
@@ -155,7 +155,7 @@ impl Say<'_> {
             );
             let help = "save the file as UTF-8, or name its encoding, such as --encoding latin-1"
                 .to_owned();
-            Found {
+            Finding {
                 message,
                 place,
                 help,
@@ -164,7 +164,7 @@ impl Say<'_> {
     }
 
     pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
-        findings.add(&codes::STRAY_QUOTE, Severity::Warning, || Found {
+        findings.add(&codes::STRAY_QUOTE, Severity::Warning, || Finding {
             message: "the field goes on after the quote here, which closes it".to_owned(),
             place: Some(self.place(record, at)),
             help:
@@ -189,7 +189,7 @@ impl Say<'_> {
             let mut place = self.place(record, record.start);
             place.column = Some((error.column() as u64).clamp(1, length + 1));
             let help = "fix {them}: one JSON object on each line is expected".to_owned();
-            Found {
+            Finding {
                 message: format!("the line is not a JSON object: {}", cut(reason)),
                 place: Some(place),
                 help,
@@ -205,7 +205,7 @@ impl Say<'_> {
         expected: &str,
         findings: &mut Findings,
     ) {
-        self.malformed(&codes::WRONG_TYPE, findings, || Found {
+        self.malformed(&codes::WRONG_TYPE, findings, || Finding {
             message: format!("`{column}` is {kind}, {expected} was expected"),
             place: Some(self.place(record, record.start)),
             help: "fix {them}, or name another column".to_owned(),
@@ -215,8 +215,8 @@ impl Say<'_> {
 
 /// The parser's words quote the value that it did not expect, which may be a whole text.
 fn cut(reason: &str) -> String {
-    const LETTERS: usize = 80;
-    match reason.char_indices().nth(LETTERS) {
+    const MAX_CHARS: usize = 80;
+    match reason.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", sanitize(&reason[..end])),
         None => sanitize(reason).into_owned(),
     }

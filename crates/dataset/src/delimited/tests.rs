@@ -10,8 +10,8 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
         until = (until + block).min(input.len());
         let complete = until == input.len();
         loop {
-            let mut loose = b"kept".to_vec();
-            let found = match splitter.step(&input[..until], from, complete, &mut loose) {
+            let mut unescaped = b"kept".to_vec();
+            let found = match splitter.step(&input[..until], from, complete, &mut unescaped) {
                 Step::Record(found) => found,
                 Step::More { start } => {
                     assert!(start >= from && start <= until);
@@ -37,7 +37,7 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
             );
             lines += found.lines;
             from = found.next;
-            if let Some(Oddity::Unclosed(at)) = found.oddity {
+            if let Some(Malformed::Unclosed(at)) = found.malformed {
                 assert_eq!(input[at as usize], b'"');
                 open = Some(at as usize);
                 continue;
@@ -50,7 +50,7 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
                         let text = String::from_utf8(input[start..end].to_vec()).unwrap();
                         text.replace("\"\"", "\"").into_bytes()
                     }
-                    Shape::Loose => loose[start..end].to_vec(),
+                    Shape::Unescaped => unescaped[start..end].to_vec(),
                 }
             };
             records.push(splitter.fields.iter().map(content).collect());

@@ -43,15 +43,15 @@ fn the_account_is_of_the_file_on_disk() {
     let bytes = [gz(b"text,label\na,x\n"), gz(b"b,y\n")].concat();
     let file = given("a.csv.gz", &bytes);
     let rows = file.read(&options()).unwrap();
-    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(rows.counts.files[0].bytes, bytes.len() as u64);
     assert_eq!(
-        rows.account.files[0].sha256.as_ref().map(String::len),
+        rows.counts.files[0].sha256.as_ref().map(String::len),
         Some(64)
     );
     let plain = given("a.csv", "text,label\na,x\nb,y\n")
         .read(&options())
         .unwrap();
-    assert_ne!(rows.account.files[0].sha256, plain.account.files[0].sha256);
+    assert_ne!(rows.counts.files[0].sha256, plain.counts.files[0].sha256);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_folder_is_read_in_sorted_order() {
         [pair("a", "1"), pair("b", "2"), pair("c", "3")]
     );
     let files: Vec<(String, u64)> = rows
-        .account
+        .counts
         .files
         .iter()
         .map(|file| (without(&file.path, folder.path()), file.rows_read))

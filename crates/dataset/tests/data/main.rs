@@ -76,7 +76,8 @@ fn without(said: &str, folder: &Path) -> String {
 }
 
 fn pairs(rows: &Rows<Texts>) -> Vec<(String, String)> {
-    let text = |at: &dataset::RowRef| rows.shards[at.shard as usize].0[at.index as usize].clone();
+    let text =
+        |at: &dataset::RowRef| rows.encoders[at.encoder as usize].0[at.index as usize].clone();
     let label = |label: &u32| rows.label_names[*label as usize].clone();
     rows.order
         .iter()

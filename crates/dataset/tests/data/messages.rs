@@ -263,11 +263,11 @@ fn a_path_in_a_message_is_no_measurement() {
     let evil = "\n train:accuracy=0.99; ";
     let folder = given(&format!("{evil}.txt"), "");
     let listed = dataset::sources(folder.folder.path()).unwrap_err();
-    let near = folder.folder.path().join(format!("{evil}.tx"));
+    let closest = folder.folder.path().join(format!("{evil}.tx"));
     let absent = folder.folder.path().join(evil).join("a.csv");
-    let near = dataset::sources(&near).unwrap_err();
+    let closest = dataset::sources(&closest).unwrap_err();
     let absent = dataset::sources(&absent).unwrap_err();
-    for said in [listed, near, absent].map(|said| said.to_string()) {
+    for said in [listed, closest, absent].map(|said| said.to_string()) {
         harmless(&said);
         assert!(said.contains(r"accuracy\u{3d}0.99;"), "{said}");
     }

@@ -1,12 +1,12 @@
 //! Parquet files.
 
 use super::*;
-use dataset::fetch_texts;
 use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use dataset::fetch_texts;
 use std::sync::Arc;
 
 enum Values {
@@ -113,10 +113,10 @@ fn long_files_with_gaps() {
     let rows = file.read(&dropping()).unwrap();
     let expected = (1..=5000_u32).filter(|record| (record - 1) % 7 != 0 && (record - 1) % 11 != 0);
     assert!(rows.places.iter().map(|place| place.record).eq(expected));
-    assert_eq!(rows.account.read, 5000);
-    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(rows.counts.read, 5000);
+    assert_eq!(rows.counts.files[0].bytes, bytes.len() as u64);
     assert_eq!(
-        rows.account.files[0].sha256.as_ref().map(String::len),
+        rows.counts.files[0].sha256.as_ref().map(String::len),
         Some(64)
     );
     assert_eq!(
@@ -198,7 +198,7 @@ fn damaged_files_are_refused_and_do_not_panic() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;
         match given("a.parquet", damaged).read(&dropping()) {
-            Ok(rows) => assert!(rows.account.used <= rows.account.read),
+            Ok(rows) => assert!(rows.counts.used <= rows.counts.read),
             Err(ReadError::Data(bad)) => assert!(bad.findings.has_errors()),
             Err(ReadError::Stopped) => panic!("nobody stopped it"),
         }

@@ -116,24 +116,24 @@ fn every_row_is_accounted_for() {
     let bytes = b"text,label\na,x\nb,\n,x\nc,y,z\nd\xff,y\ne,y\n\"f,y\n\n";
     let rows = given("a.csv", bytes).read(&dropping()).unwrap();
     assert_eq!(pairs(&rows), [pair("a", "x"), pair("e", "y")]);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&rows.account.dropped).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&rows.counts.dropped).unwrap(), @r#"
     {
       "malformed": 3,
       "missing label": 1,
       "missing text": 1
     }
     "#);
-    let account = rows.account;
+    let counts = rows.counts;
     assert_eq!(
         (
-            account.read,
-            account.used,
-            account.dropped.values().sum::<u64>()
+            counts.read,
+            counts.used,
+            counts.dropped.values().sum::<u64>()
         ),
         (7, 2, 5)
     );
     assert_eq!(
-        (account.files[0].rows_read, account.files[0].bytes),
+        (counts.files[0].rows_read, counts.files[0].bytes),
         (7, bytes.len() as u64)
     );
 }
@@ -145,7 +145,7 @@ fn the_hash_is_that_of_the_raw_file() {
         .unwrap();
     // printf 'text,label\na,b\n' | sha256sum
     let expected = "ec6a4a4aa824691f0804aabf5ebd23d51db8334b01e907f0f790bbe42866939a";
-    assert_eq!(rows.account.files[0].sha256.as_deref(), Some(expected));
+    assert_eq!(rows.counts.files[0].sha256.as_deref(), Some(expected));
     let unhashed = ReadOptions {
         hash: false,
         ..options()
@@ -154,7 +154,7 @@ fn the_hash_is_that_of_the_raw_file() {
         given("a.csv", "text,label\na,b\n")
             .read(&unhashed)
             .unwrap()
-            .account
+            .counts
             .files[0]
             .sha256,
         None
@@ -180,7 +180,7 @@ pub(super) fn long() -> String {
 fn threads_and_blocks_do_not_change_the_result() {
     let file = given("a.csv", long());
     let one = file.read(&options()).unwrap();
-    assert_eq!(one.account.used, 5000);
+    assert_eq!(one.counts.used, 5000);
     for (threads, block_bytes) in [(2, 512 * 1024), (2, 100), (4, 1000), (3, 17)] {
         let threads = NonZeroUsize::new(threads).unwrap();
         let many = file
@@ -190,7 +190,7 @@ fn threads_and_blocks_do_not_change_the_result() {
                 ..options()
             })
             .unwrap();
-        assert_eq!(many.shards.len(), threads.get());
+        assert_eq!(many.encoders.len(), threads.get());
         assert_eq!(
             pairs(&many),
             pairs(&one),
@@ -200,7 +200,7 @@ fn threads_and_blocks_do_not_change_the_result() {
         assert_eq!(many.labels, one.labels);
         assert_eq!(many.hashes, one.hashes);
         assert_eq!(many.places, one.places);
-        assert_eq!(many.account, one.account);
+        assert_eq!(many.counts, one.counts);
         assert_eq!(many.findings.to_string(), one.findings.to_string());
     }
 }
@@ -214,7 +214,11 @@ fn more_threads_than_any_machine_has() {
         ..options()
     };
     let rows = file.read(&many).unwrap();
-    assert!(rows.shards.len() <= 256, "{} threads", rows.shards.len());
+    assert!(
+        rows.encoders.len() <= 256,
+        "{} threads",
+        rows.encoders.len()
+    );
     assert_eq!(pairs(&rows), file.pairs(&options()));
 }
 
@@ -253,7 +257,7 @@ fn streamed_blocks_come_in_order() {
         sink,
     )
     .unwrap();
-    assert_eq!(streamed.account.used, 5000);
+    assert_eq!(streamed.counts.used, 5000);
     assert_eq!(
         records,
         (1..=5000).map(|record| (record, None)).collect::<Vec<_>>()

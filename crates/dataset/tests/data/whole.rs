@@ -111,7 +111,7 @@ fn check_goes_on_behind_errors() {
             "D010 1", "D013 1", "D014 3", "D021 1", "D022 1", "D023 1", "D024 1"
         ]
     );
-    assert_eq!((summary.account.read, summary.account.used), (8, 4));
+    assert_eq!((summary.counts.read, summary.counts.used), (8, 4));
     assert_eq!(
         summary.labels,
         [
@@ -136,7 +136,7 @@ fn memory_does_not_grow_with_an_open_quote() {
         let Err(ReadError::Data(bad)) = file.read(&small) else {
             panic!("an error was expected")
         };
-        assert_eq!((bad.account.read, bad.account.used), (2, 1));
+        assert_eq!((bad.counts.read, bad.counts.used), (2, 1));
         insta::allow_duplicates! {
             insta::assert_snapshot!(without(&bad.findings.to_string(), file.folder.path()), @r"
             error[D017]: the record is larger than `100000` bytes; the file was read up to here

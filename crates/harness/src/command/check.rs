@@ -44,7 +44,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
             .collect();
         line(json!({ "summary": summary, "findings": counts }));
     } else {
-        let account = &summary.account;
+        let account = &summary.counts;
         line(format_args!(
             "{} rows, {} usable, {} labels",
             account.read,

@@ -78,7 +78,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         let mut answer = json!(evaluation);
         if let Value::Object(answer) = &mut answer {
             answer.insert("trainer".to_owned(), json!(T::NAME));
-            answer.insert("data".to_owned(), json!(streamed.account));
+            answer.insert("data".to_owned(), json!(streamed.counts));
             answer.insert("seconds".to_owned(), json!(facts.seconds()));
             answer.insert(
                 "cpu_seconds".to_owned(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use diagnostics::{Error, ErrorKind, sanitize};
-use sagemaker::{InputDataConfig, Paths, ResourceConfig, vars};
+use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
 
 use self::finish::Finished;
@@ -140,7 +140,7 @@ pub(super) fn run<T: Trainer>(
     let Corpus {
         rows,
         encoders,
-        accounts,
+        counts: accounts,
         findings,
     } = corpus;
     say_read(&progress, &rows, &accounts);
@@ -185,7 +185,7 @@ fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
     if !T::HOSTS || resources.hosts.len() < 2 {
         return Hosts::default();
     }
-    let leader = paths.env().get(vars::LEADER);
+    let leader = paths.env().get(env_vars::LEADER);
     Hosts {
         rank: resources.rank(),
         names: resources.hosts,

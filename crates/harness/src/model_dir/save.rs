@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::atomic_dir::{PARTIAL, Staged, accessible, parent, remove_stale, sync};
+use diagnostics::atomic_dir::{PARTIAL, Staged, check_writable, parent, remove_stale, sync};
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -26,7 +26,7 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
         ))
         .help("choose another --model-dir: this file would be replaced"));
     }
-    accessible(dir)
+    check_writable(dir)
 }
 
 /// Whether a `config.json` was written by a trainer of this house.
@@ -134,7 +134,7 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diagnostics::atomic_dir::files as _;
+    use diagnostics::atomic_dir::write_files as _;
 
     #[test]
     fn a_config_of_the_user_is_not_replaced() {

@@ -1,13 +1,13 @@
 //! From the rows' word numbers to the vocabulary and the matrix of counts.
 
 use super::ngrams::{Documents, Level, extend};
-use super::{FeatureParams, Pattern, Terms};
-use crate::{NONE, Shard, WordRows, Words};
+use super::{CsrPattern, FeatureParams, Terms};
+use crate::{EncodedRows, NO_ID, WordRows, Words};
 
 /// Term counts of all rows, and what the columns mean.
 pub struct Counts {
     /// The terms of each row; columns in order of falling document frequency, which keeps the frequent ones together.
-    pub pattern: Pattern,
+    pub pattern: CsrPattern,
     /// How often each stands in the row.
     pub values: Vec<f32>,
     /// Words of each column's term.
@@ -37,7 +37,7 @@ pub enum FitError {
 /// # Errors
 /// When no term is left, or n-grams were asked for and there are more tokens than they can be placed at.
 pub fn fit(
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
     counted: &[bool],
     params: &FeatureParams,
@@ -53,7 +53,7 @@ pub fn fit(
     } = WordRows::gather(shards, order);
     let frequency = document_frequency(&tokens, &ends, counted, words.len());
     let kept = keep_words(&words, &frequency, min_df);
-    let mut names = vec![NONE; words.len()];
+    let mut names = vec![NO_ID; words.len()];
     for (name, word) in kept.iter().enumerate() {
         names[word.number as usize] = name as u32;
     }
@@ -62,7 +62,7 @@ pub fn fit(
         .for_each(|token| *token = names[*token as usize]);
 
     let mut levels = vec![Level {
-        grams: (0..kept.len() as u32).map(|word| (NONE, word)).collect(),
+        grams: (0..kept.len() as u32).map(|word| (NO_ID, word)).collect(),
         frequency: kept
             .iter()
             .map(|word| frequency[word.number as usize])
@@ -123,8 +123,8 @@ fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
     // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
-    // new to the document: that is anybody's guess.
-    let mut seen = vec![(NONE, 0); words];
+    // new to the document: that is anybody's first.
+    let mut seen = vec![(NO_ID, 0); words];
     let mut start = 0;
     for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
         if counted {
@@ -162,7 +162,7 @@ fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
 
 /// Which n-grams become columns.
 struct Columns {
-    /// Per level and n-gram: its column, or [`NONE`].
+    /// Per level and n-gram: its column, or [`NO_ID`].
     of_gram: Vec<Vec<u32>>,
     frequency: Vec<u32>,
     length: Vec<u8>,
@@ -191,7 +191,7 @@ impl Columns {
         chosen.sort_by_key(|&(df, level, gram)| (std::cmp::Reverse(df), level, gram));
         let mut of_gram: Vec<Vec<u32>> = levels
             .iter()
-            .map(|level| vec![NONE; level.grams.len()])
+            .map(|level| vec![NO_ID; level.grams.len()])
             .collect();
         for (column, &(_, level, gram)) in chosen.iter().enumerate() {
             of_gram[level][gram] = column as u32;
@@ -223,7 +223,7 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
         let mut start = 0;
         for (&end, &counted) in documents.ends.iter().zip(documents.counted) {
             if counted {
-                for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                for &gram in at[start..end].iter().filter(|&&gram| gram != NO_ID) {
                     totals[gram as usize] += 1;
                 }
             }
@@ -239,9 +239,9 @@ fn count_words(
     ends: &[usize],
     column_of: &[u32],
     width: usize,
-) -> (Pattern, Vec<f32>) {
+) -> (CsrPattern, Vec<f32>) {
     // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
-    // nobody can guess.
+    // nobody can first.
     let none = width as u32;
     let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
     columns.push(none);
@@ -271,7 +271,7 @@ fn count_words(
     }
     tokens.truncate(kept);
     tokens.shrink_to_fit();
-    let pattern = Pattern {
+    let pattern = CsrPattern {
         starts,
         columns: tokens,
         width,
@@ -280,14 +280,14 @@ fn count_words(
 }
 
 /// The matrix of term counts, all rows.
-fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
+fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (CsrPattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
     // Room for every occurrence: what is not written to is never backed by memory, and nothing is moved.
     let most = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);
-    let mut pattern = Pattern {
+    let mut pattern = CsrPattern {
         starts,
         columns: Vec::with_capacity(most),
         width,
@@ -300,12 +300,12 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
         row.resize((end - start) * levels.len() + 1, 0);
         let mut distinct = 0;
         for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
-            for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+            for &gram in at[start..end].iter().filter(|&&gram| gram != NO_ID) {
                 let column = of_gram[gram as usize];
-                if column == NONE {
+                if column == NO_ID {
                     continue;
                 }
-                // Written in any case, kept if the row had none of it: no branch on what nobody can guess.
+                // Written in any case, kept if the row had none of it: no branch on what nobody can first.
                 row[distinct] = column;
                 distinct += usize::from(counts[column as usize] == 0);
                 counts[column as usize] += 1;

@@ -2,7 +2,7 @@
 
 /// Which columns each row holds. Within a row each column stands once, in no special order.
 #[derive(Clone, Debug, Default)]
-pub struct Pattern {
+pub struct CsrPattern {
     /// Where each row starts in `columns`; one more than rows.
     pub starts: Vec<usize>,
     /// Column numbers of all rows.
@@ -11,7 +11,7 @@ pub struct Pattern {
     pub width: usize,
 }
 
-impl Pattern {
+impl CsrPattern {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.starts.len().saturating_sub(1)

@@ -6,8 +6,8 @@ mod ngrams;
 mod terms;
 
 pub use fit::{Counts, FitError, fit};
-pub use matrix::Pattern;
-pub use terms::{Finder, Lookup, Terms};
+pub use matrix::CsrPattern;
+pub use terms::{Lookup, LookupScratch, Terms};
 
 /// A document frequency: of `min_df` and `max_df`, as in scikit-learn.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

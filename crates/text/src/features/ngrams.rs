@@ -4,11 +4,11 @@
 //! So each level extends the n-grams that survived the one before, and the occurrences are counted prefix by
 //! prefix in a dense array over the words, which stays in the second-level cache; no hash table of n-grams is built.
 
-use crate::NONE;
+use crate::NO_ID;
 
 /// All documents' word numbers, and which documents count.
 pub(crate) struct Documents<'a> {
-    /// Word numbers of all documents, one behind the other, [`NONE`] for a word that is too rare.
+    /// Word numbers of all documents, one behind the other, [`NO_ID`] for a word that is too rare.
     pub(crate) tokens: &'a [u32],
     /// Where each document ends in `tokens`.
     pub(crate) ends: &'a [usize],
@@ -25,7 +25,7 @@ pub(crate) struct Level {
     pub(crate) grams: Vec<(u32, u32)>,
     /// Documents that hold each.
     pub(crate) frequency: Vec<u32>,
-    /// At each token: the n-gram that starts there, or [`NONE`].
+    /// At each token: the n-gram that starts there, or [`NO_ID`].
     pub(crate) at: Vec<u32>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Occurrence {
 }
 
 #[derive(Clone, Copy)]
-struct Tally {
+struct WordCount {
     last_document: u32,
     frequency: u32,
 }
@@ -62,17 +62,17 @@ pub(crate) fn extend(
         sizes[prefix as usize] += 1
     });
     let mut level = Level {
-        at: vec![NONE; at.len()],
+        at: vec![NO_ID; at.len()],
         ..Level::default()
     };
-    let mut tallies = vec![
-        Tally {
-            last_document: NONE,
+    let mut word_counts = vec![
+        WordCount {
+            last_document: NO_ID,
             frequency: 0
         };
         documents.words
     ];
-    let mut names = vec![NONE; documents.words];
+    let mut names = vec![NO_ID; documents.words];
     let mut first = 0;
     while first < prefixes {
         let (mut last, mut total) = (first, 0);
@@ -92,7 +92,7 @@ pub(crate) fn extend(
                     bucket,
                     prefix as u32,
                     min_df,
-                    &mut tallies,
+                    &mut word_counts,
                     &mut names,
                     &mut level,
                 );
@@ -117,7 +117,7 @@ fn each_occurrence(
             .get(start + length - 1..end)
             .unwrap_or_default();
         for (offset, (&word, &prefix)) in last_words.iter().zip(&at[start..]).enumerate() {
-            if word != NONE && prefix != NONE {
+            if word != NO_ID && prefix != NO_ID {
                 let position = (start + offset) as u32;
                 each(
                     prefix,
@@ -167,36 +167,36 @@ fn count(
     bucket: &[Occurrence],
     prefix: u32,
     min_df: u32,
-    tallies: &mut [Tally],
+    word_counts: &mut [WordCount],
     names: &mut [u32],
     level: &mut Level,
 ) {
     for occurrence in bucket {
-        let tally = &mut tallies[occurrence.word as usize];
-        if tally.last_document != occurrence.document
+        let word_count = &mut word_counts[occurrence.word as usize];
+        if word_count.last_document != occurrence.document
             && documents.counted[occurrence.document as usize]
         {
-            tally.last_document = occurrence.document;
-            tally.frequency += 1;
+            word_count.last_document = occurrence.document;
+            word_count.frequency += 1;
         }
     }
     for occurrence in bucket {
         let word = occurrence.word as usize;
-        if tallies[word].frequency < min_df {
+        if word_counts[word].frequency < min_df {
             continue;
         }
-        if names[word] == NONE {
+        if names[word] == NO_ID {
             names[word] = level.grams.len() as u32;
             level.grams.push((prefix, occurrence.word));
-            level.frequency.push(tallies[word].frequency);
+            level.frequency.push(word_counts[word].frequency);
         }
         level.at[occurrence.position as usize] = names[word];
     }
     for occurrence in bucket {
-        tallies[occurrence.word as usize] = Tally {
-            last_document: NONE,
+        word_counts[occurrence.word as usize] = WordCount {
+            last_document: NO_ID,
             frequency: 0,
         };
-        names[occurrence.word as usize] = NONE;
+        names[occurrence.word as usize] = NO_ID;
     }
 }

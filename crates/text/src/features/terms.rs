@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::ngrams::Level;
-use crate::{Guesses, NONE, Scanner, Words};
+use crate::{FirstSlots, NO_ID, Scanner, Words};
 
 /// Terms in code point order, one per column of the saved model; an n-gram's words are parted by a blank.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -167,7 +167,7 @@ impl Walk<'_> {
             format!("{prefix} {word}")
         };
         let column = self.of_gram[level][gram as usize];
-        if column != NONE {
+        if column != NO_ID {
             self.terms.text.push_str(&term);
             self.terms.ends.push(self.terms.text.len());
             self.terms.text.push('\n');
@@ -196,7 +196,7 @@ pub struct Lookup {
     words: Words,
     /// Words below this number are stop words.
     stop_words: u32,
-    /// The column of each word, or [`NONE`].
+    /// The column of each word, or [`NO_ID`].
     column_of_word: Vec<u32>,
     /// (node of the first n-1 words, last word) -> node. A word's node is its number; an n-gram's counts down from
     /// [`FIRST_NODE`].
@@ -207,24 +207,24 @@ pub struct Lookup {
 }
 
 /// What [`Lookup::columns`] needs to work in; one per thread.
-pub struct Finder {
+pub struct LookupScratch {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     words: Vec<u32>,
 }
 
-impl Finder {
+impl LookupScratch {
     /// Finds words of at least so many characters.
     pub fn new(min_word_length: u8) -> Self {
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             words: Vec::new(),
         }
     }
 }
 
-const FIRST_NODE: u32 = NONE - 1;
+const FIRST_NODE: u32 = NO_ID - 1;
 
 fn key(node: u32, word: u32) -> u64 {
     u64::from(node) << 32 | u64::from(word)
@@ -241,7 +241,7 @@ impl Lookup {
         nodes.reserve(terms.len());
         let mut lookup = Self {
             stop_words: words.len() as u32,
-            column_of_word: vec![NONE; words.len()],
+            column_of_word: vec![NO_ID; words.len()],
             words,
             nodes,
             filter: Filter::new(std::iter::empty()),
@@ -256,12 +256,12 @@ impl Lookup {
     }
 
     fn add(&mut self, term: &str, column: u32) {
-        let mut node = NONE;
+        let mut node = NO_ID;
         let mut length = 0;
         for text in term.split(' ') {
             let word = self.words.intern_bytes(text.as_bytes());
             if word as usize == self.column_of_word.len() {
-                self.column_of_word.push(NONE);
+                self.column_of_word.push(NO_ID);
             }
             length += 1;
             if length == 1 {
@@ -271,7 +271,7 @@ impl Lookup {
             let new = FIRST_NODE - self.column_of_node.len() as u32;
             node = *self.nodes.entry(key(node, word)).or_insert(new);
             if node == new {
-                self.column_of_node.push(NONE);
+                self.column_of_node.push(NO_ID);
             }
         }
         self.longest = self.longest.max(length);
@@ -283,23 +283,27 @@ impl Lookup {
     }
 
     /// Calls `each` with the column of every term of the text, once per occurrence.
-    pub fn columns(&self, finder: &mut Finder, text: &str, mut each: impl FnMut(u32)) {
-        let (tokens, lowered) = finder.scanner.scan(text);
-        finder.words.clear();
+    pub fn columns(&self, scratch: &mut LookupScratch, text: &str, mut each: impl FnMut(u32)) {
+        let (tokens, lowered) = scratch.scanner.scan(text);
+        scratch.words.clear();
         // A word that no term holds still parts its neighbours; a stop word does not.
-        self.words
-            .get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
-        finder.words.retain(|&word| word >= self.stop_words);
-        for (start, &word) in finder.words.iter().enumerate() {
-            if word == NONE {
+        self.words.get_all(
+            tokens,
+            lowered,
+            &mut scratch.first_slots,
+            &mut scratch.words,
+        );
+        scratch.words.retain(|&word| word >= self.stop_words);
+        for (start, &word) in scratch.words.iter().enumerate() {
+            if word == NO_ID {
                 continue;
             }
             let column = self.column_of_word[word as usize];
-            if column != NONE {
+            if column != NO_ID {
                 each(column);
             }
             let mut node = word;
-            for &next in finder.words[start + 1..].iter().take(self.longest - 1) {
+            for &next in scratch.words[start + 1..].iter().take(self.longest - 1) {
                 let key = key(node, next);
                 if !self.filter.may_hold(key) {
                     break;
@@ -308,7 +312,7 @@ impl Lookup {
                     break;
                 };
                 let column = self.column_of_node[(FIRST_NODE - found) as usize];
-                if column != NONE {
+                if column != NO_ID {
                     each(column);
                 }
                 node = found;

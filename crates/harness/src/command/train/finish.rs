@@ -75,7 +75,7 @@ impl<T: Trainer> Finished<T> {
             model_dir::save(model_dir, &extra, |dir| model.save(dir))?;
         } else {
             model_dir::save(model_dir, &[], |dir| model.save(dir))?;
-            atomic_dir::files(output_dir, &extra)?;
+            atomic_dir::write_files(output_dir, &extra)?;
             if !extra.iter().any(|(name, _)| *name == REPORT) {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
             }

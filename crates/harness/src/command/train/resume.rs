@@ -52,7 +52,7 @@ pub(super) fn place(
         ))
         .help("choose another --checkpoint-dir"));
     }
-    atomic_dir::accessible(&dir)?;
+    atomic_dir::check_writable(&dir)?;
     Ok(Some((dir, args.checkpoint_every)))
 }
 
