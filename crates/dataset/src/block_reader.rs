@@ -1,4 +1,4 @@
-//! Takes the files apart into blocks of whole records, in order. This is the part that runs on one thread at a time.
+//! Splits the files into blocks of whole records, in order. Runs on one thread at a time.
 
 mod records;
 
@@ -23,18 +23,18 @@ enum Kind {
     Jsonl,
 }
 
-/// The file that is being read.
+/// A file that is being read.
 struct Open {
     input: Input,
     kind: Kind,
-    /// The start of a record whose end was not there yet.
+    /// Start of a record whose end has not been read yet.
     carry: Vec<u8>,
-    /// Where `carry` stands in the file.
+    /// Offset of `carry` in the file.
     offset: u64,
     line: u64,
     rows: u32,
     complete: bool,
-    /// Nothing more is to be read, whatever follows.
+    /// True if reading was abandoned because of an error.
     given_up: bool,
 }
 
@@ -44,7 +44,7 @@ enum Reading {
     Parquet(Box<Parquet>),
 }
 
-/// All files of a channel.
+/// Reads all files of a channel.
 pub(super) struct BlockReader<'a> {
     sources: &'a [Source],
     options: &'a ReadOptions,
@@ -52,7 +52,7 @@ pub(super) struct BlockReader<'a> {
     next: usize,
     reading: Option<Reading>,
     sequence: u64,
-    /// The files that are done with.
+    /// Counts of the files that were read.
     pub(super) files: Vec<FileCounts>,
 }
 
@@ -69,7 +69,7 @@ impl<'a> BlockReader<'a> {
         }
     }
 
-    /// Fills `block` with the next records and returns its number; none at the end.
+    /// Fills `block` with the next records and returns its number. `None` at the end.
     pub(super) fn next(&mut self, block: &mut Block) -> Option<u64> {
         block.records.clear();
         block.unescaped.clear();
@@ -133,10 +133,10 @@ fn open(
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => {
             let _ = (labels, findings);
-            let message = "this program was built without parquet".to_owned();
+            let message = "this program was built without parquet support".to_owned();
             let help = "build with `--features parquet`, or convert the file to CSV".to_owned();
             return Err(FileError {
-                code: &codes::FOREIGN,
+                code: &codes::UNSUPPORTED,
                 message,
                 help,
             });
@@ -157,7 +157,8 @@ fn open(
     Ok(Some(Reading::Bytes(Box::new(open))))
 }
 
-/// An empty file beside full ones is how some tools write a part without rows; alone it is an error.
+/// Reports a file without rows: a warning among several files (some tools write empty parts),
+/// otherwise an error.
 fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut Block) {
     let message = match file_counts.bytes {
         0 => "the file is empty",
@@ -166,7 +167,7 @@ fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut B
     let found = || super::findings::Finding {
         message: message.to_owned(),
         place: Some(source.place()),
-        help: "a data file has at least one row, below its header if it is CSV".to_owned(),
+        help: "add at least one row; a CSV file also needs a header".to_owned(),
     };
     let severity = if alone {
         diagnostics::Severity::Error
@@ -177,7 +178,7 @@ fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut B
 }
 
 impl Open {
-    /// The next block; the file's file_counts when it was the last.
+    /// Reads the next block. Returns the counts of the file if it was the last block.
     fn fill(
         &mut self,
         source: &Source,
@@ -192,7 +193,8 @@ impl Open {
         block.transcoded = self.input.transcodes().then_some(self.input.encoding);
         block.compressed = self.input.compressed;
         loop {
-            // Twice as much as is there: a long record is searched anew each time, yet in linear time in all.
+            // Double the buffer: a long record is searched again each time, but the total time stays
+            // linear.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
             let (n, error) = self.input.fill(&mut block.bytes[filled..target]);
@@ -200,7 +202,7 @@ impl Open {
             self.complete = filled < target && error.is_none();
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
-            // The records before the error count; the one that it cuts does not.
+            // Records before the error count; the truncated one does not.
             if let Some(error) = error.filter(|_| !self.given_up) {
                 error.add(source, &mut block.findings);
                 self.given_up = true;
@@ -217,7 +219,7 @@ impl Open {
     }
 
     fn file_counts(&mut self, source: &Source) -> FileCounts {
-        // A hash of a part of the file would be taken for the file's.
+        // A partial hash would look like the hash of the file.
         let sha256 = if self.given_up {
             None
         } else {
@@ -232,7 +234,7 @@ impl Open {
         }
     }
 
-    /// Finds the records in the first `filled` bytes; returns how many of these are done with.
+    /// Finds the records in the first `filled` bytes; returns the number of bytes consumed.
     fn scan(
         &mut self,
         filled: usize,
@@ -317,7 +319,7 @@ impl Open {
     ) {
         let Some(number) = self.rows.checked_add(1) else {
             let message = format!("the file has more than `{}` rows", u32::MAX);
-            let help = "split it".to_owned();
+            let help = "split the file".to_owned();
             block
                 .findings
                 .error(&codes::TOO_MANY, message, Some(source.place()), help);
@@ -335,8 +337,8 @@ impl Open {
         });
     }
 
-    /// Counts the record and gives the file up: where a quote may be open there is no telling where rows start. Points
-    /// at the field in which the record gets too large.
+    /// Counts the record and abandons the file: if a quote is open, the starts of later rows are
+    /// unknown. The place is the field in which the record exceeds the limit.
     fn too_large(
         &mut self,
         (start, end): (usize, usize),

@@ -1,4 +1,4 @@
-//! Turns the records of a block into rows of text and label. This part runs in parallel.
+//! Decodes the records of a block into rows of text and label. Runs in parallel.
 
 use super::block::{Block, Record, RecordBody};
 use super::delimited::{Field, Shape};
@@ -15,7 +15,7 @@ use messages::Reporter;
 struct Span {
     start: usize,
     end: usize,
-    /// In `scratch`, not in the block.
+    /// True if the span is in `scratch`, not in the block.
     scratch: bool,
 }
 
@@ -26,18 +26,18 @@ struct RowSpan {
     label: Option<Span>,
 }
 
-/// One row.
+/// A row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
-    /// Where it stands.
+    /// Place in the files.
     pub place: RowPlace,
-    /// Its text; never blank.
+    /// Text; never blank.
     pub text: &'a str,
-    /// Its label; never blank, always there where labels are required.
+    /// Label; never blank, always present if labels are required.
     pub label: Option<&'a str>,
 }
 
-/// The rows of one block, in the order of the file.
+/// Rows of a block, in file order.
 pub struct Batch<'a> {
     block: &'a str,
     scratch: &'a str,
@@ -45,17 +45,17 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// How many rows it has.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether it has none: all rows of a block may have been dropped.
+    /// True if there are no rows: all rows of a block may have been dropped.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The rows.
+    /// Returns the rows.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
         let (block, scratch) = (self.block, self.scratch);
         let text = move |span: Span| {
@@ -70,7 +70,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What became of the records of one block.
+/// Row counts and findings of a block.
 #[derive(Default)]
 pub(super) struct BlockCounts {
     pub(super) findings: Findings,
@@ -79,28 +79,28 @@ pub(super) struct BlockCounts {
     pub(super) no_text: u64,
     pub(super) no_label: u64,
     pub(super) malformed: u64,
-    /// For JSON lines, which have no header: what the objects have.
+    /// For JSON lines, which have no header: keys of the objects.
     pub(super) seen: Option<Seen>,
 }
 
-/// Which keys the objects of a file have.
+/// Keys of the objects in a JSON lines file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) source: u32,
     pub(super) text: bool,
     pub(super) label: bool,
-    /// Those of its first object.
+    /// Keys of the first object.
     pub(super) keys: Vec<String>,
 }
 
-/// The buffers of one thread.
+/// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct Decoder {
     scratch: String,
     rows: Vec<RowSpan>,
 }
 
-/// Why a record is not used.
+/// Reason why a record is not used.
 enum Refused {
     Malformed,
     NoText,
@@ -108,7 +108,7 @@ enum Refused {
 }
 
 impl Decoder {
-    /// The rows of a block, and what is wrong with the others.
+    /// Decodes a block; reports the records that cannot be used.
     pub(super) fn decode<'a>(
         &'a mut self,
         block: &'a mut Block,
@@ -124,7 +124,7 @@ impl Decoder {
             ..BlockCounts::default()
         };
         let block = &*block;
-        // One look at the whole block is much faster than one at each record.
+        // Validating the whole block is much faster than validating each record.
         let whole = std::str::from_utf8(&block.bytes[..block.used]).ok();
         let mut work = Work {
             block,
@@ -166,7 +166,7 @@ impl Decoder {
 
 struct Work<'a, 'd> {
     block: &'a Block,
-    /// The block's text, if it is valid as a whole.
+    /// Text of the block, if all of it is valid UTF-8.
     whole: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
@@ -211,7 +211,7 @@ impl<'a> Work<'a, '_> {
         Err(Refused::Malformed)
     }
 
-    /// Both values, unless one is missing that is needed.
+    /// Returns text and label, unless a required one is missing.
     fn present(
         &self,
         record: &Record,
@@ -240,7 +240,7 @@ impl<'a> Work<'a, '_> {
         from[span.start..span.end].chars().all(char::is_whitespace)
     }
 
-    /// Refuses a record that is not valid UTF-8.
+    /// Returns the text of a record; refuses invalid UTF-8.
     fn valid(&self, record: &Record, findings: &mut Findings) -> Result<&'a str, Refused> {
         let range = record.start as usize..record.end as usize;
         match self.whole {
@@ -263,7 +263,7 @@ impl<'a> Work<'a, '_> {
         })
     }
 
-    /// A field's content.
+    /// Returns the content of a field.
     fn content(
         &mut self,
         field: Field,
@@ -292,7 +292,8 @@ impl<'a> Work<'a, '_> {
                 undouble(text, &mut self.decoder.scratch);
             }
             (Shape::Unescaped, _) => {
-                // The record is valid, and unquoting takes only ASCII bytes away: nothing is replaced here.
+                // The record is valid UTF-8 and unquoting removes only ASCII bytes, so the
+                // conversion is lossless.
                 let text = String::from_utf8_lossy(&self.block.unescaped[start..end]);
                 self.decoder.scratch.push_str(&text);
             }
@@ -364,7 +365,7 @@ impl<'a> Work<'a, '_> {
     }
 }
 
-/// Appends `text` with each doubled quote made one.
+/// Appends `text`, with doubled quotes replaced by single ones.
 fn undouble(text: &str, to: &mut String) {
     let mut rest = text;
     while let Some(quote) = memchr(b'"', rest.as_bytes()) {

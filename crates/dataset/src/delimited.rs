@@ -1,16 +1,16 @@
 //! Splits CSV and TSV bytes into records and fields, without copying them.
 //!
-//! Quoting and line ends are those of the csv crate. Records that quote properly, or not at all, are found by
-//! searching for the few bytes that matter; any other record is handed to csv-core from its first byte on, so that
-//! odd input means the same here as there. A property test compares the two on arbitrary bytes.
+//! Quoting and line ends follow the csv crate. Well-formed records are split by searching for
+//! delimiters, quotes and line ends. All other records are parsed by csv-core from their first byte,
+//! so that malformed input is read in the same way. A property test compares both on arbitrary bytes.
 
 use csv_core::ReadFieldResult;
 use memchr::{memchr, memchr_iter, memchr3};
 
-/// Where the content of a field lies.
+/// Representation of a field's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// In the block, as it stands.
+    /// In the block, verbatim.
     Plain,
     /// In the block, with each quote doubled.
     Doubled,
@@ -21,35 +21,35 @@ pub(super) enum Shape {
 /// One field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// First byte of the content, without the opening quote.
+    /// Offset of the first byte of the content, without the opening quote.
     pub(super) start: u32,
     /// One past the last byte of the content.
     pub(super) end: u32,
-    /// Where the field starts in the block, its opening quote included.
+    /// Offset of the field in the block, including its opening quote.
     pub(super) at: u32,
     pub(super) shape: Shape,
 }
 
-/// What is odd about a record.
+/// Defect of a record. Values are offsets in the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
-    /// The quote opened here is never closed: the record reaches to the end of the file.
+    /// The quote opened here is never closed: the record extends to the end of the file.
     Unclosed(u32),
-    /// The quote here closes a field, yet the field goes on.
+    /// Text follows the closing quote here.
     Stray(u32),
 }
 
-/// A record that was found; its fields are in [`Splitter::fields`].
+/// Extent of a record; its fields are in [`Splitter::fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordSpan {
     pub(super) start: usize,
     /// One past the last byte, without the line end.
     pub(super) end: usize,
-    /// Where the search goes on.
+    /// Offset at which the next record is searched.
     pub(super) next: usize,
     /// Empty lines before the record.
     pub(super) lines_before: u64,
-    /// Line ends in the record, its own included.
+    /// Line ends in the record, including the last.
     pub(super) lines: u64,
     pub(super) malformed: Option<Malformed>,
 }
@@ -58,13 +58,13 @@ pub(super) struct RecordSpan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Record(RecordSpan),
-    /// More bytes are needed to see where the next record ends; its search starts anew then. The last of
-    /// [`Splitter::fields`] is the one that has no end yet.
+    /// More bytes are needed to find the end of the next record; call again from its start. The last
+    /// of [`Splitter::fields`] is incomplete.
     More {
-        /// Where that record starts.
+        /// Offset of that record.
         start: usize,
     },
-    /// No record is left; `next` is where the search goes on when more bytes are there.
+    /// No record is left; `next` is the offset at which to continue with more bytes.
     End {
         next: usize,
     },
@@ -74,7 +74,7 @@ pub(super) enum Step {
 pub(super) struct Splitter {
     delimiter: u8,
     core: csv_core::Reader,
-    /// The fields of the record that the last step found.
+    /// Fields of the record that the last step found.
     pub(super) fields: Vec<Field>,
 }
 
@@ -95,7 +95,7 @@ impl Splitter {
         }
     }
 
-    /// The record at or after `from`. `complete` says that no byte follows `bytes` in the file.
+    /// Finds the record at or after `from`. `complete`: `bytes` reach to the end of the file.
     pub(super) fn step(
         &mut self,
         bytes: &[u8],
@@ -108,7 +108,8 @@ impl Splitter {
             start += 1;
         }
         if start == bytes.len() {
-            // A carriage return at the end may be half of a line end: it is kept, so that the line is counted once.
+            // A carriage return at the end may be half of a line end: keep it, so that the line is
+            // counted once.
             let half = !complete && start > from && bytes[start - 1] == b'\r';
             return Step::End {
                 next: start - usize::from(half),
@@ -131,7 +132,14 @@ impl Splitter {
                         (field(at + 1, end, at, shape), end + 1)
                     }
                     Quoted::Stray(quote) => {
-                        return self.odd(bytes, start, lines_before, complete, quote, unescaped);
+                        return self.parse_with_csv_core(
+                            bytes,
+                            start,
+                            lines_before,
+                            complete,
+                            quote,
+                            unescaped,
+                        );
                     }
                     Quoted::Open if complete => {
                         self.fields
@@ -217,8 +225,8 @@ impl Splitter {
         Quoted::Open
     }
 
-    /// A record that has bytes after a closing quote, read by csv-core.
-    fn odd(
+    /// Parses a record with text after a closing quote by csv-core.
+    fn parse_with_csv_core(
         &mut self,
         bytes: &[u8],
         start: usize,
@@ -230,8 +238,8 @@ impl Splitter {
         let mark = unescaped.len();
         self.fields.clear();
         self.core.reset();
-        // A line end first: it yields nothing, and without it the parser would take the record's first bytes for a
-        // byte order mark if they look like one.
+        // Feed a line end first. It yields nothing, but without it the parser would treat the
+        // record's first bytes as a byte order mark if they look like one.
         self.core.read_field(b"\n", &mut [0]);
         let (mut at, mut field_at, mut content, mut written) = (start, start, mark, mark);
         let unclosed = loop {
@@ -242,7 +250,7 @@ impl Splitter {
                 self.core
                     .read_field(&bytes[at..], &mut unescaped[written..])
             } else if complete {
-                // Where the bytes end a line end is tried: only an open quote swallows it.
+                // Try a line end after the last byte: only an open quote consumes it.
                 self.core.read_field(b"\n", &mut [0])
             } else {
                 unescaped.truncate(mark);
@@ -296,7 +304,7 @@ impl Splitter {
     }
 }
 
-/// Blocks are far below 4 GiB (see `ReadOptions::max_record_bytes`), so that offsets in them fit.
+/// Offsets fit in 32 bits: blocks are far below 4 GiB (see `ReadOptions::max_record_bytes`).
 fn field(start: usize, end: usize, at: usize, shape: Shape) -> Field {
     Field {
         start: start as u32,
@@ -306,7 +314,7 @@ fn field(start: usize, end: usize, at: usize, shape: Shape) -> Field {
     }
 }
 
-/// Skips the line end at `at`; none when it may reach beyond the bytes at hand.
+/// Skips the line end at `at`. `None` if it may extend beyond `bytes`.
 fn line_end(bytes: &[u8], at: usize, complete: bool) -> Option<usize> {
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Some(at + 2),
@@ -316,7 +324,7 @@ fn line_end(bytes: &[u8], at: usize, complete: bool) -> Option<usize> {
     }
 }
 
-/// Line ends in `bytes`: `\n`, `\r\n` and `\r` count as one each.
+/// Counts line ends in `bytes`: `\n`, `\r\n` and `\r` count as one each.
 pub(super) fn lines(bytes: &[u8]) -> u64 {
     let feeds = memchr_iter(b'\n', bytes).count();
     let mut lone = 0;

@@ -1,4 +1,4 @@
-//! The bytes of one file: opened, hashed, decompressed, turned into UTF-8.
+//! Bytes of one file: opened, hashed, decompressed, converted to UTF-8.
 
 use super::codes::{self, Code};
 use super::encoding::Transcoder;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-/// Why a file was given up.
+/// Error that ends the reading of a file.
 pub(super) struct FileError {
     pub(super) code: &'static Code,
     pub(super) message: String,
@@ -25,7 +25,7 @@ impl FileError {
     }
 }
 
-/// The raw bytes, counted and hashed as they pass. The first few are looked at, then given out again.
+/// Counts and hashes raw bytes while reading. The first few bytes are peeked at, then returned.
 struct HashingReader {
     raw: Box<dyn Read + Send>,
     hasher: Option<Sha256>,
@@ -56,7 +56,7 @@ impl HashingReader {
     }
 }
 
-/// Compressed bytes that are taken at once.
+/// Size of the buffer for compressed bytes.
 const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
 
 enum Decompressor {
@@ -85,16 +85,16 @@ impl Read for Decompressor {
     }
 }
 
-/// One open file, read as UTF-8 without a byte order mark.
+/// An open file, read as UTF-8 without byte order mark.
 pub(super) struct Input {
     body: Decompressor,
     transcoder: Option<Transcoder>,
-    /// What was read to see whether there is a byte order mark.
+    /// Bytes that were read to detect a byte order mark.
     head: Vec<u8>,
     head_at: usize,
-    /// The name of the encoding, for messages.
+    /// Name of the encoding, for messages.
     pub(super) encoding: &'static str,
-    /// Bytes before the first that is given out, so that offsets are those of the (uncompressed) file.
+    /// Length of the byte order mark, for offsets in the (uncompressed) file.
     pub(super) skipped: u64,
     pub(super) compressed: bool,
 }
@@ -140,7 +140,7 @@ impl Input {
                     hashing,
                 )))),
             ),
-            // The second is a frame to be skipped, with which some tools begin.
+            // The second pattern is a skippable frame, which some tools write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(
                     COMPRESSED_BUFFER_BYTES,
@@ -157,7 +157,7 @@ impl Input {
         };
         let mut head = [0; 3];
         let n = peek(&mut head, compressed, |to| body.read(to))?;
-        // A byte order mark is surer than what the user says.
+        // A byte order mark takes precedence over the user's option.
         let (mark, encoding) = match &head[..n] {
             [0xef, 0xbb, 0xbf] => (3, UTF_8),
             [0xff, 0xfe, ..] => (2, UTF_16LE),
@@ -179,7 +179,7 @@ impl Input {
         })
     }
 
-    /// The bytes as they are, hashed.
+    /// Reads the bytes unchanged and hashes them.
     #[cfg(feature = "parquet")]
     pub(super) fn raw(raw: Box<dyn Read + Send>) -> Self {
         let hashing = HashingReader {
@@ -202,12 +202,12 @@ impl Input {
         }
     }
 
-    /// Whether offsets in what is given out are not those in the file.
+    /// True if the bytes are converted, so that offsets differ from those in the file.
     pub(super) fn transcodes(&self) -> bool {
         self.transcoder.is_some()
     }
 
-    /// Fills `to` as far as the input goes: fewer bytes mean its end, or the file_error that ends it.
+    /// Fills `to`. Fewer bytes mean the end of the input, or the returned error.
     pub(super) fn fill(&mut self, to: &mut [u8]) -> (usize, Option<FileError>) {
         let compressed = self.compressed;
         let (n, error) = fill(to, |to| self.read(to));
@@ -226,19 +226,19 @@ impl Input {
         self.body.read(to)
     }
 
-    /// Raw bytes read so far.
+    /// Number of raw bytes read so far.
     pub(super) fn bytes(&mut self) -> u64 {
         self.body.hashing().bytes
     }
 
-    /// The sha256 of the raw bytes read so far, in hexadecimal digits.
+    /// Returns the SHA-256 of the raw bytes read so far, in hexadecimal digits.
     pub(super) fn sha256(&mut self) -> Option<String> {
         let hasher = self.body.hashing().hasher.take()?;
         Some(diagnostics::hex(hasher.finalize()))
     }
 }
 
-/// Reads until `to` is full or the input ends, by itself or by an error.
+/// Reads until `to` is full, the input ends, or an error occurs.
 fn fill(
     to: &mut [u8],
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
@@ -255,7 +255,7 @@ fn fill(
     (filled, None)
 }
 
-/// As [`fill`], for the first few bytes, without which nothing can be said.
+/// Like [`fill`], for the first few bytes; an error is final.
 fn peek(
     to: &mut [u8],
     compressed: bool,
@@ -274,7 +274,7 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
         return FileError {
             code: &codes::DAMAGED,
             message,
-            help: "get the file again: it is cut off".to_owned(),
+            help: "download the file again; it is truncated".to_owned(),
         };
     }
     if compressed && matches!(error.kind(), InvalidData | InvalidInput | Other) {
@@ -282,21 +282,21 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
         return FileError {
             code: &codes::DAMAGED,
             message,
-            help: "get the file again, or compress it anew".to_owned(),
+            help: "download the file again, or compress it again".to_owned(),
         };
     }
     let message = format!("cannot read: {error}");
     FileError {
         code: &codes::UNREADABLE,
         message,
-        help: "look whether the disk and the file are in order".to_owned(),
+        help: "check the disk and the file".to_owned(),
     }
 }
 
-/// Kinds of files that hold data, but not in a way that is read here: without this their bytes would be taken for text.
+/// Refuses common file types that are not supported; their bytes would be read as text.
 fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
     let (kind, help) = match head {
-        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and name the file in it"),
+        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and pass the file inside"),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
             ("compressed with xz", "decompress it, or use gzip or zstd")
         }
@@ -304,11 +304,11 @@ fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
             "compressed with bzip2",
             "decompress it, or use gzip or zstd",
         ),
-        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "give it a name that ends in .parquet"),
+        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "rename it to end in .parquet"),
         _ => return Ok(()),
     };
     Err(FileError {
-        code: &codes::FOREIGN,
+        code: &codes::UNSUPPORTED,
         message: format!("the file is {kind}"),
         help: help.to_owned(),
     })

@@ -1,4 +1,4 @@
-//! Parquet files: the two wanted columns, a few rows at a time.
+//! Reads the text and label columns of parquet files in batches.
 
 use super::block::{Block, Record, RecordBody};
 use super::codes;
@@ -17,13 +17,13 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 
-/// Rows that are taken at once. A row group may have millions.
+/// Rows per block. A row group may have millions.
 const BATCH_ROWS: usize = 1024;
 
-/// One open file.
+/// An open file.
 pub(super) struct Parquet {
     reader: SerializedFileReader<File>,
-    /// Positions among the leaves of the schema.
+    /// Indices of leaf columns in the schema.
     columns: Columns,
     next_group: usize,
     group: Option<Group>,
@@ -32,7 +32,7 @@ pub(super) struct Parquet {
     sha256: Option<String>,
 }
 
-/// The row group that is being read.
+/// A row group that is being read.
 struct Group {
     left: usize,
     text: Column,
@@ -41,19 +41,19 @@ struct Group {
 
 struct Column {
     reader: ColumnReader,
-    /// The level at which a value is there; 0 where none can be missing.
+    /// Definition level of a present value; 0 if the column is required.
     level: i16,
 }
 
 impl Parquet {
-    /// None when the columns are not there, which the findings tell.
+    /// Opens a file. `None` if columns are missing; the findings have the reason.
     pub(super) fn open(
         source: &Source,
         options: &ReadOptions,
         labels: Labels,
         findings: &mut Findings,
     ) -> Result<Option<Self>, FileError> {
-        guarded(|| Self::open_file(source, options, labels, findings))
+        catch_panic(|| Self::open_file(source, options, labels, findings))
     }
 
     fn open_file(
@@ -63,8 +63,8 @@ impl Parquet {
         findings: &mut Findings,
     ) -> Result<Option<Self>, FileError> {
         let Some(path) = &source.path else {
-            let message = "parquet cannot be read from standard input".to_owned();
-            return Err(error(message, "give a file instead"));
+            let message = "cannot read parquet from standard input".to_owned();
+            return Err(error(message, "pass a file instead"));
         };
         let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
         let file = File::open(path).map_err(io)?;
@@ -93,12 +93,12 @@ impl Parquet {
         }))
     }
 
-    /// The next block; the file's file_counts when it was the last.
+    /// Reads the next block. Returns the counts of the file if it was the last block.
     pub(super) fn fill(&mut self, source: &Source, block: &mut Block) -> Option<FileCounts> {
         block.bytes.clear();
         block.offset = 0;
         block.transcoded = None;
-        match guarded(|| self.rows(block)) {
+        match catch_panic(|| self.rows(block)) {
             Ok(true) => None,
             Ok(false) => Some(self.file_counts(source, true)),
             Err(error) => {
@@ -118,7 +118,7 @@ impl Parquet {
         }
     }
 
-    /// False when there are no more.
+    /// Reads the next rows into `block`. Returns false at the end of the file.
     fn rows(&mut self, block: &mut Block) -> Result<bool, FileError> {
         let Some(group) = &mut self.group else {
             return self.open_group();
@@ -135,8 +135,8 @@ impl Parquet {
         };
         if texts.len() != wanted || labels.len() != wanted {
             return Err(error(
-                "a column ends before the others".to_owned(),
-                "write the file anew",
+                "columns have different numbers of rows".to_owned(),
+                "write the file again",
             ));
         }
         group.left -= wanted;
@@ -151,7 +151,7 @@ impl Parquet {
             let Some(number) = self.rows.checked_add(1) else {
                 let (message, help) = (
                     format!("the file has more than `{}` rows", u32::MAX),
-                    "split it".to_owned(),
+                    "split the file".to_owned(),
                 );
                 return Err(FileError {
                     code: &codes::TOO_MANY,
@@ -160,7 +160,7 @@ impl Parquet {
                 });
             };
             self.rows = number;
-            // The two values lie apart: the record is the text, for what is said about its bytes.
+            // Text and label are not adjacent: messages about bytes refer to the text.
             let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
             let body = RecordBody::Fields {
                 text,
@@ -232,8 +232,8 @@ impl Column {
                 })
             }
             _ => Err(error(
-                "the column's type changed within the file".to_owned(),
-                "write the file anew",
+                "the column's type changes within the file".to_owned(),
+                "write the file again",
             )),
         }
     }
@@ -269,7 +269,7 @@ fn take<T: DataType>(
             shape: Shape::Plain,
         })
     };
-    // Where no value can be missing there are no levels.
+    // Required columns have no levels.
     Ok((0..records)
         .map(|at| {
             if level > 0 && levels.get(at) != Some(&level) {
@@ -281,7 +281,7 @@ fn take<T: DataType>(
         .collect())
 }
 
-/// Columns within others get a name with dots in it, so that none is taken for one that the user means by chance.
+/// Returns the column path joined by dots, so that a nested column does not match a plain name.
 fn name(column: &ColumnDescriptor) -> String {
     column.path().parts().join(".")
 }
@@ -304,17 +304,17 @@ fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), FileE
         if !usable || repeated {
             let list = if repeated { "a list of " } else { "" };
             let message = format!(
-                "the column `{}` is {list}`{found}`, {expected} was expected",
+                "expected the column `{}` to be {expected}, found {list}`{found}`",
                 name(&column)
             );
-            let help = "name another column, or write the file with that type";
+            let help = "pass another column, or write the file with that type";
             return Err(error(message, help));
         }
     }
     Ok(())
 }
 
-/// The file is read once more for it: parquet does not go through a file from start to end.
+/// Hashes the file in a separate pass: parquet is not read from start to end.
 fn hash(file: File) -> Result<String, FileError> {
     let mut input = Input::raw(Box::new(file));
     let mut buffer = vec![0; 128 * 1024];
@@ -327,18 +327,19 @@ fn hash(file: File) -> Result<String, FileError> {
     }
 }
 
-/// The parquet crate panics on some damaged files. What is left of the file is not used after that.
-fn guarded<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
+/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not used
+/// after a panic.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let message = "the parquet file cannot be read: its parts do not fit together".to_owned();
-        Err(error(message, "get the file again, or write it anew"))
+        let message = "the parquet file cannot be read: it is inconsistent".to_owned();
+        Err(error(message, "download or write the file again"))
     })
 }
 
 fn damaged(error: ParquetError) -> FileError {
     error(
         format!("the parquet file cannot be read: {error}"),
-        "get the file again, or write it anew",
+        "download or write the file again",
     )
 }
 

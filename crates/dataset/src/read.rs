@@ -12,39 +12,39 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a trainer makes of each text; every thread has one of its own. Texts come in the order of the file within a
-/// block only: [`Rows::order`] tells where each row went.
+/// Encodes texts for a trainer; each thread has its own. Texts are in file order only within a block:
+/// [`Rows::order`] has the position of each row.
 pub trait Encode: Send {
-    /// Takes in one text.
+    /// Encodes one text.
     fn encode(&mut self, text: &str);
 }
 
-/// Where a row's encoding is: the encoder, and how many texts that encoder had before.
+/// Position of an encoded row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowRef {
     /// Index into [`Rows::encoders`].
     pub encoder: u32,
-    /// Index in that encoder.
+    /// Index of the row in that encoder.
     pub index: u32,
 }
 
-/// All rows of a channel, encoded. The vectors have one entry for each row, in the order of the files; they do not
-/// depend on the number of threads, except for `encoders` and `order`.
+/// Encoded rows of a channel. Each vector has one entry per row, in file order, unless noted. Only
+/// `encoders` and `order` depend on the number of threads.
 #[derive(Debug)]
 pub struct Rows<E> {
-    /// One encoder for each thread.
+    /// Encoders, one per thread.
     pub encoders: Vec<E>,
-    /// Which encoder had the row.
+    /// Position of the row in the encoders.
     pub order: Vec<RowRef>,
     /// Index into `label_names`.
     pub labels: Vec<u32>,
-    /// In the order in which they first appear.
+    /// Label names, in order of first appearance.
     pub label_names: Vec<String>,
-    /// Of the text, by xxh3; equal texts are found by it.
+    /// xxh3 hash of the text, to find equal texts.
     pub hashes: Vec<u64>,
-    /// Where the row stands.
+    /// Place in the files.
     pub places: Vec<RowPlace>,
-    /// Where each row went.
+    /// Row counts.
     pub counts: RowCounts,
     /// Warnings.
     pub findings: Findings,
@@ -57,13 +57,13 @@ struct Worker<E> {
     labels: HashMap<String, u32>,
 }
 
-/// What one block adds.
+/// Rows of one block.
 struct Chunk {
     encoder: u32,
     first: u32,
-    /// Numbers of the labels in that encoder's own list.
+    /// Label indices, in that encoder's own numbering.
     labels: Vec<u32>,
-    /// Labels that the encoder had not seen before.
+    /// Labels that are new to the encoder.
     new_names: Vec<String>,
     hashes: Vec<u64>,
     places: Vec<RowPlace>,
@@ -101,14 +101,14 @@ impl<E: Encode> Worker<E> {
     }
 }
 
-/// Puts the chunks together in the order of the files.
+/// Joins the chunks in file order.
 #[derive(Default)]
 struct Merge {
     order: Vec<RowRef>,
     labels: Vec<u32>,
     names: Vec<String>,
     numbers: HashMap<String, u32>,
-    /// For each encoder: its labels' names, and their numbers here once one was met.
+    /// For each encoder: names of its labels, and their final indices once known.
     encoders: Vec<Vec<(String, Option<u32>)>>,
     hashes: Vec<u64>,
     places: Vec<RowPlace>,
@@ -173,11 +173,11 @@ pub fn leak<E, F>(
 
 /// Reads all rows of a channel; `make` is called once for each thread.
 ///
-/// Texts that stand twice, with the same label or with another, and labels that differ only in case or blanks are
-/// counted warnings in the result.
+/// Duplicate texts, with the same label or another, and labels that differ only in case or whitespace
+/// are warnings in the result.
 ///
 /// # Errors
-/// When the data has errors that the options do not allow, or when `stop` was set.
+/// If the data has errors that the options do not allow, or if `stop` was set.
 pub fn read<E: Encode>(
     sources: &[Source],
     options: &ReadOptions,
@@ -205,7 +205,7 @@ pub fn read<E: Encode>(
     Ok(rows)
 }
 
-/// The rows that can be used, and the findings about the others; `notice` sees each finding that is kept.
+/// Returns the valid rows, and findings about the others. Calls `notice` with each stored finding.
 pub(super) fn read_all<E: Encode>(
     task: ReadTask<'_>,
     make: impl Fn() -> E + Sync,

@@ -1,4 +1,4 @@
-//! Runs the blocks of a channel through the threads, and hands the results on in the order of the files.
+//! Processes the blocks of a channel on several threads, and delivers results in file order.
 
 use super::block::Block;
 use super::block_reader::BlockReader;
@@ -12,25 +12,25 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What is left when all rows went through.
+/// Result of reading all rows.
 #[derive(Debug)]
 pub struct Streamed<S> {
-    /// Where each row went.
+    /// Row counts.
     pub counts: RowCounts,
     /// Warnings.
     pub findings: Findings,
-    /// The states of the threads.
+    /// Final states of the threads.
     pub states: Vec<S>,
 }
 
-/// Reads all rows in blocks. `map` works on each block, on several threads; `sink` gets its results one after another in
-/// the order of the files. Memory stays bounded. Rows with errors are left out, and make an error in the end; by then
-/// `sink` has had all others.
+/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the results
+/// one by one in file order. Memory is bounded. Rows with errors are skipped and make the call fail at
+/// the end, after `sink` got all other rows.
 ///
-/// `stop` is looked at before each block.
+/// `stop` is checked before each block.
 ///
 /// # Errors
-/// When the data has errors that the options do not allow, when `stop` was set, or when `sink` fails.
+/// If the data has errors that the options do not allow, if `stop` was set, or if `sink` fails.
 pub fn stream<S: Send, O: Send, E: Send>(
     sources: &[Source],
     options: &ReadOptions,
@@ -63,18 +63,19 @@ pub fn stream<S: Send, O: Send, E: Send>(
     Ok(ended)
 }
 
-/// What is to be read, and how.
+/// Sources and options of a run.
 #[derive(Clone, Copy)]
 pub(super) struct ReadTask<'a> {
     pub(super) sources: &'a [Source],
     pub(super) options: &'a ReadOptions,
     pub(super) labels: Labels,
     pub(super) stop: &'a AtomicBool,
-    /// How many findings of each kind are kept whole.
+    /// Number of findings of each kind to store.
     pub(super) limit: usize,
 }
 
-/// As [`stream`], but errors in the data are left to the caller; `notice` sees each finding that is kept, in order.
+/// Like [`stream`], but errors in the data are left to the caller. Calls `notice` with each stored
+/// finding, in order.
 pub(super) fn run<S: Send, O: Send, E: Send>(
     task: ReadTask<'_>,
     state: impl Fn() -> S + Sync,
@@ -89,7 +90,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         ..task.options.clone()
     };
     if task.labels != Labels::Ignored && options.text_column == options.label_column {
-        let findings = columns::same(&options.text_column, task.limit);
+        let findings = columns::same_column(&options.text_column, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
             counts: RowCounts::default(),
@@ -115,7 +116,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         }),
         turn: Condvar::new(),
         halt: AtomicBool::new(false),
-        // So far may a thread run ahead before it has to wait.
+        // Maximum number of blocks that a thread may be ahead.
         ahead: 4 * threads as u64,
     };
     let work = || {
@@ -132,18 +133,18 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
             };
             let (batch, counts) = decoder.decode(&mut block, task.sources, options, task.labels);
             let output = map(&mut state, &batch);
-            if !order.hand_in(number, counts, output) {
+            if !order.deliver(number, counts, output) {
                 break;
             }
         }
-        // A thread that waits for this one's block must not wait for ever when this one was stopped.
+        // Wake threads that wait for a block of this one.
         if task.stop.load(Ordering::Relaxed) {
             order.wake(true);
         }
         state
     };
     let states = std::thread::scope(|scope| {
-        // Where the system gives no more threads, those that there are do the work: the calling one at least.
+        // If no more threads can be started, use the existing ones: at least the calling one.
         let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).map_while(spawn).collect();
         let mut states = vec![work()];
@@ -179,11 +180,11 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     })
 }
 
-/// One thread alone takes the files apart: far fewer than these keep up with it, and each holds a block.
+/// Only one thread at a time splits the files, so far fewer threads suffice; each holds a block.
 const MAX_THREADS: usize = 256;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere ends all threads anyway, and is passed on.
+    // A panic in another thread ends all threads and is propagated.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -195,9 +196,9 @@ struct Order<O, E, F, N> {
 }
 
 struct Inner<O, E, F, N> {
-    /// The block whose turn it is.
+    /// Number of the next block to deliver.
     next: u64,
-    /// Results that came before their turn.
+    /// Results that are not yet due.
     waiting: BTreeMap<u64, (BlockCounts, O)>,
     sink: F,
     notice: N,
@@ -206,8 +207,8 @@ struct Inner<O, E, F, N> {
 }
 
 impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N> {
-    /// Hands on what is in turn; false when all is over.
-    fn hand_in(&self, number: u64, counts: BlockCounts, output: O) -> bool {
+    /// Delivers all results that are due. Returns false if processing has ended.
+    fn deliver(&self, number: u64, counts: BlockCounts, output: O) -> bool {
         let mut inner = lock(&self.inner);
         while number > inner.next + self.ahead && !self.halt.load(Ordering::Relaxed) {
             inner = self
@@ -215,7 +216,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        // Set under the lock: a thread that stood waiting for it must not call a sink that has failed.
+        // `halt` is set under the lock: a thread that waited for it must not call a failed sink.
         if self.halt.load(Ordering::Relaxed) {
             return false;
         }
@@ -254,7 +255,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
 impl<O, E, F, N> Order<O, E, F, N> {
     fn wake(&self, halt: bool) {
         if halt {
-            // Under the lock, so that no thread goes to sleep between its look at the flag and this.
+            // Under the lock, so that no thread starts waiting between its check and this.
             let _inner = lock(&self.inner);
             self.halt.store(true, Ordering::Relaxed);
         }
@@ -273,9 +274,9 @@ impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
     }
 }
 
-/// The reasons for which rows are dropped, as they stand in the counts.
-const NO_TEXT: &str = "missing text";
-const NO_LABEL: &str = "missing label";
+/// Reasons for dropped rows, as in [`RowCounts::dropped`].
+const MISSING_TEXT: &str = "missing text";
+const MISSING_LABEL: &str = "missing label";
 const MALFORMED: &str = "malformed";
 
 struct Merged {
@@ -289,8 +290,8 @@ impl Merged {
         self.counts.read += counts.read;
         self.counts.used += counts.used;
         let dropped = [
-            (NO_TEXT, counts.no_text),
-            (NO_LABEL, counts.no_label),
+            (MISSING_TEXT, counts.no_text),
+            (MISSING_LABEL, counts.no_label),
             (MALFORMED, counts.malformed),
         ];
         for (reason, rows) in dropped.into_iter().filter(|(_, rows)| *rows > 0) {
@@ -305,7 +306,7 @@ impl Merged {
         self.findings.merge(counts.findings)
     }
 
-    /// What can be said only when all is read.
+    /// Adds findings that need all rows.
     fn finish(&mut self, task: ReadTask<'_>) {
         for (source, seen) in &self.seen {
             let mut absent = Vec::new();
@@ -316,7 +317,7 @@ impl Merged {
                 absent.push(("--label-column", task.options.label_column.as_str()));
             }
             let place = task.sources.get(*source as usize).map(Source::place);
-            columns::missing(
+            columns::report_missing(
                 &absent,
                 &seen.keys,
                 place,
@@ -327,12 +328,11 @@ impl Merged {
         if self.counts.used == 0 && !self.findings.has_errors() {
             let read = self.counts.read;
             let message = match read {
-                0 => format!("there are no rows in any of `{}` files", task.sources.len()),
-                _ => format!("no row is left: all `{read}` were dropped"),
+                0 => format!("none of the `{}` files has rows", task.sources.len()),
+                _ => format!("no rows are left: all `{read}` were dropped"),
             };
             let place = task.sources.first().map(Source::place);
-            let help =
-                "give data that has rows with text, and labels where they are needed".to_owned();
+            let help = "pass data with texts, and with labels where required".to_owned();
             self.findings.error(&codes::NO_ROWS, message, place, help);
         }
     }

@@ -1,4 +1,4 @@
-//! What is known of a record from its fields, and the lines of a file that has one record per line.
+//! Record contents from fields, header names, and files with one record per line.
 
 use memchr::memchr;
 
@@ -10,6 +10,7 @@ use super::super::findings::Findings;
 use super::super::source::Source;
 use diagnostics::Place;
 
+/// Returns the content of a CSV record.
 pub(super) fn row(
     fields: &[Field],
     columns: &Columns,
@@ -36,6 +37,7 @@ pub(super) fn row(
     }
 }
 
+/// Returns the column names of a header.
 pub(super) fn names(fields: &[Field], bytes: &[u8], unescaped: &[u8]) -> Vec<String> {
     let name = |field: &Field| {
         let range = field.start as usize..field.end as usize;
@@ -58,7 +60,7 @@ pub(super) fn open_quote_in_header(
         column: Some(column),
         ..source.place()
     };
-    let message = "the quote that opens here, in the header, is never closed".to_owned();
+    let message = "the quote opened here in the header is never closed".to_owned();
     findings.error(
         &codes::OPEN_QUOTE,
         message,
@@ -67,7 +69,7 @@ pub(super) fn open_quote_in_header(
     );
 }
 
-/// The next line that is not blank.
+/// Finds the next line that is not blank.
 pub(super) fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
     let (mut start, mut blank) = (from, 0);
     loop {

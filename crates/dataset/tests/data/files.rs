@@ -70,17 +70,17 @@ fn cut_or_damaged_files() {
     insta::assert_snapshot!(given("cut.csv.gz", cut(&whole_gz)).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.gz
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     insta::assert_snapshot!(given("cut.csv.zst", cut(&whole_zst)).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.zst
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     insta::assert_snapshot!(given("head.csv.gz", &whole_gz[..5]).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> head.csv.gz
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     for bytes in [
         damaged(whole_gz.clone()),
@@ -100,7 +100,7 @@ fn files_of_other_kinds() {
     insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").says(&options()), @r"
     error[D007]: the file is a zip archive
       --> a.csv
-      help: unpack it, and name the file in it
+      help: unpack it, and pass the file inside
     ");
     insta::assert_snapshot!(given("a.csv", b"\xfd7zXZ\0rest").says(&options()), @r"
     error[D007]: the file is compressed with xz
@@ -115,7 +115,7 @@ fn files_of_other_kinds() {
     insta::assert_snapshot!(given("a.csv", b"PAR1....").says(&options()), @r"
     error[D007]: the file is a parquet file
       --> a.csv
-      help: give it a name that ends in .parquet
+      help: rename it to end in .parquet
     ");
 }
 
@@ -163,7 +163,7 @@ fn a_folder_is_read_in_sorted_order() {
     insta::assert_snapshot!(without(&rows.findings.to_string(), folder.path()), @r"
     warning[D003]: the file has no rows
       --> d.CSV
-      help: a data file has at least one row, below its header if it is CSV
+      help: add at least one row; a CSV file also needs a header
     ");
 }
 
@@ -204,22 +204,22 @@ fn nothing_there() {
     insta::assert_snapshot!(says(&given, "quite else"), @r"
     error[D001]: no such file or folder
       --> quite else
-      help: give the path of a file or folder that exists
+      help: pass the path of an existing file or folder
     ");
     insta::assert_snapshot!(says(&given, "no/movie.csv"), @r"
     error[D001]: no such file or folder
       --> no/movie.csv
-      help: there is no folder `no`; give the path from where you are, or a full one
+      help: the folder `no` does not exist; pass a path relative to the current folder, or an absolute one
     ");
     insta::assert_snapshot!(says(&given, "empty"), @r"
-    error[D002]: folder has no data files, it is empty
+    error[D002]: the folder contains no data files; it is empty
       --> empty
-      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
     ");
     insta::assert_snapshot!(says(&given, "other"), @r"
-    error[D002]: folder has no data files, it holds `a.txt`, `b.xlsx`
+    error[D002]: the folder contains no data files; it contains `a.txt`, `b.xlsx`
       --> other
-      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
     ");
 }
 
@@ -234,12 +234,12 @@ fn a_folder_without_rows() {
     )
     .unwrap_err();
     insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
-    error[D003]: there are no rows in any of `2` files
+    error[D003]: none of the `2` files has rows
       --> a.csv
-      help: give data that has rows with text, and labels where they are needed
+      help: pass data with texts, and with labels where required
     warning[D003]: the file has no rows
       --> a.csv
-      help: 2 such files; a data file has at least one row, below its header if it is CSV
+      help: 2 such files; add at least one row; a CSV file also needs a header
     ");
 }
 
@@ -247,7 +247,7 @@ fn a_folder_without_rows() {
 #[cfg(not(feature = "parquet"))]
 fn parquet_without_the_feature() {
     insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
-    error[D007]: this program was built without parquet
+    error[D007]: this program was built without parquet support
       --> a.parquet
       help: build with `--features parquet`, or convert the file to CSV
     ");
@@ -276,8 +276,8 @@ fn a_pipe_is_not_opened_twice() {
     let fetched = told.recv_timeout(std::time::Duration::from_secs(30));
     let error = fetched.unwrap().unwrap_err();
     insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
-    error[D001]: what is no regular file cannot be read twice, as a pipe
+    error[D001]: a pipe or device cannot be read twice
       --> a.csv
-      help: give a file instead
+      help: pass a file instead
     ");
 }

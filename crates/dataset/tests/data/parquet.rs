@@ -142,20 +142,20 @@ fn what_cannot_be_used() {
     };
     let schema = "message m { optional binary review (UTF8); optional binary label (UTF8); }";
     insta::assert_snapshot!(says(schema, vec![strings(), strings()]), @r"
-    error[D005]: no column is called `text`, the file has `review`, `label`
+    error[D005]: no column is named `text`; the file has `review`, `label`
       --> a.parquet
       help: pass --text-column NAME
     ");
     let schema = "message m { required boolean text; optional binary label (UTF8); }";
     insta::assert_snapshot!(says(schema, vec![Values::Truths(vec![true]), strings()]), @r"
-    error[D009]: the column `text` is `BOOLEAN`, a string was expected
+    error[D009]: expected the column `text` to be a string, found `BOOLEAN`
       --> a.parquet
-      help: name another column, or write the file with that type
+      help: pass another column, or write the file with that type
     ");
     insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").says(&options()), @r"
     error[D009]: the parquet file cannot be read: Parquet error: Invalid Parquet file. Corrupt footer
       --> a.parquet
-      help: get the file again, or write it anew
+      help: download or write the file again
     ");
 }
 
@@ -180,7 +180,7 @@ fn values_that_are_not_utf_8() {
     insta::assert_snapshot!(file.says(&options()), @r"
     error[D012]: the row is not valid UTF-8
       --> a.parquet (record 1)
-      help: 2 such rows; write them anew, as UTF-8, or pass --drop-malformed
+      help: 2 such rows; rewrite them as UTF-8, or pass --drop-malformed
     ");
 }
 

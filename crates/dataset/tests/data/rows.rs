@@ -107,7 +107,7 @@ fn a_row_that_is_not_valid_in_its_encoding_is_refused() {
     insta::assert_snapshot!(file.says(&options()), @r"
     error[D012]: the row is not valid UTF-16LE
       --> a.csv:2:2 (record 1)
-      help: 1 such row; fix it, or name the right encoding with --encoding, or pass --drop-malformed
+      help: 1 such row; fix it, or pass the right encoding with --encoding, or pass --drop-malformed
     ");
 }
 
