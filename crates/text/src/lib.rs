@@ -1,4 +1,4 @@
-//! Texts to sequences of word numbers.
+//! Tokenises texts into sequences of word ids, and counts n-grams.
 
 pub mod features;
 mod rows;
@@ -17,24 +17,25 @@ use dataset::Encode;
 /// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
-/// So many tokens fit before they are moved: 64 MB. More than the 32 MB up to which glibc keeps freed arrays for itself.
+/// Initial token capacity: 64 MB. More than the 32 MB up to which glibc keeps freed arrays.
 const TOKEN_CAPACITY: usize = 1 << 24;
 
-/// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
+/// Rows of one reading thread as word ids, in text order, without stop words. Ids are local to this
+/// encoder.
 pub struct EncodedRows {
     scanner: Scanner,
     first_slots: FirstSlots,
     pub(crate) words: Words,
-    /// Words below this number are stop words.
+    /// Ids below this are stop words.
     stop_words: u32,
     pub(crate) tokens: Vec<u32>,
-    /// Where each row ends in `tokens`.
+    /// End of each row in `tokens`.
     pub(crate) ends: Vec<usize>,
 }
 
 impl EncodedRows {
-    /// An empty shard that leaves out `stop_words` (lower case) and words of fewer than `min_word_length` (1 or 2)
-    /// characters.
+    /// Creates an encoder that skips `stop_words` (lower case) and words of fewer than
+    /// `min_word_length` (1 or 2) characters.
     pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
         let mut words = Words::new();
         for word in stop_words.iter() {
@@ -46,13 +47,14 @@ impl EncodedRows {
             first_slots: FirstSlots::default(),
             words,
             stop_words,
-            // Address space, not memory: a large array grows in place, a small one is copied again and again.
+            // Reserves address space, not memory: a large array grows in place, a small one is
+            // copied repeatedly.
             tokens: Vec::with_capacity(TOKEN_CAPACITY),
             ends: Vec::new(),
         }
     }
 
-    /// Adds one row.
+    /// Adds a row.
     pub fn push(&mut self, text: &str) {
         let (tokens, lowered) = self.scanner.scan(text);
         self.words.intern_all(
@@ -65,14 +67,14 @@ impl EncodedRows {
         self.ends.push(self.tokens.len());
     }
 
-    /// The word numbers of row `index`.
+    /// Returns the range of row `index` in `tokens`.
     pub(crate) fn row(&self, index: usize) -> std::ops::Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         start..self.ends[index]
     }
 }
 
-/// scikit-learn's English stop list.
+/// Returns scikit-learn's English stop words.
 pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
 }

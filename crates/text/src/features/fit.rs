@@ -1,56 +1,58 @@
-//! From the rows' word numbers to the vocabulary and the matrix of counts.
+//! Fits the vocabulary and counts terms, like scikit-learn's `CountVectorizer.fit_transform`.
 
 use super::ngrams::{Documents, Level, extend};
 use super::{CsrPattern, FeatureParams, Terms};
 use crate::{EncodedRows, NO_ID, WordRows, Words};
 
-/// Term counts of all rows, and what the columns mean.
+/// Term counts of all rows, and the vocabulary.
 pub struct Counts {
-    /// The terms of each row; columns in order of falling document frequency, which keeps the frequent ones together.
+    /// Terms of each row. Columns are in order of descending document frequency, which keeps frequent
+    /// ones together.
     pub pattern: CsrPattern,
-    /// How often each stands in the row.
+    /// Count of each term in the row, parallel to the pattern's columns.
     pub values: Vec<f32>,
-    /// Words of each column's term.
+    /// Number of words of each column's term.
     pub length: Vec<u8>,
-    /// Training documents that hold each column's term.
+    /// Document frequency of each column's term in the training rows.
     pub frequency: Vec<u32>,
-    /// The terms in code point order.
+    /// Terms in code point order.
     pub terms: Terms,
-    /// The matrix's column of each term.
+    /// Column of each term.
     pub column_of_term: Vec<u32>,
 }
 
-/// Why there is no vocabulary.
+/// Error of [`fit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
-    /// No term is frequent enough.
+    /// No term is left after `min_df` and `max_df`.
     #[error("expected terms, found none")]
     NoTerms,
-    /// The places of n-grams are 32 bits wide.
+    /// Positions of n-grams have 32 bits.
     #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
     TooManyTokens(usize),
 }
 
-/// Fits the vocabulary on the rows that `counted` marks, and counts the terms of all rows.
+/// Fits the vocabulary on the rows marked in `counted`, and counts the terms of all rows.
 ///
-/// `order` gives each row's shard and its index there.
+/// `order` has each row's encoder and its index there.
+///
 /// # Errors
-/// When no term is left, or n-grams were asked for and there are more tokens than they can be placed at.
+/// If no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
 pub fn fit(
-    shards: Vec<EncodedRows>,
+    encoders: Vec<EncodedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
     counted: &[bool],
     params: &FeatureParams,
 ) -> Result<Counts, FitError> {
-    let tokens = shards.iter().map(|shard| shard.tokens.len()).sum();
-    place(tokens, params.max_ngrams)?;
+    let tokens = encoders.iter().map(|encoder| encoder.tokens.len()).sum();
+    check_positions(tokens, params.max_ngrams)?;
     let documents = counted.iter().filter(|&&counted| counted).count();
     let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
     let WordRows {
         words,
         mut tokens,
         ends,
-    } = WordRows::gather(shards, order);
+    } = WordRows::gather(encoders, order);
     let frequency = document_frequency(&tokens, &ends, counted, words.len());
     let kept = keep_words(&words, &frequency, min_df);
     let mut names = vec![NO_ID; words.len()];
@@ -113,8 +115,8 @@ pub fn fit(
     })
 }
 
-/// Refuses more tokens than an n-gram's place, an `u32`, can tell apart.
-fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
+/// Refuses more tokens than a `u32` position of an n-gram can address.
+fn check_positions(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
     if max_ngrams > 1 && u32::try_from(tokens).is_err() {
         return Err(FitError::TooManyTokens(tokens));
     }
@@ -144,7 +146,7 @@ struct KeptWord {
     number: u32,
 }
 
-/// The words that stand in at least `min_df` documents: the most frequent first, equals in code point order.
+/// Returns the words in at least `min_df` documents: most frequent first, ties in code point order.
 fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     let mut kept: Vec<KeptWord> = (0..words.len() as u32)
         .filter(|&number| frequency[number as usize] >= min_df)
@@ -160,9 +162,9 @@ fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     kept
 }
 
-/// Which n-grams become columns.
+/// N-grams that become columns.
 struct Columns {
-    /// Per level and n-gram: its column, or [`NO_ID`].
+    /// Column of each n-gram, by level, or [`NO_ID`].
     of_gram: Vec<Vec<u32>>,
     frequency: Vec<u32>,
     length: Vec<u8>,
@@ -207,13 +209,13 @@ impl Columns {
     }
 }
 
-/// The n-gram that starts at each token, level by level.
+/// Returns the n-gram that starts at each token, by level.
 fn grams_at<'a>(levels: &'a [Level], documents: &Documents<'a>) -> Vec<&'a [u32]> {
     let longer = levels.iter().skip(1).map(|level| level.at.as_slice());
     std::iter::once(documents.tokens).chain(longer).collect()
 }
 
-/// How often each n-gram stands in the counted documents.
+/// Returns the total count of each n-gram in the counted documents.
 fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
     let mut totals: Vec<Vec<u64>> = levels
         .iter()
@@ -233,7 +235,7 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
     totals
 }
 
-/// The matrix of term counts, all rows, where each term is a word: its columns are written over the tokens.
+/// Counts terms of all rows if each term is a single word; reuses the memory of the tokens.
 fn count_words(
     mut tokens: Vec<u32>,
     ends: &[usize],
@@ -253,7 +255,7 @@ fn count_words(
     let (mut start, mut kept) = (0, 0);
     for &end in ends {
         let first = kept;
-        // It counts as seen, so that it is never kept.
+        // The extra column counts as seen, so that it is never kept.
         counts[width] = 1;
         for at in start..end {
             let column = columns[rare.min(tokens[at] as usize)];
@@ -279,11 +281,11 @@ fn count_words(
     (pattern, values)
 }
 
-/// The matrix of term counts, all rows.
+/// Counts terms of all rows.
 fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (CsrPattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
-    // Room for every occurrence: what is not written to is never backed by memory, and nothing is moved.
+    // Capacity for every occurrence: pages that are not written use no memory, and nothing is moved.
     let most = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);
@@ -328,12 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_tokens_than_places_are_refused() {
+    fn more_tokens_than_u32_positions_are_refused() {
         let most = u32::MAX as usize;
-        assert_eq!(place(most, 2), Ok(()));
-        let refused = place(most + 1, 2);
+        assert_eq!(check_positions(most, 2), Ok(()));
+        let refused = check_positions(most + 1, 2);
         assert_eq!(refused, Err(FitError::TooManyTokens(most + 1)));
-        // Single words have no places.
-        assert_eq!(place(most + 1, 1), Ok(()));
+        // Single words have no positions.
+        assert_eq!(check_positions(most + 1, 1), Ok(()));
     }
 }

@@ -1,38 +1,39 @@
-//! Which n-grams stand in enough documents, level by level.
+//! Finds n-grams with sufficient document frequency, level by level.
 //!
-//! An n-gram can only stand in `min_df` documents if its first n-1 words do (Agrawal and Srikant, VLDB 1994).
-//! So each level extends the n-grams that survived the one before, and the occurrences are counted prefix by
-//! prefix in a dense array over the words, which stays in the second-level cache; no hash table of n-grams is built.
+//! An n-gram can occur in `min_df` documents only if its first n-1 words do (Agrawal and Srikant, VLDB
+//! 1994). So each level extends the n-grams of the previous one. Occurrences are counted prefix by
+//! prefix in a dense array over the words, which fits in the L2 cache, without a hash table.
 
 use crate::NO_ID;
 
-/// All documents' word numbers, and which documents count.
+/// Word ids of all documents.
 pub(crate) struct Documents<'a> {
-    /// Word numbers of all documents, one behind the other, [`NO_ID`] for a word that is too rare.
+    /// Word ids of all documents, concatenated; [`NO_ID`] for rare words.
     pub(crate) tokens: &'a [u32],
-    /// Where each document ends in `tokens`.
+    /// End of each document in `tokens`.
     pub(crate) ends: &'a [usize],
-    /// Whether a document's n-grams are counted (training rows) or only looked up.
+    /// True for documents whose n-grams are counted (training rows), not only looked up.
     pub(crate) counted: &'a [bool],
     /// Number of words.
     pub(crate) words: usize,
 }
 
-/// The n-grams of one length that stand in enough documents.
+/// N-grams of one length with sufficient document frequency.
 #[derive(Default)]
 pub(crate) struct Level {
-    /// Number of the (n-1)-gram that each starts with, ascending, and its last word.
+    /// Id of the (n-1)-gram that each starts with, ascending, and id of its last word.
     pub(crate) grams: Vec<(u32, u32)>,
-    /// Documents that hold each.
+    /// Document frequency of each.
     pub(crate) frequency: Vec<u32>,
-    /// At each token: the n-gram that starts there, or [`NO_ID`].
+    /// For each token: n-gram that starts there, or [`NO_ID`].
     pub(crate) at: Vec<u32>,
 }
 
-/// Occurrences sorted at a time: bounds the memory at 12 MB; each chunk costs one pass over the tokens, so not fewer.
+/// Number of occurrences sorted at a time. Bounds memory at 12 MB; not smaller, because each chunk
+/// costs a pass over the tokens.
 const CHUNK: usize = 1 << 20;
 
-/// A candidate n-gram: its last word, and where it stands.
+/// Occurrence of a candidate n-gram: last word and position.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Occurrence {
     word: u32,
@@ -48,8 +49,8 @@ struct WordCount {
 
 /// Extends the (`length` - 1)-grams that start `at` each token by one word.
 ///
-/// `sorted` is room to work in; it is kept between levels, because memory that is freed and taken again piece by piece
-/// is memory that the allocator never gives back.
+/// `sorted` is a scratch buffer. It is reused between levels, because the allocator does not return
+/// memory that is freed and allocated repeatedly.
 pub(crate) fn extend(
     documents: &Documents<'_>,
     (at, prefixes): (&[u32], usize),
@@ -103,7 +104,7 @@ pub(crate) fn extend(
     level
 }
 
-/// Calls `each` with the prefix and the occurrence of every candidate n-gram, document by document.
+/// Calls `each` with prefix and occurrence of every candidate n-gram, document by document.
 fn each_occurrence(
     documents: &Documents<'_>,
     at: &[u32],
@@ -133,8 +134,8 @@ fn each_occurrence(
     }
 }
 
-/// Puts the occurrences of the prefixes in `range` into `sorted`, by prefix (a counting sort); answers where each
-/// prefix's end.
+/// Sorts the occurrences of the prefixes in `range` into `sorted` by prefix (counting sort). Returns
+/// the end of each prefix.
 fn sort(
     documents: &Documents<'_>,
     at: &[u32],
@@ -161,7 +162,7 @@ fn sort(
     next
 }
 
-/// Counts one prefix's n-grams, and names those that stand in at least `min_df` documents.
+/// Counts the n-grams of one prefix, and adds those in at least `min_df` documents to `level`.
 fn count(
     documents: &Documents<'_>,
     bucket: &[Occurrence],
