@@ -22,9 +22,9 @@ pub enum ErrorKind {
     Io,
     /// The data has errors.
     Data,
-    /// SIGTERM came before there was a model.
+    /// Stopped by SIGTERM before a model existed.
     Stopped,
-    /// Ctrl-C came before there was a model.
+    /// Interrupted by Ctrl-C before a model existed.
     Interrupted,
     /// The training job failed.
     JobFailed,
@@ -107,7 +107,7 @@ impl Error {
         }
     }
 
-    /// The run was stopped before there was a model.
+    /// The run was stopped before a model existed.
     pub fn stopped() -> Self {
         let message = "stopped before there was a model: nothing is saved";
         Self::with_kind(ErrorKind::Stopped, message).help("run the same command again")

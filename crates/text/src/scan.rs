@@ -171,8 +171,8 @@ impl Scanner {
         true
     }
 
-    /// Starts and ends of the runs of at least [`Self::shortest`] marked bytes. Bit arithmetic instead of a look at
-    /// each run: no processor can first where words end.
+    /// Finds starts and ends of runs of at least [`Self::shortest`] marked bytes. Uses bit arithmetic,
+    /// because branches at word ends cannot be predicted.
     fn place_words(&mut self) {
         let most = self.masks.len() * BLOCK / 2;
         self.starts.clear(most);
@@ -258,8 +258,8 @@ impl Places {
         let base = (block * BLOCK) as u32;
         let out = &mut self.places[self.count..self.count + BLOCK];
         let mut first = 0;
-        // A fixed number at a time, also when fewer are left: a loop that ends at the last bit is one wrong first of
-        // the processor per block.
+        // A fixed number at a time, even if fewer are left: a loop that ends at the last bit costs one
+        // branch misprediction per block.
         while first < count {
             for place in &mut out[first..(first + STEP).min(BLOCK)] {
                 *place = base + bits.trailing_zeros();

@@ -62,7 +62,7 @@ impl Words {
                 Some(number) => number,
                 None => self.intern(token, first.hash, lowered),
             };
-            // Written without a branch: no processor can first which words are stop words.
+            // Without a branch: stop words cannot be predicted.
             numbers[kept] = number;
             kept += usize::from(number >= stop_words);
         }

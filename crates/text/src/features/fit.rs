@@ -124,8 +124,8 @@ fn check_positions(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
-    // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
-    // new to the document: that is anybody's first.
+    // Per word: its last document, and its number of documents so far. Adjacent in memory, and
+    // without an unpredictable branch.
     let mut seen = vec![(NO_ID, 0); words];
     let mut start = 0;
     for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
@@ -242,8 +242,8 @@ fn count_words(
     column_of: &[u32],
     width: usize,
 ) -> (CsrPattern, Vec<f32>) {
-    // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
-    // nobody can first.
+    // An extra column for words without column, and an extra word for rare ones, avoid an
+    // unpredictable branch.
     let none = width as u32;
     let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
     columns.push(none);
@@ -307,7 +307,7 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Csr
                 if column == NO_ID {
                     continue;
                 }
-                // Written in any case, kept if the row had none of it: no branch on what nobody can first.
+                // Always written, kept if new to the row: avoids an unpredictable branch.
                 row[distinct] = column;
                 distinct += usize::from(counts[column as usize] == 0);
                 counts[column as usize] += 1;
