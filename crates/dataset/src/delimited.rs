@@ -79,7 +79,11 @@ pub(super) struct Splitter {
 }
 
 enum Quoted {
-    Closed { end: usize, doubled: bool },
+    Closed {
+        end: usize,
+        doubled: bool,
+    },
+    /// Text follows the closing quote at this offset.
     Stray(usize),
     Open,
     More,
@@ -142,19 +146,7 @@ impl Splitter {
                         );
                     }
                     Quoted::Open if complete => {
-                        self.fields
-                            .push(field(at + 1, bytes.len(), at, Shape::Plain));
-                        let malformed = Some(Malformed::Unclosed(at as u32));
-                        let lines = lines(&bytes[start..]);
-                        let end = bytes.len();
-                        return Step::Record(RecordSpan {
-                            start,
-                            end,
-                            next: end,
-                            lines_before,
-                            lines,
-                            malformed,
-                        });
+                        return self.unclosed(bytes, start, at, lines_before);
                     }
                     Quoted::Open | Quoted::More => return self.more(start, at),
                 }
@@ -183,6 +175,21 @@ impl Splitter {
                 malformed: None,
             });
         }
+    }
+
+    /// The record whose last field opens a quote at `at` and extends to the end of the file.
+    #[cold]
+    fn unclosed(&mut self, bytes: &[u8], start: usize, at: usize, lines_before: u64) -> Step {
+        let end = bytes.len();
+        self.fields.push(field(at + 1, end, at, Shape::Plain));
+        Step::Record(RecordSpan {
+            start,
+            end,
+            next: end,
+            lines_before,
+            lines: lines(&bytes[start..]),
+            malformed: Some(Malformed::Unclosed(at as u32)),
+        })
     }
 
     fn more(&mut self, start: usize, at: usize) -> Step {

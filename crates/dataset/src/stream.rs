@@ -99,26 +99,8 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         });
     }
     let threads = options.threads.get().min(MAX_THREADS);
-    let feed = Mutex::new(BlockReader::new(task.sources, options, task.labels));
-    let merged = Merged {
-        counts: RowCounts::default(),
-        findings: Findings::new(task.limit),
-        seen: BTreeMap::new(),
-    };
-    let order = Order {
-        inner: Mutex::new(Inner {
-            next: 0,
-            waiting: BTreeMap::new(),
-            sink,
-            notice,
-            merged,
-            failed: None,
-        }),
-        turn: Condvar::new(),
-        halt: AtomicBool::new(false),
-        // Maximum number of blocks that a thread may be ahead.
-        ahead: 4 * threads as u64,
-    };
+    let reader = Mutex::new(BlockReader::new(task.sources, options, task.labels));
+    let order = Order::new(sink, notice, task.limit, threads);
     let work = || {
         let _guard = HaltOnPanic(&order);
         let mut state = state();
@@ -128,7 +110,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
             ..Block::default()
         };
         while !order.halt.load(Ordering::Relaxed) && !task.stop.load(Ordering::Relaxed) {
-            let Some(number) = lock(&feed).next(&mut block) else {
+            let Some(number) = lock(&reader).next(&mut block) else {
                 break;
             };
             let (batch, counts) = decoder.decode(&mut block, task.sources, options, task.labels);
@@ -143,19 +125,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         }
         state
     };
-    let states = std::thread::scope(|scope| {
-        // If no more threads can be started, use the existing ones: at least the calling one.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-        let others: Vec<_> = (1..threads).map_while(spawn).collect();
-        let mut states = vec![work()];
-        for other in others {
-            match other.join() {
-                Ok(state) => states.push(state),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        states
-    });
+    let states = run_threads(threads, work);
     let inner = order
         .inner
         .into_inner()
@@ -166,7 +136,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     if task.stop.load(Ordering::Relaxed) {
         return Err(ReadError::Stopped.into());
     }
-    let files = feed
+    let files = reader
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
         .files;
@@ -180,6 +150,23 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     })
 }
 
+/// Runs `work` on up to `threads` threads, including the calling one; propagates panics.
+fn run_threads<S: Send>(threads: usize, work: impl Fn() -> S + Copy + Send) -> Vec<S> {
+    std::thread::scope(|scope| {
+        // If no more threads can be started, use the existing ones: at least the calling one.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(spawn).collect();
+        let mut states = vec![work()];
+        for other in others {
+            match other.join() {
+                Ok(state) => states.push(state),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        states
+    })
+}
+
 /// Only one thread at a time splits the files, so far fewer threads suffice; each holds a block.
 const MAX_THREADS: usize = 256;
 
@@ -188,10 +175,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Delivers results in order.
 struct Order<O, E, F, N> {
     inner: Mutex<Inner<O, E, F, N>>,
     turn: Condvar,
     halt: AtomicBool,
+    /// Maximum number of blocks that a thread may be ahead.
     ahead: u64,
 }
 
@@ -207,6 +196,27 @@ struct Inner<O, E, F, N> {
 }
 
 impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N> {
+    fn new(sink: F, notice: N, limit: usize, threads: usize) -> Self {
+        let merged = Merged {
+            counts: RowCounts::default(),
+            findings: Findings::new(limit),
+            seen: BTreeMap::new(),
+        };
+        Self {
+            inner: Mutex::new(Inner {
+                next: 0,
+                waiting: BTreeMap::new(),
+                sink,
+                notice,
+                merged,
+                failed: None,
+            }),
+            turn: Condvar::new(),
+            halt: AtomicBool::new(false),
+            ahead: 4 * threads as u64,
+        }
+    }
+
     /// Delivers all results that are due. Returns false if processing has ended.
     fn deliver(&self, number: u64, counts: BlockCounts, output: O) -> bool {
         let mut inner = lock(&self.inner);

@@ -123,7 +123,7 @@ fn limits_are_sagemakers() {
         format!("{{{}}}", entries.join(", "))
     };
     assert_eq!(arguments(&file(100, 3, 1)).len(), 100);
-    assert!(error(file(101, 3, 1)).contains("101 hyperparameters, SageMaker takes 100"));
+    assert!(error(file(101, 3, 1)).contains("101 hyperparameters; SageMaker allows 100"));
     assert_eq!(arguments(&file(1, 256, 2500)).len(), 1);
     assert!(error(file(1, 257, 1)).contains("at most 256 characters, found 257"));
     assert!(error(file(1, 3, 2501)).contains("at most 2500 characters, found 2501"));

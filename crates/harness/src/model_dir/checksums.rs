@@ -99,7 +99,7 @@ mod tests {
     fn another_models_file_is_named() {
         type Change = fn(&Path);
         let swapped: [(&str, Change); 4] = [
-            ("`words` does not have its sha256", |dir| {
+            ("`words` does not match its sha256", |dir| {
                 fs::write(dir.join("words"), "b\na\n").unwrap()
             }),
             ("expected `words` of 4 bytes, found 6", |dir| {
