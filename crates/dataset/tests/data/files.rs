@@ -1,4 +1,4 @@
-//! Which files make up a channel, and how they are packed.
+//! Files of a channel, and their compression.
 
 use super::*;
 use dataset::sources;
@@ -19,7 +19,7 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
 fn compressed_files_in_several_parts() {
     let expected = [pair("a", "x"), pair("b", "y")];
     let (one, two) = (b"text,label\na,", b"x\nb,y\n");
-    // The name does not matter: the first bytes tell.
+    // Compression is detected by content, not by name.
     for name in ["a.csv.gz", "a.csv", "a.csv.zst"] {
         assert_eq!(
             given(name, [gz(one), gz(two)].concat()).pairs(&options()),
@@ -39,7 +39,7 @@ fn compressed_files_in_several_parts() {
 }
 
 #[test]
-fn the_account_is_of_the_file_on_disk() {
+fn counts_are_of_the_file_on_disk() {
     let bytes = [gz(b"text,label\na,x\n"), gz(b"b,y\n")].concat();
     let file = given("a.csv.gz", &bytes);
     let rows = file.read(&options()).unwrap();
@@ -55,7 +55,7 @@ fn the_account_is_of_the_file_on_disk() {
 }
 
 #[test]
-fn cut_or_damaged_files() {
+fn truncated_and_damaged_files_are_errors() {
     let text: String = (0..2000)
         .map(|row| format!("text {row},{}\n", row * row % 97))
         .collect();
@@ -96,7 +96,7 @@ fn cut_or_damaged_files() {
 }
 
 #[test]
-fn files_of_other_kinds() {
+fn unsupported_file_types_are_refused() {
     insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").says(&options()), @r"
     error[D007]: the file is a zip archive
       --> a.csv
@@ -130,7 +130,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_folder_is_read_in_sorted_order() {
+fn folders_are_read_in_sorted_order() {
     let folder = folder(&[
         ("b.tsv", "label\ttext\n2\tb\n"),
         ("a.csv", "text,label\na,1\n"),
@@ -168,7 +168,7 @@ fn a_folder_is_read_in_sorted_order() {
 }
 
 #[test]
-fn a_file_that_is_named_may_have_any_ending() {
+fn explicit_files_may_have_any_extension() {
     let file = given("reviews.txt", "text,label\na,x\n");
     let rows = read(
         &sources(&file.path).unwrap(),
@@ -183,7 +183,7 @@ fn a_file_that_is_named_may_have_any_ending() {
 }
 
 #[test]
-fn nothing_there() {
+fn missing_files_suggest_similar_names() {
     let says = |folder: &tempfile::TempDir, name: &str| {
         without(
             &sources(&folder.path().join(name)).unwrap_err().to_string(),
@@ -224,7 +224,7 @@ fn nothing_there() {
 }
 
 #[test]
-fn a_folder_without_rows() {
+fn folder_without_rows_is_error() {
     let folder = folder(&[("a.csv", "text,label\n"), ("b.csv", "")]);
     let error = read(
         &sources(folder.path()).unwrap(),
@@ -245,7 +245,7 @@ fn a_folder_without_rows() {
 
 #[test]
 #[cfg(not(feature = "parquet"))]
-fn parquet_without_the_feature() {
+fn parquet_without_the_feature_is_error() {
     insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
     error[D007]: this program was built without parquet support
       --> a.parquet
@@ -255,7 +255,7 @@ fn parquet_without_the_feature() {
 
 #[test]
 #[cfg(unix)]
-fn a_pipe_is_not_opened_twice() {
+fn pipes_are_not_opened_twice() {
     use dataset::{RowPlace, fetch_texts};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
@@ -271,7 +271,7 @@ fn a_pipe_is_not_opened_twice() {
     assert_eq!(pairs(&rows), [pair("a", "x"), pair("b", "y")]);
     let place: RowPlace = rows.places[1];
     let (tell, told) = std::sync::mpsc::channel();
-    // In a thread of its own: to open the pipe again would hang for ever.
+    // In a separate thread: opening the pipe again would block forever.
     std::thread::spawn(move || tell.send(fetch_texts(&sources, &options(), &[place])));
     let fetched = told.recv_timeout(std::time::Duration::from_secs(30));
     let error = fetched.unwrap().unwrap_err();

@@ -1,4 +1,4 @@
-//! The wording of each message.
+//! Texts of messages.
 
 use super::*;
 
@@ -171,7 +171,7 @@ fn json_lines() {
 }
 
 #[test]
-fn the_data_as_a_whole() {
+fn duplicates_and_similar_labels() {
     insta::assert_snapshot!(says("a.csv", "text,label\na,1\nb,0\na,0\nb,0\nb,0\n"), @r"
     warning[D021]: the text has the label `0` here but `1` at `a.csv:2 (record 1)`
       --> a.csv:4 (record 3)
@@ -187,7 +187,7 @@ fn the_data_as_a_whole() {
 }
 
 #[test]
-fn text_and_label_in_one_column() {
+fn text_and_label_in_the_same_column_is_error() {
     let same = ReadOptions {
         label_column: "text".to_owned(),
         ..options()
@@ -196,7 +196,7 @@ fn text_and_label_in_one_column() {
         ("a.csv", "text,label\na,1\nb,2\n"),
         ("a.tsv", "text\na\nb\n"),
         ("a.jsonl", "{\"text\":\"a\",\"label\":1}\n"),
-        // Refused before the file is looked at, so that no format can differ.
+        // Refused before the file is opened, so the format does not matter.
         ("a.parquet", "PAR1"),
     ] {
         insta::allow_duplicates! {
@@ -208,10 +208,10 @@ fn text_and_label_in_one_column() {
     }
 }
 
-/// Nothing in `said` counts as a measurement, and it has no lines but its own.
+/// Checks that no metric regex can match, and that data cannot start a line.
 fn harmless(said: &str) {
     for metric in sagemaker::Metric::all() {
-        // All that the metric's regular expression finds begins with this.
+        // Every match of the metric's regex starts with this.
         assert!(!said.contains(&format!("{metric}=")), "{said}");
     }
     for line in said.lines() {
@@ -222,21 +222,21 @@ fn harmless(said: &str) {
 }
 
 #[test]
-fn data_in_a_message_is_no_measurement() {
+fn data_in_messages_cannot_look_like_metrics() {
     let evil = " train:accuracy=0.99; ";
     let cell = format!("\n{evil}\r\u{1b}[31m");
     let name = format!("x\n{evil}.csv");
     let json = |value: &str| serde_json::to_string(value).unwrap();
     let line = format!("\n{evil}");
     let said = [
-        // Names in the header: listed, proposed, and cut in the middle.
+        // Names in the header: listed, suggested, truncated.
         given("a.csv", format!("\"{cell}\",label\na,1\n")).says(&options()),
         given("a.csv", format!("\"text{line}\",label\na,1\n")).says(&options()),
         given("a.csv", format!("\"{}{line}and on\"\na\n", "a ".repeat(8))).says(&options()),
         // Keys and values of JSON.
         given("a.jsonl", format!("{{{}:1}}\n", json(&cell))).says(&options()),
         given("a.jsonl", format!("{}\n", json(&cell))).says(&options()),
-        // The file's own name, as a place and in what is said about others.
+        // The name of the file, as place and in messages about other rows.
         given(&name, "text,label\na,\n").says(&options()),
         given(&name, "text,label\na,1\na,0\n").says(&options()),
     ];
@@ -246,7 +246,7 @@ fn data_in_a_message_is_no_measurement() {
     assert!(
         said.iter()
             .all(|said| said.contains(r"accuracy\u{3d}0.99;")),
-        "each has the data in it: {said:#?}"
+        "each message has the data: {said:#?}"
     );
     harmless(&given("a.jsonl", format!("{{\"text\":\"{evil}\",{evil}}}\n")).says(&options()));
     let options = ReadOptions {
@@ -259,7 +259,7 @@ fn data_in_a_message_is_no_measurement() {
 }
 
 #[test]
-fn a_path_in_a_message_is_no_measurement() {
+fn paths_in_messages_cannot_look_like_metrics() {
     let evil = "\n train:accuracy=0.99; ";
     let folder = given(&format!("{evil}.txt"), "");
     let listed = dataset::sources(folder.folder.path()).unwrap_err();
@@ -274,7 +274,7 @@ fn a_path_in_a_message_is_no_measurement() {
 }
 
 #[test]
-fn a_long_value_is_cut() {
+fn long_values_are_truncated() {
     let said = says("a.jsonl", format!("\"{}\"\n", "private ".repeat(100)));
     assert!(said.contains("pr..."), "{said}");
     assert!(said.len() < 400, "{said}");

@@ -16,7 +16,7 @@ enum Values {
     Truths(Vec<bool>),
 }
 
-/// A file whose row groups have the given columns each.
+/// Returns a file whose row groups have these columns.
 fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(
@@ -71,7 +71,7 @@ const STRINGS: &str = "message m { optional binary text (UTF8); optional binary 
 const INTEGERS: &str = "message m { required int64 label; optional binary text (UTF8); }";
 
 #[test]
-fn rows_of_several_groups_in_every_compression() {
+fn reads_several_row_groups_in_all_compressions() {
     for compression in [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
@@ -97,7 +97,7 @@ fn rows_of_several_groups_in_every_compression() {
 }
 
 #[test]
-fn long_files_with_gaps() {
+fn reads_long_files_with_nulls() {
     let texts = (0..5000)
         .map(|row| if row % 7 == 0 { None } else { Some("text") })
         .collect();
@@ -134,7 +134,7 @@ fn long_files_with_gaps() {
 }
 
 #[test]
-fn what_cannot_be_used() {
+fn missing_columns_and_wrong_types_are_errors() {
     let strings = || Values::Strings(vec![Some("a")]);
     let says = |schema, values| {
         let bytes = written(schema, &[values], Compression::UNCOMPRESSED);
@@ -160,14 +160,14 @@ fn what_cannot_be_used() {
 }
 
 #[test]
-fn values_that_are_not_utf_8() {
+fn invalid_utf8_values_are_refused() {
     let values = || Values::Strings(vec![Some("one"), Some("two"), Some("three")]);
     let mut bytes = written(
         STRINGS,
         &[vec![values(), values()]],
         Compression::UNCOMPRESSED,
     );
-    // The dictionary of the text column comes first, that of the label column later.
+    // The dictionary of the text column is before that of the label column.
     let places = |word: &[u8]| {
         (0..bytes.len() - 5)
             .filter(|at| bytes[*at..].starts_with(word))
@@ -200,7 +200,7 @@ fn damaged_files_are_refused_and_do_not_panic() {
         match given("a.parquet", damaged).read(&dropping()) {
             Ok(rows) => assert!(rows.counts.used <= rows.counts.read),
             Err(ReadError::Data(bad)) => assert!(bad.findings.has_errors()),
-            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+            Err(ReadError::Stopped) => panic!("not stopped"),
         }
     }
 }

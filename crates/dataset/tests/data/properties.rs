@@ -1,4 +1,4 @@
-//! Arbitrary bytes: no panic, and every row is either used or dropped.
+//! Property tests on arbitrary bytes: no panic, and each row is used or dropped.
 
 use super::*;
 use dataset::codes;
@@ -51,7 +51,7 @@ fn json() -> impl Strategy<Value = Vec<u8>> {
     ])
 }
 
-/// Reads the bytes in several ways; the counts must be right, and the same in all of them.
+/// Reads the bytes with several block sizes and threads; counts must be consistent and equal.
 fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
     let file = given(name, bytes);
     let mut before: Option<String> = None;
@@ -87,7 +87,7 @@ fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
                     counts.used + counts.dropped.values().sum::<u64>()
                 );
                 prop_assert!(bad.findings.has_errors());
-                // How much of a damaged file is looked at depends on how much is taken at once.
+                // The amount read from a damaged file depends on the block size.
                 match bad.findings.count(&codes::DAMAGED) {
                     0 => format!(
                         "{:?}\n{}",
@@ -97,7 +97,7 @@ fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
                     _ => "damaged".to_owned(),
                 }
             }
-            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+            Err(ReadError::Stopped) => panic!("not stopped"),
         };
         if let Some(before) = &before {
             prop_assert_eq!(

@@ -1,4 +1,4 @@
-//! Which rows are read from which bytes.
+//! Rows read from given bytes.
 
 use super::*;
 use dataset::{Labels, StreamError, encoding, stream};
@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 #[test]
-fn quotes_line_ends_and_byte_order_mark() {
+fn reads_quotes_line_ends_and_byte_order_mark() {
     let expected = vec![
         pair("one, \"two\"", "a"),
         pair("two\r\nlines", "b"),
@@ -26,7 +26,7 @@ fn quotes_line_ends_and_byte_order_mark() {
 }
 
 #[test]
-fn lines_are_right_behind_quoted_line_ends() {
+fn line_numbers_count_quoted_line_ends() {
     let rows = given("a.csv", "text,label\n\"1\n2\r\n3\",a\n\nx,b\r\ny,b\n")
         .read(&options())
         .unwrap();
@@ -39,7 +39,7 @@ fn lines_are_right_behind_quoted_line_ends() {
 }
 
 #[test]
-fn words_that_other_readers_take_for_missing_are_text() {
+fn null_like_words_are_text() {
     let rows = given(
         "a.csv",
         "text,label\nNA,null\nnull,NA\nNone,None\nnan,0\0\n",
@@ -64,7 +64,7 @@ fn json_lines() {
 }
 
 #[test]
-fn utf_16_and_latin_1() {
+fn reads_utf_16_and_latin_1() {
     let text = "text,label\ncafé 🎬,é\n\"a\nb\",x\n";
     let expected = [pair("café 🎬", "é"), pair("a\nb", "x")];
     let little = [0xfeff]
@@ -95,12 +95,12 @@ fn utf_16_and_latin_1() {
 }
 
 #[test]
-fn a_row_that_is_not_valid_in_its_encoding_is_refused() {
+fn invalid_rows_in_other_encodings_are_refused() {
     let mut bytes: Vec<u8> = "\u{feff}text,label\na"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    bytes.extend([0x00, 0xd8]); // half of a pair
+    bytes.extend([0x00, 0xd8]); // lone surrogate
     bytes.extend("b,x\nfine,y\n".encode_utf16().flat_map(u16::to_le_bytes));
     let file = given("a.csv", bytes);
     assert_eq!(file.pairs(&dropping()), [pair("fine", "y")]);
@@ -139,7 +139,7 @@ fn every_row_is_accounted_for() {
 }
 
 #[test]
-fn the_hash_is_that_of_the_raw_file() {
+fn hash_is_of_the_raw_file() {
     let rows = given("a.csv", "text,label\na,b\n")
         .read(&options())
         .unwrap();
@@ -161,7 +161,7 @@ fn the_hash_is_that_of_the_raw_file() {
     );
 }
 
-/// Rows of every kind, many blocks long.
+/// Returns rows of all shapes, many blocks long.
 pub(super) fn long() -> String {
     let mut bytes = "text,label\n".to_owned();
     for row in 0..5000 {
@@ -177,7 +177,7 @@ pub(super) fn long() -> String {
 }
 
 #[test]
-fn threads_and_blocks_do_not_change_the_result() {
+fn result_does_not_depend_on_threads_or_block_size() {
     let file = given("a.csv", long());
     let one = file.read(&options()).unwrap();
     assert_eq!(one.counts.used, 5000);
@@ -206,7 +206,7 @@ fn threads_and_blocks_do_not_change_the_result() {
 }
 
 #[test]
-fn more_threads_than_any_machine_has() {
+fn number_of_threads_is_limited() {
     let file = given("a.csv", long());
     let many = ReadOptions {
         threads: NonZeroUsize::new(200_000).unwrap(),
@@ -223,7 +223,7 @@ fn more_threads_than_any_machine_has() {
 }
 
 #[test]
-fn streamed_blocks_come_in_order() {
+fn streamed_blocks_are_in_order() {
     let file = given("a.csv", long());
     let threads = NonZeroUsize::new(4).unwrap();
     let options = ReadOptions {
@@ -234,7 +234,7 @@ fn streamed_blocks_come_in_order() {
     let mut records = Vec::new();
     let map = |calls: &mut u32, batch: &dataset::Batch<'_>| {
         *calls += 1;
-        // Some blocks take longer than others, so that results come before their turn.
+        // Some blocks take longer, so that results arrive out of order.
         if calls.is_multiple_of(3) {
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
@@ -266,7 +266,7 @@ fn streamed_blocks_come_in_order() {
 }
 
 #[test]
-fn a_sink_that_fails_ends_the_reading() {
+fn sink_error_stops_reading() {
     let file = given("a.csv", long());
     let options = ReadOptions {
         threads: NonZeroUsize::new(3).unwrap(),
@@ -277,7 +277,7 @@ fn a_sink_that_fails_ends_the_reading() {
     let sink = |_| {
         calls += 1;
         if calls == 5 {
-            // Long enough for the other threads to stand waiting with the blocks that come next: these must not get in.
+            // Long enough for other threads to wait with the next blocks, which must be discarded.
             std::thread::sleep(std::time::Duration::from_millis(50));
             return Err("full disk");
         }
@@ -300,7 +300,7 @@ fn a_sink_that_fails_ends_the_reading() {
 }
 
 #[test]
-fn a_panic_in_one_thread_ends_all() {
+fn panic_in_one_thread_stops_all() {
     let file = given("a.csv", long());
     let options = ReadOptions {
         threads: NonZeroUsize::new(3).unwrap(),
@@ -328,7 +328,7 @@ fn a_panic_in_one_thread_ends_all() {
 }
 
 #[test]
-fn the_stop_flag_ends_the_reading() {
+fn stop_flag_stops_reading() {
     let file = given("a.csv", long());
     for threads in [1, 3] {
         let stop = AtomicBool::new(false);
@@ -361,7 +361,7 @@ fn the_stop_flag_ends_the_reading() {
 }
 
 #[test]
-fn optional_labels() {
+fn optional_labels_may_be_missing() {
     let labels = |bytes: &str| {
         let file = given("a.csv", bytes);
         let mut found = Vec::new();

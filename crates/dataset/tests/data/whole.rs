@@ -1,11 +1,11 @@
-//! What is done with a data set as a whole.
+//! Operations on whole data sets.
 
 use super::*;
 use crate::rows::long;
 use dataset::{RowPlace, check, codes, fetch_texts, leak, one_class};
 
 #[test]
-fn texts_are_fetched_again() {
+fn texts_can_be_reread() {
     let file = given("a.csv", long());
     let rows = file.read(&options()).unwrap();
     let all = pairs(&rows);
@@ -29,7 +29,7 @@ fn texts_are_fetched_again() {
 }
 
 #[test]
-fn one_class_and_leaks() {
+fn single_class_and_leaks_are_found() {
     let train = given("train.csv", "text,label\na,x\nb,x\n");
     let test = given("test.csv", "text,label\nc,x\nb,y\n");
     let (train_rows, test_rows) = (
@@ -54,7 +54,7 @@ fn one_class_and_leaks() {
 }
 
 #[test]
-fn check_goes_on_behind_errors() {
+fn check_continues_after_errors() {
     let train = given(
         "train.csv",
         "text,label\na,x\nb,\nc,\nd,\na,y\ne,X\na,x\nf,g,h\n",
@@ -123,7 +123,7 @@ fn check_goes_on_behind_errors() {
 }
 
 #[test]
-fn memory_does_not_grow_with_an_open_quote() {
+fn open_quote_does_not_exhaust_memory() {
     let mut bytes = b"text,label\na,b\n\"never closed,".to_vec();
     bytes.resize(3_000_000, b'x');
     let file = given("a.csv", bytes);
