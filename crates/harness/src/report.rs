@@ -25,7 +25,7 @@ pub(crate) struct Input<'a> {
     pub(crate) errors: Option<(Split, &'a Scores)>,
     /// Scores of the training rows; out of fold if available.
     pub(crate) train: Option<&'a Scores>,
-    pub(crate) accounts: &'a [(&'static str, RowCounts)],
+    pub(crate) counts: &'a [(&'static str, RowCounts)],
     pub(crate) strongest: Vec<ClassFeatures>,
     pub(crate) warnings: &'a [String],
     pub(crate) parameters: &'a BTreeMap<String, String>,
@@ -58,7 +58,7 @@ pub(crate) fn build(
             .map(|(name, evaluation)| SetReport { name, evaluation })
             .collect(),
         account: input
-            .accounts
+            .counts
             .iter()
             .map(|(channel, account)| channel_account(channel, account))
             .collect(),

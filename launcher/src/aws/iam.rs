@@ -16,7 +16,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
-use sagemaker::vars::Variable;
+use sagemaker::env_vars::Variable;
 use serde_json::Value;
 
 use super::{Aws, Partition, http_connector};

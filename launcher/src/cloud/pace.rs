@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sagemaker::Env;
-use sagemaker::vars::Variable;
+use sagemaker::env_vars::Variable;
 
 /// For tests, in milliseconds; jobs there live for a second.
 const POLL: Variable = Variable {

@@ -12,11 +12,11 @@ use tokio::process::Command;
 use super::Context;
 use super::build::BuildArgs;
 use crate::engine;
-use diagnostics::{Error, Exit, Result, eprint_line};
 use crate::image;
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
+use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// The answer. The engine gives no digest of what it has not pushed.
 #[derive(Debug, Serialize)]

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
 /// SageMaker compares names only, and refuses anything else.
 fn check(text: &str) -> Result<()> {
     let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= sagemaker::limits::JOB_NAME {
+    if sound && text.len() <= sagemaker::limits::MAX_JOB_NAME {
         return Ok(());
     }
     Err(

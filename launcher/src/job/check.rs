@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
-use sagemaker::{Paths, vars};
+use sagemaker::{Paths, env_vars};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -106,8 +106,8 @@ fn command(job: &Job, binary: &Path, base: &Path) -> Command {
     }
     command
         .envs(&job.environment)
-        .env(vars::BASE_DIR.name, base)
-        .env_remove(vars::JOB_NAME.name)
+        .env(env_vars::BASE_DIR.name, base)
+        .env_remove(env_vars::JOB_NAME.name)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command

@@ -18,7 +18,7 @@ impl JobName {
         limits::check_job_name(&name).map_err(|error| {
             Error::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
                 "expected at most {} letters, digits and single dashes",
-                limits::JOB_NAME - stamp.len() - 1
+                limits::MAX_JOB_NAME - stamp.len() - 1
             ))
         })?;
         Ok(Self(name))

@@ -248,7 +248,7 @@ pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<
         if let Ok(Some(entry)) = first {
             // Four bytes are the longest character.
             let _ = entry
-                .take(4 * limits::FAILURE as u64)
+                .take(4 * limits::MAX_FAILURE_REASON as u64)
                 .read_to_end(&mut bytes);
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -341,7 +341,7 @@ fn environment(job: &Job) -> BTreeMap<String, String> {
     );
     let mut environment = BTreeMap::from([
         (
-            sagemaker::vars::JOB_NAME.name.to_owned(),
+            sagemaker::env_vars::JOB_NAME.name.to_owned(),
             job.name.to_string(),
         ),
         ("TRAINING_JOB_ARN".to_owned(), arn),

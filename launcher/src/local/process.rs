@@ -80,7 +80,7 @@ pub(super) fn environment(setup: &Setup, base: &Path) -> Vec<(OsString, OsString
     let passed_on = PASSED_ON
         .iter()
         .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-    let own = (sagemaker::vars::BASE_DIR.name.into(), base.into());
+    let own = (sagemaker::env_vars::BASE_DIR.name.into(), base.into());
     let job = setup.environment.iter();
     passed_on
         .chain(job.map(|(name, value)| (name.into(), value.into())))
@@ -234,7 +234,7 @@ impl Attempt for Process<'_> {
         };
         let mut bytes = Vec::new();
         // Four bytes are the longest character.
-        let most = 4 * limits::FAILURE as u64;
+        let most = 4 * limits::MAX_FAILURE_REASON as u64;
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, most), &mut bytes);
         Ok(Some(self.setup.words(
             &String::from_utf8_lossy(&bytes),

@@ -224,7 +224,7 @@ fn reason(ended: Ended, words: Option<&Words>) -> String {
         text = if out_of_memory {
             "out of memory: the container was killed at its memory limit".to_owned()
         } else {
-            sagemaker::exit::meaning(code).to_owned()
+            sagemaker::failure::exit_code_meaning(code).to_owned()
         };
     } else if out_of_memory {
         text.push_str(" (out of memory)");

@@ -143,7 +143,10 @@ impl Finished {
             Some(killed) if code == KILLED => {
                 format!("exit code {code} (killed {})", killed.reason())
             }
-            _ => format!("exit code {code} ({})", sagemaker::exit::meaning(code)),
+            _ => format!(
+                "exit code {code} ({})",
+                sagemaker::failure::exit_code_meaning(code)
+            ),
         }
     }
 }

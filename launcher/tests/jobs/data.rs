@@ -306,7 +306,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
             "named.csv",
             &[],
             &[
-                "no column is called `text`",
+                "no column is named `text`",
                 "`svm check --data named.csv` shows all of it",
             ],
         ),

@@ -262,7 +262,7 @@ pub fn names_the_users_file(jobs: &Jobs) {
     let place = format!("--> {}/x.csv:1", data.display());
     assert!(reason.contains(&place), "{reason}");
     let log = &outcome.stderr;
-    assert_eq!(log.matches("no column is called").count(), 1, "{log}");
+    assert_eq!(log.matches("no column is named").count(), 1, "{log}");
     let (_, ending) = log.split_once("error: job `").expect("an ending");
     assert!(ending.contains(&place), "{log}");
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{NoArgs, Trained, Trainer};
-use text::Shard;
+use text::EncodedRows;
 use training::Run;
 
 /// Shortest word, in characters: `I` is a word.
@@ -42,7 +42,7 @@ impl Trainer for Bag {
     const ABOUT: &'static str = "Train a classifier on word and n-gram embeddings";
     type Args = BagArgs;
     type Params = BagParams;
-    type Encoder = Shard;
+    type Encoder = EncodedRows;
     type Model = BagModel;
     type PredictArgs = NoArgs;
 
@@ -56,14 +56,14 @@ impl Trainer for Bag {
         any_threads()
     }
 
-    fn encoder(_: &BagParams) -> Shard {
-        Shard::new(&Arc::from([]), MIN_WORD_LENGTH)
+    fn encoder(_: &BagParams) -> EncodedRows {
+        EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH)
     }
 
     fn train(
         params: &BagParams,
         rows: &RowTable,
-        encoders: Vec<Shard>,
+        encoders: Vec<EncodedRows>,
         run: &mut Run,
     ) -> Result<Trained<BagModel>, Error> {
         train(params, rows, encoders, run)

@@ -7,7 +7,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{Finder, Lookup, Terms};
+use text::features::{Lookup, LookupScratch, Terms};
 
 use crate::net::{Net, Room};
 use crate::rows::{Row, weigh};
@@ -29,7 +29,7 @@ const FEW: usize = 16;
 
 /// What one predicting thread works in.
 pub struct Scratch {
-    finder: Finder,
+    lookup_scratch: LookupScratch,
     /// How often each term stands in the text at hand; all zero between texts.
     counts: Vec<f32>,
     terms: Vec<u32>,
@@ -54,7 +54,7 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            finder: Finder::new(MIN_WORD_LENGTH),
+            lookup_scratch: LookupScratch::new(MIN_WORD_LENGTH),
             counts: vec![0.0; self.terms.len()],
             terms: Vec::new(),
             weights: Vec::new(),
@@ -108,7 +108,7 @@ impl BagModel {
     /// Leaves the text's terms and their weights in `scratch`. Without a `lookup` the terms themselves are searched.
     fn read(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            finder,
+            lookup_scratch,
             counts,
             terms,
             weights,
@@ -123,7 +123,7 @@ impl BagModel {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(finder, text, each),
+            Some(lookup) => lookup.columns(lookup_scratch, text, each),
             None => self
                 .terms
                 .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),

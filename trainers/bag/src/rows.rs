@@ -2,7 +2,7 @@
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
-use text::Shard;
+use text::EncodedRows;
 use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 
 use crate::BagParams;
@@ -29,7 +29,7 @@ pub(crate) fn weigh(counts: &mut [f32]) {
 pub(crate) fn read(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
 ) -> Result<Counts, Error> {
     let counted: Vec<bool> = table
         .splits
@@ -39,7 +39,7 @@ pub(crate) fn read(
     let order = table
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
+        .map(|row| (row.encoder as usize, row.index as usize));
     let features = FeatureParams {
         min_df: Frequency::Count(params.min_df),
         max_df: Frequency::Share(1.0),

@@ -1,6 +1,6 @@
 //! How large each term is while it is learnt: by what naive Bayes thinks of it.
 
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 /// Counts that every term has in every class before any row is seen. measured on validation rows, 1 against 0.2: 0.924 and
 /// 0.924 on IMDB, 0.863 and 0.871 on AG News, 0.985 and 0.986 on SMS spam; 0.05 loses 0.003 on IMDB.
@@ -13,7 +13,7 @@ const SMOOTHING: f64 = 0.2;
 /// and it goes into the embedding when all is learnt: a text needs no factors. Under gradient descent it is a learning rate
 /// for each term.
 pub(crate) fn scale(
-    pattern: &Pattern,
+    pattern: &CsrPattern,
     labels: &[u32],
     train: &[u32],
     frequency: &[u32],
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn telling_terms_are_larger() {
         // Column 0 stands in all rows, column 1 in class 0 alone, column 2 in class 1 alone but once.
-        let pattern = Pattern {
+        let pattern = CsrPattern {
             starts: vec![0, 2, 4, 5, 7],
             columns: vec![0, 1, 0, 1, 0, 0, 2],
             width: 3,
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_not_learnt_from_do_not_count() {
-        let pattern = Pattern {
+        let pattern = CsrPattern {
             starts: vec![0, 1, 2, 3],
             columns: vec![0, 1, 1],
             width: 2,

@@ -11,7 +11,7 @@ use harness::Trained;
 use harness::trainer::SplitScores;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
-use text::Shard;
+use text::EncodedRows;
 use text::features::Counts;
 use training::{Random, Run, not_finite};
 
@@ -67,7 +67,7 @@ pub(crate) struct Learner {
 pub fn train(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use text::{Shard, WordRows};
+use text::{EncodedRows, WordRows};
 
 use crate::reader::{FIRST, MIN_WORD_LENGTH, PieceReader, Reader, UNKNOWN};
 
 /// What one reading thread makes of its rows.
 pub enum Encoder {
     /// Words.
-    Words(Box<Shard>),
+    Words(Box<EncodedRows>),
     /// Pieces of a tokenizer.
     Pieces(Pieces),
 }
@@ -20,7 +20,7 @@ impl Encoder {
     /// An empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<PieceReader>>) -> Self {
         match tokenizer {
-            None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
+            None => Self::Words(Box::new(EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH))),
             Some(reader) => Self::Pieces(Pieces {
                 reader: Arc::clone(reader),
                 ids: Vec::new(),
@@ -33,7 +33,7 @@ impl Encoder {
 
 impl Encoder {
     /// The words that these encoders read; nothing of a tokenizer's.
-    pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
+    pub(crate) fn words(encoders: Vec<Self>) -> Vec<EncodedRows> {
         let words = |encoder| match encoder {
             Self::Words(shard) => Some(*shard),
             Self::Pieces(_) => None,
@@ -117,7 +117,7 @@ pub(crate) fn read(
     let places = rows
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
+        .map(|row| (row.encoder as usize, row.index as usize));
     let mut ids = Ids::default();
     let Some(reader) = pieces.first().map(|pieces| Arc::clone(&pieces.reader)) else {
         let words = WordRows::gather(shards, places);

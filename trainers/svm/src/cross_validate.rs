@@ -9,7 +9,7 @@ use training::Run;
 use crate::machines::{Labelled, Setting, parallel, train};
 use crate::params::{C_RANGE, SvmParams, Tuning, Weighting};
 use crate::tf_idf::TermFrequency;
-use text::features::{Counts, Pattern};
+use text::features::{Counts, CsrPattern};
 
 /// Factor between neighbouring values of C: two steps to a power of ten, so that few trials reach far.
 const C_STEP: f64 = 3.0;
@@ -242,7 +242,7 @@ impl Searcher<'_> {
 }
 
 /// As [`limited`], but the counts are taken, not copied: they are most of the memory.
-pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (Pattern, Vec<f32>) {
+pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (CsrPattern, Vec<f32>) {
     if let (Cow::Owned(pattern), Cow::Owned(values)) = limited(counts, max_ngrams) {
         return (pattern, values);
     }
@@ -253,7 +253,7 @@ pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (Pattern, 
 }
 
 /// The counts of the terms of at most `max_ngrams` words.
-fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f32]>) {
+fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, CsrPattern>, Cow<'_, [f32]>) {
     if counts
         .length
         .iter()
@@ -264,10 +264,10 @@ fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f3
             Cow::Borrowed(&counts.values),
         );
     }
-    let mut pattern = Pattern {
+    let mut pattern = CsrPattern {
         starts: vec![0],
         width: counts.pattern.width,
-        ..Pattern::default()
+        ..CsrPattern::default()
     };
     let mut values = Vec::new();
     for row in 0..counts.pattern.rows() {

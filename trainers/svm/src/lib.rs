@@ -19,7 +19,7 @@ use harness::{NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
-use text::Shard;
+use text::EncodedRows;
 
 /// The SVM as a trainer.
 pub struct Svm;
@@ -29,7 +29,7 @@ impl Trainer for Svm {
     const ABOUT: &'static str = "Train a linear SVM on tf-idf features";
     type Args = SvmArgs;
     type Params = SvmParams;
-    type Encoder = Shard;
+    type Encoder = EncodedRows;
     type Model = SvmModel;
     type PredictArgs = NoArgs;
 
@@ -37,14 +37,14 @@ impl Trainer for Svm {
         args.check()
     }
 
-    fn encoder(params: &SvmParams) -> Shard {
-        Shard::new(&params.stop_words, params.min_word_length)
+    fn encoder(params: &SvmParams) -> EncodedRows {
+        EncodedRows::new(&params.stop_words, params.min_word_length)
     }
 
     fn train(
         params: &SvmParams,
         rows: &RowTable,
-        encoders: Vec<Shard>,
+        encoders: Vec<EncodedRows>,
         run: &mut Run,
     ) -> Result<Trained<SvmModel>, Error> {
         train::train(params, rows, encoders, run)

@@ -12,7 +12,7 @@ use training::Run;
 use crate::params::{ClassWeight, SvmParams, Weighting};
 use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
 use crate::tf_idf::{TermFrequency, idf, weigh_all};
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 /// What `--tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -49,7 +49,7 @@ pub(crate) fn positive_class(classes: usize, output: usize) -> usize {
 /// Labelled term counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Labelled<'a> {
-    pub(crate) pattern: &'a Pattern,
+    pub(crate) pattern: &'a CsrPattern,
     /// Class of every row.
     pub(crate) labels: &'a [u32],
     pub(crate) classes: usize,
@@ -286,7 +286,7 @@ fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) 
 }
 
 /// In how many of the rows each column stands.
-fn document_frequency(pattern: &Pattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
+fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut frequency = vec![0; pattern.width];
     for row in rows {
         for &column in pattern.row(row as usize) {
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn rows_of_one_side_are_seen() {
         let data = Labelled {
-            pattern: &Pattern::default(),
+            pattern: &CsrPattern::default(),
             labels: &[0, 0, 1, 2],
             classes: 3,
         };

@@ -14,7 +14,7 @@ use crate::kernel::KernelMachine;
 use crate::machines::outputs;
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
-use text::features::{Finder, Lookup, Terms};
+use text::features::{Lookup, LookupScratch, Terms};
 
 /// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
 pub struct SvmModel {
@@ -58,7 +58,7 @@ pub(crate) enum TrainedMachine {
 
 /// What one predicting thread works in.
 pub struct Scratch {
-    finder: Finder,
+    lookup_scratch: LookupScratch,
     /// How often each term stands in the text at hand; all zero between texts.
     counts: Vec<f32>,
     columns: Vec<u32>,
@@ -79,7 +79,7 @@ impl SvmModel {
     /// The text's terms and how often each stands in it. Without a `lookup` the terms themselves are searched.
     fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            finder,
+            lookup_scratch,
             counts,
             columns,
             ..
@@ -93,7 +93,7 @@ impl SvmModel {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(finder, text, each),
+            Some(lookup) => lookup.columns(lookup_scratch, text, each),
             None => {
                 let shape = (self.recipe.min_word_length, self.recipe.max_ngrams);
                 self.terms
@@ -263,7 +263,7 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            finder: Finder::new(self.recipe.min_word_length),
+            lookup_scratch: LookupScratch::new(self.recipe.min_word_length),
             counts: vec![0.0; self.terms.len()],
             columns: Vec::new(),
             values: Vec::new(),

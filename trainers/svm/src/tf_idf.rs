@@ -1,6 +1,6 @@
 //! Tf-idf weights with scikit-learn's semantics.
 
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 /// Inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
 pub fn idf(documents: usize, frequency: u32) -> f32 {
@@ -46,7 +46,7 @@ pub fn weigh(values: &mut [f32], columns: &[u32], scale: &[f32], tf: TermFrequen
 }
 
 /// [`weigh`] for every row of a matrix of counts.
-pub fn weigh_all(values: &mut [f32], pattern: &Pattern, scale: &[f32], tf: TermFrequency) {
+pub fn weigh_all(values: &mut [f32], pattern: &CsrPattern, scale: &[f32], tf: TermFrequency) {
     for row in 0..pattern.rows() {
         weigh(&mut values[pattern.range(row)], pattern.row(row), scale, tf);
     }

@@ -18,7 +18,7 @@ use crate::kernel::{self, Room};
 use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
 use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
 use crate::params::{Calibration, Machine, SvmParams};
-use text::Shard;
+use text::EncodedRows;
 use text::features::{Counts, FitError, fit};
 
 /// Longest n-grams that `--tune` looks at. measured on IMDB, naive Bayes weights: macro-F1 out of fold 0.890, 0.916 and
@@ -28,7 +28,7 @@ const TUNE_NGRAMS: usize = 3;
 pub(crate) fn train(
     params: &SvmParams,
     rows: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
     run: &mut Run,
 ) -> Result<Trained<SvmModel>, Error> {
     let mut params = params.clone();
@@ -50,7 +50,7 @@ pub(crate) fn train(
     let order = rows
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
+        .map(|row| (row.encoder as usize, row.index as usize));
     let counts = fit(shards, order, &counted, &params.features)
         .map_err(|error| no_vocabulary(error, params, train.len()))?;
     run.progress(&format!(

@@ -10,7 +10,7 @@ use linfa::traits::Fit;
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2, Axis, concatenate};
 use svm::solver::{LinearSvm, LinearSvmParams, Loss, SparseRows};
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 const C: f64 = 1.0;
 const COLUMNS: usize = 10;
@@ -49,7 +49,7 @@ fn mirrored(rows: usize, seed: u64) -> (Array2<f64>, Array1<bool>) {
 
 fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm {
     let (rows, columns) = records.dim();
-    let pattern = Pattern {
+    let pattern = CsrPattern {
         starts: (0..=rows).map(|row| row * columns).collect(),
         columns: (0..rows).flat_map(|_| 0..columns as u32).collect(),
         width: columns,

@@ -91,7 +91,7 @@ fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, 
     for warning in streamed.findings.warnings() {
         eprint_line(warning);
     }
-    Ok((labels, scores, streamed.account))
+    Ok((labels, scores, streamed.counts))
 }
 
 fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::checksums::{FileChecksum, check, of_folder};
+use diagnostics::checksums::{FileChecksum, of_dir, verify};
 use serde::Deserialize;
 
 use super::CONFIG;
@@ -24,7 +24,7 @@ struct Config {
 /// Adds the checksums of the other files to `config.json`, a JSON object with at least one member.
 pub(crate) fn seal(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
-    let mut sums = of_folder(dir)?;
+    let mut sums = of_dir(dir)?;
     sums.remove(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let damaged = || Error::io("write", &path)(io::ErrorKind::InvalidData.into());
@@ -57,7 +57,7 @@ pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     };
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| wrong(format!("`{CONFIG}`: {error}")))?;
-    check(dir, &config.files.unwrap_or_default()).map_err(wrong)
+    verify(dir, &config.files.unwrap_or_default()).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     fn file_of_another_model_is_named() {
         type Change = fn(&Path);
         let swapped: [(&str, Change); 4] = [
-            ("`words` does not have its sha256", |dir| {
+            ("`words` does not match its sha256", |dir| {
                 fs::write(dir.join("words"), "b\na\n").unwrap()
             }),
             ("expected `words` of 4 bytes, found 6", |dir| {

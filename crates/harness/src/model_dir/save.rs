@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::atomic_dir::{PARTIAL, Staged, accessible, parent, remove_stale, sync};
+use diagnostics::atomic_dir::{PARTIAL, Staged, check_writable, parent, remove_stale, sync};
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -26,7 +26,7 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
         ))
         .help("choose another --model-dir, or move the file away; it would be replaced"));
     }
-    accessible(dir)
+    check_writable(dir)
 }
 
 /// True if a trainer of this workspace wrote this `config.json`.

@@ -62,7 +62,7 @@ impl Manifest {
             trainer: trainer.to_owned(),
             step,
             run: run.clone(),
-            files: checksums::of_folder(dir)?,
+            files: checksums::of_dir(dir)?,
             state: state.clone(),
             history: history.to_vec(),
         };
@@ -107,7 +107,7 @@ impl Manifest {
         if manifest.step != step {
             return Err(damaged(format!("it belongs to step {}", manifest.step)));
         }
-        checksums::check(dir, &manifest.files).map_err(damaged)?;
+        checksums::verify(dir, &manifest.files).map_err(damaged)?;
         Ok(manifest)
     }
 }

@@ -206,7 +206,7 @@ mod tests {
     use training::stop::Stop;
 
     use super::*;
-    use text::features::Pattern;
+    use text::features::CsrPattern;
 
     /// The `k`th vector of an orthonormal cosine basis.
     fn wave(k: usize, at: usize, size: usize) -> f64 {
@@ -222,11 +222,11 @@ mod tests {
         rows: usize,
         columns: usize,
         value: impl Fn(usize, usize) -> f64,
-    ) -> (Pattern, Vec<f32>, Vec<u32>) {
-        let mut pattern = Pattern {
+    ) -> (CsrPattern, Vec<f32>, Vec<u32>) {
+        let mut pattern = CsrPattern {
             starts: vec![0, columns],
             width: columns,
-            ..Pattern::default()
+            ..CsrPattern::default()
         };
         pattern.columns.extend(0..columns as u32);
         let mut values = vec![1e3; columns];

@@ -15,7 +15,7 @@ use training::stop::Stop;
 use super::*;
 use crate::params::SvmArgs;
 use crate::{Svm, SvmModel};
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 #[derive(Parser)]
 struct Line {
@@ -61,7 +61,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Spli
     RowTable {
         order: all
             .clone()
-            .map(|index| RowRef { shard: 0, index })
+            .map(|index| RowRef { encoder: 0, index })
             .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
         splits: (0..rows.len()).map(parts).collect(),
@@ -218,7 +218,7 @@ fn decisions_are_those_of_linfa() {
             panic!("{line}")
         };
         let data = Labelled {
-            pattern: &Pattern::default(),
+            pattern: &CsrPattern::default(),
             labels: &labels,
             classes: 3,
         };
@@ -287,7 +287,7 @@ fn a_stop_does_not_wait_for_linfa() {
         panic!("not a kernel")
     };
     let data = Labelled {
-        pattern: &Pattern::default(),
+        pattern: &CsrPattern::default(),
         labels: &labels,
         classes: 3,
     };
@@ -386,7 +386,7 @@ fn values_beyond_all_bounds_are_an_error_not_a_model() {
         panic!("not a kernel")
     };
     let data = Labelled {
-        pattern: &Pattern::default(),
+        pattern: &CsrPattern::default(),
         labels: &labels,
         classes: 3,
     };

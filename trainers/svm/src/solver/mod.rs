@@ -16,13 +16,13 @@ use linfa::traits::{Fit, PredictInplace};
 use ndarray::Array1;
 
 use dual::Problem;
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 /// Some rows of a sparse matrix: linfa's records. Shape: (rows, pattern width), `f32`.
 #[derive(Clone, Copy)]
 pub struct SparseRows<'a> {
     /// The places of the whole matrix.
-    pub pattern: &'a Pattern,
+    pub pattern: &'a CsrPattern,
     /// Its values.
     pub values: &'a [f32],
     /// The numbers of the rows to look at.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
 use text::features::{Counts, FeatureParams, Frequency, fit};
-use text::{Shard, english};
+use text::{EncodedRows, english};
 
 /// How the features are made.
 struct Setting {
@@ -51,14 +51,14 @@ fn counts(rows: &Path, setting: &Setting) -> Counts {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
     };
-    let make = || Shard::new(&setting.stop_words, 2);
+    let make = || EncodedRows::new(&setting.stop_words, 2);
     let read = dataset::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
     let counted = vec![true; read.labels.len()];
     let order = read
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
-    fit(read.shards, order, &counted, &setting.params).expect("some terms are left")
+        .map(|row| (row.encoder as usize, row.index as usize));
+    fit(read.encoders, order, &counted, &setting.params).expect("some terms are left")
 }
 
 /// Writes the matrix with its columns in the order of the terms, and the terms.

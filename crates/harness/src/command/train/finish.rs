@@ -21,7 +21,7 @@ const REPORT: &str = "report.html";
 /// A trained model that is not yet written.
 pub(super) struct Finished<T: Trainer> {
     pub(super) rows: RowTable,
-    pub(super) accounts: Vec<(&'static str, RowCounts)>,
+    pub(super) counts: Vec<(&'static str, RowCounts)>,
     pub(super) run: Run,
     pub(super) trained: Trained<T::Model>,
     pub(super) details: Map<String, Value>,
@@ -69,7 +69,7 @@ impl<T: Trainer> Finished<T> {
             model_dir::save(model_dir, &files, |dir| model.save(dir))?;
         } else {
             model_dir::save(model_dir, &[], |dir| model.save(dir))?;
-            atomic_dir::files(output_dir, &files)?;
+            atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
             }
@@ -159,7 +159,7 @@ impl<T: Trainer> Finished<T> {
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
         }
         let data: Map<String, Value> = self
-            .accounts
+            .counts
             .iter()
             .map(|(name, counts)| ((*name).to_owned(), json!(counts)))
             .collect();
@@ -206,7 +206,7 @@ impl<T: Trainer> Finished<T> {
             options: &self.options,
             errors: first.zip(errors),
             train: scores.train.as_ref(),
-            accounts: &self.accounts,
+            counts: &self.counts,
             strongest: strongest.unwrap_or_default(),
             warnings: self.run.warnings(),
             parameters: &self.parameters,

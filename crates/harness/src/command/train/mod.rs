@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use dataset::{Corpus, Findings, RowCounts, RowTable, Split};
 use diagnostics::{Error, ErrorKind, print_line, sanitize};
-use sagemaker::{InputDataConfig, Paths, ResourceConfig, vars};
+use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
@@ -104,7 +104,7 @@ pub(super) fn run<T: Trainer>(
     let Corpus {
         rows,
         encoders,
-        accounts,
+        counts,
         findings,
     } = Corpus::read(
         run_paths.channels,
@@ -114,14 +114,14 @@ pub(super) fn run<T: Trainer>(
         encoder,
         &stop.flag(),
     )?;
-    print_counts(&progress, &rows, &accounts);
+    print_counts(&progress, &rows, &counts);
     warn_findings(&mut run, &findings);
     if common.validation_split > 0.0 && !rows.splits.contains(&Split::Validation) {
         warn_no_validation(&mut run, common.validation_split);
     }
     let parameters = parameters::<T>(matches);
     if let Some(checkpoints) = checkpoints.filter(|_| is_leader) {
-        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &accounts, &run);
+        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &counts, &run);
         resume::open::<T>(checkpoints, fingerprint, &mut run)?;
     }
     stop.enter(Phase::Training);
@@ -137,7 +137,7 @@ pub(super) fn run<T: Trainer>(
     let details = std::mem::take(&mut trained.details);
     let finished = Finished::<T> {
         rows,
-        accounts,
+        counts,
         run,
         trained,
         details,
@@ -197,7 +197,7 @@ fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
     if !T::MULTI_HOST || resources.hosts.len() < 2 {
         return Hosts::default();
     }
-    let leader = paths.env().get(vars::LEADER);
+    let leader = paths.env().get(env_vars::LEADER);
     Hosts {
         rank: resources.rank(),
         names: resources.hosts,
@@ -237,8 +237,8 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
     matches.ids().filter(is_value).filter_map(value).collect()
 }
 
-fn print_counts(progress: &Progress, rows: &RowTable, accounts: &[(&'static str, RowCounts)]) {
-    for (channel, account) in accounts {
+fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
+    for (channel, account) in counts {
         let dropped: Vec<String> = account
             .dropped
             .iter()

@@ -52,7 +52,7 @@ pub(super) fn checkpoint_dir(
         ))
         .help("choose another --checkpoint-dir"));
     }
-    atomic_dir::accessible(&dir)?;
+    atomic_dir::check_writable(&dir)?;
     Ok(Some((dir, args.checkpoint_every)))
 }
 
@@ -60,7 +60,7 @@ pub(super) fn checkpoint_dir(
 pub(super) fn fingerprint<T: Trainer>(
     params: &T::Params,
     parameters: &BTreeMap<String, String>,
-    accounts: &[(&'static str, RowCounts)],
+    counts: &[(&'static str, RowCounts)],
     run: &Run,
 ) -> Fingerprint {
     let mut fingerprint = BTreeMap::new();
@@ -75,7 +75,7 @@ pub(super) fn fingerprint<T: Trainer>(
             fingerprint.insert(format!("--{}", name.replace('_', "-")), value.clone());
         }
     }
-    for (channel, account) in accounts {
+    for (channel, account) in counts {
         for (number, file) in (1..).zip(&account.files) {
             let size = || format!("{} bytes", file.bytes);
             fingerprint.insert(

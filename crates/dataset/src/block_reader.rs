@@ -1,14 +1,14 @@
-//! Takes the files apart into blocks of whole records, in order. This is the part that runs on one thread at a time.
+//! Splits the files into blocks of whole records, in order. Runs on one thread at a time.
 
 mod records;
 
 use self::records::{line, names, open_quote_in_header, row};
-use super::block::{Block, Body, Record, column};
+use super::block::{Block, Record, RecordBody, column};
 use super::codes;
 use super::columns::{self, Columns};
-use super::delimited::{Oddity, Splitter, Step, lines};
+use super::delimited::{Malformed, Splitter, Step, lines};
 use super::findings::Findings;
-use super::input::{Fault, Input};
+use super::input::{FileError, Input};
 #[cfg(feature = "parquet")]
 use super::parquet::Parquet;
 use super::source::{Format, Source};
@@ -23,18 +23,18 @@ enum Kind {
     Jsonl,
 }
 
-/// The file that is being read.
+/// A file that is being read.
 struct Open {
     input: Input,
     kind: Kind,
-    /// The start of a record whose end was not there yet.
+    /// Start of a record whose end has not been read yet.
     carry: Vec<u8>,
-    /// Where `carry` stands in the file.
+    /// Offset of `carry` in the file.
     offset: u64,
     line: u64,
     rows: u32,
     complete: bool,
-    /// Nothing more is to be read, whatever follows.
+    /// True if reading was abandoned because of an error.
     given_up: bool,
 }
 
@@ -44,19 +44,19 @@ enum Reading {
     Parquet(Box<Parquet>),
 }
 
-/// All files of a channel.
-pub(super) struct Feed<'a> {
+/// Reads all files of a channel.
+pub(super) struct BlockReader<'a> {
     sources: &'a [Source],
     options: &'a ReadOptions,
     labels: Labels,
     next: usize,
     reading: Option<Reading>,
     sequence: u64,
-    /// The files that are done with.
+    /// Counts of the files that were read.
     pub(super) files: Vec<FileCounts>,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> BlockReader<'a> {
     pub(super) fn new(sources: &'a [Source], options: &'a ReadOptions, labels: Labels) -> Self {
         Self {
             sources,
@@ -69,10 +69,10 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Fills `block` with the next records and returns its number; none at the end.
+    /// Fills `block` with the next records and returns its number. `None` at the end.
     pub(super) fn next(&mut self, block: &mut Block) -> Option<u64> {
         block.records.clear();
-        block.loose.clear();
+        block.unescaped.clear();
         block.used = 0;
         block.findings = Findings::new(block.findings.limit());
         if self.reading.is_none() {
@@ -81,7 +81,7 @@ impl<'a> Feed<'a> {
             self.next += 1;
             match open(source, self.options, self.labels, &mut block.findings) {
                 Ok(reading) => self.reading = reading,
-                Err(fault) => fault.add(source, &mut block.findings),
+                Err(error) => error.add(source, &mut block.findings),
             }
             if self.reading.is_none() {
                 let path = source.display.clone();
@@ -100,11 +100,11 @@ impl<'a> Feed<'a> {
                 #[cfg(feature = "parquet")]
                 Reading::Parquet(parquet) => parquet.fill(source, block),
             };
-            if let Some(account) = done {
-                if account.rows_read == 0 && !block.findings.has_errors() {
-                    no_rows(&account, source, self.sources.len() == 1, block);
+            if let Some(file_counts) = done {
+                if file_counts.rows_read == 0 && !block.findings.has_errors() {
+                    no_rows(&file_counts, source, self.sources.len() == 1, block);
                 }
-                self.files.push(account);
+                self.files.push(file_counts);
                 self.reading = None;
             }
         }
@@ -118,7 +118,7 @@ fn open(
     options: &ReadOptions,
     labels: Labels,
     findings: &mut Findings,
-) -> Result<Option<Reading>, Fault> {
+) -> Result<Option<Reading>, FileError> {
     let kind = match source.format {
         Format::Csv { delimiter } => Kind::Delimited {
             splitter: Box::new(Splitter::new(delimiter)),
@@ -133,10 +133,10 @@ fn open(
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => {
             let _ = (labels, findings);
-            let message = "this program was built without parquet".to_owned();
+            let message = "this program was built without parquet support".to_owned();
             let help = "build with `--features parquet`, or convert the file to CSV".to_owned();
-            return Err(Fault {
-                code: &codes::FOREIGN,
+            return Err(FileError {
+                code: &codes::UNSUPPORTED,
                 message,
                 help,
             });
@@ -157,16 +157,17 @@ fn open(
     Ok(Some(Reading::Bytes(Box::new(open))))
 }
 
-/// An empty file beside full ones is how some tools write a part without rows; alone it is an error.
-fn no_rows(account: &FileCounts, source: &Source, alone: bool, block: &mut Block) {
-    let message = match account.bytes {
+/// Reports a file without rows: a warning among several files (some tools write empty parts),
+/// otherwise an error.
+fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut Block) {
+    let message = match file_counts.bytes {
         0 => "the file is empty",
         _ => "the file has no rows",
     };
-    let found = || super::findings::Found {
+    let found = || super::findings::Finding {
         message: message.to_owned(),
         place: Some(source.place()),
-        help: "a data file has at least one row, below its header if it is CSV".to_owned(),
+        help: "add at least one row; a CSV file also needs a header".to_owned(),
     };
     let severity = if alone {
         diagnostics::Severity::Error
@@ -176,14 +177,8 @@ fn no_rows(account: &FileCounts, source: &Source, alone: bool, block: &mut Block
     block.findings.add(&codes::NO_ROWS, severity, found);
 }
 
-impl Fault {
-    pub(super) fn add(self, source: &Source, findings: &mut Findings) {
-        findings.error(self.code, self.message, Some(source.place()), self.help);
-    }
-}
-
 impl Open {
-    /// The next block; the file's account when it was the last.
+    /// Reads the next block. Returns the counts of the file if it was the last block.
     fn fill(
         &mut self,
         source: &Source,
@@ -198,17 +193,18 @@ impl Open {
         block.transcoded = self.input.transcodes().then_some(self.input.encoding);
         block.compressed = self.input.compressed;
         loop {
-            // Twice as much as is there: a long record is searched anew each time, yet in linear time in all.
+            // Double the buffer: a long record is searched again each time, but the total time stays
+            // linear.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
-            let (n, fault) = self.input.fill(&mut block.bytes[filled..target]);
+            let (n, error) = self.input.fill(&mut block.bytes[filled..target]);
             filled += n;
-            self.complete = filled < target && fault.is_none();
+            self.complete = filled < target && error.is_none();
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
-            // The records before the fault count; the one that it cuts does not.
-            if let Some(fault) = fault.filter(|_| !self.given_up) {
-                fault.add(source, &mut block.findings);
+            // Records before the error count; the truncated one does not.
+            if let Some(error) = error.filter(|_| !self.given_up) {
+                error.add(source, &mut block.findings);
                 self.given_up = true;
             }
             if used > 0 || self.complete || self.given_up {
@@ -219,11 +215,11 @@ impl Open {
         self.carry
             .extend_from_slice(&block.bytes[block.used..filled]);
         self.offset += block.used as u64;
-        (self.complete || self.given_up).then(|| self.account(source))
+        (self.complete || self.given_up).then(|| self.file_counts(source))
     }
 
-    fn account(&mut self, source: &Source) -> FileCounts {
-        // A hash of a part of the file would be taken for the file's.
+    fn file_counts(&mut self, source: &Source) -> FileCounts {
+        // A partial hash would look like the hash of the file.
         let sha256 = if self.given_up {
             None
         } else {
@@ -238,7 +234,7 @@ impl Open {
         }
     }
 
-    /// Finds the records in the first `filled` bytes; returns how many of these are done with.
+    /// Finds the records in the first `filled` bytes; returns the number of bytes consumed.
     fn scan(
         &mut self,
         filled: usize,
@@ -252,7 +248,7 @@ impl Open {
             let bytes = &block.bytes[..filled];
             let step = match &mut self.kind {
                 Kind::Delimited { splitter, .. } => {
-                    splitter.step(bytes, from, self.complete, &mut block.loose)
+                    splitter.step(bytes, from, self.complete, &mut block.unescaped)
                 }
                 Kind::Jsonl => line(bytes, from, self.complete),
             };
@@ -277,20 +273,20 @@ impl Open {
             }
             self.line += found.lines_before;
             let Kind::Delimited { splitter, columns } = &mut self.kind else {
-                self.push(found.start, found.end, Body::Json, source, block);
+                self.push(found.start, found.end, RecordBody::Json, source, block);
                 self.line += found.lines;
                 from = found.next;
                 continue;
             };
-            let body = match (&columns, found.oddity) {
-                (None, Some(Oddity::Unclosed(quote))) => {
+            let body = match (&columns, found.malformed) {
+                (None, Some(Malformed::Unclosed(quote))) => {
                     let at = column(&bytes[found.start..quote as usize], self.line);
                     open_quote_in_header(source, at, &mut block.findings);
                     self.given_up = true;
                     break;
                 }
                 (None, _) => {
-                    let names = names(&splitter.fields, bytes, &block.loose);
+                    let names = names(&splitter.fields, bytes, &block.unescaped);
                     let place = Place {
                         line: Some(self.line),
                         ..source.place()
@@ -302,8 +298,8 @@ impl Open {
                     from = found.next;
                     continue;
                 }
-                (Some(_), Some(Oddity::Unclosed(quote))) => Body::Unclosed { quote },
-                (Some(columns), oddity) => row(&splitter.fields, columns, oddity, found.end),
+                (Some(_), Some(Malformed::Unclosed(quote))) => RecordBody::Unclosed { quote },
+                (Some(columns), malformed) => row(&splitter.fields, columns, malformed, found.end),
             };
             block.columns = columns.map_or(0, |columns| columns.count as u32);
             self.push(found.start, found.end, body, source, block);
@@ -313,10 +309,17 @@ impl Open {
         from
     }
 
-    fn push(&mut self, start: usize, end: usize, body: Body, source: &Source, block: &mut Block) {
+    fn push(
+        &mut self,
+        start: usize,
+        end: usize,
+        body: RecordBody,
+        source: &Source,
+        block: &mut Block,
+    ) {
         let Some(number) = self.rows.checked_add(1) else {
             let message = format!("the file has more than `{}` rows", u32::MAX);
-            let help = "split it".to_owned();
+            let help = "split the file".to_owned();
             block
                 .findings
                 .error(&codes::TOO_MANY, message, Some(source.place()), help);
@@ -334,8 +337,8 @@ impl Open {
         });
     }
 
-    /// Counts the record and gives the file up: where a quote may be open there is no telling where rows start. Points
-    /// at the field in which the record gets too large.
+    /// Counts the record and abandons the file: if a quote is open, the starts of later rows are
+    /// unknown. The place is the field in which the record exceeds the limit.
     fn too_large(
         &mut self,
         (start, end): (usize, usize),
@@ -351,7 +354,7 @@ impl Open {
             at = within.map_or(at, |field| field.at);
         }
         self.line += lines_before;
-        self.push(start, end, Body::TooLarge { at }, source, block);
+        self.push(start, end, RecordBody::TooLarge { at }, source, block);
         self.given_up = true;
     }
 }

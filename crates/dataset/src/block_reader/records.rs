@@ -1,43 +1,50 @@
-//! What is known of a record from its fields, and the lines of a file that has one record per line.
+//! Record contents from fields, header names, and files with one record per line.
 
 use memchr::memchr;
 
-use super::super::block::Body;
+use super::super::block::RecordBody;
 use super::super::codes;
 use super::super::columns::Columns;
-use super::super::delimited::{Field, Found, Oddity, Shape, Step};
+use super::super::delimited::{Field, Malformed, RecordSpan, Shape, Step};
 use super::super::findings::Findings;
 use super::super::source::Source;
 use diagnostics::Place;
 
-pub(super) fn row(fields: &[Field], columns: &Columns, oddity: Option<Oddity>, end: usize) -> Body {
+/// Returns the content of a CSV record.
+pub(super) fn row(
+    fields: &[Field],
+    columns: &Columns,
+    malformed: Option<Malformed>,
+    end: usize,
+) -> RecordBody {
     if fields.len() != columns.count {
         let at = fields
             .get(columns.count)
             .map_or(end as u32, |field| field.at);
-        return Body::Count {
+        return RecordBody::Count {
             fields: fields.len() as u32,
             at,
         };
     }
-    let stray = match oddity {
-        Some(Oddity::Stray(at)) => Some(at),
+    let stray = match malformed {
+        Some(Malformed::Stray(at)) => Some(at),
         _ => None,
     };
-    Body::Fields {
+    RecordBody::Fields {
         text: Some(fields[columns.text]),
         label: columns.label.map(|label| fields[label]),
         stray,
     }
 }
 
-pub(super) fn names(fields: &[Field], bytes: &[u8], loose: &[u8]) -> Vec<String> {
+/// Returns the column names of a header.
+pub(super) fn names(fields: &[Field], bytes: &[u8], unescaped: &[u8]) -> Vec<String> {
     let name = |field: &Field| {
         let range = field.start as usize..field.end as usize;
         match field.shape {
             Shape::Plain => String::from_utf8_lossy(&bytes[range]).into_owned(),
             Shape::Doubled => String::from_utf8_lossy(&bytes[range]).replace("\"\"", "\""),
-            Shape::Loose => String::from_utf8_lossy(&loose[range]).into_owned(),
+            Shape::Unescaped => String::from_utf8_lossy(&unescaped[range]).into_owned(),
         }
     };
     fields.iter().map(name).collect()
@@ -53,7 +60,7 @@ pub(super) fn open_quote_in_header(
         column: Some(column),
         ..source.place()
     };
-    let message = "the quote that opens here, in the header, is never closed".to_owned();
+    let message = "the quote opened here in the header is never closed".to_owned();
     findings.error(
         &codes::OPEN_QUOTE,
         message,
@@ -62,7 +69,7 @@ pub(super) fn open_quote_in_header(
     );
 }
 
-/// The next line that is not blank.
+/// Finds the next line that is not blank.
 pub(super) fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
     let (mut start, mut blank) = (from, 0);
     loop {
@@ -73,13 +80,13 @@ pub(super) fn line(bytes: &[u8], from: usize, complete: bool) -> Step {
             None => return Step::More { start },
         };
         if !bytes[start..end].trim_ascii().is_empty() {
-            return Step::Record(Found {
+            return Step::Record(RecordSpan {
                 start,
                 end,
                 next,
                 lines_before: blank,
                 lines: 1,
-                oddity: None,
+                malformed: None,
             });
         }
         if next == bytes.len() && complete {

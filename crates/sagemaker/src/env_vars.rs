@@ -1,93 +1,93 @@
-//! The environment variables that Trainyard reads, in one list.
+//! Environment variables that Trainyard reads.
 //!
 //! SageMaker itself sets only `TRAINING_JOB_NAME` and `TRAINING_JOB_ARN`; the `SM_*` names come
-//! from AWS's Python toolkit and are honoured so that scripts which set them keep working.
+//! from AWS's Python toolkit and are supported for scripts that set them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// A variable's name and what it does.
+/// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// The name; `<NAME>` stands for the channel of `SM_CHANNEL_<NAME>`.
+    /// Name; `<NAME>` is a placeholder for a channel.
     pub name: &'static str,
-    /// One line for the manual.
+    /// Description for the manual; one line.
     pub meaning: &'static str,
 }
 
-/// The folder that stands for `/opt/ml`.
+/// Folder that replaces `/opt/ml`.
 pub const BASE_DIR: Variable = Variable {
     name: "SAGEMAKER_BASE_DIR",
-    meaning: "folder that stands for /opt/ml",
+    meaning: "folder that replaces /opt/ml",
 };
 
-/// Where the model goes.
+/// Folder of the model.
 pub const MODEL_DIR: Variable = Variable {
     name: "SM_MODEL_DIR",
     meaning: "folder for the model; by default `model` in the base folder",
 };
 
-/// Where reports go.
+/// Folder of reports.
 pub const OUTPUT_DATA_DIR: Variable = Variable {
     name: "SM_OUTPUT_DATA_DIR",
     meaning: "folder for reports; by default `output/data` in the base folder",
 };
 
-/// The file or folder of one channel.
+/// File or folder of a channel.
 pub const CHANNEL: Variable = Variable {
     name: "SM_CHANNEL_<NAME>",
     meaning: "file or folder of the channel; by default `input/data/<name>` in the base folder",
 };
 
-/// The training job's name, which SageMaker sets.
+/// Name of the training job, set by SageMaker.
 pub const JOB_NAME: Variable = Variable {
     name: "TRAINING_JOB_NAME",
-    meaning: "name of the training job; its presence says that a container is running",
+    meaning: "name of the training job; set only in training containers",
 };
 
-/// Where a job of several hosts meets.
+/// Rendezvous address of a job with several hosts.
 pub const LEADER: Variable = Variable {
     name: "TRAINYARD_LEADER",
-    meaning: "`host:port` on which the first of several hosts waits for the others; by default its name and 29400",
+    meaning: "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400",
 };
 
-/// The user's folder.
+/// The user's home folder.
 pub const HOME: Variable = Variable {
     name: "HOME",
-    meaning: "folder below which `.cache/huggingface` is the cache of pretrained models",
+    meaning: "home folder; `.cache/huggingface` below it is the cache of pretrained models",
 };
 
-/// The user's folder for caches.
+/// The user's cache folder.
 pub const XDG_CACHE_HOME: Variable = Variable {
     name: "XDG_CACHE_HOME",
-    meaning: "folder whose `huggingface` is the cache of pretrained models; by default `~/.cache`",
+    meaning: "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`",
 };
 
-/// The cache of pretrained models.
+/// Hugging Face home folder.
 pub const HF_HOME: Variable = Variable {
     name: "HF_HOME",
-    meaning: "folder whose `hub` is the cache of pretrained models; by default `~/.cache/huggingface`",
+    meaning: "Hugging Face home folder; `hub` below it is the cache of pretrained models; by default `~/.cache/huggingface`",
 };
 
-/// The cache of pretrained models itself.
+/// Cache of pretrained models.
 pub const HF_HUB_CACHE: Variable = Variable {
     name: "HF_HUB_CACHE",
-    meaning: "the cache of pretrained models; by default `hub` in `HF_HOME`",
+    meaning: "cache of pretrained models; by default `hub` in `HF_HOME`",
 };
 
-/// Whether the hub may be asked.
+/// Offline mode.
 pub const HF_HUB_OFFLINE: Variable = Variable {
     name: "HF_HUB_OFFLINE",
-    meaning: "1: pretrained models come from the cache alone",
+    meaning: "1: use only cached pretrained models",
 };
 
-/// The user's token.
+/// Access token.
 pub const HF_TOKEN: Variable = Variable {
     name: "HF_TOKEN",
-    meaning: "token for models of the hub that are not public; by default the one of `HF_HOME/token`",
+    meaning: "token for private models of the hub; by default the content of `HF_HOME/token`",
 };
 
-/// The hub's address.
+/// Address of the hub.
 pub const HF_ENDPOINT: Variable = Variable {
     name: "HF_ENDPOINT",
     meaning: "address of the hub; by default https://huggingface.co",
@@ -100,7 +100,7 @@ const fn proxy(name: &'static str) -> Variable {
     }
 }
 
-/// The proxy that a connection to the hub goes through, in any spelling; the first that is set.
+/// Proxies for connections to the hub; the first that is set is used.
 pub const PROXIES: [Variable; 6] = [
     proxy("ALL_PROXY"),
     proxy("all_proxy"),
@@ -110,7 +110,7 @@ pub const PROXIES: [Variable; 6] = [
     proxy("http_proxy"),
 ];
 
-/// Every variable that is read. [`Env::get`] takes nothing else.
+/// All variables that are read.
 pub const ALL: &[Variable] = &[
     BASE_DIR,
     MODEL_DIR,
@@ -135,17 +135,17 @@ pub const ALL: &[Variable] = &[
 
 pub(crate) const CHANNEL_PREFIX: &str = "SM_CHANNEL_";
 
-/// A snapshot of the environment, so that a test can bring its own.
+/// A snapshot of the environment; tests pass their own.
 #[derive(Debug, Clone, Default)]
 pub struct Env(BTreeMap<OsString, OsString>);
 
 impl Env {
-    /// The environment of this process.
+    /// Returns the environment of this process.
     pub fn process() -> Self {
         Self(std::env::vars_os().collect())
     }
 
-    /// An environment with these variables alone.
+    /// Creates an environment with only these variables.
     pub fn from_map<K: Into<OsString>, V: Into<OsString>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -157,12 +157,12 @@ impl Env {
         )
     }
 
-    /// The variable's value. Set to nothing counts as not set, as in a shell's `${NAME:-default}`.
+    /// Returns the value of a variable. Empty means not set, like `${NAME:-default}` in a shell.
     pub fn get(&self, variable: Variable) -> Option<&OsStr> {
         self.by_name(variable.name)
     }
 
-    /// Names (in lower case) and values of all `SM_CHANNEL_<NAME>`.
+    /// Returns names (in lower case) and values of all `SM_CHANNEL_<NAME>`.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (String, &OsStr)> {
         self.0
             .iter()
@@ -173,8 +173,8 @@ impl Env {
             })
     }
 
-    /// The value of `SM_CHANNEL_<NAME>`. The toolkit turns `my-data` into `SM_CHANNEL_MY-DATA`,
-    /// which no shell can export, so `SM_CHANNEL_MY_DATA` does as well.
+    /// Returns the value of `SM_CHANNEL_<NAME>`. The toolkit uses `SM_CHANNEL_MY-DATA` for `my-data`,
+    /// which shells cannot export, so `SM_CHANNEL_MY_DATA` is accepted too.
     pub(crate) fn channel(&self, name: &str) -> Option<&OsStr> {
         let upper = name.to_uppercase();
         let plain = variable_name(&upper);
@@ -191,7 +191,7 @@ impl Env {
     }
 }
 
-/// `name` with everything that a shell does not allow in a variable's name as `_`.
+/// Replaces characters that are invalid in shell variable names by `_`.
 pub(crate) fn variable_name(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_has_each_name_once() {
+    fn names_are_unique() {
         let mut names: Vec<_> = ALL.iter().map(|variable| variable.name).collect();
         names.sort_unstable();
         names.dedup();
@@ -212,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_the_listed_one() {
+    fn channel_prefix_matches_the_list() {
         assert_eq!(CHANNEL.name, format!("{CHANNEL_PREFIX}<NAME>"));
     }
 
     #[test]
-    fn empty_is_not_set() {
+    fn empty_value_is_not_set() {
         let env = Env::from_map([
             ("SM_MODEL_DIR", ""),
             ("SM_CHANNEL_TRAIN", ""),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_a_channel() {
+    fn both_spellings_of_a_channel_are_read() {
         let toolkit = Env::from_map([("SM_CHANNEL_MY-DATA.V2", "/a")]);
         let shell = Env::from_map([("SM_CHANNEL_MY_DATA_V2", "/b")]);
         assert_eq!(toolkit.channel("my-data.v2"), Some(OsStr::new("/a")));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_real_environment_is_read() {
+    fn process_environment_is_read() {
         // cargo sets it for every test, so this needs no set_var.
         let cargo = Variable {
             name: "CARGO_MANIFEST_DIR",
