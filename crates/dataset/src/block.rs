@@ -16,7 +16,8 @@ pub(super) enum RecordBody {
     },
     /// A line of JSON.
     Json,
-    /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the row.
+    /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
+    /// row.
     Count { fields: u32, at: u32 },
     /// A quote, at this offset, that is never closed.
     Unclosed { quote: u32 },

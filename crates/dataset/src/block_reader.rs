@@ -193,8 +193,8 @@ impl Open {
         block.transcoded = self.input.transcodes().then_some(self.input.encoding);
         block.compressed = self.input.compressed;
         loop {
-            // Double the buffer: a long record is searched again each time, but the total time stays
-            // linear.
+            // Double the buffer: a long record is searched again each time, but the total time
+            // stays linear.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
             let (n, error) = self.input.fill(&mut block.bytes[filled..target]);

@@ -6,7 +6,8 @@ use diagnostics::{Diagnostic, Severity};
 use encoding_rs::{Decoder, DecoderResult, Encoding};
 use std::io::{self, Read};
 
-/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its superset.
+/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its
+/// superset.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("latin-1", "latin1"),
     ("latin_1", "latin1"),

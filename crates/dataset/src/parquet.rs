@@ -327,8 +327,8 @@ fn hash(file: File) -> Result<String, FileError> {
     }
 }
 
-/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not used
-/// after a panic.
+/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not
+/// used after a panic.
 fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = "the parquet file cannot be read: it is inconsistent".to_owned();

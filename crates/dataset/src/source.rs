@@ -95,8 +95,9 @@ impl Source {
 
 /// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
 ///
-/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder, only
-/// `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or `.zst`.
+/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder,
+/// only `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or
+/// `.zst`.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read, or if the folder has no data files.

@@ -23,9 +23,9 @@ pub struct Streamed<S> {
     pub states: Vec<S>,
 }
 
-/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the results
-/// one by one in file order. Memory is bounded. Rows with errors are skipped and make the call fail at
-/// the end, after `sink` got all other rows.
+/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the
+/// results one by one in file order. Memory is bounded. Rows with errors are skipped and make the
+/// call fail at the end, after `sink` got all other rows.
 ///
 /// `stop` is checked before each block.
 ///

@@ -45,8 +45,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A finding about the user's data. Fields may have names and values from the files verbatim. `Display`
-/// sanitizes them, so that they cannot look like a metric or start a line:
+/// A finding about the user's data. Fields may have names and values from the files verbatim.
+/// `Display` sanitizes them, so that they cannot look like a metric or start a line:
 ///
 /// ```text
 /// error[D014]: row has no label

@@ -179,8 +179,8 @@ fn toolkit_decodes_the_same_values() {
 
 #[test]
 fn intended_differences_from_the_toolkit() {
-    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command line
-    // must not get `None` for a missing value, nor doubled quotes.
+    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command
+    // line must not get `None` for a missing value, nor doubled quotes.
     let values = numbered(["True", "False", "None", r#""\"english\"""#]);
     for (value, same) in decoded_by_both(&values) {
         assert!(
