@@ -1,8 +1,9 @@
 //! Blocks of records, which the reading thread passes to the worker threads.
 
-use super::delimited::{Field, lines};
-use super::findings::Findings;
 use memchr::memrchr2;
+
+use crate::delimited::{Field, lines};
+use crate::findings::Findings;
 
 /// Content of a record as far as splitting finds it.
 #[derive(Clone, Copy, Debug)]

@@ -2,18 +2,19 @@
 
 mod records;
 
-use self::records::{line, names, open_quote_in_header, row};
-use super::block::{Block, Record, RecordBody, column};
-use super::codes;
-use super::columns::{self, Columns};
-use super::delimited::{Malformed, Splitter, Step, lines};
-use super::findings::Findings;
-use super::input::{FileError, Input};
-#[cfg(feature = "parquet")]
-use super::parquet::Parquet;
-use super::source::{Format, Source};
-use super::{FileCounts, Labels, ReadOptions};
 use diagnostics::Place;
+
+use self::records::{line, names, open_quote_in_header, row};
+use crate::block::{Block, Record, RecordBody, column};
+use crate::codes;
+use crate::columns::{self, Columns};
+use crate::delimited::{Malformed, Splitter, Step, lines};
+use crate::findings::Findings;
+use crate::input::{FileError, Input};
+#[cfg(feature = "parquet")]
+use crate::parquet::Parquet;
+use crate::source::{Format, Source};
+use crate::{FileCounts, Labels, ReadOptions};
 
 enum Kind {
     Delimited {

@@ -1,16 +1,19 @@
 //! Reads labelled rows for training and scoring.
 
-use super::audit::{self, Texts};
-use super::decode::Batch;
-use super::stream::{ReadTask, Streamed, run};
-use super::{
-    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
-};
-use diagnostics::Diagnostic;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
 use xxhash_rust::xxh3::xxh3_64;
+
+use diagnostics::Diagnostic;
+
+use crate::audit::{self, Texts};
+use crate::decode::Batch;
+use crate::stream::{ReadTask, Streamed, run};
+use crate::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
+};
 
 /// Encodes texts for a trainer; each thread has its own. Texts are in file order only within a
 /// block: [`Rows::order`] has the position of each row.

@@ -1,11 +1,13 @@
 //! Data files of a channel.
 
-use super::codes;
-use diagnostics::{Diagnostic, Place, Severity};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use diagnostics::{Diagnostic, Place, Severity};
+
+use crate::codes;
 
 /// File format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

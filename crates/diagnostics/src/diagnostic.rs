@@ -1,7 +1,8 @@
 //! Findings about data: code, message, place, help.
 
-use crate::sanitize;
 use std::fmt;
+
+use crate::sanitize;
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

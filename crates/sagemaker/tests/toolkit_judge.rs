@@ -9,10 +9,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value as Json, json};
+
 use sagemaker::hyperparameters::{encode, read};
 use sagemaker::metrics::{Metric, MetricLine, definitions};
 use sagemaker::{Env, Paths, ResourceConfig, Value, limits};
-use serde_json::{Value as Json, json};
 
 /// Sends questions to the Python script, with `base` as the layout of the container.
 fn ask(base: &Path, questions: &[Json]) -> Vec<Json> {

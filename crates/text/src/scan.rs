@@ -1,7 +1,7 @@
 //! Splits text into words like scikit-learn's `CountVectorizer`: lower-case, then all maximal runs
 //! of two or more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
 
-use super::word_ranges::WORD_RANGES;
+use crate::word_ranges::WORD_RANGES;
 
 /// Maximum number of bytes of a word in its key.
 pub(crate) const INLINE: usize = 16;

@@ -1,7 +1,7 @@
 //! String interner: maps words to ids in order of first appearance. Short words are stored in the
 //! keys.
 
-use super::scan::{INLINE, Token};
+use crate::scan::{INLINE, Token};
 
 /// Sentinel id: no word, or a word that is not in the vocabulary.
 pub(crate) const NO_ID: u32 = u32::MAX;

@@ -1,5 +1,6 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 /// Returns all records of `input`, read in blocks of `block` bytes, and the offset of an open
 /// quote.
