@@ -1,10 +1,12 @@
 //! Findings about a data set as a whole.
 
-use super::codes;
-use super::findings::{Finding, Findings};
-use super::{RowPlace, Source};
-use diagnostics::{Diagnostic, Severity, sanitize};
 use std::collections::{BTreeMap, HashMap};
+
+use diagnostics::{Diagnostic, Severity, sanitize};
+
+use crate::codes;
+use crate::findings::{Finding, Findings};
+use crate::{RowPlace, Source};
 
 /// Columns of the rows that are needed to find equal texts; one entry per row.
 pub(super) struct Texts<'a> {

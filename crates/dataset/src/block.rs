@@ -1,8 +1,9 @@
 //! Blocks of records, which the reading thread passes to the worker threads.
 
-use super::delimited::{Field, lines};
-use super::findings::Findings;
 use memchr::memrchr2;
+
+use crate::delimited::{Field, lines};
+use crate::findings::Findings;
 
 /// Content of a record as far as splitting finds it.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,8 @@ pub(super) enum RecordBody {
     },
     /// A line of JSON.
     Json,
-    /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the row.
+    /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
+    /// row.
     Count { fields: u32, at: u32 },
     /// A quote, at this offset, that is never closed.
     Unclosed { quote: u32 },

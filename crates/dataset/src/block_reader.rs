@@ -2,18 +2,19 @@
 
 mod records;
 
-use self::records::{line, names, open_quote_in_header, row};
-use super::block::{Block, Record, RecordBody, column};
-use super::codes;
-use super::columns::{self, Columns};
-use super::delimited::{Malformed, Splitter, Step, lines};
-use super::findings::Findings;
-use super::input::{FileError, Input};
-#[cfg(feature = "parquet")]
-use super::parquet::Parquet;
-use super::source::{Format, Source};
-use super::{FileCounts, Labels, ReadOptions};
 use diagnostics::Place;
+
+use self::records::{line, names, open_quote_in_header, row};
+use crate::block::{Block, Record, RecordBody, column};
+use crate::codes;
+use crate::columns::{self, Columns};
+use crate::delimited::{Malformed, Splitter, Step, lines};
+use crate::findings::Findings;
+use crate::input::{FileError, Input};
+#[cfg(feature = "parquet")]
+use crate::parquet::Parquet;
+use crate::source::{Format, Source};
+use crate::{FileCounts, Labels, ReadOptions};
 
 enum Kind {
     Delimited {
@@ -193,8 +194,8 @@ impl Open {
         block.transcoded = self.input.transcodes().then_some(self.input.encoding);
         block.compressed = self.input.compressed;
         loop {
-            // Double the buffer: a long record is searched again each time, but the total time stays
-            // linear.
+            // Double the buffer: a long record is searched again each time, but the total time
+            // stays linear.
             let target = options.block_bytes.max(filled * 2).max(1);
             block.bytes.resize(block.bytes.len().max(target), 0);
             let (n, error) = self.input.fill(&mut block.bytes[filled..target]);

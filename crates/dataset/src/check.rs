@@ -1,12 +1,15 @@
 //! Reports all problems of a data set.
 
-use super::audit;
-use super::read::{Encode, Rows, read_all};
-use super::stream::ReadTask;
-use super::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
-use diagnostics::Diagnostic;
-use serde::Serialize;
 use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+
+use diagnostics::Diagnostic;
+
+use crate::audit;
+use crate::read::{Encode, Rows, read_all};
+use crate::stream::ReadTask;
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
 
 /// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]

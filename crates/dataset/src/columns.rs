@@ -1,10 +1,11 @@
 //! Resolves the names of the text and label columns.
 
-use super::codes;
-use super::findings::Findings;
-use super::source::closest;
-use super::{Labels, ReadOptions};
 use diagnostics::{Place, sanitize};
+
+use crate::codes;
+use crate::findings::Findings;
+use crate::source::closest;
+use crate::{Labels, ReadOptions};
 
 /// Positions of the wanted columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

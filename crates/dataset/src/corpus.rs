@@ -226,9 +226,9 @@ impl RowTable {
             .collect()
     }
 
-    /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in an
-    /// order that depends only on the seed and the texts. Equal texts have the same position (and
-    /// the class of their first row).
+    /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in
+    /// an order that depends only on the seed and the texts. Equal texts have the same position
+    /// (and the class of their first row).
     fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
         let mut group_of_text: HashMap<u64, usize> = HashMap::new();
         // (class, sort key, text, rows)

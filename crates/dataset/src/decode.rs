@@ -1,12 +1,14 @@
 //! Decodes the records of a block into rows of text and label. Runs in parallel.
 
-use super::block::{Block, Record, RecordBody};
-use super::delimited::{Field, Shape};
-use super::findings::{Finding, Findings};
-use super::json::{self, Cell};
-use super::{Labels, ReadOptions, RowPlace, Source};
-use memchr::memchr;
 use std::ops::Range;
+
+use memchr::memchr;
+
+use crate::block::{Block, Record, RecordBody};
+use crate::delimited::{Field, Shape};
+use crate::findings::{Finding, Findings};
+use crate::json::{self, Cell};
+use crate::{Labels, ReadOptions, RowPlace, Source};
 
 mod messages;
 use messages::Reporter;

@@ -1,8 +1,9 @@
 //! Splits CSV and TSV bytes into records and fields, without copying them.
 //!
 //! Quoting and line ends follow the csv crate. Well-formed records are split by searching for
-//! delimiters, quotes and line ends. All other records are parsed by csv-core from their first byte,
-//! so that malformed input is read in the same way. A property test compares both on arbitrary bytes.
+//! delimiters, quotes and line ends. All other records are parsed by csv-core from their first
+//! byte, so that malformed input is read in the same way. A property test compares both on
+//! arbitrary bytes.
 
 use csv_core::ReadFieldResult;
 use memchr::{memchr, memchr_iter, memchr3};
@@ -58,8 +59,8 @@ pub(super) struct RecordSpan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Record(RecordSpan),
-    /// More bytes are needed to find the end of the next record; call again from its start. The last
-    /// of [`Splitter::fields`] is incomplete.
+    /// More bytes are needed to find the end of the next record; call again from its start. The
+    /// last of [`Splitter::fields`] is incomplete.
     More {
         /// Offset of that record.
         start: usize,

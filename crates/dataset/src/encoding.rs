@@ -1,12 +1,16 @@
 //! Names of text encodings, and conversion to UTF-8.
 
-use super::codes;
-use super::source::closest;
-use diagnostics::{Diagnostic, Severity};
-use encoding_rs::{Decoder, DecoderResult, Encoding};
 use std::io::{self, Read};
 
-/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its superset.
+use encoding_rs::{Decoder, DecoderResult, Encoding};
+
+use diagnostics::{Diagnostic, Severity};
+
+use crate::codes;
+use crate::source::closest;
+
+/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its
+/// superset.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("latin-1", "latin1"),
     ("latin_1", "latin1"),

@@ -1,14 +1,16 @@
 //! Rereads selected texts.
 
-use super::decode::Batch;
-use super::stream::{ReadTask, run};
-use super::{
-    BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
-};
-use diagnostics::Place;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
+
+use diagnostics::Place;
+
+use crate::decode::Batch;
+use crate::stream::{ReadTask, run};
+use crate::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
+};
 
 /// Stops reading when all texts are found.
 struct Done;

@@ -1,9 +1,11 @@
 //! Findings, counted by code; the first few of each code are stored.
 
-use super::codes::Code;
-use diagnostics::{Diagnostic, Place, Severity};
 use std::collections::BTreeMap;
 use std::fmt;
+
+use diagnostics::{Diagnostic, Place, Severity};
+
+use crate::codes::Code;
 
 /// Text and place of a finding. `{them}` in `help` becomes "it" or "them", depending on the count.
 pub(super) struct Finding {

@@ -1,15 +1,18 @@
 //! Bytes of one file: opened, hashed, decompressed, converted to UTF-8.
 
-use super::codes::{self, Code};
-use super::encoding::Transcoder;
-use super::findings::Findings;
-use super::source::{Source, unreadable};
-use diagnostics::Diagnostic;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+
+use diagnostics::Diagnostic;
+
+use crate::codes::{self, Code};
+use crate::encoding::Transcoder;
+use crate::findings::Findings;
+use crate::source::{Source, unreadable};
 
 /// Error that ends the reading of a file.
 pub(super) struct FileError {

@@ -1,8 +1,9 @@
 //! Extracts text and label from a line of JSON.
 
+use std::fmt;
+
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Reads the rows of a channel: CSV, TSV, JSON lines and parquet, plain or compressed, in blocks.
 //!
 //! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
-//! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are joined
-//! in file order. Texts are not kept: memory is bounded by the block size, not by the file size.
+//! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
+//! joined in file order. Texts are not kept: memory is bounded by the block size, not by the file
+//! size.
 //!
 //! Errors in rows do not stop reading. They are counted, the first of each kind is stored, and the
 //! final error lists all kinds. [`codes`] has the list of kinds.

@@ -1,21 +1,23 @@
 //! Reads the text and label columns of parquet files in batches.
 
-use super::block::{Block, Record, RecordBody};
-use super::codes;
-use super::columns::{self, Columns};
-use super::delimited::{Field, Shape};
-use super::findings::Findings;
-use super::input::{FileError, Input};
-use super::source::{Source, unreadable};
-use super::{FileCounts, Labels, ReadOptions};
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
-use std::fs::File;
-use std::panic::AssertUnwindSafe;
+
+use crate::block::{Block, Record, RecordBody};
+use crate::codes;
+use crate::columns::{self, Columns};
+use crate::delimited::{Field, Shape};
+use crate::findings::Findings;
+use crate::input::{FileError, Input};
+use crate::source::{Source, unreadable};
+use crate::{FileCounts, Labels, ReadOptions};
 
 /// Rows per block. A row group may have millions.
 const BATCH_ROWS: usize = 1024;
@@ -327,8 +329,8 @@ fn hash(file: File) -> Result<String, FileError> {
     }
 }
 
-/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not used
-/// after a panic.
+/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not
+/// used after a panic.
 fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = "the parquet file cannot be read: it is inconsistent".to_owned();

@@ -1,5 +1,5 @@
-//! Random numbers determined by a seed and counters. The numbers of step 700 do not depend on earlier
-//! draws, so a resumed run needs no generator state.
+//! Random numbers determined by a seed and counters. The numbers of step 700 do not depend on
+//! earlier draws, so a resumed run needs no generator state.
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 pub fn mix(value: u64) -> u64 {

@@ -1,19 +1,22 @@
 //! Reads labelled rows for training and scoring.
 
-use super::audit::{self, Texts};
-use super::decode::Batch;
-use super::stream::{ReadTask, Streamed, run};
-use super::{
-    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
-};
-use diagnostics::Diagnostic;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Encodes texts for a trainer; each thread has its own. Texts are in file order only within a block:
-/// [`Rows::order`] has the position of each row.
+use diagnostics::Diagnostic;
+
+use crate::audit::{self, Texts};
+use crate::decode::Batch;
+use crate::stream::{ReadTask, Streamed, run};
+use crate::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
+};
+
+/// Encodes texts for a trainer; each thread has its own. Texts are in file order only within a
+/// block: [`Rows::order`] has the position of each row.
 pub trait Encode: Send {
     /// Encodes one text.
     fn encode(&mut self, text: &str);
@@ -173,8 +176,8 @@ pub fn leak<E, F>(
 
 /// Reads all rows of a channel; `make` is called once for each thread.
 ///
-/// Duplicate texts, with the same label or another, and labels that differ only in case or whitespace
-/// are warnings in the result.
+/// Duplicate texts, with the same label or another, and labels that differ only in case or
+/// whitespace are warnings in the result.
 ///
 /// # Errors
 /// If the data has errors that the options do not allow, or if `stop` was set.

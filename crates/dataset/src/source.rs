@@ -1,11 +1,13 @@
 //! Data files of a channel.
 
-use super::codes;
-use diagnostics::{Diagnostic, Place, Severity};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use diagnostics::{Diagnostic, Place, Severity};
+
+use crate::codes;
 
 /// File format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +97,9 @@ impl Source {
 
 /// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
 ///
-/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder, only
-/// `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or `.zst`.
+/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder,
+/// only `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or
+/// `.zst`.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read, or if the folder has no data files.

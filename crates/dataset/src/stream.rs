@@ -1,16 +1,18 @@
 //! Processes the blocks of a channel on several threads, and delivers results in file order.
 
-use super::block::Block;
-use super::block_reader::BlockReader;
-use super::codes;
-use super::columns;
-use super::decode::{Batch, BlockCounts, Decoder, Seen};
-use super::findings::Findings;
-use super::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
-use diagnostics::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use diagnostics::Diagnostic;
+
+use crate::block::Block;
+use crate::block_reader::BlockReader;
+use crate::codes;
+use crate::columns;
+use crate::decode::{Batch, BlockCounts, Decoder, Seen};
+use crate::findings::Findings;
+use crate::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
 
 /// Result of reading all rows.
 #[derive(Debug)]
@@ -23,9 +25,9 @@ pub struct Streamed<S> {
     pub states: Vec<S>,
 }
 
-/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the results
-/// one by one in file order. Memory is bounded. Rows with errors are skipped and make the call fail at
-/// the end, after `sink` got all other rows.
+/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the
+/// results one by one in file order. Memory is bounded. Rows with errors are skipped and make the
+/// call fail at the end, after `sink` got all other rows.
 ///
 /// `stop` is checked before each block.
 ///

@@ -62,9 +62,9 @@ pub fn write_files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
 pub struct Staged(PathBuf);
 
 impl Staged {
-    /// Creates an empty folder next to `dir` that can replace it by a rename. `None` if `dir` is a mount
-    /// point (such as SageMaker's /opt/ml/model), or if the parent folder is not writable or the owner
-    /// cannot be kept.
+    /// Creates an empty folder next to `dir` that can replace it by a rename. `None` if `dir` is a
+    /// mount point (such as SageMaker's /opt/ml/model), or if the parent folder is not writable or
+    /// the owner cannot be kept.
     pub fn beside(dir: &Path) -> Option<Self> {
         let parent = parent(dir);
         let staged = Self(parent.join(format!("{}{}", beside_prefix(dir)?, std::process::id())));
@@ -139,8 +139,8 @@ pub fn remove_stale(dir: &Path) {
     }
 }
 
-/// Like [`remove_stale`], for a folder that this process has locked: all temporary folders are stale,
-/// also those of another container's process 1 or of another machine.
+/// Like [`remove_stale`], for a folder that this process has locked: all temporary folders are
+/// stale, also those of another container's process 1 or of another machine.
 pub fn remove_stale_locked(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if pid(&entry.file_name(), PARTIAL).is_some() {
@@ -155,8 +155,8 @@ fn pid(name: &OsStr, prefix: &str) -> Option<Pid> {
     digits.parse().ok().and_then(Pid::from_raw)
 }
 
-/// True if the name has the id of a process that does not exist, or of this one: in a container every
-/// trainer is process 1.
+/// True if the name has the id of a process that does not exist, or of this one: in a container
+/// every trainer is process 1.
 fn is_stale(name: &OsStr, prefix: &str) -> bool {
     pid(name, prefix).is_some_and(|pid| {
         pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)

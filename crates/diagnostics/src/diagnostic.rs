@@ -1,7 +1,8 @@
 //! Findings about data: code, message, place, help.
 
-use crate::sanitize;
 use std::fmt;
+
+use crate::sanitize;
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -45,8 +46,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A finding about the user's data. Fields may have names and values from the files verbatim. `Display`
-/// sanitizes them, so that they cannot look like a metric or start a line:
+/// A finding about the user's data. Fields may have names and values from the files verbatim.
+/// `Display` sanitizes them, so that they cannot look like a metric or start a line:
 ///
 /// ```text
 /// error[D014]: row has no label

@@ -173,8 +173,8 @@ impl Env {
             })
     }
 
-    /// Returns the value of `SM_CHANNEL_<NAME>`. The toolkit uses `SM_CHANNEL_MY-DATA` for `my-data`,
-    /// which shells cannot export, so `SM_CHANNEL_MY_DATA` is accepted too.
+    /// Returns the value of `SM_CHANNEL_<NAME>`. The toolkit uses `SM_CHANNEL_MY-DATA` for
+    /// `my-data`, which shells cannot export, so `SM_CHANNEL_MY_DATA` is accepted too.
     pub(crate) fn channel(&self, name: &str) -> Option<&OsStr> {
         let upper = name.to_uppercase();
         let plain = variable_name(&upper);

@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::Error;
 use crate::limits::MAX_FAILURE_REASON;
 
-/// Joins the messages of an error chain (outermost first, as from `Error::source`) into one text with
-/// the root cause first, within SageMaker's limit.
+/// Joins the messages of an error chain (outermost first, as from `Error::source`) into one text
+/// with the root cause first, within SageMaker's limit.
 pub fn compose(chain: &[String]) -> String {
     let mut text = String::new();
     let mut cause = "";
@@ -34,8 +34,8 @@ pub fn compose(chain: &[String]) -> String {
     truncate(&text)
 }
 
-/// Writes the failure file atomically, because SageMaker may read it at any time. Creates its folder
-/// if necessary.
+/// Writes the failure file atomically, because SageMaker may read it at any time. Creates its
+/// folder if necessary.
 ///
 /// # Errors
 /// If the folder cannot be created or the file cannot be written.

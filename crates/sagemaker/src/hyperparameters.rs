@@ -92,8 +92,8 @@ fn quote(text: &str) -> String {
     one_line(&serde_json::Value::from(text).to_string())
 }
 
-/// Escapes line separators: SageMaker's pattern for a value is `.*`, which excludes them. In JSON they
-/// occur only in strings.
+/// Escapes line separators: SageMaker's pattern for a value is `.*`, which excludes them. In JSON
+/// they occur only in strings.
 fn one_line(json: &str) -> String {
     json.replace('\u{85}', "\\u0085")
         .replace('\u{2028}', "\\u2028")

@@ -50,8 +50,8 @@ impl InputDataConfig {
     /// Reads the file; `None` if it does not exist.
     ///
     /// # Errors
-    /// If the file cannot be read, is invalid, or has a channel that trainers cannot read: `Pipe` mode
-    /// provides a pipe instead of files, and `RecordIO` wraps each row.
+    /// If the file cannot be read, is invalid, or has a channel that trainers cannot read: `Pipe`
+    /// mode provides a pipe instead of files, and `RecordIO` wraps each row.
     pub fn read(path: &Path) -> Result<Option<Self>, Error> {
         let Some(config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(None);

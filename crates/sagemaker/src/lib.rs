@@ -1,8 +1,8 @@
 //! Amazon SageMaker's training contract as types.
 //!
 //! Shared by trainers, which read these files inside the container, and the launcher, which writes
-//! them or requests them from SageMaker. No training and no network access. Environment and paths are
-//! arguments, so tests can lay out a container in a temporary folder.
+//! them or requests them from SageMaker. No training and no network access. Environment and paths
+//! are arguments, so tests can lay out a container in a temporary folder.
 //!
 //! | module | contents |
 //! |---|---|

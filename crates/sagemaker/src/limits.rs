@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use diagnostics::sanitize;
+
 use crate::Error;
 use crate::metrics::MetricDefinition;
-use diagnostics::sanitize;
 
 /// Maximum number of hyperparameters of a job.
 pub const MAX_HYPERPARAMETERS: usize = 100;

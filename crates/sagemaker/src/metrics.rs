@@ -181,8 +181,8 @@ impl Metric {
 
     /// Returns a regular expression that finds the value in a line.
     ///
-    /// AWS does not document its regex engine, so only common syntax is used: no lookbehind, flags or
-    /// named groups. The name must follow whitespace or the start of the line:
+    /// AWS does not document its regex engine, so only common syntax is used: no lookbehind, flags
+    /// or named groups. The name must follow whitespace or the start of the line:
     /// `my_validation:accuracy=1;` is another metric.
     pub fn regex(self) -> String {
         format!(r"(?:^|\s){self}=(-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?);")
@@ -242,8 +242,8 @@ impl fmt::Display for MetricLine {
     }
 }
 
-/// Formats a finite number so that [`Metric::regex`] matches it: counts as integers, others with seven
-/// significant digits, and with an exponent if very small or very large.
+/// Formats a finite number so that [`Metric::regex`] matches it: counts as integers, others with
+/// seven significant digits, and with an exponent if very small or very large.
 fn number(metric: Metric, value: f64) -> String {
     // -0.0 + 0.0 is 0.0: avoids printing `-0`.
     let value = value + 0.0;

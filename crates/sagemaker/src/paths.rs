@@ -1,7 +1,7 @@
 //! Paths of SageMaker's `/opt/ml`, or of a base folder that replaces it.
 //!
-//! Variables (`SM_MODEL_DIR`, `SM_CHANNEL_TRAIN`) take precedence over the layout. Trainers let their
-//! command line options take precedence over both.
+//! Variables (`SM_MODEL_DIR`, `SM_CHANNEL_TRAIN`) take precedence over the layout. Trainers let
+//! their command line options take precedence over both.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -113,14 +113,14 @@ impl Paths {
             .map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// True in a training container, or with a folder laid out like one. If false (on a laptop), nothing
-    /// may be written below [`Self::base`].
+    /// True in a training container, or with a folder laid out like one. If false (on a laptop),
+    /// nothing may be written below [`Self::base`].
     pub fn in_container(&self) -> bool {
         self.config_dir().is_dir() || self.env.get(env_vars::JOB_NAME).is_some()
     }
 
-    /// Returns the file or folder of a channel: from its variable, or the folder in the layout if it
-    /// exists.
+    /// Returns the file or folder of a channel: from its variable, or the folder in the layout if
+    /// it exists.
     pub fn channel(&self, name: &str) -> Option<PathBuf> {
         if let Some(path) = self.env.channel(name) {
             return Some(path.into());
@@ -183,7 +183,8 @@ impl Paths {
         })
     }
 
-    /// Returns names of folders in the data folder. SageMaker also puts `train-manifest` files there.
+    /// Returns names of folders in the data folder. SageMaker also puts `train-manifest` files
+    /// there.
     fn folders(&self) -> Result<Vec<String>, Error> {
         let dir = self.data_dir();
         let failed = |source| Error::Read {

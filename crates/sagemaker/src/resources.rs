@@ -59,7 +59,8 @@ impl ResourceConfig {
     /// Reads the file. A missing file means a single host.
     ///
     /// # Errors
-    /// If the file cannot be read, or `current_host` is not in `hosts`: the leader would be ambiguous.
+    /// If the file cannot be read, or `current_host` is not in `hosts`: the leader would be
+    /// ambiguous.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let Some(mut config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(Self::default());

@@ -5,9 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use serde_json::json;
+
 use sagemaker::hyperparameters::{encode, read, to_arguments};
 use sagemaker::{Hyperparameter, Value, limits};
-use serde_json::json;
 
 /// A file in a temporary folder.
 struct File(tempfile::TempDir);

@@ -4,9 +4,10 @@
 
 use std::sync::LazyLock;
 
-use diagnostics::sanitize;
 use proptest::prelude::*;
 use regex::Regex;
+
+use diagnostics::sanitize;
 use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 
 static REGEXES: LazyLock<Vec<(Metric, Regex)>> = LazyLock::new(|| {

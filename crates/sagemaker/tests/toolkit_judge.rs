@@ -9,10 +9,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value as Json, json};
+
 use sagemaker::hyperparameters::{encode, read};
 use sagemaker::metrics::{Metric, MetricLine, definitions};
 use sagemaker::{Env, Paths, ResourceConfig, Value, limits};
-use serde_json::{Value as Json, json};
 
 /// Sends questions to the Python script, with `base` as the layout of the container.
 fn ask(base: &Path, questions: &[Json]) -> Vec<Json> {
@@ -179,8 +180,8 @@ fn toolkit_decodes_the_same_values() {
 
 #[test]
 fn intended_differences_from_the_toolkit() {
-    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command line
-    // must not get `None` for a missing value, nor doubled quotes.
+    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command
+    // line must not get `None` for a missing value, nor doubled quotes.
     let values = numbered(["True", "False", "None", r#""\"english\"""#]);
     for (value, same) in decoded_by_both(&values) {
         assert!(

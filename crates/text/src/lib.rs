@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use dataset::Encode;
 
-/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
+/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318
+/// words).
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
 /// Initial token capacity: 64 MB. More than the 32 MB up to which glibc keeps freed arrays.

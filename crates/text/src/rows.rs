@@ -1,6 +1,6 @@
 //! Texts as sequences of word ids: rows of a corpus, and new texts.
 
-use super::{EncodedRows, FirstSlots, NO_ID, Scanner, Words};
+use crate::{EncodedRows, FirstSlots, NO_ID, Scanner, Words};
 
 /// Words of all rows of a corpus, in row order, independent of the number of threads.
 pub struct WordRows {

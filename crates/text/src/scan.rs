@@ -1,7 +1,7 @@
-//! Splits text into words like scikit-learn's `CountVectorizer`: lower-case, then all maximal runs of
-//! two or more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
+//! Splits text into words like scikit-learn's `CountVectorizer`: lower-case, then all maximal runs
+//! of two or more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
 
-use super::word_ranges::WORD_RANGES;
+use crate::word_ranges::WORD_RANGES;
 
 /// Maximum number of bytes of a word in its key.
 pub(crate) const INLINE: usize = 16;
@@ -139,8 +139,8 @@ impl Scanner {
         self.masks.push(0);
     }
 
-    /// Lower-cases other characters in place and marks their bytes. Returns false if a lower-case form
-    /// has another length or depends on the context.
+    /// Lower-cases other characters in place and marks their bytes. Returns false if a lower-case
+    /// form has another length or depends on the context.
     fn lower_others(&mut self, text: &str) -> bool {
         let mut at = 0;
         while let Some(next) = text.as_bytes()[at..]
@@ -171,8 +171,8 @@ impl Scanner {
         true
     }
 
-    /// Finds starts and ends of runs of at least [`Self::shortest`] marked bytes. Uses bit arithmetic,
-    /// because branches at word ends cannot be predicted.
+    /// Finds starts and ends of runs of at least [`Self::shortest`] marked bytes. Uses bit
+    /// arithmetic, because branches at word ends cannot be predicted.
     fn place_words(&mut self) {
         let most = self.masks.len() * BLOCK / 2;
         self.starts.clear(most);
@@ -258,8 +258,8 @@ impl Places {
         let base = (block * BLOCK) as u32;
         let out = &mut self.places[self.count..self.count + BLOCK];
         let mut first = 0;
-        // A fixed number at a time, even if fewer are left: a loop that ends at the last bit costs one
-        // branch misprediction per block.
+        // A fixed number at a time, even if fewer are left: a loop that ends at the last bit costs
+        // one branch misprediction per block.
         while first < count {
             for place in &mut out[first..(first + STEP).min(BLOCK)] {
                 *place = base + bits.trailing_zeros();

@@ -1,6 +1,7 @@
-//! String interner: maps words to ids in order of first appearance. Short words are stored in the keys.
+//! String interner: maps words to ids in order of first appearance. Short words are stored in the
+//! keys.
 
-use super::scan::{INLINE, Token};
+use crate::scan::{INLINE, Token};
 
 /// Sentinel id: no word, or a word that is not in the vocabulary.
 pub(crate) const NO_ID: u32 = u32::MAX;
@@ -17,11 +18,11 @@ struct Key {
 
 /// A set of words with ids from 0.
 pub(crate) struct Words {
-    /// Hash table: word ids, or [`NO_ID`] for free slots. The length is a power of two; at most half is
-    /// in use.
+    /// Hash table: word ids, or [`NO_ID`] for free slots. The length is a power of two; at most
+    /// half is in use.
     ///
-    /// Free slots are not 0: reading fresh zeroed memory before writing it costs a second page fault,
-    /// which interrupts the other threads (measured on IMDB: 4 % of the CPU time).
+    /// Free slots are not 0: reading fresh zeroed memory before writing it costs a second page
+    /// fault, which interrupts the other threads (measured on IMDB: 4 % of the CPU time).
     slots: Vec<u32>,
     keys: Vec<Key>,
     /// Words of more than 16 bytes; their key has a hash and an index into `long_ends`.

@@ -2,13 +2,14 @@
 
 use memchr::memchr;
 
-use super::super::block::RecordBody;
-use super::super::codes;
-use super::super::columns::Columns;
-use super::super::delimited::{Field, Malformed, RecordSpan, Shape, Step};
-use super::super::findings::Findings;
-use super::super::source::Source;
 use diagnostics::Place;
+
+use crate::block::RecordBody;
+use crate::codes;
+use crate::columns::Columns;
+use crate::delimited::{Field, Malformed, RecordSpan, Shape, Step};
+use crate::findings::Findings;
+use crate::source::Source;
 
 /// Returns the content of a CSV record.
 pub(super) fn row(

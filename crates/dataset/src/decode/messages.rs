@@ -1,10 +1,11 @@
 //! Messages about rows that cannot be used or look wrong.
 
+use diagnostics::{Place, Severity, sanitize};
+
 use super::{Finding, Findings};
 use crate::block::{Block, Record, column};
 use crate::codes::{self, Code};
 use crate::{ReadOptions, Source};
-use diagnostics::{Place, Severity, sanitize};
 
 #[derive(Clone, Copy)]
 pub(super) struct Reporter<'a> {

@@ -1,7 +1,9 @@
-use super::*;
 use proptest::prelude::*;
 
-/// Returns all records of `input`, read in blocks of `block` bytes, and the offset of an open quote.
+use super::*;
+
+/// Returns all records of `input`, read in blocks of `block` bytes, and the offset of an open
+/// quote.
 fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option<usize>) {
     let mut splitter = Splitter::new(delimiter);
     let (mut records, mut open, mut lines) = (Vec::new(), None, 1);
@@ -105,7 +107,8 @@ proptest! {
         let delimiter = if tab { b'\t' } else { b',' };
         let (records, open) = ours(&input, delimiter, block);
         let mut expected = theirs(&input, delimiter);
-        // The csv crate does not report an open quote at the end; a further line end is then content.
+        // The csv crate does not report an open quote at the end; a further line end is then
+        // content.
         let mut longer = input.clone();
         longer.push(b'\n');
         let is_open = theirs(&longer, delimiter) != expected;

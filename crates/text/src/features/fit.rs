@@ -6,8 +6,8 @@ use crate::{EncodedRows, NO_ID, WordRows, Words};
 
 /// Term counts of all rows, and the vocabulary.
 pub struct Counts {
-    /// Terms of each row. Columns are in order of descending document frequency, which keeps frequent
-    /// ones together.
+    /// Terms of each row. Columns are in order of descending document frequency, which keeps
+    /// frequent ones together.
     pub pattern: CsrPattern,
     /// Count of each term in the row, parallel to the pattern's columns.
     pub values: Vec<f32>,
@@ -285,7 +285,8 @@ fn count_words(
 fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (CsrPattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
-    // Capacity for every occurrence: pages that are not written use no memory, and nothing is moved.
+    // Capacity for every occurrence: pages that are not written use no memory, and nothing is
+    // moved.
     let most = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);

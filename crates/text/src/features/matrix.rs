@@ -1,7 +1,7 @@
 //! Sparsity pattern of a compressed sparse row (CSR) matrix.
 
-/// Sparsity pattern of a CSR matrix; the values are separate, parallel to `columns`. Within a row each
-/// column occurs once, in no particular order.
+/// Sparsity pattern of a CSR matrix; the values are separate, parallel to `columns`. Within a row
+/// each column occurs once, in no particular order.
 #[derive(Clone, Debug, Default)]
 pub struct CsrPattern {
     /// Start of each row in `columns` (`indptr` in SciPy); length: rows + 1.

@@ -1,8 +1,9 @@
 //! Finds n-grams with sufficient document frequency, level by level.
 //!
-//! An n-gram can occur in `min_df` documents only if its first n-1 words do (Agrawal and Srikant, VLDB
-//! 1994). So each level extends the n-grams of the previous one. Occurrences are counted prefix by
-//! prefix in a dense array over the words, which fits in the L2 cache, without a hash table.
+//! An n-gram can occur in `min_df` documents only if its first n-1 words do (Agrawal and Srikant,
+//! VLDB 1994). So each level extends the n-grams of the previous one. Occurrences are counted
+//! prefix by prefix in a dense array over the words, which fits in the L2 cache, without a hash
+//! table.
 
 use crate::NO_ID;
 
@@ -134,8 +135,8 @@ fn each_occurrence(
     }
 }
 
-/// Sorts the occurrences of the prefixes in `range` into `sorted` by prefix (counting sort). Returns
-/// the end of each prefix.
+/// Sorts the occurrences of the prefixes in `range` into `sorted` by prefix (counting sort).
+/// Returns the end of each prefix.
 fn sort(
     documents: &Documents<'_>,
     at: &[u32],

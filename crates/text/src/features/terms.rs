@@ -6,8 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::ngrams::Level;
 use crate::{FirstSlots, NO_ID, Scanner, Words};
 
-/// Terms in code point order, one per column of the saved model. Words of an n-gram are separated by a
-/// space.
+/// Terms in code point order, one per column of the saved model. Words of an n-gram are separated
+/// by a space.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// One term per line.
@@ -75,8 +75,9 @@ impl Terms {
         None
     }
 
-    /// Like [`Lookup::columns`], by binary search: faster for a few texts, because building a lookup
-    /// takes longer than reading the vocabulary. `shape`: minimum word length, maximum n-gram length.
+    /// Like [`Lookup::columns`], by binary search: faster for a few texts, because building a
+    /// lookup takes longer than reading the vocabulary. `shape`: minimum word length, maximum
+    /// n-gram length.
     pub fn columns(
         &self,
         text: &str,
@@ -122,8 +123,8 @@ impl Terms {
 
     /// Returns the n-grams that are columns, in code point order, and the column of each.
     ///
-    /// A space sorts before all word characters, so this is the order of the word sequences, prefixes
-    /// first.
+    /// A space sorts before all word characters, so this is the order of the word sequences,
+    /// prefixes first.
     pub(super) fn sorted(
         levels: &[Level],
         of_gram: &[Vec<u32>],
@@ -200,8 +201,8 @@ pub struct Lookup {
     stop_words: u32,
     /// Column of each word, or [`NO_ID`].
     column_of_word: Vec<u32>,
-    /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes of
-    /// n-grams count down from [`FIRST_NODE`].
+    /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes
+    /// of n-grams count down from [`FIRST_NODE`].
     nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
     filter: Filter,
     column_of_node: Vec<u32>,
@@ -323,7 +324,8 @@ impl Lookup {
     }
 }
 
-/// Multiplicative hash. Not resistant to chosen keys; keys are pairs of ids, which users cannot choose.
+/// Multiplicative hash. Not resistant to chosen keys; keys are pairs of ids, which users cannot
+/// choose.
 #[derive(Default)]
 struct NodeHasher(u64);
 
@@ -348,8 +350,8 @@ fn hash(key: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Bloom filter with one hash: most word pairs are not terms, and the filter, unlike the map, fits in
-/// the cache.
+/// Bloom filter with one hash: most word pairs are not terms, and the filter, unlike the map, fits
+/// in the cache.
 struct Filter(Vec<u64>);
 
 impl Filter {
