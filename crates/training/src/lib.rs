@@ -4,7 +4,7 @@
 mod batches;
 pub mod checkpoint;
 mod class_weight;
-mod counters;
+mod train_state;
 mod loss_scale;
 pub mod memory;
 pub mod progress;
@@ -16,7 +16,7 @@ mod tensors;
 
 pub use batches::of_epoch;
 pub use class_weight::ClassWeight;
-pub use counters::{Counters, Pace, Plan, Verdict, cut, not_finite, strange_checkpoint};
+pub use train_state::{Counters, Pace, Plan, Verdict, cut, not_finite, strange_checkpoint};
 pub use dataset::random::Random;
 pub use loss_scale::LossScale;
 pub use run::{Hosts, Run};
