@@ -8,7 +8,7 @@ const BUCKET: usize = 50;
 
 /// Returns the batches of an epoch, a function of seed and epoch: shuffled rows, with `buckets`
 /// sorted by `length` within each bucket; the batches in random order. One batch may be short.
-pub fn epoch_batches(
+pub(crate) fn epoch_batches(
     rows: &[u32],
     length: impl Fn(u32) -> usize,
     size: usize,

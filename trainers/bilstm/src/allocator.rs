@@ -1,56 +1,57 @@
-//! The allocator of the whole process, libtorch included: glibc's gives the memory of a step's tensors back to the system and
-//! takes it again in the next step, which was a third of the processor time.
+//! The allocator of the whole process, libtorch included. glibc's returns the memory of a step's tensors
+//! to the system and requests it again in the next step, which took a third of the CPU time.
 //!
-//! Measured with the default network on IMDB, one epoch, two threads: 44 s of wall and 82 s of processor time with 606 MB
-//! at most, where glibc's takes 69 s, 127 s and 552 MB (its own settings help one at the cost of the other).
+//! Measured with the default network on IMDB, one epoch, two threads: 44 s wall time, 82 s CPU time and
+//! at most 606 MB; with glibc 69 s, 127 s and 552 MB (its settings improve one at the cost of the other).
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod jemalloc {
     #[global_allocator]
     static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-    /// For how long free memory is kept, in milliseconds; -1: for ever; 0: what is free goes back at once.
-    pub(super) fn keep_for(milliseconds: isize) {
+    /// Sets how long free memory is retained, in milliseconds; -1: for ever; 0: not at all.
+    pub(super) fn set_decay(milliseconds: isize) {
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
-        // SAFETY: the name ends with a zero, and jemalloc's manual (jemalloc.net, `arena.<i>.dirty_decay_ms`) has ssize_t
-        // for its value.
+        // SAFETY: the name ends with a zero, and the value is an ssize_t by jemalloc's manual
+        // (jemalloc.net, `arena.<i>.dirty_decay_ms`).
         let set =
             unsafe { tikv_jemalloc_ctl::raw::write(b"arena.0.dirty_decay_ms\0", milliseconds) };
         debug_assert!(set.is_ok(), "jemalloc: {set:?}");
     }
 }
 
-/// From now on free memory is kept, for tensors that come and go with each batch. Until then it goes back after some
-/// seconds: what reading took would add to what training takes. A program on another C library does without.
+/// Retains free memory from now on, for the tensors of each batch. Until then it is returned after some
+/// seconds, so that the memory of reading is not added to that of training. Does nothing on other C
+/// libraries.
 pub(crate) fn retain() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    jemalloc::keep_for(-1);
+    jemalloc::set_decay(-1);
 }
 
-/// Gives back what is free, between work on batches of one size and of another: what the one took would add to what the other
-/// takes.
+/// Returns free memory to the system, between phases with different batch sizes: otherwise their memory
+/// adds up.
 pub(crate) fn purge() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        jemalloc::keep_for(0);
-        jemalloc::keep_for(-1);
+        jemalloc::set_decay(0);
+        jemalloc::set_decay(-1);
     }
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod tests {
     #[test]
-    fn free_memory_is_kept() {
+    fn free_memory_is_retained() {
         super::retain();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
-        // SAFETY: as in `keep_for`.
+        // SAFETY: as in `set_decay`.
         let decay = unsafe { tikv_jemalloc_ctl::raw::read::<isize>(b"arena.0.dirty_decay_ms\0") };
         assert_eq!(decay, Ok(-1));
     }
 
     #[test]
-    fn what_is_free_is_given_back_when_asked_for() {
-        // kB of this process in memory.
+    fn purge_returns_free_memory() {
+        // Resident memory of this process, in kB.
         let resident = || -> usize {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -62,12 +63,13 @@ mod tests {
         };
         super::retain();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
-        // SAFETY: as in `keep_for`; the manual has unsigned for this one. A test has several arenas, the program one.
+        // SAFETY: as in `set_decay`; this value is an unsigned. A test has several arenas, the program
+        // one.
         let arena = unsafe { tikv_jemalloc_ctl::raw::write(b"thread.arena\0", 0_u32) };
         assert_eq!(arena, Ok(()));
-        // Pieces as tensors have them, each below the size that is mapped by itself.
-        let pieces: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 1 << 20]).collect();
-        drop(pieces);
+        // Blocks of the size of tensors, below the size of separate mappings.
+        let blocks: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 1 << 20]).collect();
+        drop(blocks);
         let before = resident();
         super::purge();
         let after = resident();

@@ -1,4 +1,4 @@
-//! The corpus as ids.
+//! The rows as ids.
 
 use std::sync::Arc;
 
@@ -6,37 +6,34 @@ use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
 use text::{Shard, WordRows};
 
-use crate::tokenizer::{FIRST, MIN_WORD_LENGTH, FileTokenizer, Tokenizer, UNKNOWN};
+use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
 
-/// What one reading thread makes of its rows.
+/// Encodes the rows of one reading thread.
 pub enum Encoder {
-    /// Words.
+    /// Into words.
     Words(Box<Shard>),
-    /// Pieces of a tokenizer.
-    Pieces(Pieces),
+    /// Into ids of a tokenizer file.
+    Tokens(TokenShard),
 }
 
 impl Encoder {
-    /// An empty encoder.
+    /// Returns an empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<FileTokenizer>>) -> Self {
         match tokenizer {
             None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
-            Some(reader) => Self::Pieces(Pieces {
-                reader: Arc::clone(reader),
-                ids: Vec::new(),
-                ends: Vec::new(),
-                refused: None,
+            Some(tokenizer) => Self::Tokens(TokenShard {
+                tokenizer: Arc::clone(tokenizer),
+                rows: EncodedRows::default(),
+                error: None,
             }),
         }
     }
-}
 
-impl Encoder {
-    /// The words that these encoders read; nothing of a tokenizer's.
+    /// Returns the words of all encoders; those of a tokenizer file have none.
     pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
         let words = |encoder| match encoder {
             Self::Words(shard) => Some(*shard),
-            Self::Pieces(_) => None,
+            Self::Tokens(_) => None,
         };
         encoders.into_iter().filter_map(words).collect()
     }
@@ -46,36 +43,32 @@ impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         match self {
             Self::Words(shard) => shard.push(text),
-            Self::Pieces(pieces) => pieces.push(text),
+            Self::Tokens(shard) => shard.push(text),
         }
     }
 }
 
-/// EncodedRows of a tokenizer.
-pub struct Pieces {
-    reader: Arc<FileTokenizer>,
-    ids: Vec<u32>,
-    ends: Vec<usize>,
-    /// The first text that the tokenizer could not read.
-    refused: Option<String>,
+/// Ids of a tokenizer file.
+pub struct TokenShard {
+    tokenizer: Arc<FileTokenizer>,
+    rows: EncodedRows,
+    /// The error of the first text that could not be encoded.
+    error: Option<String>,
 }
 
-impl Pieces {
+impl TokenShard {
     fn push(&mut self, text: &str) {
-        match self.reader.encode(text) {
-            Ok(ids) => self.ids.extend(ids),
-            Err(error) => self.refused = self.refused.take().or(Some(error)),
+        match self.tokenizer.encode(text) {
+            Ok(ids) => self.rows.push(ids),
+            Err(error) => {
+                self.rows.push([]);
+                self.error.get_or_insert(error);
+            }
         }
-        self.ends.push(self.ids.len());
-    }
-
-    fn row(&self, index: usize) -> &[u32] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.ids[start..self.ends[index]]
     }
 }
 
-/// The ids of all rows, at least one and at most so many per row.
+/// The ids of all rows.
 #[derive(Default)]
 pub(crate) struct EncodedRows {
     ids: Vec<u32>,
@@ -83,68 +76,74 @@ pub(crate) struct EncodedRows {
 }
 
 impl EncodedRows {
-    /// The ids of row `row`.
-    pub(crate) fn row(&self, row: usize) -> &[u32] {
+    /// Returns the ids of a row.
+    pub(crate) fn ids(&self, row: u32) -> &[u32] {
+        let row = row as usize;
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.ids[start..self.ends[row]]
     }
 
-    /// Adds a row.
-    pub(crate) fn push(&mut self, ids: impl Iterator<Item = u32>, unknown: u32) {
-        let before = self.ids.len();
+    fn push(&mut self, ids: impl IntoIterator<Item = u32>) {
         self.ids.extend(ids);
-        if self.ids.len() == before {
-            self.ids.push(unknown);
-        }
         self.ends.push(self.ids.len());
+    }
+
+    /// Adds a row, or `unknown` if it has no ids.
+    fn push_or(&mut self, ids: impl Iterator<Item = u32>, unknown: u32) {
+        let mut ids = ids.peekable();
+        match ids.peek() {
+            Some(_) => self.push(ids),
+            None => self.push([unknown]),
+        }
     }
 }
 
-/// All rows as ids of at most `limit` per row, and what reads texts in the same way.
-pub(crate) fn read(
-    rows: &RowTable,
+/// Returns all rows as 1 to `limit` ids, and the tokenizer that encodes texts in the same way.
+pub(crate) fn encode_rows(
+    table: &RowTable,
     encoders: Vec<Encoder>,
     vocab_size: usize,
     limit: usize,
 ) -> Result<(Tokenizer, EncodedRows), Error> {
-    let (mut shards, mut pieces) = (Vec::new(), Vec::new());
+    let (mut words, mut tokens) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
-            Encoder::Words(shard) => shards.push(*shard),
-            Encoder::Pieces(of_thread) => pieces.push(of_thread),
+            Encoder::Words(shard) => words.push(*shard),
+            Encoder::Tokens(shard) => tokens.push(shard),
         }
     }
-    let places = rows
-        .order
-        .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
-    let mut ids = EncodedRows::default();
-    let Some(reader) = pieces.first().map(|pieces| Arc::clone(&pieces.reader)) else {
-        let words = WordRows::gather(shards, places);
-        let (reader, id_of) = vocabulary(rows, &words, vocab_size)?;
+    let order = table.order.iter();
+    let mut rows = EncodedRows::default();
+    let Some(tokenizer) = tokens.first().map(|shard| Arc::clone(&shard.tokenizer)) else {
+        let order = order.map(|row| (row.shard as usize, row.index as usize));
+        let words = WordRows::gather(words, order);
+        let (tokenizer, id_of) = vocabulary(table, &words, vocab_size)?;
         for row in 0..words.len() {
             let of_row = words.row(row).iter().take(limit);
-            ids.push(of_row.map(|&word| id_of[word as usize]), UNKNOWN);
+            rows.push_or(of_row.map(|&word| id_of[word as usize]), UNKNOWN);
         }
-        return Ok((reader, ids));
+        return Ok((tokenizer, rows));
     };
-    if let Some(error) = pieces.iter_mut().find_map(|pieces| pieces.refused.take()) {
-        return Err(FileTokenizer::refused(error));
+    if let Some(error) = tokens.iter_mut().find_map(|shard| shard.error.take()) {
+        return Err(FileTokenizer::cannot_encode(error));
     }
-    let reader = Tokenizer::File(reader);
-    for (shard, row) in places {
-        ids.push(
-            pieces[shard].row(row).iter().take(limit).copied(),
-            reader.unknown(),
-        );
+    let tokenizer = Tokenizer::File(tokenizer);
+    for row in order {
+        let ids = tokens[row.shard as usize].rows.ids(row.index).iter();
+        rows.push_or(ids.take(limit).copied(), tokenizer.unknown());
     }
-    Ok((reader, ids))
+    Ok((tokenizer, rows))
 }
 
-/// The most frequent words of the training rows, equals in code point order, and the id of every word.
-fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Tokenizer, Vec<u32>), Error> {
+/// Returns the most frequent words of the training rows, ties in code point order, and the id of every
+/// word.
+fn vocabulary(
+    table: &RowTable,
+    words: &WordRows,
+    size: usize,
+) -> Result<(Tokenizer, Vec<u32>), Error> {
     let mut counts = vec![0u64; words.words()];
-    for row in rows.of(Split::Train) {
+    for row in table.of(Split::Train) {
         for &word in words.row(row as usize) {
             counts[word as usize] += 1;
         }
@@ -167,6 +166,6 @@ fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Tokeniz
         id_of[*word as usize] = id;
     }
     let names = known.into_iter().map(|(_, name, _)| name).collect();
-    let twice = || Error::new("a word has two numbers").help("please report it with the data");
-    Ok((Tokenizer::of_words(names).ok_or_else(twice)?, id_of))
+    let duplicate = || Error::new("a word has two ids").help("please report it with the data");
+    Ok((Tokenizer::of_words(names).ok_or_else(duplicate)?, id_of))
 }

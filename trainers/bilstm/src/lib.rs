@@ -1,20 +1,21 @@
-//! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
+//! Bi-LSTM text classifier on libtorch: word embeddings, a bidirectional LSTM, pooling over time.
 #![cfg(feature = "libtorch")]
 
+mod allocator;
 mod batches;
 mod device;
 mod directions;
+mod encoded;
 mod evaluate;
 mod explain;
-mod allocator;
-mod encoded;
 mod learner;
 mod model;
 mod net;
 mod optimizer;
 pub mod params;
-mod tokenizer;
 mod replicas;
+mod step;
+mod tokenizer;
 mod train;
 
 pub use encoded::Encoder;
@@ -48,7 +49,9 @@ impl Trainer for BiLstm {
 
     fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
         match &params.arch {
-            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
+            params::ArchParams::Bilstm(lstm) => {
+                device::find_devices(lstm.device, lstm.precision).map(|_| ())
+            }
             params::ArchParams::Bag(_) => Ok(()),
         }
     }
@@ -57,7 +60,7 @@ impl Trainer for BiLstm {
         let tokenizer = text
             .tokenizer
             .iter()
-            .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
+            .map(|tokenizer| ("--tokenizer".to_owned(), tokenizer.sha256()));
         let threads = match text.arch {
             params::ArchParams::Bilstm(_) => BTreeMap::new(),
             params::ArchParams::Bag(_) => bag::any_threads(),
