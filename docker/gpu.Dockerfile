@@ -1,4 +1,4 @@
-# `transformer` with CUDA, by a Docker engine that can pull NVIDIA's images: docs/cuda.md.
+# `transformer` with CUDA, by a Docker engine that can pull NVIDIA's images: docs/guide/gpus.md.
 #
 #   git archive HEAD | docker build -f docker/gpu.Dockerfile --build-arg CAP=70 -t transformer-gpu -   # V100, ml.p3
 #   git archive HEAD | docker build -f docker/gpu.Dockerfile --build-arg CAP=80 -t transformer-gpu -   # A100, A10G, L4, H100

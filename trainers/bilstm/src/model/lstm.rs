@@ -21,7 +21,7 @@ use crate::tokenizer::{MIN_WORD_LENGTH, Tokenizer};
 pub struct LstmModel {
     pub(crate) classes: Vec<String>,
     pub(crate) tokenizer: Tokenizer,
-    /// EncodedRows of a text that are read.
+    /// Maximum number of ids of a text.
     pub(crate) seq_len: usize,
     pub(crate) shape: Shape,
     pub(crate) arrays: Arrays,
