@@ -1,4 +1,4 @@
-# Compiles `transformer` with CUDA and packs it with NVIDIA's run-time libraries: docs/cuda.md.
+# Compiles `transformer` with CUDA and packs it with NVIDIA's run-time libraries: docs/guide/gpus.md.
 # Not tested: it needs images from NVIDIA.
 #
 #   docker build --build-arg CAP=70 -t transformer-gpu -f docker/gpu.Dockerfile .   # V100

@@ -13,7 +13,7 @@ import sys
 import documented
 
 csv.field_size_limit(sys.maxsize)
-DOCS = pathlib.Path(__file__).parents[2] / "docs/bilstm-model.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/bilstm.md"
 
 
 def main():

@@ -23,7 +23,9 @@ mod judge;
 mod moto;
 mod process;
 mod registry;
+pub mod resume;
 mod sandbox;
+mod workspace;
 
 pub use cli_reference::{check_cli_reference, check_trainer_reference};
 pub use contract::Trainer;
@@ -39,3 +41,4 @@ pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
     skip, small_disk_allowed,
 };
+pub use workspace::{Workspace, assert_equal_seeds_give_equal_models};

@@ -1,4 +1,4 @@
-//! A batch as tensors.
+//! Batches as tensors.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -8,21 +8,21 @@ pub(crate) struct Batch {
     pub(crate) ids: Tensor,
     pub(crate) lengths: Vec<usize>,
     pub(crate) seq: usize,
-    /// What is needed where there is padding.
+    /// `None` if all rows have the same length.
     pub(crate) padding: Option<Padding>,
 }
 
-/// Where the padding of a batch is.
+/// The padding of a batch.
 pub(crate) struct Padding {
-    /// (batch, seq, 1) bool, true where there is padding
+    /// (batch, seq, 1) bool, true for padding
     pub(crate) mask: Tensor,
-    /// (batch * seq) int64: of the flattened batch, with each row's own times backwards and its padding in place. It is
-    /// its own inverse.
+    /// (batch * seq) int64: indices into the flattened batch that reverse each row and keep its padding
+    /// in place. It is its own inverse.
     pub(crate) reversal: Tensor,
 }
 
 impl Batch {
-    /// Rows of at least one id each.
+    /// Pads rows of at least one id each.
     pub(crate) fn new<R: AsRef<[u32]>>(
         rows: &[R],
         pad: u32,
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_marked_and_stays_in_place() {
+    fn padding_is_masked_and_not_reversed() {
         let batch = Batch::new(&[vec![5, 6, 7], vec![8]], 0, Device::Cpu).unwrap();
         assert_eq!(
             Vec::<Vec<i64>>::try_from(&batch.ids).unwrap(),

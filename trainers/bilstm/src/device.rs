@@ -1,119 +1,64 @@
-//! Where the numbers are worked on.
+//! Devices of libtorch.
 
 use std::ffi::CStr;
-use std::str::FromStr;
 use std::sync::OnceLock;
 
-use clap::ValueEnum;
 use diagnostics::Error;
 use tch::{Cuda, Device, Kind, TchError, Tensor};
+use training::{DeviceChoice, Precision};
 
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// All GPUs, else the CPU.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// All GPUs.
-    Cuda,
-    /// This GPU.
-    CudaIndex(usize),
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || "expected auto, cpu, cuda or cuda:N".to_owned();
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda),
-            other => {
-                let index = other.strip_prefix("cuda:").ok_or_else(unknown)?;
-                index.parse().map(Self::CudaIndex).map_err(|_| unknown())
-            }
-        }
-    }
-}
-
-/// Which numbers a GPU trains with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
-    /// 32 bits everywhere
-    Full,
-    /// 16 bits where it is safe, with a scaled loss (Micikevicius et al. 2018)
-    Mixed,
-}
-
-/// The devices to train on, one replica of the network each, and whether in mixed precision.
+/// The devices to train on, one replica of the network each.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Devices {
     pub(crate) all: Vec<Device>,
+    /// True for mixed precision.
     pub(crate) mixed: bool,
 }
 
-impl DeviceChoice {
-    /// The devices of this machine that were asked for. A GPU is tried out first: what this libtorch has no code for is
-    /// refused before any data is read.
-    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Devices, Error> {
-        let gpus = match self {
-            Self::Cpu => Gpus::default(),
-            _ => Gpus::find(),
-        };
-        let devices = self.among(&gpus, precision)?;
-        for &device in devices.all.iter().filter(|device| device.is_cuda()) {
-            try_out(device).map_err(failed)?;
-        }
-        Ok(devices)
+/// Returns the chosen devices of this machine. Each GPU runs a small computation first: a GPU that this
+/// libtorch has no kernels for is refused before any data is read.
+///
+/// # Errors
+/// If there are too few GPUs, one does not work, or mixed precision is chosen for the CPU.
+pub(crate) fn find_devices(
+    choice: DeviceChoice,
+    precision: Option<Precision>,
+) -> Result<Devices, Error> {
+    let gpus = match choice {
+        DeviceChoice::Cpu => Gpus::default(),
+        _ => Gpus::find(),
+    };
+    let devices = gpus.choose(choice, precision)?;
+    for &device in devices.all.iter().filter(|device| device.is_cuda()) {
+        check_kernels(device).map_err(torch_error)?;
     }
-
-    /// Whether it can only be a GPU.
-    pub(crate) fn is_gpu(self) -> bool {
-        matches!(self, Self::Cuda | Self::CudaIndex(_))
-    }
-
-    fn among(self, gpus: &Gpus, precision: Option<Precision>) -> Result<Devices, Error> {
-        let wanted = match self {
-            Self::Auto | Self::Cpu => 0,
-            Self::Cuda => 1,
-            Self::CudaIndex(index) => index.saturating_add(1),
-        };
-        if gpus.count < wanted {
-            return Err(gpus.too_few(wanted));
-        }
-        let all = match self {
-            Self::CudaIndex(index) => vec![Device::Cuda(index)],
-            Self::Auto | Self::Cuda if gpus.count > 0 => {
-                (0..gpus.count).map(Device::Cuda).collect()
-            }
-            _ => vec![Device::Cpu],
-        };
-        let gpu = all.iter().any(|device| device.is_cuda());
-        if !gpu && precision == Some(Precision::Mixed) {
-            return Err(Error::new("expected a GPU for --precision mixed, found none: half precision is slower on a CPU").help("leave --precision out"));
-        }
-        let mixed = gpu && precision != Some(Precision::Full);
-        Ok(Devices { all, mixed })
-    }
+    Ok(devices)
 }
 
-/// A product of small matrices, which needs a kernel and cuBLAS.
-fn try_out(device: Device) -> Result<(), TchError> {
+/// Multiplies small matrices, which needs kernels and cuBLAS.
+fn check_kernels(device: Device) -> Result<(), TchError> {
     let ones = Tensor::f_ones([2, 2], (Kind::Float, device))?; // (2, 2) f32
     let product = ones.f_matmul(&ones)?; // (2, 2) f32
     product.f_sum(Kind::Float)?.f_double_value(&[]).map(|_| ())
 }
 
-/// Rows of a batch below which a thread of its own is not worth it: matrices of few rows are slow.
-const LEAST_ROWS: usize = 8;
+/// Minimum rows of a batch per thread: matrices of fewer rows are slow.
+const MIN_ROWS_PER_THREAD: usize = 8;
 
 impl Devices {
-    /// On a CPU a replica for each of so many threads, as far as batches of this size go round.
+    /// Returns the names of all devices, such as `cpu` or `cuda:0`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |device: &Device| match device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        };
+        self.all.iter().map(name).collect()
+    }
+
+    /// On a CPU, sets one replica per thread, as far as the batch size allows.
     pub(crate) fn with_threads(mut self, threads: usize, batch_size: usize) -> Self {
         if self.all == [Device::Cpu] {
-            self.all = vec![Device::Cpu; threads.min(batch_size / LEAST_ROWS).max(1)];
+            self.all = vec![Device::Cpu; threads.min(batch_size / MIN_ROWS_PER_THREAD).max(1)];
         }
         self
     }
@@ -123,7 +68,7 @@ impl Devices {
 #[derive(Default)]
 struct Gpus {
     count: usize,
-    /// Why libtorch's CUDA part could not be loaded.
+    /// Error of loading libtorch's CUDA part.
     missing: Option<String>,
 }
 
@@ -136,29 +81,39 @@ impl Gpus {
         }
     }
 
+    fn choose(&self, choice: DeviceChoice, precision: Option<Precision>) -> Result<Devices, Error> {
+        let indices = choice.gpus(self.count, |expected| self.too_few(expected))?;
+        let mixed = Precision::is_mixed(precision, !indices.is_empty())?;
+        let all = match indices.is_empty() {
+            true => vec![Device::Cpu],
+            false => indices.into_iter().map(Device::Cuda).collect(),
+        };
+        Ok(Devices { all, mixed })
+    }
+
     fn too_few(&self, wanted: usize) -> Error {
         let found = self.count;
         let expected = format!("expected `{wanted}` or more GPUs, found `{found}`");
         match &self.missing {
-            // The usual case, and the loader's words for it would only hide it.
-            Some(why) if why.contains("libtorch_cuda.so: cannot open") => Error::new(format!("{expected}: this libtorch is for CPUs alone")).help("use --device cpu, or build with a libtorch for CUDA: trainers/bilstm/get-libtorch cuda"),
+            // The usual case; the message of the loader would hide it.
+            Some(why) if why.contains("libtorch_cuda.so: cannot open") => Error::new(format!("{expected}: this libtorch supports CPUs only")).help("use --device cpu, or build with a libtorch for CUDA: trainers/bilstm/get-libtorch cuda"),
             Some(why) => Error::new(format!("{expected}: libtorch's CUDA part cannot be loaded: {why}")).help("use --device cpu, or install what is missing"),
             None if found == 0 => Error::new(format!(
-                    "{expected}: libtorch has its CUDA part, but finds no GPU with a driver that fits"
-                )).help("use --device cpu, or see what `nvidia-smi` says: CUDA 13 needs driver 580 or newer, CUDA 12 needs 525"),
-            None => Error::new(expected).help("use --device cuda for all that there are"),
+                    "{expected}: libtorch supports CUDA, but finds no GPU with a compatible driver"
+                )).help("use --device cpu, or check the driver with `nvidia-smi`: CUDA 13 needs 580 or newer, CUDA 12 needs 525"),
+            None => Error::new(expected).help("use --device cuda for all GPUs"),
         }
     }
 }
 
-/// Loads libtorch's CUDA part if it is installed. The linker drops a library that no symbol is taken from, so the
-/// program depends on the CPU part alone; the CUDA part registers itself when it is loaded.
+/// Loads libtorch's CUDA part if it is installed. The linker drops a library without used symbols, so
+/// the program links the CPU part only; the CUDA part registers itself when it is loaded.
 fn load_cuda() -> Result<(), String> {
     let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
     #[expect(unsafe_code, reason = "there is no safe way to load a library")]
-    // SAFETY: the name is a C string. The library's initialisers register kernels, as they do in any program that links
-    // it; they run before any other thread of ours calls libtorch. dlerror's text is this thread's and is copied before
-    // the thread calls the loader again.
+    // SAFETY: the name is a C string. The library's initialisers register kernels, as in any program
+    // that links it; they run before another thread calls libtorch. dlerror's text belongs to this
+    // thread and is copied before the next call of the loader.
     let error = unsafe {
         if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), flags).is_null() {
             return Ok(());
@@ -166,11 +121,11 @@ fn load_cuda() -> Result<(), String> {
         let error = libc::dlerror();
         (!error.is_null()).then(|| CStr::from_ptr(error).to_string_lossy().into_owned())
     };
-    Err(error.unwrap_or_else(|| "the loader does not say why".to_owned()))
+    Err(error.unwrap_or_else(|| "the loader gives no reason".to_owned()))
 }
 
-/// libtorch's word for what failed, and what can be done.
-pub(crate) fn failed(error: TchError) -> Error {
+/// Converts an error of libtorch.
+pub(crate) fn torch_error(error: TchError) -> Error {
     let text = match error {
         TchError::Torch(text) => text,
         other => other.to_string(),
@@ -180,9 +135,9 @@ pub(crate) fn failed(error: TchError) -> Error {
     let help = if memory {
         "lower --batch-size, --seq-len or --hidden-size"
     } else if text.contains("no kernel image") {
-        "use --device cpu, or a libtorch that has code for this GPU, such as the cu126 build for a V100: docs/cuda.md"
+        "use --device cpu, or a libtorch with kernels for this GPU, such as the cu126 build for a V100: docs/guide/gpus.md"
     } else {
-        "lower --batch-size if memory may be short; else please report it with the command that you typed"
+        "lower --batch-size if memory may be short; else please report it with the command line"
     };
     Error::new(format!("libtorch failed: {first}")).help(help)
 }
@@ -197,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_what_was_asked_for() {
+    fn device_choices_become_devices() {
         let found = |text: &str, gpus| {
             let choice: DeviceChoice = text.parse().unwrap();
-            choice.among(&of_count(gpus), None)
+            of_count(gpus).choose(choice, None)
         };
         let of = |all: &[Device], mixed| Devices {
             all: all.to_vec(),
@@ -223,27 +178,26 @@ mod tests {
     }
 
     #[test]
-    fn mixed_precision_is_for_gpus() {
+    fn mixed_precision_needs_a_gpu() {
         assert!(
-            DeviceChoice::Auto
-                .among(&of_count(0), Some(Precision::Mixed))
+            of_count(0)
+                .choose(DeviceChoice::Auto, Some(Precision::Mixed))
                 .is_err()
         );
         assert!(
-            !DeviceChoice::Auto
-                .among(&of_count(1), Some(Precision::Full))
+            !of_count(1)
+                .choose(DeviceChoice::Auto, Some(Precision::Full))
                 .unwrap()
                 .mixed
         );
     }
 
     #[test]
-    fn why_there_is_no_gpu_is_said() {
+    fn errors_state_why_there_is_no_gpu() {
         let message = |why: Option<&str>| {
             let missing = why.map(str::to_owned);
             let gpus = Gpus { count: 0, missing };
-            DeviceChoice::Cuda
-                .among(&gpus, None)
+            gpus.choose(DeviceChoice::Cuda, None)
                 .unwrap_err()
                 .to_string()
         };
@@ -251,13 +205,13 @@ mod tests {
         for (why, expected) in [
             (
                 Some(absent),
-                "is for CPUs alone\n  help: use --device cpu, or build with",
+                "supports CPUs only\n  help: use --device cpu, or build with",
             ),
             (
                 Some("libnccl.so.2: cannot open shared object file"),
                 "cannot be loaded: libnccl.so.2",
             ),
-            (None, "finds no GPU with a driver that fits"),
+            (None, "finds no GPU with a compatible driver"),
         ] {
             let message = message(why);
             assert!(message.contains(expected), "{message}");
@@ -265,6 +219,10 @@ mod tests {
         let foreign = TchError::Torch(
             "CUDA error: no kernel image is available for execution on the device".to_owned(),
         );
-        assert!(failed(foreign).to_string().contains("docs/cuda.md"));
+        assert!(
+            torch_error(foreign)
+                .to_string()
+                .contains("docs/guide/gpus.md")
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! A step on two threads of a CPU, one per direction of the LSTM: each has the recurrent weights of its direction alone in its
-//! cache, and multiplies them with all rows at once. Half the rows each would read all weights twice.
+//! A step on two threads of a CPU, one per direction of the LSTM. Each thread has only the recurrent
+//! weights of its direction in its cache, and multiplies them with all rows at once. With half of the
+//! rows each, both threads would read all weights.
 //!
-//! Autograd runs a graph on one thread, so the graph is cut where the directions meet: each layer's inputs and outputs are leaves.
+//! Autograd runs a graph on one thread, so the graph is split where the directions join: the inputs and
+//! outputs of each layer are leaves.
 
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -9,68 +11,70 @@ use tch::{TchError, Tensor};
 
 use crate::batches::Batch;
 use crate::net::Net;
-use crate::replicas::{Gradients, Step, died, loss_of};
+use crate::step::{Gradients, Step, losses, worker_panicked};
 
-/// What the thread of the forward direction wants of the other.
-pub(crate) enum Ask {
-    /// Outputs of the next layer, for inputs of (batch, seq, inputs) and the padding's reversal.
+/// A request of the forward thread to the backward thread.
+pub(crate) enum Request {
+    /// Computes the outputs of the next layer, for inputs of (batch, seq, inputs) and the reversal of
+    /// [`crate::batches::Padding`].
     Outputs(Tensor, Option<Tensor>),
-    /// Gradients of the last layer that has none yet, for those of its outputs, (batch, seq, hidden).
+    /// Computes the gradients of the topmost layer without any, for those of its outputs,
+    /// (batch, seq, hidden).
     Gradients(Tensor),
 }
 
-/// The other thread's answer.
-pub(crate) enum Told {
+/// The response to a [`Request`].
+pub(crate) enum Response {
     /// (batch, seq, hidden)
     Outputs(Tensor),
-    /// Of the inputs and the four parameters.
+    /// For the inputs and the four parameters.
     Gradients(Vec<Tensor>),
 }
 
-/// The thread of the backward direction, as the other one sees it.
-pub(crate) struct Other {
-    pub(crate) asks: Sender<Ask>,
-    pub(crate) told: Receiver<Result<Told, TchError>>,
+/// The channels to the backward thread.
+pub(crate) struct BackwardWorker {
+    pub(crate) requests: Sender<Request>,
+    pub(crate) responses: Receiver<Result<Response, TchError>>,
 }
 
-impl Other {
-    fn ask(&self, ask: Ask) -> Result<(), TchError> {
-        self.asks.send(ask).map_err(|_| died())
+impl BackwardWorker {
+    fn send(&self, request: Request) -> Result<(), TchError> {
+        self.requests.send(request).map_err(|_| worker_panicked())
     }
 
     fn outputs(&self) -> Result<Tensor, TchError> {
-        match self.told.recv().map_err(|_| died())?? {
-            Told::Outputs(outputs) => Ok(outputs),
-            Told::Gradients(_) => Err(died()),
+        match self.responses.recv().map_err(|_| worker_panicked())?? {
+            Response::Outputs(outputs) => Ok(outputs),
+            Response::Gradients(_) => Err(worker_panicked()),
         }
     }
 
     fn gradients(&self) -> Result<Vec<Tensor>, TchError> {
-        match self.told.recv().map_err(|_| died())?? {
-            Told::Gradients(gradients) => Ok(gradients),
-            Told::Outputs(_) => Err(died()),
+        match self.responses.recv().map_err(|_| worker_panicked())?? {
+            Response::Gradients(gradients) => Ok(gradients),
+            Response::Outputs(_) => Err(worker_panicked()),
         }
     }
 }
 
-/// A layer of a graph that is cut. All are (batch, seq, width).
-struct Cut {
-    /// What comes from below, before it was cut off.
+/// A layer of the split graph. All tensors are (batch, seq, width).
+struct Layer {
+    /// Inputs, still part of the graph below.
     inputs: Tensor,
-    /// The forward direction's inputs and outputs.
+    /// Inputs as a leaf, and outputs of the forward direction.
     leaf: Tensor,
     forwards: Tensor,
-    /// The outputs of both directions, as the next layer begins with them.
+    /// Outputs of both directions, as leaves for the next layer.
     outputs: [Tensor; 2],
 }
 
-/// The same values, from which a graph begins.
+/// Returns the same values as a leaf of a new graph.
 fn leaf(values: &Tensor) -> Result<Tensor, TchError> {
     values.f_detach()?.f_set_requires_grad(true)
 }
 
-/// Gradients of `leaves`, for those of `outputs`.
-fn pulled(
+/// Backpropagates the gradient of `outputs` to `leaves`: a vector-Jacobian product.
+fn backpropagate(
     outputs: &Tensor,
     gradient: &Tensor,
     leaves: &[&Tensor],
@@ -79,74 +83,85 @@ fn pulled(
     Tensor::f_run_backward(&[&sum], leaves, false, false)
 }
 
-/// Loss and gradients of a step, with the `other` thread's help. `total`: the class weights of all rows of the step.
+/// Computes loss and gradients of a step, on this thread and the backward thread. `total_weight`: sum
+/// of the class weights of all rows of the step.
 pub(crate) fn gradients(
     net: &Net,
     step: &Step,
-    total: f64,
-    other: &Other,
+    total_weight: f64,
+    backward: &BackwardWorker,
 ) -> Result<Gradients, TchError> {
     let batch = Batch::new(&step.rows, net.shape.pad, net.device)?;
-    let mut layers: Vec<Cut> = Vec::new();
+    let mut layers: Vec<Layer> = Vec::new();
     let mut states = net.embedded(&batch)?; // (batch, seq, emb)
     for layer in 0..net.shape.num_layers {
         let inputs = net.dropped(states, layer, &batch, step.dropout)?;
         let reversal = batch.padding.as_ref().map(|padding| &padding.reversal);
-        let asked = Ask::Outputs(inputs.f_detach()?, reversal.map(Tensor::shallow_clone));
-        other.ask(asked)?;
+        let reversal = reversal.map(Tensor::shallow_clone);
+        backward.send(Request::Outputs(inputs.f_detach()?, reversal))?;
         let leaf_of_inputs = leaf(&inputs)?;
         let forwards = net.forwards(&leaf_of_inputs, layer)?;
-        let outputs = [leaf(&forwards)?, leaf(&other.outputs()?)?];
+        let outputs = [leaf(&forwards)?, leaf(&backward.outputs()?)?];
         states = Tensor::f_cat(&outputs, 2)?; // (batch, seq, 2 * hidden)
-        layers.push(Cut {
+        layers.push(Layer {
             inputs,
             leaf: leaf_of_inputs,
             forwards,
             outputs,
         });
     }
-    let (loss, scaled) = loss_of(&net.head(&states, &batch, step.dropout)?, step, total)?;
+    let (loss, scaled) = losses(
+        &net.head(&states, &batch, step.dropout)?,
+        step,
+        total_weight,
+    )?;
     let head = &net.parameters[1 + 8 * net.shape.num_layers..];
     let tops = layers.last().map(|top| &top.outputs).into_iter().flatten();
     let leaves: Vec<&Tensor> = head.iter().chain(tops).collect();
     let mut of_head = Tensor::f_run_backward(&[&scaled], &leaves, false, false)?;
-    // From the last layer to the first; what is found is put together the other way round.
-    let mut meeting = of_head.split_off(head.len());
+    // From the last layer to the first; the gradients are concatenated in the opposite order.
+    let mut of_outputs = of_head.split_off(head.len());
     let mut found: Vec<Vec<Tensor>> = vec![of_head];
-    for (layer, cut) in layers.iter().enumerate().rev() {
-        let [of_forwards, of_backwards] = &meeting[..] else {
-            return Err(died());
+    for (number, layer) in layers.iter().enumerate().rev() {
+        let [of_forwards, of_backwards] = &of_outputs[..] else {
+            return Err(worker_panicked());
         };
-        other.ask(Ask::Gradients(of_backwards.shallow_clone()))?;
-        let own = net.lstm(layer)[..4].iter();
-        let leaves: Vec<&Tensor> = std::iter::once(&cut.leaf).chain(own).collect();
-        let mut own = pulled(&cut.forwards, of_forwards, &leaves)?;
-        let mut others = other.gradients()?;
+        backward.send(Request::Gradients(of_backwards.shallow_clone()))?;
+        let own = net.lstm(number)[..4].iter();
+        let leaves: Vec<&Tensor> = std::iter::once(&layer.leaf).chain(own).collect();
+        let mut own = backpropagate(&layer.forwards, of_forwards, &leaves)?;
+        let mut others = backward.gradients()?;
         let of_inputs = own.remove(0).f_add(&others.remove(0))?; // (batch, seq, inputs)
         own.extend(others);
         found.push(own);
-        let below: Vec<&Tensor> = match layer.checked_sub(1) {
+        let below: Vec<&Tensor> = match number.checked_sub(1) {
             Some(below) => layers[below].outputs.iter().collect(),
             None => vec![&net.parameters[0]],
         };
-        meeting = pulled(&cut.inputs, &of_inputs, &below)?;
+        of_outputs = backpropagate(&layer.inputs, &of_inputs, &below)?;
     }
-    found.push(meeting);
+    found.push(of_outputs);
     Ok(Gradients {
         loss: loss.f_double_value(&[])?,
         tensors: found.into_iter().rev().flatten().collect(),
     })
 }
 
-/// The backward direction's thread: answers until nobody asks any more.
-pub(crate) fn help(net: &Net, asks: Receiver<Ask>, told: &Sender<Result<Told, TchError>>) {
+/// Answers the requests of the forward thread until it closes its channel.
+pub(crate) fn serve(
+    net: &Net,
+    requests: Receiver<Request>,
+    responses: &Sender<Result<Response, TchError>>,
+) {
     let mut layers: Vec<(Tensor, Tensor)> = Vec::new();
-    for ask in asks {
-        let answer = match ask {
-            Ask::Outputs(inputs, reversal) => outputs(net, &mut layers, &inputs, reversal.as_ref()),
-            Ask::Gradients(gradient) => gradients_of_last(net, &mut layers, &gradient),
+    for request in requests {
+        let response = match request {
+            Request::Outputs(inputs, reversal) => {
+                outputs(net, &mut layers, &inputs, reversal.as_ref())
+            }
+            Request::Gradients(gradient) => gradients_of_last(net, &mut layers, &gradient),
         };
-        if told.send(answer).is_err() {
+        if responses.send(response).is_err() {
             break;
         }
     }
@@ -157,22 +172,22 @@ fn outputs(
     layers: &mut Vec<(Tensor, Tensor)>,
     inputs: &Tensor,
     reversal: Option<&Tensor>,
-) -> Result<Told, TchError> {
+) -> Result<Response, TchError> {
     let inputs = leaf(inputs)?;
     let parameters = &net.lstm(layers.len())[4..];
     let outputs = net.backwards(&inputs, parameters, reversal)?;
     let answer = outputs.f_detach()?;
     layers.push((inputs, outputs));
-    Ok(Told::Outputs(answer))
+    Ok(Response::Outputs(answer))
 }
 
 fn gradients_of_last(
     net: &Net,
     layers: &mut Vec<(Tensor, Tensor)>,
     gradient: &Tensor,
-) -> Result<Told, TchError> {
-    let (inputs, outputs) = layers.pop().ok_or_else(died)?;
+) -> Result<Response, TchError> {
+    let (inputs, outputs) = layers.pop().ok_or_else(worker_panicked)?;
     let own = net.lstm(layers.len())[4..].iter();
     let leaves: Vec<&Tensor> = std::iter::once(&inputs).chain(own).collect();
-    pulled(&outputs, gradient, &leaves).map(Told::Gradients)
+    backpropagate(&outputs, gradient, &leaves).map(Response::Gradients)
 }

@@ -1,23 +1,24 @@
-//! The bi-LSTM text classifier on libtorch: word ids to embeddings to a bidirectional LSTM, pooled over time.
+//! Bi-LSTM text classifier on libtorch: word embeddings, a bidirectional LSTM, pooling over time.
 #![cfg(feature = "libtorch")]
 
+mod allocator;
 mod batches;
 mod device;
 mod directions;
+mod encoded;
 mod evaluate;
 mod explain;
-mod heap;
-mod ids;
 mod learner;
 mod model;
 mod net;
 mod optimizer;
 pub mod params;
-mod reader;
 mod replicas;
+mod step;
+mod tokenizer;
 mod train;
 
-pub use ids::Encoder;
+pub use encoded::Encoder;
 pub use model::TextModel;
 
 use std::collections::BTreeMap;
@@ -50,7 +51,9 @@ impl Trainer for BiLstm {
 
     fn preflight(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
         match &params.arch {
-            params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
+            params::ArchParams::Bilstm(lstm) => {
+                device::find_devices(lstm.device, lstm.precision).map(|_| ())
+            }
             params::ArchParams::Bag(_) => Ok(()),
         }
     }
@@ -59,7 +62,7 @@ impl Trainer for BiLstm {
         let tokenizer = text
             .tokenizer
             .iter()
-            .map(|reader| ("--tokenizer".to_owned(), reader.sha256()));
+            .map(|tokenizer| ("--tokenizer".to_owned(), tokenizer.sha256()));
         let threads = match text.arch {
             params::ArchParams::Bilstm(_) => BTreeMap::new(),
             params::ArchParams::Bag(_) => bag::any_threads(),
@@ -73,7 +76,7 @@ impl Trainer for BiLstm {
         _threads: usize,
     ) -> Result<(), Error> {
         if let TextModel::Bilstm(_) = model {
-            heap::keep();
+            allocator::retain();
         }
         model.use_device(args.device)
     }

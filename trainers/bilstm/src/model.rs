@@ -1,4 +1,4 @@
-//! A trained model: of either architecture.
+//! A trained model of either architecture.
 
 mod files;
 mod lstm;
@@ -11,7 +11,9 @@ use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
 
-use crate::device::DeviceChoice;
+use training::DeviceChoice;
+
+use crate::device::find_devices;
 
 pub(crate) use lstm::LstmModel;
 
@@ -23,7 +25,7 @@ pub enum TextModel {
     Bag(Box<BagModel>),
 }
 
-/// What one predicting thread works in.
+/// Working memory of a predicting thread.
 pub enum Scratch {
     /// The bi-LSTM's.
     Bilstm(Box<lstm::Scratch>),
@@ -32,17 +34,17 @@ pub enum Scratch {
 }
 
 impl TextModel {
-    /// Predicts there from now on; a GPU is nothing for a bag.
+    /// Moves the model to a device. A bag runs on the CPU only.
     pub(crate) fn use_device(&mut self, device: Option<DeviceChoice>) -> Result<(), Error> {
         match self {
             Self::Bilstm(model) => {
-                model.devices = device.unwrap_or(DeviceChoice::Auto).find(None)?.all;
+                model.devices = find_devices(device.unwrap_or(DeviceChoice::Auto), None)?.all;
                 Ok(())
             }
             Self::Bag(_) if device.is_some_and(DeviceChoice::is_gpu) => Err(Error::usage(
                 "expected a model of --arch bilstm with --device cuda, found one of --arch `bag`",
             )
-            .help("leave out --device: a bag answers on the CPU, in microseconds")),
+            .help("leave out --device: a bag predicts on the CPU, in microseconds")),
             Self::Bag(_) => Ok(()),
         }
     }

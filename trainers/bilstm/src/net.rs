@@ -1,5 +1,5 @@
-//! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters are named as in the
-//! PyTorch module of docs/bilstm-model.md.
+//! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters have the
+//! names of the PyTorch module of docs/reference/models/bilstm.md.
 
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
@@ -7,15 +7,16 @@ use crate::batches::Batch;
 use crate::params::Pooling;
 use training::{Array, Arrays, Random};
 
-/// Standard deviation of a new embedding. PyTorch's 1 is large beside what a rare word's few steps of Adam can change.
+/// Standard deviation of a new embedding. PyTorch's 1 is large compared with the few Adam updates of a
+/// rare word.
 const EMBEDDING_DEVIATION: f64 = 0.1;
 
-/// The sizes that determine the parameters.
+/// Hyperparameters that determine the parameters.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Shape {
-    /// Rows of the embedding.
+    /// Number of embeddings.
     pub(crate) ids: usize,
-    /// The row of the embedding that stands for padding.
+    /// Id of padding.
     pub(crate) pad: u32,
     pub(crate) emb_size: usize,
     pub(crate) hidden_size: usize,
@@ -25,7 +26,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Name and shape of every parameter; PyTorch's order within a layer of the LSTM.
+    /// Returns name and shape of every parameter, within an LSTM layer in PyTorch's order.
     pub(crate) fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let gates = 4 * self.hidden_size;
         let mut all = vec![("embedding.weight".to_owned(), vec![self.ids, self.emb_size])];
@@ -56,33 +57,35 @@ impl Shape {
         all
     }
 
-    /// How many numbers all parameters are.
-    pub(crate) fn numbers(&self) -> u64 {
+    /// Number of values of all parameters.
+    pub(crate) fn parameter_count(&self) -> u64 {
         let shapes = self.parameters().into_iter().map(|(_, shape)| shape);
         shapes
             .map(|shape| shape.iter().map(|&size| size as u64).product::<u64>())
             .sum()
     }
 
-    /// Bytes that training takes at the very least: weights, Adam's moments and `replicas` gradients, and of a batch of so
-    /// many ids the embeddings and the four gates of each direction and layer.
-    pub(crate) fn least_bytes(&self, replicas: usize, batch_ids: usize) -> u64 {
+    /// Returns a lower bound of the memory of training, in bytes: weights, Adam's moments, `replicas`
+    /// gradients, and for a batch of `batch_ids` ids the embeddings and the four gates of each
+    /// direction and layer.
+    pub(crate) fn min_bytes(&self, replicas: usize, batch_ids: usize) -> u64 {
         let of_id = self.emb_size + self.num_layers * 8 * self.hidden_size;
         let states = (batch_ids as u64).saturating_mul(of_id as u64);
         let copies = 3 + replicas as u64;
-        self.numbers()
+        self.parameter_count()
             .saturating_mul(copies)
             .saturating_add(states)
             .saturating_mul(4)
     }
 
-    /// Width of the pooled outputs.
+    /// Width of the outputs.
     fn pooled(&self) -> usize {
         2 * self.hidden_size
     }
 
-    /// PyTorch's initial values, uniform within 1 / sqrt(hidden) in the LSTM and 1 / sqrt(inputs) in linear layers; but
-    /// for the embedding, normal with [`EMBEDDING_DEVIATION`] and zeros for padding.
+    /// Returns PyTorch's initial values: uniform within 1 / sqrt(hidden) in the LSTM and
+    /// 1 / sqrt(inputs) in linear layers. Embeddings are normal with [`EMBEDDING_DEVIATION`], and zero
+    /// for padding.
     pub(crate) fn initial(&self, seed: u64) -> Arrays {
         let mut arrays = Arrays::new();
         for (number, (name, shape)) in self.parameters().into_iter().enumerate() {
@@ -122,16 +125,17 @@ pub(crate) struct Net {
 /// Dropout for one batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Dropout {
-    /// Above 0, below 1.
+    /// Share of dropped values, above 0 and below 1.
     pub(crate) share: f64,
     pub(crate) seed: u64,
     pub(crate) step: u64,
-    /// Place of the batch's first row among the rows of the step: a replica drops what a single one would.
+    /// Index of the batch's first row within the step, so that the masks do not depend on the number of
+    /// replicas.
     pub(crate) first_row: usize,
 }
 
 impl Dropout {
-    /// Factors of (batch, 1, width): 0 for a share of them, 1 / (1 - share) for the rest.
+    /// Returns a mask of (batch, 1, width): 0 for dropped values, else 1 / (1 - share).
     fn mask(
         self,
         place: usize,
@@ -158,7 +162,7 @@ impl Dropout {
 }
 
 impl Net {
-    /// A network with these values; `None` where one is missing or has another shape.
+    /// Returns a network with these values; `None` if one is missing or has another shape.
     pub(crate) fn new(
         shape: &Shape,
         arrays: &Arrays,
@@ -182,7 +186,7 @@ impl Net {
         }))
     }
 
-    /// The same network once more: the weights are shared.
+    /// Returns a network that shares these weights.
     pub(crate) fn share(&self) -> Self {
         Self {
             shape: self.shape.clone(),
@@ -191,7 +195,7 @@ impl Net {
         }
     }
 
-    /// The values of all parameters.
+    /// Returns the values of all parameters.
     pub(crate) fn arrays(&self) -> Result<Arrays, TchError> {
         let mut arrays = Arrays::new();
         for ((name, shape), tensor) in self.shape.parameters().into_iter().zip(&self.parameters) {
@@ -206,7 +210,7 @@ impl Net {
         Ok(arrays)
     }
 
-    /// Logits of (batch, classes), f32.
+    /// Computes logits of (batch, classes), f32.
     pub(crate) fn forward(
         &self,
         batch: &Batch,
@@ -220,18 +224,24 @@ impl Net {
         self.head(&states, batch, dropout)
     }
 
-    /// Of a layer's eight parameters the first four are the forward direction's.
+    /// Computes the logits of a batch without dropout, (rows, classes).
+    pub(crate) fn logits(&self, rows: &[Vec<u32>]) -> Result<Vec<f32>, TchError> {
+        let batch = Batch::new(rows, self.shape.pad, self.device)?;
+        values(&no_grad(|| self.forward(&batch, None))?)
+    }
+
+    /// Returns the eight parameters of a layer; the first four belong to the forward direction.
     pub(crate) fn lstm(&self, layer: usize) -> &[Tensor] {
         &self.parameters[1 + 8 * layer..][..8]
     }
 
-    /// (batch, seq, emb)
+    /// Returns the embeddings, (batch, seq, emb).
     pub(crate) fn embedded(&self, batch: &Batch) -> Result<Tensor, TchError> {
         let pad = self.shape.pad.into();
         Tensor::f_embedding(&self.parameters[0], &batch.ids, pad, false, false)
     }
 
-    /// (batch, seq, 2 * hidden) to logits of (batch, classes), f32.
+    /// Maps (batch, seq, 2 * hidden) to logits of (batch, classes), f32.
     pub(crate) fn head(
         &self,
         states: &Tensor,
@@ -253,7 +263,7 @@ impl Net {
         pooled.f_linear(weight, Some(bias))?.f_to_kind(Kind::Float)
     }
 
-    /// (batch, seq, width) to the same, or without a `dropout` nothing at all; `place` tells the masks of a step apart.
+    /// Applies dropout, if any, to (batch, seq, width). `place` distinguishes the masks of a step.
     pub(crate) fn dropped(
         &self,
         values: Tensor,
@@ -269,10 +279,11 @@ impl Net {
         values.f_mul(&mask.f_to_kind(values.f_kind()?)?) // (batch, seq, width)
     }
 
-    /// One layer of the LSTM, both directions: (batch, seq, inputs) to (batch, seq, 2 * hidden).
+    /// Runs both directions of a layer: (batch, seq, inputs) to (batch, seq, 2 * hidden).
     ///
-    /// PyTorch reads padded rows backwards from their padding. Its packed sequences don't, but have no oneDNN kernels
-    /// (1.4 times the time); so the second direction is a first one on rows that are reversed, each within its length.
+    /// PyTorch's backward direction starts in the padding. Its packed sequences avoid that, but have no
+    /// oneDNN kernels (1.4 times the time). So the backward direction is a forward one on rows that are
+    /// reversed, each within its length.
     fn layer(
         &self,
         inputs: &Tensor,
@@ -287,12 +298,13 @@ impl Net {
         Tensor::f_cat(&[forwards, backwards], 2) // (batch, seq, 2 * hidden)
     }
 
-    /// The first direction: (batch, seq, inputs) to (batch, seq, hidden).
+    /// Runs the forward direction: (batch, seq, inputs) to (batch, seq, hidden).
     pub(crate) fn forwards(&self, inputs: &Tensor, layer: usize) -> Result<Tensor, TchError> {
         self.run(inputs, &self.lstm(layer)[..4], false)
     }
 
-    /// The second direction: (batch, seq, inputs) to (batch, seq, hidden). `reversal` is that of the padding, where there is some.
+    /// Runs the backward direction: (batch, seq, inputs) to (batch, seq, hidden). `reversal` is that of
+    /// the padding, if any.
     pub(crate) fn backwards(
         &self,
         inputs: &Tensor,
@@ -306,7 +318,7 @@ impl Net {
         reverse(&self.run(&reverse(inputs)?, parameters, false)?)
     }
 
-    /// libtorch's LSTM, of one direction or `both`: (batch, seq, inputs) to (batch, seq, directions * hidden).
+    /// Runs libtorch's LSTM: (batch, seq, inputs) to (batch, seq, directions * hidden).
     fn run(&self, inputs: &Tensor, parameters: &[Tensor], both: bool) -> Result<Tensor, TchError> {
         let size = [
             if both { 2 } else { 1 },
@@ -320,7 +332,7 @@ impl Net {
         Ok(outputs)
     }
 
-    /// (batch, seq, 2 * hidden) to (batch, 2 * hidden), without the padding.
+    /// Pools (batch, seq, 2 * hidden) to (batch, 2 * hidden), without the padding.
     fn pool(&self, states: &Tensor, head: &[Tensor], batch: &Batch) -> Result<Tensor, TchError> {
         let masked = |values: &Tensor, with: f64| match &batch.padding {
             Some(padding) => values.f_masked_fill(&padding.mask, with),
@@ -370,7 +382,7 @@ impl Net {
     }
 }
 
-/// Each row backwards within its length: (batch, seq, width) to the same.
+/// Reverses each row within its length: (batch, seq, width) to the same.
 fn reverse(values: &Tensor, reversal: &Tensor) -> Result<Tensor, TchError> {
     let (rows, seq, width) = values.size3()?;
     values
@@ -379,7 +391,7 @@ fn reverse(values: &Tensor, reversal: &Tensor) -> Result<Tensor, TchError> {
         .f_view([rows, seq, width])
 }
 
-/// The values of a tensor of any shape and type, row-major.
+/// Returns the values of a tensor of any shape and type, row-major.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     no_grad(|| {
         // In its own shape, f32

@@ -1,22 +1,22 @@
-//! Adam (Kingma and Ba 2015) as PyTorch has it, one pass over the parameters on a CPU.
+//! Adam (Kingma and Ba 2015) as in PyTorch, in one pass over the parameters on a CPU.
 
 use tch::{Device, Kind, TchError, Tensor, no_grad};
+use training::OptimizerStep;
 
-/// The paper's.
+/// Constants of the paper.
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// The moments of each parameter, and how many steps were taken.
+/// The moments of each parameter.
 pub(crate) struct Adam {
-    pub(crate) steps: u64,
     /// f32, in the shapes of the parameters
     pub(crate) first: Vec<Tensor>,
     pub(crate) second: Vec<Tensor>,
 }
 
 impl Adam {
-    /// All moments zero.
+    /// Returns moments of zero.
     pub(crate) fn new(parameters: &[Tensor]) -> Result<Self, TchError> {
         let zeros = || -> Result<Vec<Tensor>, TchError> {
             parameters
@@ -25,27 +25,19 @@ impl Adam {
                 .collect()
         };
         Ok(Self {
-            steps: 0,
             first: zeros()?,
             second: zeros()?,
         })
     }
 
-    /// One step with gradients that are first multiplied by `scale`.
+    /// Updates the parameters.
     pub(crate) fn step(
         &mut self,
         parameters: &mut [Tensor],
         gradients: &[Tensor],
-        scale: f64,
-        rate: f64,
+        step: OptimizerStep,
     ) -> Result<(), TchError> {
-        self.steps += 1;
-        let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let factors = Factors {
-            scale,
-            rate: rate / (1.0 - BETA_1.powi(steps)),
-            root: (1.0 - BETA_2.powi(steps)).sqrt(),
-        };
+        let factors = Factors::new(step);
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((parameter, gradient), (first, second)) in
             parameters.iter_mut().zip(gradients).zip(moments)
@@ -54,18 +46,18 @@ impl Adam {
                 let gradient = gradient.f_contiguous()?;
                 #[expect(
                     unsafe_code,
-                    reason = "tch gives no safe view of a tensor's numbers, and tensor by tensor Adam takes four passes"
+                    reason = "tch has no safe view of a tensor's values, and Adam by tensor operations takes four passes"
                 )]
-                // SAFETY: four different tensors. Replicas on the CPU share the parameter with other threads, which wait for
-                // the next step: all their gradients have been collected. The views end with this call.
+                // SAFETY: four different tensors. Replicas on the CPU share the parameter with other
+                // threads, which wait for the next step. The views end with this call.
                 unsafe {
-                    factors.in_one_pass(
+                    factors.fused(
                         [slice(parameter)?, slice(first)?, slice(second)?],
                         slice(&gradient)?,
                     );
                 }
             } else {
-                no_grad(|| factors.by_tensors(parameter, gradient, first, second))?;
+                no_grad(|| factors.by_operation(parameter, gradient, first, second))?;
             }
         }
         Ok(())
@@ -73,15 +65,25 @@ impl Adam {
 }
 
 struct Factors {
+    /// Factor of the gradients.
     scale: f64,
-    /// The learning rate over the first moment's bias.
+    /// Learning rate with the bias correction of the first moment.
     rate: f64,
-    /// The root of the second moment's bias.
+    /// Square root of the bias correction of the second moment.
     root: f64,
 }
 
 impl Factors {
-    fn in_one_pass(&self, [parameter, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
+    fn new(step: OptimizerStep) -> Self {
+        let updates = i32::try_from(step.update).unwrap_or(i32::MAX);
+        Self {
+            scale: step.gradient_scale,
+            rate: step.rate / (1.0 - BETA_1.powi(updates)),
+            root: (1.0 - BETA_2.powi(updates)).sqrt(),
+        }
+    }
+
+    fn fused(&self, [parameter, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
         let (scale, rate, root) = (self.scale as f32, self.rate as f32, 1.0 / self.root as f32);
         let (one, two, epsilon) = ((1.0 - BETA_1) as f32, BETA_2 as f32, EPSILON as f32);
         let two_rest = (1.0 - BETA_2) as f32;
@@ -96,8 +98,8 @@ impl Factors {
         }
     }
 
-    /// All four of the same shape, f32.
-    fn by_tensors(
+    /// All four tensors are f32 and have the same shape.
+    fn by_operation(
         &self,
         parameter: &mut Tensor,
         gradient: &Tensor,
@@ -118,11 +120,12 @@ impl Factors {
     }
 }
 
-/// The numbers of a contiguous f32 tensor on the CPU.
+/// Returns the values of a contiguous f32 tensor on the CPU.
 ///
 /// # Safety
 ///
-/// Nothing else reads or writes the tensor, or another one of the same numbers, while they are borrowed.
+/// Nothing else reads or writes the tensor, or another one with the same storage, while they are
+/// borrowed.
 #[expect(unsafe_code, reason = "see `step`")]
 unsafe fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
     if tensor.f_kind()? != Kind::Float || tensor.device() != Device::Cpu || !tensor.is_contiguous()
@@ -131,37 +134,38 @@ unsafe fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
             "expected contiguous f32 on the CPU".to_owned(),
         ));
     }
-    // SAFETY: a contiguous f32 tensor has `numel` numbers from `data_ptr` on; the caller promises that they are not shared.
-    let numbers =
+    // SAFETY: a contiguous f32 tensor has `numel` values at `data_ptr`; the caller ensures that they are
+    // not shared.
+    let values =
         unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) };
-    Ok(numbers)
+    Ok(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a GPU takes is what a CPU takes.
+    /// The GPU variant equals the CPU variant.
     #[test]
-    fn tensor_by_tensor_is_the_same_as_in_one_pass() {
-        let numbers = |count: usize, factor: f32| -> Vec<f32> {
+    fn tensor_operations_equal_the_fused_loop() {
+        let values = |count: usize, factor: f32| -> Vec<f32> {
             (0..count)
                 .map(|n| factor * (n as f32 * 0.7).sin())
                 .collect()
         };
-        let tensor = |numbers: &[f32]| Tensor::from_slice(numbers);
-        let (mut weights, mut first, mut second) = (numbers(9, 1.0), vec![0.0; 9], vec![0.0; 9]);
+        let tensor = |values: &[f32]| Tensor::from_slice(values);
+        let (mut weights, mut first, mut second) = (values(9, 1.0), vec![0.0; 9], vec![0.0; 9]);
         let (mut parameter, mut one, mut two) = (tensor(&weights), tensor(&first), tensor(&second));
-        for step in 1..=3 {
-            let gradient = numbers(9, step as f32);
-            let factors = Factors {
-                scale: 0.5,
-                rate: 0.01 / (1.0 - BETA_1.powi(step)),
-                root: (1.0 - BETA_2.powi(step)).sqrt(),
-            };
-            factors.in_one_pass([&mut weights, &mut first, &mut second], &gradient);
+        for step in 1..=3_u64 {
+            let gradient = values(9, step as f32);
+            let factors = Factors::new(OptimizerStep {
+                update: step,
+                rate: 0.01,
+                gradient_scale: 0.5,
+            });
+            factors.fused([&mut weights, &mut first, &mut second], &gradient);
             factors
-                .by_tensors(&mut parameter, &tensor(&gradient), &mut one, &mut two)
+                .by_operation(&mut parameter, &tensor(&gradient), &mut one, &mut two)
                 .unwrap();
         }
         for (ours, theirs) in [(weights, parameter), (first, one), (second, two)] {

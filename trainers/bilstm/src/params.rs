@@ -1,139 +1,151 @@
-//! What can be typed, and what becomes of it.
+//! Arguments of the command line, and the parameters made of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bag::{BagArgs, BagParams};
 use clap::{Args, ValueEnum};
 use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
 
-use crate::device::{DeviceChoice, Precision};
-use crate::reader::PieceReader;
-use bag::{BagArgs, BagParams};
-pub use training::{ClassWeight, Schedule};
+use crate::tokenizer::FileTokenizer;
+pub use training::{ClassWeight, DeviceChoice, Precision, Schedule};
 
-/// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
+/// Arguments of `train`. Names and meaning are those of the flags of the original script.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
 pub struct TextArgs {
-    /// Words that have an id of their own, the most frequent of the training rows; all others are `<unk>`. For bag: terms
-    /// [default: 20000; all for bag]
+    /// Maximum vocabulary size [default: 20000; no limit for bag]
+    ///
+    /// The vocabulary has the most frequent words of the training rows; all others are `<unk>`. For bag:
+    /// words and n-grams.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     vocab_size: Option<u32>,
-    /// Words of a text that are read, from its start [default: 400; bag reads all]
+    /// Maximum words of a text; the rest is ignored [default: 400; no limit for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     seq_len: Option<u32>,
-    /// Longest n-gram, in words; for bag [default: 2]
+    /// Maximum n-gram length, in words; bag only [default: 2]
     #[arg(long, value_name = "N", alias = "word-ngrams", value_parser = clap::value_parser!(u8).range(1..=8))]
     max_ngrams: Option<u8>,
-    /// Leave out terms in fewer training rows; for bag [default: 2]
+    /// Ignore terms in fewer training rows; bag only [default: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     min_df: Option<u32>,
-    /// A Hugging Face tokenizer.json to cut texts with, in place of words
+    /// Hugging Face tokenizer.json, instead of a vocabulary of words
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
 
     /// Architecture
     #[arg(long, value_enum, default_value_t = Arch::Bilstm, help_heading = "Model")]
     arch: Arch,
-    /// Width of the word embeddings [default: 100; 16 for bag]
+    /// Size of the word embeddings [default: 100; 16 for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
     emb_size: Option<u32>,
-    /// Width of the LSTM in each direction [default: 100]
+    /// Hidden size of the LSTM, per direction [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
     hidden_size: Option<u32>,
-    /// Layers of the LSTM [default: 1]
+    /// Number of LSTM layers [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Model")]
     num_layers: Option<u32>,
-    /// What becomes of the LSTM's outputs over time; padding is never part of it [default: max]
+    /// Pooling of the LSTM's outputs over time, without padding [default: max]
     #[arg(long, value_enum, help_heading = "Model")]
     pooling: Option<Pooling>,
-    /// Share of embeddings, of values between layers and of pooled values that a training step drops; a dropped value is
-    /// dropped at all times of a row (Gal and Ghahramani 2016). For bag: share of a row's terms
-    /// [default: 0.5; 0 for bag]
+    /// Dropout probability [default: 0.5; 0 for bag]
+    ///
+    /// Applies to embeddings, to values between layers and to pooled values. A dropped value is dropped
+    /// at all time steps of a row (Gal and Ghahramani 2016). For bag: of the terms of a row.
     #[arg(long, value_name = "SHARE", help_heading = "Model")]
     dropout: Option<f64>,
 
     /// Passes over the training rows
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     epochs: u32,
-    /// Rows per step [default: 32; bag learns row by row]
+    /// Rows per optimizer step [default: 32; 1 for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: Option<u32>,
-    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding [default: false]
+    /// Make batches of random rows instead of rows of similar length [default: false]
+    ///
+    /// Rows of similar length need little padding.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
     no_buckets: Option<bool>,
-    /// Learning rate of Adam; for bag of gradient descent [default: 0.002; 0.05 for bag]
+    /// Peak learning rate [default: 0.002; 0.05 for bag]
+    ///
+    /// Of Adam; for bag of stochastic gradient descent.
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     learning_rate: Option<f64>,
-    /// Learning rate over the steps
+    /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
-    /// Share of the steps over which the learning rate rises from 0 [default: 0]
+    /// Share of the steps with a rising learning rate [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Training")]
     warm_up: Option<f64>,
-    /// Norm to which larger gradients are cut; 0: they are not cut [default: 1]
+    /// Maximum gradient norm, 0 for no clipping [default: 1]
     #[arg(long, value_name = "NORM", help_heading = "Training")]
     clip_norm: Option<f64>,
-    /// Epochs without a higher validation accuracy after which training stops; 0: it never does. The epoch of the highest
-    /// is the model in any case; of equals, that of the lower loss [default: 2; bag takes all its epochs]
+    /// Epochs without improvement before training stops, 0 for never [default: 2]
+    ///
+    /// The model is that of the epoch with the highest validation accuracy, then the lowest validation
+    /// loss. bag trains all epochs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: Option<u32>,
-    /// Give every class the same total weight
+    /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
     class_weight: ClassWeight,
 
-    /// Where to train: auto (all GPUs of this machine, else the CPU), cpu, cuda, cuda:N [default: auto; cpu for bag]
+    /// Device to train on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
+    ///
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs.
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     device: Option<DeviceChoice>,
-    /// Numbers to train with: mixed is half precision where it is safe, on GPUs only [default: mixed on GPUs, full else]
+    /// Precision of training [default: mixed on GPUs, full on a CPU]
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
 }
 
-/// What can be typed for `evaluate`, `predict` and `explain`.
+/// Arguments of `evaluate`, `predict` and `explain`.
 #[derive(Args, Clone, Debug)]
 pub struct PredictArgs {
-    /// Where to predict: auto (the GPUs of this machine, else the CPU), cpu, cuda, cuda:N [default: auto; cpu for bag]
+    /// Device to predict on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
+    ///
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs.
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub(crate) device: Option<DeviceChoice>,
 }
 
-/// Which kind of model.
+/// The value of `--arch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arch {
     /// Embeddings, a bidirectional LSTM, pooling over time
     Bilstm,
-    /// A weighted sum of word and n-gram embeddings, after fastText: trains in seconds, on the CPU
+    /// Weighted sum of word and n-gram embeddings, as in fastText: trains in seconds on a CPU
     Bag,
 }
 
-/// How outputs of all times become one.
+/// The value of `--pooling`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// The last state of each direction
+    /// Last state of each direction
     Last,
-    /// The mean over time
+    /// Mean over time
     Mean,
-    /// The maximum over time
+    /// Maximum over time
     Max,
-    /// The mean over time, weighted by a learned score
+    /// Mean over time, weighted by a learned score
     Attention,
 }
 
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct TextParams {
-    /// The kind of model and what it needs.
+    /// Parameters of the architecture.
     pub arch: ArchParams,
-    /// How classes are weighed.
+    /// Class weights.
     pub class_weight: ClassWeight,
-    /// Cuts texts; words are used without it.
-    pub tokenizer: Option<Arc<PieceReader>>,
+    /// `None`: a vocabulary of words.
+    pub tokenizer: Option<Arc<FileTokenizer>>,
 }
 
-/// Parameters by kind of model.
+/// Parameters by architecture.
 #[derive(Clone, Debug)]
 pub enum ArchParams {
     /// The bi-LSTM.
@@ -145,48 +157,48 @@ pub enum ArchParams {
 /// Checked parameters of the bi-LSTM.
 #[derive(Clone, Debug)]
 pub struct LstmParams {
-    /// Words with ids of their own.
+    /// Maximum number of words with their own ids.
     pub vocab_size: usize,
-    /// Ids of a text that are read.
+    /// Maximum number of ids of a text.
     pub seq_len: usize,
-    /// Width of the embeddings.
+    /// Size of the embeddings.
     pub emb_size: usize,
-    /// Width of the LSTM in each direction.
+    /// Hidden size of the LSTM, per direction.
     pub hidden_size: usize,
-    /// Layers of the LSTM.
+    /// Number of LSTM layers.
     pub num_layers: usize,
-    /// How outputs of all times become one.
+    /// Pooling over time.
     pub pooling: Pooling,
-    /// 0 to below 1.
+    /// Dropout probability, 0 to below 1.
     pub dropout: f64,
     /// Passes over the training rows.
     pub epochs: u64,
-    /// Rows per step.
+    /// Rows per optimizer step.
     pub batch_size: usize,
-    /// Whether a batch has rows of about equal length.
+    /// True if the rows of a batch have about equal lengths.
     pub buckets: bool,
-    /// Adam's.
+    /// Peak learning rate of Adam.
     pub learning_rate: f64,
-    /// Learning rate over the steps.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Share of the steps, 0 to 1.
+    /// Share of the steps with a rising learning rate, 0 to 1.
     pub warm_up: f64,
-    /// `None`: gradients are not cut.
+    /// Maximum gradient norm; `None`: gradients are not clipped.
     pub clip_norm: Option<f64>,
-    /// `None`: training never stops early.
+    /// Epochs without improvement before training stops; `None`: it does not stop early.
     pub patience: Option<u64>,
-    /// Where to train.
+    /// Device to train on.
     pub device: DeviceChoice,
-    /// `None`: what the device does best.
+    /// `None`: mixed on GPUs, full on a CPU.
     pub precision: Option<Precision>,
 }
 
 impl TextArgs {
-    /// Checks what was typed.
+    /// Checks the arguments.
     ///
     /// # Errors
     ///
-    /// A value is outside of its range, or does not go with another.
+    /// A value is out of range, or conflicts with another.
     pub fn check(self) -> Result<TextParams, Error> {
         let arch = match self.arch {
             Arch::Bilstm => ArchParams::Bilstm(self.lstm()?),
@@ -195,7 +207,7 @@ impl TextArgs {
         let tokenizer = self
             .tokenizer
             .as_deref()
-            .map(PieceReader::read)
+            .map(FileTokenizer::read)
             .transpose()?;
         Ok(TextParams {
             arch,
@@ -205,7 +217,7 @@ impl TextArgs {
     }
 
     fn lstm(&self) -> Result<LstmParams, Error> {
-        self.only(
+        self.refuse(
             Arch::Bag,
             &[
                 ("max-ngrams", self.max_ngrams.is_some()),
@@ -246,7 +258,7 @@ impl TextArgs {
     }
 
     fn bag(&self) -> Result<BagParams, Error> {
-        self.only(
+        self.refuse(
             Arch::Bilstm,
             &[
                 ("tokenizer", self.tokenizer.is_some()),
@@ -263,24 +275,24 @@ impl TextArgs {
                 ("precision", self.precision.is_some()),
             ],
         )?;
-        let usual = BagArgs::default();
+        let default = BagArgs::default();
         BagArgs {
-            emb_size: self.emb_size.unwrap_or(usual.emb_size),
-            max_ngrams: self.max_ngrams.unwrap_or(usual.max_ngrams),
-            min_df: self.min_df.unwrap_or(usual.min_df),
+            emb_size: self.emb_size.unwrap_or(default.emb_size),
+            max_ngrams: self.max_ngrams.unwrap_or(default.max_ngrams),
+            min_df: self.min_df.unwrap_or(default.min_df),
             vocab_size: self.vocab_size,
-            dropout: self.dropout.unwrap_or(usual.dropout),
+            dropout: self.dropout.unwrap_or(default.dropout),
             epochs: self.epochs,
-            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
             schedule: self.schedule,
             class_weight: self.class_weight,
         }
         .check()
     }
 
-    /// Refuses what was typed for the other architecture, `arch`.
-    fn only(&self, arch: Arch, typed: &[(&str, bool)]) -> Result<(), Error> {
-        let Some((flag, _)) = typed.iter().find(|(_, typed)| *typed) else {
+    /// Refuses flags of the other architecture, `arch`.
+    fn refuse(&self, arch: Arch, flags: &[(&str, bool)]) -> Result<(), Error> {
+        let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else {
             return Ok(());
         };
         let name = |arch: Arch| {

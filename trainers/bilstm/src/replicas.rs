@@ -1,50 +1,33 @@
-//! Data parallel training: each replica takes its share of a batch, the gradients are summed on the first.
+//! Data-parallel training: each replica computes the gradients of a part of the batch; they are summed
+//! on the first.
 //!
-//! On GPUs a replica is a network of its own. On a CPU it is a thread with the same weights, or two threads, one per direction
-//! of the LSTM, where their number is even: libtorch's own
-//! threads meet at every time step of an LSTM, which costs more than it gains: on two cores PyTorch takes 215 ms a step with
-//! them and 183 without, this 82 (bench/runs/2026-11-26-amd-epyc-bilstm-step).
+//! On GPUs a replica is a network of its own. On a CPU it is a thread with the same weights, or, for an
+//! even number of threads, a pair of threads, one per direction of the LSTM. libtorch's own threads
+//! synchronise at every time step of an LSTM, which costs more than it gains: on two cores a step takes
+//! PyTorch 215 ms with them and 183 ms without, and this code 82 ms
+//! (bench/runs/2026-11-26-amd-epyc-bilstm-step).
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use tch::{Device, Reduction, TchError, Tensor, autocast, no_grad};
-
-use crate::batches::Batch;
-use crate::directions::{self, Ask, Other, Told};
-use crate::evaluate;
-use crate::net::{Dropout, Net, Shape};
+use tch::{Device, TchError, Tensor, no_grad};
 use training::Arrays;
 
-/// Networks of equal weights.
+use crate::directions::{self, BackwardWorker, Request, Response};
+use crate::net::{Dropout, Net, Shape};
+use crate::step::{Gradients, Step, gradients, worker_panicked};
+
+/// Networks with equal weights.
 pub(crate) struct Replicas {
     nets: Vec<Net>,
-    /// One per network, if there are several.
+    /// One per network; empty for a single network.
     workers: Vec<Worker>,
     mixed: bool,
 }
 
-/// The rows of a step, or a replica's share of them.
-#[derive(Clone)]
-pub(crate) struct Step {
-    pub(crate) rows: Vec<Vec<u32>>,
-    pub(crate) labels: Vec<u32>,
-    pub(crate) class_weights: Vec<f32>,
-    pub(crate) dropout: Option<Dropout>,
-    /// What the loss is multiplied by, so that its gradients fit into half precision.
-    pub(crate) loss_scale: f64,
-}
-
-/// The mean loss of a step, and its gradients times `loss_scale`.
-pub(crate) struct Gradients {
-    pub(crate) loss: f64,
-    /// f32, in the shapes of the parameters
-    pub(crate) tensors: Vec<Tensor>,
-}
-
 impl Replicas {
-    /// Networks with these values, one per device; `None` where the values do not fit the shape. Several times the CPU
-    /// is one network that several threads use.
+    /// Returns networks with these values, one per device; `None` if the values do not fit the shape.
+    /// Repeated CPU devices share one network.
     pub(crate) fn new(
         shape: &Shape,
         arrays: &Arrays,
@@ -78,33 +61,54 @@ impl Replicas {
         }))
     }
 
-    /// The network that the others follow.
+    /// The network that the optimizer updates.
     pub(crate) fn first(&self) -> &Net {
         &self.nets[0]
     }
 
-    /// The weights that a step changes.
+    /// The weights of the first network, for the optimizer.
     pub(crate) fn parameters(&mut self) -> &mut [Tensor] {
         &mut self.nets[0].parameters
     }
 
-    /// Loss and gradients of a step.
+    /// Computes loss and gradients of a step.
     pub(crate) fn gradients(&mut self, step: Step) -> Result<Gradients, TchError> {
         let weight = |&label: &u32| f64::from(step.class_weights[label as usize]);
-        let total = step.labels.iter().map(weight).sum();
+        let total_weight = step.labels.iter().map(weight).sum();
         if self.workers.is_empty() {
-            return gradients(&self.nets[0], &step, total, self.mixed);
+            return gradients(&self.nets[0], &step, total_weight, self.mixed);
         }
         let pairs = self.nets[0].device == Device::Cpu && self.workers.len().is_multiple_of(2);
-        let each = if pairs { 2 } else { 1 };
-        let size = step.rows.len().div_ceil(self.workers.len() / each).max(1);
-        let shares = step
-            .rows
-            .chunks(size)
-            .zip(step.labels.chunks(size))
-            .enumerate();
-        for ((number, (rows, labels)), workers) in shares.zip(self.workers.chunks(each)) {
-            let share = Step {
+        let per_part = if pairs { 2 } else { 1 };
+        let parts = self.workers.len() / per_part;
+        let size = step.rows.len().div_ceil(parts).max(1);
+        self.send_parts(&step, total_weight, size, per_part)?;
+        let sent = step.rows.len().div_ceil(size);
+        let mut sum: Option<Gradients> = None;
+        for worker in self.workers.iter().step_by(per_part).take(sent) {
+            let Answer::Gradients(part) = worker.receive()? else {
+                return Err(worker_panicked());
+            };
+            match &mut sum {
+                None => sum = Some(part),
+                Some(sum) => sum.add(part)?,
+            }
+        }
+        sum.ok_or_else(|| TchError::Shape("a step without rows".to_owned()))
+    }
+
+    /// Sends each part of `size` rows to the next `per_part` workers.
+    fn send_parts(
+        &self,
+        step: &Step,
+        total_weight: f64,
+        size: usize,
+        per_part: usize,
+    ) -> Result<(), TchError> {
+        let parts = step.rows.chunks(size).zip(step.labels.chunks(size));
+        let workers = self.workers.chunks(per_part);
+        for ((number, (rows, labels)), workers) in parts.enumerate().zip(workers) {
+            let part = Step {
                 rows: rows.to_vec(),
                 labels: labels.to_vec(),
                 class_weights: step.class_weights.clone(),
@@ -112,33 +116,26 @@ impl Replicas {
                     first_row: number * size,
                     ..dropout
                 }),
-                ..step
+                loss_scale: step.loss_scale,
             };
             match workers {
-                [worker] => worker.ask(Task::Gradients(share, total, None))?,
+                [worker] => worker.send(Task::Gradients(part, total_weight, None))?,
                 [worker, helper, ..] => {
-                    let ((asks, asked), (tell, told)) = (channel(), channel());
-                    helper.ask(Task::Help(asked, tell))?;
-                    worker.ask(Task::Gradients(share, total, Some(Other { asks, told })))?;
+                    let ((requests, received), (answer, responses)) = (channel(), channel());
+                    helper.send(Task::Backward(received, answer))?;
+                    let backward = BackwardWorker {
+                        requests,
+                        responses,
+                    };
+                    worker.send(Task::Gradients(part, total_weight, Some(backward)))?;
                 }
                 [] => {}
             }
         }
-        let asked = step.rows.len().div_ceil(size);
-        let mut sum: Option<Gradients> = None;
-        for worker in self.workers.iter().step_by(each).take(asked) {
-            let Answer::Gradients(share) = worker.answer()? else {
-                return Err(died());
-            };
-            match &mut sum {
-                None => sum = Some(share),
-                Some(sum) => sum.add(share)?,
-            }
-        }
-        sum.ok_or_else(|| TchError::Shape("a step without rows".to_owned()))
+        Ok(())
     }
 
-    /// Gives the weights of the first network to the others.
+    /// Copies the weights of the first network to the others.
     pub(crate) fn broadcast(&mut self) -> Result<(), TchError> {
         let [first, others @ ..] = self.nets.as_mut_slice() else {
             return Ok(());
@@ -152,55 +149,47 @@ impl Replicas {
             Ok(())
         })
     }
-}
 
-impl Gradients {
-    fn add(&mut self, other: Self) -> Result<(), TchError> {
-        self.loss += other.loss;
-        for (sum, gradient) in self.tensors.iter_mut().zip(other.tensors) {
-            let _ = sum.f_add_(&gradient.f_to(sum.device())?)?;
+    /// Computes the logits of each batch, in order, one batch per worker at a time; `None` if stopped.
+    pub(crate) fn logits(
+        &self,
+        batches: &mut dyn Iterator<Item = Vec<Vec<u32>>>,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<f32>>>, TchError> {
+        let mut all = Vec::new();
+        if self.workers.is_empty() {
+            for batch in batches {
+                if stopped() {
+                    return Ok(None);
+                }
+                all.push(self.first().logits(&batch)?);
+            }
+            return Ok(Some(all));
         }
-        Ok(())
+        loop {
+            if stopped() {
+                return Ok(None);
+            }
+            let mut sent = 0;
+            for (worker, batch) in self.workers.iter().zip(&mut *batches) {
+                worker.send(Task::Logits(batch))?;
+                sent += 1;
+            }
+            if sent == 0 {
+                return Ok(Some(all));
+            }
+            for worker in &self.workers[..sent] {
+                match worker.receive()? {
+                    Answer::Logits(logits) => all.push(logits),
+                    Answer::Gradients(_) => return Err(worker_panicked()),
+                }
+            }
+        }
     }
 }
 
-fn gradients(net: &Net, step: &Step, total: f64, mixed: bool) -> Result<Gradients, TchError> {
-    let batch = Batch::new(&step.rows, net.shape.pad, net.device)?;
-    let forward = || net.forward(&batch, step.dropout);
-    // (batch, classes) f32
-    let logits = if mixed {
-        autocast(true, forward)
-    } else {
-        forward()
-    }?;
-    let (loss, scaled) = loss_of(&logits, step, total)?;
-    let tensors = Tensor::f_run_backward(&[scaled], &net.parameters, false, false)?;
-    Ok(Gradients {
-        loss: loss.f_double_value(&[])?,
-        tensors,
-    })
-}
-
-/// The loss of logits of (batch, classes), as its share of the step's mean; and what gradients are taken of: the same, scaled.
-pub(crate) fn loss_of(
-    logits: &Tensor,
-    step: &Step,
-    total: f64,
-) -> Result<(Tensor, Tensor), TchError> {
-    let device = logits.device();
-    let labels: Vec<i64> = step.labels.iter().map(|&label| label.into()).collect();
-    let labels = Tensor::f_from_slice(&labels)?.f_to(device)?; // (batch) int64
-    // PyTorch's default: a label that is left out, and none of ours.
-    let ignored = -100;
-    let weights = Tensor::f_from_slice(&step.class_weights)?.f_to(device)?; // (classes) f32
-    // () f32, this and all below
-    let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, ignored, 0.0)?;
-    let loss = sum.f_mul_scalar(1.0 / total)?;
-    let scaled = loss.f_mul_scalar(step.loss_scale)?;
-    Ok((loss, scaled))
-}
-
-/// A thread with a network. It lives as long as its replicas do: libtorch keeps what it prepared per thread.
+/// A thread with a network. It lives as long as its replicas: libtorch caches prepared kernels per
+/// thread.
 struct Worker {
     tasks: Sender<Task>,
     answers: Receiver<Result<Answer, TchError>>,
@@ -208,22 +197,23 @@ struct Worker {
 }
 
 impl Drop for Worker {
-    /// Waits for the thread, so that what it holds is free when the replicas are gone.
+    /// Waits for the thread, so that its memory is free once the replicas are dropped.
     fn drop(&mut self) {
-        // Without its sender the thread finds the end of its tasks.
+        // Closes the channel, which ends the thread.
         drop(std::mem::replace(&mut self.tasks, channel().0));
         if let Some(thread) = self.thread.take() {
-            // A thread that died has answered nobody, which was noticed then.
+            // A panic was reported when the thread did not answer.
             let _ = thread.join();
         }
     }
 }
 
 enum Task {
-    /// And what the class weights of all rows of the step sum up to, and who has the backward direction, if not this thread.
-    Gradients(Step, f64, Option<Other>),
-    /// The backward direction of another thread's step; the answers go to that one.
-    Help(Receiver<Ask>, Sender<Result<Told, TchError>>),
+    /// Rows, sum of the class weights of the whole step, and the worker of the backward direction if
+    /// it is another one.
+    Gradients(Step, f64, Option<BackwardWorker>),
+    /// The backward direction of the rows of another worker, which sends the requests.
+    Backward(Receiver<Request>, Sender<Result<Response, TchError>>),
     Logits(Vec<Vec<u32>>),
 }
 
@@ -237,21 +227,21 @@ impl Worker {
         let (tasks, todo) = channel::<Task>();
         let (done, answers) = channel();
         let thread = std::thread::spawn(move || {
-            // Of libtorch's own threads, which each thread sets for itself.
+            // libtorch's own threads; the setting is per thread.
             tch::set_num_threads(1);
             for task in todo {
                 let answer = match task {
-                    Task::Gradients(step, total, Some(other)) => {
-                        directions::gradients(&net, &step, total, &other).map(Answer::Gradients)
+                    Task::Gradients(step, total, Some(backward)) => {
+                        directions::gradients(&net, &step, total, &backward).map(Answer::Gradients)
                     }
                     Task::Gradients(step, total, None) => {
                         gradients(&net, &step, total, mixed).map(Answer::Gradients)
                     }
-                    Task::Help(asks, told) => {
-                        directions::help(&net, asks, &told);
+                    Task::Backward(requests, responses) => {
+                        directions::serve(&net, requests, &responses);
                         continue;
                     }
-                    Task::Logits(rows) => evaluate::of_batch(&net, &rows).map(Answer::Logits),
+                    Task::Logits(rows) => net.logits(&rows).map(Answer::Logits),
                 };
                 if done.send(answer).is_err() {
                     break;
@@ -265,54 +255,11 @@ impl Worker {
         }
     }
 
-    fn ask(&self, task: Task) -> Result<(), TchError> {
-        self.tasks.send(task).map_err(|_| died())
+    fn send(&self, task: Task) -> Result<(), TchError> {
+        self.tasks.send(task).map_err(|_| worker_panicked())
     }
 
-    fn answer(&self) -> Result<Answer, TchError> {
-        self.answers.recv().map_err(|_| died())?
-    }
-}
-
-pub(crate) fn died() -> TchError {
-    TchError::Torch("a thread of a replica died".to_owned())
-}
-
-impl Replicas {
-    /// The logits of each batch, in order, as many at a time as there are workers; `None` if it was stopped.
-    pub(crate) fn logits(
-        &self,
-        batches: &mut dyn Iterator<Item = Vec<Vec<u32>>>,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Vec<Vec<f32>>>, TchError> {
-        let mut all = Vec::new();
-        if self.workers.is_empty() {
-            for batch in batches {
-                if stopped() {
-                    return Ok(None);
-                }
-                all.push(evaluate::of_batch(self.first(), &batch)?);
-            }
-            return Ok(Some(all));
-        }
-        loop {
-            if stopped() {
-                return Ok(None);
-            }
-            let mut asked = 0;
-            for (worker, batch) in self.workers.iter().zip(&mut *batches) {
-                worker.ask(Task::Logits(batch))?;
-                asked += 1;
-            }
-            if asked == 0 {
-                return Ok(Some(all));
-            }
-            for worker in &self.workers[..asked] {
-                match worker.answer()? {
-                    Answer::Logits(logits) => all.push(logits),
-                    Answer::Gradients(_) => return Err(died()),
-                }
-            }
-        }
+    fn receive(&self) -> Result<Answer, TchError> {
+        self.answers.recv().map_err(|_| worker_panicked())?
     }
 }

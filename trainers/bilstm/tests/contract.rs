@@ -1,4 +1,4 @@
-//! SageMaker's training contract, tried on the real binary.
+//! SageMaker's training contract, tested on the real binary.
 #![cfg(feature = "libtorch")]
 
 fn strings(words: &[&str]) -> Vec<String> {
@@ -15,11 +15,11 @@ fn trainer() -> testkit::Trainer {
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_bilstm").into(),
         quick: with(&["--no-report", "--epochs", "2"]),
-        // So many epochs that it is stopped within one, after some.
+        // Enough epochs to be stopped within one of them.
         long_data: testkit::movie_csv(),
         long: with(&["--epochs", "12", "--patience", "0"]),
         tune: Vec::new(),
-        // A string in a string in a string, and numbers.
+        // Nested strings, and numbers.
         hyperparameters: pairs(&[
             ("num_layers", "\"2\""),
             ("learning_rate", "0.01"),

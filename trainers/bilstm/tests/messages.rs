@@ -1,5 +1,4 @@
-//! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p bilstm`
-//! accepts it.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bilstm` accepts changes.
 #![cfg(feature = "libtorch")]
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +19,7 @@ fn help_of_each_command() {
     assert_eq!(harness::help::<bilstm::BiLstm>("serve"), None);
 }
 
-/// The command lines after each other in one folder, each with its exit code and what it prints on standard error.
+/// Runs command lines in one folder; the snapshot has their exit codes and standard error.
 #[track_caller]
 fn snapshot(name: &str, lines: &[&str]) {
     let home = tempfile::tempdir().unwrap();
@@ -40,14 +39,14 @@ fn snapshot(name: &str, lines: &[&str]) {
             .args(line.split_whitespace());
         let outcome = run(command);
         let code = outcome.code().unwrap();
-        // A run that works prints its times, which differ.
-        let told: Vec<&str> = outcome
+        // The output of a successful run has times.
+        let errors: Vec<&str> = outcome
             .stderr
             .lines()
             .filter(|_| code != 0)
             .filter(|line| !is_progress(line))
             .collect();
-        format!("$ bilstm {line}\n[exit code {code}]\n{}\n", told.join("\n"))
+        format!("$ bilstm {line}\n[exit code {code}]\n{}\n", errors.join("\n"))
     };
     let answers: Vec<String> = lines.iter().map(answer).collect();
     insta::assert_snapshot!(name.to_owned(), answers.join("\n"));
@@ -60,9 +59,9 @@ fn is_progress(line: &str) -> bool {
 }
 
 #[test]
-fn what_was_typed() {
+fn command_line_errors() {
     snapshot(
-        "typed",
+        "command_line",
         &[
             "train --train rows.csv --model-dir model --hiden-size 5",
             "train --train rows.csv --model-dir model --hidden_size five",
@@ -97,12 +96,11 @@ fn what_is_no_model() {
     );
 }
 
-/// Whatever fails, a way out is named at the end.
 #[test]
 fn every_message_ends_with_help() {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let mut seen = 0;
-    for name in ["typed", "model"] {
+    for name in ["command_line", "model"] {
         let text =
             std::fs::read_to_string(snapshots.join(format!("messages__{name}.snap"))).unwrap();
         for answer in text

@@ -60,7 +60,7 @@ impl Trainer for Transformer {
     }
 
     fn preflight(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
-        params.device.find(params.precision)?;
+        device::find(params.device, params.precision)?;
         params.locate(paths)
     }
 

@@ -1,7 +1,6 @@
-//! The bi-LSTM as a model. Weights are plain numbers here: tensors cannot be shared between threads, so each thread
-//! that predicts builds a network of its own.
+//! The bi-LSTM as a model. Weights are plain vectors: tensors cannot be shared between threads, so each
+//! predicting thread builds its own network.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diagnostics::Error;
@@ -11,28 +10,27 @@ use tch::Device;
 use text::WordReader;
 use training::Arrays;
 
-use super::files;
-use crate::device::failed;
+use crate::device::torch_error;
 use crate::evaluate::logits;
 use crate::explain;
 use crate::net::Shape;
-use crate::reader::{MIN_WORD_LENGTH, Reader};
 use crate::replicas::Replicas;
+use crate::tokenizer::{MIN_WORD_LENGTH, Tokenizer};
 
 /// The bi-LSTM.
 pub struct LstmModel {
     pub(crate) classes: Vec<String>,
-    pub(crate) reader: Reader,
-    /// Ids of a text that are read.
+    pub(crate) tokenizer: Tokenizer,
+    /// Maximum number of ids of a text.
     pub(crate) seq_len: usize,
     pub(crate) shape: Shape,
     pub(crate) arrays: Arrays,
-    /// Where it predicts, at least one; threads take turns.
+    /// Devices to predict on, at least one; threads are assigned round robin.
     pub(crate) devices: Vec<Device>,
-    pub(crate) turn: AtomicUsize,
+    pub(crate) next_device: AtomicUsize,
 }
 
-/// What one predicting thread works in.
+/// Working memory of a predicting thread.
 pub struct Scratch {
     words: WordReader,
     device: Device,
@@ -40,19 +38,11 @@ pub struct Scratch {
 }
 
 impl LstmModel {
-    pub(super) fn save(&self, dir: &Path) -> Result<(), Error> {
-        files::save(self, dir)
-    }
-
-    pub(super) fn load(dir: &Path) -> Result<Self, Error> {
-        files::load(dir)
-    }
-
     pub(super) fn scratch(&self) -> Scratch {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let index = self.next_device.fetch_add(1, Ordering::Relaxed);
         Scratch {
             words: WordReader::new(MIN_WORD_LENGTH),
-            device: self.devices[turn % self.devices.len()],
+            device: self.devices[index % self.devices.len()],
             net: None,
         }
     }
@@ -64,12 +54,15 @@ impl LstmModel {
         };
         let rows: Result<Vec<Vec<u32>>, Error> = texts
             .iter()
-            .map(|text| self.reader.read(&mut scratch.words, text, self.seq_len))
+            .map(|text| {
+                self.tokenizer
+                    .encode(&mut scratch.words, text, self.seq_len)
+            })
             .collect();
         let rows = rows?;
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
         let logits = logits(&net, &rows, &|| false)
-            .map_err(failed)?
+            .map_err(torch_error)?
             .unwrap_or_default();
         scratch.net = Some(net);
         Ok(Scores::of_logits(logits, self.classes.len()))
@@ -82,26 +75,29 @@ impl LstmModel {
     ) -> Result<Vec<ClassFeatures>, Error> {
         let net = self.net(self.devices[0])?;
         let weights = match text {
-            None => explain::words(&net, &self.reader),
+            None => explain::words(&net, &self.tokenizer),
             Some(text) => {
-                let ids =
-                    self.reader
-                        .read(&mut WordReader::new(MIN_WORD_LENGTH), text, self.seq_len)?;
-                explain::text(&net, &self.reader, &ids)
+                let ids = self.tokenizer.encode(
+                    &mut WordReader::new(MIN_WORD_LENGTH),
+                    text,
+                    self.seq_len,
+                )?;
+                explain::text(&net, &self.tokenizer, &ids)
             }
         };
         Ok(ClassFeatures::strongest(
             &self.classes,
-            weights.map_err(failed)?,
+            weights.map_err(torch_error)?,
             top,
         ))
     }
 
-    /// Full precision on a GPU too: answers do not depend on where they are worked out, beyond rounding.
+    /// Builds the network in full precision, on a GPU too: devices differ by rounding only.
     fn net(&self, device: Device) -> Result<Replicas, Error> {
-        // Of libtorch's own, which each thread sets for itself: the harness gives each core a thread that predicts.
+        // libtorch's own threads, per calling thread: the harness has one predicting thread per core.
         tch::set_num_threads(1);
-        let net = Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(failed)?;
+        let net =
+            Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(torch_error)?;
         net.ok_or_else(|| {
             Error::new("the model's weights do not fit its shape").help("train again")
         })

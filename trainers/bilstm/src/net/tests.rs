@@ -1,11 +1,11 @@
 use tch::Kind;
-use training::{Arrays, cut, prefixed, read_tensors, write_tensors};
+use training::{Arrays, OptimizerStep, clip_coefficient, prefixed, read_tensors, write_tensors};
 
 use super::*;
-use crate::evaluate::of_batch;
 use crate::learner::norm;
 use crate::optimizer::Adam;
-use crate::replicas::{Replicas, Step};
+use crate::replicas::Replicas;
+use crate::step::Step;
 
 const POOLINGS: [Pooling; 4] = [
     Pooling::Last,
@@ -31,7 +31,7 @@ fn one(shape: &Shape) -> Replicas {
 }
 
 fn several(shape: &Shape, count: usize) -> Replicas {
-    // For so small a network libtorch's own threads would only wait for each other.
+    // For a network this small, libtorch's own threads would only wait for each other.
     tch::set_num_threads(1);
     let devices = vec![Device::Cpu; count];
     Replicas::new(shape, &shape.initial(3), &devices, false)
@@ -39,7 +39,7 @@ fn several(shape: &Shape, count: usize) -> Replicas {
         .unwrap()
 }
 
-/// Rows of these lengths; all ids but padding stand in them.
+/// Returns rows of these lengths, with all ids but padding.
 fn rows(lengths: &[usize]) -> Vec<Vec<u32>> {
     let mut next = 0;
     let mut id = || {
@@ -63,6 +63,14 @@ fn step(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
     }
 }
 
+fn update(update: usize, rate: f64, gradient_scale: f64) -> OptimizerStep {
+    OptimizerStep {
+        update: update as u64,
+        rate,
+        gradient_scale,
+    }
+}
+
 #[track_caller]
 fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
@@ -74,8 +82,8 @@ fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     }
 }
 
-/// What PyTorch's module with the same weights makes of a step; `more` is for tests/judges/torch_gradients.py.
-fn pytorchs(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
+/// Runs PyTorch's module with the same weights on a step; `more` is for tests/judges/torch_gradients.py.
+fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights.safetensors");
     let arrays = net.first().arrays().unwrap();
@@ -92,17 +100,17 @@ fn pytorchs(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
     read_tensors(&output).unwrap()
 }
 
-/// PyTorch's module of docs/bilstm-model.md, which packs its sequences, with the same weights on the same rows.
+/// Compares with PyTorch's module of docs/reference/models/bilstm.md, which packs its sequences.
 #[test]
-fn logits_and_gradients_are_pytorchs() {
+fn logits_and_gradients_equal_pytorch() {
     for pooling in POOLINGS {
         for lengths in [&[7, 3, 1, 5, 12][..], &[6, 6, 6]] {
             let shape = shape(pooling);
             let net = one(&shape);
             let step = step(rows(lengths), None);
-            let theirs = pytorchs(&net, &step, serde_json::json!({}));
+            let theirs = pytorch(&net, &step, serde_json::json!({}));
 
-            let logits = of_batch(net.first(), &step.rows).unwrap();
+            let logits = net.first().logits(&step.rows).unwrap();
             assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
             // One thread, and one per direction.
             for threads in [1, 2] {
@@ -122,34 +130,37 @@ fn logits_and_gradients_are_pytorchs() {
     }
 }
 
-/// Three steps of PyTorch's Adam with `clip_grad_norm_`, which cuts at least one of them.
+/// Compares three steps with PyTorch's Adam and `clip_grad_norm_`, which clips at least one of them.
 #[test]
-fn steps_are_pytorchs() {
+fn steps_equal_pytorch() {
     let (shape, rate, clip) = (shape(Pooling::Max), 0.01, 0.05);
     let mut net = one(&shape);
     let step = step(rows(&[7, 3, 1, 5, 12]), None);
     let more = serde_json::json!({ "steps": 3, "learning_rate": rate, "clip_norm": clip });
-    let theirs = pytorchs(&net, &step, more);
+    let theirs = pytorch(&net, &step, more);
 
     let mut adam = Adam::new(net.parameters()).unwrap();
-    let mut cuts = Vec::new();
+    let mut scales = Vec::new();
     for _ in 0..3 {
         let gradients = net.gradients(step.clone()).unwrap().tensors;
-        let scale = cut(Some(clip), norm(&gradients).unwrap());
-        cuts.push(scale);
-        adam.step(net.parameters(), &gradients, scale, rate)
-            .unwrap();
+        let scale = clip_coefficient(Some(clip), norm(&gradients).unwrap());
+        scales.push(scale);
+        adam.step(
+            net.parameters(),
+            &gradients,
+            update(scales.len(), rate, scale),
+        )
+        .unwrap();
     }
-    assert!(cuts.iter().any(|&cut| cut < 1.0), "{cuts:?}");
+    assert!(scales.iter().any(|&scale| scale < 1.0), "{scales:?}");
     for ((name, _), weight) in shape.parameters().iter().zip(net.parameters()) {
         let theirs = &theirs[&format!("weight.{name}")].data;
         assert_close(&values(weight).unwrap(), theirs, 1e-5, name);
     }
 }
 
-/// Half precision's scale is a factor of all gradients and nothing else.
 #[test]
-fn a_scaled_loss_has_scaled_gradients() {
+fn loss_scale_multiplies_gradients_only() {
     let mut net = one(&shape(Pooling::Mean));
     let plain = net.gradients(step(rows(&[4, 2, 6]), None)).unwrap();
     let scaled = Step {
@@ -165,20 +176,20 @@ fn a_scaled_loss_has_scaled_gradients() {
 }
 
 #[test]
-fn padding_does_not_change_logits() {
+fn logits_do_not_depend_on_padding() {
     for pooling in POOLINGS {
         let net = one(&shape(pooling));
         let rows = rows(&[2, 9, 4, 1]);
-        let together = of_batch(net.first(), &rows).unwrap();
+        let together = net.first().logits(&rows).unwrap();
         for (row, logits) in rows.iter().zip(together.chunks_exact(3)) {
-            let alone = of_batch(net.first(), std::slice::from_ref(row)).unwrap();
+            let alone = net.first().logits(std::slice::from_ref(row)).unwrap();
             assert_close(&alone, logits, 1e-6, &format!("{pooling:?}"));
         }
     }
 }
 
 #[test]
-fn every_parameter_learns() {
+fn every_parameter_has_gradients_and_is_updated() {
     for pooling in POOLINGS {
         let shape = shape(pooling);
         let mut net = one(&shape);
@@ -188,7 +199,8 @@ fn every_parameter_learns() {
             .unwrap()
             .tensors;
         let mut adam = Adam::new(net.parameters()).unwrap();
-        adam.step(net.parameters(), &gradients, 1.0, 1e-3).unwrap();
+        adam.step(net.parameters(), &gradients, update(1, 1e-3, 1.0))
+            .unwrap();
         let after = net.first().arrays().unwrap();
         for ((name, _), gradient) in shape.parameters().iter().zip(&gradients) {
             let rows = gradient.size()[0];
@@ -212,32 +224,35 @@ fn every_parameter_learns() {
 }
 
 #[test]
-fn eight_rows_can_be_learnt_by_heart() {
+fn eight_rows_can_be_memorised() {
     for pooling in POOLINGS {
         let mut net = one(&shape(pooling));
         let mut adam = Adam::new(net.parameters()).unwrap();
         let step = || step(rows(&[3, 4, 5, 6, 7, 8, 9, 10]), None);
         let mut loss = f64::MAX;
-        for _ in 0..300 {
+        for number in 1..=300 {
             let gradients = net.gradients(step()).unwrap();
             loss = gradients.loss;
-            adam.step(net.parameters(), &gradients.tensors, 1.0, 1e-2)
-                .unwrap();
+            adam.step(
+                net.parameters(),
+                &gradients.tensors,
+                update(number, 1e-2, 1.0),
+            )
+            .unwrap();
         }
         assert!(loss < 0.02, "{pooling:?}: {loss}");
     }
 }
 
-/// The share of rows, the class weights and the dropped values are those of the whole batch.
 #[test]
-fn replicas_have_the_gradients_of_one() {
+fn replicas_have_the_gradients_of_a_single_network() {
     let dropout = Some(Dropout {
         share: 0.3,
         seed: 5,
         step: 9,
         first_row: 0,
     });
-    // Of two and four threads, two have a direction each of the same rows.
+    // Two and four threads: pairs with one direction each of the same rows.
     for (lengths, count) in [
         (&[4, 9, 2, 7, 7][..], 2),
         (&[4, 4, 4, 4], 3),
@@ -263,7 +278,7 @@ fn replicas_have_the_gradients_of_one() {
 }
 
 #[test]
-fn dropout_follows_from_seed_and_step() {
+fn dropout_is_a_function_of_seed_and_step() {
     let shape = shape(Pooling::Max);
     let loss = |share, seed, step_number| {
         let dropout = (share > 0.0).then_some(Dropout {
@@ -281,7 +296,7 @@ fn dropout_follows_from_seed_and_step() {
     assert_ne!(loss(0.5, 1, 2), loss(0.5, 1, 3));
     assert_ne!(loss(0.5, 1, 2), loss(0.5, 2, 2));
     assert_ne!(loss(0.5, 1, 2), loss(0.0, 1, 2));
-    // Nothing is lost on average.
+    // The mean is preserved.
     let mask = Dropout {
         share: 0.3,
         seed: 1,

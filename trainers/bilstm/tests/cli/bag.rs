@@ -1,4 +1,4 @@
-//! `--arch bag`, which the crate `bag` tests: that it is reached from here.
+//! `--arch bag`: that the crate `bag`, which has its own tests, is used.
 
 use harness::Model;
 use testkit::{Outcome, movie_csv};
@@ -14,9 +14,8 @@ fn train(home: &Home, more: &[&str]) -> Outcome {
     )
 }
 
-/// Each flag that both have reaches it.
 #[test]
-fn its_flags_change_the_model() {
+fn shared_flags_reach_the_bag() {
     let home = Home::new();
     let weights = |more: &[&str]| {
         train(&home, more).expect_code(0);
@@ -39,9 +38,9 @@ fn its_flags_change_the_model() {
     assert!(weights(&["--threads", "1"]) == usual);
 }
 
-/// Its weights of classes too; the sample is balanced, this file is not.
+/// On an unbalanced file.
 #[test]
-fn its_classes_are_weighed() {
+fn class_weights_reach_the_bag() {
     let home = Home::new();
     let mut rows = testkit::movie_rows();
     let mut rare = 0;
@@ -61,9 +60,8 @@ fn its_classes_are_weighed() {
     assert!(weights("none") != weights("balanced"));
 }
 
-/// The program `bag` reads and writes the same folder.
 #[test]
-fn its_folder_is_that_of_the_program_bag() {
+fn model_folder_is_that_of_the_program_bag() {
     let home = Home::new();
     train(&home, &[]).expect_code(0);
     let answers = || {
@@ -85,7 +83,7 @@ fn its_folder_is_that_of_the_program_bag() {
 }
 
 #[test]
-fn its_models_predict_and_explain() {
+fn bag_predicts_and_explains() {
     let home = Home::new();
     train(&home, &[]).expect_code(0);
     let found = home.bilstm(
@@ -94,13 +92,13 @@ fn its_models_predict_and_explain() {
     );
     let accuracy = found.expect_code(0).json()["accuracy"].clone();
     assert!(accuracy.as_f64().unwrap() > 0.95, "{accuracy}");
-    let told = home.bilstm("explain", &["--json", "the worst film, and a great cast"]);
-    assert!(told.expect_code(0).stdout.contains("worst"));
+    let answer = home.bilstm("explain", &["--json", "the worst film, and a great cast"]);
+    assert!(answer.expect_code(0).stdout.contains("worst"));
 }
 
-/// A run that is killed goes on, with other threads too.
+/// With another number of threads.
 #[test]
-fn it_has_checkpoints() {
+fn bag_resumes_from_checkpoints() {
     let home = Home::new();
     let chain = home.path("checkpoints");
     let more = [

@@ -1,11 +1,11 @@
-//! The model folder, by the documented lines of Python, and what the model says of itself.
+//! The model folder, read with the documented Python code, and `explain`.
 
 use serde_json::Value;
 use testkit::{movie_csv, torch_judge};
 
 use super::Home;
 
-/// PyTorch, by the page's module and words, gives the same logits.
+/// Compares the logits with those of the documented PyTorch module.
 #[track_caller]
 fn compare(home: &Home) {
     let rows = movie_csv();
@@ -46,7 +46,7 @@ fn pytorch_reads_the_model() {
     }
 }
 
-/// A tokenizer file of our own making; it asks for padding and cutting, which must not happen.
+/// Writes a tokenizer file that requests padding and truncation, which must not happen.
 fn tokenizer(home: &Home) -> std::path::PathBuf {
     let mut vocab = serde_json::Map::new();
     for name in [
@@ -78,7 +78,7 @@ fn tokenizer(home: &Home) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_tokenizer_cuts_texts_and_travels_with_the_model() {
+fn tokenizer_file_is_used_and_saved_with_the_model() {
     let home = Home::new();
     let file = tokenizer(&home);
     home.train(
@@ -95,9 +95,9 @@ fn a_tokenizer_cuts_texts_and_travels_with_the_model() {
     compare(&home);
 }
 
-/// Files that pad with the unknown token or with a word: padding gets an id that no text holds.
+/// For files that pad with the unknown token or with a word.
 #[test]
-fn padding_is_never_a_token_of_texts() {
+fn padding_id_does_not_occur_in_texts() {
     let home = Home::new();
     let file = tokenizer(&home);
     let given: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -118,7 +118,7 @@ fn padding_is_never_a_token_of_texts() {
 }
 
 #[test]
-fn what_is_no_tokenizer_is_named() {
+fn invalid_tokenizer_file_is_refused() {
     let home = Home::new();
     let rows = home.rows(40);
     let outcome = home.train(&rows, &["--tokenizer", rows.to_str().unwrap()]);
@@ -130,9 +130,8 @@ fn what_is_no_tokenizer_is_named() {
     );
 }
 
-/// The words that decide are those that the rows were made of.
 #[test]
-fn explain_names_the_words_that_decide() {
+fn explain_finds_the_decisive_words() {
     let home = Home::new();
     let rows: String = (0..200)
         .map(|row| {
@@ -167,9 +166,9 @@ fn explain_names_the_words_that_decide() {
     }
 }
 
-/// A text without any known word, one without any word at all, and one that is longer than what is read.
+/// Without known words, without any words, and longer than --seq-len.
 #[test]
-fn any_text_gets_an_answer() {
+fn any_text_is_classified() {
     let home = Home::new();
     home.train(&movie_csv(), &["--epochs", "1"]).expect_code(0);
     let long = "good ".repeat(20_000);
@@ -184,9 +183,9 @@ fn any_text_gets_an_answer() {
     );
 }
 
-/// What training never writes into a `config.json` is refused by name, and sizes without end at once.
+/// Oversized networks are refused before their memory is allocated.
 #[test]
-fn a_config_that_training_never_writes_is_refused() {
+fn invalid_config_is_refused() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);
@@ -205,10 +204,10 @@ fn a_config_that_training_never_writes_is_refused() {
         std::fs::write(&path, config.to_string()).unwrap();
         let outcome = home.bilstm("predict", &["a film"]);
         outcome.expect_code(1);
-        let said = &outcome.stderr;
+        let stderr = &outcome.stderr;
         assert!(
-            said.contains("is not a model file") && said.contains(expected),
-            "{name}: {said}"
+            stderr.contains("is not a model file") && stderr.contains(expected),
+            "{name}: {stderr}"
         );
     }
 }

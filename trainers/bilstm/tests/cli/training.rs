@@ -1,4 +1,4 @@
-//! What training says and where it stops.
+//! Training: messages, divergence, flags, early stopping, devices.
 
 use std::process::Command;
 
@@ -7,9 +7,9 @@ use testkit::{movie_csv, run};
 use super::Home;
 
 #[test]
-fn a_loss_that_is_no_number_keeps_the_last_good_model() {
+fn divergence_keeps_the_last_good_model() {
     let home = Home::new();
-    // The rate grows from step to step, and with it the weights, until they are beyond f32.
+    // The rate and the weights grow from step to step, beyond f32.
     let flags = [
         "--epochs",
         "6",
@@ -43,21 +43,20 @@ fn a_loss_that_is_no_number_keeps_the_last_good_model() {
     home.bilstm("predict", &["a film"]).expect_code(0);
 }
 
-/// Before there is a good model there is nothing to keep.
 #[test]
-fn a_loss_that_is_no_number_at_once_leaves_no_model() {
+fn divergence_in_the_first_epoch_leaves_no_model() {
     let home = Home::new();
     let flags = ["--learning-rate", "3e38", "--clip-norm", "0"];
     let outcome = home.train(&movie_csv(), &flags);
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
-    let said = "(epoch 1) is not a finite number";
-    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    let message = "(epoch 1) is not a finite number";
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
     assert!(!home.path("model/config.json").exists());
 }
 
-/// The only step of an epoch leaves weights that are no numbers: nothing but a look at them shows it.
+/// No later step of the epoch would show it.
 #[test]
-fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
+fn divergence_in_the_last_step_of_an_epoch_leaves_no_model() {
     let home = Home::new();
     let rows = home.rows(40);
     for epochs in ["1", "3"] {
@@ -76,20 +75,19 @@ fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
         ];
         let outcome = home.train(&rows, &flags);
         assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
-        let said = "after step 1 (epoch 1) is not a finite number";
-        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+        let message = "after step 1 (epoch 1) is not a finite number";
+        assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
         assert!(!home.path("model/config.json").exists());
         assert!(!checkpoints.exists() || std::fs::read_dir(&checkpoints).unwrap().count() == 0);
     }
 }
 
-/// Each of these reaches the training loop.
 #[test]
 fn flags_of_the_training_loop_change_the_model() {
     let home = Home::new();
     let mut texts: Vec<testkit::Row> = testkit::movie_rows()[..120].to_vec();
     for (number, row) in texts.iter_mut().enumerate() {
-        // Of many lengths, so that buckets matter.
+        // Many lengths, so that buckets matter.
         let words: Vec<&str> = row.text.split(' ').take(1 + number * 7 % 23).collect();
         row.text = words.join(" ");
     }
@@ -113,9 +111,10 @@ fn flags_of_the_training_loop_change_the_model() {
         &["--pooling", "mean"],
     ] {
         let (other, _) = weights(&[&["--schedule", "constant"], more].concat());
-        assert!(other != plain, "{more:?} does nothing");
+        assert!(other != plain, "{more:?} has no effect");
     }
-    // 108 rows are trained on, 16 at a time: seven steps an epoch. An epoch reports the rate of its last step.
+    // 108 training rows in batches of 16: seven steps per epoch. An epoch reports the rate of its last
+    // step.
     let linear = |step: f64| 0.002 * (1.0 - step / 14.0);
     let (_, rates) = weights(&["--schedule", "linear"]);
     for (found, step) in rates.iter().zip([6.0, 13.0]) {
@@ -131,7 +130,7 @@ fn flags_of_the_training_loop_change_the_model() {
 }
 
 #[test]
-fn training_stops_when_the_validation_accuracy_does_not_rise() {
+fn patience_stops_training() {
     let home = Home::new();
     let flags = [
         "--epochs",
@@ -169,7 +168,7 @@ fn training_stops_when_the_validation_accuracy_does_not_rise() {
 }
 
 #[test]
-fn balanced_classes_find_the_rare_one() {
+fn balanced_class_weight_finds_the_rare_class() {
     let home = Home::new();
     let mut rows: Vec<testkit::Row> = testkit::movie_rows();
     let mut kept = 0;
@@ -204,7 +203,7 @@ fn balanced_classes_find_the_rare_one() {
 }
 
 #[test]
-fn a_gpu_that_is_not_there_is_refused_before_the_data_is_read() {
+fn missing_gpu_is_refused_before_reading_data() {
     let home = Home::new();
     for flags in [["--device", "cuda:7"], ["--precision", "mixed"]] {
         let device: &[&str] = if flags[0] == "--precision" {
@@ -214,17 +213,17 @@ fn a_gpu_that_is_not_there_is_refused_before_the_data_is_read() {
         };
         let outcome = home.train(&movie_csv(), &[device, &flags].concat());
         outcome.expect_code(1);
-        let said = &outcome.stderr;
-        assert!(said.contains("GPU") && said.contains("help: "), "{said}");
-        assert!(!said.contains("rows read"), "{said}");
+        let stderr = &outcome.stderr;
+        assert!(stderr.contains("GPU") && stderr.contains("help: "), "{stderr}");
+        assert!(!stderr.contains("rows read"), "{stderr}");
     }
-    // Another machine may have what this one has not.
+    // --check does not depend on the machine.
     home.train(&movie_csv(), &["--device", "cuda:7", "--check"])
         .expect_code(0);
 }
 
 #[test]
-fn models_predict_where_they_are_told_to() {
+fn models_predict_on_the_chosen_device() {
     let home = Home::new();
     home.train(&movie_csv(), &["--epochs", "1"]).expect_code(0);
     let rows = movie_csv();
@@ -239,8 +238,8 @@ fn models_predict_where_they_are_told_to() {
         of_command(name, "cpu").expect_code(0);
         let outcome = of_command(name, "cuda:7");
         outcome.expect_code(1);
-        let said = &outcome.stderr;
-        assert!(said.contains("expected `8` or more GPUs"), "{said}");
+        let stderr = &outcome.stderr;
+        assert!(stderr.contains("expected `8` or more GPUs"), "{stderr}");
         of_command(name, "gpu").expect_code(2);
     }
     let bag = ["--arch", "bag", "--no-report", "--train"];
@@ -250,13 +249,13 @@ fn models_predict_where_they_are_told_to() {
         of_command(name, "auto").expect_code(0);
         let outcome = of_command(name, "cuda");
         outcome.expect_code(2);
-        let said = &outcome.stderr;
-        assert!(said.contains("found one of --arch `bag`"), "{said}");
+        let stderr = &outcome.stderr;
+        assert!(stderr.contains("found one of --arch `bag`"), "{stderr}");
     }
 }
 
 #[test]
-fn a_network_that_no_memory_holds_is_refused() {
+fn network_larger_than_memory_is_refused() {
     let home = Home::new();
     let flags = ["--hidden-size", "65536", "--num-layers", "64"];
     let outcome = home.train(&movie_csv(), &flags);
@@ -266,9 +265,9 @@ fn a_network_that_no_memory_holds_is_refused() {
     }
 }
 
-/// A pass over them takes a third of an epoch's time.
+/// Scoring them takes a third of an epoch.
 #[test]
-fn training_rows_are_scored_for_the_report_alone() {
+fn training_rows_are_scored_for_the_report_only() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);
@@ -279,7 +278,7 @@ fn training_rows_are_scored_for_the_report_alone() {
     assert!(home.metrics()["train"].is_object());
 }
 
-/// jemalloc, with the settings of src/heap.rs, has taken the place of the C library's allocator also for libtorch.
+/// jemalloc, with the settings of src/main.rs, is the allocator of libtorch too.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn libtorch_allocates_with_jemalloc() {
@@ -294,7 +293,7 @@ fn libtorch_allocates_with_jemalloc() {
     for setting in ["opt.narenas: 1\n", "opt.oversize_threshold: 0\n"] {
         assert!(settings.contains(setting), "{setting}{settings}");
     }
-    // The loader gives libtorch the program's own.
+    // The loader binds libtorch to the functions of the program.
     let bindings = version("LD_DEBUG", "bindings");
     let bound = bindings
         .lines()

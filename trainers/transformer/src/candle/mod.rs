@@ -20,8 +20,9 @@ use candle_core::{DType, Device, Error, Tensor};
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
-use crate::device::{Place, Precision};
+use crate::device::Place;
 use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
+use training::Precision;
 
 pub(crate) use link::Hosts;
 

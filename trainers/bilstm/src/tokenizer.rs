@@ -1,65 +1,65 @@
-//! Texts to ids: by a list of words, or by a tokenizer.json.
+//! Tokenizers: a list of words, or a tokenizer.json.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use diagnostics::Error;
 use text::{WordList, WordReader};
-use tokenizers::Tokenizer;
 
-/// The id of padding, in a vocabulary of words.
+/// Id of padding, in a vocabulary of words.
 pub(crate) const PAD: u32 = 0;
-/// The id of words that have none, in a vocabulary of words.
+/// Id of out-of-vocabulary words, in a vocabulary of words.
 pub(crate) const UNKNOWN: u32 = 1;
-/// The id of the first word.
+/// Id of the first word.
 pub(crate) const FIRST: u32 = 2;
 
-/// Shortest word, in characters: `I` is a word.
+/// Minimum length of a word, in characters: `I` is a word.
 pub(crate) const MIN_WORD_LENGTH: u8 = 1;
 
-/// Turns texts into ids.
-pub(crate) enum Reader {
-    /// Words of a list, from the id [`FIRST`] on.
+/// Encodes texts as ids.
+pub(crate) enum Tokenizer {
+    /// A list of words, with ids from [`FIRST`].
     Words { words: Vec<String>, list: WordList },
-    /// A tokenizer's own ids.
-    Pieces(std::sync::Arc<PieceReader>),
+    /// A tokenizer.json.
+    File(Arc<FileTokenizer>),
 }
 
-impl Reader {
-    /// `None` if a word stands in the list twice.
+impl Tokenizer {
+    /// Returns `None` if a word occurs twice.
     pub(crate) fn of_words(words: Vec<String>) -> Option<Self> {
         let list = WordList::new(words.iter().map(String::as_str))?;
         Some(Self::Words { words, list })
     }
 
-    /// How many ids there are, padding among them.
+    /// Number of ids, padding included.
     pub(crate) fn ids(&self) -> usize {
         match self {
             Self::Words { words, .. } => words.len() + FIRST as usize,
-            Self::Pieces(pieces) => pieces.ids,
+            Self::File(file) => file.ids,
         }
     }
 
-    /// The id of padding.
+    /// Id of padding.
     pub(crate) fn pad(&self) -> u32 {
         match self {
             Self::Words { .. } => PAD,
-            Self::Pieces(pieces) => pieces.pad,
+            Self::File(file) => file.pad,
         }
     }
 
-    /// What stands for a text of which nothing is known.
+    /// Id of unknown words, and of texts without any.
     pub(crate) fn unknown(&self) -> u32 {
         match self {
             Self::Words { .. } => UNKNOWN,
-            Self::Pieces(pieces) => pieces.unknown,
+            Self::File(file) => file.unknown,
         }
     }
 
-    /// The first `limit` ids of a text; [`Reader::unknown`] for a text without any.
-    pub(crate) fn read(
+    /// Returns the first `limit` ids of a text; [`Tokenizer::unknown`] for a text without any.
+    pub(crate) fn encode(
         &self,
         words: &mut WordReader,
         text: &str,
@@ -71,8 +71,8 @@ impl Reader {
                 .take(limit)
                 .map(|place| place.map_or(UNKNOWN, |place| place + FIRST))
                 .collect(),
-            Self::Pieces(pieces) => {
-                let mut ids = pieces.encode(text).map_err(PieceReader::refused)?;
+            Self::File(file) => {
+                let mut ids = file.encode(text).map_err(FileTokenizer::cannot_encode)?;
                 ids.truncate(limit);
                 ids
             }
@@ -83,19 +83,19 @@ impl Reader {
         Ok(ids)
     }
 
-    /// The word or piece of an id, if it has one that texts can hold.
-    pub(crate) fn name(&self, id: u32) -> Option<String> {
+    /// Returns the token of an id, unless it is a special one.
+    pub(crate) fn token(&self, id: u32) -> Option<String> {
         match self {
             Self::Words { words, .. } => words.get(id.checked_sub(FIRST)? as usize).cloned(),
-            Self::Pieces(pieces) => pieces.name(id),
+            Self::File(file) => file.token(id),
         }
     }
 }
 
-/// A tokenizer.json.
-pub struct PieceReader {
-    tokenizer: Tokenizer,
-    /// The file as it was, for the model folder.
+/// The tokenizer of a tokenizer.json.
+pub struct FileTokenizer {
+    tokenizer: tokenizers::Tokenizer,
+    /// Content of the file, for the model folder.
     pub(crate) json: Vec<u8>,
     ids: usize,
     pad: u32,
@@ -103,16 +103,16 @@ pub struct PieceReader {
     special: HashSet<u32>,
 }
 
-impl fmt::Debug for PieceReader {
+impl fmt::Debug for FileTokenizer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("PieceReader")
+            .debug_struct("FileTokenizer")
             .field("ids", &self.ids)
             .finish_non_exhaustive()
     }
 }
 
-impl PieceReader {
+impl FileTokenizer {
     /// Reads a tokenizer.json.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let json = fs::read(path).map_err(Error::io("read", path))?;
@@ -125,9 +125,10 @@ impl PieceReader {
         })
     }
 
-    /// Padding and cutting that the file may ask for is left to us: some files pad every text to 128.
+    /// Disables padding and truncation of the file: some pad every text to 128 tokens.
     fn parse(json: Vec<u8>) -> Result<Self, String> {
-        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
+        let mut tokenizer =
+            tokenizers::Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
         tokenizer
             .with_truncation(None)
             .map_err(|error| error.to_string())?;
@@ -138,8 +139,9 @@ impl PieceReader {
             .filter_map(|(&id, token)| token.special.then_some(id))
             .collect();
         let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
-        // Some files pad with the unknown token or with a word: texts hold these, and could not learn them.
-        let no_text_holds = |id: &u32| special.contains(id) && Some(*id) != unknown;
+        // Some files pad with the unknown token or with a word. These occur in texts, so padding needs
+        // another id.
+        let only_padding = |id: &u32| special.contains(id) && Some(*id) != unknown;
         let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
         let largest = tokenizer
             .get_vocab(true)
@@ -147,10 +149,10 @@ impl PieceReader {
             .max()
             .ok_or("it has no tokens")?;
         let beyond = |id: u32| id.checked_add(1).ok_or("its ids are too large");
-        // A text holds no padding, so where the file names none, any id beyond the others will do.
+        // Texts contain no padding, so without a padding token any unused id will do.
         let pad = padding
-            .filter(no_text_holds)
-            .or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"]).filter(no_text_holds));
+            .filter(only_padding)
+            .or_else(|| named(&["[PAD]", "<pad>", "<|padding|>"]).filter(only_padding));
         let pad = pad.map_or_else(|| beyond(largest), Ok)?;
         let largest = largest.max(pad);
         let unknown = unknown.map_or_else(|| beyond(largest), Ok)?;
@@ -166,7 +168,7 @@ impl PieceReader {
         })
     }
 
-    /// The ids of a text, without the special ones that the file may add at its ends.
+    /// Returns the ids of a text, without the special tokens of the file.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
         let encoding = self
             .tokenizer
@@ -175,17 +177,18 @@ impl PieceReader {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Of the file.
+    /// Checksum of the file.
     pub(crate) fn sha256(&self) -> String {
         diagnostics::sha256(&self.json)
     }
 
-    pub(crate) fn refused(error: String) -> Error {
-        Error::new(format!("the tokenizer cannot read a text: {error}"))
+    /// Returns the error for a text that the tokenizer cannot encode.
+    pub(crate) fn cannot_encode(error: String) -> Error {
+        Error::new(format!("the tokenizer cannot encode a text: {error}"))
             .help("give --tokenizer another file, or leave it out")
     }
 
-    fn name(&self, id: u32) -> Option<String> {
+    fn token(&self, id: u32) -> Option<String> {
         (!self.special.contains(&id) && id != self.pad)
             .then(|| self.tokenizer.id_to_token(id))
             .flatten()

@@ -1,0 +1,208 @@
+//! Tests of checkpoints: a run that was killed, stopped or damaged resumes to the same model.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::{Outcome, Workspace, start};
+
+/// Messages of the harness.
+const RESUMED: &str = "going on from the checkpoint";
+const SKIPPED: &str = "is torn and is passed over";
+
+/// SplitMix64, independent of the tested crates.
+pub struct SplitMix64(pub u64);
+
+impl SplitMix64 {
+    /// Returns a number of at least 0 and below 1.
+    pub fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Returns the name of the newest checkpoint.
+pub fn newest_checkpoint(dir: &Path) -> Option<OsString> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    names
+        .filter(|name| name.to_string_lossy().starts_with("step-"))
+        .max()
+}
+
+/// A trainer with flags of a run of 16 epochs.
+pub struct Resume<'a> {
+    /// Its model folder is used by all runs.
+    pub workspace: &'a Workspace,
+    /// Flags of the run.
+    pub flags: &'a [&'a str],
+}
+
+impl Resume<'_> {
+    fn with_checkpoints<'b>(&'b self, dir: &'b Path, more: &[&'b str]) -> Vec<&'b str> {
+        let dir = dir.to_str().expect("temporary folders have UTF-8 names");
+        [self.flags, &["--checkpoint-dir", dir], more].concat()
+    }
+
+    #[track_caller]
+    fn assert_resumes(&self, rows: &Path, flags: &[&str], expected: &[u8]) -> Outcome {
+        let outcome = self.workspace.train(rows, flags);
+        outcome.expect_code(0);
+        assert!(outcome.stderr.contains(RESUMED), "{}", outcome.stderr);
+        assert!(self.workspace.weights() == expected);
+        outcome
+    }
+
+    fn remove_model(&self) {
+        std::fs::remove_dir_all(self.workspace.path("model")).expect("there is a model");
+    }
+
+    /// Sends `kills` SIGKILLs at seeded random moments, each followed by a run that resumes; every
+    /// fifth run ends. Its model is byte-identical to that of an undisturbed run. Runs alternate
+    /// between the extra flags of `variants`.
+    ///
+    /// # Panics
+    /// If a model differs, or fewer than half of the killed runs had a checkpoint to resume from.
+    pub fn kill_repeatedly(&self, kills: u32, variants: &[&[&str]]) {
+        let rows = self.workspace.rows(120);
+        let mut usual = f64::MAX;
+        let expected: Vec<Vec<u8>> = variants
+            .iter()
+            .map(|more| {
+                let outcome = self.workspace.train(&rows, &[self.flags, more].concat());
+                usual = usual.min(outcome.expect_code(0).seconds);
+                self.workspace.weights()
+            })
+            .collect();
+        let (mut killed, mut resumed, mut chains) = (0, 0, 0);
+        let mut random = SplitMix64(11);
+        while killed < kills {
+            let variant = chains % variants.len();
+            let dir = self.workspace.path(&format!("checkpoints-{chains}"));
+            self.remove_model();
+            chains += 1;
+            let flags = self.with_checkpoints(&dir, variants[variant]);
+            for round in 0..4 {
+                let time = usual * random.uniform();
+                let (ended, outcome) = self.kill_after(time, round % 2 == 1, &rows, &dir, &flags);
+                killed += u32::from(!ended);
+                resumed += u32::from(outcome.stderr.contains(RESUMED));
+                if ended {
+                    // The machine may be less busy than at first.
+                    usual = usual.min(outcome.seconds);
+                }
+            }
+            let outcome = self.workspace.train(&rows, &flags);
+            outcome.expect_code(0);
+            resumed += u32::from(outcome.stderr.contains(RESUMED));
+            assert!(
+                self.workspace.weights() == expected[variant],
+                "chain {chains}: another model\n{}",
+                outcome.stderr
+            );
+            let metrics = self.workspace.metrics();
+            let epochs = metrics["history"].as_array().map(Vec::len);
+            assert_eq!(epochs, Some(16), "chain {chains}");
+            std::fs::remove_dir_all(dir).expect("there are checkpoints");
+            assert!(
+                chains < 200,
+                "only {killed} runs were killed before they ended"
+            );
+        }
+        assert!(
+            resumed > kills / 2,
+            "only {resumed} of {killed} killed runs had a checkpoint to resume from"
+        );
+    }
+
+    /// Kills a run after some seconds. With `new_checkpoint` the time is shorter, and starts at the
+    /// next checkpoint: starting up takes as long as many steps.
+    fn kill_after(
+        &self,
+        mut seconds: f64,
+        new_checkpoint: bool,
+        rows: &Path,
+        dir: &Path,
+        flags: &[&str],
+    ) -> (bool, Outcome) {
+        let before = newest_checkpoint(dir);
+        let mut running = start(self.workspace.training(rows, flags));
+        if new_checkpoint {
+            while newest_checkpoint(dir) == before && !running.ended() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            seconds /= 4.0;
+        }
+        let ended = running.ends_within(Duration::from_secs_f64(seconds));
+        running.sigkill();
+        (ended, running.finish(Duration::from_secs(30)))
+    }
+
+    /// SIGTERM leaves a model and a checkpoint, from which the next run resumes.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn stop_and_resume(&self) {
+        let rows = self.workspace.rows(200);
+        self.workspace.train(&rows, self.flags).expect_code(0);
+        let expected = self.workspace.weights();
+        self.remove_model();
+        let dir = self.workspace.path("checkpoints");
+        let flags = self.with_checkpoints(&dir, &[]);
+        let mut running = start(self.workspace.training(&rows, &flags));
+        // After the checkpoint of the first epoch.
+        while std::fs::read_dir(&dir).map_or(0, Iterator::count) == 0 {
+            assert!(!running.ended(), "the run ended before it was stopped");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.sigterm();
+        running.finish(Duration::from_secs(30)).expect_code(0);
+        let stopped = self.workspace.weights();
+        assert!(stopped != expected, "the run ended before it was stopped");
+        assert_eq!(self.workspace.metrics()["stopped_early"], true);
+        self.assert_resumes(&rows, &flags, &expected);
+    }
+
+    /// With a flipped bit in the newest checkpoint the previous one is used, for the same model.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn damage_and_resume(&self) {
+        let rows = self.workspace.rows(120);
+        let dir = self.workspace.path("checkpoints");
+        let flags = self.with_checkpoints(&dir, &[]);
+        self.workspace.train(&rows, &flags).expect_code(0);
+        let expected = self.workspace.weights();
+        let entries = std::fs::read_dir(&dir).expect("there are checkpoints");
+        let mut steps: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("the folder can be read").path())
+            .collect();
+        steps.sort();
+        assert_eq!(steps.len(), 2);
+        let file = steps[1].join("training.safetensors");
+        let mut bytes = std::fs::read(&file).expect("the checkpoint has tensors");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("the checkpoint can be written");
+        let outcome = self.assert_resumes(&rows, &flags, &expected);
+        assert!(outcome.stderr.contains(SKIPPED), "{}", outcome.stderr);
+    }
+
+    /// The checkpoint of a run with other hyperparameters is refused, with the difference.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn refuse_other_run(&self) {
+        let rows = self.workspace.rows(120);
+        let dir = self.workspace.path("checkpoints");
+        let with = |rate| self.with_checkpoints(&dir, &["--learning-rate", rate]);
+        self.workspace.train(&rows, &with("0.01")).expect_code(0);
+        let outcome = self.workspace.train(&rows, &with("0.1"));
+        outcome.expect_code(1);
+        let difference = "--learning-rate is `0.01` there and `0.1` here";
+        assert!(outcome.stderr.contains(difference), "{}", outcome.stderr);
+    }
+}
