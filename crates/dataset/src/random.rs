@@ -22,6 +22,11 @@ impl Random {
         )
     }
 
+    /// Starts SplitMix64 at `state`.
+    pub fn from_state(state: u64) -> Self {
+        Self(state)
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         let number = mix(self.0);

@@ -67,7 +67,7 @@ fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm 
     let machine = params
         .fit(&DatasetBase::new(sparse, targets.clone()))
         .unwrap();
-    assert!(machine.outcome.converged, "{:?}", machine.outcome);
+    assert!(machine.convergence.converged, "{:?}", machine.convergence);
     machine
 }
 
@@ -134,7 +134,7 @@ fn hinge_has_the_optimum_of_linfa() {
         assert_close(machine.intercept.into(), 0.0, 1e-2);
         let best = objective(&records, &targets, (&expected, bias), hinge);
         assert!(best > 10.0, "too easy: {best}");
-        assert_close(machine.outcome.objective, best, 1e-3);
+        assert_close(machine.convergence.objective, best, 1e-3);
         assert_close(
             objective(
                 &records,
@@ -168,11 +168,15 @@ fn a_regularised_bias_costs_what_it_may() {
         assert!(free <= found * (1.0 + 1e-4), "{free} {found}");
         let regularised = free + 0.5 * linfa_bias * linfa_bias;
         assert!(
-            machine.outcome.objective <= regularised * (1.0 + 1e-4),
+            machine.convergence.objective <= regularised * (1.0 + 1e-4),
             "{} {regularised}",
-            machine.outcome.objective
+            machine.convergence.objective
         );
-        assert_close(machine.outcome.objective, found + 0.5 * bias * bias, 1e-4);
+        assert_close(
+            machine.convergence.objective,
+            found + 0.5 * bias * bias,
+            1e-4,
+        );
     }
 }
 
@@ -188,14 +192,14 @@ fn squared_hinge_has_the_optimum_of_linfa_in_the_wider_space() {
     let (expected, bias) = linfa(&wide, &targets, 1e6);
     assert_close(bias, 0.0, 1e-3);
     assert_close(
-        machine.outcome.objective,
+        machine.convergence.objective,
         0.5 * expected.dot(&expected),
         1e-3,
     );
     let squared = |slack: f64| hinge(slack).powi(2);
     let narrow = expected.slice(ndarray::s![..COLUMNS]).to_owned();
     assert_close(
-        machine.outcome.objective,
+        machine.convergence.objective,
         objective(&records, &targets, (&narrow, bias), squared),
         1e-3,
     );

@@ -4,10 +4,10 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
-mod answers;
+mod edge_cases;
 mod job;
 mod model;
-mod rare;
+mod predict;
 mod rows;
 
 use std::ffi::OsStr;

@@ -8,7 +8,7 @@
 
 mod folder;
 mod matrix;
-mod measures;
+mod metrics;
 mod optimum;
 mod words;
 
