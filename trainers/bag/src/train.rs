@@ -26,7 +26,7 @@ use crate::temperature::fit_temperature;
 const PROGRESS_INTERVAL: u64 = 1024;
 
 /// Everything that does not change during training.
-pub(crate) struct TrainContext<'a> {
+struct TrainContext<'a> {
     params: &'a BagParams,
     table: &'a RowTable,
     counts: Counts,

@@ -26,7 +26,7 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// Returns the values of the command line, for this number of training rows.
-    pub(crate) fn typed(params: &SvmParams, rows: usize) -> Self {
+    pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
         Self {
             max_ngrams: params.features.max_ngrams,
             weighting: params.weighting,
