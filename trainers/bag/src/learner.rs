@@ -16,8 +16,8 @@ const TENSORS: &str = "training.safetensors";
 /// Prefix of the tensors of `last_good`.
 const LAST_GOOD: &str = "good/";
 
-/// Counters of a run. With the weights they are all that a resume needs: random streams are functions
-/// of the counters.
+/// Counters of a run. With the weights they are all that a resume needs: random streams are
+/// functions of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BagState {
     /// Finished epochs.
@@ -83,8 +83,8 @@ impl BagLearner {
         }))
     }
 
-    /// Returns the error of a network with weights that are not finite, which no further step of the
-    /// epoch would detect.
+    /// Returns the error of a network with weights that are not finite, which no further step of
+    /// the epoch would detect.
     pub(crate) fn diverged(&self) -> Option<Error> {
         let BagState { epoch, step, .. } = self.state;
         (!self.net.is_finite())

@@ -1,11 +1,11 @@
-//! The `bag` trainer: a bag of word and n-gram embeddings as in fastText (Joulin, Grave, Bojanowski and
-//! Mikolov 2016). The weighted sum of the embeddings of a text goes through a linear layer and softmax.
-//! `bilstm --arch bag` trains the same model.
+//! The `bag` trainer: a bag of word and n-gram embeddings as in fastText (Joulin, Grave, Bojanowski
+//! and Mikolov 2016). The weighted sum of the embeddings of a text goes through a linear layer and
+//! softmax. `bilstm --arch bag` trains the same model.
 //!
 //! Differences from fastText, all measured (docs/internals/experiments.md#bag): terms are scaled by
 //! their naive Bayes log-count ratio during training, the sum is divided by the square root of the
-//! length of the text instead of its length, and the embeddings are initialised to zero under a linear
-//! layer that is not.
+//! length of the text instead of its length, and the embeddings are initialised to zero under a
+//! linear layer that is not.
 
 mod learner;
 mod model;
@@ -68,8 +68,8 @@ impl Trainer for Bag {
     }
 }
 
-/// Returns a fingerprint in which `--threads` matches any value: the model is byte-identical for any
-/// number of threads.
+/// Returns a fingerprint in which `--threads` matches any value: the model is byte-identical for
+/// any number of threads.
 #[must_use]
 pub fn any_threads() -> BTreeMap<String, String> {
     BTreeMap::from([("--threads".to_owned(), "any".to_owned())])

@@ -80,8 +80,8 @@ impl Model for BagModel {
         Ok(Scores::of_logits(logits, self.classes.len()))
     }
 
-    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms of
-    /// a text, or all terms of the model.
+    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
+    /// of a text, or all terms of the model.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let mut scratch = match text {
             Some(_) => self.scratch(),
@@ -108,8 +108,8 @@ impl Model for BagModel {
 }
 
 impl BagModel {
-    /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is no
-    /// `lookup`.
+    /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
+    /// no `lookup`.
     fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
             finder,

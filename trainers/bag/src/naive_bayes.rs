@@ -3,16 +3,17 @@
 use text::features::Pattern;
 
 /// Pseudo-count of every term in every class. measured on validation rows, 1 against 0.2: 0.924 and
-/// 0.924 on IMDB, 0.863 and 0.871 on AG News, 0.985 and 0.986 on SMS spam; 0.05 loses 0.003 on IMDB.
+/// 0.924 on IMDB, 0.863 and 0.871 on AG News, 0.985 and 0.986 on SMS spam; 0.05 loses 0.003 on
+/// IMDB.
 const SMOOTHING: f64 = 0.2;
 
 /// Returns, per column, the root mean square over the classes of the log-count ratio
 /// ln(P(term | class) / P(term | other classes)), normalised to a mean square of 1 over all
 /// occurrences.
 ///
-/// NB-SVM (Wang and Manning 2012) multiplies the features of each class by its ratio. Here all classes
-/// share one factor, which is folded into the embedding after training, so that prediction does not
-/// need it. Under gradient descent it acts as a learning rate per term.
+/// NB-SVM (Wang and Manning 2012) multiplies the features of each class by its ratio. Here all
+/// classes share one factor, which is folded into the embedding after training, so that prediction
+/// does not need it. Under gradient descent it acts as a learning rate per term.
 pub(crate) fn term_scale(
     pattern: &Pattern,
     labels: &[u32],

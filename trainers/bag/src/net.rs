@@ -9,13 +9,13 @@ use crate::rows::Row;
 /// Block size: loops over arrays of this size compile to vector instructions.
 const LANES: usize = 8;
 
-/// Initial length of the rows of the linear layer. measured on validation rows with 225 training rows,
-/// where it matters most: 0.7 gives 0.923 on SMS spam, 1 gives 0.931, 2 gives 0.942. With all rows they
-/// differ by less than 0.001.
+/// Initial length of the rows of the linear layer. measured on validation rows with 225 training
+/// rows, where it matters most: 0.7 gives 0.923 on SMS spam, 1 gives 0.931, 2 gives 0.942. With all
+/// rows they differ by less than 0.001.
 const GAIN: f32 = 2.0;
 
-/// Embeddings and linear layer. Rows are padded with zeros to a multiple of `LANES`; the padding stays
-/// zero.
+/// Embeddings and linear layer. Rows are padded with zeros to a multiple of `LANES`; the padding
+/// stays zero.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Net {
     /// Embedding size, without padding.
@@ -44,10 +44,10 @@ impl Net {
     /// Initialises embeddings to zero and the linear layer to orthogonal rows (Saxe, McClelland and
     /// Ganguli 2014) of length [`GAIN`], in groups of `width` classes.
     ///
-    /// fastText does the opposite: random embeddings and a linear layer of zeros. Then neither has a
-    /// useful gradient before the other has grown, which takes hundreds of rows, and rare terms end as
-    /// noise. measured on validation rows, fastText against this: 0.924 and 0.925 on IMDB; with 300
-    /// training rows 0.33 and 0.75 on AG News.
+    /// fastText does the opposite: random embeddings and a linear layer of zeros. Then neither has
+    /// a useful gradient before the other has grown, which takes hundreds of rows, and rare terms
+    /// end as noise. measured on validation rows, fastText against this: 0.924 and 0.925 on IMDB;
+    /// with 300 training rows 0.33 and 0.75 on AG News.
     pub(crate) fn new(terms: usize, width: usize, classes: usize, seed: u64) -> Self {
         let stride = width.next_multiple_of(LANES);
         let mut random = Random::new(seed, &[]);

@@ -6,8 +6,8 @@ const MIN_ROWS: usize = 100;
 /// Most rows used: they determine the temperature to about 0.01.
 const MAX_ROWS: usize = 20_000;
 
-/// Returns the temperature that minimises the loss of held-out rows; `None` if there are too few rows
-/// or the logits are not finite. `logits` has shape (rows, classes).
+/// Returns the temperature that minimises the loss of held-out rows; `None` if there are too few
+/// rows or the logits are not finite. `logits` has shape (rows, classes).
 pub(crate) fn fit_temperature(logits: &[f32], labels: &[u32], classes: usize) -> Option<f64> {
     if labels.len() < MIN_ROWS {
         return None;
@@ -21,8 +21,8 @@ pub(crate) fn fit_temperature(logits: &[f32], labels: &[u32], classes: usize) ->
             return None;
         }
         let next = inverse - slope / curvature.max(f64::MIN_POSITIVE);
-        // Limit each step, and the temperature to 0.5 to 20: without misclassified rows the optimum is
-        // at 0.
+        // Limit each step, and the temperature to 0.5 to 20: without misclassified rows the optimum
+        // is at 0.
         let next = next.clamp(inverse / 2.0, inverse * 2.0).clamp(0.05, 2.0);
         let moved = (next - inverse).abs();
         inverse = next;

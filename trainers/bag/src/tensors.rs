@@ -8,7 +8,8 @@ use training::{Arrays, Tensor, write_tensors};
 
 use crate::net::Net;
 
-/// Builds a network of shape (terms, width, classes) from the arrays whose names begin with `prefix`.
+/// Builds a network of shape (terms, width, classes) from the arrays whose names begin with
+/// `prefix`.
 pub(crate) fn net_of(
     arrays: &mut Arrays,
     prefix: &str,

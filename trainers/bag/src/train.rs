@@ -1,5 +1,6 @@
-//! The training run: one row per step, on one thread. A step reads and writes a few hundred short rows
-//! of memory; threads would wait for each other, and without locks the result is not deterministic.
+//! The training run: one row per step, on one thread. A step reads and writes a few hundred short
+//! rows of memory; threads would wait for each other, and without locks the result is not
+//! deterministic.
 
 use std::time::Instant;
 
@@ -37,7 +38,8 @@ struct TrainContext<'a> {
     scale: Vec<f32>,
 }
 
-/// Trains on the rows of `Split::Train` and scores all splits. `shards` contain words of any length.
+/// Trains on the rows of `Split::Train` and scores all splits. `shards` contain words of any
+/// length.
 ///
 /// # Errors
 ///

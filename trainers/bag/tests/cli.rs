@@ -1,4 +1,5 @@
-//! End-to-end tests with the real binary: train, resume, predict, explain, read the model in PyTorch.
+//! End-to-end tests with the real binary: train, resume, predict, explain, read the model in
+//! PyTorch.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of a test function"
@@ -44,7 +45,8 @@ impl Workspace {
     }
 }
 
-/// Enough epochs to kill a run in the middle, and dropout, so that its random stream is resumed too.
+/// Enough epochs to kill a run in the middle, and dropout, so that its random stream is resumed
+/// too.
 const LONG: [&str; 8] = [
     "--epochs",
     "40",
@@ -285,7 +287,8 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
     assert!(predicted[1] > predicted[0], "{predicted:?}");
 }
 
-/// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these rows.
+/// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these
+/// rows.
 #[test]
 fn accuracy_and_size_on_real_data() {
     let workspace = Workspace::new();

@@ -19,9 +19,9 @@ pub(crate) struct Platt {
 impl Platt {
     /// Fits one sigmoid per output to `decisions` of shape (rows, outputs).
     ///
-    /// Outputs without a fit (rows of one side only, or decision values that do not separate the sides)
-    /// get the median slope of the others and are listed in the second result. Returns `None` if no
-    /// output can be fitted.
+    /// Outputs without a fit (rows of one side only, or decision values that do not separate the
+    /// sides) get the median slope of the others and are listed in the second result. Returns
+    /// `None` if no output can be fitted.
     pub(crate) fn fit(
         decisions: &[f32],
         labels: &[u32],

@@ -14,12 +14,12 @@ use text::features::{Counts, Pattern};
 /// Factor between neighbouring values of C: about two steps per power of ten.
 const C_STEP: f64 = 3.0;
 /// Start of the search for C: the default of LinearSVC, for rows of length 1. measured on IMDB:
-/// out-of-fold macro-F1 at this C, with naive Bayes weights, is 0.890, 0.916 and 0.919 for n-grams up
-/// to 1, 2 and 3 words.
+/// out-of-fold macro-F1 at this C, with naive Bayes weights, is 0.890, 0.916 and 0.919 for n-grams
+/// up to 1, 2 and 3 words.
 const C_START: f64 = 1.0;
 
-/// Duality gap at which the solver of a trial stops: candidates differ by more than the last percent
-/// of the objective.
+/// Duality gap at which the solver of a trial stops: candidates differ by more than the last
+/// percent of the objective.
 const TRIAL_TOLERANCE: f64 = 1e-2;
 
 /// Training rows and held-out rows of one fold.
@@ -51,8 +51,8 @@ impl Folds {
         )
     }
 
-    /// Returns out-of-fold decision values of the training rows, 0 for other rows. Shape: (rows of the
-    /// matrix, outputs).
+    /// Returns out-of-fold decision values of the training rows, 0 for other rows. Shape: (rows of
+    /// the matrix, outputs).
     pub(crate) fn decisions(
         &self,
         data: LabelledRows<'_>,
@@ -75,8 +75,8 @@ impl Folds {
         })
     }
 
-    /// As [`Folds::decisions`] for any classifier: `decide` trains on its first rows and returns the
-    /// decision values of its second rows.
+    /// As [`Folds::decisions`] for any classifier: `decide` trains on its first rows and returns
+    /// the decision values of its second rows.
     pub(crate) fn decisions_by(
         &self,
         data: LabelledRows<'_>,
@@ -211,8 +211,8 @@ impl Searcher<'_> {
         self.trials.push(trial);
     }
 
-    /// Evaluates a candidate. Returns false if it was not evaluated: it is not new, no trials are left,
-    /// or the run was stopped.
+    /// Evaluates a candidate. Returns false if it was not evaluated: it is not new, no trials are
+    /// left, or the run was stopped.
     fn try_candidate(&mut self, candidate: Candidate) -> Result<bool, Error> {
         if self.trials_left == 0
             || self.run.stopped()

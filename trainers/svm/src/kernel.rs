@@ -1,5 +1,5 @@
-//! `--kernel rbf|poly`: an SVM with a kernel, solved by linfa-svm, on the leading singular vectors of
-//! the tf-idf matrix.
+//! `--kernel rbf|poly`: an SVM with a kernel, solved by linfa-svm, on the leading singular vectors
+//! of the tf-idf matrix.
 //!
 //! linfa-svm takes dense records and fills an n x n kernel matrix, so this is for small data:
 //! [`MemoryBudget`] limits the number of rows.
@@ -27,7 +27,8 @@ use crate::solver::SparseRows;
 use crate::tf_idf::weigh_all;
 use fit::{KernelProblem, fit};
 
-/// Rows per task when scoring: enough to hide the scheduling overhead, few enough to balance threads.
+/// Rows per task when scoring: enough to hide the scheduling overhead, few enough to balance
+/// threads.
 const CHUNK: usize = 256;
 
 impl Kernel {

@@ -219,8 +219,8 @@ impl SvmModel {
         Some(each.collect())
     }
 
-    /// Returns (term, weight) pairs of all terms per output, for one occurrence before normalisation;
-    /// `None` if there is a kernel.
+    /// Returns (term, weight) pairs of all terms per output, for one occurrence before
+    /// normalisation; `None` if there is a kernel.
     fn term_weights(&self) -> Option<Vec<Vec<(u32, f64)>>> {
         let Classifier::Linear { coefficients, .. } = &self.classifier else {
             return None;

@@ -1,4 +1,5 @@
-//! From term counts to one linear SVM per output, for one candidate and one choice of training rows.
+//! From term counts to one linear SVM per output, for one candidate and one choice of training
+//! rows.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -156,7 +157,8 @@ fn fit_output(
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Error> {
     if let Some(side) = data.only_side(train, output) {
-        // A fold without rows of a rare class: a constant, so that the other outputs can be trained.
+        // A fold without rows of a rare class: a constant, so that the other outputs can be
+        // trained.
         let svm = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
         let decisions = vec![svm.intercept; score.len()];
         return Ok((svm, decisions));
@@ -222,8 +224,9 @@ fn row_weights(
         .collect()
 }
 
-/// Returns the weights of positive and negative rows of an output. As in liblinear: with two classes
-/// both have the weight of their class; with more classes, only the positive rows are weighted.
+/// Returns the weights of positive and negative rows of an output. As in liblinear: with two
+/// classes both have the weight of their class; with more classes, only the positive rows are
+/// weighted.
 pub(crate) fn side_weights(
     data: LabelledRows<'_>,
     train: &[u32],
@@ -284,9 +287,9 @@ pub(crate) fn fit_scale(
     }
 }
 
-/// Naive Bayes log-count ratio ln((p / |p|) / (q / |q|)), where p is 1 + the number of positive rows
-/// that contain the term, and q is 1 + the number of negative ones. Wang and Manning, ACL 2012,
-/// section 2.1.
+/// Naive Bayes log-count ratio ln((p / |p|) / (q / |q|)), where p is 1 + the number of positive
+/// rows that contain the term, and q is 1 + the number of negative ones. Wang and Manning, ACL
+/// 2012, section 2.1.
 fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) -> Vec<f32> {
     let p = |column: usize| 1.0 + f64::from(positive[column]);
     let q = |column: usize| 1.0 + f64::from(all[column] - positive[column]);

@@ -15,9 +15,9 @@ use text::features::{FeatureParams, Frequency};
 
 /// Default tolerance: an objective within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
-/// Default tolerance with `--alpha`. measured: SGDClassifier(loss="hinge", alpha=1e-4) of scikit-learn
-/// 1.9 ends with an objective 0.27 to 0.30 % above the optimum on IMDB, for unigrams and for
-/// (1,2)-grams, seeds 0 to 2.
+/// Default tolerance with `--alpha`. measured: SGDClassifier(loss="hinge", alpha=1e-4) of
+/// scikit-learn 1.9 ends with an objective 0.27 to 0.30 % above the optimum on IMDB, for unigrams
+/// and for (1,2)-grams, seeds 0 to 2.
 const SGD_TOLERANCE: f64 = 3e-3;
 
 /// Range of C. The solvers use single precision, up to 1e38, and multiply C by row weights.
@@ -87,8 +87,9 @@ pub struct SvmArgs {
     class_weight: ClassWeight,
     /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]
     ///
-    /// The linear solver stops at this relative duality gap; 0.003 is the distance from the optimum at
-    /// which SGDClassifier stops. rbf and poly stop at this violation of the optimality conditions.
+    /// The linear solver stops at this relative duality gap; 0.003 is the distance from the optimum
+    /// at which SGDClassifier stops. rbf and poly stop at this violation of the optimality
+    /// conditions.
     #[arg(long, value_name = "GAP", help_heading = "Solver")]
     tol: Option<f64>,
     /// Maximum passes over the rows, for the linear solver [default: 1000]

@@ -136,7 +136,8 @@ impl Tensors<'_> {
         }
     }
 
-    /// Reads an array of shape (rows, width) as one vector per row; `None` allows any number of rows.
+    /// Reads an array of shape (rows, width) as one vector per row; `None` allows any number of
+    /// rows.
     pub(crate) fn rows(
         &self,
         name: &str,

@@ -20,9 +20,9 @@ use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
 use text::Shard;
 use text::features::{Counts, FitError, fit};
 
-/// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights: out-of-fold
-/// macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not better on the
-/// test rows.
+/// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
+/// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
+/// better on the test rows.
 const TUNE_NGRAMS: usize = 3;
 
 pub(crate) fn train(
@@ -252,7 +252,8 @@ impl FinalFit<'_> {
         )
     }
 
-    /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation rows.
+    /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation
+    /// rows.
     fn platt(&self, decisions: &[f32], run: &mut Run) -> Vec<Platt> {
         let validation = self.rows.of(Split::Validation);
         let (decisions, labels) = match (&self.out_of_fold, self.params.calibration) {
@@ -329,8 +330,8 @@ fn report(fit: &OneVsRest, run: &mut Run, details: &mut Map<String, Value>) {
     details.insert("solver".to_owned(), json!(outcomes));
 }
 
-/// Scores the rows that `platt` was fitted on: sigmoids fitted on one half give the probabilities of
-/// the other half, so that log loss and calibration error are not too optimistic.
+/// Scores the rows that `platt` was fitted on: sigmoids fitted on one half give the probabilities
+/// of the other half, so that log loss and calibration error are not too optimistic.
 fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Platt]) -> Scores {
     let mut result = scores(decisions, classes, platt);
     let outputs = decisions.len() / labels.len().max(1);

@@ -48,7 +48,8 @@ impl Fixture {
         std::fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// Returns the command line, its exit code and its standard error, without paths of this machine.
+    /// Returns the command line, its exit code and its standard error, without paths of this
+    /// machine.
     fn run(&self, line: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
         command

@@ -2,8 +2,8 @@
 
 use ndarray::{Array2, ArrayViewMut2, Axis, Zip, s};
 
-/// Jacobi's method converges quadratically: a matrix of 1,000 rows needs about ten sweeps (Golub and
-/// Van Loan, Matrix Computations, 4th edition, section 8.5).
+/// Jacobi's method converges quadratically: a matrix of 1,000 rows needs about ten sweeps (Golub
+/// and Van Loan, Matrix Computations, 4th edition, section 8.5).
 const MAX_SWEEPS: usize = 60;
 
 /// Returns the eigenvalues of a symmetric matrix in descending order, and the eigenvectors as rows.

@@ -6,8 +6,8 @@ use diagnostics::Error;
 use training::memory;
 
 /// Most training rows. linfa-kernel fills the kernel matrix in about 1 ns x n² x components on one
-/// thread, and its solver reads whole columns of it in every step. measured on IMDB, 100 components,
-/// 2 cores: 4,000 rows take 7 s of CPU time and 0.3 GB, 8,000 rows 22 s and 0.7 GB.
+/// thread, and its solver reads whole columns of it in every step. measured on IMDB, 100
+/// components, 2 cores: 4,000 rows take 7 s of CPU time and 0.3 GB, 8,000 rows 22 s and 0.7 GB.
 const MAX_ROWS: usize = 8000;
 /// Bytes per entry of the kernel matrix.
 const ENTRY_BYTES: u64 = 8;
@@ -20,7 +20,8 @@ pub(crate) struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Reads the available memory of the machine or container below `root`, which is `/` outside tests.
+    /// Reads the available memory of the machine or container below `root`, which is `/` outside
+    /// tests.
     pub(crate) fn available(root: &Path) -> Self {
         Self {
             bytes: memory::left(root).map(|bytes| bytes / 2),

@@ -31,8 +31,8 @@ pub(super) struct Svd {
     pub(super) singular_values: Vec<f64>,
 }
 
-/// Computes the `components` leading right singular vectors of `records`. The result is the same for
-/// any number of threads.
+/// Computes the `components` leading right singular vectors of `records`. The result is the same
+/// for any number of threads.
 pub(super) fn truncated(
     records: SparseRows<'_>,
     components: usize,
@@ -164,8 +164,8 @@ fn add(sum: &mut [f64; BLOCK], factor: f64, lanes: &[f64; BLOCK]) {
     }
 }
 
-/// Makes the rows orthonormal by block Gram-Schmidt, twice per block against cancellation. A row that
-/// depends on earlier rows becomes 0.
+/// Makes the rows orthonormal by block Gram-Schmidt, twice per block against cancellation. A row
+/// that depends on earlier rows becomes 0.
 fn orthonormalise(vectors: &mut Array2<f64>) {
     vectors.outer_iter_mut().for_each(|mut row| {
         let length = row.dot(&row).sqrt();

@@ -102,8 +102,8 @@ impl Weights {
     }
 }
 
-/// Shuffles the rows (Fisher and Yates). Draws all 64 bits, unlike `Random::shuffle`, so that models
-/// stay byte-identical to those of older versions.
+/// Shuffles the rows (Fisher and Yates). Draws all 64 bits, unlike `Random::shuffle`, so that
+/// models stay byte-identical to those of older versions.
 pub(super) fn shuffle(random: &mut Random, items: &mut [u32]) {
     for last in (1..items.len()).rev() {
         let other = ((u128::from(random.bits()) * (last as u128 + 1)) >> 64) as usize;

@@ -6,17 +6,17 @@ use training::Random;
 use super::dual::{DualProblem, Weights, shuffle};
 use super::{Convergence, LinearSvm, LinearSvmValidParams, Loss};
 
-/// Initial bound on the spread of the projected gradients. Below the bound the duality gap is computed,
-/// which costs half a pass. All gradients start at -1: with a spread above 1 rows still move as far as
-/// at the start.
+/// Initial bound on the spread of the projected gradients. Below the bound the duality gap is
+/// computed, which costs half a pass. All gradients start at -1: with a spread above 1 rows still
+/// move as far as at the start.
 const INITIAL_EPSILON: f32 = 1.0;
 /// Factor of the bound while the gap is too wide. With one half, the solver overshoots the bound it
 /// needs by at most a factor of 2, and computes the gap ten times down to 0.001.
 const EPSILON_STEP: f32 = 0.5;
 
 /// Rows per block. Blocks are shuffled instead of rows, because the CPU prefetches sequential reads
-/// only. measured on IMDB: blocks of 4 take 15 to 20 % less CPU time for the whole training than a full
-/// shuffle; 16 need more passes.
+/// only. measured on IMDB: blocks of 4 take 15 to 20 % less CPU time for the whole training than a
+/// full shuffle; 16 need more passes.
 const BLOCK: usize = 4;
 /// Marks a row that is removed from the active set.
 const SHRUNK: u32 = u32::MAX;
@@ -89,7 +89,8 @@ impl State<'_> {
     /// Makes one pass over the active rows.
     fn epoch(&mut self, random: &mut Random) {
         let (mut high, mut low) = (f32::NEG_INFINITY, f32::INFINITY);
-        // A row at its bound, with a gradient beyond the extremes of the last epoch, is likely to stay.
+        // A row at its bound, with a gradient beyond the extremes of the last epoch, is likely to
+        // stay.
         let shrink_above = if self.high <= 0.0 {
             f32::INFINITY
         } else {
@@ -121,8 +122,8 @@ impl State<'_> {
         (self.high, self.low) = (high, low);
     }
 
-    /// Minimises the dual along one coordinate. Returns the projected gradient, or `None` to shrink the
-    /// row.
+    /// Minimises the dual along one coordinate. Returns the projected gradient, or `None` to shrink
+    /// the row.
     #[inline]
     fn step(&mut self, row: usize, shrink_above: f32, shrink_below: f32) -> Option<f32> {
         let (sign, cost, alpha) = (

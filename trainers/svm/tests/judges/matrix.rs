@@ -171,8 +171,8 @@ fn sublinear_with_shares_and_without_stop_words() {
     compare(&super::data("ag_news/train.csv"), &features);
 }
 
-/// `max_features` keeps the most frequent terms. scikit-learn sorts ties unstably, so the limit is put
-/// where there is no tie.
+/// `max_features` keeps the most frequent terms. scikit-learn sorts ties unstably, so the limit is
+/// put where there is no tie.
 #[test]
 fn max_features_keeps_the_most_frequent() {
     let rows = super::data("ag_news/train.csv");

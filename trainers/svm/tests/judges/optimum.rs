@@ -4,7 +4,8 @@ use testkit::judge;
 
 use super::{data, number, svm, train};
 
-/// Trains with the flags, which the judge gets too; the objective must be within 1e-3 of the optimum.
+/// Trains with the flags, which the judge gets too; the objective must be within 1e-3 of the
+/// optimum.
 #[track_caller]
 fn compare(rows: &str, flags: &[&str]) {
     compare_within(1e-3, rows, flags, &[]);

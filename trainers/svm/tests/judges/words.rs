@@ -9,7 +9,8 @@ use testkit::{judge, python};
 fn word_characters_match_python() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/text/src/word_ranges.rs");
     let compared = judge("word_ranges", &[Path::new("compare"), &table]);
-    // The table is that of Unicode 14. A newer Python has more letters; those of Unicode 14 must agree.
+    // The table is that of Unicode 14. A newer Python has more letters; those of Unicode 14 must
+    // agree.
     let assigned = Regex::new(r"\p{age:14.0}").unwrap();
     for side in ["python_only", "table_only"] {
         let codes = compared[side].as_array().unwrap().iter();
