@@ -102,7 +102,7 @@ fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
 fn no_terms(params: &SvmParams, rows: usize) -> Error {
     let min_df = params.features.min_df.of(rows).ceil().max(1.0);
     let message =
-        format!("expected terms in at least {min_df} of the {rows} training rows, found none");
+        format!("expected terms in at least `{min_df}` of the `{rows}` training rows, found none");
     Error::new(message)
         .help("lower --min-df, raise --max-df, or check that the text column is the right one")
 }
