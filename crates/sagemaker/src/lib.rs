@@ -15,6 +15,7 @@
 //! | [`failure`], [`exit`] | how a job says why it failed |
 //! | [`limits`] | what SageMaker refuses, said before money is spent |
 
+pub mod describe;
 pub mod exit;
 pub mod failure;
 pub mod hyperparameters;

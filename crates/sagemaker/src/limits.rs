@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::Error;
-use crate::metrics::Definition;
+use crate::metrics::MetricDefinition;
 use diagnostics::sanitize;
 
 /// Hyperparameters of a job.
@@ -149,14 +149,14 @@ pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error>
 }
 
 /// The metric definitions of a job, ours and those that a user adds.
-pub fn check_metric_definitions(definitions: &[Definition]) -> Result<(), Error> {
+pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), Error> {
     at_most(
         "metric definitions",
         METRICS,
         definitions.len(),
         "leave some out",
     )?;
-    for Definition { name, regex } in definitions {
+    for MetricDefinition { name, regex } in definitions {
         for (what, text, most) in [
             ("name of a metric", name, METRIC_NAME),
             ("regex of a metric", regex, METRIC_REGEX),
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn metric_definitions() {
-        let define = |name: &str, regex: &str| Definition {
+        let define = |name: &str, regex: &str| MetricDefinition {
             name: name.to_owned(),
             regex: regex.to_owned(),
         };

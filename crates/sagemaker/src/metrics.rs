@@ -13,6 +13,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond, TokensPerSecond};
 use Progress::{Epoch, GradientNorm, LearningRate, PeakRssBytes, Rows, Seconds, Step};
 use Split::{Test, Train, Validation};
@@ -150,8 +152,8 @@ pub enum Metric {
 }
 
 /// A metric as `CreateTrainingJob` wants it described.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricDefinition {
     /// The metric's name.
     pub name: String,
     /// A regular expression whose only group is the value.
@@ -195,9 +197,9 @@ impl fmt::Display for Metric {
 }
 
 /// The definitions that a launcher sends with the job.
-pub fn definitions() -> Vec<Definition> {
+pub fn definitions() -> Vec<MetricDefinition> {
     Metric::all()
-        .map(|metric| Definition {
+        .map(|metric| MetricDefinition {
             name: metric.to_string(),
             regex: metric.regex(),
         })

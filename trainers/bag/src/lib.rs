@@ -38,6 +38,7 @@ pub struct Bag;
 
 impl Trainer for Bag {
     const NAME: &'static str = "bag";
+    const ABOUT: &'static str = "Train a classifier on word and n-gram embeddings";
     type Args = BagArgs;
     type Params = BagParams;
     type Encoder = Shard;
@@ -50,7 +51,7 @@ impl Trainer for Bag {
         args.check()
     }
 
-    fn identity(_: &BagParams) -> BTreeMap<String, String> {
+    fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {
         any_threads()
     }
 

@@ -9,7 +9,7 @@ use diagnostics::Error;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, json};
 use text::Shard;
 use text::features::Counts;
@@ -296,7 +296,7 @@ impl<'a> TrainContext<'a> {
             let rows = self.table.of(split);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
-        let scores = PartScores {
+        let scores = SplitScores {
             train: score(Split::Train),
             out_of_fold: false,
             validation: score(Split::Validation),
@@ -323,7 +323,7 @@ impl<'a> TrainContext<'a> {
             model,
             scores,
             details,
-            failure,
+            error: failure,
         })
     }
 }

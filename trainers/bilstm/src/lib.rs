@@ -34,6 +34,8 @@ pub struct BiLstm;
 
 impl Trainer for BiLstm {
     const NAME: &'static str = "bilstm";
+    const ABOUT: &'static str = "Train a bidirectional LSTM";
+    const GPU: bool = true;
     type Args = TextArgs;
     type Params = TextParams;
     type Encoder = Encoder;
@@ -46,14 +48,14 @@ impl Trainer for BiLstm {
         args.check()
     }
 
-    fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
+    fn preflight(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => lstm.device.find(lstm.precision).map(|_| ()),
             params::ArchParams::Bag(_) => Ok(()),
         }
     }
 
-    fn identity(text: &TextParams) -> BTreeMap<String, String> {
+    fn fingerprint(text: &TextParams) -> BTreeMap<String, String> {
         let tokenizer = text
             .tokenizer
             .iter()
@@ -65,7 +67,11 @@ impl Trainer for BiLstm {
         tokenizer.chain(threads).collect()
     }
 
-    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Error> {
+    fn load_to_device(
+        model: &mut TextModel,
+        args: PredictArgs,
+        _threads: usize,
+    ) -> Result<(), Error> {
         if let TextModel::Bilstm(_) = model {
             heap::keep();
         }

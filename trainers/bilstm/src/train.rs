@@ -8,7 +8,7 @@ use diagnostics::Error;
 use evaluation::history::Validation;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use tch::Device;
 use training::{Arrays, Pace, Plan, Run, memory, of_epoch};
@@ -81,7 +81,7 @@ pub(crate) fn train(
         return Err(Error::stopped());
     }
     if devices.all.iter().all(|device| *device == Device::Cpu) {
-        has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
+        has_room(&job, devices.all.len(), memory::available(Path::new("/")))?;
     }
     heap::keep();
     let mut learner = Learner::start(&job, &devices, run)?;
@@ -219,14 +219,14 @@ fn finish(
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
-        scores: PartScores {
+        scores: SplitScores {
             train,
             out_of_fold: false,
             validation,
             test,
         },
         details,
-        failure,
+        error: failure,
     })
 }
 

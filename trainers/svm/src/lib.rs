@@ -26,6 +26,7 @@ pub struct Svm;
 
 impl Trainer for Svm {
     const NAME: &'static str = "svm";
+    const ABOUT: &'static str = "Train a linear SVM on tf-idf features";
     type Args = SvmArgs;
     type Params = SvmParams;
     type Encoder = Shard;

@@ -7,7 +7,7 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use training::Run;
 
@@ -176,7 +176,7 @@ impl FinalFit<'_> {
             model,
             scores,
             details,
-            failure: None,
+            error: None,
         })
     }
 
@@ -288,7 +288,7 @@ impl FinalFit<'_> {
         platt
     }
 
-    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
+    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> SplitScores {
         // Split that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
             Some(_) => Split::Train,
@@ -304,7 +304,7 @@ impl FinalFit<'_> {
             };
             (!rows.is_empty()).then(score)
         };
-        PartScores {
+        SplitScores {
             out_of_fold: self.out_of_fold.is_some(),
             train: of(
                 Split::Train,

@@ -8,7 +8,7 @@ use diagnostics::Error;
 use evaluation::history::Validation;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use training::{Pace, Plan, Run, of_epoch};
 
@@ -166,7 +166,7 @@ fn finish(
     // Moments and gradients are not needed any more.
     drop(learner);
     let frozen = vec![true; values.len()];
-    let mut scores = PartScores::default();
+    let mut scores = SplitScores::default();
     if run.hosts().rank == 0 {
         let mut engine = job
             .setup(run)
@@ -196,7 +196,7 @@ fn finish(
         model,
         scores,
         details,
-        failure,
+        error: failure,
     })
 }
 

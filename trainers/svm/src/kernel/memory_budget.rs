@@ -24,7 +24,7 @@ impl MemoryBudget {
     /// tests.
     pub(crate) fn available(root: &Path) -> Self {
         Self {
-            bytes: memory::left(root).map(|bytes| bytes / 2),
+            bytes: memory::available(root).map(|bytes| bytes / 2),
         }
     }
 

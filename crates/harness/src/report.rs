@@ -1,4 +1,4 @@
-//! What goes on the report's page, from the rows and scores of a run.
+//! Builds `report.html` from the rows and scores of a run.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use diagnostics::Error;
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::{Evaluation, Scores};
 use evaluation::report::{
-    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunFacts, SetReport, html,
+    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunInfo, SetReport, html,
 };
 use training::resource_usage::ResourceUsage;
 
-/// Features per class.
+/// Features per class in the report.
 pub(crate) const STRONGEST: usize = 25;
 /// Rows in each of the two lists of examples.
 const EXAMPLES: usize = 20;
 
-/// What the page is made of.
-pub(crate) struct Material<'a> {
+/// The input of the report.
+pub(crate) struct Input<'a> {
     pub(crate) title: &'static str,
     pub(crate) rows: &'a RowTable,
     pub(crate) options: &'a ReadOptions,
-    /// The part whose errors are shown, and its scores.
+    /// The split whose errors are shown, and its scores.
     pub(crate) errors: Option<(Split, &'a Scores)>,
-    /// Scores of the training rows, out of fold where there are such.
+    /// Scores of the training rows; out of fold if available.
     pub(crate) train: Option<&'a Scores>,
     pub(crate) accounts: &'a [(&'static str, RowCounts)],
     pub(crate) strongest: Vec<ClassFeatures>,
@@ -33,60 +33,58 @@ pub(crate) struct Material<'a> {
     pub(crate) history: &'a [EpochReport],
 }
 
-/// Renders the page; the texts of the examples are read again from their files.
-pub(crate) fn render(
-    material: &Material<'_>,
+/// Builds the report. The texts of the examples are read again from their files.
+pub(crate) fn build(
+    input: &Input<'_>,
     sets: Vec<(&'static str, &Evaluation)>,
-    facts: &ResourceUsage,
+    usage: &ResourceUsage,
 ) -> Result<String, Error> {
-    let worst = material
+    let worst = input
         .errors
-        .map(|(part, scores)| material.mistakes(part, scores))
+        .map(|(split, scores)| input.mistakes(split, scores))
         .unwrap_or_default();
-    let is_train = material
-        .errors
-        .is_some_and(|(part, _)| part == Split::Train);
-    let suspects = match material.train {
-        Some(scores) if !is_train => material.mistakes(Split::Train, scores),
+    let is_train = input.errors.is_some_and(|(split, _)| split == Split::Train);
+    let suspects = match input.train {
+        Some(scores) if !is_train => input.mistakes(Split::Train, scores),
         _ => Vec::new(),
     };
-    let texts = material.texts(worst.iter().chain(&suspects));
+    let texts = input.texts(worst.iter().chain(&suspects));
     let (worst_texts, suspect_texts) = texts.split_at(worst.len().min(texts.len()));
     let report = Report {
-        title: material.title,
-        run: material.run_facts(facts),
+        title: input.title,
+        run: input.run_info(usage),
         sets: sets
             .into_iter()
             .map(|(name, evaluation)| SetReport { name, evaluation })
             .collect(),
-        account: material
+        account: input
             .accounts
             .iter()
             .map(|(channel, account)| channel_account(channel, account))
             .collect(),
-        strongest: material.strongest.clone(),
-        worst: material.examples(&worst, worst_texts),
-        suspects: material.examples(&suspects, suspect_texts),
-        curves: history::curves(material.history),
-        warnings: material.warnings.to_vec(),
+        strongest: input.strongest.clone(),
+        worst: input.examples(&worst, worst_texts),
+        suspects: input.examples(&suspects, suspect_texts),
+        curves: history::curves(input.history),
+        warnings: input.warnings.to_vec(),
     };
     Ok(html(&report))
 }
 
-/// A row that the model takes for another class.
+/// A row whose label is not the predicted class.
 struct Mistake {
     row: u32,
     predicted: u32,
     probability: Option<f64>,
-    /// How much more the model trusts its own class than the label.
+    /// Probability (or decision value) of the predicted class minus that of the label.
     excess: f64,
 }
 
-impl Material<'_> {
-    /// The rows of a part that the model is surest to be wrongly labelled.
-    fn mistakes(&self, part: Split, scores: &Scores) -> Vec<Mistake> {
+impl Input<'_> {
+    /// Returns the rows that are wrong with the highest confidence.
+    fn mistakes(&self, split: Split, scores: &Scores) -> Vec<Mistake> {
         let trust = scores.probability.as_ref().unwrap_or(&scores.decision);
-        let rows = self.rows.of(part);
+        let rows = self.rows.of(split);
         let of_row = |((&row, predicted), trust): ((&u32, u32), &[f32])| {
             let label = self.rows.labels[row as usize];
             let excess = f64::from(trust[predicted as usize]) - f64::from(trust[label as usize]);
@@ -111,7 +109,7 @@ impl Material<'_> {
         mistakes
     }
 
-    /// The texts of the rows; empty where they cannot be read again, as from a pipe.
+    /// Returns the texts of the rows; empty if they cannot be read again, such as from a pipe.
     fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
         let places: Vec<RowPlace> = mistakes
             .map(|mistake| self.rows.places[mistake.row as usize])
@@ -135,19 +133,19 @@ impl Material<'_> {
         mistakes.iter().zip(texts).map(example).collect()
     }
 
-    fn run_facts(&self, facts: &ResourceUsage) -> RunFacts {
+    fn run_info(&self, usage: &ResourceUsage) -> RunInfo {
         let seed = self
             .parameters
             .get("seed")
             .and_then(|seed| seed.parse().ok())
             .unwrap_or_default();
-        RunFacts {
+        RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_sha: None,
             seed,
             threads: self.threads,
-            started: facts.started.clone(),
-            seconds: facts.seconds(),
+            started: usage.started.clone(),
+            seconds: usage.seconds(),
             cpu_seconds: Some(ResourceUsage::cpu_seconds()),
             peak_rss_bytes: ResourceUsage::peak_rss_bytes(),
             command: std::env::args().collect::<Vec<_>>().join(" "),

@@ -1,9 +1,10 @@
-//! clap's errors in the manner of all other messages.
+//! clap's errors in the form of all other messages.
 
 use diagnostics::Error;
 
-/// `error`'s first paragraph with its values in backticks, and its tip, if it has one, as the help line.
-pub(super) fn failure(error: &clap::Error) -> Error {
+/// Turns the first paragraph of clap's error into the message, with values in backticks, and its
+/// tip into the help line.
+pub(super) fn to_error(error: &clap::Error) -> Error {
     let text = error.render().to_string();
     let mut paragraphs = text.trim().split("\n\n");
     let message: Vec<&str> = paragraphs
@@ -15,19 +16,20 @@ pub(super) fn failure(error: &clap::Error) -> Error {
     let message = message.join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
     let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    let help = tip.map_or_else(|| "--help lists what can be typed".to_owned(), marked);
-    Error::usage(marked(message)).help(help)
+    let help = tip.map_or_else(|| "run with --help for all options".to_owned(), backticks);
+    Error::usage(backticks(message)).help(help)
 }
 
-/// 'value' becomes `value`; an apostrophe inside a word stays.
-fn marked(text: &str) -> String {
-    let letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
+/// Replaces 'value' by `value`; an apostrophe inside a word stays.
+fn backticks(text: &str) -> String {
+    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
     let letters: Vec<char> = text.chars().collect();
-    let mark = |(index, &c): (usize, &char)| {
-        let inside = index > 0 && letter(letters.get(index - 1)) && letter(letters.get(index + 1));
+    let replace = |(index, &c): (usize, &char)| {
+        let inside =
+            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
         if c == '\'' && !inside { '`' } else { c }
     };
-    letters.iter().enumerate().map(mark).collect()
+    letters.iter().enumerate().map(replace).collect()
 }
 
 #[cfg(test)]
@@ -49,17 +51,13 @@ mod tests {
                     .value_parser(["linear", "rbf"]),
             )
             .arg(Arg::new("data").long("data").required(true));
-        failure(
-            &command
-                .try_get_matches_from([&["svm"], arguments].concat())
-                .unwrap_err(),
-        )
-        .to_string()
+        let error = command.try_get_matches_from([&["svm"], arguments].concat());
+        to_error(&error.unwrap_err()).to_string()
     }
 
     #[test]
-    fn messages_are_in_one_manner() {
-        let help = "help: --help lists what can be typed";
+    fn all_errors_have_one_form() {
+        let help = "help: run with --help for all options";
         let invalid = |value: &str| {
             format!(
                 "error: invalid value `{value}` for `--min-df <min-df>`: invalid digit found in string\n  {help}"
