@@ -273,13 +273,13 @@ impl<'a> TrainContext<'a> {
         run: &Run,
     ) -> Result<Trained<BagModel>, Error> {
         // A run that was stopped within an epoch has not been checked.
-        let failure = error.or_else(|| learner.diverged());
+        let error = error.or_else(|| learner.diverged());
         let BagLearner {
             state,
             net,
             last_good,
         } = learner;
-        let mut net = match failure {
+        let mut net = match error {
             Some(error) if last_good.is_none() => return Err(error),
             None if state.step == 0 => return Err(Error::stopped()),
             Some(_) => last_good.unwrap_or(net),
@@ -323,7 +323,7 @@ impl<'a> TrainContext<'a> {
             model,
             scores,
             details,
-            error: failure,
+            error,
         })
     }
 }

@@ -152,7 +152,7 @@ fn killed_runs_resume_to_the_same_model() {
         running.ends_within(Duration::from_secs_f64(usual * f64::from(kill) / 10.0));
         running.sigkill();
         let outcome = running.finish(Duration::from_secs(30));
-        resumed += u32::from(outcome.stderr.contains("going on from the checkpoint"));
+        resumed += u32::from(outcome.stderr.contains("resuming from the checkpoint"));
     }
     train(&workspace, &rows, &more).expect_code(0);
     assert!(workspace.weights() == expected);
@@ -185,7 +185,7 @@ fn resumes_within_an_epoch() {
     );
     outcome.expect_code(0);
     assert!(
-        outcome.stderr.contains("going on from the checkpoint"),
+        outcome.stderr.contains("resuming from the checkpoint"),
         "{}",
         outcome.stderr
     );

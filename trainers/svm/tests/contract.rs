@@ -55,7 +55,7 @@ fn path_hyperparameters_are_an_error() {
         let outcome = testkit::run(ml.train(bin, &["--no-report"]));
         assert_ne!(outcome.code(), Some(0), "{name}");
         let failure = ml.failure().expect("a failure file");
-        assert!(failure.contains("is no hyperparameter"), "{failure}");
+        assert!(failure.contains("is reserved"), "{failure}");
     }
 }
 
@@ -68,6 +68,6 @@ fn unused_channel_is_a_warning() {
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_svm"));
     let outcome = testkit::run(ml.train(bin, &["--no-report"]));
     outcome.expect_code(0);
-    let warning = "warning: nothing reads the channel `validaton`";
+    let warning = "warning: the channel `validaton` is not used";
     assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
 }

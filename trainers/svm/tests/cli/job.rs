@@ -73,11 +73,11 @@ fn duplicate_aliases_and_lists_are_an_error() {
     let refused = [
         (
             r#"{"alpha": "1e-4", "learning_rate": "1"}"#,
-            "one and the same",
+            "set the same argument",
         ),
         (
             r#"{"max_ngram": "1", "max_ngrams": "2"}"#,
-            "one and the same",
+            "set the same argument",
         ),
         (r#"{"min_df": "[1, 9]"}"#, "expected one value"),
     ];

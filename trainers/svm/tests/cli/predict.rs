@@ -207,7 +207,7 @@ fn output_must_not_replace_a_model_file() {
         let path = workspace.path(&format!("model/../model/{name}"));
         let output = workspace.svm("predict", &["--output", path.to_str().unwrap(), "good"]);
         let output = &output.expect_code(2).stderr;
-        assert!(output.contains("name another --output"), "{output}");
+        assert!(output.contains("choose another --output"), "{output}");
     }
     assert_eq!(workspace.model(), before);
     // Other files in the model folder may be written and replaced.
