@@ -22,7 +22,12 @@ impl Random {
         )
     }
 
-    /// Returns 64 random bits.
+    /// Starts SplitMix64 at `state`.
+    pub fn from_state(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         let number = mix(self.0);
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

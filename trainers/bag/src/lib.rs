@@ -1,23 +1,25 @@
-//! A bag of words and n-grams (fastText's idea; Joulin, Grave, Bojanowski and Mikolov 2016): the weighted sum of a text's
-//! term embeddings, a linear layer, softmax. Plain Rust: what a CPU user would pick. `bilstm --arch bag` is the same.
+//! The `bag` trainer: a bag of word and n-gram embeddings as in fastText (Joulin, Grave, Bojanowski
+//! and Mikolov 2016). The weighted sum of the embeddings of a text goes through a linear layer and
+//! softmax. `bilstm --arch bag` trains the same model.
 //!
-//! Three things differ from fastText, all measured (ARCHITECTURE.md, "Bag"): terms are scaled by their naive Bayes
-//! log-count ratio while they are learnt, a text's sum is divided by the root of its length instead of its length, and the
-//! embeddings begin at zero under a linear layer that does not.
+//! Differences from fastText, all measured (docs/internals/experiments.md#bag): terms are scaled by
+//! their naive Bayes log-count ratio during training, the sum is divided by the square root of the
+//! length of the text instead of its length, and the embeddings are initialised to zero under a
+//! linear layer that is not.
 
-mod checkpoint;
-mod files;
+mod learner;
 mod model;
+mod naive_bayes;
 mod net;
 mod params;
 mod rows;
-mod scale;
 mod temperature;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod train;
 
-pub use files::ARCH;
+pub use model::files::ARCH;
 pub use model::{BagModel, Scratch};
 pub use params::{BagArgs, BagParams};
 pub use train::train;
@@ -30,9 +32,6 @@ use diagnostics::Error;
 use harness::{NoArgs, Trained, Trainer};
 use text::EncodedRows;
 use training::Run;
-
-/// Shortest word, in characters: `I` is a word.
-const MIN_WORD_LENGTH: u8 = 1;
 
 /// The bag as a trainer.
 pub struct Bag;
@@ -57,7 +56,7 @@ impl Trainer for Bag {
     }
 
     fn encoder(_: &BagParams) -> EncodedRows {
-        EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH)
+        EncodedRows::new(&Arc::from([]), rows::MIN_WORD_LENGTH)
     }
 
     fn train(
@@ -70,7 +69,8 @@ impl Trainer for Bag {
     }
 }
 
-/// What a checkpoint need not agree with: a bag's bytes are the same whatever the threads.
+/// Returns a fingerprint in which `--threads` matches any value: the model is byte-identical for
+/// any number of threads.
 #[must_use]
 pub fn any_threads() -> BTreeMap<String, String> {
     BTreeMap::from([("--threads".to_owned(), "any".to_owned())])

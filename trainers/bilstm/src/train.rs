@@ -69,7 +69,11 @@ pub(crate) fn train(
         return Err(Error::stopped());
     }
     if devices.all.iter().all(|device| *device == Device::Cpu) {
-        check_memory(&context, devices.all.len(), memory::available(Path::new("/")))?;
+        check_memory(
+            &context,
+            devices.all.len(),
+            memory::available(Path::new("/")),
+        )?;
     }
     allocator::retain();
     let (mut learner, state, best) = LstmLearner::start(&context, &devices, run)?;

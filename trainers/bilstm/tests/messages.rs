@@ -46,7 +46,10 @@ fn snapshot(name: &str, lines: &[&str]) {
             .filter(|_| code != 0)
             .filter(|line| !is_progress(line))
             .collect();
-        format!("$ bilstm {line}\n[exit code {code}]\n{}\n", errors.join("\n"))
+        format!(
+            "$ bilstm {line}\n[exit code {code}]\n{}\n",
+            errors.join("\n")
+        )
     };
     let answers: Vec<String> = lines.iter().map(answer).collect();
     insta::assert_snapshot!(name.to_owned(), answers.join("\n"));

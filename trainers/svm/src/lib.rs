@@ -1,13 +1,13 @@
-//! The tf-idf SVM: text to sparse features to a separating hyperplane.
+//! The `svm` trainer: tf-idf or naive Bayes features and a linear SVM, or an SVM with a kernel.
 
 mod calibrate;
-mod checks;
 mod cross_validate;
 mod kernel;
-mod machines;
 mod model;
+mod one_vs_rest;
 pub mod params;
 pub mod solver;
+mod tensors;
 pub mod tf_idf;
 mod train;
 

@@ -214,7 +214,10 @@ fn missing_gpu_is_refused_before_reading_data() {
         let outcome = home.train(&movie_csv(), &[device, &flags].concat());
         outcome.expect_code(1);
         let stderr = &outcome.stderr;
-        assert!(stderr.contains("GPU") && stderr.contains("help: "), "{stderr}");
+        assert!(
+            stderr.contains("GPU") && stderr.contains("help: "),
+            "{stderr}"
+        );
         assert!(!stderr.contains("rows read"), "{stderr}");
     }
     // --check does not depend on the machine.

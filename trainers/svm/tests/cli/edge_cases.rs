@@ -1,10 +1,10 @@
-//! Classes with hardly any rows, C at the ends of its range, and configurations that training never writes.
+//! Rare classes, C at the ends of its range, and invalid configurations.
 
 use serde_json::{Value, json};
 
-use super::{Home, number};
+use super::{Workspace, number};
 
-/// Texts of two large classes and two rows of a third one: with three folds, one fold trains on one of them at most.
+/// Two large classes and `rare` rows of a third one.
 fn rows_with_a_rare_class(rare: usize) -> String {
     let mut csv = "text,label\n".to_owned();
     for row in 0..60 {
@@ -18,10 +18,10 @@ fn rows_with_a_rare_class(rare: usize) -> String {
 }
 
 #[test]
-fn a_class_that_a_fold_does_not_train_on_stops_nothing() {
-    let home = Home::new();
+fn fold_without_a_class_is_ok() {
+    let workspace = Workspace::new();
     for rare in [1, 2] {
-        let rows = home.write("rows.csv", rows_with_a_rare_class(rare));
+        let rows = workspace.write("rows.csv", rows_with_a_rare_class(rare));
         for flags in [
             &["--tune", "--tune-trials", "3"][..],
             &["--tune", "--tune-trials", "2", "--class-weight", "balanced"],
@@ -30,26 +30,27 @@ fn a_class_that_a_fold_does_not_train_on_stops_nothing() {
             &["--calibration", "cv", "--kernel", "rbf"],
         ] {
             let more = ["--validation-split", "0", "--no-report"];
-            home.train(&rows, &[flags, &more[..]].concat())
+            workspace
+                .train(&rows, &[flags, &more[..]].concat())
                 .expect_code(0);
-            let answer = home
+            let answer = workspace
                 .svm("predict", &["--format", "jsonl", "a good fine film"])
                 .json();
-            let told = answer.to_string();
+            let text = answer.to_string();
             assert!(
-                told.contains("pos") && !told.contains("null"),
-                "{flags:?}: {told}"
+                text.contains("pos") && !text.contains("null"),
+                "{flags:?}: {text}"
             );
         }
     }
 }
 
 #[test]
-fn a_class_without_calibration_rows_leaves_the_others_their_probabilities() {
-    let home = Home::new();
-    let train = home.write("rows.csv", rows_with_a_rare_class(4));
-    let validation = home.write("validation.csv", rows_with_a_rare_class(0));
-    let outcome = home.train(
+fn class_without_calibration_rows_is_a_warning() {
+    let workspace = Workspace::new();
+    let train = workspace.write("rows.csv", rows_with_a_rare_class(4));
+    let validation = workspace.write("validation.csv", rows_with_a_rare_class(0));
+    let outcome = workspace.train(
         &train,
         &[
             "--validation",
@@ -61,7 +62,7 @@ fn a_class_without_calibration_rows_leaves_the_others_their_probabilities() {
     let measured = outcome.expect_code(0).json();
     assert!(number(&measured["log_loss"]).is_finite());
     assert!(
-        outcome.stderr.contains("do not tell about `odd`")
+        outcome.stderr.contains("rough probabilities of `odd`")
             && outcome.stderr.contains("use --calibration cv"),
         "{}",
         outcome.stderr
@@ -69,17 +70,17 @@ fn a_class_without_calibration_rows_leaves_the_others_their_probabilities() {
 }
 
 #[test]
-fn c_at_both_ends_of_its_range_gives_finite_weights() {
-    let home = Home::new();
-    let rows = home.write("rows.csv", rows_with_a_rare_class(4));
+fn c_at_both_ends_of_its_range_gives_finite_scores() {
+    let workspace = Workspace::new();
+    let rows = workspace.write("rows.csv", rows_with_a_rare_class(4));
     for loss in ["hinge", "squared_hinge", "log"] {
         for c in ["1e-30", "1e30"] {
             let flags = ["--loss", loss, "--c", c, "--max-iter", "50", "--no-report"];
-            home.train(&rows, &flags).expect_code(0);
-            let answer = home
+            workspace.train(&rows, &flags).expect_code(0);
+            let answer = workspace
                 .svm("predict", &["--format", "jsonl", "a good fine film"])
                 .json();
-            // No probability where all decisions are next to nothing, but always a score.
+            // There may be no probability if all decision values are near 0, but always a score.
             assert!(number(&answer["score"]).is_finite(), "{loss} {c}: {answer}");
             assert_ne!(answer["score"], 0.0, "{loss} {c}: {answer}");
         }
@@ -87,9 +88,9 @@ fn c_at_both_ends_of_its_range_gives_finite_weights() {
 }
 
 #[test]
-fn a_configuration_that_training_never_writes_is_refused() {
-    let home = Home::with_model(&["--no-report"]);
-    let whole: Value = serde_json::from_slice(&home.read("model/config.json")).unwrap();
+fn invalid_config_is_an_error() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let whole: Value = serde_json::from_slice(&workspace.read("model/config.json")).unwrap();
     for (name, value) in [
         ("max_ngrams", json!(0)),
         ("max_ngrams", json!(256)),
@@ -100,8 +101,8 @@ fn a_configuration_that_training_never_writes_is_refused() {
     ] {
         let mut config = whole.clone();
         config[name] = value;
-        home.write("model/config.json", config.to_string());
-        let outcome = home.svm("predict", &["a good film"]);
+        workspace.write("model/config.json", config.to_string());
+        let outcome = workspace.svm("predict", &["a good film"]);
         outcome.expect_code(1);
         assert!(
             outcome.stderr.contains(&format!("`{name}`")) && outcome.stderr.contains("help:"),

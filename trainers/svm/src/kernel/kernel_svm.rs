@@ -1,29 +1,27 @@
-//! The trained kernel machine: how it decides, how it is saved.
+//! The trained SVM with a kernel: decision function and arrays of the model folder.
 
 use diagnostics::Error;
 
-use crate::model::files::{Array, Arrays, Data, Tensors};
 use crate::params::Kernel;
+use crate::tensors::{Array, Arrays, Data, Tensors};
 
-/// What stands in the model's `config.json`.
-pub(crate) type KernelConfig = Kernel;
-
-/// decision = Σ alpha K(support vector, x V) - rho, for features x and components V.
-pub(crate) struct KernelMachine {
+/// Decision function Σ alpha K(support vector, x V) - rho, for features x and components V.
+pub(crate) struct KernelSvm {
     pub(super) kernel: Kernel,
-    /// (terms, components), row-major: V, the right singular vectors.
+    /// V, the right singular vectors, row-major. Shape: (terms, components).
     pub(super) components: Vec<f32>,
     pub(super) width: usize,
-    /// (support vectors, components), row-major; those of all outputs.
+    /// Support vectors of all outputs, row-major. Shape: (support vectors, components).
     pub(super) support: Vec<f32>,
-    /// (outputs, support vectors), row-major: signed; 0 where the vector does not support the output.
+    /// Dual coefficients, signed, row-major; 0 if the vector does not support the output. Shape:
+    /// (outputs, support vectors).
     pub(super) alpha: Vec<f64>,
-    /// (outputs)
+    /// Negative intercepts. Shape: (outputs).
     pub(super) rho: Vec<f64>,
 }
 
 impl Kernel {
-    /// K(x, y), in double precision.
+    /// Computes K(x, y) in double precision.
     pub(super) fn of(self, x: &[f32], y: &[f32]) -> f64 {
         match self {
             Self::Rbf { gamma } => (-gamma * sum(x, y, |x, y| (x - y) * (x - y))).exp(),
@@ -36,7 +34,7 @@ impl Kernel {
     }
 }
 
-/// Σ f(x, y), in eight sums so that one addition need not wait for the other; always in the same order.
+/// Computes Σ f(x, y) in eight independent sums, which run in parallel, in a fixed order.
 fn sum(x: &[f32], y: &[f32], f: impl Fn(f64, f64) -> f64) -> f64 {
     let (x_blocks, x_rest) = x.as_chunks::<8>();
     let (y_blocks, y_rest) = y.as_chunks::<8>();
@@ -54,7 +52,7 @@ fn sum(x: &[f32], y: &[f32], f: impl Fn(f64, f64) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// A sparse row times (terms, components) `components`. Shape: (components), `f32`.
+/// Multiplies a sparse row with `components` of shape (terms, width). Shape: (width).
 pub(super) fn project(
     components: &[f32],
     width: usize,
@@ -72,16 +70,21 @@ pub(super) fn project(
     projected
 }
 
-impl KernelMachine {
-    /// Appends one decision per output for one row of features.
-    pub(crate) fn decide(&self, columns: &[u32], values: &[f32], decisions: &mut Vec<f32>) {
-        self.decide_projected(
+impl KernelSvm {
+    /// Appends the decision value of each output for one row of features.
+    pub(crate) fn decision_function(
+        &self,
+        columns: &[u32],
+        values: &[f32],
+        decisions: &mut Vec<f32>,
+    ) {
+        self.decision_function_projected(
             &project(&self.components, self.width, columns, values),
             decisions,
         );
     }
 
-    pub(super) fn decide_projected(&self, row: &[f32], decisions: &mut Vec<f32>) {
+    pub(super) fn decision_function_projected(&self, row: &[f32], decisions: &mut Vec<f32>) {
         let mut sums: Vec<f64> = self.rho.iter().map(|rho| -rho).collect();
         let vectors = self.alpha.len() / self.rho.len();
         for index in 0..vectors {
@@ -95,19 +98,20 @@ impl KernelMachine {
         decisions.extend(sums.into_iter().map(|sum| sum as f32));
     }
 
-    /// How many training rows the decisions depend on.
+    /// Number of support vectors.
     pub(crate) fn support_vectors(&self) -> usize {
         self.alpha.len() / self.rho.len()
     }
 
-    /// The same machine for features whose column `i` stood in column `columns[i]` before.
-    pub(crate) fn map_columns(self, columns: &[u32]) -> Self {
+    /// Selects terms: column `i` of the result is column `columns[i]` of `self`.
+    pub(crate) fn select_columns(self, columns: &[u32]) -> Self {
         let row = |&column: &u32| &self.components[column as usize * self.width..][..self.width];
         let components = columns.iter().flat_map(row).copied().collect();
         Self { components, ..self }
     }
 
-    pub(crate) fn save(&self, arrays: &mut Arrays) -> KernelConfig {
+    /// Adds the arrays of the model folder; returns the `kernel` of `config.json`.
+    pub(crate) fn save(&self, arrays: &mut Arrays) -> Kernel {
         let vectors = self.support_vectors();
         let mut add = |name: &str, shape: Vec<usize>, data| {
             arrays.insert(name.to_owned(), Array { shape, data })
@@ -132,10 +136,13 @@ impl KernelMachine {
         self.kernel
     }
 
+    /// Reads the arrays of the model folder.
+    ///
     /// # Errors
-    /// When an array is missing or has another shape than `outputs` and `terms` say.
+    ///
+    /// An array is missing, or its shape does not match `outputs` and `terms`.
     pub(crate) fn load(
-        kernel: &KernelConfig,
+        kernel: &Kernel,
         tensors: &Tensors<'_>,
         outputs: usize,
         terms: usize,

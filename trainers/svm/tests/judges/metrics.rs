@@ -1,4 +1,4 @@
-//! `evaluate --json` gives scikit-learn's numbers.
+//! Compares `evaluate --json` with the metrics of scikit-learn.
 
 use testkit::judge;
 
@@ -49,12 +49,12 @@ fn compare(set: &str, flags: &[&str]) {
 }
 
 #[test]
-fn two_classes_by_the_validation_rows() {
+fn two_classes_calibrated_on_validation_rows() {
     compare("sms_spam", &["--calibration", "auto"]);
 }
 
 #[test]
-fn four_classes_by_cross_validation() {
+fn four_classes_calibrated_by_cross_validation() {
     compare(
         "ag_news",
         &["--calibration", "cv", "--validation-split", "0"],
@@ -62,6 +62,6 @@ fn four_classes_by_cross_validation() {
 }
 
 #[test]
-fn decisions_alone() {
+fn uncalibrated() {
     compare("ag_news", &["--calibration", "none", "--loss", "hinge"]);
 }

@@ -1,4 +1,5 @@
-//! Counts to features to separating hyperplanes, for one setting and one choice of training rows.
+//! From term counts to one linear SVM per output, for one candidate and one choice of training
+//! rows.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,9 +15,9 @@ use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
 use crate::tf_idf::{TermFrequency, idf, weigh_all};
 use text::features::CsrPattern;
 
-/// What `--tune` chooses.
+/// Hyperparameters that `--tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub(crate) struct Setting {
+pub(crate) struct Candidate {
     pub(crate) max_ngrams: usize,
     pub(crate) weighting: Weighting,
     #[serde(skip)]
@@ -24,9 +25,9 @@ pub(crate) struct Setting {
     pub(crate) c: f64,
 }
 
-impl Setting {
-    /// The setting that was typed.
-    pub(crate) fn typed(params: &SvmParams, rows: usize) -> Self {
+impl Candidate {
+    /// Returns the values of the command line, for this number of training rows.
+    pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
         Self {
             max_ngrams: params.features.max_ngrams,
             weighting: params.weighting,
@@ -36,37 +37,37 @@ impl Setting {
     }
 }
 
-/// How many hyperplanes tell so many classes apart: one for two, else one per class against the rest.
+/// Number of outputs: one for two classes, else one per class (one-vs-rest).
 pub(crate) fn outputs(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
 }
 
-/// The class that an output's positive side speaks for: of two classes the second one.
+/// Class for which an output is positive: of two classes the second one.
 pub(crate) fn positive_class(classes: usize, output: usize) -> usize {
     if classes == 2 { 1 } else { output }
 }
 
-/// Labelled term counts.
+/// Rows of term counts and their classes.
 #[derive(Clone, Copy)]
-pub(crate) struct Labelled<'a> {
+pub(crate) struct LabelledRows<'a> {
     pub(crate) pattern: &'a CsrPattern,
     /// Class of every row.
     pub(crate) labels: &'a [u32],
     pub(crate) classes: usize,
 }
 
-impl Labelled<'_> {
+impl LabelledRows<'_> {
     pub(crate) fn outputs(&self) -> usize {
         outputs(self.classes)
     }
 
-    /// Whether the row is of the class that the output speaks for.
+    /// True if the row belongs to the positive class of the output.
     pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
         let positive = positive_class(self.classes, output) as u32;
         self.labels[row as usize] == positive
     }
 
-    /// Which side all the rows are on, if they are on one.
+    /// Returns `is_positive` of the rows if it is the same for all of them.
     pub(crate) fn only_side(&self, rows: &[u32], output: usize) -> Option<bool> {
         let positive = rows
             .iter()
@@ -80,70 +81,87 @@ impl Labelled<'_> {
     }
 }
 
-/// The machines of all outputs.
-pub(crate) struct Machines {
-    /// (1 or outputs, columns)
+/// Linear SVMs of all outputs.
+pub(crate) struct OneVsRest {
+    /// Factor of each column, see [`fit_scale`]. Shape: (1 or outputs, columns).
     pub(crate) scale: Vec<Vec<f32>>,
     /// One per output.
-    pub(crate) machines: Vec<LinearSvm>,
-    /// (rows of the matrix that were asked for, outputs)
+    pub(crate) estimators: Vec<LinearSvm>,
+    /// Decision values of the rows `score`. Shape: (rows, outputs).
     pub(crate) decisions: Vec<f32>,
 }
 
-/// Trains on the rows `train` and decides on the rows `score`. `counts` belong to `data.pattern`; they are turned into
-/// features in place.
-pub(crate) fn train(
-    data: Labelled<'_>,
+/// Trains on the rows `train` and scores the rows `score`. `counts` are the values of
+/// `data.pattern`; they are turned into features in place.
+pub(crate) fn fit(
+    data: LabelledRows<'_>,
     mut counts: Vec<f32>,
-    setting: &Setting,
+    candidate: &Candidate,
     (train, score): (&[u32], &[u32]),
     params: &SvmParams,
     run: &Run,
-) -> Result<Machines, Error> {
-    let scale = scale(data, setting, train, params);
+) -> Result<OneVsRest, Error> {
+    let scale = fit_scale(data, candidate, train, params);
     let outputs = data.outputs();
     let parts = if scale.len() == 1 {
-        weigh_all(&mut counts, data.pattern, &scale[0], setting.tf);
+        weigh_all(&mut counts, data.pattern, &scale[0], candidate.tf);
         parallel(run.threads(), outputs, |output| {
-            solve(data, &counts, output, setting, (train, score), params, run)
+            fit_output(
+                data,
+                &counts,
+                output,
+                candidate,
+                (train, score),
+                params,
+                run,
+            )
         })?
     } else {
         parallel(run.threads(), outputs, |output| {
             let mut values = counts.clone();
-            weigh_all(&mut values, data.pattern, &scale[output], setting.tf);
-            solve(data, &values, output, setting, (train, score), params, run)
+            weigh_all(&mut values, data.pattern, &scale[output], candidate.tf);
+            fit_output(
+                data,
+                &values,
+                output,
+                candidate,
+                (train, score),
+                params,
+                run,
+            )
         })?
     };
     let mut decisions = vec![0.0; score.len() * outputs];
-    let mut machines = Vec::with_capacity(outputs);
-    for (output, (machine, column)) in parts.into_iter().enumerate() {
-        machines.push(machine);
+    let mut estimators = Vec::with_capacity(outputs);
+    for (output, (svm, column)) in parts.into_iter().enumerate() {
+        estimators.push(svm);
         for (row, decision) in column.into_iter().enumerate() {
             decisions[row * outputs + output] = decision;
         }
     }
-    Ok(Machines {
+    Ok(OneVsRest {
         scale,
-        machines,
+        estimators,
         decisions,
     })
 }
 
-/// The hyperplane of one output, and its decisions on the rows `score`.
-fn solve(
-    data: Labelled<'_>,
+/// Trains the SVM of one output; also returns its decision values of the rows `score`.
+fn fit_output(
+    data: LabelledRows<'_>,
     values: &[f32],
     output: usize,
-    setting: &Setting,
+    candidate: &Candidate,
     (train, score): (&[u32], &[u32]),
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Error> {
     if let Some(side) = data.only_side(train, output) {
-        // A fold without a rare class: nothing to learn, and the other outputs go on.
-        let machine = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
-        let decisions = vec![machine.intercept; score.len()];
-        return Ok((machine, decisions));
+        // A fold without rows of a rare class: a constant, so that the other outputs can be
+        // trained.
+        let svm = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
+        let decisions = vec![svm.intercept; score.len()];
+        return Ok((svm, decisions));
     }
     let targets: Array1<bool> = train
         .iter()
@@ -155,13 +173,13 @@ fn solve(
         values,
         rows: train,
     };
-    let solver = LinearSvmParams::new(params.loss, setting.c)
+    let solver = LinearSvmParams::new(params.loss, candidate.c)
         .tolerance(params.tolerance)
         .max_epochs(params.max_epochs)
         .seed(run.stream("solver"))
         .stop(run.stop_flag());
     let dataset = DatasetBase::new(records, targets).with_weights(weights);
-    let machine = solver.fit(&dataset).map_err(|error| not_started(&error))?;
+    let svm = solver.fit(&dataset).map_err(|error| solver_error(&error))?;
     let rows = SparseRows {
         pattern: data.pattern,
         values,
@@ -169,26 +187,26 @@ fn solve(
     };
     let decisions = (0..score.len()).map(|row| {
         let (columns, values) = rows.row(row);
-        machine.decision(columns, values)
+        svm.decision_function(columns, values)
     });
     let decisions = decisions.collect();
-    Ok((machine, decisions))
+    Ok((svm, decisions))
 }
 
-fn not_started(error: &SolverError) -> Error {
+fn solver_error(error: &SolverError) -> Error {
     let help = match error {
         SolverError::Parameter { name, range, .. } => {
             format!("choose --{} {range}", name.replace('_', "-"))
         }
         SolverError::OneClass => "give every class some training rows".to_owned(),
-        SolverError::Linfa(_) => "look at the training rows with `svm check`".to_owned(),
+        SolverError::Linfa(_) => "run `svm check` on the training rows".to_owned(),
     };
     Error::new(format!("the solver did not start: {error}")).help(help)
 }
 
-/// Weight of each row.
+/// Returns the weight of each row.
 fn row_weights(
-    data: Labelled<'_>,
+    data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
     class_weight: ClassWeight,
@@ -206,10 +224,11 @@ fn row_weights(
         .collect()
 }
 
-/// Weights of an output's positive and negative rows. As liblinear: with two classes each row counts with its class's
-/// weight; with more, in each one-against-the-rest problem, only the one class is weighed.
+/// Returns the weights of positive and negative rows of an output. As in liblinear: with two
+/// classes both have the weight of their class; with more classes, only the positive rows are
+/// weighted.
 pub(crate) fn side_weights(
-    data: Labelled<'_>,
+    data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
     class_weight: ClassWeight,
@@ -232,11 +251,11 @@ pub(crate) fn side_weights(
     )
 }
 
-/// (1 or outputs, columns): what term frequencies are multiplied with, fitted on the rows `train` alone. Terms that
-/// too few of these rows hold get 0, as if they had never been seen.
-pub(crate) fn scale(
-    data: Labelled<'_>,
-    setting: &Setting,
+/// Fits the factors of term frequencies on the rows `train`; terms in fewer than `min_df` of these
+/// rows get 0. Shape: (1 or outputs, columns).
+pub(crate) fn fit_scale(
+    data: LabelledRows<'_>,
+    candidate: &Candidate,
     train: &[u32],
     params: &SvmParams,
 ) -> Vec<Vec<f32>> {
@@ -244,7 +263,7 @@ pub(crate) fn scale(
     let frequency = document_frequency(data.pattern, train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;
-    match setting.weighting {
+    match candidate.weighting {
         Weighting::Tfidf => {
             let idf = |column| {
                 if kept(column) {
@@ -268,8 +287,9 @@ pub(crate) fn scale(
     }
 }
 
-/// ln((p / |p|) / (q / |q|)) with p = 1 + rows of the class that hold the term, q = 1 + other rows that do.
-/// Wang and Manning, ACL 2012, section 2.1.
+/// Naive Bayes log-count ratio ln((p / |p|) / (q / |q|)), where p is 1 + the number of positive
+/// rows that contain the term, and q is 1 + the number of negative ones. Wang and Manning, ACL
+/// 2012, section 2.1.
 fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) -> Vec<f32> {
     let p = |column: usize| 1.0 + f64::from(positive[column]);
     let q = |column: usize| 1.0 + f64::from(all[column] - positive[column]);
@@ -285,7 +305,7 @@ fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) 
     (0..all.len()).map(ratio).collect()
 }
 
-/// In how many of the rows each column stands.
+/// Returns the number of rows that contain each column.
 fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut frequency = vec![0; pattern.width];
     for row in rows {
@@ -296,36 +316,36 @@ fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> 
     frequency
 }
 
-/// Does `jobs` independent jobs on up to `threads` threads; the answers stand in the order of the jobs.
+/// Runs `tasks` independent tasks on up to `threads` threads; returns the results in their order.
 pub(crate) fn parallel<T: Send>(
     threads: usize,
-    jobs: usize,
-    job: impl Fn(usize) -> Result<T, Error> + Sync,
+    tasks: usize,
+    task: impl Fn(usize) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    if threads <= 1 || jobs <= 1 {
-        return (0..jobs).map(job).collect();
+    if threads <= 1 || tasks <= 1 {
+        return (0..tasks).map(task).collect();
     }
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<T, Error>)>> = Mutex::new(Vec::with_capacity(jobs));
+    let done: Mutex<Vec<(usize, Result<T, Error>)>> = Mutex::new(Vec::with_capacity(tasks));
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(jobs) {
+        for _ in 0..threads.min(tasks) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= jobs {
+                    if index >= tasks {
                         break;
                     }
-                    let answer = job(index);
+                    let result = task(index);
                     done.lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .push((index, answer));
+                        .push((index, result));
                 }
             });
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, answer)| answer).collect()
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]
@@ -333,8 +353,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_not_to_start_has_its_own_help() {
-        let help = |error| not_started(&error).to_string();
+    fn each_solver_error_has_its_own_help() {
+        let help = |error| solver_error(&error).to_string();
         let parameter = help(SolverError::Parameter {
             name: "max_iter",
             range: "of at least 1",
@@ -348,8 +368,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_side_are_seen() {
-        let data = Labelled {
+    fn only_side_detects_rows_of_one_side() {
+        let data = LabelledRows {
             pattern: &CsrPattern::default(),
             labels: &[0, 0, 1, 2],
             classes: 3,

@@ -1,19 +1,19 @@
-//! `predict`: what it takes and what it answers.
+//! `predict`: inputs, outputs and their failures.
 
 use std::process::Stdio;
 
 use serde_json::Value;
 use testkit::{Row, movie_csv, movie_rows, to_csv};
 
-use super::{Home, number, records};
+use super::{Workspace, number, records};
 
 #[test]
-fn predict_takes_texts_files_and_streams() {
-    let home = Home::with_model(&["--no-report"]);
+fn predict_reads_arguments_files_and_stdin() {
+    let workspace = Workspace::with_model(&["--no-report"]);
     let rows = movie_rows();
     let rows = &rows[..50];
-    let file = home.write("rows.csv", to_csv(rows));
-    let by_file = home.svm("predict", &["--input", file.to_str().unwrap()]);
+    let file = workspace.write("rows.csv", to_csv(rows));
+    let by_file = workspace.svm("predict", &["--input", file.to_str().unwrap()]);
     let by_file = &by_file.expect_code(0).stdout;
     assert!(
         by_file.starts_with("record,label,probability,score\n1,"),
@@ -22,38 +22,38 @@ fn predict_takes_texts_files_and_streams() {
     assert_eq!(by_file.lines().count(), 51);
 
     let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
-    let by_text = home.svm("predict", &[&["--"], &texts[..]].concat());
+    let by_text = workspace.svm("predict", &[&["--"], &texts[..]].concat());
     assert_eq!(&by_text.expect_code(0).stdout, by_file);
-    assert_eq!(&home.predict_piped(&[], &to_csv(rows)), by_file);
+    assert_eq!(&workspace.predict_piped(&[], &to_csv(rows)), by_file);
     let lines: Vec<String> = texts
         .iter()
         .map(|text| serde_json::json!({ "text": text }).to_string() + "\n")
         .collect();
     assert_eq!(
-        &home.predict_piped(&["--input-format", "jsonl"], lines.concat().as_bytes()),
+        &workspace.predict_piped(&["--input-format", "jsonl"], lines.concat().as_bytes()),
         by_file
     );
     assert_eq!(
-        &home.predict_piped(&["--input", "-"], &to_csv(rows)),
+        &workspace.predict_piped(&["--input", "-"], &to_csv(rows)),
         by_file
     );
-    let written = home.path("answers.csv");
+    let written = workspace.path("answers.csv");
     let paths = [
         "--input",
         file.to_str().unwrap(),
         "--output",
         written.to_str().unwrap(),
     ];
-    assert_eq!(home.svm("predict", &paths).expect_code(0).stdout, "");
+    assert_eq!(workspace.svm("predict", &paths).expect_code(0).stdout, "");
     assert_eq!(&std::fs::read_to_string(written).unwrap(), by_file);
-    // An answer does not depend on its neighbours, nor on the threads.
+    // Predictions do not depend on the number of threads.
     let threads = ["--input", file.to_str().unwrap(), "--threads", "3"];
-    assert_eq!(&home.svm("predict", &threads).stdout, by_file);
+    assert_eq!(&workspace.svm("predict", &threads).stdout, by_file);
 }
 
 #[test]
-fn predict_answers_as_csv_and_as_json_lines() {
-    let home = Home::new();
+fn predict_writes_csv_and_json_lines() {
+    let workspace = Workspace::new();
     let awkward = |row: Row| Row {
         label: if row.label == "1" {
             "good, \"very\""
@@ -64,18 +64,18 @@ fn predict_answers_as_csv_and_as_json_lines() {
         ..row
     };
     let rows: Vec<Row> = movie_rows().into_iter().map(awkward).collect();
-    let file = home.write("rows.csv", to_csv(&rows));
-    home.train(&file, &["--no-report"]).expect_code(0);
+    let file = workspace.write("rows.csv", to_csv(&rows));
+    workspace.train(&file, &["--no-report"]).expect_code(0);
     let arguments = [
         "--all-classes",
         "--input",
         file.to_str().unwrap(),
         "--format",
     ];
-    let csv = home
+    let csv = workspace
         .svm("predict", &[&arguments[..], &["csv"]].concat())
         .stdout;
-    let jsonl = home
+    let jsonl = workspace
         .svm("predict", &[&arguments[..], &["jsonl"]].concat())
         .stdout;
     assert!(csv.starts_with(
@@ -98,9 +98,9 @@ fn predict_answers_as_csv_and_as_json_lines() {
 }
 
 #[test]
-fn a_model_without_probabilities_leaves_them_empty() {
-    let home = Home::with_model(&["--no-report", "--calibration", "none"]);
-    let csv = home
+fn probabilities_of_an_uncalibrated_model_are_empty() {
+    let workspace = Workspace::with_model(&["--no-report", "--calibration", "none"]);
+    let csv = workspace
         .svm("predict", &["--all-classes", "--", "a good film"])
         .stdout;
     let record = &records(&csv)[0];
@@ -108,7 +108,7 @@ fn a_model_without_probabilities_leaves_them_empty() {
         record[2].is_empty() && record[4].is_empty() && record[3].parse::<f64>().unwrap() > 0.0,
         "{csv}"
     );
-    let json = home
+    let json = workspace
         .svm(
             "evaluate",
             &["--json", "--data", movie_csv().to_str().unwrap()],
@@ -118,11 +118,11 @@ fn a_model_without_probabilities_leaves_them_empty() {
 }
 
 #[test]
-fn a_reader_may_leave_early_but_a_full_disk_is_told() {
-    let home = Home::with_model(&["--no-report"]);
+fn broken_pipe_is_ok_full_disk_is_error() {
+    let workspace = Workspace::with_model(&["--no-report"]);
     let rows = movie_csv();
     let head = |name: &str, flag: &str| {
-        let mut command = home.command(name, &[flag, rows.to_str().unwrap()]);
+        let mut command = workspace.command(name, &[flag, rows.to_str().unwrap()]);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -133,17 +133,17 @@ fn a_reader_may_leave_early_but_a_full_disk_is_told() {
     };
     for (name, flag) in [("predict", "--input"), ("evaluate", "--data")] {
         let output = head(name, flag);
-        let told = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
-            output.status.success() && !told.contains("panicked"),
-            "{name}: {told}"
+            output.status.success() && !stderr.contains("panicked"),
+            "{name}: {stderr}"
         );
     }
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let mut command = home.command("predict", &["--input", rows.to_str().unwrap()]);
+    let mut command = workspace.command("predict", &["--input", rows.to_str().unwrap()]);
     let output = command
         .stdout(full)
         .stderr(Stdio::piped())
@@ -154,18 +154,18 @@ fn a_reader_may_leave_early_but_a_full_disk_is_told() {
 }
 
 #[test]
-fn the_output_may_be_the_input_and_is_whole_or_the_old_one() {
-    let home = Home::with_model(&["--no-report"]);
-    let rows = home.write("rows.csv", "text,label\ngood film,1\nbad film,0\n");
+fn output_may_be_the_input_and_is_written_atomically() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let rows = workspace.write("rows.csv", "text,label\ngood film,1\nbad film,0\n");
     let path = rows.to_str().unwrap();
     let in_place = ["--input", path, "--output", path];
-    home.svm("predict", &in_place).expect_code(0);
-    let answers = String::from_utf8(home.read("rows.csv")).unwrap();
+    workspace.svm("predict", &in_place).expect_code(0);
+    let answers = String::from_utf8(workspace.read("rows.csv")).unwrap();
     assert!(answers.starts_with("record,label,probability,score\n1,"));
     assert_eq!(answers.lines().count(), 3);
-    // The answers have no column `text`: the second run fails, and leaves them alone.
-    home.svm("predict", &in_place).expect_code(1);
-    assert_eq!(home.read("rows.csv"), answers.as_bytes());
+    // The predictions have no column `text`: the second run fails and does not change the file.
+    workspace.svm("predict", &in_place).expect_code(1);
+    assert_eq!(workspace.read("rows.csv"), answers.as_bytes());
     let names = std::fs::read_dir(rows.parent().unwrap()).unwrap();
     let left: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert!(
@@ -177,77 +177,80 @@ fn the_output_may_be_the_input_and_is_whole_or_the_old_one() {
 }
 
 #[test]
-fn links_stay_and_standard_output_has_names() {
-    let home = Home::with_model(&["--no-report"]);
-    let target = home.write("target.csv", "old");
-    let link = home.path("link.csv");
+fn output_may_be_a_link_or_stdout() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let target = workspace.write("target.csv", "old");
+    let link = workspace.path("link.csv");
     std::os::unix::fs::symlink("target.csv", &link).unwrap();
     let to_link = ["--output", link.to_str().unwrap(), "a good film"];
-    home.svm("predict", &to_link).expect_code(0);
+    workspace.svm("predict", &to_link).expect_code(0);
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     let answers = std::fs::read_to_string(&target).unwrap();
     assert!(answers.starts_with("record,"), "{answers}");
-    // Where it leads need not be there yet.
+    // The target of the link need not exist.
     std::fs::remove_file(&target).unwrap();
-    home.svm("predict", &to_link).expect_code(0);
+    workspace.svm("predict", &to_link).expect_code(0);
     assert_eq!(std::fs::read_to_string(&target).unwrap(), answers);
     for name in ["-", "/dev/stdout", "/dev/fd/1"] {
-        let said = home.svm("predict", &["--output", name, "a good film"]);
-        assert_eq!(said.expect_code(0).stdout, answers, "{name}");
+        let output = workspace.svm("predict", &["--output", name, "a good film"]);
+        assert_eq!(output.expect_code(0).stdout, answers, "{name}");
     }
     let there = std::fs::symlink_metadata("/dev/stdout").unwrap();
     assert!(there.is_symlink());
 }
 
 #[test]
-fn answers_replace_no_file_of_the_model() {
-    let home = Home::with_model(&["--no-report"]);
-    let before = home.model();
+fn output_must_not_replace_a_model_file() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let before = workspace.model();
     for name in ["config.json", "model.safetensors"] {
-        let path = home.path(&format!("model/../model/{name}"));
-        let said = home.svm("predict", &["--output", path.to_str().unwrap(), "good"]);
-        let said = &said.expect_code(2).stderr;
-        assert!(said.contains("name another --output"), "{said}");
+        let path = workspace.path(&format!("model/../model/{name}"));
+        let output = workspace.svm("predict", &["--output", path.to_str().unwrap(), "good"]);
+        let output = &output.expect_code(2).stderr;
+        assert!(output.contains("choose another --output"), "{output}");
     }
-    assert_eq!(home.model(), before);
-    // What is no file of the model may lie beside it, and be replaced.
-    let beside = home.path("model/answers.csv");
+    assert_eq!(workspace.model(), before);
+    // Other files in the model folder may be written and replaced.
+    let beside = workspace.path("model/answers.csv");
     for _ in 0..2 {
-        home.svm("predict", &["--output", beside.to_str().unwrap(), "good"])
+        workspace
+            .svm("predict", &["--output", beside.to_str().unwrap(), "good"])
             .expect_code(0);
     }
 }
 
 #[test]
-fn a_run_without_a_report_leaves_none_of_another() {
-    let home = Home::new();
+fn no_report_removes_an_old_report() {
+    let workspace = Workspace::new();
     let rows = movie_csv();
-    let output = home.path("output");
+    let output = workspace.path("output");
     let to = ["--output-data-dir", output.to_str().unwrap()];
-    home.train(&rows, &to).expect_code(0);
+    workspace.train(&rows, &to).expect_code(0);
     assert!(output.join("report.html").exists());
-    home.train(&rows, &[&to[..], &["--no-report"]].concat())
+    workspace
+        .train(&rows, &[&to[..], &["--no-report"]].concat())
         .expect_code(0);
     assert!(!output.join("report.html").exists());
-    // Another's file stays.
+    // A file that Trainyard did not write is kept.
     std::fs::write(output.join("report.html"), "<!doctype html>\n<p>mine").unwrap();
-    home.train(&rows, &[&to[..], &["--no-report"]].concat())
+    workspace
+        .train(&rows, &[&to[..], &["--no-report"]].concat())
         .expect_code(0);
     assert!(output.join("report.html").exists());
 }
 
 #[test]
-fn a_closed_standard_error_costs_nobody_the_model() {
-    let home = Home::new();
+fn training_succeeds_with_closed_stderr() {
+    let workspace = Workspace::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = home
+    let status = workspace
         .command("train", &["--train", movie_csv().to_str().unwrap()])
         .stdout(Stdio::null())
         .stderr(writer)
         .status()
         .unwrap();
     assert!(status.success(), "{status}");
-    assert!(home.path("model/config.json").exists());
-    assert!(home.path("model/report.html").exists());
+    assert!(workspace.path("model/config.json").exists());
+    assert!(workspace.path("model/report.html").exists());
 }
