@@ -3,7 +3,7 @@
 use diagnostics::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use training::{Run, not_finite, read_tensors, strange_checkpoint};
+use training::{Run, not_finite, read_tensors, incompatible_checkpoint};
 
 use crate::net::Net;
 use crate::tensors::{net_of, write_nets};
@@ -62,13 +62,13 @@ impl BagLearner {
         };
         let path = restored.dir.join(TENSORS);
         let mut arrays =
-            read_tensors(&path).map_err(|error| strange_checkpoint(&error.to_string()))?;
+            read_tensors(&path).map_err(|error| incompatible_checkpoint(&error.to_string()))?;
         let state: BagState = serde_json::from_value(restored.state.clone())
-            .map_err(|error| strange_checkpoint(&error.to_string()))?;
+            .map_err(|error| incompatible_checkpoint(&error.to_string()))?;
         // A checkpoint at the end of an epoch has no `LAST_GOOD`: it equals the network.
         let within_epoch = arrays.keys().any(|name| name.starts_with(LAST_GOOD));
         let mut take = |prefix: &str| {
-            net_of(&mut arrays, prefix, shape).map_err(|error| strange_checkpoint(&error))
+            net_of(&mut arrays, prefix, shape).map_err(|error| incompatible_checkpoint(&error))
         };
         let net = take("")?;
         let last_good = match state.epoch {

@@ -31,7 +31,7 @@ const LOOKUP_THRESHOLD: usize = 16;
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
-    finder: LookupScratch,
+    lookup_scratch: LookupScratch,
     /// Count of each term in the current text; all zero between texts.
     counts: Vec<f32>,
     terms: Vec<u32>,

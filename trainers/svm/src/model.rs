@@ -110,7 +110,7 @@ pub(crate) fn select(values: &[f32], columns: &[u32]) -> Vec<f32> {
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
-    finder: LookupScratch,
+    lookup_scratch: LookupScratch,
     /// Count of each term in the current text; all zero between texts.
     counts: Vec<f32>,
     columns: Vec<u32>,
@@ -316,7 +316,7 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            finder: LookupScratch::new(self.features.min_word_length),
+            lookup_scratch: LookupScratch::new(self.features.min_word_length),
             counts: vec![0.0; self.terms.len()],
             columns: Vec::new(),
             values: Vec::new(),

@@ -57,8 +57,8 @@ fn counts(rows: &Path, features: &Features) -> Counts {
     let order = read
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
-    fit(read.shards, order, &counted, &features.params).expect("some terms are left")
+        .map(|row| (row.encoder as usize, row.index as usize));
+    fit(read.encoders, order, &counted, &features.params).expect("some terms are left")
 }
 
 /// Writes the terms, and the matrix with its columns in their order.
