@@ -13,8 +13,10 @@
 //! | [`input_data`], [`resources`] | `inputdataconfig.json`, `resourceconfig.json` |
 //! | [`metrics`] | metric lines, and the regular expressions that find them |
 //! | [`failure`], [`exit`] | how a job says why it failed |
+//! | [`describe`] | what a trainer prints for programs: its description, its errors |
 //! | [`limits`] | what SageMaker refuses, said before money is spent |
 
+pub mod describe;
 pub mod exit;
 pub mod failure;
 pub mod hyperparameters;
@@ -30,6 +32,7 @@ mod error;
 mod file;
 
 pub use decode::Value;
+pub use describe::{ErrorReport, TrainerDescription};
 pub use error::Error;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};
