@@ -2,11 +2,12 @@
 
 pub(crate) mod check;
 mod data_check;
+mod host_trainer;
 pub(crate) mod hyperparameters;
 mod instance;
 mod location;
 mod name;
-mod unused;
+mod unsupported;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
