@@ -100,12 +100,7 @@ async fn check_hyperparameters(trainer: &HostTrainer<'_>, options: Check<'_>) ->
     if output.status.success() {
         return Ok(());
     }
-    Err(to_error(
-        trainer.name(),
-        &output,
-        &trainer.paths(),
-        options,
-    ))
+    Err(to_error(trainer.name(), &output, &trainer.paths(), options))
 }
 
 /// Converts the trainer's error report. Other output is shown as it is.

@@ -180,8 +180,7 @@ mod tests {
     fn shows_the_first_error_of_the_data() {
         let warning = r#"{"severity":"warning","code":"D001","message":"twice","help":"x"}"#;
         let no_text = r#"{"code":"D013","help":"fix it, or pass --drop-missing","message":"row has no text","place":{"column":1,"file":"a.csv","line":3,"record":2},"severity":"error"}"#;
-        let one =
-            r#"{"severity":"error","code":"D020","message":"one label","help":"add rows"}"#;
+        let one = r#"{"severity":"error","code":"D020","message":"one label","help":"add rows"}"#;
         assert_eq!(error(0, no_text, ""), None);
         assert_eq!(
             error(1, &[warning, no_text, one].join("\n"), "error: see above").expect("bad"),

@@ -1,4 +1,4 @@
-//! Work on a blocking thread that is given up: a thread cannot be dropped, so it is asked to end, and waited for.
+//! Cancels work on a blocking thread: the thread is asked to end, and waited for.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -6,66 +6,66 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// A thread looks whether it shall end with every piece that it reads.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the thread, which checks for cancellation before every read.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Dropped, it ends the work, whose temporary file is gone then.
-pub(super) struct Guard {
+/// Cancels the work when it is dropped, and waits until its temporary files are removed.
+pub(super) struct CancelGuard {
     stop: Arc<AtomicBool>,
     ended: Receiver<()>,
 }
 
-/// The thread's side of it.
+/// The thread's side of a [`CancelGuard`].
 #[derive(Clone)]
-pub(super) struct Ticket {
+pub(super) struct CancelToken {
     stop: Arc<AtomicBool>,
-    /// Closed when the last of it is dropped.
+    /// Closed when the last copy is dropped.
     ended: SyncSender<()>,
 }
 
-pub(super) fn guard() -> (Guard, Ticket) {
+pub(super) fn guard() -> (CancelGuard, CancelToken) {
     let (sender, ended) = sync_channel(0);
     let stop = Arc::new(AtomicBool::new(false));
-    let ticket = Ticket {
+    let token = CancelToken {
         stop: Arc::clone(&stop),
         ended: sender,
     };
-    (Guard { stop, ended }, ticket)
+    (CancelGuard { stop, ended }, token)
 }
 
-impl Drop for Guard {
+impl Drop for CancelGuard {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let _ = self.ended.recv_timeout(CANCEL_TIMEOUT);
     }
 }
 
-/// Counts what is read, until the work is given up.
-pub(super) struct Counted<'a, R> {
+/// Counts the bytes that are read; fails once the work is cancelled.
+pub(super) struct CountingReader<'a, R> {
     bytes: R,
     pub(super) count: u64,
-    ticket: &'a Ticket,
+    token: &'a CancelToken,
 }
 
-impl Ticket {
-    /// While it is there, the work has not ended: for what is cleaned up after the ticket.
-    pub(super) fn held(&self) -> impl Sized + use<> {
+impl CancelToken {
+    /// Returns a value that delays the end of the work until it is dropped, for cleaning up.
+    pub(super) fn keep_alive(&self) -> impl Sized + use<> {
         self.ended.clone()
     }
 
-    pub(super) fn counted<R: Read>(&self, bytes: R) -> Counted<'_, R> {
-        Counted {
+    pub(super) fn reader<R: Read>(&self, bytes: R) -> CountingReader<'_, R> {
+        CountingReader {
             bytes,
             count: 0,
-            ticket: self,
+            token: self,
         }
     }
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for CountingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.ticket.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("given up"));
+        if self.token.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("cancelled"));
         }
         let count = self.bytes.read(buffer)?;
         self.count += count as u64;

@@ -1,29 +1,32 @@
-//! The job's log: its streams, line by line as they come, byte for byte, to standard error.
+//! Passes the job's log to standard error, byte for byte and in whole lines.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::words::Tail;
+/// Bytes at the end of the log that are kept.
+const TAIL_BYTES: usize = 64 * 1024;
 
-/// A line longer than this comes in pieces, between which the other stream's lines may stand: memory stays bounded.
-const LONGEST: usize = 1024 * 1024;
+/// Longer lines are written in pieces, so that memory stays bounded. Lines of the other stream may
+/// come between them.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// One stream of the job. Two streams must not mix within a line, so each has its own.
+/// One stream of the job. Each stream has its own, so that lines do not mix.
 #[derive(Debug)]
-pub(super) struct Lines<W> {
+pub(super) struct LineWriter<W> {
     pending: Vec<u8>,
     out: W,
-    tail: Tail,
+    tail: LogTail,
 }
 
-impl Lines<io::Stderr> {
-    /// A stream to our standard error, whose end is remembered.
-    pub(super) fn to_stderr(tail: Tail) -> Self {
+impl LineWriter<io::Stderr> {
+    /// Writes to standard error and keeps the end in `tail`.
+    pub(super) fn to_stderr(tail: LogTail) -> Self {
         Self::new(io::stderr(), tail)
     }
 }
 
-impl<W: Write> Lines<W> {
-    fn new(out: W, tail: Tail) -> Self {
+impl<W: Write> LineWriter<W> {
+    fn new(out: W, tail: LogTail) -> Self {
         Self {
             pending: Vec::new(),
             out,
@@ -31,35 +34,63 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// Takes what came, and passes on what is whole.
+    /// Appends bytes, and writes the lines that are complete.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         if let Some(end) = self.pending.iter().rposition(|byte| *byte == b'\n') {
             let rest = self.pending.split_off(end + 1);
             let whole = std::mem::replace(&mut self.pending, rest);
-            self.pass(&whole);
+            self.write(&whole);
         }
-        if self.pending.len() >= LONGEST {
+        if self.pending.len() >= MAX_LINE_BYTES {
             let piece = std::mem::take(&mut self.pending);
-            self.pass(&piece);
+            self.write(&piece);
         }
     }
 
-    /// The stream has ended: a last line without its end gets one.
+    /// Writes the last line, with a line break, at the end of the stream.
     pub(super) fn finish(&mut self) {
         if !self.pending.is_empty() {
             let mut last = std::mem::take(&mut self.pending);
             last.push(b'\n');
-            self.pass(&last);
+            self.write(&last);
         }
     }
 
-    fn pass(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         self.tail.push(bytes);
-        // One write, so that the other stream's lines stand before or after. A reader that has gone away must not end
-        // the job.
+        // One write, so that lines of the other stream come before or after.
+        // Best effort: a broken pipe must not end the job.
         let _ = self.out.write_all(bytes);
         let _ = self.out.flush();
+    }
+}
+
+/// The end of the log of both streams.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LogTail(Arc<Mutex<Vec<u8>>>);
+
+impl LogTail {
+    /// Appends whole lines.
+    pub(super) fn push(&self, lines: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(lines);
+        // Rarely, since it moves the rest.
+        if kept.len() > 2 * TAIL_BYTES {
+            let old = kept.len() - TAIL_BYTES;
+            kept.drain(..old);
+        }
+    }
+
+    /// True if the log's end has the line, or the line after `error: `.
+    pub(super) fn contains_line(&self, line: &str) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = line.trim();
+        let text = String::from_utf8_lossy(&kept);
+        // Whole lines: the text `1` must not match a line that contains it.
+        let mut lines = text.lines().map(str::trim);
+        !line.is_empty()
+            && lines.any(|found| found == line || found.strip_prefix("error: ") == Some(line))
     }
 }
 
@@ -69,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what it is given as one piece.
+    /// Records each write.
     #[derive(Default)]
     struct Writes(Vec<Vec<u8>>);
 
@@ -84,8 +115,8 @@ mod tests {
         }
     }
 
-    fn passed(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
-        let mut lines = Lines::new(Writes::default(), Tail::default());
+    fn written(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut lines = LineWriter::new(Writes::default(), LogTail::default());
         for piece in pieces {
             lines.push(piece);
         }
@@ -94,23 +125,30 @@ mod tests {
     }
 
     #[test]
-    fn whole_lines_only() {
+    fn writes_whole_lines_only() {
         assert_eq!(
-            passed(&[b"a", b"b\nc", b"\n"]),
+            written(&[b"a", b"b\nc", b"\n"]),
             [b"ab\n".to_vec(), b"c\n".to_vec()]
         );
-        assert_eq!(passed(&[b"a\nb\nc"]), [b"a\nb\n".to_vec(), b"c\n".to_vec()]);
-        assert_eq!(passed(&[b"\xff\x00\x1b"]), [b"\xff\x00\x1b\n".to_vec()]);
-        assert!(passed(&[b""]).is_empty());
+        assert_eq!(
+            written(&[b"a\nb\nc"]),
+            [b"a\nb\n".to_vec(), b"c\n".to_vec()]
+        );
+        assert_eq!(written(&[b"\xff\x00\x1b"]), [b"\xff\x00\x1b\n".to_vec()]);
+        assert!(written(&[b""]).is_empty());
     }
 
     #[test]
-    fn an_endless_line_is_passed_on_in_pieces() {
+    fn endless_line_is_written_in_pieces() {
         let piece = vec![b'x'; 100_000];
-        let written = passed(&vec![piece.as_slice(); 20]);
-        assert!(written.len() > 1);
-        assert!(written.iter().all(|bytes| bytes.len() < LONGEST + 100_001));
-        assert_eq!(written.concat().len(), 2_000_001);
+        let writes = written(&vec![piece.as_slice(); 20]);
+        assert!(writes.len() > 1);
+        assert!(
+            writes
+                .iter()
+                .all(|bytes| bytes.len() < MAX_LINE_BYTES + 100_001)
+        );
+        assert_eq!(writes.concat().len(), 2_000_001);
     }
 
     proptest! {
@@ -121,7 +159,7 @@ mod tests {
             if all.last().is_some_and(|last| *last != b'\n') {
                 all.push(b'\n');
             }
-            prop_assert_eq!(passed(&pieces).concat(), all);
+            prop_assert_eq!(written(&pieces).concat(), all);
         }
     }
 }
