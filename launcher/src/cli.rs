@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::aws::AwsArgs;
-use crate::commands::Context;
+use crate::commands::{self, Context};
 use crate::local;
-use crate::output::{self, Format};
+use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 const EXIT_CODES: &str = "\
