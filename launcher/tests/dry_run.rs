@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{Moto, judge, moto, run};
 
 /// All there is to say about a job.
-const EVERYTHING: &[&str] = &[
+const ALL_OPTIONS: &[&str] = &[
     "--channel",
     "validation=s3://bucket/validation",
     "--channel",
@@ -81,9 +81,9 @@ fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn the_request_is_what_the_model_allows() {
+fn request_matches_the_api_model() {
     let moto = moto();
-    for more in [vec![], EVERYTHING.to_vec(), vec!["--keep-alive", "6h"]] {
+    for more in [vec![], ALL_OPTIONS.to_vec(), vec!["--keep-alive", "6h"]] {
         let mut words = vec!["--dry-run", "--json"];
         words.extend(&more);
         let plan = train_with(&moto, &words).expect_code(0).json();
@@ -96,7 +96,7 @@ fn the_request_is_what_the_model_allows() {
 }
 
 #[test]
-fn the_judge_sees_mistakes() {
+fn judge_finds_mistakes() {
     let moto = moto();
     let plan = train_with(&moto, &["--dry-run", "--json"])
         .expect_code(0)
@@ -152,16 +152,16 @@ fn the_judge_sees_mistakes() {
 }
 
 #[test]
-fn what_is_shown_is_what_is_sent() {
+fn plan_equals_the_request() {
     let moto = cloud::moto();
     for key in ["validation/x", "test/x"] {
         cloud::put(&moto, &format!("/bucket/{key}"), "x");
     }
     let mut words = vec!["--dry-run", "--json"];
-    words.extend(EVERYTHING);
+    words.extend(ALL_OPTIONS);
     let plan = train_with(&moto, &words).expect_code(0).json();
     let mut words = vec!["--no-wait"];
-    words.extend(EVERYTHING);
+    words.extend(ALL_OPTIONS);
     train_with(&moto, &words).expect_code(0);
     let mut shown = request(&plan)["body"].clone();
     let mut sent = moto.requests("CreateTrainingJob")[0]["body"].clone();
@@ -220,7 +220,7 @@ fn what_is_shown_is_what_is_sent() {
 }
 
 #[test]
-fn nobodys_keys_are_needed() {
+fn dry_run_needs_no_credentials() {
     let moto = moto();
     let words = train(&moto, &["--dry-run"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -242,7 +242,7 @@ fn nobodys_keys_are_needed() {
 }
 
 #[test]
-fn a_plan_before_the_first_push() {
+fn dry_run_works_before_the_first_push() {
     let moto = moto();
     let words = [
         "train",
@@ -280,7 +280,7 @@ fn a_plan_before_the_first_push() {
 }
 
 #[test]
-fn uploads_are_planned() {
+fn plan_lists_uploads() {
     let moto = moto();
     std::fs::write(moto.home().join("rows.csv"), "label,text\n").expect("written");
     let outcome = train_with(

@@ -24,7 +24,7 @@ fn trainyard(moto: &Moto, toy: &Workspace, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn from_the_source_to_the_model() {
+fn push_upload_train_follow_download() {
     let (moto, registry) = (moto(), registry());
     moto.registry(&format!("http://{}", registry.address()));
     moto.boto("client('s3').create_bucket(Bucket='bucket')");

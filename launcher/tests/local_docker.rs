@@ -46,7 +46,7 @@ fn images(repository: &str) -> BTreeSet<(String, String)> {
 
 /// In the repository and without `--image`, the image is what the source says now.
 #[test]
-fn the_image_is_built_before_the_run() {
+fn image_is_built_before_the_run() {
     let before = images("trainyard/svm");
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
@@ -92,7 +92,7 @@ fn the_image_is_built_before_the_run() {
 }
 
 #[test]
-fn the_container_is_sagemakers() {
+fn container_is_like_sagemakers() {
     let jobs = toys("d-look");
     let data = jobs.path("größe: & mehr");
     fs::create_dir_all(data.join("sub folder")).expect("a folder");
@@ -157,7 +157,7 @@ fn the_container_is_sagemakers() {
 }
 
 #[test]
-fn network_isolation_leaves_the_loopback() {
+fn network_isolation_keeps_loopback() {
     let jobs = toys("d-net");
     let count = |more: &[&str]| {
         let answer = jobs.toy("look", more).expect_code(0).json();
@@ -169,13 +169,13 @@ fn network_isolation_leaves_the_loopback() {
 }
 
 #[test]
-fn the_log_arrives() {
-    passes_the_log_on(&toys("d-noise"));
+fn log_is_passed_on() {
+    passes_log_on(&toys("d-noise"));
 }
 
 #[test]
-fn links_stay_inside_the_archive() {
-    keeps_links_inside(&toys("d-links"));
+fn archive_follows_links_inside_folder() {
+    follows_links_inside(&toys("d-links"));
 }
 
 #[test]
@@ -206,11 +206,11 @@ fn socket_group() -> String {
 }
 
 #[test]
-fn nothing_of_root_is_left_to_another_user() {
+fn files_belong_to_the_user_not_root() {
     const NOBODY: &str = "65534";
     if !rustix::process::geteuid().is_root() {
         return testkit::skip(
-            "nothing_of_root_is_left_to_another_user",
+            "files_belong_to_the_user_not_root",
             "needs root, to become somebody else",
         );
     }
@@ -220,7 +220,7 @@ fn nothing_of_root_is_left_to_another_user() {
     fs::set_permissions(shared.path(), readable).expect("ours");
     let checks = shared.path().join("toy");
     fs::copy(toy(), &checks).expect("a copy");
-    let place = Where::Docker(Image::of(&checks), checks);
+    let place = Place::Docker(Image::of(&checks), checks);
     let jobs = Jobs::new("d-user", place);
     let data = jobs.data();
     let launcher = jobs.path("trainyard");
@@ -270,9 +270,9 @@ fn nothing_of_root_is_left_to_another_user() {
 }
 
 #[test]
-fn an_image_with_a_user_may_write() {
+fn image_with_user_may_write() {
     let image = Image::with(&toy(), &["ENTRYPOINT [\"/trainer\"]", "USER 1234:1234"]);
-    let jobs = Jobs::new("d-imguser", Where::Docker(image, toy()));
+    let jobs = Jobs::new("d-imguser", Place::Docker(image, toy()));
     let checkpoints = format!("file://{}", jobs.path("kept").display());
     jobs.toy("steps", &["--checkpoints", &checkpoints])
         .expect_code(0);
@@ -281,9 +281,9 @@ fn an_image_with_a_user_may_write() {
 }
 
 #[test]
-fn refusals_of_the_engine_are_explained() {
+fn engine_errors_have_help() {
     let none = Image("trainyard-test:none".to_owned());
-    let jobs = Jobs::new("d-noimage", Where::Docker(none, toy()));
+    let jobs = Jobs::new("d-noimage", Place::Docker(none, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(2);
     assert!(
@@ -295,7 +295,7 @@ fn refusals_of_the_engine_are_explained() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 
     let image = Image::with(&toy(), &["ENV X=1"]);
-    let jobs = Jobs::new("d-noentry", Where::Docker(image, toy()));
+    let jobs = Jobs::new("d-noentry", Place::Docker(image, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(1);
     assert!(
@@ -308,11 +308,11 @@ fn refusals_of_the_engine_are_explained() {
 
 /// The container has the folder alone.
 #[test]
-fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
+fn links_out_of_the_data_are_refused() {
     let none = Image("trainyard-test:none".to_owned());
     let jobs = Jobs::new(
         "d-links",
-        Where::Docker(none, Path::new("/bin/true").into()),
+        Place::Docker(none, Path::new("/bin/true").into()),
     );
     let data = jobs.path("my data");
     fs::create_dir_all(data.join("sub")).expect("a folder");
@@ -354,8 +354,8 @@ fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
 }
 
 #[test]
-fn without_an_engine_the_way_out_is_named() {
-    let jobs = Jobs::new("d-noengine", Where::Process(Path::new("/bin/true").into()));
+fn missing_engine_error_has_help() {
+    let jobs = Jobs::new("d-noengine", Place::Process(Path::new("/bin/true").into()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     jobs.environment(&mut command);
     command
@@ -378,13 +378,13 @@ fn without_an_engine_the_way_out_is_named() {
 }
 
 #[test]
-fn gpus_need_a_runtime() {
+fn gpu_needs_runtime() {
     let runtimes = docker(&["info", "--format", "{{json .Runtimes}}"]);
     if runtimes.contains("nvidia") {
-        return testkit::skip("gpus_need_a_runtime", "this engine has a GPU runtime");
+        return testkit::skip("gpu_needs_runtime", "this engine has a GPU runtime");
     }
     let jobs = toys("d-gpu");
-    let Where::Docker(image, _) = &jobs.place else {
+    let Place::Docker(image, _) = &jobs.place else {
         panic!("made with an image");
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
@@ -417,7 +417,7 @@ fn gpus_need_a_runtime() {
 }
 
 #[test]
-fn a_dry_run_shows_the_request() {
+fn dry_run_shows_the_request() {
     let jobs = toys("d-dry");
     let plan = jobs
         .toy("look", &["--dry-run", "--network-isolation"])

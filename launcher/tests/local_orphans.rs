@@ -24,7 +24,7 @@ fn doctor(jobs: &Jobs) -> String {
 }
 
 #[test]
-fn a_killed_launcher_takes_the_trainer_with_it() {
+fn trainer_ends_when_launcher_is_killed() {
     let jobs = Jobs::new("p-orphan", toy_in(false));
     let started = jobs.start_toy("stubborn", &[]);
     // Its folder is in use.
@@ -58,7 +58,7 @@ fn a_killed_launcher_takes_the_trainer_with_it() {
 }
 
 #[test]
-fn a_killed_launchers_container_is_named() {
+fn orphaned_container_is_reported() {
     let jobs = Jobs::new("d-orphan", toy_in(true));
     let started = jobs.start_toy("until_stopped", &[]);
     let container = jobs.container();
@@ -81,7 +81,7 @@ fn a_killed_launchers_container_is_named() {
 }
 
 #[test]
-fn a_job_that_sagemaker_does_not_know_may_be_here() {
+fn commands_report_local_jobs() {
     let moto = testkit::moto();
     let jobs = Jobs::new("d-here", toy_in(true));
     let started = jobs.start_toy("until_stopped", &[]);

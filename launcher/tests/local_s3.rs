@@ -38,7 +38,7 @@ fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
 
 /// What is kept, and the command that sends it.
 #[track_caller]
-fn sends(error: &Value, what: &str) -> Vec<String> {
+fn upload_command(error: &Value, what: &str) -> Vec<String> {
     let help = error["error"]["help"].as_array().expect("a list");
     let line = help
         .iter()
@@ -51,7 +51,7 @@ fn sends(error: &Value, what: &str) -> Vec<String> {
 
 /// A model whose upload is denied is not lost: the command that the message names sends it.
 #[test]
-fn a_denied_upload_leaves_the_model() {
+fn denied_upload_keeps_the_model() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-denied");
@@ -66,7 +66,7 @@ fn a_denied_upload_leaves_the_model() {
     assert!(error.to_string().contains("access denied"), "{error:#}");
     moto.forget();
     for what in ["the results are kept", "the checkpoints are kept"] {
-        let words = sends(&error, what);
+        let words = upload_command(&error, what);
         let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
         upload.args(&words);
         run(upload).expect_code(0);
@@ -82,7 +82,7 @@ fn a_denied_upload_leaves_the_model() {
 
 /// Checkpoints that are denied do not keep the model from its place.
 #[test]
-fn the_model_goes_before_the_checkpoints() {
+fn model_is_uploaded_before_checkpoints() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-first");
@@ -96,7 +96,7 @@ fn the_model_goes_before_the_checkpoints() {
         &["--checkpoints", "s3://bucket/kept"],
     );
     let error = run(command).expect_code(1).json();
-    let words = sends(&error, "the checkpoints are kept");
+    let words = upload_command(&error, "the checkpoints are kept");
     let found = keys(&moto);
     assert_eq!(found, [format!("out/{}/output/model.tar.gz", job(&found))]);
     assert_eq!(files(Path::new(&words[1])), ["new"]);
@@ -106,7 +106,7 @@ fn the_model_goes_before_the_checkpoints() {
 
 /// Ctrl-C during the upload: the model stays here.
 #[test]
-fn ctrl_c_while_sending_leaves_the_model() {
+fn ctrl_c_during_upload_keeps_the_model() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-csend");
@@ -133,7 +133,7 @@ fn ctrl_c_while_sending_leaves_the_model() {
         .finish(Duration::from_secs(20))
         .expect_code(130)
         .json();
-    let words = sends(&error, "the results are kept");
+    let words = upload_command(&error, "the results are kept");
     let kept = PathBuf::from(&words[1]);
     assert_eq!(files(&kept), ["model.tar.gz"]);
     assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
@@ -143,7 +143,7 @@ fn ctrl_c_while_sending_leaves_the_model() {
 
 /// What the trainer deletes is deleted in S3; what was never here is not.
 #[test]
-fn checkpoints_in_s3_follow() {
+fn deleted_checkpoints_are_deleted_in_s3() {
     let moto = testkit::moto();
     moto.boto(
         "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
@@ -194,7 +194,7 @@ fn checkpoints_in_s3_follow() {
 
 /// What could not be deleted is deleted the next time.
 #[test]
-fn a_delete_that_fails_is_made_up_for() {
+fn failed_delete_is_repeated() {
     let moto = testkit::moto();
     moto.boto(
         "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
@@ -317,7 +317,7 @@ fn data_model_and_checkpoints_in_s3() {
 
 /// Hours of training are not for a bucket that is not there.
 #[test]
-fn a_bucket_that_is_not_there_starts_nothing() {
+fn missing_bucket_starts_nothing() {
     let moto = testkit::moto();
     let jobs = toys("p-nobucket");
     let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
@@ -341,7 +341,7 @@ fn a_bucket_that_is_not_there_starts_nothing() {
 }
 
 #[test]
-fn no_region_starts_nothing() {
+fn missing_region_starts_nothing() {
     let moto = testkit::moto();
     let jobs = toys("p-noregion");
     let mut command = train_in_s3(&moto, &jobs, "quick", &[]);
@@ -358,7 +358,7 @@ fn no_region_starts_nothing() {
 
 /// What is to be typed next has the options that were typed.
 #[test]
-fn the_next_command_goes_where_this_one_went() {
+fn next_command_has_the_same_options() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-next");

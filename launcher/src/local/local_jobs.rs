@@ -16,7 +16,7 @@ pub(crate) async fn or_local_job(
     command: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
     let error = match command.await {
-        Err(error) if failure.exit() != Exit::Interrupted => failure,
+        Err(error) if error.exit() != Exit::Interrupted => error,
         other => return other,
     };
     match find(Some(job)).await.pop() {

@@ -1,6 +1,5 @@
 //! Runs a local job: starts the trainer, stops it, restarts it after an interruption, packs its files.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};

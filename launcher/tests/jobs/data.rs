@@ -36,7 +36,7 @@ fn local_data_are_uploaded_first() {
 }
 
 #[test]
-fn a_folder_is_sent_whole_or_not_at_all() {
+fn folder_is_uploaded_whole_or_not_at_all() {
     let moto = moto();
     let data = moto.home().join("my data");
     std::fs::create_dir_all(data.join("more/empty")).expect("a folder");
@@ -357,7 +357,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
 }
 
 #[test]
-fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
+fn warns_of_unsupported_channels_and_checkpoints() {
     let moto = moto();
     let warnings = |more: &[&str]| {
         let all = [&["--no-wait", "--no-data-check"], more].concat();
@@ -393,13 +393,13 @@ fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
         .collect();
     let text = trainyard(&moto, &words).expect_code(2).stderr.clone();
     assert!(
-        text.contains("not as a trainer does") && text.contains("help: is it a trainer?"),
+        text.contains("without an error report") && text.contains("help: is it a trainer?"),
         "{text}"
     );
 }
 
 #[test]
-fn what_this_machine_can_see_is_looked_at_first() {
+fn local_checks_come_before_requests() {
     let moto = moto();
     let words = train(&moto, &[]);
     let words: Vec<&str> = words

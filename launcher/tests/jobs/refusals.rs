@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cloud::{moto, svm, train, train_with, trainyard};
 
 #[test]
-fn json_for_a_command_line_that_is_wrong() {
+fn command_line_errors_are_json_with_json() {
     let moto = moto();
     for words in [
         vec!["train", "svm", "--json"],
@@ -28,7 +28,7 @@ fn json_for_a_command_line_that_is_wrong() {
 }
 
 #[test]
-fn flags_that_make_no_sense_are_refused() {
+fn inapplicable_options_are_refused() {
     let moto = moto();
     let local = |more: &[&str]| {
         let mut words = vec![
@@ -111,7 +111,7 @@ fn flags_that_make_no_sense_are_refused() {
 
 /// What the trainer's own manual says, without a job.
 #[test]
-fn hyperparameters_have_a_manual() {
+fn help_of_the_trainer_is_shown() {
     let moto = moto();
     let svm = svm();
     let svm = svm.to_str().expect("UTF-8");

@@ -125,7 +125,7 @@ fn the_trainer_judges_before_anything_is_sent() {
 }
 
 #[test]
-fn without_a_trainer_here_the_check_is_skipped_aloud() {
+fn missing_trainer_skips_the_check_with_a_message() {
     let moto = moto();
     let words = train(&moto, &["--no-wait"]);
     let at = words
@@ -180,7 +180,7 @@ fn what_was_typed_is_in_the_next_command() {
 }
 
 #[test]
-fn spot_without_checkpoints_is_warned_of() {
+fn spot_without_checkpoints_warns() {
     let moto = moto();
     let spot = |more: &[&str]| {
         let mut words = vec!["--dry-run", "--spot"];
@@ -292,7 +292,7 @@ fn two_jobs_at_once() {
 }
 
 #[test]
-fn a_role_of_another_account_is_warned_of() {
+fn role_of_another_account_warns() {
     let moto = moto();
     let with_role = |role: &str| {
         let mut words = train(&moto, &["--no-wait"]);

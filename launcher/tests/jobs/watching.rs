@@ -70,7 +70,7 @@ fn failed_and_stopped_jobs() {
 }
 
 #[test]
-fn ctrl_c_while_stopping_is_told_once() {
+fn ctrl_c_while_stopping_prints_once() {
     let moto = moto();
     let script = json!({"phases": [["Training", 60]], "stop_seconds": 60});
     let name = submitted(&moto, "slow", script);
@@ -286,7 +286,7 @@ fn describe_and_status() {
 }
 
 #[test]
-fn an_arn_of_another_account_is_another_job() {
+fn arn_of_another_account_is_refused() {
     let moto = moto();
     let script = json!({"phases": [["Training", 60]]});
     let name = submitted(&moto, "svm", script);
@@ -306,7 +306,7 @@ fn an_arn_of_another_account_is_another_job() {
 }
 
 #[test]
-fn a_model_is_found_by_the_jobs_name_alone() {
+fn download_finds_model_by_job_name() {
     let moto = moto();
     let ended = |phases: Value| {
         let name = submitted(&moto, "svm", json!({"phases": phases}));
