@@ -1,4 +1,4 @@
-//! `trainyard train --dry-run`: nothing is sent, and what would be sent is what AWS's API model allows.
+//! `trainyard train --dry-run` sends nothing, and its requests are valid for AWS's API model.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cloud;
@@ -7,7 +7,7 @@ use cloud::{command, train, train_with};
 use serde_json::{Value, json};
 use testkit::{Moto, judge, moto, run};
 
-/// All there is to say about a job.
+/// All options of a job.
 const ALL_OPTIONS: &[&str] = &[
     "--channel",
     "validation=s3://bucket/validation",
@@ -56,7 +56,7 @@ const ALL_OPTIONS: &[&str] = &[
     "--text=ä \u{2028}",
 ];
 
-/// The request in a plan.
+/// The only request of a plan.
 #[track_caller]
 fn request(plan: &Value) -> &Value {
     let steps = plan["steps"].as_array().expect("steps");
@@ -69,7 +69,7 @@ fn request(plan: &Value) -> &Value {
     with[0]
 }
 
-/// What AWS's model says against a request.
+/// Violations of AWS's API model in a request.
 #[track_caller]
 fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
     let file = moto.home().join("request.json");
@@ -274,7 +274,7 @@ fn dry_run_works_before_the_first_push() {
     ] {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
-    // What is typed wrong is wrong in a plan, too.
+    // A dry run refuses invalid options, too.
     let wrong = words.map(|word| if word == "trainer" { "a b" } else { word });
     cloud::trainyard(&moto, &wrong).expect_code(2);
 }

@@ -1,4 +1,4 @@
-//! `trainyard train --instance-type local`: the real launcher and a real Docker engine; images of nothing but a binary.
+//! `trainyard train --instance-type local` with a real Docker engine and images of a single binary.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -33,7 +33,7 @@ fn svm_trains_the_same_model_as_a_process() {
     jobs.assert_clean();
 }
 
-/// A repository's names in the engine, and the images that they mean.
+/// Tags of a repository in the engine, and their image ids.
 fn images(repository: &str) -> BTreeSet<(String, String)> {
     let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
     let listed = docker(&["image", "ls", "--no-trunc", "--format", format, repository]);
@@ -44,7 +44,7 @@ fn images(repository: &str) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// In the repository and without `--image`, the image is what the source says now.
+/// In the repository and without `--image`, the image is built from the current source.
 #[test]
 fn image_is_built_before_the_run() {
     let before = images("trainyard/svm");
@@ -61,18 +61,18 @@ fn image_is_built_before_the_run() {
         .arg(folder.path());
     let outcome = testkit::run_within(command, std::time::Duration::from_secs(900));
     let answer = outcome.expect_code(0).json();
-    // `svm()` has compiled it: cargo has nothing to say.
+    // `svm()` has compiled it: cargo prints nothing.
     assert!(
         !outcome.stderr.contains("cargo rustc") && !outcome.stderr.contains("Finished"),
         "{}",
         outcome.stderr
     );
-    // The run says which image it has built; the same name without a version must be this one now.
+    // The message names the image; the tag `latest` must be the same image.
     let loaded = outcome.stderr.lines().find_map(|line| {
         let has = line.contains("the Docker engine");
         line.split('`').nth(1).filter(|_| has)
     });
-    let reference = loaded.expect("the run says what it has loaded");
+    let reference = loaded.expect("the message names the image");
     let id = |name: &str| docker(&["image", "inspect", "--format", "{{.Id}}", name]);
     assert_eq!(id(reference), id("trainyard/svm:latest"));
     for (name, _) in images("trainyard/svm").difference(&before) {
@@ -80,7 +80,7 @@ fn image_is_built_before_the_run() {
             docker(&["image", "rm", name]);
         }
     }
-    // A name that was there before means what it did.
+    // Restores the tags.
     for (name, id) in &before {
         docker(&["tag", id, name]);
     }
@@ -148,7 +148,7 @@ fn container_is_like_sagemakers() {
     let mut files: Vec<_> = files.iter().filter_map(|file| file.as_str()).collect();
     files.sort_unstable();
     assert_eq!(files, expected);
-    // The user's data is as it was.
+    // The user's data is unchanged.
     assert_eq!(
         local_kit::files(&data),
         ["sub folder/", "sub folder/a b.csv"]
@@ -193,7 +193,7 @@ fn two_jobs_at_once() {
     jobs.assert_clean();
 }
 
-/// The group that may talk to the engine.
+/// Group with access to the engine.
 fn socket_group() -> String {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     let path = host
@@ -211,10 +211,10 @@ fn files_belong_to_the_user_not_root() {
     if !rustix::process::geteuid().is_root() {
         return testkit::skip(
             "files_belong_to_the_user_not_root",
-            "needs root, to become somebody else",
+            "needs root, to become another user",
         );
     }
-    // The target folder may be one that nobody else may enter.
+    // Other users may lack access to the target folder.
     let shared = tempfile::tempdir().expect("a folder");
     let readable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(shared.path(), readable).expect("ours");
@@ -306,7 +306,7 @@ fn engine_errors_have_help() {
     jobs.assert_clean();
 }
 
-/// The container has the folder alone.
+/// The container sees only the mounted folder.
 #[test]
 fn links_out_of_the_data_are_refused() {
     let none = Image("trainyard-test:none".to_owned());
@@ -324,7 +324,7 @@ fn links_out_of_the_data_are_refused() {
     let train = |more: &[&str]| run(jobs.train_on(Path::new("my data"), more));
     link("a.csv", "b.csv");
     link("../a.csv", "sub/c.csv");
-    // These are all right: it comes as far as the image.
+    // These links are valid: the error is about the image.
     let text = train(&[]).expect_code(2).stderr.clone();
     assert!(text.contains("no image `trainyard-test:none`"), "{text}");
     link("../out.csv", "d.csv");
@@ -428,7 +428,7 @@ fn dry_run_shows_the_request() {
         "\"NetworkMode\":\"none\"",
         "\"Cmd\":[\"train\"]",
         "/opt/ml/input/config/hyperparameters.json",
-        // Another process's, when the job is started.
+        // Known once the job starts.
         "\"trainyard.launcher\":\"<process>\"",
     ] {
         assert!(text.contains(part), "{part}: {plan:#}");

@@ -1,4 +1,4 @@
-//! How a job in the local Docker engine may end: failures, signals, limits, interruptions, a full disk.
+//! Ends of a job in the local Docker engine: failures, signals, limits, interruptions, a full disk.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -23,7 +23,7 @@ fn failure_is_shown() {
 
 #[test]
 fn failure_reason_names_invalid_hyperparameter() {
-    // A check that says nothing, as if there were no binary on this machine.
+    // `/bin/true` passes every check.
     let place = Place::Docker(Image::of(&svm()), "/bin/true".into());
     let jobs = Jobs::new("d-hyper", place);
     let outcome = run(jobs.train_on(&movie_csv(), &["--", "--min-df", "-1"]));
@@ -128,7 +128,7 @@ fn interrupted_svm_restarts() {
     svm_restarts(&Jobs::new("d-svmspot", svm_in(true)));
 }
 
-/// What cannot be packed stays in the container, which the message names.
+/// Files that cannot be packed stay in the container, which the message names.
 #[test]
 fn full_disk_keeps_the_container() {
     if !testkit::small_disk_allowed() {
@@ -153,7 +153,7 @@ fn full_disk_keeps_the_container() {
     jobs.assert_clean();
 }
 
-/// Ctrl-C while the results are packed does not throw them away either.
+/// Ctrl-C while the results are packed keeps them.
 #[test]
 fn ctrl_c_while_packing_keeps_the_container() {
     let jobs = toys("d-cpack");

@@ -1,4 +1,4 @@
-//! `trainyard train --instance-type local-process`: the real launcher, real and toy trainers, no Docker.
+//! `trainyard train --instance-type local-process` with real and toy trainers, without Docker.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -192,7 +192,7 @@ fn invalid_inputs_start_nothing() {
             && text.contains("set TMPDIR to an existing folder"),
         "{text}"
     );
-    // A file where a folder is to be.
+    // A file instead of a folder.
     fs::write(jobs.path("out"), "mine").expect("a file");
     let outcome = jobs.toy("look", &[]);
     let text = &outcome.expect_code(2).stderr;
@@ -253,7 +253,7 @@ fn full_disk_leaves_no_partial_archive() {
     let jobs = Jobs::new("p-full", svm_in(false));
     fs::create_dir(jobs.path("out")).expect("a folder");
     let command: Command = jobs.train_on(&movie_csv(), &["--", "--min-df", "1"]);
-    // The trainer's own folder is on another disk and stays.
+    // The trainer's folder is on another disk and is kept.
     let disk = testkit::on_small_disk(&command, &jobs.path("out"), 8);
     disk.outcome.expect_code(1);
     assert!(
@@ -277,7 +277,7 @@ fn full_disk_leaves_no_partial_archive() {
     jobs.assert_clean();
 }
 
-/// The only folder that a job has left in the folder for temporary files.
+/// The only folder in the folder for temporary files.
 #[track_caller]
 fn kept_folder(jobs: &Jobs) -> PathBuf {
     let found: Vec<_> = files(&jobs.path("tmp"))
@@ -288,7 +288,7 @@ fn kept_folder(jobs: &Jobs) -> PathBuf {
     jobs.path("tmp").join(found[0].trim_end_matches('/'))
 }
 
-/// Ctrl-C while the results are packed: no half archive, and the trainer's files stay.
+/// Ctrl-C while the results are packed leaves no partial archive and keeps the trainer's files.
 #[test]
 fn ctrl_c_while_packing_keeps_the_folder() {
     let jobs = toys("p-cpack");
@@ -312,12 +312,12 @@ fn ctrl_c_while_packing_keeps_the_folder() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 }
 
-/// In the repository of a trainer, on a machine without Rust.
+/// In a trainer's repository, on a machine without Rust.
 #[test]
 fn existing_binary_needs_no_cargo() {
     let jobs = toys("p-nocargo");
     fs::write(jobs.path("Cargo.toml"), "[workspace]\n").expect("a file");
-    // No trainer lies beside it.
+    // No trainer is next to it.
     let launcher = jobs.path("trainyard");
     fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
     let data = jobs.data();
@@ -342,7 +342,7 @@ fn existing_binary_needs_no_cargo() {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
 
-    // Nor is an image that is there taken without a word.
+    // An existing image is used with a warning.
     let mut image = Command::new(&launcher);
     jobs.environment(&mut image);
     image

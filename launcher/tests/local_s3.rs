@@ -20,7 +20,7 @@ fn toys(test: &str) -> Jobs {
     Jobs::new(test, toy_in(false))
 }
 
-/// `trainyard train` with all in S3.
+/// `trainyard train` with all outputs in S3.
 fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
     command
@@ -36,7 +36,7 @@ fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
     command
 }
 
-/// What is kept, and the command that sends it.
+/// The command that uploads `what`, from the error's help.
 #[track_caller]
 fn upload_command(error: &Value, what: &str) -> Vec<String> {
     let help = error["error"]["help"].as_array().expect("a list");
@@ -49,7 +49,7 @@ fn upload_command(error: &Value, what: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A model whose upload is denied is not lost: the command that the message names sends it.
+/// If the upload is denied, the command in the message uploads the model.
 #[test]
 fn denied_upload_keeps_the_model() {
     let moto = testkit::moto();
@@ -80,7 +80,7 @@ fn denied_upload_keeps_the_model() {
     jobs.assert_clean();
 }
 
-/// Checkpoints that are denied do not keep the model from its place.
+/// The model is uploaded even if the upload of checkpoints is denied.
 #[test]
 fn model_is_uploaded_before_checkpoints() {
     let moto = testkit::moto();
@@ -104,7 +104,7 @@ fn model_is_uploaded_before_checkpoints() {
     jobs.assert_clean();
 }
 
-/// Ctrl-C during the upload: the model stays here.
+/// Ctrl-C during the upload keeps the model on this machine.
 #[test]
 fn ctrl_c_during_upload_keeps_the_model() {
     let moto = testkit::moto();
@@ -119,7 +119,7 @@ fn ctrl_c_during_upload_keeps_the_model() {
     while moto.requests("PutObject").is_empty() {
         assert!(
             Instant::now() < until && !running.ended(),
-            "nothing is sent"
+            "nothing is uploaded"
         );
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -141,7 +141,7 @@ fn ctrl_c_during_upload_keeps_the_model() {
     jobs.assert_clean();
 }
 
-/// What the trainer deletes is deleted in S3; what was never here is not.
+/// Checkpoints that the trainer deletes are deleted in S3; other objects are not.
 #[test]
 fn deleted_checkpoints_are_deleted_in_s3() {
     let moto = testkit::moto();
@@ -154,7 +154,7 @@ fn deleted_checkpoints_are_deleted_in_s3() {
     let more = ["--checkpoints", "s3://bucket/kept"];
     let outcome = run(train_in_s3(&moto, &jobs, "forget", &more));
     outcome.expect_code(0);
-    // Nothing is left to send, and no file of ours goes there.
+    // There is nothing to upload, and no file of the launcher is uploaded.
     assert_eq!(keys(&moto), ["kept-too/old"]);
     assert!(
         !outcome.stderr.contains("uploading the checkpoints"),
@@ -192,7 +192,7 @@ fn deleted_checkpoints_are_deleted_in_s3() {
     jobs.assert_clean();
 }
 
-/// What could not be deleted is deleted the next time.
+/// A failed delete is repeated with the next upload.
 #[test]
 fn failed_delete_is_repeated() {
     let moto = testkit::moto();
@@ -201,7 +201,7 @@ fn failed_delete_is_repeated() {
          s3.put_object(Bucket='bucket', Key='kept/step-1', Body=b'')",
     );
     let jobs = toys("p-delete");
-    // At the interruption `step-1` is gone here, and stays in S3.
+    // At the interruption `step-1` is deleted on this machine, and stays in S3.
     moto.fault("DeleteObject", "denied", 1);
     let more = [
         "--checkpoints",
@@ -226,7 +226,7 @@ fn failed_delete_is_repeated() {
     jobs.assert_clean();
 }
 
-/// The job's name in the key of its model.
+/// Name of the job from the key of its model.
 #[track_caller]
 fn job(keys: &[String]) -> String {
     let mut jobs = keys.iter().filter_map(|key| key.strip_prefix("out/"));
@@ -234,7 +234,7 @@ fn job(keys: &[String]) -> String {
     job.expect("a result of the job").to_owned()
 }
 
-/// Deletes what was left to the user, which must be something.
+/// Deletes the kept folders. There must be at least one.
 #[track_caller]
 fn remove_kept(jobs: &Jobs) {
     let found: Vec<_> = fs::read_dir(jobs.path("tmp")).expect("ours").collect();
@@ -247,7 +247,7 @@ fn remove_kept(jobs: &Jobs) {
     }
 }
 
-/// All keys of the bucket, in order.
+/// Sorted keys of the bucket.
 #[track_caller]
 fn keys(moto: &Moto) -> Vec<String> {
     let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
@@ -315,7 +315,7 @@ fn data_model_and_checkpoints_in_s3() {
     jobs.assert_clean();
 }
 
-/// Hours of training are not for a bucket that is not there.
+/// A missing bucket fails before the training.
 #[test]
 fn missing_bucket_starts_nothing() {
     let moto = testkit::moto();
@@ -327,7 +327,7 @@ fn missing_bucket_starts_nothing() {
         log.contains("there is no bucket `bucket`") && !log.contains("toy:"),
         "{log}"
     );
-    // Who may not look may still be allowed to put.
+    // Credentials without ListBucket may have PutObject.
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     moto.fault("HeadBucket", "denied", 50);
     let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
@@ -356,7 +356,7 @@ fn missing_region_starts_nothing() {
     jobs.assert_clean();
 }
 
-/// What is to be typed next has the options that were typed.
+/// The suggested command has the options of this one.
 #[test]
 fn next_command_has_the_same_options() {
     let moto = testkit::moto();

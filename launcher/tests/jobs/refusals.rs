@@ -1,4 +1,4 @@
-//! What is wrong before AWS is asked.
+//! Errors before any request to AWS.
 
 use serde_json::Value;
 
@@ -109,7 +109,7 @@ fn inapplicable_options_are_refused() {
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
 }
 
-/// What the trainer's own manual says, without a job.
+/// The trainer's help is shown without a job.
 #[test]
 fn help_of_the_trainer_is_shown() {
     let moto = moto();
@@ -127,7 +127,7 @@ fn help_of_the_trainer_is_shown() {
     let outcome = trainyard(&moto, &["train", "svm", "--", "--min-df", "5"]);
     let text = &outcome.expect_code(2).stderr;
     assert!(text.contains("a job needs `--output LOCATION`"), "{text}");
-    // The trainer's hints are commands of ours.
+    // The trainer's help names commands of `trainyard`.
     let mut words = train(&moto, &["--", "--min-df", "2", "--min-df", "3"]);
     let at = words.iter().position(|word| word == "--trainer-binary");
     words[at.expect("it is there") + 1] = svm.to_owned();

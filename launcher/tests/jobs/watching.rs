@@ -107,7 +107,7 @@ fn ctrl_c_leaves_the_job_running() {
     );
     assert_eq!(moto.requests("StopTrainingJob").len(), 0);
 
-    // A Ctrl-C while the job is being made: it is made, and one is told so.
+    // Ctrl-C during the request: the job is created, and the message names it.
     moto.forget();
     moto.fault_with(&json!({"operation": "CreateTrainingJob", "kind": "stall", "seconds": 2}));
     let running = start_train(&moto, &["--json"]);
@@ -152,7 +152,7 @@ fn ctrl_c_in_logs_leaves_the_job_running() {
 }
 
 #[test]
-fn lists() {
+fn list_filters_and_pages() {
     let moto = moto();
     let names: Vec<String> = ["svm-a", "svm-b", "bilstm-a"]
         .iter()
@@ -206,7 +206,7 @@ fn lists() {
     );
     trainyard(&moto, &["list", "a_b"]).expect_code(2);
 
-    // More than a page.
+    // More than one page.
     moto.boto(
         "sagemaker = client('sagemaker')\n\
          for i in range(130): sagemaker.create_training_job(TrainingJobName='many-%d' % i, AlgorithmSpecification={'TrainingImage': 'x', 'TrainingInputMode': 'File'}, RoleArn='arn:aws:iam::123456789012:role/abcdefgh', OutputDataConfig={'S3OutputPath': 's3://bucket/o'}, ResourceConfig={'InstanceType': 'ml.m5.large', 'InstanceCount': 1, 'VolumeSizeInGB': 1}, StoppingCondition={'MaxRuntimeInSeconds': 10})",
@@ -317,7 +317,7 @@ fn download_finds_model_by_job_name() {
         });
         name
     };
-    // Moto's jobs have a model once they had data.
+    // Moto's jobs have a model after `Downloading`.
     let empty = ended(json!([["Starting", 0.1]]));
     let outcome = trainyard(&moto, &["download", "none", "--job-name", &empty]);
     let text = &outcome.expect_code(1).stderr;
