@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::aws::AwsArgs;
 use crate::commands::{self, Context};
 use crate::local;
-use crate::output::{self, Format};
+use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 const EXIT_CODES: &str = "\
@@ -156,22 +156,22 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Train(args) => commands::train::run(*args, context).await,
         Command::Logs(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::logs::run(args, context)).await
+            local::or_local_job(&job, commands::logs::run(args, context)).await
         }
         Command::Status(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::status::run(args, context)).await
+            local::or_local_job(&job, commands::status::run(args, context)).await
         }
         Command::List(args) => {
-            local::and_here(context.format, commands::list::run(args, context)).await
+            local::with_local_jobs(context.format, commands::list::run(args, context)).await
         }
         Command::Stop(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::stop::run(args, context)).await
+            local::or_local_job(&job, commands::stop::run(args, context)).await
         }
         Command::Describe(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::describe::run(args, context)).await
+            local::or_local_job(&job, commands::describe::run(args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,

@@ -24,7 +24,7 @@ mod variable;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = local::become_trainer() {
+    if let Some(code) = local::exec_trainer() {
         return code;
     }
     cli::run()

@@ -30,6 +30,7 @@ mod file;
 
 pub use decode::Value;
 pub use env_vars::Env;
+pub use describe::{ErrorReport, TrainerDescription};
 pub use error::Error;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use regex::Regex;
+use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 
 use diagnostics::sanitize;
 use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};

@@ -23,7 +23,7 @@ use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer::{Leftover, STALL, Settings, Store};
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 
 pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -129,8 +129,8 @@ async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) 
 
 /// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.
 fn not_submitted(aws: &Aws, job: &Job) -> Error {
-    let failure = Error::with(
-        Exit::Interrupted,
+    let failure = Error::with_kind(
+        ErrorKind::Interrupted,
         "interrupted while the data were uploaded: no job was made",
     );
     let data = job
@@ -259,8 +259,8 @@ async fn undivided(
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
-        () = interrupt.pressed() => Err(Error::with(
-            Exit::Interrupted,
+        () = interrupt.pressed() => Err(Error::with_kind(
+            ErrorKind::Interrupted,
             format!("left before SageMaker answered: job `{name}` may have been made"),
         )
         .help(format!(

@@ -123,7 +123,7 @@ impl JobState {
             }
         }
         if let Some(reason) = &self.failure_reason {
-            let lines = reason.trim().lines().map(shown);
+            let lines = reason.trim().lines().map(sanitize);
             let reason: Vec<_> = lines.map(|line| format!("\n    {line}")).collect();
             let _ = write!(text, "\n  failure reason{}", reason.concat());
         }

@@ -72,12 +72,15 @@ fn platform(version: &str, info: &SystemInfo) -> Check {
 /// Containers of local jobs whose launcher has ended.
 async fn leftovers(engine: &Docker) -> Option<Check> {
     let mut orphans = local::containers(engine, None).await.ok()?;
-    orphans.retain(local::Container::is_orphan);
+    orphans.retain(local::JobContainer::is_orphan);
     let names: Vec<_> = orphans
         .iter()
         .map(|found| format!("`{}`", found.job))
         .collect();
-    let helps: Vec<_> = orphans.iter().map(local::Container::orphan_help).collect();
+    let helps: Vec<_> = orphans
+        .iter()
+        .map(local::JobContainer::orphan_help)
+        .collect();
     let found = format!(
         "a launcher that has ended left the container of job {}",
         names.join(", ")
@@ -87,7 +90,7 @@ async fn leftovers(engine: &Docker) -> Option<Check> {
 
 /// Temporary folders of local jobs whose launcher was killed.
 pub(super) fn folders() -> Option<Check> {
-    let (found, help) = local::folders_found(&local::folders())?;
+    let (found, help) = local::describe_folders(&local::orphan_folders())?;
     Some(Check::warning("folders", found).help(help))
 }
 

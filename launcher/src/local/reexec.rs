@@ -1,5 +1,6 @@
-//! The trainer's process must not outlive the launcher, not even one that is killed. The kernel does that for a process
-//! that asks for it, so we start ourselves, ask, and become the trainer.
+//! Starts the trainer's process so that it ends with the launcher, even after SIGKILL. On Linux only a
+//! process itself can ask the kernel for that: the launcher starts itself, asks, and replaces itself
+//! by the trainer with `exec`.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -9,34 +10,34 @@ use tokio::process::Command as Async;
 
 use diagnostics::{Error, Result, eprint_line};
 
-/// No command of a user: `trainyard` passes it to itself.
-const ASK: &str = "__become-trainer";
+/// Internal argument, which `trainyard` passes to itself.
+const REEXEC: &str = "__exec-trainer";
 
-/// The command that becomes `binary train` once it is started.
+/// Returns a command that executes `binary train`.
 pub(super) fn command(binary: &OsStr) -> Result<Async> {
     let own = std::env::current_exe().map_err(|error| {
-        Error::new(format!("cannot find the own binary: {error}"))
-            .help("Linux names it in /proc, which must be mounted; or use `--instance-type local`")
+        Error::new(format!("cannot find the binary of `trainyard`: {error}"))
+            .help("mount /proc, or use `--instance-type local`")
     })?;
     let mut command = Async::new(own);
     command
-        .arg(ASK)
+        .arg(REEXEC)
         .arg(std::process::id().to_string())
         .arg(binary)
         .arg("train");
     Ok(command)
 }
 
-/// If this process was started to become a trainer: becomes it, or gives the exit code of having failed.
-pub(crate) fn become_trainer() -> Option<ExitCode> {
+/// Executes the trainer if this process was started by [`command`]. Returns only on failure.
+pub(crate) fn exec_trainer() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(ASK)) {
+    if arguments.next().as_deref() != Some(OsStr::new(REEXEC)) {
         return None;
     }
     let parent = arguments.next();
     let binary = arguments.next()?;
     die_with_parent();
-    // A parent that was gone before we asked will not be reported any more.
+    // If the parent ended before the request, the kernel sends no signal.
     let alive = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if alive.as_deref().map(OsStr::new) != parent.as_deref() {
         return Some(ExitCode::FAILURE);
@@ -46,7 +47,7 @@ pub(crate) fn become_trainer() -> Option<ExitCode> {
         "cannot start `{}`: {error}",
         diagnostics::sanitize(&binary.to_string_lossy())
     ));
-    // The shells' codes for a command that is not there, and for one that may not be run.
+    // Exit codes of shells for a command that is not found, and for one without permission.
     Some(ExitCode::from(
         if error.kind() == std::io::ErrorKind::NotFound {
             127
@@ -58,10 +59,10 @@ pub(crate) fn become_trainer() -> Option<ExitCode> {
 
 #[cfg(target_os = "linux")]
 fn die_with_parent() {
-    // Where it is refused, the trainer ends with us in every case but a SIGKILL.
+    // Best effort: without it the trainer outlives only a launcher that gets SIGKILL.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
-/// Only Linux has it; elsewhere the trainer ends with us in every case but a SIGKILL.
+/// Only Linux supports this; elsewhere the trainer outlives a launcher that gets SIGKILL.
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent() {}

@@ -1,4 +1,4 @@
-//! What a job does in a container and as a process alike.
+//! Scenarios for both containers and processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use testkit::{movie_csv, run};
 
 use super::{Jobs, archive, files, unpacked};
 
-/// Trains the svm on real reviews: the model's archive.
+/// Trains the svm on real reviews and returns the model's archive.
 #[track_caller]
 pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
     let mut more = vec!["--"];
@@ -45,13 +45,13 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
     model
 }
 
-/// More reviews than can be searched for a good setting in a second.
+/// Enough reviews that a search of hyperparameters takes more than a second.
 pub fn many_reviews(jobs: &Jobs) -> PathBuf {
     let rows = testkit::movie_rows();
     let many: Vec<_> = (0..60)
         .flat_map(|copy| {
             rows.iter().map(move |row| testkit::Row {
-                // Equal texts would be one text.
+                // Duplicate texts would be removed.
                 text: format!("{} copy{copy}", row.text),
                 label: row.label.clone(),
             })
@@ -62,11 +62,11 @@ pub fn many_reviews(jobs: &Jobs) -> PathBuf {
     path
 }
 
-/// A trainer without checkpoints saves what it has and is started again from the beginning.
+/// A trainer without checkpoints saves its model and starts again from the beginning.
 #[track_caller]
-pub fn svm_starts_again(jobs: &Jobs) {
+pub fn svm_restarts(jobs: &Jobs) {
     let data = many_reviews(jobs);
-    // Long enough to have begun, too short to have ended.
+    // Late enough to have started, too early to have ended.
     let more = ["--simulate-interruption", "3s", "--", "--tune"];
     let outcome = run(jobs.train_on(&data, &more));
     let answer = outcome.expect_code(0).json();
@@ -88,16 +88,16 @@ pub fn svm_starts_again(jobs: &Jobs) {
     jobs.assert_clean();
 }
 
-/// As a spot instance that is taken away: the job is started again and goes on after its checkpoints.
+/// After a spot interruption the job starts again and resumes from its checkpoints.
 #[track_caller]
-pub fn resumes_after_an_interruption(jobs: &Jobs) {
+pub fn resumes_after_interruption(jobs: &Jobs) {
     let checkpoints = jobs.path("kept");
     let flag = format!("file://{}", checkpoints.display());
     let command = jobs.toy_command(
         "steps",
         &["--simulate-interruption", "5s", "--checkpoints", &flag],
     );
-    // Far more steps than are done by then on any machine.
+    // More steps than any machine runs before the interruption.
     let mut command = command;
     command.args(["--steps", "40"]);
     let outcome = run(command);
@@ -108,7 +108,7 @@ pub fn resumes_after_an_interruption(jobs: &Jobs) {
     let from: u32 = text
         .strip_prefix("40, from ")
         .and_then(|from| from.parse().ok())
-        .expect("the toy's words");
+        .expect("the toy's model");
     assert!((1..40).contains(&from), "{text}");
     for line in [
         "simulated interruption: SIGTERM",
@@ -124,14 +124,14 @@ pub fn resumes_after_an_interruption(jobs: &Jobs) {
     }
     assert_eq!(files(&checkpoints), ["more/", "more/state", "step-40"]);
 
-    // And a later job goes on there, too.
+    // A later job resumes there, too.
     let again = jobs.toy("steps", &["--checkpoints", &flag]);
     let model = unpacked(archive(&again.expect_code(0).json(), "model"));
     assert_eq!(model["steps"], b"20, from 40");
     jobs.assert_clean();
 }
 
-/// A failing job shows why, and leaves what it has.
+/// A failed job shows the reason and keeps its files.
 #[track_caller]
 pub fn shows_the_failure(jobs: &Jobs) {
     let outcome = jobs.toy("fail", &[]);
@@ -156,9 +156,9 @@ pub fn shows_the_failure(jobs: &Jobs) {
     );
 }
 
-/// Every byte of the log arrives, in whole lines.
+/// All bytes of the log are passed on in whole lines.
 #[track_caller]
-pub fn passes_the_log_on(jobs: &Jobs) {
+pub fn passes_log_on(jobs: &Jobs) {
     let mut command = jobs.toy_command("noise", &[]);
     command.stdin(Stdio::null());
     let output = command.output().expect("it runs");
@@ -175,7 +175,7 @@ pub fn passes_the_log_on(jobs: &Jobs) {
     jobs.assert_clean();
 }
 
-/// Ctrl-C and its like: the trainer may save, then all is over.
+/// After a signal the trainer saves its model and the job ends.
 #[track_caller]
 pub fn stops(jobs: &Jobs, signal: &str, code: i32) {
     let started = jobs.start_toy("until_stopped", &[]);
@@ -197,9 +197,9 @@ pub fn stops(jobs: &Jobs, signal: &str, code: i32) {
     jobs.assert_clean();
 }
 
-/// A trainer that does not care about SIGTERM dies at the second Ctrl-C.
+/// The second Ctrl-C kills a trainer that ignores SIGTERM.
 #[track_caller]
-pub fn kills_at_the_second(jobs: &Jobs) {
+pub fn second_ctrl_c_kills_trainer(jobs: &Jobs) {
     let mut started = jobs.start_toy("stubborn", &[]);
     started.signal("INT");
     started.wait_for("stopping the job");
@@ -217,11 +217,11 @@ pub fn kills_at_the_second(jobs: &Jobs) {
         outcome.stderr
     );
     jobs.assert_clean();
-    // No empty folders are left of it.
+    // No empty folder is left.
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 }
 
-/// As SageMaker ends a job that takes too long.
+/// A job that takes too long is stopped, as on SageMaker.
 #[track_caller]
 pub fn ends_at_max_run(jobs: &Jobs) {
     let outcome = jobs.toy("until_stopped", &["--max-run", "10s"]);
@@ -232,9 +232,9 @@ pub fn ends_at_max_run(jobs: &Jobs) {
     jobs.assert_clean();
 }
 
-/// A link of the trainer becomes what it points to, and leads to nothing outside of its folder.
+/// Links are followed inside of the trainer's folder and skipped if they lead out of it.
 #[track_caller]
-pub fn keeps_links_inside(jobs: &Jobs) {
+pub fn follows_links_inside(jobs: &Jobs) {
     let outcome = jobs.toy("links", &[]);
     let model = unpacked(archive(&outcome.expect_code(0).json(), "model"));
     let names: Vec<_> = model.keys().map(String::as_str).collect();
@@ -243,16 +243,16 @@ pub fn keeps_links_inside(jobs: &Jobs) {
         assert_eq!(model[name], b"w", "{name}");
     }
     assert!(
-        outcome.stderr.contains("`passwd` is left out"),
+        outcome.stderr.contains("`passwd` is not in the archive"),
         "{}",
         outcome.stderr
     );
     jobs.assert_clean();
 }
 
-/// The trainer names the file of its container, the launcher the user's; the reason stands once.
+/// The reason is printed once and names the user's file, not the container's.
 #[track_caller]
-pub fn names_the_users_file(jobs: &Jobs) {
+pub fn names_users_file(jobs: &Jobs) {
     let data = jobs.path("my data");
     fs::create_dir(&data).expect("a folder");
     fs::write(data.join("x.csv"), "foo,bar\n1,2\n").expect("a file");
@@ -266,7 +266,7 @@ pub fn names_the_users_file(jobs: &Jobs) {
     let (_, ending) = log.split_once("error: job `").expect("an ending");
     assert!(ending.contains(&place), "{log}");
 
-    // Of several places, each with what is wrong there.
+    // Each of several places follows its message.
     fs::write(data.join("x.csv"), "text,label\na,b\n,c\nd,\n").expect("a file");
     let outcome = run(jobs.train_on(&data, &[]));
     let log = &outcome.expect_code(3).stderr;

@@ -6,91 +6,86 @@ use std::path::{Path, PathBuf};
 use sagemaker::resources::InstanceGroup;
 use sagemaker::{ChannelConfig, InputDataConfig, Paths, ResourceConfig};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::leftover;
-use super::remote::{self, Mirror};
-use super::words::{Alias, Tail, Words};
+use super::failure_reason::{FailureReason, PathAlias};
+use super::layout::HOST;
+use super::log::LogTail;
+use super::remote::{self, CheckpointMirror};
+use super::scratch::Scratch;
 use crate::commands::Context;
 use crate::job::{Instance, Job, Location, S3Url};
 use crate::transfer::LeftOut;
 use crate::variable::first_set;
 use diagnostics::{Error, Result, eprint_line};
 
-/// SageMaker's name for the only host.
-pub(super) const HOST: &str = "algo-1";
-
-/// Folders that the trainer may write, below `/opt/ml`.
-pub(super) const WRITABLE: [&str; 4] = ["model", "output", "output/data", "checkpoints"];
-
-/// A job's inputs, which exist as far as they are on this machine.
+/// Inputs of a job. Local files exist.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
     channels: Vec<(String, Source)>,
     checkpoints: Option<Source>,
 }
 
-/// Data that a job reads.
+/// Location of data that a job reads.
 #[derive(Debug, Clone)]
 enum Source {
-    Here(PathBuf),
-    There(S3Url),
+    Local(PathBuf),
+    S3(S3Url),
 }
 
-/// A channel, on this machine.
+/// Data of a channel on this machine.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
     pub(super) name: String,
     /// Absolute, without symlinks.
     pub(super) path: PathBuf,
-    /// A file's name: it comes into the channel's folder.
+    /// File name, for a channel with a single file.
     pub(super) file: Option<String>,
 }
 
-/// All that a backend has to know of a job.
+/// Description of a job for a backend.
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) job: String,
     pub(super) channels: Vec<Input>,
-    /// Where their data comes from, as it was typed, in the same order.
-    typed: Vec<Location>,
+    /// Locations that the user gave for `channels`, in the same order.
+    given: Vec<Location>,
     /// The end of the job's log.
-    pub(super) log: Tail,
-    /// The folder that is `/opt/ml/checkpoints`.
+    pub(super) log: LogTail,
+    /// Folder that becomes `/opt/ml/checkpoints`.
     pub(super) checkpoints: Option<PathBuf>,
-    /// Where the checkpoints come from and go to, if not to a folder of this machine.
-    mirror: Option<Mirror>,
-    /// `file://` or `s3://`, for the trainer to read.
+    /// Copy of the checkpoints in S3.
+    mirror: Option<CheckpointMirror>,
+    /// URL of the checkpoints for the trainer: `file://` or `s3://`.
     checkpoints_name: Option<String>,
     pub(super) environment: BTreeMap<String, String>,
     hyperparameters: BTreeMap<String, String>,
     instance: String,
-    /// The data that was downloaded; gone with it.
+    /// Folder of the downloaded data.
     scratch: Option<Scratch>,
 }
 
 impl Inputs {
-    /// Looks at all data on this machine. Makes and sends nothing.
+    /// Checks that local data can be read. Changes nothing.
     pub(super) fn check(job: &Job) -> Result<Self> {
         let channels = job.channels.iter().map(|channel| {
             let source = match &channel.source {
-                Location::S3(url) => Source::There(url.clone()),
+                Location::S3(url) => Source::S3(url.clone()),
                 Location::File(path) => {
-                    let real = existing(&channel.name, path)?;
-                    // A container sees the folder that is mounted, and nothing around it.
+                    let real = check_local(&channel.name, path)?;
+                    // A container sees the mounted folder only, not what links out of it refer to.
                     if matches!(job.instance, Instance::Docker { .. }) {
-                        let typed = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
-                        LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &typed)?;
+                        let given = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
+                        LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &given)?;
                     }
-                    Source::Here(real)
+                    Source::Local(real)
                 }
             };
             Ok((channel.name.clone(), source))
         });
         let checkpoints = match &job.checkpoints {
             None => None,
-            Some(Location::S3(url)) => Some(Source::There(url.clone())),
-            Some(Location::File(path)) => Some(Source::Here(std::path::absolute(path).map_err(
+            Some(Location::S3(url)) => Some(Source::S3(url.clone())),
+            Some(Location::File(path)) => Some(Source::Local(std::path::absolute(path).map_err(
                 |error| {
                     Error::usage(format!("`--checkpoints {}`: {error}", path.display()))
                         .help("expected a folder, such as `--checkpoints file://checkpoints`")
@@ -103,24 +98,24 @@ impl Inputs {
         })
     }
 
-    /// What is to be downloaded, with a name for people.
+    /// Returns what is downloaded, with a description.
     pub(super) fn downloads(&self) -> Vec<(String, S3Url)> {
         let channels = self
             .channels
             .iter()
             .filter_map(|(name, source)| match source {
-                Source::There(url) => Some((format!("channel `{name}`"), url.clone())),
-                Source::Here(_) => None,
+                Source::S3(url) => Some((format!("channel `{name}`"), url.clone())),
+                Source::Local(_) => None,
             });
         let checkpoints = match &self.checkpoints {
-            Some(Source::There(url)) => Some(("the checkpoints".to_owned(), url.clone())),
+            Some(Source::S3(url)) => Some(("the checkpoints".to_owned(), url.clone())),
             _ => None,
         };
         channels.chain(checkpoints).collect()
     }
 }
 
-fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
+fn check_local(channel: &str, path: &Path) -> Result<PathBuf> {
     let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let real = path.canonicalize().map_err(|error| {
         Error::usage(format!(
@@ -145,7 +140,7 @@ fn existing(channel: &str, path: &Path) -> Result<PathBuf> {
         return Err(Error::usage(format!(
             "channel `{channel}`: `{shown}` is neither a file nor a folder"
         ))
-        .help("write the data into a file first"));
+        .help("save the data to a file first"));
     }
     Ok(real)
 }
@@ -163,7 +158,7 @@ impl Input {
         }
     }
 
-    /// Where it stands below the folder that is `/opt/ml`.
+    /// Path below `base`, the folder that becomes `/opt/ml`.
     pub(super) fn target(&self, base: &Path) -> PathBuf {
         let folder = Paths::at(base).data_dir().join(&self.name);
         match &self.file {
@@ -174,7 +169,7 @@ impl Input {
 }
 
 impl Setup {
-    /// Downloads what is in S3, and makes the folder of checkpoints.
+    /// Downloads data and checkpoints from S3, and makes the folder of checkpoints.
     pub(super) async fn prepare(job: &Job, inputs: Inputs, context: &Context) -> Result<Self> {
         let scratch = match inputs.downloads().is_empty() {
             true => None,
@@ -184,11 +179,11 @@ impl Setup {
         let mut channels = Vec::new();
         for (name, source) in &inputs.channels {
             let path = match source {
-                Source::Here(path) => path.clone(),
-                Source::There(url) => {
+                Source::Local(path) => path.clone(),
+                Source::S3(url) => {
                     let folder = at(name).unwrap_or_default();
                     eprint_line(format!("downloading channel `{name}` from {url}"));
-                    remote::fetch(url, &folder, context).await?;
+                    remote::download(url, &folder, context).await?;
                     folder
                 }
             };
@@ -196,16 +191,16 @@ impl Setup {
         }
         let mut setup = Self::without_checkpoints(job, channels);
         match &inputs.checkpoints {
-            Some(Source::Here(folder)) => {
+            Some(Source::Local(folder)) => {
                 std::fs::create_dir_all(folder).map_err(|error| {
                     Error::usage(format!("`--checkpoints {}`: {error}", folder.display()))
                         .help("expected a folder, such as `--checkpoints file://checkpoints`")
                 })?;
                 setup.checkpoints = Some(folder.clone());
             }
-            Some(Source::There(url)) => {
+            Some(Source::S3(url)) => {
                 eprint_line(format!("downloading the checkpoints from {url}"));
-                let mirror = Mirror::fetch(url, context).await?;
+                let mirror = CheckpointMirror::download(url, context).await?;
                 setup.checkpoints = Some(mirror.folder().to_owned());
                 setup.mirror = Some(mirror);
             }
@@ -215,11 +210,11 @@ impl Setup {
         Ok(setup)
     }
 
-    /// What would be prepared; data in S3 is shown below `scratch`.
-    pub(super) fn rehearse(job: &Job, inputs: &Inputs, scratch: &Path) -> Self {
+    /// Returns the setup for `--dry-run`, with downloads below `scratch`.
+    pub(super) fn plan(job: &Job, inputs: &Inputs, scratch: &Path) -> Self {
         let channels = inputs.channels.iter().map(|(name, source)| match source {
-            Source::Here(path) => Input::new(name, path.clone()),
-            Source::There(_) => Input {
+            Source::Local(path) => Input::new(name, path.clone()),
+            Source::S3(_) => Input {
                 name: name.clone(),
                 path: scratch.join(name),
                 file: None,
@@ -227,8 +222,8 @@ impl Setup {
         });
         let mut setup = Self::without_checkpoints(job, channels.collect());
         setup.checkpoints = inputs.checkpoints.as_ref().map(|source| match source {
-            Source::Here(folder) => folder.clone(),
-            Source::There(_) => scratch.join("the checkpoints"),
+            Source::Local(folder) => folder.clone(),
+            Source::S3(_) => scratch.join("the checkpoints"),
         });
         setup
     }
@@ -237,8 +232,8 @@ impl Setup {
         Self {
             job: job.name.to_string(),
             channels,
-            typed: job.channels.iter().map(|c| c.source.clone()).collect(),
-            log: Tail::default(),
+            given: job.channels.iter().map(|c| c.source.clone()).collect(),
+            log: LogTail::default(),
             checkpoints: None,
             mirror: None,
             checkpoints_name: job.checkpoints.as_ref().map(Location::to_string),
@@ -249,43 +244,44 @@ impl Setup {
         }
     }
 
-    /// The failure's text, of a trainer whose `/opt/ml` is at `base`: a user knows none of the paths there.
-    pub(super) fn words(&self, text: &str, base: &Path) -> Words {
+    /// Returns the failure's text with the user's paths. The trainer's `/opt/ml` is at `base`.
+    pub(super) fn failure_reason(&self, text: &str, base: &Path) -> FailureReason {
         let mut aliases = Vec::new();
-        for (input, typed) in self.channels.iter().zip(&self.typed) {
+        for (input, given) in self.channels.iter().zip(&self.given) {
             let target = input.target(base);
-            if let Location::S3(url) = typed
+            if let Location::S3(url) = given
                 && let Some(name) = url.key.rsplit('/').next()
                 && input.path.join(name).is_file()
             {
-                // One object, and not all below a prefix.
-                aliases.push(Alias::new(&target.join(name), url.to_string()));
+                // A single object, not a prefix.
+                aliases.push(PathAlias::new(&target.join(name), url.to_string()));
             }
-            aliases.push(Alias::new(&target, place(typed)));
+            aliases.push(PathAlias::new(&target, display(given)));
         }
         if let Some(name) = &self.checkpoints_name {
             let name = name.strip_prefix("file://").unwrap_or(name);
-            aliases.push(Alias::new(&base.join("checkpoints"), name));
+            aliases.push(PathAlias::new(&base.join("checkpoints"), name));
         }
-        Words::new(text, aliases, &self.log)
+        FailureReason::new(text, aliases, &self.log)
     }
 
-    /// Checkpoints go back to S3, if they came from there.
-    pub(super) async fn hand_over(&self, context: &Context) -> Result<()> {
+    /// Uploads the checkpoints, if they belong in S3.
+    pub(super) async fn upload_checkpoints(&self, context: &Context) -> Result<()> {
         match &self.mirror {
-            Some(mirror) => mirror.send(context).await,
+            Some(mirror) => mirror.upload(context).await,
             None => Ok(()),
         }
     }
 
-    /// Of checkpoints that could not be handed over; `whole` if those on this machine are the trainer's last ones.
-    pub(super) fn keep_checkpoints(&mut self, whole: bool, context: &Context) -> Option<String> {
+    /// Keeps checkpoints that could not be uploaded and returns a help line about them. `complete` if
+    /// those on this machine are the trainer's last ones.
+    pub(super) fn keep_checkpoints(&mut self, complete: bool, context: &Context) -> Option<String> {
         self.mirror
             .as_mut()
-            .and_then(|mirror| mirror.keep(whole, context))
+            .and_then(|mirror| mirror.keep(complete, context))
     }
 
-    /// The files of `input/config`, for a layout at `base`.
+    /// Returns path and content of the files of `input/config` in a layout at `base`.
     pub(super) fn config_files(&self, base: &Path) -> Vec<(PathBuf, Value)> {
         let paths = Paths::at(base);
         let mut files = vec![
@@ -331,7 +327,8 @@ impl Setup {
     }
 }
 
-/// What SageMaker's containers get, and what the job adds. No credentials: who wants them passes `--env`.
+/// Returns the variables of SageMaker's containers and of the job. Credentials are passed only with
+/// `--env`.
 fn environment(job: &Job) -> BTreeMap<String, String> {
     let region = first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region);
     let arn = format!(
@@ -354,51 +351,10 @@ fn environment(job: &Job) -> BTreeMap<String, String> {
     environment
 }
 
-/// A path as it was typed, a URL without a slash at its end.
-fn place(location: &Location) -> String {
+/// Returns a path as it was given, and a URL without a slash at its end.
+fn display(location: &Location) -> String {
     match location {
         Location::S3(url) => url.to_string().trim_end_matches('/').to_owned(),
         Location::File(path) => path.to_string_lossy().into_owned(),
-    }
-}
-
-/// How the names of our temporary folders begin.
-pub(super) const PREFIX: &str = "trainyard-";
-
-/// A folder that only we can read, gone when it is dropped.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    folder: TempDir,
-}
-
-impl Scratch {
-    pub(super) fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir()
-            .map_err(|error| {
-                Error::new(format!("cannot make a temporary folder: {error}")).help(
-                    "set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`",
-                )
-            })?;
-        leftover::sign(folder.path());
-        Ok(Self { folder })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Leaves it to the user, without our signature; where it is then. The other name tells it from what nobody wants.
-    pub(super) fn keep(&mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        let path = self.folder.path();
-        leftover::unsign(path);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let kept = path.with_file_name(format!("kept-{name}"));
-        match std::fs::rename(path, &kept) {
-            Ok(()) => kept,
-            Err(_) => path.to_owned(),
-        }
     }
 }

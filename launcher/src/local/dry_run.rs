@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::folder::{Inputs, Setup, WRITABLE};
-use super::request::{self, BASE};
+use super::layout::{BASE, WRITABLE};
+use super::request;
+use super::setup::{Inputs, Setup};
 use super::{docker, process};
 use crate::job::{Instance, Job, Location};
 use crate::plan::Plan;
 
-/// What would be done, with all files and requests. Asks nobody.
+/// Returns the steps of the job, with all files and requests. Sends nothing.
 pub(super) fn plan(
     job: &Job,
     inputs: &Inputs,
@@ -20,9 +21,9 @@ pub(super) fn plan(
     interruption: Option<Duration>,
 ) -> Plan {
     let mut plan = Plan::default();
-    // The random part of a temporary folder's name is not known yet.
+    // The name of a temporary folder has a random part.
     let scratch = std::env::temp_dir().join("trainyard-XXXXXX");
-    let setup = Setup::rehearse(job, inputs, &scratch);
+    let setup = Setup::plan(job, inputs, &scratch);
     let builds = job.image.is_none() && job.trainer.source.is_some();
     if builds && matches!(job.instance, Instance::Docker { .. }) {
         plan.step(format!(
@@ -45,7 +46,7 @@ pub(super) fn plan(
                 .image
                 .clone()
                 .unwrap_or_else(|| docker::default_image(job));
-            // Of another process when the job is started.
+            // The job is started by another process.
             let launcher = Some("<process>");
             let request = request::container(job, &setup, &image, *gpu, launcher);
             plan.request(

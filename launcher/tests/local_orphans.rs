@@ -1,4 +1,4 @@
-//! What a launcher leaves that is killed, and jobs of the local engine that other commands are asked for.
+//! Orphans of a killed launcher, and local jobs in other commands.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -24,10 +24,10 @@ fn doctor(jobs: &Jobs) -> String {
 }
 
 #[test]
-fn a_killed_launcher_takes_the_trainer_with_it() {
+fn trainer_ends_when_launcher_is_killed() {
     let jobs = Jobs::new("p-orphan", toy_in(false));
     let started = jobs.start_toy("stubborn", &[]);
-    // Its folder is in use.
+    // Its folder is not an orphan.
     let beside = jobs.toy("look", &[]);
     let log = &beside.expect_code(0).stderr;
     assert!(!log.contains("killed launcher"), "{log}");
@@ -36,11 +36,11 @@ fn a_killed_launcher_takes_the_trainer_with_it() {
     let until = Instant::now() + Duration::from_secs(20);
     let gone = || {
         let stat = fs::read_to_string(format!("/proc/{trainer}/stat")).unwrap_or_default();
-        // A zombie, whose new parent has not looked yet, is gone as well.
+        // A zombie has ended, too.
         stat.is_empty() || stat.contains(") Z ")
     };
     while !gone() {
-        assert!(Instant::now() < until, "the trainer lives on");
+        assert!(Instant::now() < until, "the trainer still runs");
         std::thread::sleep(Duration::from_millis(20));
     }
     drop(started);
@@ -58,12 +58,12 @@ fn a_killed_launcher_takes_the_trainer_with_it() {
 }
 
 #[test]
-fn a_killed_launchers_container_is_named() {
+fn orphaned_container_is_reported() {
     let jobs = Jobs::new("d-orphan", toy_in(true));
     let started = jobs.start_toy("until_stopped", &[]);
     let container = jobs.container();
     let help = format!("`docker rm --force --volumes {container}`");
-    // Its launcher lives.
+    // Its launcher runs.
     let beside = jobs.toy("look", &[]);
     let log = &beside.expect_code(0).stderr;
     assert!(!log.contains(&container), "{log}");
@@ -76,12 +76,12 @@ fn a_killed_launchers_container_is_named() {
     let doctor = doctor(&jobs);
     assert!(doctor.contains(&help), "{doctor}");
     docker(&["rm", "--force", "--volumes", &container]);
-    // Of the folder for temporary files nothing was used.
+    // No temporary file is left.
     jobs.assert_clean();
 }
 
 #[test]
-fn a_job_that_sagemaker_does_not_know_may_be_here() {
+fn commands_report_local_jobs() {
     let moto = testkit::moto();
     let jobs = Jobs::new("d-here", toy_in(true));
     let started = jobs.start_toy("until_stopped", &[]);
@@ -109,7 +109,7 @@ fn a_job_that_sagemaker_does_not_know_may_be_here() {
     );
     assert!(!run(ask(&["list", "--json"])).stderr.contains(&name));
 
-    // Without an engine all is as if there were none.
+    // Without an engine there is no message about it.
     let mut without = ask(&["status", &name]);
     without.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let outcome = run(without);
