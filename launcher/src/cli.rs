@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::aws::AwsArgs;
-use crate::commands::{self, Context};
+use crate::commands;
+use crate::context::Context;
 use crate::local;
 use crate::output::{self, Format};
 use diagnostics::{Error, Exit, Result, eprint_line};

@@ -5,18 +5,18 @@ use std::time::Duration;
 use super::Aws;
 
 /// What is said by it is said early, and no reason to wait.
-const SOON: Duration = Duration::from_secs(3);
+const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Aws {
     /// The account of the credentials, if STS says it soon. Everybody may ask.
     pub(crate) async fn account(&self) -> Option<String> {
         let asked = self.sts().get_caller_identity().send();
-        let answer = tokio::time::timeout(SOON, asked).await.ok()?;
+        let answer = tokio::time::timeout(ACCOUNT_TIMEOUT, asked).await.ok()?;
         answer.ok()?.account().map(str::to_owned)
     }
 
     /// The account of an ARN and that of the credentials, if they are known and differ.
-    pub(crate) async fn foreign(&self, arn: &str) -> Option<(String, String)> {
+    pub(crate) async fn cross_account(&self, arn: &str) -> Option<(String, String)> {
         let theirs = arn_account(arn)?;
         let ours = self.account().await?;
         (theirs != ours).then(|| (theirs.to_owned(), ours))

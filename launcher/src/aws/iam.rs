@@ -126,7 +126,7 @@ impl Aws {
     /// GetRole. `name` as [`role_name`] gives it.
     pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
         // No client of the SDK watches the time here.
-        match tokio::time::timeout(self.answer_limit(), self.get_role(name)).await {
+        match tokio::time::timeout(self.answer_timeout(), self.get_role(name)).await {
             Ok(answer) => answer,
             Err(late) => Err(SdkError::timeout_error(late)),
         }

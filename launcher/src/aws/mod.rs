@@ -2,14 +2,14 @@
 
 mod account;
 mod bucket;
+mod config_source;
 mod connector;
+mod dry_run;
 pub(crate) mod errors;
 pub(crate) mod iam;
 mod partition;
 mod profiles;
-mod rehearsal;
-mod source;
-mod variables;
+mod validate;
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ use crate::variable::{self, first_set};
 use diagnostics::{Error, Result};
 
 pub(crate) use bucket::Bucket;
+pub(crate) use config_source::CredentialSource;
 pub(crate) use connector::http_connector;
 pub(crate) use errors::explain;
 pub(crate) use partition::Partition;
-pub(crate) use source::CredentialSource;
 
 /// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
 /// variable, then profile.
@@ -61,7 +61,7 @@ pub(crate) struct Aws {
 impl Aws {
     /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
-        variables::check(args)?;
+        validate::check(args)?;
         profiles::check(&args.profile_name())?;
         let http = connector::client()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -99,14 +99,14 @@ impl Aws {
             ));
         }
         if let Some(url) = config.endpoint_url() {
-            variables::endpoint(&args.endpoint_source(), url)?;
+            validate::endpoint(&args.endpoint_source(), url)?;
         }
         let config = match &args.profile {
             Some(profile) => with_profile(config, profile, http),
             None => config,
         };
         let iam_url = Self::iam_url(args);
-        let typed = args.typed();
+        let typed = args.given_options();
         Ok(Self {
             config,
             iam_url,
@@ -130,34 +130,34 @@ impl Aws {
     }
 
     /// For requests that are answered at once: a connection that goes silent is given up.
-    fn answering(&self) -> SdkConfig {
+    fn with_answer_timeout(&self) -> SdkConfig {
         let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(
                 set.and_then(TimeoutConfig::connect_timeout)
                     .unwrap_or(connector::CONNECT),
             )
-            .operation_attempt_timeout(self.answer_limit())
+            .operation_attempt_timeout(self.answer_timeout())
             .build();
         self.config.to_builder().timeout_config(timeouts).build()
     }
 
-    fn answer_limit(&self) -> Duration {
+    fn answer_timeout(&self) -> Duration {
         let set = self.config.timeout_config();
         set.and_then(TimeoutConfig::operation_attempt_timeout)
             .unwrap_or(connector::ANSWER)
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.answering())
+        aws_sdk_sagemaker::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.answering())
+        aws_sdk_cloudwatchlogs::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.answering())
+        aws_sdk_ecr::Client::new(&self.with_answer_timeout())
     }
 
     /// The same account's keys, in another region.
@@ -170,11 +170,11 @@ impl Aws {
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.answering())
+        aws_sdk_sts::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        self.s3_of(&self.answering())
+        self.s3_of(&self.with_answer_timeout())
     }
 
     /// For requests that carry data, which may take their time: whoever sends them watches them.

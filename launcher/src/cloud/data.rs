@@ -10,7 +10,7 @@ use crate::transfer::{LeftOut, Sending};
 
 /// A channel's local data, and where they go.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct ChannelUpload {
     pub(super) channel: String,
     pub(super) source: PathBuf,
     /// Ends with a slash, for a file too: a channel is a folder.
@@ -19,7 +19,7 @@ pub(super) struct Upload {
     pub(super) files: Sending,
 }
 
-impl Upload {
+impl ChannelUpload {
     /// In words.
     pub(super) fn what(&self) -> String {
         let source = self.source.to_string_lossy();
@@ -69,7 +69,7 @@ pub(super) fn channels(job: &Job) -> Result<Vec<(String, S3Url)>> {
 }
 
 /// What has to be uploaded first: all of the data is there, and all of it can be sent.
-pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
+pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
     let mut uploads = Vec::new();
     for channel in &job.channels {
         let Location::File(path) = &channel.source else {
@@ -86,7 +86,7 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
         let target = target(job, channel)?;
         let files = Sending::plan(path, &target)?;
         complete(&channel.name, &typed, &files)?;
-        uploads.push(Upload {
+        uploads.push(ChannelUpload {
             channel: channel.name.clone(),
             source: path.clone(),
             target,

@@ -4,23 +4,23 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sagemaker::Client;
 use jiff::Timestamp;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::describe;
-use super::logs::{Tail, Trouble};
-use super::pace::Pace;
+use super::logs::{LogError, LogTail};
+use super::lookup;
+use super::poll_interval::PollInterval;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
+use crate::interrupt::Interrupt;
 use crate::retry::is_transient;
 use diagnostics::{Error, Result, eprint_line};
 
 /// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
-const QUIET_LOOKS: u32 = 3;
+const QUIET_POLLS: u32 = 3;
 /// A job that ended longer ago has all its lines.
-const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED_AFTER: Duration = Duration::from_secs(120);
 /// Throttling and outages that last longer are reported.
-const PATIENCE: Duration = Duration::from_secs(600);
+const MAX_OUTAGE: Duration = Duration::from_secs(600);
 
 /// How it ended.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(crate) enum End {
     /// Ctrl-C: the job goes on.
     Interrupted,
     /// The reader of the log has gone.
-    NobodyReads,
+    ReaderGone,
 }
 
-/// Ctrl-C, from the moment of the installation on.
+/// Ctrl-C, from the format_timestamp of the installation on.
 #[derive(Debug)]
 pub(crate) struct Interrupt(Signal);
 
@@ -57,36 +57,36 @@ impl Interrupt {
 pub(crate) struct Follow {
     client: Client,
     name: String,
-    tail: Option<Tail>,
-    pace: Pace,
+    tail: Option<LogTail>,
+    poll_interval: PollInterval,
     sink: Sink,
     state: Option<JobState>,
-    state_trouble: Trying,
-    log_trouble: Trying,
+    state_trouble: Outage,
+    log_trouble: Outage,
 }
 
 impl Follow {
-    pub(crate) fn new(aws: &Aws, name: &str, pace: Pace, sink: Sink) -> Self {
+    pub(crate) fn new(aws: &Aws, name: &str, poll_interval: PollInterval, sink: Sink) -> Self {
         Self {
             client: aws.sagemaker(),
             name: name.to_owned(),
-            tail: Some(Tail::new(aws, name)),
-            pace,
+            tail: Some(LogTail::new(aws, name)),
+            poll_interval,
             sink,
             state: None,
-            state_trouble: Trying::default(),
-            log_trouble: Trying::default(),
+            state_trouble: Outage::default(),
+            log_trouble: Outage::default(),
         }
     }
 
     /// Follows a job without its log.
-    pub(crate) fn silently(mut self) -> Self {
+    pub(crate) fn without_log(mut self) -> Self {
         self.tail = None;
         self
     }
 
     /// Until the job has ended and its log is complete.
-    pub(crate) async fn until_the_end(mut self, mut interrupt: Interrupt) -> Result<End> {
+    pub(crate) async fn run_to_end(mut self, mut interrupt: Interrupt) -> Result<End> {
         tokio::select! {
             end = self.run() => end,
             () = interrupt.pressed() => Ok(End::Interrupted),
@@ -95,17 +95,17 @@ impl Follow {
 
     /// What is there now, and no more: whether there was anything, and the job's state.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = match describe::ask(&self.client, &self.name).await {
+        let state = match lookup::ask(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
-            Err(error) => return Err(describe::explained(&self.client, &self.name, error).await),
+            Err(error) => return Err(lookup::explained(&self.client, &self.name, error).await),
         };
         self.sink.hosts = state.machines > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));
         };
-        match hand_on(tail, &self.sink).await {
+        match forward(tail, &self.sink).await {
             (found, Ok(_)) => Ok((found, state)),
-            (_, Err(Trouble::Passing(failure) | Trouble::Lasting(failure))) => Err(failure),
+            (_, Err(LogError::Transient(failure) | LogError::Permanent(failure))) => Err(failure),
         }
     }
 
@@ -116,11 +116,11 @@ impl Follow {
             let over = self.state.as_ref().is_some_and(JobState::is_over);
             if !over && next_look <= Instant::now() {
                 let changed = self.look().await?;
-                next_look = Instant::now() + self.pace.state(changed);
+                next_look = Instant::now() + self.poll_interval.state(changed);
             }
             // Streams may be found late too.
             let Some(found) = self.lines().await? else {
-                return Ok(End::NobodyReads);
+                return Ok(End::ReaderGone);
             };
             quiet = if found { 0 } else { quiet + 1 };
             if let Some(state) = self.state.take_if(|state| state.is_over()) {
@@ -137,16 +137,16 @@ impl Follow {
 
     /// Asks for the state, and says it when it is new.
     async fn look(&mut self) -> Result<bool> {
-        let state = match describe::ask(&self.client, &self.name).await {
+        let state = match lookup::ask(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
                 let passing = is_transient(&error);
-                let failure = describe::explained(&self.client, &self.name, error).await;
-                self.state_trouble.endure(passing, failure)?;
+                let failure = lookup::explained(&self.client, &self.name, error).await;
+                self.state_trouble.tolerate(passing, failure)?;
                 return Ok(false);
             }
         };
-        self.state_trouble = Trying::default();
+        self.state_trouble = Outage::default();
         let before = self.state.as_ref().map(|state| state.both_states());
         let now = state.both_states();
         let changed = before.as_ref() != Some(&now);
@@ -167,23 +167,23 @@ impl Follow {
         let Some(tail) = &mut self.tail else {
             return Ok(Some(false));
         };
-        let (found, result) = hand_on(tail, &self.sink).await;
+        let (found, result) = forward(tail, &self.sink).await;
         match result {
             Ok(false) => return Ok(None),
-            Ok(true) => self.log_trouble = Trying::default(),
-            Err(Trouble::Passing(failure)) => {
-                self.log_trouble.endure(true, failure)?;
+            Ok(true) => self.log_trouble = Outage::default(),
+            Err(LogError::Transient(failure)) => {
+                self.log_trouble.tolerate(true, failure)?;
                 // Not having been able to look is no quiet.
                 return Ok(Some(true));
             }
             // The log stands beside an answer that can still come.
-            Err(Trouble::Lasting(failure)) if self.sink.is_beside() => {
+            Err(LogError::Permanent(failure)) if self.sink.is_stderr() => {
                 eprint_line(format!(
                     "{failure}\n  help: the job is waited for without its log"
                 ));
                 self.tail = None;
             }
-            Err(Trouble::Lasting(failure)) => return Err(failure),
+            Err(LogError::Permanent(failure)) => return Err(failure),
         }
         Ok(Some(found))
     }
@@ -194,26 +194,26 @@ impl Follow {
         }
         let settled = state.ended_at.is_some_and(|end| {
             let since = Timestamp::now().duration_since(end);
-            Duration::try_from(since).is_ok_and(|since| since > SETTLED)
+            Duration::try_from(since).is_ok_and(|since| since > SETTLED_AFTER)
         });
-        quiet >= if settled { 1 } else { QUIET_LOOKS }
+        quiet >= if settled { 1 } else { QUIET_POLLS }
     }
 
     async fn pause(&mut self, found: bool) {
         let over = self.state.as_ref().is_some_and(JobState::is_over);
         let time = if self.state_trouble.0.or(self.log_trouble.0).is_some() {
-            self.pace.trouble()
+            self.poll_interval.trouble()
         } else if over {
-            self.pace.last_lines()
+            self.poll_interval.last_lines()
         } else {
-            self.pace.logs(found)
+            self.poll_interval.logs(found)
         };
         tokio::time::sleep(time).await;
     }
 }
 
 /// Hands on what is new, page after page: whether there was anything, and whether anybody reads.
-async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) {
+async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogError>) {
     let mut found = false;
     if let Err(trouble) = tail.discover().await {
         return (found, Err(trouble));
@@ -225,7 +225,7 @@ async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) 
         match sink.take(&events) {
             Ok(true) => {}
             Ok(false) => return (found, Ok(false)),
-            Err(failure) => return (found, Err(Trouble::Lasting(failure))),
+            Err(failure) => return (found, Err(LogError::Permanent(failure))),
         }
         match more {
             Ok(true) => {}
@@ -237,11 +237,11 @@ async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) 
 
 /// Since when something does not work.
 #[derive(Debug, Default)]
-struct Trying(Option<Instant>);
+struct Outage(Option<Instant>);
 
-impl Trying {
+impl Outage {
     /// Goes on after trouble that may pass, and says so once.
-    fn endure(&mut self, passing: bool, failure: Error) -> Result<()> {
+    fn tolerate(&mut self, passing: bool, failure: Error) -> Result<()> {
         match self.0 {
             _ if !passing => Err(failure),
             None => {
@@ -251,7 +251,7 @@ impl Trying {
                 self.0 = Some(Instant::now());
                 Ok(())
             }
-            Some(since) if since.elapsed() < PATIENCE => Ok(()),
+            Some(since) if since.elapsed() < MAX_OUTAGE => Ok(()),
             Some(_) => Err(failure),
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Event {
 
 /// Why there are no logs now.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum LogError {
     /// Throttling, a server's error, the network: it may pass.
     Passing(Error),
     /// Missing permission, expired credentials.
@@ -35,7 +35,7 @@ pub(super) enum Trouble {
 
 /// Reads on where it was.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct LogTail {
     client: Client,
     prefix: String,
     streams: Vec<Stream>,
@@ -46,12 +46,12 @@ struct Stream {
     name: String,
     token: Option<String>,
     /// Events behind the token that were handed on, where no other token came with them.
-    handed_on: usize,
+    forwarded: usize,
     /// Nothing more in this look.
     at_end: bool,
 }
 
-impl Tail {
+impl LogTail {
     pub(super) fn new(aws: &Aws, job: &str) -> Self {
         Self {
             client: aws.logs(),
@@ -61,7 +61,7 @@ impl Tail {
     }
 
     /// Begins a look: looks for streams that are new.
-    pub(super) async fn discover(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn discover(&mut self) -> Result<(), LogError> {
         for stream in &mut self.streams {
             stream.at_end = false;
         }
@@ -88,7 +88,7 @@ impl Tail {
                 Err(error) => {
                     let passing = is_transient(&error);
                     let failure = explain("cannot list the job's log streams", error);
-                    return Err(Trouble::new(passing, failure));
+                    return Err(LogError::new(passing, failure));
                 }
             };
             for name in page
@@ -100,7 +100,7 @@ impl Tail {
                     self.streams.push(Stream {
                         name: name.to_owned(),
                         token: None,
-                        handed_on: 0,
+                        forwarded: 0,
                         at_end: false,
                     });
                 }
@@ -114,7 +114,7 @@ impl Tail {
 
     /// The next page of each stream in `events`, and whether there may be more: a long log is more than the memory
     /// should hold. After trouble, what came before it is there, and the rest comes next time.
-    pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, Trouble> {
+    pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, LogError> {
         let mut result = Ok(());
         for stream in self.streams.iter_mut().filter(|stream| !stream.at_end) {
             result = stream.read(&self.client, &self.prefix, events).await;
@@ -134,7 +134,7 @@ impl Stream {
         client: &Client,
         prefix: &str,
         events: &mut Vec<Event>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), LogError> {
         let answer = client
             .get_log_events()
             .log_group_name(GROUP)
@@ -157,7 +157,7 @@ impl Stream {
             Err(error) => {
                 let passing = is_transient(&error);
                 let failure = explain("cannot read the job's logs", error);
-                return Err(Trouble::new(passing, failure));
+                return Err(LogError::new(passing, failure));
             }
         };
         let token = page.next_forward_token().map(str::to_owned);
@@ -174,14 +174,14 @@ impl Stream {
         found: Vec<OutputLogEvent>,
         token: Option<String>,
     ) -> impl Iterator<Item = OutputLogEvent> + use<> {
-        let known = self.handed_on;
+        let known = self.forwarded;
         // A page may be empty before the end; at the end the same token comes back.
         self.at_end = token.is_none() || token == self.token;
         if self.at_end {
-            self.handed_on = known.max(found.len());
+            self.forwarded = known.max(found.len());
         } else {
             self.token = token;
-            self.handed_on = 0;
+            self.forwarded = 0;
         }
         found.into_iter().skip(known)
     }
@@ -198,7 +198,7 @@ impl Event {
     }
 }
 
-impl Trouble {
+impl LogError {
     fn new(passing: bool, failure: Error) -> Self {
         if passing {
             Self::Passing(failure)
@@ -222,7 +222,7 @@ mod tests {
         let mut stream = Stream {
             name: "svm/algo-1-1".to_owned(),
             token: None,
-            handed_on: 0,
+            forwarded: 0,
             at_end: false,
         };
         let mut look = |texts: &[&str], token: Option<&str>| {

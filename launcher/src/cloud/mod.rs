@@ -1,42 +1,43 @@
 //! Jobs on SageMaker: making them, following them, and what is known of them.
 
-mod create;
 mod data;
-mod describe;
 mod follow;
 mod image;
-mod limits;
 mod logs;
+mod lookup;
 mod model;
-mod pace;
-mod ready;
+mod poll_interval;
+mod preflight;
 mod request;
+mod request_limits;
 mod role;
 mod sink;
 mod state;
+mod submit;
 
 use std::time::Duration;
 
 use crate::aws::Aws;
-use crate::commands::Context;
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer::{Leftover, STALL, Settings, Store};
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
-pub(crate) use follow::{End, Follow, Interrupt};
+pub(crate) use follow::{End, Follow};
+pub(crate) use lookup::{describe, job_name, job_name_unasked, raw};
 pub(crate) use model::model;
-pub(crate) use pace::Pace;
-pub(crate) use ready::bucket_is_there;
+pub(crate) use poll_interval::PollInterval;
+pub(crate) use preflight::bucket_is_there;
 pub(crate) use sink::Sink;
-pub(crate) use state::{JobState, moment};
+pub(crate) use state::{JobState, format_timestamp};
 
 use request::Resolved;
 
 /// So long an upload is tidied up after Ctrl-C.
-const TIDY: Duration = Duration::from_secs(5);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the job and, unless told otherwise, stays until its end.
 pub(crate) async fn train(
@@ -45,7 +46,7 @@ pub(crate) async fn train(
     dry_run: bool,
     context: &Context,
 ) -> Result<Exit> {
-    limits::check(job)?;
+    request_limits::check(job)?;
     // What this machine can see is looked at before anybody is asked.
     let output = data::output(job)?.to_string();
     let checkpoints = checkpoints(job)?;
@@ -77,7 +78,7 @@ pub(crate) async fn train(
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
-    ready::check(&aws, job).await?;
+    preflight::check(&aws, job).await?;
     let store = Store::new(
         &aws,
         Settings {
@@ -95,7 +96,7 @@ pub(crate) async fn train(
             sent = upload.files.run(&store) => drop(sent?),
             () = interrupt.pressed() => {
                 let failure = not_submitted(&aws, job);
-                let given_up = give_up(&leftover, &store, &mut interrupt).await;
+                let given_up = abort_upload(&leftover, &store, &mut interrupt).await;
                 return Err(match given_up {
                     true => failure,
                     false => failure.help(format!(
@@ -106,8 +107,8 @@ pub(crate) async fn train(
             }
         }
     }
-    let submit = create::submit(&aws, &request, name);
-    let (arn, interrupted) = undivided(&aws, submit, &mut interrupt, name).await?;
+    let submit = submit::submit(&aws, &request, name);
+    let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
         return left(&aws, name, context);
@@ -119,10 +120,10 @@ pub(crate) async fn train(
 }
 
 /// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
-async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
+async fn abort_upload(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
     eprint_line("Ctrl-C: giving up the upload; once more leaves at once");
     tokio::select! {
-        done = tokio::time::timeout(TIDY, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
+        done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
         () = interrupt.pressed() => false,
     }
 }
@@ -184,7 +185,7 @@ fn checkpoints(job: &Job) -> Result<Option<String>> {
 async fn plan(
     job: &Job,
     aws: &Aws,
-    uploads: &[data::Upload],
+    uploads: &[data::ChannelUpload],
     request: request::Request,
     no_wait: bool,
 ) -> Result<Plan> {
@@ -192,7 +193,7 @@ async fn plan(
     for upload in uploads {
         plan.step(format!("upload {}", upload.what()));
     }
-    let (rehearsal, recorder) = aws.rehearsal();
+    let (rehearsal, recorder) = aws.dry_run();
     // It ends in an error by design; what counts is what the recorder has.
     let answer = request.send_with(&rehearsal.sagemaker()).await;
     let Some(recorded) = recorder.take() else {
@@ -211,7 +212,7 @@ async fn plan(
 }
 
 fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
-    eprint_line(come_back(aws, job.name.as_str()));
+    eprint_line(follow_up_help(aws, job.name.as_str()));
     let answer = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
@@ -224,8 +225,8 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
 
 async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> Result<Exit> {
     let name = job.name.as_str();
-    let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside());
-    match follow.until_the_end(interrupt).await {
+    let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
+    match follow.run_to_end(interrupt).await {
         Ok(End::Ended(state)) => {
             context.format.answer(&state, |state| state.text())?;
             for line in state.next_commands(aws) {
@@ -234,7 +235,7 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
             Ok(state.exit())
         }
         Ok(End::Interrupted) => left(aws, name, context),
-        Ok(End::NobodyReads) => Ok(Exit::Ok),
+        Ok(End::ReaderGone) => Ok(Exit::Ok),
         Err(failure) => Err(failure.help(format!(
             "the job goes on: {}",
             aws.next(&format!("logs {name}"))
@@ -243,7 +244,7 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
 }
 
 /// Ctrl-C must not cut the request in two: the first one waits for the answer, the second one leaves.
-async fn undivided(
+async fn submit_uncancelled(
     aws: &Aws,
     submit: impl Future<Output = Result<String>>,
     interrupt: &mut Interrupt,
@@ -272,7 +273,10 @@ async fn undivided(
 
 /// After Ctrl-C.
 fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!("Ctrl-C: the job goes on\n{}", come_back(aws, name)));
+    eprint_line(format!(
+        "Ctrl-C: the job goes on\n{}",
+        follow_up_help(aws, name)
+    ));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});
         context.format.answer(&answer, |_| String::new())?;
@@ -281,7 +285,7 @@ fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
 }
 
 /// The commands for a job that one does not wait for.
-pub(crate) fn come_back(aws: &Aws, name: &str) -> String {
+pub(crate) fn follow_up_help(aws: &Aws, name: &str) -> String {
     let (logs, stop) = (format!("logs {name}"), format!("stop {name}"));
     format!(
         "  help: {} comes back to it, {} ends it",

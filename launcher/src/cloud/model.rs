@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::describe::{describe, job_name};
+use super::lookup::{describe, job_name};
 use super::state::JobState;
 use crate::aws::Aws;
 use crate::job::S3Url;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
 use super::logs::Event;
-use super::state::moment;
+use super::state::format_timestamp;
 use crate::output::Format;
 use diagnostics::{Error, Result};
 
@@ -38,7 +38,7 @@ impl Sink {
     }
 
     /// To standard error, beside an answer that is still to come.
-    pub(crate) fn beside() -> Self {
+    pub(crate) fn stderr() -> Self {
         Self {
             target: Target::Err,
             terminal: io::stderr().is_terminal(),
@@ -79,7 +79,7 @@ impl Sink {
         // Writing to a String cannot fail.
         if self.json {
             let line = serde_json::json!({
-                "time": moment(event.time),
+                "time": format_timestamp(event.time),
                 "host": event.host,
                 "stream": event.stream,
                 "message": event.message,
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_log_cannot_steer_a_terminal() {
-        let mut sink = Sink::answer(Format::Text);
+        let mut sink = Sink::stdout(Format::Text);
         sink.terminal = true;
         assert_eq!(
             sanitize(&sink, "a\tb\u{1b}[2Jc\r"),
@@ -157,14 +157,14 @@ mod tests {
 
     #[test]
     fn hosts_stand_before_every_line() {
-        let mut sink = Sink::answer(Format::Text);
+        let mut sink = Sink::stdout(Format::Text);
         sink.hosts = true;
         assert_eq!(sanitize(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
     }
 
     #[test]
     fn json_lines() {
-        let sink = Sink::answer(Format::Json);
+        let sink = Sink::stdout(Format::Json);
         let line = sanitize(&sink, "a\nb");
         let value: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
         assert_eq!(value["message"], "a\nb");

@@ -200,11 +200,11 @@ fn stamp(time: &DateTime) -> Option<Timestamp> {
 }
 
 fn text_of(time: &DateTime) -> Option<String> {
-    time.to_millis().ok().map(moment)
+    time.to_millis().ok().map(format_timestamp)
 }
 
 /// Milliseconds since 1970 as `2026-11-23T04:05:06Z`.
-pub(crate) fn moment(milliseconds: i64) -> String {
+pub(crate) fn format_timestamp(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |t| t.to_string())
 }
@@ -238,6 +238,9 @@ mod tests {
         ] {
             assert_eq!(span(seconds), text);
         }
-        assert_eq!(moment(1_795_406_789_551), "2026-11-23T04:06:29.551Z");
+        assert_eq!(
+            format_timestamp(1_795_406_789_551),
+            "2026-11-23T04:06:29.551Z"
+        );
     }
 }

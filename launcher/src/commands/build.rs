@@ -1,12 +1,14 @@
 //! `trainyard build`
 
+mod docker;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
+use crate::context::Context;
 use crate::engine;
 use crate::image::{self, BuildOptions, Image, Target};
 use crate::plan::Plan;
@@ -101,7 +103,7 @@ struct Seconds {
 pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     let trainer = Trainer::find(&args.trainer)?;
     if args.docker {
-        return super::build_docker::run(&trainer, &args, context).await;
+        return docker::run(&trainer, &args, context).await;
     }
     // Before minutes of compiling.
     if let Some(path) = &args.output {

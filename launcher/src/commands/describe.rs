@@ -4,8 +4,8 @@ mod text;
 
 use clap::Args;
 
-use super::Context;
 use crate::cloud::{job_name, raw};
+use crate::context::Context;
 use diagnostics::{Exit, Result};
 
 /// All that SageMaker knows of a job; with --json its own answer, times as text

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Context;
 use crate::aws::iam::ROLE;
-use crate::doctor::{Account, Report, Wanted, examine};
+use crate::context::Context;
+use crate::doctor::{AwsSetup, DoctorOptions, Report, examine};
 use crate::job::S3Url;
 use crate::trainer;
 use diagnostics::{Exit, Result};
@@ -40,13 +40,13 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
         (None, None) => None,
     };
     let of_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
-    let wanted = Wanted {
+    let wanted = DoctorOptions {
         trainer: args.trainer,
         workspace: trainer::workspace_folder(),
         role: args.role.clone().or_else(of_environment),
         output,
     };
-    let report = examine(&wanted, Account::find(&context.aws)).await;
+    let report = examine(&wanted, AwsSetup::find(&context.aws_args)).await;
     context.format.answer(&report, Report::text)?;
     Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

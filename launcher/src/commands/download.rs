@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use diagnostics::{Error, ErrorKind, Exit, Result, sanitize};
+use diagnostics::{Error, Exit, Result, sanitize};
 use sagemaker::limits::check_job_name;
 
-use super::Context;
 use crate::cloud;
+use crate::context::Context;
+use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::transfer::model::{Model, Options};
@@ -49,7 +50,7 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
     max_unpacked: Option<u64>,
     /// Try a request again when no byte moved for that many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = stall_timeout)]
     stall_timeout: Duration,
     /// Show what would be fetched, and fetch nothing; what there is is looked up in S3, a job in SageMaker
     #[arg(long)]
@@ -57,11 +58,11 @@ pub(crate) struct DownloadArgs {
 }
 
 pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
-    let (wanted, to) = typed(&args)?;
+    let (wanted, to) = parse_source(&args)?;
     let aws = context.aws().await?;
     let from = match wanted {
-        Wanted::Url(url) => url,
-        Wanted::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
+        ModelSource::Url(url) => url,
+        ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
     };
     let settings = Settings {
         stall: args.stall_timeout,
@@ -89,13 +90,13 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
 }
 
 /// What is to be fetched, as it was typed.
-enum Wanted<'a> {
+enum ModelSource<'a> {
     Url(S3Url),
     /// Its model is where SageMaker says.
     Job(&'a str),
 }
 
-fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
+fn parse_source(args: &DownloadArgs) -> Result<(ModelSource<'_>, &Path)> {
     let first = args.first.to_string_lossy();
     let Some(to) = &args.second else {
         return match &args.job_name {
@@ -104,7 +105,7 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
                 Err(Error::usage(message)
                     .help("add a file or folder: `trainyard download S3_URL PATH`"))
             }
-            Some(job) => Ok((Wanted::Job(job), &args.first)),
+            Some(job) => Ok((ModelSource::Job(job), &args.first)),
             None => Err(Error::usage("no S3 URL").help(
                 "expected `trainyard download S3_URL PATH`, or for a job's model `trainyard download PATH --job-name JOB`",
             )),
@@ -112,13 +113,13 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
     };
     let url = S3Url::parse(&first)?;
     let Some(job) = &args.job_name else {
-        return Ok((Wanted::Url(url), to));
+        return Ok((ModelSource::Url(url), to));
     };
     check_job_name(job).map_err(|error| {
         Error::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
     })?;
     let url = url.join(&format!("{job}/output/model.tar.gz"));
-    Ok((Wanted::Url(url), to))
+    Ok((ModelSource::Url(url), to))
 }
 
 async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
@@ -133,28 +134,8 @@ async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) ->
     Ok(Exit::Ok)
 }
 
-/// Ends the work at Ctrl-C or SIGTERM. Nothing has to be put away: what has arrived is what the next run goes on with.
-pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let cannot = |error| {
-        Error::new(format!("cannot wait for signals: {error}")).help("try again in a minute")
-    };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
-    }
-}
-
-fn interrupted() -> Error {
-    Error::with_kind(ErrorKind::Interrupted, "interrupted")
-        .help("type the same again and it goes on where it was")
-}
-
 /// Seconds, at least a tenth.
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn stall_timeout(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .filter(|seconds| (0.1..1e6).contains(seconds))

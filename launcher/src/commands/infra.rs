@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::Context;
 use crate::aws::iam::role_name;
+use crate::context::Context;
 use crate::infra::{
-    Account, Partition, check_account, check_id, check_region, check_trainer, terraform,
+    Deployment, Partition, check_account, check_id, check_region, check_trainer, terraform,
 };
 use crate::job::S3Url;
 use crate::output::quoted;
@@ -108,15 +108,15 @@ pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
 }
 
 fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
-    let account = check(&args.account, context)?;
+    let deployment = check(&args.account, context)?;
     let document = match args.only {
-        Some(Which::Launcher) => account.launcher(),
-        Some(Which::Execution) => account.execution(),
-        Some(Which::Trust) => account.trust(),
+        Some(Which::Launcher) => deployment.launcher(),
+        Some(Which::Execution) => deployment.execution(),
+        Some(Which::Trust) => deployment.trust(),
         None => json!({
-            "launcher": account.launcher(),
-            "execution": account.execution(),
-            "trust": account.trust(),
+            "launcher": deployment.launcher(),
+            "execution": deployment.execution(),
+            "trust": deployment.trust(),
         }),
     };
     // For people too it is JSON: it goes into a file or a console.
@@ -126,8 +126,8 @@ fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
 }
 
 fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
-    let account = check(&args.account, context)?;
-    let files = terraform::files(&account, args.immutable_tags);
+    let deployment = check(&args.account, context)?;
+    let files = terraform::files(&deployment, args.immutable_tags);
     if args.dry_run {
         let mut plan = Plan::default();
         for file in &files {
@@ -137,7 +137,7 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         }
         return plan.print(context.format);
     }
-    if let [first, others @ ..] = account.regions.as_slice()
+    if let [first, others @ ..] = deployment.regions.as_slice()
         && !others.is_empty()
     {
         eprint_line(format!(
@@ -162,8 +162,8 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
 /// IAM's limit for a managed policy, blanks not counted.
 const LIMIT: usize = 6144;
 
-fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
-    let account = Account {
+fn check(args: &AccountArgs, context: &Context) -> Result<Deployment> {
+    let deployment = Deployment {
         account: args.account.clone(),
         regions: regions(args, context)?,
         bucket: args.bucket.clone(),
@@ -196,12 +196,12 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
         .help("expected 1 to 64 of `A-Za-z0-9+=,.@_-`, and no ARN"));
     }
     for key in &args.kms_key {
-        check_key(key, &account)?;
+        check_key(key, &deployment)?;
     }
     if let Some(vpc) = &args.vpc {
         check_id("--vpc", "vpc-", vpc)?;
     }
-    for policy in [account.launcher(), account.execution()] {
+    for policy in [deployment.launcher(), deployment.execution()] {
         let length = policy.to_string().len();
         if length > LIMIT {
             return Err(Error::usage(format!(
@@ -210,7 +210,7 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
             .help("name fewer regions, trainers or keys"));
         }
     }
-    Ok(account)
+    Ok(deployment)
 }
 
 fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
@@ -237,8 +237,8 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
 }
 
 /// `arn:aws:kms:REGION:ACCOUNT:key/ID`: an alias may point to another key tomorrow, and IAM does not take it.
-fn check_key(key: &str, account: &Account) -> Result<()> {
-    let start = format!("arn:{}:kms:", account.partition().name());
+fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
+    let start = format!("arn:{}:kms:", deployment.partition().name());
     let sound = key.strip_prefix(&start).is_some_and(|rest| {
         let fields: Vec<_> = rest.split(':').collect();
         match fields.as_slice() {

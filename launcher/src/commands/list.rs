@@ -8,9 +8,9 @@ use diagnostics::{Error, Exit, Result, sanitize};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Context;
 use crate::aws::{Aws, explain};
-use crate::cloud::moment;
+use crate::cloud::format_timestamp;
+use crate::context::Context;
 
 /// SageMaker's largest page.
 const PAGE: i32 = 100;
@@ -149,8 +149,8 @@ impl Entry {
                 .map_or("", |s| s.as_str())
                 .to_owned(),
             secondary_status: job.secondary_status().map_or("", |s| s.as_str()).to_owned(),
-            created: created.map(moment),
-            ended: ended.map(moment),
+            created: created.map(format_timestamp),
+            ended: ended.map(format_timestamp),
             // As `status` rounds them.
             seconds: created.map(|created| ((end - created).max(0) + 500) / 1000),
         }

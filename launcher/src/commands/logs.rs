@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::Context;
-use crate::cloud::{End, Follow, Interrupt, Pace, Sink, come_back, job_name};
+use crate::cloud::{End, Follow, PollInterval, Sink, follow_up_help, job_name};
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use diagnostics::{Exit, Result, eprint_line};
 
 const AFTER_HELP: &str = "\
@@ -24,8 +25,8 @@ pub(crate) struct LogsArgs {
 pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let sink = Sink::answer(context.format);
-    let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
+    let sink = Sink::stdout(context.format);
+    let follow = Follow::new(&aws, name, PollInterval::new(&context.env), sink);
     if args.no_wait {
         let (found, state) = follow.once().await?;
         if !found && state.is_over() {
@@ -35,11 +36,11 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
                 aws.next(&format!("describe {name}"))
             ));
         } else if !found {
-            eprint_line(format!("no log yet\n{}", come_back(&aws, name)));
+            eprint_line(format!("no log yet\n{}", follow_up_help(&aws, name)));
         }
         return Ok(Exit::Ok);
     }
-    match follow.until_the_end(Interrupt::install()?).await? {
+    match follow.run_to_end(Interrupt::install()?).await? {
         End::Ended(state) => {
             eprint_line(state.text());
             Ok(state.exit())
@@ -47,10 +48,10 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
         End::Interrupted => {
             eprint_line(format!(
                 "Ctrl-C: the job goes on\n{}",
-                come_back(&aws, name)
+                follow_up_help(&aws, name)
             ));
             Ok(Exit::Interrupted)
         }
-        End::NobodyReads => Ok(Exit::Ok),
+        End::ReaderGone => Ok(Exit::Ok),
     }
 }

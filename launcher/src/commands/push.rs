@@ -6,9 +6,9 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
 use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
+use crate::context::Context;
 use crate::image::push::{self, Credentials, Place, Pushed, ecr};
 use crate::image::{self, BuildOptions, Image};
 use crate::plan::Plan;

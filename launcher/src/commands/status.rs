@@ -3,8 +3,8 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
 use crate::cloud::{JobState, describe, job_name};
+use crate::context::Context;
 use diagnostics::{Exit, Result};
 
 /// Where a job is, where its time went, what it costs

@@ -4,11 +4,12 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name, job_name_unasked,
+    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_unasked,
 };
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::output::Format;
 use crate::plan::Plan;
 use diagnostics::{Exit, Result, eprint_line};
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    let (rehearsal, recorder) = aws.rehearsal();
+    let (rehearsal, recorder) = aws.dry_run();
     // It ends in an error by design; what counts is what the recorder has.
     let _ = rehearsal
         .sagemaker()
@@ -79,7 +80,7 @@ async fn state(aws: &Aws, name: &str) -> Result<JobState> {
     Ok(JobState::new(&job, Timestamp::now()))
 }
 
-/// A job that ended a moment ago, or that an earlier try has reached, is no failure.
+/// A job that ended a format_timestamp ago, or that an earlier try has reached, is no failure.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let answer = aws
         .sagemaker()
@@ -101,10 +102,11 @@ async fn stop(aws: &Aws, name: &str) -> Result<()> {
 
 /// The state at the end; nothing after Ctrl-C.
 async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobState>> {
-    let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside()).silently();
-    match follow.until_the_end(Interrupt::install()?).await? {
+    let follow =
+        Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
+    match follow.run_to_end(Interrupt::install()?).await? {
         End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::NobodyReads => Ok(None),
+        End::Interrupted | End::ReaderGone => Ok(None),
     }
 }
 

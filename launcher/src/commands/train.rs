@@ -1,7 +1,7 @@
 //! `trainyard train`: one description of a job for SageMaker, the local Docker engine and a local process.
 
-mod describe;
-mod manual;
+mod job_from_args;
+mod trainer_help;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
+use crate::context::Context;
 use crate::job::InputMode;
 use crate::job::check::{self, Check};
 use crate::{cloud, local};
@@ -132,10 +132,10 @@ struct CloudArgs {
 }
 
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
-    if manual::is_wanted(&args.flags) {
-        return manual::show(&args, context).await;
+    if trainer_help::is_wanted(&args.flags) {
+        return trainer_help::show(&args, context).await;
     }
-    let job = describe::job(&args, context, Timestamp::now(), describe::random())?;
+    let job = job_from_args::job(&args, context, Timestamp::now(), job_from_args::random())?;
     let how = Check {
         binary: args.trainer_binary.as_deref(),
         file: args.hyperparameters.as_deref(),

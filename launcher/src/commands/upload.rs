@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
 
-use super::Context;
-use super::download::{patience, until_interrupted};
+use super::download::stall_timeout;
+use crate::context::Context;
+use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
@@ -30,7 +31,7 @@ pub(crate) struct UploadArgs {
     #[arg(long)]
     abort: bool,
     /// Try a request again when no byte moved for that many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = stall_timeout)]
     stall_timeout: std::time::Duration,
     /// Show what would be sent, or given up, and do nothing
     #[arg(long)]

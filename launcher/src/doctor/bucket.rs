@@ -1,22 +1,22 @@
-use super::account::Account;
-use super::check::{Check, code, within};
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use crate::aws::{Aws, Bucket};
 use crate::job::S3Url;
 
 const NAME: &str = "bucket";
 
 /// The bucket of the jobs: there, in our region, readable. Nothing is written, so writing is not tried.
-pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
+pub(super) async fn check(setup: &AwsSetup, output: Option<&S3Url>) -> Check {
     let Some(url) = output else {
         return Check::skipped(NAME, "no bucket given")
             .help("pass `--bucket NAME` or `--output s3://BUCKET/PREFIX`");
     };
-    let aws = match account.clients(NAME) {
+    let aws = match setup.clients(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "S3", async {
-        match head(account, aws, url).await {
+    with_timeout(NAME, "S3", async {
+        match head(setup, aws, url).await {
             Ok(region) => list(aws, url, &region).await,
             Err(check) => check,
         }
@@ -25,7 +25,7 @@ pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
 }
 
 /// HeadBucket: the bucket's region, or what is wrong.
-async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check> {
+async fn head(setup: &AwsSetup, aws: &Aws, url: &S3Url) -> Result<String, Check> {
     let bucket = &url.bucket;
     let what = format!("look at the bucket `{bucket}`");
     let region = match aws.bucket(bucket).await {
@@ -48,7 +48,7 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
     };
     let shown = diagnostics::sanitize(&region).into_owned();
     // A region that was made up for STS says nothing about the bucket.
-    if let Err(skipped) = account.regional(NAME) {
+    if let Err(skipped) = setup.regional(NAME) {
         drop(skipped);
         return Err(Check::warning(
             NAME,

@@ -10,7 +10,7 @@ use crate::aws::explain;
 use diagnostics::Error;
 
 /// Long enough for a slow line, short enough to wait for.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,17 +126,17 @@ fn is_about_credentials(code: &str) -> bool {
 }
 
 /// The check, or word that it took too long.
-pub(super) async fn within(
+pub(super) async fn with_timeout(
     name: &'static str,
     whom: &str,
     check: impl Future<Output = Check>,
 ) -> Check {
-    tokio::time::timeout(LIMIT, check)
+    tokio::time::timeout(CHECK_TIMEOUT, check)
         .await
         .unwrap_or_else(|_| {
             Check::problem(
                 name,
-                format!("{whom} did not answer within {} s", LIMIT.as_secs()),
+                format!("{whom} did not answer within {} s", CHECK_TIMEOUT.as_secs()),
             )
             .help("look at the network and its proxy, then run `trainyard doctor` again")
         })

@@ -7,16 +7,16 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::account::{Account, without_password};
-use super::check::{Check, within};
+use super::aws_setup::{AwsSetup, without_password};
+use super::check::{Check, with_timeout};
 use crate::aws::{Partition, http_connector};
 use diagnostics::chain;
 
 const NAME: &str = "clock";
 const HELP: &str = "set the clock: `sudo timedatectl set-ntp true`";
 
-pub(super) async fn check(account: &Account) -> Check {
-    let Some(aws) = account.aws() else {
+pub(super) async fn check(setup: &AwsSetup) -> Check {
+    let Some(aws) = setup.aws() else {
         return Check::skipped(NAME, "the AWS configuration cannot be read");
     };
     let url = match aws.endpoint_url() {
@@ -26,9 +26,9 @@ pub(super) async fn check(account: &Account) -> Check {
             format!("https://sts.{}.{suffix}/", aws.region())
         }
     };
-    within(NAME, "AWS", async {
+    with_timeout(NAME, "AWS", async {
         match date(&url).await {
-            Ok(theirs) => judge(Timestamp::now().duration_since(theirs).as_secs()),
+            Ok(theirs) => check_skew(Timestamp::now().duration_since(theirs).as_secs()),
             Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
                 .help("look at the network, its proxy, and the region's name, then run `trainyard doctor` again"),
         }
@@ -58,7 +58,7 @@ async fn date(url: &str) -> Result<Timestamp, String> {
 }
 
 /// `ahead`: seconds by which this machine's clock is ahead.
-fn judge(ahead: i64) -> Check {
+fn check_skew(ahead: i64) -> Check {
     let off = ahead.unsigned_abs();
     let side = if ahead < 0 { "behind" } else { "ahead of" };
     match off {
@@ -91,7 +91,7 @@ mod tests {
                 "9223372036854775808 s behind AWS's, which allows 300 s",
             ),
         ] {
-            let json = serde_json::to_value(judge(ahead)).expect("JSON");
+            let json = serde_json::to_value(check_skew(ahead)).expect("JSON");
             assert_eq!(json["state"].to_string(), state);
             assert_eq!(json["found"], found);
         }

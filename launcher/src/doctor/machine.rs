@@ -7,7 +7,7 @@ use bollard::Docker;
 use bollard::models::SystemInfo;
 use tokio::process::Command;
 
-use super::check::{Check, within};
+use super::check::{Check, with_timeout};
 use crate::engine;
 use crate::local;
 use crate::trainer::Trainer;
@@ -19,7 +19,7 @@ const LOW_DISK_GB: u64 = 5;
 pub(super) async fn docker() -> Vec<Check> {
     let mut info = None;
     let mut left = None;
-    let check = within("docker", "the Docker engine", async {
+    let check = with_timeout("docker", "the Docker engine", async {
         let engine = match engine::connect().await {
             Ok(engine) => engine,
             Err(failure) => {
@@ -111,7 +111,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
         return Check::skipped(name, "no trainer given").help("`trainyard doctor svm`");
     };
     let mut found = None;
-    let looked = within(name, "cargo", async {
+    let looked = with_timeout(name, "cargo", async {
         match Trainer::look(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
@@ -143,7 +143,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
         };
     };
     let path = diagnostics::sanitize(&binary.display().to_string()).into_owned();
-    within(name, &format!("`{path}`"), async {
+    with_timeout(name, &format!("`{path}`"), async {
         let output = Command::new(&binary)
             .arg("--version")
             .stdin(Stdio::null())

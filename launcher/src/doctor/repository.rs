@@ -1,8 +1,8 @@
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use jiff::{SignedDuration, Timestamp};
 
-use super::account::Account;
-use super::check::{Check, code, within};
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use crate::aws::Aws;
 use crate::image;
 use crate::size::megabytes;
@@ -10,15 +10,15 @@ use crate::size::megabytes;
 const NAME: &str = "repository";
 
 /// The trainer's repository in ECR, and what `latest` is.
-pub(super) async fn check(account: &Account, trainer: Option<&str>) -> Check {
+pub(super) async fn check(setup: &AwsSetup, trainer: Option<&str>) -> Check {
     let Some(trainer) = trainer else {
         return Check::skipped(NAME, "no trainer given").help("`trainyard doctor svm`");
     };
-    let aws = match account.regional(NAME) {
+    let aws = match setup.regional(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "ECR", latest(aws, trainer)).await
+    with_timeout(NAME, "ECR", latest(aws, trainer)).await
 }
 
 async fn latest(aws: &Aws, trainer: &str) -> Check {

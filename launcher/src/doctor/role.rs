@@ -1,5 +1,5 @@
-use super::account::Account;
-use super::check::{Check, code, within};
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use super::trust::{self, Trust};
 use crate::aws::iam::{Role, role_name};
 
@@ -8,7 +8,7 @@ const SERVICE: &str = "sagemaker.amazonaws.com";
 const MAKE: &str = "`trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes a role that fits";
 
 /// The execution role: is it there, and may SageMaker assume it?
-pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
+pub(super) async fn check(setup: &AwsSetup, role: Option<&str>) -> Check {
     let Some(typed) = role else {
         return Check::skipped(NAME, "no role given")
             .help("pass `--role NAME` or set AWS_SAGEMAKER_ROLE");
@@ -19,13 +19,13 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
             "expected a role's name, or its ARN such as `arn:aws:iam::123456789012:role/NAME`",
         );
     };
-    let aws = match account.clients(NAME) {
+    let aws = match setup.clients(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "IAM", async {
+    with_timeout(NAME, "IAM", async {
         match aws.role(name).await {
-            Ok(role) => judge(typed, &role),
+            Ok(role) => check_role(typed, &role),
             Err(error) if code(&error) == Some("NoSuchEntity") => {
                 Check::problem(NAME, format!("this account has no role `{shown}`")).help(MAKE)
             }
@@ -48,7 +48,7 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
     .await
 }
 
-fn judge(typed: &str, role: &Role) -> Check {
+fn check_role(typed: &str, role: &Role) -> Check {
     let arn = diagnostics::sanitize(&role.arn).into_owned();
     if typed.starts_with("arn:") && typed != role.arn {
         return Check::problem(

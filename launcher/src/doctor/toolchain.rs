@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::check::{Check, within};
+use super::check::{Check, with_timeout};
 use crate::image::Target;
 use crate::trainer::{cargo, cargo_home};
 
@@ -16,9 +16,9 @@ pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {
     // Of the target that `build` takes unasked.
     let triple = Target::default().triple();
     let (toolchain, target, linker) = tokio::join!(
-        within("toolchain", "cargo", toolchain(folder)),
-        within("target", "rustc", target(folder, triple)),
-        within("linker", "the linker", linker(folder, triple)),
+        with_timeout("toolchain", "cargo", toolchain(folder)),
+        with_timeout("target", "rustc", target(folder, triple)),
+        with_timeout("linker", "the linker", linker(folder, triple)),
     );
     [toolchain, target, linker]
 }
@@ -27,14 +27,14 @@ async fn toolchain(folder: &Path) -> Check {
     let name = "toolchain";
     let found = match ask(cargo().as_ref(), &["--version"], folder).await {
         Ok(version) => version,
-        Err(Silence::Absent(error)) => {
+        Err(ProgramError::NotFound(error)) => {
             return Check::warning(
                 name,
                 format!("cannot start `cargo`: {error}; only `build` needs it"),
             )
             .help("install Rust from https://rustup.rs");
         }
-        Err(Silence::Refused(said)) => {
+        Err(ProgramError::Failed(said)) => {
             return Check::problem(name, format!("`cargo --version`: {said}"))
                 .help("`rustup toolchain install` in the repository installs what rust-toolchain.toml asks for");
         }
@@ -94,8 +94,8 @@ async fn target(folder: &Path, triple: &str) -> Check {
             format!("`{triple}` is not installed; only `build` needs it"),
         )
         .help(format!("`rustup target add {triple}`")),
-        Err(Silence::Absent(_)) => Check::skipped(name, "no `rustc`"),
-        Err(Silence::Refused(said)) => {
+        Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
+        Err(ProgramError::Failed(said)) => {
             Check::warning(name, format!("`rustc` does not say: {said}"))
                 .help(format!("`rustup target add {triple}`"))
         }
@@ -109,12 +109,12 @@ async fn linker(folder: &Path, triple: &str) -> Check {
     let shown = diagnostics::sanitize(&program).into_owned();
     let machine = match ask(program.as_ref(), &["-dumpmachine"], folder).await {
         Ok(machine) => machine,
-        Err(Silence::Absent(_)) => {
+        Err(ProgramError::NotFound(_)) => {
             return Check::warning(name, format!("no linker `{shown}`{whence}; only `build` needs it"))
                 .help("install one (Debian, Ubuntu: `apt-get install gcc libc6-dev`; macOS: `xcode-select --install`)");
         }
         // It is no gcc and no clang: what it can do, the build tells.
-        Err(Silence::Refused(_)) => {
+        Err(ProgramError::Failed(_)) => {
             return Check::ok(name, format!("`{shown}`{whence} is there"));
         }
     };
@@ -185,13 +185,13 @@ fn configured(text: &str, triple: &str) -> Option<String> {
         })
 }
 
-enum Silence {
-    Absent(std::io::Error),
-    Refused(String),
+enum ProgramError {
+    NotFound(std::io::Error),
+    Failed(String),
 }
 
 /// The first line that a program prints.
-async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<String, Silence> {
+async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<String, ProgramError> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
@@ -201,14 +201,14 @@ async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<Strin
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(Silence::Absent)?;
+        .map_err(ProgramError::NotFound)?;
     let line = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         diagnostics::sanitize(text.lines().next().unwrap_or_default().trim()).into_owned()
     };
     match output.status.success() {
         true => Ok(line(&output.stdout)),
-        false => Err(Silence::Refused(line(&output.stderr))),
+        false => Err(ProgramError::Failed(line(&output.stderr))),
     }
 }
 

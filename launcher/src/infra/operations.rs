@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::policy::Account;
+use super::policy::Deployment;
 
 /// The SDK's method, and the actions that it needs.
 const OPERATIONS: &[(&str, &[&str])] = &[
@@ -56,7 +56,7 @@ const OTHERS: &[&str] = &[
 ];
 
 fn launcher_actions() -> BTreeSet<String> {
-    let account = Account {
+    let deployment = Deployment {
         account: "123456789012".to_owned(),
         regions: vec!["eu-west-1".to_owned()],
         bucket: "bucket".to_owned(),
@@ -65,7 +65,7 @@ fn launcher_actions() -> BTreeSet<String> {
         kms_keys: Vec::new(),
         vpc: None,
     };
-    let policy = account.launcher();
+    let policy = deployment.launcher();
     let statements = policy["Statement"].as_array().expect("statements");
     statements
         .iter()

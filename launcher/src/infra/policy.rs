@@ -10,7 +10,7 @@ const SAGEMAKER: &str = "sagemaker.amazonaws.com";
 
 /// What the policies are for. All names have been checked.
 #[derive(Debug, Clone)]
-pub(crate) struct Account {
+pub(crate) struct Deployment {
     pub(crate) account: String,
     /// At least one.
     pub(crate) regions: Vec<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Account {
     pub(crate) vpc: Option<String>,
 }
 
-impl Account {
+impl Deployment {
     pub(crate) fn partition(&self) -> Partition {
         Partition::of(self.regions.first().map_or("", String::as_str))
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::hcl;
-use super::policy::Account;
+use super::policy::Deployment;
 use diagnostics::{Error, Result};
 
 /// A file to be written.
@@ -18,7 +18,7 @@ pub(crate) struct File {
 }
 
 /// All files. `immutable_tags`: a tag in ECR stays what it is.
-pub(crate) fn files(account: &Account, immutable_tags: bool) -> Vec<File> {
+pub(crate) fn files(deployment: &Deployment, immutable_tags: bool) -> Vec<File> {
     let fixed = [
         ("main.tf", include_str!("../../infra/main.tf")),
         ("role.tf", include_str!("../../infra/role.tf")),
@@ -34,16 +34,16 @@ pub(crate) fn files(account: &Account, immutable_tags: bool) -> Vec<File> {
         .collect();
     files.push(File {
         name: "trainyard.tf",
-        content: values(account, immutable_tags),
+        content: values(deployment, immutable_tags),
     });
     files.push(File {
         name: "policies.tf",
-        content: policies(account),
+        content: policies(deployment),
     });
     files
 }
 
-fn values(account: &Account, immutable_tags: bool) -> String {
+fn values(deployment: &Deployment, immutable_tags: bool) -> String {
     let trainers: Vec<_> = account
         .trainers
         .iter()
@@ -59,26 +59,26 @@ fn values(account: &Account, immutable_tags: bool) -> String {
     } else {
         "MUTABLE"
     };
-    let region = account.regions.first().map_or("", String::as_str);
+    let region = deployment.regions.first().map_or("", String::as_str);
     let rows = [
-        ("account", text(&account.account)),
-        ("bucket", text(&account.bucket)),
+        ("account", text(&deployment.account)),
+        ("bucket", text(&deployment.bucket)),
         ("kms_key", kms_key),
         ("region", text(region)),
-        ("role", text(&account.role)),
+        ("role", text(&deployment.role)),
         ("tag_mutability", text(mutability)),
         ("trainers", format!("toset([{}])", trainers.join(", "))),
     ];
     locals("# What `trainyard infra terraform` was told.", &rows)
 }
 
-fn policies(account: &Account) -> String {
+fn policies(deployment: &Deployment) -> String {
     let rows = [
-        ("bucket_policy", hcl::policy(&account.bucket_policy())),
-        ("execution_policy", hcl::policy(&account.execution())),
+        ("bucket_policy", hcl::policy(&deployment.bucket_policy())),
+        ("execution_policy", hcl::policy(&deployment.execution())),
         ("image_policy", hcl::policy(&images())),
-        ("launcher_policy", hcl::policy(&account.launcher())),
-        ("trust_policy", hcl::policy(&account.trust())),
+        ("launcher_policy", hcl::policy(&deployment.launcher())),
+        ("trust_policy", hcl::policy(&deployment.trust())),
     ];
     locals(
         "# The policies, as `trainyard infra policies` prints them.",

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::leftover;
 use super::remote::{self, Mirror};
 use super::words::{Alias, Tail, Words};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{Instance, Job, Location, S3Url};
 use crate::transfer::LeftOut;
 use crate::variable::first_set;

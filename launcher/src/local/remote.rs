@@ -10,7 +10,7 @@ use super::folder::Scratch;
 use super::trouble::warn;
 use crate::aws::{Aws, explain};
 use crate::cloud::bucket_is_there;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;

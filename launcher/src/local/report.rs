@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::results::Delivered;
 use super::run::{Cause, Ended, Finished};
 use super::words::Words;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;

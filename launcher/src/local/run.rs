@@ -10,7 +10,7 @@ use super::results::Results;
 use super::signals::{Asked, Signals};
 use super::trouble::{Trouble, warn};
 use super::words::Words;
-use crate::commands::Context;
+use crate::context::Context;
 use diagnostics::{Result, eprint_line};
 
 /// From SIGTERM to SIGKILL, as SageMaker has it.

@@ -7,7 +7,7 @@ use diagnostics::sanitize;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cloud::{JobState, moment};
+use crate::cloud::{JobState, format_timestamp};
 
 /// Fields that the state shows already, or that say the same for every job.
 const SHOWN: [&str; 8] = [
@@ -30,10 +30,10 @@ pub(super) fn times(value: &mut Value) {
                 if let Some(seconds) = value.as_f64().filter(|_| is_time) {
                     #[expect(
                         clippy::cast_possible_truncation,
-                        reason = "`as` saturates, and `moment` takes any number"
+                        reason = "`as` saturates, and `format_timestamp` takes any number"
                     )]
                     let milliseconds = (seconds * 1000.0).round() as i64;
-                    *value = Value::from(moment(milliseconds));
+                    *value = Value::from(format_timestamp(milliseconds));
                 } else {
                     times(value);
                 }

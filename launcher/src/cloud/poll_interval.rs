@@ -16,13 +16,13 @@ const BASE: Duration = Duration::from_secs(5);
 
 /// The pauses between requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct PollInterval {
     base: Duration,
     logs: Duration,
     state: Duration,
 }
 
-impl Pace {
+impl PollInterval {
     /// Starts quickly.
     pub(crate) fn new(env: &Env) -> Self {
         let typed = env.get(POLL).and_then(|text| text.to_str()?.parse().ok());
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn quick_and_slow() {
         let none: [(&str, &str); 0] = [];
-        let mut pace = Pace::new(&Env::from_map(none));
+        let mut pace = PollInterval::new(&Env::from_map(none));
         assert_eq!(pace.logs(true), Duration::from_secs(2));
         for _ in 0..20 {
             pace.logs(false);
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(pace.logs(false), Duration::from_secs(10));
         assert_eq!(pace.state(false), Duration::from_secs(15));
         assert_eq!(pace.state(true), Duration::from_secs(5));
-        let fast = Pace::new(&Env::from_map([("TRAINYARD_POLL_MS", "100")]));
+        let fast = PollInterval::new(&Env::from_map([("TRAINYARD_POLL_MS", "100")]));
         assert_eq!(fast.last_lines(), Duration::from_millis(40));
     }
 }

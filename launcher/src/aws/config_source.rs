@@ -72,7 +72,7 @@ impl AwsArgs {
     }
 
     /// The options as they were typed, for the next command: ` --region eu-west-1`.
-    pub(crate) fn typed(&self) -> String {
+    pub(crate) fn given_options(&self) -> String {
         let all = [
             ("--profile", &self.profile),
             ("--region", &self.region),
@@ -87,7 +87,7 @@ impl AwsArgs {
 
 impl Aws {
     /// Clients that would rather fail than wait: two tries, three seconds to connect, ten for an answer.
-    pub(crate) fn impatient(&self) -> Self {
+    pub(crate) fn with_short_timeouts(&self) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .operation_attempt_timeout(Duration::from_secs(10))
@@ -188,15 +188,15 @@ mod tests {
             let timeouts = s3.config().timeout_config()?;
             timeouts.operation_attempt_timeout()
         };
-        assert_eq!(limit(&aws.answering()), Some(ANSWER));
+        assert_eq!(limit(&aws.with_answer_timeout()), Some(ANSWER));
         assert_eq!(s3_limit(aws.s3()), Some(ANSWER));
         assert_eq!(s3_limit(aws.s3_carrying()), None);
-        let aws = aws.impatient();
+        let aws = aws.with_short_timeouts();
         let short = Some(Duration::from_secs(10));
         // Transfers take the bare configuration, IAM the limit.
         assert_eq!(limit(&aws.config), short);
-        assert_eq!(limit(&aws.answering()), short);
-        assert_eq!(Some(aws.answer_limit()), short);
+        assert_eq!(limit(&aws.with_answer_timeout()), short);
+        assert_eq!(Some(aws.answer_timeout()), short);
         assert_eq!(s3_limit(aws.s3()), short);
     }
 
@@ -207,6 +207,6 @@ mod tests {
             region: Some("eu-west-1".to_owned()),
             endpoint_url: None,
         };
-        assert_eq!(args.typed(), " --profile 'a b' --region eu-west-1");
+        assert_eq!(args.given_options(), " --profile 'a b' --region eu-west-1");
     }
 }

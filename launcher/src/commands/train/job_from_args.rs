@@ -8,7 +8,7 @@ use sagemaker::limits;
 
 use super::{CloudArgs, TrainArgs};
 use crate::aws::iam::ROLE;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
 };

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::TrainArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::trainer::Trainer;
 
 /// Whether the hyperparameters ask for help.

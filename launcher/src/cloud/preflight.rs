@@ -147,7 +147,7 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
 async fn foreign_role(aws: &Aws, job: &Job) {
     // A name is looked up in the account of the credentials.
     let role = job.cloud.role.as_deref().unwrap_or_default();
-    if let Some((theirs, ours)) = aws.foreign(role).await {
+    if let Some((theirs, ours)) = aws.cross_account(role).await {
         eprint_line(format!(
             "warning: the role `{role}` is of account `{theirs}`, and these credentials are of account `{ours}`: \
              SageMaker takes only roles of the account that runs the job\n  \

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::aws::{Aws, explain};
 
 /// How like a name must be to be offered.
-const NEAR: f64 = 0.75;
+const SIMILARITY_THRESHOLD: f64 = 0.75;
 
 /// A job's name as typed; an ARN of this region and account will do.
 pub(crate) async fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
@@ -32,7 +32,7 @@ pub(crate) async fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
     if name == typed {
         return Ok(name);
     }
-    match aws.foreign(typed).await {
+    match aws.cross_account(typed).await {
         Some((theirs, ours)) => Err(Error::usage(format!(
             "the ARN's job is in account `{theirs}`, and these credentials are of account `{ours}`"
         ))
@@ -124,7 +124,7 @@ pub(super) async fn explained(
     let failure = Error::new(format!(
         "there is no training job `{name}` in region `{region}`"
     ));
-    let near = near(client, name).await;
+    let near = similar_names(client, name).await;
     let failure = if near.is_empty() {
         failure
     } else {
@@ -144,7 +144,7 @@ fn is_unknown(error: &DescribeTrainingJobError) -> bool {
 }
 
 /// Names like this one among the last hundred; without the permission to list, none.
-async fn near(client: &Client, name: &str) -> Vec<String> {
+async fn similar_names(client: &Client, name: &str) -> Vec<String> {
     let answer = client
         .list_training_jobs()
         .sort_by(SortBy::CreationTime)
@@ -160,7 +160,7 @@ async fn near(client: &Client, name: &str) -> Vec<String> {
         .into_iter()
         .filter_map(|job| job.training_job_name)
         .map(|other| (strsim::jaro_winkler(name, &other), other))
-        .filter(|(likeness, _)| *likeness > NEAR)
+        .filter(|(likeness, _)| *likeness > SIMILARITY_THRESHOLD)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.into_iter()

@@ -10,8 +10,8 @@ use bollard::Docker;
 use serde::Serialize;
 use tokio::process::Command;
 
-use super::Context;
-use super::build::BuildArgs;
+use super::BuildArgs;
+use crate::context::Context;
 use crate::engine;
 use crate::image::{self, Piece};
 use crate::plan::Plan;

@@ -5,12 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::check::{Check, LIMIT, within};
+use super::check::{CHECK_TIMEOUT, Check, with_timeout};
 use crate::aws::{Aws, AwsArgs, CredentialSource};
 
 /// AWS as far as it was found.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct AwsSetup {
     /// `region` and `endpoint`.
     pub(super) checks: Vec<Check>,
     /// Without a region of the user's, for what has none: STS and IAM.
@@ -22,17 +22,17 @@ pub(crate) struct Account {
 const NO_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put `aws_access_key_id` and \
     `aws_secret_access_key` into ~/.aws/credentials; for single sign-on `aws sso login` with `--profile NAME`";
 
-impl Account {
+impl AwsSetup {
     /// Reads what there is. A region or credentials of the machine's metadata may take their time, up to the limit.
     pub(crate) async fn find(args: &AwsArgs) -> Self {
-        let given = timeout(LIMIT, Aws::load(args)).await;
+        let given = timeout(CHECK_TIMEOUT, Aws::load(args)).await;
         let region_is_known = matches!(given, Ok(Ok(_)));
         let mut checks = vec![region(args, &given)];
         let aws = match given {
             Ok(Ok(aws)) => Some(aws),
             _ => Aws::load(&args.with_region("us-east-1")).await.ok(),
         };
-        let aws = aws.map(|aws| aws.impatient());
+        let aws = aws.map(|aws| aws.with_short_timeouts());
         if let Some(url) = aws.as_ref().and_then(Aws::endpoint_url) {
             let found = format!(
                 "`{}` from {}, not AWS's own",
@@ -43,9 +43,9 @@ impl Account {
         }
         let credentials = match &aws {
             None => Err("the AWS configuration cannot be read".to_owned()),
-            Some(aws) => timeout(LIMIT, aws.credential_source())
+            Some(aws) => timeout(CHECK_TIMEOUT, aws.credential_source())
                 .await
-                .unwrap_or_else(|_| Err(format!("none within {} s", LIMIT.as_secs()))),
+                .unwrap_or_else(|_| Err(format!("none within {} s", CHECK_TIMEOUT.as_secs()))),
         };
         Self {
             checks,
@@ -108,7 +108,7 @@ fn region(
         Ok(Err(_)) => Check::problem("region", "no AWS region").help(help),
         Err(_) => Check::problem(
             "region",
-            format!("no AWS region within {} s", LIMIT.as_secs()),
+            format!("no AWS region within {} s", CHECK_TIMEOUT.as_secs()),
         )
         .help(help),
     }
@@ -128,9 +128,9 @@ fn looks_like_a_region(region: &str) -> bool {
 }
 
 /// Who AWS says that we are.
-pub(super) async fn identity(account: &Account) -> Check {
+pub(super) async fn identity(setup: &AwsSetup) -> Check {
     let name = "credentials";
-    let (aws, source) = match (&account.aws, &account.credentials) {
+    let (aws, source) = match (&setup.aws, &setup.credentials) {
         (Some(aws), Ok(source)) => (aws, source),
         (_, Err(error)) => {
             return Check::problem(
@@ -141,7 +141,7 @@ pub(super) async fn identity(account: &Account) -> Check {
         }
         (None, Ok(_)) => return Check::skipped(name, "the AWS configuration cannot be read"),
     };
-    within(name, "STS", async {
+    with_timeout(name, "STS", async {
         match aws.sts().get_caller_identity().send().await {
             Ok(caller) => {
                 let arn = caller.arn().unwrap_or("an unnamed user");

@@ -45,7 +45,7 @@ impl HttpConnector for Recorder {
 
 impl Aws {
     /// Clients that record a request instead of sending it; every call on them ends in an error that is to be ignored.
-    pub(crate) fn rehearsal(&self) -> (Self, Recorder) {
+    pub(crate) fn dry_run(&self) -> (Self, Recorder) {
         let recorder = Recorder::default();
         let connector = SharedHttpConnector::new(recorder.clone());
         let client = SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()));
