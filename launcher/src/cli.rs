@@ -91,19 +91,19 @@ pub(crate) fn run() -> ExitCode {
     let lines = matches!(cli.command, Command::Logs(_));
     match start(cli, format) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprint_line(&failure);
+        Err(error) => {
+            eprint_line(&error);
             if format == Format::Json {
-                print_json(&failure, lines);
+                print_json(&error, lines);
             }
-            failure.exit().into()
+            error.exit().into()
         }
     }
 }
 
-/// The failure on standard output, on one line behind other `lines`.
-fn print_json(failure: &Error, lines: bool) {
-    let json = failure.to_json();
+/// The error on standard output, on one line behind other `lines`.
+fn print_json(error: &Error, lines: bool) {
+    let json = error.to_json();
     let text = if lines {
         serde_json::to_string(&json)
     } else {
@@ -129,8 +129,8 @@ fn misuse(text: &str) -> Error {
         .filter(|part| !part.is_empty());
     let message = parts.next().unwrap_or("the command line is wrong");
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    parts.fold(Error::usage(message), |failure, part| {
-        failure.help(part.strip_prefix("tip: ").unwrap_or(part))
+    parts.fold(Error::usage(message), |error, part| {
+        error.help(part.strip_prefix("tip: ").unwrap_or(part))
     })
 }
 

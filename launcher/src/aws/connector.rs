@@ -182,8 +182,8 @@ pub(super) mod tests {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         ] {
             std::fs::write(file.path(), text).expect("written");
-            let failure = bundle(file.path()).expect_err("no certificates");
-            assert!(failure.to_string().contains("AWS_CA_BUNDLE"), "{failure}");
+            let error = bundle(file.path()).expect_err("no certificates");
+            assert!(error.to_string().contains("AWS_CA_BUNDLE"), "{error}");
         }
     }
 

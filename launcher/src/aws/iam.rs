@@ -135,7 +135,7 @@ impl Aws {
     async fn get_role(&self, name: &str) -> RoleResult<Role> {
         let request = self.role_request(name).await?;
         let connector = http_connector()
-            .map_err(|failure| SdkError::construction_failure(failure.to_string()))?;
+            .map_err(|error| SdkError::construction_failure(error.to_string()))?;
         let answer = connector
             .call(request)
             .await

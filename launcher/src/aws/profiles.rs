@@ -27,15 +27,15 @@ pub(super) fn check(profile: &str) -> Result<()> {
         return Ok(());
     }
     let shown = diagnostics::sanitize(profile).into_owned();
-    let failure = Error::usage(format!("no AWS profile `{shown}`"));
+    let error = Error::usage(format!("no AWS profile `{shown}`"));
     Err(if names.is_empty() {
-        failure.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
+        error.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
     } else {
         let names: Vec<_> = names
             .iter()
             .map(|name| diagnostics::sanitize(name))
             .collect();
-        failure.help(format!("there are: {}", names.join(", ")))
+        error.help(format!("there are: {}", names.join(", ")))
     })
 }
 

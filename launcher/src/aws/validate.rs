@@ -117,15 +117,15 @@ mod tests {
             "ftp://user:canary@host",
             "user:canary@host",
         ] {
-            let failure = endpoint("--endpoint-url", url).expect_err("a password");
-            assert!(!failure.to_string().contains("canary"), "{failure}");
+            let error = endpoint("--endpoint-url", url).expect_err("a password");
+            assert!(!error.to_string().contains("canary"), "{error}");
         }
         assert!(region("--region", "us-gov-west-1").is_ok());
         for name in ["", "us east", "us-east-1 ", "US-EAST-1"] {
             assert!(region("--region", name).is_err(), "{name}");
         }
-        let failure = key("AWS_ACCESS_KEY_ID", "canary\n").expect_err("a line break");
-        assert!(!failure.to_string().contains("canary"));
+        let error = key("AWS_ACCESS_KEY_ID", "canary\n").expect_err("a line break");
+        assert!(!error.to_string().contains("canary"));
         assert!(key("AWS_SECRET_ACCESS_KEY", "a/b+c=").is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Stays with a job: its states and log lines as they come, until it ends, or until Ctrl-C.
+//! Follows a job: prints its states and log lines until it ends, or until Ctrl-C.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +15,22 @@ use crate::interrupt::Interrupt;
 use crate::retry::is_transient;
 use diagnostics::{Error, Result, eprint_line};
 
-/// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
+/// CloudWatch is some seconds late: the log of an ended job counts as complete after this many
+/// polls without new lines.
 const QUIET_POLLS: u32 = 3;
-/// A job that ended longer ago has all its lines.
+/// All log lines of a job that ended longer ago have arrived.
 const SETTLED_AFTER: Duration = Duration::from_secs(120);
-/// Throttling and outages that last longer are reported.
+/// Longest outage or throttling that is retried.
 const MAX_OUTAGE: Duration = Duration::from_secs(600);
 
-/// How it ended.
+/// Reason why following ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The job is over.
+    /// The job has ended.
     Ended(Box<JobState>),
-    /// Ctrl-C: the job goes on.
+    /// Ctrl-C: the job keeps running.
     Interrupted,
-    /// The reader of the log has gone.
+    /// The reader of standard output has closed it.
     ReaderGone,
 }
 
@@ -52,7 +53,7 @@ impl Interrupt {
     }
 }
 
-/// One job that is followed.
+/// A job that is being followed.
 #[derive(Debug)]
 pub(crate) struct Follow {
     client: Client,
@@ -61,8 +62,8 @@ pub(crate) struct Follow {
     poll_interval: PollInterval,
     sink: Sink,
     state: Option<JobState>,
-    state_trouble: Outage,
-    log_trouble: Outage,
+    state_outage: Outage,
+    log_outage: Outage,
 }
 
 impl Follow {
@@ -74,8 +75,8 @@ impl Follow {
             poll_interval,
             sink,
             state: None,
-            state_trouble: Outage::default(),
-            log_trouble: Outage::default(),
+            state_outage: Outage::default(),
+            log_outage: Outage::default(),
         }
     }
 
@@ -85,7 +86,7 @@ impl Follow {
         self
     }
 
-    /// Until the job has ended and its log is complete.
+    /// Follows until the job has ended and its log is complete, or until Ctrl-C.
     pub(crate) async fn run_to_end(mut self, mut interrupt: Interrupt) -> Result<End> {
         tokio::select! {
             end = self.run() => end,
@@ -93,7 +94,7 @@ impl Follow {
         }
     }
 
-    /// What is there now, and no more: whether there was anything, and the job's state.
+    /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
         let state = match lookup::ask(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
@@ -105,21 +106,21 @@ impl Follow {
         };
         match forward(tail, &self.sink).await {
             (found, Ok(_)) => Ok((found, state)),
-            (_, Err(LogError::Transient(failure) | LogError::Permanent(failure))) => Err(failure),
+            (_, Err(LogError::Transient(error) | LogError::Permanent(error))) => Err(error),
         }
     }
 
     async fn run(&mut self) -> Result<End> {
-        let mut next_look = Instant::now();
+        let mut next_poll = Instant::now();
         let mut quiet = 0;
         loop {
             let over = self.state.as_ref().is_some_and(JobState::is_over);
-            if !over && next_look <= Instant::now() {
-                let changed = self.look().await?;
-                next_look = Instant::now() + self.poll_interval.state(changed);
+            if !over && next_poll <= Instant::now() {
+                let changed = self.poll_state().await?;
+                next_poll = Instant::now() + self.poll_interval.state(changed);
             }
-            // Streams may be found late too.
-            let Some(found) = self.lines().await? else {
+            // After the job has ended too: streams may appear late.
+            let Some(found) = self.forward_log().await? else {
                 return Ok(End::ReaderGone);
             };
             quiet = if found { 0 } else { quiet + 1 };
@@ -135,18 +136,18 @@ impl Follow {
         }
     }
 
-    /// Asks for the state, and says it when it is new.
-    async fn look(&mut self) -> Result<bool> {
+    /// Asks for the state and prints it if it changed. Returns true if it did.
+    async fn poll_state(&mut self) -> Result<bool> {
         let state = match lookup::ask(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
-                let passing = is_transient(&error);
-                let failure = lookup::explained(&self.client, &self.name, error).await;
-                self.state_trouble.tolerate(passing, failure)?;
+                let transient = is_transient(&error);
+                let error = lookup::explained(&self.client, &self.name, error).await;
+                self.state_outage.tolerate(transient, error)?;
                 return Ok(false);
             }
         };
-        self.state_trouble = Outage::default();
+        self.state_outage = Outage::default();
         let before = self.state.as_ref().map(|state| state.both_states());
         let now = state.both_states();
         let changed = before.as_ref() != Some(&now);
@@ -162,28 +163,28 @@ impl Follow {
         Ok(changed)
     }
 
-    /// Reads and hands on new lines: whether there were any, or nothing if nobody reads.
-    async fn lines(&mut self) -> Result<Option<bool>> {
+    /// Forwards new log lines. Returns true if there were any, None if the reader is gone.
+    async fn forward_log(&mut self) -> Result<Option<bool>> {
         let Some(tail) = &mut self.tail else {
             return Ok(Some(false));
         };
         let (found, result) = forward(tail, &self.sink).await;
         match result {
             Ok(false) => return Ok(None),
-            Ok(true) => self.log_trouble = Outage::default(),
-            Err(LogError::Transient(failure)) => {
-                self.log_trouble.tolerate(true, failure)?;
-                // Not having been able to look is no quiet.
+            Ok(true) => self.log_outage = Outage::default(),
+            Err(LogError::Transient(error)) => {
+                self.log_outage.tolerate(true, error)?;
+                // An outage does not count as a quiet poll.
                 return Ok(Some(true));
             }
-            // The log stands beside an answer that can still come.
-            Err(LogError::Permanent(failure)) if self.sink.is_stderr() => {
+            // On standard error the log only accompanies the result, which can still come.
+            Err(LogError::Permanent(error)) if self.sink.is_stderr() => {
                 eprint_line(format!(
-                    "{failure}\n  help: the job is waited for without its log"
+                    "{error}\n  help: waiting for the job without its log"
                 ));
                 self.tail = None;
             }
-            Err(LogError::Permanent(failure)) => return Err(failure),
+            Err(LogError::Permanent(error)) => return Err(error),
         }
         Ok(Some(found))
     }
@@ -201,8 +202,8 @@ impl Follow {
 
     async fn pause(&mut self, found: bool) {
         let over = self.state.as_ref().is_some_and(JobState::is_over);
-        let time = if self.state_trouble.0.or(self.log_trouble.0).is_some() {
-            self.poll_interval.trouble()
+        let time = if self.state_outage.0.or(self.log_outage.0).is_some() {
+            self.poll_interval.after_error()
         } else if over {
             self.poll_interval.last_lines()
         } else {
@@ -212,7 +213,8 @@ impl Follow {
     }
 }
 
-/// Hands on what is new, page after page: whether there was anything, and whether anybody reads.
+/// Forwards new events page by page. Returns true if there were any, and true if the reader is
+/// still there.
 async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogError>) {
     let mut found = false;
     if let Err(trouble) = tail.discover().await {
@@ -225,7 +227,7 @@ async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogErro
         match sink.take(&events) {
             Ok(true) => {}
             Ok(false) => return (found, Ok(false)),
-            Err(failure) => return (found, Err(LogError::Permanent(failure))),
+            Err(error) => return (found, Err(LogError::Permanent(error))),
         }
         match more {
             Ok(true) => {}
@@ -235,24 +237,24 @@ async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogErro
     }
 }
 
-/// Since when something does not work.
+/// Start of an outage, if there is one.
 #[derive(Debug, Default)]
 struct Outage(Option<Instant>);
 
 impl Outage {
-    /// Goes on after trouble that may pass, and says so once.
-    fn tolerate(&mut self, passing: bool, failure: Error) -> Result<()> {
+    /// Tolerates transient errors up to [`MAX_OUTAGE`]; reports the first one.
+    fn tolerate(&mut self, transient: bool, error: Error) -> Result<()> {
         match self.0 {
-            _ if !passing => Err(failure),
+            _ if !transient => Err(error),
             None => {
                 eprint_line(format!(
-                    "{failure}\n  help: nothing to do, it is tried again"
+                    "{error}\nhelp: nothing to do, retrying"
                 ));
                 self.0 = Some(Instant::now());
                 Ok(())
             }
             Some(since) if since.elapsed() < MAX_OUTAGE => Ok(()),
-            Some(_) => Err(failure),
+            Some(_) => Err(error),
         }
     }
 }

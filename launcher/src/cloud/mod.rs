@@ -1,4 +1,4 @@
-//! Jobs on SageMaker: making them, following them, and what is known of them.
+//! Training jobs on SageMaker: submission, following and state.
 
 mod data;
 mod follow;
@@ -36,10 +36,10 @@ pub(crate) use state::{JobState, format_timestamp};
 
 use request::Resolved;
 
-/// So long an upload is tidied up after Ctrl-C.
+/// Time limit for aborting an upload after Ctrl-C.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the job and, unless told otherwise, stays until its end.
+/// Submits the job and follows it to its end, unless `no_wait`.
 pub(crate) async fn train(
     job: &Job,
     no_wait: bool,
@@ -47,7 +47,7 @@ pub(crate) async fn train(
     context: &Context,
 ) -> Result<Exit> {
     request_limits::check(job)?;
-    // What this machine can see is looked at before anybody is asked.
+    // Local checks come before requests.
     let output = data::output(job)?.to_string();
     let checkpoints = checkpoints(job)?;
     let uploads = data::uploads(job)?;
@@ -89,19 +89,19 @@ pub(crate) async fn train(
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
     for upload in uploads {
-        eprint_line(format!("{}: uploading it", upload.what()));
+        eprint_line(format!("{}: uploading", upload.description()));
         let leftover = Leftover::of(&upload.files);
-        let again = upload.again();
+let abort_command = upload.abort_command();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
             () = interrupt.pressed() => {
-                let failure = not_submitted(&aws, job);
+                let error = not_submitted(&aws, job);
                 let given_up = abort_upload(&leftover, &store, &mut interrupt).await;
                 return Err(match given_up {
-                    true => failure,
-                    false => failure.help(format!(
-                        "parts of them may be left in S3, which are paid for: {} removes them",
-                        aws.next(&again)
+                    true => error,
+                    false => error.help(format!(
+                        "uploaded parts may remain in S3 and cost money: {} removes them",
+                        aws.next(&abort_command)
                     )),
                 });
             }
@@ -111,28 +111,30 @@ pub(crate) async fn train(
     let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
-        return left(&aws, name, context);
+        return interrupted(&aws, name, context);
     }
     if no_wait {
         return submitted(job, &aws, &arn, context);
     }
-    stay(job, &aws, interrupt, context).await
+follow(job, &aws, interrupt, context).await
 }
 
-/// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
+/// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
+/// false if uploaded parts may remain.
 async fn abort_upload(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
-    eprint_line("Ctrl-C: giving up the upload; once more leaves at once");
+    eprint_line("Ctrl-C: aborting the upload; press again to exit at once");
     tokio::select! {
         done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
         () = interrupt.pressed() => false,
     }
 }
 
-/// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.
+/// Error after Ctrl-C during an upload. Keys contain the name of the job, so the next job cannot
+/// reuse them.
 fn not_submitted(aws: &Aws, job: &Job) -> Error {
-    let failure = Error::with(
+    let error = Error::with(
         Exit::Interrupted,
-        "interrupted while the data were uploaded: no job was made",
+        "interrupted while uploading data: no job was created",
     );
     let data = job
         .channels
@@ -141,8 +143,8 @@ fn not_submitted(aws: &Aws, job: &Job) -> Error {
             Location::File(path) => Some(path.to_string_lossy().into_owned()),
             Location::S3(_) => None,
         });
-    failure.help(format!(
-        "{} once, then `--data s3://BUCKET/data` in every job, sends them one time only",
+    error.help(format!(
+        "to upload them only once, run {}, then pass `--data s3://BUCKET/data` to each job",
         aws.next(&format!(
             "upload {} s3://BUCKET/data",
             quoted(&data.unwrap_or_default())
@@ -150,22 +152,23 @@ fn not_submitted(aws: &Aws, job: &Job) -> Error {
     ))
 }
 
-/// For a plan: what cannot be found out now, as before the first `push`, does not keep the rest from being shown.
+/// Returns a placeholder for a value that cannot be resolved yet, as before the first `push`: the
+/// rest of the dry run is still useful.
 fn placeholder(what: &str, found: Result<String>) -> String {
-    found.unwrap_or_else(|failure| {
-        let placeholder = format!("<{what}: not known yet>");
+    found.unwrap_or_else(|error| {
+        let placeholder = format!("<{what}: unknown>");
         eprint_line(format!(
-            "{failure}\n  help: the plan has `{placeholder}` instead, and the job would fail"
+            "{error}\n  help: the plan shows `{placeholder}`; a real job would fail"
         ));
         placeholder
     })
 }
 
-/// What is allowed and seldom meant.
+/// Warns of options that are allowed but rarely intended.
 fn warn(job: &Job) {
     if job.cloud.spot.is_some() && job.checkpoints.is_none() {
         eprint_line(
-            "warning: `--spot` without `--checkpoints`: an interrupted job starts again from nothing\n  \
+            "warning: `--spot` without `--checkpoints`: an interrupted job restarts from scratch\n  \
              help: pass `--checkpoints s3://bucket/prefix`",
         );
     }
@@ -176,7 +179,7 @@ fn checkpoints(job: &Job) -> Result<Option<String>> {
         None => Ok(None),
         Some(Location::S3(url)) => Ok(Some(url.to_string())),
         Some(Location::File(_)) => Err(Error::usage(
-            "`--checkpoints` is a local folder, and the job runs in the cloud",
+            "`--checkpoints` is a local folder, but the job runs in the cloud",
         )
         .help("pass `--checkpoints s3://bucket/prefix`")),
     }
@@ -191,20 +194,20 @@ async fn plan(
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     for upload in uploads {
-        plan.step(format!("upload {}", upload.what()));
+        plan.step(format!("upload {}", upload.description()));
     }
-    let (rehearsal, recorder) = aws.dry_run();
-    // It ends in an error by design; what counts is what the recorder has.
-    let answer = request.send_with(&rehearsal.sagemaker()).await;
+let (recording, recorder) = aws.dry_run();
+    // Always fails: the recorder does not send the request.
+    let answer = request.send_with(&recording.sagemaker()).await;
     let Some(recorded) = recorder.take() else {
         let reason = answer.err().map(|error| diagnostics::chain(&error));
         return Err(Error::new(format!(
-            "the SDK refuses the request: {}",
+            "the SDK rejects the request: {}",
             reason.unwrap_or_default()
         ))
-        .help("check what was typed after `train`"));
+        .help("check the options of `train`"));
     };
-    plan.request(format!("make the training job `{}`", job.name), recorded);
+    plan.request(format!("create the training job `{}`", job.name), recorded);
     if !no_wait {
         plan.step("show its logs until it ends");
     }
@@ -223,7 +226,7 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
-async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> Result<Exit> {
+async fn follow(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> Result<Exit> {
     let name = job.name.as_str();
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
@@ -234,16 +237,17 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => left(aws, name, context),
+        Ok(End::Interrupted) => interrupted(aws, name, context),
         Ok(End::ReaderGone) => Ok(Exit::Ok),
-        Err(failure) => Err(failure.help(format!(
-            "the job goes on: {}",
+        Err(error) => Err(error.help(format!(
+            "the job keeps running: {}",
             aws.next(&format!("logs {name}"))
         ))),
     }
 }
 
-/// Ctrl-C must not cut the request in two: the first one waits for the answer, the second one leaves.
+/// Waits for the response of a submission. The first Ctrl-C keeps waiting, the second one exits:
+/// otherwise a job might run unnoticed. Returns ARN and true after Ctrl-C.
 async fn submit_uncancelled(
     aws: &Aws,
     submit: impl Future<Output = Result<String>>,
@@ -256,25 +260,25 @@ async fn submit_uncancelled(
         () = interrupt.pressed() => {}
     }
     eprint_line(
-        "Ctrl-C: the job is being made, waiting for SageMaker's answer; once more leaves without it",
+        "Ctrl-C: the job is being created, waiting for SageMaker; press again to exit at once",
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
         () = interrupt.pressed() => Err(Error::with(
             Exit::Interrupted,
-            format!("left before SageMaker answered: job `{name}` may have been made"),
+            format!("interrupted before SageMaker responded: job `{name}` may have been created"),
         )
         .help(format!(
-            "{} says whether it was",
+            "{} shows if it was",
             aws.next(&format!("status {name}"))
         ))),
     }
 }
 
-/// After Ctrl-C.
-fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+/// Reports a running job after Ctrl-C.
+fn interrupted(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
-        "Ctrl-C: the job goes on\n{}",
+        "Ctrl-C: the job keeps running\n{}",
         follow_up_help(aws, name)
     ));
     if context.format == Format::Json {
@@ -284,11 +288,11 @@ fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     Ok(Exit::Interrupted)
 }
 
-/// The commands for a job that one does not wait for.
+/// Suggests commands for a running job.
 pub(crate) fn follow_up_help(aws: &Aws, name: &str) -> String {
     let (logs, stop) = (format!("logs {name}"), format!("stop {name}"));
     format!(
-        "  help: {} comes back to it, {} ends it",
+        "  help: {} follows it, {} stops it",
         aws.next(&logs),
         aws.next(&stop)
     )

@@ -1,20 +1,20 @@
-//! How often AWS is asked: quickly while something happens, slowly while nothing does.
+//! Intervals between requests: short while a job changes, longer while it does not.
 
 use std::time::Duration;
 
 use sagemaker::Env;
 use sagemaker::vars::Variable;
 
-/// For tests, in milliseconds; jobs there live for a second.
+/// Base interval in milliseconds, for tests.
 const POLL: Variable = Variable {
     name: "TRAINYARD_POLL_MS",
-    meaning: "how often a job is looked at",
+    meaning: "base interval of job polling",
 };
 
-/// Below the quotas of CloudWatch and SageMaker even with several terminals on one account.
+/// Stays below the quotas of CloudWatch and SageMaker with several terminals on one account.
 const BASE: Duration = Duration::from_secs(5);
 
-/// The pauses between requests.
+/// Intervals between requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PollInterval {
     base: Duration,
@@ -23,10 +23,10 @@ pub(crate) struct PollInterval {
 }
 
 impl PollInterval {
-    /// Starts quickly.
+    /// Starts with short intervals.
     pub(crate) fn new(env: &Env) -> Self {
-        let typed = env.get(POLL).and_then(|text| text.to_str()?.parse().ok());
-        let base = typed.map_or(BASE, Duration::from_millis);
+let set = env.get(POLL).and_then(|text| text.to_str()?.parse().ok());
+        let base = set.map_or(BASE, Duration::from_millis);
         Self {
             base,
             logs: base * 2 / 5,
@@ -34,7 +34,7 @@ impl PollInterval {
         }
     }
 
-    /// The pause before logs are read again; `found` says whether there were new ones.
+    /// Interval until logs are read again; `found`: there were new ones.
     pub(super) fn logs(&mut self, found: bool) -> Duration {
         self.logs = if found {
             self.base * 2 / 5
@@ -44,7 +44,7 @@ impl PollInterval {
         self.logs
     }
 
-    /// The pause before the state is asked again.
+    /// Interval until the state is read again.
     pub(super) fn state(&mut self, changed: bool) -> Duration {
         self.state = if changed {
             self.base
@@ -54,13 +54,13 @@ impl PollInterval {
         self.state
     }
 
-    /// The pause while an ended job's last log lines arrive.
+    /// Interval while the last log lines of an ended job arrive.
     pub(super) fn last_lines(&self) -> Duration {
         self.base * 2 / 5
     }
 
-    /// The pause after trouble.
-    pub(super) fn trouble(&self) -> Duration {
+    /// Interval after a transient error.
+    pub(super) fn after_error(&self) -> Duration {
         self.base * 2
     }
 }
@@ -70,17 +70,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quick_and_slow() {
+fn interval_grows_while_nothing_changes() {
         let none: [(&str, &str); 0] = [];
-        let mut pace = PollInterval::new(&Env::from_map(none));
-        assert_eq!(pace.logs(true), Duration::from_secs(2));
+        let mut interval = PollInterval::new(&Env::from_map(none));
+        assert_eq!(interval.logs(true), Duration::from_secs(2));
         for _ in 0..20 {
-            pace.logs(false);
-            pace.state(false);
+            interval.logs(false);
+            interval.state(false);
         }
-        assert_eq!(pace.logs(false), Duration::from_secs(10));
-        assert_eq!(pace.state(false), Duration::from_secs(15));
-        assert_eq!(pace.state(true), Duration::from_secs(5));
+        assert_eq!(interval.logs(false), Duration::from_secs(10));
+        assert_eq!(interval.state(false), Duration::from_secs(15));
+        assert_eq!(interval.state(true), Duration::from_secs(5));
         let fast = PollInterval::new(&Env::from_map([("TRAINYARD_POLL_MS", "100")]));
         assert_eq!(fast.last_lines(), Duration::from_millis(40));
     }

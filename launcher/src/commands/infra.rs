@@ -261,10 +261,10 @@ fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
 }
 /// Any name will do, for images of one's own too; in the repository one that is none of its trainers may be mistyped.
 fn known(name: &str) {
-    if let Err(failure) = Trainer::find(name)
-        && failure.exit() == Exit::Usage
+    if let Err(error) = Trainer::find(name)
+        && error.exit() == Exit::Usage
     {
-        let (message, help) = failure.into_parts();
+        let (message, help) = error.into_parts();
         eprint_line(format!("warning: {message}\n  help: {}", help.join("; ")));
     }
 }

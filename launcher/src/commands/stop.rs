@@ -80,7 +80,7 @@ async fn state(aws: &Aws, name: &str) -> Result<JobState> {
     Ok(JobState::new(&job, Timestamp::now()))
 }
 
-/// A job that ended a format_timestamp ago, or that an earlier try has reached, is no failure.
+/// A job that ended a format_timestamp ago, or that an earlier try has reached, is no error.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let answer = aws
         .sagemaker()

@@ -65,11 +65,11 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     }
     let store = Store::new(&aws, settings);
     let uploaded = until_interrupted(sending.run(&store)).await;
-    let uploaded = uploaded.map_err(|failure| match failure.exit() {
+    let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {
-            failure.help("or remove what it left in S3: `trainyard upload .. --abort`")
+            error.help("or remove what it left in S3: `trainyard upload .. --abort`")
         }
-        _ => failure,
+        _ => error,
     })?;
     for left in &uploaded.left_out {
         eprint_line(format!("left out: `{}` is {}", left.path, left.why));

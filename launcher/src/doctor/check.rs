@@ -74,8 +74,8 @@ impl Check {
         self
     }
 
-    pub(super) fn failure(name: &'static str, failure: Error) -> Self {
-        let (message, help) = failure.into_parts();
+    pub(super) fn from_error(name: &'static str, error: Error) -> Self {
+        let (message, help) = error.into_parts();
         let check = Self::problem(name, message);
         // "run doctor" helps nobody here.
         let help: Vec<_> = help
@@ -100,7 +100,7 @@ impl Check {
         if name != "credentials" && code(&error).is_some_and(is_about_credentials) {
             return Self::skipped(name, "AWS does not take the credentials, see `credentials`");
         }
-        Self::failure(name, explain(&format!("cannot {what}"), error))
+        Self::from_error(name, explain(&format!("cannot {what}"), error))
     }
 }
 

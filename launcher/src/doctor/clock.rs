@@ -39,7 +39,7 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
 /// The Date header of any answer: no credentials are needed for it.
 async fn date(url: &str) -> Result<Timestamp, String> {
     let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
-    let connector = http_connector().map_err(|failure| failure.into_parts().0)?;
+    let connector = http_connector().map_err(|error| error.into_parts().0)?;
     let answer = connector
         .call(request)
         .await

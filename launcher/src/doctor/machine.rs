@@ -22,8 +22,8 @@ pub(super) async fn docker() -> Vec<Check> {
     let check = with_timeout("docker", "the Docker engine", async {
         let engine = match engine::connect().await {
             Ok(engine) => engine,
-            Err(failure) => {
-                let (message, help) = failure.into_parts();
+            Err(error) => {
+                let (message, help) = error.into_parts();
                 let check = Check::warning("docker", format!("{message}; only local jobs need it"));
                 return match help.is_empty() {
                     true => check,
@@ -118,7 +118,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
                 Check::ok(name, "it is known")
             }
             Ok(None) => Check::skipped(name, "`cargo` does not start, see `toolchain`"),
-            Err(failure) => Check::failure(name, failure),
+            Err(error) => Check::from_error(name, error),
         }
     })
     .await;
