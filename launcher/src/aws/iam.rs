@@ -134,8 +134,8 @@ impl Aws {
 
     async fn get_role(&self, name: &str) -> RoleResult<Role> {
         let request = self.role_request(name).await?;
-        let connector = http_connector()
-            .map_err(|error| SdkError::construction_failure(error.to_string()))?;
+        let connector =
+            http_connector().map_err(|error| SdkError::construction_failure(error.to_string()))?;
         let answer = connector
             .call(request)
             .await

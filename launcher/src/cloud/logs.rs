@@ -200,8 +200,8 @@ impl Event {
 }
 
 impl LogError {
-fn new(transient: bool, error: Error) -> Self {
-if transient {
+    fn new(transient: bool, error: Error) -> Self {
+        if transient {
             Self::Passing(error)
         } else {
             Self::Lasting(error)

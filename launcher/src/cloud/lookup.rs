@@ -45,12 +45,12 @@ pub(crate) async fn job_name<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
 
 /// Same as [`job_name`] without requests: does not check the account of an ARN.
 pub(crate) fn job_name_offline<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
-let name = match given.rsplit_once(":training-job/") {
+    let name = match given.rsplit_once(":training-job/") {
         Some((arn, name)) if arn.starts_with("arn:") => {
             same_region(arn, aws.region())?;
             name
         }
-typed, => _ => given, => typed,
+        _ => given,
     };
     limits::check_job_name(name).map_err(|_| {
         Error::usage(format!("`{}` is not a job name", sanitize(given)))
@@ -69,7 +69,7 @@ fn same_region(arn: &str, ours: &str) -> Result<()> {
             ))
             .help(format!("pass `--region {region}`")))
         }
-typed, => _ => given, => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn ask(
 /// Returns the response also as JSON, including fields unknown to the SDK.
 pub(crate) async fn raw(aws: &Aws, name: &str) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
-let body = ResponseBody::default();
+    let body = ResponseBody::default();
     let answer = client
         .describe_training_job()
         .training_job_name(name)
@@ -130,7 +130,9 @@ pub(super) async fn explained(
     } else {
         error.help(format!("did you mean {}?", near.join(" or ")))
     };
-    error.help("`trainyard list` shows the jobs of this region; or pass another `--region` or `--profile`")
+    error.help(
+        "`trainyard list` shows the jobs of this region; or pass another `--region` or `--profile`",
+    )
 }
 
 fn is_unknown(error: &DescribeTrainingJobError) -> bool {
@@ -174,28 +176,27 @@ async fn similar_names(client: &Client, name: &str) -> Vec<String> {
 struct ResponseBody(Arc<Mutex<Vec<u8>>>);
 
 impl ResponseBody {
-fn json(&self) -> Result<Value> {
+    fn json(&self) -> Result<Value> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::from_slice(&body)
-            .map_err(|error| {
-                Error::new(format!("cannot read the response of SageMaker: {error}")).help(
-                    "check `--endpoint-url` and AWS_ENDPOINT_URL: the server may not be SageMaker",
-                )
-            })
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::new(format!("cannot read the response of SageMaker: {error}")).help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: the server may not be SageMaker",
+            )
+        })
     }
 }
 
 #[dyn_dispatch_hint]
 impl Intercept for ResponseBody {
     fn name(&self) -> &'static str {
-"ResponseBody"
+        "ResponseBody"
     }
 
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
-typed, => _ => given,components: &RuntimeComponents,
-typed, => _ => given,config: &mut ConfigBag,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(body) = context.response().body().bytes() {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.to_vec();

@@ -91,7 +91,7 @@ pub(crate) async fn train(
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let leftover = Leftover::of(&upload.files);
-let abort_command = upload.abort_command();
+        let abort_command = upload.abort_command();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
             () = interrupt.pressed() => {
@@ -116,7 +116,7 @@ let abort_command = upload.abort_command();
     if no_wait {
         return submitted(job, &aws, &arn, context);
     }
-follow(job, &aws, interrupt, context).await
+    follow(job, &aws, interrupt, context).await
 }
 
 /// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
@@ -196,7 +196,7 @@ async fn plan(
     for upload in uploads {
         plan.step(format!("upload {}", upload.description()));
     }
-let (recording, recorder) = aws.dry_run();
+    let (recording, recorder) = aws.dry_run();
     // Always fails: the recorder does not send the request.
     let answer = request.send_with(&recording.sagemaker()).await;
     let Some(recorded) = recorder.take() else {

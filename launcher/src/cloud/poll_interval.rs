@@ -25,7 +25,7 @@ pub(crate) struct PollInterval {
 impl PollInterval {
     /// Starts with short intervals.
     pub(crate) fn new(env: &Env) -> Self {
-let set = env.get(POLL).and_then(|text| text.to_str()?.parse().ok());
+        let set = env.get(POLL).and_then(|text| text.to_str()?.parse().ok());
         let base = set.map_or(BASE, Duration::from_millis);
         Self {
             base,
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn interval_grows_while_nothing_changes() {
+    fn interval_grows_while_nothing_changes() {
         let none: [(&str, &str); 0] = [];
         let mut interval = PollInterval::new(&Env::from_map(none));
         assert_eq!(interval.logs(true), Duration::from_secs(2));

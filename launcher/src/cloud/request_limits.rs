@@ -26,7 +26,11 @@ pub(super) fn check(job: &Job) -> Result<()> {
     times(job)?;
     tags(job)?;
     network("--subnet", &cloud.subnets, MAX_SUBNETS)?;
-    network("--security-group", &cloud.security_groups, MAX_MAX_SECURITY_GROUPS)?;
+    network(
+        "--security-group",
+        &cloud.security_groups,
+        MAX_MAX_SECURITY_GROUPS,
+    )?;
     for (flag, key) in [
         ("--volume-kms-key", &cloud.volume_kms_key),
         ("--output-kms-key", &cloud.output_kms_key),
@@ -117,8 +121,10 @@ fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
             && id.len() <= MAX_MAX_NETWORK_ID
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !sound {
-            return Err(Error::usage(format!("`{flag} {}` is not an id", sanitize(id)))
-                .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"));
+            return Err(
+                Error::usage(format!("`{flag} {}` is not an id", sanitize(id)))
+                    .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"),
+            );
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::aws::{Aws, explain};
 
 /// Checks the form of the given role.
 pub(super) fn check(role: Option<&str>) -> Result<&str> {
-let Some(given) = role else {
+    let Some(given) = role else {
         return Err(Error::usage("no execution role")
             .help("pass `--role NAME-OR-ARN` or set AWS_SAGEMAKER_ROLE")
             .help("create one with `trainyard infra terraform`, check it with `trainyard doctor --role NAME`"));
@@ -29,7 +29,7 @@ pub(super) async fn resolve(aws: &Aws, given: &str) -> Result<String> {
         return Err(no_role(given, "is not a role"));
     };
     if role.is_arn {
-return Ok(given.to_owned());
+        return Ok(given.to_owned());
     }
     if role.path.is_empty() {
         eprint_line(format!("role `{given}`: looking up its ARN in IAM"));
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn accepts_names_and_arns_of_roles() {
+    fn accepts_names_and_arns_of_roles() {
         for good in [
             "trainer",
             "service-role/trainer",

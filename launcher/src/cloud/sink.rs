@@ -101,7 +101,7 @@ impl Sink {
         }
     }
 
-fn safe_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
+    fn safe_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
         if !self.terminal {
             return Cow::Borrowed(line);
         }
@@ -111,7 +111,7 @@ fn safe_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
 
 /// Escapes control characters except tabs, as `\u{1b}`.
 fn escaped(line: &str) -> Cow<'_, str> {
-let is_control = |c: char| c.is_control() && c != '\t';
+    let is_control = |c: char| c.is_control() && c != '\t';
     if !line.contains(is_control) {
         return Cow::Borrowed(line);
     }
@@ -135,7 +135,7 @@ fn write_all(mut out: impl Write, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-fn written(sink: &Sink, message: &str) -> String {
+    fn written(sink: &Sink, message: &str) -> String {
         let event = Event {
             time: 0,
             host: "algo-1".to_owned(),
@@ -148,7 +148,7 @@ fn written(sink: &Sink, message: &str) -> String {
     }
 
     #[test]
-fn escapes_control_characters_on_a_terminal() {
+    fn escapes_control_characters_on_a_terminal() {
         let mut sink = Sink::stdout(Format::Text);
         sink.terminal = true;
         assert_eq!(
@@ -160,14 +160,14 @@ fn escapes_control_characters_on_a_terminal() {
     }
 
     #[test]
-fn prefixes_every_line_with_its_host() {
+    fn prefixes_every_line_with_its_host() {
         let mut sink = Sink::stdout(Format::Text);
         sink.hosts = true;
         assert_eq!(written(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
     }
 
     #[test]
-fn writes_one_json_object_per_event() {
+    fn writes_one_json_object_per_event() {
         let sink = Sink::stdout(Format::Json);
         let line = written(&sink, "a\nb");
         let value: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");

@@ -98,7 +98,12 @@ impl JobState {
         let mut text = format!("{}: {}", sanitize(&self.name), self.both_states());
         // Writing to a String cannot fail.
         for phase in &self.phases {
-            let _ = write!(text, "\n  {:<14} {:>8}", phase.status, format_duration(phase.seconds));
+            let _ = write!(
+                text,
+                "\n  {:<14} {:>8}",
+                phase.status,
+                format_duration(phase.seconds)
+            );
             if !phase.message.is_empty() {
                 let _ = write!(text, "  {}", sanitize(&phase.message));
             }
@@ -229,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn formats_durations_and_timestamps() {
+    fn formats_durations_and_timestamps() {
         for (seconds, text) in [
             (0.2, "0 s"),
             (59.0, "59 s"),

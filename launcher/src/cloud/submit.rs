@@ -41,7 +41,7 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         let Some(pause) = again else {
             let error = explain(&what, error);
             return if lost {
-resolve_lost_response(aws, &client, request, name, error).await
+                resolve_lost_response(aws, &client, request, name, error).await
             } else {
                 Err(error)
             };
@@ -63,10 +63,8 @@ async fn name_in_use(
     lost: bool,
 ) -> Result<String> {
     if !lost {
-        return Err(Error::new(format!(
-            "another job `{name}` exists already"
-        ))
-        .help("nothing was started; run the command again: the name contains the time"));
+        return Err(Error::new(format!("another job `{name}` exists already"))
+            .help("nothing was started; run the command again: the name contains the time"));
     }
     let look = aws.next(&format!("status {name}"));
     let found = client
@@ -87,7 +85,7 @@ async fn name_in_use(
         ));
         return Ok(found.training_job_arn().unwrap_or_default().to_owned());
     }
-Err(ambiguous(name, &look))
+    Err(ambiguous(name, &look))
 }
 
 /// Error for a lost response and an existing job with other settings. It may still be this job:
@@ -114,9 +112,7 @@ async fn resolve_lost_response(
         .await
     {
         Ok(found) if matches_request(request, &found) => {
-            eprint_line(format!(
-                "a response was lost: job `{name}` was created"
-            ));
+            eprint_line(format!("a response was lost: job `{name}` was created"));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
         }
         Ok(_) => Err(ambiguous(name, &aws.next(&format!("status {name}")))),
@@ -168,7 +164,10 @@ fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>,
         .iter()
         .map(|channel| {
             let source = channel.data_source().and_then(|data| data.s3_data_source());
-            (channel.channel_name(), source.map(|s3| without_slash(s3.s3_uri())))
+            (
+                channel.channel_name(),
+                source.map(|s3| without_slash(s3.s3_uri())),
+            )
         })
         .collect()
 }
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_job_matches_request() {
+    fn matches_only_a_job_with_the_same_settings() {
         let found = || {
             DescribeTrainingJobOutput::builder()
                 .role_arn("role")
@@ -233,12 +232,18 @@ mod tests {
                 )
         };
         assert!(matches_request(&asked(), &found().build()));
-        assert!(!matches_request(&asked(), &found().role_arn("other").build()));
+        assert!(!matches_request(
+            &asked(),
+            &found().role_arn("other").build()
+        ));
         assert!(!matches_request(
             &asked(),
             &found().hyper_parameters("min_df", "6").build()
         ));
-        assert!(!matches_request(&asked(), &found().environment("A", "1").build()));
+        assert!(!matches_request(
+            &asked(),
+            &found().environment("A", "1").build()
+        ));
         let with_slash = OutputDataConfig::builder()
             .s3_output_path("s3://b/o/")
             .build();
