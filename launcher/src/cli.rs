@@ -9,7 +9,7 @@ use crate::aws::AwsArgs;
 use crate::commands;
 use crate::context::Context;
 use crate::local;
-use crate::output::{self, Format};
+use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 const EXIT_CODES: &str = "\

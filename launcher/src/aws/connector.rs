@@ -1,6 +1,6 @@
 //! Names the URL in the error of a connection that cannot be made or breaks: the SDK's own errors leave it out.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 

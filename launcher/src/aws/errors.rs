@@ -1,6 +1,6 @@
 //! AWS's errors in words, each with the next command to type. The one place where codes are translated.
 
-use std::error::Error;
+use std::error::Error as StdError;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -15,7 +15,7 @@ const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissi
 /// The failure of a request; `what` was not possible: ``cannot describe the job `svm-1` ``.
 pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
 where
-    E: ProvideErrorMetadata + Error + 'static,
+    E: ProvideErrorMetadata + StdError + 'static,
 {
     match &error {
         SdkError::ServiceError(context) => {
@@ -32,7 +32,7 @@ where
         SdkError::DispatchFailure(failure) => {
             // Its own words, `dispatch failure: other`, are the SDK's business.
             let connector = failure.as_connector_error();
-            let cause = connector.and_then(Error::source);
+            let cause = connector.and_then(StdError::source);
             let text = cause.map_or_else(|| chain(&error), chain);
             if connector.is_some_and(is_network) {
                 return unreachable(what, &text);

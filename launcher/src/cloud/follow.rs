@@ -34,25 +34,6 @@ pub(crate) enum End {
     ReaderGone,
 }
 
-/// Ctrl-C, from the format_timestamp of the installation on.
-#[derive(Debug)]
-pub(crate) struct Interrupt(Signal);
-
-impl Interrupt {
-    /// From here on Ctrl-C no longer ends the process.
-    pub(crate) fn install() -> Result<Self> {
-        signal(SignalKind::interrupt()).map(Self).map_err(|error| {
-            Error::new(format!("cannot watch for Ctrl-C: {error}"))
-                .help("`trainyard status JOB` does not watch")
-        })
-    }
-
-    /// Waits for it.
-    pub(crate) async fn pressed(&mut self) {
-        self.0.recv().await;
-    }
-}
-
 /// A job that is being followed.
 #[derive(Debug)]
 pub(crate) struct Follow {
@@ -224,7 +205,7 @@ async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogErro
         let mut events = Vec::new();
         let more = tail.read(&mut events).await;
         found |= !events.is_empty();
-        match sink.take(&events) {
+        match sink.write(&events) {
             Ok(true) => {}
             Ok(false) => return (found, Ok(false)),
             Err(error) => return (found, Err(LogError::Permanent(error))),

@@ -24,10 +24,10 @@ use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer::{Leftover, STALL, Settings, Store};
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 
 pub(crate) use follow::{End, Follow};
-pub(crate) use lookup::{describe, job_name, job_name_unasked, raw};
+pub(crate) use lookup::{describe, job_name, job_name_offline, raw};
 pub(crate) use model::model;
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
@@ -53,7 +53,7 @@ pub(crate) async fn train(
     let uploads = data::uploads(job)?;
     warn(job);
     let aws = context.aws().await?;
-    let role = role::typed(job.cloud.role.as_deref())?;
+    let role = role::check(job.cloud.role.as_deref())?;
     let (role, image) = if dry_run {
         (
             placeholder("role", role::resolve(&aws, role).await),
@@ -132,8 +132,8 @@ async fn abort_upload(leftover: &Leftover, store: &Store, interrupt: &mut Interr
 /// Error after Ctrl-C during an upload. Keys contain the name of the job, so the next job cannot
 /// reuse them.
 fn not_submitted(aws: &Aws, job: &Job) -> Error {
-    let error = Error::with(
-        Exit::Interrupted,
+    let error = Error::with_kind(
+        ErrorKind::Interrupted,
         "interrupted while uploading data: no job was created",
     );
     let data = job
@@ -264,9 +264,9 @@ async fn submit_uncancelled(
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
-        () = interrupt.pressed() => Err(Error::with(
-            Exit::Interrupted,
-            format!("interrupted before SageMaker responded: job `{name}` may have been created"),
+    let error = Error::with_kind(
+        ErrorKind::Interrupted,
+        "interrupted while uploading data: no job was created",
         )
         .help(format!(
             "{} shows if it was",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_unasked,
+    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
 };
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -30,7 +30,7 @@ pub(crate) struct StopArgs {
 pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     if args.dry_run {
-        let name = job_name_unasked(&args.job, &aws)?;
+        let name = job_name_offline(&args.job, &aws)?;
         return plan(&aws, name, context).await;
     }
     let name = job_name(&args.job, &aws).await?;
@@ -80,7 +80,7 @@ async fn state(aws: &Aws, name: &str) -> Result<JobState> {
     Ok(JobState::new(&job, Timestamp::now()))
 }
 
-/// A job that ended a format_timestamp ago, or that an earlier try has reached, is no error.
+/// Stops the job. A job that has ended meanwhile is not an error.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let answer = aws
         .sagemaker()

@@ -44,13 +44,13 @@ pub(crate) fn files(deployment: &Deployment, immutable_tags: bool) -> Vec<File> 
 }
 
 fn values(deployment: &Deployment, immutable_tags: bool) -> String {
-    let trainers: Vec<_> = account
+    let trainers: Vec<_> = deployment
         .trainers
         .iter()
         .map(|name| hcl::string(name))
         .collect();
     let text = |text: &str| hcl::string(text);
-    let kms_key = account
+    let kms_key = deployment
         .kms_keys
         .first()
         .map_or("null".to_owned(), |key| hcl::string(key));

@@ -193,7 +193,7 @@ fn complaint(trainer: &str, stderr: &str, status: &str) -> Error {
 
 /// Each line made safe.
 fn lines_shown(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(shown).collect();
+    let lines: Vec<_> = text.lines().map(sanitize).collect();
     lines.join("\n")
 }
 

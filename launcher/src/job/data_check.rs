@@ -152,7 +152,7 @@ fn of_a_row(first: &Value, more: usize) -> Error {
 
 fn of_a_file(said: &str) -> Error {
     let (message, help) = said.split_once("\n  help: ").unwrap_or((said, ""));
-    let message: Vec<_> = message.lines().map(shown).collect();
+    let message: Vec<_> = message.lines().map(sanitize).collect();
     let failure = Error::usage(format!("the data: {}", message.join("\n")));
     match help.lines().next() {
         Some(help) => failure.help(as_hyperparameter(&sanitize(help))),

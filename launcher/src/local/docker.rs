@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use bollard::Docker;
 use bollard::container::AttachContainerResults;
-use bollard::errors::Error;
+use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerCreateBody, ContainerWaitResponse};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
@@ -53,7 +53,7 @@ pub(super) struct Container<'a> {
     sent: BTreeSet<PathBuf>,
 }
 
-type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, Error>> + Send>>;
+type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, DockerError>> + Send>>;
 
 impl<'a> Engine<'a> {
     /// Finds the engine and looks whether it has the image.
@@ -310,15 +310,15 @@ async fn show(attached: AttachContainerResults, tail: Tail) {
 }
 
 /// The engine's HTTP status, if it has answered.
-pub(super) fn status(error: &Error) -> Option<u16> {
+pub(super) fn status(error: &DockerError) -> Option<u16> {
     match error {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        DockerError::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }
 }
 
 /// An engine's refusal, with what usually helps.
-pub(super) fn refused(what: &str, error: &Error) -> Error {
+pub(super) fn refused(what: &str, error: &DockerError) -> Error {
     let reason = reason(error);
     let failure = Error::new(format!("cannot {what}: {}", diagnostics::sanitize(&reason)));
     if reason.contains("capabilities: [[gpu]]") {

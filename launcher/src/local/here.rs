@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::leftover::{Container, containers};
 use crate::engine;
 use crate::output::Format;
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 
 /// An engine that is well answers in milliseconds; one that does not is none.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ pub(crate) async fn or_here(job: &str, asked: impl Future<Output = Result<Exit>>
         other => return other,
     };
     match find(Some(job)).await.pop() {
-        Some(container) => Err(word(&container, failure.exit())),
+        Some(container) => Err(word(&container, failure.kind())),
         None => Err(failure),
     }
 }
@@ -49,7 +49,7 @@ async fn find(job: Option<&str>) -> Vec<Container> {
     }
 }
 
-fn word(container: &Container, exit: Exit) -> Error {
+fn word(container: &Container, kind: ErrorKind) -> Error {
     let job = &container.job;
     let (state, log) = match container.running {
         true => (
@@ -58,8 +58,8 @@ fn word(container: &Container, exit: Exit) -> Error {
         ),
         false => ("has ended", format!("`docker logs {job}` shows its log")),
     };
-    let failure = Error::with(
-        exit,
+    let failure = Error::with_kind(
+        kind,
         format!(
             "job `{job}` is in the local Docker engine, where it {state}, and not in SageMaker"
         ),

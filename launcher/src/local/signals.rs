@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use diagnostics::{Error, Exit, Result};
+use diagnostics::{Error, ErrorKind, Exit, Result};
 
 /// What somebody outside asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,13 @@ impl Asked {
 
     /// How the command ends after it.
     pub(super) fn exit(self) -> Exit {
+        self.kind().into()
+    }
+
+    fn kind(self) -> ErrorKind {
         match self {
-            Self::Interrupt => Exit::Interrupted,
-            Self::Terminate | Self::HangUp => Exit::JobStopped,
+            Self::Interrupt => ErrorKind::Interrupted,
+            Self::Terminate | Self::HangUp => ErrorKind::JobStopped,
         }
     }
 }
@@ -87,8 +91,8 @@ impl Signals {
             },
         };
         self.given_up = Some(asked);
-        Err(Error::with(
-            asked.exit(),
+        Err(Error::with_kind(
+            asked.kind(),
             format!("{}: given up, nothing is left running", asked.name()),
         ))
     }

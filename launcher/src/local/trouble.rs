@@ -50,6 +50,8 @@ pub(super) fn warn(failure: Error) {
 
 #[cfg(test)]
 mod tests {
+    use diagnostics::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -66,11 +68,11 @@ mod tests {
 
     #[test]
     fn only_the_second_word_of_a_signal_is_left_out() {
-        for exit in [Exit::Interrupted, Exit::JobStopped] {
-            assert!(by_signal(&Error::with(exit, "given up")));
+        for kind in [ErrorKind::Interrupted, ErrorKind::JobStopped] {
+            assert!(by_signal(&Error::with_kind(kind, "given up")));
         }
-        for exit in [Exit::Failed, Exit::Usage, Exit::JobFailed] {
-            assert!(!by_signal(&Error::with(exit, "a reason of its own")));
+        for kind in [ErrorKind::Failed, ErrorKind::Usage, ErrorKind::JobFailed] {
+            assert!(!by_signal(&Error::with_kind(kind, "a reason of its own")));
         }
     }
 }
