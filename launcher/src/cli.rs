@@ -1,8 +1,9 @@
-//! The command line.
+//! Command line of the program.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand};
 
 use crate::aws::AwsArgs;
@@ -12,18 +13,54 @@ use crate::local;
 use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
+/// Colours of help texts and errors, as in cargo.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().effects(Effects::BOLD))
+    .valid(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .invalid(AnsiColor::Yellow.on_default().effects(Effects::BOLD));
+
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
+  0    success
   1    the command failed
-  2    the command line or a file is wrong, nothing was started
+  2    invalid command line or file; nothing was started
   3    the training job failed
   4    the training job was stopped
-  130  Ctrl-C; a job in the cloud goes on";
+  130  Ctrl-C; a job in the cloud keeps running";
 
-/// Builds, pushes, runs and submits Trainyard's trainers
+const EXAMPLES: &str = "\
+Examples:
+  trainyard doctor svm --role trainyard-execution --bucket my-bucket
+  trainyard push svm --create-repository
+  trainyard train svm --data data --output s3://my-bucket/models --instance-type ml.m5.large
+  trainyard download model --job-name JOB
+
+Exit codes:
+  0    success
+  1    the command failed
+  2    invalid command line or file; nothing was started
+  3    the training job failed
+  4    the training job was stopped
+  130  Ctrl-C; a job in the cloud keeps running";
+
+/// Train text classifiers locally and on Amazon SageMaker
+///
+/// A job runs on SageMaker, in the local Docker engine or as a local process, always with the same
+/// command. Run `trainyard doctor` first to check what a job needs.
 #[derive(Debug, Parser)]
-#[command(name = "trainyard", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "trainyard",
+    version,
+    styles = STYLES,
+    after_help = EXIT_CODES,
+    after_long_help = EXAMPLES,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -33,8 +70,10 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct GlobalArgs {
-    /// Answer with one JSON object on standard output, `logs` with one per line; all else goes to standard error
-    #[arg(long, global = true)]
+    /// Print the result as JSON on standard output
+    ///
+    /// One object, or one object per line for `logs`. Messages go to standard error.
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     #[command(flatten)]
     aws: AwsArgs,
@@ -42,30 +81,18 @@ struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build a trainer's image, without a Docker daemon
-    Build(commands::build::BuildArgs),
-    /// Push a trainer's image to ECR or any registry; uploads only what is missing
-    Push(commands::push::PushArgs),
-    /// Train: on SageMaker, in the local Docker engine, or as a local process
-    Train(Box<commands::train::TrainArgs>),
-    /// Show a job's logs until it ends
-    Logs(commands::logs::LogsArgs),
-    /// Show a job's state and where its time went
-    Status(commands::status::StatusArgs),
-    /// List training jobs
-    List(commands::list::ListArgs),
-    /// Stop a job
-    Stop(commands::stop::StopArgs),
-    /// Show all that SageMaker knows of a job
-    Describe(commands::describe::DescribeArgs),
-    /// Copy a file or folder to S3
-    Upload(commands::upload::UploadArgs),
-    /// Copy a file, folder or a job's model from S3
-    Download(commands::download::DownloadArgs),
-    /// Check credentials, role, bucket, repository, Docker and toolchain, and say what to do
-    Doctor(commands::doctor::DoctorArgs),
-    /// Print the IAM policies that are needed, and write Terraform for them
-    Infra(commands::infra::InfraArgs),
+Build(commands::build::BuildArgs),
+Push(commands::push::PushArgs),
+Train(Box<commands::train::TrainArgs>),
+Logs(commands::logs::LogsArgs),
+Status(commands::status::StatusArgs),
+List(commands::list::ListArgs),
+Stop(commands::stop::StopArgs),
+Describe(commands::describe::DescribeArgs),
+Upload(commands::upload::UploadArgs),
+Download(commands::download::DownloadArgs),
+Doctor(commands::doctor::DoctorArgs),
+Infra(commands::infra::InfraArgs),
 }
 
 /// Runs the command line of this process.
@@ -78,7 +105,7 @@ pub(crate) fn run() -> ExitCode {
                 return Exit::Ok.into();
             }
             if wants_json(std::env::args_os()) {
-                print_json(&misuse(&error.render().to_string()), false);
+                print_json(&usage_error(&error.render().to_string()), false);
             }
             return Exit::Usage.into();
         }
@@ -89,7 +116,7 @@ pub(crate) fn run() -> ExitCode {
         Format::Text
     };
     let lines = matches!(cli.command, Command::Logs(_));
-    match start(cli, format) {
+    match run_command(cli, format) {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprint_line(&error);
@@ -101,7 +128,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// The error on standard output, on one line behind other `lines`.
+/// Prints an error as JSON on standard output; on one line after other JSON `lines`.
 fn print_json(error: &Error, lines: bool) {
     let json = error.to_json();
     let text = if lines {
@@ -110,19 +137,19 @@ fn print_json(error: &Error, lines: bool) {
         serde_json::to_string_pretty(&json)
     };
     if let Ok(text) = text {
-        // Standard output may be what failed; the message stands on standard error.
+        // Ignored: standard output may be the cause, and standard error has the message.
         let _ = diagnostics::print_line(text.trim_end());
     }
 }
 
-/// Whether `--json` was typed, on a command line that could not be understood.
+/// True if an invalid command line contains `--json`.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut own = arguments.take_while(|argument| argument != "--");
     own.any(|argument| argument == "--json")
 }
 
-/// What clap says: the first paragraph is the message, the others help.
-fn misuse(text: &str) -> Error {
+/// Converts an error text of clap: the first paragraph is the message, the others are help.
+fn usage_error(text: &str) -> Error {
     let mut parts = text
         .split("\n\n")
         .map(str::trim)
@@ -134,7 +161,7 @@ fn misuse(text: &str) -> Error {
     })
 }
 
-fn start(cli: Cli, format: Format) -> Result<Exit> {
+fn run_command(cli: Cli, format: Format) -> Result<Exit> {
     let context = Context::new(cli.global.aws, format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -142,10 +169,10 @@ fn start(cli: Cli, format: Format) -> Result<Exit> {
         .build()
         .map_err(|error| {
             Error::new(format!("cannot start threads: {error}"))
-                .help("`ulimit -u` shows how many you may have")
+                .help("raise the limit of threads: `ulimit -u` shows it")
         })?;
     let exit = runtime.block_on(dispatch(cli.command, &context));
-    // A request that hangs in a blocking call must not hold up the end.
+    // Does not wait for blocking calls that hang.
     runtime.shutdown_background();
     exit
 }
@@ -187,7 +214,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_sound() {
+fn clap_definition_is_valid() {
         Cli::command().debug_assert();
     }
 }

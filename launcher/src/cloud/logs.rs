@@ -29,9 +29,9 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) enum LogError {
     /// Throttling, a server error or a network error.
-    Passing(Error),
+    Transient(Error),
     /// Missing permission, expired credentials.
-    Lasting(Error),
+    Permanent(Error),
 }
 
 /// Reader of new log events.
@@ -202,9 +202,9 @@ impl Event {
 impl LogError {
     fn new(transient: bool, error: Error) -> Self {
         if transient {
-            Self::Passing(error)
+            Self::Transient(error)
         } else {
-            Self::Lasting(error)
+            Self::Permanent(error)
         }
     }
 }

@@ -79,15 +79,33 @@ pub(crate) async fn train(
         return Ok(Exit::Ok);
     }
     preflight::check(&aws, job).await?;
-    let store = Store::new(
-        &aws,
-        Settings {
-            stall: STALL,
-            progress: true,
-        },
-    );
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
+    upload_data(&aws, job, uploads, &mut interrupt).await?;
+    let submit = submit::submit(&aws, &request, name);
+    let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
+    eprint_line(format!("job `{name}` is submitted"));
+    if interrupted {
+        return report_interrupt(&aws, name, context);
+    }
+    if no_wait {
+        return submitted(job, &aws, &arn, context);
+    }
+    follow_to_end(job, &aws, interrupt, context).await
+}
+
+/// Uploads local data. Ctrl-C aborts the current upload.
+async fn upload_data(
+    aws: &Aws,
+    job: &Job,
+    uploads: Vec<data::ChannelUpload>,
+    interrupt: &mut Interrupt,
+) -> Result<()> {
+    let settings = Settings {
+        stall: STALL,
+        progress: true,
+    };
+    let store = Store::new(aws, settings);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let leftover = Leftover::of(&upload.files);
@@ -95,28 +113,18 @@ pub(crate) async fn train(
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
             () = interrupt.pressed() => {
-                let error = not_submitted(&aws, job);
-                let given_up = abort_upload(&leftover, &store, &mut interrupt).await;
-                return Err(match given_up {
-                    true => error,
-                    false => error.help(format!(
-                        "uploaded parts may remain in S3 and cost money: {} removes them",
-                        aws.next(&abort_command)
-                    )),
-                });
+                let error = not_submitted(aws, job);
+                if abort_upload(&leftover, &store, interrupt).await {
+                    return Err(error);
+                }
+                return Err(error.help(format!(
+                    "uploaded parts may remain in S3 and cost money: {} removes them",
+                    aws.next(&abort_command)
+                )));
             }
         }
     }
-    let submit = submit::submit(&aws, &request, name);
-    let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
-    eprint_line(format!("job `{name}` is submitted"));
-    if interrupted {
-        return interrupted(&aws, name, context);
-    }
-    if no_wait {
-        return submitted(job, &aws, &arn, context);
-    }
-    follow(job, &aws, interrupt, context).await
+    Ok(())
 }
 
 /// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
@@ -226,7 +234,12 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
-async fn follow(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> Result<Exit> {
+async fn follow_to_end(
+    job: &Job,
+    aws: &Aws,
+    interrupt: Interrupt,
+    context: &Context,
+) -> Result<Exit> {
     let name = job.name.as_str();
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
@@ -237,7 +250,7 @@ async fn follow(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => interrupted(aws, name, context),
+        Ok(End::Interrupted) => report_interrupt(aws, name, context),
         Ok(End::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
@@ -264,9 +277,9 @@ async fn submit_uncancelled(
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
-    let error = Error::with_kind(
-        ErrorKind::Interrupted,
-        "interrupted while uploading data: no job was created",
+        () = interrupt.pressed() => Err(Error::with_kind(
+            ErrorKind::Interrupted,
+            format!("interrupted before SageMaker responded: job `{name}` may have been created"),
         )
         .help(format!(
             "{} shows if it was",
@@ -276,7 +289,7 @@ async fn submit_uncancelled(
 }
 
 /// Reports a running job after Ctrl-C.
-fn interrupted(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
         "Ctrl-C: the job keeps running\n{}",
         follow_up_help(aws, name)

@@ -11,12 +11,12 @@ use crate::job::{Job, Location, refused};
 const MAX_RUN_TIME: Duration = Duration::from_secs(28 * 24 * 3600);
 /// Tags of the user, besides those of this program.
 const MAX_TAGS: usize = 50 - super::request::OWN_TAGS;
-const MAX_MAX_TAG_KEY: usize = 128;
-const MAX_MAX_TAG_VALUE: usize = 256;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
 const MAX_SUBNETS: usize = 16;
-const MAX_MAX_SECURITY_GROUPS: usize = 5;
-const MAX_MAX_NETWORK_ID: usize = 32;
-const MAX_MAX_KMS_KEY: usize = 2048;
+const MAX_SECURITY_GROUPS: usize = 5;
+const MAX_NETWORK_ID: usize = 32;
+const MAX_KMS_KEY: usize = 2048;
 const MAX_IMAGE_URI: usize = 255;
 const MAX_URL: usize = 1024;
 
@@ -29,7 +29,7 @@ pub(super) fn check(job: &Job) -> Result<()> {
     network(
         "--security-group",
         &cloud.security_groups,
-        MAX_MAX_SECURITY_GROUPS,
+        MAX_SECURITY_GROUPS,
     )?;
     for (flag, key) in [
         ("--volume-kms-key", &cloud.volume_kms_key),
@@ -73,7 +73,7 @@ fn times(job: &Job) -> Result<()> {
 
 fn tags(job: &Job) -> Result<()> {
     let tags = &job.cloud.tags;
-    if tags.len() > MAX_MAX_TAGS {
+    if tags.len() > MAX_TAGS {
         return Err(Error::usage(format!(
             "`--tag`: expected at most {MAX_TAGS} tags, found {}",
             tags.len()
@@ -97,10 +97,10 @@ fn tags(job: &Job) -> Result<()> {
             return Err(Error::usage(format!("`--tag {key}` is a reserved name"))
                 .help("`aws:` is reserved for AWS, `trainyard:` for this program"));
         }
-        if key.chars().count() > MAX_MAX_TAG_KEY || value.chars().count() > MAX_MAX_TAG_VALUE {
+        if key.chars().count() > MAX_TAG_KEY || value.chars().count() > MAX_TAG_VALUE {
             return Err(
                 Error::usage(format!("`--tag {}` is too long", sanitize(key))).help(format!(
-                    "expected at most {MAX_MAX_TAG_KEY} characters, `=`, and at most {MAX_MAX_TAG_VALUE}"
+                    "expected at most {MAX_TAG_KEY} characters, `=`, and at most {MAX_TAG_VALUE}"
                 )),
             );
         }
@@ -118,7 +118,7 @@ fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
     }
     for id in ids {
         let sound = !id.is_empty()
-            && id.len() <= MAX_MAX_NETWORK_ID
+            && id.len() <= MAX_NETWORK_ID
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !sound {
             return Err(
@@ -132,7 +132,7 @@ fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
 
 fn kms(flag: &str, key: &str) -> Result<()> {
     let sound = !key.is_empty()
-        && key.len() <= MAX_MAX_KMS_KEY
+        && key.len() <= MAX_KMS_KEY
         && key
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b));

@@ -28,7 +28,7 @@ enum Target {
 
 impl Sink {
     /// Writes to standard output, as the result of the command; with `--json` one object per line.
-    pub(crate) fn answer(format: Format) -> Self {
+    pub(crate) fn stdout(format: Format) -> Self {
         Self {
             target: Target::Out,
             terminal: io::stdout().is_terminal(),
@@ -48,7 +48,7 @@ impl Sink {
     }
 
     /// True if this writes to standard error.
-    pub(super) fn is_beside(&self) -> bool {
+    pub(super) fn is_stderr(&self) -> bool {
         self.target == Target::Err
     }
 

@@ -8,10 +8,12 @@ use crate::cloud::{job_name, raw};
 use crate::context::Context;
 use diagnostics::{Exit, Result};
 
-/// All that SageMaker knows of a job; with --json its own answer, times as text
+/// Show all details of a training job
+///
+/// With `--json` the unchanged response of SageMaker, times as text.
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
 }
 

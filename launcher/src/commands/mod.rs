@@ -1,4 +1,4 @@
-//! One module per command: its arguments and its `run`.
+//! Commands, one module each: its arguments and its `run` function.
 
 pub(crate) mod build;
 pub(crate) mod describe;

@@ -14,15 +14,17 @@ use crate::output::Format;
 use crate::plan::Plan;
 use diagnostics::{Exit, Result, eprint_line};
 
-/// The trainer gets SIGTERM and two minutes to save its model
+/// Stop a training job
+///
+/// The trainer gets SIGTERM and has two minutes to save its model.
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
-    /// Stay until it has stopped
+    /// Wait until the job has stopped
     #[arg(long)]
     wait: bool,
-    /// Show what would be sent, and do nothing
+    /// Show the request without sending it
     #[arg(long)]
     dry_run: bool,
 }
@@ -47,7 +49,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return left(&aws, name, context),
+                None => return report_interrupt(&aws, name, context),
             }
         } else {
             self::state(&aws, name).await?
@@ -58,9 +60,9 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    let (rehearsal, recorder) = aws.dry_run();
-    // It ends in an error by design; what counts is what the recorder has.
-    let _ = rehearsal
+let (recording, recorder) = aws.dry_run();
+    // Always fails: the recorder does not send the request.
+let _ = recording
         .sagemaker()
         .stop_training_job()
         .training_job_name(name)
@@ -100,7 +102,7 @@ async fn stop(aws: &Aws, name: &str) -> Result<()> {
     Err(explain(&format!("cannot stop the job `{name}`"), error))
 }
 
-/// The state at the end; nothing after Ctrl-C.
+/// Returns the final state, or None after Ctrl-C.
 async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobState>> {
     let follow =
         Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
@@ -110,10 +112,10 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
     }
 }
 
-/// After Ctrl-C.
-fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+/// Reports a job that is still stopping after Ctrl-C.
+fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
-        "Ctrl-C: the job goes on stopping\n  help: {} says when it has",
+        "Ctrl-C: the job is still stopping\n  help: {} shows its state",
         aws.next(&format!("status {name}"))
     ));
     if context.format == Format::Json {

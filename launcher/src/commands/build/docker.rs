@@ -1,4 +1,4 @@
-//! `trainyard build --docker`: docker/Dockerfile, by the local engine.
+//! `trainyard build --docker`: builds docker/Dockerfile with the local Docker engine.
 
 use std::fs::File;
 use std::io::{self, Read as _};
