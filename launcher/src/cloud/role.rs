@@ -3,7 +3,7 @@
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use diagnostics::{Error, Result, eprint_line, sanitize};
 
-use crate::aws::iam::{NoRole, parse_role};
+use crate::aws::iam::{NotARole, parse_role};
 use crate::aws::{Aws, explain};
 
 /// Checks the form of the given role.
@@ -15,10 +15,10 @@ pub(super) fn check(role: Option<&str>) -> Result<&str> {
     };
     match parse_role(given) {
         Ok(_) => Ok(given),
-        Err(NoRole::Session(role)) => Err(no_role(given, "is a session of a role, not the role")
+        Err(NotARole::Session(role)) => Err(no_role(given, "is a session of a role, not the role")
             .help(format!("did you mean `--role {}`?", sanitize(role)))),
-        Err(NoRole::Arn) => Err(no_role(given, "is not the ARN of a role")),
-        Err(NoRole::Name) => Err(no_role(given, "is not the name of a role")),
+        Err(NotARole::Arn) => Err(no_role(given, "is not the ARN of a role")),
+        Err(NotARole::Name) => Err(no_role(given, "is not the name of a role")),
     }
 }
 

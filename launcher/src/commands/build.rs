@@ -135,9 +135,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     }
     let loaded = match &engine {
         Some(engine) => Some(image::load(&image, engine).await?),
-plan.step(format!(
-            "run `{}`", => None => plan.step(format!(
-            "run `{}`", => None,
+        None => None,
     };
     let deliver = start.elapsed().as_secs_f64();
     let answer = answer(&trainer, &image, args.output, loaded, deliver);
@@ -240,9 +238,7 @@ pub(super) async fn plan_image(
 ) -> Result<()> {
     match &options.binary {
         Some(binary) => plan.step(format!("use the binary `{}`", binary.display())),
-plan.step(format!(
-            "run `{}`", => None => plan.step(format!(
-            "run `{}`", => plan.step(format!(
+        None => plan.step(format!(
             "run `{}`",
             image::compile_command(trainer, options)?
         )),

@@ -143,7 +143,7 @@ async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
 let login = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
 match login.await {
         Err(_) if !found.are_none() => Ok(found),
-asked, => login => login, => asked,
+        login => login,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `trainyard doctor`: everything that a first job needs, looked at side by side, nothing changed.
+//! `trainyard doctor`: checks everything that a first job needs, concurrently. Changes nothing.
 
 mod aws_setup;
 mod bucket;
@@ -17,18 +17,18 @@ pub(crate) use check::Report;
 
 use crate::job::S3Url;
 
-/// What to look at. What is not named is skipped, aloud.
+/// Subjects of the checks. Checks without a subject are reported as skipped.
 #[derive(Debug)]
 pub(crate) struct DoctorOptions {
     pub(crate) trainer: Option<String>,
-    /// The workspace's folder, for its toolchain file.
+    /// Folder of the workspace, for its toolchain file.
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) role: Option<String>,
-    /// The bucket, and the folder in it that jobs write to.
+    /// Bucket and prefix that jobs write to.
     pub(crate) output: Option<S3Url>,
 }
 
-/// Runs all checks. Each has its own time limit, so this ends, whatever does not answer.
+/// Runs all checks, each with its own time limit.
 pub(crate) async fn examine(
     wanted: &DoctorOptions,
     setup: impl Future<Output = AwsSetup>,

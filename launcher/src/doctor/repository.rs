@@ -1,3 +1,5 @@
+//! Check of the ECR repository.
+
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +11,7 @@ use crate::size::megabytes;
 
 const NAME: &str = "repository";
 
-/// The trainer's repository in ECR, and what `latest` is.
+/// Checks the ECR repository of the trainer and its image `latest`.
 pub(super) async fn check(setup: &AwsSetup, trainer: Option<&str>) -> Check {
     let Some(trainer) = trainer else {
         return Check::skipped(NAME, "no trainer given").help("`trainyard doctor svm`");
@@ -44,10 +46,10 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
             Some("ImageNotFoundException") => empty(aws, &shown, trainer),
             Some("AccessDeniedException") => Check::warning(
                 NAME,
-                format!("you may not look at `{shown}` (ecr:DescribeImages)"),
+                format!("no permission to read `{shown}` (ecr:DescribeImages)"),
             )
             .help("`trainyard infra policies` prints the policy that you need"),
-            _ => Check::refused(NAME, &format!("look at the repository `{shown}`"), error),
+            _ => Check::refused(NAME, &format!("read the repository `{shown}`"), error),
         },
     }
 }
@@ -59,7 +61,7 @@ fn empty(aws: &Aws, repository: &str, trainer: &str) -> Check {
     ))
 }
 
-/// `, 12.3 MB, pushed 3 days ago`, as far as ECR tells.
+/// Formats `, 12.3 MB, pushed 3 days ago`, as far as known.
 fn age_and_size(image: &ImageDetail) -> String {
     let mut text = String::new();
     if let Some(bytes) = image.image_size_in_bytes() {
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages() {
+fn formats_ages() {
         for (seconds, text) in [
             (-5, "0 minutes"),
             (60, "1 minutes"),

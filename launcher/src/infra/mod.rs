@@ -1,4 +1,4 @@
-//! What Trainyard needs in an AWS account: the two policies, and Terraform that holds them.
+//! AWS resources that Trainyard needs: IAM policies, and Terraform with them.
 
 mod hcl;
 mod names;
