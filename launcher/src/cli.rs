@@ -81,18 +81,18 @@ struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-Build(commands::build::BuildArgs),
-Push(commands::push::PushArgs),
-Train(Box<commands::train::TrainArgs>),
-Logs(commands::logs::LogsArgs),
-Status(commands::status::StatusArgs),
-List(commands::list::ListArgs),
-Stop(commands::stop::StopArgs),
-Describe(commands::describe::DescribeArgs),
-Upload(commands::upload::UploadArgs),
-Download(commands::download::DownloadArgs),
-Doctor(commands::doctor::DoctorArgs),
-Infra(commands::infra::InfraArgs),
+    Build(commands::build::BuildArgs),
+    Push(commands::push::PushArgs),
+    Train(Box<commands::train::TrainArgs>),
+    Logs(commands::logs::LogsArgs),
+    Status(commands::status::StatusArgs),
+    List(commands::list::ListArgs),
+    Stop(commands::stop::StopArgs),
+    Describe(commands::describe::DescribeArgs),
+    Upload(commands::upload::UploadArgs),
+    Download(commands::download::DownloadArgs),
+    Doctor(commands::doctor::DoctorArgs),
+    Infra(commands::infra::InfraArgs),
 }
 
 /// Runs the command line of this process.
@@ -214,7 +214,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-fn clap_definition_is_valid() {
+    fn clap_definition_is_valid() {
         Cli::command().debug_assert();
     }
 }

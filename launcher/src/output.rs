@@ -24,7 +24,8 @@ impl Format {
         let out = match self {
             Self::Text => text(value),
             Self::Json => serde_json::to_string_pretty(value).map_err(|error| {
-                Error::new(format!("cannot serialize the result: {error}")).help("leave out `--json`")
+                Error::new(format!("cannot serialize the result: {error}"))
+                    .help("leave out `--json`")
             })?,
         };
         print_line(out.trim_end())
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn quotes_words_for_a_shell() {
+    fn quotes_words_for_a_shell() {
         assert_eq!(quoted("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
         assert_eq!(quoted("my data/it's"), r"'my data/it'\''s'");
     }

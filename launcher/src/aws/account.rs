@@ -11,7 +11,7 @@ impl Aws {
     /// Returns the account of the credentials, or None if STS does not respond in time. Needs no
     /// permission.
     pub(crate) async fn account(&self) -> Option<String> {
-let request = self.sts().get_caller_identity().send();
+        let request = self.sts().get_caller_identity().send();
         let answer = tokio::time::timeout(ACCOUNT_TIMEOUT, request).await.ok()?;
         answer.ok()?.account().map(str::to_owned)
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn reads_accounts_of_arns() {
+    fn reads_accounts_of_arns() {
         for (arn, account) in [
             ("arn:aws:iam::123456789012:role/x", Some("123456789012")),
             (

@@ -135,13 +135,13 @@ impl Aws {
 /// that no source has credentials.
 fn credential_error(error: &str) -> String {
     let lower = error.to_lowercase();
-let no_source = [
+    let no_source = [
         "imds",
         "not loaded",
         "no providers in chain",
         "did not load",
     ];
-if no_source.iter().any(|words| lower.contains(words)) {
+    if no_source.iter().any(|words| lower.contains(words)) {
         return "none in the environment, the profile or the machine's metadata".to_owned();
     }
     error.to_owned()
@@ -176,13 +176,13 @@ mod tests {
     use super::*;
 
     #[test]
-fn short_timeouts_apply_to_every_client() {
+    fn short_timeouts_apply_to_every_client() {
         let aws = Aws {
             config: SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .build(),
             iam_url: None,
-given_options: String::new(),
+            given_options: String::new(),
         };
         let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();
         let s3_limit = |s3: aws_sdk_s3::Client| {
@@ -202,7 +202,7 @@ given_options: String::new(),
     }
 
     #[test]
-fn quotes_given_options_for_a_shell() {
+    fn quotes_given_options_for_a_shell() {
         let args = AwsArgs {
             profile: Some("a b".to_owned()),
             region: Some("eu-west-1".to_owned()),

@@ -102,9 +102,11 @@ struct OriginConnector(SharedHttpConnector);
 
 impl HttpConnector for OriginConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-let origin = origin(request.uri());
+        let origin = origin(request.uri());
         let answer = self.0.call(request);
-        HttpConnectorFuture::new(async move { answer.await.map_err(|error| with_origin(error, origin)) })
+        HttpConnectorFuture::new(
+            async move { answer.await.map_err(|error| with_origin(error, origin)) },
+        )
     }
 }
 
@@ -150,7 +152,9 @@ struct NoResponse {
 /// True for network errors. Unusable credential sources have the same type in the SDK, but do not
 /// pass this connector.
 pub(super) fn is_network(error: &ConnectorError) -> bool {
-    error.source().is_some_and(|source| source.is::<NoResponse>())
+    error
+        .source()
+        .is_some_and(|source| source.is::<NoResponse>())
 }
 
 /// Timeout of connecting.
@@ -167,14 +171,14 @@ pub(super) mod tests {
     pub(in crate::aws) fn unresolved() -> ConnectorError {
         let words = "failed to lookup address information: No address associated with hostname";
         let error = ConnectorError::io(format!("dns error: {words}").into());
-with_origin(
+        with_origin(
             error,
             "https://api.sagemaker.eu-west-9.amazonaws.com".to_owned(),
         )
     }
 
     #[test]
-fn refuses_a_bundle_without_certificates() {
+    fn refuses_a_bundle_without_certificates() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         for text in [
             "",
@@ -188,7 +192,7 @@ fn refuses_a_bundle_without_certificates() {
     }
 
     #[test]
-fn origin_has_no_password_path_or_query() {
+    fn origin_has_no_password_path_or_query() {
         for (url, expected) in [
             ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
             (

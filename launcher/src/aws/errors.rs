@@ -91,7 +91,7 @@ fn service_error<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) ->
 
 /// Error for other codes, and for HEAD responses of S3, which have neither code nor message.
 fn other(what: &str, code: &str, message: &str, status: u16) -> Error {
-let detail = match (code, message) {
+    let detail = match (code, message) {
         ("", "") => format!("HTTP status {status}"),
         (code, "") => code.to_owned(),
         ("", message) => message.to_owned(),
@@ -118,7 +118,7 @@ fn clock(what: &str, message: &str) -> Error {
 fn denied(what: &str, message: &str) -> Error {
     let action = after(message, "to perform: ");
     let resource = after(message, "on resource: ");
-let detail = match (action, resource) {
+    let detail = match (action, resource) {
         (Some(action), Some(resource)) => {
             format!("access denied: `{action}` on `{resource}` is not allowed")
         }
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn dns_error_is_not_reported_as_missing_credentials() {
+    fn dns_error_is_not_reported_as_missing_credentials() {
         type Refused = SdkError<aws_smithy_types::error::ErrorMetadata, HttpResponse>;
         let connector = super::super::connector::tests::unresolved();
         let text = explain("cannot list", Refused::dispatch_failure(connector)).to_string();
@@ -222,7 +222,7 @@ fn dns_error_is_not_reported_as_missing_credentials() {
     }
 
     #[test]
-fn access_denied_names_action_and_resource() {
+    fn access_denied_names_action_and_resource() {
         let message = "User: arn:aws:iam::1:user/ann is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:eu-west-1:1:training-job/x because no identity-based policy allows it";
         let text = denied("cannot start", message).to_string();
         assert!(

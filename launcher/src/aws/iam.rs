@@ -105,7 +105,9 @@ fn arn_resource(arn: &str) -> Result<&str, NotARole<'_>> {
         return Err(NotARole::Arn);
     };
     if let ("sts", Some(session)) = (service, resource.strip_prefix("assumed-role/")) {
-        return Err(NotARole::Session(session.split('/').next().unwrap_or("NAME")));
+        return Err(NotARole::Session(
+            session.split('/').next().unwrap_or("NAME"),
+        ));
     }
     let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
     resource
@@ -302,14 +304,14 @@ mod tests {
 </Role></GetRoleResult></GetRoleResponse>"#;
 
     #[test]
-fn reads_a_role() {
+    fn reads_a_role() {
         let role = read_role(ANSWER).expect("a role");
         assert_eq!(role.arn, "arn:aws:iam::123456789012:role/team/train");
         assert_eq!(role.trust, serde_json::json!({"Statement": []}));
     }
 
     #[test]
-fn refuses_invalid_responses() {
+    fn refuses_invalid_responses() {
         for xml in [
             "",
             "<",
@@ -324,7 +326,7 @@ fn refuses_invalid_responses() {
     }
 
     #[test]
-fn reads_code_and_message_of_an_error() {
+    fn reads_code_and_message_of_an_error() {
         let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code>\
                    <Message>no &lt;x&gt;</Message></Error><RequestId>1</RequestId></ErrorResponse>";
         let error = refusal(xml, 404);
@@ -333,7 +335,7 @@ fn reads_code_and_message_of_an_error() {
     }
 
     #[test]
-fn parses_names_of_roles() {
+    fn parses_names_of_roles() {
         let long = "x".repeat(65);
         for (text, name) in [
             ("train", Some("train")),
@@ -356,7 +358,7 @@ fn parses_names_of_roles() {
         ] {
             assert_eq!(role_name(text), name, "{text}");
         }
-let given = parse_role("service-role/train").expect("a role");
+        let given = parse_role("service-role/train").expect("a role");
         assert_eq!((given.path, given.name), ("service-role/", "train"));
         let session = "arn:aws:sts::123456789012:assumed-role/train/ann";
         assert_eq!(parse_role(session), Err(NotARole::Session("train")));
@@ -364,15 +366,15 @@ let given = parse_role("service-role/train").expect("a role");
     }
 
     proptest! {
-        #[test]
-        fn decoding_undoes_encoding(text in ".*") {
-            let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
-            prop_assert_eq!(percent_decoded(&encoded), Some(text));
-        }
+            #[test]
+            fn decoding_undoes_encoding(text in ".*") {
+                let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+                prop_assert_eq!(percent_decoded(&encoded), Some(text));
+            }
 
-        #[test]
-fn accepts_any_response_without_panic(text in ".*") {
-            let _ = (read_role(&text), refusal(&text, 500), percent_decoded(&text));
+            #[test]
+    fn accepts_any_response_without_panic(text in ".*") {
+                let _ = (read_role(&text), refusal(&text, 500), percent_decoded(&text));
+            }
         }
-    }
 }

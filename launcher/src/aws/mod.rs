@@ -112,11 +112,11 @@ impl Aws {
             None => config,
         };
         let iam_url = Self::iam_url(args);
-let given_options = args.given_options();
+        let given_options = args.given_options();
         Ok(Self {
             config,
             iam_url,
-given_options,
+            given_options,
         })
     }
 

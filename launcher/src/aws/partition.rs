@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn partition_and_iam_host_of_regions() {
+    fn partition_and_iam_host_of_regions() {
         for (region, name, iam) in [
             ("eu-west-1", "aws", "iam.amazonaws.com"),
             (

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn reads_names_of_both_files() {
+    fn reads_names_of_both_files() {
         let text = "# [no]\n[default]\nregion = x\n [ profile  a b ] ; note\n[profile-c]\n[profile \"d\"]\n[e\n";
         let found: Vec<_> = sections(text).collect();
         assert_eq!(found, ["default", "a b", "profile-c", "d", "e"]);

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn refuses_invalid_endpoints_regions_and_keys() {
+    fn refuses_invalid_endpoints_regions_and_keys() {
         for url in ["http://127.0.0.1:5000", "https://host", "https://host/path"] {
             assert!(endpoint("AWS_ENDPOINT_URL", url).is_ok(), "{url}");
         }

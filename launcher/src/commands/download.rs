@@ -136,7 +136,12 @@ fn parse_source(args: &DownloadArgs) -> Result<(ModelSource<'_>, &Path)> {
     Ok((ModelSource::Url(url), to))
 }
 
-async fn download_model(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
+async fn download_model(
+    model: Model,
+    store: &Store,
+    dry_run: bool,
+    format: Format,
+) -> Result<Exit> {
     if dry_run {
         until_interrupted(model.rehearse(store))
             .await?
@@ -186,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn parses_sizes() {
+    fn parses_sizes() {
         assert_eq!(size("1000"), Ok(1000));
         assert_eq!(size("10GB"), Ok(10_000_000_000));
         assert_eq!(size("512 MiB"), Ok(512 << 20));

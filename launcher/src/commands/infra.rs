@@ -183,10 +183,7 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Deployment> {
             "`--bucket {}` is not a bucket name",
             diagnostics::sanitize(&args.bucket)
         ))
-        .help(format!(
-            "expected only a name, such as `{}`",
-            bucket.bucket
-        )));
+        .help(format!("expected only a name, such as `{}`", bucket.bucket)));
     }
     args.trainer
         .iter()
@@ -232,10 +229,11 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
     let mut partitions = regions.iter().map(|region| Partition::of(region));
     let own = partitions.next();
     if partitions.any(|other| Some(other) != own) {
-        return Err(
-            Error::usage(format!("{} are in different partitions", regions.join(", ")))
-                .help("run it once for each partition: AWS, China, GovCloud"),
-        );
+        return Err(Error::usage(format!(
+            "{} are in different partitions",
+            regions.join(", ")
+        ))
+        .help("run it once for each partition: AWS, China, GovCloud"));
     }
     Ok(regions)
 }

@@ -82,10 +82,10 @@ fn check(text: &str) -> Result<()> {
 
 /// Lists jobs page by page, until there are enough.
 async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
-let max = usize::try_from(args.max).unwrap_or(usize::MAX);
+    let max = usize::try_from(args.max).unwrap_or(usize::MAX);
     let prefix = args.trainer.as_deref().unwrap_or_default();
     let contains = args.name_contains.as_deref().unwrap_or_default();
-// SageMaker filters by one text; the other one is compared here.
+    // SageMaker filters by one text; the other one is compared here.
     let name_contains = if contains.is_empty() {
         prefix
     } else {
@@ -102,7 +102,7 @@ let max = usize::try_from(args.max).unwrap_or(usize::MAX);
             .max_results(if prefix.is_empty() {
                 PAGE_SIZE.min(args.max.cast_signed())
             } else {
-PAGE_SIZE
+                PAGE_SIZE
             })
             .set_name_contains((!name_contains.is_empty()).then(|| name_contains.to_owned()))
             .set_status_equals(args.status.map(Status::sdk))

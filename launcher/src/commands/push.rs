@@ -140,8 +140,8 @@ async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
         return Ok(found);
     };
     // A `docker login` for ECR expires after twelve hours, so AWS comes first.
-let login = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
-match login.await {
+    let login = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
+    match login.await {
         Err(_) if !found.are_none() => Ok(found),
         login => login,
     }
@@ -166,7 +166,7 @@ fn text(answer: &Answer) -> String {
     let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
     let _ = writeln!(
         text,
-"  uploaded {} blobs, {}; {} blobs, {} were present",
+        "  uploaded {} blobs, {}; {} blobs, {} were present",
         new.len(),
         megabytes(bytes(new)),
         old.len(),

@@ -60,9 +60,9 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-let (recording, recorder) = aws.dry_run();
+    let (recording, recorder) = aws.dry_run();
     // Always fails: the recorder does not send the request.
-let _ = recording
+    let _ = recording
         .sagemaker()
         .stop_training_job()
         .training_job_name(name)

@@ -27,22 +27,32 @@ pub(crate) struct TrainArgs {
     /// Training data: s3://bucket/key, file://path or a path
     ///
     /// Becomes the channel `train`.
-    #[arg(help_heading = "Data",long, value_name = "LOCATION")]
+    #[arg(help_heading = "Data", long, value_name = "LOCATION")]
     data: Option<String>,
     /// Additional channel, such as validation=s3://bucket/key
     ///
     /// May be given several times.
-    #[arg(help_heading = "Data",long, value_name = "NAME=LOCATION")]
+    #[arg(help_heading = "Data", long, value_name = "NAME=LOCATION")]
     channel: Vec<String>,
     /// Output location: s3://bucket/prefix, file://path or a path
     ///
     /// The job writes JOB/output/model.tar.gz below it.
-    #[arg(help_heading = "Data",long, value_name = "LOCATION", required_unless_present = "flags")]
+    #[arg(
+        help_heading = "Data",
+        long,
+        value_name = "LOCATION",
+        required_unless_present = "flags"
+    )]
     output: Option<String>,
     /// Instance type: ml.m5.large and others, local, local_gpu, local-process
     ///
     /// `local` and `local_gpu` use the local Docker engine, `local-process` needs no Docker.
-    #[arg(help_heading = "Machines",long, value_name = "TYPE", required_unless_present = "flags")]
+    #[arg(
+        help_heading = "Machines",
+        long,
+        value_name = "TYPE",
+        required_unless_present = "flags"
+    )]
     instance_type: Option<String>,
     /// Number of machines
     #[arg(help_heading = "Machines",long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -62,7 +72,7 @@ pub(crate) struct TrainArgs {
     /// Location of checkpoints: s3://bucket/prefix, or a path for local jobs
     ///
     /// Checkpoints are saved there and restored at the start.
-    #[arg(help_heading = "Data",long, value_name = "LOCATION")]
+    #[arg(help_heading = "Data", long, value_name = "LOCATION")]
     checkpoints: Option<String>,
     /// Stop the job after this time, such as 90m, 2h or 3600
     #[arg(help_heading = "Machines",long, value_name = "TIME", default_value = "24h", value_parser = duration)]
@@ -196,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn parses_durations() {
+    fn parses_durations() {
         for (text, seconds) in [
             ("90", 90),
             ("90s", 90),

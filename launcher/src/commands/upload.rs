@@ -63,7 +63,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     let sending = Sending::plan(&args.source, &to)?;
-not_empty(&sending, &args.source)?;
+    not_empty(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
         sending.rehearse(&aws).await.print(context.format)?;

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn recognizes_region_names() {
+    fn recognizes_region_names() {
         for good in [
             "eu-west-1",
             "us-gov-west-1",

@@ -24,7 +24,7 @@ pub(super) enum State {
 }
 
 impl State {
-fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -130,7 +130,7 @@ fn is_about_credentials(code: &str) -> bool {
 /// Runs a check; a problem after the time limit.
 pub(super) async fn with_timeout(
     name: &'static str,
-service: &str,
+    service: &str,
     check: impl Future<Output = Check>,
 ) -> Check {
     tokio::time::timeout(CHECK_TIMEOUT, check)
@@ -138,7 +138,10 @@ service: &str,
         .unwrap_or_else(|_| {
             Check::problem(
                 name,
-                format!("{service} did not answer within {} s", CHECK_TIMEOUT.as_secs()),
+                format!(
+                    "{service} did not answer within {} s",
+                    CHECK_TIMEOUT.as_secs()
+                ),
             )
             .help("check the network and its proxy, then run `trainyard doctor` again")
         })

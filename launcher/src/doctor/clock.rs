@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn state_depends_on_clock_skew() {
+    fn state_depends_on_clock_skew() {
         for (ahead, state, found) in [
             (0, "\"ok\"", "agrees with AWS"),
             (-30, "\"ok\"", "30 s behind AWS"),

@@ -19,7 +19,7 @@ const MIN_FREE_DISK_GB: u64 = 5;
 /// engine is a warning.
 pub(super) async fn docker() -> Vec<Check> {
     let mut info = None;
-let mut orphans = None;
+    let mut orphans = None;
     let check = with_timeout("docker", "the Docker engine", async {
         let engine = match engine::connect().await {
             Ok(engine) => engine,
@@ -36,7 +36,7 @@ let mut orphans = None;
             (Ok(version), Ok(answer)) => {
                 let check = platform(&version.version.unwrap_or_default(), &answer);
                 info = Some(answer);
-orphans = orphan_containers(&engine).await;
+                orphans = orphan_containers(&engine).await;
                 check
             }
             (Err(error), _) | (_, Err(error)) => Check::warning(
@@ -112,7 +112,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
         return Check::skipped(name, "no trainer given").help("`trainyard doctor svm`");
     };
     let mut found = None;
-let checked = with_timeout(name, "cargo", async {
+    let checked = with_timeout(name, "cargo", async {
         match Trainer::look(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
@@ -163,7 +163,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
                 name,
                 format!("`{path} --version` ended with {}", output.status),
             )
-        .help(format!("run `{path} --version`")),
+            .help(format!("run `{path} --version`")),
             Err(error) => {
                 Check::problem(name, format!("cannot start `{path}`: {error}")).help(format!(
                     "`cargo build --release -p {}`",

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn formats_ages() {
+    fn formats_ages() {
         for (seconds, text) in [
             (-5, "0 minutes"),
             (60, "1 minutes"),

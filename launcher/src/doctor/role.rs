@@ -11,7 +11,7 @@ const CREATE_HELP: &str = "`trainyard infra terraform --bucket BUCKET --account 
 
 /// Checks that the execution role exists and that SageMaker may assume it.
 pub(super) async fn check(setup: &AwsSetup, role: Option<&str>) -> Check {
-let Some(given) = role else {
+    let Some(given) = role else {
         return Check::skipped(NAME, "no role given")
             .help("pass `--role NAME` or set AWS_SAGEMAKER_ROLE");
     };
@@ -29,7 +29,8 @@ let Some(given) = role else {
         match aws.role(name).await {
             Ok(role) => check_role(given, &role),
             Err(error) if code(&error) == Some("NoSuchEntity") => {
-                Check::problem(NAME, format!("this account has no role `{shown}`")).help(CREATE_HELP)
+                Check::problem(NAME, format!("this account has no role `{shown}`"))
+                    .help(CREATE_HELP)
             }
             // Many users may pass a role that they may not read: the job can still run.
             Err(error)

@@ -53,10 +53,7 @@ async fn toolchain(folder: &Path) -> Check {
         .help(format!(
             "`rustup toolchain install {wanted}`, and remove `+toolchain` or RUSTUP_TOOLCHAIN"
         )),
-        Some(_) => Check::ok(
-            name,
-            format!("cargo {version}, as in rust-toolchain.toml"),
-        ),
+        Some(_) => Check::ok(name, format!("cargo {version}, as in rust-toolchain.toml")),
         None => Check::ok(name, format!("cargo {version}")),
     }
 }
@@ -95,10 +92,8 @@ async fn target(folder: &Path, triple: &str) -> Check {
         )
         .help(format!("`rustup target add {triple}`")),
         Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
-        Err(ProgramError::Failed(said)) => {
-            Check::warning(name, format!("`rustc` failed: {said}"))
-                .help(format!("`rustup target add {triple}`"))
-        }
+        Err(ProgramError::Failed(said)) => Check::warning(name, format!("`rustc` failed: {said}"))
+            .help(format!("`rustup target add {triple}`")),
     }
 }
 
@@ -217,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn reads_and_matches_channels() {
+    fn reads_and_matches_channels() {
         for (version, channel, fits) in [
             ("1.95.0", "1.95.0", true),
             ("1.95.0", "1.95", true),
@@ -226,7 +221,11 @@ fn reads_and_matches_channels() {
             ("1.94.1", "1.95.0", false),
             ("", "1.95.0", false),
         ] {
-            assert_eq!(matches_channel(version, channel), fits, "{version} {channel}");
+            assert_eq!(
+                matches_channel(version, channel),
+                fits,
+                "{version} {channel}"
+            );
         }
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(wanted(folder.path()), None);
@@ -239,7 +238,7 @@ fn reads_and_matches_channels() {
     }
 
     #[test]
-fn reads_linker_of_cargo_configuration() {
+    fn reads_linker_of_cargo_configuration() {
         let triple = "x86_64-unknown-linux-gnu";
         assert_eq!(
             linker_variable(triple),
@@ -253,7 +252,7 @@ fn reads_linker_of_cargo_configuration() {
 
     /// `cc` with a static C library, one without, one for another machine.
     #[tokio::test]
-async fn reports_missing_static_library_and_wrong_target() {
+    async fn reports_missing_static_library_and_wrong_target() {
         use std::os::unix::fs::PermissionsExt as _;
         let triple = "x86_64-unknown-linux-gnu";
         let folder = tempfile::tempdir().expect("a folder");

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-fn evaluates_trust_policies() {
+    fn evaluates_trust_policies() {
         let sagemaker = json!({"Service": SAGEMAKER});
         let good = allow(&sagemaker);
         let with = |key: &str, value: Value| {

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn escapes_templates() {
+    fn escapes_templates() {
         assert_eq!(string(r#"a"b\${x}"#), r#""a\"b\\$${x}""#);
         let policy = policy(&serde_json::json!({"a": "${aws:username}%{x}"}));
         assert_eq!(

@@ -41,10 +41,11 @@ pub(crate) fn check_trainer(text: &str) -> Result<()> {
     if sound {
         return Ok(());
     }
-    Err(
-        Error::usage(format!("`{}` is not a trainer name", diagnostics::sanitize(text)))
-            .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"),
-    )
+    Err(Error::usage(format!(
+        "`{}` is not a trainer name",
+        diagnostics::sanitize(text)
+    ))
+    .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"))
 }
 
 /// Checks an id such as `vpc-0abc`, or the id of a key in an ARN.
@@ -56,8 +57,9 @@ pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::usage(format!("`{flag} {}`", diagnostics::sanitize(text)))
-            .help(format!("expected `{prefix}` and an id of characters `a-z0-9-`")),
+        Error::usage(format!("`{flag} {}`", diagnostics::sanitize(text))).help(format!(
+            "expected `{prefix}` and an id of characters `a-z0-9-`"
+        )),
     )
 }
 
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn refuses_wildcards_and_invalid_names() {
+    fn refuses_wildcards_and_invalid_names() {
         assert!(check_account("123456789012").is_ok());
         for bad in ["", "12345678901", "12345678901x", "*", "1234567890123"] {
             assert!(check_account(bad).is_err(), "{bad}");

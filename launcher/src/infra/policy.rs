@@ -27,7 +27,7 @@ impl Deployment {
         Partition::of(self.regions.first().map_or("", String::as_str))
     }
 
-/// Returns the ARN of the execution role.
+    /// Returns the ARN of the execution role.
     pub(crate) fn role_arn(&self) -> String {
         let partition = self.partition().name();
         format!("arn:{partition}:iam::{}:role/{}", self.account, self.role)

@@ -122,7 +122,7 @@ fn images() -> Value {
 
 /// Writes all files, or none if some exist and `force` is false.
 pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
-let existing: Vec<_> = files
+    let existing: Vec<_> = files
         .iter()
         .filter(|file| folder.join(file.name).symlink_metadata().is_ok())
         .map(|file| format!("`{}`", file.name))

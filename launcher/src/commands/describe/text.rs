@@ -35,7 +35,7 @@ pub(super) fn convert_times(value: &mut Value) {
                     let milliseconds = (seconds * 1000.0).round() as i64;
                     *value = Value::from(format_timestamp(milliseconds));
                 } else {
-convert_times(value);
+                    convert_times(value);
                 }
             }
         }
@@ -65,11 +65,7 @@ fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
     match value {
         // Long, and the same for every job.
         Value::Array(values) if name == "MetricDefinitions" => {
-            let _ = write!(
-                text,
-                "\n{indent}{name}: {}, see `--json`",
-                values.len()
-            );
+            let _ = write!(text, "\n{indent}{name}: {}, see `--json`", values.len());
         }
         Value::Object(fields) if !fields.is_empty() => {
             let _ = write!(text, "\n{indent}{name}");
@@ -109,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn formats_fields_and_times() {
+    fn formats_fields_and_times() {
         let mut answer = serde_json::json!({
             "CreationTime": 1_795_406_789.551,
             "MaxWaitTimeInSeconds": 5,
@@ -117,7 +113,7 @@ fn formats_fields_and_times() {
             "HyperParameters": {"min_df": "5"},
             "Empty": [],
         });
-convert_times(&mut answer);
+        convert_times(&mut answer);
         let mut text = String::new();
         field(&mut text, "job", &answer, 0);
         assert_eq!(

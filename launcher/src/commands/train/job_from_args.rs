@@ -22,9 +22,9 @@ const DEFAULT_VOLUME_GB: u32 = 30;
 pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp, random: u16) -> Result<Job> {
     let (output, instance_type) = required(args)?;
     let instance = Instance::parse(instance_type, args.instance_count)?;
-refuse_misplaced(args, &instance)?;
+    refuse_misplaced(args, &instance)?;
     let channels = channels(args)?;
-refuse_needless_no_data_check(args, &channels)?;
+    refuse_needless_no_data_check(args, &channels)?;
     let trainer = Trainer::find(&args.trainer)?;
     let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
     let environment = pairs("--env", &args.environment)?;
@@ -117,10 +117,10 @@ fn refuse_needless_no_data_check(args: &TrainArgs, channels: &[Channel]) -> Resu
     if !args.cloud.no_data_check || channels.iter().any(checked) {
         return Ok(());
     }
-    Err(Error::usage(
-        "`--no-data-check` needs local training data; data in S3 are not checked",
+    Err(
+        Error::usage("`--no-data-check` needs local training data; data in S3 are not checked")
+            .help("leave it out"),
     )
-    .help("leave it out"))
 }
 
 fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
@@ -153,15 +153,15 @@ fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
 }
 
 fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
-let mut given = Vec::new();
+    let mut given = Vec::new();
     if let Some(data) = &args.data {
-given.push(("train", data.as_str()));
+        given.push(("train", data.as_str()));
     }
     for channel in &args.channel {
-given.push(split("--channel", channel)?);
+        given.push(split("--channel", channel)?);
     }
     let mut channels: Vec<Channel> = Vec::new();
-    for (name, location)in given {
+    for (name, location) in given {
         limits::check_channel_name(name).map_err(|error| refused("`--channel`", &error))?;
         if channels.iter().any(|other| other.name == name) {
             return Err(Error::usage(format!("channel `{name}` is given twice"))
@@ -181,7 +181,7 @@ given.push(split("--channel", channel)?);
 
 fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut pairs = BTreeMap::new();
-    for textin given {
+    for text in given {
         let (name, value) = split(flag, text)?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(Error::usage(format!("`{flag} {name}` is given twice"))
