@@ -21,7 +21,7 @@ pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let (job, mut answer) = raw(&aws, name).await?;
-    text::times(&mut answer);
+    text::convert_times(&mut answer);
     context
         .format
         .answer(&answer, |answer| text::text(&job, answer))?;

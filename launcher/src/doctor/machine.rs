@@ -125,7 +125,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     .await;
     match found {
         Some(trainer) => starts(name, &trainer).await,
-        None => looked,
+        None => checked,
     }
 }
 
