@@ -1,5 +1,5 @@
-//! Standard output: the result of a command as text or as one JSON object. `logs` writes JSON lines,
-//! see `cloud::sink`.
+//! Standard output: the result of a command as text or as one JSON object. `logs` writes JSON
+//! lines, see `cloud::sink`.
 
 use serde::Serialize;
 

@@ -33,7 +33,8 @@ impl Plan {
         });
     }
 
-    /// Adds a step with its request, recorded by [`crate::aws::Aws::dry_run`] or built by the command.
+    /// Adds a step with its request, recorded by [`crate::aws::Aws::dry_run`] or built by the
+    /// command.
     pub(crate) fn request(&mut self, what: impl Into<String>, request: Value) {
         self.steps.push(Step {
             what: what.into(),

@@ -1,5 +1,5 @@
-//! `--profile`, `--region`, `--endpoint-url` and their environment variables: names and precedence of
-//! the AWS CLI.
+//! `--profile`, `--region`, `--endpoint-url` and their environment variables: names and precedence
+//! of the AWS CLI.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,4 +1,5 @@
-//! Command-line reference in docs/reference/cli/trainyard.md, rendered from `--help` of all commands.
+//! Command-line reference in docs/reference/cli/trainyard.md, rendered from `--help` of all
+//! commands.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

@@ -119,7 +119,7 @@ fn reports_ok_for_a_complete_setup() {
         "`x86_64-unknown-linux-gnu` is installed",
     );
     expect(&report, "linker", "ok", "has a static C library, `/");
-    // Outside of the repository there is no binary; every check has the same four fields.
+    // Outside of the repository no binary is found; every check has the same four fields.
     for check in report["checks"].as_array().expect("checks") {
         let keys: Vec<_> = check.as_object().expect("an object").keys().collect();
         assert_eq!(keys, ["found", "help", "name", "state"]);
@@ -265,8 +265,8 @@ client("ecr").create_repository(repositoryName="trainyard/svm")
     outcome.expect_code(2);
 }
 
-/// The IAM of moto checks signatures with the signer of botocore, and requests against policies. Only
-/// STS and IAM: for S3 and ECR moto refuses requests that AWS allows.
+/// The IAM of moto checks signatures with the signer of botocore, and requests against policies.
+/// Only STS and IAM: for S3 and ECR moto refuses requests that AWS allows.
 #[test]
 fn iam_accepts_signature_and_launcher_policy() {
     let moto = moto();
@@ -442,7 +442,7 @@ fn checks_time_out_without_response() {
         .env("AWS_SECRET_ACCESS_KEY", CANARY_SECRET);
     let outcome = run_within(command, Duration::from_secs(30));
     let report = outcome.expect_code(1).json();
-    for (name, whom) in [
+    for (name, service) in [
         ("credentials", "STS"),
         ("clock", "AWS"),
         ("role", "IAM"),
@@ -453,7 +453,7 @@ fn checks_time_out_without_response() {
             &report,
             name,
             "problem",
-            &format!("{whom} did not answer within 5 s"),
+            &format!("{service} did not answer within 5 s"),
         );
     }
     // All checks wait concurrently.

@@ -181,7 +181,7 @@ fn prints_json_lines_and_unchanged_text() {
     assert_eq!(outcome.expect_code(0).stdout, "\u{1b}[31mred\tä\r\n");
     let outcome = trainyard(&moto, &["logs", &name, "--json"]);
     let line = outcome.expect_code(0).json();
-    let outcome = trainyard(&moto, &["logs", "nobody", "--json"]);
+    let outcome = trainyard(&moto, &["logs", "absent", "--json"]);
     assert_eq!(
         outcome.expect_code(1).stdout.lines().count(),
         1,

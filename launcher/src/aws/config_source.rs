@@ -65,8 +65,8 @@ impl AwsArgs {
         self.profile_given().unwrap_or_else(|| "default".to_owned())
     }
 
-    /// Returns the profile of option or environment, in the order of botocore; the SDK supports only
-    /// AWS_PROFILE.
+    /// Returns the profile of option or environment, in the order of botocore; the SDK supports
+    /// only AWS_PROFILE.
     pub(super) fn profile_given(&self) -> Option<String> {
         let set = || first_set(&["AWS_DEFAULT_PROFILE", "AWS_PROFILE"]).map(|(_, value)| value);
         self.profile.clone().or_else(set)
@@ -131,7 +131,7 @@ impl Aws {
     }
 }
 
-/// Describes why there are no credentials. The metadata service is the last source: its error means
+/// Describes the lack of credentials. The metadata service is the last source: its error means
 /// that no source has credentials.
 fn credential_error(error: &str) -> String {
     let lower = error.to_lowercase();

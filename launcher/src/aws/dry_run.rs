@@ -18,8 +18,8 @@ use super::Aws;
 pub(crate) struct Recorder(Arc<Mutex<Option<Value>>>);
 
 impl Recorder {
-    /// Returns the recorded request: `{"method", "url", "operation", "body"}`. None if the SDK refused
-    /// the input.
+    /// Returns the recorded request: `{"method", "url", "operation", "body"}`. None if the SDK
+    /// refused the input.
     pub(crate) fn take(&self) -> Option<Value> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -45,8 +45,8 @@ impl HttpConnector for Recorder {
 }
 
 impl Aws {
-    /// Returns clients that record requests instead of sending them. Every call returns an error, to
-    /// be ignored.
+    /// Returns clients that record requests instead of sending them. Every call returns an error,
+    /// to be ignored.
     pub(crate) fn dry_run(&self) -> (Self, Recorder) {
         let recorder = Recorder::default();
         let connector = SharedHttpConnector::new(recorder.clone());

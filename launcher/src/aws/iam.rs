@@ -1,4 +1,5 @@
-//! IAM GetRole without aws-sdk-iam, which takes long to compile: one signed form and an XML response.
+//! IAM GetRole without aws-sdk-iam, which takes long to compile: one signed form and an XML
+//! response.
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,7 +1,7 @@
 //! Reads the log events of a job from all its streams in CloudWatch, each event exactly once.
 //!
-//! A stream is named `JOB/HOST-TIME`; a host that restarts, as after a spot interruption, gets a new
-//! one. The position in a stream is the token of its last page. It advances together with the
+//! A stream is named `JOB/HOST-TIME`; a host that restarts, as after a spot interruption, gets a
+//! new one. The position in a stream is the token of its last page. It advances together with the
 //! events that were forwarded.
 
 use aws_sdk_cloudwatchlogs::Client;

@@ -28,8 +28,8 @@ trainyard download [OPTIONS] <S3_URL> <PATH>
 /// Download a file or folder from S3, or the model of a job
 ///
 /// An object is written to PATH, or into it if PATH is a folder or ends in `/`. All objects below a
-/// prefix are written below PATH. Files with the same size and checksum are skipped, other files are
-/// replaced. After an interruption run the same command again to resume.
+/// prefix are written below PATH. Files with the same size and checksum are skipped, other files
+/// are replaced. After an interruption run the same command again to resume.
 ///
 /// With `--job-name` the model of the job is unpacked into PATH, which must be empty or not exist.
 /// Only regular files and folders are unpacked; links, devices, paths outside of PATH and archives

@@ -14,9 +14,9 @@ Examples:
 
 /// Show the log of a job until it ends
 ///
-/// Prints the log from its beginning. Exits with 0 if the job completed, 3 if it failed, 4 if it was
-/// stopped; with `--no-wait` always with 0. With `--json` each event is one object:
-/// `{"time", "host", "stream", "message"}`.
+/// Prints the log from its beginning. Exits with 0 if the job completed, 3 if it failed, 4 if it
+/// was stopped; with `--no-wait` always with 0. With `--json` each event is one object: `{"time",
+/// "host", "stream", "message"}`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct LogsArgs {

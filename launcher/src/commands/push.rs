@@ -190,8 +190,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let name = match &args.registry {
         Some(registry) => {
             let place = Place::parse(registry, &repository)?;
-            let typed = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
-            if let Some(host) = place.ecr_host().filter(|_| !typed) {
+            let given = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
+            if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
                 if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
                     plan.request(what, request);

@@ -1,5 +1,5 @@
-//! Checks of the toolchain for `trainyard build`: cargo in the version of the workspace, the target of
-//! images, a linker with a static C library.
+//! Checks of the toolchain for `trainyard build`: cargo in the version of the workspace, the target
+//! of images, a linker with a static C library.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Operations of the SDK that the launcher uses, with their IAM actions. Tests compare the list with
-//! the source code and with the policy.
+//! Operations of the SDK that the launcher uses, with their IAM actions. Tests compare the list
+//! with the source code and with the policy.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

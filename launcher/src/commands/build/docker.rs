@@ -19,10 +19,10 @@ use crate::size::megabytes;
 use crate::trainer::{Source, Trainer};
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-/// Where the build finds what need not be compiled, by its place in the image; the Dockerfile knows it too.
+/// Folder of prebuilt files in the build context, by path in the image; used by the Dockerfile.
 const PREBUILT: &str = "prebuilt";
 
-/// The answer. The engine gives no digest of what it has not pushed.
+/// Result of the command. The engine has no digest before a push.
 #[derive(Debug, Serialize)]
 struct Answer {
     trainer: String,
@@ -34,7 +34,7 @@ struct Answer {
 
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
-    // Once: somebody may commit while the engine compiles.
+    // Read once: the revision may change during the build.
     let names = image::names(trainer).await?;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
@@ -43,14 +43,14 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
-    // Checked before anything is started: a link or a dynamic program would be found out by the first job.
+    // Checked first: otherwise an unsuitable binary would fail only in the first job.
     let prebuilt = match &args.options.binary {
         Some(binary) => image::pieces(trainer, binary)?,
         None => Vec::new(),
     };
     let engine = engine::connect().await?;
     let start = Instant::now();
-    let folder = tempfile::tempdir().map_err(|error| unsent(&error))?;
+    let folder = tempfile::tempdir().map_err(|error| context_error(&error))?;
     let archive = folder.path().join("context.tar");
     write_context(source, prebuilt, &archive).await?;
     docker(&arguments, &archive).await?;
@@ -89,7 +89,7 @@ async fn arguments(
     Ok(arguments)
 }
 
-/// What git knows of the workspace, not its target folder: megabytes instead of gigabytes.
+/// Writes the files tracked by git as build context, without the target folder.
 async fn write_context(
     source: &Source,
     prebuilt: Vec<(String, Piece)>,
@@ -108,9 +108,8 @@ async fn write_context(
         .output()
         .await
         .map_err(|error| {
-            Error::new(format!("cannot start `git`: {error}")).help(
-                "it tells which files are the source; install it, or build without `--docker`",
-            )
+            Error::new(format!("cannot start `git`: {error}"))
+                .help("install git, which lists the source files, or build without `--docker`")
         })?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -124,8 +123,8 @@ async fn write_context(
     let (workspace, archive) = (source.workspace.clone(), archive.to_owned());
     let work = tokio::task::spawn_blocking(move || pack(&workspace, &names, &prebuilt, &archive));
     work.await
-        .map_err(|error| unsent(&io::Error::other(error)))?
-        .map_err(|error| unsent(&error))
+        .map_err(|error| context_error(&io::Error::other(error)))?
+        .map_err(|error| context_error(&error))
 }
 
 fn pack(
@@ -138,7 +137,7 @@ fn pack(
     builder.follow_symlinks(false);
     for name in names.split('\0').filter(|name| !name.is_empty()) {
         let path = workspace.join(name);
-        // A file that git knows may have been deleted.
+        // A tracked file may have been deleted.
         if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
             builder.append_path_with_name(&path, name)?;
         }
@@ -164,17 +163,17 @@ fn pack(
     builder.into_inner().map(drop)
 }
 
-/// Runs the engine's own command: it shows the build as its users know it.
+/// Runs the command of Docker, which shows the progress of the build.
 async fn docker(arguments: &[String], archive: &Path) -> Result<()> {
     let line = format!("docker {}", arguments.join(" "));
     eprint_line(&line);
-    let archive = File::open(archive).map_err(|error| unsent(&error))?;
+    let archive = File::open(archive).map_err(|error| context_error(&error))?;
     let mut command = Command::new("docker");
-    // What it prints is no answer of ours.
+    // Its output goes to standard error.
     let stderr = io::stderr();
     let log = std::os::fd::AsFd::as_fd(&stderr)
         .try_clone_to_owned()
-        .map_err(|error| unsent(&error))?;
+        .map_err(|error| context_error(&error))?;
     let status = command
         .args(arguments)
         .stdin(archive)
@@ -189,7 +188,7 @@ async fn docker(arguments: &[String], archive: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(format!("`{line}` failed: {status}"))
-        .help("its own messages are above; `trainyard build` without `--docker` needs no engine"))
+        .help("see its messages above; `trainyard build` without `--docker` needs no engine"))
 }
 
 async fn inspect(
@@ -200,10 +199,10 @@ async fn inspect(
 ) -> Result<Answer> {
     let found = engine.inspect_image(&reference).await.map_err(|error| {
         Error::new(format!(
-            "the engine built `{reference}` and does not find it: {}",
+            "the engine built `{reference}` but cannot find it: {}",
             diagnostics::sanitize(&engine::reason(&error))
         ))
-        .help("`docker` and trainyard may talk to different engines: compare `docker context ls` and DOCKER_HOST")
+        .help("`docker` and trainyard may use different engines: compare `docker context ls` and DOCKER_HOST")
     })?;
     Ok(Answer {
         trainer: trainer.name.clone(),
@@ -214,7 +213,11 @@ async fn inspect(
     })
 }
 
-fn unsent(error: &io::Error) -> Error {
-    Error::new(format!("cannot send the source to the engine: {error}"))
-        .help("set TMPDIR to a folder that is there and has space, such as `TMPDIR=/tmp`, then build again")
+fn context_error(error: &io::Error) -> Error {
+    Error::new(format!(
+        "cannot send the build context to the engine: {error}"
+    ))
+    .help(
+        "set TMPDIR to an existing folder with free space, such as `TMPDIR=/tmp`, then build again",
+    )
 }
