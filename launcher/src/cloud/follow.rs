@@ -77,9 +77,9 @@ impl Follow {
 
     /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = match lookup::ask(&self.client, &self.name).await {
+        let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
-            Err(error) => return Err(lookup::explained(&self.client, &self.name, error).await),
+            Err(error) => return Err(lookup::describe_error(&self.client, &self.name, error).await),
         };
         self.sink.hosts = state.machines > 1;
         let Some(tail) = &mut self.tail else {
@@ -119,11 +119,11 @@ impl Follow {
 
     /// Asks for the state and prints it if it changed. Returns true if it did.
     async fn poll_state(&mut self) -> Result<bool> {
-        let state = match lookup::ask(&self.client, &self.name).await {
+        let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
                 let transient = is_transient(&error);
-                let error = lookup::explained(&self.client, &self.name, error).await;
+                let error = lookup::describe_error(&self.client, &self.name, error).await;
                 self.state_outage.tolerate(transient, error)?;
                 return Ok(false);
             }

@@ -76,14 +76,14 @@ fn same_region(arn: &str, ours: &str) -> Result<()> {
 /// Describes a job. For an unknown name the error suggests similar ones.
 pub(crate) async fn describe(aws: &Aws, name: &str) -> Result<DescribeTrainingJobOutput> {
     let client = aws.sagemaker();
-    match ask(&client, name).await {
+    match send_describe(&client, name).await {
         Ok(job) => Ok(job),
-        Err(error) => Err(explained(&client, name, error).await),
+        Err(error) => Err(describe_error(&client, name, error).await),
     }
 }
 
 /// Sends DescribeTrainingJob.
-pub(super) async fn ask(
+pub(super) async fn send_describe(
     client: &Client,
     name: &str,
 ) -> Result<DescribeTrainingJobOutput, SdkError<DescribeTrainingJobError, HttpResponse>> {
@@ -95,7 +95,10 @@ pub(super) async fn ask(
 }
 
 /// Returns the response also as JSON, including fields unknown to the SDK.
-pub(crate) async fn raw(aws: &Aws, name: &str) -> Result<(DescribeTrainingJobOutput, Value)> {
+pub(crate) async fn describe_raw(
+    aws: &Aws,
+    name: &str,
+) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
     let body = ResponseBody::default();
     let answer = client
@@ -107,12 +110,12 @@ pub(crate) async fn raw(aws: &Aws, name: &str) -> Result<(DescribeTrainingJobOut
         .await;
     match answer {
         Ok(job) => Ok((job, body.json()?)),
-        Err(error) => Err(explained(&client, name, error).await),
+        Err(error) => Err(describe_error(&client, name, error).await),
     }
 }
 
 /// Turns a DescribeTrainingJob error into an error with suggestions.
-pub(super) async fn explained(
+pub(super) async fn describe_error(
     client: &Client,
     name: &str,
     error: SdkError<DescribeTrainingJobError, HttpResponse>,

@@ -27,7 +27,7 @@ use crate::transfer::{Leftover, STALL, Settings, Store};
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 
 pub(crate) use follow::{End, Follow};
-pub(crate) use lookup::{describe, job_name, job_name_offline, raw};
+pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
 pub(crate) use model::model;
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;

@@ -4,7 +4,7 @@ mod text;
 
 use clap::Args;
 
-use crate::cloud::{job_name, raw};
+use crate::cloud::{describe_raw, job_name};
 use crate::context::Context;
 use diagnostics::{Exit, Result};
 
@@ -20,7 +20,7 @@ pub(crate) struct DescribeArgs {
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let (job, mut answer) = raw(&aws, name).await?;
+    let (job, mut answer) = describe_raw(&aws, name).await?;
     text::convert_times(&mut answer);
     context
         .format
