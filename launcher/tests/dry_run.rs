@@ -235,7 +235,7 @@ fn dry_run_needs_no_credentials() {
     let outcome = run(command);
     let text = &outcome.expect_code(0).stdout;
     assert!(
-        text.starts_with("dry run: nothing is done\n")
+        text.starts_with("dry run: nothing is sent or changed\n")
             && text.contains("https://api.sagemaker.us-east-1.amazonaws.com"),
         "{text}"
     );
@@ -270,7 +270,7 @@ fn dry_run_works_before_the_first_push() {
         "`unheard-of` is not built, and a dry run builds nothing",
         "this account has no role `trainer`",
         "no ECR repository `trainyard/unheard-of`",
-        "the plan has `<image: not known yet>` instead",
+        "the plan shows `<image: unknown>`",
     ] {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{Instance, Job, Location};
 use diagnostics::{Error, Exit, Result, eprint_line};
 

@@ -10,7 +10,7 @@ use super::first_error::warn;
 use super::scratch::Scratch;
 use crate::aws::{Aws, explain};
 use crate::cloud::bucket_is_there;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;

@@ -10,7 +10,7 @@ use super::backend::ExitState;
 use super::failure_reason::FailureReason;
 use super::results::Delivered;
 use super::run::{JobOutcome, StopCause};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;

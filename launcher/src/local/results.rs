@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::remote;
 use super::scratch::Scratch;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
 use diagnostics::{Error, Result, eprint_line};

@@ -10,7 +10,7 @@ use super::first_error::{FirstError, warn};
 use super::results::Results;
 use super::setup::Setup;
 use super::signals::{Signals, StopSignal};
-use crate::commands::Context;
+use crate::context::Context;
 use diagnostics::{Result, eprint_line};
 
 /// Time between SIGTERM and SIGKILL, as on SageMaker.

@@ -12,7 +12,7 @@ use super::layout::HOST;
 use super::log::LogTail;
 use super::remote::{self, CheckpointMirror};
 use super::scratch::Scratch;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{Instance, Job, Location, S3Url};
 use crate::transfer::LeftOut;
 use crate::variable::first_set;

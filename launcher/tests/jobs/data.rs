@@ -101,7 +101,7 @@ fn interrupted_upload(proxy: &FaultProxy, moto: &Moto) -> Outcome {
     let outcome = safe(running.finish(Duration::from_secs(20)));
     let text = &outcome.expect_code(130).stderr;
     assert!(
-        text.contains("interrupted while the data were uploaded: no job was made"),
+        text.contains("interrupted while uploading data: no job was created"),
         "{text}"
     );
     outcome
@@ -146,7 +146,7 @@ fn missing_data_is_refused() {
     let text = &outcome.expect_code(1).stderr;
     assert!(
         text.contains("channel `test`: there is no object at `s3://bucket/nothing` or below it")
-            && text.contains("`trainyard upload PATH s3://bucket/nothing/` puts data there"),
+            && text.contains("upload data: `trainyard upload PATH s3://bucket/nothing/`"),
         "{text}"
     );
     // The object that the S3 console makes for a folder is not data.
@@ -178,7 +178,9 @@ fn missing_data_is_refused() {
     let outcome = train_with(&moto, &["--channel", "test=s3://no-such-bucket/x"]);
     let text = &outcome.expect_code(1).stderr;
     assert!(
-        text.contains("channel `test`: cannot look for data at `s3://no-such-bucket/x`: the bucket does not exist"),
+        text.contains(
+            "channel `test`: cannot list data at `s3://no-such-bucket/x`: the bucket does not exist"
+        ),
         "{text}"
     );
     assert_eq!(moto.requests("CreateTrainingJob"), Vec::<Value>::new());

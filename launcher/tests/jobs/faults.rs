@@ -15,7 +15,7 @@ fn submission_is_idempotent() {
         let outcome = train_with(&moto, &["--json"]);
         assert_eq!(outcome.expect_code(0).json()["status"], "Completed");
         assert!(
-            outcome.stderr.contains("an answer was lost"),
+            outcome.stderr.contains("a response was lost"),
             "{}",
             outcome.stderr
         );
@@ -36,10 +36,7 @@ fn another_job_with_the_name_is_not_taken() {
     moto.fault("CreateTrainingJob", "in_use", 1);
     let outcome = train_with(&moto, &[]);
     assert!(
-        outcome
-            .expect_code(1)
-            .stderr
-            .contains("exists already, and is not this one"),
+        outcome.expect_code(1).stderr.contains("exists already"),
         "{}",
         outcome.stderr
     );
@@ -51,7 +48,7 @@ fn another_job_with_the_name_is_not_taken() {
         outcome
             .expect_code(1)
             .stderr
-            .contains("cannot find out whether"),
+            .contains("cannot check if the existing"),
         "{}",
         outcome.stderr
     );
@@ -86,11 +83,11 @@ fn errors_of_aws_have_help() {
         ),
         (
             "invalid_token",
-            vec!["does not know the access key", "AWS_PROFILE"],
+            vec!["access key is not valid in AWS", "AWS_PROFILE"],
         ),
         (
             "signature",
-            vec!["secret key does not fit", "AWS_SECRET_ACCESS_KEY"],
+            vec!["secret key does not match", "AWS_SECRET_ACCESS_KEY"],
         ),
         ("skew", vec!["clock is wrong", "timedatectl"]),
         (

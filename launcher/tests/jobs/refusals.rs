@@ -57,7 +57,7 @@ fn inapplicable_options_are_refused() {
         ),
         (vec!["--no-wait"], "`--no-wait` needs a cloud instance"),
         (vec!["--tag", "a=b"], "`--tag` needs a cloud instance"),
-        (vec!["--image", "x"], "`--image` makes no sense"),
+        (vec!["--image", "x"], "`--image` has no effect"),
         (
             vec!["--instance-count", "2"],
             "`--instance-count 2` needs a cloud instance",
@@ -80,12 +80,15 @@ fn inapplicable_options_are_refused() {
         (vec!["--keep-alive", "7h"], "at most 21600 seconds"),
         (vec!["--keep-alive", "1h", "--spot"], "exclude each other"),
         (vec!["--tag", "aws:x=y"], "reserved name"),
-        (vec!["--tag", "x=y;z"], "a character that AWS does not take"),
+        (
+            vec!["--tag", "x=y;z"],
+            "a character that AWS does not accept",
+        ),
         (
             vec!["--subnet", "s_1", "--security-group", "sg-1"],
             "`--subnet s_1` is no id",
         ),
-        (vec!["--volume-kms-key", "a b"], "is no KMS key"),
+        (vec!["--volume-kms-key", "a b"], "is not a KMS key"),
         (vec!["--env", "1A=x"], "`1A`"),
         (vec!["--job-name-prefix", "a_b"], "--job-name-prefix a_b"),
         (vec!["--", "word"], "`word` belongs to no hyperparameter"),

@@ -307,7 +307,7 @@ fn role_of_another_account_warns() {
     let text = with_role("arn:aws:iam::210987654321:role/trainer");
     assert!(
         text.contains(
-            "is of account `210987654321`, and these credentials are of account `123456789012`"
+            "is of account `210987654321`, the credentials are of account `123456789012`"
         ),
         "{text}"
     );

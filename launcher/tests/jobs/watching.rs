@@ -101,7 +101,7 @@ fn ctrl_c_leaves_the_job_running() {
     assert!(
         outcome
             .stderr
-            .contains(&format!("`trainyard logs {name}` comes back to it")),
+            .contains(&format!("`trainyard logs {name}` follows it")),
         "{}",
         outcome.stderr
     );
@@ -143,7 +143,7 @@ fn ctrl_c_in_logs_leaves_the_job_running() {
     assert!(
         outcome
             .stderr
-            .contains(&format!("`trainyard logs {name}` comes back to it")),
+            .contains(&format!("`trainyard logs {name}` follows it")),
         "{}",
         outcome.stderr
     );
@@ -202,7 +202,7 @@ fn list_filters_and_pages() {
         trainyard(&moto, &["list", "nothing"])
             .expect_code(0)
             .stdout
-            .starts_with("no such jobs")
+            .starts_with("no matching jobs")
     );
     trainyard(&moto, &["list", "a_b"]).expect_code(2);
 
@@ -297,7 +297,7 @@ fn arn_of_another_account_is_refused() {
         let text = &outcome.expect_code(2).stderr;
         assert!(
             text.contains(
-                "in account `210987654321`, and these credentials are of account `123456789012`"
+                "of account `210987654321`, the credentials are of account `123456789012`"
             ) && text.contains("--profile NAME"),
             "{text}"
         );

@@ -1,7 +1,8 @@
-//! Makes the job, once: a retry after a lost answer must not cost a second one.
+//! Submits a training job. Submission is idempotent: a retry after a lost response creates no
+//! second job.
 //!
-//! The name is fixed before the first try, and SageMaker takes a name once. A name that is taken is ours only if an
-//! answer of ours was lost before, and if what stands there is what we asked for.
+//! The name is chosen before the first attempt, and names are unique in SageMaker. A name in use is
+//! taken for this job only after a lost response, and if the existing job has the same settings.
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_sagemaker::Client;
@@ -12,16 +13,16 @@ use crate::aws::{Aws, explain};
 use crate::retry::{Backoff, answer_is_lost, is_transient};
 use diagnostics::{Error, Result, eprint_line};
 
-/// Sends the request until an answer comes, and gives the job's ARN.
+/// Sends the request, retries transient errors, and returns the ARN of the job.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
-    // The SDK's own retries would hide that an answer was lost.
+    // Retries inside the SDK would hide a lost response.
     let client = aws.sagemaker();
     let config = client
         .config()
         .to_builder()
         .retry_config(RetryConfig::disabled());
     let single = Client::from_conf(config.build());
-    let what = format!("cannot make the job `{name}`");
+    let what = format!("cannot create the job `{name}`");
     let mut lost = false;
     let mut backoff = Backoff::JOB;
     loop {
@@ -33,16 +34,16 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
             .as_service_error()
             .is_some_and(|e| e.is_resource_in_use())
         {
-            return taken(aws, &client, request, name, lost).await;
+            return name_in_use(aws, &client, request, name, lost).await;
         }
         lost |= answer_is_lost(&error);
         let again = is_transient(&error).then(|| backoff.pause()).flatten();
         let Some(pause) = again else {
-            let failure = explain(&what, error);
+            let error = explain(&what, error);
             return if lost {
-                unanswered(aws, &client, request, name, failure).await
+                resolve_lost_response(aws, &client, request, name, error).await
             } else {
-                Err(failure)
+                Err(error)
             };
         };
         eprint_line(format!(
@@ -53,8 +54,8 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
     }
 }
 
-/// The name exists.
-async fn taken(
+/// Handles "name in use": after a lost response the existing job may be this one.
+async fn name_in_use(
     aws: &Aws,
     client: &Client,
     request: &Request,
@@ -62,10 +63,8 @@ async fn taken(
     lost: bool,
 ) -> Result<String> {
     if !lost {
-        return Err(Error::new(format!(
-            "a job `{name}` exists already, and is not this one"
-        ))
-        .help("nothing was started; type the command again: the name holds the time"));
+        return Err(Error::new(format!("another job `{name}` exists already"))
+            .help("nothing was started; run the command again: the name contains the time"));
     }
     let look = aws.next(&format!("status {name}"));
     let found = client
@@ -75,36 +74,36 @@ async fn taken(
         .await;
     let found = found.map_err(|error| {
         explain(
-            &format!("cannot find out whether `{name}` is this job"),
+            &format!("cannot check if the existing `{name}` is this job"),
             error,
         )
         .help(look.clone())
     })?;
-    if is_ours(request, &found) {
+    if matches_request(request, &found) {
         eprint_line(format!(
-            "an answer was lost: job `{name}` had been made already"
+            "a response was lost: job `{name}` had been created already"
         ));
         return Ok(found.training_job_arn().unwrap_or_default().to_owned());
     }
-    Err(unsure(name, &look))
+    Err(ambiguous(name, &look))
 }
 
-/// An answer was lost, and a job of the name is there that does not look like ours: SageMaker may tell what was asked in
-/// other words, and a second job costs as much as the first.
-fn unsure(name: &str, look: &str) -> Error {
+/// Error for a lost response and an existing job with other settings. It may still be this job:
+/// SageMaker may normalize settings. So the help does not suggest to submit again.
+fn ambiguous(name: &str, look: &str) -> Error {
     Error::new(format!(
-        "an answer was lost, and a job of the name `{name}` exists: it may be this one"
+        "a response was lost, and a job `{name}` exists: it may be this one"
     ))
-    .help(format!("look at it before you start another: {look}"))
+    .help(format!("look at it before you start another one: {look}"))
 }
 
-/// All tries failed, and one of them may have been heard.
-async fn unanswered(
+/// Handles failed attempts of which one may have reached SageMaker.
+async fn resolve_lost_response(
     aws: &Aws,
     client: &Client,
     request: &Request,
     name: &str,
-    failure: Error,
+    error: Error,
 ) -> Result<String> {
     match client
         .describe_training_job()
@@ -112,22 +111,20 @@ async fn unanswered(
         .send()
         .await
     {
-        Ok(found) if is_ours(request, &found) => {
-            eprint_line(format!(
-                "an answer was lost: job `{name}` had been made all the same"
-            ));
+        Ok(found) if matches_request(request, &found) => {
+            eprint_line(format!("a response was lost: job `{name}` was created"));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
         }
-        Ok(_) => Err(unsure(name, &aws.next(&format!("status {name}")))),
-        Err(_) => Err(failure.help(format!(
-            "{} says whether it was made after all",
+        Ok(_) => Err(ambiguous(name, &aws.next(&format!("status {name}")))),
+        Err(_) => Err(error.help(format!(
+            "{} shows if it was created",
             aws.next(&format!("status {name}"))
         ))),
     }
 }
 
-/// Whether the job is the one that was asked for: what was asked and what is told are of the same types.
-fn is_ours(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
+/// True if an existing job has the settings of the request.
+fn matches_request(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
     let algorithm = |spec: &aws_sdk_sagemaker::types::AlgorithmSpecification| {
         (
             spec.training_image.clone(),
@@ -146,10 +143,10 @@ fn is_ours(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
         && asked
             .get_output_data_config()
             .as_ref()
-            .map(|output| place(output.s3_output_path()))
+            .map(|output| without_slash(output.s3_output_path()))
             == found
                 .output_data_config()
-                .map(|output| place(output.s3_output_path()))
+                .map(|output| without_slash(output.s3_output_path()))
         && machines(asked.get_resource_config().as_ref()) == machines(found.resource_config())
         && sources(channels) == sources(found.input_data_config())
 }
@@ -167,18 +164,21 @@ fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>,
         .iter()
         .map(|channel| {
             let source = channel.data_source().and_then(|data| data.s3_data_source());
-            (channel.channel_name(), source.map(|s3| place(s3.s3_uri())))
+            (
+                channel.channel_name(),
+                source.map(|s3| without_slash(s3.s3_uri())),
+            )
         })
         .collect()
 }
 
-/// With or without a slash at the end, a prefix is the same.
-fn place(uri: Option<&str>) -> &str {
+/// Returns a prefix without its trailing slash, for comparisons.
+fn without_slash(uri: Option<&str>) -> &str {
     uri.unwrap_or_default().trim_end_matches('/')
 }
 
-fn first_line(failure: &Error) -> String {
-    let text = failure.to_string();
+fn first_line(error: &Error) -> String {
+    let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()
 }
@@ -206,19 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_invites_to_no_second_job() {
-        let text = unsure("svm-1", "`trainyard status svm-1`").to_string();
+    fn ambiguous_state_does_not_suggest_a_second_job() {
+        let text = ambiguous("svm-1", "`trainyard status svm-1`").to_string();
         assert!(text.contains("`trainyard status svm-1`"), "{text}");
-        assert!(!text.contains("type the command again"), "{text}");
+        assert!(!text.contains("run the command again"), "{text}");
     }
 
     #[test]
-    fn only_the_same_job_is_ours() {
+    fn matches_only_a_job_with_the_same_settings() {
         let found = || {
             DescribeTrainingJobOutput::builder()
                 .role_arn("role")
                 .hyper_parameters("min_df", "5")
-                // SageMaker adds what was not asked for.
+                // SageMaker adds fields that are not in the request.
                 .billable_time_in_seconds(0)
                 .algorithm_specification(
                     AlgorithmSpecification::builder()
@@ -231,24 +231,30 @@ mod tests {
                         .build(),
                 )
         };
-        assert!(is_ours(&asked(), &found().build()));
-        assert!(!is_ours(&asked(), &found().role_arn("other").build()));
-        assert!(!is_ours(
+        assert!(matches_request(&asked(), &found().build()));
+        assert!(!matches_request(
+            &asked(),
+            &found().role_arn("other").build()
+        ));
+        assert!(!matches_request(
             &asked(),
             &found().hyper_parameters("min_df", "6").build()
         ));
-        assert!(!is_ours(&asked(), &found().environment("A", "1").build()));
+        assert!(!matches_request(
+            &asked(),
+            &found().environment("A", "1").build()
+        ));
         let with_slash = OutputDataConfig::builder()
             .s3_output_path("s3://b/o/")
             .build();
-        assert!(is_ours(
+        assert!(matches_request(
             &asked(),
             &found().output_data_config(with_slash).build()
         ));
         let elsewhere = OutputDataConfig::builder()
             .s3_output_path("s3://b/p")
             .build();
-        assert!(!is_ours(
+        assert!(!matches_request(
             &asked(),
             &found().output_data_config(elsewhere).build()
         ));

@@ -1,4 +1,4 @@
-//! `--dry-run`: the SDK makes the exact request, and nobody sends it.
+//! `--dry-run`: the SDK builds the exact request, which is recorded and not sent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use super::Aws;
 
-/// Holds the last request of a rehearsal.
+/// Recorder of the last request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Option<Value>>>);
 
 impl Recorder {
-    /// What would have been sent: `{"method", "url", "operation", "body"}`; nothing if the SDK refused the input.
+    /// Returns the recorded request: `{"method", "url", "operation", "body"}`. None if the SDK
+    /// refused the input.
     pub(crate) fn take(&self) -> Option<Value> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -44,18 +45,19 @@ impl HttpConnector for Recorder {
 }
 
 impl Aws {
-    /// Clients that record a request instead of sending it; every call on them ends in an error that is to be ignored.
-    pub(crate) fn rehearsal(&self) -> (Self, Recorder) {
+    /// Returns clients that record requests instead of sending them. Every call returns an error,
+    /// to be ignored.
+    pub(crate) fn dry_run(&self) -> (Self, Recorder) {
         let recorder = Recorder::default();
         let connector = SharedHttpConnector::new(recorder.clone());
         let client = SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()));
-        // The signature is not shown, so nobody's keys are needed.
-        let nobody = Credentials::new("dry-run", "dry-run", None, None, "dry-run");
+        // The signature is not shown, so any keys will do.
+        let placeholder = Credentials::new("dry-run", "dry-run", None, None, "dry-run");
         let config = self
             .config
             .to_builder()
             .http_client(client)
-            .credentials_provider(SharedCredentialsProvider::new(nobody))
+            .credentials_provider(SharedCredentialsProvider::new(placeholder))
             .retry_config(RetryConfig::disabled())
             .build();
         (

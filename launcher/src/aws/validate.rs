@@ -1,4 +1,4 @@
-//! What the SDK panics on, or sends to nowhere, found before it does.
+//! Validates endpoints, regions and keys on which the SDK would panic or fail late.
 
 use std::env;
 
@@ -11,7 +11,7 @@ const KEYS: [&str; 3] = [
     "AWS_SESSION_TOKEN",
 ];
 
-/// Refuses endpoints, regions and keys that cannot be any.
+/// Refuses invalid endpoints, regions and keys of options and environment.
 pub(super) fn check(args: &AwsArgs) -> Result<()> {
     if let Some(url) = &args.endpoint_url {
         endpoint("--endpoint-url", url)?;
@@ -33,14 +33,14 @@ pub(super) fn check(args: &AwsArgs) -> Result<()> {
     }
 }
 
-/// Refuses a URL that is none, and one with a password in it, which would be shown where requests fail.
+/// Refuses an invalid URL, and one with a password, which error messages would show.
 pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
     if value.contains('@') {
-        // Not shown: what is before it may be a password, which may hold a `/` as well.
+        // Not shown: may contain a password, which may contain `/`.
         return Err(Error::usage(format!(
             "{name} has a user or a password before `@`, expected a URL such as `https://host:port`"
         ))
-        .help("leave all up to the `@` out: requests are signed with the credentials of AWS"));
+        .help("leave out everything up to `@`: requests are signed with the AWS credentials"));
     }
     let rest = value
         .strip_prefix("http://")
@@ -57,11 +57,11 @@ pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
             diagnostics::sanitize(value)
         ))
         .help(if name.starts_with("--") {
-            "leave it out for AWS's own".to_owned()
+            "leave it out for the endpoints of AWS".to_owned()
         } else if name.starts_with("AWS_") {
-            format!("`unset {name}` for AWS's own")
+            format!("`unset {name}` for the endpoints of AWS")
         } else {
-            "take `endpoint_url` out of ~/.aws/config for AWS's own".to_owned()
+            "remove `endpoint_url` from ~/.aws/config for the endpoints of AWS".to_owned()
         })),
     }
 }
@@ -77,18 +77,18 @@ fn region(name: &str, value: &str) -> Result<()> {
         "{name} is `{}`, expected a region such as `eu-west-1`",
         diagnostics::sanitize(value)
     ))
-    .help("`--region eu-west-1` wins over all that is set"))
+    .help("pass `--region eu-west-1`, which takes precedence"))
 }
 
-/// The value is a secret: it is not shown.
+/// Does not show the value: it is a secret.
 fn key(name: &str, value: &str) -> Result<()> {
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "{name} holds a blank, a line break or a character that is not ASCII"
+        "{name} contains whitespace or a character that is not ASCII"
     ))
-    .help("set it again; a file with Windows line ends leaves one at the end of the value"))
+    .help("set it again; a file with Windows line endings adds a carriage return to the value"))
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused() {
+    fn refuses_invalid_endpoints_regions_and_keys() {
         for url in ["http://127.0.0.1:5000", "https://host", "https://host/path"] {
             assert!(endpoint("AWS_ENDPOINT_URL", url).is_ok(), "{url}");
         }
@@ -117,15 +117,15 @@ mod tests {
             "ftp://user:canary@host",
             "user:canary@host",
         ] {
-            let failure = endpoint("--endpoint-url", url).expect_err("a password");
-            assert!(!failure.to_string().contains("canary"), "{failure}");
+            let error = endpoint("--endpoint-url", url).expect_err("a password");
+            assert!(!error.to_string().contains("canary"), "{error}");
         }
         assert!(region("--region", "us-gov-west-1").is_ok());
         for name in ["", "us east", "us-east-1 ", "US-EAST-1"] {
             assert!(region("--region", name).is_err(), "{name}");
         }
-        let failure = key("AWS_ACCESS_KEY_ID", "canary\n").expect_err("a line break");
-        assert!(!failure.to_string().contains("canary"));
+        let error = key("AWS_ACCESS_KEY_ID", "canary\n").expect_err("a line break");
+        assert!(!error.to_string().contains("canary"));
         assert!(key("AWS_SECRET_ACCESS_KEY", "a/b+c=").is_ok());
     }
 }

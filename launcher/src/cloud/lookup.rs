@@ -1,4 +1,4 @@
-//! Asks SageMaker for a job.
+//! Looks up training jobs by name or ARN.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,49 +23,49 @@ use serde_json::Value;
 
 use crate::aws::{Aws, explain};
 
-/// How like a name must be to be offered.
-const NEAR: f64 = 0.75;
+/// Least Jaro-Winkler similarity of a job name that is suggested.
+const SIMILARITY_THRESHOLD: f64 = 0.75;
 
-/// A job's name as typed; an ARN of this region and account will do.
-pub(crate) async fn job_name<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
-    let name = job_name_unasked(typed, aws)?;
-    if name == typed {
+/// Returns the name of a job given by name, or by an ARN of this region and account.
+pub(crate) async fn job_name<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
+    let name = job_name_offline(given, aws)?;
+    if name == given {
         return Ok(name);
     }
-    match aws.foreign(typed).await {
+    match aws.cross_account(given).await {
         Some((theirs, ours)) => Err(Error::usage(format!(
-            "the ARN's job is in account `{theirs}`, and these credentials are of account `{ours}`"
+            "the ARN is of account `{theirs}`, the credentials are of account `{ours}`"
         ))
         .help(format!(
-            "pass `--profile NAME` of account `{theirs}`; `trainyard doctor` shows whose credentials these are"
+            "pass `--profile NAME` of account `{theirs}`; `trainyard doctor` shows the account of the credentials"
         ))),
         None => Ok(name),
     }
 }
 
-/// The same without a request: the account of an ARN is not looked at.
-pub(crate) fn job_name_unasked<'a>(typed: &'a str, aws: &Aws) -> Result<&'a str> {
-    let name = match typed.rsplit_once(":training-job/") {
+/// Same as [`job_name`] without requests: does not check the account of an ARN.
+pub(crate) fn job_name_offline<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
+    let name = match given.rsplit_once(":training-job/") {
         Some((arn, name)) if arn.starts_with("arn:") => {
             same_region(arn, aws.region())?;
             name
         }
-        _ => typed,
+        _ => given,
     };
     limits::check_job_name(name).map_err(|_| {
-        Error::usage(format!("`{}` is no job's name", sanitize(typed)))
+        Error::usage(format!("`{}` is not a job name", sanitize(given)))
             .help("`trainyard list` shows the jobs")
     })?;
     Ok(name)
 }
 
-/// A job of that name in our own region is another one.
+/// Refuses an ARN of another region: a job of that name in this region is a different one.
 fn same_region(arn: &str, ours: &str) -> Result<()> {
     match arn.split(':').nth(3) {
         Some(region) if region != ours => {
             let region = sanitize(region);
             Err(Error::usage(format!(
-                "the ARN's job is in region `{region}`, and this command asks `{ours}`"
+                "the ARN is of region `{region}`, this command uses `{ours}`"
             ))
             .help(format!("pass `--region {region}`")))
         }
@@ -73,17 +73,17 @@ fn same_region(arn: &str, ours: &str) -> Result<()> {
     }
 }
 
-/// The job; for one that is not there, names like it.
+/// Describes a job. For an unknown name the error suggests similar ones.
 pub(crate) async fn describe(aws: &Aws, name: &str) -> Result<DescribeTrainingJobOutput> {
     let client = aws.sagemaker();
-    match ask(&client, name).await {
+    match send_describe(&client, name).await {
         Ok(job) => Ok(job),
-        Err(error) => Err(explained(&client, name, error).await),
+        Err(error) => Err(describe_error(&client, name, error).await),
     }
 }
 
-/// The bare request.
-pub(super) async fn ask(
+/// Sends DescribeTrainingJob.
+pub(super) async fn send_describe(
     client: &Client,
     name: &str,
 ) -> Result<DescribeTrainingJobOutput, SdkError<DescribeTrainingJobError, HttpResponse>> {
@@ -94,25 +94,28 @@ pub(super) async fn ask(
         .await
 }
 
-/// SageMaker's whole answer, with what the SDK does not know too.
-pub(crate) async fn raw(aws: &Aws, name: &str) -> Result<(DescribeTrainingJobOutput, Value)> {
+/// Returns the response also as JSON, including fields unknown to the SDK.
+pub(crate) async fn describe_raw(
+    aws: &Aws,
+    name: &str,
+) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
-    let kept = Kept::default();
+    let body = ResponseBody::default();
     let answer = client
         .describe_training_job()
         .training_job_name(name)
         .customize()
-        .interceptor(kept.clone())
+        .interceptor(body.clone())
         .send()
         .await;
     match answer {
-        Ok(job) => Ok((job, kept.take()?)),
-        Err(error) => Err(explained(&client, name, error).await),
+        Ok(job) => Ok((job, body.json()?)),
+        Err(error) => Err(describe_error(&client, name, error).await),
     }
 }
 
-/// What went wrong; a name that is unknown is often a name mistyped.
-pub(super) async fn explained(
+/// Turns a DescribeTrainingJob error into an error with suggestions.
+pub(super) async fn describe_error(
     client: &Client,
     name: &str,
     error: SdkError<DescribeTrainingJobError, HttpResponse>,
@@ -121,30 +124,32 @@ pub(super) async fn explained(
         return explain(&format!("cannot describe the job `{name}`"), error);
     }
     let region = client.config().region().map_or("", Region::as_ref);
-    let failure = Error::new(format!(
+    let error = Error::new(format!(
         "there is no training job `{name}` in region `{region}`"
     ));
-    let near = near(client, name).await;
-    let failure = if near.is_empty() {
-        failure
+    let near = similar_names(client, name).await;
+    let error = if near.is_empty() {
+        error
     } else {
-        failure.help(format!("did you mean {}?", near.join(" or ")))
+        error.help(format!("did you mean {}?", near.join(" or ")))
     };
-    failure.help("`trainyard list` shows the jobs; another `--region` or `--profile` has others")
+    error.help(
+        "`trainyard list` shows the jobs of this region; or pass another `--region` or `--profile`",
+    )
 }
 
 fn is_unknown(error: &DescribeTrainingJobError) -> bool {
     error.is_resource_not_found()
         || (error.code() == Some("ValidationException")
             && error.message().is_some_and(|text| {
-                // SageMaker's words, and those of moto.
+                // Texts of SageMaker and of moto.
                 let text = text.to_lowercase();
                 text.contains("not found") || text.contains("could not find")
             }))
 }
 
-/// Names like this one among the last hundred; without the permission to list, none.
-async fn near(client: &Client, name: &str) -> Vec<String> {
+/// Returns similar names among the last hundred jobs, or none without permission to list.
+async fn similar_names(client: &Client, name: &str) -> Vec<String> {
     let answer = client
         .list_training_jobs()
         .sort_by(SortBy::CreationTime)
@@ -160,7 +165,7 @@ async fn near(client: &Client, name: &str) -> Vec<String> {
         .into_iter()
         .filter_map(|job| job.training_job_name)
         .map(|other| (strsim::jaro_winkler(name, &other), other))
-        .filter(|(likeness, _)| *likeness > NEAR)
+        .filter(|(likeness, _)| *likeness > SIMILARITY_THRESHOLD)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.into_iter()
@@ -169,26 +174,25 @@ async fn near(client: &Client, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Keeps the body of an answer.
+/// Interceptor that keeps the response body.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+struct ResponseBody(Arc<Mutex<Vec<u8>>>);
 
-impl Kept {
-    fn take(&self) -> Result<Value> {
+impl ResponseBody {
+    fn json(&self) -> Result<Value> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::from_slice(&body)
-            .map_err(|error| {
-                Error::new(format!("cannot read SageMaker's answer: {error}")).help(
-                    "check `--endpoint-url` and AWS_ENDPOINT_URL: is it SageMaker, or something in between?",
-                )
-            })
+        serde_json::from_slice(&body).map_err(|error| {
+            Error::new(format!("cannot read the response of SageMaker: {error}")).help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: the server may not be SageMaker",
+            )
+        })
     }
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for Kept {
+impl Intercept for ResponseBody {
     fn name(&self) -> &'static str {
-        "Kept"
+        "ResponseBody"
     }
 
     fn read_after_deserialization(
@@ -211,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_is_not_there_is_said_in_several_ways() {
+    fn recognizes_unknown_job_of_sagemaker_and_moto() {
         let unknown = |code: &str, message: &str| {
             let metadata = ErrorMetadata::builder().code(code).message(message);
             is_unknown(&DescribeTrainingJobError::generic(metadata.build()))

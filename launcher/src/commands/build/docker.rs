@@ -1,4 +1,4 @@
-//! `trainyard build --docker`: docker/Dockerfile, by the local engine.
+//! `trainyard build --docker`: builds docker/Dockerfile with the local Docker engine.
 
 use std::io;
 use std::path::Path;
@@ -9,8 +9,8 @@ use bollard::Docker;
 use serde::Serialize;
 use tokio::process::Command;
 
-use super::Context;
-use super::build::BuildArgs;
+use super::BuildArgs;
+use crate::context::Context;
 use crate::engine;
 use crate::image;
 use crate::plan::Plan;
@@ -30,7 +30,7 @@ struct Answer {
 
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
-    // Once: somebody may commit while the engine compiles.
+    // Read once: the revision may change during the build.
     let names = image::names(trainer).await?;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
@@ -104,7 +104,7 @@ async fn docker(arguments: &[String], workspace: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(format!("`{line}` failed: {status}"))
-        .help("its own messages are above; `trainyard build` without `--docker` needs no engine"))
+        .help("see its messages above; `trainyard build` without `--docker` needs no engine"))
 }
 
 async fn inspect(
@@ -115,10 +115,10 @@ async fn inspect(
 ) -> Result<Answer> {
     let found = engine.inspect_image(&reference).await.map_err(|error| {
         Error::new(format!(
-            "the engine built `{reference}` and does not find it: {}",
+            "the engine built `{reference}` but cannot find it: {}",
             diagnostics::sanitize(&engine::reason(&error))
         ))
-        .help("`docker` and trainyard may talk to different engines: compare `docker context ls` and DOCKER_HOST")
+        .help("`docker` and trainyard may use different engines: compare `docker context ls` and DOCKER_HOST")
     })?;
     Ok(Answer {
         trainer: trainer.name.clone(),

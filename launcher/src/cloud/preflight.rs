@@ -1,4 +1,4 @@
-//! What a job would miss, looked for before it is paid for: its data, and the buckets that it writes to.
+//! Preflight checks of a job: its data exist, and so do the buckets it writes to.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
 use diagnostics::{Error, Result, eprint_line};
 
-/// An error for what is missing for sure; what is doubtful is said.
+/// Fails if data or buckets are missing; warns where permissions prevent the check.
 pub(super) async fn check(aws: &Aws, job: &Job) -> Result<()> {
-    let (unknown, ()) = tokio::join!(missing(aws, job), foreign_role(aws, job));
+    let (unknown, ()) = tokio::join!(missing(aws, job), cross_account_role(aws, job));
     let unknown = unknown?;
     if !unknown.is_empty() {
         let unknown: Vec<_> = unknown.iter().map(|url| format!("`{url}`")).collect();
-        // The job reads and writes as its role, which may be allowed more.
+        // The role of the job may have more permissions.
         eprint_line(format!(
-            "not checked: these credentials may not look at {} (s3:ListBucket)\n  \
+            "warning: not checked: these credentials may not list {} (s3:ListBucket)\n  \
              help: the job fails if its role may not either; `trainyard infra policies` prints both policies",
             unknown.join(", ")
         ));
@@ -25,10 +25,10 @@ pub(super) async fn check(aws: &Aws, job: &Job) -> Result<()> {
     Ok(())
 }
 
-/// What these credentials may not look at.
+/// Returns the locations that these credentials may not list.
 async fn missing(aws: &Aws, job: &Job) -> Result<Vec<String>> {
     let mut unknown = Vec::new();
-    // The listings first: their errors have words, those of HEAD have a status.
+    // Listings first: their errors have a message, those of HEAD only a status.
     for channel in &job.channels {
         if let Location::S3(url) = &channel.source
             && !data_are_there(aws, &channel.name, url).await?
@@ -44,7 +44,7 @@ async fn missing(aws: &Aws, job: &Job) -> Result<Vec<String>> {
     Ok(unknown)
 }
 
-/// The buckets that the job writes to, each with a flag that names it.
+/// Returns the buckets that the job writes to, each with its option.
 fn buckets(job: &Job) -> BTreeMap<&str, &'static str> {
     let mut buckets = BTreeMap::new();
     let flags = [
@@ -59,12 +59,12 @@ fn buckets(job: &Job) -> BTreeMap<&str, &'static str> {
     buckets
 }
 
-/// False if it may not be known.
+/// Checks that a bucket exists in this region. Returns false without permission to check.
 pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Result<bool> {
     let found = aws.bucket(bucket).await;
-    match found.map_err(|error| explain(&format!("cannot look at the bucket `{bucket}`"), error))? {
+    match found.map_err(|error| explain(&format!("cannot check the bucket `{bucket}`"), error))? {
         Bucket::In(region) if region != aws.region() => Err(Error::new(format!(
-            "`{flag}`: the bucket `{bucket}` is in `{}`, and this command asks `{}`",
+            "`{flag}`: the bucket `{bucket}` is in `{}`, this command uses `{}`",
             diagnostics::sanitize(&region),
             aws.region()
         ))
@@ -78,13 +78,13 @@ pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Resu
             Error::new(format!("`{flag}`: there is no bucket `{bucket}`"))
                 .help("check its name")
                 .help(format!(
-                    "`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"
+                    "`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that creates it"
                 )),
         ),
     }
 }
 
-/// Whether there is an object below a prefix. False if it may not be known.
+/// Checks that there is an object below a prefix. Returns false without permission to check.
 async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
     let answer = aws
         .s3()
@@ -95,7 +95,8 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
         .await;
     match answer {
         Ok(page) => {
-            // The S3 console makes an empty object for a folder, which is no data. A page full of them has more behind it.
+            // The S3 console creates an empty object for a folder. If a full page has nothing else,
+            // data may follow on later pages.
             let keys = page.contents().iter().filter_map(|object| object.key());
             let keys: Vec<_> = keys.filter(|key| !key.ends_with('/')).collect();
             if keys.is_empty() && page.is_truncated() != Some(true) {
@@ -103,8 +104,8 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
             }
             if let Some(other) = keys.iter().find(|key| is_beside(key, &url.key)) {
                 eprint_line(format!(
-                    "warning: channel `{channel}`: SageMaker takes every object whose name begins with `{url}`, \
-                     `s3://{}/{}` too\n  help: write `{}` for what is below it alone",
+                    "warning: channel `{channel}`: SageMaker reads every object whose key starts with `{url}`, \
+                     including `s3://{}/{}`\n  help: pass `{}` for this folder only",
                     url.bucket,
                     diagnostics::sanitize(other),
                     url.join("")
@@ -114,13 +115,13 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
         }
         Err(error) if error.code() == Some("AccessDenied") => Ok(false),
         Err(error) => Err(explain(
-            &format!("channel `{channel}`: cannot look for data at `{url}`"),
+            &format!("channel `{channel}`: cannot list data at `{url}`"),
             error,
         )),
     }
 }
 
-/// Whether the prefix takes in an object that is neither the one of that name nor below it.
+/// True if a key starts with the prefix but is neither that object nor below that folder.
 fn is_beside(key: &str, prefix: &str) -> bool {
     let rest = key.strip_prefix(prefix).unwrap_or_default();
     !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
@@ -134,23 +135,23 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
         "channel `{channel}`: there is no object at `{url}` or below it"
     ))
     .help(format!(
-        "{} puts data there",
+        "upload data: {}",
         aws.next(&format!("upload PATH {upload}"))
     ))
     .help(format!(
-        "{} shows what the bucket has",
+        "list the bucket: {}",
         aws.next(&format!("download {look} . --dry-run"))
     ))
 }
 
-/// SageMaker's own words for it speak of a permission that nobody can give.
-async fn foreign_role(aws: &Aws, job: &Job) {
-    // A name is looked up in the account of the credentials.
+/// Warns of a role of another account; the error of SageMaker for it is misleading.
+async fn cross_account_role(aws: &Aws, job: &Job) {
+    // A role given by name is always of this account.
     let role = job.cloud.role.as_deref().unwrap_or_default();
-    if let Some((theirs, ours)) = aws.foreign(role).await {
+    if let Some((theirs, ours)) = aws.cross_account(role).await {
         eprint_line(format!(
-            "warning: the role `{role}` is of account `{theirs}`, and these credentials are of account `{ours}`: \
-             SageMaker takes only roles of the account that runs the job\n  \
+            "warning: the role `{role}` is of account `{theirs}`, the credentials are of account `{ours}`: \
+             SageMaker accepts only roles of the account that runs the job\n  \
              help: pass a role of account `{ours}`, or `--profile` of account `{theirs}`"
         ));
     }

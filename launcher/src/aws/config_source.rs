@@ -1,4 +1,4 @@
-//! Where region and credentials come from, for the commands that tell the user.
+//! Sources of region and credentials, for messages.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,17 +11,17 @@ use crate::output::quoted;
 use crate::variable::first_set;
 use diagnostics::chain;
 
-/// Credentials were found; they are not shown.
+/// Source of the credentials in use, without the credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct CredentialSource {
-    /// In words.
+    /// Description of the source.
     pub(crate) name: String,
-    /// When they end, if they do.
+    /// Time at which they expire, if any.
     pub(crate) expiry: Option<SystemTime>,
 }
 
 impl AwsArgs {
-    /// The same with a region, for what can be checked without the right one.
+    /// Returns the same options with a region, for checks that need any region.
     pub(crate) fn with_region(&self, region: &str) -> Self {
         Self {
             region: Some(region.to_owned()),
@@ -29,13 +29,13 @@ impl AwsArgs {
         }
     }
 
-    /// The region of the flag or the environment, for what asks neither profile nor metadata.
+    /// Returns the region of option or environment, without profile and instance metadata.
     pub(crate) fn region_given(&self) -> Option<String> {
         let set = || first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, value)| value);
         self.region.clone().or_else(set)
     }
 
-    /// What the region was read from, in the order that [`Aws::load`] reads.
+    /// Describes the source of the region, in the order of [`Aws::load`].
     pub(crate) fn region_source(&self) -> String {
         if self.region.is_some() {
             return "`--region`".to_owned();
@@ -49,7 +49,7 @@ impl AwsArgs {
         }
     }
 
-    /// What the endpoint was read from.
+    /// Describes the source of the endpoint.
     pub(crate) fn endpoint_source(&self) -> String {
         if self.endpoint_url.is_some() {
             return "`--endpoint-url`".to_owned();
@@ -60,19 +60,20 @@ impl AwsArgs {
         }
     }
 
-    /// The profile in use.
+    /// Returns the profile in use.
     pub(crate) fn profile_name(&self) -> String {
         self.profile_given().unwrap_or_else(|| "default".to_owned())
     }
 
-    /// The profile of the flag or the environment, in botocore's order; the SDK knows AWS_PROFILE alone.
+    /// Returns the profile of option or environment, in the order of botocore; the SDK supports
+    /// only AWS_PROFILE.
     pub(super) fn profile_given(&self) -> Option<String> {
         let set = || first_set(&["AWS_DEFAULT_PROFILE", "AWS_PROFILE"]).map(|(_, value)| value);
         self.profile.clone().or_else(set)
     }
 
-    /// The options as they were typed, for the next command: ` --region eu-west-1`.
-    pub(crate) fn typed(&self) -> String {
+    /// Returns the AWS options of the command line, for suggested commands: ` --region eu-west-1`.
+    pub(crate) fn given_options(&self) -> String {
         let all = [
             ("--profile", &self.profile),
             ("--region", &self.region),
@@ -86,8 +87,8 @@ impl AwsArgs {
 }
 
 impl Aws {
-    /// Clients that would rather fail than wait: two tries, three seconds to connect, ten for an answer.
-    pub(crate) fn impatient(&self) -> Self {
+    /// Returns clients that fail early: 2 attempts, 3 s to connect, 10 s for a response.
+    pub(crate) fn with_short_timeouts(&self) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .operation_attempt_timeout(Duration::from_secs(10))
@@ -104,7 +105,7 @@ impl Aws {
         }
     }
 
-    /// Finds credentials; this may ask the machine's metadata service or a login server.
+    /// Finds credentials. May send requests to the instance metadata service or a login server.
     pub(crate) async fn credential_source(&self) -> Result<CredentialSource, String> {
         let provider = self
             .config
@@ -113,15 +114,15 @@ impl Aws {
         let found = provider
             .provide_credentials()
             .await
-            .map_err(|error| without(&chain(&error)))?;
+            .map_err(|error| credential_error(&chain(&error)))?;
         Ok(CredentialSource {
-            // The provider's name has no accessor; Debug shows it and hides the secret.
+            // The name of the provider has no accessor; Debug prints it and hides the secret.
             name: source_name(&format!("{found:?}")),
             expiry: found.expiry(),
         })
     }
 
-    /// AWS_ENDPOINT_URL_IAM, unless `--endpoint-url` says otherwise: no client reads it for us.
+    /// Returns AWS_ENDPOINT_URL_IAM, unless `--endpoint-url` is given.
     pub(super) fn iam_url(args: &AwsArgs) -> Option<String> {
         match args.endpoint_url {
             Some(_) => None,
@@ -130,23 +131,23 @@ impl Aws {
     }
 }
 
-/// Why there are no credentials. The metadata service is the last that is asked: what it says means that all other
-/// sources had nothing, and not that this machine should have one.
-fn without(error: &str) -> String {
+/// Describes the lack of credentials. The metadata service is the last source: its error means
+/// that no source has credentials.
+fn credential_error(error: &str) -> String {
     let lower = error.to_lowercase();
-    let nowhere = [
+    let no_source = [
         "imds",
         "not loaded",
         "no providers in chain",
         "did not load",
     ];
-    if nowhere.iter().any(|words| lower.contains(words)) {
+    if no_source.iter().any(|words| lower.contains(words)) {
         return "none in the environment, the profile or the machine's metadata".to_owned();
     }
     error.to_owned()
 }
 
-/// `Credentials { provider_name: "EnvironmentVariable", .. }` in words; an unknown name as it is.
+/// Describes `Credentials { provider_name: "EnvironmentVariable", .. }`; an unknown name unchanged.
 fn source_name(debug: &str) -> String {
     let name = debug
         .split_once("provider_name: \"")
@@ -171,42 +172,42 @@ fn source_name(debug: &str) -> String {
 mod tests {
     use aws_config::{BehaviorVersion, SdkConfig};
 
-    use super::super::connector::ANSWER;
+    use super::super::connector::ANSWER_TIMEOUT;
     use super::*;
 
     #[test]
-    fn impatience_reaches_every_client() {
+    fn short_timeouts_apply_to_every_client() {
         let aws = Aws {
             config: SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .build(),
             iam_url: None,
-            typed: String::new(),
+            given_options: String::new(),
         };
         let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();
         let s3_limit = |s3: aws_sdk_s3::Client| {
             let timeouts = s3.config().timeout_config()?;
             timeouts.operation_attempt_timeout()
         };
-        assert_eq!(limit(&aws.answering()), Some(ANSWER));
-        assert_eq!(s3_limit(aws.s3()), Some(ANSWER));
+        assert_eq!(limit(&aws.with_answer_timeout()), Some(ANSWER_TIMEOUT));
+        assert_eq!(s3_limit(aws.s3()), Some(ANSWER_TIMEOUT));
         assert_eq!(s3_limit(aws.s3_carrying()), None);
-        let aws = aws.impatient();
+        let aws = aws.with_short_timeouts();
         let short = Some(Duration::from_secs(10));
-        // Transfers take the bare configuration, IAM the limit.
+        // Transfers use the plain configuration, IAM its timeout.
         assert_eq!(limit(&aws.config), short);
-        assert_eq!(limit(&aws.answering()), short);
-        assert_eq!(Some(aws.answer_limit()), short);
+        assert_eq!(limit(&aws.with_answer_timeout()), short);
+        assert_eq!(Some(aws.answer_timeout()), short);
         assert_eq!(s3_limit(aws.s3()), short);
     }
 
     #[test]
-    fn typed_options_for_a_shell() {
+    fn quotes_given_options_for_a_shell() {
         let args = AwsArgs {
             profile: Some("a b".to_owned()),
             region: Some("eu-west-1".to_owned()),
             endpoint_url: None,
         };
-        assert_eq!(args.typed(), " --profile 'a b' --region eu-west-1");
+        assert_eq!(args.given_options(), " --profile 'a b' --region eu-west-1");
     }
 }

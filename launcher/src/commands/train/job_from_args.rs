@@ -1,4 +1,4 @@
-//! From what was typed to a job that can be run. Nothing is sent or started.
+//! Builds a job from the command line. Sends and starts nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use sagemaker::limits;
 
 use super::{CloudArgs, TrainArgs};
 use crate::aws::iam::ROLE;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
 };
 use crate::trainer::Trainer;
 use diagnostics::{Error, Result};
 
-/// In GB; SageMaker's own default.
-const VOLUME: u32 = 30;
+/// Volume size in GB; the default of SageMaker.
+const DEFAULT_VOLUME_GB: u32 = 30;
 
-/// The job, checked as far as this machine can.
+/// Returns the job after all local checks.
 pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp, random: u16) -> Result<Job> {
-    let (output, instance_type) = needed(args)?;
+    let (output, instance_type) = required(args)?;
     let instance = Instance::parse(instance_type, args.instance_count)?;
-    misplaced(args, &instance)?;
+    refuse_misplaced(args, &instance)?;
     let channels = channels(args)?;
-    unneeded(args, &channels)?;
+    refuse_needless_no_data_check(args, &channels)?;
     let trainer = Trainer::find(&args.trainer)?;
     let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
     let environment = pairs("--env", &args.environment)?;
@@ -51,32 +51,32 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp, random: u
     })
 }
 
-/// What every job has. The command line is read without it for the sake of `-- --help`.
-fn needed(args: &TrainArgs) -> Result<(&str, &str)> {
+/// Returns the required options. Clap does not require them, because of `-- --help`.
+fn required(args: &TrainArgs) -> Result<(&str, &str)> {
     match (&args.output, &args.instance_type) {
         (Some(output), Some(instance_type)) => Ok((output, instance_type)),
         _ => Err(
             Error::usage("a job needs `--output LOCATION` and `--instance-type TYPE`").help(
-                "`trainyard train --help` has examples; `-- --help` lists the hyperparameters",
+                "add both options; `trainyard train --help` has examples, `-- --help` lists the hyperparameters",
             ),
         ),
     }
 }
 
-/// Flags that would do nothing there: an error is better than a job that is not what was meant.
-fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
+/// Refuses options that have no effect for this kind of instance.
+fn refuse_misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
     if instance.is_cloud() {
         return match args.simulate_interruption {
             Some(_) => Err(Error::usage(format!(
-                "`--simulate-interruption` is for local jobs, and `{instance}` runs in the cloud"
+                "`--simulate-interruption` is for local jobs, but `{instance}` runs in the cloud"
             ))
-            .help("`--spot` machines are interrupted for real; or pass `--instance-type local`")),
+            .help("leave it out, or pass `--instance-type local`")),
             None => Ok(()),
         };
     }
     if *instance == Instance::Process && args.image.is_some() {
         return Err(Error::usage(
-            "`--image` makes no sense with `local-process`: it runs no image",
+            "`--image` has no effect with `local-process`, which runs no image",
         )
         .help("pass `--instance-type local`, or `--trainer-binary FILE`"));
     }
@@ -91,7 +91,7 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
         ("--volume-kms-key", cloud.volume_kms_key.is_some()),
         ("--output-kms-key", cloud.output_kms_key.is_some()),
         ("--tag", !cloud.tag.is_empty()),
-        // A container can be without a network, a process cannot.
+        // Docker can isolate a container from the network; a process cannot be isolated.
         (
             "--network-isolation",
             cloud.network_isolation && *instance == Instance::Process,
@@ -110,17 +110,17 @@ fn misplaced(args: &TrainArgs, instance: &Instance) -> Result<()> {
     }
 }
 
-/// A check of data that nobody would have checked is not left out.
-fn unneeded(args: &TrainArgs, channels: &[Channel]) -> Result<()> {
+/// Refuses `--no-data-check` if there is nothing to check.
+fn refuse_needless_no_data_check(args: &TrainArgs, channels: &[Channel]) -> Result<()> {
     let checked =
         |channel: &Channel| channel.name == "train" && matches!(channel.source, Location::File(_));
     if !args.cloud.no_data_check || channels.iter().any(checked) {
         return Ok(());
     }
-    Err(Error::usage(
-        "`--no-data-check` needs training data on this machine, found none: data in S3 are not checked",
+    Err(
+        Error::usage("`--no-data-check` needs local training data; data in S3 are not checked")
+            .help("leave it out"),
     )
-    .help("leave it out"))
 }
 
 fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
@@ -134,12 +134,12 @@ fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
             wait.as_secs(),
             max_run.as_secs()
         ))
-        .help("it holds the training too: pass a longer one"));
+        .help("it includes the training time: pass a longer one"));
     }
     Ok(Cloud {
         role: args.role.clone(),
         spot,
-        volume_gb: args.volume_size.unwrap_or(VOLUME),
+        volume_gb: args.volume_size.unwrap_or(DEFAULT_VOLUME_GB),
         keep_alive: args.keep_alive,
         subnets: args.subnet.clone(),
         security_groups: args.security_group.clone(),
@@ -153,15 +153,15 @@ fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
 }
 
 fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
-    let mut typed = Vec::new();
+    let mut given = Vec::new();
     if let Some(data) = &args.data {
-        typed.push(("train", data.as_str()));
+        given.push(("train", data.as_str()));
     }
     for channel in &args.channel {
-        typed.push(split("--channel", channel)?);
+        given.push(split("--channel", channel)?);
     }
     let mut channels: Vec<Channel> = Vec::new();
-    for (name, location) in typed {
+    for (name, location) in given {
         limits::check_channel_name(name).map_err(|error| refused("`--channel`", &error))?;
         if channels.iter().any(|other| other.name == name) {
             return Err(Error::usage(format!("channel `{name}` is given twice"))
@@ -179,9 +179,9 @@ fn channels(args: &TrainArgs) -> Result<Vec<Channel>> {
     Ok(channels)
 }
 
-fn pairs(flag: &str, typed: &[String]) -> Result<BTreeMap<String, String>> {
+fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut pairs = BTreeMap::new();
-    for text in typed {
+    for text in given {
         let (name, value) = split(flag, text)?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(Error::usage(format!("`{flag} {name}` is given twice"))
@@ -200,7 +200,7 @@ fn split<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
         })
 }
 
-/// The standard library seeds each map of a program anew, from the system's randomness.
+/// Returns a random number: the standard library seeds each hash map randomly.
 pub(super) fn random() -> u16 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish() as u16

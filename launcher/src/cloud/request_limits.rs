@@ -1,4 +1,4 @@
-//! What SageMaker refuses of a job, said before anything is sent: the SDK's builders take anything.
+//! Checks limits of the SageMaker API before a request is sent; builders of the SDK check none.
 
 use std::time::Duration;
 
@@ -7,26 +7,30 @@ use sagemaker::limits;
 
 use crate::job::{Job, Location, refused};
 
-/// SageMaker's longest run, 28 days.
-const LONGEST: Duration = Duration::from_secs(28 * 24 * 3600);
-/// Of the user, beside our own.
-const TAGS: usize = 50 - super::request::OWN_TAGS;
-const TAG_KEY: usize = 128;
-const TAG_VALUE: usize = 256;
-const SUBNETS: usize = 16;
-const SECURITY_GROUPS: usize = 5;
-const NETWORK_ID: usize = 32;
-const KMS_KEY: usize = 2048;
-const IMAGE: usize = 255;
-const URL: usize = 1024;
+/// Longest run time in SageMaker: 28 days.
+const MAX_RUN_TIME: Duration = Duration::from_secs(28 * 24 * 3600);
+/// Tags of the user, besides those of this program.
+const MAX_TAGS: usize = 50 - super::request::OWN_TAGS;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
+const MAX_SUBNETS: usize = 16;
+const MAX_SECURITY_GROUPS: usize = 5;
+const MAX_NETWORK_ID: usize = 32;
+const MAX_KMS_KEY: usize = 2048;
+const MAX_IMAGE_URI: usize = 255;
+const MAX_URL: usize = 1024;
 
-/// Numbers and patterns are those of SageMaker's API model; `tests/dry_run.rs` holds the request against it.
+/// Checks the limits of the API model of SageMaker; `tests/dry_run.rs` checks requests against it.
 pub(super) fn check(job: &Job) -> Result<()> {
     let cloud = &job.cloud;
     times(job)?;
     tags(job)?;
-    network("--subnet", &cloud.subnets, SUBNETS)?;
-    network("--security-group", &cloud.security_groups, SECURITY_GROUPS)?;
+    network("--subnet", &cloud.subnets, MAX_SUBNETS)?;
+    network(
+        "--security-group",
+        &cloud.security_groups,
+        MAX_SECURITY_GROUPS,
+    )?;
     for (flag, key) in [
         ("--volume-kms-key", &cloud.volume_kms_key),
         ("--output-kms-key", &cloud.output_kms_key),
@@ -48,9 +52,9 @@ pub(super) fn check(job: &Job) -> Result<()> {
 fn times(job: &Job) -> Result<()> {
     let cloud = &job.cloud;
     for (flag, time) in [("--max-run", Some(job.max_run)), ("--max-wait", cloud.spot)] {
-        if time.is_some_and(|time| time > LONGEST) {
+        if time.is_some_and(|time| time > MAX_RUN_TIME) {
             return Err(Error::usage(format!("`{flag}` is longer than 28 days"))
-                .help("SageMaker runs no job longer: pass at most `28d`"));
+                .help("SageMaker allows at most 28 days: pass `28d` or less"));
         }
     }
     let Some(keep) = cloud.keep_alive else {
@@ -61,7 +65,7 @@ fn times(job: &Job) -> Result<()> {
     if cloud.spot.is_some() {
         return Err(
             Error::usage("`--keep-alive` and `--spot` exclude each other")
-                .help("SageMaker keeps no spot machines: leave one of the two out"),
+                .help("SageMaker does not keep spot machines: leave one of them out"),
         );
     }
     Ok(())
@@ -69,9 +73,9 @@ fn times(job: &Job) -> Result<()> {
 
 fn tags(job: &Job) -> Result<()> {
     let tags = &job.cloud.tags;
-    if tags.len() > TAGS {
+    if tags.len() > MAX_TAGS {
         return Err(Error::usage(format!(
-            "`--tag`: expected at most {TAGS} tags, found {}",
+            "`--tag`: expected at most {MAX_TAGS} tags, found {}",
             tags.len()
         ))
         .help("leave some out"));
@@ -83,7 +87,7 @@ fn tags(job: &Job) -> Result<()> {
         };
         if !sound(key) || !sound(value) {
             return Err(Error::usage(format!(
-                "`--tag {}={}` has a character that AWS does not take",
+                "`--tag {}={}` has a character that AWS does not accept",
                 sanitize(key),
                 sanitize(value)
             ))
@@ -91,12 +95,12 @@ fn tags(job: &Job) -> Result<()> {
         }
         if key.starts_with("aws:") || super::request::is_own_tag(key) {
             return Err(Error::usage(format!("`--tag {key}` is a reserved name"))
-                .help("`aws:` is for AWS, `trainyard:` for this program"));
+                .help("`aws:` is reserved for AWS, `trainyard:` for this program"));
         }
-        if key.chars().count() > TAG_KEY || value.chars().count() > TAG_VALUE {
+        if key.chars().count() > MAX_TAG_KEY || value.chars().count() > MAX_TAG_VALUE {
             return Err(
                 Error::usage(format!("`--tag {}` is too long", sanitize(key))).help(format!(
-                    "expected at most {TAG_KEY} characters, `=`, and at most {TAG_VALUE}"
+                    "expected at most {MAX_TAG_KEY} characters, `=`, and at most {MAX_TAG_VALUE}"
                 )),
             );
         }
@@ -104,21 +108,23 @@ fn tags(job: &Job) -> Result<()> {
     Ok(())
 }
 
-fn network(flag: &str, ids: &[String], most: usize) -> Result<()> {
-    if ids.len() > most {
+fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
+    if ids.len() > max {
         return Err(Error::usage(format!(
-            "`{flag}`: expected at most {most}, found {}",
+            "`{flag}`: expected at most {max}, found {}",
             ids.len()
         ))
         .help("leave some out"));
     }
     for id in ids {
         let sound = !id.is_empty()
-            && id.len() <= NETWORK_ID
+            && id.len() <= MAX_NETWORK_ID
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !sound {
-            return Err(Error::usage(format!("`{flag} {}` is no id", sanitize(id)))
-                .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"));
+            return Err(
+                Error::usage(format!("`{flag} {}` is not an id", sanitize(id)))
+                    .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"),
+            );
         }
     }
     Ok(())
@@ -126,7 +132,7 @@ fn network(flag: &str, ids: &[String], most: usize) -> Result<()> {
 
 fn kms(flag: &str, key: &str) -> Result<()> {
     let sound = !key.is_empty()
-        && key.len() <= KMS_KEY
+        && key.len() <= MAX_KMS_KEY
         && key
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b));
@@ -134,7 +140,7 @@ fn kms(flag: &str, key: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::usage(format!("`{flag} {}` is no KMS key", sanitize(key)))
+        Error::usage(format!("`{flag} {}` is not a KMS key", sanitize(key)))
             .help("expected a key's id, ARN or alias: `alias/my-key`"),
     )
 }
@@ -142,13 +148,13 @@ fn kms(flag: &str, key: &str) -> Result<()> {
 fn image_uri(image: &str) -> Result<()> {
     let registry = image.split_once('/').map_or("", |(registry, _)| registry);
     let sound = registry.contains(['.', ':'])
-        && image.len() <= IMAGE
+        && image.len() <= MAX_IMAGE_URI
         && image.bytes().all(|b| b.is_ascii_graphic());
     if sound {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "`--image {}` is no image that SageMaker can pull",
+        "`--image {}` is not an image URI for SageMaker",
         sanitize(image)
     ))
     .help("expected `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`; `trainyard push` prints it"))
@@ -159,12 +165,12 @@ fn url(location: &Location) -> Result<()> {
         return Ok(());
     };
     let text = url.to_string();
-    if text.chars().count() <= URL {
+    if text.chars().count() <= MAX_URL {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "`{}` is too long: expected at most {URL} characters",
+        "`{}` is too long: expected at most {MAX_URL} characters",
         sanitize(&text)
     ))
-    .help("take a shorter prefix"))
+    .help("pass a shorter prefix"))
 }

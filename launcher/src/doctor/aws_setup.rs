@@ -1,19 +1,19 @@
-//! Region, endpoint and credentials, which the other checks in the cloud need.
+//! Region, endpoint and credentials, which all AWS checks need.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::check::{Check, LIMIT, within};
+use super::check::{CHECK_TIMEOUT, Check, with_timeout};
 use crate::aws::{Aws, AwsArgs, CredentialSource};
 
-/// AWS as far as it was found.
+/// AWS configuration and clients, as far as found.
 #[derive(Debug)]
-pub(crate) struct Account {
-    /// `region` and `endpoint`.
+pub(crate) struct AwsSetup {
+    /// Checks `region` and `endpoint`.
     pub(super) checks: Vec<Check>,
-    /// Without a region of the user's, for what has none: STS and IAM.
+    /// Clients; without a configured region only for STS and IAM.
     aws: Option<Aws>,
     region_is_known: bool,
     credentials: Result<CredentialSource, String>,
@@ -22,20 +22,20 @@ pub(crate) struct Account {
 const NO_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put `aws_access_key_id` and \
     `aws_secret_access_key` into ~/.aws/credentials; for single sign-on `aws sso login` with `--profile NAME`";
 
-impl Account {
-    /// Reads what there is. A region or credentials of the machine's metadata may take their time, up to the limit.
+impl AwsSetup {
+    /// Reads the configuration. Instance metadata may be slow, so there is a timeout.
     pub(crate) async fn find(args: &AwsArgs) -> Self {
-        let given = timeout(LIMIT, Aws::load(args)).await;
+        let given = timeout(CHECK_TIMEOUT, Aws::load(args)).await;
         let region_is_known = matches!(given, Ok(Ok(_)));
         let mut checks = vec![region(args, &given)];
         let aws = match given {
             Ok(Ok(aws)) => Some(aws),
             _ => Aws::load(&args.with_region("us-east-1")).await.ok(),
         };
-        let aws = aws.map(|aws| aws.impatient());
+        let aws = aws.map(|aws| aws.with_short_timeouts());
         if let Some(url) = aws.as_ref().and_then(Aws::endpoint_url) {
             let found = format!(
-                "`{}` from {}, not AWS's own",
+                "`{}` from {}, a custom endpoint",
                 diagnostics::sanitize(without_password(url)),
                 args.endpoint_source()
             );
@@ -43,9 +43,9 @@ impl Account {
         }
         let credentials = match &aws {
             None => Err("the AWS configuration cannot be read".to_owned()),
-            Some(aws) => timeout(LIMIT, aws.credential_source())
+            Some(aws) => timeout(CHECK_TIMEOUT, aws.credential_source())
                 .await
-                .unwrap_or_else(|_| Err(format!("none within {} s", LIMIT.as_secs()))),
+                .unwrap_or_else(|_| Err(format!("none within {} s", CHECK_TIMEOUT.as_secs()))),
         };
         Self {
             checks,
@@ -55,7 +55,7 @@ impl Account {
         }
     }
 
-    /// The clients, or the check that cannot be made without.
+    /// Returns the clients, or a skipped check without credentials.
     pub(super) fn clients(&self, name: &'static str) -> Result<&Aws, Check> {
         match (&self.aws, &self.credentials) {
             (Some(aws), Ok(_)) => Ok(aws),
@@ -63,7 +63,7 @@ impl Account {
         }
     }
 
-    /// The same for services that are in a region.
+    /// Same as [`Self::clients`] for regional services.
     pub(super) fn regional(&self, name: &'static str) -> Result<&Aws, Check> {
         let aws = self.clients(name)?;
         match self.region_is_known {
@@ -72,13 +72,13 @@ impl Account {
         }
     }
 
-    /// Configuration without regard to credentials.
+    /// Returns the clients, even without credentials.
     pub(super) fn aws(&self) -> Option<&Aws> {
         self.aws.as_ref()
     }
 }
 
-/// `http://user:password@host` without what nobody should read.
+/// Removes `user:password@` from a URL.
 pub(super) fn without_password(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, host)| host)
 }
@@ -108,13 +108,13 @@ fn region(
         Ok(Err(_)) => Check::problem("region", "no AWS region").help(help),
         Err(_) => Check::problem(
             "region",
-            format!("no AWS region within {} s", LIMIT.as_secs()),
+            format!("no AWS region within {} s", CHECK_TIMEOUT.as_secs()),
         )
         .help(help),
     }
 }
 
-/// `eu-west-1`, `us-gov-west-1`: words, and a number at the end.
+/// True for names such as `eu-west-1` and `us-gov-west-1`.
 fn looks_like_a_region(region: &str) -> bool {
     let mut parts = region.split('-').rev();
     let number = parts.next().unwrap_or_default();
@@ -127,10 +127,10 @@ fn looks_like_a_region(region: &str) -> bool {
             .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
-/// Who AWS says that we are.
-pub(super) async fn identity(account: &Account) -> Check {
+/// Checks the credentials with STS.
+pub(super) async fn identity(setup: &AwsSetup) -> Check {
     let name = "credentials";
-    let (aws, source) = match (&account.aws, &account.credentials) {
+    let (aws, source) = match (&setup.aws, &setup.credentials) {
         (Some(aws), Ok(source)) => (aws, source),
         (_, Err(error)) => {
             return Check::problem(
@@ -141,30 +141,30 @@ pub(super) async fn identity(account: &Account) -> Check {
         }
         (None, Ok(_)) => return Check::skipped(name, "the AWS configuration cannot be read"),
     };
-    within(name, "STS", async {
+    with_timeout(name, "STS", async {
         match aws.sts().get_caller_identity().send().await {
             Ok(caller) => {
                 let arn = caller.arn().unwrap_or("an unnamed user");
                 let found = format!("`{}`, from {}", diagnostics::sanitize(arn), source.name);
-                match left(source.expiry) {
+                match time_left(source.expiry) {
                     Some(left) if left < SignedDuration::from_mins(15) => {
-                        Check::warning(name, format!("{found}; they end in {} min", left.as_mins()))
+                        Check::warning(name, format!("{found}; they expire in {} min", left.as_mins()))
                             .help(
                                 "log in again before a long command: `aws sso login`, or new keys in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
                             )
                     }
-                    Some(left) => Check::ok(name, format!("{found}, for {} min", left.as_mins())),
+                    Some(left) => Check::ok(name, format!("{found}, valid for {} min", left.as_mins())),
                     None => Check::ok(name, found),
                 }
             }
-            Err(error) => Check::refused(name, "ask AWS who you are", error),
+            Err(error) => Check::refused(name, "look up the identity of the credentials", error),
         }
     })
     .await
 }
 
-/// Time until the credentials end.
-fn left(expiry: Option<SystemTime>) -> Option<SignedDuration> {
+/// Returns the time until the credentials expire.
+fn time_left(expiry: Option<SystemTime>) -> Option<SignedDuration> {
     let seconds = expiry?.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let expiry = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
     Some(expiry.duration_since(Timestamp::now()))
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions() {
+    fn recognizes_region_names() {
         for good in [
             "eu-west-1",
             "us-gov-west-1",

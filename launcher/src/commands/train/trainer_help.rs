@@ -1,4 +1,4 @@
-//! `trainyard train TRAINER -- --help`: what the trainer itself says of its hyperparameters.
+//! `trainyard train TRAINER -- --help`: the help text of the trainer.
 
 use std::process::Stdio;
 
@@ -7,20 +7,20 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::TrainArgs;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::trainer::Trainer;
 
-/// Whether the hyperparameters ask for help.
+/// True if the hyperparameters contain `--help`.
 pub(super) fn is_wanted(flags: &[String]) -> bool {
     flags.iter().any(|word| word == "--help" || word == "-h")
 }
 
-/// Prints the manual of `TRAINER train`.
+/// Prints the help text of `TRAINER train`.
 pub(super) async fn show(args: &TrainArgs, context: &Context) -> Result<Exit> {
     let binary = match &args.trainer_binary {
         Some(named) => std::path::absolute(named).map_err(|error| {
             Error::usage(format!("`--trainer-binary {}`: {error}", named.display()))
-                .help("expected the trainer's binary for this machine")
+                .help("expected the binary of the trainer for this machine")
         })?,
         None => Trainer::find(&args.trainer)?.host_binary().await?,
     };
@@ -28,21 +28,21 @@ pub(super) async fn show(args: &TrainArgs, context: &Context) -> Result<Exit> {
     command.args(["train", "--help"]).stdin(Stdio::null());
     let output = command.output().await.map_err(|error| {
         Error::usage(format!("cannot start `{}`: {error}", binary.display()))
-            .help("`--trainer-binary` names the trainer's binary for this machine")
+            .help("pass `--trainer-binary FILE` with the binary of the trainer for this machine")
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let said = sanitize(said.trim());
         let line = format!("`{} train --help` failed: {}", args.trainer, output.status);
         return Err(Error::new(format!("{line}: {said}"))
-            .help("is it a trainer? `--trainer-binary` names another one"));
+            .help("pass `--trainer-binary FILE` with the binary of a trainer"));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let answer = json!({"trainer": args.trainer, "help": text});
     context.format.answer(&answer, |_| text.clone())?;
     eprint_line(format!(
-        "these are the flags of `{0} train`: type hyperparameters behind `--`, as in `trainyard train {0} .. -- --NAME VALUE`; \
-         a job has its data and model folder from `--data` and `--output`",
+        "these are the options of `{0} train`: pass hyperparameters after `--`, as in `trainyard train {0} .. -- --NAME VALUE`; \
+         `--data` and `--output` set data and model folder of a job",
         args.trainer
     ));
     Ok(Exit::Ok)
