@@ -29,8 +29,8 @@ mod error;
 mod file;
 
 pub use decode::Value;
-pub use env_vars::Env;
 pub use describe::{ErrorReport, TrainerDescription};
+pub use env_vars::Env;
 pub use error::Error;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sagemaker::Env;
-use sagemaker::vars::Variable;
+use sagemaker::env_vars::Variable;
 
 /// Base interval in milliseconds, for tests.
 const POLL: Variable = Variable {

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use diagnostics::{Error, Result, sanitize};
-use sagemaker::{ErrorReport, Paths, TrainerDescription, vars};
+use sagemaker::{ErrorReport, Paths, TrainerDescription, env_vars};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -71,8 +71,8 @@ impl<'a> HostTrainer<'a> {
         command
             .args(arguments)
             .envs(&self.job.environment)
-            .env(vars::BASE_DIR.name, self.base.path())
-            .env_remove(vars::JOB_NAME.name)
+            .env(env_vars::BASE_DIR.name, self.base.path())
+            .env_remove(env_vars::JOB_NAME.name)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if self.description.is_some() {

@@ -236,7 +236,7 @@ impl Attempt for ProcessAttempt<'_> {
         };
         let mut bytes = Vec::new();
         // A character has at most four bytes.
-        let max_bytes = 4 * limits::FAILURE as u64;
+        let max_bytes = 4 * limits::MAX_FAILURE_REASON as u64;
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, max_bytes), &mut bytes);
         Ok(Some(self.setup.failure_reason(
             &String::from_utf8_lossy(&bytes),

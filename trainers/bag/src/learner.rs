@@ -3,7 +3,7 @@
 use diagnostics::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use training::{Run, not_finite, read_tensors, incompatible_checkpoint};
+use training::{Run, incompatible_checkpoint, not_finite, read_tensors};
 
 use crate::net::Net;
 use crate::tensors::{net_of, write_nets};
