@@ -1,5 +1,7 @@
 //! The local Docker engine: where it listens, and what to do when it does not.
 
+mod load;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,8 +9,9 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use serde_json::Value;
 
-use crate::image::digest;
 use diagnostics::{Error, Result, chain};
+
+pub(crate) use load::load;
 
 /// An engine that has not answered by then hangs: a ping takes it a millisecond.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,9 +81,8 @@ fn current_context(folder: &Path) -> Option<String> {
 
 /// Contexts have folders that are called by the digest of their name.
 fn endpoint(folder: &Path, name: &str) -> Result<String> {
-    let digest = digest(name.as_bytes());
-    let hex = digest.trim_start_matches("sha256:");
-    let file = folder.join("contexts/meta").join(hex).join("meta.json");
+    let digest = diagnostics::sha256(name.as_bytes());
+    let file = folder.join("contexts/meta").join(digest).join("meta.json");
     let wrong = |found: String| {
         Error::new(format!("Docker's context `{}`: {found}", diagnostics::sanitize(name)))
             .help("`docker context ls` shows those there are, `docker context use default` goes back to the usual one")

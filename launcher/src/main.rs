@@ -3,19 +3,19 @@
 //! It knows a trainer as SageMaker does: an image or a binary, files, arguments, exit codes.
 
 mod aws;
+mod build;
 mod cli;
 mod cloud;
 mod commands;
 mod doctor;
+mod ecr;
 mod engine;
-mod image;
 mod infra;
 mod job;
 mod local;
 mod output;
 mod pipe;
 mod plan;
-mod retry;
 mod size;
 mod trainer;
 mod transfer;

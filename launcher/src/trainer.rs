@@ -12,6 +12,7 @@ use tokio::process::{ChildStderr, Command};
 
 use crate::variable::set;
 use diagnostics::{Error, Result, eprint_line};
+use image::Link;
 
 /// What a trainer's manifest says under `[package.metadata.trainer]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -24,17 +25,6 @@ pub(crate) struct TrainerMetadata {
     /// File names, `*` standing for anything, of libraries that it opens at run time: taken into the image from the
     /// folders of those that it is linked with, if they are there.
     pub(crate) opened_libraries: Vec<String>,
-}
-
-/// How a binary holds its libraries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Link {
-    /// In itself: the image holds nothing else.
-    #[default]
-    Static,
-    /// As files beside it, the C library's too: for libraries that come as shared objects only, such as libtorch.
-    Dynamic,
 }
 
 /// What cargo made.

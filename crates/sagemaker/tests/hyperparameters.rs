@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use sagemaker::hyperparameters::{encode, read, to_arguments};
 use sagemaker::{Hyperparameter, Value, limits};
-use proptest::prelude::*;
 use serde_json::json;
 
 /// A file in a folder of its own, which goes when this is dropped.

@@ -4,10 +4,10 @@
 
 use std::sync::LazyLock;
 
-use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 use diagnostics::sanitize;
 use proptest::prelude::*;
 use regex::Regex;
+use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 
 static REGEXES: LazyLock<Vec<(Metric, Regex)>> = LazyLock::new(|| {
     Metric::all()

@@ -24,6 +24,7 @@ mod process;
 mod registry;
 mod sandbox;
 
+pub use contract::Trainer;
 pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
@@ -32,7 +33,6 @@ pub use judge::{judge, python, torch_judge};
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};
-pub use contract::Trainer;
 pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
     skip, small_disk_allowed,

@@ -9,8 +9,8 @@ use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutp
 
 use super::request::Request;
 use crate::aws::{Aws, explain};
-use crate::retry::{Backoff, answer_is_lost, is_transient};
 use diagnostics::{Error, Result, eprint_line};
+use transport::retry::{Backoff, answer_is_lost, is_transient};
 
 /// Sends the request until an answer comes, and gives the job's ARN.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {

@@ -6,7 +6,7 @@ use diagnostics::{Error, Result, sanitize};
 
 use crate::job::{Channel, Job, Location, S3Url};
 use crate::output::quoted;
-use crate::transfer::{LeftOut, Sending};
+use s3::{LeftOut, Sending};
 
 /// A channel's local data, and where they go.
 #[derive(Debug)]

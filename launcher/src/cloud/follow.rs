@@ -12,8 +12,8 @@ use super::pace::Pace;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
-use crate::retry::is_transient;
 use diagnostics::{Error, Result, eprint_line};
+use transport::retry::is_transient;
 
 /// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
 const QUIET_LOOKS: u32 = 3;

@@ -22,8 +22,9 @@ use crate::commands::Context;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::transfer::{Leftover, STALL, Settings, Store};
+use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
+use s3::{Leftover, STALL, Settings, Store};
 
 pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -78,7 +79,7 @@ pub(crate) async fn train(
         return Ok(Exit::Ok);
     }
     ready::check(&aws, job).await?;
-    let store = Store::new(
+    let store = transfer::store(
         &aws,
         Settings {
             stall: STALL,

@@ -13,11 +13,11 @@ use tokio::process::Command;
 use super::Context;
 use super::build::BuildArgs;
 use crate::engine;
-use crate::image::{self, Piece};
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::{Source, Trainer};
 use diagnostics::{Error, Exit, Result, eprint_line};
+use image::Piece;
 
 /// Where the build finds what need not be compiled, by its place in the image; the Dockerfile knows it too.
 const PREBUILT: &str = "prebuilt";
@@ -35,7 +35,7 @@ struct Answer {
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
     // Once: somebody may commit while the engine compiles.
-    let names = image::names(trainer).await?;
+    let names = image::names(&trainer.package()?).await;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
         let mut plan = Plan::default();
@@ -45,7 +45,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     }
     // Checked before anything is started: a link or a dynamic program would be found out by the first job.
     let prebuilt = match &args.options.binary {
-        Some(binary) => image::pieces(trainer, binary)?,
+        Some(binary) => image::pieces(&trainer.package()?, binary)?,
         None => Vec::new(),
     };
     let engine = engine::connect().await?;
@@ -79,7 +79,7 @@ async fn arguments(
     if let Some(base) = &args.docker_base {
         add("--build-arg", format!("BASE={base}"));
     }
-    for (name, value) in image::image_labels(trainer).await? {
+    for (name, value) in image::image_labels(&trainer.package()?).await {
         add("--label", format!("{name}={value}"));
     }
     for name in names {

@@ -11,8 +11,9 @@ use super::Context;
 use crate::cloud;
 use crate::job::S3Url;
 use crate::output::Format;
-use crate::transfer::model::{Model, Options};
-use crate::transfer::{Fetch, Settings, Store};
+use crate::plan::Plan;
+use crate::transfer;
+use s3::{Fetch, Model, Options, Settings, Store};
 
 const AFTER_HELP: &str = "\
 An object goes to the path, or below it when that is a folder or ends in `/`; all below a prefix goes below the path.
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         stall: args.stall_timeout,
         progress: context.format == Format::Text,
     };
-    let store = Store::new(&aws, settings);
+    let store = transfer::store(&aws, settings);
     if args.job_name.is_some() && !args.no_unpack {
         let options = Options {
             force: args.force,
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     }
     let fetch = until_interrupted(Fetch::plan(&store, &from, to)).await?;
     if args.dry_run {
-        fetch.rehearse().print(context.format)?;
+        Plan::from(fetch.rehearse()).print(context.format)?;
         return Ok(Exit::Ok);
     }
     let downloaded = until_interrupted(fetch.run(&store)).await?;
@@ -123,9 +124,8 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
 
 async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
     if dry_run {
-        until_interrupted(model.rehearse(store))
-            .await?
-            .print(format)?;
+        let steps = until_interrupted(model.rehearse(store)).await?;
+        Plan::from(steps).print(format)?;
         return Ok(Exit::Ok);
     }
     let answer = until_interrupted(model.run(store)).await?;

@@ -9,12 +9,14 @@ use serde::Serialize;
 use super::Context;
 use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
-use crate::image::push::{self, Credentials, Place, Pushed, ecr};
-use crate::image::{self, BuildOptions, Image};
+use crate::build::{self, BuildOptions};
+use crate::ecr;
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
+use image::Image;
+use image::push::{self, Credentials, Place, Pushed};
 
 /// Builds the image and uploads what the registry lacks: by default to the account's ECR.
 #[derive(Debug, Args)]
@@ -101,7 +103,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     };
     let image = match &args.image {
         Some(path) => Image::read(path, &trainer.name)?,
-        None => image::build(&trainer, &BuildOptions::from(&args.options)).await?,
+        None => build::build(&trainer, &BuildOptions::from(&args.options)).await?,
     };
     let tags = tags(&image, args.no_latest);
     let start = Instant::now();
@@ -216,7 +218,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
         }
         None => {
             plan_image(&mut plan, trainer, &BuildOptions::from(&args.options)).await?;
-            let [reference, _] = image::names(trainer).await?;
+            let [reference, _] = image::names(&trainer.package()?).await;
             let (_, tag) = reference.rsplit_once(':').unwrap_or_default();
             tag.to_owned()
         }

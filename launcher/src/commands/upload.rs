@@ -9,7 +9,9 @@ use super::Context;
 use super::download::{patience, until_interrupted};
 use crate::job::S3Url;
 use crate::output::Format;
-use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
+use crate::plan::Plan;
+use crate::transfer;
+use s3::{LeftOut, Leftover, REPLACE, Sending, Settings};
 
 const AFTER_HELP: &str = "\
 A file goes to the key, or below it when the URL ends in `/` or is a bucket; the files of a folder go below the URL.
@@ -45,10 +47,10 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     };
     if args.abort {
         let leftover = Leftover::plan(&args.source, &to)?;
-        let store = Store::new(&context.aws().await?, settings);
+        let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
-            let plan = until_interrupted(leftover.rehearse(&store)).await?;
-            plan.print(context.format)?;
+            let steps = until_interrupted(leftover.rehearse(&store)).await?;
+            Plan::from(steps).print(context.format)?;
             return Ok(Exit::Ok);
         }
         let aborted = until_interrupted(leftover.abort(&store)).await?;
@@ -59,10 +61,12 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     something(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
-        sending.rehearse(&aws).await.print(context.format)?;
+        let (aws, recorder) = aws.rehearsal();
+        let steps = sending.rehearse(&aws.s3(), || recorder.take()).await;
+        Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let store = Store::new(&aws, settings);
+    let store = transfer::store(&aws, settings);
     let uploaded = until_interrupted(sending.run(&store)).await;
     let uploaded = uploaded.map_err(|failure| match failure.exit() {
         Exit::Interrupted => {

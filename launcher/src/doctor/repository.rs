@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::account::Account;
 use super::check::{Check, code, within};
 use crate::aws::Aws;
-use crate::image;
 use crate::size::megabytes;
 
 const NAME: &str = "repository";

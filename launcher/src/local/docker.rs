@@ -24,8 +24,8 @@ use super::lines::Lines;
 use super::request::{self, BASE};
 use super::run::{Attempt, Backend, Ended};
 use super::words::{Tail, Words};
+use crate::build::{self, BuildOptions};
 use crate::engine::{self, reason};
-use crate::image::{self, BuildOptions};
 use crate::job::Job;
 use diagnostics::{Error, Result, eprint_line};
 
@@ -264,8 +264,8 @@ pub(super) async fn image(job: &Job) -> Result<String> {
         None if job.trainer.source.is_some() => {
             // An engine that does not answer is found out before minutes of compiling.
             let docker = engine::connect().await?;
-            let built = image::build(&job.trainer, &BuildOptions::default()).await?;
-            image::load(&built, &docker).await
+            let built = build::build(&job.trainer, &BuildOptions::default()).await?;
+            engine::load(&built, &docker).await
         }
         None => {
             let image = default_image(job);

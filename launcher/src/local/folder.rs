@@ -13,9 +13,9 @@ use super::remote::{self, Mirror};
 use super::words::{Alias, Tail, Words};
 use crate::commands::Context;
 use crate::job::{Instance, Job, Location, S3Url};
-use crate::transfer::LeftOut;
 use crate::variable::first_set;
 use diagnostics::{Error, Result, eprint_line};
+use s3::LeftOut;
 
 /// SageMaker's name for the only host.
 pub(super) const HOST: &str = "algo-1";

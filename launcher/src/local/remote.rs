@@ -15,12 +15,13 @@ use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
+use s3::{STALL, Settings, Store};
 
 /// Downloads a file or all below a prefix into a folder.
 pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     make(folder)?;
     let aws = context.aws().await?;
-    transfer::download(&aws, url, folder, progress(context)).await?;
+    s3::download(&transfer(&aws, context), url, folder).await?;
     Ok(())
 }
 
@@ -28,7 +29,7 @@ pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Resu
 async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     if any(&aws, url).await? {
-        transfer::download(&aws, url, folder, progress(context)).await?;
+        s3::download(&transfer(&aws, context), url, folder).await?;
     }
     Ok(())
 }
@@ -36,7 +37,7 @@ async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<(
 /// Uploads a file to a URL, or a folder's files below it.
 pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
-    let uploaded = transfer::upload(&aws, file, url, progress(context)).await?;
+    let uploaded = s3::upload(&transfer(&aws, context), file, url).await?;
     for left in &uploaded.left_out {
         eprint_line(format!(
             "warning: `{}` is not sent: it is {}",
@@ -59,8 +60,12 @@ pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn progress(context: &Context) -> bool {
-    context.format == Format::Text
+fn transfer(aws: &Aws, context: &Context) -> Store {
+    let settings = Settings {
+        stall: STALL,
+        progress: context.format == Format::Text,
+    };
+    transfer::store(aws, settings)
 }
 
 fn make(folder: &Path) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Parquet files.
 
 use super::*;
-use dataset::fetch_texts;
 use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use dataset::fetch_texts;
 use std::sync::Arc;
 
 enum Values {

@@ -1,0 +1,160 @@
+//! Compressed layers, kept in the target folder by the digest of their tar and by what
+//! compressed them: compressing is what takes the time.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::data::Data;
+use super::digest::hex;
+use super::layer::{LEVEL, Layer, Tree};
+use crate::prune;
+
+/// Another version may give other bytes: an old cache would give another digest than no cache.
+const COMPRESSOR: &str = "flate2-1.1.11-miniz_oxide-0.9.1";
+
+/// The folder of compressed layers.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache(PathBuf);
+
+impl Cache {
+    pub(crate) fn below(target: &Path) -> Self {
+        Self(target.join("trainyard/layers"))
+    }
+
+    /// The layer from the cache, else compressed and kept. A cache that cannot be written costs time and nothing else.
+    pub(crate) fn layer(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
+        if let Some(layer) = self.find(what, &tree.diff_id()?) {
+            return Ok(layer);
+        }
+        match self.make(what, tree) {
+            Ok(layer) => Ok(layer),
+            Err(_) => Layer::compress(what, tree, tempfile::tempfile()?),
+        }
+    }
+
+    fn find(&self, what: &str, diff_id: &str) -> Option<Layer> {
+        let prefix = prefix(what, diff_id);
+        let mut names = fs::read_dir(&self.0).ok()?.flatten();
+        let entry = names.find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))?;
+        let file = File::open(entry.path()).ok()?;
+        let size = file.metadata().ok()?.len();
+        let layer = Layer::new(what, diff_id.to_owned(), Data::file(file, 0, size)).ok()?;
+        // A damaged file has another digest than its name says.
+        if entry.file_name().to_string_lossy() != name(&layer) {
+            return None;
+        }
+        prune::used(&entry.path());
+        Some(layer)
+    }
+
+    /// Under a temporary name first: a build that is killed leaves no half layer.
+    fn make(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
+        fs::create_dir_all(&self.0)?;
+        let file = tempfile::NamedTempFile::new_in(&self.0)?;
+        let layer = Layer::compress(what, tree, file.as_file().try_clone()?)?;
+        // Without a name its bytes are there as long as somebody holds them.
+        if file.persist(self.0.join(name(&layer))).is_ok() {
+            prune::forget(&self.0, |name| name.split_once('.').map(|(kind, _)| kind));
+        }
+        Ok(layer)
+    }
+}
+
+/// `KIND.DIFF_ID.COMPRESSOR.DIGEST.tar.gz`, without `sha256:`.
+fn name(layer: &Layer) -> String {
+    let prefix = prefix(&layer.what, &layer.diff_id);
+    format!("{prefix}{}.tar.gz", hex(&layer.digest))
+}
+
+fn prefix(what: &str, diff_id: &str) -> String {
+    let kind: String = what.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    format!("{kind}.{}.{COMPRESSOR}-{LEVEL}.", hex(diff_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn bytes(layer: &Layer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut reader = layer.data.reader();
+        reader.read_to_end(&mut bytes).expect("it is held open");
+        bytes
+    }
+
+    fn tree(text: &str) -> Tree<'_> {
+        let mut tree = Tree::default();
+        tree.file("x", 0o644, text.as_bytes());
+        tree
+    }
+
+    #[test]
+    fn a_damaged_layer_is_compressed_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        let first = cache.layer("x", &tree("some")).expect("in memory");
+        let path = cache.0.join(name(&first));
+        assert!(path.is_file());
+        fs::write(&path, b"half").expect("it can be written");
+        let second = cache.layer("x", &tree("some")).expect("in memory");
+        assert_eq!(second.digest, first.digest);
+        assert_eq!(fs::read(&path).expect("kept"), bytes(&second));
+    }
+
+    /// The lock file knows the versions; the compiler does not.
+    #[test]
+    fn the_compressor_is_the_one_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let version = |name: &str| {
+            let start = format!("name = \"{name}\"\nversion = \"");
+            let (_, rest) = lock.split_once(&start).expect("a dependency");
+            rest.split('"').next().expect("a version").to_owned()
+        };
+        let expected = ["flate2", "miniz_oxide"].map(|name| format!("{name}-{}", version(name)));
+        assert_eq!(COMPRESSOR, expected.join("-"));
+    }
+
+    #[test]
+    fn a_kept_layer_is_used() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        let diff_id = tree("some").diff_id().expect("in memory");
+        // Not what compressing gives, so it can only come from the cache.
+        let bytes = bytes::Bytes::from_static(b"planted");
+        let planted = Layer::new("x", diff_id, Data::Memory(bytes)).expect("in memory");
+        fs::create_dir_all(&cache.0).expect("a folder");
+        fs::write(cache.0.join(name(&planted)), b"planted").expect("it can be written");
+        let found = cache.layer("x", &tree("some")).expect("kept");
+        assert_eq!(found.digest, planted.digest);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_held_open() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::below(folder.path());
+        let base = cache.layer("base", &tree("base")).expect("a disk");
+        let layers: Vec<_> = (0..prune::KEPT + 2)
+            .map(|number| cache.layer("x", &tree(&number.to_string())))
+            .collect::<io::Result<_>>()
+            .expect("a disk with room");
+        let kept = fs::read_dir(&cache.0).expect("a folder").count();
+        assert_eq!(kept, prune::KEPT + 1);
+        assert!(cache.0.join(name(&base)).is_file(), "another kind");
+        for layer in &layers {
+            assert_eq!(layer.data.digest().expect("open"), layer.digest);
+        }
+    }
+
+    /// A target folder on a full or read-only disk.
+    #[test]
+    fn without_a_cache_there_is_a_layer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("trainyard"), b"no folder").expect("it can be written");
+        let cache = Cache::below(folder.path());
+        let layer = cache.layer("x", &tree("some")).expect("a temporary file");
+        assert_eq!(layer.data.digest().expect("open"), layer.digest);
+    }
+}

@@ -1,0 +1,86 @@
+//! What is kept of a build for the next one: of each kind the files that were used last.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Of each kind: libtorch for CPUs and for GPUs, and what they were before the last update.
+pub(crate) const KEPT: usize = 4;
+
+/// A file that is being written has a name with a dot in front; one that is older is of a build that was killed.
+const BEING_WRITTEN: Duration = Duration::from_secs(24 * 3600);
+
+/// Notes that the file was used now. Where that cannot be noted, it may be forgotten early.
+pub(crate) fn used(path: &Path) {
+    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Removes what others were used after. `kind` reads it from a file's name.
+pub(crate) fn forget(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
+    let now = SystemTime::now();
+    let mut kinds: HashMap<String, Vec<(SystemTime, PathBuf)>> = HashMap::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(used) = entry.metadata().and_then(|found| found.modified()) else {
+            continue;
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            let age = now.duration_since(used).unwrap_or_default();
+            if age > BEING_WRITTEN {
+                let _ = fs::remove_file(entry.path());
+            }
+        } else if let Some(kind) = kind(&name) {
+            let files = kinds.entry(kind.to_owned()).or_default();
+            files.push((used, entry.path()));
+        }
+    }
+    for mut files in kinds.into_values() {
+        files.sort();
+        let old = files.len().saturating_sub(KEPT);
+        for (_, path) in files.drain(..old) {
+            // Another build may have been faster.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_used_of_each_kind_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let day = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        let write = |name: &str, time: SystemTime| {
+            let file = File::create(folder.path().join(name)).expect("it can be written");
+            file.set_modified(time).expect("it is ours");
+        };
+        write("1.libraries", day(90));
+        for number in 0..KEPT as u64 + 3 {
+            write(&format!("{number}.binary"), day(30 - number));
+        }
+        write(".tmp-killed", day(2));
+        write(".tmp-running", day(0));
+        used(&folder.path().join("0.binary"));
+        forget(folder.path(), |name| {
+            name.split_once('.').map(|(_, kind)| kind)
+        });
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("a file").file_name().into_string())
+            .collect::<Result<_, _>>()
+            .expect("UTF-8");
+        names.sort();
+        let expected = [
+            ".tmp-running",
+            "0.binary",
+            "1.libraries",
+            "4.binary",
+            "5.binary",
+            "6.binary",
+        ];
+        assert_eq!(names, expected);
+    }
+}

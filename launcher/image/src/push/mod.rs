@@ -1,0 +1,194 @@
+//! To a registry: only what is missing, in parallel, with patience for faults that pass.
+
+mod credentials;
+mod errors;
+mod registry_ref;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use futures_util::future::try_join_all;
+use oci_client::client::ClientConfig;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use serde::Serialize;
+
+use super::{Data, Image, Layer, manifest};
+use diagnostics::{Error, Result, eprint_line};
+use transport::retry::{Backoff, retry};
+
+pub use credentials::Credentials;
+pub use registry_ref::{EcrHost, Place};
+
+/// A slow line has this many bytes a second; a registry that takes longer is gone.
+const SLOW: u64 = 100_000;
+
+/// What a push did.
+#[derive(Debug, Serialize)]
+pub struct Pushed {
+    pub uploaded: Vec<Blob>,
+    pub present: Vec<Blob>,
+    /// Tags that were set; those that stood for the image already are not among them.
+    pub tagged: Vec<String>,
+}
+
+/// A part of the image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Blob {
+    pub what: String,
+    pub digest: String,
+    pub size: u64,
+}
+
+/// A registry with what opens it.
+struct Registry<'a> {
+    client: Client,
+    place: &'a Place,
+    credentials: &'a Credentials,
+}
+
+/// Uploads what the registry lacks, then sets the tags, in their order.
+pub async fn push(
+    image: &Image,
+    place: &Place,
+    credentials: &Credentials,
+    tags: &[String],
+) -> Result<Pushed> {
+    let registry = Registry::new(image, place, credentials)?;
+    // A part belongs to no tag, but its URL is made of one.
+    let first = image.tag();
+    registry.log_in(first).await?;
+    let config = Data::Memory(image.config.clone());
+    let config = Layer::new("configuration", String::new(), config)
+        .map_err(|error| super::unwritten(&error))?;
+    let parts = image.layers.iter().chain([&config]);
+    let sent = try_join_all(parts.map(|part| registry.send(first, part))).await?;
+    let mut pushed = Pushed {
+        uploaded: Vec::new(),
+        present: Vec::new(),
+        tagged: Vec::new(),
+    };
+    for (blob, uploaded) in sent {
+        match uploaded {
+            true => pushed.uploaded.push(blob),
+            false => pushed.present.push(blob),
+        }
+    }
+    // Last, so that nobody pulls an image that is not whole.
+    for tag in tags {
+        if registry.tag(image, tag).await? {
+            pushed.tagged.push(tag.clone());
+        }
+    }
+    Ok(pushed)
+}
+
+impl<'a> Registry<'a> {
+    fn new(image: &Image, place: &'a Place, credentials: &'a Credentials) -> Result<Self> {
+        // Two crates bring rustls, neither chooses its cryptography. An error says that it is chosen already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = ClientConfig {
+            protocol: place.protocol(),
+            // One request per blob: ECR refuses small chunks.
+            use_monolithic_push: true,
+            connect_timeout: Some(Duration::from_secs(10)),
+            read_timeout: Some(Duration::from_secs(60 + image.size() / SLOW)),
+            user_agent: concat!("trainyard/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|error| {
+            Error::new(format!("cannot start a client for registries: {error}"))
+                .help("check the proxy's variables and SSL_CERT_FILE")
+        })?;
+        Ok(Self {
+            client,
+            place,
+            credentials,
+        })
+    }
+
+    fn reference(&self, tag: &str) -> Reference {
+        let (host, repository) = (self.place.host.clone(), self.place.repository.clone());
+        Reference::with_tag(host, repository, tag.to_owned())
+    }
+
+    async fn log_in(&self, tag: &str) -> Result<()> {
+        let reference = self.reference(tag);
+        let auth = &self.credentials.auth;
+        let done = self.patiently(|| {
+            let login = self.client.auth(&reference, auth, RegistryOperation::Push);
+            async { login.await.map(drop) }
+        });
+        done.await.map_err(|error| self.explain("log in", error))
+    }
+
+    /// Uploads one part unless it is there; true if it was uploaded.
+    async fn send(&self, tag: &str, part: &Layer) -> Result<(Blob, bool)> {
+        let reference = self.reference(tag);
+        let blob = Blob {
+            what: part.what.clone(),
+            digest: part.digest.clone(),
+            size: part.size(),
+        };
+        let asked = self.patiently(|| self.client.blob_exists(&reference, &part.digest));
+        // Who may push may not always ask: then the upload tells. Wrong credentials tell now.
+        let there = match asked.await {
+            Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
+            other => other.map_err(|error| self.explain("look at what is there", error))?,
+        };
+        if there {
+            eprint_line(format!("{}: there already", blob.what));
+            return Ok((blob, false));
+        }
+        let uploaded = self.patiently(|| {
+            let data = part.data.stream().map_err(OciDistributionError::from);
+            self.client
+                .push_blob_stream(&reference, data, &part.digest, Some(part.size()))
+        });
+        let what = format!("upload the part `{}`", blob.what);
+        uploaded.await.map_err(|error| self.explain(&what, error))?;
+        eprint_line(format!("{}: uploaded {} bytes", blob.what, blob.size));
+        Ok((blob, true))
+    }
+
+    /// Lets a tag stand for the image; false if it did already: an immutable tag may not be set twice.
+    async fn tag(&self, image: &Image, tag: &str) -> Result<bool> {
+        let reference = self.reference(tag);
+        let auth: &RegistryAuth = &self.credentials.auth;
+        let known = self.client.fetch_manifest_digest(&reference, auth).await;
+        if known.is_ok_and(|digest| digest == image.digest()) {
+            return Ok(false);
+        }
+        let set = self.patiently(|| async {
+            let media_type = manifest::MANIFEST_TYPE.parse().map_err(|_| {
+                OciDistributionError::UnsupportedMediaTypeError(manifest::MANIFEST_TYPE.to_owned())
+            })?;
+            let bytes = image.manifest.clone();
+            self.client
+                .push_manifest_raw(&reference, bytes, media_type)
+                .await
+        });
+        set.await
+            .map_err(|error| self.explain(&format!("set the tag `{tag}`"), error))?;
+        Ok(true)
+    }
+
+    /// Tries again what may pass: no connection, a broken one, 429 and 5xx.
+    async fn patiently<T, F, W>(&self, attempt: F) -> Result<T, OciDistributionError>
+    where
+        F: FnMut() -> W,
+        W: Future<Output = Result<T, OciDistributionError>>,
+    {
+        let report = |error| {
+            let reason = errors::reason(error);
+            eprint_line(format!("`{}`: {reason}; trying again", self.place.host));
+        };
+        retry(Backoff::REGISTRY, attempt, errors::may_pass, report).await
+    }
+
+    fn explain(&self, what: &str, error: OciDistributionError) -> Error {
+        errors::explain(what, self.place, self.credentials, error)
+    }
+}

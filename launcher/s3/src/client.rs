@@ -1,0 +1,109 @@
+//! The S3 client of a transfer and what all its requests share.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use tokio::sync::Semaphore;
+
+use crate::request::{Pulse, Trouble, tries};
+use crate::{PARALLEL, Settings};
+use diagnostics::{Error, Result};
+use transport::retry::is_transient;
+
+/// What the caller's command line adds to error messages.
+pub trait Context: Debug + Send + Sync {
+    /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
+    fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
+
+    /// Returns a command to run next, in backticks, with the caller's AWS options.
+    fn next_command(&self, command: &str) -> String;
+}
+
+/// S3, as one transfer uses it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) s3: Client,
+    pub(crate) settings: Settings,
+    /// One permit per request that carries data, over all files and parts.
+    pub(crate) slots: Arc<Semaphore>,
+    context: Arc<dyn Context>,
+}
+
+impl Store {
+    /// The SDK's own retries and checksums are off: it can repeat neither a streamed body nor half an answer, so both
+    /// are done here for all requests.
+    pub fn new(client: &Client, context: Arc<dyn Context>, settings: Settings) -> Self {
+        let config = client
+            .config()
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        Self {
+            s3: Client::from_conf(config),
+            settings,
+            slots: Arc::new(Semaphore::new(PARALLEL)),
+            context,
+        }
+    }
+
+    /// A command to type next, in backticks, with the same AWS options.
+    pub(crate) fn next(&self, command: &str) -> String {
+        self.context.next_command(command)
+    }
+
+    /// The error of a request.
+    pub(crate) fn failed<E>(&self, action: &str, error: SdkError<E, HttpResponse>) -> Trouble
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let code = error.code().unwrap_or_default().to_owned();
+        let status = error
+            .raw_response()
+            .map_or(0, |answer| answer.status().as_u16());
+        let again = is_transient(&error);
+        let error = error.map_service_error(|error| error.meta().clone());
+        Trouble {
+            failure: self.context.explain(&format!("cannot {action}"), error),
+            again,
+            code,
+            status,
+        }
+    }
+
+    /// A request without data to speak of, tried again where that helps.
+    pub(crate) async fn ask<T, Once>(
+        &self,
+        what: &str,
+        once: impl Fn() -> Once,
+    ) -> Result<T, Trouble>
+    where
+        Once: Future<Output = Result<T, Trouble>>,
+    {
+        tries(what, self.settings.stall, |_| once()).await
+    }
+
+    /// A request that moves data and beats the pulse.
+    pub(crate) async fn carry<T, Once>(
+        &self,
+        what: &str,
+        once: impl Fn(Pulse) -> Once,
+    ) -> Result<T, Trouble>
+    where
+        Once: Future<Output = Result<T, Trouble>>,
+    {
+        tries(what, self.settings.stall, once).await
+    }
+
+    /// Joining the parts of a huge object takes S3 minutes; it keeps the connection alive meanwhile.
+    pub(crate) fn patience_to_join(&self) -> Duration {
+        self.settings.stall * 5
+    }
+}

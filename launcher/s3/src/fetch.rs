@@ -1,0 +1,373 @@
+//! One object into one file.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use tokio::task::spawn_blocking;
+
+use crate::checksum::{Hasher, PartSums, Stored, headers};
+use crate::client::Store;
+use crate::listing::Object;
+use crate::local_files::display;
+use crate::partial::{Identity, Partial};
+use crate::parts::{PART, Part, cut};
+use crate::progress::{Progress, Share};
+use crate::request::{Pulse, Trouble};
+use crate::task_pool::{Crew, joined};
+use crate::url::S3Url;
+use crate::{Moved, State};
+use diagnostics::{Error, Result};
+
+/// One object and where it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) object: Object,
+    pub(crate) url: S3Url,
+    pub(crate) target: PathBuf,
+}
+
+impl Item {
+    fn identity(&self) -> Identity {
+        Identity {
+            url: self.url.to_string(),
+            etag: self.object.etag.clone(),
+            size: self.object.size,
+        }
+    }
+
+    fn moved(&self, bytes_moved: u64, state: State, checksum: Option<&Stored>) -> Moved {
+        Moved {
+            path: display(&self.target),
+            url: self.url.to_string(),
+            bytes: self.object.size,
+            bytes_moved,
+            state,
+            checksum: checksum.map(Stored::text),
+        }
+    }
+
+    fn differs(&self) -> Error {
+        Error::new(format!(
+            "`{}` arrived with other bytes than S3 has a checksum of",
+            self.url
+        ))
+        .help("nothing was put in place; type the same again")
+    }
+}
+
+impl Store {
+    pub(crate) async fn fetch(&self, item: Item, progress: &Progress) -> Result<Moved> {
+        if let Some(stored) = self.fetched_before(&item).await? {
+            progress.skip(item.object.size);
+            return Ok(item.moved(0, State::Skipped, Some(&stored)));
+        }
+        if item.object.size <= PART {
+            self.fetch_small(item, progress).await
+        } else {
+            self.fetch_big(item, progress).await
+        }
+    }
+
+    /// The object's checksum, if the target has it already.
+    async fn fetched_before(&self, item: &Item) -> Result<Option<Stored>> {
+        let there = std::fs::symlink_metadata(&item.target);
+        if !there.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
+            return Ok(None);
+        }
+        let head = self
+            .head(&item.url)
+            .await
+            .map_err(|trouble| trouble.failure)?;
+        if head.e_tag() != Some(&item.object.etag) {
+            return Ok(None);
+        }
+        let Some(stored) = Stored::of(&headers!(head)) else {
+            return Ok(None);
+        };
+        let Ok(file) = File::open(&item.target) else {
+            return Ok(None);
+        };
+        let same = self
+            .matches(&item.url, &stored, &Arc::new(file), item.object.size)
+            .await?;
+        Ok(matches!(same, Ok(Some(true))).then_some(stored))
+    }
+
+    /// One request, from which the checksum comes too.
+    async fn fetch_small(&self, item: Item, progress: &Progress) -> Result<Moved> {
+        let slot = self.slot().await?;
+        let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
+        let (item, partial) = (&item, &partial);
+        let what = &format!("download `{}`", item.url);
+        let got = self
+            .carry(what, |pulse| async move {
+                let share = progress.share();
+                let answer = self.get(what, item, None).await?;
+                let stored = Stored::of(&headers!(answer));
+                let hashers = stored.iter().filter(|stored| !stored.needs_parts());
+                let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
+                let part = Part {
+                    number: 1,
+                    offset: 0,
+                    size: item.object.size,
+                };
+                receive(what, answer, part, partial, (&pulse, &share), |bytes| {
+                    if let Some(hasher) = &mut hasher {
+                        hasher.update(bytes);
+                    }
+                })
+                .await?;
+                if let (Some(stored), Some(hasher)) = (&stored, hasher)
+                    && !stored.matches_whole(&hasher.finish())
+                {
+                    return Err(Trouble::passing(item.differs()));
+                }
+                share.keep();
+                Ok(stored)
+            })
+            .await;
+        drop(slot);
+        let checked = match got {
+            Ok(Some(stored)) if stored.needs_parts() => {
+                self.check_by_reading(item, partial, stored).await
+            }
+            Ok(stored) => Ok(stored),
+            Err(trouble) => Err(trouble.failure),
+        };
+        match checked {
+            Ok(stored) => {
+                finish(partial).await?;
+                Ok(item.moved(item.object.size, State::Moved, stored.as_ref()))
+            }
+            Err(failure) => {
+                // It is small: what there is of it is not worth a file.
+                partial.discard();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Ranges in parallel, those of an earlier run kept.
+    async fn fetch_big(&self, item: Item, progress: &Progress) -> Result<Moved> {
+        let head = self
+            .head(&item.url)
+            .await
+            .map_err(|trouble| trouble.failure)?;
+        if head.e_tag() != Some(&item.object.etag) {
+            return Err(changed(&item.url));
+        }
+        let stored = Stored::of(&headers!(head));
+        let (target, identity) = (item.target.clone(), item.identity());
+        let opened = spawn_blocking(move || {
+            let mut partial = Partial::open(&target, &identity)?;
+            let kept = partial.resume(&identity)?;
+            Ok::<_, Error>((partial, kept))
+        });
+        let (partial, mut ranges) = joined(opened.await)??;
+        let kept: u64 = ranges.iter().map(|(part, _)| part.size).sum();
+        progress.skip(kept);
+        let partial = Arc::new(partial);
+        self.fetch_ranges(&item, &partial, &mut ranges, progress)
+            .await?;
+        let stored = match stored {
+            Some(stored) if stored.is_whole() && is_crc32(&stored) => {
+                ranges.sort_by_key(|(part, _)| part.number);
+                let mut whole = crc32fast::Hasher::new();
+                ranges.iter().for_each(|(_, sums)| whole.combine(&sums.crc));
+                let same = stored.matches_whole(&whole.finalize().to_be_bytes());
+                same.then_some(Some(stored)).ok_or_else(|| item.differs())
+            }
+            Some(stored) => self.check_by_reading(&item, &partial, stored).await,
+            None => Ok(None),
+        };
+        // Ranges that do not make the object would be kept for ever.
+        let stored = stored.inspect_err(|_| partial.discard())?;
+        finish(&partial).await?;
+        let state = if kept > 0 {
+            State::Resumed
+        } else {
+            State::Moved
+        };
+        Ok(item.moved(item.object.size - kept, state, stored.as_ref()))
+    }
+
+    async fn fetch_ranges(
+        &self,
+        item: &Item,
+        partial: &Arc<Partial>,
+        ranges: &mut Vec<(Part, PartSums)>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let kept: std::collections::HashSet<u32> =
+            ranges.iter().map(|(part, _)| part.number).collect();
+        let mut crew = Crew::new(Arc::clone(&self.slots));
+        for part in cut(item.object.size) {
+            if kept.contains(&part.number) {
+                continue;
+            }
+            let slot = crew.place().await?;
+            let (store, item, partial, progress) = (
+                self.clone(),
+                item.clone(),
+                Arc::clone(partial),
+                progress.clone(),
+            );
+            crew.start(slot, async move {
+                let sums = store.fetch_range(&item, part, &partial, &progress).await?;
+                Ok((part, sums))
+            })?;
+        }
+        ranges.extend(crew.finish().await?);
+        Ok(())
+    }
+
+    async fn fetch_range(
+        &self,
+        item: &Item,
+        part: Part,
+        partial: &Arc<Partial>,
+        progress: &Progress,
+    ) -> Result<PartSums> {
+        let what = &format!("download `{}`", item.url);
+        let sums = self.carry(what, |pulse| async move {
+            let share = progress.share();
+            let answer = self.get(what, item, Some(part)).await?;
+            let mut crc = crc32fast::Hasher::new();
+            receive(what, answer, part, partial, (&pulse, &share), |bytes| {
+                crc.update(bytes)
+            })
+            .await?;
+            share.keep();
+            Ok(PartSums { crc, md5: None })
+        });
+        match sums.await {
+            Ok(sums) => {
+                partial.note(part, &sums);
+                Ok(sums)
+            }
+            // The bytes are of a version that is gone.
+            Err(trouble) if trouble.status == 412 => {
+                partial.discard();
+                Err(trouble.failure)
+            }
+            Err(trouble) => Err(trouble.failure),
+        }
+    }
+
+    async fn get(
+        &self,
+        what: &str,
+        item: &Item,
+        part: Option<Part>,
+    ) -> Result<GetObjectOutput, Trouble> {
+        let request = self
+            .s3
+            .get_object()
+            .bucket(&item.url.bucket)
+            .key(&item.url.key)
+            .if_match(&item.object.etag);
+        let request = match part {
+            Some(part) => request
+                .range(format!(
+                    "bytes={}-{}",
+                    part.offset,
+                    part.offset + part.size - 1
+                ))
+                .customize(),
+            // Asked for in this way, the SDK does not compute the checksum a second time.
+            None => request.customize().mutate_request(|request| {
+                request
+                    .headers_mut()
+                    .insert("x-amz-checksum-mode", "ENABLED");
+            }),
+        };
+        request.send().await.map_err(|error| {
+            let mut trouble = self.failed(what, error);
+            if trouble.status == 412 {
+                trouble.failure = changed(&item.url);
+            }
+            trouble
+        })
+    }
+
+    /// For checksums that are not simply one over all bytes, or not CRC32.
+    async fn check_by_reading(
+        &self,
+        item: &Item,
+        partial: &Arc<Partial>,
+        stored: Stored,
+    ) -> Result<Option<Stored>> {
+        let same = self
+            .matches(&item.url, &stored, &partial.file, item.object.size)
+            .await?;
+        match same {
+            Ok(Some(true)) => Ok(Some(stored)),
+            Ok(Some(false)) => Err(item.differs()),
+            Ok(None) => Ok(None),
+            Err(error) => Err(Error::new(format!(
+                "cannot read `{}` back: {error}",
+                display(&item.target)
+            ))
+            .help("check the disk, then type the same again")),
+        }
+    }
+}
+
+/// Writes the body of an answer to its place, and nothing more or less than the range.
+async fn receive(
+    what: &str,
+    answer: GetObjectOutput,
+    part: Part,
+    partial: &Partial,
+    (pulse, share): (&Pulse, &Share),
+    mut seen: impl FnMut(&[u8]),
+) -> Result<(), Trouble> {
+    let help = "what has arrived is kept: type the same again and it goes on where it was";
+    let mut body = answer.body;
+    let mut at = part.offset;
+    let end = part.offset + part.size;
+    while let Some(bytes) = body.next().await {
+        let bytes = bytes.map_err(|error| {
+            let why = diagnostics::chain(&error);
+            Trouble::passing(Error::new(format!("cannot {what}: {why}")).help(help))
+        })?;
+        if bytes.len() as u64 > end - at {
+            let failure = Error::new(format!(
+                "cannot {what}: more bytes came than were asked for"
+            ));
+            return Err(Trouble::passing(failure.help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+            )));
+        }
+        seen(&bytes);
+        partial.write(&bytes, at).map_err(Trouble::last)?;
+        at += bytes.len() as u64;
+        pulse.beat();
+        share.add(bytes.len() as u64);
+    }
+    if at < end {
+        let failure = Error::new(format!(
+            "cannot {what}: the answer ended {} bytes early",
+            end - at
+        ));
+        return Err(Trouble::passing(failure.help(help)));
+    }
+    Ok(())
+}
+
+/// Waiting for the disk is no work for the threads that talk to the network.
+async fn finish(partial: &Arc<Partial>) -> Result<()> {
+    let partial = Arc::clone(partial);
+    joined(spawn_blocking(move || partial.finish()).await)?
+}
+
+fn is_crc32(stored: &Stored) -> bool {
+    matches!(Hasher::new(stored.algorithm), Hasher::Crc32(_))
+}
+
+fn changed(url: &S3Url) -> Error {
+    Error::new(format!("`{url}` changed while it was downloaded"))
+        .help("nothing was put in place; type the same again for the new version")
+}

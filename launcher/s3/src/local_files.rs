@@ -1,0 +1,234 @@
+//! The local side of an upload: which files there are, and whether one changed meanwhile.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use diagnostics::{Error, Result, sanitize};
+
+use crate::LeftOut;
+
+/// A regular file below the source.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    pub(crate) path: PathBuf,
+    /// With `/`, relative to the source; the file's name when the source is a file.
+    pub(crate) key: String,
+    pub(crate) size: u64,
+}
+
+/// A file or folder, walked.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) folder: bool,
+    /// In the order of their keys.
+    pub(crate) files: Vec<Local>,
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// Reads the tree. Symbolic links to files inside the folder are read as those files; all other links and special
+/// files are left out, each with a reason.
+pub(crate) fn walk(source: &Path) -> Result<Source> {
+    let cannot = |error: io::Error| {
+        let failure = Error::usage(format!("cannot read `{}`: {error}", display(source)));
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.help("expected a file or folder on this machine"),
+            _ => failure.help("expected a file or folder that you may read"),
+        }
+    };
+    let meta = fs::metadata(source).map_err(cannot)?;
+    if meta.is_file() {
+        let name = source.canonicalize().map_err(cannot)?;
+        // The name as typed: a link's own name is what the user sees.
+        let name = source.file_name().or(name.file_name()).unwrap_or_default();
+        let key = utf8(name.as_ref(), source)?;
+        return Ok(Source {
+            folder: false,
+            files: vec![Local {
+                path: source.to_owned(),
+                key,
+                size: meta.len(),
+            }],
+            left_out: Vec::new(),
+        });
+    }
+    if !meta.is_dir() {
+        return Err(Error::usage(format!(
+            "`{}` is neither a file nor a folder",
+            display(source)
+        ))
+        .help("expected a file or folder on this machine"));
+    }
+    let root = source.canonicalize().map_err(cannot)?;
+    let mut found = Source {
+        folder: true,
+        files: Vec::new(),
+        left_out: Vec::new(),
+    };
+    found.read(source, source, &root)?;
+    found.files.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+impl Source {
+    fn read(&mut self, top: &Path, folder: &Path, root: &Path) -> Result<()> {
+        let cannot = |error: io::Error| {
+            Error::new(format!("cannot read `{}`: {error}", display(folder)))
+                .help("let it be read, or move it out of the folder")
+        };
+        for entry in fs::read_dir(folder).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(cannot)?;
+            if kind.is_dir() {
+                self.read(top, &path, root)?;
+            } else if kind.is_file() {
+                let meta = entry.metadata().map_err(cannot)?;
+                self.add(top, path, &meta)?;
+            } else if kind.is_symlink() {
+                self.link(top, path, root)?;
+            } else {
+                self.leave(&path, "neither a file nor a folder");
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
+        match target(&path, root) {
+            Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
+            Ok(_) => self.leave(&path, "a link to a folder"),
+            Err(why) => self.leave(&path, why),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, top: &Path, path: PathBuf, meta: &Metadata) -> Result<()> {
+        let key = utf8(path.strip_prefix(top).unwrap_or(&path), &path)?;
+        self.files.push(Local {
+            path,
+            key,
+            size: meta.len(),
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self, path: &Path, why: &str) {
+        self.left_out.push(LeftOut {
+            path: display(path),
+            why: why.to_owned(),
+        });
+    }
+}
+
+/// What a link below the root leads to, or why it leads to nothing that is there.
+fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
+    let nothing = |_| "a link to nothing";
+    let target = link.canonicalize().map_err(nothing)?;
+    if !target.starts_with(root) {
+        return Err("a link to outside of the folder");
+    }
+    fs::metadata(&target).map_err(nothing)
+}
+
+/// The links below a folder that lead to nothing once it is mounted at another place, alone. What cannot be read is
+/// somebody else's to complain of.
+pub(crate) fn astray(folder: &Path) -> Vec<LeftOut> {
+    let mut found = Vec::new();
+    if let Ok(root) = folder.canonicalize() {
+        astray_in(folder, 0, &root, &mut found);
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn astray_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<LeftOut>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => astray_in(&path, depth + 1, root, found),
+            Ok(kind) if kind.is_symlink() => {
+                let why = match target(&path, root) {
+                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
+                    Ok(_) => "a link by way of outside of the folder",
+                    Err(why) => why,
+                };
+                found.push(LeftOut {
+                    path: display(&path),
+                    why: why.to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a link so many folders below the top never goes above it.
+fn stays(to: &Path, mut depth: usize) -> bool {
+    to.components().all(|part| {
+        match part {
+            Component::ParentDir if depth == 0 => return false,
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return false,
+        }
+        true
+    })
+}
+
+/// Keys are UTF-8; another key than the name would be a surprise at the download.
+fn utf8(relative: &Path, path: &Path) -> Result<String> {
+    relative.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::usage(format!(
+            "`{}`: the name is not UTF-8, S3's keys are",
+            display(path)
+        ))
+        .help("rename the file")
+    })
+}
+
+/// A path, shown safely.
+pub(crate) fn display(path: &Path) -> String {
+    sanitize(&path.to_string_lossy()).into_owned()
+}
+
+/// What changes when a file is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+
+    /// An error if the file is no longer what it was when it was opened.
+    pub(crate) fn check(&self, file: &File, path: &Path) -> Result<()> {
+        match Self::of(file) {
+            Ok(now) if now == *self => Ok(()),
+            _ => Err(self.changed(path)),
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn changed(&self, path: &Path) -> Error {
+        Error::new(format!("`{}` changed while it was read", display(path)))
+            .help("wait until nobody writes to it, then type the same again")
+    }
+}

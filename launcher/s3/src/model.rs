@@ -1,0 +1,285 @@
+//! `download --job-name`: a job's model.tar.gz, fetched, checked, unpacked beside the target and put in place.
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use crate::client::Store;
+use crate::download::{Fetch, Selection};
+use crate::local_files::display;
+use crate::progress::size as human;
+use crate::targets::beside;
+use crate::task_pool::joined;
+use crate::unpack::{Limits, Refused, Unpacked, unpack};
+use crate::url::S3Url;
+use crate::{Downloaded, DryRun, Moved};
+use diagnostics::{Error, Result};
+
+/// What the user may change.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub force: bool,
+    pub max_unpacked: Option<u64>,
+}
+
+/// A model in S3 and the folder that it is to become.
+#[derive(Debug)]
+pub struct Model {
+    from: S3Url,
+    target: PathBuf,
+    options: Options,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    model: String,
+    archive: Moved,
+    unpacked: Unpacked,
+    /// Where what was replaced is, if it held anything that the model does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+    seconds: f64,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        let kept = match &self.kept {
+            Some(kept) => format!("; what was there before is in `{kept}`"),
+            None => String::new(),
+        };
+        format!(
+            "unpacked `{}` into `{}`: {} files, {} in {:.1} s{kept}",
+            self.archive.url,
+            self.model,
+            self.unpacked.files,
+            human(self.unpacked.bytes),
+            self.seconds
+        )
+    }
+}
+
+impl Model {
+    /// Looks at the target before anything is fetched.
+    pub fn new(from: S3Url, to: &Path, options: Options) -> Result<Self> {
+        // `.` and `x/..` have no name that could be renamed to.
+        let target = match to.file_name() {
+            Some(_) => to.to_owned(),
+            None => to.canonicalize().map_err(|error| {
+                Error::usage(format!("cannot unpack into `{}`: {error}", display(to)))
+                    .help("choose a folder that is there, or a new one")
+            })?,
+        };
+        if target.file_name().is_none() {
+            return Err(Error::usage("`/` cannot be replaced by a model").help("choose a folder"));
+        }
+        let model = Self {
+            from,
+            target,
+            options,
+        };
+        if !options.force && !model.is_free() {
+            return Err(Error::usage(format!("`{}` exists", display(&model.target)))
+                .help("choose another folder, or replace it: `--force`"));
+        }
+        if options.force {
+            model.refuse_needed()?;
+        }
+        Ok(model)
+    }
+
+    /// The folders that the user stands in or lives in are not to be replaced, whatever they are called.
+    fn refuse_needed(&self) -> Result<()> {
+        let Ok(target) = self.target.canonicalize() else {
+            return Ok(());
+        };
+        let home = env::var_os("HOME").map(PathBuf::from);
+        for (needed, what) in [
+            (env::current_dir().ok(), "the working directory"),
+            (home, "the home folder"),
+        ] {
+            let needed = needed.and_then(|path| path.canonicalize().ok());
+            if needed.is_some_and(|needed| needed.starts_with(&target)) {
+                return Err(Error::usage(format!(
+                    "`{}` is {what} or holds it, and is not replaced by a model",
+                    display(&self.target)
+                ))
+                .help("choose a folder of the model's own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_free(&self) -> bool {
+        match fs::symlink_metadata(&self.target) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(meta) => {
+                meta.is_dir()
+                    && fs::read_dir(&self.target).is_ok_and(|mut all| all.next().is_none())
+            }
+        }
+    }
+
+    /// What would be done.
+    pub async fn rehearse(&self, store: &Store) -> Result<DryRun> {
+        let mut plan = self.fetch(store).await?.rehearse();
+        let replaced = if self.is_free() {
+            ""
+        } else {
+            ", which is replaced, and kept beside it if it holds anything that the model does not have"
+        };
+        let unpack = format!("unpack it into `{}`{replaced}", display(&self.target));
+        plan.push((unpack, None));
+        Ok(plan)
+    }
+
+    /// The archive, into the folder beside the target where all work is done.
+    async fn fetch(&self, store: &Store) -> Result<Fetch> {
+        let fetch = Fetch::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
+        match fetch.selection {
+            Selection::Object => Ok(fetch),
+            Selection::Prefix => Err(Error::new(format!("`{}` is no object", self.from))
+                .help("see what the job left: `trainyard describe JOB`")),
+        }
+    }
+
+    fn work(&self) -> PathBuf {
+        beside(&self.target, "trainyard-model")
+    }
+
+    /// Fetches, unpacks, puts in place. What was fetched is kept until then, so that an interruption costs little.
+    pub async fn run(self, store: &Store) -> Result<Answer> {
+        let work = self.work();
+        if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(Error::new(format!("`{}` is in the way", display(&work)))
+                .help("remove it, or choose another folder"));
+        }
+        let fetched = self.fetch(store).await?.run(store).await;
+        let Downloaded { sum } = match fetched {
+            Ok(fetched) => fetched,
+            Err(failure) => {
+                // Gone if nothing has arrived.
+                let _ = fs::remove_dir(&work);
+                return Err(failure);
+            }
+        };
+        let seconds = sum.seconds;
+        let Some(archive) = sum.objects.into_iter().next() else {
+            return Err(
+                Error::new(format!("`{}` was not fetched", self.from)).help("type the same again")
+            );
+        };
+        let limits = Limits::new(archive.bytes, self.options.max_unpacked);
+        let model = display(&self.target);
+        let put = spawn_blocking(move || {
+            match self.put(limits) {
+                // Fetching it a second time would give the same.
+                Err(refused) if refused.passing => {
+                    let _ = fs::remove_dir_all(work.join("tree"));
+                    let kept = format!(
+                        "the archive is kept until then in `{}`: it is not fetched again",
+                        display(&work)
+                    );
+                    Err(refused.failure.help(kept))
+                }
+                put => {
+                    let _ = fs::remove_dir_all(&work);
+                    put.map_err(|refused| refused.failure)
+                }
+            }
+        });
+        let (unpacked, kept) = joined(put.await)??;
+        Ok(Answer {
+            model,
+            archive,
+            unpacked,
+            kept: kept.as_deref().map(display),
+            seconds,
+        })
+    }
+
+    /// What was unpacked, and where what was replaced is kept.
+    fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), Refused> {
+        let work = self.work();
+        let tree = work.join("tree");
+        let cannot = |error: io::Error| {
+            Error::new(format!(
+                "cannot unpack into `{}`: {error}",
+                display(&self.target)
+            ))
+            .help("expected a place that can be written; choose another folder")
+        };
+        // An interrupted run may have left one.
+        match fs::remove_dir_all(&tree) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(cannot(error).into());
+            }
+            _ => fs::create_dir(&tree).map_err(cannot)?,
+        }
+        let archive = File::open(work.join("model.tar.gz")).map_err(cannot)?;
+        let unpacked = unpack(
+            io::BufReader::with_capacity(128 << 10, archive),
+            &tree,
+            limits,
+        )?;
+        let mut kept = None;
+        let old = match self.options.force && !self.is_free() {
+            // An older version of the model: nothing is lost.
+            true if holds_only(&self.target, &tree) => work.join("old"),
+            true => kept.insert(free_name(&self.target)).clone(),
+            false => PathBuf::new(),
+        };
+        if !old.as_os_str().is_empty() {
+            fs::rename(&self.target, &old).map_err(cannot)?;
+        }
+        if let Err(error) = fs::rename(&tree, &self.target) {
+            // Give back what was there.
+            let _ = fs::rename(&old, &self.target);
+            return Err(cannot(error).into());
+        }
+        if let Some(folder) = self
+            .target
+            .parent()
+            .and_then(|parent| File::open(parent).ok())
+        {
+            let _ = folder.sync_all();
+        }
+        Ok((unpacked, kept))
+    }
+}
+
+/// Whether a folder has files and folders only, all of which the other one has too.
+fn holds_only(folder: &Path, other: &Path) -> bool {
+    let known = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let there = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
+        let kind = entry.file_type().ok()?;
+        let same = (kind.is_file() && there.is_file())
+            || (kind.is_dir()
+                && there.is_dir()
+                && holds_only(&entry.path(), &other.join(entry.file_name())));
+        same.then_some(())
+    };
+    let is_folder = fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir());
+    is_folder && fs::read_dir(folder).is_ok_and(|mut all| all.all(|entry| known(entry).is_some()))
+}
+
+/// `NAME.old`, `NAME.old-2`, and so on.
+fn free_name(target: &Path) -> PathBuf {
+    let named = |number: u32| {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(match number {
+            1 => ".old".to_owned(),
+            number => format!(".old-{number}"),
+        });
+        target.with_file_name(name)
+    };
+    (1..)
+        .map(named)
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_else(|| named(1))
+}

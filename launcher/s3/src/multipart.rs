@@ -1,0 +1,347 @@
+//! One big file as a multipart upload, going on with what S3 has of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, MultipartUpload,
+    Part as Listed,
+};
+
+use crate::body::FileBody;
+use crate::checksum::{PartSums, Stored, crc32_text, from_hex, headers};
+use crate::client::Store;
+use crate::parts::{Part, cut};
+use crate::progress::Progress;
+use crate::request::{Trouble, tries};
+use crate::task_pool::Crew;
+use crate::upload::Opened;
+use crate::url::S3Url;
+use diagnostics::{Error, Result, eprint_line};
+
+/// What came of it.
+pub(crate) struct Sent {
+    /// Of the whole file, as S3 writes it.
+    pub(crate) crc32: String,
+    /// Without the parts of an earlier run.
+    pub(crate) bytes: u64,
+}
+
+/// One part that S3 has.
+struct Done {
+    part: Part,
+    etag: String,
+    sums: PartSums,
+    sent: bool,
+}
+
+type There = HashMap<u32, Listed>;
+
+impl Store {
+    /// Sends what S3 lacks of the file, then joins the parts.
+    pub(crate) async fn send_parts(
+        &self,
+        file: &Opened,
+        to: &S3Url,
+        progress: &Progress,
+    ) -> Result<Sent> {
+        let (upload, mut there) = self.find_or_create(to).await?;
+        let mut crew = Crew::new(Arc::clone(&self.slots));
+        for part in cut(file.size) {
+            let slot = crew.place().await?;
+            let task = Sender {
+                store: self.clone(),
+                file: file.clone(),
+                to: to.clone(),
+                upload: upload.clone(),
+                progress: progress.clone(),
+            };
+            let listed = there.remove(&part.number);
+            crew.start(slot, async move { task.send(part, listed).await })?;
+        }
+        let mut done = crew.finish().await?;
+        file.check()?;
+        done.sort_by_key(|done| done.part.number);
+        self.join(file, to, &upload, &done).await
+    }
+
+    async fn join(&self, file: &Opened, to: &S3Url, upload: &str, done: &[Done]) -> Result<Sent> {
+        let mut whole = crc32fast::Hasher::new();
+        for part in done {
+            whole.combine(&part.sums.crc);
+        }
+        let crc32 = crc32_text(&whole);
+        let parts = done.iter().map(|done| {
+            CompletedPart::builder()
+                .part_number(done.part.number.cast_signed())
+                .e_tag(&done.etag)
+                .checksum_crc32(done.sums.crc32())
+                .build()
+        });
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts.collect()))
+            .build();
+        let what = format!("join the parts of `{to}`");
+        let joined = tries(&what, self.patience_to_join(), |_| async {
+            self.s3
+                .complete_multipart_upload()
+                .bucket(&to.bucket)
+                .key(&to.key)
+                .upload_id(upload)
+                .multipart_upload(parts.clone())
+                .checksum_crc32(&crc32)
+                .checksum_type(ChecksumType::FullObject)
+                .mpu_object_size(file.size.cast_signed())
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        })
+        .await;
+        match joined {
+            Ok(_) => {}
+            // The answer of an earlier try was lost: the parts are joined and the upload is gone.
+            Err(trouble) if trouble.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
+            // Two uploads to one key go on with the same parts: S3 joins those of one or of none.
+            Err(trouble) if matches!(trouble.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
+                return Err(trouble
+                    .failure
+                    .help("another upload to the same key was under way; type the same again"));
+            }
+            Err(trouble) => return Err(trouble.failure),
+        }
+        let sent = done.iter().filter(|done| done.sent);
+        Ok(Sent {
+            crc32,
+            bytes: sent.map(|done| done.part.size).sum(),
+        })
+    }
+
+    async fn has(&self, file: &Opened, to: &S3Url, crc32: &str) -> bool {
+        let Ok(head) = self.head(to).await else {
+            return false;
+        };
+        head.content_length() == Some(file.size.cast_signed())
+            && Stored::of(&headers!(head))
+                .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
+    }
+
+    /// An unfinished upload of ours to that key with the parts it has, or a new one.
+    async fn find_or_create(&self, to: &S3Url) -> Result<(String, There)> {
+        match self.unfinished(to, &to.key).await {
+            Ok(uploads) => {
+                let ours = uploads.iter().filter(|upload| is_ours(upload));
+                let newest = ours.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
+                if let Some(id) = newest.and_then(MultipartUpload::upload_id) {
+                    match self.parts_of(to, id).await {
+                        Ok(there) => return Ok((id.to_owned(), there)),
+                        // It ended between the two requests.
+                        Err(trouble) if trouble.code == "NoSuchUpload" => {}
+                        // Some servers that imitate S3 answer what the SDK cannot read.
+                        Err(trouble) if trouble.status == 200 => eprint_line(format!(
+                            "note: the parts of `{to}` that are there cannot be listed: starting from its first part"
+                        )),
+                        Err(trouble) => return Err(trouble.failure),
+                    }
+                }
+            }
+            Err(trouble) if trouble.status == 403 => eprint_line(format!(
+                "note: unfinished uploads of `{to}` cannot be listed (access denied): starting from its first part"
+            )),
+            Err(trouble) => return Err(trouble.failure),
+        }
+        let what = format!("start the upload of `{to}`");
+        let created = self.ask(&what, || async {
+            self.s3
+                .create_multipart_upload()
+                .bucket(&to.bucket)
+                .key(&to.key)
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
+                .checksum_type(ChecksumType::FullObject)
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        });
+        let created = created.await.map_err(|trouble| trouble.failure)?;
+        let id = created.upload_id().ok_or_else(|| {
+            Error::new(format!("cannot {what}: the answer has no upload id")).help(
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+            )
+        })?;
+        Ok((id.to_owned(), There::new()))
+    }
+
+    /// All unfinished uploads to keys that begin like that, in the bucket of `to`.
+    pub(crate) async fn unfinished(
+        &self,
+        to: &S3Url,
+        prefix: &str,
+    ) -> Result<Vec<MultipartUpload>, Trouble> {
+        let what = format!("list the unfinished uploads of `{to}`");
+        let mut found = Vec::new();
+        let (mut key, mut id) = (None, None);
+        loop {
+            let page = self
+                .ask(&what, || async {
+                    self.s3
+                        .list_multipart_uploads()
+                        .bucket(&to.bucket)
+                        .prefix(prefix)
+                        .set_key_marker(key.clone())
+                        .set_upload_id_marker(id.clone())
+                        .send()
+                        .await
+                        .map_err(|error| self.failed(&what, error))
+                })
+                .await?;
+            let exact = prefix == to.key;
+            let wanted = page
+                .uploads()
+                .iter()
+                .filter(|upload| !exact || upload.key() == Some(prefix));
+            found.extend(wanted.cloned());
+            if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(found);
+            }
+            key = page.next_key_marker().map(str::to_owned);
+            id = page.next_upload_id_marker().map(str::to_owned);
+        }
+    }
+
+    async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<There, Trouble> {
+        let what = format!("list the parts of `{to}`");
+        let mut there = There::new();
+        let mut marker = None;
+        loop {
+            let page = self
+                .ask(&what, || async {
+                    self.s3
+                        .list_parts()
+                        .bucket(&to.bucket)
+                        .key(&to.key)
+                        .upload_id(upload)
+                        .set_part_number_marker(marker.clone())
+                        .send()
+                        .await
+                        .map_err(|error| self.failed(&what, error))
+                })
+                .await?;
+            for part in page.parts() {
+                if let Some(number) = part.part_number().and_then(|n| u32::try_from(n).ok()) {
+                    there.insert(number, part.clone());
+                }
+            }
+            marker = page.next_part_number_marker().map(str::to_owned);
+            if page.is_truncated() != Some(true) || marker.is_none() {
+                return Ok(there);
+            }
+        }
+    }
+
+    /// Gives an unfinished upload up, with the parts that it has.
+    pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
+        let what = format!("abort the upload of `{to}`");
+        let aborted = self.ask(&what, || async {
+            self.s3
+                .abort_multipart_upload()
+                .bucket(&to.bucket)
+                .key(&to.key)
+                .upload_id(upload)
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        });
+        aborted.await.map(drop).map_err(|trouble| trouble.failure)
+    }
+}
+
+/// Other clients' uploads are left alone; the AWS CLI's have no whole-object CRC32.
+pub(crate) fn is_ours(upload: &MultipartUpload) -> bool {
+    upload.checksum_algorithm() == Some(&ChecksumAlgorithm::Crc32)
+        && upload.checksum_type() == Some(&ChecksumType::FullObject)
+}
+
+/// Sends the parts of one file.
+struct Sender {
+    store: Store,
+    file: Opened,
+    to: S3Url,
+    upload: String,
+    progress: Progress,
+}
+
+impl Sender {
+    /// Sends the part unless S3 has it with the same bytes.
+    async fn send(&self, part: Part, listed: Option<Listed>) -> Result<Done> {
+        let listed = listed.filter(|listed| listed.size() == Some(part.size.cast_signed()));
+        let by_md5 = listed
+            .as_ref()
+            .is_some_and(|listed| listed.checksum_crc32().is_none());
+        let sums = self.file.sums(part, by_md5).await?;
+        if let Some(listed) = &listed
+            && same(listed, &sums)
+            && let Some(etag) = listed.e_tag()
+        {
+            self.progress.skip(part.size);
+            return Ok(Done {
+                part,
+                etag: etag.to_owned(),
+                sums,
+                sent: false,
+            });
+        }
+        let crc32 = sums.crc32();
+        let what = format!("send part {} of `{}`", part.number, self.to);
+        let answer = self.store.carry(&what, |pulse| async {
+            self.file.check().map_err(Trouble::last)?;
+            let share = self.progress.share();
+            let body = FileBody::stream(Arc::clone(&self.file.file), part, pulse, share.clone());
+            let sent = self
+                .store
+                .s3
+                .upload_part()
+                .bucket(&self.to.bucket)
+                .key(&self.to.key)
+                .upload_id(&self.upload)
+                .part_number(part.number.cast_signed())
+                .content_length(part.size.cast_signed())
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
+                .checksum_crc32(&crc32)
+                .body(body)
+                .send()
+                .await;
+            let sent = sent.map_err(|error| self.file.trouble(&self.store, &what, error))?;
+            share.keep();
+            Ok(sent)
+        });
+        let answer = answer.await.map_err(|trouble| self.hint(trouble))?;
+        let etag = answer.e_tag().unwrap_or_default().to_owned();
+        Ok(Done {
+            part,
+            etag,
+            sums,
+            sent: true,
+        })
+    }
+
+    fn hint(&self, trouble: Trouble) -> Error {
+        match trouble.code.as_str() {
+            "NoSuchUpload" => trouble
+                .failure
+                .help("another upload to the same key ended meanwhile; type the same again"),
+            _ => trouble
+                .failure
+                .help("what was sent is kept: type the same again and it goes on where it was"),
+        }
+    }
+}
+
+/// Whether S3 has the same bytes; without a checksum its ETag is the part's MD5, if it is one.
+fn same(listed: &Listed, sums: &PartSums) -> bool {
+    if let Some(crc32) = listed.checksum_crc32() {
+        return crc32 == sums.crc32();
+    }
+    let etag = listed
+        .e_tag()
+        .and_then(|etag| from_hex(etag.trim_matches('"')));
+    etag.is_some() && etag == sums.md5
+}

@@ -1,0 +1,270 @@
+//! The temporary file of a download, and the notes on which ranges it has.
+//!
+//! Notes are believed only after the range was read again and has the noted checksum: they may have outlived a crash that
+//! the bytes did not.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::checksum::PartSums;
+use crate::local_files::display;
+use crate::parts::{Part, cut};
+use crate::progress::size as human;
+use crate::targets::{notes_of, partial_of};
+use diagnostics::{Error, Result};
+
+/// Which object the bytes are of; another version of it starts from nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) url: String,
+    pub(crate) etag: String,
+    pub(crate) size: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    part: u32,
+    crc32: u32,
+}
+
+/// A download under way.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    target: PathBuf,
+    path: PathBuf,
+    pub(crate) file: Arc<File>,
+    size: u64,
+    notes: Option<File>,
+    finished: AtomicBool,
+}
+
+impl Partial {
+    /// Opens the temporary file for this process alone.
+    pub(crate) fn open(target: &Path, identity: &Identity) -> Result<Self> {
+        if target.is_dir() {
+            return Err(Error::new(format!(
+                "`{}` is a folder, expected a file or nothing there",
+                display(target)
+            ))
+            .help("choose another target, or remove the folder"));
+        }
+        check_replaceable(target)?;
+        let path = partial_of(target);
+        let file = open_alone(&path, target)?;
+        Ok(Self {
+            target: target.to_owned(),
+            path,
+            file: Arc::new(file),
+            size: identity.size,
+            notes: None,
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    /// The ranges that are there, checked. Makes room for the whole file, so that a full disk shows at once.
+    pub(crate) fn resume(&mut self, identity: &Identity) -> Result<Vec<(Part, PartSums)>> {
+        let path = notes_of(&self.target);
+        let noted = fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = noted.lines();
+        let same = lines
+            .next()
+            .and_then(|line| serde_json::from_str::<Identity>(line).ok())
+            .is_some_and(|noted| noted == *identity);
+        let notes: Vec<Note> = match same {
+            // A last line that was cut off does not parse.
+            true => lines
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect(),
+            false => Vec::new(),
+        };
+        let parts = cut(self.size);
+        let mut kept = Vec::new();
+        if same
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|meta| meta.len() == self.size)
+        {
+            for part in parts {
+                let Some(note) = notes.iter().rev().find(|note| note.part == part.number) else {
+                    continue;
+                };
+                if let Ok(sums) = PartSums::of(&self.file, part, false)
+                    && sums.crc.clone().finalize() == note.crc32
+                {
+                    kept.push((part, sums));
+                }
+            }
+        } else {
+            self.file.set_len(0).map_err(|error| self.cannot(&error))?;
+            self.reserve().map_err(|error| self.cannot(&error))?;
+        }
+        let mut file = File::create(&path).map_err(|error| self.cannot(&error))?;
+        let mut text = serde_json::to_string(identity).unwrap_or_default() + "\n";
+        for (part, sums) in &kept {
+            text += &note(*part, sums);
+        }
+        file.write_all(text.as_bytes())
+            .map_err(|error| self.cannot(&error))?;
+        self.notes = Some(file);
+        Ok(kept)
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&*self.file, FallocateFlags::empty(), 0, self.size) {
+            Err(rustix::io::Errno::NOSPC) => Err(rustix::io::Errno::NOSPC.into()),
+            // Not every file system can: then a full disk shows later.
+            Err(_) => self.file.set_len(self.size),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.file
+            .write_all_at(bytes, at)
+            .map_err(|error| self.cannot(&error))
+    }
+
+    /// Notes that a range is there.
+    pub(crate) fn note(&self, part: Part, sums: &PartSums) {
+        if let Some(mut notes) = self.notes.as_ref() {
+            // A range that is not noted is only downloaded again.
+            let _ = notes.write_all(note(part, sums).as_bytes());
+        }
+    }
+
+    /// Puts the file in place, once it is on the disk.
+    pub(crate) fn finish(&self) -> Result<()> {
+        check_replaceable(&self.target)?;
+        let done = self
+            .file
+            .set_len(self.size)
+            .and_then(|()| self.file.sync_all());
+        done.and_then(|()| fs::rename(&self.path, &self.target))
+            .map_err(|error| self.cannot(&error))?;
+        self.finished.store(true, Ordering::Relaxed);
+        if self.notes.is_some() {
+            let _ = fs::remove_file(notes_of(&self.target));
+        }
+        // The name too has to be on the disk; not every file system can sync a folder.
+        if let Some(folder) = self
+            .target
+            .parent()
+            .and_then(|parent| File::open(parent).ok())
+        {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Removes what there is of it.
+    pub(crate) fn discard(&self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(notes_of(&self.target));
+    }
+
+    /// A full disk keeps nothing of ours.
+    fn cannot(&self, error: &io::Error) -> Error {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
+            self.discard();
+            return Error::new(format!(
+                "cannot write `{}`: the disk is full",
+                display(&self.target)
+            ))
+            .help(format!(
+                "make room for {}, then type the same again",
+                human(self.size)
+            ));
+        }
+        Error::new(format!("cannot write `{}`: {error}", display(&self.target)))
+            .help("check the disk and who may write there, or choose another target")
+    }
+}
+
+/// A device, pipe or socket would be gone if a file was put in its place; a link such as `/dev/stdout` stands for one.
+fn check_replaceable(target: &Path) -> Result<()> {
+    match fs::metadata(target) {
+        Ok(meta) if !meta.is_file() => Err(Error::new(format!(
+            "`{}` is no regular file, expected one or nothing there",
+            display(target)
+        ))
+        .help("choose another target")),
+        _ => Ok(()),
+    }
+}
+
+impl Drop for Partial {
+    /// A download without notes cannot go on: when it ends early, as when another file of the same run fails, nothing of
+    /// it is worth keeping. After `finish` there is nothing under this name.
+    fn drop(&mut self) {
+        if self.notes.is_none() && !self.finished.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn note(part: Part, sums: &PartSums) -> String {
+    let note = Note {
+        part: part.number,
+        crc32: sums.crc.clone().finalize(),
+    };
+    serde_json::to_string(&note).unwrap_or_default() + "\n"
+}
+
+fn open_alone(path: &Path, target: &Path) -> Result<File> {
+    let cannot = |error: io::Error| {
+        Error::new(format!("cannot write `{}`: {error}", display(target)))
+            .help("expected a folder that can be written; choose another target")
+    };
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_no_follow()
+            .open(path)
+            .map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(format!(
+                    "`{}` is being downloaded by another process",
+                    display(target)
+                ))
+                .help("wait for its end, or choose another target"));
+            }
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => {}
+        }
+        // Another process may have put the file in place between open and lock: then ours is no longer at this name.
+        let meta = file.metadata().map_err(cannot)?;
+        if fs::symlink_metadata(path)
+            .is_ok_and(|now| (now.dev(), now.ino()) == (meta.dev(), meta.ino()))
+        {
+            return Ok(file);
+        }
+    }
+}
+
+trait NoFollow {
+    /// A link under the name of our temporary file is not ours.
+    fn custom_no_follow(&mut self) -> &mut Self;
+}
+
+impl NoFollow for OpenOptions {
+    fn custom_no_follow(&mut self) -> &mut Self {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        self.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+    }
+}

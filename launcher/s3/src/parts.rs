@@ -1,0 +1,80 @@
+//! How a file is cut. The cut depends on the size alone, so that every run makes the same one.
+
+/// The AWS CLI's parts are 8 MiB; twice that halves the requests, and what an interruption costs is still seconds.
+pub(crate) const PART: u64 = 16 << 20;
+
+/// S3's limit of parts per object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+const MOST_PARTS: u64 = 10_000;
+
+/// One piece of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// From 1, as S3 counts.
+    pub(crate) number: u32,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+}
+
+/// The parts of a file of that many bytes; an empty file has none.
+pub(crate) fn cut(size: u64) -> Vec<Part> {
+    let part = part_size(size);
+    (1..)
+        .zip((0..size).step_by(usize::try_from(part).unwrap_or(usize::MAX)))
+        .map(|(number, offset)| Part {
+            number,
+            offset,
+            size: part.min(size - offset),
+        })
+        .collect()
+}
+
+/// The size of all parts but the last.
+pub(crate) fn part_size(size: u64) -> u64 {
+    let mib = 1 << 20;
+    PART.max(size.div_ceil(MOST_PARTS).div_ceil(mib) * mib)
+}
+
+/// The parts of an object whose first part has that size, if all but the last are alike.
+pub(crate) fn even(size: u64, first: u64) -> Vec<u64> {
+    match first {
+        0 => Vec::new(),
+        // Nobody's object has more; a server's word is not worth the memory.
+        first if size.div_ceil(first) > MOST_PARTS => Vec::new(),
+        first => (0..size.div_ceil(first))
+            .map(|n| first.min(size - n * first))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_parts() {
+        assert_eq!(even(10, 4), [4, 4, 2]);
+        assert_eq!(even(8, 4), [4, 4]);
+        assert_eq!(even(3, 4), [3]);
+        for (size, first) in [(0, 4), (10, 0), (u64::MAX, 1)] {
+            assert!(even(size, first).is_empty());
+        }
+    }
+
+    #[test]
+    fn parts_cover_the_file_within_the_limits() {
+        assert_eq!(cut(0), []);
+        for size in [1, PART - 1, PART, PART + 1, 3 * PART, 200 << 30, 5 << 40] {
+            let parts = cut(size);
+            assert!(parts.len() <= 10_000, "{size}: {}", parts.len());
+            let mut at = 0;
+            for (number, part) in (1..).zip(&parts) {
+                assert_eq!((part.number, part.offset), (number, at));
+                assert!(part.size > 0);
+                at += part.size;
+            }
+            assert_eq!(at, size);
+        }
+        assert_eq!(cut(PART).len(), 1);
+        assert_eq!(cut(PART + 1).len(), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! How far a transfer is: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use diagnostics::eprint_line;
+
+/// Between lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The progress of all files together.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    verb: &'static str,
+    total: u64,
+    done: AtomicU64,
+    bar: Option<ProgressBar>,
+    started: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(verb: &'static str, total: u64, shown: bool) -> Self {
+        let bar = (shown && std::io::stderr().is_terminal()).then(|| {
+            let bar =
+                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+            if let Ok(style) = ProgressStyle::with_template(
+                "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            ) {
+                bar.set_style(style);
+            }
+            bar.with_message(verb)
+        });
+        let progress = Self(Arc::new(Inner {
+            verb,
+            total,
+            done: AtomicU64::new(0),
+            bar,
+            started: Instant::now(),
+        }));
+        if shown && progress.0.bar.is_none() {
+            tokio::spawn(progress.clone().lines());
+        }
+        progress
+    }
+
+    /// Ends with the transfer: then nobody else holds the counter.
+    async fn lines(self) {
+        let mut every = tokio::time::interval(LINE_EVERY);
+        every.tick().await;
+        loop {
+            every.tick().await;
+            if Arc::strong_count(&self.0) == 1 {
+                return;
+            }
+            let done = self.0.done.load(Ordering::Relaxed);
+            let seconds = self.0.started.elapsed().as_secs_f64();
+            let speed = size((done as f64 / seconds) as u64);
+            eprint_line(format!(
+                "{}: {} of {}, {speed}/s",
+                self.0.verb,
+                size(done),
+                size(self.0.total)
+            ));
+        }
+    }
+
+    /// Counts what needs no transfer.
+    pub(crate) fn skip(&self, bytes: u64) {
+        self.add(bytes);
+    }
+
+    /// The counter of one try of one request.
+    pub(crate) fn share(&self) -> Share {
+        Share(Arc::new(Counted {
+            progress: self.clone(),
+            bytes: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+        }))
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.done.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(bar) = &self.0.bar {
+            bar.inc(bytes);
+        }
+    }
+
+    fn back(&self, bytes: u64) {
+        self.0.done.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(bar) = &self.0.bar {
+            bar.set_position(self.0.done.load(Ordering::Relaxed));
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.0.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What one try moved; taken back when the try fails.
+#[derive(Debug, Clone)]
+pub(crate) struct Share(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    progress: Progress,
+    bytes: AtomicU64,
+    kept: AtomicU64,
+}
+
+impl Share {
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.progress.add(bytes);
+    }
+
+    /// The try succeeded.
+    pub(crate) fn keep(&self) {
+        self.0.kept.store(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.kept.load(Ordering::Relaxed) == 0 {
+            self.progress.back(self.bytes.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// `12.4 MiB`
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return match unit {
+                "B" => format!("{bytes} B"),
+                _ => format!("{value:.1} {unit}"),
+            };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(1 << 40), "1.0 TiB");
+    }
+
+    #[test]
+    fn a_failed_try_is_taken_back() {
+        let progress = Progress::new("sent", 10, false);
+        let share = progress.share();
+        share.add(4);
+        assert_eq!(progress.0.done.load(Ordering::Relaxed), 4);
+        drop(share);
+        assert_eq!(progress.0.done.load(Ordering::Relaxed), 0);
+        let share = progress.share();
+        share.add(4);
+        share.keep();
+        drop(share);
+        assert_eq!(progress.0.done.load(Ordering::Relaxed), 4);
+    }
+}

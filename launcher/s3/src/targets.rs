@@ -1,0 +1,221 @@
+//! Where each object goes: keys are strangers' text, and none may leave the target folder or meet another one there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use diagnostics::{Error, Result, sanitize};
+use sha2::{Digest as _, Sha256};
+
+use crate::local_files::display;
+
+/// Why a key is no relative path, or the names that lead to its file.
+fn names(key: &str) -> Result<Vec<&str>, &'static str> {
+    if key.starts_with('/') {
+        return Err("it is an absolute path");
+    }
+    if key.contains('\0') {
+        return Err("it has a zero byte");
+    }
+    let names: Vec<&str> = key.split('/').collect();
+    for name in &names {
+        match *name {
+            "" => return Err("it has a folder without a name"),
+            "." | ".." => return Err("it has `.` or `..` as a folder"),
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// The path of each key, in the order given. Nothing is created.
+pub(crate) fn targets<'a>(
+    folder: &Path,
+    keys: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<PathBuf>> {
+    let refuse = |key: &str, why: &str| {
+        Error::new(format!("`{}` cannot become a file below `{}`: {why}", sanitize(key), display(folder)))
+            .help("nothing was downloaded; download the other keys by their own prefixes, or rename it in S3")
+    };
+    let mut paths = Vec::new();
+    let mut files = BTreeMap::new();
+    let mut folders = BTreeSet::new();
+    for key in keys {
+        let names = names(key).map_err(|why| refuse(key, why))?;
+        let path: PathBuf = folder.join(names.iter().collect::<PathBuf>());
+        folders.extend(
+            path.ancestors()
+                .skip(1)
+                .take(names.len() - 1)
+                .map(Path::to_owned),
+        );
+        files.insert(path.clone(), key);
+        paths.push(path);
+    }
+    for (path, key) in &files {
+        if folders.contains(path) {
+            return Err(refuse(key, "another key has it as its folder"));
+        }
+        for ours in [partial_of(path), notes_of(path)] {
+            if let Some(other) = files.get(&ours) {
+                return Err(refuse(
+                    other,
+                    "it has the name of a temporary file of another key",
+                ));
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// The temporary file beside a target. The same in every run, so that the next one finds it.
+pub(crate) fn partial_of(target: &Path) -> PathBuf {
+    beside(target, "trainyard-part")
+}
+
+/// What is known of the temporary file.
+pub(crate) fn notes_of(target: &Path) -> PathBuf {
+    beside(target, "trainyard-notes")
+}
+
+/// `.NAME.SUFFIX` in the same folder.
+pub(crate) fn beside(target: &Path, suffix: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut hidden = OsString::from(".");
+    // File systems take 255 bytes.
+    if name.len() > 200 {
+        for byte in &Sha256::digest(name.as_encoded_bytes())[..16] {
+            hidden.push(format!("{byte:02x}"));
+        }
+    } else {
+        hidden.push(name);
+    }
+    hidden.push(".");
+    hidden.push(suffix);
+    target.with_file_name(hidden)
+}
+
+/// An error if two files differ only in upper and lower case and the disk takes them for one: the second would replace the
+/// first.
+pub(crate) fn check_cases<'a>(folder: &Path, files: impl Iterator<Item = &'a Path>) -> Result<()> {
+    match meeting(files) {
+        Some((one, other)) if ignores_case(folder) => Err(Error::new(format!(
+            "`{}` and `{}` are one file on this disk, which takes upper and lower case for the same",
+            display(one),
+            display(other)
+        ))
+        .help("nothing was downloaded; download one of them by its own key, or choose a folder on another disk")),
+        _ => Ok(()),
+    }
+}
+
+fn meeting<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path, &'a Path)> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        let folded = file.to_string_lossy().to_lowercase();
+        if let Some(other) = seen.insert(folded, file) {
+            return Some((other, file));
+        }
+    }
+    None
+}
+
+fn ignores_case(folder: &Path) -> bool {
+    let name = format!(".trainyard-case-{}", std::process::id());
+    let probe = folder.join(&name);
+    // Without a probe nothing can be written there either, which is said in better words.
+    if fs::File::create_new(&probe).is_err() {
+        return false;
+    }
+    let ignores = fs::symlink_metadata(folder.join(name.to_uppercase())).is_ok();
+    let _ = fs::remove_file(&probe);
+    ignores
+}
+
+/// Makes the folder of a target. Below `top` no link is followed: it could lead anywhere.
+pub(crate) fn make_folder(top: &Path, target: &Path) -> Result<()> {
+    let Some(parent) = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let inside = parent.strip_prefix(top).unwrap_or(Path::new(""));
+    let mut at = top.to_owned();
+    for name in inside {
+        at.push(name);
+        if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(Error::new(format!(
+                "`{}` is a link, files would leave `{}` through it",
+                display(&at),
+                display(top)
+            ))
+            .help("remove the link, or download into another folder"));
+        }
+    }
+    fs::create_dir_all(parent).map_err(|error| {
+        Error::new(format!(
+            "cannot make the folder `{}`: {error}",
+            display(parent)
+        ))
+        .help("expected a place that can be written; choose another target")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_leaves_the_folder() {
+        for bad in [
+            "../x",
+            "/etc/passwd",
+            "a/../../x",
+            "a//b",
+            "./a",
+            "a/.",
+            "..",
+            "",
+            "a\0b",
+        ] {
+            assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
+        }
+        let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
+        let paths = targets(Path::new("t"), keys).expect("sound");
+        assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
+        assert_eq!(paths[3], Path::new("t/a b/..x"));
+    }
+
+    #[test]
+    fn names_that_differ_in_case_meet_only_where_the_disk_says_so() {
+        let paths = ["a/README", "b/readme", "a/Readme"].map(Path::new);
+        assert_eq!(meeting(paths.into_iter()), Some((paths[0], paths[2])));
+        assert_eq!(meeting(paths[..2].iter().copied()), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("x"), "").expect("written");
+        let ignores = folder.path().join("X").exists();
+        assert_eq!(ignores_case(folder.path()), ignores);
+        let checked = check_cases(folder.path(), paths.into_iter());
+        assert_eq!(checked.is_err(), ignores);
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn long_names_have_short_temporary_ones_of_their_own() {
+        let name = |end: &str| partial_of(Path::new(&("n".repeat(240) + end)));
+        assert_ne!(name("1"), name("2"));
+        let length = name("1").as_os_str().len();
+        assert!((40..255).contains(&length), "{length}");
+    }
+
+    #[test]
+    fn no_two_keys_meet() {
+        assert!(targets(Path::new("t"), ["a", "a/b"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a"]).is_err());
+        assert!(targets(Path::new("t"), ["x/y/z", "x/y"]).is_err());
+        assert!(targets(Path::new("t"), ["a", ".a.trainyard-part"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a/c", "ab"]).is_ok());
+    }
+}

@@ -1,0 +1,288 @@
+//! Unpacking `model.tar.gz`: regular files and folders, below the target, within limits, all or nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use diagnostics::{Error, Result, sanitize};
+use flate2::read::MultiGzDecoder;
+use serde::Serialize;
+
+use crate::progress::size as human;
+use transport::tar_reader::{Entry, Kind, TarReader};
+
+/// How much an archive may become.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of the tar stream, headers included.
+    pub bytes: u64,
+    pub entries: u64,
+}
+
+impl Limits {
+    /// For an archive of that size, or as the user says. Weights shrink to a half, text to a tenth; gzip's utmost is a
+    /// thousandth, which only bombs come near.
+    pub fn new(packed: u64, max_unpacked: Option<u64>) -> Self {
+        let usual = packed.saturating_mul(100).saturating_add(64 << 20);
+        Self {
+            bytes: max_unpacked.unwrap_or(usual),
+            entries: 100_000,
+        }
+    }
+}
+
+/// What came out.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Unpacked {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Why it was not unpacked.
+#[derive(Debug)]
+pub struct Refused {
+    pub failure: Error,
+    /// Whether the same archive may be unpacked when the user has changed something.
+    pub passing: bool,
+}
+
+impl From<Error> for Refused {
+    fn from(failure: Error) -> Self {
+        Self {
+            failure,
+            passing: false,
+        }
+    }
+}
+
+/// Unpacks into a folder that exists and is empty. On an error the folder holds a part of it and is to be thrown away.
+pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, Refused> {
+    let stream = Limited {
+        source: MultiGzDecoder::new(archive),
+        left: limits.bytes,
+        over: false,
+    };
+    let mut unpacker = Unpacker {
+        tar: TarReader::new(stream),
+        into,
+        seen: BTreeMap::new(),
+        done: Unpacked { files: 0, bytes: 0 },
+    };
+    let mut entries = 0;
+    while let Some(entry) = unpacker.next(limits)? {
+        entries += 1;
+        if entries > limits.entries {
+            return Err(Error::new(format!(
+                "the archive has more than {} entries",
+                limits.entries
+            ))
+            .help("fetch it with `--no-unpack` and look into it: `tar -tzf model.tar.gz`")
+            .into());
+        }
+        unpacker.take(&entry, limits)?;
+    }
+    Ok(unpacker.done)
+}
+
+struct Unpacker<'a, R: Read> {
+    tar: TarReader<Limited<R>>,
+    into: &'a Path,
+    /// Each path, and whether an entry stood for it (a folder may only have been needed by a file).
+    seen: BTreeMap<PathBuf, Seen>,
+    done: Unpacked,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    File,
+    Folder,
+    NeededFolder,
+}
+
+impl<R: Read> Unpacker<'_, R> {
+    fn next(&mut self, limits: Limits) -> Result<Option<Entry>, Refused> {
+        self.tar.next().map_err(|error| broken(&error, limits))
+    }
+
+    fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), Refused> {
+        let relative = match path_of(&entry.path) {
+            Ok(path) => path,
+            Err(why) => return Err(refuse(entry, why)),
+        };
+        match entry.kind {
+            Kind::Other(what) => {
+                return Err(refuse(
+                    entry,
+                    &format!("it is {what}, expected files and folders"),
+                ));
+            }
+            // `./`, with which `tar -C folder .` begins.
+            Kind::Folder if relative.as_os_str().is_empty() => return Ok(()),
+            _ if relative.as_os_str().is_empty() => return Err(refuse(entry, "it has no name")),
+            Kind::Folder => self.folder(entry, &relative)?,
+            Kind::File => self.file(entry, &relative, limits)?,
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
+        match self.seen.get(relative) {
+            Some(Seen::NeededFolder) => {}
+            Some(_) => return Err(refuse(entry, "it stands there twice")),
+            None => {
+                self.parents(entry, relative)?;
+                let path = self.into.join(relative);
+                fs::create_dir(&path).map_err(|error| cannot(relative, &error))?;
+            }
+        }
+        self.seen.insert(relative.to_owned(), Seen::Folder);
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<(), Refused> {
+        if self.seen.contains_key(relative) {
+            return Err(refuse(entry, "it stands there twice"));
+        }
+        self.parents(entry, relative)?;
+        let runs = entry.mode & 0o100 != 0;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(if runs { 0o755 } else { 0o644 })
+            .open(self.into.join(relative))
+            .map_err(|error| cannot(relative, &error))?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = self
+                .tar
+                .read(&mut buffer)
+                .map_err(|error| broken(&error, limits))?;
+            if read == 0 {
+                break;
+            }
+            io::Write::write_all(&mut file, &buffer[..read])
+                .map_err(|error| cannot(relative, &error))?;
+            self.done.bytes += read as u64;
+        }
+        file.sync_all().map_err(|error| cannot(relative, &error))?;
+        self.done.files += 1;
+        self.seen.insert(relative.to_owned(), Seen::File);
+        Ok(())
+    }
+
+    /// Makes the folders above; one that is a file already is refused.
+    fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
+        let mut above: Vec<&Path> = relative.ancestors().skip(1).collect();
+        above.reverse();
+        for folder in above
+            .into_iter()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            match self.seen.get(folder) {
+                Some(Seen::File) => return Err(refuse(entry, "its folder is a file")),
+                Some(_) => {}
+                None => {
+                    fs::create_dir(self.into.join(folder))
+                        .map_err(|error| cannot(folder, &error))?;
+                    self.seen.insert(folder.to_owned(), Seen::NeededFolder);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The relative path that a name stands for, or why it stands for none.
+fn path_of(name: &[u8]) -> Result<PathBuf, &'static str> {
+    if name.starts_with(b"/") {
+        return Err("it is an absolute path");
+    }
+    if name.contains(&0) {
+        return Err("its name has a zero byte");
+    }
+    let mut path = PathBuf::new();
+    for part in name.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return Err("it has `..` in its path"),
+            part => path.push(OsStr::from_bytes(part)),
+        }
+    }
+    Ok(path)
+}
+
+fn refuse(entry: &Entry, why: &str) -> Refused {
+    let name = String::from_utf8_lossy(&entry.path);
+    Error::new(format!(
+        "the archive's entry `{}` is refused: {why}",
+        sanitize(&name)
+    ))
+    .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+    .into()
+}
+
+fn cannot(relative: &Path, error: &io::Error) -> Refused {
+    let name = relative.to_string_lossy();
+    if matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        let failure = Error::new(format!(
+            "cannot unpack `{}`: the disk is full",
+            sanitize(&name)
+        ));
+        return Refused {
+            failure: failure.help("make room, then type the same again"),
+            passing: true,
+        };
+    }
+    Error::new(format!("cannot unpack `{}`: {error}", sanitize(&name)))
+        .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .into()
+}
+
+fn broken(error: &io::Error, limits: Limits) -> Refused {
+    if error.get_ref().is_some_and(|inner| inner.is::<Over>()) {
+        let failure = Error::new(format!(
+            "the archive unpacks to more than {}",
+            human(limits.bytes)
+        ));
+        return Refused {
+            failure: failure.help("if you trust it, raise the limit: `--max-unpacked 100GB`"),
+            passing: true,
+        };
+    }
+    Error::new(format!("the archive is broken: {error}"))
+        .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .into()
+}
+
+/// A stream that must not be longer than that.
+struct Limited<R> {
+    source: R,
+    left: u64,
+    over: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("too long")]
+struct Over;
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.over |= read as u64 > self.left;
+        if self.over {
+            return Err(io::Error::other(Over));
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests;
