@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::parts::Part;
-use crate::progress::Share;
-use crate::request::Pulse;
+use crate::progress::AttemptBytes;
+use crate::request::IdleTimer;
 
 /// Read at a time. Small enough to stay in the processor's cache on its way to the socket.
 const CHUNK: u64 = 128 << 10;
@@ -24,18 +24,23 @@ pub(crate) struct FileBody {
     file: Arc<File>,
     at: u64,
     left: u64,
-    pulse: Pulse,
-    share: Share,
+    idle: IdleTimer,
+    attempt: AttemptBytes,
 }
 
 impl FileBody {
-    pub(crate) fn stream(file: Arc<File>, part: Part, pulse: Pulse, share: Share) -> ByteStream {
+    pub(crate) fn stream(
+        file: Arc<File>,
+        part: Part,
+        idle: IdleTimer,
+        attempt: AttemptBytes,
+    ) -> ByteStream {
         ByteStream::new(SdkBody::from_body_1_x(Self {
             file,
             at: part.offset,
             left: part.size,
-            pulse,
-            share,
+            idle,
+            attempt,
         }))
     }
 
@@ -45,8 +50,8 @@ impl FileBody {
         self.file.read_exact_at(&mut chunk, self.at)?;
         self.at += size as u64;
         self.left -= size as u64;
-        self.pulse.beat();
-        self.share.add(size as u64);
+        self.idle.reset();
+        self.attempt.add(size as u64);
         Ok(Bytes::from(chunk))
     }
 }

@@ -35,7 +35,7 @@ enum Of {
 
 /// An object's checksum, as S3 stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredChecksum {
     pub(crate) algorithm: Algorithm,
     digest: Vec<u8>,
     of: Of,
@@ -77,7 +77,7 @@ macro_rules! headers {
 }
 pub(crate) use headers;
 
-impl Stored {
+impl StoredChecksum {
     /// The best there is; nothing if S3 knows no checksum that can be computed here.
     pub(crate) fn of(headers: &Headers<'_>) -> Option<Self> {
         use ChecksumAlgorithm as A;
@@ -237,13 +237,13 @@ fn digest(algorithm: Algorithm, file: &File, offset: u64, size: u64) -> io::Resu
 
 /// A part of a local file, as S3 may describe it.
 #[derive(Debug, Clone)]
-pub(crate) struct PartSums {
+pub(crate) struct PartChecksums {
     pub(crate) crc: crc32fast::Hasher,
     /// Only where it was asked for: it is slow.
     pub(crate) md5: Option<Vec<u8>>,
 }
 
-impl PartSums {
+impl PartChecksums {
     pub(crate) fn of(file: &File, part: Part, with_md5: bool) -> io::Result<Self> {
         let mut crc = crc32fast::Hasher::new();
         let mut md5 = with_md5.then(Md5::new);
@@ -330,7 +330,7 @@ mod tests {
             },
         ];
         for headers in cases {
-            let stored = Stored::of(&headers).expect("a checksum");
+            let stored = StoredChecksum::of(&headers).expect("a checksum");
             assert_eq!(
                 stored.matches(&check, 9, &[]).expect("read"),
                 Some(true),
@@ -362,7 +362,7 @@ mod tests {
             etag: Some(&etag),
             ..Headers::default()
         };
-        let stored = Stored::of(&headers).expect("a checksum");
+        let stored = StoredChecksum::of(&headers).expect("a checksum");
         assert!(stored.needs_parts());
         for (parts, same) in [
             (&[4, 4, 2][..], Some(true)),
@@ -385,6 +385,6 @@ mod tests {
             etag_is_opaque: true,
             ..Headers::default()
         };
-        assert_eq!(Stored::of(&headers), None);
+        assert_eq!(StoredChecksum::of(&headers), None);
     }
 }

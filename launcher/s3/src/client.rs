@@ -11,8 +11,8 @@ use aws_sdk_s3::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::sync::Semaphore;
 
-use crate::request::{Pulse, Trouble, tries};
-use crate::{PARALLEL, Settings};
+use crate::request::{IdleTimer, RequestError, with_retries};
+use crate::{MAX_PARALLEL, Settings};
 use diagnostics::{Error, Result};
 use transport::retry::is_transient;
 
@@ -31,7 +31,7 @@ pub struct Store {
     pub(crate) s3: Client,
     pub(crate) settings: Settings,
     /// One permit per request that carries data, over all files and parts.
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     context: Arc<dyn Context>,
 }
 
@@ -49,7 +49,7 @@ impl Store {
         Self {
             s3: Client::from_conf(config),
             settings,
-            slots: Arc::new(Semaphore::new(PARALLEL)),
+            permits: Arc::new(Semaphore::new(MAX_PARALLEL)),
             context,
         }
     }
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// The error of a request.
-    pub(crate) fn failed<E>(&self, action: &str, error: SdkError<E, HttpResponse>) -> Trouble
+    pub(crate) fn failed<E>(&self, action: &str, error: SdkError<E, HttpResponse>) -> RequestError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
@@ -68,42 +68,42 @@ impl Store {
         let status = error
             .raw_response()
             .map_or(0, |answer| answer.status().as_u16());
-        let again = is_transient(&error);
+        let is_transient = is_transient(&error);
         let error = error.map_service_error(|error| error.meta().clone());
-        Trouble {
-            failure: self.context.explain(&format!("cannot {action}"), error),
-            again,
+        RequestError {
+            error: self.context.explain(&format!("cannot {action}"), error),
+            is_transient,
             code,
             status,
         }
     }
 
     /// A request without data to speak of, tried again where that helps.
-    pub(crate) async fn ask<T, Once>(
+    pub(crate) async fn send_request<T, Once>(
         &self,
         what: &str,
         once: impl Fn() -> Once,
-    ) -> Result<T, Trouble>
+    ) -> Result<T, RequestError>
     where
-        Once: Future<Output = Result<T, Trouble>>,
+        Once: Future<Output = Result<T, RequestError>>,
     {
-        tries(what, self.settings.stall, |_| once()).await
+        with_retries(what, self.settings.stall, |_| once()).await
     }
 
     /// A request that moves data and beats the pulse.
-    pub(crate) async fn carry<T, Once>(
+    pub(crate) async fn send_data<T, Once>(
         &self,
         what: &str,
-        once: impl Fn(Pulse) -> Once,
-    ) -> Result<T, Trouble>
+        once: impl Fn(IdleTimer) -> Once,
+    ) -> Result<T, RequestError>
     where
-        Once: Future<Output = Result<T, Trouble>>,
+        Once: Future<Output = Result<T, RequestError>>,
     {
-        tries(what, self.settings.stall, once).await
+        with_retries(what, self.settings.stall, once).await
     }
 
     /// Joining the parts of a huge object takes S3 minutes; it keeps the connection alive meanwhile.
-    pub(crate) fn patience_to_join(&self) -> Duration {
+    pub(crate) fn completion_timeout(&self) -> Duration {
         self.settings.stall * 5
     }
 }

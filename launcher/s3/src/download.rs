@@ -12,11 +12,11 @@ use crate::client::Store;
 use crate::fetch::Item;
 use crate::listing::Object;
 use crate::local_files::display;
-use crate::progress::{Progress, size as human};
-use crate::targets::{check_cases, make_folder, targets};
-use crate::task_pool::Crew;
+use crate::progress::{Progress, format_size};
+use crate::targets::{check_case_collisions, create_parent, targets};
+use crate::task_pool::TaskPool;
 use crate::url::S3Url;
-use crate::{Downloaded, DryRun, PARALLEL, Sum};
+use crate::{Downloaded, DryRun, MAX_PARALLEL, Summary};
 
 /// What a URL turned out to be.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub enum Selection {
 
 /// A download, planned with what S3 has.
 #[derive(Debug)]
-pub struct Fetch {
+pub struct Download {
     /// No link below it is followed.
     top: PathBuf,
     items: Vec<Item>,
@@ -36,12 +36,12 @@ pub struct Fetch {
     pub selection: Selection,
 }
 
-impl Fetch {
+impl Download {
     /// An object goes to the path, or below it when that is a folder or ends in `/`. When there is no such object, all
     /// below `KEY/` goes below the path.
     pub async fn plan(store: &Store, from: &S3Url, to: &Path) -> Result<Self> {
         if !from.key.is_empty() && !from.key.ends_with('/') {
-            let found = store.find(from).await.map_err(|trouble| trouble.failure)?;
+            let found = store.find(from).await?;
             if let Some(head) = found {
                 let object = Object {
                     key: from.key.clone(),
@@ -55,10 +55,7 @@ impl Fetch {
             }
         }
         let below = from.join("");
-        let found = store
-            .list(&below)
-            .await
-            .map_err(|trouble| trouble.failure)?;
+        let found = store.list(&below).await?;
         if found.is_empty() {
             return Err(Error::new(format!(
                 "there is neither an object `{from}` nor anything below it"
@@ -148,14 +145,14 @@ impl Fetch {
     }
 
     /// What would be fetched.
-    pub fn rehearse(&self) -> DryRun {
+    pub fn dry_run(&self) -> DryRun {
         let mut plan = DryRun::new();
         for item in &self.items {
             plan.push((
                 format!(
                     "get `{}` ({}) into `{}`",
                     item.url,
-                    human(item.object.size),
+                    format_size(item.object.size),
                     display(&item.target)
                 ),
                 Some(json!({
@@ -185,23 +182,23 @@ impl Fetch {
             }
         })?;
         let files = self.items.iter().map(|item| item.target.as_path());
-        check_cases(&self.top, files)?;
+        check_case_collisions(&self.top, files)?;
         for folder in &self.folders {
-            make_folder(&self.top, &folder.join("."))?;
+            create_parent(&self.top, &folder.join("."))?;
         }
         let total = self.items.iter().map(|item| item.object.size).sum();
         let progress = Progress::new("received", total, store.settings.progress);
-        let mut crew = Crew::new(Arc::new(Semaphore::new(PARALLEL)));
+        let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for item in self.items {
-            let place = crew.place().await?;
-            make_folder(&self.top, &item.target)?;
+            let permit = pool.permit().await?;
+            create_parent(&self.top, &item.target)?;
             let (store, progress) = (store.clone(), progress.clone());
-            crew.start(place, async move { store.fetch(item, &progress).await })?;
+            pool.start(permit, async move { store.fetch(item, &progress).await })?;
         }
-        let objects = crew.finish().await?;
+        let objects = pool.finish().await?;
         progress.finish();
         Ok(Downloaded {
-            sum: Sum::new(objects, started.elapsed().as_secs_f64()),
+            summary: Summary::new(objects, started.elapsed().as_secs_f64()),
         })
     }
 }

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use tokio::task::spawn_blocking;
 
-use crate::checksum::{Hasher, PartSums, Stored, headers};
+use crate::checksum::{Hasher, PartChecksums, StoredChecksum, headers};
 use crate::client::Store;
 use crate::listing::Object;
 use crate::local_files::display;
-use crate::partial::{Identity, Partial};
-use crate::parts::{PART, Part, cut};
-use crate::progress::{Progress, Share};
-use crate::request::{Pulse, Trouble};
-use crate::task_pool::{Crew, joined};
+use crate::partial::{ObjectVersion, Partial};
+use crate::parts::{PART, Part, split};
+use crate::progress::{AttemptBytes, Progress};
+use crate::request::{IdleTimer, RequestError};
+use crate::task_pool::{TaskPool, joined};
 use crate::url::S3Url;
-use crate::{Moved, State};
+use crate::{State, Transferred};
 use diagnostics::{Error, Result};
 
 /// One object and where it goes.
@@ -29,22 +29,27 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    fn identity(&self) -> Identity {
-        Identity {
+    fn identity(&self) -> ObjectVersion {
+        ObjectVersion {
             url: self.url.to_string(),
             etag: self.object.etag.clone(),
             size: self.object.size,
         }
     }
 
-    fn moved(&self, bytes_moved: u64, state: State, checksum: Option<&Stored>) -> Moved {
-        Moved {
+    fn moved(
+        &self,
+        bytes_moved: u64,
+        state: State,
+        checksum: Option<&StoredChecksum>,
+    ) -> Transferred {
+        Transferred {
             path: display(&self.target),
             url: self.url.to_string(),
             bytes: self.object.size,
             bytes_moved,
             state,
-            checksum: checksum.map(Stored::text),
+            checksum: checksum.map(StoredChecksum::text),
         }
     }
 
@@ -58,10 +63,10 @@ impl Item {
 }
 
 impl Store {
-    pub(crate) async fn fetch(&self, item: Item, progress: &Progress) -> Result<Moved> {
+    pub(crate) async fn fetch(&self, item: Item, progress: &Progress) -> Result<Transferred> {
         if let Some(stored) = self.fetched_before(&item).await? {
             progress.skip(item.object.size);
-            return Ok(item.moved(0, State::Skipped, Some(&stored)));
+            return Ok(item.moved(0, State::Unchanged, Some(&stored)));
         }
         if item.object.size <= PART {
             self.fetch_small(item, progress).await
@@ -71,19 +76,16 @@ impl Store {
     }
 
     /// The object's checksum, if the target has it already.
-    async fn fetched_before(&self, item: &Item) -> Result<Option<Stored>> {
+    async fn fetched_before(&self, item: &Item) -> Result<Option<StoredChecksum>> {
         let there = std::fs::symlink_metadata(&item.target);
         if !there.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
             return Ok(None);
         }
-        let head = self
-            .head(&item.url)
-            .await
-            .map_err(|trouble| trouble.failure)?;
+        let head = self.head(&item.url).await?;
         if head.e_tag() != Some(&item.object.etag) {
             return Ok(None);
         }
-        let Some(stored) = Stored::of(&headers!(head)) else {
+        let Some(stored) = StoredChecksum::of(&headers!(head)) else {
             return Ok(None);
         };
         let Ok(file) = File::open(&item.target) else {
@@ -96,16 +98,16 @@ impl Store {
     }
 
     /// One request, from which the checksum comes too.
-    async fn fetch_small(&self, item: Item, progress: &Progress) -> Result<Moved> {
-        let slot = self.slot().await?;
+    async fn fetch_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
+        let permit = self.permit().await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
         let (item, partial) = (&item, &partial);
         let what = &format!("download `{}`", item.url);
         let got = self
-            .carry(what, |pulse| async move {
-                let share = progress.share();
+            .send_data(what, |idle| async move {
+                let attempt = progress.attempt();
                 let answer = self.get(what, item, None).await?;
-                let stored = Stored::of(&headers!(answer));
+                let stored = StoredChecksum::of(&headers!(answer));
                 let hashers = stored.iter().filter(|stored| !stored.needs_parts());
                 let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
                 let part = Part {
@@ -113,7 +115,7 @@ impl Store {
                     offset: 0,
                     size: item.object.size,
                 };
-                receive(what, answer, part, partial, (&pulse, &share), |bytes| {
+                receive(what, answer, part, partial, (&idle, &attempt), |bytes| {
                     if let Some(hasher) = &mut hasher {
                         hasher.update(bytes);
                     }
@@ -122,43 +124,40 @@ impl Store {
                 if let (Some(stored), Some(hasher)) = (&stored, hasher)
                     && !stored.matches_whole(&hasher.finish())
                 {
-                    return Err(Trouble::passing(item.differs()));
+                    return Err(RequestError::transient(item.differs()));
                 }
-                share.keep();
+                attempt.commit();
                 Ok(stored)
             })
             .await;
-        drop(slot);
+        drop(permit);
         let checked = match got {
             Ok(Some(stored)) if stored.needs_parts() => {
                 self.check_by_reading(item, partial, stored).await
             }
             Ok(stored) => Ok(stored),
-            Err(trouble) => Err(trouble.failure),
+            Err(error) => Err(error.into()),
         };
         match checked {
             Ok(stored) => {
                 finish(partial).await?;
-                Ok(item.moved(item.object.size, State::Moved, stored.as_ref()))
+                Ok(item.moved(item.object.size, State::Transferred, stored.as_ref()))
             }
-            Err(failure) => {
+            Err(error) => {
                 // It is small: what there is of it is not worth a file.
                 partial.discard();
-                Err(failure)
+                Err(error)
             }
         }
     }
 
     /// Ranges in parallel, those of an earlier run kept.
-    async fn fetch_big(&self, item: Item, progress: &Progress) -> Result<Moved> {
-        let head = self
-            .head(&item.url)
-            .await
-            .map_err(|trouble| trouble.failure)?;
+    async fn fetch_big(&self, item: Item, progress: &Progress) -> Result<Transferred> {
+        let head = self.head(&item.url).await?;
         if head.e_tag() != Some(&item.object.etag) {
             return Err(changed(&item.url));
         }
-        let stored = Stored::of(&headers!(head));
+        let stored = StoredChecksum::of(&headers!(head));
         let (target, identity) = (item.target.clone(), item.identity());
         let opened = spawn_blocking(move || {
             let mut partial = Partial::open(&target, &identity)?;
@@ -188,7 +187,7 @@ impl Store {
         let state = if kept > 0 {
             State::Resumed
         } else {
-            State::Moved
+            State::Transferred
         };
         Ok(item.moved(item.object.size - kept, state, stored.as_ref()))
     }
@@ -197,29 +196,29 @@ impl Store {
         &self,
         item: &Item,
         partial: &Arc<Partial>,
-        ranges: &mut Vec<(Part, PartSums)>,
+        ranges: &mut Vec<(Part, PartChecksums)>,
         progress: &Progress,
     ) -> Result<()> {
         let kept: std::collections::HashSet<u32> =
             ranges.iter().map(|(part, _)| part.number).collect();
-        let mut crew = Crew::new(Arc::clone(&self.slots));
-        for part in cut(item.object.size) {
+        let mut pool = TaskPool::new(Arc::clone(&self.permits));
+        for part in split(item.object.size) {
             if kept.contains(&part.number) {
                 continue;
             }
-            let slot = crew.place().await?;
+            let permit = pool.permit().await?;
             let (store, item, partial, progress) = (
                 self.clone(),
                 item.clone(),
                 Arc::clone(partial),
                 progress.clone(),
             );
-            crew.start(slot, async move {
+            pool.start(permit, async move {
                 let sums = store.fetch_range(&item, part, &partial, &progress).await?;
                 Ok((part, sums))
             })?;
         }
-        ranges.extend(crew.finish().await?);
+        ranges.extend(pool.finish().await?);
         Ok(())
     }
 
@@ -229,18 +228,18 @@ impl Store {
         part: Part,
         partial: &Arc<Partial>,
         progress: &Progress,
-    ) -> Result<PartSums> {
+    ) -> Result<PartChecksums> {
         let what = &format!("download `{}`", item.url);
-        let sums = self.carry(what, |pulse| async move {
-            let share = progress.share();
+        let sums = self.send_data(what, |idle| async move {
+            let attempt = progress.attempt();
             let answer = self.get(what, item, Some(part)).await?;
             let mut crc = crc32fast::Hasher::new();
-            receive(what, answer, part, partial, (&pulse, &share), |bytes| {
+            receive(what, answer, part, partial, (&idle, &attempt), |bytes| {
                 crc.update(bytes)
             })
             .await?;
-            share.keep();
-            Ok(PartSums { crc, md5: None })
+            attempt.commit();
+            Ok(PartChecksums { crc, md5: None })
         });
         match sums.await {
             Ok(sums) => {
@@ -248,11 +247,11 @@ impl Store {
                 Ok(sums)
             }
             // The bytes are of a version that is gone.
-            Err(trouble) if trouble.status == 412 => {
+            Err(error) if error.status == 412 => {
                 partial.discard();
-                Err(trouble.failure)
+                Err(error.into())
             }
-            Err(trouble) => Err(trouble.failure),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -261,7 +260,7 @@ impl Store {
         what: &str,
         item: &Item,
         part: Option<Part>,
-    ) -> Result<GetObjectOutput, Trouble> {
+    ) -> Result<GetObjectOutput, RequestError> {
         let request = self
             .s3
             .get_object()
@@ -284,11 +283,11 @@ impl Store {
             }),
         };
         request.send().await.map_err(|error| {
-            let mut trouble = self.failed(what, error);
-            if trouble.status == 412 {
-                trouble.failure = changed(&item.url);
+            let mut error = self.failed(what, error);
+            if error.status == 412 {
+                error.error = changed(&item.url);
             }
-            trouble
+            error
         })
     }
 
@@ -297,8 +296,8 @@ impl Store {
         &self,
         item: &Item,
         partial: &Arc<Partial>,
-        stored: Stored,
-    ) -> Result<Option<Stored>> {
+        stored: StoredChecksum,
+    ) -> Result<Option<StoredChecksum>> {
         let same = self
             .matches(&item.url, &stored, &partial.file, item.object.size)
             .await?;
@@ -321,9 +320,9 @@ async fn receive(
     answer: GetObjectOutput,
     part: Part,
     partial: &Partial,
-    (pulse, share): (&Pulse, &Share),
+    (idle, attempt): (&IdleTimer, &AttemptBytes),
     mut seen: impl FnMut(&[u8]),
-) -> Result<(), Trouble> {
+) -> Result<(), RequestError> {
     let help = "what has arrived is kept: type the same again and it goes on where it was";
     let mut body = answer.body;
     let mut at = part.offset;
@@ -331,28 +330,28 @@ async fn receive(
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| {
             let why = diagnostics::chain(&error);
-            Trouble::passing(Error::new(format!("cannot {what}: {why}")).help(help))
+            RequestError::transient(Error::new(format!("cannot {what}: {why}")).help(help))
         })?;
         if bytes.len() as u64 > end - at {
-            let failure = Error::new(format!(
+            let error = Error::new(format!(
                 "cannot {what}: more bytes came than were asked for"
             ));
-            return Err(Trouble::passing(failure.help(
+            return Err(RequestError::transient(error.help(
                 "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
             )));
         }
         seen(&bytes);
-        partial.write(&bytes, at).map_err(Trouble::last)?;
+        partial.write(&bytes, at).map_err(RequestError::permanent)?;
         at += bytes.len() as u64;
-        pulse.beat();
-        share.add(bytes.len() as u64);
+        idle.reset();
+        attempt.add(bytes.len() as u64);
     }
     if at < end {
-        let failure = Error::new(format!(
+        let error = Error::new(format!(
             "cannot {what}: the answer ended {} bytes early",
             end - at
         ));
-        return Err(Trouble::passing(failure.help(help)));
+        return Err(RequestError::transient(error.help(help)));
     }
     Ok(())
 }
@@ -363,7 +362,7 @@ async fn finish(partial: &Arc<Partial>) -> Result<()> {
     joined(spawn_blocking(move || partial.finish()).await)?
 }
 
-fn is_crc32(stored: &Stored) -> bool {
+fn is_crc32(stored: &StoredChecksum) -> bool {
     matches!(Hasher::new(stored.algorithm), Hasher::Crc32(_))
 }
 

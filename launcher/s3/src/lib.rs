@@ -31,10 +31,10 @@ use diagnostics::{Error, Result};
 use serde::Serialize;
 
 pub use client::{Context, Store};
-pub use download::Fetch;
-pub use model::{Model, Options};
-pub use unfinished::Leftover;
-pub use upload::Sending;
+pub use download::Download;
+pub use model::{ModelDownload, UnpackOptions};
+pub use unfinished::UnfinishedUploads;
+pub use upload::Upload;
 pub use url::S3Url;
 
 /// How patient and how wide a transfer is.
@@ -47,17 +47,17 @@ pub struct Settings {
 }
 
 /// As long as the AWS CLI waits for an answer.
-pub const STALL: Duration = Duration::from_secs(60);
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Requests under way at a time; more gains nothing on one network link, and each holds buffers.
-const PARALLEL: usize = 8;
+const MAX_PARALLEL: usize = 8;
 
 /// Steps of a dry run: a description, and the request that would be sent.
 pub type DryRun = Vec<(String, Option<serde_json::Value>)>;
 
 /// What became of one file.
 #[derive(Debug, Clone, Serialize)]
-pub struct Moved {
+pub struct Transferred {
     /// The local file.
     pub path: String,
     /// The object.
@@ -75,24 +75,26 @@ pub struct Moved {
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// All of it now.
-    Moved,
+    #[serde(rename = "moved")]
+    Transferred,
     /// A part of it in an earlier run.
     Resumed,
     /// It was there, with the same size and checksum.
-    Skipped,
+    #[serde(rename = "skipped")]
+    Unchanged,
 }
 
 /// A local thing that was not sent, and why.
 #[derive(Debug, Clone, Serialize)]
-pub struct LeftOut {
+pub struct Skipped {
     pub path: String,
     pub why: String,
 }
 
-impl LeftOut {
+impl Skipped {
     /// The links below a folder that lead to nothing where it is mounted alone.
-    pub fn in_a_mount(folder: &Path) -> Vec<Self> {
-        local_files::astray(folder)
+    pub fn escaping_links(folder: &Path) -> Vec<Self> {
+        local_files::escaping_links(folder)
     }
 
     /// A job is started, or paid for, with all of its data: one with a part of them is not what was meant.
@@ -104,7 +106,7 @@ impl LeftOut {
             "channel `{channel}`: not all of `{typed}` can be sent:{}",
             Self::lines(all)
         ))
-        .help(REPLACE))
+        .help(SKIPPED_HELP))
     }
 
     /// Each on a line of its own, as it stands below a message.
@@ -115,46 +117,46 @@ impl LeftOut {
 }
 
 /// What to do with what is left out.
-pub const REPLACE: &str =
+pub const SKIPPED_HELP: &str =
     "replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them";
 
 /// The answer of an upload.
 #[derive(Debug, Serialize)]
 pub struct Uploaded {
     #[serde(flatten)]
-    pub sum: Sum,
+    pub summary: Summary,
     /// Links and special files.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Skipped>,
 }
 
 /// The answer of a download.
 #[derive(Debug, Serialize)]
 pub struct Downloaded {
     #[serde(flatten)]
-    pub sum: Sum,
+    pub summary: Summary,
 }
 
 /// What both directions tell.
 #[derive(Debug, Serialize)]
-pub struct Sum {
+pub struct Summary {
     pub files: usize,
     pub bytes: u64,
     pub skipped: usize,
     /// What went over the network, without what was there already.
     pub bytes_moved: u64,
     pub seconds: f64,
-    pub objects: Vec<Moved>,
+    pub objects: Vec<Transferred>,
 }
 
-impl Sum {
-    fn new(mut objects: Vec<Moved>, seconds: f64) -> Self {
+impl Summary {
+    fn new(mut objects: Vec<Transferred>, seconds: f64) -> Self {
         objects.sort_by(|a, b| a.url.cmp(&b.url));
         Self {
             files: objects.len(),
             bytes: objects.iter().map(|object| object.bytes).sum(),
             skipped: objects
                 .iter()
-                .filter(|object| object.state == State::Skipped)
+                .filter(|object| object.state == State::Unchanged)
                 .count(),
             bytes_moved: objects.iter().map(|object| object.bytes_moved).sum(),
             seconds,
@@ -170,7 +172,7 @@ impl Sum {
         };
         let mut text = format!(
             "{files}, {} in {:.1} s",
-            progress::size(self.bytes),
+            progress::format_size(self.bytes),
             self.seconds
         );
         match self.skipped {
@@ -187,7 +189,7 @@ impl Sum {
         if resumed > 0 {
             text.push_str(&format!(
                 ", {} of an earlier run kept",
-                progress::size(resumed)
+                progress::format_size(resumed)
             ));
         }
         let unchecked = self
@@ -207,10 +209,10 @@ impl Sum {
 /// Copies a file or folder to S3. A folder's files go below the URL; a file goes below it when it
 /// ends in `/` or is a bucket, else it becomes that key.
 pub async fn upload(store: &Store, source: &Path, to: &S3Url) -> Result<Uploaded> {
-    Sending::plan(source, to)?.run(store).await
+    Upload::plan(source, to)?.run(store).await
 }
 
 /// Copies an object, or all below a prefix, from S3.
 pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Downloaded> {
-    Fetch::plan(store, from, to).await?.run(store).await
+    Download::plan(store, from, to).await?.run(store).await
 }

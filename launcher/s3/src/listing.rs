@@ -9,16 +9,16 @@ use aws_sdk_s3::types::ChecksumMode;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
-use crate::checksum::Stored;
+use crate::checksum::StoredChecksum;
 use crate::client::Store;
-use crate::parts::even;
-use crate::request::Trouble;
-use crate::task_pool::{Crew, joined, place};
+use crate::parts::equal_parts;
+use crate::request::RequestError;
+use crate::task_pool::{TaskPool, acquire, joined};
 use crate::url::S3Url;
 use diagnostics::Result;
 
 /// S3's limit of parts per object.
-const MOST_PARTS: i32 = 10_000;
+const MAX_PARTS: i32 = 10_000;
 
 /// An object as a listing shows it.
 #[derive(Debug, Clone)]
@@ -30,12 +30,12 @@ pub(crate) struct Object {
 
 impl Store {
     /// Leave to send or receive data.
-    pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit> {
-        place(&self.slots).await
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        acquire(&self.permits).await
     }
 
     /// All objects whose keys begin with the URL's.
-    pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, Trouble> {
+    pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
         let all = self.list_up_to(below, usize::MAX).await?;
         Ok(all.unwrap_or_default())
     }
@@ -45,13 +45,13 @@ impl Store {
         &self,
         below: &S3Url,
         most: usize,
-    ) -> Result<Option<Vec<Object>>, Trouble> {
+    ) -> Result<Option<Vec<Object>>, RequestError> {
         let what = format!("list `{below}`");
         let mut found = Vec::new();
         let mut token = None;
         loop {
             let page = self
-                .ask(&what, || async {
+                .send_request(&what, || async {
                     self.s3
                         .list_objects_v2()
                         .bucket(&below.bucket)
@@ -83,9 +83,9 @@ impl Store {
     }
 
     /// Size, ETag and checksum of an object.
-    pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, Trouble> {
+    pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
         let what = format!("look at `{url}`");
-        self.ask(&what, || async {
+        self.send_request(&what, || async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
@@ -100,13 +100,13 @@ impl Store {
 
     /// The object, if there is one. An answer to HEAD has no body, so that a missing bucket looks like a missing key and
     /// expired credentials like nothing at all: a listing tells them apart.
-    pub(crate) async fn find(&self, url: &S3Url) -> Result<Option<HeadObjectOutput>, Trouble> {
-        let trouble = match self.head(url).await {
+    pub(crate) async fn find(&self, url: &S3Url) -> Result<Option<HeadObjectOutput>, RequestError> {
+        let error = match self.head(url).await {
             Ok(head) => return Ok(Some(head)),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
         let what = format!("look for `{url}`");
-        let asked = self.ask(&what, || async {
+        let asked = self.send_request(&what, || async {
             self.s3
                 .list_objects_v2()
                 .bucket(&url.bucket)
@@ -118,8 +118,8 @@ impl Store {
         });
         match asked.await {
             Err(told) if !told.code.is_empty() => Err(told),
-            _ if trouble.status == 404 => Ok(None),
-            _ => Err(trouble),
+            _ if error.status == 404 => Ok(None),
+            _ => Err(error),
         }
     }
 
@@ -127,7 +127,7 @@ impl Store {
     pub(crate) async fn matches(
         &self,
         url: &S3Url,
-        stored: &Stored,
+        stored: &StoredChecksum,
         file: &Arc<File>,
         size: u64,
     ) -> Result<io::Result<Option<bool>>> {
@@ -140,7 +140,7 @@ impl Store {
         }
         let first = self.part(url, 1).await;
         let count = stored.parts().or(first.and_then(|(_, count)| count));
-        let even = first.map_or_else(Vec::new, |(first, _)| even(size, first));
+        let even = first.map_or_else(Vec::new, |(first, _)| equal_parts(size, first));
         let same = joined(check(even.clone()).await)?;
         let count = match (&same, count) {
             (Ok(Some(true)) | Err(_), _) => return Ok(same),
@@ -157,20 +157,19 @@ impl Store {
 
     /// The sizes of all parts of an object.
     async fn parts(&self, url: &S3Url, count: usize) -> Result<Option<Vec<u64>>> {
-        let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MOST_PARTS) else {
+        let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MAX_PARTS) else {
             return Ok(None);
         };
-        let mut crew = Crew::new(Arc::clone(&self.slots));
+        let mut pool = TaskPool::new(Arc::clone(&self.permits));
         for number in 1..=last {
-            let slot = crew.place().await?;
+            let permit = pool.permit().await?;
             let (store, url) = (self.clone(), url.clone());
-            crew.start(
-                slot,
-                async move { Ok((number, store.part(&url, number).await)) },
-            )?;
+            pool.start(permit, async move {
+                Ok((number, store.part(&url, number).await))
+            })?;
         }
         let mut sizes = vec![None; count];
-        for (number, part) in crew.finish().await? {
+        for (number, part) in pool.finish().await? {
             let at = usize::try_from(number - 1).unwrap_or(0);
             if let Some(size) = sizes.get_mut(at) {
                 *size = part.map(|(size, _)| size);
@@ -182,7 +181,7 @@ impl Store {
     /// The size of a part of an object, and how many there are if S3 says so.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
         let what = format!("look at `{url}`");
-        let head = self.ask(&what, || async {
+        let head = self.send_request(&what, || async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)

@@ -7,11 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use diagnostics::{Error, Result, sanitize};
 
-use crate::LeftOut;
+use crate::Skipped;
 
 /// A regular file below the source.
 #[derive(Debug, Clone)]
-pub(crate) struct Local {
+pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
     /// With `/`, relative to the source; the file's name when the source is a file.
     pub(crate) key: String,
@@ -20,22 +20,22 @@ pub(crate) struct Local {
 
 /// A file or folder, walked.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct SourceTree {
     pub(crate) folder: bool,
     /// In the order of their keys.
-    pub(crate) files: Vec<Local>,
-    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) files: Vec<LocalFile>,
+    pub(crate) left_out: Vec<Skipped>,
 }
 
 /// Reads the tree. Symbolic links to files inside the folder are read as those files; all other links and special
 /// files are left out, each with a reason.
-pub(crate) fn walk(source: &Path) -> Result<Source> {
+pub(crate) fn walk(source: &Path) -> Result<SourceTree> {
     let cannot = |error: io::Error| {
-        let failure = Error::usage(format!("cannot read `{}`: {error}", display(source)));
-        match error.kind() {
-            io::ErrorKind::NotFound => failure.help("expected a file or folder on this machine"),
-            _ => failure.help("expected a file or folder that you may read"),
-        }
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "expected a file or folder on this machine",
+            _ => "expected a file or folder that you may read",
+        };
+        Error::usage(format!("cannot read `{}`: {error}", display(source))).help(help)
     };
     let meta = fs::metadata(source).map_err(cannot)?;
     if meta.is_file() {
@@ -43,9 +43,9 @@ pub(crate) fn walk(source: &Path) -> Result<Source> {
         // The name as typed: a link's own name is what the user sees.
         let name = source.file_name().or(name.file_name()).unwrap_or_default();
         let key = utf8(name.as_ref(), source)?;
-        return Ok(Source {
+        return Ok(SourceTree {
             folder: false,
-            files: vec![Local {
+            files: vec![LocalFile {
                 path: source.to_owned(),
                 key,
                 size: meta.len(),
@@ -61,7 +61,7 @@ pub(crate) fn walk(source: &Path) -> Result<Source> {
         .help("expected a file or folder on this machine"));
     }
     let root = source.canonicalize().map_err(cannot)?;
-    let mut found = Source {
+    let mut found = SourceTree {
         folder: true,
         files: Vec::new(),
         left_out: Vec::new(),
@@ -71,7 +71,7 @@ pub(crate) fn walk(source: &Path) -> Result<Source> {
     Ok(found)
 }
 
-impl Source {
+impl SourceTree {
     fn read(&mut self, top: &Path, folder: &Path, root: &Path) -> Result<()> {
         let cannot = |error: io::Error| {
             Error::new(format!("cannot read `{}`: {error}", display(folder)))
@@ -106,7 +106,7 @@ impl Source {
 
     fn add(&mut self, top: &Path, path: PathBuf, meta: &Metadata) -> Result<()> {
         let key = utf8(path.strip_prefix(top).unwrap_or(&path), &path)?;
-        self.files.push(Local {
+        self.files.push(LocalFile {
             path,
             key,
             size: meta.len(),
@@ -115,7 +115,7 @@ impl Source {
     }
 
     fn leave(&mut self, path: &Path, why: &str) {
-        self.left_out.push(LeftOut {
+        self.left_out.push(Skipped {
             path: display(path),
             why: why.to_owned(),
         });
@@ -134,30 +134,30 @@ fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
 
 /// The links below a folder that lead to nothing once it is mounted at another place, alone. What cannot be read is
 /// somebody else's to complain of.
-pub(crate) fn astray(folder: &Path) -> Vec<LeftOut> {
+pub(crate) fn escaping_links(folder: &Path) -> Vec<Skipped> {
     let mut found = Vec::new();
     if let Ok(root) = folder.canonicalize() {
-        astray_in(folder, 0, &root, &mut found);
+        escaping_links_in(folder, 0, &root, &mut found);
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
-fn astray_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<LeftOut>) {
+fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<Skipped>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
         let path = entry.path();
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => astray_in(&path, depth + 1, root, found),
+            Ok(kind) if kind.is_dir() => escaping_links_in(&path, depth + 1, root, found),
             Ok(kind) if kind.is_symlink() => {
                 let why = match target(&path, root) {
                     Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
                     Ok(_) => "a link by way of outside of the folder",
                     Err(why) => why,
                 };
-                found.push(LeftOut {
+                found.push(Skipped {
                     path: display(&path),
                     why: why.to_owned(),
                 });
@@ -199,13 +199,13 @@ pub(crate) fn display(path: &Path) -> String {
 
 /// What changes when a file is written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStamp {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         let meta = file.metadata()?;
         Ok(Self {

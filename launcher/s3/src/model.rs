@@ -9,36 +9,36 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use crate::client::Store;
-use crate::download::{Fetch, Selection};
+use crate::download::{Download, Selection};
 use crate::local_files::display;
-use crate::progress::size as human;
-use crate::targets::beside;
+use crate::progress::format_size;
+use crate::targets::hidden_sibling;
 use crate::task_pool::joined;
-use crate::unpack::{Limits, Refused, Unpacked, unpack};
+use crate::unpack::{Limits, UnpackError, Unpacked, unpack};
 use crate::url::S3Url;
-use crate::{Downloaded, DryRun, Moved};
+use crate::{Downloaded, DryRun, Transferred};
 use diagnostics::{Error, Result};
 
 /// What the user may change.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct UnpackOptions {
     pub force: bool,
     pub max_unpacked: Option<u64>,
 }
 
 /// A model in S3 and the folder that it is to become.
 #[derive(Debug)]
-pub struct Model {
+pub struct ModelDownload {
     from: S3Url,
     target: PathBuf,
-    options: Options,
+    options: UnpackOptions,
 }
 
 /// The answer.
 #[derive(Debug, Serialize)]
-pub struct Answer {
+pub struct UnpackedModel {
     model: String,
-    archive: Moved,
+    archive: Transferred,
     unpacked: Unpacked,
     /// Where what was replaced is, if it held anything that the model does not have.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct Answer {
     seconds: f64,
 }
 
-impl Answer {
+impl UnpackedModel {
     pub fn text(&self) -> String {
         let kept = match &self.kept {
             Some(kept) => format!("; what was there before is in `{kept}`"),
@@ -57,15 +57,15 @@ impl Answer {
             self.archive.url,
             self.model,
             self.unpacked.files,
-            human(self.unpacked.bytes),
+            format_size(self.unpacked.bytes),
             self.seconds
         )
     }
 }
 
-impl Model {
+impl ModelDownload {
     /// Looks at the target before anything is fetched.
-    pub fn new(from: S3Url, to: &Path, options: Options) -> Result<Self> {
+    pub fn new(from: S3Url, to: &Path, options: UnpackOptions) -> Result<Self> {
         // `.` and `x/..` have no name that could be renamed to.
         let target = match to.file_name() {
             Some(_) => to.to_owned(),
@@ -125,8 +125,8 @@ impl Model {
     }
 
     /// What would be done.
-    pub async fn rehearse(&self, store: &Store) -> Result<DryRun> {
-        let mut plan = self.fetch(store).await?.rehearse();
+    pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
+        let mut plan = self.fetch(store).await?.dry_run();
         let replaced = if self.is_free() {
             ""
         } else {
@@ -138,8 +138,8 @@ impl Model {
     }
 
     /// The archive, into the folder beside the target where all work is done.
-    async fn fetch(&self, store: &Store) -> Result<Fetch> {
-        let fetch = Fetch::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
+    async fn fetch(&self, store: &Store) -> Result<Download> {
+        let fetch = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
         match fetch.selection {
             Selection::Object => Ok(fetch),
             Selection::Prefix => Err(Error::new(format!("`{}` is no object", self.from))
@@ -148,27 +148,27 @@ impl Model {
     }
 
     fn work(&self) -> PathBuf {
-        beside(&self.target, "trainyard-model")
+        hidden_sibling(&self.target, "trainyard-model")
     }
 
     /// Fetches, unpacks, puts in place. What was fetched is kept until then, so that an interruption costs little.
-    pub async fn run(self, store: &Store) -> Result<Answer> {
+    pub async fn run(self, store: &Store) -> Result<UnpackedModel> {
         let work = self.work();
         if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
             return Err(Error::new(format!("`{}` is in the way", display(&work)))
                 .help("remove it, or choose another folder"));
         }
         let fetched = self.fetch(store).await?.run(store).await;
-        let Downloaded { sum } = match fetched {
+        let Downloaded { summary } = match fetched {
             Ok(fetched) => fetched,
-            Err(failure) => {
+            Err(error) => {
                 // Gone if nothing has arrived.
                 let _ = fs::remove_dir(&work);
-                return Err(failure);
+                return Err(error);
             }
         };
-        let seconds = sum.seconds;
-        let Some(archive) = sum.objects.into_iter().next() else {
+        let seconds = summary.seconds;
+        let Some(archive) = summary.objects.into_iter().next() else {
             return Err(
                 Error::new(format!("`{}` was not fetched", self.from)).help("type the same again")
             );
@@ -178,22 +178,22 @@ impl Model {
         let put = spawn_blocking(move || {
             match self.put(limits) {
                 // Fetching it a second time would give the same.
-                Err(refused) if refused.passing => {
+                Err(refused) if refused.retryable => {
                     let _ = fs::remove_dir_all(work.join("tree"));
                     let kept = format!(
                         "the archive is kept until then in `{}`: it is not fetched again",
                         display(&work)
                     );
-                    Err(refused.failure.help(kept))
+                    Err(refused.error.help(kept))
                 }
                 put => {
                     let _ = fs::remove_dir_all(&work);
-                    put.map_err(|refused| refused.failure)
+                    put.map_err(|refused| refused.error)
                 }
             }
         });
         let (unpacked, kept) = joined(put.await)??;
-        Ok(Answer {
+        Ok(UnpackedModel {
             model,
             archive,
             unpacked,
@@ -203,7 +203,7 @@ impl Model {
     }
 
     /// What was unpacked, and where what was replaced is kept.
-    fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), Refused> {
+    fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), UnpackError> {
         let work = self.work();
         let tree = work.join("tree");
         let cannot = |error: io::Error| {

@@ -9,13 +9,13 @@ use aws_sdk_s3::types::{
 };
 
 use crate::body::FileBody;
-use crate::checksum::{PartSums, Stored, crc32_text, from_hex, headers};
+use crate::checksum::{PartChecksums, StoredChecksum, crc32_text, from_hex, headers};
 use crate::client::Store;
-use crate::parts::{Part, cut};
+use crate::parts::{Part, split};
 use crate::progress::Progress;
-use crate::request::{Trouble, tries};
-use crate::task_pool::Crew;
-use crate::upload::Opened;
+use crate::request::{RequestError, with_retries};
+use crate::task_pool::TaskPool;
+use crate::upload::OpenFile;
 use crate::url::S3Url;
 use diagnostics::{Error, Result, eprint_line};
 
@@ -31,25 +31,25 @@ pub(crate) struct Sent {
 struct Done {
     part: Part,
     etag: String,
-    sums: PartSums,
+    sums: PartChecksums,
     sent: bool,
 }
 
-type There = HashMap<u32, Listed>;
+type ListedParts = HashMap<u32, Listed>;
 
 impl Store {
     /// Sends what S3 lacks of the file, then joins the parts.
     pub(crate) async fn send_parts(
         &self,
-        file: &Opened,
+        file: &OpenFile,
         to: &S3Url,
         progress: &Progress,
     ) -> Result<Sent> {
         let (upload, mut there) = self.find_or_create(to).await?;
-        let mut crew = Crew::new(Arc::clone(&self.slots));
-        for part in cut(file.size) {
-            let slot = crew.place().await?;
-            let task = Sender {
+        let mut pool = TaskPool::new(Arc::clone(&self.permits));
+        for part in split(file.size) {
+            let permit = pool.permit().await?;
+            let task = PartUploader {
                 store: self.clone(),
                 file: file.clone(),
                 to: to.clone(),
@@ -57,15 +57,21 @@ impl Store {
                 progress: progress.clone(),
             };
             let listed = there.remove(&part.number);
-            crew.start(slot, async move { task.send(part, listed).await })?;
+            pool.start(permit, async move { task.send(part, listed).await })?;
         }
-        let mut done = crew.finish().await?;
+        let mut done = pool.finish().await?;
         file.check()?;
         done.sort_by_key(|done| done.part.number);
-        self.join(file, to, &upload, &done).await
+        self.complete(file, to, &upload, &done).await
     }
 
-    async fn join(&self, file: &Opened, to: &S3Url, upload: &str, done: &[Done]) -> Result<Sent> {
+    async fn complete(
+        &self,
+        file: &OpenFile,
+        to: &S3Url,
+        upload: &str,
+        done: &[Done],
+    ) -> Result<Sent> {
         let mut whole = crc32fast::Hasher::new();
         for part in done {
             whole.combine(&part.sums.crc);
@@ -82,7 +88,7 @@ impl Store {
             .set_parts(Some(parts.collect()))
             .build();
         let what = format!("join the parts of `{to}`");
-        let joined = tries(&what, self.patience_to_join(), |_| async {
+        let joined = with_retries(&what, self.completion_timeout(), |_| async {
             self.s3
                 .complete_multipart_upload()
                 .bucket(&to.bucket)
@@ -100,14 +106,14 @@ impl Store {
         match joined {
             Ok(_) => {}
             // The answer of an earlier try was lost: the parts are joined and the upload is gone.
-            Err(trouble) if trouble.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
+            Err(error) if error.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
             // Two uploads to one key go on with the same parts: S3 joins those of one or of none.
-            Err(trouble) if matches!(trouble.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
-                return Err(trouble
-                    .failure
+            Err(error) if matches!(error.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
+                return Err(error
+                    .error
                     .help("another upload to the same key was under way; type the same again"));
             }
-            Err(trouble) => return Err(trouble.failure),
+            Err(error) => return Err(error.into()),
         }
         let sent = done.iter().filter(|done| done.sent);
         Ok(Sent {
@@ -116,41 +122,41 @@ impl Store {
         })
     }
 
-    async fn has(&self, file: &Opened, to: &S3Url, crc32: &str) -> bool {
+    async fn has(&self, file: &OpenFile, to: &S3Url, crc32: &str) -> bool {
         let Ok(head) = self.head(to).await else {
             return false;
         };
         head.content_length() == Some(file.size.cast_signed())
-            && Stored::of(&headers!(head))
+            && StoredChecksum::of(&headers!(head))
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
     /// An unfinished upload of ours to that key with the parts it has, or a new one.
-    async fn find_or_create(&self, to: &S3Url) -> Result<(String, There)> {
+    async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
-                let ours = uploads.iter().filter(|upload| is_ours(upload));
+                let ours = uploads.iter().filter(|upload| is_own(upload));
                 let newest = ours.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
                 if let Some(id) = newest.and_then(MultipartUpload::upload_id) {
                     match self.parts_of(to, id).await {
                         Ok(there) => return Ok((id.to_owned(), there)),
                         // It ended between the two requests.
-                        Err(trouble) if trouble.code == "NoSuchUpload" => {}
+                        Err(error) if error.code == "NoSuchUpload" => {}
                         // Some servers that imitate S3 answer what the SDK cannot read.
-                        Err(trouble) if trouble.status == 200 => eprint_line(format!(
+                        Err(error) if error.status == 200 => eprint_line(format!(
                             "note: the parts of `{to}` that are there cannot be listed: starting from its first part"
                         )),
-                        Err(trouble) => return Err(trouble.failure),
+                        Err(error) => return Err(error.into()),
                     }
                 }
             }
-            Err(trouble) if trouble.status == 403 => eprint_line(format!(
+            Err(error) if error.status == 403 => eprint_line(format!(
                 "note: unfinished uploads of `{to}` cannot be listed (access denied): starting from its first part"
             )),
-            Err(trouble) => return Err(trouble.failure),
+            Err(error) => return Err(error.into()),
         }
         let what = format!("start the upload of `{to}`");
-        let created = self.ask(&what, || async {
+        let created = self.send_request(&what, || async {
             self.s3
                 .create_multipart_upload()
                 .bucket(&to.bucket)
@@ -161,13 +167,13 @@ impl Store {
                 .await
                 .map_err(|error| self.failed(&what, error))
         });
-        let created = created.await.map_err(|trouble| trouble.failure)?;
+        let created = created.await?;
         let id = created.upload_id().ok_or_else(|| {
             Error::new(format!("cannot {what}: the answer has no upload id")).help(
                 "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
             )
         })?;
-        Ok((id.to_owned(), There::new()))
+        Ok((id.to_owned(), ListedParts::new()))
     }
 
     /// All unfinished uploads to keys that begin like that, in the bucket of `to`.
@@ -175,13 +181,13 @@ impl Store {
         &self,
         to: &S3Url,
         prefix: &str,
-    ) -> Result<Vec<MultipartUpload>, Trouble> {
+    ) -> Result<Vec<MultipartUpload>, RequestError> {
         let what = format!("list the unfinished uploads of `{to}`");
         let mut found = Vec::new();
         let (mut key, mut id) = (None, None);
         loop {
             let page = self
-                .ask(&what, || async {
+                .send_request(&what, || async {
                     self.s3
                         .list_multipart_uploads()
                         .bucket(&to.bucket)
@@ -207,13 +213,13 @@ impl Store {
         }
     }
 
-    async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<There, Trouble> {
+    async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<ListedParts, RequestError> {
         let what = format!("list the parts of `{to}`");
-        let mut there = There::new();
+        let mut there = ListedParts::new();
         let mut marker = None;
         loop {
             let page = self
-                .ask(&what, || async {
+                .send_request(&what, || async {
                     self.s3
                         .list_parts()
                         .bucket(&to.bucket)
@@ -240,7 +246,7 @@ impl Store {
     /// Gives an unfinished upload up, with the parts that it has.
     pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
         let what = format!("abort the upload of `{to}`");
-        let aborted = self.ask(&what, || async {
+        let aborted = self.send_request(&what, || async {
             self.s3
                 .abort_multipart_upload()
                 .bucket(&to.bucket)
@@ -250,26 +256,26 @@ impl Store {
                 .await
                 .map_err(|error| self.failed(&what, error))
         });
-        aborted.await.map(drop).map_err(|trouble| trouble.failure)
+        aborted.await.map(drop).map_err(Error::from)
     }
 }
 
 /// Other clients' uploads are left alone; the AWS CLI's have no whole-object CRC32.
-pub(crate) fn is_ours(upload: &MultipartUpload) -> bool {
+pub(crate) fn is_own(upload: &MultipartUpload) -> bool {
     upload.checksum_algorithm() == Some(&ChecksumAlgorithm::Crc32)
         && upload.checksum_type() == Some(&ChecksumType::FullObject)
 }
 
 /// Sends the parts of one file.
-struct Sender {
+struct PartUploader {
     store: Store,
-    file: Opened,
+    file: OpenFile,
     to: S3Url,
     upload: String,
     progress: Progress,
 }
 
-impl Sender {
+impl PartUploader {
     /// Sends the part unless S3 has it with the same bytes.
     async fn send(&self, part: Part, listed: Option<Listed>) -> Result<Done> {
         let listed = listed.filter(|listed| listed.size() == Some(part.size.cast_signed()));
@@ -291,10 +297,10 @@ impl Sender {
         }
         let crc32 = sums.crc32();
         let what = format!("send part {} of `{}`", part.number, self.to);
-        let answer = self.store.carry(&what, |pulse| async {
-            self.file.check().map_err(Trouble::last)?;
-            let share = self.progress.share();
-            let body = FileBody::stream(Arc::clone(&self.file.file), part, pulse, share.clone());
+        let answer = self.store.send_data(&what, |idle| async {
+            self.file.check().map_err(RequestError::permanent)?;
+            let attempt = self.progress.attempt();
+            let body = FileBody::stream(Arc::clone(&self.file.file), part, idle, attempt.clone());
             let sent = self
                 .store
                 .s3
@@ -309,11 +315,11 @@ impl Sender {
                 .body(body)
                 .send()
                 .await;
-            let sent = sent.map_err(|error| self.file.trouble(&self.store, &what, error))?;
-            share.keep();
+            let sent = sent.map_err(|error| self.file.error(&self.store, &what, error))?;
+            attempt.commit();
             Ok(sent)
         });
-        let answer = answer.await.map_err(|trouble| self.hint(trouble))?;
+        let answer = answer.await.map_err(|error| self.hint(error))?;
         let etag = answer.e_tag().unwrap_or_default().to_owned();
         Ok(Done {
             part,
@@ -323,20 +329,20 @@ impl Sender {
         })
     }
 
-    fn hint(&self, trouble: Trouble) -> Error {
-        match trouble.code.as_str() {
-            "NoSuchUpload" => trouble
-                .failure
+    fn hint(&self, error: RequestError) -> Error {
+        match error.code.as_str() {
+            "NoSuchUpload" => error
+                .error
                 .help("another upload to the same key ended meanwhile; type the same again"),
-            _ => trouble
-                .failure
+            _ => error
+                .error
                 .help("what was sent is kept: type the same again and it goes on where it was"),
         }
     }
 }
 
 /// Whether S3 has the same bytes; without a checksum its ETag is the part's MD5, if it is one.
-fn same(listed: &Listed, sums: &PartSums) -> bool {
+fn same(listed: &Listed, sums: &PartChecksums) -> bool {
     if let Some(crc32) = listed.checksum_crc32() {
         return crc32 == sums.crc32();
     }

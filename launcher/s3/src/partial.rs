@@ -12,23 +12,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::PartSums;
+use crate::checksum::PartChecksums;
 use crate::local_files::display;
-use crate::parts::{Part, cut};
-use crate::progress::size as human;
-use crate::targets::{notes_of, partial_of};
+use crate::parts::{Part, split};
+use crate::progress::format_size;
+use crate::targets::{partial_path, records_path};
 use diagnostics::{Error, Result};
 
 /// Which object the bytes are of; another version of it starts from nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
+pub(crate) struct ObjectVersion {
     pub(crate) url: String,
     pub(crate) etag: String,
     pub(crate) size: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Note {
+struct PartRecord {
     part: u32,
     crc32: u32,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// Opens the temporary file for this process alone.
-    pub(crate) fn open(target: &Path, identity: &Identity) -> Result<Self> {
+    pub(crate) fn open(target: &Path, identity: &ObjectVersion) -> Result<Self> {
         if target.is_dir() {
             return Err(Error::new(format!(
                 "`{}` is a folder, expected a file or nothing there",
@@ -55,8 +55,8 @@ impl Partial {
             .help("choose another target, or remove the folder"));
         }
         check_replaceable(target)?;
-        let path = partial_of(target);
-        let file = open_alone(&path, target)?;
+        let path = partial_path(target);
+        let file = open_locked(&path, target)?;
         Ok(Self {
             target: target.to_owned(),
             path,
@@ -68,22 +68,25 @@ impl Partial {
     }
 
     /// The ranges that are there, checked. Makes room for the whole file, so that a full disk shows at once.
-    pub(crate) fn resume(&mut self, identity: &Identity) -> Result<Vec<(Part, PartSums)>> {
-        let path = notes_of(&self.target);
+    pub(crate) fn resume(
+        &mut self,
+        identity: &ObjectVersion,
+    ) -> Result<Vec<(Part, PartChecksums)>> {
+        let path = records_path(&self.target);
         let noted = fs::read_to_string(&path).unwrap_or_default();
         let mut lines = noted.lines();
         let same = lines
             .next()
-            .and_then(|line| serde_json::from_str::<Identity>(line).ok())
+            .and_then(|line| serde_json::from_str::<ObjectVersion>(line).ok())
             .is_some_and(|noted| noted == *identity);
-        let notes: Vec<Note> = match same {
+        let notes: Vec<PartRecord> = match same {
             // A last line that was cut off does not parse.
             true => lines
                 .filter_map(|line| serde_json::from_str(line).ok())
                 .collect(),
             false => Vec::new(),
         };
-        let parts = cut(self.size);
+        let parts = split(self.size);
         let mut kept = Vec::new();
         if same
             && self
@@ -95,7 +98,7 @@ impl Partial {
                 let Some(note) = notes.iter().rev().find(|note| note.part == part.number) else {
                     continue;
                 };
-                if let Ok(sums) = PartSums::of(&self.file, part, false)
+                if let Ok(sums) = PartChecksums::of(&self.file, part, false)
                     && sums.crc.clone().finalize() == note.crc32
                 {
                     kept.push((part, sums));
@@ -133,7 +136,7 @@ impl Partial {
     }
 
     /// Notes that a range is there.
-    pub(crate) fn note(&self, part: Part, sums: &PartSums) {
+    pub(crate) fn note(&self, part: Part, sums: &PartChecksums) {
         if let Some(mut notes) = self.notes.as_ref() {
             // A range that is not noted is only downloaded again.
             let _ = notes.write_all(note(part, sums).as_bytes());
@@ -151,7 +154,7 @@ impl Partial {
             .map_err(|error| self.cannot(&error))?;
         self.finished.store(true, Ordering::Relaxed);
         if self.notes.is_some() {
-            let _ = fs::remove_file(notes_of(&self.target));
+            let _ = fs::remove_file(records_path(&self.target));
         }
         // The name too has to be on the disk; not every file system can sync a folder.
         if let Some(folder) = self
@@ -167,7 +170,7 @@ impl Partial {
     /// Removes what there is of it.
     pub(crate) fn discard(&self) {
         let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(notes_of(&self.target));
+        let _ = fs::remove_file(records_path(&self.target));
     }
 
     /// A full disk keeps nothing of ours.
@@ -183,7 +186,7 @@ impl Partial {
             ))
             .help(format!(
                 "make room for {}, then type the same again",
-                human(self.size)
+                format_size(self.size)
             ));
         }
         Error::new(format!("cannot write `{}`: {error}", display(&self.target)))
@@ -213,15 +216,15 @@ impl Drop for Partial {
     }
 }
 
-fn note(part: Part, sums: &PartSums) -> String {
-    let note = Note {
+fn note(part: Part, sums: &PartChecksums) -> String {
+    let note = PartRecord {
         part: part.number,
         crc32: sums.crc.clone().finalize(),
     };
     serde_json::to_string(&note).unwrap_or_default() + "\n"
 }
 
-fn open_alone(path: &Path, target: &Path) -> Result<File> {
+fn open_locked(path: &Path, target: &Path) -> Result<File> {
     let cannot = |error: io::Error| {
         Error::new(format!("cannot write `{}`: {error}", display(target)))
             .help("expected a folder that can be written; choose another target")
@@ -232,7 +235,7 @@ fn open_alone(path: &Path, target: &Path) -> Result<File> {
             .write(true)
             .create(true)
             .truncate(false)
-            .custom_no_follow()
+            .no_follow()
             .open(path)
             .map_err(cannot)?;
         match file.try_lock() {
@@ -259,11 +262,11 @@ fn open_alone(path: &Path, target: &Path) -> Result<File> {
 
 trait NoFollow {
     /// A link under the name of our temporary file is not ours.
-    fn custom_no_follow(&mut self) -> &mut Self;
+    fn no_follow(&mut self) -> &mut Self;
 }
 
 impl NoFollow for OpenOptions {
-    fn custom_no_follow(&mut self) -> &mut Self {
+    fn no_follow(&mut self) -> &mut Self {
         use std::os::unix::fs::OpenOptionsExt as _;
         self.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
     }

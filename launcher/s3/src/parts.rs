@@ -4,7 +4,7 @@
 pub(crate) const PART: u64 = 16 << 20;
 
 /// S3's limit of parts per object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-const MOST_PARTS: u64 = 10_000;
+const MAX_PARTS: u64 = 10_000;
 
 /// One piece of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Part {
 }
 
 /// The parts of a file of that many bytes; an empty file has none.
-pub(crate) fn cut(size: u64) -> Vec<Part> {
+pub(crate) fn split(size: u64) -> Vec<Part> {
     let part = part_size(size);
     (1..)
         .zip((0..size).step_by(usize::try_from(part).unwrap_or(usize::MAX)))
@@ -31,15 +31,15 @@ pub(crate) fn cut(size: u64) -> Vec<Part> {
 /// The size of all parts but the last.
 pub(crate) fn part_size(size: u64) -> u64 {
     let mib = 1 << 20;
-    PART.max(size.div_ceil(MOST_PARTS).div_ceil(mib) * mib)
+    PART.max(size.div_ceil(MAX_PARTS).div_ceil(mib) * mib)
 }
 
 /// The parts of an object whose first part has that size, if all but the last are alike.
-pub(crate) fn even(size: u64, first: u64) -> Vec<u64> {
+pub(crate) fn equal_parts(size: u64, first: u64) -> Vec<u64> {
     match first {
         0 => Vec::new(),
         // Nobody's object has more; a server's word is not worth the memory.
-        first if size.div_ceil(first) > MOST_PARTS => Vec::new(),
+        first if size.div_ceil(first) > MAX_PARTS => Vec::new(),
         first => (0..size.div_ceil(first))
             .map(|n| first.min(size - n * first))
             .collect(),
@@ -52,19 +52,19 @@ mod tests {
 
     #[test]
     fn even_parts() {
-        assert_eq!(even(10, 4), [4, 4, 2]);
-        assert_eq!(even(8, 4), [4, 4]);
-        assert_eq!(even(3, 4), [3]);
+        assert_eq!(equal_parts(10, 4), [4, 4, 2]);
+        assert_eq!(equal_parts(8, 4), [4, 4]);
+        assert_eq!(equal_parts(3, 4), [3]);
         for (size, first) in [(0, 4), (10, 0), (u64::MAX, 1)] {
-            assert!(even(size, first).is_empty());
+            assert!(equal_parts(size, first).is_empty());
         }
     }
 
     #[test]
     fn parts_cover_the_file_within_the_limits() {
-        assert_eq!(cut(0), []);
+        assert_eq!(split(0), []);
         for size in [1, PART - 1, PART, PART + 1, 3 * PART, 200 << 30, 5 << 40] {
-            let parts = cut(size);
+            let parts = split(size);
             assert!(parts.len() <= 10_000, "{size}: {}", parts.len());
             let mut at = 0;
             for (number, part) in (1..).zip(&parts) {
@@ -74,7 +74,7 @@ mod tests {
             }
             assert_eq!(at, size);
         }
-        assert_eq!(cut(PART).len(), 1);
-        assert_eq!(cut(PART + 1).len(), 2);
+        assert_eq!(split(PART).len(), 1);
+        assert_eq!(split(PART + 1).len(), 2);
     }
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use diagnostics::eprint_line;
 
 /// Between lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The progress of all files together.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Progress {
 
     /// Ends with the transfer: then nobody else holds the counter.
     async fn lines(self) {
-        let mut every = tokio::time::interval(LINE_EVERY);
+        let mut every = tokio::time::interval(PROGRESS_INTERVAL);
         every.tick().await;
         loop {
             every.tick().await;
@@ -61,12 +61,12 @@ impl Progress {
             }
             let done = self.0.done.load(Ordering::Relaxed);
             let seconds = self.0.started.elapsed().as_secs_f64();
-            let speed = size((done as f64 / seconds) as u64);
+            let speed = format_size((done as f64 / seconds) as u64);
             eprint_line(format!(
                 "{}: {} of {}, {speed}/s",
                 self.0.verb,
-                size(done),
-                size(self.0.total)
+                format_size(done),
+                format_size(self.0.total)
             ));
         }
     }
@@ -77,8 +77,8 @@ impl Progress {
     }
 
     /// The counter of one try of one request.
-    pub(crate) fn share(&self) -> Share {
-        Share(Arc::new(Counted {
+    pub(crate) fn attempt(&self) -> AttemptBytes {
+        AttemptBytes(Arc::new(Counted {
             progress: self.clone(),
             bytes: AtomicU64::new(0),
             kept: AtomicU64::new(0),
@@ -108,7 +108,7 @@ impl Progress {
 
 /// What one try moved; taken back when the try fails.
 #[derive(Debug, Clone)]
-pub(crate) struct Share(Arc<Counted>);
+pub(crate) struct AttemptBytes(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
@@ -117,14 +117,14 @@ struct Counted {
     kept: AtomicU64,
 }
 
-impl Share {
+impl AttemptBytes {
     pub(crate) fn add(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.0.progress.add(bytes);
     }
 
     /// The try succeeded.
-    pub(crate) fn keep(&self) {
+    pub(crate) fn commit(&self) {
         self.0.kept.store(1, Ordering::Relaxed);
     }
 }
@@ -138,7 +138,7 @@ impl Drop for Counted {
 }
 
 /// `12.4 MiB`
-pub fn size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -158,24 +158,24 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(size(0), "0 B");
-        assert_eq!(size(1023), "1023 B");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(1 << 40), "1.0 TiB");
+        assert_eq!(format_size(0), "0 B");
+        assert_eq!(format_size(1023), "1023 B");
+        assert_eq!(format_size(1536), "1.5 KiB");
+        assert_eq!(format_size(1 << 40), "1.0 TiB");
     }
 
     #[test]
     fn a_failed_try_is_taken_back() {
         let progress = Progress::new("sent", 10, false);
-        let share = progress.share();
-        share.add(4);
+        let attempt = progress.attempt();
+        attempt.add(4);
         assert_eq!(progress.0.done.load(Ordering::Relaxed), 4);
-        drop(share);
+        drop(attempt);
         assert_eq!(progress.0.done.load(Ordering::Relaxed), 0);
-        let share = progress.share();
-        share.add(4);
-        share.keep();
-        drop(share);
+        let attempt = progress.attempt();
+        attempt.add(4);
+        attempt.commit();
+        drop(attempt);
         assert_eq!(progress.0.done.load(Ordering::Relaxed), 4);
     }
 }

@@ -9,54 +9,60 @@ use transport::retry::{Backoff, retry};
 
 /// Why one try failed.
 #[derive(Debug)]
-pub(crate) struct Trouble {
-    pub(crate) failure: Error,
+pub(crate) struct RequestError {
+    pub(crate) error: Error,
     /// Whether another try may succeed.
-    pub(crate) again: bool,
+    pub(crate) is_transient: bool,
     /// AWS's code, empty if the failure has none.
     pub(crate) code: String,
     /// 0 without an answer.
     pub(crate) status: u16,
 }
 
-impl Trouble {
+impl RequestError {
     /// No further try helps.
-    pub(crate) fn last(failure: Error) -> Self {
-        Self::ours(failure, false)
+    pub(crate) fn permanent(error: Error) -> Self {
+        Self::new(error, false)
     }
 
     /// The next try may succeed.
-    pub(crate) fn passing(failure: Error) -> Self {
-        Self::ours(failure, true)
+    pub(crate) fn transient(error: Error) -> Self {
+        Self::new(error, true)
     }
 
-    fn ours(failure: Error, again: bool) -> Self {
+    fn new(error: Error, is_transient: bool) -> Self {
         Self {
-            failure,
-            again,
+            error,
+            is_transient,
             code: String::new(),
             status: 0,
         }
     }
 }
 
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        error.error
+    }
+}
+
 /// When a byte moved last.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulse(Arc<(Instant, AtomicU64)>);
+pub(crate) struct IdleTimer(Arc<(Instant, AtomicU64)>);
 
-impl Pulse {
+impl IdleTimer {
     pub(crate) fn new() -> Self {
         Self(Arc::new((Instant::now(), AtomicU64::new(0))))
     }
 
     /// A byte moved.
-    pub(crate) fn beat(&self) {
+    pub(crate) fn reset(&self) {
         let (start, last) = &*self.0;
         let now = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         last.store(now, Ordering::Relaxed);
     }
 
-    fn silence(&self) -> Duration {
+    fn elapsed_idle(&self) -> Duration {
         let (start, last) = &*self.0;
         start
             .elapsed()
@@ -64,9 +70,9 @@ impl Pulse {
     }
 
     /// Returns when nothing moved for `limit`.
-    async fn stops(&self, limit: Duration) {
+    async fn expired(&self, limit: Duration) {
         loop {
-            let silence = self.silence();
+            let silence = self.elapsed_idle();
             if silence >= limit {
                 return;
             }
@@ -76,23 +82,23 @@ impl Pulse {
 }
 
 /// Tries until it works, fails for good, or was tried often enough. Each try gets a pulse that it has to keep beating.
-pub(crate) async fn tries<T, Once>(
+pub(crate) async fn with_retries<T, Once>(
     what: &str,
     stall: Duration,
-    once: impl Fn(Pulse) -> Once,
-) -> Result<T, Trouble>
+    once: impl Fn(IdleTimer) -> Once,
+) -> Result<T, RequestError>
 where
-    Once: Future<Output = Result<T, Trouble>>,
+    Once: Future<Output = Result<T, RequestError>>,
 {
     let once = &once;
     let attempt = || async move {
-        let pulse = Pulse::new();
+        let idle = IdleTimer::new();
         tokio::select! {
-            done = once(pulse.clone()) => done,
-            () = pulse.stops(stall) => Err(Trouble::passing(Error::new(format!(
+            done = once(idle.clone()) => done,
+            () = idle.expired(stall) => Err(RequestError::transient(Error::new(format!(
                 "cannot {what}: no byte moved for {} s", stall.as_secs_f32()
             )).help("check the network, then type the same again: it goes on where it was"))),
         }
     };
-    retry(Backoff::TRANSFER, attempt, |trouble| trouble.again, drop).await
+    retry(Backoff::TRANSFER, attempt, |error| error.is_transient, drop).await
 }

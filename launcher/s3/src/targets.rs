@@ -57,7 +57,7 @@ pub(crate) fn targets<'a>(
         if folders.contains(path) {
             return Err(refuse(key, "another key has it as its folder"));
         }
-        for ours in [partial_of(path), notes_of(path)] {
+        for ours in [partial_path(path), records_path(path)] {
             if let Some(other) = files.get(&ours) {
                 return Err(refuse(
                     other,
@@ -70,17 +70,17 @@ pub(crate) fn targets<'a>(
 }
 
 /// The temporary file beside a target. The same in every run, so that the next one finds it.
-pub(crate) fn partial_of(target: &Path) -> PathBuf {
-    beside(target, "trainyard-part")
+pub(crate) fn partial_path(target: &Path) -> PathBuf {
+    hidden_sibling(target, "trainyard-part")
 }
 
 /// What is known of the temporary file.
-pub(crate) fn notes_of(target: &Path) -> PathBuf {
-    beside(target, "trainyard-notes")
+pub(crate) fn records_path(target: &Path) -> PathBuf {
+    hidden_sibling(target, "trainyard-notes")
 }
 
 /// `.NAME.SUFFIX` in the same folder.
-pub(crate) fn beside(target: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn hidden_sibling(target: &Path, suffix: &str) -> PathBuf {
     let name = target.file_name().unwrap_or_default();
     let mut hidden = OsString::from(".");
     // File systems take 255 bytes.
@@ -98,8 +98,11 @@ pub(crate) fn beside(target: &Path, suffix: &str) -> PathBuf {
 
 /// An error if two files differ only in upper and lower case and the disk takes them for one: the second would replace the
 /// first.
-pub(crate) fn check_cases<'a>(folder: &Path, files: impl Iterator<Item = &'a Path>) -> Result<()> {
-    match meeting(files) {
+pub(crate) fn check_case_collisions<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = &'a Path>,
+) -> Result<()> {
+    match case_collision(files) {
         Some((one, other)) if ignores_case(folder) => Err(Error::new(format!(
             "`{}` and `{}` are one file on this disk, which takes upper and lower case for the same",
             display(one),
@@ -110,7 +113,7 @@ pub(crate) fn check_cases<'a>(folder: &Path, files: impl Iterator<Item = &'a Pat
     }
 }
 
-fn meeting<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path, &'a Path)> {
+fn case_collision<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path, &'a Path)> {
     let mut seen = BTreeMap::new();
     for file in files {
         let folded = file.to_string_lossy().to_lowercase();
@@ -134,7 +137,7 @@ fn ignores_case(folder: &Path) -> bool {
 }
 
 /// Makes the folder of a target. Below `top` no link is followed: it could lead anywhere.
-pub(crate) fn make_folder(top: &Path, target: &Path) -> Result<()> {
+pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
     let Some(parent) = target
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -191,20 +194,23 @@ mod tests {
     #[test]
     fn names_that_differ_in_case_meet_only_where_the_disk_says_so() {
         let paths = ["a/README", "b/readme", "a/Readme"].map(Path::new);
-        assert_eq!(meeting(paths.into_iter()), Some((paths[0], paths[2])));
-        assert_eq!(meeting(paths[..2].iter().copied()), None);
+        assert_eq!(
+            case_collision(paths.into_iter()),
+            Some((paths[0], paths[2]))
+        );
+        assert_eq!(case_collision(paths[..2].iter().copied()), None);
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("x"), "").expect("written");
         let ignores = folder.path().join("X").exists();
         assert_eq!(ignores_case(folder.path()), ignores);
-        let checked = check_cases(folder.path(), paths.into_iter());
+        let checked = check_case_collisions(folder.path(), paths.into_iter());
         assert_eq!(checked.is_err(), ignores);
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
     }
 
     #[test]
     fn long_names_have_short_temporary_ones_of_their_own() {
-        let name = |end: &str| partial_of(Path::new(&("n".repeat(240) + end)));
+        let name = |end: &str| partial_path(Path::new(&("n".repeat(240) + end)));
         assert_ne!(name("1"), name("2"));
         let length = name("1").as_os_str().len();
         assert!((40..255).contains(&length), "{length}");

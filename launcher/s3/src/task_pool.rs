@@ -8,36 +8,36 @@ use tokio::task::{JoinError, JoinSet};
 use diagnostics::{Error, Result};
 
 /// The first failure ends it; waiting for the others would only hide it.
-pub(crate) struct Crew<T> {
-    places: Arc<Semaphore>,
+pub(crate) struct TaskPool<T> {
+    semaphore: Arc<Semaphore>,
     tasks: JoinSet<Result<T>>,
     done: Vec<T>,
 }
 
-impl<T: Send + 'static> Crew<T> {
-    /// Its tasks share the places with whoever else has them.
-    pub(crate) fn new(places: Arc<Semaphore>) -> Self {
+impl<T: Send + 'static> TaskPool<T> {
+    /// Its tasks share the semaphore with whoever else has them.
+    pub(crate) fn new(semaphore: Arc<Semaphore>) -> Self {
         Self {
-            places,
+            semaphore,
             tasks: JoinSet::new(),
             done: Vec::new(),
         }
     }
 
     /// Waits for a place. Taken before the task is made: a file of 10,000 parts must not become 10,000 tasks.
-    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit> {
-        place(&self.places).await
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        acquire(&self.semaphore).await
     }
 
     /// Starts the work in its place, and takes what has been done by now.
     pub(crate) fn start(
         &mut self,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<()> {
         self.tasks.spawn(async move {
             let done = work.await;
-            drop(place);
+            drop(permit);
             done
         });
         while let Some(done) = self.tasks.try_join_next() {
@@ -56,9 +56,9 @@ impl<T: Send + 'static> Crew<T> {
 }
 
 /// Waits for a place among these.
-pub(crate) async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+pub(crate) async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
     // Nobody closes the semaphores.
-    Arc::clone(places).acquire_owned().await.map_err(|_| {
+    Arc::clone(semaphore).acquire_owned().await.map_err(|_| {
         Error::new("the transfer was ended").help("type the same again: it goes on where it was")
     })
 }

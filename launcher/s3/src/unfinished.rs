@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::DryRun;
 use crate::client::Store;
 use crate::local_files::display;
-use crate::multipart::is_ours;
-use crate::upload::Sending;
+use crate::multipart::is_own;
+use crate::upload::Upload;
 use crate::url::S3Url;
 use diagnostics::{Error, Result};
 
 /// The keys that an upload went to.
 #[derive(Debug)]
-pub struct Leftover {
+pub struct UnfinishedUploads {
     top: S3Url,
     keys: BTreeSet<String>,
 }
@@ -46,11 +46,11 @@ impl Aborted {
     }
 }
 
-impl Leftover {
+impl UnfinishedUploads {
     /// As the upload named them. A file that is gone since is taken for a file.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
         if source.exists() {
-            let sending = Sending::plan(source, to)?;
+            let sending = Upload::plan(source, to)?;
             return Ok(Self {
                 keys: sending.keys().map(str::to_owned).collect(),
                 top: sending.into_top(),
@@ -73,7 +73,7 @@ impl Leftover {
     }
 
     /// Of an upload that is about to run.
-    pub fn of(sending: &Sending) -> Self {
+    pub fn of(sending: &Upload) -> Self {
         Self {
             keys: sending.keys().map(str::to_owned).collect(),
             top: sending.top().clone(),
@@ -93,8 +93,8 @@ impl Leftover {
             _ => self.top.join("").key,
         };
         let found = store.unfinished(&self.top, &prefix).await;
-        let found = found.map_err(|trouble| trouble.failure)?;
-        let ours = found.iter().filter(|upload| is_ours(upload));
+        let found = found?;
+        let ours = found.iter().filter(|upload| is_own(upload));
         Ok(ours
             .filter_map(|upload| {
                 let key = upload.key().filter(|key| self.keys.contains(*key))?;
@@ -123,7 +123,7 @@ impl Leftover {
     }
 
     /// What would be given up.
-    pub async fn rehearse(&self, store: &Store) -> Result<DryRun> {
+    pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
         let mut plan = DryRun::new();
         let found = self.find(store).await?;
         for Unfinished { url, id } in &found {

@@ -12,7 +12,7 @@ use diagnostics::{Error, Result, sanitize};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
-use crate::progress::size as human;
+use crate::progress::format_size;
 use transport::tar_reader::{Entry, Kind, TarReader};
 
 /// How much an archive may become.
@@ -44,23 +44,23 @@ pub struct Unpacked {
 
 /// Why it was not unpacked.
 #[derive(Debug)]
-pub struct Refused {
-    pub failure: Error,
+pub struct UnpackError {
+    pub error: Error,
     /// Whether the same archive may be unpacked when the user has changed something.
-    pub passing: bool,
+    pub retryable: bool,
 }
 
-impl From<Error> for Refused {
-    fn from(failure: Error) -> Self {
+impl From<Error> for UnpackError {
+    fn from(error: Error) -> Self {
         Self {
-            failure,
-            passing: false,
+            error,
+            retryable: false,
         }
     }
 }
 
 /// Unpacks into a folder that exists and is empty. On an error the folder holds a part of it and is to be thrown away.
-pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, Refused> {
+pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, UnpackError> {
     let stream = Limited {
         source: MultiGzDecoder::new(archive),
         left: limits.bytes,
@@ -104,11 +104,11 @@ enum Seen {
 }
 
 impl<R: Read> Unpacker<'_, R> {
-    fn next(&mut self, limits: Limits) -> Result<Option<Entry>, Refused> {
+    fn next(&mut self, limits: Limits) -> Result<Option<Entry>, UnpackError> {
         self.tar.next().map_err(|error| broken(&error, limits))
     }
 
-    fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), Refused> {
+    fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), UnpackError> {
         let relative = match path_of(&entry.path) {
             Ok(path) => path,
             Err(why) => return Err(refuse(entry, why)),
@@ -129,7 +129,7 @@ impl<R: Read> Unpacker<'_, R> {
         Ok(())
     }
 
-    fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
+    fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<(), UnpackError> {
         match self.seen.get(relative) {
             Some(Seen::NeededFolder) => {}
             Some(_) => return Err(refuse(entry, "it stands there twice")),
@@ -143,7 +143,7 @@ impl<R: Read> Unpacker<'_, R> {
         Ok(())
     }
 
-    fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<(), Refused> {
+    fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<(), UnpackError> {
         if self.seen.contains_key(relative) {
             return Err(refuse(entry, "it stands there twice"));
         }
@@ -175,7 +175,7 @@ impl<R: Read> Unpacker<'_, R> {
     }
 
     /// Makes the folders above; one that is a file already is refused.
-    fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<(), Refused> {
+    fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<(), UnpackError> {
         let mut above: Vec<&Path> = relative.ancestors().skip(1).collect();
         above.reverse();
         for folder in above
@@ -215,7 +215,7 @@ fn path_of(name: &[u8]) -> Result<PathBuf, &'static str> {
     Ok(path)
 }
 
-fn refuse(entry: &Entry, why: &str) -> Refused {
+fn refuse(entry: &Entry, why: &str) -> UnpackError {
     let name = String::from_utf8_lossy(&entry.path);
     Error::new(format!(
         "the archive's entry `{}` is refused: {why}",
@@ -225,19 +225,19 @@ fn refuse(entry: &Entry, why: &str) -> Refused {
     .into()
 }
 
-fn cannot(relative: &Path, error: &io::Error) -> Refused {
+fn cannot(relative: &Path, error: &io::Error) -> UnpackError {
     let name = relative.to_string_lossy();
     if matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     ) {
-        let failure = Error::new(format!(
+        let error = Error::new(format!(
             "cannot unpack `{}`: the disk is full",
             sanitize(&name)
         ));
-        return Refused {
-            failure: failure.help("make room, then type the same again"),
-            passing: true,
+        return UnpackError {
+            error: error.help("make room, then type the same again"),
+            retryable: true,
         };
     }
     Error::new(format!("cannot unpack `{}`: {error}", sanitize(&name)))
@@ -245,15 +245,15 @@ fn cannot(relative: &Path, error: &io::Error) -> Refused {
         .into()
 }
 
-fn broken(error: &io::Error, limits: Limits) -> Refused {
-    if error.get_ref().is_some_and(|inner| inner.is::<Over>()) {
-        let failure = Error::new(format!(
+fn broken(error: &io::Error, limits: Limits) -> UnpackError {
+    if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
+        let error = Error::new(format!(
             "the archive unpacks to more than {}",
-            human(limits.bytes)
+            format_size(limits.bytes)
         ));
-        return Refused {
-            failure: failure.help("if you trust it, raise the limit: `--max-unpacked 100GB`"),
-            passing: true,
+        return UnpackError {
+            error: error.help("if you trust it, raise the limit: `--max-unpacked 100GB`"),
+            retryable: true,
         };
     }
     Error::new(format!("the archive is broken: {error}"))
@@ -270,14 +270,14 @@ struct Limited<R> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("too long")]
-struct Over;
+struct TooLong;
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.over |= read as u64 > self.left;
         if self.over {
-            return Err(io::Error::other(Over));
+            return Err(io::Error::other(TooLong));
         }
         self.left -= read as u64;
         Ok(read)

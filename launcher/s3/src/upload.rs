@@ -15,38 +15,38 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::body::FileBody;
-use crate::checksum::{PartSums, Stored, crc32_text, headers};
+use crate::checksum::{PartChecksums, StoredChecksum, crc32_text, headers};
 use crate::client::Store;
-use crate::local_files::{Local, Source, Stamp, display, walk};
-use crate::parts::{PART, Part, cut, part_size};
-use crate::progress::{Progress, size as human};
-use crate::request::Trouble;
-use crate::task_pool::{Crew, joined};
+use crate::local_files::{FileStamp, LocalFile, SourceTree, display, walk};
+use crate::parts::{PART, Part, part_size, split};
+use crate::progress::{Progress, format_size};
+use crate::request::RequestError;
+use crate::task_pool::{TaskPool, joined};
 use crate::url::S3Url;
-use crate::{DryRun, LeftOut, Moved, PARALLEL, State, Sum, Uploaded};
+use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
 
 /// An upload, planned from the local side alone.
 #[derive(Debug)]
-pub struct Sending {
+pub struct Upload {
     /// The URL that the files are below; of a single file its own.
     top: S3Url,
-    files: Vec<(Local, S3Url)>,
-    left_out: Vec<LeftOut>,
+    files: Vec<(LocalFile, S3Url)>,
+    left_out: Vec<Skipped>,
     folder: bool,
 }
 
 /// S3's limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-const LONGEST_KEY: usize = 1024;
+const MAX_KEY_BYTES: usize = 1024;
 
 /// Of so few files each is asked for by itself: the bucket may hold millions of others. Of more, a listing is read that is
 /// at most so many times longer than the list of files.
-const FEW: usize = 100;
+const LISTING_THRESHOLD: usize = 100;
 
-impl Sending {
+impl Upload {
     /// Walks the source and names each file's object.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
-        let Source {
+        let SourceTree {
             folder,
             files,
             left_out,
@@ -63,9 +63,9 @@ impl Sending {
                 (local, url)
             })
             .collect();
-        if let Some((local, url)) = files.iter().find(|(_, url)| url.key.len() > LONGEST_KEY) {
+        if let Some((local, url)) = files.iter().find(|(_, url)| url.key.len() > MAX_KEY_BYTES) {
             return Err(Error::usage(format!(
-                "`{}`: its key has {} bytes, S3 takes at most {LONGEST_KEY}",
+                "`{}`: its key has {} bytes, S3 takes at most {MAX_KEY_BYTES}",
                 display(&local.path),
                 url.key.len()
             ))
@@ -102,20 +102,20 @@ impl Sending {
     }
 
     /// What will not be sent.
-    pub fn left_out(&self) -> &[LeftOut] {
+    pub fn left_out(&self) -> &[Skipped] {
         &self.left_out
     }
 
     /// What would be sent, without asking S3 what it has.
     /// `s3` records requests instead of sending them, `take_request` returns the last one.
-    pub async fn rehearse(&self, s3: &Client, take_request: impl Fn() -> Option<Value>) -> DryRun {
+    pub async fn dry_run(&self, s3: &Client, take_request: impl Fn() -> Option<Value>) -> DryRun {
         let mut plan = DryRun::new();
         for (local, url) in &self.files {
             let what = |how: String| {
                 format!(
                     "send `{}` ({}) to `{url}`: {how}",
                     display(&local.path),
-                    human(local.size)
+                    format_size(local.size)
                 )
             };
             let what = if local.size <= PART {
@@ -136,8 +136,8 @@ impl Sending {
                     .await;
                 what(format!(
                     "CreateMultipartUpload, {} UploadPart of {}, CompleteMultipartUpload",
-                    cut(local.size).len(),
-                    human(part_size(local.size))
+                    split(local.size).len(),
+                    format_size(part_size(local.size))
                 ))
             };
             match take_request() {
@@ -168,21 +168,21 @@ impl Sending {
         let total = self.files.iter().map(|(local, _)| local.size).sum();
         let progress = Progress::new("sent", total, store.settings.progress);
         // Beside the slots of the requests: an open file costs a descriptor and little else.
-        let mut crew = Crew::new(Arc::new(Semaphore::new(PARALLEL)));
+        let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
-            let place = crew.place().await?;
+            let permit = pool.permit().await?;
             let there = there
                 .as_ref()
                 .map(|there| there.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
-            crew.start(place, async move {
+            pool.start(permit, async move {
                 store.send_file(&local, &url, there, &progress).await
             })?;
         }
-        let objects = crew.finish().await?;
+        let objects = pool.finish().await?;
         progress.finish();
         Ok(Uploaded {
-            sum: Sum::new(objects, started.elapsed().as_secs_f64()),
+            summary: Summary::new(objects, started.elapsed().as_secs_f64()),
             left_out: self.left_out,
         })
     }
@@ -199,46 +199,49 @@ impl Sending {
                         .collect(),
                 )),
                 // Who may write need not be allowed to read.
-                Err(trouble) if trouble.status == 403 => Ok(Some(HashMap::new())),
-                Err(trouble) => Err(trouble.failure),
+                Err(error) if error.status == 403 => Ok(Some(HashMap::new())),
+                Err(error) => Err(error.into()),
             };
         }
-        if self.files.len() <= FEW {
+        if self.files.len() <= LISTING_THRESHOLD {
             return Ok(None);
         }
         let below = self.top.join("");
-        match store.list_up_to(&below, self.files.len() * FEW).await {
+        match store
+            .list_up_to(&below, self.files.len() * LISTING_THRESHOLD)
+            .await
+        {
             Ok(found) => Ok(found.map(|found| {
                 let sizes = found.into_iter().map(|object| (object.key, object.size));
                 sizes.collect()
             })),
-            Err(trouble) if trouble.code == "AccessDenied" => {
+            Err(error) if error.code == "AccessDenied" => {
                 eprint_line(format!(
                     "note: `{below}` cannot be listed (access denied): every file is sent"
                 ));
                 Ok(Some(HashMap::new()))
             }
-            Err(trouble) => Err(trouble.failure),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
 /// A local file, open.
 #[derive(Debug, Clone)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     pub(crate) path: Arc<PathBuf>,
     pub(crate) file: Arc<File>,
     pub(crate) size: u64,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
-impl Opened {
-    fn new(local: &Local) -> Result<Self> {
+impl OpenFile {
+    fn new(local: &LocalFile) -> Result<Self> {
         let cannot = |error| unreadable(&local.path, &error);
         let file = File::open(&local.path).map_err(cannot)?;
         let opened = Self {
             path: Arc::new(local.path.clone()),
-            stamp: Stamp::of(&file).map_err(cannot)?,
+            stamp: FileStamp::of(&file).map_err(cannot)?,
             file: Arc::new(file),
             size: local.size,
         };
@@ -254,24 +257,25 @@ impl Opened {
     }
 
     /// Why sending a part of it failed: a file that somebody cuts short in mid-read looks like a fault of the network.
-    pub(crate) fn trouble<E>(
+    pub(crate) fn error<E>(
         &self,
         store: &Store,
         what: &str,
         error: SdkError<E, HttpResponse>,
-    ) -> Trouble
+    ) -> RequestError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match self.check() {
             Ok(()) => store.failed(what, error),
-            Err(changed) => Trouble::last(changed),
+            Err(changed) => RequestError::permanent(changed),
         }
     }
 
-    pub(crate) async fn sums(&self, part: Part, with_md5: bool) -> Result<PartSums> {
+    pub(crate) async fn sums(&self, part: Part, with_md5: bool) -> Result<PartChecksums> {
         let file = Arc::clone(&self.file);
-        let sums = tokio::task::spawn_blocking(move || PartSums::of(&file, part, with_md5)).await;
+        let sums =
+            tokio::task::spawn_blocking(move || PartChecksums::of(&file, part, with_md5)).await;
         match joined(sums)? {
             Ok(sums) => Ok(sums),
             Err(error) => {
@@ -285,13 +289,13 @@ impl Opened {
 impl Store {
     async fn send_file(
         &self,
-        local: &Local,
+        local: &LocalFile,
         to: &S3Url,
         there: Option<u64>,
         progress: &Progress,
-    ) -> Result<Moved> {
-        let file = Opened::new(local)?;
-        let moved = |bytes_moved, state, checksum| Moved {
+    ) -> Result<Transferred> {
+        let file = OpenFile::new(local)?;
+        let moved = |bytes_moved, state, checksum| Transferred {
             path: display(&local.path),
             url: to.to_string(),
             bytes: file.size,
@@ -303,23 +307,27 @@ impl Store {
             && let Some(checksum) = self.in_place(&file, to).await?
         {
             progress.skip(file.size);
-            return Ok(moved(0, State::Skipped, checksum));
+            return Ok(moved(0, State::Unchanged, checksum));
         }
         if file.size <= PART {
             let crc32 = self.put(&file, to, progress).await?;
-            return Ok(moved(file.size, State::Moved, format!("crc32:{crc32}")));
+            return Ok(moved(
+                file.size,
+                State::Transferred,
+                format!("crc32:{crc32}"),
+            ));
         }
         let sent = self.send_parts(&file, to, progress).await?;
         let state = if sent.bytes < file.size {
             State::Resumed
         } else {
-            State::Moved
+            State::Transferred
         };
         Ok(moved(sent.bytes, state, format!("crc32:{}", sent.crc32)))
     }
 
     /// The checksum of the object, if it is the file's too.
-    async fn in_place(&self, file: &Opened, to: &S3Url) -> Result<Option<String>> {
+    async fn in_place(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
         let Ok(head) = self.head(to).await else {
             // It can be sent without having been looked at.
             return Ok(None);
@@ -327,7 +335,7 @@ impl Store {
         if head.content_length() != Some(file.size.cast_signed()) {
             return Ok(None);
         }
-        let Some(stored) = Stored::of(&headers!(head)) else {
+        let Some(stored) = StoredChecksum::of(&headers!(head)) else {
             return Ok(None);
         };
         let same = self.matches(to, &stored, &file.file, file.size).await?;
@@ -335,8 +343,8 @@ impl Store {
         Ok((same == Some(true)).then(|| stored.text()))
     }
 
-    async fn put(&self, file: &Opened, to: &S3Url, progress: &Progress) -> Result<String> {
-        let _slot = self.slot().await?;
+    async fn put(&self, file: &OpenFile, to: &S3Url, progress: &Progress) -> Result<String> {
+        let _permit = self.permit().await?;
         let part = Part {
             number: 1,
             offset: 0,
@@ -345,10 +353,10 @@ impl Store {
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
         let what = format!("send `{}` to `{to}`", display(&file.path));
-        let sent = self.carry(&what, |pulse| async {
-            file.check().map_err(Trouble::last)?;
-            let share = progress.share();
-            let body = FileBody::stream(Arc::clone(&file.file), part, pulse, share.clone());
+        let sent = self.send_data(&what, |idle| async {
+            file.check().map_err(RequestError::permanent)?;
+            let attempt = progress.attempt();
+            let body = FileBody::stream(Arc::clone(&file.file), part, idle, attempt.clone());
             let sent = self
                 .s3
                 .put_object()
@@ -360,11 +368,11 @@ impl Store {
                 .body(body)
                 .send()
                 .await;
-            sent.map_err(|error| file.trouble(self, &what, error))?;
-            share.keep();
+            sent.map_err(|error| file.error(self, &what, error))?;
+            attempt.commit();
             Ok(())
         });
-        sent.await.map_err(|trouble| trouble.failure)?;
+        sent.await?;
         file.check()?;
         Ok(crc32)
     }

@@ -6,7 +6,7 @@ use diagnostics::{Error, Result, sanitize};
 
 use crate::job::{Channel, Job, Location, S3Url};
 use crate::output::quoted;
-use s3::{LeftOut, Sending};
+use s3::Skipped;
 
 /// A channel's local data, and where they go.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Upload {
     /// Ends with a slash, for a file too: a channel is a folder.
     pub(super) target: S3Url,
     /// Its files, as they are now.
-    pub(super) files: Sending,
+    pub(super) files: s3::Upload,
 }
 
 impl Upload {
@@ -84,7 +84,7 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
             .help("expected a file or folder, or `s3://bucket/key`"));
         }
         let target = target(job, channel)?;
-        let files = Sending::plan(path, &target)?;
+        let files = s3::Upload::plan(path, &target)?;
         complete(&channel.name, &typed, &files)?;
         uploads.push(Upload {
             channel: channel.name.clone(),
@@ -97,8 +97,8 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
 }
 
 /// All of it can be sent, and there is something.
-fn complete(channel: &str, typed: &str, files: &Sending) -> Result<()> {
-    LeftOut::refuse(files.left_out(), channel, typed)?;
+fn complete(channel: &str, typed: &str, files: &s3::Upload) -> Result<()> {
+    Skipped::refuse(files.left_out(), channel, typed)?;
     if files.count() == 0 {
         return Err(Error::usage(format!(
             "channel `{channel}`: there is no file in the folder `{typed}`"

@@ -24,7 +24,7 @@ use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
-use s3::{Leftover, STALL, Settings, Store};
+use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
 
 pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
 pub(crate) use follow::{End, Follow, Interrupt};
@@ -82,7 +82,7 @@ pub(crate) async fn train(
     let store = transfer::store(
         &aws,
         Settings {
-            stall: STALL,
+            stall: STALL_TIMEOUT,
             progress: true,
         },
     );
@@ -90,7 +90,7 @@ pub(crate) async fn train(
     let mut interrupt = Interrupt::install()?;
     for upload in uploads {
         eprint_line(format!("{}: uploading it", upload.what()));
-        let leftover = Leftover::of(&upload.files);
+        let leftover = UnfinishedUploads::of(&upload.files);
         let again = upload.again();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
@@ -120,7 +120,7 @@ pub(crate) async fn train(
 }
 
 /// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
-async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
+async fn give_up(leftover: &UnfinishedUploads, store: &Store, interrupt: &mut Interrupt) -> bool {
     eprint_line("Ctrl-C: giving up the upload; once more leaves at once");
     tokio::select! {
         done = tokio::time::timeout(TIDY, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),

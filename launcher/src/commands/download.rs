@@ -13,7 +13,7 @@ use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
 use crate::transfer;
-use s3::{Fetch, Model, Options, Settings, Store};
+use s3::{Download, ModelDownload, Settings, Store, UnpackOptions};
 
 const AFTER_HELP: &str = "\
 An object goes to the path, or below it when that is a folder or ends in `/`; all below a prefix goes below the path.
@@ -70,21 +70,21 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     };
     let store = transfer::store(&aws, settings);
     if args.job_name.is_some() && !args.no_unpack {
-        let options = Options {
+        let options = UnpackOptions {
             force: args.force,
             max_unpacked: args.max_unpacked,
         };
-        let model = Model::new(from, to, options)?;
+        let model = ModelDownload::new(from, to, options)?;
         return unpacked(model, &store, args.dry_run, context.format).await;
     }
-    let fetch = until_interrupted(Fetch::plan(&store, &from, to)).await?;
+    let fetch = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        Plan::from(fetch.rehearse()).print(context.format)?;
+        Plan::from(fetch.dry_run()).print(context.format)?;
         return Ok(Exit::Ok);
     }
     let downloaded = until_interrupted(fetch.run(&store)).await?;
     context.format.answer(&downloaded, |downloaded| {
-        format!("downloaded `{from}`: {}", downloaded.sum.text())
+        format!("downloaded `{from}`: {}", downloaded.summary.text())
     })?;
     Ok(Exit::Ok)
 }
@@ -122,9 +122,14 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
     Ok((Wanted::Url(url), to))
 }
 
-async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
+async fn unpacked(
+    model: ModelDownload,
+    store: &Store,
+    dry_run: bool,
+    format: Format,
+) -> Result<Exit> {
     if dry_run {
-        let steps = until_interrupted(model.rehearse(store)).await?;
+        let steps = until_interrupted(model.dry_run(store)).await?;
         Plan::from(steps).print(format)?;
         return Ok(Exit::Ok);
     }

@@ -11,7 +11,7 @@ use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
 use crate::transfer;
-use s3::{LeftOut, Leftover, REPLACE, Sending, Settings};
+use s3::{SKIPPED_HELP, Settings, Skipped, UnfinishedUploads, Upload};
 
 const AFTER_HELP: &str = "\
 A file goes to the key, or below it when the URL ends in `/` or is a bucket; the files of a folder go below the URL.
@@ -46,10 +46,10 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         progress: context.format == Format::Text,
     };
     if args.abort {
-        let leftover = Leftover::plan(&args.source, &to)?;
+        let leftover = UnfinishedUploads::plan(&args.source, &to)?;
         let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
-            let steps = until_interrupted(leftover.rehearse(&store)).await?;
+            let steps = until_interrupted(leftover.dry_run(&store)).await?;
             Plan::from(steps).print(context.format)?;
             return Ok(Exit::Ok);
         }
@@ -57,12 +57,12 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         context.format.answer(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }
-    let sending = Sending::plan(&args.source, &to)?;
+    let sending = Upload::plan(&args.source, &to)?;
     something(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
         let (aws, recorder) = aws.rehearsal();
-        let steps = sending.rehearse(&aws.s3(), || recorder.take()).await;
+        let steps = sending.dry_run(&aws.s3(), || recorder.take()).await;
         Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);
     }
@@ -78,13 +78,13 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         eprint_line(format!("left out: `{}` is {}", left.path, left.why));
     }
     context.format.answer(&uploaded, |uploaded| {
-        format!("uploaded to `{to}`: {}", uploaded.sum.text())
+        format!("uploaded to `{to}`: {}", uploaded.summary.text())
     })?;
     Ok(Exit::Ok)
 }
 
 /// A folder of which nothing would be sent is seldom the one that was meant.
-fn something(sending: &Sending, source: &Path) -> Result<()> {
+fn something(sending: &Upload, source: &Path) -> Result<()> {
     if sending.count() > 0 {
         return Ok(());
     }
@@ -95,8 +95,8 @@ fn something(sending: &Sending, source: &Path) -> Result<()> {
             .help("put the data there, or pass another one"),
         left => Error::usage(format!(
             "nothing of the folder `{typed}` can be sent:{}",
-            LeftOut::lines(left)
+            Skipped::lines(left)
         ))
-        .help(REPLACE),
+        .help(SKIPPED_HELP),
     })
 }

@@ -15,7 +15,7 @@ use crate::commands::Context;
 use crate::job::{Instance, Job, Location, S3Url};
 use crate::variable::first_set;
 use diagnostics::{Error, Result, eprint_line};
-use s3::LeftOut;
+use s3::Skipped;
 
 /// SageMaker's name for the only host.
 pub(super) const HOST: &str = "algo-1";
@@ -80,7 +80,7 @@ impl Inputs {
                     // A container sees the folder that is mounted, and nothing around it.
                     if matches!(job.instance, Instance::Docker { .. }) {
                         let typed = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
-                        LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &typed)?;
+                        Skipped::refuse(&Skipped::escaping_links(path), &channel.name, &typed)?;
                     }
                     Source::Here(real)
                 }

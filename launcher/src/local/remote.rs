@@ -15,7 +15,7 @@ use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
-use s3::{STALL, Settings, Store};
+use s3::{STALL_TIMEOUT, Settings, Store};
 
 /// Downloads a file or all below a prefix into a folder.
 pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
@@ -62,7 +62,7 @@ pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
 
 fn transfer(aws: &Aws, context: &Context) -> Store {
     let settings = Settings {
-        stall: STALL,
+        stall: STALL_TIMEOUT,
         progress: context.format == Format::Text,
     };
     transfer::store(aws, settings)

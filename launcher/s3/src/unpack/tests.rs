@@ -76,7 +76,7 @@ fn a_size_that_no_number_holds_is_an_error() {
         tar.extend(block(b"a", b'0', 0, 0o644));
         let into = tempfile::tempdir().expect("a folder");
         let refused = unpack(gz(&tar).as_slice(), into.path(), LIMITS).expect_err("no such size");
-        let text = refused.failure.to_string();
+        let text = refused.error.to_string();
         // The last one is a multiple of 512.
         let word = match size {
             0xffff_ffff_ffff_fe00 => "ends too early",
