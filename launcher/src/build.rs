@@ -130,14 +130,14 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
     }
     add_target(source, target).await?;
     let arguments = arguments(trainer, source, target);
-    forget_other_clone(source, target).await?;
+    clean_other_clone(source, target).await?;
     let mut cargo = Command::new(cargo());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.target, link));
     match link {
         Link::Static => trainer
             .run_cargo(source, cargo, &arguments)
             .await
-            .map_err(|failure| failure.help(target.help())),
+            .map_err(|error| error.help(target.help())),
         Link::Dynamic => {
             cargo.env(RPATH.0, RPATH.1);
             trainer.run_cargo(source, cargo, &arguments).await
@@ -179,14 +179,14 @@ fn rustflags(target: &Path, link: Link) -> OsString {
 
 /// Where clones share a target folder, cargo tells their crates apart by the files' times alone, and takes another
 /// clone's for this one's if it was compiled later. The dependencies may be shared, the workspace's crates may not.
-async fn forget_other_clone(source: &Source, target: Target) -> Result<()> {
+async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
     let triple = target.triple();
     let note = source
         .target
         .join("trainyard")
         .join(format!("compiled-{triple}"));
     let own = source.workspace.as_os_str().as_encoded_bytes();
-    let unwritten = |error: std::io::Error| {
+    let write_error = |error: std::io::Error| {
         Error::new(format!("cannot write `{}`: {error}", note.display()))
             .help("set CARGO_TARGET_DIR to a folder that you may write to")
     };
@@ -212,8 +212,8 @@ async fn forget_other_clone(source: &Source, target: Target) -> Result<()> {
         Err(_) => {}
     }
     let folder = note.parent().unwrap_or(&source.target);
-    std::fs::create_dir_all(folder).map_err(unwritten)?;
-    std::fs::write(&note, own).map_err(unwritten)
+    std::fs::create_dir_all(folder).map_err(write_error)?;
+    std::fs::write(&note, own).map_err(write_error)
 }
 
 /// Adds the target's standard library to the toolchain, if it is missing.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
-use image::push::{Credentials, EcrHost, Place};
+use image::push::{Credentials, EcrHost, RegistryRef};
 
 /// Asks for a password, which stays in memory, and for the registry's address. `registry` stands in for the address:
 /// an emulator of AWS gives the real one.
@@ -16,7 +16,7 @@ pub(crate) async fn log_in(
     aws: &Aws,
     repository: &str,
     registry: Option<&str>,
-) -> Result<(Place, Credentials)> {
+) -> Result<(RegistryRef, Credentials)> {
     let (credentials, address) = token(aws, None).await?;
     let address = match registry {
         Some(registry) => registry,
@@ -24,7 +24,10 @@ pub(crate) async fn log_in(
             .as_deref()
             .ok_or_else(|| broken("comes without the registry's address"))?,
     };
-    Ok((Place::parse(address, repository)?.of_ecr(), credentials))
+    Ok((
+        RegistryRef::parse(address, repository)?.into_own_ecr(),
+        credentials,
+    ))
 }
 
 /// A password for another account's registry, or for another region's.

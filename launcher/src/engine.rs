@@ -14,15 +14,15 @@ use diagnostics::{Error, Result, chain};
 pub(crate) use load::load;
 
 /// An engine that has not answered by then hangs: a ping takes it a millisecond.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where Docker's own packages put the socket.
-const SYSTEM: &str = "/var/run/docker.sock";
+const SYSTEM_SOCKET: &str = "/var/run/docker.sock";
 
 /// For one request: an image of gigabytes takes longer than the client's own two minutes.
-const REQUEST: Duration = Duration::from_secs(3600);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
-const START: &str =
+const START_HELP: &str =
     "start it (`sudo systemctl start docker`), or set DOCKER_HOST if it listens elsewhere";
 
 /// The engine that `docker` would take; it has answered a ping.
@@ -34,11 +34,11 @@ pub(crate) async fn connect() -> Result<Docker> {
         None => host.clone(),
     };
     let engine = Docker::connect_with_host(&host).map_err(|error| no_engine(&shown, &error))?;
-    let mut engine = match tokio::time::timeout(PATIENCE, engine.ping()).await {
+    let mut engine = match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
         Err(_) => {
             return Err(Error::new(format!(
                 "the Docker engine at `{shown}` does not answer, {} s after the question",
-                PATIENCE.as_secs()
+                PING_TIMEOUT.as_secs()
             ))
             .help("`docker info` should answer; restart the engine if it does not"));
         }
@@ -49,7 +49,7 @@ pub(crate) async fn connect() -> Result<Docker> {
             .await
             .map_err(|error| no_engine(&shown, &error))?,
     };
-    engine.set_timeout(REQUEST);
+    engine.set_timeout(REQUEST_TIMEOUT);
     Ok(engine)
 }
 
@@ -67,7 +67,7 @@ fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
     {
         return endpoint(&folder, &name);
     }
-    let socket = socket(Path::new(SYSTEM), set("XDG_RUNTIME_DIR"))?;
+    let socket = socket(Path::new(SYSTEM_SOCKET), set("XDG_RUNTIME_DIR"))?;
     Ok(format!("unix://{}", socket.display()))
 }
 
@@ -114,7 +114,7 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
             "no Docker engine: there is no socket at `{}`{also}",
             system.display()
         ))
-        .help(START)
+        .help(START_HELP)
     })
 }
 
@@ -134,7 +134,7 @@ fn no_engine(host: &str, error: &DockerError) -> Error {
     .help(if denied {
         "add yourself to its group (`sudo usermod -aG docker $USER`) and log in again"
     } else {
-        START
+        START_HELP
     })
 }
 

@@ -1,4 +1,4 @@
-//! Bytes between the asynchronous engine and the synchronous tar: a channel that holds a few pieces.
+//! Bytes between the asynchronous engine and the synchronous tar: a channel that holds a few chunks.
 
 use std::io::{self, Read, Write};
 
@@ -7,13 +7,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Pieces on their way; each is at most a few hundred KiB.
-const PIECES: usize = 8;
+const MAX_CHUNKS: usize = 8;
 
-type Piece = io::Result<Bytes>;
+type Chunk = io::Result<Bytes>;
 
 /// Reads what an engine sends.
 pub(crate) struct StreamReader {
-    pieces: Receiver<Option<Piece>>,
+    chunks: Receiver<Option<Chunk>>,
     current: Bytes,
     ended: bool,
 }
@@ -25,12 +25,12 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let (sender, pieces) = mpsc::channel(PIECES);
+    let (sender, chunks) = mpsc::channel(MAX_CHUNKS);
     let pump = async move {
         let mut stream = std::pin::pin!(stream);
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(io::Error::other);
-            if sender.send(Some(piece)).await.is_err() {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(io::Error::other);
+            if sender.send(Some(chunk)).await.is_err() {
                 return;
             }
         }
@@ -38,7 +38,7 @@ where
         let _ = sender.send(None).await;
     };
     let reader = StreamReader {
-        pieces,
+        chunks,
         current: Bytes::new(),
         ended: false,
     };
@@ -48,8 +48,8 @@ where
 impl Read for StreamReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() && !self.ended {
-            match self.pieces.blocking_recv() {
-                Some(Some(piece)) => self.current = piece?,
+            match self.chunks.blocking_recv() {
+                Some(Some(chunk)) => self.current = chunk?,
                 Some(None) => self.ended = true,
                 None => return Err(io::Error::other("given up")),
             }
@@ -62,14 +62,14 @@ impl Read for StreamReader {
 }
 
 /// Writes what an engine is to receive.
-pub(crate) struct StreamWriter(Sender<Piece>);
+pub(crate) struct StreamWriter(Sender<Chunk>);
 
 /// A writer for a blocking thread, and what it writes as a stream.
-pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'static) {
-    let (sender, receiver) = mpsc::channel(PIECES);
-    let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Piece>| async {
-        let piece = receiver.recv().await?;
-        Some((piece, receiver))
+pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Chunk> + Send + 'static) {
+    let (sender, receiver) = mpsc::channel(MAX_CHUNKS);
+    let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Chunk>| async {
+        let chunk = receiver.recv().await?;
+        Some((chunk, receiver))
     });
     (StreamWriter(sender), stream)
 }
@@ -83,8 +83,8 @@ impl StreamWriter {
 
 impl Write for StreamWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        match self.0.blocking_send(Ok(piece)) {
+        let chunk = Bytes::copy_from_slice(bytes);
+        match self.0.blocking_send(Ok(chunk)) {
             Ok(()) => Ok(bytes.len()),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,

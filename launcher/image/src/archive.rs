@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 use transport::tar_reader::{Kind, TarReader};
 
-use super::digest::{Hashed, hex};
+use super::digest::{HashingWriter, hex};
 use super::layer::{Layer, Tree};
 use super::manifest::Config;
 use super::{Data, Image};
@@ -20,7 +20,7 @@ use diagnostics::{Error, Result};
 const INDEX: &str = "manifest.json";
 
 /// No document of an image is so long, in bytes.
-const DOCUMENT: u64 = 8 << 20;
+const MAX_DOCUMENT_BYTES: u64 = 8 << 20;
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Image {
         };
         let mut file = tempfile::Builder::new()
             .prefix(".trainyard-")
-            .permissions(readable())
+            .permissions(default_permissions())
             .tempfile_in(folder)
             .map_err(wrong)?;
         self.archive(&mut file).map_err(wrong)?;
@@ -146,7 +146,7 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// As any new file: what may read it is decided by the user's umask.
-fn readable() -> std::fs::Permissions {
+fn default_permissions() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::Permissions::from_mode(0o666)
 }
@@ -173,8 +173,8 @@ fn files(archive: File) -> io::Result<BTreeMap<String, Data>> {
 }
 
 /// All of a document.
-fn small(data: &Data) -> io::Result<Bytes> {
-    if data.size() > DOCUMENT {
+fn read_document(data: &Data) -> io::Result<Bytes> {
+    if data.size() > MAX_DOCUMENT_BYTES {
         return Err(io::Error::other(format!("{} bytes", data.size())));
     }
     let mut bytes = Vec::new();
@@ -194,12 +194,12 @@ fn is_tag(text: &str) -> bool {
 
 fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String> {
     let file = |name: &str| {
-        let missing = || format!("it has no `{}`", diagnostics::sanitize(name));
-        files.get(name).ok_or_else(missing)
+        let not_found = || format!("it has no `{}`", diagnostics::sanitize(name));
+        files.get(name).ok_or_else(not_found)
     };
     let document = |name: &str| {
         let unread = |error| format!("cannot read its `{}`: {error}", diagnostics::sanitize(name));
-        small(file(name)?).map_err(unread)
+        read_document(file(name)?).map_err(unread)
     };
     let index: Vec<Entry> = serde_json::from_slice(&document(INDEX)?)
         .map_err(|error| format!("its `{INDEX}` is not understood: {error}"))?;
@@ -225,7 +225,7 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
     for (name, (what, diff_id)) in entry.layers.iter().zip(config.layers()) {
         let unread = |error| format!("the layer `{}`: {error}", diagnostics::sanitize(name));
         let layer = Layer::new(what, diff_id.to_owned(), file(name)?.clone()).map_err(unread)?;
-        let mut tar = Hashed::new(io::sink());
+        let mut tar = HashingWriter::new(io::sink());
         io::copy(&mut GzDecoder::new(layer.data.reader()), &mut tar).map_err(unread)?;
         if tar.finish().0 != diff_id {
             return Err(format!(

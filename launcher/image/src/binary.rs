@@ -60,7 +60,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("program");
         std::fs::write(&path, bytes).expect("it can be written");
-        check(&path, link).map_or_else(|failure| failure.to_string(), |()| String::new())
+        check(&path, link).map_or_else(|error| error.to_string(), |()| String::new())
     }
 
     #[test]

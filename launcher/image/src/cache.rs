@@ -44,7 +44,7 @@ impl Cache {
         if entry.file_name().to_string_lossy() != name(&layer) {
             return None;
         }
-        prune::used(&entry.path());
+        prune::touch(&entry.path());
         Some(layer)
     }
 
@@ -55,7 +55,7 @@ impl Cache {
         let layer = Layer::compress(what, tree, file.as_file().try_clone()?)?;
         // Without a name its bytes are there as long as somebody holds them.
         if file.persist(self.0.join(name(&layer))).is_ok() {
-            prune::forget(&self.0, |name| name.split_once('.').map(|(kind, _)| kind));
+            prune::prune(&self.0, |name| name.split_once('.').map(|(kind, _)| kind));
         }
         Ok(layer)
     }
@@ -136,12 +136,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         let base = cache.layer("base", &tree("base")).expect("a disk");
-        let layers: Vec<_> = (0..prune::KEPT + 2)
+        let layers: Vec<_> = (0..prune::MAX_KEPT + 2)
             .map(|number| cache.layer("x", &tree(&number.to_string())))
             .collect::<io::Result<_>>()
             .expect("a disk with room");
         let kept = fs::read_dir(&cache.0).expect("a folder").count();
-        assert_eq!(kept, prune::KEPT + 1);
+        assert_eq!(kept, prune::MAX_KEPT + 1);
         assert!(cache.0.join(name(&base)).is_file(), "another kind");
         for layer in &layers {
             assert_eq!(layer.data.digest().expect("open"), layer.digest);

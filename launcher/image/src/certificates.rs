@@ -14,7 +14,7 @@ const PLACES: [&str; 5] = [
 ];
 
 /// In the image, where programs look first.
-pub(crate) const IN_IMAGE: &str = "etc/ssl/certs/ca-certificates.crt";
+pub(crate) const IMAGE_PATH: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// A bundle and where it came from.
 #[derive(Debug, Clone)]

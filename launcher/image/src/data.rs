@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use crate::digest::Hashed;
+use crate::digest::HashingWriter;
 
 /// What a registry is sent at a time.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Data {
 
     /// `sha256:...`
     pub(crate) fn digest(&self) -> io::Result<String> {
-        let mut hashed = Hashed::new(io::sink());
+        let mut hashed = HashingWriter::new(io::sink());
         io::copy(&mut self.reader(), &mut hashed)?;
         Ok(hashed.finish().0)
     }
@@ -54,8 +54,11 @@ impl Data {
     pub(crate) fn stream(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::try_unfold(self.reader(), |mut reader| async {
             let work = tokio::task::spawn_blocking(move || {
-                let mut piece = Vec::with_capacity(PIECE);
-                let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+                let mut piece = Vec::with_capacity(CHUNK_BYTES);
+                let read = reader
+                    .by_ref()
+                    .take(CHUNK_BYTES as u64)
+                    .read_to_end(&mut piece)?;
                 Ok((read > 0).then(|| (Bytes::from(piece), reader)))
             });
             work.await.map_err(io::Error::other)?
@@ -128,7 +131,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_has_all_of_it() {
-        let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|at| (at / 1000) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * CHUNK_BYTES + 5)
+            .map(|at| (at / 1000) as u8)
+            .collect();
         let data = file(&bytes, 1, bytes.len() as u64 - 1);
         let pieces: Vec<Bytes> = data.stream().try_collect().await.expect("it is there");
         assert_eq!(pieces.len(), 4);

@@ -5,13 +5,13 @@ use std::io;
 use sha2::{Digest as _, Sha256};
 
 /// Hashes and counts what passes.
-pub(crate) struct Hashed<W> {
+pub(crate) struct HashingWriter<W> {
     hash: Sha256,
     size: u64,
     to: W,
 }
 
-impl<W> Hashed<W> {
+impl<W> HashingWriter<W> {
     pub(crate) fn new(to: W) -> Self {
         let hash = Sha256::new();
         Self { hash, size: 0, to }
@@ -23,7 +23,7 @@ impl<W> Hashed<W> {
     }
 }
 
-impl<W: io::Write> io::Write for Hashed<W> {
+impl<W: io::Write> io::Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.hash.update(&bytes[..written]);

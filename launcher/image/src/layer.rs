@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use flate2::{Compression, GzBuilder};
 
 use crate::data::Data;
-use crate::digest::Hashed;
+use crate::digest::HashingWriter;
 
 /// zlib's own choice between time and size.
 pub(crate) const LEVEL: u32 = 6;
@@ -89,7 +89,7 @@ impl<'a> Tree<'a> {
 
     /// The tar's digest.
     pub(crate) fn diff_id(&self) -> io::Result<String> {
-        let mut hashed = Hashed::new(io::sink());
+        let mut hashed = HashingWriter::new(io::sink());
         self.write(&mut hashed)?;
         Ok(hashed.finish().0)
     }
@@ -144,11 +144,11 @@ impl Layer {
     /// Compresses the tree's tar into an empty file.
     pub(crate) fn compress(what: &str, tree: &Tree<'_>, file: File) -> io::Result<Self> {
         // No name, no time, no operating system in the header: `GzEncoder::new` would do today, by default.
-        let gzip = GzBuilder::new()
-            .mtime(0)
-            .operating_system(255)
-            .write(Hashed::new(BufWriter::new(file)), Compression::new(LEVEL));
-        let mut tar = Hashed::new(gzip);
+        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(
+            HashingWriter::new(BufWriter::new(file)),
+            Compression::new(LEVEL),
+        );
+        let mut tar = HashingWriter::new(gzip);
         tree.write(&mut tar)?;
         let (diff_id, _, gzip) = tar.finish();
         let (digest, size, file) = gzip.finish()?.finish();

@@ -117,16 +117,16 @@ pub async fn build(
     let work = tokio::task::spawn_blocking(move || contents.layers());
     let layers = work
         .await
-        .map_err(|error| unwritten(&io::Error::other(error)))?
-        .map_err(|error| unwritten(&error))?;
+        .map_err(|error| write_error(&io::Error::other(error)))?
+        .map_err(|error| write_error(&error))?;
     let revision = Revision::of(&package.workspace).await;
     let labels = labels(package, revision.as_ref());
-    let entrypoint = format!("/{}", in_image(&package.name));
+    let entrypoint = format!("/{}", binary_path(&package.name));
     let config = Config::new(&entrypoint, &layers, environment, labels, created);
-    let config = serde_json::to_vec(&config).map_err(|error| unwritten(&error.into()))?;
+    let config = serde_json::to_vec(&config).map_err(|error| write_error(&error.into()))?;
     let tag = tag(&package.version, revision.as_ref());
     let mut image = Image::new(&package.name, &tag, config.into(), layers)
-        .map_err(|error| unwritten(&error.into()))?;
+        .map_err(|error| write_error(&error.into()))?;
     image.built = Some(Built {
         binary,
         libraries: libraries.files.into_values().collect(),
@@ -223,19 +223,20 @@ pub enum Piece {
 pub fn pieces(package: &Package, binary: &Path) -> Result<Vec<(String, Piece)>> {
     check(binary, package.link)?;
     let libraries = libraries(package, binary, &[])?;
-    let mut pieces = shared(&libraries, &package.target_dir).map_err(|error| unwritten(&error))?;
-    pieces.push((in_image(&package.name), Piece::File(binary.to_owned())));
+    let mut pieces =
+        library_pieces(&libraries, &package.target_dir).map_err(|error| write_error(&error))?;
+    pieces.push((binary_path(&package.name), Piece::File(binary.to_owned())));
     Ok(pieces)
 }
 
 /// Where the libraries go, and what of this machine goes there.
-fn shared(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece)>> {
+fn library_pieces(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece)>> {
     let mut pieces = Vec::new();
     if let Some(loader) = &libraries.loader {
         let place = loader.to_string_lossy().trim_start_matches('/').to_owned();
         pieces.push((place, Piece::File(loader.clone())));
     }
-    let place = |name: &str| format!("{}/{name}", libraries::IN_IMAGE);
+    let place = |name: &str| format!("{}/{name}", libraries::IMAGE_PATH);
     for (name, path) in &libraries.files {
         pieces.push((place(name), Piece::File(strip::stripped(path, target)?)));
     }
@@ -249,20 +250,20 @@ fn shared(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece
 fn environment(libraries: &Libraries) -> Vec<String> {
     let mut environment = Vec::new();
     if libraries.loader.is_some() {
-        let driver = if libraries.gpu { DRIVER } else { "" };
-        let own = libraries::IN_IMAGE;
+        let driver = if libraries.gpu { DRIVER_PATHS } else { "" };
+        let own = libraries::IMAGE_PATH;
         environment.push(format!("LD_LIBRARY_PATH=/{own}{driver}"));
     }
     if libraries.gpu {
         environment.push("NVIDIA_VISIBLE_DEVICES=all".to_owned());
-        environment.push("NVIDIA_DRIVER_CAPABILITIES=compute,utility".to_owned());
+        environment.push("NVIDIA_DRIVER_PATHS_CAPABILITIES=compute,utility".to_owned());
     }
     environment
 }
 
 /// Where NVIDIA's runtimes put the driver's libraries: they write a cache for the loader too, but not every one of them,
 /// and not into every image.
-const DRIVER: &str =
+const DRIVER_PATHS: &str =
     ":/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/usr/lib64:/usr/lib/x86_64-linux-gnu";
 
 /// What goes into the layers.
@@ -279,10 +280,10 @@ impl Contents {
     fn layers(self) -> io::Result<Vec<Layer>> {
         let cache = Cache::below(&self.target);
         let mut base = Tree::default();
-        base.file(certificates::IN_IMAGE, 0o644, &self.certificates.pem);
+        base.file(certificates::IMAGE_PATH, 0o644, &self.certificates.pem);
         base.folder("tmp", 0o1777);
         let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
-        let pieces = shared(&self.libraries, &self.target)?;
+        let pieces = library_pieces(&self.libraries, &self.target)?;
         if !pieces.is_empty() {
             let mut tree = Tree::default();
             for (place, piece) in pieces {
@@ -294,13 +295,13 @@ impl Contents {
             layers.push(cache.layer("shared libraries", &tree)?);
         }
         let mut top = Tree::default();
-        top.path(&in_image(&self.name), 0o755, self.binary);
+        top.path(&binary_path(&self.name), 0o755, self.binary);
         layers.push(cache.layer("binary", &top)?);
         Ok(layers)
     }
 }
 
-fn in_image(trainer: &str) -> String {
+fn binary_path(trainer: &str) -> String {
     format!("usr/local/bin/{trainer}")
 }
 
@@ -352,7 +353,7 @@ fn created(source_date_epoch: Option<&str>) -> Result<String> {
         })
 }
 
-pub fn unwritten(error: &io::Error) -> Error {
+pub fn write_error(error: &io::Error) -> Error {
     Error::new(format!("cannot write the image: {error}"))
         .help("make room in the target folder, or set TMPDIR to a folder that is there and has space, then build again")
 }

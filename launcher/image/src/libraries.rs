@@ -7,7 +7,7 @@ use super::elf::Elf;
 use diagnostics::{Error, Result};
 
 /// Where libraries go in the image; the trainer's binary and `LD_LIBRARY_PATH` point there.
-pub(crate) const IN_IMAGE: &str = "usr/local/lib";
+pub(crate) const IMAGE_PATH: &str = "usr/local/lib";
 
 /// Where Linux distributions have them. The loader's own cache knows more, in a format of its own.
 const SYSTEM: [&str; 7] = [
@@ -21,7 +21,7 @@ const SYSTEM: [&str; 7] = [
 ];
 
 /// The GPU driver's, which come with the machine that runs the container: NVIDIA's container runtime mounts them.
-const DRIVER: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
+const DRIVER_LIBRARIES: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
 
 /// What goes into the image beside the binary.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -41,15 +41,15 @@ impl Libraries {
     /// What `binary` needs, what that needs in turn, and the libraries in `folders` whose names fit one of `opened`.
     pub(crate) fn find(binary: &Path, folders: &[PathBuf], opened: &[String]) -> Result<Self> {
         let mut found = Self::default();
-        let mut waiting = vec![binary.to_owned()];
+        let mut pending = vec![binary.to_owned()];
         let mut folders = folders.to_vec();
         if opened.is_empty() {
-            found.close(&mut waiting, &folders)?;
-            found.link_same();
+            found.close(&mut pending, &folders)?;
+            found.deduplicate();
             return Ok(found);
         }
         // First what it is linked with: with `--binary` only this tells where the others lie.
-        found.close(&mut waiting, &folders)?;
+        found.close(&mut pending, &folders)?;
         let beside = found.files.values().filter_map(|path| path.parent());
         let system: BTreeSet<&Path> = SYSTEM.iter().map(Path::new).collect();
         let beside: BTreeSet<PathBuf> = beside
@@ -60,22 +60,22 @@ impl Libraries {
         for folder in &folders {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if opened.iter().any(|pattern| fits(&name, pattern))
+                if opened.iter().any(|pattern| matches_pattern(&name, pattern))
                     && !found.files.contains_key(&name)
                 {
                     found.gpu |= name.contains("cuda");
                     found.files.insert(name, entry.path());
-                    waiting.push(entry.path());
+                    pending.push(entry.path());
                 }
             }
         }
-        found.close(&mut waiting, &folders)?;
-        found.link_same();
+        found.close(&mut pending, &folders)?;
+        found.deduplicate();
         Ok(found)
     }
 
     /// One copy of each file: in a CUDA toolkit `libcublas.so`, `.so.13` and `.so.13.1.0` are the same one.
-    fn link_same(&mut self) {
+    fn deduplicate(&mut self) {
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         // Under the name that it has itself, if somebody asked for that one.
         let mut owners: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -96,8 +96,8 @@ impl Libraries {
     }
 
     /// Adds what those that wait need, until nobody waits.
-    fn close(&mut self, waiting: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
-        while let Some(path) = waiting.pop() {
+    fn close(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
+        while let Some(path) = pending.pop() {
             let elf = Elf::read(&path).map_err(|found| {
                 Error::new(format!(
                     "cannot put `{}` into the image: {found}",
@@ -109,16 +109,16 @@ impl Libraries {
                 self.loader = Some(PathBuf::from(loader));
             }
             for name in &elf.needed {
-                if DRIVER.contains(&name.as_str()) {
+                if DRIVER_LIBRARIES.contains(&name.as_str()) {
                     continue;
                 }
                 if self.files.contains_key(name) || self.is_loader(name) {
                     continue;
                 }
-                let file = look(name, &elf, &path, folders)
-                    .ok_or_else(|| missing(name, &path, folders))?;
+                let file = find_library(name, &elf, &path, folders)
+                    .ok_or_else(|| not_found(name, &path, folders))?;
                 self.files.insert(name.clone(), file.clone());
-                waiting.push(file);
+                pending.push(file);
             }
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Libraries {
 }
 
 /// In the order of the loader: the object's own folders, ours, the system's.
-fn look(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+fn find_library(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
     let origin = object.parent().unwrap_or(Path::new("/"));
     let own = elf.run_path.iter().map(|folder| {
         let folder = folder.replace("${ORIGIN}", "$ORIGIN");
@@ -144,7 +144,7 @@ fn look(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Option<Pat
         .find(|file| Elf::read(file).is_ok())
 }
 
-fn missing(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
+fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
     let looked: Vec<_> = folders
         .iter()
         .map(|folder| folder.display().to_string())
@@ -161,7 +161,7 @@ fn missing(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
 }
 
 /// `libtorch_cuda*.so` and `libtorch_cuda_linalg.so`.
-fn fits(name: &str, pattern: &str) -> bool {
+fn matches_pattern(name: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
         return false;
@@ -195,7 +195,7 @@ mod tests {
             ("libcudnn_ops.so.9", "libcudnn*.so*", true),
             ("libc10.so", "libcudnn*", false),
         ] {
-            assert_eq!(fits(name, pattern), expected, "{name} {pattern}");
+            assert_eq!(matches_pattern(name, pattern), expected, "{name} {pattern}");
         }
     }
 

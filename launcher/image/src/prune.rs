@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Of each kind: libtorch for CPUs and for GPUs, and what they were before the last update.
-pub(crate) const KEPT: usize = 4;
+pub(crate) const MAX_KEPT: usize = 4;
 
 /// A file that is being written has a name with a dot in front; one that is older is of a build that was killed.
-const BEING_WRITTEN: Duration = Duration::from_secs(24 * 3600);
+const STALE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Notes that the file was used now. Where that cannot be noted, it may be forgotten early.
-pub(crate) fn used(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// Removes what others were used after. `kind` reads it from a file's name.
-pub(crate) fn forget(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
+pub(crate) fn prune(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
     let now = SystemTime::now();
     let mut kinds: HashMap<String, Vec<(SystemTime, PathBuf)>> = HashMap::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -27,7 +27,7 @@ pub(crate) fn forget(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {
             let age = now.duration_since(used).unwrap_or_default();
-            if age > BEING_WRITTEN {
+            if age > STALE_AGE {
                 let _ = fs::remove_file(entry.path());
             }
         } else if let Some(kind) = kind(&name) {
@@ -37,7 +37,7 @@ pub(crate) fn forget(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
     }
     for mut files in kinds.into_values() {
         files.sort();
-        let old = files.len().saturating_sub(KEPT);
+        let old = files.len().saturating_sub(MAX_KEPT);
         for (_, path) in files.drain(..old) {
             // Another build may have been faster.
             let _ = fs::remove_file(path);
@@ -58,13 +58,13 @@ mod tests {
             file.set_modified(time).expect("it is ours");
         };
         write("1.libraries", day(90));
-        for number in 0..KEPT as u64 + 3 {
+        for number in 0..MAX_KEPT as u64 + 3 {
             write(&format!("{number}.binary"), day(30 - number));
         }
         write(".tmp-killed", day(2));
         write(".tmp-running", day(0));
-        used(&folder.path().join("0.binary"));
-        forget(folder.path(), |name| {
+        touch(&folder.path().join("0.binary"));
+        prune(folder.path(), |name| {
             name.split_once('.').map(|(_, kind)| kind)
         });
         let mut names: Vec<_> = fs::read_dir(folder.path())

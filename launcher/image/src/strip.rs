@@ -20,7 +20,7 @@ fn folder(target: &Path) -> PathBuf {
 pub(crate) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     let kept = folder(target).join(key(library)?);
     if kept.is_file() {
-        prune::used(&kept);
+        prune::touch(&kept);
         return Ok(kept);
     }
     fs::create_dir_all(folder(target))?;
@@ -34,7 +34,7 @@ pub(crate) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     match status {
         Ok(status) if status.success() => {
             partial.persist(&kept)?;
-            prune::forget(&folder(target), |name| {
+            prune::prune(&folder(target), |name| {
                 name.split_once('-').map(|(_, library)| library)
             });
             Ok(kept)

@@ -69,8 +69,8 @@ fn an_archive_comes_back_as_it_was() {
             ..image.clone()
         };
         odd.write(&path).expect("it can be written");
-        let failure = Image::read(&path, "svm").expect_err("no tag");
-        assert!(failure.to_string().contains("its tag `"), "{failure}");
+        let error = Image::read(&path, "svm").expect_err("no tag");
+        assert!(error.to_string().contains("its tag `"), "{error}");
     }
     image.write(&path).expect("it can be written");
     let other = Image::read(&path, "bilstm").expect_err("another trainer's");
@@ -87,8 +87,8 @@ fn a_damaged_archive_is_refused() {
     other.file("other", 0o644, b"other");
     image.layers[0].data = layer("x", &other).data;
     image.write(&path).expect("it can be written");
-    let failure = Image::read(&path, "svm").expect_err("damaged");
-    assert!(failure.to_string().contains("damaged"), "{failure}");
+    let error = Image::read(&path, "svm").expect_err("damaged");
+    assert!(error.to_string().contains("damaged"), "{error}");
     std::fs::write(&path, b"no tar").expect("it can be written");
     assert!(Image::read(&path, "svm").is_err());
 }

@@ -13,6 +13,7 @@ mod listing;
 mod local_files;
 mod model;
 mod multipart;
+mod open_file;
 mod partial;
 mod parts;
 mod progress;

@@ -11,11 +11,11 @@ use aws_sdk_s3::types::{
 use crate::body::FileBody;
 use crate::checksum::{PartChecksums, StoredChecksum, crc32_text, from_hex, headers};
 use crate::client::Store;
+use crate::open_file::OpenFile;
 use crate::parts::{Part, split};
 use crate::progress::Progress;
 use crate::request::{RequestError, with_retries};
 use crate::task_pool::TaskPool;
-use crate::upload::OpenFile;
 use crate::url::S3Url;
 use diagnostics::{Error, Result, eprint_line};
 
@@ -315,7 +315,7 @@ impl PartUploader {
                 .body(body)
                 .send()
                 .await;
-            let sent = sent.map_err(|error| self.file.error(&self.store, &what, error))?;
+            let sent = sent.map_err(|error| self.file.request_error(&self.store, &what, error))?;
             attempt.commit();
             Ok(sent)
         });

@@ -1,27 +1,24 @@
 //! `upload`: what goes where, and sending it.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::body::FileBody;
-use crate::checksum::{PartChecksums, StoredChecksum, crc32_text, headers};
+use crate::checksum::{StoredChecksum, crc32_text, headers};
 use crate::client::Store;
-use crate::local_files::{FileStamp, LocalFile, SourceTree, display, walk};
+use crate::local_files::{LocalFile, SourceTree, display, walk};
+use crate::open_file::{OpenFile, unreadable};
 use crate::parts::{PART, Part, part_size, split};
 use crate::progress::{Progress, format_size};
 use crate::request::RequestError;
-use crate::task_pool::{TaskPool, joined};
+use crate::task_pool::TaskPool;
 use crate::url::S3Url;
 use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
@@ -226,66 +223,6 @@ impl Upload {
     }
 }
 
-/// A local file, open.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenFile {
-    pub(crate) path: Arc<PathBuf>,
-    pub(crate) file: Arc<File>,
-    pub(crate) size: u64,
-    stamp: FileStamp,
-}
-
-impl OpenFile {
-    fn new(local: &LocalFile) -> Result<Self> {
-        let cannot = |error| unreadable(&local.path, &error);
-        let file = File::open(&local.path).map_err(cannot)?;
-        let opened = Self {
-            path: Arc::new(local.path.clone()),
-            stamp: FileStamp::of(&file).map_err(cannot)?,
-            file: Arc::new(file),
-            size: local.size,
-        };
-        if opened.stamp.size() != local.size {
-            return Err(opened.stamp.changed(&opened.path));
-        }
-        Ok(opened)
-    }
-
-    /// An error if somebody wrote to the file.
-    pub(crate) fn check(&self) -> Result<()> {
-        self.stamp.check(&self.file, &self.path)
-    }
-
-    /// Why sending a part of it failed: a file that somebody cuts short in mid-read looks like a fault of the network.
-    pub(crate) fn error<E>(
-        &self,
-        store: &Store,
-        what: &str,
-        error: SdkError<E, HttpResponse>,
-    ) -> RequestError
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        match self.check() {
-            Ok(()) => store.failed(what, error),
-            Err(changed) => RequestError::permanent(changed),
-        }
-    }
-
-    pub(crate) async fn sums(&self, part: Part, with_md5: bool) -> Result<PartChecksums> {
-        let file = Arc::clone(&self.file);
-        let sums =
-            tokio::task::spawn_blocking(move || PartChecksums::of(&file, part, with_md5)).await;
-        match joined(sums)? {
-            Ok(sums) => Ok(sums),
-            Err(error) => {
-                self.check()?;
-                Err(unreadable(&self.path, &error))
-            }
-        }
-    }
-}
-
 impl Store {
     async fn send_file(
         &self,
@@ -368,7 +305,7 @@ impl Store {
                 .body(body)
                 .send()
                 .await;
-            sent.map_err(|error| file.error(self, &what, error))?;
+            sent.map_err(|error| file.request_error(self, &what, error))?;
             attempt.commit();
             Ok(())
         });
@@ -376,9 +313,4 @@ impl Store {
         file.check()?;
         Ok(crc32)
     }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::new(format!("cannot read `{}`: {error}", display(path)))
-        .help("expected a file that you may read")
 }

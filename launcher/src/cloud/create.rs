@@ -10,7 +10,7 @@ use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutp
 use super::request::Request;
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
-use transport::retry::{Backoff, answer_is_lost, is_transient};
+use transport::retry::{Backoff, is_transient, may_have_succeeded};
 
 /// Sends the request until an answer comes, and gives the job's ARN.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
@@ -35,7 +35,7 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         {
             return taken(aws, &client, request, name, lost).await;
         }
-        lost |= answer_is_lost(&error);
+        lost |= may_have_succeeded(&error);
         let again = is_transient(&error).then(|| backoff.pause()).flatten();
         let Some(pause) = again else {
             let failure = explain(&what, error);

@@ -16,7 +16,7 @@ use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
 use image::Image;
-use image::push::{self, Credentials, Place, Pushed};
+use image::push::{self, Credentials, Pushed, RegistryRef};
 
 /// Builds the image and uploads what the registry lacks: by default to the account's ECR.
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     // What was typed is checked, and ECR asked, before minutes of compiling.
     let (place, credentials, created_repository) = match &args.registry {
         Some(registry) => {
-            let place = Place::parse(registry, &repository)?;
+            let place = RegistryRef::parse(registry, &repository)?;
             let credentials = credentials(&place, context).await?;
             (place, credentials, false)
         }
@@ -131,15 +131,15 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
 }
 
 /// What was set, else for somebody else's ECR a password of AWS, else what `docker login` left.
-async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
+async fn credentials(place: &RegistryRef, context: &Context) -> Result<Credentials> {
     let found = Credentials::find(&place.host, |name| std::env::var_os(name))?;
-    let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_typed()) else {
+    let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_explicit()) else {
         return Ok(found);
     };
     // What `docker login` left is good for twelve hours: AWS first.
     let asked = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
     match asked.await {
-        Err(_) if !found.are_none() => Ok(found),
+        Err(_) if !found.is_anonymous() => Ok(found),
         asked => asked,
     }
 }
@@ -186,8 +186,9 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let mut plan = Plan::default();
     let name = match &args.registry {
         Some(registry) => {
-            let place = Place::parse(registry, &repository)?;
-            let typed = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
+            let place = RegistryRef::parse(registry, &repository)?;
+            let typed =
+                Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
             if let Some(host) = place.ecr_host().filter(|_| !typed) {
                 let aws = context.aws().await?;
                 if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
@@ -202,7 +203,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 plan.request(what, request);
             }
             match &args.ecr_registry {
-                Some(registry) => Place::parse(registry, &repository)?.name(),
+                Some(registry) => RegistryRef::parse(registry, &repository)?.name(),
                 None => format!(
                     "<account>.dkr.ecr.{}.{}/{repository}",
                     aws.region(),

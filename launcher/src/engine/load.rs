@@ -13,7 +13,7 @@ use diagnostics::{Error, Result, eprint_line};
 use image::Image;
 
 /// What the engine is sent at a time.
-const PIECE: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Loads the image unless the engine has it, and gives the name to run it by.
 pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
@@ -42,7 +42,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
     let (writer, stream) = pipe::writer();
     let written = image.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut out = io::BufWriter::with_capacity(PIECE, writer);
+        let mut out = io::BufWriter::with_capacity(CHUNK_BYTES, writer);
         let done = written.archive(&mut out).and_then(|()| out.flush());
         if let Err(error) = &done {
             // What is in the buffer must not look like the end.
@@ -60,7 +60,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
     // An engine that stops listening says why.
     match (taken, written) {
         (_, Err(cause)) if cause.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(image::unwritten(&cause));
+            return Err(image::write_error(&cause));
         }
         (Err(error), _) => return Err(failed(&error)),
         (Ok(_), _) => {}

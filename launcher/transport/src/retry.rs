@@ -13,7 +13,7 @@ pub struct Backoff {
     left: u32,
     next: Duration,
     factor: u32,
-    longest: Duration,
+    max_pause: Duration,
     /// Shortens each pause by up to a half, so that requests which failed together do not come
     /// back together.
     jitter: bool,
@@ -27,12 +27,12 @@ impl Backoff {
     /// Data: seven tries, which survive an outage of 20 seconds.
     pub const TRANSFER: Self = Self::new(7, 300, 2, 10_000, true);
 
-    const fn new(tries: u32, first: u64, factor: u32, longest: u64, jitter: bool) -> Self {
+    const fn new(tries: u32, first: u64, factor: u32, max_pause: u64, jitter: bool) -> Self {
         Self {
             left: tries - 1,
             next: Duration::from_millis(first),
             factor,
-            longest: Duration::from_millis(longest),
+            max_pause: Duration::from_millis(max_pause),
             jitter,
         }
     }
@@ -41,7 +41,7 @@ impl Backoff {
     pub fn pause(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let pause = self.next;
-        self.next = (pause * self.factor).min(self.longest);
+        self.next = (pause * self.factor).min(self.max_pause);
         Some(pause)
     }
 }
@@ -84,7 +84,7 @@ fn random_fraction() -> f64 {
 }
 
 /// Whether an HTTP status speaks of the moment and not of the request.
-pub fn passes(status: u16) -> bool {
+pub fn is_transient_status(status: u16) -> bool {
     status == 429 || status >= 500
 }
 
@@ -93,15 +93,17 @@ pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) 
     let refused = match error {
         SdkError::ServiceError(context) => {
             let code = context.err().code().unwrap_or_default();
-            is_throttling(code) || speaks_of_the_moment(code) || passes(status(context.raw()))
+            is_throttling(code)
+                || is_transient_code(code)
+                || is_transient_status(status(context.raw()))
         }
         _ => false,
     };
-    refused || answer_is_lost(error)
+    refused || may_have_succeeded(error)
 }
 
 /// Whether the request may have been carried out although no answer says so.
-pub fn answer_is_lost<E>(error: &SdkError<E, HttpResponse>) -> bool {
+pub fn may_have_succeeded<E>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(context) => status(context.raw()) >= 500,
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
@@ -133,7 +135,7 @@ pub fn is_throttling(code: &str) -> bool {
 }
 
 /// S3's own codes of this kind; `BadDigest` is a byte that changed on the way.
-fn speaks_of_the_moment(code: &str) -> bool {
+fn is_transient_code(code: &str) -> bool {
     matches!(
         code,
         "BadDigest" | "RequestTimeout" | "TooManyRequests" | "OperationAborted"
@@ -178,7 +180,7 @@ mod tests {
                 Response::new(raw, SdkBody::empty()),
             );
             assert_eq!(is_transient(&error), passing, "{status} {code}");
-            assert_eq!(answer_is_lost(&error), lost, "{status} {code}");
+            assert_eq!(may_have_succeeded(&error), lost, "{status} {code}");
         }
     }
 }

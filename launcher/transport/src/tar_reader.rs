@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
 /// Linux's paths have 4,096 bytes at most; extended headers hold a few other fields too.
-const LONGEST_NAME: u64 = 64 << 10;
+const MAX_NAME_BYTES: u64 = 64 << 10;
 
 /// Reads entries one after the other.
 pub struct TarReader<R> {
@@ -144,9 +144,9 @@ impl<R: Read> TarReader<R> {
 
     /// The data of an entry that belongs to the next one's header.
     fn short(&mut self, size: u64, what: &str) -> io::Result<Vec<u8>> {
-        if size > LONGEST_NAME {
+        if size > MAX_NAME_BYTES {
             return Err(invalid(format!(
-                "a {what} of {size} bytes, expected at most {LONGEST_NAME}"
+                "a {what} of {size} bytes, expected at most {MAX_NAME_BYTES}"
             )));
         }
         self.data(size)?;

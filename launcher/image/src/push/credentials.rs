@@ -76,11 +76,11 @@ impl Credentials {
     }
 
     /// Whether somebody set them for this very command, and nothing else is to be asked.
-    pub fn are_typed(&self) -> bool {
+    pub fn are_explicit(&self) -> bool {
         self.from.starts_with(USER)
     }
 
-    pub fn are_none(&self) -> bool {
+    pub fn is_anonymous(&self) -> bool {
         self.auth == RegistryAuth::Anonymous
     }
 }
@@ -149,13 +149,13 @@ mod tests {
     fn a_broken_file_is_not_shown() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("config.json"), "secret").expect("it can be written");
-        let failure = match find(
+        let error = match find(
             "x",
             &[("DOCKER_CONFIG", folder.path().to_str().expect("UTF-8"))],
         ) {
-            Err(failure) => failure.to_string(),
+            Err(error) => error.to_string(),
             Ok(_) => panic!("it is no JSON"),
         };
-        assert!(!failure.contains("secret"), "{failure}");
+        assert!(!error.contains("secret"), "{error}");
     }
 }

@@ -3,12 +3,12 @@
 use oci_client::errors::{OciDistributionError as RegistryError, OciErrorCode};
 use serde_json::Value;
 
-use super::{Credentials, Place};
+use super::{Credentials, RegistryRef};
 use diagnostics::{Error, chain};
 use transport::retry;
 
 /// Long enough for a sentence, short enough for a page of HTML.
-const LONGEST: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// The HTTP status behind an error, where there is one.
 pub(crate) fn status(error: &RegistryError) -> Option<u16> {
@@ -32,9 +32,9 @@ pub(crate) fn status(error: &RegistryError) -> Option<u16> {
 }
 
 /// Whether the same request may succeed in a moment.
-pub(crate) fn may_pass(error: &RegistryError) -> bool {
+pub(crate) fn is_transient(error: &RegistryError) -> bool {
     match (error, status(error)) {
-        (_, Some(status)) => retry::passes(status),
+        (_, Some(status)) => retry::is_transient_status(status),
         (RegistryError::RequestError(error), None) => !error.is_builder(),
         (RegistryError::IoError(_), None) => true,
         _ => false,
@@ -44,8 +44,8 @@ pub(crate) fn may_pass(error: &RegistryError) -> bool {
 /// What happened, without URLs.
 pub(crate) fn reason(error: RegistryError) -> String {
     let text = match error {
-        RegistryError::ServerError { code, message, .. } => match said(&message) {
-            Some(said) => format!("{said} (HTTP {code})"),
+        RegistryError::ServerError { code, message, .. } => match registry_message(&message) {
+            Some(text) => format!("{text} (HTTP {code})"),
             None => format!("HTTP {code}"),
         },
         RegistryError::RegistryError { envelope, .. } => envelope.to_string(),
@@ -56,12 +56,12 @@ pub(crate) fn reason(error: RegistryError) -> String {
         },
         other => chain(&other),
     };
-    let short: String = text.chars().take(LONGEST).collect();
+    let short: String = text.chars().take(MAX_MESSAGE_CHARS).collect();
     diagnostics::sanitize(&short).into_owned()
 }
 
 /// The first message of `{"errors": [{"code", "message"}]}`.
-fn said(body: &str) -> Option<String> {
+fn registry_message(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let error = body.get("errors")?.get(0)?;
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -75,15 +75,15 @@ fn said(body: &str) -> Option<String> {
 /// The failure of a push. `what` goes after "cannot".
 pub(crate) fn explain(
     what: &str,
-    place: &Place,
+    registry_ref: &RegistryRef,
     credentials: &Credentials,
     error: RegistryError,
 ) -> Error {
     let status = status(&error);
-    let transient = may_pass(&error);
+    let transient = is_transient(&error);
     let is_unreachable = matches!(&error, RegistryError::RequestError(error) if error.is_connect());
     let reason = reason(error);
-    let (host, name) = (&place.host, place.name());
+    let (host, name) = (&registry_ref.host, registry_ref.name());
     if reason.contains("immutable") {
         return Error::new(format!(
             "`{name}`: cannot {what}: it stands for another image, and tags are immutable there"
@@ -91,26 +91,26 @@ pub(crate) fn explain(
         .help("commit your changes: the tag has the commit in it")
         .help("`--no-latest` leaves the tag `latest` alone");
     }
-    let ecr_host = place.ecr_host();
+    let ecr_host = registry_ref.ecr_host();
     match status {
-        Some(401) if credentials.are_none() => {
+        Some(401) if credentials.is_anonymous() => {
             Error::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
                 "set TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or `docker login {host}` without a credential store"
             ))
         }
         Some(401) => Error::new(format!("`{host}` refuses the credentials from {}", credentials.from))
-            .help(if place.is_own_ecr() || ecr_host.is_some() {
+            .help(if registry_ref.is_own_ecr() || ecr_host.is_some() {
                 "they are made for this push: check the clock of this machine, then `trainyard doctor`"
             } else {
                 "check user and password"
             }),
         Some(403) => Error::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are known, and may not push there"),
-        Some(404) if place.is_own_ecr() || ecr_host.is_some() => {
-            let help = match ecr_host.filter(|_| !place.is_own_ecr()) {
+        Some(404) if registry_ref.is_own_ecr() || ecr_host.is_some() => {
+            let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr()) {
                 Some(ecr) => format!(
                     "the account {} has to make it, in its ECR console of region `{}`: `{}`",
-                    ecr.account, ecr.region, place.repository
+                    ecr.account, ecr.region, registry_ref.repository
                 ),
                 None => "`--create-repository` makes it".to_owned(),
             };
@@ -120,13 +120,13 @@ pub(crate) fn explain(
         None if transient && is_unreachable => {
             Error::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
                 "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows what answers",
-                place.scheme()
+                registry_ref.scheme()
             ))
         }
         _ if transient => Error::new(format!("`{name}`: cannot {what}: {reason}, after four tries"))
             .help("push again: what was uploaded is not uploaded twice"),
         _ => Error::new(format!("`{name}`: cannot {what}: {reason}"))
-            .help(format!("`curl -i {}://{host}/v2/` shows whether a registry answers", place.scheme())),
+            .help(format!("`curl -i {}://{host}/v2/` shows whether a registry answers", registry_ref.scheme())),
     }
 }
 
@@ -141,11 +141,11 @@ mod tests {
     }
 
     fn words(error: RegistryError) -> String {
-        let place = Place::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
+        let registry_ref = RegistryRef::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
             .expect("sound")
-            .of_ecr();
+            .into_own_ecr();
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
-        explain("upload", &place, &credentials, error).to_string()
+        explain("upload", &registry_ref, &credentials, error).to_string()
     }
 
     #[test]
@@ -179,9 +179,9 @@ mod tests {
     #[test]
     fn another_accounts_repository_is_not_ours_to_make() {
         let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/svm";
-        let place = Place::parse(host, "trainyard/svm").expect("sound");
+        let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("sound");
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
-        let text = explain("upload", &place, &credentials, server(404, "")).to_string();
+        let text = explain("upload", &registry_ref, &credentials, server(404, "")).to_string();
         assert!(!text.contains("--create-repository`"), "{text}");
         assert!(
             text.contains("account 210987654321 has to make it, in its ECR console of region `eu-west-1`: `team/svm`"),
@@ -199,7 +199,7 @@ mod tests {
             (401, false),
             (400, false),
         ] {
-            assert_eq!(may_pass(&server(code, "")), expected, "{code}");
+            assert_eq!(is_transient(&server(code, "")), expected, "{code}");
         }
     }
 }

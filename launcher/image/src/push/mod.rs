@@ -20,10 +20,10 @@ use diagnostics::{Error, Result, eprint_line};
 use transport::retry::{Backoff, retry};
 
 pub use credentials::Credentials;
-pub use registry_ref::{EcrHost, Place};
+pub use registry_ref::{EcrHost, RegistryRef};
 
 /// A slow line has this many bytes a second; a registry that takes longer is gone.
-const SLOW: u64 = 100_000;
+const MIN_BYTES_PER_SECOND: u64 = 100_000;
 
 /// What a push did.
 #[derive(Debug, Serialize)]
@@ -45,26 +45,26 @@ pub struct Blob {
 /// A registry with what opens it.
 struct Registry<'a> {
     client: Client,
-    place: &'a Place,
+    registry_ref: &'a RegistryRef,
     credentials: &'a Credentials,
 }
 
 /// Uploads what the registry lacks, then sets the tags, in their order.
 pub async fn push(
     image: &Image,
-    place: &Place,
+    registry_ref: &RegistryRef,
     credentials: &Credentials,
     tags: &[String],
 ) -> Result<Pushed> {
-    let registry = Registry::new(image, place, credentials)?;
+    let registry = Registry::new(image, registry_ref, credentials)?;
     // A part belongs to no tag, but its URL is made of one.
     let first = image.tag();
     registry.log_in(first).await?;
     let config = Data::Memory(image.config.clone());
     let config = Layer::new("configuration", String::new(), config)
-        .map_err(|error| super::unwritten(&error))?;
+        .map_err(|error| super::write_error(&error))?;
     let parts = image.layers.iter().chain([&config]);
-    let sent = try_join_all(parts.map(|part| registry.send(first, part))).await?;
+    let sent = try_join_all(parts.map(|part| registry.upload(first, part))).await?;
     let mut pushed = Pushed {
         uploaded: Vec::new(),
         present: Vec::new(),
@@ -86,15 +86,21 @@ pub async fn push(
 }
 
 impl<'a> Registry<'a> {
-    fn new(image: &Image, place: &'a Place, credentials: &'a Credentials) -> Result<Self> {
+    fn new(
+        image: &Image,
+        registry_ref: &'a RegistryRef,
+        credentials: &'a Credentials,
+    ) -> Result<Self> {
         // Two crates bring rustls, neither chooses its cryptography. An error says that it is chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = ClientConfig {
-            protocol: place.protocol(),
+            protocol: registry_ref.protocol(),
             // One request per blob: ECR refuses small chunks.
             use_monolithic_push: true,
             connect_timeout: Some(Duration::from_secs(10)),
-            read_timeout: Some(Duration::from_secs(60 + image.size() / SLOW)),
+            read_timeout: Some(Duration::from_secs(
+                60 + image.size() / MIN_BYTES_PER_SECOND,
+            )),
             user_agent: concat!("trainyard/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
@@ -104,20 +110,23 @@ impl<'a> Registry<'a> {
         })?;
         Ok(Self {
             client,
-            place,
+            registry_ref,
             credentials,
         })
     }
 
     fn reference(&self, tag: &str) -> Reference {
-        let (host, repository) = (self.place.host.clone(), self.place.repository.clone());
+        let (host, repository) = (
+            self.registry_ref.host.clone(),
+            self.registry_ref.repository.clone(),
+        );
         Reference::with_tag(host, repository, tag.to_owned())
     }
 
     async fn log_in(&self, tag: &str) -> Result<()> {
         let reference = self.reference(tag);
         let auth = &self.credentials.auth;
-        let done = self.patiently(|| {
+        let done = self.with_retries(|| {
             let login = self.client.auth(&reference, auth, RegistryOperation::Push);
             async { login.await.map(drop) }
         });
@@ -125,14 +134,14 @@ impl<'a> Registry<'a> {
     }
 
     /// Uploads one part unless it is there; true if it was uploaded.
-    async fn send(&self, tag: &str, part: &Layer) -> Result<(Blob, bool)> {
+    async fn upload(&self, tag: &str, part: &Layer) -> Result<(Blob, bool)> {
         let reference = self.reference(tag);
         let blob = Blob {
             what: part.what.clone(),
             digest: part.digest.clone(),
             size: part.size(),
         };
-        let asked = self.patiently(|| self.client.blob_exists(&reference, &part.digest));
+        let asked = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
         // Who may push may not always ask: then the upload tells. Wrong credentials tell now.
         let there = match asked.await {
             Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
@@ -142,7 +151,7 @@ impl<'a> Registry<'a> {
             eprint_line(format!("{}: there already", blob.what));
             return Ok((blob, false));
         }
-        let uploaded = self.patiently(|| {
+        let uploaded = self.with_retries(|| {
             let data = part.data.stream().map_err(OciDistributionError::from);
             self.client
                 .push_blob_stream(&reference, data, &part.digest, Some(part.size()))
@@ -161,7 +170,7 @@ impl<'a> Registry<'a> {
         if known.is_ok_and(|digest| digest == image.digest()) {
             return Ok(false);
         }
-        let set = self.patiently(|| async {
+        let set = self.with_retries(|| async {
             let media_type = manifest::MANIFEST_TYPE.parse().map_err(|_| {
                 OciDistributionError::UnsupportedMediaTypeError(manifest::MANIFEST_TYPE.to_owned())
             })?;
@@ -176,19 +185,22 @@ impl<'a> Registry<'a> {
     }
 
     /// Tries again what may pass: no connection, a broken one, 429 and 5xx.
-    async fn patiently<T, F, W>(&self, attempt: F) -> Result<T, OciDistributionError>
+    async fn with_retries<T, F, W>(&self, attempt: F) -> Result<T, OciDistributionError>
     where
         F: FnMut() -> W,
         W: Future<Output = Result<T, OciDistributionError>>,
     {
         let report = |error| {
             let reason = errors::reason(error);
-            eprint_line(format!("`{}`: {reason}; trying again", self.place.host));
+            eprint_line(format!(
+                "`{}`: {reason}; trying again",
+                self.registry_ref.host
+            ));
         };
-        retry(Backoff::REGISTRY, attempt, errors::may_pass, report).await
+        retry(Backoff::REGISTRY, attempt, errors::is_transient, report).await
     }
 
     fn explain(&self, what: &str, error: OciDistributionError) -> Error {
-        errors::explain(what, self.place, self.credentials, error)
+        errors::explain(what, self.registry_ref, self.credentials, error)
     }
 }

@@ -4,7 +4,7 @@ use diagnostics::{Error, Result};
 
 /// A repository in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RegistryRef {
     /// With its port, if it has one.
     pub host: String,
     pub repository: String,
@@ -45,7 +45,7 @@ impl EcrHost {
     }
 }
 
-impl Place {
+impl RegistryRef {
     /// `[https://]host[:port][/repository]`; without a repository, `default`. A registry on this machine speaks HTTP.
     pub fn parse(text: &str, default: &str) -> Result<Self> {
         let expected = "expected `host[:port]/repository`, as in `registry.example.com/team/svm`";
@@ -83,13 +83,13 @@ impl Place {
         Ok(Self {
             host: host.to_owned(),
             repository: repository.to_owned(),
-            plain_http: scheme.map_or_else(|| is_here(host), |scheme| scheme == "http"),
+            plain_http: scheme.map_or_else(|| is_loopback(host), |scheme| scheme == "http"),
             is_own_ecr: false,
         })
     }
 
     /// The same place, known to be ECR's by whoever asks.
-    pub fn of_ecr(mut self) -> Self {
+    pub fn into_own_ecr(mut self) -> Self {
         self.is_own_ecr = true;
         self
     }
@@ -137,7 +137,7 @@ fn is_repository(name: &str) -> bool {
 }
 
 /// Whether the host is this machine, where nobody listens in.
-fn is_here(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -170,11 +170,11 @@ mod tests {
                 false,
             ),
         ] {
-            let place = Place::parse(text, "trainyard/svm").expect(text);
+            let registry_ref = RegistryRef::parse(text, "trainyard/svm").expect(text);
             let found = (
-                place.host.as_str(),
-                place.repository.as_str(),
-                place.plain_http,
+                registry_ref.host.as_str(),
+                registry_ref.repository.as_str(),
+                registry_ref.plain_http,
             );
             assert_eq!(found, (host, repository, plain_http), "{text}");
         }
@@ -188,7 +188,7 @@ mod tests {
             "x y/a",
             "x/a:tag",
         ] {
-            assert!(Place::parse(bad, "trainyard/svm").is_err(), "{bad}");
+            assert!(RegistryRef::parse(bad, "trainyard/svm").is_err(), "{bad}");
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
             ),
             ("210987654321.dkr-ecr.eu-west-1.on.aws", "eu-west-1"),
         ] {
-            let found = Place::parse(host, "x").expect(host).ecr_host();
+            let found = RegistryRef::parse(host, "x").expect(host).ecr_host();
             let found = found.expect(host);
             assert_eq!(
                 (found.account.as_str(), found.region.as_str()),
@@ -220,7 +220,7 @@ mod tests {
             "ghcr.io",
         ] {
             assert_eq!(
-                Place::parse(host, "x").expect(host).ecr_host(),
+                RegistryRef::parse(host, "x").expect(host).ecr_host(),
                 None,
                 "{host}"
             );
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let failure = Place::parse("https://me:secret@host/x", "y").expect_err("an @");
-        assert!(!failure.to_string().contains("secret"), "{failure}");
+        let error = RegistryRef::parse("https://me:secret@host/x", "y").expect_err("an @");
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
