@@ -1,4 +1,4 @@
-//! Compiles a trainer for the image: linux/amd64, without symbols, the same bytes in every folder.
+//! Compiles trainers for images: linux/amd64, stripped, reproducible in any folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::variable::set;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link, Package};
 
-/// How the binary holds its C library.
+/// C library of the binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
     /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-intel-xeon-static)
@@ -32,7 +32,7 @@ impl Target {
         }
     }
 
-    /// What the linker or the C compiler most probably missed.
+    /// Returns what the linker or the C compiler probably missed.
     fn help(self) -> &'static str {
         match self {
             Self::Gnu => {
@@ -45,11 +45,11 @@ impl Target {
     }
 }
 
-/// What may be chosen of a build.
+/// Options of a build.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BuildOptions {
     pub(crate) target: Target,
-    /// Used as it is, instead of compiling one.
+    /// Existing binary, used instead of compiling.
     pub(crate) binary: Option<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ impl Trainer {
     }
 }
 
-/// Compiles the trainer, unless there is a binary, and makes the image.
+/// Compiles the trainer, unless there is a binary, and builds the image.
 pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<Image> {
     let package = trainer.package()?;
     // Checked before minutes of compiling.
@@ -109,13 +109,13 @@ fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> 
     if !features.is_empty() {
         arguments.extend(["--features".to_owned(), features.join(",")]);
     }
-    // Of the last step alone, so that what is compiled for other uses is not compiled again.
+    // For the last step only, so that dependencies are not compiled again.
     let last = ["--target", target.triple(), "--", "-Cstrip=symbols"];
     arguments.extend(last.map(str::to_owned));
     arguments
 }
 
-/// Where the image has shared libraries, seen from the binary. The trainer's build script passes it to the linker.
+/// Run path of the libraries in the image. The trainer's build script passes it to the linker.
 const RPATH: (&str, &str) = ("TRAINYARD_RPATH", "$ORIGIN/../lib");
 
 /// Compiles the trainer.
@@ -145,9 +145,10 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
     }
 }
 
-/// The user's own flags; a static C library, if it is to be; no folder of this machine in panic messages. The workspace's own files
-/// are compiled by relative paths: naming its folder here would compile every dependency again in every clone, also
-/// where clones share a target folder. What build scripts write is below that one.
+/// Returns the user's flags, those for a static C library, and those that remove local folders from
+/// panic messages. Files of the workspace are compiled by relative paths: remapping its folder
+/// would compile every dependency again in every clone, even where clones share a target folder.
+/// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
     let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
         (Some(encoded), _) => vec![encoded],
@@ -159,7 +160,7 @@ fn rustflags(target: &Path, link: Link) -> OsString {
         (None, None) => Vec::new(),
     };
     if link == Link::Static {
-        // musl's binaries are static without being asked.
+        // musl binaries are static by default.
         flags.push("-Ctarget-feature=+crt-static".into());
     }
     let places = [
@@ -177,8 +178,8 @@ fn rustflags(target: &Path, link: Link) -> OsString {
     flags.join(std::ffi::OsStr::new("\x1f"))
 }
 
-/// Where clones share a target folder, cargo tells their crates apart by the files' times alone, and takes another
-/// clone's for this one's if it was compiled later. The dependencies may be shared, the workspace's crates may not.
+/// Cleans the workspace's crates if another clone used this target folder: cargo distinguishes the
+/// crates of clones by file times only. Dependencies can be shared.
 async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
     let triple = target.triple();
     let note = source
@@ -208,7 +209,7 @@ async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
                     .help("its own messages are above; or set CARGO_TARGET_DIR to a folder of this clone alone"));
             }
         }
-        // Nobody has compiled an image here.
+        // First build in this target folder.
         Err(_) => {}
     }
     let folder = note.parent().unwrap_or(&source.target);
@@ -216,7 +217,7 @@ async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
     std::fs::write(&note, own).map_err(write_error)
 }
 
-/// Adds the target's standard library to the toolchain, if it is missing.
+/// Installs the target's standard library if it is missing.
 async fn add_target(source: &Source, target: Target) -> Result<()> {
     let triple = target.triple();
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -1,4 +1,4 @@
-//! Amazon's registry: a password for some hours, and repositories that have to be made.
+//! Amazon ECR: passwords and repositories.
 
 use aws_sdk_ecr::error::ProvideErrorMetadata as _;
 use aws_sdk_ecr::operation::get_authorization_token::builders::GetAuthorizationTokenFluentBuilder;
@@ -10,8 +10,8 @@ use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
 use image::push::{Credentials, EcrHost, RegistryRef};
 
-/// Asks for a password, which stays in memory, and for the registry's address. `registry` stands in for the address:
-/// an emulator of AWS gives the real one.
+/// Requests a password, which stays in memory, and the registry's address. `registry` overrides the
+/// address: an emulator of AWS returns the real one.
 pub(crate) async fn log_in(
     aws: &Aws,
     repository: &str,
@@ -30,13 +30,13 @@ pub(crate) async fn log_in(
     ))
 }
 
-/// A password for another account's registry, or for another region's.
+/// Requests a password for the registry of another account or region.
 pub(crate) async fn log_in_to(aws: &Aws, host: &EcrHost) -> Result<Credentials> {
     let (credentials, _) = token(&aws.in_region(&host.region), Some(&host.account)).await?;
     Ok(credentials)
 }
 
-/// User and password, and the registry's address.
+/// Returns credentials and the registry's address.
 async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<String>)> {
     let answer = request(aws, account)
         .send()
@@ -57,7 +57,8 @@ async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<
     Ok((Credentials::new(user, password, from), address))
 }
 
-/// The password is good for whatever these keys may push to; the registry's id is for policies that ask for it.
+/// Builds the request. The password is valid for all registries that the keys may push to; the
+/// registry ID is for policies that check it.
 fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuilder {
     #[expect(
         deprecated,
@@ -73,7 +74,7 @@ fn broken(what: &str) -> Error {
         .help("look at what answers there: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` asks it too")
 }
 
-/// Makes the repository; true if there was none.
+/// Creates the repository; true if it did not exist.
 pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
     let made = aws
         .ecr()
@@ -97,13 +98,13 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
     }
 }
 
-/// The requests of [`create`] and [`log_in`], unsent.
+/// Returns the requests of [`create`] and [`log_in`] without sending them.
 pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(String, Value)> {
     let (aws, recorder) = aws.rehearsal();
     let ecr = aws.ecr();
     let mut requests = Vec::new();
     if create {
-        // Recorded, and refused by the recorder.
+        // Recorded and refused by the recorder.
         let _ = ecr
             .create_repository()
             .repository_name(repository)
@@ -117,7 +118,7 @@ pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(
     requests
 }
 
-/// The request of [`log_in_to`], unsent.
+/// Returns the request of [`log_in_to`] without sending it.
 pub(crate) async fn rehearse_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
     let (aws, recorder) = aws.rehearsal();
     let _ = request(&aws.in_region(&host.region), Some(&host.account))

@@ -1,4 +1,4 @@
-//! The local Docker engine: where it listens, and what to do when it does not.
+//! The local Docker engine.
 
 mod load;
 
@@ -13,22 +13,23 @@ use diagnostics::{Error, Result, chain};
 
 pub(crate) use load::load;
 
-/// An engine that has not answered by then hangs: a ping takes it a millisecond.
+/// Timeout of a ping, which usually takes a millisecond.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where Docker's own packages put the socket.
+/// Socket of Docker's packages.
 const SYSTEM_SOCKET: &str = "/var/run/docker.sock";
 
-/// For one request: an image of gigabytes takes longer than the client's own two minutes.
+/// Timeout of a request. The client's default of two minutes is too short for an image of
+/// gigabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 const START_HELP: &str =
     "start it (`sudo systemctl start docker`), or set DOCKER_HOST if it listens elsewhere";
 
-/// The engine that `docker` would take; it has answered a ping.
+/// Connects to the engine that `docker` uses, and pings it.
 pub(crate) async fn connect() -> Result<Docker> {
     let host = host(|name| std::env::var(name).ok())?;
-    // The password of `tcp://user:password@host` is nobody's business.
+    // Hides the password of `tcp://user:password@host`.
     let shown = match host.rsplit_once('@') {
         Some((_, rest)) => rest.to_owned(),
         None => host.clone(),
@@ -43,7 +44,7 @@ pub(crate) async fn connect() -> Result<Docker> {
             .help("`docker info` should answer; restart the engine if it does not"));
         }
         Ok(Err(error)) => return Err(no_engine(&shown, &error)),
-        // An older engine than this client is asked in its own version of the API.
+        // Use the API version of an older engine.
         Ok(Ok(_)) => engine
             .negotiate_version()
             .await
@@ -53,7 +54,8 @@ pub(crate) async fn connect() -> Result<Docker> {
     Ok(engine)
 }
 
-/// DOCKER_HOST, else the current context's endpoint, else the usual socket. `variable` reads the environment.
+/// Returns DOCKER_HOST, else the current context's endpoint, else the default socket. `variable`
+/// reads the environment.
 fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     if let Some(host) = set("DOCKER_HOST") {
@@ -71,7 +73,7 @@ fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
     Ok(format!("unix://{}", socket.display()))
 }
 
-/// What `docker context use` left. A file that is not understood is no reason to stop here: it is `docker`'s.
+/// Returns the current context of `docker`. A file that cannot be parsed is ignored.
 fn current_context(folder: &Path) -> Option<String> {
     let text = std::fs::read(folder.join("config.json")).ok()?;
     let config: Value = serde_json::from_slice(&text).ok()?;
@@ -79,7 +81,7 @@ fn current_context(folder: &Path) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Contexts have folders that are called by the digest of their name.
+/// Returns the endpoint of a context. The folder of a context is named by the digest of its name.
 fn endpoint(folder: &Path, name: &str) -> Result<String> {
     let digest = diagnostics::sha256(name.as_bytes());
     let file = folder.join("contexts/meta").join(digest).join("meta.json");
@@ -99,7 +101,7 @@ fn endpoint(folder: &Path, name: &str) -> Result<String> {
         .ok_or_else(|| wrong(format!("`{}` names no host of Docker", file.display())))
 }
 
-/// The system's socket, else the user's own of a rootless engine.
+/// Returns the system's socket, else that of a rootless engine.
 fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
     let rootless = runtime_dir.map(|folder| Path::new(&folder).join("docker.sock"));
     let found = [Some(system.to_owned()), rootless.clone()]
@@ -138,7 +140,7 @@ fn no_engine(host: &str, error: &DockerError) -> Error {
     })
 }
 
-/// What an engine's refusal says, for a failure's message.
+/// Returns the message of an engine's error.
 pub(crate) fn reason(error: &DockerError) -> String {
     match error {
         DockerError::DockerResponseServerError { message, .. } => message.trim().to_owned(),

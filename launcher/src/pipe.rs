@@ -1,4 +1,4 @@
-//! Bytes between the asynchronous engine and the synchronous tar: a channel that holds a few chunks.
+//! Connects asynchronous streams with blocking readers and writers.
 
 use std::io::{self, Read, Write};
 
@@ -6,20 +6,20 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-/// Pieces on their way; each is at most a few hundred KiB.
+/// Maximum number of chunks in the channel; each has at most a few hundred KiB.
 const MAX_CHUNKS: usize = 8;
 
 type Chunk = io::Result<Bytes>;
 
-/// Reads what an engine sends.
+/// Reads a stream from a blocking thread.
 pub(crate) struct StreamReader {
     chunks: Receiver<Option<Chunk>>,
     current: Bytes,
     ended: bool,
 }
 
-/// A reader for a blocking thread, of what `stream` gives. The returned future moves the bytes and has to be awaited
-/// beside the thread.
+/// Returns a reader for a blocking thread. The returned future moves the bytes and must be awaited
+/// concurrently.
 pub(crate) fn reader<S, E>(stream: S) -> (StreamReader, impl Future<Output = ()>)
 where
     S: Stream<Item = Result<Bytes, E>>,
@@ -34,7 +34,7 @@ where
                 return;
             }
         }
-        // Only this is an end: a sender that was dropped has been given up.
+        // `None` marks the end: a dropped sender means cancellation.
         let _ = sender.send(None).await;
     };
     let reader = StreamReader {
@@ -61,10 +61,10 @@ impl Read for StreamReader {
     }
 }
 
-/// Writes what an engine is to receive.
+/// Writes a stream from a blocking thread.
 pub(crate) struct StreamWriter(Sender<Chunk>);
 
-/// A writer for a blocking thread, and what it writes as a stream.
+/// Returns a writer for a blocking thread, and its output as a stream.
 pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Chunk> + Send + 'static) {
     let (sender, receiver) = mpsc::channel(MAX_CHUNKS);
     let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Chunk>| async {
@@ -75,7 +75,7 @@ pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Chunk> + Send + 'sta
 }
 
 impl StreamWriter {
-    /// The stream must not end as if all were well.
+    /// Ends the stream with an error.
     pub(crate) fn fail(&self, error: io::Error) {
         let _ = self.0.blocking_send(Err(error));
     }

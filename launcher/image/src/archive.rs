@@ -1,4 +1,4 @@
-//! The archive that `docker load` and skopeo's `docker-archive:` read.
+//! Archives for `docker load` and skopeo's `docker-archive:`.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,10 +19,10 @@ use diagnostics::{Error, Result};
 
 const INDEX: &str = "manifest.json";
 
-/// No document of an image is so long, in bytes.
+/// Maximum size of a JSON document.
 const MAX_DOCUMENT_BYTES: u64 = 8 << 20;
 
-/// An entry of `manifest.json`.
+/// Entry of `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 impl Image {
-    /// The archive, with the image's names.
+    /// Writes the archive, with the image's names.
     pub fn archive(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let config = format!("{}.json", hex(&self.id()));
         let name = |layer: &Layer| format!("{}.tar.gz", hex(&layer.digest));
@@ -50,10 +50,10 @@ impl Image {
         tree.write(out)
     }
 
-    /// Writes the archive, whole or not at all.
+    /// Writes the archive to a file, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
         let wrong = |error: io::Error| unwritable(path, &error);
-        // A device or a pipe is written to: another file in its place would be the end of it.
+        // Devices and pipes are written to, not replaced.
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
             return self.archive(&mut file).map_err(wrong);
@@ -72,7 +72,7 @@ impl Image {
         Ok(())
     }
 
-    /// Reads what [`Image::write`] wrote, for the trainer.
+    /// Reads an archive that [`Image::write`] wrote for the trainer.
     pub fn read(path: &Path, trainer: &str) -> Result<Self> {
         let wrong = |found: String| {
             Error::usage(format!(
@@ -85,7 +85,7 @@ impl Image {
         };
         let open = || match File::open(path)? {
             file if file.metadata()?.is_file() => Ok(file),
-            // In a pipe nobody can go back.
+            // A pipe cannot be rewound.
             mut pipe => {
                 let mut file = tempfile::tempfile()?;
                 io::copy(&mut pipe, &mut file)?;
@@ -98,7 +98,7 @@ impl Image {
             ))
         })?;
         let files = files(file).map_err(|error| match error.kind() {
-            // The tar crate quotes what it could not read, and that may be anybody's secret.
+            // The reader's message may quote the file, which may be a secret.
             io::ErrorKind::Other | io::ErrorKind::InvalidData => {
                 wrong("it is no tar archive".to_owned())
             }
@@ -108,8 +108,7 @@ impl Image {
     }
 }
 
-/// Why an image cannot be written to this place.
-/// Looks whether an image could be written there, before it is made.
+/// Checks that an image can be written to `path`, before it is built.
 pub fn writable(path: &Path) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::usage(format!(
@@ -120,7 +119,7 @@ pub fn writable(path: &Path) -> Result<()> {
     };
     match path.metadata() {
         Ok(found) if found.is_dir() => return refuse("it is a folder, expected a file"),
-        // A device or a pipe is written to as it is.
+        // Devices and pipes are written to.
         Ok(found) if !found.is_file() => return Ok(()),
         _ => {}
     }
@@ -145,13 +144,14 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Error {
         .help("pass an `--output` in a folder that exists and that you may write to")
 }
 
-/// As any new file: what may read it is decided by the user's umask.
+/// Permissions of a new file; the umask applies.
 fn default_permissions() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::Permissions::from_mode(0o666)
 }
 
-/// Where each file of the archive stands in it. Of two with one name the last one counts, as for tar.
+/// Returns the range of each file in the archive. As in tar, the last of several with one name
+/// counts.
 fn files(archive: File) -> io::Result<BTreeMap<String, Data>> {
     let file = Arc::new(archive);
     let mut files = BTreeMap::new();
@@ -172,7 +172,7 @@ fn files(archive: File) -> io::Result<BTreeMap<String, Data>> {
     Ok(files)
 }
 
-/// All of a document.
+/// Reads a document.
 fn read_document(data: &Data) -> io::Result<Bytes> {
     if data.size() > MAX_DOCUMENT_BYTES {
         return Err(io::Error::other(format!("{} bytes", data.size())));
@@ -182,7 +182,7 @@ fn read_document(data: &Data) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// What registries take for a tag.
+/// True if registries accept the tag.
 fn is_tag(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     matches!(text.bytes().next(), Some(first) if word(first))

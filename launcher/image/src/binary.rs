@@ -1,4 +1,4 @@
-//! What the image can run: a program for linux/amd64, static unless the image holds its libraries too.
+//! Programs that can run in the image: linux/amd64, static unless the image has their libraries.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::elf::Elf;
 use crate::Link;
 use diagnostics::{Error, Result};
 
-/// Refuses what would not start in the image.
+/// Returns an error if the program would not start in the image.
 pub fn check(path: &Path, link: Link) -> Result<()> {
     std::fs::File::open(path).map_err(|error| {
         Error::new(format!("cannot read `{}`: {error}", path.display())).help(
@@ -38,7 +38,7 @@ pub fn check(path: &Path, link: Link) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A header of 64 bytes with one program header behind it.
+    /// A header of 64 bytes and one program header.
     fn elf(machine: u8, kind: u8, segment: u8) -> Vec<u8> {
         let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
         bytes.resize(64, 0);
@@ -49,7 +49,7 @@ mod tests {
         bytes[56] = 1;
         bytes.push(segment);
         bytes.resize(64 + 56, 0);
-        // The interpreter's name, right behind.
+        // The interpreter's name.
         bytes[64 + 8] = 64 + 56;
         bytes[64 + 32] = 4;
         bytes.extend(b"ld\0\0");

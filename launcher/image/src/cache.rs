@@ -1,5 +1,5 @@
-//! Compressed layers, kept in the target folder by the digest of their tar and by what
-//! compressed them: compressing is what takes the time.
+//! Caches compressed layers in the target folder, since compression takes most of the time. The key
+//! is the digest of the tar and the version of the compressor.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,10 +10,10 @@ use super::digest::hex;
 use super::layer::{LEVEL, Layer, Tree};
 use crate::prune;
 
-/// Another version may give other bytes: an old cache would give another digest than no cache.
+/// Part of the key: another version may give other bytes, and so another digest.
 const COMPRESSOR: &str = "flate2-1.1.11-miniz_oxide-0.9.1";
 
-/// The folder of compressed layers.
+/// Folder of compressed layers.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache(PathBuf);
 
@@ -22,7 +22,8 @@ impl Cache {
         Self(target.join("trainyard/layers"))
     }
 
-    /// The layer from the cache, else compressed and kept. A cache that cannot be written costs time and nothing else.
+    /// Returns the layer from the cache, or compresses and caches it. If the cache cannot be
+    /// written, the layer is not cached.
     pub(crate) fn layer(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
         if let Some(layer) = self.find(what, &tree.diff_id()?) {
             return Ok(layer);
@@ -40,7 +41,7 @@ impl Cache {
         let file = File::open(entry.path()).ok()?;
         let size = file.metadata().ok()?.len();
         let layer = Layer::new(what, diff_id.to_owned(), Data::file(file, 0, size)).ok()?;
-        // A damaged file has another digest than its name says.
+        // The name has the digest: a damaged file is ignored.
         if entry.file_name().to_string_lossy() != name(&layer) {
             return None;
         }
@@ -48,12 +49,12 @@ impl Cache {
         Some(layer)
     }
 
-    /// Under a temporary name first: a build that is killed leaves no half layer.
+    /// Writes to a temporary file first, so that a killed build leaves no partial layer.
     fn make(&self, what: &str, tree: &Tree<'_>) -> io::Result<Layer> {
         fs::create_dir_all(&self.0)?;
         let file = tempfile::NamedTempFile::new_in(&self.0)?;
         let layer = Layer::compress(what, tree, file.as_file().try_clone()?)?;
-        // Without a name its bytes are there as long as somebody holds them.
+        // The open file stays readable after it is removed.
         if file.persist(self.0.join(name(&layer))).is_ok() {
             prune::prune(&self.0, |name| name.split_once('.').map(|(kind, _)| kind));
         }
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(fs::read(&path).expect("kept"), bytes(&second));
     }
 
-    /// The lock file knows the versions; the compiler does not.
+    /// The lock file has the versions.
     #[test]
     fn the_compressor_is_the_one_of_the_lock_file() {
         let lock = include_str!("../../../Cargo.lock");
@@ -122,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         let diff_id = tree("some").diff_id().expect("in memory");
-        // Not what compressing gives, so it can only come from the cache.
+        // Not the compressed bytes, so it must come from the cache.
         let bytes = bytes::Bytes::from_static(b"planted");
         let planted = Layer::new("x", diff_id, Data::Memory(bytes)).expect("in memory");
         fs::create_dir_all(&cache.0).expect("a folder");
@@ -148,7 +149,7 @@ mod tests {
         }
     }
 
-    /// A target folder on a full or read-only disk.
+    /// As on a full or read-only disk.
     #[test]
     fn without_a_cache_there_is_a_layer() {
         let folder = tempfile::tempdir().expect("a temporary folder");

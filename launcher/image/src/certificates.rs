@@ -1,10 +1,10 @@
-//! The certificate authorities that the image trusts: this machine's own.
+//! The CA certificates of the image: this machine's.
 
 use std::path::PathBuf;
 
 use diagnostics::{Error, Result};
 
-/// Where distributions keep the bundle: Debian and Alpine, Fedora, RHEL, openSUSE, macOS.
+/// Locations of the bundle: Debian and Alpine, Fedora, RHEL, openSUSE, macOS.
 const PLACES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -13,10 +13,10 @@ const PLACES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// In the image, where programs look first.
+/// Path in the image where programs look first.
 pub(crate) const IMAGE_PATH: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// A bundle and where it came from.
+/// A bundle and its path.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificates {
     pub(crate) path: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// SSL_CERT_FILE if it is set, else the first bundle that is there.
+    /// Reads SSL_CERT_FILE if it is set, else the first bundle found.
     pub(crate) fn find() -> Result<Self> {
         let own = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
         let found = match own {
@@ -46,7 +46,7 @@ impl Certificates {
     }
 }
 
-/// A bundle is public; a private key in it would be published with the image.
+/// Checks the bundle. A private key in it would be published with the image.
 fn check(path: &str, pem: &[u8]) -> Result<()> {
     let has = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
     if !has(b"-----BEGIN CERTIFICATE-----") && !has(b"-----BEGIN TRUSTED CERTIFICATE-----") {

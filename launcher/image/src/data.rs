@@ -1,4 +1,4 @@
-//! The bytes of a part of an image: in memory, or a range of a file, for layers may have gigabytes.
+//! Bytes of a part of an image: in memory, or a range of a file, since layers may have gigabytes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,14 +10,14 @@ use futures_util::{Stream, stream};
 
 use crate::digest::HashingWriter;
 
-/// What a registry is sent at a time.
+/// Bytes per chunk of a stream.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Cheap to clone.
+/// Bytes in memory or in a file; cheap to clone.
 #[derive(Debug, Clone)]
 pub enum Data {
     Memory(Bytes),
-    /// Held open: another build may take the file out of the cache.
+    /// Kept open: another build may remove the file from the cache.
     File {
         file: Arc<File>,
         start: u64,
@@ -43,14 +43,14 @@ impl Data {
         Reader { data, at: 0 }
     }
 
-    /// `sha256:...`
+    /// Returns the digest `sha256:HEX`.
     pub(crate) fn digest(&self) -> io::Result<String> {
         let mut hashed = HashingWriter::new(io::sink());
         io::copy(&mut self.reader(), &mut hashed)?;
         Ok(hashed.finish().0)
     }
 
-    /// All of it, for an asynchronous client.
+    /// Returns the bytes as a stream, for an asynchronous client.
     pub(crate) fn stream(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::try_unfold(self.reader(), |mut reader| async {
             let work = tokio::task::spawn_blocking(move || {
@@ -66,7 +66,7 @@ impl Data {
     }
 }
 
-/// Reads from the beginning, whoever else reads.
+/// Reads from the start, independent of other readers.
 #[derive(Debug)]
 pub(crate) struct Reader {
     data: Data,
@@ -89,7 +89,7 @@ impl Read for Reader {
             Data::File { file, start, .. } => file.read_at(buffer, start + self.at)?,
         };
         if read == 0 {
-            // Somebody has cut the file: half a layer must not pass for one.
+            // The file was truncated: half a layer must not be taken for a whole one.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.at += read as u64;

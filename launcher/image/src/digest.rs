@@ -4,7 +4,7 @@ use std::io;
 
 use sha2::{Digest as _, Sha256};
 
-/// Hashes and counts what passes.
+/// Hashes and counts the bytes that are written through it.
 pub(crate) struct HashingWriter<W> {
     hash: Sha256,
     size: u64,
@@ -17,7 +17,7 @@ impl<W> HashingWriter<W> {
         Self { hash, size: 0, to }
     }
 
-    /// `sha256:...`, the bytes, and where they went.
+    /// Returns the digest, the number of bytes, and the inner writer.
     pub(crate) fn finish(self) -> (String, u64, W) {
         (prefixed(&self.hash.finalize()), self.size, self.to)
     }
@@ -36,12 +36,12 @@ impl<W: io::Write> io::Write for HashingWriter<W> {
     }
 }
 
-/// A digest without `sha256:`.
+/// Returns a digest without `sha256:`.
 pub(crate) fn hex(digest: &str) -> &str {
     digest.trim_start_matches("sha256:")
 }
 
-/// `sha256:` and 64 hexadecimal digits.
+/// Returns the digest of `bytes`.
 pub fn digest(bytes: &[u8]) -> String {
     prefixed(&Sha256::digest(bytes))
 }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn digests() {
-        // The well-known digest of nothing.
+        // The digest of empty input.
         let nothing = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(digest(b""), nothing);
     }

@@ -1,4 +1,4 @@
-//! What the header of a program or a shared library says of it.
+//! Headers of programs and shared libraries.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,19 +7,19 @@ use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, EM_X86_64, ET_DYN, ET_EXEC, F
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{LittleEndian, ReadCache};
 
-/// A program or a shared library for linux/amd64.
+/// A program or shared library for linux/amd64.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Elf {
-    /// The loader that a dynamic program is started with.
+    /// Loader of a dynamic program.
     pub(crate) interpreter: Option<String>,
-    /// File names of the libraries that it is linked with.
+    /// File names of the linked libraries.
     pub(crate) needed: Vec<String>,
-    /// Folders to look for them in; `$ORIGIN` is its own.
+    /// Folders of the libraries; `$ORIGIN` is the file's own folder.
     pub(crate) run_path: Vec<String>,
 }
 
 impl Elf {
-    /// Reads the little that is needed, not the file: libraries may have hundreds of megabytes.
+    /// Reads the headers only: libraries may have hundreds of megabytes.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let data = ReadCache::new(file);

@@ -1,4 +1,5 @@
-//! A layer: a sorted tar without times or owners, gzipped, so that the same files give the same bytes.
+//! Layers: sorted tars without times and owners, gzipped, so that the same files give the same
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,17 +11,17 @@ use flate2::{Compression, GzBuilder};
 use crate::data::Data;
 use crate::digest::HashingWriter;
 
-/// zlib's own choice between time and size.
+/// Compression level; zlib's default.
 pub(crate) const LEVEL: u32 = 6;
 
-/// What the registry keeps and the engine unpacks.
+/// A layer of an image.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// For people: `binary`, `certificates`.
+    /// Description, such as `binary`.
     pub what: String,
-    /// Of the tar.
+    /// Digest of the tar.
     pub diff_id: String,
-    /// Of the gzipped tar.
+    /// Digest of the gzipped tar.
     pub digest: String,
     /// The gzipped tar.
     pub data: Data,
@@ -39,14 +40,14 @@ enum Node<'a> {
         mode: u32,
         bytes: &'a [u8],
     },
-    /// A file of this machine, read when it is needed: libraries may have gigabytes.
+    /// A local file, read when needed: libraries may have gigabytes.
     Path {
         mode: u32,
         path: PathBuf,
     },
-    /// Another part of an image.
+    /// Another part of the image.
     Data(&'a Data),
-    /// To a file beside it.
+    /// A link to a file in the same folder.
     Link {
         target: String,
     },
@@ -87,14 +88,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The tar's digest.
+    /// Returns the digest of the tar.
     pub(crate) fn diff_id(&self) -> io::Result<String> {
         let mut hashed = HashingWriter::new(io::sink());
         self.write(&mut hashed)?;
         Ok(hashed.finish().0)
     }
 
-    /// The tar: sorted, everything root's, at the beginning of time.
+    /// Writes the tar: sorted, owned by root, with time 0.
     pub(crate) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut builder = tar::Builder::new(out);
         for (path, node) in &self.0 {
@@ -120,7 +121,7 @@ impl<'a> Tree<'a> {
                     let size = file.metadata()?.len();
                     header.set_mode(*mode);
                     header.set_size(size);
-                    // One that grows now would break the archive.
+                    // A growing file would break the archive.
                     builder.append_data(&mut header, path, file.take(size))?;
                 }
                 Node::Data(data) => {
@@ -143,7 +144,8 @@ impl<'a> Tree<'a> {
 impl Layer {
     /// Compresses the tree's tar into an empty file.
     pub(crate) fn compress(what: &str, tree: &Tree<'_>, file: File) -> io::Result<Self> {
-        // No name, no time, no operating system in the header: `GzEncoder::new` would do today, by default.
+        // No name, time or operating system in the header. `GzEncoder::new` does the same today,
+        // but does not promise it.
         let gzip = GzBuilder::new().mtime(0).operating_system(255).write(
             HashingWriter::new(BufWriter::new(file)),
             Compression::new(LEVEL),
@@ -161,7 +163,7 @@ impl Layer {
         })
     }
 
-    /// A layer that is compressed already.
+    /// Makes a layer of compressed data.
     pub(crate) fn new(what: &str, diff_id: String, data: Data) -> io::Result<Self> {
         Ok(Self {
             what: what.to_owned(),
@@ -171,7 +173,7 @@ impl Layer {
         })
     }
 
-    /// What is transferred, in bytes.
+    /// Returns the compressed size in bytes.
     pub fn size(&self) -> u64 {
         self.data.size()
     }

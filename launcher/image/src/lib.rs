@@ -1,4 +1,5 @@
-//! A trainer's image, written without a Docker daemon: a few layers, a configuration, a manifest.
+//! Container images of trainers without a Docker daemon: a few layers, a configuration, a manifest;
+//! and pushing them to registries.
 
 mod archive;
 mod binary;
@@ -66,7 +67,7 @@ pub struct Package {
     pub opened_libraries: Vec<String>,
 }
 
-/// An image. Cheap to clone: its layers are in files.
+/// An image; cheap to clone, since its layers are in files.
 #[derive(Debug, Clone)]
 pub struct Image {
     repository: String,
@@ -74,27 +75,27 @@ pub struct Image {
     config: Bytes,
     manifest: Bytes,
     layers: Vec<Layer>,
-    /// How it came to be; an image from an archive was not built.
+    /// Build details; none for an image from an archive.
     pub built: Option<Built>,
 }
 
-/// Where an image's parts came from, and what they took.
+/// Sources and build times of an image.
 #[derive(Debug, Clone, Default)]
 pub struct Built {
     pub binary: PathBuf,
-    /// The shared ones, as they are on this machine.
+    /// Shared libraries of this machine.
     pub libraries: Vec<PathBuf>,
     pub certificates: PathBuf,
     pub compile_seconds: f64,
     pub image_seconds: f64,
 }
 
-/// `trainyard/svm`, in every registry and engine.
+/// Returns the repository name, such as `trainyard/svm`.
 pub fn repository(trainer: &str) -> String {
     format!("trainyard/{trainer}")
 }
 
-/// Makes the image of a compiled binary. `library_dirs` are searched for shared libraries first.
+/// Makes the image of a compiled binary. Shared libraries are searched in `library_dirs` first.
 pub async fn build(
     package: &Package,
     binary: PathBuf,
@@ -137,7 +138,7 @@ pub async fn build(
     Ok(image)
 }
 
-/// The names that a build would give the image, the versioned one first.
+/// Returns the names of a new image, the versioned one first.
 pub async fn names(package: &Package) -> [String; 2] {
     let revision = Revision::of(&package.workspace).await;
     let repository = repository(&package.name);
@@ -148,7 +149,7 @@ pub async fn names(package: &Package) -> [String; 2] {
     ]
 }
 
-/// `org.opencontainers.image.*`, for an image that the engine builds.
+/// Returns the labels `org.opencontainers.image.*`, for an image that the engine builds.
 pub async fn image_labels(package: &Package) -> BTreeMap<String, String> {
     let revision = Revision::of(&package.workspace).await;
     labels(package, revision.as_ref())
@@ -172,17 +173,17 @@ impl Image {
         })
     }
 
-    /// The manifest's digest, which a registry knows the image by.
+    /// Returns the manifest's digest, by which a registry identifies the image.
     pub fn digest(&self) -> String {
         digest(&self.manifest)
     }
 
-    /// The configuration's digest, which an engine knows the image by.
+    /// Returns the configuration's digest, by which an engine identifies the image.
     pub fn id(&self) -> String {
         digest(&self.config)
     }
 
-    /// What is transferred, in bytes.
+    /// Returns the size of layers, configuration and manifest in bytes.
     pub fn size(&self) -> u64 {
         let layers: u64 = self.layers.iter().map(Layer::size).sum();
         layers + (self.config.len() + self.manifest.len()) as u64
@@ -192,18 +193,18 @@ impl Image {
         &self.layers
     }
 
-    /// `VERSION-COMMIT`.
+    /// Returns the tag `VERSION-COMMIT`.
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// `trainyard/svm:VERSION-COMMIT` and `trainyard/svm:latest`.
+    /// Returns `trainyard/svm:VERSION-COMMIT` and `trainyard/svm:latest`.
     pub fn names(&self) -> [String; 2] {
         [&self.tag, "latest"].map(|tag| format!("{}:{tag}", self.repository))
     }
 }
 
-/// The shared libraries of a trainer that has some.
+/// Returns the shared libraries of a dynamically linked program.
 fn libraries(package: &Package, binary: &Path, library_dirs: &[PathBuf]) -> Result<Libraries> {
     match package.link {
         Link::Static => Ok(Libraries::default()),
@@ -211,15 +212,16 @@ fn libraries(package: &Package, binary: &Path, library_dirs: &[PathBuf]) -> Resu
     }
 }
 
-/// Something of this machine, for the image.
+/// A local file or a link for the image.
 #[derive(Debug)]
 pub enum Piece {
     File(PathBuf),
-    /// To a file beside it.
+    /// A link to a file in the same folder.
     Link(String),
 }
 
-/// A binary that is there, and its shared libraries, by their paths in the image, without a leading slash.
+/// Returns an existing binary and its shared libraries, by path in the image without a leading
+/// slash.
 pub fn pieces(package: &Package, binary: &Path) -> Result<Vec<(String, Piece)>> {
     check(binary, package.link)?;
     let libraries = libraries(package, binary, &[])?;
@@ -229,7 +231,7 @@ pub fn pieces(package: &Package, binary: &Path) -> Result<Vec<(String, Piece)>> 
     Ok(pieces)
 }
 
-/// Where the libraries go, and what of this machine goes there.
+/// Returns the paths of the libraries in the image, and their files.
 fn library_pieces(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece)>> {
     let mut pieces = Vec::new();
     if let Some(loader) = &libraries.loader {
@@ -246,7 +248,7 @@ fn library_pieces(libraries: &Libraries, target: &Path) -> io::Result<Vec<(Strin
     Ok(pieces)
 }
 
-/// What the loader and NVIDIA's container runtime look for.
+/// Returns the environment for the loader and NVIDIA's container runtime.
 fn environment(libraries: &Libraries) -> Vec<String> {
     let mut environment = Vec::new();
     if libraries.loader.is_some() {
@@ -261,12 +263,12 @@ fn environment(libraries: &Libraries) -> Vec<String> {
     environment
 }
 
-/// Where NVIDIA's runtimes put the driver's libraries: they write a cache for the loader too, but not every one of them,
-/// and not into every image.
+/// Library folders of NVIDIA's runtimes. Some of them also write a cache for the loader, but not
+/// all, and not into every image.
 const DRIVER_PATHS: &str =
     ":/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/usr/lib64:/usr/lib/x86_64-linux-gnu";
 
-/// What goes into the layers.
+/// Files of the layers.
 struct Contents {
     name: String,
     target: PathBuf,
@@ -276,7 +278,7 @@ struct Contents {
 }
 
 impl Contents {
-    /// What changes least comes first, so that engines and registries have it already.
+    /// Layers that change least come first, so that engines and registries already have them.
     fn layers(self) -> io::Result<Vec<Layer>> {
         let cache = Cache::below(&self.target);
         let mut base = Tree::default();
@@ -319,7 +321,7 @@ fn labels(package: &Package, revision: Option<&Revision>) -> BTreeMap<String, St
         .collect()
 }
 
-/// A tag has no `+`, which a version may have.
+/// Returns the tag. A version may have a `+`, a tag may not.
 fn tag(version: &str, revision: Option<&Revision>) -> String {
     let version = version.replace('+', "-");
     match revision {

@@ -1,4 +1,4 @@
-//! The shared libraries of a dynamically linked trainer: all that the loader will look for, from this machine.
+//! The shared libraries of a dynamically linked program, found as the loader finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::elf::Elf;
 use diagnostics::{Error, Result};
 
-/// Where libraries go in the image; the trainer's binary and `LD_LIBRARY_PATH` point there.
+/// Folder of the libraries in the image; the binary's run path and `LD_LIBRARY_PATH` contain it.
 pub(crate) const IMAGE_PATH: &str = "usr/local/lib";
 
-/// Where Linux distributions have them. The loader's own cache knows more, in a format of its own.
+/// Library folders of Linux distributions. The loader's cache has more, but in a format of its own.
 const SYSTEM: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -20,25 +20,26 @@ const SYSTEM: [&str; 7] = [
     "/usr/local/lib",
 ];
 
-/// The GPU driver's, which come with the machine that runs the container: NVIDIA's container runtime mounts them.
+/// Libraries of the GPU driver, which NVIDIA's container runtime mounts from the host.
 const DRIVER_LIBRARIES: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
 
-/// What goes into the image beside the binary.
+/// Libraries of a program.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Libraries {
-    /// Files by their names.
+    /// Files by name.
     pub(crate) files: BTreeMap<String, PathBuf>,
-    /// Other names of them.
+    /// Other names of the same files.
     pub(crate) links: BTreeMap<String, String>,
-    /// The loader, which has one place: the binary names it.
+    /// The loader, at the path that the binary names.
     pub(crate) loader: Option<PathBuf>,
-    /// Whether they are for GPUs. What they are linked with does not tell: the driver's library is opened at run time,
-    /// so that they load where there is none.
+    /// True if the libraries use GPUs. Linked libraries do not tell: the driver's library is opened
+    /// at run time, so that a program also starts without it.
     pub(crate) gpu: bool,
 }
 
 impl Libraries {
-    /// What `binary` needs, what that needs in turn, and the libraries in `folders` whose names fit one of `opened`.
+    /// Finds the libraries of `binary` recursively, and libraries in `folders` whose names match a
+    /// pattern in `opened`.
     pub(crate) fn find(binary: &Path, folders: &[PathBuf], opened: &[String]) -> Result<Self> {
         let mut found = Self::default();
         let mut pending = vec![binary.to_owned()];
@@ -48,7 +49,7 @@ impl Libraries {
             found.deduplicate();
             return Ok(found);
         }
-        // First what it is linked with: with `--binary` only this tells where the others lie.
+        // Linked libraries first: with `--binary`, their folders are where the opened ones are.
         found.close(&mut pending, &folders)?;
         let beside = found.files.values().filter_map(|path| path.parent());
         let system: BTreeSet<&Path> = SYSTEM.iter().map(Path::new).collect();
@@ -74,10 +75,11 @@ impl Libraries {
         Ok(found)
     }
 
-    /// One copy of each file: in a CUDA toolkit `libcublas.so`, `.so.13` and `.so.13.1.0` are the same one.
+    /// Keeps one copy of each file: in a CUDA toolkit `libcublas.so`, `.so.13` and `.so.13.1.0` are
+    /// one file.
     fn deduplicate(&mut self) {
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-        // Under the name that it has itself, if somebody asked for that one.
+        // Prefer the file's real name.
         let mut owners: BTreeMap<PathBuf, String> = BTreeMap::new();
         for (name, path) in &self.files {
             let real = real(path);
@@ -95,7 +97,7 @@ impl Libraries {
         });
     }
 
-    /// Adds what those that wait need, until nobody waits.
+    /// Adds the libraries of all pending files, recursively.
     fn close(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
         while let Some(path) = pending.pop() {
             let elf = Elf::read(&path).map_err(|found| {
@@ -130,7 +132,7 @@ impl Libraries {
     }
 }
 
-/// In the order of the loader: the object's own folders, ours, the system's.
+/// Searches in the loader's order: the object's run path, `folders`, the system's folders.
 fn find_library(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
     let origin = object.parent().unwrap_or(Path::new("/"));
     let own = elf.run_path.iter().map(|folder| {
@@ -140,7 +142,7 @@ fn find_library(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Op
     own.chain(folders.iter().cloned())
         .chain(SYSTEM.iter().map(PathBuf::from))
         .map(|folder| folder.join(name))
-        // A 32-bit library of the same name is no answer.
+        // Skips 32-bit libraries of the same name.
         .find(|file| Elf::read(file).is_ok())
 }
 
@@ -160,7 +162,7 @@ fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
     ))
 }
 
-/// `libtorch_cuda*.so` and `libtorch_cuda_linalg.so`.
+/// Matches a name with a pattern such as `libtorch_cuda*.so`.
 fn matches_pattern(name: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
@@ -175,7 +177,7 @@ fn matches_pattern(name: &str, pattern: &str) -> bool {
         last = Some(part);
     }
     match last {
-        // No `*` at all: the whole name.
+        // Without `*`, the whole name must match.
         None => rest.is_empty(),
         Some(part) => part.is_empty() || name.ends_with(part),
     }

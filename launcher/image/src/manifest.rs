@@ -1,4 +1,5 @@
-//! The two JSON documents of an image, in Docker's schema 2: SageMaker refuses OCI's media types in places.
+//! The two JSON documents of an image, in Docker's schema 2: parts of SageMaker refuse OCI media
+//! types.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ pub(crate) const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.mani
 const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER_TYPE: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-/// How the engine runs the image. Structs, not maps: the order of fields is part of the digest.
+/// Image configuration. A struct rather than a map: the order of fields affects the digest.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Config {
     architecture: String,
@@ -45,7 +46,8 @@ struct History {
 }
 
 impl Config {
-    /// SageMaker starts the container with the argument `train`; some of its SDK's versions with none.
+    /// Creates the configuration. SageMaker starts the container with the argument `train`, some
+    /// versions of its SDK without.
     pub(crate) fn new(
         entrypoint: &str,
         layers: &[Layer],
@@ -79,7 +81,7 @@ impl Config {
         }
     }
 
-    /// What the layers are and unpack to, in their order.
+    /// Returns description and diff ID of each layer, in order.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (&str, &str)> {
         let whats = self.history.iter().map(|history| {
             let (_, what) = history.created_by.split_once(": ").unwrap_or_default();
@@ -89,7 +91,7 @@ impl Config {
     }
 }
 
-/// What a registry keeps of an image.
+/// Image manifest.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest {
@@ -107,7 +109,7 @@ struct Descriptor {
     digest: String,
 }
 
-/// The manifest's bytes; their digest is the image's.
+/// Returns the manifest's bytes; their digest is the image's.
 pub(crate) fn manifest(config: &[u8], layers: &[Layer]) -> serde_json::Result<Vec<u8>> {
     let layers = layers.iter().map(|layer| Descriptor {
         media_type: LAYER_TYPE,

@@ -1,22 +1,22 @@
-//! What is kept of a build for the next one: of each kind the files that were used last.
+//! Prunes caches: keeps the most recently used files of each kind.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Of each kind: libtorch for CPUs and for GPUs, and what they were before the last update.
+/// Files to keep of each kind: libtorch for CPU and for GPU, and those before the last update.
 pub(crate) const MAX_KEPT: usize = 4;
 
-/// A file that is being written has a name with a dot in front; one that is older is of a build that was killed.
+/// Age after which a temporary file, whose name starts with a dot, is of a killed build.
 const STALE_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Notes that the file was used now. Where that cannot be noted, it may be forgotten early.
+/// Marks the file as used now. On an error, it may be pruned early.
 pub(crate) fn touch(path: &Path) {
     let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes what others were used after. `kind` reads it from a file's name.
+/// Removes all but the most recently used files of each kind. `kind` gets a file's name.
 pub(crate) fn prune(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
     let now = SystemTime::now();
     let mut kinds: HashMap<String, Vec<(SystemTime, PathBuf)>> = HashMap::new();
@@ -39,7 +39,7 @@ pub(crate) fn prune(folder: &Path, kind: impl Fn(&str) -> Option<&str>) {
         files.sort();
         let old = files.len().saturating_sub(MAX_KEPT);
         for (_, path) in files.drain(..old) {
-            // Another build may have been faster.
+            // Another build may have removed it.
             let _ = fs::remove_file(path);
         }
     }

@@ -1,4 +1,4 @@
-//! Which commit an image is built from.
+//! The commit of an image.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use diagnostics::eprint_line;
 
-/// A commit, and whether the files differ from it.
+/// A commit, and whether files differ from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Revision {
     commit: String,
@@ -16,8 +16,8 @@ pub(crate) struct Revision {
 }
 
 impl Revision {
-    /// None where there is no git, no repository or no commit, and where git refuses, as it does in somebody else's
-    /// folder: that is said, once.
+    /// Returns the commit of a workspace. Returns none and prints the reason once if git is missing
+    /// or refuses, or there is no commit.
     pub(crate) async fn of(workspace: &Path) -> Option<Self> {
         static SAID: Once = Once::new();
         Self::ask(workspace)
@@ -60,12 +60,12 @@ impl Revision {
         })
     }
 
-    /// The whole commit, with `-dirty` if files differ from it.
+    /// Returns the full hash, with `-dirty` if files differ.
     pub(crate) fn full(&self) -> String {
         format!("{}{}", self.commit, self.mark())
     }
 
-    /// Twelve digits of it, for a tag.
+    /// Returns the short hash for a tag.
     pub(crate) fn short(&self) -> String {
         format!("{}{}", &self.commit[..12], self.mark())
     }

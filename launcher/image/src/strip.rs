@@ -1,4 +1,4 @@
-//! Libraries without the symbols that only debuggers read: a fifth of libtorch.
+//! Strips symbols from libraries: a fifth of libtorch.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,13 @@ use super::digest::{digest, hex};
 use crate::prune;
 use diagnostics::eprint_line;
 
-/// Beside the other things that are kept of a build.
+/// Folder of stripped libraries.
 fn folder(target: &Path) -> PathBuf {
     target.join("trainyard/stripped")
 }
 
-/// The library without symbols, kept in the target folder for the next build; the library itself where there is no
-/// `strip`, which costs room and nothing else.
+/// Returns the stripped library, cached in the target folder; the library itself if `strip` is
+/// missing, which costs only space.
 pub(crate) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     let kept = folder(target).join(key(library)?);
     if kept.is_file() {
@@ -56,7 +56,8 @@ pub(crate) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Another file has another key, an unchanged one the same: reading it all would take longer than stripping saves.
+/// Returns the cache key from path, size and time: hashing the file would take longer than
+/// stripping saves.
 fn key(library: &Path) -> io::Result<String> {
     let real = fs::canonicalize(library)?;
     let found = real.metadata()?;

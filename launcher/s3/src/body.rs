@@ -1,4 +1,4 @@
-//! A piece of a file as the body of a request.
+//! A part of a file as the body of a request.
 
 use std::fs::File;
 use std::io;
@@ -15,11 +15,11 @@ use crate::parts::Part;
 use crate::progress::AttemptBytes;
 use crate::request::IdleTimer;
 
-/// Read at a time. Small enough to stay in the processor's cache on its way to the socket.
+/// Bytes per read. Fits the processor's cache on its way to the socket.
 const CHUNK: u64 = 128 << 10;
 
-/// Reads as it is sent, so that memory does not depend on the size of a part. The pass that made the checksum has just
-/// put these bytes into the page cache: a read here does not wait for the disk.
+/// Reads while it is sent, so that memory does not depend on the size of a part. The checksum pass
+/// has just put these bytes into the page cache, so a read does not wait for the disk.
 pub(crate) struct FileBody {
     file: Arc<File>,
     at: u64,

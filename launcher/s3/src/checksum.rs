@@ -1,4 +1,4 @@
-//! What S3 knows of an object's bytes, and whether a file has the same.
+//! Checksums of objects, and comparing them with files.
 
 use std::fs::File;
 use std::io;
@@ -13,23 +13,23 @@ use md5::{Digest as _, Md5};
 
 use crate::parts::Part;
 
-/// Read at a time.
+/// Bytes per read.
 const CHUNK: u64 = 256 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Aws(ChecksumAlgorithm),
-    /// The ETag of an object whose bytes S3 stores as they are.
+    /// The ETag of an object that is stored unencrypted.
     Md5,
 }
 
-/// What the stored value was made of.
+/// Input of the stored checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     Whole,
     /// The checksum of the parts' checksums.
     Parts,
-    /// The server does not say; S3 does, some that imitate it don't.
+    /// Unknown: some servers that imitate S3 do not tell.
     Either,
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct StoredChecksum {
     pub(crate) algorithm: Algorithm,
     digest: Vec<u8>,
     of: Of,
-    /// How many parts it was made of, where S3 says so: `VALUE-COUNT`.
+    /// Number of parts, where S3 tells: `VALUE-COUNT`.
     parts: Option<usize>,
 }
 
-/// The answer of HeadObject or GetObject, which are two types with the same fields.
+/// Headers of HeadObject and GetObject, which are two types with the same fields.
 #[derive(Debug, Default)]
 pub(crate) struct Headers<'a> {
     pub(crate) crc64nvme: Option<&'a str>,
@@ -53,11 +53,11 @@ pub(crate) struct Headers<'a> {
     pub(crate) sha1: Option<&'a str>,
     pub(crate) kind: Option<&'a ChecksumType>,
     pub(crate) etag: Option<&'a str>,
-    /// Encrypted with a key of KMS or of the customer: the ETag is no MD5 then.
+    /// True if encrypted with a key of KMS or the customer: then the ETag is not an MD5.
     pub(crate) etag_is_opaque: bool,
 }
 
-/// [`Headers`] of an SDK answer.
+/// Builds [`Headers`] from an SDK response.
 macro_rules! headers {
     ($answer:expr) => {
         $crate::checksum::Headers {
@@ -78,7 +78,7 @@ macro_rules! headers {
 pub(crate) use headers;
 
 impl StoredChecksum {
-    /// The best there is; nothing if S3 knows no checksum that can be computed here.
+    /// Returns the best checksum; none if S3 has none that can be computed here.
     pub(crate) fn of(headers: &Headers<'_>) -> Option<Self> {
         use ChecksumAlgorithm as A;
         let known = [
@@ -129,7 +129,7 @@ impl StoredChecksum {
         })
     }
 
-    /// Whether the sizes of the object's parts must be known to check it.
+    /// True if the sizes of the object's parts are needed to check it.
     pub(crate) fn needs_parts(&self) -> bool {
         self.of != Of::Whole
     }
@@ -138,7 +138,7 @@ impl StoredChecksum {
         self.parts
     }
 
-    /// Whether the file has this checksum; nothing if that cannot be told because these are not the sizes of the parts.
+    /// Returns true if the file has this checksum, and none if `parts` are not the object's parts.
     pub(crate) fn matches(
         &self,
         file: &File,
@@ -167,12 +167,12 @@ impl StoredChecksum {
         Ok(Some(whole.finish() == self.digest))
     }
 
-    /// For bytes whose digest is known already.
+    /// Compares with a digest of the whole object.
     pub(crate) fn matches_whole(&self, digest: &[u8]) -> bool {
         self.of != Of::Parts && digest == self.digest
     }
 
-    /// Whether one digest over all bytes decides.
+    /// True if the checksum is one over all bytes.
     pub(crate) fn is_whole(&self) -> bool {
         self.of == Of::Whole
     }
@@ -195,10 +195,10 @@ impl StoredChecksum {
     }
 }
 
-/// Any of the algorithms.
+/// Hasher for any of the algorithms.
 pub(crate) enum Hasher {
     Aws(Box<dyn HttpChecksum>),
-    /// Ours: what uploads use.
+    /// The algorithm of uploads; this implementation can combine the checksums of parts.
     Crc32(crc32fast::Hasher),
     Md5(Md5),
 }
@@ -235,11 +235,11 @@ fn digest(algorithm: Algorithm, file: &File, offset: u64, size: u64) -> io::Resu
     Ok(hasher.finish())
 }
 
-/// A part of a local file, as S3 may describe it.
+/// Checksums of a part of a local file.
 #[derive(Debug, Clone)]
 pub(crate) struct PartChecksums {
     pub(crate) crc: crc32fast::Hasher,
-    /// Only where it was asked for: it is slow.
+    /// Computed on request, because it is slow.
     pub(crate) md5: Option<Vec<u8>>,
 }
 
@@ -259,18 +259,18 @@ impl PartChecksums {
         })
     }
 
-    /// As S3 writes it.
+    /// Returns the CRC32 in base64.
     pub(crate) fn crc32(&self) -> String {
         crc32_text(&self.crc)
     }
 }
 
-/// Base64 of the big-endian bytes.
+/// Returns base64 of the big-endian bytes, as S3 does.
 pub(crate) fn crc32_text(crc: &crc32fast::Hasher) -> String {
     BASE64_STANDARD.encode(crc.clone().finalize().to_be_bytes())
 }
 
-/// A file that ends early is an error.
+/// Calls `with` for each chunk of a range; a file that ends early is an error.
 fn each_chunk(file: &File, offset: u64, size: u64, mut with: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; usize::try_from(size.min(CHUNK)).unwrap_or(0)];
     let mut at = offset;
@@ -285,7 +285,7 @@ fn each_chunk(file: &File, offset: u64, size: u64, mut with: impl FnMut(&[u8])) 
     Ok(())
 }
 
-/// 32 hexadecimal digits.
+/// Parses 32 hexadecimal digits.
 pub(crate) fn from_hex(hex: &str) -> Option<Vec<u8>> {
     if hex.len() != 32 || !hex.is_ascii() {
         return None;
@@ -307,7 +307,7 @@ mod tests {
         file
     }
 
-    /// The values are those of the standards' check string.
+    /// The check values of the standards.
     #[test]
     fn known_values() {
         let check = file(b"123456789");
@@ -367,7 +367,7 @@ mod tests {
         for (parts, same) in [
             (&[4, 4, 2][..], Some(true)),
             (&[4, 5, 1], Some(false)),
-            // Not its three parts, or not all of the file.
+            // Wrong number of parts, or a wrong total.
             (&[], None),
             (&[5, 5], None),
             (&[4, 4, 3], None),

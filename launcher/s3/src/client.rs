@@ -1,4 +1,4 @@
-//! The S3 client of a transfer and what all its requests share.
+//! The S3 client of a transfer.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::{MAX_PARALLEL, Settings};
 use diagnostics::{Error, Result};
 use transport::retry::is_transient;
 
-/// What the caller's command line adds to error messages.
+/// Error messages in the caller's terms.
 pub trait Context: Debug + Send + Sync {
     /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
@@ -25,19 +25,19 @@ pub trait Context: Debug + Send + Sync {
     fn next_command(&self, command: &str) -> String;
 }
 
-/// S3, as one transfer uses it.
+/// S3 client and settings of one transfer.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) s3: Client,
     pub(crate) settings: Settings,
-    /// One permit per request that carries data, over all files and parts.
+    /// One permit per data request, across all files and parts.
     pub(crate) permits: Arc<Semaphore>,
     context: Arc<dyn Context>,
 }
 
 impl Store {
-    /// The SDK's own retries and checksums are off: it can repeat neither a streamed body nor half an answer, so both
-    /// are done here for all requests.
+    /// Creates a store. Retries and checksums of the SDK are disabled: it can repeat neither a
+    /// streamed body nor half a response, so both are done here.
     pub fn new(client: &Client, context: Arc<dyn Context>, settings: Settings) -> Self {
         let config = client
             .config()
@@ -54,12 +54,12 @@ impl Store {
         }
     }
 
-    /// A command to type next, in backticks, with the same AWS options.
+    /// Returns a command to run next, in backticks, with the caller's AWS options.
     pub(crate) fn next(&self, command: &str) -> String {
         self.context.next_command(command)
     }
 
-    /// The error of a request.
+    /// Converts the error of a request.
     pub(crate) fn failed<E>(&self, action: &str, error: SdkError<E, HttpResponse>) -> RequestError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// A request without data to speak of, tried again where that helps.
+    /// Sends a request without a large body, with retries.
     pub(crate) async fn send_request<T, Once>(
         &self,
         what: &str,
@@ -90,7 +90,7 @@ impl Store {
         with_retries(what, self.settings.stall, |_| once()).await
     }
 
-    /// A request that moves data and beats the pulse.
+    /// Sends a request that moves data and resets the timer, with retries.
     pub(crate) async fn send_data<T, Once>(
         &self,
         what: &str,
@@ -102,7 +102,7 @@ impl Store {
         with_retries(what, self.settings.stall, once).await
     }
 
-    /// Joining the parts of a huge object takes S3 minutes; it keeps the connection alive meanwhile.
+    /// Timeout of CompleteMultipartUpload: S3 may need minutes to join the parts of a huge object.
     pub(crate) fn completion_timeout(&self) -> Duration {
         self.settings.stall * 5
     }

@@ -1,4 +1,4 @@
-//! `download`: what comes from where, and fetching it.
+//! `download`: plans and runs a download.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::task_pool::TaskPool;
 use crate::url::S3Url;
 use crate::{Downloaded, DryRun, MAX_PARALLEL, Summary};
 
-/// What a URL turned out to be.
+/// Kind of source that a URL refers to.
 #[derive(Debug)]
 pub enum Selection {
     Object,
     Prefix,
 }
 
-/// A download, planned with what S3 has.
+/// A download, planned from a listing of S3.
 #[derive(Debug)]
 pub struct Download {
-    /// No link below it is followed.
+    /// Target folder; links below it are not followed.
     top: PathBuf,
     items: Vec<Item>,
-    /// Objects that stand for folders.
+    /// Objects that represent folders.
     folders: Vec<PathBuf>,
     pub selection: Selection,
 }
 
 impl Download {
-    /// An object goes to the path, or below it when that is a folder or ends in `/`. When there is no such object, all
-    /// below `KEY/` goes below the path.
+    /// Plans a download. An object goes to the path, or below it if the path is a folder or ends in
+    /// `/`. If there is no such object, all objects below `KEY/` go below the path.
     pub async fn plan(store: &Store, from: &S3Url, to: &Path) -> Result<Self> {
         if !from.key.is_empty() && !from.key.ends_with('/') {
             let found = store.find(from).await?;
@@ -98,7 +98,7 @@ impl Download {
             ))
             .help("choose another target"));
         }
-        // The server's word: it may list what was not asked for.
+        // A server may list keys that were not asked for.
         if let Some(object) = found.iter().find(|one| !one.key.starts_with(&below.key)) {
             return Err(Error::new(format!(
                 "the listing of `{below}` has the key `{}`, which is not below it",
@@ -112,7 +112,7 @@ impl Download {
             let key = object.key.strip_prefix(&below.key);
             key.unwrap_or(&object.key).to_owned()
         };
-        // The AWS console makes empty objects that end in `/` and stand for a folder.
+        // The AWS console creates empty objects whose keys end in `/` for folders.
         let (markers, objects): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|object| object.key.ends_with('/') && object.size == 0);
@@ -144,7 +144,7 @@ impl Download {
         })
     }
 
-    /// What would be fetched.
+    /// Returns the requests of this download without sending them.
     pub fn dry_run(&self) -> DryRun {
         let mut plan = DryRun::new();
         for item in &self.items {
@@ -168,7 +168,7 @@ impl Download {
         plan
     }
 
-    /// Fetches what is not there yet.
+    /// Downloads what the target does not have yet.
     pub async fn run(self, store: &Store) -> Result<Downloaded> {
         let started = Instant::now();
         std::fs::create_dir_all(&self.top).or_else(|error| {

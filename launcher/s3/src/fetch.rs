@@ -1,4 +1,4 @@
-//! One object into one file.
+//! Downloads one object into one file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::url::S3Url;
 use crate::{State, Transferred};
 use diagnostics::{Error, Result};
 
-/// One object and where it goes.
+/// One object and its target.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) object: Object,
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// The object's checksum, if the target has it already.
+    /// Returns the object's checksum if the target already has it.
     async fn fetched_before(&self, item: &Item) -> Result<Option<StoredChecksum>> {
         let there = std::fs::symlink_metadata(&item.target);
         if !there.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
@@ -97,7 +97,7 @@ impl Store {
         Ok(matches!(same, Ok(Some(true))).then_some(stored))
     }
 
-    /// One request, from which the checksum comes too.
+    /// Downloads a small object in one request and checks it on the way.
     async fn fetch_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
         let permit = self.permit().await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
@@ -144,14 +144,14 @@ impl Store {
                 Ok(item.moved(item.object.size, State::Transferred, stored.as_ref()))
             }
             Err(error) => {
-                // It is small: what there is of it is not worth a file.
+                // Too small to be worth keeping.
                 partial.discard();
                 Err(error)
             }
         }
     }
 
-    /// Ranges in parallel, those of an earlier run kept.
+    /// Downloads ranges in parallel; those of an earlier run are kept.
     async fn fetch_big(&self, item: Item, progress: &Progress) -> Result<Transferred> {
         let head = self.head(&item.url).await?;
         if head.e_tag() != Some(&item.object.etag) {
@@ -181,7 +181,7 @@ impl Store {
             Some(stored) => self.check_by_reading(&item, &partial, stored).await,
             None => Ok(None),
         };
-        // Ranges that do not make the object would be kept for ever.
+        // Wrong ranges must not be kept for the next run.
         let stored = stored.inspect_err(|_| partial.discard())?;
         finish(&partial).await?;
         let state = if kept > 0 {
@@ -246,7 +246,7 @@ impl Store {
                 partial.note(part, &sums);
                 Ok(sums)
             }
-            // The bytes are of a version that is gone.
+            // The bytes belong to an older version.
             Err(error) if error.status == 412 => {
                 partial.discard();
                 Err(error.into())
@@ -275,7 +275,7 @@ impl Store {
                     part.offset + part.size - 1
                 ))
                 .customize(),
-            // Asked for in this way, the SDK does not compute the checksum a second time.
+            // Setting the header directly stops the SDK from computing the checksum a second time.
             None => request.customize().mutate_request(|request| {
                 request
                     .headers_mut()
@@ -291,7 +291,7 @@ impl Store {
         })
     }
 
-    /// For checksums that are not simply one over all bytes, or not CRC32.
+    /// Reads the file to check checksums other than one CRC32 over all bytes.
     async fn check_by_reading(
         &self,
         item: &Item,
@@ -314,7 +314,7 @@ impl Store {
     }
 }
 
-/// Writes the body of an answer to its place, and nothing more or less than the range.
+/// Writes the body of a response to its range, which it must fill exactly.
 async fn receive(
     what: &str,
     answer: GetObjectOutput,
@@ -356,7 +356,7 @@ async fn receive(
     Ok(())
 }
 
-/// Waiting for the disk is no work for the threads that talk to the network.
+/// Moves the file to its target on a thread that may block.
 async fn finish(partial: &Arc<Partial>) -> Result<()> {
     let partial = Arc::clone(partial);
     joined(spawn_blocking(move || partial.finish()).await)?

@@ -1,8 +1,8 @@
-//! Files and folders to S3 and back: parallel, checked, and going on where they were interrupted.
+//! Copies files and folders to S3 and back: parallel, checked, resumable.
 //!
-//! There is no state but what S3 and the temporary file beside a target hold, and both are checked before they are
-//! believed: a part that is in S3 counts when its checksum is that of the local bytes, a range that is on the disk when
-//! its bytes have the checksum that was noted.
+//! All state is in S3 and in the temporary file beside a target, and it is verified by checksum
+//! before it is used: an uploaded part counts if its checksum is that of the local bytes, a
+//! downloaded range if its bytes have the recorded checksum.
 
 mod body;
 mod checksum;
@@ -38,54 +38,56 @@ pub use unfinished::UnfinishedUploads;
 pub use upload::Upload;
 pub use url::S3Url;
 
-/// How patient and how wide a transfer is.
+/// Settings of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// A request on which no byte moves for this long is given up and tried again.
+    /// A request is retried after this time without a byte.
     pub stall: Duration,
-    /// Bar or lines on standard error.
+    /// Shows progress on standard error: a bar on a terminal, else lines.
     pub progress: bool,
 }
 
-/// As long as the AWS CLI waits for an answer.
+/// Default of [`Settings::stall`], the same as the AWS CLI's.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests under way at a time; more gains nothing on one network link, and each holds buffers.
+/// Maximum number of concurrent requests. More do not help on one network link, and each holds
+/// buffers.
 const MAX_PARALLEL: usize = 8;
 
 /// Steps of a dry run: a description, and the request that would be sent.
 pub type DryRun = Vec<(String, Option<serde_json::Value>)>;
 
-/// What became of one file.
+/// Result for one file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Transferred {
-    /// The local file.
+    /// Local path.
     pub path: String,
-    /// The object.
+    /// S3 URL.
     pub url: String,
     pub bytes: u64,
-    /// Those that went over the network in this run.
+    /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     pub state: State,
-    /// What the bytes were checked against, such as `crc32:AAAAAA==`; absent if S3 knows none, then only the size was.
+    /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
+    /// computed here, then only the size was compared.
     pub checksum: Option<String>,
 }
 
-/// How a file got to where it is.
+/// How a file was transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// All of it now.
+    /// Completely in this run.
     #[serde(rename = "moved")]
     Transferred,
-    /// A part of it in an earlier run.
+    /// Partly in an earlier run.
     Resumed,
-    /// It was there, with the same size and checksum.
+    /// The target has the same size and checksum.
     #[serde(rename = "skipped")]
     Unchanged,
 }
 
-/// A local thing that was not sent, and why.
+/// A local file that was not sent, and the reason.
 #[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
     pub path: String,
@@ -93,12 +95,12 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// The links below a folder that lead to nothing where it is mounted alone.
+    /// Returns the links below `folder` that do not work when the folder is mounted alone.
     pub fn escaping_links(folder: &Path) -> Vec<Self> {
         local_files::escaping_links(folder)
     }
 
-    /// A job is started, or paid for, with all of its data: one with a part of them is not what was meant.
+    /// Returns an error if files were skipped: a job must not start with a part of its data.
     pub fn refuse(all: &[Self], channel: &str, typed: &str) -> Result<()> {
         if all.is_empty() {
             return Ok(());
@@ -110,18 +112,18 @@ impl Skipped {
         .help(SKIPPED_HELP))
     }
 
-    /// Each on a line of its own, as it stands below a message.
+    /// Returns one line per file, to go below a message.
     pub fn lines(all: &[Self]) -> String {
         let line = |left: &Self| format!("\n    `{}` is {}", left.path, left.why);
         all.iter().map(line).collect()
     }
 }
 
-/// What to do with what is left out.
+/// Help for skipped files.
 pub const SKIPPED_HELP: &str =
     "replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them";
 
-/// The answer of an upload.
+/// Result of an upload.
 #[derive(Debug, Serialize)]
 pub struct Uploaded {
     #[serde(flatten)]
@@ -130,20 +132,20 @@ pub struct Uploaded {
     pub left_out: Vec<Skipped>,
 }
 
-/// The answer of a download.
+/// Result of a download.
 #[derive(Debug, Serialize)]
 pub struct Downloaded {
     #[serde(flatten)]
     pub summary: Summary,
 }
 
-/// What both directions tell.
+/// Totals of a transfer.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub files: usize,
     pub bytes: u64,
     pub skipped: usize,
-    /// What went over the network, without what was there already.
+    /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     pub seconds: f64,
     pub objects: Vec<Transferred>,
@@ -207,13 +209,13 @@ impl Summary {
     }
 }
 
-/// Copies a file or folder to S3. A folder's files go below the URL; a file goes below it when it
-/// ends in `/` or is a bucket, else it becomes that key.
+/// Copies a file or folder to S3. The files of a folder get keys below the URL. A single file gets
+/// the key, or one below it if the URL ends in `/` or is a bucket.
 pub async fn upload(store: &Store, source: &Path, to: &S3Url) -> Result<Uploaded> {
     Upload::plan(source, to)?.run(store).await
 }
 
-/// Copies an object, or all below a prefix, from S3.
+/// Copies an object, or all objects below a prefix, from S3.
 pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Downloaded> {
     Download::plan(store, from, to).await?.run(store).await
 }

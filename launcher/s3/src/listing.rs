@@ -1,4 +1,4 @@
-//! What S3 has: one object, or all below a prefix.
+//! Looking up objects: one, or all below a prefix.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ use diagnostics::Result;
 /// S3's limit of parts per object.
 const MAX_PARTS: i32 = 10_000;
 
-/// An object as a listing shows it.
+/// An object in a listing.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) key: String,
@@ -29,18 +29,18 @@ pub(crate) struct Object {
 }
 
 impl Store {
-    /// Leave to send or receive data.
+    /// Waits for permission to send or receive data.
     pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         acquire(&self.permits).await
     }
 
-    /// All objects whose keys begin with the URL's.
+    /// Lists all objects whose keys begin with the URL's key.
     pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
         let all = self.list_up_to(below, usize::MAX).await?;
         Ok(all.unwrap_or_default())
     }
 
-    /// The same, or nothing if there are more than so many.
+    /// As [`Self::list`]; none if there are more than `max` objects.
     pub(crate) async fn list_up_to(
         &self,
         below: &S3Url,
@@ -82,7 +82,7 @@ impl Store {
         }
     }
 
-    /// Size, ETag and checksum of an object.
+    /// Requests size, ETag and checksum of an object.
     pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
         let what = format!("look at `{url}`");
         self.send_request(&what, || async {
@@ -98,8 +98,8 @@ impl Store {
         .await
     }
 
-    /// The object, if there is one. An answer to HEAD has no body, so that a missing bucket looks like a missing key and
-    /// expired credentials like nothing at all: a listing tells them apart.
+    /// Returns the object if it exists. A response to HEAD has no body, so a missing bucket looks
+    /// like a missing key, and expired credentials have no error code: a listing tells them apart.
     pub(crate) async fn find(&self, url: &S3Url) -> Result<Option<HeadObjectOutput>, RequestError> {
         let error = match self.head(url).await {
             Ok(head) => return Ok(Some(head)),
@@ -123,7 +123,8 @@ impl Store {
         }
     }
 
-    /// Whether a file has an object's checksum; nothing if the checksum was made of parts whose sizes cannot be told.
+    /// Returns true if the file has the object's checksum, and none if the checksum was made of
+    /// parts of unknown sizes.
     pub(crate) async fn matches(
         &self,
         url: &S3Url,
@@ -147,7 +148,8 @@ impl Store {
             (_, None) => return Ok(Ok(None)),
             (_, Some(count)) => count,
         };
-        // Most clients' parts are alike but for the last; to ask for each is only worth it when that was not it.
+        // Most clients use parts of one size; the parts are requested one by one only if that did
+        // not match.
         match self.parts(url, count).await? {
             Some(parts) if parts != even => joined(check(parts).await),
             Some(_) => Ok(same),
@@ -155,7 +157,7 @@ impl Store {
         }
     }
 
-    /// The sizes of all parts of an object.
+    /// Requests the sizes of all parts of an object.
     async fn parts(&self, url: &S3Url, count: usize) -> Result<Option<Vec<u64>>> {
         let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MAX_PARTS) else {
             return Ok(None);
@@ -178,7 +180,7 @@ impl Store {
         Ok(sizes.into_iter().collect())
     }
 
-    /// The size of a part of an object, and how many there are if S3 says so.
+    /// Requests the size of a part, and the number of parts if S3 tells.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
         let what = format!("look at `{url}`");
         let head = self.send_request(&what, || async {

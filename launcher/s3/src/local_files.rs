@@ -1,4 +1,4 @@
-//! The local side of an upload: which files there are, and whether one changed meanwhile.
+//! Local files of an upload.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -9,26 +9,26 @@ use diagnostics::{Error, Result, sanitize};
 
 use crate::Skipped;
 
-/// A regular file below the source.
+/// A regular file of the source.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
-    /// With `/`, relative to the source; the file's name when the source is a file.
+    /// Path relative to the source, with `/`; for a single file its name.
     pub(crate) key: String,
     pub(crate) size: u64,
 }
 
-/// A file or folder, walked.
+/// All files of the source.
 #[derive(Debug)]
 pub(crate) struct SourceTree {
     pub(crate) folder: bool,
-    /// In the order of their keys.
+    /// Sorted by key.
     pub(crate) files: Vec<LocalFile>,
     pub(crate) left_out: Vec<Skipped>,
 }
 
-/// Reads the tree. Symbolic links to files inside the folder are read as those files; all other links and special
-/// files are left out, each with a reason.
+/// Reads the tree. Symbolic links to files inside the folder are followed; other links and special
+/// files are skipped, each with a reason.
 pub(crate) fn walk(source: &Path) -> Result<SourceTree> {
     let cannot = |error: io::Error| {
         let help = match error.kind() {
@@ -40,7 +40,7 @@ pub(crate) fn walk(source: &Path) -> Result<SourceTree> {
     let meta = fs::metadata(source).map_err(cannot)?;
     if meta.is_file() {
         let name = source.canonicalize().map_err(cannot)?;
-        // The name as typed: a link's own name is what the user sees.
+        // The given name: the user sees the link's name.
         let name = source.file_name().or(name.file_name()).unwrap_or_default();
         let key = utf8(name.as_ref(), source)?;
         return Ok(SourceTree {
@@ -122,7 +122,7 @@ impl SourceTree {
     }
 }
 
-/// What a link below the root leads to, or why it leads to nothing that is there.
+/// Returns the metadata of a link's target, or why the link is skipped.
 fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
     let nothing = |_| "a link to nothing";
     let target = link.canonicalize().map_err(nothing)?;
@@ -132,8 +132,8 @@ fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
     fs::metadata(&target).map_err(nothing)
 }
 
-/// The links below a folder that lead to nothing once it is mounted at another place, alone. What cannot be read is
-/// somebody else's to complain of.
+/// Returns the links below `folder` that break when it is mounted alone at another place.
+/// Unreadable folders are ignored here.
 pub(crate) fn escaping_links(folder: &Path) -> Vec<Skipped> {
     let mut found = Vec::new();
     if let Ok(root) = folder.canonicalize() {
@@ -167,7 +167,7 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
     }
 }
 
-/// Whether a link so many folders below the top never goes above it.
+/// True if a relative link at this depth never goes above the top.
 fn stays(to: &Path, mut depth: usize) -> bool {
     to.components().all(|part| {
         match part {
@@ -181,7 +181,8 @@ fn stays(to: &Path, mut depth: usize) -> bool {
     })
 }
 
-/// Keys are UTF-8; another key than the name would be a surprise at the download.
+/// Returns the key. Names that are not UTF-8 are an error, since another key would be a surprise at
+/// the download.
 fn utf8(relative: &Path, path: &Path) -> Result<String> {
     relative.to_str().map(str::to_owned).ok_or_else(|| {
         Error::usage(format!(
@@ -192,12 +193,12 @@ fn utf8(relative: &Path, path: &Path) -> Result<String> {
     })
 }
 
-/// A path, shown safely.
+/// Returns a path, sanitized.
 pub(crate) fn display(path: &Path) -> String {
     sanitize(&path.to_string_lossy()).into_owned()
 }
 
-/// What changes when a file is written to.
+/// Size and times of a file, which change when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileStamp {
     size: u64,
@@ -215,7 +216,7 @@ impl FileStamp {
         })
     }
 
-    /// An error if the file is no longer what it was when it was opened.
+    /// Returns an error if the file changed since it was opened.
     pub(crate) fn check(&self, file: &File, path: &Path) -> Result<()> {
         match Self::of(file) {
             Ok(now) if now == *self => Ok(()),

@@ -1,4 +1,5 @@
-//! `download --job-name`: a job's model.tar.gz, fetched, checked, unpacked beside the target and put in place.
+//! `download --job-name`: downloads a job's model.tar.gz, checks it, unpacks it beside the target
+//! and moves it into place.
 
 use std::env;
 use std::fs::{self, File};
@@ -19,14 +20,14 @@ use crate::url::S3Url;
 use crate::{Downloaded, DryRun, Transferred};
 use diagnostics::{Error, Result};
 
-/// What the user may change.
+/// Options of unpacking.
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackOptions {
     pub force: bool,
     pub max_unpacked: Option<u64>,
 }
 
-/// A model in S3 and the folder that it is to become.
+/// A model in S3 and its target folder.
 #[derive(Debug)]
 pub struct ModelDownload {
     from: S3Url,
@@ -34,13 +35,13 @@ pub struct ModelDownload {
     options: UnpackOptions,
 }
 
-/// The answer.
+/// Result of the command.
 #[derive(Debug, Serialize)]
 pub struct UnpackedModel {
     model: String,
     archive: Transferred,
     unpacked: Unpacked,
-    /// Where what was replaced is, if it held anything that the model does not have.
+    /// Where the replaced folder is, if it had anything that the model does not have.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
     seconds: f64,
@@ -64,9 +65,9 @@ impl UnpackedModel {
 }
 
 impl ModelDownload {
-    /// Looks at the target before anything is fetched.
+    /// Checks the target before anything is downloaded.
     pub fn new(from: S3Url, to: &Path, options: UnpackOptions) -> Result<Self> {
-        // `.` and `x/..` have no name that could be renamed to.
+        // `.` and `x/..` have no name to rename to.
         let target = match to.file_name() {
             Some(_) => to.to_owned(),
             None => to.canonicalize().map_err(|error| {
@@ -92,7 +93,7 @@ impl ModelDownload {
         Ok(model)
     }
 
-    /// The folders that the user stands in or lives in are not to be replaced, whatever they are called.
+    /// Refuses to replace the working directory, the home folder and folders above them.
     fn refuse_needed(&self) -> Result<()> {
         let Ok(target) = self.target.canonicalize() else {
             return Ok(());
@@ -124,7 +125,7 @@ impl ModelDownload {
         }
     }
 
-    /// What would be done.
+    /// Returns the steps without doing them.
     pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
         let mut plan = self.fetch(store).await?.dry_run();
         let replaced = if self.is_free() {
@@ -137,7 +138,7 @@ impl ModelDownload {
         Ok(plan)
     }
 
-    /// The archive, into the folder beside the target where all work is done.
+    /// Plans the download of the archive into the work folder beside the target.
     async fn fetch(&self, store: &Store) -> Result<Download> {
         let fetch = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
         match fetch.selection {
@@ -151,7 +152,8 @@ impl ModelDownload {
         hidden_sibling(&self.target, "trainyard-model")
     }
 
-    /// Fetches, unpacks, puts in place. What was fetched is kept until then, so that an interruption costs little.
+    /// Downloads, unpacks and moves into place. The archive is kept until the end, so that an
+    /// interruption costs little.
     pub async fn run(self, store: &Store) -> Result<UnpackedModel> {
         let work = self.work();
         if fs::symlink_metadata(&work).is_ok_and(|meta| !meta.is_dir()) {
@@ -162,7 +164,7 @@ impl ModelDownload {
         let Downloaded { summary } = match fetched {
             Ok(fetched) => fetched,
             Err(error) => {
-                // Gone if nothing has arrived.
+                // Removed only if it is empty.
                 let _ = fs::remove_dir(&work);
                 return Err(error);
             }
@@ -177,7 +179,7 @@ impl ModelDownload {
         let model = display(&self.target);
         let put = spawn_blocking(move || {
             match self.put(limits) {
-                // Fetching it a second time would give the same.
+                // Another download would give the same.
                 Err(refused) if refused.retryable => {
                     let _ = fs::remove_dir_all(work.join("tree"));
                     let kept = format!(
@@ -202,7 +204,7 @@ impl ModelDownload {
         })
     }
 
-    /// What was unpacked, and where what was replaced is kept.
+    /// Returns what was unpacked, and where the replaced folder is kept.
     fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), UnpackError> {
         let work = self.work();
         let tree = work.join("tree");
@@ -213,7 +215,7 @@ impl ModelDownload {
             ))
             .help("expected a place that can be written; choose another folder")
         };
-        // An interrupted run may have left one.
+        // May be left by an interrupted run.
         match fs::remove_dir_all(&tree) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(cannot(error).into());
@@ -237,7 +239,7 @@ impl ModelDownload {
             fs::rename(&self.target, &old).map_err(cannot)?;
         }
         if let Err(error) = fs::rename(&tree, &self.target) {
-            // Give back what was there.
+            // Restore the old folder.
             let _ = fs::rename(&old, &self.target);
             return Err(cannot(error).into());
         }
@@ -252,7 +254,7 @@ impl ModelDownload {
     }
 }
 
-/// Whether a folder has files and folders only, all of which the other one has too.
+/// True if the folder contains only files and folders that `other` has too.
 fn holds_only(folder: &Path, other: &Path) -> bool {
     let known = |entry: io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
@@ -268,7 +270,7 @@ fn holds_only(folder: &Path, other: &Path) -> bool {
     is_folder && fs::read_dir(folder).is_ok_and(|mut all| all.all(|entry| known(entry).is_some()))
 }
 
-/// `NAME.old`, `NAME.old-2`, and so on.
+/// Returns the first free name of `NAME.old`, `NAME.old-2` and so on.
 fn free_name(target: &Path) -> PathBuf {
     let named = |number: u32| {
         let mut name = target.file_name().unwrap_or_default().to_owned();

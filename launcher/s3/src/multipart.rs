@@ -1,4 +1,4 @@
-//! One big file as a multipart upload, going on with what S3 has of it.
+//! Uploads a large file in parts, resuming an unfinished upload.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::task_pool::TaskPool;
 use crate::url::S3Url;
 use diagnostics::{Error, Result, eprint_line};
 
-/// What came of it.
+/// Result of an upload.
 pub(crate) struct Sent {
-    /// Of the whole file, as S3 writes it.
+    /// CRC32 of the file, in base64.
     pub(crate) crc32: String,
-    /// Without the parts of an earlier run.
+    /// Bytes sent in this run.
     pub(crate) bytes: u64,
 }
 
-/// One part that S3 has.
+/// An uploaded part.
 struct Done {
     part: Part,
     etag: String,
@@ -38,7 +38,7 @@ struct Done {
 type ListedParts = HashMap<u32, Listed>;
 
 impl Store {
-    /// Sends what S3 lacks of the file, then joins the parts.
+    /// Sends the missing parts, then completes the upload.
     pub(crate) async fn send_parts(
         &self,
         file: &OpenFile,
@@ -105,9 +105,9 @@ impl Store {
         .await;
         match joined {
             Ok(_) => {}
-            // The answer of an earlier try was lost: the parts are joined and the upload is gone.
+            // The response to an earlier attempt was lost: the upload is complete.
             Err(error) if error.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
-            // Two uploads to one key go on with the same parts: S3 joins those of one or of none.
+            // Two uploads to one key share their parts; S3 completes one of them or none.
             Err(error) if matches!(error.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
                 return Err(error
                     .error
@@ -131,7 +131,7 @@ impl Store {
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
-    /// An unfinished upload of ours to that key with the parts it has, or a new one.
+    /// Returns our newest unfinished upload to the key with its parts, or starts a new one.
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
@@ -142,7 +142,7 @@ impl Store {
                         Ok(there) => return Ok((id.to_owned(), there)),
                         // It ended between the two requests.
                         Err(error) if error.code == "NoSuchUpload" => {}
-                        // Some servers that imitate S3 answer what the SDK cannot read.
+                        // Some servers that imitate S3 respond with what the SDK cannot read.
                         Err(error) if error.status == 200 => eprint_line(format!(
                             "note: the parts of `{to}` that are there cannot be listed: starting from its first part"
                         )),
@@ -176,7 +176,7 @@ impl Store {
         Ok((id.to_owned(), ListedParts::new()))
     }
 
-    /// All unfinished uploads to keys that begin like that, in the bucket of `to`.
+    /// Lists unfinished uploads to keys with this prefix, in the bucket of `to`.
     pub(crate) async fn unfinished(
         &self,
         to: &S3Url,
@@ -243,7 +243,7 @@ impl Store {
         }
     }
 
-    /// Gives an unfinished upload up, with the parts that it has.
+    /// Aborts an unfinished upload and deletes its parts.
     pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
         let what = format!("abort the upload of `{to}`");
         let aborted = self.send_request(&what, || async {
@@ -260,13 +260,13 @@ impl Store {
     }
 }
 
-/// Other clients' uploads are left alone; the AWS CLI's have no whole-object CRC32.
+/// True for uploads of this program. Uploads of the AWS CLI have no CRC32 of the whole object.
 pub(crate) fn is_own(upload: &MultipartUpload) -> bool {
     upload.checksum_algorithm() == Some(&ChecksumAlgorithm::Crc32)
         && upload.checksum_type() == Some(&ChecksumType::FullObject)
 }
 
-/// Sends the parts of one file.
+/// Sends the part unless S3 has the same bytes.
 struct PartUploader {
     store: Store,
     file: OpenFile,
@@ -341,7 +341,7 @@ impl PartUploader {
     }
 }
 
-/// Whether S3 has the same bytes; without a checksum its ETag is the part's MD5, if it is one.
+/// True if S3 has the same bytes; without a checksum, the ETag is compared as MD5.
 fn same(listed: &Listed, sums: &PartChecksums) -> bool {
     if let Some(crc32) = listed.checksum_crc32() {
         return crc32 == sums.crc32();

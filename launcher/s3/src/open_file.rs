@@ -16,7 +16,7 @@ use crate::parts::Part;
 use crate::request::RequestError;
 use crate::task_pool::joined;
 
-/// A local file, open.
+/// An open local file.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenFile {
     pub(crate) path: Arc<PathBuf>,
@@ -41,12 +41,13 @@ impl OpenFile {
         Ok(opened)
     }
 
-    /// An error if somebody wrote to the file.
+    /// Returns an error if the file was written to.
     pub(crate) fn check(&self) -> Result<()> {
         self.stamp.check(&self.file, &self.path)
     }
 
-    /// Why sending a part of it failed: a file that somebody cuts short in mid-read looks like a fault of the network.
+    /// Converts the error of sending a part: a file that is truncated meanwhile looks like a
+    /// network error.
     pub(crate) fn request_error<E>(
         &self,
         store: &Store,

@@ -1,7 +1,7 @@
-//! The temporary file of a download, and the notes on which ranges it has.
+//! The temporary file of a download, and the records of the ranges that it has.
 //!
-//! Notes are believed only after the range was read again and has the noted checksum: they may have outlived a crash that
-//! the bytes did not.
+//! A recorded range is read again and checked: a record may survive a crash that the bytes did not
+//! survive.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -19,7 +19,7 @@ use crate::progress::format_size;
 use crate::targets::{partial_path, records_path};
 use diagnostics::{Error, Result};
 
-/// Which object the bytes are of; another version of it starts from nothing.
+/// Version of an object; a download of another version starts again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ObjectVersion {
     pub(crate) url: String,
@@ -33,7 +33,7 @@ struct PartRecord {
     crc32: u32,
 }
 
-/// A download under way.
+/// A download in progress.
 #[derive(Debug)]
 pub(crate) struct Partial {
     target: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Opens the temporary file for this process alone.
+    /// Opens and locks the temporary file.
     pub(crate) fn open(target: &Path, identity: &ObjectVersion) -> Result<Self> {
         if target.is_dir() {
             return Err(Error::new(format!(
@@ -67,7 +67,8 @@ impl Partial {
         })
     }
 
-    /// The ranges that are there, checked. Makes room for the whole file, so that a full disk shows at once.
+    /// Returns the ranges that are present and valid. Reserves space for the whole file, so that a
+    /// full disk is noticed at once.
     pub(crate) fn resume(
         &mut self,
         identity: &ObjectVersion,
@@ -80,7 +81,7 @@ impl Partial {
             .and_then(|line| serde_json::from_str::<ObjectVersion>(line).ok())
             .is_some_and(|noted| noted == *identity);
         let notes: Vec<PartRecord> = match same {
-            // A last line that was cut off does not parse.
+            // A truncated last line does not parse.
             true => lines
                 .filter_map(|line| serde_json::from_str(line).ok())
                 .collect(),
@@ -123,7 +124,7 @@ impl Partial {
         use rustix::fs::{FallocateFlags, fallocate};
         match fallocate(&*self.file, FallocateFlags::empty(), 0, self.size) {
             Err(rustix::io::Errno::NOSPC) => Err(rustix::io::Errno::NOSPC.into()),
-            // Not every file system can: then a full disk shows later.
+            // Not every file system supports it: then a full disk is noticed later.
             Err(_) => self.file.set_len(self.size),
             Ok(()) => Ok(()),
         }
@@ -135,15 +136,15 @@ impl Partial {
             .map_err(|error| self.cannot(&error))
     }
 
-    /// Notes that a range is there.
+    /// Records a range.
     pub(crate) fn note(&self, part: Part, sums: &PartChecksums) {
         if let Some(mut notes) = self.notes.as_ref() {
-            // A range that is not noted is only downloaded again.
+            // A range without a record is downloaded again.
             let _ = notes.write_all(note(part, sums).as_bytes());
         }
     }
 
-    /// Puts the file in place, once it is on the disk.
+    /// Syncs the file and moves it to its target.
     pub(crate) fn finish(&self) -> Result<()> {
         check_replaceable(&self.target)?;
         let done = self
@@ -156,7 +157,7 @@ impl Partial {
         if self.notes.is_some() {
             let _ = fs::remove_file(records_path(&self.target));
         }
-        // The name too has to be on the disk; not every file system can sync a folder.
+        // The directory entry is synced too, where the file system supports it.
         if let Some(folder) = self
             .target
             .parent()
@@ -167,13 +168,13 @@ impl Partial {
         Ok(())
     }
 
-    /// Removes what there is of it.
+    /// Removes the temporary file and its records.
     pub(crate) fn discard(&self) {
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(records_path(&self.target));
     }
 
-    /// A full disk keeps nothing of ours.
+    /// Converts a write error; on a full disk, the temporary file is removed.
     fn cannot(&self, error: &io::Error) -> Error {
         if matches!(
             error.kind(),
@@ -194,7 +195,7 @@ impl Partial {
     }
 }
 
-/// A device, pipe or socket would be gone if a file was put in its place; a link such as `/dev/stdout` stands for one.
+/// Refuses to replace devices, pipes and sockets, also through links such as `/dev/stdout`.
 fn check_replaceable(target: &Path) -> Result<()> {
     match fs::metadata(target) {
         Ok(meta) if !meta.is_file() => Err(Error::new(format!(
@@ -207,8 +208,8 @@ fn check_replaceable(target: &Path) -> Result<()> {
 }
 
 impl Drop for Partial {
-    /// A download without notes cannot go on: when it ends early, as when another file of the same run fails, nothing of
-    /// it is worth keeping. After `finish` there is nothing under this name.
+    /// Removes a file without records, which cannot be resumed. After `finish` there is no file
+    /// with this name.
     fn drop(&mut self) {
         if self.notes.is_none() && !self.finished.load(Ordering::Relaxed) {
             let _ = fs::remove_file(&self.path);
@@ -247,10 +248,11 @@ fn open_locked(path: &Path, target: &Path) -> Result<File> {
                 ))
                 .help("wait for its end, or choose another target"));
             }
-            // A file system without locks.
+            // The file system has no locks.
             Err(TryLockError::Error(_)) => {}
         }
-        // Another process may have put the file in place between open and lock: then ours is no longer at this name.
+        // Another process may have moved the file between open and lock: then this name is a
+        // different file.
         let meta = file.metadata().map_err(cannot)?;
         if fs::symlink_metadata(path)
             .is_ok_and(|now| (now.dev(), now.ino()) == (meta.dev(), meta.ino()))
@@ -261,7 +263,7 @@ fn open_locked(path: &Path, target: &Path) -> Result<File> {
 }
 
 trait NoFollow {
-    /// A link under the name of our temporary file is not ours.
+    /// Fails if the name is a link.
     fn no_follow(&mut self) -> &mut Self;
 }
 

@@ -1,21 +1,23 @@
-//! How a file is cut. The cut depends on the size alone, so that every run makes the same one.
+//! Splits files into parts. The result depends on the size alone, so that every run gets the same
+//! parts.
 
-/// The AWS CLI's parts are 8 MiB; twice that halves the requests, and what an interruption costs is still seconds.
+/// Default part size. The AWS CLI's parts are 8 MiB; 16 MiB halves the requests, and an
+/// interruption still costs only seconds.
 pub(crate) const PART: u64 = 16 << 20;
 
 /// S3's limit of parts per object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const MAX_PARTS: u64 = 10_000;
 
-/// One piece of a file.
+/// A range of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// From 1, as S3 counts.
+    /// Counted from 1, as in S3.
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) size: u64,
 }
 
-/// The parts of a file of that many bytes; an empty file has none.
+/// Returns the parts of a file of `size` bytes; none for an empty file.
 pub(crate) fn split(size: u64) -> Vec<Part> {
     let part = part_size(size);
     (1..)
@@ -28,17 +30,17 @@ pub(crate) fn split(size: u64) -> Vec<Part> {
         .collect()
 }
 
-/// The size of all parts but the last.
+/// Returns the size of all parts but the last.
 pub(crate) fn part_size(size: u64) -> u64 {
     let mib = 1 << 20;
     PART.max(size.div_ceil(MAX_PARTS).div_ceil(mib) * mib)
 }
 
-/// The parts of an object whose first part has that size, if all but the last are alike.
+/// Returns the part sizes of an object whose parts but the last have the size of the first.
 pub(crate) fn equal_parts(size: u64, first: u64) -> Vec<u64> {
     match first {
         0 => Vec::new(),
-        // Nobody's object has more; a server's word is not worth the memory.
+        // No object has more parts: a wrong response must not allocate memory.
         first if size.div_ceil(first) > MAX_PARTS => Vec::new(),
         first => (0..size.div_ceil(first))
             .map(|n| first.min(size - n * first))

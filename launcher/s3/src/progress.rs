@@ -1,4 +1,4 @@
-//! How far a transfer is: a bar on a terminal, a line now and then elsewhere.
+//! Progress of a transfer: a bar on a terminal, else a line every few seconds.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use diagnostics::eprint_line;
 
-/// Between lines where there is no terminal.
+/// Time between lines without a terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The progress of all files together.
+/// Progress of all files together.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress(Arc<Inner>);
 
@@ -50,7 +50,7 @@ impl Progress {
         progress
     }
 
-    /// Ends with the transfer: then nobody else holds the counter.
+    /// Prints lines until the transfer ends, when this is the last reference.
     async fn lines(self) {
         let mut every = tokio::time::interval(PROGRESS_INTERVAL);
         every.tick().await;
@@ -71,12 +71,12 @@ impl Progress {
         }
     }
 
-    /// Counts what needs no transfer.
+    /// Counts bytes that need no transfer.
     pub(crate) fn skip(&self, bytes: u64) {
         self.add(bytes);
     }
 
-    /// The counter of one try of one request.
+    /// Returns the counter of one attempt of a request.
     pub(crate) fn attempt(&self) -> AttemptBytes {
         AttemptBytes(Arc::new(Counted {
             progress: self.clone(),
@@ -106,7 +106,7 @@ impl Progress {
     }
 }
 
-/// What one try moved; taken back when the try fails.
+/// Bytes of one attempt; subtracted if it fails.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptBytes(Arc<Counted>);
 
@@ -123,7 +123,7 @@ impl AttemptBytes {
         self.0.progress.add(bytes);
     }
 
-    /// The try succeeded.
+    /// Keeps the bytes: the attempt succeeded.
     pub(crate) fn commit(&self) {
         self.0.kept.store(1, Ordering::Relaxed);
     }
@@ -137,7 +137,7 @@ impl Drop for Counted {
     }
 }
 
-/// `12.4 MiB`
+/// Returns a size such as `12.4 MiB`.
 pub(crate) fn format_size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {

@@ -1,4 +1,4 @@
-//! Trying again, request by request, and when a request counts as dead.
+//! Retries and timeouts of single requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 use diagnostics::{Error, Result};
 use transport::retry::{Backoff, retry};
 
-/// Why one try failed.
+/// Error of one attempt.
 #[derive(Debug)]
 pub(crate) struct RequestError {
     pub(crate) error: Error,
-    /// Whether another try may succeed.
+    /// True if another attempt may succeed.
     pub(crate) is_transient: bool,
-    /// AWS's code, empty if the failure has none.
+    /// Error code of AWS; may be empty.
     pub(crate) code: String,
-    /// 0 without an answer.
+    /// HTTP status; 0 without a response.
     pub(crate) status: u16,
 }
 
 impl RequestError {
-    /// No further try helps.
+    /// An error that retries do not help.
     pub(crate) fn permanent(error: Error) -> Self {
         Self::new(error, false)
     }
 
-    /// The next try may succeed.
+    /// An error that a retry may help.
     pub(crate) fn transient(error: Error) -> Self {
         Self::new(error, true)
     }
@@ -46,7 +46,7 @@ impl From<RequestError> for Error {
     }
 }
 
-/// When a byte moved last.
+/// Time since the last byte.
 #[derive(Debug, Clone)]
 pub(crate) struct IdleTimer(Arc<(Instant, AtomicU64)>);
 
@@ -55,7 +55,7 @@ impl IdleTimer {
         Self(Arc::new((Instant::now(), AtomicU64::new(0))))
     }
 
-    /// A byte moved.
+    /// Resets the timer: a byte was moved.
     pub(crate) fn reset(&self) {
         let (start, last) = &*self.0;
         let now = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -69,7 +69,7 @@ impl IdleTimer {
             .saturating_sub(Duration::from_millis(last.load(Ordering::Relaxed)))
     }
 
-    /// Returns when nothing moved for `limit`.
+    /// Returns after `limit` without a byte.
     async fn expired(&self, limit: Duration) {
         loop {
             let silence = self.elapsed_idle();
@@ -81,7 +81,7 @@ impl IdleTimer {
     }
 }
 
-/// Tries until it works, fails for good, or was tried often enough. Each try gets a pulse that it has to keep beating.
+/// Sends a request with retries. Each attempt resets its timer whenever bytes move.
 pub(crate) async fn with_retries<T, Once>(
     what: &str,
     stall: Duration,

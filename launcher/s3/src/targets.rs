@@ -1,4 +1,5 @@
-//! Where each object goes: keys are strangers' text, and none may leave the target folder or meet another one there.
+//! Target paths of keys. Keys are untrusted: no path may leave the target folder, and no two may
+//! collide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::local_files::display;
 
-/// Why a key is no relative path, or the names that lead to its file.
+/// Splits a key into file names, or returns why it is not a relative path.
 fn names(key: &str) -> Result<Vec<&str>, &'static str> {
     if key.starts_with('/') {
         return Err("it is an absolute path");
@@ -29,7 +30,7 @@ fn names(key: &str) -> Result<Vec<&str>, &'static str> {
     Ok(names)
 }
 
-/// The path of each key, in the order given. Nothing is created.
+/// Returns the path of each key, in order. Creates nothing.
 pub(crate) fn targets<'a>(
     folder: &Path,
     keys: impl IntoIterator<Item = &'a str>,
@@ -69,21 +70,21 @@ pub(crate) fn targets<'a>(
     Ok(paths)
 }
 
-/// The temporary file beside a target. The same in every run, so that the next one finds it.
+/// Returns the temporary file beside a target, the same in every run.
 pub(crate) fn partial_path(target: &Path) -> PathBuf {
     hidden_sibling(target, "trainyard-part")
 }
 
-/// What is known of the temporary file.
+/// Returns the file with the records of the temporary file.
 pub(crate) fn records_path(target: &Path) -> PathBuf {
     hidden_sibling(target, "trainyard-notes")
 }
 
-/// `.NAME.SUFFIX` in the same folder.
+/// Returns `.NAME.SUFFIX` in the same folder.
 pub(crate) fn hidden_sibling(target: &Path, suffix: &str) -> PathBuf {
     let name = target.file_name().unwrap_or_default();
     let mut hidden = OsString::from(".");
-    // File systems take 255 bytes.
+    // File systems limit names to 255 bytes.
     if name.len() > 200 {
         for byte in &Sha256::digest(name.as_encoded_bytes())[..16] {
             hidden.push(format!("{byte:02x}"));
@@ -96,8 +97,7 @@ pub(crate) fn hidden_sibling(target: &Path, suffix: &str) -> PathBuf {
     target.with_file_name(hidden)
 }
 
-/// An error if two files differ only in upper and lower case and the disk takes them for one: the second would replace the
-/// first.
+/// Returns an error if two files differ only in case and the file system ignores case.
 pub(crate) fn check_case_collisions<'a>(
     folder: &Path,
     files: impl Iterator<Item = &'a Path>,
@@ -127,7 +127,7 @@ fn case_collision<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path
 fn ignores_case(folder: &Path) -> bool {
     let name = format!(".trainyard-case-{}", std::process::id());
     let probe = folder.join(&name);
-    // Without a probe nothing can be written there either, which is said in better words.
+    // If the probe fails, the download reports a better error.
     if fs::File::create_new(&probe).is_err() {
         return false;
     }
@@ -136,7 +136,7 @@ fn ignores_case(folder: &Path) -> bool {
     ignores
 }
 
-/// Makes the folder of a target. Below `top` no link is followed: it could lead anywhere.
+/// Creates the parent folder of a target. Links below `top` are refused.
 pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
     let Some(parent) = target
         .parent()

@@ -1,4 +1,4 @@
-//! Tasks at work at the same time, so many at most.
+//! A limited number of concurrent tasks.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use diagnostics::{Error, Result};
 
-/// The first failure ends it; waiting for the others would only hide it.
+/// Runs tasks; the first error ends them all.
 pub(crate) struct TaskPool<T> {
     semaphore: Arc<Semaphore>,
     tasks: JoinSet<Result<T>>,
@@ -15,7 +15,7 @@ pub(crate) struct TaskPool<T> {
 }
 
 impl<T: Send + 'static> TaskPool<T> {
-    /// Its tasks share the semaphore with whoever else has them.
+    /// Creates a pool; `semaphore` may be shared with others.
     pub(crate) fn new(semaphore: Arc<Semaphore>) -> Self {
         Self {
             semaphore,
@@ -24,12 +24,13 @@ impl<T: Send + 'static> TaskPool<T> {
         }
     }
 
-    /// Waits for a place. Taken before the task is made: a file of 10,000 parts must not become 10,000 tasks.
+    /// Waits for a permit. It is acquired before the task is created, so that a file of 10,000
+    /// parts does not become 10,000 tasks.
     pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         acquire(&self.semaphore).await
     }
 
-    /// Starts the work in its place, and takes what has been done by now.
+    /// Starts a task and collects finished ones.
     pub(crate) fn start(
         &mut self,
         permit: OwnedSemaphorePermit,
@@ -46,7 +47,7 @@ impl<T: Send + 'static> TaskPool<T> {
         Ok(())
     }
 
-    /// Waits for all.
+    /// Waits for all tasks.
     pub(crate) async fn finish(mut self) -> Result<Vec<T>> {
         while let Some(done) = self.tasks.join_next().await {
             self.done.push(joined(done)??);
@@ -55,15 +56,15 @@ impl<T: Send + 'static> TaskPool<T> {
     }
 }
 
-/// Waits for a place among these.
+/// Acquires a permit.
 pub(crate) async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
-    // Nobody closes the semaphores.
+    // The semaphores are never closed.
     Arc::clone(semaphore).acquire_owned().await.map_err(|_| {
         Error::new("the transfer was ended").help("type the same again: it goes on where it was")
     })
 }
 
-/// The result of a task; a task that panicked is a bug, but no reason to hang.
+/// Converts the panic of a task into an error.
 pub(crate) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
     result.map_err(|error| {
         Error::new(format!("a transfer broke off: {error}"))

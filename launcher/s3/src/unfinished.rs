@@ -1,4 +1,4 @@
-//! `upload --abort`: what interrupted uploads of ours left in S3.
+//! `upload --abort`: aborts unfinished uploads that interruptions left in S3.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::upload::Upload;
 use crate::url::S3Url;
 use diagnostics::{Error, Result};
 
-/// The keys that an upload went to.
+/// Unfinished uploads to the keys of an upload.
 #[derive(Debug)]
 pub struct UnfinishedUploads {
     top: S3Url,
@@ -28,11 +28,11 @@ struct Unfinished {
     id: String,
 }
 
-/// The answer.
+/// Result of `upload --abort`.
 #[derive(Debug, Serialize)]
 pub struct Aborted {
     aborted: usize,
-    /// The objects that they would have become.
+    /// URLs that were uploaded to.
     urls: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Aborted {
 }
 
 impl UnfinishedUploads {
-    /// As the upload named them. A file that is gone since is taken for a file.
+    /// Selects the keys that an upload of `source` uses. A missing source is taken for a file.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
         if source.exists() {
             let sending = Upload::plan(source, to)?;
@@ -72,7 +72,7 @@ impl UnfinishedUploads {
         })
     }
 
-    /// Of an upload that is about to run.
+    /// Selects the keys of an upload.
     pub fn of(sending: &Upload) -> Self {
         Self {
             keys: sending.keys().map(str::to_owned).collect(),
@@ -80,13 +80,13 @@ impl UnfinishedUploads {
         }
     }
 
-    /// Gives up all that is found, and looks again: what was under way may have arrived meanwhile.
+    /// Aborts until none is found: requests may still arrive meanwhile.
     pub async fn abort_all(&self, store: &Store) -> Result<()> {
         while self.abort(store).await?.aborted > 0 {}
         Ok(())
     }
 
-    /// Other clients' uploads, and those to other keys, are none of our business.
+    /// Finds uploads of this program to these keys.
     async fn find(&self, store: &Store) -> Result<Vec<Unfinished>> {
         let prefix = match self.keys.len() {
             1 => self.keys.first().cloned().unwrap_or_default(),
@@ -109,7 +109,7 @@ impl UnfinishedUploads {
             .collect())
     }
 
-    /// Gives them up.
+    /// Aborts the uploads.
     pub async fn abort(&self, store: &Store) -> Result<Aborted> {
         let mut urls = Vec::new();
         for upload in self.find(store).await? {
@@ -122,7 +122,7 @@ impl UnfinishedUploads {
         })
     }
 
-    /// What would be given up.
+    /// Returns the requests without sending them.
     pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
         let mut plan = DryRun::new();
         let found = self.find(store).await?;

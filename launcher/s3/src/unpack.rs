@@ -1,4 +1,5 @@
-//! Unpacking `model.tar.gz`: regular files and folders, below the target, within limits, all or nothing.
+//! Unpacks `model.tar.gz`: regular files and folders, below the target, within limits, all or
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,17 +16,17 @@ use serde::Serialize;
 use crate::progress::format_size;
 use transport::tar_reader::{Entry, Kind, TarReader};
 
-/// How much an archive may become.
+/// Maximum size of an unpacked archive.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Of the tar stream, headers included.
+    /// Bytes of the tar stream, including headers.
     pub bytes: u64,
     pub entries: u64,
 }
 
 impl Limits {
-    /// For an archive of that size, or as the user says. Weights shrink to a half, text to a tenth; gzip's utmost is a
-    /// thousandth, which only bombs come near.
+    /// Returns the limits for an archive of `packed` bytes, or the user's. Weights compress to a
+    /// half, text to a tenth; a factor of 1000 is gzip's maximum, which only bombs reach.
     pub fn new(packed: u64, max_unpacked: Option<u64>) -> Self {
         let usual = packed.saturating_mul(100).saturating_add(64 << 20);
         Self {
@@ -35,18 +36,18 @@ impl Limits {
     }
 }
 
-/// What came out.
+/// Number and size of the unpacked files.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Unpacked {
     pub files: u64,
     pub bytes: u64,
 }
 
-/// Why it was not unpacked.
+/// Error of unpacking.
 #[derive(Debug)]
 pub struct UnpackError {
     pub error: Error,
-    /// Whether the same archive may be unpacked when the user has changed something.
+    /// True if the same archive may be unpacked after the user changed something.
     pub retryable: bool,
 }
 
@@ -59,7 +60,8 @@ impl From<Error> for UnpackError {
     }
 }
 
-/// Unpacks into a folder that exists and is empty. On an error the folder holds a part of it and is to be thrown away.
+/// Unpacks into an existing, empty folder. On an error the folder is incomplete and must be
+/// deleted.
 pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, UnpackError> {
     let stream = Limited {
         source: MultiGzDecoder::new(archive),
@@ -91,7 +93,7 @@ pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacke
 struct Unpacker<'a, R: Read> {
     tar: TarReader<Limited<R>>,
     into: &'a Path,
-    /// Each path, and whether an entry stood for it (a folder may only have been needed by a file).
+    /// Each path, and how it was created.
     seen: BTreeMap<PathBuf, Seen>,
     done: Unpacked,
 }
@@ -120,7 +122,7 @@ impl<R: Read> Unpacker<'_, R> {
                     &format!("it is {what}, expected files and folders"),
                 ));
             }
-            // `./`, with which `tar -C folder .` begins.
+            // `./`, which `tar -C folder .` writes first.
             Kind::Folder if relative.as_os_str().is_empty() => return Ok(()),
             _ if relative.as_os_str().is_empty() => return Err(refuse(entry, "it has no name")),
             Kind::Folder => self.folder(entry, &relative)?,
@@ -174,7 +176,7 @@ impl<R: Read> Unpacker<'_, R> {
         Ok(())
     }
 
-    /// Makes the folders above; one that is a file already is refused.
+    /// Creates the parent folders; a parent that is a file is an error.
     fn parents(&mut self, entry: &Entry, relative: &Path) -> Result<(), UnpackError> {
         let mut above: Vec<&Path> = relative.ancestors().skip(1).collect();
         above.reverse();
@@ -196,7 +198,7 @@ impl<R: Read> Unpacker<'_, R> {
     }
 }
 
-/// The relative path that a name stands for, or why it stands for none.
+/// Returns the relative path of a name, or why it is refused.
 fn path_of(name: &[u8]) -> Result<PathBuf, &'static str> {
     if name.starts_with(b"/") {
         return Err("it is an absolute path");
@@ -261,7 +263,7 @@ fn broken(error: &io::Error, limits: Limits) -> UnpackError {
         .into()
 }
 
-/// A stream that must not be longer than that.
+/// A stream with a maximum length.
 struct Limited<R> {
     source: R,
     left: u64,

@@ -1,4 +1,4 @@
-//! `upload`: what goes where, and sending it.
+//! `upload`: plans and runs an upload.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,10 +23,10 @@ use crate::url::S3Url;
 use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
 
-/// An upload, planned from the local side alone.
+/// An upload, planned from local files only.
 #[derive(Debug)]
 pub struct Upload {
-    /// The URL that the files are below; of a single file its own.
+    /// URL above all files; for a single file, its own URL.
     top: S3Url,
     files: Vec<(LocalFile, S3Url)>,
     left_out: Vec<Skipped>,
@@ -36,12 +36,12 @@ pub struct Upload {
 /// S3's limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Of so few files each is asked for by itself: the bucket may hold millions of others. Of more, a listing is read that is
-/// at most so many times longer than the list of files.
+/// Up to this many files, each object is requested by itself, since the bucket may have millions of
+/// others. For more files, a listing is read that is at most this many times longer.
 const LISTING_THRESHOLD: usize = 100;
 
 impl Upload {
-    /// Walks the source and names each file's object.
+    /// Reads the source and assigns keys.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
         let SourceTree {
             folder,
@@ -80,7 +80,7 @@ impl Upload {
         })
     }
 
-    /// The keys that the files go to.
+    /// Returns the keys of the files.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|(_, url)| url.key.as_str())
     }
@@ -93,18 +93,18 @@ impl Upload {
         self.top
     }
 
-    /// How many files it is.
+    /// Returns the number of files.
     pub fn count(&self) -> usize {
         self.files.len()
     }
 
-    /// What will not be sent.
+    /// Returns the files that are not sent.
     pub fn left_out(&self) -> &[Skipped] {
         &self.left_out
     }
 
-    /// What would be sent, without asking S3 what it has.
-    /// `s3` records requests instead of sending them, `take_request` returns the last one.
+    /// Returns the requests without sending them. `s3` records requests; `take_request` returns the
+    /// last one.
     pub async fn dry_run(&self, s3: &Client, take_request: impl Fn() -> Option<Value>) -> DryRun {
         let mut plan = DryRun::new();
         for (local, url) in &self.files {
@@ -142,7 +142,7 @@ impl Upload {
                     request["file"] = display(&local.path).into();
                     request["bytes"] = local.size.into();
                     request["key"] = url.key.clone().into();
-                    // The SDK has no other name for it in a request.
+                    // S3 requests have no operation name.
                     request["operation"] = match local.size <= PART {
                         true => "PutObject".into(),
                         false => "CreateMultipartUpload".into(),
@@ -158,13 +158,13 @@ impl Upload {
         plan
     }
 
-    /// Sends what S3 does not have yet.
+    /// Sends the files that S3 does not have yet.
     pub async fn run(self, store: &Store) -> Result<Uploaded> {
         let started = Instant::now();
         let there = self.present(store).await?;
         let total = self.files.iter().map(|(local, _)| local.size).sum();
         let progress = Progress::new("sent", total, store.settings.progress);
-        // Beside the slots of the requests: an open file costs a descriptor and little else.
+        // Limits open files; requests have their own limit.
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
             let permit = pool.permit().await?;
@@ -184,7 +184,7 @@ impl Upload {
         })
     }
 
-    /// The sizes of the objects that are there already; nothing if each is to be asked for.
+    /// Returns the sizes of the existing objects; none if each must be requested.
     async fn present(&self, store: &Store) -> Result<Option<HashMap<String, u64>>> {
         if !self.folder {
             let found = store.find(&self.top).await;
@@ -195,7 +195,7 @@ impl Upload {
                         .into_iter()
                         .collect(),
                 )),
-                // Who may write need not be allowed to read.
+                // Write permission does not imply read permission.
                 Err(error) if error.status == 403 => Ok(Some(HashMap::new())),
                 Err(error) => Err(error.into()),
             };
@@ -263,10 +263,10 @@ impl Store {
         Ok(moved(sent.bytes, state, format!("crc32:{}", sent.crc32)))
     }
 
-    /// The checksum of the object, if it is the file's too.
+    /// Returns the checksum of the object if it equals the file's.
     async fn in_place(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
         let Ok(head) = self.head(to).await else {
-            // It can be sent without having been looked at.
+            // An upload does not need this response.
             return Ok(None);
         };
         if head.content_length() != Some(file.size.cast_signed()) {

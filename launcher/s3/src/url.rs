@@ -1,10 +1,10 @@
-//! Buckets and keys.
+//! S3 URLs.
 
 use std::fmt;
 
 use diagnostics::{Error, Result};
 
-/// A bucket and a key in it.
+/// A bucket and a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Url {
     /// 3 to 63 characters of `a-z0-9.-`.
@@ -42,7 +42,7 @@ impl S3Url {
         })
     }
 
-    /// The URL of something below this one.
+    /// Returns the URL of a key below this one.
     pub fn join(&self, below: &str) -> Self {
         let key = match self.key.trim_end_matches('/') {
             "" => below.to_owned(),

@@ -1,4 +1,4 @@
-//! Into the local engine, without a registry.
+//! Loads images into the local engine.
 
 use std::io::{self, Write as _};
 
@@ -12,10 +12,10 @@ use crate::pipe;
 use diagnostics::{Error, Result, eprint_line};
 use image::Image;
 
-/// What the engine is sent at a time.
+/// Bytes per write.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Loads the image unless the engine has it, and gives the name to run it by.
+/// Loads the image unless the engine has it. Returns its name.
 pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
     let [reference, latest] = image.names();
     let failed = |error: &bollard::errors::Error| {
@@ -45,7 +45,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         let mut out = io::BufWriter::with_capacity(CHUNK_BYTES, writer);
         let done = written.archive(&mut out).and_then(|()| out.flush());
         if let Err(error) = &done {
-            // What is in the buffer must not look like the end.
+            // The buffered bytes must not look like the end of the archive.
             let (writer, _) = out.into_parts();
             writer.fail(io::Error::other(error.to_string()));
         }
@@ -57,7 +57,7 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         .try_collect::<Vec<_>>()
         .await;
     let written = writing.await.map_err(io::Error::other).flatten();
-    // An engine that stops listening says why.
+    // The engine's error is the cause of a broken pipe.
     match (taken, written) {
         (_, Err(cause)) if cause.kind() != io::ErrorKind::BrokenPipe => {
             return Err(image::write_error(&cause));

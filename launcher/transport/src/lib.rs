@@ -1,4 +1,4 @@
-//! What the launcher's transfers share: one retry policy, one reader of tar archives.
+//! Shared by the launcher's transfers: retry policy and tar reader.
 
 pub mod retry;
 pub mod tar_reader;

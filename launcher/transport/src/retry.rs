@@ -1,4 +1,4 @@
-//! Trying again: which failures pass by themselves, and how long to wait between tries. The one place for both.
+//! Retry policy: transient errors and pauses between attempts.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// Pauses between tries, each longer than the last.
+/// Growing pauses between attempts.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// Pauses left: one less than tries.
+    /// Pauses left: one less than attempts.
     left: u32,
     next: Duration,
     factor: u32,
     max_pause: Duration,
-    /// Shortens each pause by up to a half, so that requests which failed together do not come
-    /// back together.
+    /// Shortens each pause by up to a half, so that requests that failed together are not retried
+    /// together.
     jitter: bool,
 }
 
 impl Backoff {
-    /// CreateTrainingJob: five tries in eight seconds, as many as the SDK's own.
+    /// CreateTrainingJob: five attempts in eight seconds, as many as the SDK's.
     pub const JOB: Self = Self::new(5, 500, 2, 10_000, false);
-    /// A registry: four tries in four seconds.
+    /// Registries: four attempts in four seconds.
     pub const REGISTRY: Self = Self::new(4, 250, 4, 3000, false);
-    /// Data: seven tries, which survive an outage of 20 seconds.
+    /// Data: seven attempts, which survive an outage of 20 seconds.
     pub const TRANSFER: Self = Self::new(7, 300, 2, 10_000, true);
 
     const fn new(tries: u32, first: u64, factor: u32, max_pause: u64, jitter: bool) -> Self {
@@ -37,7 +37,7 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before the next try; nothing if it was tried often enough.
+    /// Returns the pause before the next attempt; none if there is no attempt left.
     pub fn pause(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let pause = self.next;
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// A number from 0 to 1, of no statistical quality.
+/// Returns a number from 0 to 1; not suitable for statistics.
 fn random_fraction() -> f64 {
     let nanos = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -83,12 +83,12 @@ fn random_fraction() -> f64 {
     f64::from(nanos % 1_000_003) / 1_000_003.0
 }
 
-/// Whether an HTTP status speaks of the moment and not of the request.
+/// True if another attempt may succeed after this HTTP status.
 pub fn is_transient_status(status: u16) -> bool {
     status == 429 || status >= 500
 }
 
-/// Whether AWS asks for patience, or has troubles that pass.
+/// True for throttling and transient errors.
 pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let refused = match error {
         SdkError::ServiceError(context) => {
@@ -102,12 +102,12 @@ pub fn is_transient<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) 
     refused || may_have_succeeded(error)
 }
 
-/// Whether the request may have been carried out although no answer says so.
+/// True if the request may have been carried out although there was no response.
 pub fn may_have_succeeded<E>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(context) => status(context.raw()) >= 500,
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        // `other` with a kind is a connection that closed after the request.
+        // `other` with a kind: the connection was closed after the request.
         SdkError::DispatchFailure(failure) => {
             failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
         }
@@ -119,7 +119,7 @@ fn status(answer: &HttpResponse) -> u16 {
     answer.status().as_u16()
 }
 
-/// The codes by which AWS's services ask for fewer requests.
+/// True for AWS's codes for throttling.
 pub fn is_throttling(code: &str) -> bool {
     matches!(
         code,
@@ -134,7 +134,7 @@ pub fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// S3's own codes of this kind; `BadDigest` is a byte that changed on the way.
+/// True for S3's other transient codes; `BadDigest` is a byte that changed on the way.
 fn is_transient_code(code: &str) -> bool {
     matches!(
         code,

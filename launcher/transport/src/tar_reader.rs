@@ -1,27 +1,28 @@
-//! A tar archive as a stream of entries, for archives that nobody vouches for.
+//! Reads tar archives from untrusted sources as a stream of entries.
 //!
-//! The tar crate reads long names into memory whatever their size and takes an archive that stops between two entries
-//! for a whole one. Here names are bounded and the end has to be there; only single headers are the crate's work.
+//! The tar crate reads names of any length into memory and accepts an archive that ends between two
+//! entries. This reader limits names and requires the end marker; it uses the crate for single
+//! headers only.
 
 use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
-/// Linux's paths have 4,096 bytes at most; extended headers hold a few other fields too.
+/// Linux limits paths to 4,096 bytes; extended headers have a few other fields too.
 const MAX_NAME_BYTES: u64 = 64 << 10;
 
-/// Reads entries one after the other.
+/// Reads entries in sequence.
 pub struct TarReader<R> {
     source: R,
-    /// Of the current entry, not yet read.
+    /// Unread bytes of the current entry.
     left: u64,
     padding: u64,
     /// Bytes read from the source.
     position: u64,
 }
 
-/// What the archive says of an entry; nothing of it is checked.
+/// Header of an entry; nothing is validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub path: Vec<u8>,
@@ -34,11 +35,11 @@ pub struct Entry {
 pub enum Kind {
     File,
     Folder,
-    /// In words.
+    /// Description, such as `a hard link`.
     Other(&'static str),
 }
 
-/// Fields of extended headers, which win over those of the header.
+/// Fields of extended headers, which override those of the header.
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
@@ -55,12 +56,13 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Offset of the next byte in the archive; right after [`Self::next`], where its data starts.
+    /// Returns the offset of the next byte; right after [`Self::next`], that of the entry's data.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next entry, after skipping what was not read of the last one; nothing at the end of the archive.
+    /// Skips the rest of the current entry and returns the next one; none at the end of the
+    /// archive.
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         let mut extended = Extended::default();
         loop {
@@ -130,7 +132,7 @@ impl<R: Read> TarReader<R> {
         Ok(())
     }
 
-    /// Passes over data and padding of the current entry.
+    /// Skips data and padding of the current entry.
     fn skip(&mut self) -> io::Result<()> {
         let all = self.left.saturating_add(self.padding);
         let passed = io::copy(&mut (&mut self.source).take(all), &mut io::sink())?;
@@ -142,7 +144,7 @@ impl<R: Read> TarReader<R> {
         Ok(())
     }
 
-    /// The data of an entry that belongs to the next one's header.
+    /// Reads the data of an extension entry.
     fn short(&mut self, size: u64, what: &str) -> io::Result<Vec<u8>> {
         if size > MAX_NAME_BYTES {
             return Err(invalid(format!(
@@ -155,7 +157,7 @@ impl<R: Read> TarReader<R> {
         Ok(data)
     }
 
-    /// Reads to the end of the source: gzip's own checksum stands behind the last block.
+    /// Reads to the end of the source: gzip's checksum is behind the last block.
     fn drain(&mut self) -> io::Result<()> {
         let mut block = [0; 4096];
         loop {
@@ -172,7 +174,7 @@ impl<R: Read> TarReader<R> {
     }
 }
 
-/// The data of the current entry.
+/// Reads the data of the current entry.
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left)
@@ -192,7 +194,7 @@ impl<R: Read> Read for TarReader<R> {
 }
 
 impl Extended {
-    /// Records are `LENGTH KEY=VALUE\n`, the length that of the whole record.
+    /// Parses records `LENGTH KEY=VALUE\n`; the length includes the whole record.
     fn read(&mut self, mut records: &[u8]) -> io::Result<()> {
         let broken = || invalid("an extended header that cannot be read".to_owned());
         while !records.is_empty() {
@@ -229,7 +231,7 @@ impl Extended {
     }
 }
 
-/// The sum of all bytes, the sum's own field counted as spaces.
+/// Verifies the checksum: the sum of all bytes, with its own field as spaces.
 fn check_sum(header: &Header, block: &[u8; BLOCK]) -> io::Result<()> {
     let sum = |range: &[u8]| range.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     let found = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);

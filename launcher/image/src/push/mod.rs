@@ -1,4 +1,4 @@
-//! To a registry: only what is missing, in parallel, with patience for faults that pass.
+//! Pushes images to registries: only missing parts, in parallel, with retries.
 
 mod credentials;
 mod errors;

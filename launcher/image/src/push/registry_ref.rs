@@ -5,15 +5,15 @@ use diagnostics::{Error, Result};
 /// A repository in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryRef {
-    /// With its port, if it has one.
+    /// Host, with port if given.
     pub host: String,
     pub repository: String,
     plain_http: bool,
-    /// The registry that ECR itself named: the account's own.
+    /// True if ECR returned this registry: the account's own.
     is_own_ecr: bool,
 }
 
-/// Whose ECR a host is, and where.
+/// Account and region of an ECR host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcrHost {
     pub account: String,
@@ -21,7 +21,8 @@ pub struct EcrHost {
 }
 
 impl EcrHost {
-    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `-fips` and China's `.cn`, or `ACCOUNT.dkr-ecr.REGION.on.aws`.
+    /// Parses `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `-fips` and China's `.cn`, or
+    /// `ACCOUNT.dkr-ecr.REGION.on.aws`.
     fn parse(host: &str) -> Option<Self> {
         let (account, rest) = host.split_once('.')?;
         let rest = ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."]
@@ -46,11 +47,12 @@ impl EcrHost {
 }
 
 impl RegistryRef {
-    /// `[https://]host[:port][/repository]`; without a repository, `default`. A registry on this machine speaks HTTP.
+    /// Parses `[https://]host[:port][/repository]`; without a repository, `default`. The default
+    /// protocol is HTTP for a registry on this machine, else HTTPS.
     pub fn parse(text: &str, default: &str) -> Result<Self> {
         let expected = "expected `host[:port]/repository`, as in `registry.example.com/team/svm`";
         if text.contains('@') {
-            // Not shown: it may hold a password.
+            // Not printed: it may have a password.
             return Err(Error::usage("the registry has an `@`").help(
                 "credentials go into TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD",
             ));
@@ -88,23 +90,23 @@ impl RegistryRef {
         })
     }
 
-    /// The same place, known to be ECR's by whoever asks.
+    /// Marks the registry as the account's own ECR.
     pub fn into_own_ecr(mut self) -> Self {
         self.is_own_ecr = true;
         self
     }
 
-    /// Whether `--create-repository` can make its repositories.
+    /// True if `--create-repository` can create the repository.
     pub(crate) fn is_own_ecr(&self) -> bool {
         self.is_own_ecr
     }
 
-    /// The account and region in an ECR's name.
+    /// Returns account and region of an ECR host.
     pub fn ecr_host(&self) -> Option<EcrHost> {
         EcrHost::parse(&self.host)
     }
 
-    /// `host/repository`
+    /// Returns `host/repository`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.repository)
     }
@@ -122,7 +124,7 @@ impl RegistryRef {
     }
 }
 
-/// Docker's rule for names: components of `a-z0-9` with separators inside.
+/// True for names that Docker accepts: components of `a-z0-9` with separators inside.
 fn is_repository(name: &str) -> bool {
     name.len() <= 255
         && name.split('/').all(|part| {
@@ -136,7 +138,7 @@ fn is_repository(name: &str) -> bool {
         })
 }
 
-/// Whether the host is this machine, where nobody listens in.
+/// True if the host is this machine, so that HTTP is safe.
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

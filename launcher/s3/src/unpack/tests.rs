@@ -1,4 +1,5 @@
-//! Whatever an archive holds: nothing appears outside the target, no panic, and what is taken is what was put in.
+//! Properties of unpacking any archive: nothing outside the target, no panic, round trip of valid
+//! entries.
 
 use std::io::Write as _;
 
@@ -32,7 +33,7 @@ fn gz(tar: &[u8]) -> Vec<u8> {
     encoder.finish().expect("in memory")
 }
 
-/// Names made of what is dangerous, and of anything.
+/// Dangerous and arbitrary names.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         Just(b"..".to_vec()),
@@ -50,7 +51,7 @@ fn kind() -> impl Strategy<Value = u8> {
     prop_oneof![4 => Just(b'0'), 2 => Just(b'5'), 1 => Just(b'L'), 1 => Just(b'x'), 2 => b'0'..=b'7', 1 => any::<u8>()]
 }
 
-/// All below a folder, without following links.
+/// Everything below a folder, without following links.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("readable").flatten() {
