@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_is_the_one_that_docker_would_take() {
+    fn engine_selection_follows_docker() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().to_str().expect("UTF-8").to_owned();
         let docker = folder.path().join(".docker");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rootless_socket_is_found_where_there_is_no_other() {
+    fn falls_back_to_rootless_socket() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime_dir = folder.path().to_str().map(str::to_owned);
         let system = folder.path().join("system.sock");

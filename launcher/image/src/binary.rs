@@ -7,7 +7,7 @@ use crate::Link;
 use diagnostics::{Error, Result};
 
 /// Returns an error if the program would not start in the image.
-pub fn check(path: &Path, link: Link) -> Result<()> {
+pub(crate) fn check(path: &Path, link: Link) -> Result<()> {
     std::fs::File::open(path).map_err(|error| {
         Error::new(format!("cannot read `{}`: {error}", path.display())).help(
             "`--binary` takes a program that you may read; without it the launcher compiles one",

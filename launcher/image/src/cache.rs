@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_layer_is_compressed_again() {
+    fn damaged_cache_entry_is_rebuilt() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         let first = cache.layer("x", &tree("some")).expect("in memory");
@@ -107,7 +107,7 @@ mod tests {
 
     /// The lock file has the versions.
     #[test]
-    fn the_compressor_is_the_one_of_the_lock_file() {
+    fn compressor_version_matches_lock_file() {
         let lock = include_str!("../../../Cargo.lock");
         let version = |name: &str| {
             let start = format!("name = \"{name}\"\nversion = \"");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_layer_is_used() {
+    fn cached_layer_is_used() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         let diff_id = tree("some").diff_id().expect("in memory");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_is_held_open() {
+    fn pruned_layer_stays_readable() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = Cache::below(folder.path());
         let base = cache.layer("base", &tree("base")).expect("a disk");
@@ -151,7 +151,7 @@ mod tests {
 
     /// As on a full or read-only disk.
     #[test]
-    fn without_a_cache_there_is_a_layer() {
+    fn unwritable_cache_is_ignored() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("trainyard"), b"no folder").expect("it can be written");
         let cache = Cache::below(folder.path());

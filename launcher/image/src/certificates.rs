@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_certificates() {
+    fn bundle_with_private_key_is_refused() {
         let certificate = b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
         check("x", certificate).expect("sound");
         let key = b"-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n";

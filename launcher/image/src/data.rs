@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_a_file_is_as_good_as_its_bytes() {
+    fn file_range_reads_like_memory() {
         let data = file(b"0123456789", 3, 4);
         assert_eq!(all(&data).expect("it is there"), b"3456");
         assert_eq!(data.digest().expect("it is there"), digest(b"3456"));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_has_all_of_it() {
+    async fn stream_has_all_bytes() {
         let bytes: Vec<u8> = (0..3 * CHUNK_BYTES + 5)
             .map(|at| (at / 1000) as u8)
             .collect();

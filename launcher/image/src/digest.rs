@@ -42,7 +42,7 @@ pub(crate) fn hex(digest: &str) -> &str {
 }
 
 /// Returns the digest of `bytes`.
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     prefixed(&Sha256::digest(bytes))
 }
 

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_very_test_is_linked_dynamically() {
+    fn reads_headers_of_dynamic_program() {
         let own = std::env::current_exe().expect("a path");
         let elf = Elf::read(&own).expect("a program");
         assert!(elf.interpreter.expect("a loader").contains("ld-"));

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tar_has_every_parent_sorted_and_nothing_of_this_machine() {
+    fn tar_is_sorted_and_reproducible() {
         let tar = tar(&tree());
         let mut archive = tar::Archive::new(tar.as_slice());
         let entries: Vec<_> = archive
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_are_the_same_bytes() {
+    fn same_files_give_same_bytes() {
         let (once, bytes) = compressed(&tree());
         assert_eq!(bytes, compressed(&tree()).1);
         // The gzip header: no flags, no time.
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_this_machine_is_as_good_as_its_bytes() {
+    fn local_file_equals_its_bytes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("binary");
         std::fs::write(&path, b"binary").expect("it can be written");

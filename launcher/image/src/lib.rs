@@ -82,11 +82,15 @@ pub struct Image {
 /// Sources and build times of an image.
 #[derive(Debug, Clone, Default)]
 pub struct Built {
+    /// The binary.
     pub binary: PathBuf,
     /// Shared libraries of this machine.
     pub libraries: Vec<PathBuf>,
+    /// File of the CA certificates.
     pub certificates: PathBuf,
+    /// Time of compiling.
     pub compile_seconds: f64,
+    /// Time of writing the image.
     pub image_seconds: f64,
 }
 
@@ -189,6 +193,7 @@ impl Image {
         layers + (self.config.len() + self.manifest.len()) as u64
     }
 
+    /// Returns the layers, in order.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
@@ -215,6 +220,7 @@ fn libraries(package: &Package, binary: &Path, library_dirs: &[PathBuf]) -> Resu
 /// A local file or a link for the image.
 #[derive(Debug)]
 pub enum Piece {
+    /// A local file.
     File(PathBuf),
     /// A link to a file in the same folder.
     Link(String),
@@ -355,6 +361,7 @@ fn created(source_date_epoch: Option<&str>) -> Result<String> {
         })
 }
 
+/// Converts an error of writing the image.
 pub fn write_error(error: &io::Error) -> Error {
     Error::new(format!("cannot write the image: {error}"))
         .help("make room in the target folder, or set TMPDIR to a folder that is there and has space, then build again")

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn this_very_test_s_libraries() {
+    fn finds_libraries_of_dynamic_program() {
         let own = std::env::current_exe().expect("a path");
         let found = Libraries::find(&own, &[], &[]).expect("it runs, so they are here");
         assert!(found.loader.expect("it is dynamic").is_file());

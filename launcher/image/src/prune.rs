@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_used_of_each_kind_stay() {
+    fn prune_keeps_most_recent_of_each_kind() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let day = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
         let write = |name: &str, time: SystemTime| {

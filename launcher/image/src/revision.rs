@@ -83,7 +83,7 @@ mod tests {
         "# branch.oid 0123456789abcdef0123456789abcdef01234567\n# branch.head main\n";
 
     #[test]
-    fn clean_dirty_and_none() {
+    fn parses_git_status() {
         let clean = Revision::parse(HEAD).expect("a commit");
         assert_eq!(clean.short(), "0123456789ab");
         let dirty = Revision::parse(&format!("{HEAD}? new.rs\n")).expect("a commit");

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_gets_smaller_and_is_kept() {
+    fn stripped_program_is_smaller_and_cached() {
         let target = tempfile::tempdir().expect("a temporary folder");
         let own = std::env::current_exe().expect("a path");
         let first =

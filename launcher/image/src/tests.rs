@@ -22,7 +22,7 @@ fn image() -> Image {
 }
 
 #[test]
-fn the_documents_are_docker_s() {
+fn documents_follow_docker_schema() {
     let image = image();
     let config = String::from_utf8_lossy(&image.config).into_owned();
     let diff_id = &image.layers[0].diff_id;
@@ -35,7 +35,7 @@ fn the_documents_are_docker_s() {
 }
 
 #[test]
-fn an_archive_comes_back_as_it_was() {
+fn archive_round_trip() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("image.tar");
     let image = image();
@@ -78,7 +78,7 @@ fn an_archive_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_damaged_archive_is_refused() {
+fn damaged_archive_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("image.tar");
     let mut image = image();
@@ -94,7 +94,7 @@ fn a_damaged_archive_is_refused() {
 }
 
 #[test]
-fn times() {
+fn creation_time_follows_source_date_epoch() {
     assert_eq!(created(None).expect("sound"), "1970-01-01T00:00:00Z");
     assert_eq!(
         created(Some("1767225600")).expect("sound"),
@@ -106,6 +106,6 @@ fn times() {
 }
 
 #[test]
-fn tags_are_what_registries_accept() {
+fn tag_has_no_plus() {
     assert_eq!(tag("1.0.0+cuda", None), "1.0.0-cuda");
 }

@@ -309,7 +309,7 @@ mod tests {
 
     /// The check values of the standards.
     #[test]
-    fn known_values() {
+    fn standard_check_values() {
         let check = file(b"123456789");
         let cases = [
             Headers {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn composites_need_the_sizes_of_the_parts() {
+    fn composite_checksum_needs_part_sizes() {
         let body = file(b"abcdefghij");
         let mut outer = Md5::new();
         for part in [b"abcd".as_slice(), b"efgh", b"ij"] {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_etag_of_an_encrypted_object_says_nothing() {
+    fn etag_of_encrypted_object_is_ignored() {
         let headers = Headers {
             etag: Some("\"25f9e794323b453885f5181f1b624d0b\""),
             etag_is_opaque: true,

@@ -33,6 +33,7 @@ pub struct Download {
     items: Vec<Item>,
     /// Objects that represent folders.
     folders: Vec<PathBuf>,
+    /// Kind of the source.
     pub selection: Selection,
 }
 

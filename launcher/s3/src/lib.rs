@@ -64,9 +64,11 @@ pub struct Transferred {
     pub path: String,
     /// S3 URL.
     pub url: String,
+    /// Size of the file.
     pub bytes: u64,
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
+    /// How the file was transferred.
     pub state: State,
     /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
     /// computed here, then only the size was compared.
@@ -90,7 +92,9 @@ pub enum State {
 /// A local file that was not sent, and the reason.
 #[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
+    /// Local path.
     pub path: String,
+    /// Reason.
     pub why: String,
 }
 
@@ -126,6 +130,7 @@ pub const SKIPPED_HELP: &str =
 /// Result of an upload.
 #[derive(Debug, Serialize)]
 pub struct Uploaded {
+    /// Totals.
     #[serde(flatten)]
     pub summary: Summary,
     /// Links and special files.
@@ -135,6 +140,7 @@ pub struct Uploaded {
 /// Result of a download.
 #[derive(Debug, Serialize)]
 pub struct Downloaded {
+    /// Totals.
     #[serde(flatten)]
     pub summary: Summary,
 }
@@ -142,12 +148,17 @@ pub struct Downloaded {
 /// Totals of a transfer.
 #[derive(Debug, Serialize)]
 pub struct Summary {
+    /// Number of files.
     pub files: usize,
+    /// Their size.
     pub bytes: u64,
+    /// Files that were already up to date.
     pub skipped: usize,
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
+    /// Duration.
     pub seconds: f64,
+    /// Each file.
     pub objects: Vec<Transferred>,
 }
 

@@ -23,7 +23,9 @@ use diagnostics::{Error, Result};
 /// Options of unpacking.
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackOptions {
+    /// Replaces an existing folder.
     pub force: bool,
+    /// Maximum unpacked size in bytes.
     pub max_unpacked: Option<u64>,
 }
 

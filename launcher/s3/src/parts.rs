@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn even_parts() {
+    fn equal_parts_cover_the_object() {
         assert_eq!(equal_parts(10, 4), [4, 4, 2]);
         assert_eq!(equal_parts(8, 4), [4, 4]);
         assert_eq!(equal_parts(3, 4), [3]);

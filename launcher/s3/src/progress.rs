@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_try_is_taken_back() {
+    fn failed_attempt_is_subtracted() {
         let progress = Progress::new("sent", 10, false);
         let attempt = progress.attempt();
         attempt.add(4);

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_leaves_the_folder() {
+    fn keys_outside_the_folder_are_refused() {
         for bad in [
             "../x",
             "/etc/passwd",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_meet_only_where_the_disk_says_so() {
+    fn case_collisions_depend_on_the_file_system() {
         let paths = ["a/README", "b/readme", "a/Readme"].map(Path::new);
         assert_eq!(
             case_collision(paths.into_iter()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_have_short_temporary_ones_of_their_own() {
+    fn long_names_get_unique_short_temporary_names() {
         let name = |end: &str| partial_path(Path::new(&("n".repeat(240) + end)));
         assert_ne!(name("1"), name("2"));
         let length = name("1").as_os_str().len();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_keys_meet() {
+    fn colliding_keys_are_refused() {
         assert!(targets(Path::new("t"), ["a", "a/b"]).is_err());
         assert!(targets(Path::new("t"), ["a/b", "a"]).is_err());
         assert!(targets(Path::new("t"), ["x/y/z", "x/y"]).is_err());

@@ -18,16 +18,16 @@ use transport::tar_reader::{Entry, Kind, TarReader};
 
 /// Maximum size of an unpacked archive.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes of the tar stream, including headers.
-    pub bytes: u64,
-    pub entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
 }
 
 impl Limits {
     /// Returns the limits for an archive of `packed` bytes, or the user's. Weights compress to a
     /// half, text to a tenth; a factor of 1000 is gzip's maximum, which only bombs reach.
-    pub fn new(packed: u64, max_unpacked: Option<u64>) -> Self {
+    pub(crate) fn new(packed: u64, max_unpacked: Option<u64>) -> Self {
         let usual = packed.saturating_mul(100).saturating_add(64 << 20);
         Self {
             bytes: max_unpacked.unwrap_or(usual),
@@ -38,17 +38,17 @@ impl Limits {
 
 /// Number and size of the unpacked files.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Unpacked {
-    pub files: u64,
-    pub bytes: u64,
+pub(crate) struct Unpacked {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Error of unpacking.
 #[derive(Debug)]
-pub struct UnpackError {
-    pub error: Error,
+pub(crate) struct UnpackError {
+    pub(crate) error: Error,
     /// True if the same archive may be unpacked after the user changed something.
-    pub retryable: bool,
+    pub(crate) retryable: bool,
 }
 
 impl From<Error> for UnpackError {
@@ -62,7 +62,11 @@ impl From<Error> for UnpackError {
 
 /// Unpacks into an existing, empty folder. On an error the folder is incomplete and must be
 /// deleted.
-pub fn unpack(archive: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, UnpackError> {
+pub(crate) fn unpack(
+    archive: impl Read,
+    into: &Path,
+    limits: Limits,
+) -> Result<Unpacked, UnpackError> {
     let stream = Limited {
         source: MultiGzDecoder::new(archive),
         left: limits.bytes,

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes() {
+    fn transient_errors() {
         for (status, code, passing, lost) in [
             (400, "ThrottlingException", true, false),
             (400, "BadDigest", true, false),

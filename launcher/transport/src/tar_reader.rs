@@ -25,15 +25,22 @@ pub struct TarReader<R> {
 /// Header of an entry; nothing is validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// Path, as in the archive.
     pub path: Vec<u8>,
+    /// Kind of the entry.
     pub kind: Kind,
+    /// Size of the data in bytes.
     pub size: u64,
+    /// Permission bits.
     pub mode: u32,
 }
 
+/// Kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Regular file.
     File,
+    /// Directory.
     Folder,
     /// Description, such as `a hard link`.
     Other(&'static str),
@@ -47,6 +54,7 @@ struct Extended {
 }
 
 impl<R: Read> TarReader<R> {
+    /// Creates a reader at the start of an archive.
     pub fn new(source: R) -> Self {
         Self {
             source,

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use diagnostics::{Error, Result};
 
-/// User and password, in memory alone. `Debug` shows neither.
+/// User and password, in memory only. `Debug` is not implemented.
 pub struct Credentials {
     pub(crate) auth: RegistryAuth,
-    /// For people: where they came from.
+    /// Where they were found.
     pub(crate) from: String,
 }
 
@@ -19,6 +19,7 @@ const USER: &str = "TRAINYARD_REGISTRY_USER";
 const PASSWORD: &str = "TRAINYARD_REGISTRY_PASSWORD";
 
 impl Credentials {
+    /// Creates credentials of a user; `from` says where they were found.
     pub fn new(user: &str, password: &str, from: String) -> Self {
         Self {
             auth: RegistryAuth::Basic(user.to_owned(), password.to_owned()),
@@ -26,7 +27,8 @@ impl Credentials {
         }
     }
 
-    /// The two variables, else what `docker login` left, else none. `variable` reads the environment.
+    /// Finds credentials: the two variables, else what `docker login` stored, else none. `variable`
+    /// reads the environment.
     pub fn find(host: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());
@@ -59,7 +61,7 @@ impl Credentials {
             Error::new(format!("cannot read `{}`: {error}", file.display()))
                 .help("make it readable, or set DOCKER_CONFIG to another folder")
         })?;
-        // serde's message would show a piece of the file, which holds passwords.
+        // serde's message would quote the file, which has passwords.
         let config: Value = serde_json::from_str(&text)
             .map_err(|_| {
                 Error::usage(format!("`{}` is no JSON", file.display()))
@@ -75,17 +77,18 @@ impl Credentials {
         }
     }
 
-    /// Whether somebody set them for this very command, and nothing else is to be asked.
+    /// True if the user set them for this command.
     pub fn are_explicit(&self) -> bool {
         self.from.starts_with(USER)
     }
 
+    /// True if there are no credentials.
     pub fn is_anonymous(&self) -> bool {
         self.auth == RegistryAuth::Anonymous
     }
 }
 
-/// `auths`, whose keys are hosts, some as URLs.
+/// Reads `auths`, whose keys are hosts, some as URLs.
 fn from_docker(config: &Value, host: &str, file: &Path) -> Option<Credentials> {
     let auths = config.get("auths")?.as_object()?;
     let (_, entry) = auths.iter().find(|(key, _)| {
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_first_then_what_docker_login_left() {
+    fn variables_override_docker_login() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = r#"{"auths": {"a.example:5000": {"auth": "bWU6YTpi"}, "https://b.example/v2/": {"auth": "eDp5"}, "c.example": {}}}"#;
         std::fs::write(folder.path().join("config.json"), text).expect("it can be written");
@@ -128,7 +131,7 @@ mod tests {
             let variables = [&[docker], more].concat();
             find(host, &variables).expect("sound").auth
         };
-        // A password may hold a colon.
+        // A password may have a colon.
         assert_eq!(found("a.example:5000", &[]), basic("me", "a:b"));
         assert_eq!(found("b.example", &[]), basic("x", "y"));
         for other in ["a.example", "c.example", "example"] {
@@ -139,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_pair_is_a_mistake() {
+    fn user_without_password_is_refused() {
         assert!(find("x", &[(USER, "u")]).is_err());
         assert!(find("x", &[(PASSWORD, "p")]).is_err());
         assert!(find("x", &[(USER, ""), (PASSWORD, "")]).is_ok());
     }
 
     #[test]
-    fn a_broken_file_is_not_shown() {
+    fn broken_config_is_not_printed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("config.json"), "secret").expect("it can be written");
         let error = match find(

@@ -1,4 +1,4 @@
-//! A registry's refusals in words. URLs are left out: an upload's URL is as good as a password.
+//! Explains errors of registries. URLs are omitted: an upload's URL works like a password.
 
 use oci_client::errors::{OciDistributionError as RegistryError, OciErrorCode};
 use serde_json::Value;
@@ -7,10 +7,10 @@ use super::{Credentials, RegistryRef};
 use diagnostics::{Error, chain};
 use transport::retry;
 
-/// Long enough for a sentence, short enough for a page of HTML.
+/// Long enough for a sentence, short enough for an HTML page.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// The HTTP status behind an error, where there is one.
+/// Returns the HTTP status of an error.
 pub(crate) fn status(error: &RegistryError) -> Option<u16> {
     match error {
         RegistryError::ServerError { code, .. } => Some(*code),
@@ -31,7 +31,7 @@ pub(crate) fn status(error: &RegistryError) -> Option<u16> {
     }
 }
 
-/// Whether the same request may succeed in a moment.
+/// True if a retry may succeed.
 pub(crate) fn is_transient(error: &RegistryError) -> bool {
     match (error, status(error)) {
         (_, Some(status)) => retry::is_transient_status(status),
@@ -41,7 +41,7 @@ pub(crate) fn is_transient(error: &RegistryError) -> bool {
     }
 }
 
-/// What happened, without URLs.
+/// Returns the reason, without URLs.
 pub(crate) fn reason(error: RegistryError) -> String {
     let text = match error {
         RegistryError::ServerError { code, message, .. } => match registry_message(&message) {
@@ -60,7 +60,7 @@ pub(crate) fn reason(error: RegistryError) -> String {
     diagnostics::sanitize(&short).into_owned()
 }
 
-/// The first message of `{"errors": [{"code", "message"}]}`.
+/// Returns the first message of `{"errors": [{"code", "message"}]}`.
 fn registry_message(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let error = body.get("errors")?.get(0)?;
@@ -72,7 +72,7 @@ fn registry_message(body: &str) -> Option<String> {
     )
 }
 
-/// The failure of a push. `what` goes after "cannot".
+/// Converts an error of a push. `what` goes after "cannot".
 pub(crate) fn explain(
     what: &str,
     registry_ref: &RegistryRef,
@@ -116,7 +116,7 @@ pub(crate) fn explain(
             };
             Error::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
         }
-        // No answer at all: wrong host or port, or a registry that is down.
+        // No response: wrong host or port, or the registry is down.
         None if transient && is_unreachable => {
             Error::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
                 "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows what answers",
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_to_do() {
+    fn errors_have_help() {
         let immutable = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag 'latest' already exists in the 'trainyard/svm' repository and cannot be overwritten because the repository is immutable."}]}"#;
         let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'trainyard/svm' does not exist"}]}"#;
         let all = [
@@ -175,9 +175,9 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
-    /// `--create-repository` does not go with `--registry`.
+    /// `--create-repository` conflicts with `--registry`.
     #[test]
-    fn another_accounts_repository_is_not_ours_to_make() {
+    fn other_account_gets_no_create_repository_help() {
         let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/svm";
         let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("sound");
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass() {
+    fn transient_statuses() {
         for (code, expected) in [
             (500, true),
             (503, true),

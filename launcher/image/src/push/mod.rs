@@ -22,34 +22,39 @@ use transport::retry::{Backoff, retry};
 pub use credentials::Credentials;
 pub use registry_ref::{EcrHost, RegistryRef};
 
-/// A slow line has this many bytes a second; a registry that takes longer is gone.
+/// Minimum speed of an upload; a slower registry is treated as unreachable.
 const MIN_BYTES_PER_SECOND: u64 = 100_000;
 
-/// What a push did.
+/// Result of a push.
 #[derive(Debug, Serialize)]
 pub struct Pushed {
+    /// Parts that were uploaded.
     pub uploaded: Vec<Blob>,
+    /// Parts that the registry had.
     pub present: Vec<Blob>,
-    /// Tags that were set; those that stood for the image already are not among them.
+    /// Tags that were set; tags that already referred to the image are not included.
     pub tagged: Vec<String>,
 }
 
-/// A part of the image.
+/// A part of an image.
 #[derive(Debug, Clone, Serialize)]
 pub struct Blob {
+    /// Description, such as `binary`.
     pub what: String,
+    /// Digest `sha256:HEX`.
     pub digest: String,
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A registry with what opens it.
+/// A registry and its credentials.
 struct Registry<'a> {
     client: Client,
     registry_ref: &'a RegistryRef,
     credentials: &'a Credentials,
 }
 
-/// Uploads what the registry lacks, then sets the tags, in their order.
+/// Uploads missing parts, then sets the tags, in order.
 pub async fn push(
     image: &Image,
     registry_ref: &RegistryRef,
@@ -57,7 +62,7 @@ pub async fn push(
     tags: &[String],
 ) -> Result<Pushed> {
     let registry = Registry::new(image, registry_ref, credentials)?;
-    // A part belongs to no tag, but its URL is made of one.
+    // Parts have no tag, but the client builds their URLs from one.
     let first = image.tag();
     registry.log_in(first).await?;
     let config = Data::Memory(image.config.clone());
@@ -76,7 +81,7 @@ pub async fn push(
             false => pushed.present.push(blob),
         }
     }
-    // Last, so that nobody pulls an image that is not whole.
+    // Tags are set last, so that nobody pulls an incomplete image.
     for tag in tags {
         if registry.tag(image, tag).await? {
             pushed.tagged.push(tag.clone());
@@ -91,7 +96,8 @@ impl<'a> Registry<'a> {
         registry_ref: &'a RegistryRef,
         credentials: &'a Credentials,
     ) -> Result<Self> {
-        // Two crates bring rustls, neither chooses its cryptography. An error says that it is chosen already.
+        // Two crates use rustls without choosing a crypto provider. An error means that one is
+        // installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = ClientConfig {
             protocol: registry_ref.protocol(),
@@ -133,7 +139,7 @@ impl<'a> Registry<'a> {
         done.await.map_err(|error| self.explain("log in", error))
     }
 
-    /// Uploads one part unless it is there; true if it was uploaded.
+    /// Uploads a part unless it is present; true if it was uploaded.
     async fn upload(&self, tag: &str, part: &Layer) -> Result<(Blob, bool)> {
         let reference = self.reference(tag);
         let blob = Blob {
@@ -142,7 +148,8 @@ impl<'a> Registry<'a> {
             size: part.size(),
         };
         let asked = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
-        // Who may push may not always ask: then the upload tells. Wrong credentials tell now.
+        // Push permission does not imply permission to look up parts: then upload. Wrong
+        // credentials fail here.
         let there = match asked.await {
             Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
             other => other.map_err(|error| self.explain("look at what is there", error))?,
@@ -162,7 +169,8 @@ impl<'a> Registry<'a> {
         Ok((blob, true))
     }
 
-    /// Lets a tag stand for the image; false if it did already: an immutable tag may not be set twice.
+    /// Sets a tag; false if it already refers to the image, since immutable tags cannot be set
+    /// twice.
     async fn tag(&self, image: &Image, tag: &str) -> Result<bool> {
         let reference = self.reference(tag);
         let auth: &RegistryAuth = &self.credentials.auth;
@@ -184,7 +192,7 @@ impl<'a> Registry<'a> {
         Ok(true)
     }
 
-    /// Tries again what may pass: no connection, a broken one, 429 and 5xx.
+    /// Retries after transient errors: failed and broken connections, 429 and 5xx.
     async fn with_retries<T, F, W>(&self, attempt: F) -> Result<T, OciDistributionError>
     where
         F: FnMut() -> W,

@@ -7,6 +7,7 @@ use diagnostics::{Error, Result};
 pub struct RegistryRef {
     /// Host, with port if given.
     pub host: String,
+    /// Name of the repository.
     pub repository: String,
     plain_http: bool,
     /// True if ECR returned this registry: the account's own.
@@ -16,7 +17,9 @@ pub struct RegistryRef {
 /// Account and region of an ECR host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EcrHost {
+    /// Account ID.
     pub account: String,
+    /// AWS region.
     pub region: String,
 }
 
@@ -152,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
+    fn parses_registry_refs() {
         for (text, host, repository, plain_http) in [
             ("127.0.0.1:5000", "127.0.0.1:5000", "trainyard/svm", true),
             ("localhost/a", "localhost", "a", true),
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_ecr() {
+    fn parses_ecr_hosts() {
         for (host, region) in [
             ("210987654321.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1"),
             (
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_shown() {
+    fn password_is_not_printed() {
         let error = RegistryRef::parse("https://me:secret@host/x", "y").expect_err("an @");
         assert!(!error.to_string().contains("secret"), "{error}");
     }

@@ -67,7 +67,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_size_that_no_number_holds_is_an_error() {
+fn oversized_entry_is_error() {
     for size in [u64::MAX, u64::MAX - 510, u64::MAX - 511] {
         let record = format!("29 size={size}\n");
         assert_eq!(record.len(), 29);
