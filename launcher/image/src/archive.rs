@@ -76,7 +76,7 @@ impl Image {
     pub fn read(path: &Path, trainer: &str) -> Result<Self> {
         let wrong = |found: String| {
             Error::usage(format!(
-                "`{}` is no image of `{trainer}`: {found}",
+                "`{}` is not an image of `{trainer}`: {found}",
                 path.display()
             ))
             .help(format!(
@@ -100,7 +100,7 @@ impl Image {
         let files = files(file).map_err(|error| match error.kind() {
             // The reader's message may quote the file, which may be a secret.
             io::ErrorKind::Other | io::ErrorKind::InvalidData => {
-                wrong("it is no tar archive".to_owned())
+                wrong("it is not a tar archive".to_owned())
             }
             _ => wrong(error.to_string()),
         })?;

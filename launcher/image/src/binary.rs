@@ -71,8 +71,8 @@ mod tests {
         assert_eq!(why(&elf(62, 3, 3), Link::Dynamic), "");
         assert!(why(&elf(62, 3, 1), Link::Dynamic).contains("statically"));
         assert!(why(&elf(183, 3, 1), Link::Static).contains("183"));
-        assert!(why(&elf(62, 1, 1), Link::Static).contains("no program"));
-        assert!(why(b"#!/bin/sh\n", Link::Static).contains("no 64-bit ELF"));
+        assert!(why(&elf(62, 1, 1), Link::Static).contains("not a program"));
+        assert!(why(b"#!/bin/sh\n", Link::Static).contains("not a 64-bit ELF"));
         for length in 0..64 {
             assert!(
                 !why(&elf(62, 3, 1)[..length], Link::Static).is_empty(),

@@ -25,10 +25,10 @@ impl Elf {
         let data = ReadCache::new(file);
         let broken = |error: object::Error| error.to_string();
         let header = FileHeader64::<LittleEndian>::parse(&data)
-            .map_err(|_| "it is no 64-bit ELF file".to_owned())?;
+            .map_err(|_| "it is not a 64-bit ELF file".to_owned())?;
         let endian = header
             .endian()
-            .map_err(|_| "it is no 64-bit ELF file".to_owned())?;
+            .map_err(|_| "it is not a 64-bit ELF file".to_owned())?;
         let machine = header.e_machine(endian);
         if machine != EM_X86_64 {
             let number = machine.0;
@@ -37,7 +37,7 @@ impl Elf {
             ));
         }
         if ![ET_EXEC, ET_DYN].contains(&header.e_type(endian)) {
-            return Err("it is no program".to_owned());
+            return Err("it is not a program".to_owned());
         }
         let mut elf = Self::default();
         for segment in header.program_headers(endian, &data).map_err(broken)? {

@@ -58,7 +58,7 @@ impl Item {
             "`{}` arrived with other bytes than S3 has a checksum of",
             self.url
         ))
-        .help("nothing was put in place; type the same again")
+        .help("nothing was put in place; run the same command again")
     }
 }
 
@@ -309,7 +309,7 @@ impl Store {
                 "cannot read `{}` back: {error}",
                 display(&item.target)
             ))
-            .help("check the disk, then type the same again")),
+            .help("check the disk, then run the same command again")),
         }
     }
 }
@@ -323,7 +323,7 @@ async fn receive(
     (idle, attempt): (&IdleTimer, &AttemptBytes),
     mut seen: impl FnMut(&[u8]),
 ) -> Result<(), RequestError> {
-    let help = "what has arrived is kept: type the same again and it goes on where it was";
+    let help = "what has arrived is kept: run the same command again to resume";
     let mut body = answer.body;
     let mut at = part.offset;
     let end = part.offset + part.size;
@@ -368,5 +368,5 @@ fn is_crc32(stored: &StoredChecksum) -> bool {
 
 fn changed(url: &S3Url) -> Error {
     Error::new(format!("`{url}` changed while it was downloaded"))
-        .help("nothing was put in place; type the same again for the new version")
+        .help("nothing was put in place; run the same command again for the new version")
 }

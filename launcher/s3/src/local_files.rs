@@ -230,6 +230,6 @@ impl FileStamp {
 
     pub(crate) fn changed(&self, path: &Path) -> Error {
         Error::new(format!("`{}` changed while it was read", display(path)))
-            .help("wait until nobody writes to it, then type the same again")
+            .help("wait until nobody writes to it, then run the same command again")
     }
 }

@@ -145,7 +145,7 @@ impl ModelDownload {
         let fetch = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
         match fetch.selection {
             Selection::Object => Ok(fetch),
-            Selection::Prefix => Err(Error::new(format!("`{}` is no object", self.from))
+            Selection::Prefix => Err(Error::new(format!("`{}` is not an object", self.from))
                 .help("see what the job left: `trainyard describe JOB`")),
         }
     }
@@ -173,9 +173,8 @@ impl ModelDownload {
         };
         let seconds = summary.seconds;
         let Some(archive) = summary.objects.into_iter().next() else {
-            return Err(
-                Error::new(format!("`{}` was not fetched", self.from)).help("type the same again")
-            );
+            return Err(Error::new(format!("`{}` was not fetched", self.from))
+                .help("run the same command again"));
         };
         let limits = Limits::new(archive.bytes, self.options.max_unpacked);
         let model = display(&self.target);

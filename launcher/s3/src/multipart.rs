@@ -109,9 +109,9 @@ impl Store {
             Err(error) if error.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
             // Two uploads to one key share their parts; S3 completes one of them or none.
             Err(error) if matches!(error.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
-                return Err(error
-                    .error
-                    .help("another upload to the same key was under way; type the same again"));
+                return Err(error.error.help(
+                    "another upload to the same key was under way; run the same command again",
+                ));
             }
             Err(error) => return Err(error.into()),
         }
@@ -333,10 +333,10 @@ impl PartUploader {
         match error.code.as_str() {
             "NoSuchUpload" => error
                 .error
-                .help("another upload to the same key ended meanwhile; type the same again"),
+                .help("another upload to the same key ended meanwhile; run the same command again"),
             _ => error
                 .error
-                .help("what was sent is kept: type the same again and it goes on where it was"),
+                .help("what was sent is kept: run the same command again to resume"),
         }
     }
 }

@@ -186,7 +186,7 @@ impl Partial {
                 display(&self.target)
             ))
             .help(format!(
-                "make room for {}, then type the same again",
+                "make room for {}, then run the same command again",
                 format_size(self.size)
             ));
         }
@@ -199,7 +199,7 @@ impl Partial {
 fn check_replaceable(target: &Path) -> Result<()> {
     match fs::metadata(target) {
         Ok(meta) if !meta.is_file() => Err(Error::new(format!(
-            "`{}` is no regular file, expected one or nothing there",
+            "`{}` is not a regular file",
             display(target)
         ))
         .help("choose another target")),

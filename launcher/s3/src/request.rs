@@ -97,7 +97,7 @@ where
             done = once(idle.clone()) => done,
             () = idle.expired(stall) => Err(RequestError::transient(Error::new(format!(
                 "cannot {what}: no byte moved for {} s", stall.as_secs_f32()
-            )).help("check the network, then type the same again: it goes on where it was"))),
+            )).help("check the network, then run the same command again to resume"))),
         }
     };
     retry(Backoff::TRANSFER, attempt, |error| error.is_transient, drop).await

@@ -60,7 +60,7 @@ impl<T: Send + 'static> TaskPool<T> {
 pub(crate) async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
     // The semaphores are never closed.
     Arc::clone(semaphore).acquire_owned().await.map_err(|_| {
-        Error::new("the transfer was ended").help("type the same again: it goes on where it was")
+        Error::new("the transfer was ended").help("run the same command again to resume")
     })
 }
 
@@ -68,6 +68,6 @@ pub(crate) async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphore
 pub(crate) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
     result.map_err(|error| {
         Error::new(format!("a transfer broke off: {error}"))
-            .help("type the same again: it goes on where it was")
+            .help("run the same command again to resume")
     })
 }

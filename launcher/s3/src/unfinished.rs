@@ -39,7 +39,7 @@ pub struct Aborted {
 impl Aborted {
     pub fn text(&self) -> String {
         match self.urls.as_slice() {
-            [] => "there is no unfinished upload of ours".to_owned(),
+            [] => "no unfinished uploads found".to_owned(),
             [url] => format!("aborted the unfinished upload of `{url}`"),
             urls => format!("aborted {} unfinished uploads", urls.len()),
         }
@@ -139,7 +139,7 @@ impl UnfinishedUploads {
         }
         if found.is_empty() {
             plan.push((
-                "abort nothing: there is no unfinished upload of ours".to_owned(),
+                "abort nothing: no unfinished uploads found".to_owned(),
                 None,
             ));
         }

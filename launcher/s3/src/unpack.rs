@@ -120,7 +120,7 @@ impl<R: Read> Unpacker<'_, R> {
             Err(why) => return Err(refuse(entry, why)),
         };
         match entry.kind {
-            Kind::Other(what) => {
+            Kind::Link(what) | Kind::Other(what) => {
                 return Err(refuse(
                     entry,
                     &format!("it is {what}, expected files and folders"),
@@ -138,7 +138,7 @@ impl<R: Read> Unpacker<'_, R> {
     fn folder(&mut self, entry: &Entry, relative: &Path) -> Result<(), UnpackError> {
         match self.seen.get(relative) {
             Some(Seen::NeededFolder) => {}
-            Some(_) => return Err(refuse(entry, "it stands there twice")),
+            Some(_) => return Err(refuse(entry, "it is in the archive twice")),
             None => {
                 self.parents(entry, relative)?;
                 let path = self.into.join(relative);
@@ -151,7 +151,7 @@ impl<R: Read> Unpacker<'_, R> {
 
     fn file(&mut self, entry: &Entry, relative: &Path, limits: Limits) -> Result<(), UnpackError> {
         if self.seen.contains_key(relative) {
-            return Err(refuse(entry, "it stands there twice"));
+            return Err(refuse(entry, "it is in the archive twice"));
         }
         self.parents(entry, relative)?;
         let runs = entry.mode & 0o100 != 0;
@@ -242,7 +242,7 @@ fn cannot(relative: &Path, error: &io::Error) -> UnpackError {
             sanitize(&name)
         ));
         return UnpackError {
-            error: error.help("make room, then type the same again"),
+            error: error.help("make room, then run the same command again"),
             retryable: true,
         };
     }

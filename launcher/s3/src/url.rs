@@ -17,7 +17,7 @@ impl S3Url {
     /// Reads `s3://bucket` or `s3://bucket/key`.
     pub fn parse(text: &str) -> Result<Self> {
         let rest = text.strip_prefix("s3://").ok_or_else(|| {
-            Error::usage(format!("`{text}` is no S3 URL")).help("expected `s3://bucket/key`")
+            Error::usage(format!("`{text}` is not an S3 URL")).help("expected `s3://bucket/key`")
         })?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let sound = (3..=63).contains(&bucket.len())
@@ -26,7 +26,7 @@ impl S3Url {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         if !sound {
             return Err(
-                Error::usage(format!("`{text}`: `{bucket}` is no bucket name"))
+                Error::usage(format!("`{text}`: `{bucket}` is not a bucket name"))
                     .help("expected 3 to 63 characters of `a-z0-9.-`, as in `s3://my-bucket/key`"),
             );
         }

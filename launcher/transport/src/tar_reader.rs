@@ -42,7 +42,9 @@ pub enum Kind {
     File,
     /// Directory.
     Folder,
-    /// Description, such as `a hard link`.
+    /// Hard or symbolic link; the description tells which.
+    Link(&'static str),
+    /// Anything else, with a description such as `a device`.
     Other(&'static str),
 }
 
@@ -113,8 +115,8 @@ impl<R: Read> TarReader<R> {
         let kind = match kind {
             EntryType::Regular => Kind::File,
             EntryType::Directory => Kind::Folder,
-            EntryType::Link => Kind::Other("a hard link"),
-            EntryType::Symlink => Kind::Other("a symbolic link"),
+            EntryType::Link => Kind::Link("a hard link"),
+            EntryType::Symlink => Kind::Link("a symbolic link"),
             EntryType::Char | EntryType::Block => Kind::Other("a device"),
             EntryType::Fifo => Kind::Other("a named pipe"),
             EntryType::GNUSparse => Kind::Other("a sparse file"),

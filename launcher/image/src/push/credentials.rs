@@ -64,7 +64,7 @@ impl Credentials {
         // serde's message would quote the file, which has passwords.
         let config: Value = serde_json::from_str(&text)
             .map_err(|_| {
-                Error::usage(format!("`{}` is no JSON", file.display()))
+                Error::usage(format!("`{}` is not valid JSON", file.display()))
                     .help("`docker login` writes it anew when it is gone; or set DOCKER_CONFIG to another folder")
             })?;
         Ok(from_docker(&config, host, &file).unwrap_or_else(Self::none))
@@ -157,7 +157,7 @@ mod tests {
             &[("DOCKER_CONFIG", folder.path().to_str().expect("UTF-8"))],
         ) {
             Err(error) => error.to_string(),
-            Ok(_) => panic!("it is no JSON"),
+            Ok(_) => panic!("it is not JSON"),
         };
         assert!(!error.contains("secret"), "{error}");
     }

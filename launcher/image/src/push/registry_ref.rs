@@ -78,7 +78,7 @@ impl RegistryRef {
             byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
         };
         if host.is_empty() || !host.bytes().all(host_byte) {
-            return Err(wrong("this is no host"));
+            return Err(wrong("the host is not valid"));
         }
         if !is_repository(repository) {
             return Err(wrong(
