@@ -1,4 +1,6 @@
-//! The local Docker engine: where it listens, and what to do when it does not.
+//! The local Docker engine.
+
+mod load;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,50 +9,53 @@ use bollard::Docker;
 use bollard::errors::Error as DockerError;
 use serde_json::Value;
 
-use crate::image::digest;
 use diagnostics::{Error, Result, chain};
 
-/// An engine that has not answered by then hangs: a ping takes it a millisecond.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use load::load;
 
-/// Where Docker's own packages put the socket.
-const SYSTEM: &str = "/var/run/docker.sock";
+/// Timeout of a ping, which usually takes a millisecond.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For one request: an image of gigabytes takes longer than the client's own two minutes.
-const REQUEST: Duration = Duration::from_secs(3600);
+/// Socket of Docker's packages.
+const SYSTEM_SOCKET: &str = "/var/run/docker.sock";
 
-const START: &str =
+/// Timeout of a request. The client's default of two minutes is too short for an image of
+/// gigabytes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+const START_HELP: &str =
     "start it (`sudo systemctl start docker`), or set DOCKER_HOST if it listens elsewhere";
 
-/// The engine that `docker` would take; it has answered a ping.
+/// Connects to the engine that `docker` uses, and pings it.
 pub(crate) async fn connect() -> Result<Docker> {
     let host = host(|name| std::env::var(name).ok())?;
-    // The password of `tcp://user:password@host` is nobody's business.
+    // Hides the password of `tcp://user:password@host`.
     let shown = match host.rsplit_once('@') {
         Some((_, rest)) => rest.to_owned(),
         None => host.clone(),
     };
     let engine = Docker::connect_with_host(&host).map_err(|error| no_engine(&shown, &error))?;
-    let mut engine = match tokio::time::timeout(PATIENCE, engine.ping()).await {
+    let mut engine = match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
         Err(_) => {
             return Err(Error::new(format!(
                 "the Docker engine at `{shown}` does not answer, {} s after the question",
-                PATIENCE.as_secs()
+                PING_TIMEOUT.as_secs()
             ))
             .help("`docker info` should answer; restart the engine if it does not"));
         }
         Ok(Err(error)) => return Err(no_engine(&shown, &error)),
-        // An older engine than this client is asked in its own version of the API.
+        // Use the API version of an older engine.
         Ok(Ok(_)) => engine
             .negotiate_version()
             .await
             .map_err(|error| no_engine(&shown, &error))?,
     };
-    engine.set_timeout(REQUEST);
+    engine.set_timeout(REQUEST_TIMEOUT);
     Ok(engine)
 }
 
-/// DOCKER_HOST, else the current context's endpoint, else the usual socket. `variable` reads the environment.
+/// Returns DOCKER_HOST, else the current context's endpoint, else the default socket. `variable`
+/// reads the environment.
 fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     if let Some(host) = set("DOCKER_HOST") {
@@ -64,11 +69,11 @@ fn host(variable: impl Fn(&str) -> Option<String>) -> Result<String> {
     {
         return endpoint(&folder, &name);
     }
-    let socket = socket(Path::new(SYSTEM), set("XDG_RUNTIME_DIR"))?;
+    let socket = socket(Path::new(SYSTEM_SOCKET), set("XDG_RUNTIME_DIR"))?;
     Ok(format!("unix://{}", socket.display()))
 }
 
-/// What `docker context use` left. A file that is not understood is no reason to stop here: it is `docker`'s.
+/// Returns the current context of `docker`. A file that cannot be parsed is ignored.
 fn current_context(folder: &Path) -> Option<String> {
     let text = std::fs::read(folder.join("config.json")).ok()?;
     let config: Value = serde_json::from_slice(&text).ok()?;
@@ -76,11 +81,10 @@ fn current_context(folder: &Path) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Contexts have folders that are called by the digest of their name.
+/// Returns the endpoint of a context. The folder of a context is named by the digest of its name.
 fn endpoint(folder: &Path, name: &str) -> Result<String> {
-    let digest = digest(name.as_bytes());
-    let hex = digest.trim_start_matches("sha256:");
-    let file = folder.join("contexts/meta").join(hex).join("meta.json");
+    let digest = diagnostics::sha256(name.as_bytes());
+    let file = folder.join("contexts/meta").join(digest).join("meta.json");
     let wrong = |found: String| {
         Error::new(format!("Docker's context `{}`: {found}", diagnostics::sanitize(name)))
             .help("`docker context ls` shows those there are, `docker context use default` goes back to the usual one")
@@ -97,7 +101,7 @@ fn endpoint(folder: &Path, name: &str) -> Result<String> {
         .ok_or_else(|| wrong(format!("`{}` names no host of Docker", file.display())))
 }
 
-/// The system's socket, else the user's own of a rootless engine.
+/// Returns the system's socket, else that of a rootless engine.
 fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
     let rootless = runtime_dir.map(|folder| Path::new(&folder).join("docker.sock"));
     let found = [Some(system.to_owned()), rootless.clone()]
@@ -112,7 +116,7 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
             "no Docker engine: there is no socket at `{}`{also}",
             system.display()
         ))
-        .help(START)
+        .help(START_HELP)
     })
 }
 
@@ -132,11 +136,11 @@ fn no_engine(host: &str, error: &DockerError) -> Error {
     .help(if denied {
         "add yourself to its group (`sudo usermod -aG docker $USER`) and log in again"
     } else {
-        START
+        START_HELP
     })
 }
 
-/// What an engine's refusal says, for a failure's message.
+/// Returns the message of an engine's error.
 pub(crate) fn reason(error: &DockerError) -> String {
     match error {
         DockerError::DockerResponseServerError { message, .. } => message.trim().to_owned(),
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_is_the_one_that_docker_would_take() {
+    fn engine_selection_follows_docker() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().to_str().expect("UTF-8").to_owned();
         let docker = folder.path().join(".docker");
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rootless_socket_is_found_where_there_is_no_other() {
+    fn falls_back_to_rootless_socket() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime_dir = folder.path().to_str().map(str::to_owned);
         let system = folder.path().join("system.sock");

@@ -3,13 +3,14 @@
 //! It knows a trainer as SageMaker does: an image or a binary, files, arguments, exit codes.
 
 mod aws;
+mod build;
 mod cli;
 mod cloud;
 mod commands;
 mod context;
 mod doctor;
+mod ecr;
 mod engine;
-mod image;
 mod infra;
 mod interrupt;
 mod job;
@@ -17,7 +18,6 @@ mod local;
 mod output;
 mod pipe;
 mod plan;
-mod retry;
 mod size;
 mod trainer;
 mod transfer;

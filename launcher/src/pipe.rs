@@ -1,4 +1,4 @@
-//! Bytes between the asynchronous engine and the synchronous tar: a channel that holds a few pieces.
+//! Connects asynchronous streams with blocking readers and writers.
 
 use std::io::{self, Read, Write};
 
@@ -6,39 +6,39 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-/// Pieces on their way; each is at most a few hundred KiB.
-const PIECES: usize = 8;
+/// Maximum number of chunks in the channel; each has at most a few hundred KiB.
+const MAX_CHUNKS: usize = 8;
 
-type Piece = io::Result<Bytes>;
+type Chunk = io::Result<Bytes>;
 
-/// Reads what an engine sends.
+/// Reads a stream from a blocking thread.
 pub(crate) struct StreamReader {
-    pieces: Receiver<Option<Piece>>,
+    chunks: Receiver<Option<Chunk>>,
     current: Bytes,
     ended: bool,
 }
 
-/// A reader for a blocking thread, of what `stream` gives. The returned future moves the bytes and has to be awaited
-/// beside the thread.
+/// Returns a reader for a blocking thread. The returned future moves the bytes and must be awaited
+/// concurrently.
 pub(crate) fn reader<S, E>(stream: S) -> (StreamReader, impl Future<Output = ()>)
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let (sender, pieces) = mpsc::channel(PIECES);
+    let (sender, chunks) = mpsc::channel(MAX_CHUNKS);
     let pump = async move {
         let mut stream = std::pin::pin!(stream);
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(io::Error::other);
-            if sender.send(Some(piece)).await.is_err() {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(io::Error::other);
+            if sender.send(Some(chunk)).await.is_err() {
                 return;
             }
         }
-        // Only this is an end: a sender that was dropped has been given up.
+        // `None` marks the end: a dropped sender means cancellation.
         let _ = sender.send(None).await;
     };
     let reader = StreamReader {
-        pieces,
+        chunks,
         current: Bytes::new(),
         ended: false,
     };
@@ -48,8 +48,8 @@ where
 impl Read for StreamReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() && !self.ended {
-            match self.pieces.blocking_recv() {
-                Some(Some(piece)) => self.current = piece?,
+            match self.chunks.blocking_recv() {
+                Some(Some(chunk)) => self.current = chunk?,
                 Some(None) => self.ended = true,
                 None => return Err(io::Error::other("given up")),
             }
@@ -61,21 +61,21 @@ impl Read for StreamReader {
     }
 }
 
-/// Writes what an engine is to receive.
-pub(crate) struct StreamWriter(Sender<Piece>);
+/// Writes a stream from a blocking thread.
+pub(crate) struct StreamWriter(Sender<Chunk>);
 
-/// A writer for a blocking thread, and what it writes as a stream.
-pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Piece> + Send + 'static) {
-    let (sender, receiver) = mpsc::channel(PIECES);
-    let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Piece>| async {
-        let piece = receiver.recv().await?;
-        Some((piece, receiver))
+/// Returns a writer for a blocking thread, and its output as a stream.
+pub(crate) fn writer() -> (StreamWriter, impl Stream<Item = Chunk> + Send + 'static) {
+    let (sender, receiver) = mpsc::channel(MAX_CHUNKS);
+    let stream = futures_util::stream::unfold(receiver, |mut receiver: Receiver<Chunk>| async {
+        let chunk = receiver.recv().await?;
+        Some((chunk, receiver))
     });
     (StreamWriter(sender), stream)
 }
 
 impl StreamWriter {
-    /// The stream must not end as if all were well.
+    /// Ends the stream with an error.
     pub(crate) fn fail(&self, error: io::Error) {
         let _ = self.0.blocking_send(Err(error));
     }
@@ -83,8 +83,8 @@ impl StreamWriter {
 
 impl Write for StreamWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        match self.0.blocking_send(Ok(piece)) {
+        let chunk = Bytes::copy_from_slice(bytes);
+        match self.0.blocking_send(Ok(chunk)) {
             Ok(()) => Ok(bytes.len()),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,

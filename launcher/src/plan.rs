@@ -24,6 +24,14 @@ struct Step {
     request: Option<Value>,
 }
 
+impl From<s3::DryRun> for Plan {
+    fn from(steps: s3::DryRun) -> Self {
+        let mut plan = Self::default();
+        plan.extend(steps);
+        plan
+    }
+}
+
 impl Plan {
     /// Adds a step without a request, such as a build.
     pub(crate) fn step(&mut self, what: impl Into<String>) {
@@ -40,6 +48,15 @@ impl Plan {
             what: what.into(),
             request: Some(request),
         });
+    }
+
+    /// Adds the steps of an S3 transfer.
+    pub(crate) fn extend(&mut self, steps: s3::DryRun) {
+        self.steps.extend(
+            steps
+                .into_iter()
+                .map(|(what, request)| Step { what, request }),
+        );
     }
 
     /// Prints the plan: `{"dry_run": true, "steps": [{"what", "request"}]}`, or text.

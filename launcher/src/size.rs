@@ -1,8 +1,8 @@
-//! Sizes for people.
+//! Formats sizes.
 
-/// `4.86 MB`: what registries and engines count images in.
+/// Returns a size such as `4.86 MB`, in the unit of registries and engines.
 pub(crate) fn megabytes(bytes: u64) -> String {
-    // Hundredths, rounded, in whole numbers.
+    // Rounded to hundredths.
     let hundredths = bytes / 10_000 + u64::from(bytes % 10_000 >= 5_000);
     format!("{}.{:02} MB", hundredths / 100, hundredths % 100)
 }

@@ -12,6 +12,7 @@ use tokio::process::{ChildStderr, Command};
 
 use crate::variable::set;
 use diagnostics::{Error, Result, eprint_line};
+use image::Link;
 
 /// `[package.metadata.trainer]` of a trainer's manifest.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -24,17 +25,6 @@ pub(crate) struct TrainerMetadata {
     /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied into
     /// the image from the folders of the linked libraries, if they exist.
     pub(crate) opened_libraries: Vec<String>,
-}
-
-/// Linkage of a binary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Link {
-    /// All in the binary: the image has no other file.
-    #[default]
-    Static,
-    /// Shared libraries, also of C: for libraries without a static version, such as libtorch.
-    Dynamic,
 }
 
 /// Result of a build.

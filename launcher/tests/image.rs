@@ -20,7 +20,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn the_same_input_gives_the_same_digest_in_every_folder() {
+fn digest_does_not_depend_on_the_folder() {
     let (one, two) = (Workspace::new("toy"), Workspace::new("toy"));
     let first = one.build(&[]);
     assert_eq!(first["digest"], two.build(&[])["digest"]);
@@ -48,7 +48,7 @@ fn the_same_input_gives_the_same_digest_in_every_folder() {
 
 /// cargo tells clones' crates apart by the files' times alone: what another clone compiled later is no answer here.
 #[test]
-fn clones_share_a_target_folder_and_nothing_of_each_other() {
+fn clones_can_share_a_target_folder() {
     let target = tempfile::tempdir().unwrap();
     let (one, two) = (Workspace::new("toy"), Workspace::new("toy"));
     for (clone, word) in [(&one, "one"), (&two, "two")] {
@@ -79,7 +79,7 @@ fn clones_share_a_target_folder_and_nothing_of_each_other() {
 }
 
 #[test]
-fn a_device_or_a_pipe_is_written_to_and_not_replaced() {
+fn devices_and_pipes_are_written_not_replaced() {
     let toy = Workspace::new("toy");
     std::fs::create_dir_all(toy.path("out")).unwrap();
     std::os::unix::fs::symlink("/dev/null", toy.path("out/null")).unwrap();
@@ -105,7 +105,7 @@ fn a_device_or_a_pipe_is_written_to_and_not_replaced() {
 }
 
 #[test]
-fn a_git_that_refuses_is_not_taken_for_none() {
+fn git_refusal_is_reported() {
     let toy = Workspace::new("toy");
     let mut command = toy.command(&["build", "toy", "--json"]);
     command
@@ -124,7 +124,7 @@ fn a_git_that_refuses_is_not_taken_for_none() {
 }
 
 #[test]
-fn skopeo_reads_the_archive_and_nothing_of_this_machine_is_in_it() {
+fn skopeo_reads_archive_without_local_paths() {
     let toy = Workspace::new("toy");
     let archive = toy.path("out/image.tar");
     std::fs::create_dir_all(toy.path("out")).unwrap();
@@ -175,7 +175,7 @@ fn skopeo_reads_the_archive_and_nothing_of_this_machine_is_in_it() {
 
 /// Where the toolchain lacks the target, the build adds it: then this test needs rustup and the network.
 #[test]
-fn musl_makes_a_static_program_too() {
+fn musl_binary_is_static() {
     let toy = Workspace::new("toy");
     let built = toy.build(&["--target", "x86_64-unknown-linux-musl"]);
     let layers = built["layers"].as_array().expect("layers");
@@ -186,7 +186,7 @@ fn musl_makes_a_static_program_too() {
 }
 
 #[test]
-fn only_a_static_program_is_taken() {
+fn dynamic_binary_is_refused() {
     let toy = Workspace::new("toy");
     let own = env!("CARGO_BIN_EXE_trainyard");
     let outcome = toy.trainyard(&["build", "toy", "--binary", own, "--json"]);
@@ -203,7 +203,7 @@ fn only_a_static_program_is_taken() {
 }
 
 #[test]
-fn a_dry_run_does_nothing() {
+fn dry_run_changes_nothing() {
     let toy = Workspace::new("toy");
     let arguments = [
         "build",
@@ -228,7 +228,7 @@ fn a_dry_run_does_nothing() {
 }
 
 #[test]
-fn no_engine_no_load() {
+fn load_without_engine_fails() {
     let toy = Workspace::new("toy");
     let mut command = toy.command(&["build", "toy", "--load"]);
     command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
@@ -250,7 +250,7 @@ fn no_engine_no_load() {
 }
 
 #[test]
-fn the_engine_takes_what_is_built_here() {
+fn engine_loads_and_runs_the_image() {
     let engine = engine();
     let toy = Workspace::new(engine.unique());
     std::fs::create_dir_all(toy.path("out")).unwrap();
@@ -357,7 +357,7 @@ fn mount(folder: &Path) -> String {
 }
 
 #[test]
-fn svm_trains_in_its_image_without_network_on_a_read_only_disk_as_a_user() {
+fn svm_trains_without_network_read_only_and_unprivileged() {
     let engine = engine();
     let (image, answer) = svm(&engine);
     assert!(answer["size"].as_u64().unwrap() < 15_000_000, "{answer}");
@@ -408,7 +408,7 @@ fn svm_trains_in_its_image_without_network_on_a_read_only_disk_as_a_user() {
 }
 
 #[test]
-fn docker_stop_reaches_svm_as_process_1() {
+fn docker_stop_ends_svm_as_pid_1() {
     let engine = engine();
     let (image, _) = svm(&engine);
     // Data that never comes: training waits.

@@ -99,7 +99,7 @@ fn names(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn libraries_come_along_and_theirs_and_those_that_are_opened() {
+fn image_has_linked_and_opened_libraries() {
     let engine = engine();
     let toy = toy(engine.unique());
     let answer = toy.build(&["--load", "--output", "out/image.tar"]);
@@ -174,7 +174,7 @@ fn dockerfile_packs_linked_libraries() {
 }
 
 #[test]
-fn a_missing_library_is_named() {
+fn missing_library_is_named() {
     let toy = toy("toy");
     toy.build(&[]);
     let binary = toy.path("target/x86_64-unknown-linux-gnu/release/toy");
@@ -222,7 +222,7 @@ fn trains(engine: &Engine, image: &str, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_real_bilstm_trains_in_its_image_without_network() {
+fn bilstm_trains_in_its_image_without_network() {
     let binary = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("bilstm");
     let libtorch = repository().join(".libtorch/lib/libtorch_cpu.so");
     if !binary.is_file() || !libtorch.is_file() {
@@ -233,7 +233,7 @@ fn the_real_bilstm_trains_in_its_image_without_network() {
             binary.display()
         );
         return testkit::skip(
-            "image_shared: the_real_bilstm_trains_in_its_image_without_network",
+            "image_shared: bilstm_trains_in_its_image_without_network",
             "no bilstm beside trainyard, or no libtorch",
         );
     }

@@ -18,13 +18,13 @@ use std::thread;
 use common::{LONG, Workspace, holds};
 use serde_json::Value;
 use testkit::{
-    CANARY_KEY_ID, CANARY_SECRET, Outcome, REGISTRY_PASSWORD, REGISTRY_USER, Registry, engine,
+    CANARY_KEY_ID, CANARY_SECRET, Engine, Outcome, REGISTRY_PASSWORD, REGISTRY_USER, Registry, engine,
     moto, registry, run, run_within,
 };
 
 /// `trainyard push` with the registry's credentials.
-fn push(toy: &Workspace, place: &str, more: &[&str]) -> Outcome {
-    let mut command = toy.command(&["push", &toy.name, "--json", "--registry", place]);
+fn push(toy: &Workspace, registry_ref: &str, more: &[&str]) -> Outcome {
+    let mut command = toy.command(&["push", &toy.name, "--json", "--registry", registry_ref]);
     command
         .args(more)
         .env("TRAINYARD_REGISTRY_USER", REGISTRY_USER)
@@ -59,23 +59,44 @@ fn length(value: &Value) -> usize {
     value.as_array().map_or(0, Vec::len)
 }
 
+/// Pulls an image with `docker`, after `docker login` into a folder of its own.
+fn pull(engine: &Engine, registry: &Registry, reference: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().display().to_string();
+    let login = [
+        "--config",
+        &config,
+        "login",
+        "-u",
+        REGISTRY_USER,
+        "-p",
+        REGISTRY_PASSWORD,
+        &registry.address(),
+    ];
+    engine.docker(&login).expect_code(0);
+    engine.remove_later(reference);
+    engine
+        .docker(&["--config", &config, "pull", "--quiet", reference])
+        .expect_code(0);
+}
+
 #[test]
-fn skopeo_and_docker_read_what_was_pushed_and_a_second_push_uploads_nothing() {
+fn pushed_image_is_readable_and_second_push_uploads_nothing() {
     let registry = registry();
     let engine = engine();
     let toy = Workspace::new(engine.unique());
-    let place = format!("{}/team/toy", registry.address());
-    let first = push(&toy, &place, &[]).expect_code(0).json();
+    let registry_ref = format!("{}/team/toy", registry.address());
+    let first = push(&toy, &registry_ref, &[]).expect_code(0).json();
     assert_eq!(length(&first["uploaded"]), 3, "{first}");
     assert_eq!(length(&first["tagged"]), 2, "{first}");
     assert_eq!(registry.uploads(), 3);
     let digest = first["digest"].as_str().unwrap();
-    assert_eq!(first["reference"], format!("{place}@{digest}"));
+    assert_eq!(first["reference"], format!("{registry_ref}@{digest}"));
 
     for tag in first["tags"].as_array().unwrap() {
         assert_eq!(inspect(tag.as_str().unwrap())["Digest"], digest);
     }
-    let image = format!("docker://{place}:latest");
+    let image = format!("docker://{registry_ref}:latest");
     let raw = skopeo(&[
         "inspect",
         "--raw",
@@ -90,28 +111,12 @@ fn skopeo_and_docker_read_what_was_pushed_and_a_second_push_uploads_nothing() {
         "application/vnd.docker.distribution.manifest.v2+json"
     );
 
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().display().to_string();
-    let login = [
-        "--config",
-        &config,
-        "login",
-        "-u",
-        REGISTRY_USER,
-        "-p",
-        REGISTRY_PASSWORD,
-        &registry.address(),
-    ];
-    engine.docker(&login).expect_code(0);
     let reference = first["reference"].as_str().unwrap();
-    engine.remove_later(reference);
-    engine
-        .docker(&["--config", &config, "pull", "--quiet", reference])
-        .expect_code(0);
+    pull(&engine, &registry, reference);
     assert_eq!(engine.run(&[reference]).stdout, "toy [\"train\"]\n");
 
     let before = registry.log();
-    let second = push(&toy, &place, &[]).expect_code(0).json();
+    let second = push(&toy, &registry_ref, &[]).expect_code(0).json();
     assert_eq!(second["digest"], digest);
     assert_eq!(
         length(&second["uploaded"]) + length(&second["tagged"]),
@@ -128,14 +133,16 @@ fn skopeo_and_docker_read_what_was_pushed_and_a_second_push_uploads_nothing() {
 
     // Another program, the same certificates.
     toy.write("src/main.rs", b"fn main() {}\n");
-    let changed = push(&toy, &place, &["--no-latest"]).expect_code(0).json();
+    let changed = push(&toy, &registry_ref, &["--no-latest"])
+        .expect_code(0)
+        .json();
     assert_eq!(length(&changed["uploaded"]), 2, "{changed}");
     assert_eq!(length(&changed["tagged"]), 1, "{changed}");
-    assert_eq!(inspect(&format!("{place}:latest"))["Digest"], digest);
+    assert_eq!(inspect(&format!("{registry_ref}:latest"))["Digest"], digest);
 }
 
 #[test]
-fn an_archive_is_pushed_as_it_was_built() {
+fn archive_is_pushed_unchanged() {
     let registry = registry();
     let toy = Workspace::new("toy");
     std::fs::create_dir_all(toy.path("out")).unwrap();
@@ -145,16 +152,16 @@ fn an_archive_is_pushed_as_it_was_built() {
     let pushed = push(&toy, &registry.address(), &["--image", "out/image.tar"]);
     let pushed = pushed.expect_code(0).json();
     assert_eq!(pushed["digest"], built["digest"]);
-    let place = format!("{}/trainyard/toy:latest", registry.address());
-    assert_eq!(inspect(&place)["Digest"], built["digest"]);
+    let registry_ref = format!("{}/trainyard/toy:latest", registry.address());
+    assert_eq!(inspect(&registry_ref)["Digest"], built["digest"]);
 }
 
 #[test]
-fn credentials_wrong_or_none_or_of_docker_login() {
+fn credentials_wrong_missing_or_from_docker_login() {
     let registry = registry();
     let toy = Workspace::new("toy");
-    let place = registry.address();
-    let arguments = ["push", "toy", "--registry", &place];
+    let registry_ref = registry.address();
+    let arguments = ["push", "toy", "--registry", &registry_ref];
     let home = tempfile::tempdir().unwrap();
 
     let mut wrong = toy.command(&arguments);
@@ -178,7 +185,8 @@ fn credentials_wrong_or_none_or_of_docker_login() {
     none.expect_code(1);
     assert!(none.stderr.contains("wants credentials"), "{}", none.stderr);
     assert!(
-        none.stderr.contains(&format!("docker login {place}")),
+        none.stderr
+            .contains(&format!("docker login {registry_ref}")),
         "{}",
         none.stderr
     );
@@ -193,7 +201,7 @@ fn credentials_wrong_or_none_or_of_docker_login() {
         REGISTRY_USER,
         "-p",
         REGISTRY_PASSWORD,
-        &place,
+        &registry_ref,
     ];
     engine().docker(&login).expect_code(0);
     let mut docker_s = toy.command(&arguments);
@@ -260,7 +268,7 @@ fn big_binary(toy: &Workspace) -> String {
 }
 
 #[test]
-fn a_registry_that_dies_in_mid_push_is_reported_and_the_next_push_completes() {
+fn interrupted_push_is_reported_and_resumed() {
     let mut registry = registry();
     let toy = Workspace::new("toy");
     let binary = big_binary(&toy);
@@ -300,8 +308,8 @@ fn a_registry_that_dies_in_mid_push_is_reported_and_the_next_push_completes() {
     );
 
     registry.restart();
-    let place = registry.address();
-    let again = push(&toy, &place, &["--binary", &binary])
+    let registry_ref = registry.address();
+    let again = push(&toy, &registry_ref, &["--binary", &binary])
         .expect_code(0)
         .json();
     let uploaded = again["uploaded"].as_array().unwrap();
@@ -310,13 +318,13 @@ fn a_registry_that_dies_in_mid_push_is_reported_and_the_next_push_completes() {
         "{again}"
     );
     assert_eq!(
-        inspect(&format!("{place}/trainyard/toy:latest"))["Digest"],
+        inspect(&format!("{registry_ref}/trainyard/toy:latest"))["Digest"],
         again["digest"]
     );
 }
 
 #[test]
-fn broken_connections_are_tried_again() {
+fn broken_connections_are_retried() {
     let registry = registry();
     let toy = Workspace::new("toy");
     let address = proxy(&registry, |number, client, server| {
@@ -333,8 +341,8 @@ fn broken_connections_are_tried_again() {
         "{}",
         outcome.stderr
     );
-    let place = format!("{}/trainyard/toy:latest", registry.address());
-    assert_eq!(inspect(&place)["Digest"], outcome.json()["digest"]);
+    let registry_ref = format!("{}/trainyard/toy:latest", registry.address());
+    assert_eq!(inspect(&registry_ref)["Digest"], outcome.json()["digest"]);
 }
 
 /// Whether any file below the folder holds the text.
@@ -352,7 +360,7 @@ fn found_below(folder: &Path, secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn another_accounts_ecr_is_logged_in_to_where_it_is() {
+fn ecr_login_uses_region_of_other_account() {
     let moto = moto();
     let toy = Workspace::new("toy");
     let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com";
@@ -393,7 +401,7 @@ fn another_accounts_ecr_is_logged_in_to_where_it_is() {
 }
 
 #[test]
-fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
+fn push_to_ecr_stores_no_credentials() {
     let (moto, registry) = (moto(), registry());
     let toy = Workspace::new("toy");
     let url = format!("http://{}", registry.address());
@@ -418,9 +426,9 @@ fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
         "show([r['repositoryName'] for r in client('ecr').describe_repositories()['repositories']])",
     );
     assert_eq!(repositories, serde_json::json!(["trainyard/toy"]));
-    let place = format!("{}/trainyard/toy", registry.address());
+    let registry_ref = format!("{}/trainyard/toy", registry.address());
     assert_eq!(
-        inspect(&format!("{place}:latest"))["Digest"],
+        inspect(&format!("{registry_ref}:latest"))["Digest"],
         answer["digest"]
     );
     // A second one finds the repository and everything in it.
@@ -458,7 +466,7 @@ fn ecr_as_moto_plays_it_and_no_credentials_anywhere() {
 }
 
 #[test]
-fn a_registry_that_is_not_there() {
+fn unreachable_registry_is_error() {
     let toy = Workspace::new("toy");
     let host = format!("127.0.0.1:{}", testkit::free_port());
     let outcome = push(&toy, &format!("{host}/x"), &[]);

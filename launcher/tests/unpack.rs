@@ -121,7 +121,7 @@ fn sound() -> Vec<u8> {
 }
 
 #[test]
-fn a_model_is_unpacked() {
+fn model_is_unpacked() {
     let world = World::new(&sound());
     world.run(&["model"]).expect_code(0);
     assert_eq!(
@@ -193,7 +193,7 @@ fn a_model_is_unpacked() {
 }
 
 #[test]
-fn folders_that_are_needed_are_never_replaced() {
+fn home_and_working_directory_are_never_replaced() {
     let world = World::new(&sound());
     let below = world.path("work/deep");
     fs::create_dir_all(&below).expect("a folder");
@@ -225,7 +225,7 @@ fn folders_that_are_needed_are_never_replaced() {
 }
 
 #[test]
-fn evil_archives_leave_nothing() {
+fn malicious_archives_leave_nothing() {
     let world = World::new(b"");
     let first: (&str, EntryType, &[u8], u32) = ("config.json", FILE, b"{}", 0o644);
     let cases: [(&str, EntryType, &str); 13] = [
@@ -313,7 +313,7 @@ fn bombs_are_stopped() {
 }
 
 #[test]
-fn python_s_tarfile_is_understood() {
+fn archives_of_python_tarfile_are_unpacked() {
     let world = World::new(b"");
     let long = format!("{}/{}", "d".repeat(120), "n".repeat(150));
     for format in ["PAX_FORMAT", "GNU_FORMAT"] {
@@ -337,7 +337,7 @@ fn python_s_tarfile_is_understood() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_model() {
+fn full_disk_leaves_no_model() {
     if !small_disk_allowed() {
         skip(
             "a_full_disk_leaves_no_model",

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use diagnostics::{Error, chain, sanitize};
 
 use super::connector::is_network;
-use crate::retry::is_throttling;
+use transport::retry::is_throttling;
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 

@@ -6,7 +6,7 @@ use diagnostics::{Error, Result, sanitize};
 
 use crate::job::{Channel, Job, Location, S3Url};
 use crate::output::quoted;
-use crate::transfer::{LeftOut, Sending};
+use s3::Skipped;
 
 /// Local data of a channel and the prefix they are uploaded to.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct ChannelUpload {
     /// Ends with a slash, also for a single file: a channel is a folder.
     pub(super) target: S3Url,
     /// Files of the source.
-    pub(super) files: Sending,
+    pub(super) files: s3::Upload,
 }
 
 impl ChannelUpload {
@@ -84,7 +84,7 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
             .help("expected a file or folder, or `s3://bucket/key`"));
         }
         let target = target(job, channel)?;
-        let files = Sending::plan(path, &target)?;
+        let files = s3::Upload::plan(path, &target)?;
         complete(&channel.name, &given, &files)?;
         uploads.push(ChannelUpload {
             channel: channel.name.clone(),
@@ -97,8 +97,8 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
 }
 
 /// Checks that there are files and that all of them can be uploaded.
-fn complete(channel: &str, given: &str, files: &Sending) -> Result<()> {
-    LeftOut::refuse(files.left_out(), channel, given)?;
+fn complete(channel: &str, given: &str, files: &s3::Upload) -> Result<()> {
+    Skipped::refuse(files.left_out(), channel, given)?;
     if files.count() == 0 {
         return Err(Error::usage(format!(
             "channel `{channel}`: there is no file in the folder `{given}`"

@@ -12,8 +12,8 @@ use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
 use crate::interrupt::Interrupt;
-use crate::retry::is_transient;
 use diagnostics::{Error, Result, eprint_line};
+use transport::retry::is_transient;
 
 /// CloudWatch is some seconds late: the log of an ended job counts as complete after this many
 /// polls without new lines.

@@ -3,9 +3,9 @@
 use aws_sdk_ecr::types::ImageIdentifier;
 
 use crate::aws::{Aws, Partition, explain};
-use crate::image::repository;
 use crate::job::Job;
 use diagnostics::{Error, Result, eprint_line};
+use image::repository;
 
 const TAG: &str = "latest";
 

@@ -8,8 +8,8 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 
 use crate::aws::{Aws, explain};
-use crate::retry::is_transient;
 use diagnostics::Error;
+use transport::retry::is_transient;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
 

@@ -23,8 +23,9 @@ use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::transfer::{Leftover, STALL, Settings, Store};
+use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
+use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
 
 pub(crate) use follow::{End, Follow};
 pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
@@ -102,13 +103,13 @@ async fn upload_data(
     interrupt: &mut Interrupt,
 ) -> Result<()> {
     let settings = Settings {
-        stall: STALL,
+        stall: STALL_TIMEOUT,
         progress: true,
     };
-    let store = Store::new(aws, settings);
+    let store = transfer::store(aws, settings);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
-        let leftover = Leftover::of(&upload.files);
+        let leftover = UnfinishedUploads::of(&upload.files);
         let abort_command = upload.abort_command();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
@@ -129,7 +130,7 @@ async fn upload_data(
 
 /// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
 /// false if uploaded parts may remain.
-async fn abort_upload(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
+async fn abort_upload(leftover: &UnfinishedUploads, store: &Store, interrupt: &mut Interrupt) -> bool {
     eprint_line("Ctrl-C: aborting the upload; press again to exit at once");
     tokio::select! {
         done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),

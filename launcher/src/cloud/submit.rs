@@ -10,8 +10,8 @@ use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutp
 
 use super::request::Request;
 use crate::aws::{Aws, explain};
-use crate::retry::{Backoff, answer_is_lost, is_transient};
 use diagnostics::{Error, Result, eprint_line};
+use transport::retry::{Backoff, is_transient, may_have_succeeded};
 
 /// Sends the request, retries transient errors, and returns the ARN of the job.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
@@ -36,7 +36,7 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         {
             return name_in_use(aws, &client, request, name, lost).await;
         }
-        lost |= answer_is_lost(&error);
+        lost |= may_have_succeeded(&error);
         let again = is_transient(&error).then(|| backoff.pause()).flatten();
         let Some(pause) = again else {
             let error = explain(&what, error);

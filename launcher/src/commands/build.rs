@@ -9,12 +9,13 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::build::{self, BuildOptions, Target};
 use crate::engine;
-use crate::image::{self, BuildOptions, Image, Target};
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
+use image::Image;
 
 /// Build the image of a trainer, without a Docker daemon
 ///
@@ -128,13 +129,13 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         true => Some(engine::connect().await?),
         false => None,
     };
-    let image = image::build(&trainer, &options).await?;
+    let image = build::build(&trainer, &options).await?;
     let start = Instant::now();
     if let Some(path) = &args.output {
         image.write(path)?;
     }
     let loaded = match &engine {
-        Some(engine) => Some(image::load(&image, engine).await?),
+        Some(engine) => Some(engine::load(&image, engine).await?),
         None => None,
     };
     let deliver = start.elapsed().as_secs_f64();
@@ -240,10 +241,10 @@ pub(super) async fn plan_image(
         Some(binary) => plan.step(format!("use the binary `{}`", binary.display())),
         None => plan.step(format!(
             "run `{}`",
-            image::compile_command(trainer, options)?
+            build::compile_command(trainer, options)?
         )),
     }
-    let [reference, latest] = image::names(trainer).await?;
+    let [reference, latest] = image::names(&trainer.package()?).await;
     plan.step(format!(
         "build the image `{reference}`, also tagged `{latest}`"
     ));

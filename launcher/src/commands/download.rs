@@ -12,8 +12,9 @@ use crate::context::Context;
 use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
-use crate::transfer::model::{Model, Options};
-use crate::transfer::{Fetch, Settings, Store};
+use crate::plan::Plan;
+use crate::transfer;
+use s3::{Download, ModelDownload, Settings, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,23 +83,23 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         stall: args.stall_timeout,
         progress: context.format == Format::Text,
     };
-    let store = Store::new(&aws, settings);
+    let store = transfer::store(&aws, settings);
     if args.job_name.is_some() && !args.no_unpack {
-        let options = Options {
+        let options = UnpackOptions {
             force: args.force,
             max_unpacked: args.max_unpacked,
         };
-        let model = Model::new(from, to, options)?;
+        let model = ModelDownload::new(from, to, options)?;
         return download_model(model, &store, args.dry_run, context.format).await;
     }
-    let fetch = until_interrupted(Fetch::plan(&store, &from, to)).await?;
+    let fetch = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        fetch.rehearse().print(context.format)?;
+        Plan::from(fetch.dry_run()).print(context.format)?;
         return Ok(Exit::Ok);
     }
     let downloaded = until_interrupted(fetch.run(&store)).await?;
     context.format.answer(&downloaded, |downloaded| {
-        format!("downloaded `{from}`: {}", downloaded.sum.text())
+        format!("downloaded `{from}`: {}", downloaded.summary.text())
     })?;
     Ok(Exit::Ok)
 }
@@ -137,15 +138,14 @@ fn parse_source(args: &DownloadArgs) -> Result<(ModelSource<'_>, &Path)> {
 }
 
 async fn download_model(
-    model: Model,
+    model: ModelDownload,
     store: &Store,
     dry_run: bool,
     format: Format,
 ) -> Result<Exit> {
     if dry_run {
-        until_interrupted(model.rehearse(store))
-            .await?
-            .print(format)?;
+        let steps = until_interrupted(model.dry_run(store)).await?;
+        Plan::from(steps).print(format)?;
         return Ok(Exit::Ok);
     }
     let answer = until_interrupted(model.run(store)).await?;

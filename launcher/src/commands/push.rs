@@ -8,13 +8,15 @@ use serde::Serialize;
 
 use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
+use crate::build::{self, BuildOptions};
 use crate::context::Context;
-use crate::image::push::{self, Credentials, Place, Pushed, ecr};
-use crate::image::{self, BuildOptions, Image};
+use crate::ecr;
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
+use image::Image;
+use image::push::{self, Credentials, Pushed, RegistryRef};
 
 /// Build the image of a trainer and push it to ECR or another registry
 ///
@@ -92,7 +94,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     // Checks arguments and the login before compiling for minutes.
     let (place, credentials, created_repository) = match &args.registry {
         Some(registry) => {
-            let place = Place::parse(registry, &repository)?;
+            let place = RegistryRef::parse(registry, &repository)?;
             let credentials = credentials(&place, context).await?;
             (place, credentials, false)
         }
@@ -106,7 +108,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     };
     let image = match &args.image {
         Some(path) => Image::read(path, &trainer.name)?,
-        None => image::build(&trainer, &BuildOptions::from(&args.options)).await?,
+        None => build::build(&trainer, &BuildOptions::from(&args.options)).await?,
     };
     let tags = tags(&image, args.no_latest);
     let start = Instant::now();
@@ -134,15 +136,15 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
 }
 
 /// Returns credentials from the environment, else for ECR from AWS, else from `docker login`.
-async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
+async fn credentials(place: &RegistryRef, context: &Context) -> Result<Credentials> {
     let found = Credentials::find(&place.host, |name| std::env::var_os(name))?;
-    let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_typed()) else {
+    let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_explicit()) else {
         return Ok(found);
     };
     // A `docker login` for ECR expires after twelve hours, so AWS comes first.
     let login = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
     match login.await {
-        Err(_) if !found.are_none() => Ok(found),
+        Err(_) if !found.is_anonymous() => Ok(found),
         login => login,
     }
 }
@@ -189,8 +191,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let mut plan = Plan::default();
     let name = match &args.registry {
         Some(registry) => {
-            let place = Place::parse(registry, &repository)?;
-            let given = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
+            let place = RegistryRef::parse(registry, &repository)?;
+            let given = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
             if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
                 if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
@@ -205,7 +207,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 plan.request(what, request);
             }
             match &args.ecr_registry {
-                Some(registry) => Place::parse(registry, &repository)?.name(),
+                Some(registry) => RegistryRef::parse(registry, &repository)?.name(),
                 None => format!(
                     "<account>.dkr.ecr.{}.{}/{repository}",
                     aws.region(),
@@ -221,7 +223,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
         }
         None => {
             plan_image(&mut plan, trainer, &BuildOptions::from(&args.options)).await?;
-            let [reference, _] = image::names(trainer).await?;
+            let [reference, _] = image::names(&trainer.package()?).await;
             let (_, tag) = reference.rsplit_once(':').unwrap_or_default();
             tag.to_owned()
         }

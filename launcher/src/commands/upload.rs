@@ -10,7 +10,9 @@ use crate::context::Context;
 use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
-use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
+use crate::plan::Plan;
+use crate::transfer;
+use s3::{SKIPPED_HELP, Settings, Skipped, UnfinishedUploads, Upload};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,25 +53,27 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         progress: context.format == Format::Text,
     };
     if args.abort {
-        let leftover = Leftover::plan(&args.source, &to)?;
-        let store = Store::new(&context.aws().await?, settings);
+        let leftover = UnfinishedUploads::plan(&args.source, &to)?;
+        let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
-            let plan = until_interrupted(leftover.rehearse(&store)).await?;
-            plan.print(context.format)?;
+            let steps = until_interrupted(leftover.dry_run(&store)).await?;
+            Plan::from(steps).print(context.format)?;
             return Ok(Exit::Ok);
         }
         let aborted = until_interrupted(leftover.abort(&store)).await?;
         context.format.answer(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }
-    let sending = Sending::plan(&args.source, &to)?;
+    let sending = Upload::plan(&args.source, &to)?;
     not_empty(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
-        sending.rehearse(&aws).await.print(context.format)?;
+        let (aws, recorder) = aws.rehearsal();
+        let steps = sending.dry_run(&aws.s3(), || recorder.take()).await;
+        Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let store = Store::new(&aws, settings);
+    let store = transfer::store(&aws, settings);
     let uploaded = until_interrupted(sending.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {
@@ -81,13 +85,13 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         eprint_line(format!("skipped: `{}` is {}", left.path, left.why));
     }
     context.format.answer(&uploaded, |uploaded| {
-        format!("uploaded to `{to}`: {}", uploaded.sum.text())
+        format!("uploaded to `{to}`: {}", uploaded.summary.text())
     })?;
     Ok(Exit::Ok)
 }
 
 /// Refuses a folder without files to upload: it is probably the wrong one.
-fn not_empty(sending: &Sending, source: &Path) -> Result<()> {
+fn not_empty(sending: &Upload, source: &Path) -> Result<()> {
     if sending.count() > 0 {
         return Ok(());
     }
@@ -98,8 +102,8 @@ fn not_empty(sending: &Sending, source: &Path) -> Result<()> {
             .help("put the data there, or pass another folder"),
         left => Error::usage(format!(
             "no file of the folder `{given}` can be uploaded:{}",
-            LeftOut::lines(left)
+            Skipped::lines(left)
         ))
-        .help(REPLACE),
+        .help(SKIPPED_HELP),
     })
 }

@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::aws_setup::AwsSetup;
 use super::check::{Check, code, with_timeout};
 use crate::aws::Aws;
-use crate::image;
 use crate::size::megabytes;
 
 const NAME: &str = "repository";

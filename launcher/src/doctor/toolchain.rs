@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::check::{Check, with_timeout};
-use crate::image::Target;
+use crate::build::Target;
 use crate::trainer::{cargo, cargo_home};
 
 pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {

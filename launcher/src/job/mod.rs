@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use instance::Instance;
-pub(crate) use location::{Location, S3Url};
+pub(crate) use location::Location;
 pub(crate) use name::JobName;
+pub(crate) use s3::S3Url;
 
 use crate::trainer::Trainer;
 use diagnostics::Error;

@@ -1,7 +1,9 @@
 //! Writes `model.tar.gz` reproducibly: the same files give the same bytes.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -11,6 +13,7 @@ use tar::{Archive, Builder, EntryType, Header};
 
 use super::cancel::CancelToken;
 use diagnostics::{Error, Result, eprint_line};
+use transport::tar_reader::{Kind, TarReader};
 
 /// 1980-01-01, the oldest time that all tools accept, in place of each file's time.
 const MTIME: u64 = 315_532_800;
@@ -176,25 +179,18 @@ impl Packer {
 
     /// Adds an engine's tar stream. Returns false at the first link.
     fn add_tar(&mut self, tar: impl Read) -> io::Result<bool> {
-        for entry in Archive::new(tar).entries()? {
-            let entry = entry?;
-            let Some(path) = strip_first(&entry.path()?) else {
+        let mut tar = TarReader::new(tar);
+        while let Some(entry) = tar.next()? {
+            let Some(path) = strip_first(Path::new(OsStr::from_bytes(&entry.path))) else {
                 continue;
             };
-            let (kind, mode, size) = (
-                entry.header().entry_type(),
-                entry.header().mode()?,
-                entry.size(),
-            );
-            match kind {
-                EntryType::Directory => {
-                    self.add(&path, kind, 0o755, 0, io::empty())?;
+            match entry.kind {
+                Kind::Folder => self.add(&path, EntryType::Directory, 0o755, 0, io::empty())?,
+                Kind::File => {
+                    self.add(&path, EntryType::Regular, entry.mode, entry.size, &mut tar)?;
                 }
-                EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                    self.add(&path, EntryType::Regular, mode, size, entry)?;
-                }
-                EntryType::Symlink | EntryType::Link => return Ok(false),
-                _ => skip(&path, "it is neither a file nor a folder"),
+                Kind::Link(_) => return Ok(false),
+                Kind::Other(_) => skip(&path, "it is neither a file nor a folder"),
             }
         }
         Ok(true)

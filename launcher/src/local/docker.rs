@@ -29,8 +29,8 @@ use super::log::LogTail;
 use super::orphans;
 use super::request;
 use super::setup::Setup;
+use crate::build::{self, BuildOptions};
 use crate::engine::{self, reason};
-use crate::image::{self, BuildOptions};
 use crate::job::Job;
 use diagnostics::{Error, Result, eprint_line};
 
@@ -267,8 +267,8 @@ pub(super) async fn image(job: &Job) -> Result<String> {
         None if job.trainer.source.is_some() => {
             // Connects before compiling, which takes minutes.
             let docker = engine::connect().await?;
-            let built = image::build(&job.trainer, &BuildOptions::default()).await?;
-            image::load(&built, &docker).await
+            let built = build::build(&job.trainer, &BuildOptions::default()).await?;
+            engine::load(&built, &docker).await
         }
         None => {
             let image = default_image(job);

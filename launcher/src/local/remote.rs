@@ -15,12 +15,13 @@ use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
+use s3::{STALL_TIMEOUT, Settings, Store};
 
 /// Downloads an object or all objects below a prefix into a folder.
 pub(super) async fn download(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     create_folder(folder)?;
     let aws = context.aws().await?;
-    transfer::download(&aws, url, folder, progress(context)).await?;
+    s3::download(&transfer(&aws, context), url, folder).await?;
     Ok(())
 }
 
@@ -28,7 +29,7 @@ pub(super) async fn download(url: &S3Url, folder: &Path, context: &Context) -> R
 async fn download_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     if has_objects(&aws, url).await? {
-        transfer::download(&aws, url, folder, progress(context)).await?;
+        s3::download(&transfer(&aws, context), url, folder).await?;
     }
     Ok(())
 }
@@ -36,7 +37,7 @@ async fn download_if_any(url: &S3Url, folder: &Path, context: &Context) -> Resul
 /// Uploads a file to a URL, or a folder's files below it.
 pub(super) async fn upload(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
-    let uploaded = transfer::upload(&aws, file, url, progress(context)).await?;
+    let uploaded = s3::upload(&transfer(&aws, context), file, url).await?;
     for left in &uploaded.left_out {
         eprint_line(format!(
             "warning: `{}` is not sent: it is {}",
@@ -60,8 +61,12 @@ pub(super) async fn check_bucket(url: &S3Url, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn progress(context: &Context) -> bool {
-    context.format == Format::Text
+fn transfer(aws: &Aws, context: &Context) -> Store {
+    let settings = Settings {
+        stall: STALL_TIMEOUT,
+        progress: context.format == Format::Text,
+    };
+    transfer::store(aws, settings)
 }
 
 fn create_folder(folder: &Path) -> Result<()> {

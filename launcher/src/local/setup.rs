@@ -14,9 +14,9 @@ use super::remote::{self, CheckpointMirror};
 use super::scratch::Scratch;
 use crate::context::Context;
 use crate::job::{Instance, Job, Location, S3Url};
-use crate::transfer::LeftOut;
 use crate::variable::first_set;
 use diagnostics::{Error, Result, eprint_line};
+use s3::Skipped;
 
 /// Inputs of a job. Local files exist.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Inputs {
                     // A container sees the mounted folder only, not what links out of it refer to.
                     if matches!(job.instance, Instance::Docker { .. }) {
                         let given = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
-                        LeftOut::refuse(&LeftOut::in_a_mount(path), &channel.name, &given)?;
+                        Skipped::refuse(&Skipped::escaping_links(path), &channel.name, &given)?;
                     }
                     Source::Local(real)
                 }

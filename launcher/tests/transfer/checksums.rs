@@ -9,7 +9,7 @@ use testkit::{Fault, start};
 use crate::{PART, UP, World, noise};
 
 #[test]
-fn an_object_that_changes_meanwhile_is_noticed() {
+fn object_changed_during_download_is_error() {
     let world = Arc::new(World::new());
     world.write("file", &noise(3 * PART, 9));
     world.ok(&["upload", "file", "s3://bucket/key"]);
@@ -37,7 +37,7 @@ fn an_object_that_changes_meanwhile_is_noticed() {
 }
 
 #[test]
-fn a_file_that_changes_meanwhile_is_an_error() {
+fn file_changed_during_upload_is_error() {
     let world = World::new();
     world.write("file", &noise(2 * PART, 10));
     let path = world.path("file");
@@ -54,7 +54,7 @@ fn a_file_that_changes_meanwhile_is_an_error() {
 
 /// The bytes that the body of a request still wants are gone.
 #[test]
-fn a_file_that_is_cut_short_meanwhile_is_an_error() {
+fn file_truncated_during_upload_is_error() {
     let world = World::new();
     world.write("file", &noise(2 * PART, 10));
     let path = world.path("file");
@@ -69,7 +69,7 @@ fn a_file_that_is_cut_short_meanwhile_is_an_error() {
 }
 
 #[test]
-fn a_byte_that_changes_on_the_way_is_noticed() {
+fn corrupted_byte_is_detected() {
     let world = World::new();
     world.proxy.check_digests();
     let bytes = noise(2 * PART, 12);
@@ -112,7 +112,7 @@ fn a_byte_that_changes_on_the_way_is_noticed() {
 }
 
 #[test]
-fn objects_of_other_clients_are_checked_too() {
+fn objects_of_other_clients_are_verified() {
     let world = World::new();
     let bytes = noise(3 * (5 << 20) + 1, 13);
     world.write("file", &bytes);
@@ -143,7 +143,7 @@ fn objects_of_other_clients_are_checked_too() {
 }
 
 #[test]
-fn parts_of_uneven_sizes_are_checked_by_their_own_sizes() {
+fn parts_of_unequal_sizes_are_verified() {
     let world = World::new();
     let mib = 1 << 20;
     // Even parts of 5 MiB would be as many in the second case, but not in the first.
@@ -193,7 +193,7 @@ fn parts_of_uneven_sizes_are_checked_by_their_own_sizes() {
 }
 
 #[test]
-fn two_uploads_to_one_key_leave_one_of_them_whole() {
+fn concurrent_uploads_leave_one_complete_object() {
     let world = World::new();
     let files = [noise(4 * PART, 31), noise(4 * PART, 32)];
     for (number, bytes) in files.iter().enumerate() {
@@ -208,7 +208,7 @@ fn two_uploads_to_one_key_leave_one_of_them_whole() {
         if outcome.code() != Some(0) {
             outcome.expect_code(1);
             assert!(
-                outcome.stderr.contains("type the same again"),
+                outcome.stderr.contains("run the same command again"),
                 "{}",
                 outcome.stderr
             );

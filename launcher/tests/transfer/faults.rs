@@ -7,7 +7,7 @@ use testkit::{Fault, on_small_disk, skip, small_disk_allowed};
 use crate::{PART, UP, World, noise};
 
 #[test]
-fn resets_throttling_and_server_errors_are_survived() {
+fn resets_throttling_and_server_errors_are_retried() {
     let world = World::new();
     let bytes = noise(3 * PART, 4);
     world.write("src/file", &bytes);
@@ -62,7 +62,7 @@ fn resets_throttling_and_server_errors_are_survived() {
 }
 
 #[test]
-fn stalled_requests_are_tried_again() {
+fn stalled_requests_are_retried() {
     let world = World::new();
     let bytes = noise(2 * PART, 5);
     world.write("file", &bytes);
@@ -86,7 +86,7 @@ fn stalled_requests_are_tried_again() {
 }
 
 #[test]
-fn a_server_that_stays_silent_is_an_error_in_time() {
+fn silent_server_times_out() {
     let world = World::new();
     world.put("key", b"0123456789");
     world
@@ -114,7 +114,7 @@ fn a_server_that_stays_silent_is_an_error_in_time() {
 }
 
 #[test]
-fn an_answer_that_is_lost_makes_nothing_twice() {
+fn lost_response_repeats_nothing() {
     let world = World::new();
     let bytes = noise(2 * PART, 14);
     world.write("file", &bytes);
@@ -124,7 +124,7 @@ fn an_answer_that_is_lost_makes_nothing_twice() {
 }
 
 #[test]
-fn a_full_disk_keeps_nothing() {
+fn full_disk_leaves_no_file() {
     if !small_disk_allowed() {
         skip(
             "a_full_disk_keeps_nothing",

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{PART, UP, World, noise};
 
 #[test]
-fn a_folder_there_and_back_and_nothing_twice() {
+fn folder_round_trip_transfers_nothing_twice() {
     let world = World::new();
     let odd = [
         "plain",
@@ -61,7 +61,7 @@ fn a_folder_there_and_back_and_nothing_twice() {
 }
 
 #[test]
-fn where_a_file_goes_is_as_with_the_aws_cli() {
+fn file_targets_match_aws_cli() {
     let world = World::new();
     world.write("dir/f.txt", b"one");
     for (to, key) in [
@@ -103,7 +103,7 @@ fn where_a_file_goes_is_as_with_the_aws_cli() {
 }
 
 #[test]
-fn links_and_special_files_are_left_out_aloud() {
+fn links_and_special_files_are_skipped_with_warning() {
     let world = World::new();
     world.write("src/a", b"a");
     world.write("outside", b"secret");
@@ -131,7 +131,7 @@ fn links_and_special_files_are_left_out_aloud() {
 }
 
 #[test]
-fn a_few_files_are_not_worth_a_listing() {
+fn few_files_are_requested_without_listing() {
     let world = World::new();
     for name in ["a", "b", "c"] {
         world.write(&format!("src/{name}"), name.as_bytes());
@@ -143,7 +143,7 @@ fn a_few_files_are_not_worth_a_listing() {
 }
 
 #[test]
-fn more_keys_than_one_listing_shows() {
+fn listing_has_several_pages() {
     let world = World::new();
     for number in 0..1203 {
         world.write(
@@ -157,7 +157,7 @@ fn more_keys_than_one_listing_shows() {
 }
 
 #[test]
-fn keys_that_would_leave_the_folder_or_meet_are_refused() {
+fn escaping_and_colliding_keys_are_refused() {
     let world = World::new();
     for (keys, word) in [
         (&["e1/../../x"][..], "`.` or `..`"),
@@ -185,7 +185,7 @@ fn keys_that_would_leave_the_folder_or_meet_are_refused() {
 }
 
 #[test]
-fn nothing_but_a_file_is_replaced() {
+fn only_files_are_replaced() {
     let world = World::new();
     world.put("key", b"bytes");
     testkit::fifo(&world.path("pipe"));
@@ -194,7 +194,7 @@ fn nothing_but_a_file_is_replaced() {
     for target in ["pipe", "link", "s", "/dev/null"] {
         world.fails(
             &["download", "s3://bucket/key", target],
-            &["is no regular file", "help:"],
+            &["is not a regular file", "help:"],
         );
     }
     let kind = fs::symlink_metadata(world.path("pipe")).expect("there");
@@ -210,7 +210,7 @@ fn nothing_but_a_file_is_replaced() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn missing_source_is_error() {
     let world = World::new();
     world.write("file", b"x");
     world.fails(
@@ -244,7 +244,7 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn dry_run_changes_nothing() {
     let world = World::new();
     world.write("src/a", b"a");
     world.write("src/big", &noise(PART + 1, 18));

@@ -8,7 +8,7 @@ use testkit::{Fault, start};
 use crate::{PART, World, interrupted, noise, until};
 
 #[test]
-fn an_upload_killed_half_way_sends_only_the_missing_parts() {
+fn killed_upload_sends_only_missing_parts() {
     let world = World::new();
     let bytes = noise(5 * PART, 1);
     world.write("file", &bytes);
@@ -35,7 +35,7 @@ fn an_upload_killed_half_way_sends_only_the_missing_parts() {
 }
 
 #[test]
-fn parts_of_other_bytes_are_sent_again() {
+fn parts_with_other_bytes_are_sent_again() {
     let world = World::new();
     world.write("file", &noise(3 * PART, 1));
     world.proxy.fault(
@@ -55,7 +55,7 @@ fn parts_of_other_bytes_are_sent_again() {
 }
 
 #[test]
-fn credentials_that_expire_in_the_middle() {
+fn expired_credentials_are_reported() {
     let world = World::new();
     let bytes = noise(4 * PART, 3);
     world.write("file", &bytes);
@@ -66,7 +66,7 @@ fn credentials_that_expire_in_the_middle() {
     }
     let outcome = world.fails(
         &["upload", "file", "s3://bucket/key"],
-        &["have expired", "help:", "goes on where it was"],
+        &["have expired", "help:", "to resume"],
     );
     assert!(!outcome.stderr.contains("panicked"));
     // Not tried again: time does not help.
@@ -77,7 +77,7 @@ fn credentials_that_expire_in_the_middle() {
 }
 
 #[test]
-fn a_download_killed_half_way_fetches_only_the_missing_ranges() {
+fn killed_download_fetches_only_missing_ranges() {
     let world = World::new();
     let bytes = noise(4 * PART + 5, 6);
     world.write("file", &bytes);
@@ -106,7 +106,7 @@ fn a_download_killed_half_way_fetches_only_the_missing_ranges() {
 }
 
 #[test]
-fn notes_that_outlived_their_bytes_are_not_believed() {
+fn records_without_bytes_are_ignored() {
     let world = World::new();
     let bytes = noise(3 * PART, 8);
     world.write("file", &bytes);
@@ -126,7 +126,7 @@ fn notes_that_outlived_their_bytes_are_not_believed() {
 }
 
 #[test]
-fn unfinished_uploads_can_be_given_up() {
+fn unfinished_uploads_can_be_aborted() {
     let world = World::new();
     world.write("file", &noise(2 * PART, 15));
     world.proxy.fault(
@@ -168,7 +168,7 @@ fn unfinished_uploads_can_be_given_up() {
 }
 
 #[test]
-fn an_interrupt_says_how_to_go_on() {
+fn interrupt_tells_how_to_resume() {
     let world = World::new();
     world.write("file", &noise(2 * PART, 19));
     world

@@ -1,0 +1,232 @@
+//! Copies files and folders to S3 and back: parallel, checked, resumable.
+//!
+//! All state is in S3 and in the temporary file beside a target, and it is verified by checksum
+//! before it is used: an uploaded part counts if its checksum is that of the local bytes, a
+//! downloaded range if its bytes have the recorded checksum.
+
+mod body;
+mod checksum;
+mod client;
+mod download;
+mod fetch;
+mod listing;
+mod local_files;
+mod model;
+mod multipart;
+mod open_file;
+mod partial;
+mod parts;
+mod progress;
+mod request;
+mod targets;
+mod task_pool;
+mod unfinished;
+mod unpack;
+mod upload;
+mod url;
+
+use std::path::Path;
+use std::time::Duration;
+
+use diagnostics::{Error, Result};
+use serde::Serialize;
+
+pub use client::{Context, Store};
+pub use download::Download;
+pub use model::{ModelDownload, UnpackOptions};
+pub use unfinished::UnfinishedUploads;
+pub use upload::Upload;
+pub use url::S3Url;
+
+/// Settings of a transfer.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// A request is retried after this time without a byte.
+    pub stall: Duration,
+    /// Shows progress on standard error: a bar on a terminal, else lines.
+    pub progress: bool,
+}
+
+/// Default of [`Settings::stall`], the same as the AWS CLI's.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Maximum number of concurrent requests. More do not help on one network link, and each holds
+/// buffers.
+const MAX_PARALLEL: usize = 8;
+
+/// Steps of a dry run: a description, and the request that would be sent.
+pub type DryRun = Vec<(String, Option<serde_json::Value>)>;
+
+/// Result for one file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Transferred {
+    /// Local path.
+    pub path: String,
+    /// S3 URL.
+    pub url: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Bytes sent or received in this run.
+    pub bytes_moved: u64,
+    /// How the file was transferred.
+    pub state: State,
+    /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
+    /// computed here, then only the size was compared.
+    pub checksum: Option<String>,
+}
+
+/// How a file was transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Completely in this run.
+    #[serde(rename = "moved")]
+    Transferred,
+    /// Partly in an earlier run.
+    Resumed,
+    /// The target has the same size and checksum.
+    #[serde(rename = "skipped")]
+    Unchanged,
+}
+
+/// A local file that was not sent, and the reason.
+#[derive(Debug, Clone, Serialize)]
+pub struct Skipped {
+    /// Local path.
+    pub path: String,
+    /// Reason.
+    pub why: String,
+}
+
+impl Skipped {
+    /// Returns the links below `folder` that do not work when the folder is mounted alone.
+    pub fn escaping_links(folder: &Path) -> Vec<Self> {
+        local_files::escaping_links(folder)
+    }
+
+    /// Returns an error if files were skipped: a job must not start with a part of its data.
+    pub fn refuse(all: &[Self], channel: &str, typed: &str) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "channel `{channel}`: not all of `{typed}` can be sent:{}",
+            Self::lines(all)
+        ))
+        .help(SKIPPED_HELP))
+    }
+
+    /// Returns one line per file, to go below a message.
+    pub fn lines(all: &[Self]) -> String {
+        let line = |left: &Self| format!("\n    `{}` is {}", left.path, left.why);
+        all.iter().map(line).collect()
+    }
+}
+
+/// Help for skipped files.
+pub const SKIPPED_HELP: &str =
+    "replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them";
+
+/// Result of an upload.
+#[derive(Debug, Serialize)]
+pub struct Uploaded {
+    /// Totals.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Links and special files.
+    pub left_out: Vec<Skipped>,
+}
+
+/// Result of a download.
+#[derive(Debug, Serialize)]
+pub struct Downloaded {
+    /// Totals.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// Totals of a transfer.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// Number of files.
+    pub files: usize,
+    /// Their size.
+    pub bytes: u64,
+    /// Files that were already up to date.
+    pub skipped: usize,
+    /// Bytes sent or received in this run.
+    pub bytes_moved: u64,
+    /// Duration.
+    pub seconds: f64,
+    /// Each file.
+    pub objects: Vec<Transferred>,
+}
+
+impl Summary {
+    fn new(mut objects: Vec<Transferred>, seconds: f64) -> Self {
+        objects.sort_by(|a, b| a.url.cmp(&b.url));
+        Self {
+            files: objects.len(),
+            bytes: objects.iter().map(|object| object.bytes).sum(),
+            skipped: objects
+                .iter()
+                .filter(|object| object.state == State::Unchanged)
+                .count(),
+            bytes_moved: objects.iter().map(|object| object.bytes_moved).sum(),
+            seconds,
+            objects,
+        }
+    }
+
+    /// `3 files, 12.4 MiB in 1.2 s (10.3 MiB/s), 1 was there already`
+    pub fn text(&self) -> String {
+        let files = match self.files {
+            1 => "1 file".to_owned(),
+            n => format!("{n} files"),
+        };
+        let mut text = format!(
+            "{files}, {} in {:.1} s",
+            progress::format_size(self.bytes),
+            self.seconds
+        );
+        match self.skipped {
+            0 => {}
+            1 => text.push_str(", 1 was there already"),
+            n => text.push_str(&format!(", {n} were there already")),
+        }
+        let resumed = self
+            .objects
+            .iter()
+            .filter(|object| object.state == State::Resumed)
+            .map(|object| object.bytes - object.bytes_moved.min(object.bytes))
+            .sum::<u64>();
+        if resumed > 0 {
+            text.push_str(&format!(
+                ", {} of an earlier run kept",
+                progress::format_size(resumed)
+            ));
+        }
+        let unchecked = self
+            .objects
+            .iter()
+            .filter(|object| object.checksum.is_none())
+            .count();
+        if unchecked > 0 {
+            text.push_str(&format!(
+                "; only the size could be checked of {unchecked}: S3 has no checksum of them that can be computed here"
+            ));
+        }
+        text
+    }
+}
+
+/// Copies a file or folder to S3. The files of a folder get keys below the URL. A single file gets
+/// the key, or one below it if the URL ends in `/` or is a bucket.
+pub async fn upload(store: &Store, source: &Path, to: &S3Url) -> Result<Uploaded> {
+    Upload::plan(source, to)?.run(store).await
+}
+
+/// Copies an object, or all objects below a prefix, from S3.
+pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Downloaded> {
+    Download::plan(store, from, to).await?.run(store).await
+}

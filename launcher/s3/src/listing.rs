@@ -1,0 +1,201 @@
+//! Looking up objects: one, or all below a prefix.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::ChecksumMode;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+
+use crate::checksum::StoredChecksum;
+use crate::client::Store;
+use crate::parts::equal_parts;
+use crate::request::RequestError;
+use crate::task_pool::{TaskPool, acquire, joined};
+use crate::url::S3Url;
+use diagnostics::Result;
+
+/// S3's limit of parts per object.
+const MAX_PARTS: i32 = 10_000;
+
+/// An object in a listing.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) key: String,
+    pub(crate) size: u64,
+    pub(crate) etag: String,
+}
+
+impl Store {
+    /// Waits for permission to send or receive data.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        acquire(&self.permits).await
+    }
+
+    /// Lists all objects whose keys begin with the URL's key.
+    pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
+        let all = self.list_up_to(below, usize::MAX).await?;
+        Ok(all.unwrap_or_default())
+    }
+
+    /// As [`Self::list`]; none if there are more than `max` objects.
+    pub(crate) async fn list_up_to(
+        &self,
+        below: &S3Url,
+        most: usize,
+    ) -> Result<Option<Vec<Object>>, RequestError> {
+        let what = format!("list `{below}`");
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .send_request(&what, || async {
+                    self.s3
+                        .list_objects_v2()
+                        .bucket(&below.bucket)
+                        .prefix(&below.key)
+                        .set_continuation_token(token.clone())
+                        .send()
+                        .await
+                        .map_err(|error| self.failed(&what, error))
+                })
+                .await?;
+            for object in page.contents() {
+                found.push(Object {
+                    key: object.key().unwrap_or_default().to_owned(),
+                    size: object
+                        .size()
+                        .and_then(|size| u64::try_from(size).ok())
+                        .unwrap_or(0),
+                    etag: object.e_tag().unwrap_or_default().to_owned(),
+                });
+            }
+            token = page.next_continuation_token().map(str::to_owned);
+            if page.is_truncated() != Some(true) || token.is_none() {
+                return Ok(Some(found));
+            }
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Requests size, ETag and checksum of an object.
+    pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
+        let what = format!("look at `{url}`");
+        self.send_request(&what, || async {
+            self.s3
+                .head_object()
+                .bucket(&url.bucket)
+                .key(&url.key)
+                .checksum_mode(ChecksumMode::Enabled)
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        })
+        .await
+    }
+
+    /// Returns the object if it exists. A response to HEAD has no body, so a missing bucket looks
+    /// like a missing key, and expired credentials have no error code: a listing tells them apart.
+    pub(crate) async fn find(&self, url: &S3Url) -> Result<Option<HeadObjectOutput>, RequestError> {
+        let error = match self.head(url).await {
+            Ok(head) => return Ok(Some(head)),
+            Err(error) => error,
+        };
+        let what = format!("look for `{url}`");
+        let asked = self.send_request(&what, || async {
+            self.s3
+                .list_objects_v2()
+                .bucket(&url.bucket)
+                .prefix(&url.key)
+                .max_keys(1)
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        });
+        match asked.await {
+            Err(told) if !told.code.is_empty() => Err(told),
+            _ if error.status == 404 => Ok(None),
+            _ => Err(error),
+        }
+    }
+
+    /// Returns true if the file has the object's checksum, and none if the checksum was made of
+    /// parts of unknown sizes.
+    pub(crate) async fn matches(
+        &self,
+        url: &S3Url,
+        stored: &StoredChecksum,
+        file: &Arc<File>,
+        size: u64,
+    ) -> Result<io::Result<Option<bool>>> {
+        let check = |parts: Vec<u64>| {
+            let (stored, file) = (stored.clone(), Arc::clone(file));
+            spawn_blocking(move || stored.matches(&file, size, &parts))
+        };
+        if !stored.needs_parts() {
+            return joined(check(Vec::new()).await);
+        }
+        let first = self.part(url, 1).await;
+        let count = stored.parts().or(first.and_then(|(_, count)| count));
+        let even = first.map_or_else(Vec::new, |(first, _)| equal_parts(size, first));
+        let same = joined(check(even.clone()).await)?;
+        let count = match (&same, count) {
+            (Ok(Some(true)) | Err(_), _) => return Ok(same),
+            (_, None) => return Ok(Ok(None)),
+            (_, Some(count)) => count,
+        };
+        // Most clients use parts of one size; the parts are requested one by one only if that did
+        // not match.
+        match self.parts(url, count).await? {
+            Some(parts) if parts != even => joined(check(parts).await),
+            Some(_) => Ok(same),
+            None => Ok(Ok(None)),
+        }
+    }
+
+    /// Requests the sizes of all parts of an object.
+    async fn parts(&self, url: &S3Url, count: usize) -> Result<Option<Vec<u64>>> {
+        let Some(last) = i32::try_from(count).ok().filter(|last| *last <= MAX_PARTS) else {
+            return Ok(None);
+        };
+        let mut pool = TaskPool::new(Arc::clone(&self.permits));
+        for number in 1..=last {
+            let permit = pool.permit().await?;
+            let (store, url) = (self.clone(), url.clone());
+            pool.start(permit, async move {
+                Ok((number, store.part(&url, number).await))
+            })?;
+        }
+        let mut sizes = vec![None; count];
+        for (number, part) in pool.finish().await? {
+            let at = usize::try_from(number - 1).unwrap_or(0);
+            if let Some(size) = sizes.get_mut(at) {
+                *size = part.map(|(size, _)| size);
+            }
+        }
+        Ok(sizes.into_iter().collect())
+    }
+
+    /// Requests the size of a part, and the number of parts if S3 tells.
+    async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
+        let what = format!("look at `{url}`");
+        let head = self.send_request(&what, || async {
+            self.s3
+                .head_object()
+                .bucket(&url.bucket)
+                .key(&url.key)
+                .part_number(number)
+                .send()
+                .await
+                .map_err(|error| self.failed(&what, error))
+        });
+        let head = head.await.ok()?;
+        let size = u64::try_from(head.content_length()?).ok()?;
+        let count = head.parts_count().and_then(|n| usize::try_from(n).ok());
+        Some((size, count))
+    }
+}

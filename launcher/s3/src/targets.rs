@@ -1,0 +1,227 @@
+//! Target paths of keys. Keys are untrusted: no path may leave the target folder, and no two may
+//! collide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use diagnostics::{Error, Result, sanitize};
+use sha2::{Digest as _, Sha256};
+
+use crate::local_files::display;
+
+/// Splits a key into file names, or returns why it is not a relative path.
+fn names(key: &str) -> Result<Vec<&str>, &'static str> {
+    if key.starts_with('/') {
+        return Err("it is an absolute path");
+    }
+    if key.contains('\0') {
+        return Err("it has a zero byte");
+    }
+    let names: Vec<&str> = key.split('/').collect();
+    for name in &names {
+        match *name {
+            "" => return Err("it has a folder without a name"),
+            "." | ".." => return Err("it has `.` or `..` as a folder"),
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Returns the path of each key, in order. Creates nothing.
+pub(crate) fn targets<'a>(
+    folder: &Path,
+    keys: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<PathBuf>> {
+    let refuse = |key: &str, why: &str| {
+        Error::new(format!("`{}` cannot become a file below `{}`: {why}", sanitize(key), display(folder)))
+            .help("nothing was downloaded; download the other keys by their own prefixes, or rename it in S3")
+    };
+    let mut paths = Vec::new();
+    let mut files = BTreeMap::new();
+    let mut folders = BTreeSet::new();
+    for key in keys {
+        let names = names(key).map_err(|why| refuse(key, why))?;
+        let path: PathBuf = folder.join(names.iter().collect::<PathBuf>());
+        folders.extend(
+            path.ancestors()
+                .skip(1)
+                .take(names.len() - 1)
+                .map(Path::to_owned),
+        );
+        files.insert(path.clone(), key);
+        paths.push(path);
+    }
+    for (path, key) in &files {
+        if folders.contains(path) {
+            return Err(refuse(key, "another key has it as its folder"));
+        }
+        for ours in [partial_path(path), records_path(path)] {
+            if let Some(other) = files.get(&ours) {
+                return Err(refuse(
+                    other,
+                    "it has the name of a temporary file of another key",
+                ));
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// Returns the temporary file beside a target, the same in every run.
+pub(crate) fn partial_path(target: &Path) -> PathBuf {
+    hidden_sibling(target, "trainyard-part")
+}
+
+/// Returns the file with the records of the temporary file.
+pub(crate) fn records_path(target: &Path) -> PathBuf {
+    hidden_sibling(target, "trainyard-notes")
+}
+
+/// Returns `.NAME.SUFFIX` in the same folder.
+pub(crate) fn hidden_sibling(target: &Path, suffix: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut hidden = OsString::from(".");
+    // File systems limit names to 255 bytes.
+    if name.len() > 200 {
+        for byte in &Sha256::digest(name.as_encoded_bytes())[..16] {
+            hidden.push(format!("{byte:02x}"));
+        }
+    } else {
+        hidden.push(name);
+    }
+    hidden.push(".");
+    hidden.push(suffix);
+    target.with_file_name(hidden)
+}
+
+/// Returns an error if two files differ only in case and the file system ignores case.
+pub(crate) fn check_case_collisions<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = &'a Path>,
+) -> Result<()> {
+    match case_collision(files) {
+        Some((one, other)) if ignores_case(folder) => Err(Error::new(format!(
+            "`{}` and `{}` are one file on this disk, which takes upper and lower case for the same",
+            display(one),
+            display(other)
+        ))
+        .help("nothing was downloaded; download one of them by its own key, or choose a folder on another disk")),
+        _ => Ok(()),
+    }
+}
+
+fn case_collision<'a>(files: impl Iterator<Item = &'a Path>) -> Option<(&'a Path, &'a Path)> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        let folded = file.to_string_lossy().to_lowercase();
+        if let Some(other) = seen.insert(folded, file) {
+            return Some((other, file));
+        }
+    }
+    None
+}
+
+fn ignores_case(folder: &Path) -> bool {
+    let name = format!(".trainyard-case-{}", std::process::id());
+    let probe = folder.join(&name);
+    // If the probe fails, the download reports a better error.
+    if fs::File::create_new(&probe).is_err() {
+        return false;
+    }
+    let ignores = fs::symlink_metadata(folder.join(name.to_uppercase())).is_ok();
+    let _ = fs::remove_file(&probe);
+    ignores
+}
+
+/// Creates the parent folder of a target. Links below `top` are refused.
+pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
+    let Some(parent) = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let inside = parent.strip_prefix(top).unwrap_or(Path::new(""));
+    let mut at = top.to_owned();
+    for name in inside {
+        at.push(name);
+        if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(Error::new(format!(
+                "`{}` is a link, files would leave `{}` through it",
+                display(&at),
+                display(top)
+            ))
+            .help("remove the link, or download into another folder"));
+        }
+    }
+    fs::create_dir_all(parent).map_err(|error| {
+        Error::new(format!(
+            "cannot make the folder `{}`: {error}",
+            display(parent)
+        ))
+        .help("expected a place that can be written; choose another target")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_outside_the_folder_are_refused() {
+        for bad in [
+            "../x",
+            "/etc/passwd",
+            "a/../../x",
+            "a//b",
+            "./a",
+            "a/.",
+            "..",
+            "",
+            "a\0b",
+        ] {
+            assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
+        }
+        let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
+        let paths = targets(Path::new("t"), keys).expect("sound");
+        assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
+        assert_eq!(paths[3], Path::new("t/a b/..x"));
+    }
+
+    #[test]
+    fn case_collisions_depend_on_the_file_system() {
+        let paths = ["a/README", "b/readme", "a/Readme"].map(Path::new);
+        assert_eq!(
+            case_collision(paths.into_iter()),
+            Some((paths[0], paths[2]))
+        );
+        assert_eq!(case_collision(paths[..2].iter().copied()), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("x"), "").expect("written");
+        let ignores = folder.path().join("X").exists();
+        assert_eq!(ignores_case(folder.path()), ignores);
+        let checked = check_case_collisions(folder.path(), paths.into_iter());
+        assert_eq!(checked.is_err(), ignores);
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn long_names_get_unique_short_temporary_names() {
+        let name = |end: &str| partial_path(Path::new(&("n".repeat(240) + end)));
+        assert_ne!(name("1"), name("2"));
+        let length = name("1").as_os_str().len();
+        assert!((40..255).contains(&length), "{length}");
+    }
+
+    #[test]
+    fn colliding_keys_are_refused() {
+        assert!(targets(Path::new("t"), ["a", "a/b"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a"]).is_err());
+        assert!(targets(Path::new("t"), ["x/y/z", "x/y"]).is_err());
+        assert!(targets(Path::new("t"), ["a", ".a.trainyard-part"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a/c", "ab"]).is_ok());
+    }
+}
