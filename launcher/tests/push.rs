@@ -18,8 +18,8 @@ use std::thread;
 use common::{LONG, Workspace, holds};
 use serde_json::Value;
 use testkit::{
-    CANARY_KEY_ID, CANARY_SECRET, Engine, Outcome, REGISTRY_PASSWORD, REGISTRY_USER, Registry, engine,
-    moto, registry, run, run_within,
+    CANARY_KEY_ID, CANARY_SECRET, Engine, Outcome, REGISTRY_PASSWORD, REGISTRY_USER, Registry,
+    engine, moto, registry, run, run_within,
 };
 
 /// `trainyard push` with the registry's credentials.

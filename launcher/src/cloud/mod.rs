@@ -130,7 +130,11 @@ async fn upload_data(
 
 /// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
 /// false if uploaded parts may remain.
-async fn abort_upload(leftover: &UnfinishedUploads, store: &Store, interrupt: &mut Interrupt) -> bool {
+async fn abort_upload(
+    leftover: &UnfinishedUploads,
+    store: &Store,
+    interrupt: &mut Interrupt,
+) -> bool {
     eprint_line("Ctrl-C: aborting the upload; press again to exit at once");
     tokio::select! {
         done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),

@@ -8,8 +8,8 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use crate::context::Context;
 use crate::build::{self, BuildOptions, Target};
+use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
 use crate::size::megabytes;

@@ -192,7 +192,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let name = match &args.registry {
         Some(registry) => {
             let place = RegistryRef::parse(registry, &repository)?;
-            let given = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
+            let given =
+                Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
             if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
                 if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {

@@ -68,7 +68,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     not_empty(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
-        let (aws, recorder) = aws.rehearsal();
+        let (aws, recorder) = aws.dry_run();
         let steps = sending.dry_run(&aws.s3(), || recorder.take()).await;
         Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);

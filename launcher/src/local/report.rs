@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use crate::cloud::JobState;
 
-    fn wait(code: i32, out_of_memory: bool) -> ExitState {
+    fn exit_state(code: i32, out_of_memory: bool) -> ExitState {
         ExitState {
             code,
             out_of_memory,
@@ -276,12 +276,12 @@ mod tests {
     #[test]
     fn failure_reasons() {
         assert_eq!(
-            failure_text(ended(1, false), Some(&failure("no column `text`"))),
+            failure_text(exit_state(1, false), Some(&failure("no column `text`"))),
             "AlgorithmError: no column `text`, exit code: 1"
         );
-        let memory = failure_text(ended(137, true), None);
+        let memory = failure_text(exit_state(137, true), None);
         assert!(memory.contains("out of memory") && memory.ends_with("exit code: 137"));
-        let killed = failure_text(ended(137, false), Some(&failure("")));
+        let killed = failure_text(exit_state(137, false), Some(&failure("")));
         assert!(killed.contains("SIGKILL"), "{killed}");
     }
 

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::BuildArgs;
 use crate::context::Context;
 use crate::engine;
-use crate::image;
+
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
@@ -31,7 +31,7 @@ struct Answer {
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
     // Read once: the revision may change during the build.
-    let names = image::names(trainer).await?;
+    let names = image::names(&trainer.package()?).await;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
         let mut plan = Plan::default();
@@ -69,7 +69,7 @@ async fn arguments(
     if let Some(base) = &args.docker_base {
         add("--build-arg", format!("BASE={base}"));
     }
-    for (name, value) in image::image_labels(trainer).await? {
+    for (name, value) in image::image_labels(&trainer.package()?).await {
         add("--label", format!("{name}={value}"));
     }
     for name in names {
