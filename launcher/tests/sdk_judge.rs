@@ -36,7 +36,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_sagemaker_sdk_trains_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));
-    let Where::Docker(image, _) = &jobs.place else {
+    let Place::Docker(image, _) = &jobs.place else {
         panic!("made with an image");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges/sagemaker_sdk.py");
