@@ -22,8 +22,8 @@ pub(crate) struct TrainerMetadata {
     pub(crate) image_features: Vec<String>,
     /// Linkage of the binary in the image.
     pub(crate) link: Link,
-    /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied into
-    /// the image from the folders of the linked libraries, if they exist.
+    /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied
+    /// into the image from the folders of the linked libraries, if they exist.
     pub(crate) opened_libraries: Vec<String>,
 }
 
@@ -72,8 +72,8 @@ impl Trainer {
         }
     }
 
-    /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if cargo
-    /// does not start.
+    /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if
+    /// cargo does not start.
     pub(crate) async fn look(name: &str) -> Result<Option<Self>> {
         if !in_workspace()? {
             return Ok(Some(Self::without_source(name)));
@@ -190,8 +190,8 @@ impl Trainer {
             .map(|compiled| compiled.binary)
     }
 
-    /// Runs cargo and returns the path of the trainer's binary from cargo's messages, since it depends
-    /// on cargo's configuration.
+    /// Runs cargo and returns the path of the trainer's binary from cargo's messages, since it
+    /// depends on cargo's configuration.
     pub(crate) async fn run_cargo(
         &self,
         source: &Source,

@@ -36,8 +36,8 @@ pub(super) enum PackResult {
     HasLinks,
 }
 
-/// Writes `archive` with the files that `fill` adds. Returns false, without an archive, if there are
-/// none.
+/// Writes `archive` with the files that `fill` adds. Returns false, without an archive, if there
+/// are none.
 pub(super) fn write(
     archive: &Path,
     token: CancelToken,
@@ -75,15 +75,16 @@ pub(super) fn unpack(tar: impl Read, folder: &Path, token: &CancelToken) -> Resu
 
 fn cannot_write(path: &Path, error: &io::Error) -> Error {
     let shown = path.to_string_lossy();
-    let failure = Error::new(format!(
+    let cause = error.kind();
+    let error = Error::new(format!(
         "cannot write `{}`: {error}",
         diagnostics::sanitize(&shown)
     ));
-    match error.kind() {
+    match cause {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            failure.help("`df -h` shows where there is space")
+            error.help("`df -h` shows where there is space")
         }
-        _ => failure,
+        _ => error,
     }
 }
 
@@ -122,8 +123,8 @@ impl Packer {
         }
     }
 
-    /// Adds all files below a folder, sorted by name. Links inside the folder are followed, since many
-    /// tools that download models refuse links.
+    /// Adds all files below a folder, sorted by name. Links inside the folder are followed, since
+    /// many tools that download models refuse links.
     pub(super) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             let root = folder.canonicalize()?;

@@ -1,5 +1,5 @@
-//! Copies files into and out of a container as tar streams. That works for a container that has ended
-//! and for an engine on another machine, and files on this side belong to the user.
+//! Copies files into and out of a container as tar streams. That works for a container that has
+//! ended and for an engine on another machine, and files on this side belong to the user.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -111,8 +111,9 @@ fn fill(
     }
 }
 
-/// `below` is the place in the folder of checkpoints. Links are not followed: what came back through one would be written
-/// over what the trainer has made of the same file, or outside of the folder.
+/// `below` is the place in the folder of checkpoints. Links are not followed: what came back
+/// through one would be written over what the trainer has made of the same file, or outside of the
+/// folder.
 fn fill_checkpoints(
     tar: &mut Builder<impl io::Write>,
     (from, below): (&Path, &Path),
@@ -261,8 +262,8 @@ pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<
     Ok(text.await?.filter(|text| !text.trim().is_empty()))
 }
 
-/// Copies the container's checkpoints into `folder`. Each file is replaced atomically. Files that were
-/// `sent` and that the trainer deleted are deleted; other files in the folder stay.
+/// Copies the container's checkpoints into `folder`. Each file is replaced atomically. Files that
+/// were `sent` and that the trainer deleted are deleted; other files in the folder stay.
 pub(super) async fn save_checkpoints(
     docker: &Docker,
     id: &str,

@@ -1,6 +1,6 @@
-//! Runs a job in the local Docker engine. The container runs as root, as on SageMaker, so folders of
-//! the user are not mounted writable: files are copied in and out as tar streams, and on this side
-//! they belong to the user.
+//! Runs a job in the local Docker engine. The container runs as root, as on SageMaker, so folders
+//! of the user are not mounted writable: files are copied in and out as tar streams, and on this
+//! side they belong to the user.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Errors of the Docker engine with help. Its own file, since `docker`, `copy` and `orphans` use it.
+//! Errors of the Docker engine with help. Its own file, since `docker`, `copy` and `orphans` use
+//! it.
 
 use bollard::errors::Error as DockerError;
 

@@ -1,5 +1,5 @@
-//! Local jobs in the Docker engine or as a process, with the `/opt/ml`, log, results and exit codes of
-//! SageMaker.
+//! Local jobs in the Docker engine or as a process, with the `/opt/ml`, log, results and exit codes
+//! of SageMaker.
 
 mod archive;
 mod backend;

@@ -109,7 +109,8 @@ impl CheckpointMirror {
         &self.folder
     }
 
-    /// Uploads the files, and deletes in S3 those that were deleted on this machine. Other objects stay.
+    /// Uploads the files, and deletes in S3 those that were deleted on this machine. Other objects
+    /// stay.
     pub(super) async fn upload(&self, context: &Context) -> Result<()> {
         let url = &self.url;
         let now = names(self.folder())?;

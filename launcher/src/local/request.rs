@@ -14,8 +14,9 @@ use crate::job::Job;
 /// Seconds between SIGTERM and SIGKILL of `docker stop`, as on SageMaker.
 const STOP_TIMEOUT: i64 = 120;
 
-/// Returns the body of the engine's create request. The trainer writes to a volume of the container,
-/// since the user could not delete root's files on this machine. `launcher` identifies the launcher.
+/// Returns the body of the engine's create request. The trainer writes to a volume of the
+/// container, since the user could not delete root's files on this machine. `launcher` identifies
+/// the launcher.
 pub(super) fn container(
     job: &Job,
     setup: &Setup,

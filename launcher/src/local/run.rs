@@ -1,4 +1,5 @@
-//! Runs a local job: starts the trainer, stops it, restarts it after an interruption, packs its files.
+//! Runs a local job: starts the trainer, stops it, restarts it after an interruption, packs its
+//! files.
 
 use std::time::Duration;
 
@@ -19,10 +20,12 @@ const STOP_GRACE: Duration = Duration::from_secs(120);
 /// Exit code after SIGKILL: 128 and its number.
 const KILLED: i32 = 137;
 
-/// When the job is stopped.
+/// Times at which the job is stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
+    /// From the first start.
     pub(super) max_run: Duration,
+    /// From the start to a simulated spot interruption.
     pub(super) interruption: Option<Duration>,
 }
 
@@ -31,7 +34,9 @@ pub(super) struct Schedule {
 pub(super) enum StopCause {
     /// It ended by itself.
     Exited,
+    /// It reached `--max-run`.
     MaxRun,
+    /// The launcher got a signal.
     Signal(StopSignal),
     /// A simulated spot interruption.
     Interruption,

@@ -273,8 +273,8 @@ impl Setup {
         }
     }
 
-    /// Keeps checkpoints that could not be uploaded and returns a help line about them. `complete` if
-    /// those on this machine are the trainer's last ones.
+    /// Keeps checkpoints that could not be uploaded and returns a help line about them. `complete`
+    /// if those on this machine are the trainer's last ones.
     pub(super) fn keep_checkpoints(&mut self, complete: bool, context: &Context) -> Option<String> {
         self.mirror
             .as_mut()

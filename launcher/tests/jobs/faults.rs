@@ -40,7 +40,8 @@ fn another_job_with_the_name_is_not_taken() {
         "{}",
         outcome.stderr
     );
-    // The connection broke before the request was handled, and the name is taken: the job is absent.
+    // The connection broke before the request was handled, and the name is taken: the job is
+    // absent.
     moto.fault("CreateTrainingJob", "drop_before", 1);
     moto.fault("CreateTrainingJob", "in_use", 1);
     let outcome = train_with(&moto, &[]);
