@@ -89,12 +89,7 @@ fn wildcard_resources_only_where_required() {
                 "{statement}"
             );
             let resource = statement["Resource"].to_string();
-            let whole_account = [
-                "ListJobs",
-                "LogInToRepositories",
-                "Metrics",
-                "LookAtNetworks",
-            ];
+            let whole_account = ["ListJobs", "EcrLogin", "Metrics", "DescribeNetworks"];
             let may = whole_account.iter().any(|sid| statement["Sid"] == *sid);
             assert_eq!(resource == "\"*\"", may, "{statement}");
             assert!(!resource.contains("my-bucket*"), "{statement}");

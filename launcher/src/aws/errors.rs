@@ -143,7 +143,7 @@ fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
 /// Error for a response that is not from AWS.
 fn invalid_response(what: &str, status: u16, text: &str) -> Error {
     Error::new(format!(
-        "{what}: the answer cannot be read (HTTP status {status}): {}",
+        "{what}: the response cannot be read (HTTP status {status}): {}",
         sanitize(text)
     ))
     .help("check `--endpoint-url` and AWS_ENDPOINT_URL: the server may not be AWS")

@@ -237,14 +237,15 @@ fn form(name: &str) -> String {
 fn read_role(xml: &str) -> Result<Role, String> {
     let field = |name: &str| {
         element(xml, &["GetRoleResult", "Role", name])
-            .ok_or_else(|| format!("IAM's answer has no `{name}`"))
+            .ok_or_else(|| format!("the response of IAM has no `{name}`"))
     };
     let trust = percent_decoded(&field("AssumeRolePolicyDocument")?)
-        .ok_or("IAM's answer: the trust policy is not UTF-8")?;
+        .ok_or("the response of IAM: the trust policy is not UTF-8")?;
     Ok(Role {
         arn: field("Arn")?,
-        trust: serde_json::from_str(&trust)
-            .map_err(|error| format!("IAM's answer: the trust policy is not JSON: {error}"))?,
+        trust: serde_json::from_str(&trust).map_err(|error| {
+            format!("the response of IAM: the trust policy is not JSON: {error}")
+        })?,
     })
 }
 

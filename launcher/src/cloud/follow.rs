@@ -228,7 +228,7 @@ impl Outage {
         match self.0 {
             _ if !transient => Err(error),
             None => {
-                eprint_line(format!("{error}\nhelp: nothing to do, retrying"));
+                eprint_line(format!("{error}\n  help: nothing to do, retrying"));
                 self.0 = Some(Instant::now());
                 Ok(())
             }

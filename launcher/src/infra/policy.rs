@@ -67,12 +67,7 @@ impl Deployment {
     pub(crate) fn launcher(&self) -> Value {
         let mut statements = self.jobs();
         statements.extend([
-            allow(
-                "LogInToRepositories",
-                &["GetAuthorizationToken"],
-                "ecr",
-                json!("*"),
-            ),
+            allow("EcrLogin", &["GetAuthorizationToken"], "ecr", json!("*")),
             allow("Push", &PUSH, "ecr", json!(self.repositories())),
         ]);
         statements.extend(self.data());
@@ -98,14 +93,14 @@ impl Deployment {
             allow("ListJobs", &["ListTrainingJobs"], "sagemaker", json!("*")),
             with(
                 allow(
-                    "GiveTheRoleToSageMaker",
+                    "PassRoleToSageMaker",
                     &["PassRole"],
                     "iam",
                     json!(self.role_arn()),
                 ),
                 json!({"StringEquals": {"iam:PassedToService": SAGEMAKER}}),
             ),
-            allow("CheckTheRole", &["GetRole"], "iam", json!(self.role_arn())),
+            allow("ReadRole", &["GetRole"], "iam", json!(self.role_arn())),
             allow(
                 "FindLogs",
                 &["DescribeLogStreams"],
@@ -145,7 +140,7 @@ impl Deployment {
         ]
     }
 
-    /// Through S3 alone: the launcher encrypts nothing by itself.
+    /// Restricted to S3: the launcher itself encrypts nothing.
     fn encrypted_data(&self) -> Option<Value> {
         let through: Vec<_> = self
             .regions
@@ -167,12 +162,7 @@ impl Deployment {
         let mut statements = self.job_data().to_vec();
         statements.extend(self.job_reports());
         statements.extend([
-            allow(
-                "LogInToRepositories",
-                &["GetAuthorizationToken"],
-                "ecr",
-                json!("*"),
-            ),
+            allow("EcrLogin", &["GetAuthorizationToken"], "ecr", json!("*")),
             allow(
                 "Pull",
                 &[
@@ -221,7 +211,7 @@ impl Deployment {
     fn job_reports(&self) -> [Value; 3] {
         [
             allow(
-                "MakeLogs",
+                "CreateLogs",
                 &["CreateLogGroup", "DescribeLogStreams"],
                 "logs",
                 json!(self.log_groups()),
@@ -265,7 +255,7 @@ impl Deployment {
         around.extend(self.regional("ec2", "security-group/*"));
         [
             allow(
-                "LookAtNetworks",
+                "DescribeNetworks",
                 &[
                     "DescribeDhcpOptions",
                     "DescribeNetworkInterfaces",
@@ -278,7 +268,7 @@ impl Deployment {
             ),
             with(
                 allow(
-                    "InterfacesInTheVpc",
+                    "CreateInterfacesInVpc",
                     &["CreateNetworkInterface"],
                     "ec2",
                     json!(around),
@@ -292,7 +282,7 @@ impl Deployment {
                 json!(interfaces),
             ),
             allow(
-                "LendInterfaces",
+                "InterfacePermissions",
                 &[
                     "CreateNetworkInterfacePermission",
                     "DeleteNetworkInterfacePermission",
