@@ -87,8 +87,8 @@ pub trait Learner {
     /// True if gradients are of a half precision that can overflow, so that the loss is scaled.
     fn is_scaled(&self) -> bool;
 
-    /// Computes the gradients of a step, times `loss_scale`. Returns the loss without that factor, and
-    /// the gradient norm with it.
+    /// Computes the gradients of a step, times `loss_scale`. Returns the loss without that factor,
+    /// and the gradient norm with it.
     fn backward(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<(f64, f64), Error>;
 
     /// Updates the weights with the gradients, and discards these.
@@ -351,8 +351,8 @@ impl<L: Learner> Fit<'_, L> {
         })
     }
 
-    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch was
-    /// interrupted.
+    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch
+    /// was interrupted.
     fn finish(mut self, error: End) -> Result<Fitted<L::Weights>, Error> {
         let best = match (self.best.take(), error) {
             (Some(best), error) => {

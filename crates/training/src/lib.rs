@@ -1,5 +1,5 @@
-//! The training run: threads, seed, stop flag, progress and checkpoints; and what iterative trainers
-//! share: the training loop, batches, schedules, loss scaling, devices, tensor files.
+//! The training run: threads, seed, stop flag, progress and checkpoints; and what iterative
+//! trainers share: the training loop, batches, schedules, loss scaling, devices, tensor files.
 
 mod batches;
 pub mod checkpoint;

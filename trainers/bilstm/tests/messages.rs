@@ -1,4 +1,5 @@
-//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bilstm` accepts changes.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bilstm` accepts
+//! changes.
 #![cfg(feature = "libtorch")]
 #![expect(
     clippy::unwrap_used,
@@ -46,7 +47,10 @@ fn snapshot(name: &str, lines: &[&str]) {
             .filter(|_| code != 0)
             .filter(|line| !is_progress(line))
             .collect();
-        format!("$ bilstm {line}\n[exit code {code}]\n{}\n", errors.join("\n"))
+        format!(
+            "$ bilstm {line}\n[exit code {code}]\n{}\n",
+            errors.join("\n")
+        )
     };
     let answers: Vec<String> = lines.iter().map(answer).collect();
     insta::assert_snapshot!(name.to_owned(), answers.join("\n"));
