@@ -1,9 +1,11 @@
-"""Running child processes and taking their measure."""
+"""Runs child processes and measures their time and memory; describes the machine and the commit."""
 
+import datetime
 import math
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -11,18 +13,19 @@ import tempfile
 
 CHILD = pathlib.Path(__file__).with_name("child.py")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNS = ROOT / "bench/runs"
 
 
 class Failed(Exception):
-    """A measured command did not end with 0."""
+    """A measured command exited with an error."""
 
 
 def measured(command):
-    """Runs a command; its wall time, CPU time and peak memory as the kernel counted them, and its output."""
+    """Runs a command. Returns its wall time, CPU time, peak memory and stdout."""
     command = [str(part) for part in command]
     with tempfile.TemporaryDirectory() as folder:
         out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")
-        # Without the site packages, the smallest Python there is.
+        # Isolated and without site packages, Python needs the least memory.
         helper = [sys.executable, "-I", "-S", CHILD, out, err, *command]
         printed = subprocess.run(helper, check=True, stdout=subprocess.PIPE, text=True).stdout
         code, wall, cpu, peak = (float(number) for number in printed.split())
@@ -38,26 +41,62 @@ def measured(command):
 
 
 def floor_bytes():
-    """The peak of a program that does nothing, the least of a few: what is near it cannot be told from it."""
+    """Returns the peak memory of a program that does nothing, the least of five runs.
+
+    Smaller differences than this cannot be measured.
+    """
     return min(measured(["/bin/true"])["peak_bytes"] for _ in range(5))
 
 
+def dirty(root=ROOT):
+    """Returns True if the working tree differs from its commit, new files included.
+
+    Results in bench/runs and files that git ignores do not count.
+    """
+    command = ["git", "status", "--porcelain", "--", ".", ":!bench/runs"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    return found.returncode != 0 or bool(found.stdout.strip())
+
+
+def require_commit(out, root=ROOT):
+    """Exits with an error if results would go into bench/runs and no commit has this code."""
+    if out.resolve().is_relative_to(root / "bench/runs") and dirty(root):
+        sys.exit(
+            f"error: the working tree has changes, so no commit describes results in `{out}`\n"
+            "help: commit first, or pass `--out` with a folder outside of bench/runs"
+        )
+
+
+def run_folder(label, suffix):
+    """Returns bench/runs/DATE-LABEL-SUFFIX. The label is a machine's name."""
+    label = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+    return RUNS / f"{datetime.date.today().isoformat()}-{label}-{suffix}"
+
+
 def commit():
-    """The repository's, marked where its files differ from it; results that are being written do not count."""
-    said = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
-    same = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", ":!bench/runs"], cwd=ROOT, stdout=subprocess.DEVNULL)
-    return said + ("-dirty" if same.returncode else "")
+    """Returns the commit's short hash, with `-dirty` if the working tree differs from it."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    short = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return short + ("-dirty" if dirty() else "")
 
 
 def venv(requirements):
-    """The Python of a pinned venv, made by tests/venv.sh if it is not there; `requirements` is below the repository."""
+    """Returns the Python of a pinned venv, made by tests/venv.sh if necessary.
+
+    `requirements`: a path below the repository.
+    """
     script = '. tests/venv.sh; make_venv "$PWD/$1"'
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script, "bash", requirements], cwd=ROOT, check=True,
-                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "bash", requirements],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
 
 
 def size(path):
-    """Bytes of a file, or of all files below a folder."""
+    """Returns the bytes of a file, or of all files below a folder."""
     path = pathlib.Path(path)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)
@@ -68,7 +107,7 @@ def median(runs, key):
 
 
 def exponent(points):
-    """Slope of a least squares line through (log x, log y): y grows like x to this power."""
+    """Returns the slope of the least squares line through (log x, log y): y grows like x^slope."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
     mean_x = statistics.fmean(x for x, _ in logs)
     mean_y = statistics.fmean(y for _, y in logs)
@@ -77,7 +116,7 @@ def exponent(points):
 
 
 def cpu_model():
-    """The processor's name: says more than a host's and gives nothing away."""
+    """Returns the processor's name. Unlike the host's name, it may be published."""
     try:
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -92,5 +131,5 @@ def memory_bytes():
 
 
 def load():
-    """How many processes wanted to run in the last minute: other work spoils wall times."""
+    """Returns the load average of the last minute. Other work makes wall times longer."""
     return os.getloadavg()[0]

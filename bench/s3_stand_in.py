@@ -1,6 +1,8 @@
-"""As much of S3 as a bulk copy needs, as fast as Python can: `s3_stand_in.py FILES BYTES`
+"""A fast server with the part of S3 that a bulk copy needs.
 
-Uploads are read and thrown away, every download is the same buffer. Prints its URL; ends when standard input closes.
+    s3_stand_in.py FILES BYTES
+
+Uploads are discarded, every download is the same buffer. Prints its URL; ends when stdin closes.
 """
 
 import base64
@@ -36,27 +38,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def take(self):
-        # `Expect: 100-continue` is answered by the base class.
+    def discard_body(self):
+        # The base class answers `Expect: 100-continue`.
         left, buffer = int(self.headers.get("Content-Length") or 0), memoryview(bytearray(1 << 20))
         while left:
-            left -= self.rfile.readinto(buffer[:min(left, len(buffer))])
+            left -= self.rfile.readinto(buffer[: min(left, len(buffer))])
 
     def do_PUT(self):
-        self.take()
+        self.discard_body()
         UPLOADED.set()
         self.answer(200, ETag=ETAG)
 
     def do_POST(self):
-        self.take()
-        name = "InitiateMultipartUploadResult" if "uploads" in self.path else "CompleteMultipartUploadResult"
-        self.answer(200, f"<{name}><Bucket>bucket</Bucket><UploadId>1</UploadId><ETag>{ETAG}</ETag></{name}>".encode())
+        self.discard_body()
+        name = (
+            "InitiateMultipartUploadResult"
+            if "uploads" in self.path
+            else "CompleteMultipartUploadResult"
+        )
+        self.answer(
+            200,
+            f"<{name}><Bucket>bucket</Bucket><UploadId>1</UploadId><ETag>{ETAG}</ETag></{name}>".encode(),
+        )
 
     def do_HEAD(self):
         if "/data/" not in self.path:
             return self.answer(404)
         self.send_response(200)
-        for name, value in {"ETag": ETAG, "x-amz-checksum-crc32": CRC32, "Last-Modified": DATE, "Content-Length": SIZE}.items():
+        for name, value in {
+            "ETag": ETAG,
+            "x-amz-checksum-crc32": CRC32,
+            "Last-Modified": DATE,
+            "Content-Length": SIZE,
+        }.items():
             self.send_header(name, str(value))
         self.end_headers()
 
@@ -69,15 +83,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not wanted:
             return self.answer(200, VIEW, ETag=ETAG, x_amz_checksum_crc32=CRC32, Last_Modified=DATE)
         first, last = int(wanted[1]), min(int(wanted[2] or SIZE - 1), SIZE - 1)
-        self.answer(206, VIEW[first:last + 1], ETag=ETAG, Last_Modified=DATE, Content_Range=f"bytes {first}-{last}/{SIZE}")
+        self.answer(
+            206,
+            VIEW[first : last + 1],
+            ETag=ETAG,
+            Last_Modified=DATE,
+            Content_Range=f"bytes {first}-{last}/{SIZE}",
+        )
 
     def listing(self):
-        objects = "".join(
-            f"<Contents><Key>data/{number:03}</Key><Size>{SIZE}</Size><ETag>{ETAG}</ETag>"
-            "<LastModified>2026-11-23T04:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
-            for number in range(FILES)
-        ) if UPLOADED.is_set() else ""
-        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>".encode()
+        objects = (
+            "".join(
+                f"<Contents><Key>data/{number:03}</Key><Size>{SIZE}</Size><ETag>{ETAG}</ETag>"
+                "<LastModified>2026-11-23T04:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
+                for number in range(FILES)
+            )
+            if UPLOADED.is_set()
+            else ""
+        )
+        head = "<IsTruncated>false</IsTruncated>"
+        return f"<ListBucketResult>{head}{objects}</ListBucketResult>".encode()
 
 
 UPLOADED = threading.Event()

@@ -2,7 +2,7 @@
 """Turns a folder of the original Large Movie Review Dataset into a CSV.
 
 The original holds one review per file: `train/pos/0_9.txt`, `train/neg/0_3.txt`, and the same
-below `test`. Label 1 is positive, 0 negative; `train/unsup` has no labels and is left out.
+below `test`. Label 1 is positive, 0 negative; `train/unsup` has no labels and is skipped.
 
     python3 data/imdb_to_csv.py aclImdb/train imdb-train.csv
     python3 data/imdb_to_csv.py aclImdb/test  imdb-test.csv
@@ -16,7 +16,7 @@ LABELS = {"neg": "0", "pos": "1"}
 
 
 def review_number(path):
-    """`10_4.txt` -> 10: by number, so that 10 comes after 9."""
+    """Returns 10 for `10_4.txt`, to sort numerically."""
     return int(path.stem.split("_")[0])
 
 

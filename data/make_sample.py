@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the small sample `movie.csv` from a full IMDB CSV, the same rows every time.
 
-    python3 data/make_sample.py path/to/imdb/train.csv data/movie.csv
+python3 data/make_sample.py path/to/imdb/train.csv data/movie.csv
 """
 
 import argparse
@@ -12,17 +12,17 @@ SEED = "trainyard-movie-1"
 
 
 def rank(text):
-    """A place in a fixed pseudo-random order that no Python version changes."""
+    """Returns a key for a pseudo-random order that is the same in every version of Python."""
     return hashlib.sha256(f"{SEED}\n{text}".encode()).digest()
 
 
 def sample(rows, per_class, shortest, longest):
-    """`per_class` different texts of each label within the length limits, classes alternating."""
+    """Draws `per_class` texts of each label within the length limits, labels alternating."""
     by_label = {}
     for text, label in rows:
         if shortest <= len(text) <= longest:
             by_label.setdefault(label, set()).add(text)
-    # A text that stands under two labels would be noise in a small sample.
+    # Texts with two labels would be noise in a small sample.
     contradictory = set.intersection(*by_label.values()) if len(by_label) > 1 else set()
     drawn = []
     for label, texts in sorted(by_label.items()):

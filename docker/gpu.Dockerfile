@@ -1,29 +1,34 @@
-# `transformer` with CUDA, by a Docker engine that can pull NVIDIA's images: docs/guide/gpus.md.
+# Compiles `transformer` with CUDA and packs it with NVIDIA's run-time libraries: docs/guide/gpus.md.
+# Not tested: it needs images from NVIDIA.
 #
-#   git archive HEAD | docker build -f docker/gpu.Dockerfile --build-arg CAP=70 -t transformer-gpu -   # V100, ml.p3
-#   git archive HEAD | docker build -f docker/gpu.Dockerfile --build-arg CAP=80 -t transformer-gpu -   # A100, A10G, L4, H100
+#   docker build --build-arg CAP=70 -t transformer-gpu -f docker/gpu.Dockerfile .   # V100
+#   docker build --build-arg CAP=80 -t transformer-gpu -f docker/gpu.Dockerfile .   # A100 and newer
 #
-# CUDA 12 is the last that knows the V100, and 12.4 runs with the drivers from 550 on. Nobody has built this yet.
+# CAP        compute capability of the oldest GPU
+# CUDA       CUDA 12 is the last version for the V100; 12.4 needs a driver of version 550 or newer
 ARG CUDA=12.4.1
 ARG SYSTEM=ubuntu22.04
 
-FROM --platform=linux/amd64 nvidia/cuda:${CUDA}-devel-${SYSTEM} AS compiled
+FROM --platform=linux/amd64 nvidia/cuda:${CUDA}-devel-${SYSTEM} AS build
 ARG CAP=80
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates curl gcc g++ libc6-dev >/dev/null
+ARG RUST=1.95.0
+RUN apt-get update -qq && \
+    apt-get install -y -qq --no-install-recommends ca-certificates curl gcc g++ libc6-dev
+RUN curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | \
+    sh -s -- -y --profile minimal --default-toolchain ${RUST}
 WORKDIR /source
 COPY . .
-ENV PATH=/root/.cargo/bin:$PATH CUDA_COMPUTE_CAP=${CAP}
-# The toolchain that rust-toolchain.toml names, without its clippy and rustfmt.
-RUN version=$(sed -n 's/^channel *= *"\(.*\)"$/\1/p' rust-toolchain.toml); \
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain "$version"
-# The driver's library is not in the image: its stub is enough to link.
-RUN export RUSTUP_TOOLCHAIN=$(sed -n 's/^channel *= *"\(.*\)"$/\1/p' rust-toolchain.toml) LIBRARY_PATH=/usr/local/cuda/lib64/stubs; \
-    cargo rustc --release --locked -p transformer --bin transformer --features parquet,nccl -- -Cstrip=symbols
+# The driver is not in the image; the linker uses its stub.
+ENV PATH=/root/.cargo/bin:$PATH CUDA_COMPUTE_CAP=${CAP} LIBRARY_PATH=/usr/local/cuda/lib64/stubs
+RUN cargo build --release --locked --package transformer --features parquet,nccl && \
+    strip target/release/transformer
 
-# With cuBLAS, cuRAND and NCCL; the driver comes from NVIDIA's container runtime.
+# It has cuBLAS, cuRAND and NCCL. NVIDIA's container runtime adds the driver.
 FROM --platform=linux/amd64 nvidia/cuda:${CUDA}-runtime-${SYSTEM}
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates >/dev/null && rm -rf /var/lib/apt/lists/*
-COPY --from=compiled /source/target/release/transformer /usr/local/bin/transformer
+RUN apt-get update -qq && \
+    apt-get install -y -qq --no-install-recommends ca-certificates && \
+    rm -rf /var/lib/apt/lists/*
+COPY --from=build /source/target/release/transformer /usr/local/bin/trainer
 WORKDIR /
-ENTRYPOINT ["/usr/local/bin/transformer"]
+ENTRYPOINT ["/usr/local/bin/trainer"]
 CMD ["train"]

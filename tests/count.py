@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Adds up what cargo-nextest and cargo test said, and prints `N passed, N failed, N skipped`.
+"""Adds up the results of cargo-nextest and cargo test.
 
-    count.py LOG SKIPS     SKIPS: one line per test that returned early and so did not really pass
+    count.py LOG SKIPS     SKIPS: one line per test that returned early and counts as skipped
 
-Tests that passed only when tried again are named in a line before. Exits 1 if a test failed, or if none ran.
+Prints `N passed, N failed, N skipped`, and before that the tests that passed only when repeated.
+Exits with 1 if a test failed, or if none ran.
 """
 
 import re
@@ -12,7 +13,7 @@ import sys
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 NEXTEST = re.compile(r"^\s*Summary \[[^\]]*\] .*?tests? run: (.*)$")
 CARGO = re.compile(r"^test result: \w+\. (.*)$")
-# nextest says `1 failed`, `2 timed out`, `1 exec failed`; cargo test says `0 failed; 2 ignored`.
+# nextest prints `1 failed`, `2 timed out`, `1 exec failed`; cargo test `0 failed; 2 ignored`.
 FLAKY = re.compile(r"^\s*FLAKY \d+/\d+ \[[^\]]*\]\s+(?:\([^)]*\)\s+)?(.*)$")
 PART = re.compile(r"(\d+) (passed|failed|timed out|exec failed|skipped|ignored)")
 KIND = {"timed out": "failed", "exec failed": "failed", "ignored": "skipped"}
@@ -34,7 +35,7 @@ def main():
     totals = count(lines)
     flaky = sorted({found.group(1) for found in map(FLAKY.match, lines) if found})
     if flaky:
-        print("passed only when tried again:", ", ".join(flaky))
+        print("passed only when repeated:", ", ".join(flaky))
     with open(sys.argv[2], encoding="utf-8") as skips:
         early = len(set(skips))
     totals["passed"] -= early

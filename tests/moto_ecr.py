@@ -1,6 +1,7 @@
-"""ECR with a real registry behind it: moto's knows no images that were pushed to one.
+"""ECR with a real registry, because moto's ECR does not have the images pushed to a registry.
 
-`POST /_test/registry {"url": "http://127.0.0.1:5000"}` says where it is; its user is the one of moto's tokens.
+`POST /_test/registry {"url": "http://127.0.0.1:5000"}` sets its address. The user is that of moto's
+tokens.
 """
 
 import base64
@@ -24,19 +25,23 @@ def images(wanted, account, registry):
     details = []
     for image in wanted["imageIds"]:
         url = f"{registry}/v2/{wanted['repositoryName']}/manifests/{image['imageTag']}"
-        request = urllib.request.Request(url, headers={"Accept": MANIFEST, "Authorization": authorization(account)})
+        request = urllib.request.Request(
+            url, headers={"Accept": MANIFEST, "Authorization": authorization(account)}
+        )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 manifest, digest = json.load(answer), answer.headers["Docker-Content-Digest"]
         except urllib.error.HTTPError:
             return 400, {"__type": "ImageNotFoundException", "message": f"no image {image}"}
-        details.append({
-            "registryId": account,
-            "repositoryName": wanted["repositoryName"],
-            "imageDigest": digest,
-            "imageTags": [image["imageTag"]],
-            "imageSizeInBytes": sum(layer["size"] for layer in manifest["layers"]),
-        })
+        details.append(
+            {
+                "registryId": account,
+                "repositoryName": wanted["repositoryName"],
+                "imageDigest": digest,
+                "imageTags": [image["imageTag"]],
+                "imageSizeInBytes": sum(layer["size"] for layer in manifest["layers"]),
+            }
+        )
     return 200, {"imageDetails": details}
 
 

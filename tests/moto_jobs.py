@@ -1,7 +1,7 @@
-"""The life of a training job, which moto lacks: states over time, logs as they come, a model in S3 at the end.
+"""The life cycle of training jobs, which moto lacks: states over time, logs, a model in S3.
 
-Every request first brings all jobs up to date, so that moto itself answers with what the clock says. The log events
-are in moto's CloudWatch Logs, the models in moto's S3.
+Every request first brings all jobs up to the current time, so that moto itself returns the right
+state. Log events are in moto's CloudWatch Logs, models in moto's S3.
 """
 
 import io
@@ -9,7 +9,7 @@ import re
 import tarfile
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from moto.backends import get_backend
 
@@ -27,19 +27,19 @@ MESSAGES = {
     "Stopped": "Training job stopped",
 }
 
-# How a job goes unless a test says otherwise; a test may give any of the keys for jobs whose names start so.
+# The default life cycle of a job. A test may replace any key for jobs with a prefix.
 SCRIPT = {
-    # Secondary status and how many seconds it takes.
+    # Secondary status and its seconds.
     "phases": [["Starting", 0.1], ["Downloading", 0.1], ["Training", 0.5], ["Uploading", 0.1]],
     "outcome": "Completed",
     "reason": None,
-    # {"at": seconds since the creation, "host": "algo-1", "run": 0, "text": "..."}; `run` 1 is a second stream of the
-    # host, as after a spot interruption.
+    # {"at": seconds since the creation, "host": "algo-1", "run": 0, "text": "..."}; `run` 1 is a
+    # second stream of the host, as after a spot interruption.
     "lines": [
         {"at": 0.3, "text": "train:loss=0.5000; progress:epoch=1;"},
         {"at": 0.5, "text": "validation:accuracy=0.9000;"},
     ],
-    # CloudWatch shows events this much later.
+    # Delay of events in CloudWatch, in seconds.
     "lag": 0.0,
     "stop_seconds": 0.2,
     # Content of model.tar.gz.
@@ -56,7 +56,7 @@ class Jobs:
         self.jobs = {}
 
     def script(self, settings):
-        """Settings for jobs whose names start with `prefix`; the latest that fits wins."""
+        """Sets the life cycle of jobs with this prefix. The last matching one is used."""
         with self.lock:
             self.scripts.insert(0, settings)
 
@@ -67,7 +67,7 @@ class Jobs:
         return SCRIPT
 
     def create(self, key, request):
-        """Remembers what moto forgets of the request, once moto has taken it."""
+        """Adds a job that moto has created, and keeps the fields that moto drops."""
         with self.lock:
             name = request["TrainingJobName"]
             self.jobs[(*key, name)] = Life(key, request, self.script_for(name))
@@ -81,16 +81,21 @@ class Jobs:
                 life.advance(time.time())
 
     def list(self, key, request):
-        """ListTrainingJobs: moto's pages are cut before it filters, and it does not sort."""
+        """Returns ListTrainingJobs' answer: moto filters after it pages, and does not sort."""
         with self.lock:
             jobs = [life.job() for (*owner, _), life in self.jobs.items() if tuple(owner) == key]
         wanted = [
-            job for job in jobs
+            job
+            for job in jobs
             if request.get("NameContains", "") in job.training_job_name
             and request.get("StatusEquals", job.training_job_status) == job.training_job_status
         ]
-        by = {"Name": "training_job_name", "Status": "training_job_status"}.get(request.get("SortBy"), "creation_time")
-        wanted.sort(key=lambda job: getattr(job, by), reverse=request.get("SortOrder") == "Descending")
+        by = {"Name": "training_job_name", "Status": "training_job_status"}.get(
+            request.get("SortBy"), "creation_time"
+        )
+        wanted.sort(
+            key=lambda job: getattr(job, by), reverse=request.get("SortOrder") == "Descending"
+        )
         start = int(request.get("NextToken", 0))
         end = start + request.get("MaxResults", 10)
         answer = {"TrainingJobSummaries": [summary(job) for job in wanted[start:end]]}
@@ -103,13 +108,13 @@ def summary(job):
     entry = {
         "TrainingJobName": job.training_job_name,
         "TrainingJobArn": job.arn,
-        "CreationTime": job.creation_time.replace(tzinfo=timezone.utc).timestamp(),
-        "LastModifiedTime": job.last_modified_time.replace(tzinfo=timezone.utc).timestamp(),
+        "CreationTime": job.creation_time.replace(tzinfo=UTC).timestamp(),
+        "LastModifiedTime": job.last_modified_time.replace(tzinfo=UTC).timestamp(),
         "TrainingJobStatus": job.training_job_status,
         "SecondaryStatus": job.secondary_status,
     }
     if job.training_end_time:
-        entry["TrainingEndTime"] = job.training_end_time.replace(tzinfo=timezone.utc).timestamp()
+        entry["TrainingEndTime"] = job.training_end_time.replace(tzinfo=UTC).timestamp()
     return entry
 
 
@@ -128,7 +133,9 @@ class Life:
         self.ended = False
         job = self.job()
         job.environment = request.get("Environment")
-        job.algorithm_specification["MetricDefinitions"] = request["AlgorithmSpecification"].get("MetricDefinitions")
+        job.algorithm_specification["MetricDefinitions"] = request["AlgorithmSpecification"].get(
+            "MetricDefinitions"
+        )
         job.final_metric_data_list = None
         self.model = job.model_artifacts
         self.advance(self.born)
@@ -140,7 +147,11 @@ class Life:
     def planned_lines(self):
         count = self.request["ResourceConfig"].get("InstanceCount", 1)
         for line in self.script["lines"]:
-            hosts = [line["host"]] if "host" in line else [f"algo-{number + 1}" for number in range(count)]
+            hosts = (
+                [line["host"]]
+                if "host" in line
+                else [f"algo-{number + 1}" for number in range(count)]
+            )
             for host in hosts:
                 yield line | {"host": host}
 
@@ -149,7 +160,7 @@ class Life:
             self.stopped = time.time()
 
     def timeline(self):
-        """[(secondary status, start, end)], the last one without an end."""
+        """Returns [(secondary status, start, end)]; the end of the last one is None."""
         at, entries = self.born, []
         for name, seconds in self.script["phases"]:
             if self.stopped is not None and at + seconds > self.stopped:
@@ -170,7 +181,9 @@ class Life:
         status, since, _ = past[-1]
         job = self.job()
         job.secondary_status = status
-        job.training_job_status = status if status in ("Completed", "Failed", "Stopped", "Stopping") else "InProgress"
+        job.training_job_status = (
+            status if status in ("Completed", "Failed", "Stopped", "Stopping") else "InProgress"
+        )
         job.last_modified_time = moment(since)
         job.secondary_status_transitions = [transition(*entry, entry is past[-1]) for entry in past]
         starts = [start for name, start, _ in past if name == "Downloading"]
@@ -193,12 +206,12 @@ class Life:
         self.lines = [line for line in self.lines if self.born + line["at"] <= since]
         job.final_metric_data_list = list(self.metrics().values()) or None
         if starts:
-            # A stopped or failed job has what it saved so far.
+            # A stopped or failed job uploads what it has saved.
             job.model_artifacts = self.model
             self.put_model()
 
     def show_lines(self, now):
-        """Puts the events that are due into moto's CloudWatch Logs."""
+        """Writes the due events to moto's CloudWatch Logs."""
         limit = self.stopped if self.stopped is not None else float("inf")
         account, region = self.key
         logs = get_backend("logs")[account][region]
@@ -211,10 +224,12 @@ class Life:
             stream = f"{self.name}/{line['host']}-{int(self.born * 1000) + line.get('run', 0)}"
             logs.ensure_log_group(GROUP)
             logs.ensure_log_stream(GROUP, stream)
-            logs.put_log_events(GROUP, stream, [{"timestamp": int(at * 1000), "message": line["text"]}])
+            logs.put_log_events(
+                GROUP, stream, [{"timestamp": int(at * 1000), "message": line["text"]}]
+            )
 
     def metrics(self):
-        """As SageMaker does: the definitions' regular expressions, on every line."""
+        """Finds metrics as SageMaker does: the definitions' regular expressions on every line."""
         found = {}
         for definition in self.request["AlgorithmSpecification"].get("MetricDefinitions", []):
             for line in self.shown + self.lines:
@@ -235,7 +250,11 @@ class Life:
 
 
 def transition(status, start, end, last):
-    entry = {"Status": status, "StartTime": moment(start), "StatusMessage": MESSAGES.get(status, status)}
+    entry = {
+        "Status": status,
+        "StartTime": moment(start),
+        "StatusMessage": MESSAGES.get(status, status),
+    }
     if not last:
         entry["EndTime"] = moment(end)
     elif end is None:
@@ -244,7 +263,7 @@ def transition(status, start, end, last):
 
 
 def moment(seconds):
-    """As moto has its times: UTC without saying so."""
+    """Returns the time as moto stores it: UTC without a time zone."""
     return datetime(1970, 1, 1) + timedelta(seconds=seconds)
 
 

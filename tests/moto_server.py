@@ -1,22 +1,24 @@
-"""AWS for the tests: moto's server, with what it lacks in front of it.
+"""AWS for the tests: moto's server with a layer that adds what moto lacks.
 
     python moto_server.py
 
-prints its URL, such as http://127.0.0.1:41234, and serves until standard input closes: a test that dies takes it along.
-Training jobs live (moto_jobs.py), every request is recorded, and faults come as the tests order them:
+Prints its URL, such as http://127.0.0.1:41234, and serves until stdin closes, so it ends with its
+test. Training jobs have a life cycle (moto_jobs.py), all requests are recorded, and tests can order
+faults:
 
-    POST /_test/job       how jobs go: see SCRIPT in moto_jobs.py, and "prefix" of their names
-    POST /_test/fault     {"operation": "CreateTrainingJob", "kind": "throttle", "times": 2, "after": 0, "match": "text"}
-    GET  /_test/requests  every request so far: {"operation", "method", "path", "query", "headers", "body"}
+    POST /_test/job       life cycle of jobs: SCRIPT in moto_jobs.py, and "prefix" of their names
+    POST /_test/fault     {"operation": "CreateTrainingJob", "kind": "throttle", "times": 2,
+                          "after": 0, "match": "text"}
+    GET  /_test/requests  [{"operation", "method", "path", "query", "headers", "body"}, ...]
     POST /_test/forget    {}: forgets the requests and the faults
     POST /_test/registry  {"url": ...}: a real registry behind ECR, see moto_ecr.py
 
-Kinds of faults: those of ANSWERS (an error instead of the work), and
-    drop_before  the connection ends, nothing was done
-    drop_after   the connection ends, all was done: a lost answer
+Kinds of faults: those of ANSWERS (an error, nothing is done), and
+    drop_before  the connection ends, nothing is done
+    drop_after   the connection ends, everything is done: a lost answer
     reset        half of the request's body is read, then the connection is reset
     cut          the answer ends after half of its body
-    stall        {"seconds": 3}: an answer that takes its time
+    stall        {"seconds": 3}: a delayed answer
 """
 
 import io
@@ -33,7 +35,11 @@ import uuid
 from urllib.parse import parse_qs, parse_qsl
 
 from moto.backends import get_backend
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
 import moto_ecr
@@ -46,41 +52,55 @@ ANSWERS = {
     "throttle": (400, "ThrottlingException", "Rate exceeded"),
     "500": (500, "InternalFailure", "We encountered an internal error. Please try again."),
     "503": (503, "ServiceUnavailable", "Please reduce your request rate."),
-    "expired": (400, "ExpiredTokenException", "The security token included in the request is expired"),
-    "invalid_token": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+    "expired": (
+        400,
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    ),
+    "invalid_token": (
+        403,
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    ),
     "signature": (
         403,
         "InvalidSignatureException",
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
-        "Key and signing method.",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method.",
     ),
     "skew": (
         403,
         "InvalidSignatureException",
-        "Signature expired: 20261123T010000Z is now earlier than 20261123T034500Z (20261123T035000Z - 5 min.)",
+        "Signature expired: 20261123T010000Z is now earlier than 20261123T034500Z "
+        "(20261123T035000Z - 5 min.)",
     ),
     "denied": (
         400,
         "AccessDeniedException",
-        "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: {service}:{operation} on resource: "
-        "arn:aws:{service}:us-east-1:123456789012:* because no identity-based policy allows the {service}:{operation} "
-        "action",
+        "User: arn:aws:iam::123456789012:user/ann is not authorized to perform: "
+        "{service}:{operation} on resource: arn:aws:{service}:us-east-1:123456789012:* "
+        "because no identity-based policy allows the {service}:{operation} action",
     ),
     "validation": (
         400,
         "ValidationException",
-        "1 validation error detected: Value at 'x' failed to satisfy constraint: Member must not be null",
+        "1 validation error detected: Value at 'x' failed to satisfy constraint: "
+        "Member must not be null",
     ),
-    "in_use": (400, "ResourceInUse", "Training job names must be unique within an AWS account and region"),
+    "in_use": (
+        400,
+        "ResourceInUse",
+        "Training job names must be unique within an AWS account and region",
+    ),
     "limit": (
         400,
         "ResourceLimitExceeded",
-        "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current utilization "
-        "of 0 Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase for "
-        "this quota.",
+        "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, "
+        "with current utilization of 0 Instances and a request delta of 1 Instances. "
+        "Please use AWS Service Quotas to request an increase for this quota.",
     ),
 }
-# S3 and the query services have other names for the same.
+# Codes of S3 and of the query services for the same errors.
 REST_CODES = {
     "throttle": (503, "SlowDown"),
     "500": (500, "InternalError"),
@@ -90,21 +110,26 @@ REST_CODES = {
     "skew": (403, "RequestTimeTooSkewed"),
     "denied": (403, "AccessDenied"),
 }
-QUERY_CODES = REST_CODES | {"throttle": (400, "Throttling"), "invalid_token": (403, "InvalidClientTokenId")}
+QUERY_CODES = REST_CODES | {
+    "throttle": (400, "Throttling"),
+    "invalid_token": (403, "InvalidClientTokenId"),
+}
 
-# Bodies above this are not recorded, and those of S3 never read ahead: an upload stays a stream.
+# Larger bodies are not recorded. Bodies for S3 are never read in advance, so uploads are streamed.
 RECORDED = 1 << 20
 
 
 class Request:
-    """What the front needs to know of a request."""
+    """The fields of a request that this layer uses."""
 
     def __init__(self, environ):
         self.environ = environ
         self.target = environ.get("HTTP_X_AMZ_TARGET", "")
         self.length = int(environ.get("CONTENT_LENGTH") or 0)
         self.form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-        scope = re.search(r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        scope = re.search(
+            r"Credential=[^/]*/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")
+        )
         self.region, self.service = scope.groups() if scope else ("us-east-1", "s3")
         self.body = b""
         if (self.target or self.form) and self.length <= RECORDED:
@@ -124,7 +149,9 @@ class Request:
 
     def record(self):
         headers = {
-            name[5:].replace("_", "-").lower(): value for name, value in self.environ.items() if name.startswith("HTTP_")
+            name[5:].replace("_", "-").lower(): value
+            for name, value in self.environ.items()
+            if name.startswith("HTTP_")
         }
         text = self.body.decode(errors="replace")
         return {
@@ -148,15 +175,30 @@ def s3_operation(environ):
     if "uploads" in query:
         return {"POST": "CreateMultipartUpload", "GET": "ListMultipartUploads"}.get(method, method)
     if "uploadId" in query:
-        names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload", "GET": "ListParts"}
+        names = {
+            "PUT": "UploadPart",
+            "POST": "CompleteMultipartUpload",
+            "DELETE": "AbortMultipartUpload",
+            "GET": "ListParts",
+        }
         return names.get(method, method)
     if key:
-        return {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(method, method)
+        return {
+            "PUT": "PutObject",
+            "GET": "GetObject",
+            "HEAD": "HeadObject",
+            "DELETE": "DeleteObject",
+        }.get(method, method)
     if method == "GET" and "location" in query:
         return "GetBucketLocation"
     if method == "POST" and "delete" in query:
         return "DeleteObjects"
-    return {"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}.get(method, method)
+    return {
+        "PUT": "CreateBucket",
+        "GET": "ListObjectsV2",
+        "HEAD": "HeadBucket",
+        "DELETE": "DeleteBucket",
+    }.get(method, method)
 
 
 class Front:
@@ -182,11 +224,13 @@ class Front:
         return self.serve(request, start_response)
 
     def due(self, request):
-        """The next fault for this request, if one is ordered."""
+        """Returns the next ordered fault for this request, or None."""
         for fault in self.faults:
             if fault["operation"] not in (request.operation, "*"):
                 continue
-            if fault.get("match", "") not in request.environ["PATH_INFO"] + request.body.decode(errors="replace"):
+            if fault.get("match", "") not in request.environ["PATH_INFO"] + request.body.decode(
+                errors="replace"
+            ):
                 continue
             if fault.get("after", 0) > 0:
                 fault["after"] -= 1
@@ -217,7 +261,11 @@ class Front:
 
     def serve(self, request, start_response):
         self.jobs.advance()
-        own = getattr(self, "on_" + request.operation, None) if request.service == "sagemaker" else None
+        own = (
+            getattr(self, "on_" + request.operation, None)
+            if request.service == "sagemaker"
+            else None
+        )
         if own:
             return own(request, start_response)
         app = self.moto.get_application(request.environ)
@@ -235,7 +283,10 @@ class Front:
         with self.jobs.lock:
             life = self.jobs.get(key, wanted["TrainingJobName"])
             if life:
-                text = f"Training job names must be unique within an AWS account and region, and a training job with this name already exists ({life.job().arn})"
+                text = (
+                    "Training job names must be unique within an AWS account and region, and a "
+                    f"training job with this name already exists ({life.job().arn})"
+                )
                 return answer(400, {"__type": "ResourceInUse", "Message": text}, start_response)
             app = self.moto.get_application(request.environ)
             status = []
@@ -250,19 +301,30 @@ class Front:
             return [body]
 
     def on_ListTrainingJobs(self, request, start_response):
-        return answer(200, self.jobs.list((ACCOUNT, request.region), request.json()), start_response)
+        return answer(
+            200, self.jobs.list((ACCOUNT, request.region), request.json()), start_response
+        )
 
     def on_DescribeTrainingJob(self, request, start_response):
         if not self.jobs.get((ACCOUNT, request.region), request.json()["TrainingJobName"]):
-            return answer(400, {"__type": "ValidationException", "message": "Requested resource not found."}, start_response)
+            return answer(
+                400,
+                {"__type": "ValidationException", "message": "Requested resource not found."},
+                start_response,
+            )
         return self.moto.get_application(request.environ)(request.environ, start_response)
 
     def on_StopTrainingJob(self, request, start_response):
         life = self.jobs.get((ACCOUNT, request.region), request.json()["TrainingJobName"])
         if not life:
-            return answer(400, {"__type": "ValidationException", "message": "Requested resource not found."}, start_response)
+            return answer(
+                400,
+                {"__type": "ValidationException", "message": "Requested resource not found."},
+                start_response,
+            )
         if life.ended or life.stopped is not None:
-            text = f"The request was rejected because the training job is in status {life.job().training_job_status}."
+            status = life.job().training_job_status
+            text = f"The request was rejected because the training job is in status {status}."
             return answer(400, {"__type": "ValidationException", "message": text}, start_response)
         life.stop()
         self.jobs.advance()
@@ -290,9 +352,14 @@ class Front:
 
 
 def list_parts(app, request, start_response):
-    """moto 5.2.5 names the root of this answer ListPartsResponse, S3 ListPartsResult: the Rust SDK insists on the latter."""
+    """Renames the root of the answer from moto 5.2.5's ListPartsResponse to S3's ListPartsResult.
+
+    The Rust SDK requires it.
+    """
     started = []
-    body = drain(app(request.environ, lambda *args: started.append(args))).replace(b"ListPartsResponse", b"ListPartsResult")
+    body = drain(app(request.environ, lambda *args: started.append(args))).replace(
+        b"ListPartsResponse", b"ListPartsResult"
+    )
     status, headers = started[0][:2]
     headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     start_response(status, [*headers, ("Content-Length", str(len(body)))])
@@ -300,7 +367,7 @@ def list_parts(app, request, start_response):
 
 
 class Cut:
-    """An answer whose connection ends before its body does."""
+    """An answer whose connection is closed after half of its body."""
 
     def __init__(self, half, request):
         self.half, self.request = half, request
@@ -324,7 +391,7 @@ def drop(request, reset=False):
         connection.close()
     else:
         connection.shutdown(socket.SHUT_RDWR)
-    # Werkzeug takes this for a client that went away.
+    # Werkzeug treats this as a client that has disconnected.
     raise ConnectionResetError
 
 
@@ -342,19 +409,27 @@ def error(kind, request, start_response):
         return answer(status, {"__type": code, "message": message}, start_response)
     status, code = (QUERY_CODES if request.form else REST_CODES).get(kind, (status, code))
     inner = f"<Code>{code}</Code><Message>{message}</Message>"
-    text = f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>" if request.form else f"<Error>{inner}</Error>"
+    text = (
+        f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>"
+        if request.form
+        else f"<Error>{inner}</Error>"
+    )
     body = b"" if request.environ["REQUEST_METHOD"] == "HEAD" else text.encode()
-    # A body that nobody reads would reset the connection before the client has seen the answer.
+    # An unread body would reset the connection before the client has read the answer.
     if not request.body:
         request.environ["wsgi.input"].read(request.length)
-    start_response(f"{status} x", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    start_response(
+        f"{status} x", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+    )
     return [body]
 
 
 def main():
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # Moto makes clients of its own for some services; they must not look for credentials.
-    os.environ.update(AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto", AWS_EC2_METADATA_DISABLED="true")
+    # moto creates clients for some services; they must not search for credentials.
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="moto", AWS_SECRET_ACCESS_KEY="moto", AWS_EC2_METADATA_DISABLED="true"
+    )
     for service in ("sagemaker", "logs", "s3"):
         get_backend(service)
     server = make_server("127.0.0.1", 0, Front(), threaded=True, request_handler=MotoRequestHandler)

@@ -1,4 +1,4 @@
-"""AWS for the README's commands: moto, a registry behind its ECR, a bucket and a role with the names that the README uses."""
+"""AWS for the README's commands: moto, a registry behind ECR, the README's bucket and role."""
 
 import contextlib
 import json
@@ -13,26 +13,39 @@ import time
 import urllib.request
 
 TESTS = pathlib.Path(__file__).resolve().parent
-PREPARED = """
+SETUP = """
 import boto3
 boto3.client("s3").create_bucket(Bucket="my-bucket")
-trust = {"Version": "2012-10-17", "Statement": [{
-    "Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 import json
-boto3.client("iam").create_role(RoleName="trainyard-execution", AssumeRolePolicyDocument=json.dumps(trust))
+trust = json.dumps({"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Service": "sagemaker.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}]})
+iam = boto3.client("iam")
+iam.create_role(RoleName="trainyard-execution", AssumeRolePolicyDocument=trust)
 """
 
 
 @contextlib.contextmanager
 def aws():
-    """The variables with which a command finds it all."""
+    """Starts the servers. Yields the environment variables for commands."""
     python = os.environ.get("TRAINYARD_AWS_PYTHON")
     if not python:
-        sys.exit("error: `TRAINYARD_AWS_PYTHON` is not set\nhelp: `.ci/run` sets it: `. tests/venv.sh; make_venv tests/aws-requirements.txt`")
+        sys.exit(
+            "error: `TRAINYARD_AWS_PYTHON` is not set\n"
+            "help: set it to the output of `. tests/venv.sh; make_venv tests/aws-requirements.txt`"
+        )
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trainyard-readme-aws-")))
+        folder = pathlib.Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="trainyard-readme-aws-"))
+        )
         server = subprocess.Popen(
-            [python, "-B", TESTS / "moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [python, "-B", TESTS / "moto_server.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         stack.callback(server.wait)
         stack.callback(server.kill)
         url = server.stdout.readline().strip()
@@ -43,32 +56,42 @@ def aws():
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            # Nothing of the user's own: profiles and endpoints of single services.
+            # The user's profiles and endpoints are not used.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
         control(url, "registry", {"url": start_registry(stack, folder)})
-        subprocess.run([python, "-B", "-c", PREPARED], check=True, env={"PATH": os.environ["PATH"], **variables})
+        subprocess.run(
+            [python, "-B", "-c", SETUP], check=True, env={"PATH": os.environ["PATH"], **variables}
+        )
         yield variables
 
 
 def control(url, what, value):
-    request = urllib.request.Request(f"{url}/_test/{what}", data=json.dumps(value).encode(), method="POST")
+    request = urllib.request.Request(
+        f"{url}/_test/{what}", data=json.dumps(value).encode(), method="POST"
+    )
     urllib.request.urlopen(request, timeout=30).close()
 
 
 def start_registry(stack, folder):
-    """A registry that lets everybody in; moto's passwords are no secrets."""
+    """Starts a registry without authentication. Returns its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = folder / "registry.yml"
-    config.write_text(json.dumps({
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
-        "http": {"addr": address},
-    }))
-    program = shutil.which("docker-registry") or sys.exit("error: no `docker-registry`\nhelp: `./test` installs it")
+    config.write_text(
+        json.dumps(
+            {
+                "version": 0.1,
+                "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+                "http": {"addr": address},
+            }
+        )
+    )
+    program = shutil.which("docker-registry") or sys.exit(
+        "error: no `docker-registry`\nhelp: `./test` installs it"
+    )
     with open(folder / "registry.log", "wb") as log:
         registry = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
     stack.callback(registry.wait)

@@ -1,9 +1,11 @@
-# Sourced by ./test and bench: `make_venv REQUIREMENTS` prints the path of a Python that has exactly them.
+# shellcheck shell=bash
+# Sourced by ./test, .ci/run and bench. `make_venv REQUIREMENTS` prints the path of a Python that has
+# exactly the packages of this file.
 #
-# One venv per (requirements, Python version), below the user's cache. It is built under a temporary
-# name and renamed at the end, so a run that is killed half-way leaves no half venv behind.
+# There is one venv per requirements file and Python version, below the user's cache folder. It is
+# built under a temporary name and renamed at the end, so an interrupted run leaves no partial venv.
 
-# The stock module first; then virtualenv, for distributions that split ensurepip off.
+# Tries the venv module first, then virtualenv, for distributions without ensurepip.
 new_venv() {
     local target=$1
     if "$TRAINYARD_PYTHON3" -m venv "$target" >&2; then return; fi
@@ -19,7 +21,7 @@ new_venv() {
         apt-get update -qq >&2 && apt-get install -y -qq python3-venv >&2 &&
             "$TRAINYARD_PYTHON3" -m venv "$target" >&2 && return
     fi
-    echo "error: \`$TRAINYARD_PYTHON3 -m venv\` does not work and no way around it was found" >&2
+    echo "error: cannot make a Python venv: \`$TRAINYARD_PYTHON3 -m venv\` and virtualenv failed" >&2
     echo "help: install it (Debian, Ubuntu: \`apt-get install python3-venv\`) and start again" >&2
     return 1
 }
@@ -28,8 +30,8 @@ make_venv() {
     local requirements=$1 version key home building
     TRAINYARD_PYTHON3=${TRAINYARD_PYTHON3:-python3}
     if ! command -v "$TRAINYARD_PYTHON3" >/dev/null; then
-        echo "error: no \`$TRAINYARD_PYTHON3\`, expected Python 3.11 or newer" >&2
-        echo "help: install it, or set TRAINYARD_PYTHON3 to one that is not on the PATH" >&2
+        echo "error: \`$TRAINYARD_PYTHON3\` is missing, expected Python 3.11 or newer" >&2
+        echo "help: install it, or set TRAINYARD_PYTHON3 to the path of one" >&2
         return 1
     fi
     version=$("$TRAINYARD_PYTHON3" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
@@ -38,8 +40,8 @@ make_venv() {
         echo "help: set TRAINYARD_PYTHON3 to a newer one" >&2
         return 1
     fi
-    # The path of the interpreter counts too: a venv links to it.
-    key=$({ command -v "$TRAINYARD_PYTHON3"; echo "$version"; cat "$requirements"; } | cksum | tr -d ' ')
+    # The interpreter's path is part of the key, because a venv links to it. Comments are not.
+    key=$({ command -v "$TRAINYARD_PYTHON3"; echo "$version"; grep -v '^#' "$requirements"; } | cksum | tr -d ' ')
     home=${XDG_CACHE_HOME:-$HOME/.cache}/trainyard/venv-$key
     if [ ! -x "$home/bin/python" ]; then
         echo "==> making a Python venv from ${requirements#"$PWD"/} (once; Python $version)" >&2
@@ -50,7 +52,7 @@ make_venv() {
             rm -rf "$building"
             return 1
         fi
-        # Another run may have been faster: keep its venv.
+        # If another process has made the same venv in the meantime, that one is used.
         "$TRAINYARD_PYTHON3" -c 'import os, sys; os.rename(*sys.argv[1:])' "$building" "$home" 2>/dev/null || rm -rf "$building"
     fi
     echo "$home/bin/python"

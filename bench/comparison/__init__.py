@@ -1,2 +1,5 @@
-"""The parts of `bench/compare`: what is run (contests, jobs, rows), running it (runner), and what is made of it
-(sections, summary, svg, readme). Standard library only; each twin has a pinned venv of its own."""
+"""Modules of `bench/compare`.
+
+Definitions: cases, jobs, rows. Measurement: plan, sections, runner, store, tools.
+Output: tables, cost, summary, svg. Standard library only; each baseline has its own pinned venv.
+"""

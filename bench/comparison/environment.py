@@ -1,17 +1,19 @@
-"""environment.json: the machine and the versions, noted where and when something is measured."""
+"""environment.json: the machine and the versions, written when something is measured."""
 
 import json
 import os
 import subprocess
 
+from comparison.cost import DataFileError, image_sizes
+from comparison.jobs import BASELINE
 from measure import ROOT, cpu_model, memory_bytes
-
-from comparison.money import BadTable, image_sizes
 
 
 def first_line(command):
     try:
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split("\n")[0]
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.split(
+            "\n"
+        )[0]
     except OSError:
         return ""
 
@@ -27,9 +29,15 @@ for name in sys.argv[1:]:
 
 
 def packages(python, requirements):
-    """Those of a file of requirements that this Python has, with the versions that it has."""
-    names = [line.partition("==")[0].strip() for line in requirements.read_text().splitlines() if "==" in line]
-    return subprocess.run([python, "-c", VERSIONS, *names], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    """Returns `name==version` of each required package that this Python has installed."""
+    names = [
+        line.partition("==")[0].strip()
+        for line in requirements.read_text().splitlines()
+        if "==" in line
+    ]
+    return subprocess.run(
+        [python, "-c", VERSIONS, *names], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
 
 
 def gpu(plan):
@@ -38,24 +46,36 @@ def gpu(plan):
 
 
 def machine(plan):
-    """In words; on every line of raw.jsonl."""
-    return ", ".join(part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part)
+    """Returns a description of the machine, as stored in each line of raw.jsonl."""
+    return ", ".join(
+        part for part in (gpu(plan), cpu_model(), f"{len(os.sched_getaffinity(0))} cores") if part
+    )
 
 
 def note(folder, plan, tools, words=None):
-    """Writes what is true of this machine; of contests that are not measured now, what is there stays, and so do a reader's `words`."""
-    there = read(folder) if (folder / "environment.json").is_file() else {}
-    chosen = [contest for contest in plan.contests if tools.has(contest)]
-    twins = {contest.twin: {
-        "python": first_line([tools.python(contest), "--version"]),
-        "packages": packages(tools.python(contest), ROOT / contest.requirements),
-    } for contest in chosen}
+    """Writes environment.json. Keeps entries of cases that are not measured in this run.
+
+    `words`: a note for readers, kept until replaced.
+    """
+    old = read(folder) if (folder / "environment.json").is_file() else {}
+    chosen = [case for case in plan.cases if tools.has(case)]
+    baselines = {
+        case.baseline: {
+            "python": first_line([tools.python(case), "--version"]),
+            "packages": packages(tools.python(case), ROOT / case.requirements),
+        }
+        for case in chosen
+    }
     facts = {
-        "cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory_bytes(), "gpu": gpu(plan),
-        "kernel": os.uname().release.split("-")[0], "rustc": first_line(["rustc", "--version"]),
-        "twins": there.get("twins", {}) | twins,
-        "images": there.get("images", {}) | image_sizes(chosen, tools, plan.device),
-        "note": words or there.get("note", ""),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": memory_bytes(),
+        "gpu": gpu(plan),
+        "kernel": os.uname().release.split("-")[0],
+        "rustc": first_line(["rustc", "--version"]),
+        "baselines": old.get("baselines", {}) | baselines,
+        "images": old.get("images", {}) | image_sizes(chosen, tools, plan.device),
+        "note": words or old.get("note", ""),
     }
     (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -63,6 +83,17 @@ def note(folder, plan, tools, words=None):
 def read(folder):
     path = folder / "environment.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return renamed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise BadTable(f"`{path.name}` of the results cannot be read: {error}; help: measure with --out, which writes it") from error
+        raise DataFileError(
+            f"cannot read `{path}`: {error}; help: measure something with --out, which writes it"
+        ) from error
+
+
+def renamed(facts):
+    """Returns the facts with the names of today; files from before December 2026 say `twin`."""
+    facts["baselines"] = facts.pop("twins", {}) | facts.get("baselines", {})
+    for sizes in facts.get("images", {}).values():
+        if "twin" in sizes:
+            sizes[BASELINE] = sizes.pop("twin")
+    return facts

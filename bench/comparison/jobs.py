@@ -1,34 +1,37 @@
-"""What is measured: a job is one process, a turn the jobs that only mean something together."""
+"""Jobs (one measured process each) and turns (jobs that are run together or not at all)."""
 
 import dataclasses
 
-OURS, TWIN = "ours", "twin"
+OURS, BASELINE = "ours", "baseline"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One measured process. Its fields are its name in raw.jsonl: sections that ask for the same job share it."""
+    """One measured process, identified by these fields in raw.jsonl.
 
-    contest: str
-    side: str  # "ours" or "twin"
+    Sections that need the same job share its result.
+    """
+
+    case: str
+    side: str  # "ours" or "baseline"
     what: str  # "train", "predict" or "one" (text)
     data: str
     pair: int
     threads: int
-    rows: int | None = None  # None: all there are
-    length: int | None = None  # None: as long as the contest says
-    epochs: int | None = None  # None: as many as the contest says
-    variant: str = ""  # ours alone, with other flags
+    rows: int | None = None  # None: all
+    length: int | None = None  # None: the length in the case's flags
+    epochs: int | None = None  # None: the number in the case
+    variant: str = ""  # of our side only, with other flags
 
     def training(self):
-        """The job whose model this one needs."""
+        """Returns the job that trains the model of this one."""
         return dataclasses.replace(self, what="train")
 
     def fields(self):
         return dataclasses.asdict(self)
 
     def __str__(self):
-        parts = [self.contest, self.side, self.what, self.data]
+        parts = [self.case, self.side, self.what, self.data]
         parts += [f"{self.rows:,} rows"] if self.rows else []
         parts += [f"length {self.length}"] if self.length else []
         parts += [f"{self.epochs} epochs"] if self.epochs else []
@@ -37,13 +40,13 @@ class Job:
 
 
 def job_of(line):
-    """The job that a line of raw.jsonl tells of."""
+    """Returns the job of a line of raw.jsonl."""
     return Job(**{field.name: line[field.name] for field in dataclasses.fields(Job)})
 
 
 @dataclasses.dataclass
 class Turn:
-    """Run whole or not at all: a time without its twin's would say nothing."""
+    """Jobs that are run together: a time is useless without the baseline's."""
 
     jobs: list
 
@@ -53,11 +56,19 @@ class Turn:
 
     def __str__(self):
         first = self.jobs[0]
-        title = str(dataclasses.replace(first, side="both")) if any(job.side == TWIN for job in self.jobs) else str(first)
-        return title if len({job.what for job in self.jobs}) == 1 else title.replace(" train ", " train and predict ")
+        title = (
+            str(dataclasses.replace(first, side="both"))
+            if any(job.side == BASELINE for job in self.jobs)
+            else str(first)
+        )
+        return (
+            title
+            if len({job.what for job in self.jobs}) == 1
+            else title.replace(" train ", " train and predict ")
+        )
 
 
 def turn(whats, **fields):
-    """Both sides of each kind of job, the side that goes first changing from pair to pair."""
-    sides = [OURS, TWIN] if fields["pair"] % 2 == 0 else [TWIN, OURS]
+    """Returns both sides of each kind of job. The side that runs first alternates by pair."""
+    sides = [OURS, BASELINE] if fields["pair"] % 2 == 0 else [BASELINE, OURS]
     return Turn([Job(what=what, side=side, **fields) for what in whats for side in sides])

@@ -1,4 +1,4 @@
-"""The data sets, and what is cut or made from them."""
+"""The data sets, and samples and synthetic rows made from them."""
 
 import csv
 import pathlib
@@ -11,17 +11,24 @@ SAMPLE_TRAIN = 480
 
 
 class Data:
-    """Finds files, or makes them below `work`. With `sample`, the repository's sample stands for the first data set."""
+    """Finds the files of data sets and writes derived ones below `work`.
+
+    `sample`: a CSV that replaces all data sets, for smoke tests.
+    """
 
     def __init__(self, folder, work, sample=None):
         self.folder, self.work, self.sample = folder, work, sample
-        self.names = ["movie"] if sample else [name for name in SETS if (folder / name / "train.csv").is_file()]
+        self.names = (
+            ["movie"]
+            if sample
+            else [name for name in SETS if (folder / name / "train.csv").is_file()]
+        )
         self.counts = {}
         work.mkdir(parents=True, exist_ok=True)
 
     @property
     def first(self):
-        """The set on which growth, threads and lengths are measured."""
+        """Name of the set on which growth, threads and lengths are measured."""
         return self.names[0]
 
     def whole(self, name, part):
@@ -34,7 +41,10 @@ class Data:
         return target
 
     def file(self, name, part, rows=None, length=None):
-        """All rows; or so many of them; or made ones: `synthetic`, `malformed`, or `long` (at least `length` words)."""
+        """Returns the file of a data set with all rows or a sample of `rows` rows.
+
+        `name` may be `synthetic`, `malformed`, or `long`: rows of at least `length` words.
+        """
         if name == "synthetic":
             return self.synthetic(rows)
         if name == "malformed":
@@ -47,7 +57,7 @@ class Data:
         target = self.work / f"{name}-{part}-{rows}.csv"
         if not target.exists():
             head, *all_rows = read(source)
-            # At random, in their order: a file may be sorted by label, or change it with every row.
+            # A random sample, because labels may be sorted or alternate.
             chosen = sorted(random.Random(rows).sample(range(len(all_rows)), rows))
             write(target, head, [all_rows[number] for number in chosen])
         return target
@@ -58,7 +68,7 @@ class Data:
         return self.counts[name, part]
 
     def megabytes(self, name, part, rows=None, cap=None):
-        """Of text, no row counted with more than `cap` bytes: what an estimate goes by."""
+        """Returns the MB of text, with at most `cap` bytes a row, for estimates of time."""
         known = name if name in self.names else self.first
         total = self.count(known, part)
         mean = self.whole(known, part).stat().st_size / total
@@ -70,7 +80,7 @@ class Data:
         return [row[column] for row in all_rows]
 
     def synthetic(self, rows):
-        """Rows drawn with replacement, their words shuffled: as long and as many words as real ones."""
+        """Draws rows with replacement and shuffles their words."""
         target = self.work / f"synthetic-{rows}.csv"
         if not target.exists():
             head, *source = read(self.whole(self.first, "train"))
@@ -78,26 +88,43 @@ class Data:
             source = [(row[text].split(), row[label]) for row in source]
             draw = random.Random(rows)
             chosen = (draw.choice(source) for _ in range(rows))
-            write(target, ["text", "label"], ([" ".join(draw.sample(words, len(words))), name] for words, name in chosen))
+            write(
+                target,
+                ["text", "label"],
+                ([" ".join(draw.sample(words, len(words))), name] for words, name in chosen),
+            )
         return target
 
     def malformed(self):
-        """Every twentieth row has a field too many."""
+        """Adds a field to every twentieth row."""
         target = self.work / "malformed.csv"
         if not target.exists():
             head, *rows = read(self.whole(self.first, "train"))
-            write(target, head, ([*row, "one field too many"] if number % 20 == 19 else row for number, row in enumerate(rows)))
+            write(
+                target,
+                head,
+                (
+                    [*row, "one field too many"] if number % 20 == 19 else row
+                    for number, row in enumerate(rows)
+                ),
+            )
         return target
 
     def long(self, rows, length):
-        """Rows of at least `length` words, so that none is padded: rows x length is the number of tokens."""
+        """Writes rows of at least `length` words.
+
+        None is padded, so an epoch has rows x length tokens.
+        """
         target = self.work / f"long-{rows}-{length}.csv"
         head, *source = read(self.whole(self.first, "train"))
         text = head.index("text")
         source = [row for row in source if len(row[text].split()) >= length]
         if not source:
-            sys.exit(f"error: no row of {length} words in `{self.first}`\nhelp: put a set with longer ones first, with --sets")
-        # From both ends in turn, for a file that is sorted by label.
+            sys.exit(
+                f"error: no row of {length} words in `{self.first}`\n"
+                "help: pass a data set with longer texts first in --sets"
+            )
+        # Alternately from both ends, because a file may be sorted by label.
         source = [row for pair in zip(source, reversed(source)) for row in pair]
         write(target, head, [source[number % len(source)] for number in range(rows)])
         return target
@@ -109,7 +136,7 @@ def read(path):
 
 
 def write(path, head, rows):
-    """Whole or not at all: a killed run must not leave half a file for the next."""
+    """Writes a CSV under a temporary name and renames it, so that no partial file is left."""
     part = pathlib.Path(f"{path}.part")
     with open(part, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -119,7 +146,7 @@ def write(path, head, rows):
 
 
 def column(path, *names):
-    """The first of these columns that a file of predictions has."""
+    """Returns the values of the first of these columns that the file has."""
     head, *rows = read(path)
     found = next(head.index(name) for name in names if name in head)
     return [row[found] for row in rows]

@@ -1,168 +1,310 @@
-"""The results' folder: summary.md, environment.json and plots; and the README's table."""
+"""Writes summary.md and the plots of a run, and the tables of README.md and the docs."""
 
 import collections
 
-from comparison import money, svg, tables
-from comparison.contests import CONTESTS, TEST_ROWS
-from comparison.jobs import OURS, TWIN
+from comparison import cost, svg, tables
+from comparison.cases import CASES, TEST_ROWS
+from comparison.jobs import BASELINE, OURS
 from comparison.sections import SECTIONS
 
 START, END = "<!-- compare -->", "<!-- /compare -->"
-TITLES = {"whole": "all costs and scores with their intervals", "variants": "other flags", "growth": "growth with the rows",
-          "threads": "threads", "lengths": "speed by length"}
-NOTED_SINCE = "2026-11-26, 08:30 UTC"  # lines have their commit, command and machine
-# What the README shows of the first data set that was measured, beside the accuracy on all.
-README_COSTS = [cost for cost in tables.COSTS if cost[0] in ("train, wall", "train, CPU", "train, peak memory", "predict, CPU",
-                                                            "start to the answer for one text")]
-CAVEATS = [
-    "Times are from process start to exit: a training run ends with its model saved. Ratios are ours / twin within a pair, their "
-    "median and range over the pairs that both sides have; a cost that is more than the twin's is bold. Scores are means "
-    "of the pairs, each of which has a seed of its own, intervals of 95 % by 1,000 bootstrap draws of the test rows, the same for both "
-    "sides; a difference is bold only where all of its interval is a loss.",
-    "Both sides have the flags that each contest names (`bench/comparison/contests.py`), no validation split and no report, unless "
-    "a table says otherwise; `bag` and fastText have their own (below). Random numbers are not the same ones, so networks end with "
-    "other weights.",
-    "After training, ours scores rows, the twins none: `svm` and `bag` all training rows once, `bilstm` and `transformer` "
-    f"{TEST_ROWS} rows that they are given for it. It is in ours' training time.",
-    "scikit-learn's classifiers use one thread. fastText has dim 10 (its default is 100), bigrams, a learning rate of 0.5 and texts "
-    "that are lower-cased and rid of punctuation, else its defaults: all words, 5 epochs. `bag` has its own: terms of 2 rows or more, "
-    "width 16, a learning rate of 0.05, 5 epochs. The PyTorch twin uses packed sequences and random batches, transformers' Trainer "
-    "random batches: what one writes without tuning.",
-    "OpenMP's threads wait by spinning, its default, on both sides: packed sequences take twice the time where they sleep, and many times "
-    "the CPU time where a busy machine lets them spin (`OMP_WAIT_POLICY=passive` is for that one).",
+TITLES = {
+    "whole": "all costs and scores with their intervals",
+    "variants": "other flags",
+    "growth": "growth with the rows",
+    "threads": "threads",
+    "lengths": "speed by length",
+}
+SET_NAMES = {"imdb": "IMDB reviews", "ag_news": "AG News", "sms_spam": "SMS spam"}
+RECORDED_SINCE = "2026-11-26, 08:30 UTC"  # of commit, command and machine in each line
+# Costs in the docs' table, of the first data set that was measured; accuracy is shown for all.
+DOCS_COSTS = [
+    cost
+    for cost in tables.COSTS
+    if cost[0]
+    in (
+        "train, wall",
+        "train, CPU",
+        "train, peak memory",
+        "predict, CPU",
+        "start to the answer for one text",
+    )
 ]
-# Rows of what is published, where that is more: data/README.md and the papers named there.
+CAVEATS = [
+    "Times are from process start to exit; training ends with the model saved. A ratio is "
+    "Trainyard's value divided by the baseline's in the same pair: the median, and the range over "
+    "all pairs that both sides have. Bold: Trainyard is worse. Scores are means over the pairs, "
+    "each with its own seed; intervals of 95 % come from 1,000 bootstrap samples of the test rows, "
+    "the same for both sides. A score is bold only if its whole interval is a loss.",
+    "Both sides have the flags of the case (`bench/comparison/cases.py`), no validation split and "
+    "no report, unless a table says otherwise; `bag` and fastText have their own (below). Their "
+    "random numbers differ, so neural networks end with different weights.",
+    "After training, Trainyard scores rows and the baselines do not: `svm` and `bag` all training "
+    f"rows once, `bilstm` and `transformer` {TEST_ROWS} test rows. Training time includes this.",
+    "scikit-learn's classifiers use one thread. fastText has dimension 10 (its default is 100), "
+    "bigrams, a learning rate of 0.5, and texts in lower case without punctuation; the rest are "
+    "its defaults: all words, 5 epochs. `bag` has terms of at least 2 rows, width 16, a learning "
+    "rate of 0.05 and 5 epochs. The PyTorch baseline uses packed sequences and random batches, "
+    "transformers' Trainer random batches, as users write them without tuning.",
+    "OpenMP threads wait by spinning on both sides, which is the default. With packed sequences, "
+    "sleeping takes twice the time, and on a busy machine spinning takes many times the CPU time "
+    "(`OMP_WAIT_POLICY=passive` is for such a machine).",
+]
+# Sizes of the published data sets where they are larger than the files here; see data/README.md.
 PUBLISHED = {"imdb": "25,000 and 25,000", "ag_news": "120,000 and 7,600"}
 
 
-def machines_said(store, facts):
-    """Those of the lines; of lines that have none, the one that was noted beside them."""
+def machines(store, facts):
+    """Returns the machines of all lines. Lines without one have that of environment.json."""
     noted = f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores"
     return " and ".join(sorted({line.get("machine", noted) for line in store.done.values()}))
 
 
-def commits_said(store):
-    """Every commit that lines are of."""
+def commits(store):
+    """Returns the commits of all lines, with the number of lines of each."""
     seen = collections.Counter(line.get("commit") for line in store.done.values())
     none = seen.pop(None, 0)
-    said = [f"{name} ({count:,} lines)" for name, count in seen.items()]
-    return ", ".join(said + ([f"{none:,} lines from before {NOTED_SINCE} name none"] if none else []))
+    counts = [f"{name} ({count:,} lines)" for name, count in seen.items()]
+    return ", ".join(
+        counts + ([f"{none:,} lines from before {RECORDED_SINCE} have none"] if none else [])
+    )
 
 
-def load_said(store, plan):
-    """A warning where more processes wanted to run than a quiet machine has of them: the measured one's threads."""
+def load_warning(store, plan):
+    """Returns a warning if the load was larger than the measured process's own threads explain."""
     loads = sorted(line["load"] for line in store.done.values())
     middle = loads[len(loads) // 2]
-    return [] if middle <= plan.threads + 1 else [
-        f"**The machine did other work (median load {middle:.1f} on {plan.threads} threads): wall times are too long, those of short "
-        "processes most, and their ratios say little; compare CPU times, which other work lengthens too, but for both sides.**"]
+    return (
+        []
+        if middle <= plan.threads + 1
+        else [
+            "**The machine did other work "
+            f"(median load {middle:.1f} on {plan.threads} threads): wall times are too long, "
+            "most of all those of short processes. Compare CPU times: other work lengthens them "
+            "too, but on both sides.**"
+        ]
+    )
 
 
-def flags_said(contest, device):
-    ours = contest.ours + (contest.ours_on_gpu if device != "cpu" else ())
-    return "Flags of " + "; of ".join(f"{whose}: `{' '.join(flags)}`" for whose, flags in
-                     (("both", contest.both), (contest.trainer, ours), (contest.twin, contest.theirs)) if flags)
+def flags_line(case, device):
+    ours = case.ours + (case.ours_on_gpu if device != "cpu" else ())
+    return "Flags of " + "; of ".join(
+        f"{whose}: `{' '.join(flags)}`"
+        for whose, flags in (
+            ("both", case.both),
+            (case.trainer, ours),
+            (case.baseline, case.theirs),
+        )
+        if flags
+    )
 
 
-def rows_said(plan, data):
-    """How many rows each contest learns from where that is not all of them."""
-    said = [f"{contest.title}: at most {plan.train_rows(contest):,} training and {plan.test_rows(contest):,} test rows of a data set"
-            for contest in plan.contests if plan.train_rows(contest)]
-    counts = [f"{name} {data.count(name, 'train'):,} and {data.count(name, 'test'):,}"
-              + (f" (a part: published are {PUBLISHED[name]})" if name in PUBLISHED else "") for name in plan.data_sets]
-    return [f"Training and test rows: {', '.join(counts)}."] + ([f"Sampled, for the time it takes: {'; '.join(said)}."] if said else [])
+def row_counts(plan, data):
+    """Returns the row counts of the data sets, and the cases that use fewer rows."""
+    sampled = [
+        f"{case.title}: at most {plan.train_rows(case):,} training and "
+        f"{plan.test_rows(case):,} test rows of a data set"
+        for case in plan.cases
+        if plan.train_rows(case)
+    ]
+    counts = [
+        f"{name} {data.count(name, 'train'):,} and {data.count(name, 'test'):,}"
+        + (f" (of {PUBLISHED[name]} published)" if name in PUBLISHED else "")
+        for name in plan.data_sets
+    ]
+    return [f"Training and test rows: {', '.join(counts)}."] + (
+        [f"Sampled to save time: {'; '.join(sampled)}."] if sampled else []
+    )
 
 
 def summary(store, plan, data, facts, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
-    lines = [f"# Rust against Python, {date}", "",
-             f"{machines_said(store, facts)}; {plan.threads} threads; load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
-             f"Commits: {commits_said(store)}.", ""]
+    lines = [
+        f"# Rust against Python, {date}",
+        "",
+        f"{machines(store, facts)}; {plan.threads} threads; "
+        f"load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
+        f"Commits: {commits(store)}.",
+        "",
+    ]
     lines += [facts["note"], ""] if facts.get("note") else []
-    lines += [*load_said(store, plan), "", *rows_said(plan, data), ""]
+    lines += [*load_warning(store, plan), "", *row_counts(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
-    for contest in plan.contests:
-        lines += ["", f"## {contest.title} against {contest.twin}", "", flags_said(contest, plan.device)]
-        if contest.epochs:
-            lines[-1] += "; epochs: " + ", ".join(f"{contest.epochs_of(name, plan.kind)} on {name}" for name in plan.data_sets)
+    for case in plan.cases:
+        lines += ["", f"## {case.title} against {case.baseline}", "", flags_line(case, plan.device)]
+        if case.epochs:
+            lines[-1] += "; epochs: " + ", ".join(
+                f"{case.epochs_of(name, plan.kind)} on {name}" for name in plan.data_sets
+            )
         for name, (title, make) in tables.TABLES.items():
-            made = make(store, plan, contest) if any(section.name == name for section in plan.sections) else []
+            made = (
+                make(store, plan, case)
+                if any(section.name == name for section in plan.sections)
+                else []
+            )
             lines += ["", f"### {title}", "", *made] if made else []
-    images = money.image_table(plan.contests, facts["images"])
+    images = cost.image_table(plan.cases, facts["images"])
     lines += ["", "## Images, unpacked", "", *images] if images else []
-    paid = money.money_table(store, plan, plan.contests, facts["images"], prices, facts["gpu"])
+    paid = cost.cost_table(store, plan, plan.cases, facts["images"], prices, facts["gpu"])
     if paid:
         device = "cpu" if plan.device == "cpu" else "cuda"
-        lines += ["", "## This job on SageMaker", "",
-                  f"{prices['instance'][device]} in {prices['region']} ({prices['file']}: {prices['source']}); training takes what it took "
-                  f"on this machine; {prices['pull_bytes_per_second'] / 1e6:.0f} MB of image per second ({prices['pull_source']}). "
-                  "Minutes for an instance to be found come before, for both, and are not billed. Start-up is the time to the answer for one "
-                  "text.", "", *paid]
+        lines += [
+            "",
+            "## This job on SageMaker",
+            "",
+            f"{prices['instance'][device]} in {prices['region']} "
+            f"({prices['file']}: {prices['source']}), with the training time of this machine and "
+            f"{prices['pull_bytes_per_second'] / 1e6:.0f} MB of image per second "
+            f"({prices['pull_source']}). Waiting for an instance takes minutes on both sides and "
+            "is not billed. Start-up is the time to the answer for one text.",
+            "",
+            *paid,
+        ]
     return "\n".join(lines) + "\n"
 
 
 def plots(store, plan):
-    """File name to SVG."""
-    sides = [(contest, side, number) for number, contest in enumerate(plan.contests) for side in (OURS, TWIN)]
+    """Returns {file name: SVG}."""
+    sides = [
+        (case, side, number) for number, case in enumerate(plan.cases) for side in (OURS, BASELINE)
+    ]
 
     def lines(points):
-        return [(contest.title if side == OURS else contest.twin, side == TWIN, number, points(contest, side))
-                for contest, side, number in sides]
+        return [
+            (
+                case.title if side == OURS else case.baseline,
+                side == BASELINE,
+                number,
+                points(case, side),
+            )
+            for case, side, number in sides
+        ]
 
     found = {
-        f"growth-{file}.svg": svg.plot(f"Training on {plan.first}: {title}", "rows", unit, lines(
-            lambda contest, side, key=key, factor=factor: [
-                (rows, factor * value) for rows, value in tables.growth_points(store, plan, contest, side, key)]))
-        for file, title, key, factor, unit in [("wall", "wall time", "wall_seconds", 1, "s"),
-                                               ("memory", "peak memory", "peak_bytes", 1e-6, "MB")]
+        f"growth-{file}.svg": svg.plot(
+            f"Training on {plan.first}: {title}",
+            "rows",
+            unit,
+            lines(
+                lambda case, side, key=key, factor=factor: [
+                    (rows, factor * value)
+                    for rows, value in tables.growth_points(store, plan, case, side, key)
+                ]
+            ),
+        )
+        for file, title, key, factor, unit in [
+            ("wall", "wall time", "wall_seconds", 1, "s"),
+            ("memory", "peak memory", "peak_bytes", 1e-6, "MB"),
+        ]
     }
-    found["lengths.svg"] = svg.plot("Training speed by sequence length", "tokens of a row", "tokens/s",
-                                    lines(lambda contest, side: tables.length_points(store, plan, contest, side)))
+    found["lengths.svg"] = svg.plot(
+        "Training speed by sequence length",
+        "tokens of a row",
+        "tokens/s",
+        lines(lambda case, side: tables.length_points(store, plan, case, side)),
+    )
     return {name: plot for name, plot in found.items() if plot}
 
 
 def write(folder, store, plan, data, facts, date):
-    """The tables and plots, made anew from raw.jsonl and environment.json."""
-    text = summary(store, plan, data, facts, money.newest("prices"), date)
+    """Writes the tables and plots from raw.jsonl and environment.json; returns the tables."""
+    text = summary(store, plan, data, facts, cost.newest("prices"), date)
     (folder / "summary.md").write_text(text)
     for name, plot in plots(store, plan).items():
         (folder / name).write_text(plot)
     return text
 
 
-def readme_table(store, plan, data, folder):
-    """The newest results in short, for between the marks in README.md."""
-    lines = [f"[{folder}]({folder}/summary.md) {tables_said(store, plan)} " + " ".join([*rows_said(plan, data), *load_said(store, plan)]), ""]
-    for contest in plan.contests:
-        rows = [row for name in plan.data_sets for row in tables.score_rows(store, plan, contest, name)[:1]]
-        costs = (tables.cost_rows(store, plan, contest, name, README_COSTS) for name in plan.data_sets)
+def docs_table(store, plan, data, folder):
+    """Returns the accuracies and main costs of all cases, for the docs. `folder`: of the run."""
+    lines = [
+        f"`{folder}/summary.md` {contents(store, plan)} "
+        + " ".join([*row_counts(plan, data), *load_warning(store, plan)]),
+        "",
+        "A ratio is Trainyard's value divided by the baseline's. Bold: Trainyard is worse.",
+        "",
+    ]
+    for case in plan.cases:
+        rows = [
+            row for name in plan.data_sets for row in tables.score_rows(store, plan, case, name)[:1]
+        ]
+        costs = (tables.cost_rows(store, plan, case, name, DOCS_COSTS) for name in plan.data_sets)
         rows += next((found for found in costs if found), [])
         if rows:
-            lines += [*tables.head(contest, "ratio or difference", "pairs"), *rows, ""]
+            lines += [*tables.head(case, "ratio or difference", "pairs"), *rows, ""]
     return lines
 
 
+def readme_table(store, plan, data, link):
+    """Returns one row for each case on the first data set, for README.md.
+
+    `link`: path of the page with all results.
+    """
+    rows, sampled = [], collections.defaultdict(list)
+    for case in plan.cases:
+        row = tables.headline(store, plan, case)
+        if row:
+            rows.append(row)
+            if plan.train_rows(case):
+                sampled[plan.train_rows(case)].append(case.trainer)
+    if not rows:
+        return []
+    count = f"{data.count(plan.first, 'train'):,} training rows"
+    if sampled:
+        few = [f"{' and '.join(names)} {limit:,}" for limit, names in sampled.items()]
+        count += f" ({', '.join(few)})"
+    title = [
+        "| Trainer | Python baseline | Accuracy (Python's) | Training time (Python's) "
+        "| Peak memory (Python's) |",
+        "|---|---|---|---|---|",
+    ]
+    return [
+        *title,
+        *rows,
+        "",
+        f"{SET_NAMES.get(plan.first, plan.first)}, {count}, {plan.threads} threads. "
+        "Bold: Trainyard is worse. "
+        f"[All results]({link})",
+        "",
+    ]
+
+
 def without_rows(store, plan):
-    """Sections that a contest has turns of, and no table."""
-    return [f"{section.name} of {contest.name}" for contest in plan.contests for section in plan.sections
-            if section.turns(plan, contest, 0) and not tables.TABLES[section.name][1](store, plan, contest)]
+    """Returns the sections of cases that should have a table and have none."""
+    return [
+        f"{section.name} of {case.name}"
+        for case in plan.cases
+        for section in plan.sections
+        if section.turns(plan, case, 0) and not tables.TABLES[section.name][1](store, plan, case)
+    ]
 
 
-def tables_said(store, plan):
-    """Which tables there are, and which parts of a whole run are not."""
+def contents(store, plan):
+    """Returns a sentence about the tables of a run and the parts that are missing."""
     missing = without_rows(store, plan)
-    there = [TITLES[section.name] for section in plan.sections
-             if any(section.turns(plan, contest, 0) and f"{section.name} of {contest.name}" not in missing for contest in plan.contests)]
-    asked = [section.name for section in plan.sections]
-    absent = [f"all of {contest.name}" for contest in CONTESTS
-              if contest not in plan.contests and (plan.device == "cpu" or contest.on_gpu)]
-    missing += [section.name for section in SECTIONS if section.name not in asked] + absent
-    there += ["images and money"] if plan.device == "cpu" else []
-    return f"has {', '.join(there)}" + (f"; not measured: {', '.join(missing)}." if missing else ".")
+    there = [
+        TITLES[section.name]
+        for section in plan.sections
+        if any(
+            section.turns(plan, case, 0) and f"{section.name} of {case.name}" not in missing
+            for case in plan.cases
+        )
+    ]
+    chosen = [section.name for section in plan.sections]
+    absent = [
+        f"all of {case.name}"
+        for case in CASES
+        if case not in plan.cases and (plan.device == "cpu" or case.on_gpu)
+    ]
+    missing += [section.name for section in SECTIONS if section.name not in chosen] + absent
+    there += ["image sizes and cost"] if plan.device == "cpu" else []
+    return f"has {', '.join(there)}" + (
+        f"; not measured: {', '.join(missing)}." if missing else "."
+    )
 
 
-def put_into_readme(text, lines):
-    """README.md with the lines between its marks; None if it has none."""
+def put_between_marks(text, lines):
+    """Returns `text` with the lines between its marks, or None if it has no marks."""
     before, mark, rest = text.partition(START)
     _, end, after = rest.partition(END)
     return "\n".join([before + mark, "", *lines, end]) + after if mark and end else None

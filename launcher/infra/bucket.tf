@@ -44,7 +44,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "jobs" {
   bucket     = aws_s3_bucket.jobs.id
   depends_on = [aws_s3_bucket_versioning.jobs]
 
-  # Parts of uploads that nobody resumed are paid for, and no list shows them.
+  # Unfinished uploads cost money and are not shown in listings.
   rule {
     id     = "unfinished-uploads"
     status = "Enabled"
@@ -56,7 +56,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "jobs" {
     }
   }
 
-  # Checkpoints are overwritten all the time.
+  # Checkpoints are overwritten often.
   rule {
     id     = "old-versions"
     status = "Enabled"
@@ -69,7 +69,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "jobs" {
   }
 }
 
-# Nothing travels unencrypted.
+# Denies unencrypted connections.
 resource "aws_s3_bucket_policy" "jobs" {
   bucket     = aws_s3_bucket.jobs.id
   policy     = local.bucket_policy

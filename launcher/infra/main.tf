@@ -1,4 +1,4 @@
-# Written by `trainyard infra terraform`; the values stand in trainyard.tf and policies.tf.
+# Written by `trainyard infra terraform`; the values are in trainyard.tf and policies.tf.
 
 terraform {
   required_version = ">= 1.5"

@@ -1,4 +1,5 @@
-# One repository per trainer. `latest` moves with every push, so tags are mutable unless --immutable-tags says otherwise.
+# One repository per trainer. `latest` moves with every push, so tags are mutable without
+# --immutable-tags.
 resource "aws_ecr_repository" "trainer" {
   for_each             = local.trainers
   name                 = "trainyard/${each.key}"

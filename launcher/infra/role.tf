@@ -1,4 +1,4 @@
-# What SageMaker is while a job runs.
+# Execution role of training jobs.
 resource "aws_iam_role" "execution" {
   name               = local.role
   description        = "Trainyard: SageMaker training jobs"
@@ -11,10 +11,10 @@ resource "aws_iam_role_policy" "execution" {
   policy = local.execution_policy
 }
 
-# For users and roles that submit jobs: attach it to them.
+# Attach this policy to users and roles that submit jobs.
 resource "aws_iam_policy" "launcher" {
   name        = "trainyard-launcher"
-  description = "Trainyard: build, push, submit and watch training jobs"
+  description = "Trainyard: build, push, submit and follow training jobs"
   policy      = local.launcher_policy
 }
 

@@ -1,28 +1,66 @@
-//! The command line.
+//! Command line of the program.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::builder::styling::{AnsiColor, Effects, Styles};
 use clap::{Args, Parser, Subcommand};
 
 use crate::aws::AwsArgs;
-use crate::commands::{self, Context};
+use crate::commands;
+use crate::context::Context;
 use crate::local;
-use crate::output::{self, Format};
+use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
+
+/// Colours of help texts and errors, as in cargo.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().effects(Effects::BOLD))
+    .valid(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .invalid(AnsiColor::Yellow.on_default().effects(Effects::BOLD));
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
+  0    success
   1    the command failed
-  2    the command line or a file is wrong, nothing was started
+  2    invalid command line or file; nothing was started
   3    the training job failed
   4    the training job was stopped
-  130  Ctrl-C; a job in the cloud goes on";
+  130  Ctrl-C; a job in the cloud keeps running";
 
-/// Builds, pushes, runs and submits Trainyard's trainers
+const EXAMPLES: &str = "\
+Examples:
+  trainyard doctor svm --role trainyard-execution --bucket my-bucket
+  trainyard push svm --create-repository
+  trainyard train svm --data data --output s3://my-bucket/models --instance-type ml.m5.large
+  trainyard download model --job-name JOB
+
+Exit codes:
+  0    success
+  1    the command failed
+  2    invalid command line or file; nothing was started
+  3    the training job failed
+  4    the training job was stopped
+  130  Ctrl-C; a job in the cloud keeps running";
+
+/// Train text classifiers locally and on Amazon SageMaker
+///
+/// A job runs on SageMaker, in the local Docker engine or as a local process, always with the same
+/// command. Run `trainyard doctor` first to check what a job needs.
 #[derive(Debug, Parser)]
-#[command(name = "trainyard", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "trainyard",
+    version,
+    styles = STYLES,
+    after_help = EXIT_CODES,
+    after_long_help = EXAMPLES,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -32,8 +70,10 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct GlobalArgs {
-    /// Answer with one JSON object on standard output, `logs` with one per line; all else goes to standard error
-    #[arg(long, global = true)]
+    /// Print the result as JSON on standard output
+    ///
+    /// One object, or one object per line for `logs`. Messages go to standard error.
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     #[command(flatten)]
     aws: AwsArgs,
@@ -41,29 +81,17 @@ struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build a trainer's image, without a Docker daemon
     Build(commands::build::BuildArgs),
-    /// Push a trainer's image to ECR or any registry; uploads only what is missing
     Push(commands::push::PushArgs),
-    /// Train: on SageMaker, in the local Docker engine, or as a local process
     Train(Box<commands::train::TrainArgs>),
-    /// Show a job's logs until it ends
     Logs(commands::logs::LogsArgs),
-    /// Show a job's state and where its time went
     Status(commands::status::StatusArgs),
-    /// List training jobs
     List(commands::list::ListArgs),
-    /// Stop a job
     Stop(commands::stop::StopArgs),
-    /// Show all that SageMaker knows of a job
     Describe(commands::describe::DescribeArgs),
-    /// Copy a file or folder to S3
     Upload(commands::upload::UploadArgs),
-    /// Copy a file, folder or a job's model from S3
     Download(commands::download::DownloadArgs),
-    /// Check credentials, role, bucket, repository, Docker and toolchain, and say what to do
     Doctor(commands::doctor::DoctorArgs),
-    /// Print the IAM policies that are needed, and write Terraform for them
     Infra(commands::infra::InfraArgs),
 }
 
@@ -77,7 +105,7 @@ pub(crate) fn run() -> ExitCode {
                 return Exit::Ok.into();
             }
             if wants_json(std::env::args_os()) {
-                print_json(&misuse(&error.render().to_string()), false);
+                print_json(&usage_error(&error.render().to_string()), false);
             }
             return Exit::Usage.into();
         }
@@ -88,52 +116,52 @@ pub(crate) fn run() -> ExitCode {
         Format::Text
     };
     let lines = matches!(cli.command, Command::Logs(_));
-    match start(cli, format) {
+    match run_command(cli, format) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprint_line(&failure);
+        Err(error) => {
+            eprint_line(&error);
             if format == Format::Json {
-                print_json(&failure, lines);
+                print_json(&error, lines);
             }
-            failure.exit().into()
+            error.exit().into()
         }
     }
 }
 
-/// The failure on standard output, on one line behind other `lines`.
-fn print_json(failure: &Error, lines: bool) {
-    let json = failure.to_json();
+/// Prints an error as JSON on standard output; on one line after other JSON `lines`.
+fn print_json(error: &Error, lines: bool) {
+    let json = error.to_json();
     let text = if lines {
         serde_json::to_string(&json)
     } else {
         serde_json::to_string_pretty(&json)
     };
     if let Ok(text) = text {
-        // Standard output may be what failed; the message stands on standard error.
+        // Ignored: standard output may be the cause, and standard error has the message.
         let _ = diagnostics::print_line(text.trim_end());
     }
 }
 
-/// Whether `--json` was typed, on a command line that could not be understood.
+/// True if an invalid command line contains `--json`.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut own = arguments.take_while(|argument| argument != "--");
     own.any(|argument| argument == "--json")
 }
 
-/// What clap says: the first paragraph is the message, the others help.
-fn misuse(text: &str) -> Error {
+/// Converts an error text of clap: the first paragraph is the message, the others are help.
+fn usage_error(text: &str) -> Error {
     let mut parts = text
         .split("\n\n")
         .map(str::trim)
         .filter(|part| !part.is_empty());
     let message = parts.next().unwrap_or("the command line is wrong");
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    parts.fold(Error::usage(message), |failure, part| {
-        failure.help(part.strip_prefix("tip: ").unwrap_or(part))
+    parts.fold(Error::usage(message), |error, part| {
+        error.help(part.strip_prefix("tip: ").unwrap_or(part))
     })
 }
 
-fn start(cli: Cli, format: Format) -> Result<Exit> {
+fn run_command(cli: Cli, format: Format) -> Result<Exit> {
     let context = Context::new(cli.global.aws, format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -141,10 +169,10 @@ fn start(cli: Cli, format: Format) -> Result<Exit> {
         .build()
         .map_err(|error| {
             Error::new(format!("cannot start threads: {error}"))
-                .help("`ulimit -u` shows how many you may have")
+                .help("raise the limit of threads: `ulimit -u` shows it")
         })?;
     let exit = runtime.block_on(dispatch(cli.command, &context));
-    // A request that hangs in a blocking call must not hold up the end.
+    // Does not wait for blocking calls that hang.
     runtime.shutdown_background();
     exit
 }
@@ -156,22 +184,22 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Train(args) => commands::train::run(*args, context).await,
         Command::Logs(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::logs::run(args, context)).await
+            local::or_local_job(&job, commands::logs::run(args, context)).await
         }
         Command::Status(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::status::run(args, context)).await
+            local::or_local_job(&job, commands::status::run(args, context)).await
         }
         Command::List(args) => {
-            local::and_here(context.format, commands::list::run(args, context)).await
+            local::with_local_jobs(context.format, commands::list::run(args, context)).await
         }
         Command::Stop(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::stop::run(args, context)).await
+            local::or_local_job(&job, commands::stop::run(args, context)).await
         }
         Command::Describe(args) => {
             let job = args.job.clone();
-            local::or_here(&job, commands::describe::run(args, context)).await
+            local::or_local_job(&job, commands::describe::run(args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,
@@ -186,7 +214,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn clap_definition_is_valid() {
         Cli::command().debug_assert();
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error;
+use bollard::errors::Error as DockerError;
 use serde_json::Value;
 
 use crate::image::digest;
@@ -116,13 +116,13 @@ fn socket(system: &Path, runtime_dir: Option<String>) -> Result<PathBuf> {
     })
 }
 
-fn no_engine(host: &str, error: &Error) -> Error {
+fn no_engine(host: &str, error: &DockerError) -> Error {
     let reason = match error {
-        Error::UnsupportedURISchemeError { .. } => {
+        DockerError::UnsupportedURISchemeError { .. } => {
             return Error::usage(format!("DOCKER_HOST or Docker's context has `{host}`"))
                 .help("expected `unix:///path/to/docker.sock` or `tcp://host:port`");
         }
-        Error::SocketNotFoundError(path) => format!("there is no socket at `{path}`"),
+        DockerError::SocketNotFoundError(path) => format!("there is no socket at `{path}`"),
         other => chain(other),
     };
     let denied = reason.to_lowercase().contains("permission denied");
@@ -137,9 +137,9 @@ fn no_engine(host: &str, error: &Error) -> Error {
 }
 
 /// What an engine's refusal says, for a failure's message.
-pub(crate) fn reason(error: &Error) -> String {
+pub(crate) fn reason(error: &DockerError) -> String {
     match error {
-        Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        DockerError::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         other => chain(other),
     }
 }

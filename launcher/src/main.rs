@@ -6,10 +6,12 @@ mod aws;
 mod cli;
 mod cloud;
 mod commands;
+mod context;
 mod doctor;
 mod engine;
 mod image;
 mod infra;
+mod interrupt;
 mod job;
 mod local;
 mod output;
@@ -24,7 +26,7 @@ mod variable;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = local::become_trainer() {
+    if let Some(code) = local::exec_trainer() {
         return code;
     }
     cli::run()

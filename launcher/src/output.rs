@@ -1,20 +1,21 @@
-//! Standard output: the answer, as text or as one JSON object. `logs` has lines of them, by `cloud::sink`.
+//! Standard output: the result of a command as text or as one JSON object. `logs` writes JSON
+//! lines, see `cloud::sink`.
 
 use serde::Serialize;
 
 use diagnostics::{Error, Result, print_line};
 
-/// How a command answers.
+/// Output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// `--json`: one object, nothing else, on standard output.
+    /// `--json`: one object on standard output.
     Json,
 }
 
 impl Format {
-    /// Prints `value` as JSON, or what `text` makes of it.
+    /// Prints `value` as JSON, or the result of `text`.
     pub(crate) fn answer<T: Serialize>(
         self,
         value: &T,
@@ -23,14 +24,15 @@ impl Format {
         let out = match self {
             Self::Text => text(value),
             Self::Json => serde_json::to_string_pretty(value).map_err(|error| {
-                Error::new(format!("cannot write the answer: {error}")).help("leave out `--json`")
+                Error::new(format!("cannot serialize the result: {error}"))
+                    .help("leave out `--json`")
             })?,
         };
         print_line(out.trim_end())
     }
 }
 
-/// A word as a shell takes it, in single quotes where it must be.
+/// Quotes a word for a shell, with single quotes where necessary.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -44,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_for_a_shell() {
+    fn quotes_words_for_a_shell() {
         assert_eq!(quoted("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
         assert_eq!(quoted("my data/it's"), r"'my data/it'\''s'");
     }

@@ -1,4 +1,4 @@
-//! `--dry-run`: what a command would do, step by step, with the exact requests.
+//! `--dry-run`: the steps of a command, with the exact requests.
 
 use std::fmt::Write as _;
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 use crate::output::Format;
 use diagnostics::Result;
 
-/// The steps in their order. Nothing of it has been done.
+/// Planned steps, in order.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Plan {
     steps: Vec<Step>,
 }
 
-/// One step.
+/// A step of a plan.
 #[derive(Debug, Serialize)]
 struct Step {
-    /// In words, values in backticks.
+    /// Description, values in backticks.
     what: String,
-    /// The request or file that the step sends or writes; absent for a step that has none.
+    /// Request that the step sends, or file that it writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<Value>,
 }
@@ -33,7 +33,8 @@ impl Plan {
         });
     }
 
-    /// Adds a step with what would be sent, from [`crate::aws::recorded`] or made by the command.
+    /// Adds a step with its request, recorded by [`crate::aws::Aws::dry_run`] or built by the
+    /// command.
     pub(crate) fn request(&mut self, what: impl Into<String>, request: Value) {
         self.steps.push(Step {
             what: what.into(),
@@ -48,7 +49,7 @@ impl Plan {
     }
 
     fn text(&self) -> String {
-        let mut text = String::from("dry run: nothing is done\n");
+        let mut text = String::from("dry run: nothing is sent or changed\n");
         for (number, step) in (1..).zip(&self.steps) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{number}. {}", step.what);

@@ -1,4 +1,4 @@
-//! The trainers of the workspace, found by `[package.metadata.trainer]`, and their binaries on this machine.
+//! Finds the trainers of the workspace by `[package.metadata.trainer]`, and their binaries.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -13,49 +13,49 @@ use tokio::process::{ChildStderr, Command};
 use crate::variable::set;
 use diagnostics::{Error, Result, eprint_line};
 
-/// What a trainer's manifest says under `[package.metadata.trainer]`.
+/// `[package.metadata.trainer]` of a trainer's manifest.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct TrainerMetadata {
-    /// Cargo features that its image has.
+    /// Cargo features of the binary in the image.
     pub(crate) image_features: Vec<String>,
-    /// How its binary in the image holds the libraries that it needs.
+    /// Linkage of the binary in the image.
     pub(crate) link: Link,
-    /// File names, `*` standing for anything, of libraries that it opens at run time: taken into the image from the
-    /// folders of those that it is linked with, if they are there.
+    /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied into
+    /// the image from the folders of the linked libraries, if they exist.
     pub(crate) opened_libraries: Vec<String>,
 }
 
-/// How a binary holds its libraries.
+/// Linkage of a binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Link {
-    /// In itself: the image holds nothing else.
+    /// All in the binary: the image has no other file.
     #[default]
     Static,
-    /// As files beside it, the C library's too: for libraries that come as shared objects only, such as libtorch.
+    /// Shared libraries, also of C: for libraries without a static version, such as libtorch.
     Dynamic,
 }
 
-/// What cargo made.
+/// Result of a build.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) binary: PathBuf,
-    /// Where its build scripts found libraries to link with.
+    /// Library folders that its build scripts reported.
     pub(crate) folders: Vec<PathBuf>,
 }
 
-/// A trainer: its name is its package, its binary, its image's repository.
+/// A trainer. Its package, its binary and its image's repository have its name.
 #[derive(Debug, Clone)]
 pub(crate) struct Trainer {
     pub(crate) name: String,
-    /// Absent where there is no workspace, as on a machine that has just the binaries.
+    /// Absent outside of a workspace, as on a machine with the binaries only.
     pub(crate) source: Option<Source>,
-    /// There is a workspace, and no cargo to ask about it: why it does not start.
+    /// In a workspace, the reason why cargo does not start.
     no_cargo: Option<String>,
 }
 
-/// A trainer's source.
+/// Source of a trainer.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) workspace: PathBuf,
@@ -65,14 +65,15 @@ pub(crate) struct Source {
 }
 
 impl Trainer {
-    /// Looks in the workspace around the working directory. Outside of one any name will do: an image may be given.
+    /// Finds the trainer in the workspace around the working directory. Outside of a workspace any
+    /// name is accepted, since an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {
         if !in_workspace()? {
             return Ok(Self::without_source(name));
         }
         match metadata_command().exec() {
             Ok(metadata) => Self::among(&metadata, name),
-            // A binary or an image that is there needs no cargo.
+            // An existing binary or image needs no cargo.
             Err(cargo_metadata::Error::Io(error)) => Ok(Self {
                 no_cargo: Some(error.to_string()),
                 ..Self::without_source(name)
@@ -81,8 +82,8 @@ impl Trainer {
         }
     }
 
-    /// The same for a check, which nothing may hold up: it can be given up, and rustup downloads nothing. None if
-    /// cargo does not start.
+    /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if cargo
+    /// does not start.
     pub(crate) async fn look(name: &str) -> Result<Option<Self>> {
         if !in_workspace()? {
             return Ok(Some(Self::without_source(name)));
@@ -129,64 +130,64 @@ impl Trainer {
             names.push(package.name.to_string());
         }
         if names.is_empty() {
-            // Somebody else's workspace.
+            // A workspace of another project.
             return Ok(Self::without_source(name));
         }
         Err(unknown(name, &names))
     }
 
-    /// Why nothing is built in a workspace that is there.
+    /// Reason why cargo does not start in a workspace.
     pub(crate) fn no_cargo(&self) -> Option<&str> {
         self.no_cargo.as_deref()
     }
 
-    /// The source, for commands that compile.
+    /// Returns the source, for commands that compile.
     pub(crate) fn source(&self) -> Result<&Source> {
         if let Some(error) = &self.no_cargo {
             return Err(cannot_start(error));
         }
         self.source.as_ref().ok_or_else(|| {
             Error::usage(format!(
-                "no workspace with a trainer `{}` around the working directory",
+                "the working directory is not in a workspace with a trainer `{}`",
                 self.name
             ))
             .help("run this in Trainyard's repository, or pass `--image` where the command has it")
         })
     }
 
-    /// The binary for this machine: beside `trainyard`, on the PATH, or compiled by cargo.
+    /// Returns the binary for this machine: next to `trainyard`, on the PATH, or compiled by cargo.
     pub(crate) async fn host_binary(&self) -> Result<PathBuf> {
         if let Some(source) = &self.source {
             return self.compile(source).await;
         }
         self.existing_binary().ok_or_else(|| {
-            let failure = Error::usage(format!("no binary `{}` on this machine", self.name));
+            let error = Error::usage(format!("no binary `{}` on this machine", self.name));
             match &self.no_cargo {
-                Some(error) => {
-                    let (reason, help) = cannot_start(error).into_parts();
-                    let failure = failure
-                        .because(&format!("{reason}, which would build it from here"))
+                Some(cause) => {
+                    let (reason, help) = cannot_start(cause).into_parts();
+                    let error = error
+                        .because(&format!("{reason}, which would build it here"))
                         .help("pass `--trainer-binary FILE`, or put it on the PATH");
-                    help.into_iter().fold(failure, Error::help)
+                    help.into_iter().fold(error, Error::help)
                 }
-                None => failure.help("put it on the PATH, or run this in Trainyard's repository"),
+                None => error.help("put it on the PATH, or run this in Trainyard's repository"),
             }
         })
     }
 
-    /// The binary that is there already, if any; nothing is compiled.
+    /// Returns the existing binary, without compiling.
     pub(crate) fn existing_binary(&self) -> Option<PathBuf> {
         if let Some(source) = &self.source {
-            // With CARGO_BUILD_TARGET cargo has a folder for that target.
+            // With CARGO_BUILD_TARGET cargo writes to a folder for that target.
             let target = std::env::var_os("CARGO_BUILD_TARGET").unwrap_or_default();
             let folder = source.target.join(target).join("release");
             let built = folder.join(&self.name);
             return built.is_file().then_some(built);
         }
-        self.beside_us().or_else(|| on_path(&self.name))
+        self.next_to_launcher().or_else(|| on_path(&self.name))
     }
 
-    fn beside_us(&self) -> Option<PathBuf> {
+    fn next_to_launcher(&self) -> Option<PathBuf> {
         let own = std::env::current_exe().ok()?;
         let binary = own.parent()?.join(&self.name);
         binary.is_file().then_some(binary)
@@ -199,8 +200,8 @@ impl Trainer {
             .map(|compiled| compiled.binary)
     }
 
-    /// Runs cargo, and gives the path that it says it wrote the trainer's binary to: where that is depends on its
-    /// configuration too.
+    /// Runs cargo and returns the path of the trainer's binary from cargo's messages, since it depends
+    /// on cargo's configuration.
     pub(crate) async fn run_cargo(
         &self,
         source: &Source,
@@ -210,12 +211,12 @@ impl Trainer {
         let line = format!("cargo {}", arguments.join(" "));
         let (subcommand, rest) = arguments.split_at(1);
         if io::stderr().is_terminal() && set("CARGO_TERM_COLOR").is_none() {
-            // It writes into a pipe.
+            // Its standard error is a pipe.
             cargo.env("CARGO_TERM_COLOR", "always");
         }
         let mut child = cargo
             .args(subcommand)
-            // For us; what it says to people goes to them as always.
+            // JSON for this program on standard output, messages for people on standard error.
             .arg("--message-format=json-render-diagnostics")
             .args(rest)
             .current_dir(&source.workspace)
@@ -225,12 +226,12 @@ impl Trainer {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| no_cargo(&error))?;
-        let words = child.stderr.take();
-        let (output, ()) = tokio::join!(child.wait_with_output(), pass_on(words, &line));
+        let stderr = child.stderr.take();
+        let (output, ()) = tokio::join!(child.wait_with_output(), print_messages(stderr, &line));
         let output = output.map_err(|error| no_cargo(&error))?;
         if !output.status.success() {
             return Err(Error::new(format!("`{line}` failed: {}", output.status))
-                .help("its own messages are above"));
+                .help("see cargo's messages above"));
         }
         self.compiled(&output.stdout).ok_or_else(|| {
             Error::new(format!("`{line}` made no program `{}`", self.name))
@@ -263,18 +264,18 @@ impl Trainer {
     }
 }
 
-/// What cargo says to people, behind its command line; nothing, if nothing is to be done.
-async fn pass_on(words: Option<ChildStderr>, command: &str) {
-    let Some(words) = words else { return };
-    let mut words = BufReader::new(words);
-    let mut told = false;
+/// Prints cargo's command line and its messages, unless there is nothing to compile.
+async fn print_messages(stderr: Option<ChildStderr>, command: &str) {
+    let Some(stderr) = stderr else { return };
+    let mut stderr = BufReader::new(stderr);
+    let mut printed = false;
     let mut line = Vec::new();
-    while let Ok(1..) = words.read_until(b'\n', &mut line).await {
+    while let Ok(1..) = stderr.read_until(b'\n', &mut line).await {
         let text = String::from_utf8_lossy(&line);
-        if told || !is_idle(&text) {
-            if !told {
+        if printed || !is_idle(&text) {
+            if !printed {
                 eprint_line(command);
-                told = true;
+                printed = true;
             }
             eprint_line(text.trim_end());
         }
@@ -282,25 +283,25 @@ async fn pass_on(words: Option<ChildStderr>, command: &str) {
     }
 }
 
-/// Whether it is all that cargo says when there is nothing to compile, colours or not.
+/// True for cargo's only message if there is nothing to compile, with or without colours.
 fn is_idle(line: &str) -> bool {
     line.trim().is_empty()
         || line.contains("Finished `release`")
         || line.contains("Finished\u{1b}[0m `release`")
 }
 
-/// The cargo that runs us, if one does, else the one on the PATH.
+/// Returns the cargo that runs this program, else the one on the PATH.
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Where cargo keeps its registry and its configuration.
+/// Folder of cargo's registry and configuration.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
     let user = || Some(PathBuf::from(set("HOME")?).join(".cargo"));
     set("CARGO_HOME").map(PathBuf::from).or_else(user)
 }
 
-/// What to say when cargo does not start.
+/// Error for a cargo that does not start.
 pub(crate) fn no_cargo(error: &std::io::Error) -> Error {
     cannot_start(&error.to_string())
 }
@@ -309,22 +310,23 @@ fn cannot_start(error: &str) -> Error {
     Error::new(format!("cannot start `cargo`: {error}")).help("install Rust from https://rustup.rs")
 }
 
-/// The folder of the workspace around the working directory: the outermost one with a lock file. Found without
-/// cargo, which may be what is missing.
+/// Returns the workspace around the working directory: the outermost folder with a lock file. Works
+/// without cargo, which may be missing.
 pub(crate) fn workspace_folder() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    here.ancestors()
+    let current = std::env::current_dir().ok()?;
+    current
+        .ancestors()
         .filter(|folder| folder.join("Cargo.lock").is_file())
         .last()
         .map(Path::to_owned)
 }
 
 fn in_workspace() -> Result<bool> {
-    let here = std::env::current_dir().map_err(|error| {
+    let current = std::env::current_dir().map_err(|error| {
         Error::new(format!("cannot read the working directory: {error}"))
             .help("go to a folder that exists")
     })?;
-    let mut folders = here.ancestors();
+    let mut folders = current.ancestors();
     Ok(folders.any(|folder| folder.join("Cargo.toml").is_file()))
 }
 
@@ -336,7 +338,7 @@ fn metadata_command() -> MetadataCommand {
 
 fn no_metadata(error: impl std::fmt::Display) -> Error {
     Error::new(format!("`cargo metadata` failed: {error}"))
-        .help("`cargo metadata --no-deps` shows it in full")
+        .help("`cargo metadata --no-deps` shows the full error")
 }
 
 fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Result<Source> {
@@ -345,7 +347,7 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
             "{}: [package.metadata.trainer]: {error}",
             package.manifest_path
         ))
-        .help("trainers/svm/Cargo.toml in Trainyard's source has one that is sound")
+        .help("see the section in trainers/svm/Cargo.toml of Trainyard's source")
     })?;
     Ok(Source {
         workspace: metadata.workspace_root.clone().into(),

@@ -1,13 +1,13 @@
-//! Environment variables. Set to nothing counts as not set, as in a shell's `${NAME:-default}`.
+//! Environment variables. An empty variable counts as not set, as in a shell's `${NAME:-default}`.
 
 use std::ffi::OsString;
 
-/// The variable's value.
+/// Returns the value of a variable.
 pub(crate) fn set(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The first of these variables that is set, to text.
+/// Returns name and value of the first variable that is set to UTF-8 text.
 pub(crate) fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {
     names
         .iter()

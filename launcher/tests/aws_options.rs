@@ -1,4 +1,5 @@
-//! `--profile`, `--region`, `--endpoint-url` and the variables beside them: names and precedence of the AWS CLI.
+//! `--profile`, `--region`, `--endpoint-url` and their environment variables: names and precedence
+//! of the AWS CLI.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,7 +26,7 @@ aws_access_key_id = AKIAPROFILEOTHER0001
 aws_secret_access_key = profile-other
 ";
 
-/// `Credential=KEY/DATE/REGION/...` of the request that `list` sends: the key and the region.
+/// Returns key and region from `Credential=KEY/DATE/REGION/...` of the request of `list`.
 fn signed(moto: &Moto, arguments: &[&str], variables: &[(&str, &str)]) -> (String, String) {
     moto.forget();
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
@@ -58,7 +59,7 @@ fn signed(moto: &Moto, arguments: &[&str], variables: &[(&str, &str)]) -> (Strin
 }
 
 #[test]
-fn precedence_is_the_aws_cli_s() {
+fn precedence_is_that_of_the_aws_cli() {
     let moto = moto();
     let folder = moto.home().join(".aws");
     std::fs::create_dir(&folder).expect("a folder");
@@ -87,14 +88,14 @@ fn precedence_is_the_aws_cli_s() {
         "profileother",
         "eu-west-3",
     );
-    // botocore's other name.
+    // Other variable of botocore.
     expect(
         &[],
-        &[("AWS_DEFAULT_PROFILE", "other"), ("AWS_PROFILE", "nobody")],
+        &[("AWS_DEFAULT_PROFILE", "other"), ("AWS_PROFILE", "absent")],
         "profileother",
         "eu-west-3",
     );
-    // Keys in the environment win over AWS_PROFILE, a typed profile over both.
+    // Keys in the environment take precedence over AWS_PROFILE, `--profile` over both.
     let both = [environment[0], environment[1], ("AWS_PROFILE", "other")];
     expect(&[], &both, "environment", "eu-west-3");
     expect(
@@ -103,7 +104,7 @@ fn precedence_is_the_aws_cli_s() {
         "profiledefault",
         "eu-south-1",
     );
-    // Regions: flag, AWS_REGION, AWS_DEFAULT_REGION, profile.
+    // Regions: option, AWS_REGION, AWS_DEFAULT_REGION, profile.
     let regions = [
         ("AWS_REGION", "us-west-1"),
         ("AWS_DEFAULT_REGION", "us-west-2"),
@@ -118,7 +119,7 @@ fn precedence_is_the_aws_cli_s() {
     expect(&[], &regions[1..], "profiledefault", "us-west-2");
 }
 
-/// An HTTP proxy that answers all requests itself; the first lines of those requests.
+/// Starts an HTTP proxy that answers all requests itself. Returns its URL and the request lines.
 fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -164,7 +165,7 @@ fn answer(connection: TcpStream, seen: &Mutex<Vec<String>>) {
 }
 
 #[test]
-fn proxies_of_the_environment_are_used() {
+fn uses_proxy_of_the_environment() {
     let moto = moto();
     let (url, seen) = proxy();
     let list = |endpoint: &str, variables: &[(&str, &str)]| {
@@ -174,7 +175,7 @@ fn proxies_of_the_environment_are_used() {
         command.envs(variables.iter().copied());
         run(command).expect_code(0);
     };
-    // The name resolves nowhere: only the proxy can answer.
+    // The name does not resolve: only the proxy can answer.
     list("http://sagemaker.invalid", &[]);
     assert_eq!(
         *seen.lock().expect("not poisoned"),
@@ -187,7 +188,7 @@ fn proxies_of_the_environment_are_used() {
 }
 
 #[test]
-fn a_broken_bundle_of_certificates_is_named() {
+fn invalid_ca_bundle_is_usage_error() {
     let moto = moto();
     for text in [None, Some("no certificates")] {
         let bundle = moto.home().join("bundle.pem");
@@ -202,7 +203,7 @@ fn a_broken_bundle_of_certificates_is_named() {
     }
 }
 
-/// Answers a list of no jobs over TLS; prints its port.
+/// Server that returns an empty list of jobs over TLS; prints its port.
 const TLS_SERVER: &str = r#"
 import http.server, ssl, sys
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -222,7 +223,7 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// `ca.pem`, and `leaf.pem` for 127.0.0.1 that it has signed.
+/// Creates `ca.pem`, and `leaf.pem` for 127.0.0.1, signed by it.
 fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");
@@ -245,7 +246,7 @@ fn certificates(folder: &Path) {
 }
 
 #[test]
-fn certificates_of_the_bundle_are_trusted() {
+fn trusts_certificates_of_the_ca_bundle() {
     let moto = moto();
     certificates(moto.home());
     let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
@@ -276,7 +277,7 @@ fn certificates_of_the_bundle_are_trusted() {
 }
 
 #[test]
-fn the_typed_endpoint_wins() {
+fn endpoint_option_takes_precedence() {
     let moto = moto();
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
@@ -286,12 +287,12 @@ fn the_typed_endpoint_wins() {
 }
 
 #[test]
-fn a_profile_that_does_not_exist_is_named() {
+fn missing_profile_is_error() {
     let moto = moto();
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-    command.args(["list", "--profile", "nobody"]);
+    command.args(["list", "--profile", "absent"]);
     let outcome = run(command);
     assert_ne!(outcome.code(), Some(0));
-    assert!(outcome.stderr.contains("nobody"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("absent"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("help:"), "{}", outcome.stderr);
 }

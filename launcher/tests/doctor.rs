@@ -1,4 +1,4 @@
-//! `trainyard doctor` against moto, whose IAM checks signatures and policies, and against nothing at all.
+//! `trainyard doctor` with moto, whose IAM checks signatures and policies, and without any server.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -35,7 +35,7 @@ fn check(report: &Value, name: &str) -> (String, String, String) {
         .find(|check| check["name"] == name)
         .unwrap_or_else(|| panic!("no check `{name}` in {report:#}"));
     let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
-    // What is not well has something to type, unless it waits for something else.
+    // Warnings and problems have help.
     let fine = matches!(text("state").as_str(), "ok" | "skipped");
     assert!(fine || !text("help").is_empty(), "{check}");
     (text("state"), text("found"), text("help"))
@@ -50,7 +50,7 @@ fn expect(report: &Value, name: &str, state: &str, found: &str) {
     );
 }
 
-/// A role that Terraform would make, a bucket, a repository with an image.
+/// Creates a role as in the Terraform files, a bucket, and a repository with an image.
 fn set_up(moto: &Moto) {
     let mut command = trainyard(moto);
     command.args([
@@ -78,7 +78,7 @@ ecr.put_image(repositoryName="trainyard/svm", imageManifest=json.dumps(manifest)
 }
 
 #[test]
-fn all_is_well() {
+fn reports_ok_for_a_complete_setup() {
     let moto = moto();
     set_up(&moto);
     let outcome = doctor(
@@ -95,7 +95,7 @@ fn all_is_well() {
         "ok",
         "from the environment (AWS_ACCESS_KEY_ID)",
     );
-    expect(&report, "clock", "ok", "AWS's");
+    expect(&report, "clock", "ok", "agrees with AWS");
     expect(
         &report,
         "role",
@@ -111,7 +111,7 @@ fn all_is_well() {
     expect(&report, "repository", "ok", "`trainyard/svm:latest`");
     expect(&report, "docker", "ok", "on linux/");
     expect(&report, "toolchain", "ok", "cargo 1.");
-    // What `build` compiles for, unasked.
+    // The default target of `build`.
     expect(
         &report,
         "target",
@@ -119,12 +119,12 @@ fn all_is_well() {
         "`x86_64-unknown-linux-gnu` is installed",
     );
     expect(&report, "linker", "ok", "has a static C library, `/");
-    // Outside of the repository there is no binary; every check has the same four fields.
+    // Outside of the repository no binary is found; every check has the same four fields.
     for check in report["checks"].as_array().expect("checks") {
         let keys: Vec<_> = check.as_object().expect("an object").keys().collect();
         assert_eq!(keys, ["found", "help", "name", "state"]);
     }
-    // It only looks.
+    // Sends only requests that read.
     for request in moto.requests("*") {
         let operation = request["operation"].as_str().unwrap_or_default();
         let changes = ["Create", "Put", "Delete"];
@@ -138,7 +138,7 @@ fn all_is_well() {
 }
 
 #[test]
-fn roles_that_will_not_do() {
+fn unusable_roles_are_problems() {
     let moto = moto();
     moto.boto(
         r#"
@@ -169,22 +169,22 @@ role("odd+=,.@_-name", "Allow", ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]
             "problem",
             "is not in this account",
         ),
-        ("a&Action=DeleteRole", "problem", "is no role"),
-        ("\u{1b}[31mred", "problem", "`\\u{1b}[31mred` is no role"),
+        ("a&Action=DeleteRole", "problem", "is not a role"),
+        ("\u{1b}[31mred", "problem", "`\\u{1b}[31mred` is not a role"),
     ] {
         let outcome = doctor(&moto, &["--role", role]);
         expect(&outcome.json(), "role", state, found);
         outcome.expect_code(if state == "ok" { 0 } else { 1 });
     }
-    // The variable, and what faults are called.
+    // The environment variable, and request errors.
     for (kind, state, found) in [
         (
             "denied",
             "warning",
-            "you may not read `for-ec2` (iam:GetRole)",
+            "no permission to read `for-ec2` (iam:GetRole)",
         ),
         ("expired", "skipped", "see `credentials`"),
-        ("throttle", "problem", "fewer requests"),
+        ("throttle", "problem", "throttles requests"),
         ("503", "problem", "cannot read the role `for-ec2`"),
         ("drop_before", "problem", "cannot read the role `for-ec2`"),
         ("cut", "problem", "cannot read the role `for-ec2`"),
@@ -218,13 +218,13 @@ fn expired_credentials_are_one_problem() {
     );
     expect(&report, "role", "skipped", "see `credentials`");
     expect(&report, "repository", "skipped", "see `credentials`");
-    // One failure hides no other check.
+    // An error does not affect other checks.
     expect(&report, "bucket", "ok", "can be listed");
-    expect(&report, "clock", "ok", "AWS's");
+    expect(&report, "clock", "ok", "agrees with AWS");
 }
 
 #[test]
-fn buckets_and_repositories() {
+fn missing_buckets_and_repositories_are_reported() {
     let moto = moto();
     moto.boto(
         r#"
@@ -259,16 +259,16 @@ client("ecr").create_repository(repositoryName="trainyard/svm")
         &report,
         "bucket",
         "problem",
-        "is not yours to list (s3:ListBucket)",
+        "no permission to list `far-away` (s3:ListBucket)",
     );
     let outcome = doctor(&moto, &["--bucket", "No_Bucket"]);
     outcome.expect_code(2);
 }
 
-/// moto's IAM, told to, checks signatures with botocore's signer and requests against the user's policies. Only
-/// STS and IAM are looked at: of S3 and ECR moto refuses what AWS allows.
+/// The IAM of moto checks signatures with the signer of botocore, and requests against policies.
+/// Only STS and IAM: for S3 and ECR moto refuses requests that AWS allows.
 #[test]
-fn iam_takes_the_signature_and_the_launcher_policy() {
+fn iam_accepts_signature_and_launcher_policy() {
     let moto = moto();
     set_up(&moto);
     let mut command = trainyard(&moto);
@@ -283,7 +283,7 @@ fn iam_takes_the_signature_and_the_launcher_policy() {
         "trainer",
     ]);
     command.args(["--account", "123456789012", "--bucket", "jobs"]);
-    // The role of `set_up` has a path, which the policy's ARN must name: the plain one is made here.
+    // The role of `set_up` has a path, which the ARN in the policy does not have.
     let policy = run(command).expect_code(0).json().to_string();
     let keys = moto.boto(&format!(
         r#"
@@ -322,20 +322,20 @@ show(keys)
     expect(&report, "role", "ok", "SageMaker may assume it");
     let report = as_user("may-not", None).expect_code(1).json();
     expect(&report, "role", "warning", "iam:GetRole");
-    // moto refuses a wrong signature in a form of its own, without AWS's codes.
+    // moto rejects a wrong signature without the error codes of AWS.
     let report = as_user("may", Some("wrong")).expect_code(1).json();
     expect(&report, "credentials", "problem", "");
     assert_ne!(check(&report, "role").0, "ok");
 }
 
-/// No account, no network: what a first run looks like.
+/// Returns a command without account and network, as in a first run.
 fn first_run(endpoint: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     command
         .env_clear()
         .current_dir("/")
         .env("HOME", "/nowhere")
-        // What others leave in /tmp is not this run's.
+        // Ignores folders of other runs in /tmp.
         .env("TMPDIR", "/nowhere");
     command
         .env("AWS_ENDPOINT_URL", endpoint)
@@ -349,7 +349,7 @@ fn first_run(endpoint: &str) -> Command {
 }
 
 #[test]
-fn a_first_run_without_anything() {
+fn first_run_without_setup_matches_snapshot() {
     let mut command = first_run("http://127.0.0.1:1");
     command.args(["doctor", "svm", "--json", "--role", "x", "--bucket", "jobs"]);
     let outcome = run_within(command, Duration::from_secs(30));
@@ -383,9 +383,9 @@ fn a_first_run_without_anything() {
     assert_eq!(outcome.stderr, "");
 }
 
-/// In the repository cargo is asked where the trainer is, and may be missing or slow.
+/// In the repository `cargo metadata` locates the trainer.
 #[test]
-fn a_cargo_that_does_not_answer_is_a_check_among_others() {
+fn missing_slow_or_failing_cargo_is_reported() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = tempfile::tempdir().expect("a folder");
     let ask = |script: &str| {
@@ -420,9 +420,9 @@ fn a_cargo_that_does_not_answer_is_a_check_among_others() {
     expect(&missing, "toolchain", "warning", "cannot start `cargo`");
 }
 
-/// Something takes the connection and never says a word.
+/// A server accepts connections and never responds.
 #[test]
-fn silence_ends_within_the_limit() {
+fn checks_time_out_without_response() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has one"));
     let mut command = first_run(&url);
@@ -442,7 +442,7 @@ fn silence_ends_within_the_limit() {
         .env("AWS_SECRET_ACCESS_KEY", CANARY_SECRET);
     let outcome = run_within(command, Duration::from_secs(30));
     let report = outcome.expect_code(1).json();
-    for (name, whom) in [
+    for (name, service) in [
         ("credentials", "STS"),
         ("clock", "AWS"),
         ("role", "IAM"),
@@ -453,17 +453,17 @@ fn silence_ends_within_the_limit() {
             &report,
             name,
             "problem",
-            &format!("{whom} did not answer within 5 s"),
+            &format!("{service} did not answer within 5 s"),
         );
     }
-    // All waited at the same time.
+    // All checks wait concurrently.
     assert!(outcome.seconds < 10.0, "{} s", outcome.seconds);
     assert!(!outcome.output().contains(CANARY_SECRET));
 }
 
-/// IAM has one endpoint, and one region to sign for, in each partition.
+/// IAM has one endpoint and one signing region in each partition.
 #[test]
-fn the_signature_names_iams_region() {
+fn signature_uses_the_iam_region_of_the_partition() {
     let moto = moto();
     for (region, signed) in [
         ("eu-west-1", "us-east-1"),

@@ -1,4 +1,4 @@
-//! `trainyard train --dry-run`: nothing is sent, and what would be sent is what AWS's API model allows.
+//! `trainyard train --dry-run` sends nothing, and its requests are valid for AWS's API model.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cloud;
@@ -7,8 +7,8 @@ use cloud::{command, train, train_with};
 use serde_json::{Value, json};
 use testkit::{Moto, judge, moto, run};
 
-/// All there is to say about a job.
-const EVERYTHING: &[&str] = &[
+/// All options of a job.
+const ALL_OPTIONS: &[&str] = &[
     "--channel",
     "validation=s3://bucket/validation",
     "--channel",
@@ -56,7 +56,7 @@ const EVERYTHING: &[&str] = &[
     "--text=ä \u{2028}",
 ];
 
-/// The request in a plan.
+/// The only request of a plan.
 #[track_caller]
 fn request(plan: &Value) -> &Value {
     let steps = plan["steps"].as_array().expect("steps");
@@ -69,7 +69,7 @@ fn request(plan: &Value) -> &Value {
     with[0]
 }
 
-/// What AWS's model says against a request.
+/// Violations of AWS's API model in a request.
 #[track_caller]
 fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
     let file = moto.home().join("request.json");
@@ -81,9 +81,9 @@ fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn the_request_is_what_the_model_allows() {
+fn request_matches_the_api_model() {
     let moto = moto();
-    for more in [vec![], EVERYTHING.to_vec(), vec!["--keep-alive", "6h"]] {
+    for more in [vec![], ALL_OPTIONS.to_vec(), vec!["--keep-alive", "6h"]] {
         let mut words = vec!["--dry-run", "--json"];
         words.extend(&more);
         let plan = train_with(&moto, &words).expect_code(0).json();
@@ -96,7 +96,7 @@ fn the_request_is_what_the_model_allows() {
 }
 
 #[test]
-fn the_judge_sees_mistakes() {
+fn judge_finds_mistakes() {
     let moto = moto();
     let plan = train_with(&moto, &["--dry-run", "--json"])
         .expect_code(0)
@@ -152,16 +152,16 @@ fn the_judge_sees_mistakes() {
 }
 
 #[test]
-fn what_is_shown_is_what_is_sent() {
+fn plan_equals_the_request() {
     let moto = cloud::moto();
     for key in ["validation/x", "test/x"] {
         cloud::put(&moto, &format!("/bucket/{key}"), "x");
     }
     let mut words = vec!["--dry-run", "--json"];
-    words.extend(EVERYTHING);
+    words.extend(ALL_OPTIONS);
     let plan = train_with(&moto, &words).expect_code(0).json();
     let mut words = vec!["--no-wait"];
-    words.extend(EVERYTHING);
+    words.extend(ALL_OPTIONS);
     train_with(&moto, &words).expect_code(0);
     let mut shown = request(&plan)["body"].clone();
     let mut sent = moto.requests("CreateTrainingJob")[0]["body"].clone();
@@ -220,7 +220,7 @@ fn what_is_shown_is_what_is_sent() {
 }
 
 #[test]
-fn nobodys_keys_are_needed() {
+fn dry_run_needs_no_credentials() {
     let moto = moto();
     let words = train(&moto, &["--dry-run"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -235,14 +235,14 @@ fn nobodys_keys_are_needed() {
     let outcome = run(command);
     let text = &outcome.expect_code(0).stdout;
     assert!(
-        text.starts_with("dry run: nothing is done\n")
+        text.starts_with("dry run: nothing is sent or changed\n")
             && text.contains("https://api.sagemaker.us-east-1.amazonaws.com"),
         "{text}"
     );
 }
 
 #[test]
-fn a_plan_before_the_first_push() {
+fn dry_run_works_before_the_first_push() {
     let moto = moto();
     let words = [
         "train",
@@ -270,17 +270,17 @@ fn a_plan_before_the_first_push() {
         "`unheard-of` is not built, and a dry run builds nothing",
         "this account has no role `trainer`",
         "no ECR repository `trainyard/unheard-of`",
-        "the plan has `<image: not known yet>` instead",
+        "the plan shows `<image: unknown>`",
     ] {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
-    // What is typed wrong is wrong in a plan, too.
+    // A dry run refuses invalid options, too.
     let wrong = words.map(|word| if word == "trainer" { "a b" } else { word });
     cloud::trainyard(&moto, &wrong).expect_code(2);
 }
 
 #[test]
-fn uploads_are_planned() {
+fn plan_lists_uploads() {
     let moto = moto();
     std::fs::write(moto.home().join("rows.csv"), "label,text\n").expect("written");
     let outcome = train_with(

@@ -1,4 +1,4 @@
-//! What a user does on the first day: push the image, upload the data, train, follow, fetch the model.
+//! The steps of a first job: push the image, upload the data, train, follow, download the model.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use cloud::{ROLE, lenient_trainer, safe};
 use common::{LONG, Workspace};
 use testkit::{Moto, Outcome, moto, movie_csv, registry, run_within};
 
-/// `trainyard` in the toy's repository, with the tools that compile it.
+/// `trainyard` in the toy's repository, with the build tools.
 #[track_caller]
 fn trainyard(moto: &Moto, toy: &Workspace, arguments: &[&str]) -> Outcome {
     let mut command: Command = cloud::command(moto, arguments);
@@ -24,7 +24,7 @@ fn trainyard(moto: &Moto, toy: &Workspace, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn from_the_source_to_the_model() {
+fn push_upload_train_follow_download() {
     let (moto, registry) = (moto(), registry());
     moto.registry(&format!("http://{}", registry.address()));
     moto.boto("client('s3').create_bucket(Bucket='bucket')");

@@ -1,5 +1,5 @@
-//! `trainyard infra`: its policies before moto's IAM and a linter that knows every action, its Terraform before a
-//! parser of that language.
+//! `trainyard infra`: policies are checked by the IAM of moto and by a linter, Terraform by an HCL
+//! parser.
 #![expect(
     clippy::expect_used,
     reason = "the helpers of a test report by panicking"
@@ -49,7 +49,7 @@ fn policies() -> Value {
 }
 
 #[test]
-fn policies_as_they_are() {
+fn policies_match_snapshot() {
     insta::assert_snapshot!(infra(&with(&["policies"], &[&FULL, &KEY])).stdout);
     let least = [
         "policies",
@@ -68,16 +68,16 @@ fn policies_as_they_are() {
     );
     // Only with --vpc and --kms-key.
     assert!(!text.contains("ec2:") && !text.contains("kms:"), "{text}");
-    // One alone is the same one.
+    // `--only` prints the same policy.
     for (name, one) in policies().as_object().expect("an object") {
         let alone = infra(&with(&["policies", "--only", name], &[&FULL, &KEY]));
         assert_eq!(&alone.json(), one);
     }
 }
 
-/// `*` as a resource stands only where IAM knows no other.
+/// Resource `*` is used only for actions without resource types.
 #[test]
-fn no_wildcard_without_need() {
+fn wildcard_resources_only_where_required() {
     let all = policies();
     for policy in ["launcher", "execution"] {
         for statement in all[policy]["Statement"].as_array().expect("statements") {
@@ -119,14 +119,14 @@ for name in "launcher", "execution":
     findings += [[name, found.issue, str(found.detail)] for found in judged.findings]
 iam.create_role(RoleName="execution", AssumeRolePolicyDocument=json.dumps(policies["trust"]))
 iam.put_role_policy(RoleName="execution", PolicyName="execution", PolicyDocument=json.dumps(policies["execution"]))
-# The judge does judge.
+# The linter finds an unknown action.
 bad = json.dumps(policies["launcher"]).replace("sagemaker:CreateTrainingJob", "sagemaker:CreateTrainingJobs")
 assert [found.issue for found in parliament.analyze_policy_string(bad).findings] == ["UNKNOWN_ACTION"]
 show(findings)
 "#,
     );
-    // CreateNetworkInterface takes three kinds of resources, of which two have a VPC to be held to: the linter
-    // looks at one statement at a time and misses the rest.
+    // CreateNetworkInterface has three resource types, of which two can be restricted to a VPC: the
+    // linter checks each statement alone and reports the missing ones.
     let findings = findings.as_array().expect("a list");
     for finding in findings {
         assert_eq!(finding[0], "execution", "{finding}");
@@ -150,7 +150,7 @@ fn terraform(folder: &Path, more: &[&str]) -> Outcome {
 }
 
 #[test]
-fn terraform_holds_the_same_policies() {
+fn terraform_contains_the_same_policies() {
     let moto = moto();
     let folder = moto.home().join("infra");
     let written = terraform(&folder, &["--json"]).expect_code(0).json();
@@ -199,7 +199,7 @@ show(read)
             "{kind}: {resources}"
         );
     }
-    // Every `local.name` is one that the files set.
+    // Every `local.name` is defined.
     let local = regex::Regex::new(r"local\.(\w+)").expect("a pattern");
     for file in std::fs::read_dir(&folder).expect("a folder") {
         let text = std::fs::read_to_string(file.expect("an entry").path()).expect("text");
@@ -210,7 +210,7 @@ show(read)
 }
 
 #[test]
-fn files_are_not_overwritten() {
+fn existing_files_are_not_overwritten_without_force() {
     let folder = tempfile::tempdir().expect("a folder");
     let plan = terraform(&folder.path().join("new"), &["--dry-run", "--json"])
         .expect_code(0)
@@ -233,7 +233,7 @@ fn files_are_not_overwritten() {
         1
     );
     terraform(folder.path(), &["--force", "--immutable-tags"]).expect_code(0);
-    // What is written is what the plan showed, but for the tags.
+    // The files equal the plan, except for tag mutability.
     for step in plan["steps"].as_array().expect("steps") {
         let path = step["request"]["path"].as_str().expect("a path");
         let name = Path::new(path).file_name().expect("a name");
@@ -248,26 +248,26 @@ fn files_are_not_overwritten() {
 }
 
 #[test]
-fn wrong_names_are_refused() {
+fn invalid_names_are_refused() {
     for (flag, value, said) in [
-        ("--account", "*", "`--account *` is no account"),
+        ("--account", "*", "`--account *` is not an account ID"),
         ("--bucket", "*", "is no bucket name"),
-        ("--bucket", "bucket/key", "is no bucket"),
-        ("--also-region", "*", "`*` is no region"),
-        ("--also-region", "cn-north-1", "have no account in common"),
-        ("--trainer", "svm/*", "`svm/*` is no trainer"),
-        ("--role", "*", "`--role *` is no role's name"),
+        ("--bucket", "bucket/key", "is not a bucket name"),
+        ("--also-region", "*", "`*` is not a region"),
+        ("--also-region", "cn-north-1", "are in different partitions"),
+        ("--trainer", "svm/*", "`svm/*` is not a trainer name"),
+        ("--role", "*", "`--role *` is not a role name"),
         (
             "--role",
             "arn:aws:iam::123456789012:role/x",
-            "is no role's name",
+            "is not a role name",
         ),
         ("--vpc", "*", "`--vpc *`"),
-        ("--kms-key", "*", "is no key's ARN"),
+        ("--kms-key", "*", "is not the ARN of a key"),
         (
             "--kms-key",
             "arn:aws:kms:eu-west-1:123456789012:alias/x",
-            "is no key's ARN",
+            "is not the ARN of a key",
         ),
     ] {
         let mut arguments = vec!["policies", "--region", "eu-west-1"];

@@ -1,4 +1,4 @@
-//! `trainyard train --instance-type local`: the real launcher and a real Docker engine; images of nothing but a binary.
+//! `trainyard train --instance-type local` with a real Docker engine and images of a single binary.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -33,7 +33,7 @@ fn svm_trains_the_same_model_as_a_process() {
     jobs.assert_clean();
 }
 
-/// A repository's names in the engine, and the images that they mean.
+/// Tags of a repository in the engine, and their image ids.
 fn images(repository: &str) -> BTreeSet<(String, String)> {
     let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
     let listed = docker(&["image", "ls", "--no-trunc", "--format", format, repository]);
@@ -44,9 +44,9 @@ fn images(repository: &str) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// In the repository and without `--image`, the image is what the source says now.
+/// In the repository and without `--image`, the image is built from the current source.
 #[test]
-fn the_image_is_built_before_the_run() {
+fn image_is_built_before_the_run() {
     let before = images("trainyard/svm");
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
@@ -61,18 +61,18 @@ fn the_image_is_built_before_the_run() {
         .arg(folder.path());
     let outcome = testkit::run_within(command, std::time::Duration::from_secs(900));
     let answer = outcome.expect_code(0).json();
-    // `svm()` has compiled it: cargo has nothing to say.
+    // `svm()` has compiled it: cargo prints nothing.
     assert!(
         !outcome.stderr.contains("cargo rustc") && !outcome.stderr.contains("Finished"),
         "{}",
         outcome.stderr
     );
-    // The run says which image it has built; the same name without a version must be this one now.
+    // The message names the image; the tag `latest` must be the same image.
     let loaded = outcome.stderr.lines().find_map(|line| {
         let has = line.contains("the Docker engine");
         line.split('`').nth(1).filter(|_| has)
     });
-    let reference = loaded.expect("the run says what it has loaded");
+    let reference = loaded.expect("the message names the image");
     let id = |name: &str| docker(&["image", "inspect", "--format", "{{.Id}}", name]);
     assert_eq!(id(reference), id("trainyard/svm:latest"));
     for (name, _) in images("trainyard/svm").difference(&before) {
@@ -80,7 +80,7 @@ fn the_image_is_built_before_the_run() {
             docker(&["image", "rm", name]);
         }
     }
-    // A name that was there before means what it did.
+    // Restores the tags.
     for (name, id) in &before {
         docker(&["tag", id, name]);
     }
@@ -92,7 +92,7 @@ fn the_image_is_built_before_the_run() {
 }
 
 #[test]
-fn the_container_is_sagemakers() {
+fn container_is_like_sagemakers() {
     let jobs = toys("d-look");
     let data = jobs.path("größe: & mehr");
     fs::create_dir_all(data.join("sub folder")).expect("a folder");
@@ -148,7 +148,7 @@ fn the_container_is_sagemakers() {
     let mut files: Vec<_> = files.iter().filter_map(|file| file.as_str()).collect();
     files.sort_unstable();
     assert_eq!(files, expected);
-    // The user's data is as it was.
+    // The user's data is unchanged.
     assert_eq!(
         local_kit::files(&data),
         ["sub folder/", "sub folder/a b.csv"]
@@ -157,7 +157,7 @@ fn the_container_is_sagemakers() {
 }
 
 #[test]
-fn network_isolation_leaves_the_loopback() {
+fn network_isolation_keeps_loopback() {
     let jobs = toys("d-net");
     let count = |more: &[&str]| {
         let answer = jobs.toy("look", more).expect_code(0).json();
@@ -169,13 +169,13 @@ fn network_isolation_leaves_the_loopback() {
 }
 
 #[test]
-fn the_log_arrives() {
-    passes_the_log_on(&toys("d-noise"));
+fn log_is_passed_on() {
+    passes_log_on(&toys("d-noise"));
 }
 
 #[test]
-fn links_stay_inside_the_archive() {
-    keeps_links_inside(&toys("d-links"));
+fn archive_follows_links_inside_folder() {
+    follows_links_inside(&toys("d-links"));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn two_jobs_at_once() {
     jobs.assert_clean();
 }
 
-/// The group that may talk to the engine.
+/// Group with access to the engine.
 fn socket_group() -> String {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     let path = host
@@ -206,21 +206,21 @@ fn socket_group() -> String {
 }
 
 #[test]
-fn nothing_of_root_is_left_to_another_user() {
+fn files_belong_to_the_user_not_root() {
     const NOBODY: &str = "65534";
     if !rustix::process::geteuid().is_root() {
         return testkit::skip(
-            "nothing_of_root_is_left_to_another_user",
-            "needs root, to become somebody else",
+            "files_belong_to_the_user_not_root",
+            "needs root, to become another user",
         );
     }
-    // The target folder may be one that nobody else may enter.
+    // Other users may lack access to the target folder.
     let shared = tempfile::tempdir().expect("a folder");
     let readable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(shared.path(), readable).expect("ours");
     let checks = shared.path().join("toy");
     fs::copy(toy(), &checks).expect("a copy");
-    let place = Where::Docker(Image::of(&checks), checks);
+    let place = Place::Docker(Image::of(&checks), checks);
     let jobs = Jobs::new("d-user", place);
     let data = jobs.data();
     let launcher = jobs.path("trainyard");
@@ -270,9 +270,9 @@ fn nothing_of_root_is_left_to_another_user() {
 }
 
 #[test]
-fn an_image_with_a_user_may_write() {
+fn image_with_user_may_write() {
     let image = Image::with(&toy(), &["ENTRYPOINT [\"/trainer\"]", "USER 1234:1234"]);
-    let jobs = Jobs::new("d-imguser", Where::Docker(image, toy()));
+    let jobs = Jobs::new("d-imguser", Place::Docker(image, toy()));
     let checkpoints = format!("file://{}", jobs.path("kept").display());
     jobs.toy("steps", &["--checkpoints", &checkpoints])
         .expect_code(0);
@@ -281,9 +281,9 @@ fn an_image_with_a_user_may_write() {
 }
 
 #[test]
-fn refusals_of_the_engine_are_explained() {
+fn engine_errors_have_help() {
     let none = Image("trainyard-test:none".to_owned());
-    let jobs = Jobs::new("d-noimage", Where::Docker(none, toy()));
+    let jobs = Jobs::new("d-noimage", Place::Docker(none, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(2);
     assert!(
@@ -295,7 +295,7 @@ fn refusals_of_the_engine_are_explained() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 
     let image = Image::with(&toy(), &["ENV X=1"]);
-    let jobs = Jobs::new("d-noentry", Where::Docker(image, toy()));
+    let jobs = Jobs::new("d-noentry", Place::Docker(image, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(1);
     assert!(
@@ -306,13 +306,13 @@ fn refusals_of_the_engine_are_explained() {
     jobs.assert_clean();
 }
 
-/// The container has the folder alone.
+/// The container sees only the mounted folder.
 #[test]
-fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
+fn links_out_of_the_data_are_refused() {
     let none = Image("trainyard-test:none".to_owned());
     let jobs = Jobs::new(
         "d-links",
-        Where::Docker(none, Path::new("/bin/true").into()),
+        Place::Docker(none, Path::new("/bin/true").into()),
     );
     let data = jobs.path("my data");
     fs::create_dir_all(data.join("sub")).expect("a folder");
@@ -324,7 +324,7 @@ fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
     let train = |more: &[&str]| run(jobs.train_on(Path::new("my data"), more));
     link("a.csv", "b.csv");
     link("../a.csv", "sub/c.csv");
-    // These are all right: it comes as far as the image.
+    // These links are valid: the error is about the image.
     let text = train(&[]).expect_code(2).stderr.clone();
     assert!(text.contains("no image `trainyard-test:none`"), "{text}");
     link("../out.csv", "d.csv");
@@ -354,8 +354,8 @@ fn links_that_lead_out_of_the_data_are_refused_before_the_start() {
 }
 
 #[test]
-fn without_an_engine_the_way_out_is_named() {
-    let jobs = Jobs::new("d-noengine", Where::Process(Path::new("/bin/true").into()));
+fn missing_engine_error_has_help() {
+    let jobs = Jobs::new("d-noengine", Place::Process(Path::new("/bin/true").into()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     jobs.environment(&mut command);
     command
@@ -378,13 +378,13 @@ fn without_an_engine_the_way_out_is_named() {
 }
 
 #[test]
-fn gpus_need_a_runtime() {
+fn gpu_needs_runtime() {
     let runtimes = docker(&["info", "--format", "{{json .Runtimes}}"]);
     if runtimes.contains("nvidia") {
-        return testkit::skip("gpus_need_a_runtime", "this engine has a GPU runtime");
+        return testkit::skip("gpu_needs_runtime", "this engine has a GPU runtime");
     }
     let jobs = toys("d-gpu");
-    let Where::Docker(image, _) = &jobs.place else {
+    let Place::Docker(image, _) = &jobs.place else {
         panic!("made with an image");
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
@@ -417,7 +417,7 @@ fn gpus_need_a_runtime() {
 }
 
 #[test]
-fn a_dry_run_shows_the_request() {
+fn dry_run_shows_the_request() {
     let jobs = toys("d-dry");
     let plan = jobs
         .toy("look", &["--dry-run", "--network-isolation"])
@@ -428,7 +428,7 @@ fn a_dry_run_shows_the_request() {
         "\"NetworkMode\":\"none\"",
         "\"Cmd\":[\"train\"]",
         "/opt/ml/input/config/hyperparameters.json",
-        // Another process's, when the job is started.
+        // Known once the job starts.
         "\"trainyard.launcher\":\"<process>\"",
     ] {
         assert!(text.contains(part), "{part}: {plan:#}");

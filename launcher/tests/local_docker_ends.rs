@@ -1,4 +1,4 @@
-//! How a job in the local Docker engine may end: failures, signals, limits, interruptions, a full disk.
+//! Ends of a job in the local Docker engine: failures, signals, limits, interruptions, a full disk.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -22,9 +22,9 @@ fn failure_is_shown() {
 }
 
 #[test]
-fn a_bad_hyperparameter_is_the_failure() {
-    // A check that says nothing, as if there were no binary on this machine.
-    let place = Where::Docker(Image::of(&svm()), "/bin/true".into());
+fn failure_reason_names_invalid_hyperparameter() {
+    // `/bin/true` passes every check.
+    let place = Place::Docker(Image::of(&svm()), "/bin/true".into());
     let jobs = Jobs::new("d-hyper", place);
     let outcome = run(jobs.train_on(&movie_csv(), &["--", "--min-df", "-1"]));
     let answer = outcome.expect_code(3).json();
@@ -34,8 +34,8 @@ fn a_bad_hyperparameter_is_the_failure() {
 }
 
 #[test]
-fn the_users_file_is_named() {
-    names_the_users_file(&Jobs::new("d-file", svm_in(true)));
+fn failure_names_users_file() {
+    names_users_file(&Jobs::new("d-file", svm_in(true)));
 }
 
 #[test]
@@ -49,17 +49,17 @@ fn sigterm_stops() {
 }
 
 #[test]
-fn a_lost_terminal_stops() {
+fn sighup_stops() {
     stops(&toys("d-hup"), "HUP", 4);
 }
 
 #[test]
 fn second_ctrl_c_kills() {
-    kills_at_the_second(&toys("d-kill"));
+    second_ctrl_c_kills_trainer(&toys("d-kill"));
 }
 
 #[test]
-fn the_job_ends_at_max_run() {
+fn job_stops_at_max_run() {
     ends_at_max_run(&toys("d-max"));
 }
 
@@ -75,7 +75,7 @@ fn docker_stop_lets_the_trainer_save() {
 }
 
 #[test]
-fn docker_kill_is_explained() {
+fn docker_kill_is_reported_as_sigkill() {
     let jobs = toys("d-dkill");
     let started = jobs.start_toy("stubborn", &[]);
     docker(&["kill", &jobs.container()]);
@@ -87,7 +87,7 @@ fn docker_kill_is_explained() {
 }
 
 #[test]
-fn a_container_that_somebody_removes_is_no_success() {
+fn removed_container_is_an_error() {
     let jobs = toys("d-rm");
     let started = jobs.start_toy("stubborn", &[]);
     docker(&["rm", "--force", "--volumes", &jobs.container()]);
@@ -97,7 +97,7 @@ fn a_container_that_somebody_removes_is_no_success() {
 }
 
 #[test]
-fn out_of_memory_is_explained() {
+fn out_of_memory_is_reported() {
     let jobs = toys("d-oom");
     let mut started = jobs.start_toy("memory", &[]);
     started.wait_for("toy: ready");
@@ -119,20 +119,20 @@ fn out_of_memory_is_explained() {
 }
 
 #[test]
-fn an_interrupted_job_resumes() {
-    resumes_after_an_interruption(&toys("d-spot"));
+fn interrupted_job_resumes() {
+    resumes_after_interruption(&toys("d-spot"));
 }
 
 #[test]
-fn an_interrupted_svm_starts_again() {
-    svm_starts_again(&Jobs::new("d-svmspot", svm_in(true)));
+fn interrupted_svm_restarts() {
+    svm_restarts(&Jobs::new("d-svmspot", svm_in(true)));
 }
 
-/// What cannot be packed stays in the container, which the message names.
+/// Files that cannot be packed stay in the container, which the message names.
 #[test]
-fn a_full_disk_leaves_the_container() {
+fn full_disk_keeps_the_container() {
     if !testkit::small_disk_allowed() {
-        return testkit::skip("a_full_disk_leaves_the_container", "no mount namespaces");
+        return testkit::skip("full_disk_keeps_the_container", "no mount namespaces");
     }
     let jobs = toys("d-full");
     fs::create_dir(jobs.path("out")).expect("a folder");
@@ -153,9 +153,9 @@ fn a_full_disk_leaves_the_container() {
     jobs.assert_clean();
 }
 
-/// Ctrl-C while the results are packed does not throw them away either.
+/// Ctrl-C while the results are packed keeps them.
 #[test]
-fn ctrl_c_while_packing_leaves_the_container() {
+fn ctrl_c_while_packing_keeps_the_container() {
     let jobs = toys("d-cpack");
     let mut started = Started::new(jobs.toy_command("large", &[]), "toy: wrote", &jobs);
     started.wait_until(|| {

@@ -1,4 +1,4 @@
-//! `trainyard train --instance-type local-process`: the real launcher, real and toy trainers, no Docker.
+//! `trainyard train --instance-type local-process` with real and toy trainers, without Docker.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -20,7 +20,7 @@ fn toys(test: &str) -> Jobs {
 }
 
 #[test]
-fn svm_trains_and_hyperparameters_count() {
+fn svm_trains_with_hyperparameters() {
     let jobs = Jobs::new("p-svm", svm_in(false));
     let model = trains_svm(&jobs, &["--min-df", "5"]);
     let again = trains_svm(&jobs, &["--min-df", "5"]);
@@ -37,7 +37,7 @@ fn svm_trains_and_hyperparameters_count() {
 }
 
 #[test]
-fn the_trainer_sees_a_container() {
+fn trainer_sees_the_layout_of_a_container() {
     let jobs = toys("p-look");
     let data = jobs.path("größe & mehr");
     fs::create_dir_all(data.join("sub folder")).expect("a folder");
@@ -116,13 +116,13 @@ fn failure_is_shown() {
 }
 
 #[test]
-fn the_users_file_is_named() {
-    names_the_users_file(&Jobs::new("p-file", svm_in(false)));
+fn failure_names_users_file() {
+    names_users_file(&Jobs::new("p-file", svm_in(false)));
 }
 
 #[test]
-fn the_log_arrives() {
-    passes_the_log_on(&toys("p-noise"));
+fn log_is_passed_on() {
+    passes_log_on(&toys("p-noise"));
 }
 
 #[test]
@@ -137,26 +137,26 @@ fn sigterm_stops() {
 
 #[test]
 fn second_ctrl_c_kills() {
-    kills_at_the_second(&toys("p-kill"));
+    second_ctrl_c_kills_trainer(&toys("p-kill"));
 }
 
 #[test]
-fn the_job_ends_at_max_run() {
+fn job_stops_at_max_run() {
     ends_at_max_run(&toys("p-max"));
 }
 
 #[test]
-fn an_interrupted_job_resumes() {
-    resumes_after_an_interruption(&toys("p-spot"));
+fn interrupted_job_resumes() {
+    resumes_after_interruption(&toys("p-spot"));
 }
 
 #[test]
-fn an_interrupted_svm_starts_again() {
-    svm_starts_again(&Jobs::new("p-svmspot", svm_in(false)));
+fn interrupted_svm_restarts() {
+    svm_restarts(&Jobs::new("p-svmspot", svm_in(false)));
 }
 
 #[test]
-fn what_the_trainer_has_started_ends_with_it() {
+fn children_end_with_the_trainer() {
     let jobs = toys("p-child");
     let started = Instant::now();
     jobs.toy("orphan", &[]).expect_code(0);
@@ -165,12 +165,12 @@ fn what_the_trainer_has_started_ends_with_it() {
 }
 
 #[test]
-fn links_stay_inside_the_archive() {
-    keeps_links_inside(&toys("p-links"));
+fn archive_follows_links_inside_folder() {
+    follows_links_inside(&toys("p-links"));
 }
 
 #[test]
-fn bad_inputs_start_nothing() {
+fn invalid_inputs_start_nothing() {
     let jobs = toys("p-bad");
     let outcome = run(jobs.train_on(&jobs.path("none.csv"), &[]));
     outcome.expect_code(2);
@@ -179,7 +179,7 @@ fn bad_inputs_start_nothing() {
     fs::create_dir(&empty).expect("a folder");
     let outcome = run(jobs.train_on(&empty, &[]));
     assert!(outcome.expect_code(2).stderr.contains("is empty"));
-    let no_program = Jobs::new("p-noprog", Where::Process(movie_csv()));
+    let no_program = Jobs::new("p-noprog", Place::Process(movie_csv()));
     let outcome = no_program.toy("look", &[]);
     assert!(outcome.expect_code(2).stderr.contains("cannot start"));
     assert_eq!(files(&jobs.path("out")), [""; 0]);
@@ -189,15 +189,15 @@ fn bad_inputs_start_nothing() {
     let text = &outcome.expect_code(1).stderr;
     assert!(
         text.contains("cannot make a temporary folder")
-            && text.contains("set TMPDIR to a folder that is there"),
+            && text.contains("set TMPDIR to an existing folder"),
         "{text}"
     );
-    // A file where a folder is to be.
+    // A file instead of a folder.
     fs::write(jobs.path("out"), "mine").expect("a file");
     let outcome = jobs.toy("look", &[]);
     let text = &outcome.expect_code(2).stderr;
     assert!(
-        text.contains("out` is no folder") && !text.contains("exists"),
+        text.contains("out` is not a folder") && !text.contains("exists"),
         "{text}"
     );
     assert_eq!(fs::read(jobs.path("out")).expect("untouched"), b"mine");
@@ -207,12 +207,9 @@ fn bad_inputs_start_nothing() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_starts_nothing() {
+fn read_only_output_starts_nothing() {
     if !testkit::read_only_allowed() {
-        return testkit::skip(
-            "an_output_that_cannot_be_written_starts_nothing",
-            "no mount namespaces",
-        );
+        return testkit::skip("read_only_output_starts_nothing", "no mount namespaces");
     }
     let jobs = toys("p-ro");
     fs::create_dir(jobs.path("out")).expect("a folder");
@@ -228,7 +225,7 @@ fn an_output_that_cannot_be_written_starts_nothing() {
 }
 
 #[test]
-fn a_dry_run_does_nothing() {
+fn dry_run_changes_nothing() {
     let jobs = toys("p-dry");
     let outcome = jobs.toy("look", &["--dry-run", "--simulate-interruption", "30s"]);
     let plan = outcome.expect_code(0).json();
@@ -249,14 +246,14 @@ fn a_dry_run_does_nothing() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_half_archive() {
+fn full_disk_leaves_no_partial_archive() {
     if !testkit::small_disk_allowed() {
-        return testkit::skip("a_full_disk_leaves_no_half_archive", "no mount namespaces");
+        return testkit::skip("full_disk_leaves_no_partial_archive", "no mount namespaces");
     }
     let jobs = Jobs::new("p-full", svm_in(false));
     fs::create_dir(jobs.path("out")).expect("a folder");
     let command: Command = jobs.train_on(&movie_csv(), &["--", "--min-df", "1"]);
-    // The trainer's own folder is on another disk and stays.
+    // The trainer's folder is on another disk and is kept.
     let disk = testkit::on_small_disk(&command, &jobs.path("out"), 8);
     disk.outcome.expect_code(1);
     assert!(
@@ -280,7 +277,7 @@ fn a_full_disk_leaves_no_half_archive() {
     jobs.assert_clean();
 }
 
-/// The only folder that a job has left in the folder for temporary files.
+/// The only folder in the folder for temporary files.
 #[track_caller]
 fn kept_folder(jobs: &Jobs) -> PathBuf {
     let found: Vec<_> = files(&jobs.path("tmp"))
@@ -291,9 +288,9 @@ fn kept_folder(jobs: &Jobs) -> PathBuf {
     jobs.path("tmp").join(found[0].trim_end_matches('/'))
 }
 
-/// Ctrl-C while the results are packed: no half archive, and the trainer's files stay.
+/// Ctrl-C while the results are packed leaves no partial archive and keeps the trainer's files.
 #[test]
-fn ctrl_c_while_packing_leaves_the_folder() {
+fn ctrl_c_while_packing_keeps_the_folder() {
     let jobs = toys("p-cpack");
     let mut started = Started::new(jobs.toy_command("large", &[]), "toy: wrote", &jobs);
     started.wait_until(|| {
@@ -315,12 +312,12 @@ fn ctrl_c_while_packing_leaves_the_folder() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 }
 
-/// In the repository of a trainer, on a machine without Rust.
+/// In a trainer's repository, on a machine without Rust.
 #[test]
-fn without_cargo_a_binary_will_do() {
+fn existing_binary_needs_no_cargo() {
     let jobs = toys("p-nocargo");
     fs::write(jobs.path("Cargo.toml"), "[workspace]\n").expect("a file");
-    // No trainer lies beside it.
+    // No trainer is next to it.
     let launcher = jobs.path("trainyard");
     fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
     let data = jobs.data();
@@ -345,7 +342,7 @@ fn without_cargo_a_binary_will_do() {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
 
-    // Nor is an image that is there taken without a word.
+    // An existing image is used with a warning.
     let mut image = Command::new(&launcher);
     jobs.environment(&mut image);
     image
@@ -355,8 +352,8 @@ fn without_cargo_a_binary_will_do() {
         .env("PATH", "/nowhere");
     let outcome = run(image);
     outcome.expect_code(2);
-    let said = "taking the image `trainyard/no-such-trainer:latest` as the engine has it";
-    for part in [said, "the Docker engine has no image"] {
+    let warning = "taking the image `trainyard/no-such-trainer:latest` from the engine";
+    for part in [warning, "the Docker engine has no image"] {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
     jobs.assert_clean();

@@ -20,7 +20,7 @@ fn toys(test: &str) -> Jobs {
     Jobs::new(test, toy_in(false))
 }
 
-/// `trainyard train` with all in S3.
+/// `trainyard train` with all outputs in S3.
 fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
     command
@@ -36,9 +36,9 @@ fn train_in_s3(moto: &Moto, jobs: &Jobs, mode: &str, more: &[&str]) -> Command {
     command
 }
 
-/// What is kept, and the command that sends it.
+/// The command that uploads `what`, from the error's help.
 #[track_caller]
-fn sends(error: &Value, what: &str) -> Vec<String> {
+fn upload_command(error: &Value, what: &str) -> Vec<String> {
     let help = error["error"]["help"].as_array().expect("a list");
     let line = help
         .iter()
@@ -49,9 +49,9 @@ fn sends(error: &Value, what: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A model whose upload is denied is not lost: the command that the message names sends it.
+/// If the upload is denied, the command in the message uploads the model.
 #[test]
-fn a_denied_upload_leaves_the_model() {
+fn denied_upload_keeps_the_model() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-denied");
@@ -66,7 +66,7 @@ fn a_denied_upload_leaves_the_model() {
     assert!(error.to_string().contains("access denied"), "{error:#}");
     moto.forget();
     for what in ["the results are kept", "the checkpoints are kept"] {
-        let words = sends(&error, what);
+        let words = upload_command(&error, what);
         let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
         upload.args(&words);
         run(upload).expect_code(0);
@@ -80,9 +80,9 @@ fn a_denied_upload_leaves_the_model() {
     jobs.assert_clean();
 }
 
-/// Checkpoints that are denied do not keep the model from its place.
+/// The model is uploaded even if the upload of checkpoints is denied.
 #[test]
-fn the_model_goes_before_the_checkpoints() {
+fn model_is_uploaded_before_checkpoints() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-first");
@@ -96,7 +96,7 @@ fn the_model_goes_before_the_checkpoints() {
         &["--checkpoints", "s3://bucket/kept"],
     );
     let error = run(command).expect_code(1).json();
-    let words = sends(&error, "the checkpoints are kept");
+    let words = upload_command(&error, "the checkpoints are kept");
     let found = keys(&moto);
     assert_eq!(found, [format!("out/{}/output/model.tar.gz", job(&found))]);
     assert_eq!(files(Path::new(&words[1])), ["new"]);
@@ -104,9 +104,9 @@ fn the_model_goes_before_the_checkpoints() {
     jobs.assert_clean();
 }
 
-/// Ctrl-C during the upload: the model stays here.
+/// Ctrl-C during the upload keeps the model on this machine.
 #[test]
-fn ctrl_c_while_sending_leaves_the_model() {
+fn ctrl_c_during_upload_keeps_the_model() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-csend");
@@ -119,7 +119,7 @@ fn ctrl_c_while_sending_leaves_the_model() {
     while moto.requests("PutObject").is_empty() {
         assert!(
             Instant::now() < until && !running.ended(),
-            "nothing is sent"
+            "nothing is uploaded"
         );
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -133,7 +133,7 @@ fn ctrl_c_while_sending_leaves_the_model() {
         .finish(Duration::from_secs(20))
         .expect_code(130)
         .json();
-    let words = sends(&error, "the results are kept");
+    let words = upload_command(&error, "the results are kept");
     let kept = PathBuf::from(&words[1]);
     assert_eq!(files(&kept), ["model.tar.gz"]);
     assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
@@ -141,9 +141,9 @@ fn ctrl_c_while_sending_leaves_the_model() {
     jobs.assert_clean();
 }
 
-/// What the trainer deletes is deleted in S3; what was never here is not.
+/// Checkpoints that the trainer deletes are deleted in S3; other objects are not.
 #[test]
-fn checkpoints_in_s3_follow() {
+fn deleted_checkpoints_are_deleted_in_s3() {
     let moto = testkit::moto();
     moto.boto(
         "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
@@ -154,7 +154,7 @@ fn checkpoints_in_s3_follow() {
     let more = ["--checkpoints", "s3://bucket/kept"];
     let outcome = run(train_in_s3(&moto, &jobs, "forget", &more));
     outcome.expect_code(0);
-    // Nothing is left to send, and no file of ours goes there.
+    // There is nothing to upload, and no file of the launcher is uploaded.
     assert_eq!(keys(&moto), ["kept-too/old"]);
     assert!(
         !outcome.stderr.contains("uploading the checkpoints"),
@@ -192,16 +192,16 @@ fn checkpoints_in_s3_follow() {
     jobs.assert_clean();
 }
 
-/// What could not be deleted is deleted the next time.
+/// A failed delete is repeated with the next upload.
 #[test]
-fn a_delete_that_fails_is_made_up_for() {
+fn failed_delete_is_repeated() {
     let moto = testkit::moto();
     moto.boto(
         "s3 = client('s3'); s3.create_bucket(Bucket='bucket'); \
          s3.put_object(Bucket='bucket', Key='kept/step-1', Body=b'')",
     );
     let jobs = toys("p-delete");
-    // At the interruption `step-1` is gone here, and stays in S3.
+    // At the interruption `step-1` is deleted on this machine, and stays in S3.
     moto.fault("DeleteObject", "denied", 1);
     let more = [
         "--checkpoints",
@@ -226,7 +226,7 @@ fn a_delete_that_fails_is_made_up_for() {
     jobs.assert_clean();
 }
 
-/// The job's name in the key of its model.
+/// Name of the job from the key of its model.
 #[track_caller]
 fn job(keys: &[String]) -> String {
     let mut jobs = keys.iter().filter_map(|key| key.strip_prefix("out/"));
@@ -234,7 +234,7 @@ fn job(keys: &[String]) -> String {
     job.expect("a result of the job").to_owned()
 }
 
-/// Deletes what was left to the user, which must be something.
+/// Deletes the kept folders. There must be at least one.
 #[track_caller]
 fn remove_kept(jobs: &Jobs) {
     let found: Vec<_> = fs::read_dir(jobs.path("tmp")).expect("ours").collect();
@@ -247,7 +247,7 @@ fn remove_kept(jobs: &Jobs) {
     }
 }
 
-/// All keys of the bucket, in order.
+/// Sorted keys of the bucket.
 #[track_caller]
 fn keys(moto: &Moto) -> Vec<String> {
     let lines = "show([o['Key'] for o in client('s3').list_objects_v2(Bucket='bucket').get('Contents', [])])";
@@ -315,9 +315,9 @@ fn data_model_and_checkpoints_in_s3() {
     jobs.assert_clean();
 }
 
-/// Hours of training are not for a bucket that is not there.
+/// A missing bucket fails before the training.
 #[test]
-fn a_bucket_that_is_not_there_starts_nothing() {
+fn missing_bucket_starts_nothing() {
     let moto = testkit::moto();
     let jobs = toys("p-nobucket");
     let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
@@ -327,7 +327,7 @@ fn a_bucket_that_is_not_there_starts_nothing() {
         log.contains("there is no bucket `bucket`") && !log.contains("toy:"),
         "{log}"
     );
-    // Who may not look may still be allowed to put.
+    // Credentials without ListBucket may have PutObject.
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     moto.fault("HeadBucket", "denied", 50);
     let outcome = run(train_in_s3(&moto, &jobs, "quick", &[]));
@@ -341,7 +341,7 @@ fn a_bucket_that_is_not_there_starts_nothing() {
 }
 
 #[test]
-fn no_region_starts_nothing() {
+fn missing_region_starts_nothing() {
     let moto = testkit::moto();
     let jobs = toys("p-noregion");
     let mut command = train_in_s3(&moto, &jobs, "quick", &[]);
@@ -356,9 +356,9 @@ fn no_region_starts_nothing() {
     jobs.assert_clean();
 }
 
-/// What is to be typed next has the options that were typed.
+/// The suggested command has the options of this one.
 #[test]
-fn the_next_command_goes_where_this_one_went() {
+fn next_command_has_the_same_options() {
     let moto = testkit::moto();
     moto.boto("client('s3').create_bucket(Bucket='bucket')");
     let jobs = toys("p-next");

@@ -1,4 +1,4 @@
-//! `trainyard logs` against moto's CloudWatch: every line once, whatever happens.
+//! `trainyard logs` with the CloudWatch of moto: every line is printed exactly once.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cloud;
@@ -12,7 +12,7 @@ use testkit::{Moto, start};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Submits a job that goes as the script says.
+/// Submits a job that follows the script.
 #[track_caller]
 fn submitted(moto: &Moto, script: Value, more: &[&str]) -> String {
     moto.job(&script);
@@ -25,7 +25,7 @@ fn submitted(moto: &Moto, script: Value, more: &[&str]) -> String {
         .to_owned()
 }
 
-/// So many lines over so many seconds.
+/// Returns `count` lines over `seconds`.
 fn lines(count: u32, seconds: f64) -> Vec<Value> {
     (0..count)
         .map(|i| json!({"at": 0.2 + seconds * f64::from(i) / f64::from(count), "text": format!("line {i}")}))
@@ -41,15 +41,15 @@ fn phases(seconds: f64) -> Value {
 }
 
 #[test]
-fn every_line_once_as_they_come() {
+fn prints_every_line_once_while_the_job_runs() {
     let moto = moto();
-    // The last fifty lines can be seen only after the end.
+    // The last lines are visible only after the end.
     let script = json!({"phases": phases(2.0), "lines": lines(300, 1.8), "lag": 0.4});
     let name = submitted(&moto, script, &[]);
     let outcome = trainyard(&moto, &["logs", &name]);
     assert_eq!(outcome.expect_code(0).stdout, expected(300));
     assert!(outcome.stderr.contains(": Completed"), "{}", outcome.stderr);
-    // Again, when all is over.
+    // Again, after the end.
     for more in [vec![], vec!["--no-wait"]] {
         let mut words = vec!["logs", &name];
         words.extend(more);
@@ -61,7 +61,7 @@ fn every_line_once_as_they_come() {
 }
 
 #[test]
-fn every_line_once_in_a_storm() {
+fn prints_every_line_once_despite_request_errors() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -83,7 +83,7 @@ fn every_line_once_in_a_storm() {
 }
 
 #[test]
-fn trouble_beyond_the_sdks_patience() {
+fn retries_longer_than_the_sdk() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -94,15 +94,15 @@ fn trouble_beyond_the_sdks_patience() {
     let outcome = trainyard(&moto, &["logs", &name]);
     assert_eq!(outcome.expect_code(0).stdout, expected(20));
     assert!(
-        outcome.stderr.contains("AWS asks for fewer requests")
-            && outcome.stderr.contains("it is tried again"),
+        outcome.stderr.contains("AWS throttles requests")
+            && outcome.stderr.contains("nothing to do, retrying"),
         "{}",
         outcome.stderr
     );
 }
 
 #[test]
-fn a_new_stream_after_a_spot_interruption() {
+fn follows_a_new_stream_after_a_spot_interruption() {
     let moto = moto();
     let script = json!({
         "phases": [["Starting", 0.1], ["Training", 0.6], ["Interrupted", 0.3], ["Starting", 0.1], ["Training", 0.6]],
@@ -127,7 +127,7 @@ fn a_new_stream_after_a_spot_interruption() {
 }
 
 #[test]
-fn several_hosts() {
+fn prefixes_lines_with_host_for_several_hosts() {
     let moto = moto();
     let script = json!({"phases": phases(0.5), "lines": [{"at": 0.2, "text": "a\nb"}, {"at": 0.4, "text": "c", "host": "algo-2"}]});
     let name = submitted(&moto, script, &["--instance-count", "2"]);
@@ -150,7 +150,7 @@ fn several_hosts() {
 }
 
 #[test]
-fn other_jobs_lines_stay_out() {
+fn ignores_lines_of_other_jobs() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -172,7 +172,7 @@ fn other_jobs_lines_stay_out() {
 }
 
 #[test]
-fn json_lines_and_raw_bytes() {
+fn prints_json_lines_and_unchanged_text() {
     let moto = moto();
     let script =
         json!({"phases": phases(0.3), "lines": [{"at": 0.2, "text": "\u{1b}[31mred\tä\r"}]});
@@ -181,7 +181,7 @@ fn json_lines_and_raw_bytes() {
     assert_eq!(outcome.expect_code(0).stdout, "\u{1b}[31mred\tä\r\n");
     let outcome = trainyard(&moto, &["logs", &name, "--json"]);
     let line = outcome.expect_code(0).json();
-    let outcome = trainyard(&moto, &["logs", "nobody", "--json"]);
+    let outcome = trainyard(&moto, &["logs", "absent", "--json"]);
     assert_eq!(
         outcome.expect_code(1).stdout.lines().count(),
         1,
@@ -194,7 +194,7 @@ fn json_lines_and_raw_bytes() {
 }
 
 #[test]
-fn no_log_yet() {
+fn no_wait_without_log_suggests_commands() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -211,7 +211,7 @@ fn no_log_yet() {
 }
 
 #[test]
-fn no_log_of_a_job_that_is_over() {
+fn ended_job_without_log_suggests_describe() {
     let moto = moto();
     let script = json!({"phases": [["Starting", 0.1]], "lines": []});
     let name = submitted(&moto, script, &[]);
@@ -223,7 +223,7 @@ fn no_log_of_a_job_that_is_over() {
     let outcome = trainyard(&moto, &["logs", &name, "--no-wait"]);
     let text = &outcome.expect_code(0).stderr;
     assert!(
-        text.contains("no log: the job is over, Completed")
+        text.contains("no log: the job has ended, Completed")
             && text.contains(&format!("`trainyard describe {name}`"))
             && !text.contains("trainyard stop"),
         "{text}"
@@ -231,7 +231,7 @@ fn no_log_of_a_job_that_is_over() {
 }
 
 #[test]
-fn a_failed_job_ends_logs_with_its_code() {
+fn failed_job_exits_with_3() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -250,10 +250,10 @@ fn a_failed_job_ends_logs_with_its_code() {
 }
 
 #[test]
-fn without_the_permission_to_read_logs() {
+fn missing_log_permission_fails_logs_but_not_train() {
     let moto = moto();
     moto.fault("DescribeLogStreams", "denied", 99);
-    // The job is what matters to `train`, the log to `logs`.
+    // `train` continues without the log, `logs` fails.
     let running = start_train(&moto, &["--json"]);
     let outcome = safe(running.finish(LIMIT));
     let name = outcome.expect_code(0).json()["name"]
@@ -262,7 +262,9 @@ fn without_the_permission_to_read_logs() {
         .to_owned();
     assert!(
         outcome.stderr.contains("`logs:DescribeLogStreams`")
-            && outcome.stderr.contains("waited for without its log"),
+            && outcome
+                .stderr
+                .contains("waiting for the job without its log"),
         "{}",
         outcome.stderr
     );
@@ -278,7 +280,7 @@ fn without_the_permission_to_read_logs() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it() {
+fn broken_pipe_ends_logs_with_0() {
     let moto = moto();
     let name = submitted(
         &moto,
@@ -290,19 +292,19 @@ fn a_reader_that_goes_away_ends_it() {
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
-    // Nobody reads from here on.
+    // Closes the pipe.
     drop(head.stdout.take());
     wait_until("it has noticed", || {
         head.try_wait().expect("a child").is_some()
     });
     assert!(head.wait().expect("a child").success());
-    // And a follower with a reader follows on.
+    // With a reader, `logs` keeps following.
     let mut running = start(command(&moto, &["logs", &name]));
     assert!(!running.ends_within(Duration::from_millis(500)));
 }
 
 #[test]
-fn a_log_that_cannot_be_written_is_no_success() {
+fn full_disk_is_error() {
     let moto = moto();
     let job = finished_soon(&moto);
     let mut logs = command(&moto, &["logs", &job]);
@@ -317,7 +319,7 @@ fn a_log_that_cannot_be_written_is_no_success() {
 }
 
 #[test]
-fn an_arn_of_another_region_is_another_job() {
+fn arn_of_another_region_is_refused() {
     let moto = moto();
     let job = finished_soon(&moto);
     let arn = |region: &str| format!("arn:aws:sagemaker:{region}:123456789012:training-job/{job}");

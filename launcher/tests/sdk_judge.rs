@@ -1,4 +1,4 @@
-//! The judge of local jobs: the sagemaker Python SDK's own local mode trains with the same image.
+//! Compares local jobs with the local mode of the SageMaker Python SDK and the same image.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -15,12 +15,12 @@ use local_kit::*;
 use sha2::{Digest as _, Sha256};
 use testkit::{movie_csv, run};
 
-/// The Python with the pinned SDK, which `./test` makes.
+/// Returns the Python with the pinned SDK that `./test` installs.
 fn sdk_python() -> std::ffi::OsString {
     let Some(python) = std::env::var_os("TRAINYARD_SAGEMAKER_PYTHON") else {
         panic!(
             "`TRAINYARD_SAGEMAKER_PYTHON` is not set, expected the Python with the pinned sagemaker SDK\n\
-             help: run the tests with `./test`, which makes it"
+             help: run the tests with `./test`, which installs it"
         );
     };
     python
@@ -34,7 +34,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_sagemaker_sdk_trains_the_same_model() {
+fn sagemaker_sdk_trains_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));
     let Where::Docker(image, _) = &jobs.place else {
         panic!("made with an image");
@@ -49,7 +49,7 @@ fn the_sagemaker_sdk_trains_the_same_model() {
         .arg(jobs.path("sdk"))
         .arg(r#"{"min_df": 5, "loss": "hinge"}"#);
     jobs.environment(&mut judge);
-    // It would otherwise be a canary that the SDK takes for credentials.
+    // Otherwise the SDK uses the canary as credentials.
     judge.env_remove("AWS_SECRET_ACCESS_KEY");
     let judged = run(judge).expect_code(0).json();
 

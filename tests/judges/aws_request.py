@@ -1,9 +1,9 @@
-"""Holds a request against AWS's own API model, as botocore ships it: what is wrong with it.
+"""Checks a request against the API model of AWS that botocore contains.
 
     aws_request.py FILE
 
-FILE: {"operation": "SageMaker.CreateTrainingJob", "body": {...}}. Prints {"violations": [...]}: unknown and missing members,
-types, enumerations, lengths, ranges and patterns.
+FILE: {"operation": "SageMaker.CreateTrainingJob", "body": {...}}. Prints {"violations": [...]}:
+unknown and missing members, types, enumerations, lengths, ranges and patterns.
 """
 
 import json
@@ -21,7 +21,7 @@ def service_model(target):
 
 
 def python_pattern(pattern):
-    """Java's classes in Python's words; inside brackets `\\w` is letters and digits, and `_`."""
+    """Translates Java's character classes to Python's; `\\w` is letters, digits and `_`."""
     for name, ours in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", " \u00a0"), (r"\p{M}", "")):
         pattern = pattern.replace(name, ours)
     return pattern
@@ -64,7 +64,11 @@ def main():
         request = json.load(file)
     shape = service_model(request["operation"]).input_shape
     report = ParamValidator().validate(request["body"], shape)
-    violations = report.generate_report().splitlines() if report.has_errors() else list(walk(shape, request["body"], ""))
+    violations = (
+        report.generate_report().splitlines()
+        if report.has_errors()
+        else list(walk(shape, request["body"], ""))
+    )
     print(json.dumps({"violations": violations}))
 
 

@@ -1,18 +1,18 @@
-"""Logits, loss and gradients of one row by the PyTorch module in the documentation.
+"""Computes logits, loss and gradients of one row with the PyTorch module in the documentation.
 
     bag_gradients.py case.json
 
-`case.json` has `embedding`, `weight` and `bias` as lists of rows, `terms`, their `weights`, and the row's `label`. Prints JSON:
-`logits`, `loss` and `gradients`, the three of the parameters in that order, each as one list.
+`case.json` has `embedding`, `weight` and `bias` as lists of rows, `terms`, their `weights`, and the
+row's `label`. Prints JSON: `logits`, `loss`, and `gradients` of the three parameters in this order,
+each as one list.
 """
 
 import json
 import pathlib
 import sys
 
-import torch
-
 import documented
+import torch
 from read_bag import DOCS
 
 

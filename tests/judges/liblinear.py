@@ -1,13 +1,13 @@
-"""What scikit-learn's liblinear reaches on a CSV, and what a model folder's weights reach there.
+"""Trains scikit-learn's liblinear on a CSV, to compare its objective with that of a model folder.
 
     liblinear.py rows.csv --loss squared_hinge --c 1.0 --max-ngrams 2 --min-df 5 [--model-dir DIR]
 
 The objective of one class against the rest, with labels y of -1 and 1, is
     0.5 * (|w|^2 + b^2) + C * sum(loss(y * (w.x + b)))
-The bias is regularised, as liblinear does with `intercept_scaling=1`. Prints JSON with one entry per
-binary problem (for two classes one, the second label being positive): `objective` of liblinear's solution
-and, with --model-dir, of the model's `coefficients` (binary problems, terms) and `intercepts`, the terms being
-those of scikit-learn in the same order.
+The bias is regularised, as in liblinear with `intercept_scaling=1`. Prints JSON with one entry per
+binary problem: `objective` of liblinear's solution and, with --model-dir, of the model's
+`coefficients` (binary problems, terms) and `intercepts`, with the terms in scikit-learn's order.
+Two classes are one problem, the second label being positive.
 """
 
 import argparse
@@ -16,13 +16,12 @@ import pathlib
 import warnings
 
 import numpy
+import reading
 from safetensors.numpy import load_file
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_class_weight
-
-import reading
 
 
 def losses(loss, margins):
@@ -38,12 +37,21 @@ def objective(matrix, signs, loss, c, costs, weights, bias):
 
 
 def solve(matrix, signs, loss, c, costs, tolerance):
-    """liblinear's solution of one binary problem, and whether it converged."""
+    """Solves one binary problem. Returns weights, bias, and True if liblinear converged."""
     if loss == "log":
-        model = LogisticRegression(solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1)
+        model = LogisticRegression(
+            solver="liblinear", C=c, tol=tolerance, max_iter=1000, intercept_scaling=1
+        )
     else:
-        model = LinearSVC(loss=loss, C=c, tol=tolerance, max_iter=100_000, dual=True,
-                          intercept_scaling=1, random_state=0)
+        model = LinearSVC(
+            loss=loss,
+            C=c,
+            tol=tolerance,
+            max_iter=100_000,
+            dual=True,
+            intercept_scaling=1,
+            random_state=0,
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(matrix, signs, sample_weight=costs)
@@ -52,10 +60,17 @@ def solve(matrix, signs, loss, c, costs, tolerance):
 
 
 def balanced(labels, classes, positive):
-    """Each row's cost under class_weight="balanced": n / (classes * rows of its class). liblinear weighs both sides
-    of two classes, but in one class against the rest that class alone (`weighted_C[i], param->C` in its `train`)."""
-    weights = dict(zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels)))
-    return numpy.array([weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels])
+    """Returns each row's cost under class_weight="balanced": n / (classes * rows of its class).
+
+    For two classes liblinear weights both sides. For one class against the rest it weights only
+    that class (`weighted_C[i], param->C` in its `train`).
+    """
+    weights = dict(
+        zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels))
+    )
+    return numpy.array(
+        [weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels]
+    )
 
 
 def main():
@@ -97,7 +112,9 @@ def main():
             problem["model_objective"] = reached
             problem["relative_difference"] = (reached - problem["objective"]) / problem["objective"]
         problems.append(problem)
-    print(json.dumps({"c": c, "rows": len(texts), "columns": matrix.shape[1], "problems": problems}))
+    print(
+        json.dumps({"c": c, "rows": len(texts), "columns": matrix.shape[1], "problems": problems})
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""scikit-learn's metrics of a file of predictions, to compare with `evaluate --json`.
+"""Computes scikit-learn's metrics of a file of predictions, to compare with `evaluate --json`.
 
     metrics.py predictions.csv rows.csv [--bins 15]
 
-The predictions are what `predict --input rows.csv --all-classes` writes, as CSV or (in full precision) with
-`--format jsonl`; the truth is the column `label` of the rows. Prints JSON: accuracy, macro_f1, per_class, confusion,
-and with probabilities log_loss, ece, roc_auc and average_precision per class.
+The predictions are the output of `predict --input rows.csv --all-classes`, as CSV or, in full
+precision, with `--format jsonl`; the truth is the column `label` of the rows. Prints JSON:
+accuracy, macro_f1, per_class, confusion; with probabilities also log_loss, ece, and roc_auc and
+average_precision per class.
 """
 
 import argparse
@@ -13,26 +14,30 @@ import json
 import sys
 
 import numpy
-from sklearn import metrics
-
 import reading
+from sklearn import metrics
 
 PREFIX = "probability:"
 csv.field_size_limit(sys.maxsize)
 
 
 def read(path):
-    """Labels, names of the classes, and probabilities (rows, classes) or None."""
+    """Returns labels, class names, and probabilities (rows, classes) or None."""
     with open(path, encoding="utf-8", newline="") as file:
         if path.endswith(".jsonl"):
             rows = [json.loads(line) for line in file]
             each = [row.get("probabilities") or {} for row in rows]
         else:
             rows = list(csv.DictReader(file))
-            each = [{name.removeprefix(PREFIX): row[name] for name in row if name.startswith(PREFIX)} for row in rows]
+            each = [
+                {name.removeprefix(PREFIX): row[name] for name in row if name.startswith(PREFIX)}
+                for row in rows
+            ]
     names = list(each[0])
     known = names and all(all(row.values()) for row in each)
-    probabilities = numpy.array([[float(row[name]) for name in names] for row in each]) if known else None
+    probabilities = (
+        numpy.array([[float(row[name]) for name in names] for row in each]) if known else None
+    )
     return [row["label"] for row in rows], names if known else [], probabilities
 
 
@@ -77,17 +82,19 @@ def main():
     if probabilities is not None:
         order = numpy.argsort(numpy.array(names))
         probabilities, names = probabilities[:, order], sorted(names)
-        # Printed probabilities are rounded and so do not add up to 1 exactly, on which scikit-learn insists.
+        # scikit-learn requires a sum of exactly 1; printed probabilities are rounded.
         normalised = probabilities / probabilities.sum(axis=1, keepdims=True)
         result["log_loss"] = float(metrics.log_loss(truth, normalised, labels=names))
         result["ece"] = expected_calibration_error(truth, names, probabilities, args.bins)
         for column, name in enumerate(names):
             is_it = numpy.array(truth) == name
-            # Without both kinds of rows the areas are not defined.
+            # The areas are undefined unless both classes occur.
             if is_it.any() and not is_it.all():
                 scores = probabilities[:, column]
                 per_class[name]["roc_auc"] = float(metrics.roc_auc_score(is_it, scores))
-                per_class[name]["average_precision"] = float(metrics.average_precision_score(is_it, scores))
+                per_class[name]["average_precision"] = float(
+                    metrics.average_precision_score(is_it, scores)
+                )
     print(json.dumps(result))
 
 

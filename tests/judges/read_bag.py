@@ -1,4 +1,4 @@
-"""Predicts with a model folder of `bag`, without it: by the code in the documentation.
+"""Predicts with a model folder of `bag`, using only the code in the documentation.
 
     read_bag.py MODEL_DIR rows.csv [--docs docs/bag-model.md]
 

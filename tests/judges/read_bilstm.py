@@ -1,4 +1,4 @@
-"""Predicts with a model folder of the bi-LSTM trainer, without the trainer: by the code in the documentation.
+"""Predicts with a model folder of `bilstm`, using only the code in the documentation.
 
     read_bilstm.py MODEL_DIR rows.csv
 

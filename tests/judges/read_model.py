@@ -1,26 +1,25 @@
-"""Predicts with a model folder of the SVM trainer, without the trainer: by the code in the documentation.
+"""Predicts with a model folder of `svm`, using only the code in the documentation.
 
     read_model.py MODEL_DIR rows.csv [--docs docs/model-folder.md]
 
-Prints JSON: `labels`, `predicted` (one label per row), `decision` (one number per row and output) and, if the model
-is calibrated, `probability` (one per row and class).
+Prints JSON: `labels`, `predicted` (one label per row), `decision` (one number per row and output)
+and, if the model is calibrated, `probability` (one per row and class).
 """
 
 import argparse
 import json
 import pathlib
 
-import numpy as np
-from safetensors.numpy import load_file
-
 import documented
+import numpy as np
 import reading
+from safetensors.numpy import load_file
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs/model-folder.md"
 
 
 def probabilities(platt, decisions):
-    """Platt's sigmoid per output; several are brought to the sum 1."""
+    """Applies Platt's sigmoid to each output; several outputs are normalised to the sum 1."""
     a, b = platt.T
     each = 1 / (1 + np.exp(a * decisions + b))
     if each.shape[1] == 1:

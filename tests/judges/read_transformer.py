@@ -1,8 +1,9 @@
-"""Predicts with a model folder of the transformer trainer, without the trainer: by the code in the documentation.
+"""Predicts with a model folder of `transformer`, using only the code in the documentation.
 
     read_transformer.py MODEL_DIR rows.csv
 
-Prints JSON: `labels`, `logits` with one list per row, and `answers` with `label` and `score` of each row.
+Prints JSON: `labels`, `logits` with one list per row, and `answers` with `label` and `score` of
+each row.
 """
 
 import csv
@@ -22,7 +23,11 @@ def main():
         texts = [row["text"] for row in csv.DictReader(file)]
     page = documented.names(DOCS)
     labels, logits = page["logits"](folder, texts)
-    print(json.dumps({"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}))
+    print(
+        json.dumps(
+            {"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What several judges share: the rows of a CSV, and scikit-learn's vectorizer with our flags."""
+"""Shared code of the judges: reading a CSV, scikit-learn's vectorizer with the trainer's flags."""
 
 import csv
 import sys
@@ -9,24 +9,26 @@ csv.field_size_limit(sys.maxsize)
 
 
 def rows(path, text="text", label="label"):
-    """Two lists: texts and labels, both strings; `NA` is a text."""
+    """Returns texts and labels as lists of strings; `NA` is a text."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         pairs = [(row[text], row.get(label, "")) for row in csv.DictReader(file)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def number_or_share(value):
-    """`5` is a count of rows, `0.9` a share, as scikit-learn tells them apart."""
+    """Parses a count of rows (`5`) or a proportion (`0.9`), as scikit-learn does."""
     return float(value) if "." in value else int(value)
 
 
 def add_vectorizer_flags(parser):
-    """The trainer's own flags for features."""
+    """Adds the trainer's flags for features."""
     parser.add_argument("--max-ngrams", type=int, default=1)
     parser.add_argument("--min-df", type=number_or_share, default=1)
     parser.add_argument("--max-df", type=number_or_share, default=1.0)
     parser.add_argument("--max-features", type=int)
-    parser.add_argument("--stopwords", default="none", help="`english`, `none` or a file, one word a line")
+    parser.add_argument(
+        "--stopwords", default="none", help="`english`, `none` or a file, one word a line"
+    )
     parser.add_argument("--sublinear-tf", action="store_true")
 
 

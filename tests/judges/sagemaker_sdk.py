@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tarfile
 
-# The SDK logs to standard output, from its import on.
+# The SDK logs to stdout, also while it is imported.
 sys.stdout, stdout = sys.stderr, sys.stdout
 
 image, data, folder, hyperparameters = sys.argv[1:]
 folder = pathlib.Path(folder).resolve()
 folder.mkdir(parents=True, exist_ok=True)
-# No telemetry, no request to AWS: a region and nobody's keys are enough.
+# No telemetry and no requests to AWS, so dummy credentials are enough.
 config = folder / "config.yaml"
 config.write_text(
     "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
@@ -33,7 +33,7 @@ os.environ.update(
 )
 
 from sagemaker.estimator import Estimator  # noqa: E402  (reads the variables when it is loaded)
-from sagemaker.local import LocalSession  # noqa: E402
+from sagemaker.local import LocalSession
 
 channel = folder / "data"
 channel.mkdir()
@@ -54,13 +54,17 @@ estimator = Estimator(
 try:
     estimator.fit({"train": f"file://{channel}"})
 finally:
-    # The SDK leaves its container; its network `sagemaker-local` is shared by all of its jobs.
+    # The SDK does not remove its container. Its network `sagemaker-local` is shared by all jobs.
     listed = subprocess.run(
         ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     for container in listed.stdout.split():
-        subprocess.run(["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr)
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", container], check=True, stdout=sys.stderr
+        )
 
 archive = folder / "output" / "model.tar.gz"
 with tarfile.open(archive) as tar:

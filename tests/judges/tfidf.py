@@ -1,11 +1,11 @@
-"""Compares a tf-idf matrix with the one that scikit-learn makes of the same CSV.
+"""Compares a tf-idf matrix with scikit-learn's of the same CSV.
 
     tfidf.py MATRIX.safetensors rows.csv --max-ngrams 2 --min-df 5 --stopwords english
 
-MATRIX holds the rows in file order as `indptr` (i64), `indices` (i32), `data` (f32). `vocabulary.txt`
-beside it holds one term per line, in the order of the columns (another name: --terms). Prints JSON:
-`equal_vocabulary`, `max_abs_difference` (null if the shapes differ), the counts, and examples of terms that
-only one side has. Exits 0 whatever it finds: the caller judges the numbers.
+MATRIX has the rows in file order as `indptr` (i64), `indices` (i32), `data` (f32). `vocabulary.txt`
+in its folder (another name: --terms) has one term per line, in column order. Prints JSON:
+`equal_vocabulary`, `max_abs_difference` (null if the shapes differ), the counts, and examples of
+terms that only one side has. Exits with 0 also if they differ.
 """
 
 import argparse
@@ -13,10 +13,9 @@ import json
 import pathlib
 
 import numpy
+import reading
 from safetensors.numpy import load_file
 from scipy.sparse import csr_matrix
-
-import reading
 
 
 def read_theirs(path, terms_path, rows):
@@ -50,15 +49,19 @@ def main():
     difference = None
     if equal:
         difference = float(numpy.abs((ours - theirs.astype(numpy.float64)).data).max(initial=0.0))
-    print(json.dumps({
-        "equal_vocabulary": equal,
-        "max_abs_difference": difference,
-        "rows": len(texts),
-        "columns": [len(our_terms), len(their_terms)],
-        "nonzeros": [int(ours.nnz), int(theirs.nnz)],
-        "python_only": sorted(set(our_terms) - set(their_terms))[:10],
-        "matrix_only": sorted(set(their_terms) - set(our_terms))[:10],
-    }))
+    print(
+        json.dumps(
+            {
+                "equal_vocabulary": equal,
+                "max_abs_difference": difference,
+                "rows": len(texts),
+                "columns": [len(our_terms), len(their_terms)],
+                "nonzeros": [int(ours.nnz), int(theirs.nnz)],
+                "python_only": sorted(set(our_terms) - set(their_terms))[:10],
+                "matrix_only": sorted(set(their_terms) - set(our_terms))[:10],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

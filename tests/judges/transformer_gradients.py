@@ -1,8 +1,9 @@
-"""Logits, loss and gradients by transformers' own classes.
+"""Computes logits, loss and gradients with the classes of transformers.
 
     transformer_gradients.py weights.safetensors case.json output.safetensors
 
-`case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and `label_smoothing`.
+`case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and
+`label_smoothing`.
 """
 
 import json
@@ -21,7 +22,7 @@ def main():
     config = AutoConfig.for_model(config.pop("model_type"), **config)
     model = AutoModelForSequenceClassification.from_config(config)
     missing, unexpected = model.load_state_dict(load_file(weights), strict=False)
-    # Buffers such as position_ids may be missing, parameters may not.
+    # Only buffers such as position_ids may be missing, not parameters.
     parameters = dict(model.named_parameters())
     assert not unexpected and not set(missing) & set(parameters), (missing, unexpected)
     model.eval()  # no dropout; gradients are computed all the same
@@ -34,8 +35,13 @@ def main():
     )
     loss = criterion(logits, torch.tensor(case["labels"]))
     loss.backward()
-    tensors = {f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()}
-    save_file({"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1), **tensors}, output)
+    tensors = {
+        f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()
+    }
+    save_file(
+        {"logits": logits.detach().contiguous(), "loss": loss.detach().reshape(1), **tensors},
+        output,
+    )
     print(json.dumps({"loss": loss.item()}))
 
 

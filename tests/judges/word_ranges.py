@@ -1,8 +1,8 @@
-"""The characters beyond ASCII that Python's regular expressions call a word character (`\\w`).
+"""Computes the characters beyond ASCII that Python's regular expressions match with `\\w`.
 
-scikit-learn's token pattern is `(?u)\\b\\w\\w+\\b`, so a tokenizer that shall agree with it needs
-the same table. `\\w` is `str.isalnum()` or the underscore; the table depends on the Unicode
-version of the Python that runs (`unicodedata.unidata_version`).
+scikit-learn's token pattern is `(?u)\\b\\w\\w+\\b`, so an equal tokenizer needs the same table.
+`\\w` is `str.isalnum()` or the underscore; the table depends on the Unicode version of this Python
+(`unicodedata.unidata_version`).
 
     word_ranges.py rust             print the table as Rust source
     word_ranges.py english          print scikit-learn's English stop words, sorted, one per line
@@ -17,7 +17,7 @@ import unicodedata
 
 
 def word_ranges():
-    """Inclusive ranges of word characters from U+0080 on, ascending, merged."""
+    """Returns the inclusive ranges of word characters from U+0080 on, ascending, merged."""
     word = re.compile(r"\w")
     ranges = []
     for code in range(0x80, sys.maxunicode + 1):
@@ -32,9 +32,11 @@ def word_ranges():
 
 def as_rust(ranges):
     lines = [
-        f"// Made by tests/judges/word_ranges.py: Unicode {unicodedata.unidata_version}. Do not edit.",
+        "// Made by tests/judges/word_ranges.py: "
+        f"Unicode {unicodedata.unidata_version}. Do not edit.",
         "",
-        "/// Word characters beyond ASCII as Python's `\\w` sees them: inclusive ranges, ascending.",
+        "/// Word characters beyond ASCII as Python's `\\w` sees them: "
+        "inclusive ranges, ascending.",
         "#[rustfmt::skip] // one range per line would make a thousand lines",
         "pub(crate) static WORD_RANGES: &[(u32, u32)] = &[",
     ]
@@ -51,7 +53,7 @@ def from_rust(source):
 
 
 def compare(path):
-    """Code points on which the table in `path` and this Python disagree."""
+    """Returns the code points on which the table in `path` and this Python disagree."""
     with open(path, encoding="utf-8") as file:
         theirs = {c for a, b in from_rust(file.read()) for c in range(a, b + 1)}
     ours = {c for a, b in word_ranges() for c in range(a, b + 1)}

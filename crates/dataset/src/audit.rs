@@ -1,12 +1,14 @@
 //! Findings about a data set as a whole.
 
-use super::codes;
-use super::findings::{Findings, Found};
-use super::{RowPlace, Rows, Source};
-use diagnostics::{Diagnostic, Severity, sanitize};
 use std::collections::{BTreeMap, HashMap};
 
-/// What is needed of the rows to find the same text again.
+use diagnostics::{Diagnostic, Severity, sanitize};
+
+use crate::codes;
+use crate::findings::{Finding, Findings};
+use crate::{RowPlace, Source};
+
+/// Columns of the rows that are needed to find equal texts; one entry per row.
 pub(super) struct Texts<'a> {
     pub(super) hashes: &'a [u64],
     pub(super) labels: &'a [u32],
@@ -14,17 +16,8 @@ pub(super) struct Texts<'a> {
     pub(super) places: &'a [RowPlace],
 }
 
-impl<'a> Texts<'a> {
-    pub(super) fn of<E>(rows: &'a Rows<E>) -> Self {
-        Self {
-            hashes: &rows.hashes,
-            labels: &rows.labels,
-            names: &rows.label_names,
-            places: &rows.places,
-        }
-    }
-
-    /// Row numbers, sorted by text, then by row.
+impl Texts<'_> {
+    /// Returns (text hash, row number), sorted.
     fn sorted(&self) -> Vec<(u64, u32)> {
         let mut sorted: Vec<(u64, u32)> = self.hashes.iter().copied().zip(0..).collect();
         sorted.sort_unstable();
@@ -32,14 +25,14 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Texts that stand more than once, compared with where they stand first.
+/// Finds texts that occur more than once; each is compared with its first occurrence.
 pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut Findings) {
     let mut pairs = Vec::new();
     for group in texts.sorted().chunk_by(|a, b| a.0 == b.0) {
         let first = group[0].1;
         pairs.extend(group[1..].iter().map(|(_, row)| (*row, first)));
     }
-    // The order of the file, so that the first of each kind is the first that a reader meets.
+    // File order, so that the first finding of each kind is the first in the file.
     pairs.sort_unstable();
     for (row, first) in pairs
         .into_iter()
@@ -55,20 +48,20 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
             let place = Some(texts.places[row].place(sources));
             let there = texts.places[first].place(sources);
             if label == other {
-                let message = format!("the text and its label stand at `{there}` too");
-                return Found {
+                let message = format!("the same text with the same label is at `{there}`");
+                return Finding {
                     message,
                     place,
-                    help: "remove {them}, unless each is a case of its own".to_owned(),
+                    help: "remove {them}, unless these are independent observations".to_owned(),
                 };
             }
             let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
             let message = format!(
-                "the text has the label `{}` here, and `{}` at `{there}`",
+                "the text has the label `{}` here but `{}` at `{there}`",
                 sanitize(label),
                 sanitize(other)
             );
-            Found {
+            Finding {
                 message,
                 place,
                 help: "decide which label is right".to_owned(),
@@ -77,7 +70,7 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
     }
 }
 
-/// Labels that are likely the same one, written in two ways.
+/// Finds labels that differ only in case or whitespace.
 pub(super) fn labels(names: &[String], findings: &mut Findings) {
     let mut alike: BTreeMap<String, &str> = BTreeMap::new();
     for name in names {
@@ -88,24 +81,20 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
             .to_lowercase();
         let first = *alike.entry(plain).or_insert(name);
         if first != name {
-            findings.add(&codes::LIKE_LABELS, Severity::Warning, || Found {
+            findings.add(&codes::SIMILAR_LABELS, Severity::Warning, || Finding {
                 message: format!(
-                    "the labels `{}` and `{}` differ only in case or blanks, and count as two",
+                    "the labels `{}` and `{}` differ only in case or whitespace and are treated as different",
                     sanitize(first),
                     sanitize(name)
                 ),
                 place: None,
-                help: "use one spelling, if one label is meant".to_owned(),
+                help: "use one spelling if they mean the same label".to_owned(),
             });
         }
     }
 }
 
-/// The error that there is nothing to tell apart; for training data.
-pub fn one_class<E>(rows: &Rows<E>, sources: &[Source]) -> Option<Diagnostic> {
-    one_label(&rows.label_names, rows.account.used, sources)
-}
-
+/// Returns an error if all rows have the same label.
 pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Option<Diagnostic> {
     let [name] = names else { return None };
     let rows = if rows == 1 {
@@ -117,28 +106,15 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
         severity: Severity::Error,
         code: codes::ONE_CLASS.id,
         message: format!(
-            "{rows} the label `{}`, two labels at least were expected",
+            "{rows} the label `{}`, expected at least two labels",
             sanitize(name)
         ),
         place: sources.first().map(Source::place),
-        help: "add rows with other labels, or name another column with --label-column".to_owned(),
+        help: "add rows with other labels, or pass another column with --label-column".to_owned(),
     })
 }
 
-/// Rows of the test data whose text stands in the training data.
-pub fn leak<E, F>(
-    (train, train_sources): (&Rows<E>, &[Source]),
-    (test, test_sources): (&Rows<F>, &[Source]),
-) -> Findings {
-    let mut findings = Findings::default();
-    leaked(
-        (&Texts::of(train), train_sources),
-        (&Texts::of(test), test_sources),
-        &mut findings,
-    );
-    findings
-}
-
+/// Finds test rows whose text is also in the training data.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),
@@ -152,13 +128,14 @@ pub(super) fn leaked(
         let Some(there) = first.get(hash) else {
             continue;
         };
-        findings.add(&codes::LEAK, Severity::Warning, || Found {
+        findings.add(&codes::LEAK, Severity::Warning, || Finding {
             message: format!(
-                "the text stands in the training data too, at `{}`",
+                "the text is also in the training data at `{}`",
                 train.places[*there].place(train_sources)
             ),
             place: Some(test.places[row].place(test_sources)),
-            help: "remove {them} from one of the two: the score is too good otherwise".to_owned(),
+            help: "remove {them} from one of the two data sets; otherwise the score is too high"
+                .to_owned(),
         });
     }
 }

@@ -1,13 +1,15 @@
-//! What the reading thread hands to the working ones.
+//! Blocks of records, which the reading thread passes to the worker threads.
 
-use super::delimited::{Field, lines};
-use super::findings::Findings;
 use memchr::memrchr2;
 
-/// What is known of a record before its bytes are looked at.
+use crate::delimited::{Field, lines};
+use crate::findings::Findings;
+
+/// Content of a record as far as splitting finds it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
-    /// Its fields; none where there is no value, or where it is not wanted.
+pub(super) enum RecordBody {
+    /// Text and label; `None` for a missing or unwanted value. `stray`: offset of a closing quote
+    /// that text follows.
     Fields {
         text: Option<Field>,
         label: Option<Field>,
@@ -15,11 +17,12 @@ pub(super) enum Body {
     },
     /// A line of JSON.
     Json,
-    /// The wrong number of fields, and where the first that is too much stands, or where the row ends too early.
+    /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
+    /// row.
     Count { fields: u32, at: u32 },
-    /// A quote that is never closed.
+    /// A quote, at this offset, that is never closed.
     Unclosed { quote: u32 },
-    /// Larger than is allowed; the rest of the file is not read.
+    /// Larger than the limit; the rest of the file is not read.
     TooLarge { at: u32 },
 }
 
@@ -30,32 +33,32 @@ pub(super) struct Record {
     pub(super) number: u32,
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) body: Body,
+    pub(super) body: RecordBody,
 }
 
 /// Whole records of one file.
 #[derive(Default)]
 pub(super) struct Block {
-    /// The file's bytes; of use up to `used`.
+    /// Bytes of the file; valid up to `used`.
     pub(super) bytes: Vec<u8>,
     pub(super) used: usize,
-    /// Fields that csv-core had to unquote.
-    pub(super) loose: Vec<u8>,
+    /// Contents of fields that csv-core unquoted.
+    pub(super) unescaped: Vec<u8>,
     pub(super) records: Vec<Record>,
     /// Index of the file.
     pub(super) source: u32,
-    /// Where `bytes` starts in the file.
+    /// Offset of `bytes` in the file.
     pub(super) offset: u64,
-    /// How many fields a record must have.
+    /// Number of fields that a record must have.
     pub(super) columns: u32,
-    /// The encoding's name where the bytes are not the file's own.
+    /// Name of the file's encoding if `bytes` were converted to UTF-8.
     pub(super) transcoded: Option<&'static str>,
     pub(super) compressed: bool,
-    /// What was found out about the file as a whole.
+    /// Findings about the whole file.
     pub(super) findings: Findings,
 }
 
-/// Line and column behind `before`, which starts on `line`.
+/// Returns the line and column after `before`, which starts on `line`.
 pub(super) fn column(before: &[u8], line: u64) -> (u64, u64) {
     let start = memrchr2(b'\n', b'\r', before).map_or(0, |at| at + 1);
     (line + lines(before), (before.len() - start) as u64 + 1)

@@ -1,39 +1,45 @@
-//! Says all that is wrong with the data.
+//! Reports all problems of a data set.
 
-use super::audit::{self, Texts};
-use super::read::{Encode, Rows, read_all};
-use super::stream::Job;
-use super::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
-use diagnostics::Diagnostic;
-use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 
-/// What [`check`] found.
+use serde::Serialize;
+
+use diagnostics::Diagnostic;
+
+use crate::audit;
+use crate::read::{Encode, Rows, read_all};
+use crate::stream::ReadTask;
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
+
+/// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckSummary {
-    /// Where each row went; rows with errors count as dropped.
-    pub account: RowCounts,
-    /// The same of the test data, if there was any.
-    pub test_account: Option<RowCounts>,
-    /// Labels and their numbers of rows, the most frequent first.
+    /// Row counts; rows with errors count as dropped.
+    #[serde(rename = "account")]
+    pub counts: RowCounts,
+    /// Row counts of the test data, if any.
+    #[serde(rename = "test_account")]
+    pub test_counts: Option<RowCounts>,
+    /// Labels and their numbers of rows, most frequent first.
     pub labels: Vec<(String, u64)>,
     /// All findings, counted.
     #[serde(skip)]
     pub findings: Findings,
 }
 
-/// Nothing is made of the texts.
-struct Nothing;
+/// Discards the texts.
+struct Discard;
 
-impl Encode for Nothing {
+impl Encode for Discard {
     fn encode(&mut self, _: &str) {}
 }
 
-/// Reads all rows and says what is wrong with them; does not stop at an error. `each` gets at most `limit` findings of
-/// each kind (and data set), as they come; all are counted in the summary. Texts of `test` that stand in `sources` are found too.
+/// Reads all rows and reports problems; does not stop at errors. Calls `each` with at most `limit`
+/// findings of each kind and data set, as they occur; the summary counts all. Reports texts of
+/// `test` that are also in `sources`.
 ///
 /// # Errors
-/// When `stop` was set; bad data is no error here.
+/// If `stop` was set. Bad data is not an error here.
 pub fn check(
     sources: &[Source],
     test: &[Source],
@@ -42,15 +48,15 @@ pub fn check(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
 ) -> Result<CheckSummary, ReadError> {
-    // What train would drop on request is still wrong.
+    // Rows that `train` can drop are reported too.
     let options = &ReadOptions {
         drop_missing: false,
         drop_malformed: false,
         ..options.clone()
     };
     let mut all = Findings::new(limit);
-    let rows = one(sources, options, limit, stop, each, &mut all)?;
-    if let Some(error) = audit::one_label(&rows.label_names, rows.account.used, sources) {
+    let rows = check_channel(sources, options, limit, stop, each, &mut all)?;
+    if let Some(error) = audit::one_label(&rows.label_names, rows.counts.used, sources) {
         let mut findings = Findings::new(limit);
         findings.error(
             &super::codes::ONE_CLASS,
@@ -69,46 +75,46 @@ pub fn check(
         counts[*label as usize].1 += 1;
     }
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut test_account = None;
+    let mut test_counts = None;
     if !test.is_empty() {
-        let test_rows = one(test, options, limit, stop, each, &mut all)?;
+        let test_rows = check_channel(test, options, limit, stop, each, &mut all)?;
         let mut findings = Findings::new(limit);
         audit::leaked(
-            (&Texts::of(&rows), sources),
-            (&Texts::of(&test_rows), test),
+            (&rows.texts(), sources),
+            (&test_rows.texts(), test),
             &mut findings,
         );
         all.merge(findings).iter().for_each(&mut *each);
-        test_account = Some(test_rows.account);
+        test_counts = Some(test_rows.counts);
     }
     Ok(CheckSummary {
-        account: rows.account,
-        test_account,
+        counts: rows.counts,
+        test_counts,
         labels: counts,
         findings: all,
     })
 }
 
-fn one(
+fn check_channel(
     sources: &[Source],
     options: &ReadOptions,
     limit: usize,
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
     all: &mut Findings,
-) -> Result<Rows<Nothing>, ReadError> {
-    let job = Job {
+) -> Result<Rows<Discard>, ReadError> {
+    let task = ReadTask {
         sources,
         options,
         labels: Labels::Required,
         stop,
         limit,
     };
-    let mut rows = read_all(job, || Nothing, &mut *each)?;
+    let mut rows = read_all(task, || Discard, &mut *each)?;
     let mut findings = Findings::new(limit);
     audit::labels(&rows.label_names, &mut findings);
-    audit::duplicates(&Texts::of(&rows), sources, &mut findings);
-    // Findings about rows were told as they came.
+    audit::duplicates(&rows.texts(), sources, &mut findings);
+    // Findings about rows were reported while reading.
     all.merge(std::mem::take(&mut rows.findings));
     all.merge(findings).iter().for_each(&mut *each);
     Ok(rows)

@@ -1,13 +1,13 @@
-//! Every code of a finding about data, with what it means.
+//! Codes of findings about data. `docs/reference/errors.md` lists the same; a test compares them.
 
-/// A kind of finding. Codes are stable: a message may be reworded, its code stays.
+/// A kind of finding. Codes are stable; the wording of messages may change.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
-    /// Such as `D014`.
+    /// The code, such as `D014`.
     pub id: &'static str,
-    /// What it means, in a few words.
+    /// Short description.
     pub meaning: &'static str,
-    /// What is counted: `row`, `file`, ...
+    /// Unit in which findings are counted: `row`, `file`, ...
     pub unit: &'static str,
 }
 
@@ -21,13 +21,13 @@ macro_rules! codes {
 
 codes! {
     UNREADABLE = "D001", "file", "the file or folder cannot be read";
-    NO_FILES = "D002", "folder", "the folder holds no data files";
-    NO_ROWS = "D003", "file", "there are no rows";
-    COLUMN_TWICE = "D004", "file", "the header names a column twice";
-    NO_COLUMN = "D005", "file", "there is no such column";
-    DAMAGED = "D006", "file", "the compressed data is damaged or cut off";
-    FOREIGN = "D007", "file", "the file is of a kind that is not read";
-    ENCODING = "D008", "name", "the encoding is not known";
+    NO_FILES = "D002", "folder", "the folder contains no data files";
+    NO_ROWS = "D003", "file", "the data has no rows";
+    DUPLICATE_COLUMN = "D004", "file", "the header has a column name twice";
+    NO_COLUMN = "D005", "file", "the column does not exist";
+    DAMAGED = "D006", "file", "the compressed data is damaged or truncated";
+    UNSUPPORTED = "D007", "file", "the file type is not supported";
+    ENCODING = "D008", "name", "the encoding is unknown";
     PARQUET = "D009", "file", "the parquet file cannot be read";
     FIELD_COUNT = "D010", "row", "the row has more or fewer fields than the header";
     OPEN_QUOTE = "D011", "quote", "a quote is never closed";
@@ -38,11 +38,11 @@ codes! {
     WRONG_TYPE = "D016", "row", "the value is of the wrong type";
     TOO_LARGE = "D017", "row", "the record is too large";
     TOO_MANY = "D018", "file", "there are too many rows";
-    STRAY_QUOTE = "D019", "row", "a field goes on after its closing quote";
+    TEXT_AFTER_QUOTE = "D019", "row", "there is text after a field's closing quote";
     ONE_CLASS = "D020", "data set", "all rows have the same label";
-    CONFLICT = "D021", "row", "the same text stands elsewhere with another label";
-    DUPLICATE = "D022", "row", "the same text stands elsewhere with the same label";
-    LEAK = "D023", "row", "text of the test data stands in the training data";
-    LIKE_LABELS = "D024", "label", "two labels differ only in case or blanks";
+    CONFLICT = "D021", "row", "the same text occurs with another label";
+    DUPLICATE = "D022", "row", "the same text occurs with the same label";
+    LEAK = "D023", "row", "a test text is also in the training data";
+    SIMILAR_LABELS = "D024", "label", "two labels differ only in case or whitespace";
     SAME_COLUMN = "D025", "name", "text and label are the same column";
 }

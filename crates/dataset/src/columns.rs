@@ -1,10 +1,11 @@
-//! Which columns hold text and label.
+//! Resolves the names of the text and label columns.
 
-use super::codes;
-use super::findings::Findings;
-use super::source::near;
-use super::{Labels, ReadOptions};
 use diagnostics::{Place, sanitize};
+
+use crate::codes;
+use crate::findings::Findings;
+use crate::source::closest;
+use crate::{Labels, ReadOptions};
 
 /// Positions of the wanted columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(super) struct Columns {
     pub(super) count: usize,
 }
 
-/// Looks the wanted columns up; what is missing or stands twice goes to the findings.
+/// Looks up the text and label columns. Reports missing and duplicate columns.
 pub(super) fn resolve(
     names: &[String],
     options: &ReadOptions,
@@ -31,9 +32,9 @@ pub(super) fn resolve(
         let count = names.iter().filter(|name| *name == wanted).count();
         if count > 1 {
             twice = true;
-            let message = format!("`{count}` columns are called `{wanted}`, one was expected");
+            let message = format!("expected one column named `{wanted}`, found `{count}`");
             let help = "rename all but one of them".to_owned();
-            findings.error(&codes::COLUMN_TWICE, message, Some(place.clone()), help);
+            findings.error(&codes::DUPLICATE_COLUMN, message, Some(place.clone()), help);
         }
     }
     let position = |wanted: &str| names.iter().position(|name| name == wanted);
@@ -51,7 +52,7 @@ pub(super) fn resolve(
     } else {
         "the file has"
     };
-    missing(&absent, names, Some(place.clone()), has, findings);
+    report_missing(&absent, names, Some(place.clone()), has, findings);
     match text {
         Some(text) if !twice && absent.is_empty() => Some(Columns {
             text,
@@ -62,22 +63,19 @@ pub(super) fn resolve(
     }
 }
 
-/// The finding that one column is named for both.
-pub(super) fn same(name: &str, limit: usize) -> Findings {
+/// Returns the finding that text and label are the same column.
+pub(super) fn same_column(name: &str, limit: usize) -> Findings {
     let mut findings = Findings::new(limit);
-    let message = format!(
-        "text and label are both to be read from the column `{}`",
-        sanitize(name)
-    );
-    let help = "pass --text-column and --label-column with two different names".to_owned();
+    let message = format!("text and label are the same column `{}`", sanitize(name));
+    let help = "pass different names to --text-column and --label-column".to_owned();
     findings.error(&codes::SAME_COLUMN, message, None, help);
     findings
 }
 
 const HEADER_HAS: &str = "the header has";
 
-/// The finding that columns (flag and name) are missing.
-pub(super) fn missing(
+/// Reports missing columns, given as (flag, name).
+pub(super) fn report_missing(
     absent: &[(&str, &str)],
     names: &[String],
     place: Option<Place>,
@@ -89,34 +87,34 @@ pub(super) fn missing(
     }
     let wanted: Vec<&str> = absent.iter().map(|(_, name)| *name).collect();
     let message = format!(
-        "no column is called `{}`, {has} {}",
+        "no column is named `{}`; {has} {}",
         wanted.join("` or `"),
         listed(names)
     );
-    let near_ones: Vec<Option<&str>> = absent
+    let suggestions: Vec<Option<&str>> = absent
         .iter()
-        .map(|(_, wanted)| near(wanted, names.iter().map(String::as_str)))
+        .map(|(_, wanted)| closest(wanted, names.iter().map(String::as_str)))
         .collect();
     let flags: Vec<String> = absent
         .iter()
-        .zip(&near_ones)
-        .map(|((flag, _), near)| {
+        .zip(&suggestions)
+        .map(|((flag, _), closest)| {
             format!(
                 "{flag} {}",
-                near.map_or("NAME".to_owned(), quoted_for_shell)
+                closest.map_or("NAME".to_owned(), quoted_for_shell)
             )
         })
         .collect();
     let flags = flags.join(" ");
     let help = if names.iter().any(|name| name.contains('\0')) {
         "the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le".to_owned()
-    } else if near_ones.iter().all(Option::is_some) {
+    } else if suggestions.iter().all(Option::is_some) {
         format!("did you mean {flags}?")
     } else {
         format!(
             "pass {flags}{}",
             if has == HEADER_HAS {
-                "; the first line has to be a header"
+                "; the first line must be a header"
             } else {
                 ""
             }
@@ -125,17 +123,17 @@ pub(super) fn missing(
     findings.error(&codes::NO_COLUMN, message, place, help);
 }
 
-/// At most this many names, and this much of each: a file without a header has a text in their place.
-const NAMES: usize = 12;
-const LETTERS: usize = 40;
+/// Limits for listing column names: a file without a header has texts in their place.
+const MAX_NAMES: usize = 12;
+const MAX_NAME_CHARS: usize = 40;
 
 fn listed(names: &[String]) -> String {
-    let short = |name: &String| match name.char_indices().nth(LETTERS) {
+    let short = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
         None => format!("`{}`", sanitize(name)),
     };
-    let first: Vec<String> = names.iter().take(NAMES).map(short).collect();
-    let more = names.len().saturating_sub(NAMES);
+    let first: Vec<String> = names.iter().take(MAX_NAMES).map(short).collect();
+    let more = names.len().saturating_sub(MAX_NAMES);
     if more > 0 {
         format!("{} and {more} more", first.join(", "))
     } else {

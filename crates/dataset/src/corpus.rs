@@ -1,4 +1,4 @@
-//! The rows of a training run: where each came from, which part it belongs to, and the seeded split.
+//! Rows of a training run: origin, split, and the seeded validation split.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -10,52 +10,53 @@ use crate::{Findings, ReadOptions, RowCounts, Rows, Source, leak, one_class};
 use diagnostics::Error;
 use sagemaker::metrics::Split;
 
-/// All rows but their texts; every vector has one entry per row, in the order of the files.
+/// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
 pub struct RowTable {
-    /// Which encoder had the row.
+    /// Encoder that has the row, and its index there.
     pub order: Vec<RowRef>,
     /// Index into `classes`.
     pub labels: Vec<u32>,
-    /// What the row is for.
+    /// Split of the row.
     pub splits: Vec<Split>,
-    /// xxh3 of the text.
+    /// xxh3 hash of the text.
     pub hashes: Vec<u64>,
-    /// Where it stands.
+    /// Place in the files.
     pub places: Vec<RowPlace>,
-    /// The labels: in numerical order if all are whole numbers, else in code point order.
+    /// Names of the classes: in numerical order if all are integers, otherwise in code point order.
     pub classes: Vec<String>,
-    /// What `places` point into.
+    /// Files that `places` refer to.
     pub sources: Vec<Source>,
 }
 
-/// The files of each channel; `train` is never empty.
+/// Files of each channel; `train` is never empty.
 pub struct Channels {
-    /// To learn from.
+    /// Training data.
     pub train: Vec<Source>,
-    /// To choose and calibrate on; empty: a share of `train`.
+    /// Validation data, for model selection and calibration. If empty, a share of `train` is used.
     pub validation: Vec<Source>,
-    /// To be looked at once.
+    /// Test data.
     pub test: Vec<Source>,
 }
 
-/// Encoded rows and what was noticed on the way.
+/// Encoded rows, row counts and findings.
 pub struct Corpus<E> {
     /// The rows.
     pub rows: RowTable,
     /// One per reading thread and channel.
     pub encoders: Vec<E>,
-    /// Where each channel's rows went.
-    pub accounts: Vec<(&'static str, RowCounts)>,
-    /// Warnings, channel by channel.
+    /// Row counts by channel.
+    pub counts: Vec<(&'static str, RowCounts)>,
+    /// Warnings by channel.
     pub findings: Vec<Findings>,
 }
 
 impl<E: Encode> Corpus<E> {
-    /// Reads all channels, and splits off validation rows if there is no such channel.
+    /// Reads all channels. Without a validation channel, a `share` (0 to 1) of the training rows
+    /// becomes the validation split.
     ///
     /// # Errors
-    /// When the data has errors, when it has one class only, when a label of another channel is not in `train`, or
-    /// when `stop` was set.
+    /// If the data has errors or a single class, if another channel has a label that is not in
+    /// `train`, or if `stop` was set.
     pub fn read(
         channels: Channels,
         options: &ReadOptions,
@@ -115,7 +116,7 @@ impl<E: Encode> Corpus<E> {
         Self {
             rows,
             encoders: Vec::new(),
-            accounts: Vec::new(),
+            counts: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -140,7 +141,7 @@ impl<E: Encode> Corpus<E> {
         }
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
         table.order.extend(rows.order.iter().map(|row| RowRef {
-            shard: row.shard + first_shard,
+            encoder: row.encoder + first_shard,
             ..*row
         }));
         table
@@ -153,8 +154,8 @@ impl<E: Encode> Corpus<E> {
             ..*at
         }));
         table.sources.extend(sources);
-        self.encoders.extend(rows.shards);
-        self.accounts.push((name, rows.account));
+        self.encoders.extend(rows.encoders);
+        self.counts.push((name, rows.counts));
         self.findings.push(rows.findings);
         Ok(())
     }
@@ -163,15 +164,15 @@ impl<E: Encode> Corpus<E> {
 fn unknown_label(channel: &str, label: &str) -> Error {
     let label = diagnostics::sanitize(label);
     Error::new(format!(
-        "expected the labels of the `train` channel, found the label `{label}` in `{channel}`"
+        "expected only labels of the `train` channel, found the label `{label}` in `{channel}`"
     ))
     .help(format!(
-        "add rows with this label to the training data, or take them out of `{channel}`"
+        "add rows with this label to the training data, or remove them from `{channel}`"
     ))
 }
 
 impl RowTable {
-    /// The rows of a part, ascending.
+    /// Returns the rows of a split, ascending.
     pub fn of(&self, split: Split) -> Vec<u32> {
         (0..)
             .zip(&self.splits)
@@ -180,10 +181,10 @@ impl RowTable {
             .collect()
     }
 
-    /// Every class needs training rows; all of them in one class is no training data either.
+    /// Checks that each class has training rows.
     ///
     /// # Errors
-    /// When a class has none: rows of it stand in the other parts alone.
+    /// If all rows of a class are in other splits.
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
         let mut sizes = vec![0usize; self.classes.len()];
@@ -201,12 +202,13 @@ impl RowTable {
                     "expected training rows of every class, found `{size}` of `{class}` among `{}`",
                     train.len()
                 )).help(format!(
-                    "add training rows with the label `{class}`, or leave its rows out of the other parts"
+                    "add training rows with the label `{class}`, or remove its rows from the other splits"
                 ))),
         }
     }
 
-    /// Turns a share of each class's training rows into validation rows; equal texts stay together.
+    /// Moves a share of each class's training rows to the validation split; equal texts stay
+    /// together.
     fn split(&mut self, share: f64, seed: u64) {
         let train = self.of(Split::Train);
         for (&row, position) in train.iter().zip(self.spread(&train, seed)) {
@@ -216,7 +218,7 @@ impl RowTable {
         }
     }
 
-    /// A fold from 0 to `folds` - 1 for each of `rows`: stratified, equal texts in one fold.
+    /// Assigns each of `rows` to a fold from 0 to `folds` - 1: stratified, equal texts in one fold.
     pub fn folds(&self, rows: &[u32], folds: usize, seed: u64) -> Vec<u8> {
         self.spread(rows, seed)
             .into_iter()
@@ -224,8 +226,9 @@ impl RowTable {
             .collect()
     }
 
-    /// A position between 0 and 1 for each of `rows`: evenly spread within each class, in an order that follows from
-    /// the seed and the texts alone; equal texts have one position (and the class of their first row).
+    /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in
+    /// an order that depends only on the seed and the texts. Equal texts have the same position
+    /// (and the class of their first row).
     fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
         let mut group_of_text: HashMap<u64, usize> = HashMap::new();
         // (class, sort key, text, rows)
@@ -251,8 +254,8 @@ impl RowTable {
         for group in order {
             let (class, _, _, size) = groups[group];
             let (before, rows) = (&mut before[class as usize], class_rows[class as usize]);
-            // By its middle: a text that stands often must not drag its class to one side. And the last text of a
-            // class never leaves the training rows.
+            // The middle, so that a frequent text does not move its whole class to one side. The
+            // last text of a class always stays in the training split.
             let middle = f64::from(*before) + 0.5 * f64::from(size);
             *before += size;
             position[group] = if *before == rows {
@@ -272,11 +275,17 @@ impl RowTable {
 mod tests {
     use super::*;
 
-    /// Rows of two classes with these text hashes, labelled in turn by `label`.
+    /// Rows of two classes with these text hashes.
     fn table(hashes: Vec<u64>, label: impl Fn(usize) -> u32) -> RowTable {
         let rows = hashes.len();
         RowTable {
-            order: vec![RowRef { shard: 0, index: 0 }; rows],
+            order: vec![
+                RowRef {
+                    encoder: 0,
+                    index: 0
+                };
+                rows
+            ],
             labels: (0..rows).map(label).collect(),
             splits: vec![Split::Train; rows],
             places: vec![
@@ -300,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_training_rows_is_named() {
+    fn class_without_training_rows_is_error() {
         let mut table = table(vec![1, 2, 3], |row| u32::from(row == 2));
         assert!(table.check_classes().is_ok());
         table.splits[2] = Split::Test;
@@ -312,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn equal_texts_stay_on_one_side_and_in_one_fold() {
-        // Every text five times, far apart.
+    fn equal_texts_stay_in_one_split_and_one_fold() {
+        // Every text occurs five times, far apart.
         let mut table = table((0..1000).map(|row| row % 200).collect(), |row| {
             (row % 2) as u32
         });
@@ -331,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_stands_often_does_not_take_its_class_along() {
+    fn frequent_text_does_not_move_its_class() {
         for share in [0.1, 0.5, 0.99] {
             // 60 texts of class a, one text of class b eight times.
             let mut table = table((0..68).map(|row: u64| row.min(60)).collect(), |row| {
@@ -345,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_gives_its_share() {
+    fn split_and_folds_are_stratified() {
         // One row in ten is of class b.
         let mut table = table((0..1000).collect(), |row| u32::from(row % 10 == 0));
         let folds = table.folds(&(0..1000).collect::<Vec<_>>(), 5, 3);
@@ -370,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_split_follows_from_the_seed_and_the_texts_alone() {
+    fn split_depends_only_on_seed_and_texts() {
         let validation = |hashes: Vec<u64>, seed| {
             let mut table = table(hashes, |_| 0);
             table.split(0.3, seed);
@@ -389,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_in_order_and_names_are_too() {
+    fn classes_are_sorted_by_number_or_by_name() {
         let classes = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
             Corpus::<Nothing>::start(&names).rows.classes

@@ -1,21 +1,23 @@
-//! Turns the records of a block into rows of text and label. This part runs in parallel.
+//! Decodes the records of a block into rows of text and label. Runs in parallel.
 
-use super::block::{Block, Body, Record};
-use super::delimited::{Field, Shape};
-use super::findings::{Findings, Found};
-use super::json::{self, Cell};
-use super::{Labels, ReadOptions, RowPlace, Source};
-use memchr::memchr;
 use std::ops::Range;
 
+use memchr::memchr;
+
+use crate::block::{Block, Record, RecordBody};
+use crate::delimited::{Field, Shape};
+use crate::findings::{Finding, Findings};
+use crate::json::{self, Cell};
+use crate::{Labels, ReadOptions, RowPlace, Source};
+
 mod messages;
-use messages::Say;
+use messages::Reporter;
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
     end: usize,
-    /// In `scratch`, not in the block.
+    /// True if the span is in `scratch`, not in the block.
     scratch: bool,
 }
 
@@ -26,18 +28,18 @@ struct RowSpan {
     label: Option<Span>,
 }
 
-/// One row.
+/// A row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
-    /// Where it stands.
+    /// Place in the files.
     pub place: RowPlace,
-    /// Its text; never blank.
+    /// Text; never blank.
     pub text: &'a str,
-    /// Its label; never blank, always there where labels are required.
+    /// Label; never blank, always present if labels are required.
     pub label: Option<&'a str>,
 }
 
-/// The rows of one block, in the order of the file.
+/// Rows of a block, in file order.
 pub struct Batch<'a> {
     block: &'a str,
     scratch: &'a str,
@@ -45,17 +47,17 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// How many rows it has.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether it has none: all rows of a block may have been dropped.
+    /// True if there are no rows: all rows of a block may have been dropped.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The rows.
+    /// Returns the rows.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
         let (block, scratch) = (self.block, self.scratch);
         let text = move |span: Span| {
@@ -70,37 +72,37 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What became of the records of one block.
+/// Row counts and findings of a block.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct BlockCounts {
     pub(super) findings: Findings,
     pub(super) read: u64,
     pub(super) used: u64,
     pub(super) no_text: u64,
     pub(super) no_label: u64,
     pub(super) malformed: u64,
-    /// For JSON lines, which have no header: what the objects have.
+    /// For JSON lines, which have no header: keys of the objects.
     pub(super) seen: Option<Seen>,
 }
 
-/// Which keys the objects of a file have.
+/// Keys of the objects in a JSON lines file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) source: u32,
     pub(super) text: bool,
     pub(super) label: bool,
-    /// Those of its first object.
+    /// Keys of the first object.
     pub(super) keys: Vec<String>,
 }
 
-/// The buffers of one thread.
+/// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct Decoder {
     scratch: String,
     rows: Vec<RowSpan>,
 }
 
-/// Why a record is not used.
+/// Reason why a record is not used.
 enum Refused {
     Malformed,
     NoText,
@@ -108,30 +110,30 @@ enum Refused {
 }
 
 impl Decoder {
-    /// The rows of a block, and what is wrong with the others.
+    /// Decodes a block; reports the records that cannot be used.
     pub(super) fn decode<'a>(
         &'a mut self,
         block: &'a mut Block,
         sources: &[Source],
         options: &ReadOptions,
         labels: Labels,
-    ) -> (Batch<'a>, Tally) {
+    ) -> (Batch<'a>, BlockCounts) {
         self.scratch.clear();
         self.rows.clear();
         let limit = block.findings.limit();
-        let mut tally = Tally {
+        let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
-            ..Tally::default()
+            ..BlockCounts::default()
         };
         let block = &*block;
-        // One look at the whole block is much faster than one at each record.
+        // Validating the whole block is much faster than validating each record.
         let whole = std::str::from_utf8(&block.bytes[..block.used]).ok();
         let mut work = Work {
             block,
             whole,
             options,
             labels,
-            say: Say {
+            reporter: Reporter {
                 block,
                 sources,
                 options,
@@ -139,8 +141,8 @@ impl Decoder {
             decoder: self,
         };
         for record in &block.records {
-            tally.read += 1;
-            match work.record(record, &mut tally) {
+            counts.read += 1;
+            match work.record(record, &mut counts) {
                 Ok((text, label)) => {
                     let place = RowPlace {
                         source: block.source,
@@ -148,11 +150,11 @@ impl Decoder {
                         line: record.line,
                     };
                     work.decoder.rows.push(RowSpan { place, text, label });
-                    tally.used += 1;
+                    counts.used += 1;
                 }
-                Err(Refused::Malformed) => tally.malformed += 1,
-                Err(Refused::NoText) => tally.no_text += 1,
-                Err(Refused::NoLabel) => tally.no_label += 1,
+                Err(Refused::Malformed) => counts.malformed += 1,
+                Err(Refused::NoText) => counts.no_text += 1,
+                Err(Refused::NoLabel) => counts.no_label += 1,
             }
         }
         let batch = Batch {
@@ -160,17 +162,17 @@ impl Decoder {
             scratch: &self.scratch,
             rows: &self.rows,
         };
-        (batch, tally)
+        (batch, counts)
     }
 }
 
 struct Work<'a, 'd> {
     block: &'a Block,
-    /// The block's text, if it is valid as a whole.
+    /// Text of the block, if all of it is valid UTF-8.
     whole: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
-    say: Say<'a>,
+    reporter: Reporter<'a>,
     decoder: &'d mut Decoder,
 }
 
@@ -178,19 +180,19 @@ impl<'a> Work<'a, '_> {
     fn record(
         &mut self,
         record: &Record,
-        tally: &mut Tally,
+        counts: &mut BlockCounts,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let say = self.say;
-        let findings = &mut tally.findings;
+        let reporter = self.reporter;
+        let findings = &mut counts.findings;
         match record.body {
-            Body::Unclosed { quote } => say.unclosed(record, quote, findings),
-            Body::TooLarge { at } => say.too_large(record, at, findings),
-            Body::Count { fields, at } => say.field_count(record, fields, at, findings),
-            Body::Json => return self.json(record, tally),
-            Body::Fields { text, label, stray } => {
+            RecordBody::Unclosed { quote } => reporter.unclosed(record, quote, findings),
+            RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
+            RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
+            RecordBody::Json => return self.json(record, counts),
+            RecordBody::Fields { text, label, stray } => {
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
-                    say.stray(record, at, findings);
+                    reporter.stray(record, at, findings);
                 }
                 let text_span = text
                     .map(|field| self.content(field, record, findings))
@@ -211,7 +213,7 @@ impl<'a> Work<'a, '_> {
         Err(Refused::Malformed)
     }
 
-    /// Both values, unless one is missing that is needed.
+    /// Returns text and label, unless a required one is missing.
     fn present(
         &self,
         record: &Record,
@@ -220,12 +222,12 @@ impl<'a> Work<'a, '_> {
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
         let Some(text) = text.filter(|span| !self.is_blank(*span)) else {
-            self.say.no_text(record, text_at, findings);
+            self.reporter.no_text(record, text_at, findings);
             return Err(Refused::NoText);
         };
         let label = label.filter(|span| !self.is_blank(*span));
         if label.is_none() && self.labels == Labels::Required {
-            self.say.no_label(record, label_at, findings);
+            self.reporter.no_label(record, label_at, findings);
             return Err(Refused::NoLabel);
         }
         Ok((text, label))
@@ -240,7 +242,7 @@ impl<'a> Work<'a, '_> {
         from[span.start..span.end].chars().all(char::is_whitespace)
     }
 
-    /// Refuses a record that is not valid UTF-8.
+    /// Returns the text of a record; refuses invalid UTF-8.
     fn valid(&self, record: &Record, findings: &mut Findings) -> Result<&'a str, Refused> {
         let range = record.start as usize..record.end as usize;
         match self.whole {
@@ -258,12 +260,12 @@ impl<'a> Work<'a, '_> {
         let start = range.start;
         std::str::from_utf8(&self.block.bytes[range]).map_err(|error| {
             let at = start + error.valid_up_to();
-            self.say.not_utf8(record, at as u32, findings);
+            self.reporter.not_utf8(record, at as u32, findings);
             Refused::Malformed
         })
     }
 
-    /// A field's content.
+    /// Returns the content of a field.
     fn content(
         &mut self,
         field: Field,
@@ -291,9 +293,10 @@ impl<'a> Work<'a, '_> {
                 let text = self.text(start..end, record, findings)?;
                 undouble(text, &mut self.decoder.scratch);
             }
-            (Shape::Loose, _) => {
-                // The record is valid, and unquoting takes only ASCII bytes away: nothing is replaced here.
-                let text = String::from_utf8_lossy(&self.block.loose[start..end]);
+            (Shape::Unescaped, _) => {
+                // The record is valid UTF-8 and unquoting removes only ASCII bytes, so the
+                // conversion is lossless.
+                let text = String::from_utf8_lossy(&self.block.unescaped[start..end]);
                 self.decoder.scratch.push_str(&text);
             }
         }
@@ -307,10 +310,10 @@ impl<'a> Work<'a, '_> {
     fn json(
         &mut self,
         record: &Record,
-        tally: &mut Tally,
+        counts: &mut BlockCounts,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let say = self.say;
-        let line = self.valid(record, &mut tally.findings)?;
+        let reporter = self.reporter;
+        let line = self.valid(record, &mut counts.findings)?;
         let label_key =
             (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
         let mut keys = Vec::new();
@@ -318,11 +321,11 @@ impl<'a> Work<'a, '_> {
         let object = match json::parse(line, &self.options.text_column, label_key, wanted) {
             Ok(object) => object,
             Err(error) => {
-                say.not_json(record, &error, &mut tally.findings);
+                reporter.not_json(record, &error, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
         };
-        let seen = tally.seen.get_or_insert_with(|| Seen {
+        let seen = counts.seen.get_or_insert_with(|| Seen {
             source: self.block.source,
             ..Seen::default()
         });
@@ -338,7 +341,7 @@ impl<'a> Work<'a, '_> {
             ),
         ] {
             if let Cell::Wrong(kind) = cell {
-                say.wrong_type(record, column, kind, expected, &mut tally.findings);
+                reporter.wrong_type(record, column, kind, expected, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
         }
@@ -359,12 +362,12 @@ impl<'a> Work<'a, '_> {
             record,
             (text, record.start),
             (label, record.start),
-            &mut tally.findings,
+            &mut counts.findings,
         )
     }
 }
 
-/// Appends `text` with each doubled quote made one.
+/// Appends `text`, with doubled quotes replaced by single ones.
 fn undouble(text: &str, to: &mut String) {
     let mut rest = text;
     while let Some(quote) = memchr(b'"', rest.as_bytes()) {

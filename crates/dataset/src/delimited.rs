@@ -1,70 +1,71 @@
 //! Splits CSV and TSV bytes into records and fields, without copying them.
 //!
-//! Quoting and line ends are those of the csv crate. Records that quote properly, or not at all, are found by
-//! searching for the few bytes that matter; any other record is handed to csv-core from its first byte on, so that
-//! odd input means the same here as there. A property test compares the two on arbitrary bytes.
+//! Quoting and line ends follow the csv crate. Well-formed records are split by searching for
+//! delimiters, quotes and line ends. All other records are parsed by csv-core from their first
+//! byte, so that malformed input is read in the same way. A property test compares both on
+//! arbitrary bytes.
 
 use csv_core::ReadFieldResult;
 use memchr::{memchr, memchr_iter, memchr3};
 
-/// Where the content of a field lies.
+/// Representation of a field's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// In the block, as it stands.
+    /// In the block, verbatim.
     Plain,
     /// In the block, with each quote doubled.
     Doubled,
-    /// In the block's `loose` buffer, as csv-core wrote it.
-    Loose,
+    /// In the block's `unescaped` buffer, as csv-core wrote it.
+    Unescaped,
 }
 
 /// One field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// First byte of the content, without the opening quote.
+    /// Offset of the first byte of the content, without the opening quote.
     pub(super) start: u32,
     /// One past the last byte of the content.
     pub(super) end: u32,
-    /// Where the field starts in the block, its opening quote included.
+    /// Offset of the field in the block, including its opening quote.
     pub(super) at: u32,
     pub(super) shape: Shape,
 }
 
-/// What is odd about a record.
+/// Defect of a record. Values are offsets in the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Oddity {
-    /// The quote opened here is never closed: the record reaches to the end of the file.
+pub(super) enum Malformed {
+    /// The quote opened here is never closed: the record extends to the end of the file.
     Unclosed(u32),
-    /// The quote here closes a field, yet the field goes on.
+    /// Text follows the closing quote here.
     Stray(u32),
 }
 
-/// A record that was found; its fields are in [`Splitter::fields`].
+/// Extent of a record; its fields are in [`Splitter::fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct RecordSpan {
     pub(super) start: usize,
     /// One past the last byte, without the line end.
     pub(super) end: usize,
-    /// Where the search goes on.
+    /// Offset at which the next record is searched.
     pub(super) next: usize,
     /// Empty lines before the record.
     pub(super) lines_before: u64,
-    /// Line ends in the record, its own included.
+    /// Line ends in the record, including the last.
     pub(super) lines: u64,
-    pub(super) oddity: Option<Oddity>,
+    pub(super) malformed: Option<Malformed>,
 }
 
 /// One step of the splitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Record(Found),
-    /// More bytes are needed to see where the next record ends; its search starts anew then. The last of
-    /// [`Splitter::fields`] is the one that has no end yet.
+    Record(RecordSpan),
+    /// More bytes are needed to find the end of the next record; call again from its start. The
+    /// last of [`Splitter::fields`] is incomplete.
     More {
-        /// Where that record starts.
+        /// Offset of that record.
         start: usize,
     },
-    /// No record is left; `next` is where the search goes on when more bytes are there.
+    /// No record is left; `next` is the offset at which to continue with more bytes.
     End {
         next: usize,
     },
@@ -74,12 +75,16 @@ pub(super) enum Step {
 pub(super) struct Splitter {
     delimiter: u8,
     core: csv_core::Reader,
-    /// The fields of the record that the last step found.
+    /// Fields of the record that the last step found.
     pub(super) fields: Vec<Field>,
 }
 
 enum Quoted {
-    Closed { end: usize, doubled: bool },
+    Closed {
+        end: usize,
+        doubled: bool,
+    },
+    /// Text follows the closing quote at this offset.
     Stray(usize),
     Open,
     More,
@@ -95,20 +100,21 @@ impl Splitter {
         }
     }
 
-    /// The record at or after `from`. `complete` says that no byte follows `bytes` in the file.
+    /// Finds the record at or after `from`. `complete`: `bytes` reach to the end of the file.
     pub(super) fn step(
         &mut self,
         bytes: &[u8],
         from: usize,
         complete: bool,
-        loose: &mut Vec<u8>,
+        unescaped: &mut Vec<u8>,
     ) -> Step {
         let mut start = from;
         while matches!(bytes.get(start), Some(b'\r' | b'\n')) {
             start += 1;
         }
         if start == bytes.len() {
-            // A carriage return at the end may be half of a line end: it is kept, so that the line is counted once.
+            // A carriage return at the end may be half of a line end: keep it, so that the line is
+            // counted once.
             let half = !complete && start > from && bytes[start - 1] == b'\r';
             return Step::End {
                 next: start - usize::from(half),
@@ -131,22 +137,17 @@ impl Splitter {
                         (field(at + 1, end, at, shape), end + 1)
                     }
                     Quoted::Stray(quote) => {
-                        return self.odd(bytes, start, lines_before, complete, quote, loose);
+                        return self.parse_with_csv_core(
+                            bytes,
+                            start,
+                            lines_before,
+                            complete,
+                            quote,
+                            unescaped,
+                        );
                     }
                     Quoted::Open if complete => {
-                        self.fields
-                            .push(field(at + 1, bytes.len(), at, Shape::Plain));
-                        let oddity = Some(Oddity::Unclosed(at as u32));
-                        let lines = lines(&bytes[start..]);
-                        let end = bytes.len();
-                        return Step::Record(Found {
-                            start,
-                            end,
-                            next: end,
-                            lines_before,
-                            lines,
-                            oddity,
-                        });
+                        return self.unclosed(bytes, start, at, lines_before);
                     }
                     Quoted::Open | Quoted::More => return self.more(start, at),
                 }
@@ -166,15 +167,30 @@ impl Splitter {
                 return Step::More { start };
             };
             let lines = inner_lines + 1;
-            return Step::Record(Found {
+            return Step::Record(RecordSpan {
                 start,
                 end: after,
                 next,
                 lines_before,
                 lines,
-                oddity: None,
+                malformed: None,
             });
         }
+    }
+
+    /// The record whose last field opens a quote at `at` and extends to the end of the file.
+    #[cold]
+    fn unclosed(&mut self, bytes: &[u8], start: usize, at: usize, lines_before: u64) -> Step {
+        let end = bytes.len();
+        self.fields.push(field(at + 1, end, at, Shape::Plain));
+        Step::Record(RecordSpan {
+            start,
+            end,
+            next: end,
+            lines_before,
+            lines: lines(&bytes[start..]),
+            malformed: Some(Malformed::Unclosed(at as u32)),
+        })
     }
 
     fn more(&mut self, start: usize, at: usize) -> Step {
@@ -217,34 +233,35 @@ impl Splitter {
         Quoted::Open
     }
 
-    /// A record that has bytes after a closing quote, read by csv-core.
-    fn odd(
+    /// Parses a record with text after a closing quote by csv-core.
+    fn parse_with_csv_core(
         &mut self,
         bytes: &[u8],
         start: usize,
         lines_before: u64,
         complete: bool,
         stray: usize,
-        loose: &mut Vec<u8>,
+        unescaped: &mut Vec<u8>,
     ) -> Step {
-        let mark = loose.len();
+        let mark = unescaped.len();
         self.fields.clear();
         self.core.reset();
-        // A line end first: it yields nothing, and without it the parser would take the record's first bytes for a
-        // byte order mark if they look like one.
+        // Feed a line end first. It yields nothing, but without it the parser would treat the
+        // record's first bytes as a byte order mark if they look like one.
         self.core.read_field(b"\n", &mut [0]);
         let (mut at, mut field_at, mut content, mut written) = (start, start, mark, mark);
         let unclosed = loop {
-            if loose.len() == written {
-                loose.resize((written * 2).max(1024), 0);
+            if unescaped.len() == written {
+                unescaped.resize((written * 2).max(1024), 0);
             }
             let (result, read, wrote) = if at < bytes.len() {
-                self.core.read_field(&bytes[at..], &mut loose[written..])
+                self.core
+                    .read_field(&bytes[at..], &mut unescaped[written..])
             } else if complete {
-                // Where the bytes end a line end is tried: only an open quote swallows it.
+                // Try a line end after the last byte: only an open quote consumes it.
                 self.core.read_field(b"\n", &mut [0])
             } else {
-                loose.truncate(mark);
+                unescaped.truncate(mark);
                 return self.more(start, field_at);
             };
             match result {
@@ -260,7 +277,7 @@ impl Splitter {
                         written += wrote;
                     }
                     self.fields
-                        .push(field(content, written, field_at, Shape::Loose));
+                        .push(field(content, written, field_at, Shape::Unescaped));
                     (field_at, content) = (at, written);
                     if record_end {
                         at -= usize::from(!at_end);
@@ -270,32 +287,32 @@ impl Splitter {
                 ReadFieldResult::End => break None,
             }
         };
-        loose.truncate(written);
+        unescaped.truncate(written);
         let Some(next) = line_end(bytes, at, complete) else {
-            loose.truncate(mark);
+            unescaped.truncate(mark);
             return Step::More { start };
         };
-        let oddity = match unclosed {
+        let malformed = match unclosed {
             Some(open) => {
                 self.fields
-                    .push(field(content, written, open, Shape::Loose));
-                Oddity::Unclosed(open as u32)
+                    .push(field(content, written, open, Shape::Unescaped));
+                Malformed::Unclosed(open as u32)
             }
-            None => Oddity::Stray(stray as u32),
+            None => Malformed::Stray(stray as u32),
         };
         let inner = lines(&bytes[start..at]);
-        Step::Record(Found {
+        Step::Record(RecordSpan {
             start,
             end: at,
             next,
             lines_before,
             lines: inner + 1,
-            oddity: Some(oddity),
+            malformed: Some(malformed),
         })
     }
 }
 
-/// Blocks are far below 4 GiB (see `ReadOptions::max_record_bytes`), so that offsets in them fit.
+/// Offsets fit in 32 bits: blocks are far below 4 GiB (see `ReadOptions::max_record_bytes`).
 fn field(start: usize, end: usize, at: usize, shape: Shape) -> Field {
     Field {
         start: start as u32,
@@ -305,7 +322,7 @@ fn field(start: usize, end: usize, at: usize, shape: Shape) -> Field {
     }
 }
 
-/// Skips the line end at `at`; none when it may reach beyond the bytes at hand.
+/// Skips the line end at `at`. `None` if it may extend beyond `bytes`.
 fn line_end(bytes: &[u8], at: usize, complete: bool) -> Option<usize> {
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Some(at + 2),
@@ -315,7 +332,7 @@ fn line_end(bytes: &[u8], at: usize, complete: bool) -> Option<usize> {
     }
 }
 
-/// Line ends in `bytes`: `\n`, `\r\n` and `\r` count as one each.
+/// Counts line ends in `bytes`: `\n`, `\r\n` and `\r` count as one each.
 pub(super) fn lines(bytes: &[u8]) -> u64 {
     let feeds = memchr_iter(b'\n', bytes).count();
     let mut lone = 0;

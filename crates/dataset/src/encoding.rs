@@ -1,12 +1,16 @@
-//! Text that is not UTF-8.
+//! Names of text encodings, and conversion to UTF-8.
 
-use super::codes;
-use super::source::near;
-use diagnostics::{Diagnostic, Severity};
-use encoding_rs::{Decoder, DecoderResult, Encoding};
 use std::io::{self, Read};
 
-/// Names that people use and the WHATWG list lacks. What the list calls latin-1 is windows-1252, which extends it.
+use encoding_rs::{Decoder, DecoderResult, Encoding};
+
+use diagnostics::{Diagnostic, Severity};
+
+use crate::codes;
+use crate::source::closest;
+
+/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its
+/// superset.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("latin-1", "latin1"),
     ("latin_1", "latin1"),
@@ -21,7 +25,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("shift-jis", "shift_jis"),
 ];
 
-/// Names to suggest from.
+/// Names for suggestions.
 const KNOWN: &[&str] = &[
     "utf-8",
     "latin-1",
@@ -46,10 +50,10 @@ const KNOWN: &[&str] = &[
     "ascii",
 ];
 
-/// The encoding of that name, as `--encoding` takes it.
+/// Returns the encoding with this name, as given to `--encoding`.
 ///
 /// # Errors
-/// When no encoding has that name; the help line tells a near one.
+/// If there is no such encoding; the help line suggests a similar name.
 pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
     let label = OTHER_NAMES
@@ -60,24 +64,22 @@ pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
         Box::new(Diagnostic {
             severity: Severity::Error,
             code: codes::ENCODING.id,
-            message: format!("no encoding is called `{name}`"),
+            message: format!("unknown encoding `{name}`"),
             place: None,
-            help: match near(&lower, KNOWN.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    "take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
-                        .to_owned()
-                }
+            help: match closest(&lower, KNOWN.iter().copied()) {
+                Some(closest) => format!("did you mean `{closest}`?"),
+                None => "use a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
+                    .to_owned(),
             },
         })
     })
 }
 
-/// Raw bytes that are taken from the input at once.
-const RAW: usize = 64 * 1024;
+/// Size of the input and output buffers.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Turns another encoding into UTF-8 on the way. What is not valid becomes the byte 0xff, which no UTF-8 has, so that
-/// the row is refused later on, where its place is known.
+/// Converts another encoding to UTF-8 while reading. Invalid input becomes the byte 0xff, which is
+/// never valid UTF-8, so that the row is refused later, when its place is known.
 pub(super) struct Transcoder {
     decoder: Decoder,
     raw: Vec<u8>,
@@ -91,9 +93,9 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// `head` was read from the input before; it has no byte order mark.
+    /// `head`: bytes that were already read, without byte order mark.
     pub(super) fn new(encoding: &'static Encoding, head: &[u8]) -> Self {
-        let mut raw = vec![0; RAW.max(head.len())];
+        let mut raw = vec![0; BUFFER_BYTES.max(head.len())];
         raw[..head.len()].copy_from_slice(head);
         Self {
             decoder: encoding.new_decoder_without_bom_handling(),
@@ -102,7 +104,7 @@ impl Transcoder {
             raw_end: head.len(),
             last: false,
             finished: false,
-            out: vec![0; RAW],
+            out: vec![0; BUFFER_BYTES],
             out_at: 0,
             out_end: 0,
         }
@@ -125,7 +127,7 @@ impl Transcoder {
 
     fn decode(&mut self) {
         let raw = &self.raw[self.raw_at..self.raw_end];
-        // One byte is kept free for the mark of a malformed sequence.
+        // Reserve one byte to mark a malformed sequence.
         let room = self.out.len() - 1;
         let (result, read, wrote) =
             self.decoder
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_encodings() {
+    fn common_encoding_names_resolve() {
         for (name, expected) in [
             ("latin-1", "windows-1252"),
             ("Latin1", "windows-1252"),
@@ -161,17 +163,17 @@ mod tests {
             assert_eq!(encoding(name).unwrap().name(), expected, "{name}");
         }
         insta::assert_snapshot!(encoding("latn-1").unwrap_err(), @r"
-        error[D008]: no encoding is called `latn-1`
+        error[D008]: unknown encoding `latn-1`
           help: did you mean `latin-1`?
         ");
         insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
-        error[D008]: no encoding is called `klingon`
-          help: take a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
+        error[D008]: unknown encoding `klingon`
+          help: use a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
         ");
     }
 
     #[test]
-    fn known_names_are_known() {
+    fn suggested_names_resolve() {
         for name in KNOWN {
             assert!(encoding(name).is_ok(), "{name}");
         }

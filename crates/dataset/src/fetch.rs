@@ -1,22 +1,24 @@
-//! Reads a few texts again, by place.
+//! Rereads selected texts.
 
-use super::decode::Batch;
-use super::stream::{Job, run};
-use super::{
-    BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
-};
-use diagnostics::Place;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
-/// Ends the reading when all texts are there.
+use diagnostics::Place;
+
+use crate::decode::Batch;
+use crate::stream::{ReadTask, run};
+use crate::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, codes,
+};
+
+/// Stops reading when all texts are found.
 struct Done;
 
-/// The texts that stand at `wanted`, in that order. Memory holds these texts and a block.
+/// Returns the texts at `wanted`, in that order. Memory use: these texts and one block.
 ///
 /// # Errors
-/// When a file changed since the places were noted, or cannot be read again, as standard input or a pipe.
+/// If a file has changed, or cannot be read twice (standard input, pipes).
 pub fn fetch_texts(
     sources: &[Source],
     options: &ReadOptions,
@@ -41,25 +43,25 @@ pub fn fetch_texts(
             continue;
         }
         let Some(path) = &source.path else {
-            return Err(again(
+            return Err(reread_error(
                 source.place(),
                 "standard input cannot be read twice",
-                "give a file instead",
+                "pass a file instead",
             ));
         };
-        // To open a pipe anew would wait for a writer that never comes.
+        // Opening a pipe again would wait for a writer forever.
         if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
-            return Err(again(
+            return Err(reread_error(
                 source.place(),
-                "what is no regular file cannot be read twice, as a pipe",
-                "give a file instead",
+                "a pipe or device cannot be read twice",
+                "pass a file instead",
             ));
         }
         fetch(source, &options, places, &mut texts)?;
     }
     let changed = |place: &RowPlace| {
-        let message = "the row is not there any more: the file changed while it was in use";
-        again(place.place(sources), message, "start anew")
+        let message = "the row no longer exists: the file changed while it was in use";
+        reread_error(place.place(sources), message, "run the command again")
     };
     texts
         .into_iter()
@@ -76,7 +78,7 @@ fn fetch(
 ) -> Result<(), ReadError> {
     let stop = AtomicBool::new(false);
     let sources = std::slice::from_ref(source);
-    let job = Job {
+    let task = ReadTask {
         sources,
         options,
         labels: Labels::Ignored,
@@ -100,14 +102,14 @@ fn fetch(
         }
         if places.is_empty() { Err(Done) } else { Ok(()) }
     };
-    match run(job, || (), map, sink, |_| {}) {
-        // Rows that are wrong were dropped the first time too; what is wanted and was not found is noticed above.
+    match run(task, || (), map, sink, |_| {}) {
+        // Invalid rows were dropped the first time too; `fetch_texts` checks for missing ones.
         Ok(_) | Err(StreamError::Sink(Done)) => Ok(()),
         Err(StreamError::Read(error)) => Err(error),
     }
 }
 
-fn again(place: Place, message: &str, help: &str) -> ReadError {
+fn reread_error(place: Place, message: &str, help: &str) -> ReadError {
     let mut findings = Findings::default();
     findings.error(
         &codes::UNREADABLE,
@@ -117,6 +119,6 @@ fn again(place: Place, message: &str, help: &str) -> ReadError {
     );
     ReadError::Data(Box::new(BadData {
         findings,
-        account: super::RowCounts::default(),
+        counts: super::RowCounts::default(),
     }))
 }

@@ -1,12 +1,14 @@
-//! Findings, counted by code; the first few of each are kept whole.
+//! Findings, counted by code; the first few of each code are stored.
 
-use super::codes::Code;
-use diagnostics::{Diagnostic, Place, Severity};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What is said about one finding. In `help`, `{them}` stands for "it" or "them", as the count says.
-pub(super) struct Found {
+use diagnostics::{Diagnostic, Place, Severity};
+
+use crate::codes::Code;
+
+/// Text and place of a finding. `{them}` in `help` becomes "it" or "them", depending on the count.
+pub(super) struct Finding {
     pub(super) message: String,
     pub(super) place: Option<Place>,
     pub(super) help: String,
@@ -19,10 +21,10 @@ struct Entry {
     first: Vec<Diagnostic>,
 }
 
-/// All findings of a run, in bounded memory.
+/// All findings of a run. Memory is bounded: only the first few of each kind are stored.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// How many of each kind are kept whole.
+    /// Number of findings of each kind to store.
     limit: usize,
     entries: BTreeMap<(&'static str, Severity), Entry>,
 }
@@ -34,7 +36,7 @@ impl Default for Findings {
 }
 
 impl Findings {
-    /// Keeps the first `limit` of each kind (at least one); the rest is counted.
+    /// Stores the first `limit` findings of each kind (at least one) and counts the others.
     pub fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
@@ -42,17 +44,17 @@ impl Findings {
         }
     }
 
-    /// Counts a finding; `found` is asked only when it is among the first of its kind.
+    /// Counts a finding; calls `found` only if the finding is stored.
     pub(super) fn add(
         &mut self,
         code: &'static Code,
         severity: Severity,
-        found: impl FnOnce() -> Found,
+        found: impl FnOnce() -> Finding,
     ) {
         let entry = self.entry(code.id, severity, code.unit);
         entry.0.count += 1;
         if entry.0.first.len() < entry.1 {
-            let Found {
+            let Finding {
                 message,
                 place,
                 help,
@@ -75,7 +77,7 @@ impl Findings {
         place: Option<Place>,
         help: String,
     ) {
-        self.add(code, Severity::Error, || Found {
+        self.add(code, Severity::Error, || Finding {
             message,
             place,
             help,
@@ -99,7 +101,7 @@ impl Findings {
         )
     }
 
-    /// Takes over findings that came later, and returns those of them that are kept whole.
+    /// Adds later findings; returns those that are stored.
     pub fn merge(&mut self, later: Findings) -> Vec<Diagnostic> {
         let mut kept = Vec::new();
         for ((id, severity), from) in later.entries {
@@ -110,41 +112,41 @@ impl Findings {
                 .into_iter()
                 .take(limit.saturating_sub(entry.first.len()))
             {
-                kept.push(one(&diagnostic));
+                kept.push(with_singular_help(&diagnostic));
                 entry.first.push(diagnostic);
             }
         }
         kept
     }
 
-    /// One message for each kind of finding: the first one, and how many there are.
+    /// Returns one message per kind: the first finding, with the count.
     pub fn iter(&self) -> impl Iterator<Item = Diagnostic> {
         self.entries.values().map(Entry::summary)
     }
 
-    /// The messages of [`Findings::iter`] that stop a run.
+    /// Returns the errors of [`Findings::iter`].
     pub fn errors(&self) -> impl Iterator<Item = Diagnostic> {
         self.iter().filter(|d| d.severity == Severity::Error)
     }
 
-    /// The messages of [`Findings::iter`] that do not.
+    /// Returns the warnings of [`Findings::iter`].
     pub fn warnings(&self) -> impl Iterator<Item = Diagnostic> {
         self.iter().filter(|d| d.severity == Severity::Warning)
     }
 
-    /// Whether there is an error among the findings.
+    /// True if there are errors.
     pub fn has_errors(&self) -> bool {
         self.entries
             .keys()
             .any(|(_, severity)| *severity == Severity::Error)
     }
 
-    /// Whether nothing was found.
+    /// True if there are no findings.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How often a code was found, warnings and errors together.
+    /// Number of findings with this code, warnings and errors together.
     pub fn count(&self, code: &Code) -> u64 {
         self.entries
             .iter()
@@ -153,14 +155,14 @@ impl Findings {
             .sum()
     }
 
-    /// How often each code was found.
+    /// Returns the number of findings by code and severity.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, Severity, u64)> {
         self.entries
             .iter()
             .map(|((id, severity), entry)| (*id, *severity, entry.count))
     }
 
-    /// How many are kept whole.
+    /// Number of findings of each kind that are stored.
     pub fn limit(&self) -> usize {
         self.limit
     }
@@ -168,7 +170,7 @@ impl Findings {
 
 impl Entry {
     fn summary(&self) -> Diagnostic {
-        let mut diagnostic = one(&self.first[0]);
+        let mut diagnostic = with_singular_help(&self.first[0]);
         let (count, unit) = (self.count, self.unit);
         if count > 1 {
             let help = self.first[0].help.replace("{them}", "them");
@@ -180,7 +182,7 @@ impl Entry {
     }
 }
 
-fn one(diagnostic: &Diagnostic) -> Diagnostic {
+fn with_singular_help(diagnostic: &Diagnostic) -> Diagnostic {
     Diagnostic {
         help: diagnostic.help.replace("{them}", "it"),
         ..diagnostic.clone()
@@ -189,7 +191,7 @@ fn one(diagnostic: &Diagnostic) -> Diagnostic {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Errors first: whoever reads only the start has to see the cause.
+        // Errors first, so that the cause is at the start.
         let sorted = self.errors().chain(self.warnings());
         for (index, diagnostic) in sorted.enumerate() {
             let separator = if index == 0 { "" } else { "\n" };

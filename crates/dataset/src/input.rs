@@ -1,24 +1,35 @@
-//! The bytes of one file: opened, hashed, decompressed, turned into UTF-8.
+//! Bytes of one file: opened, hashed, decompressed, converted to UTF-8.
 
-use super::codes::{self, Code};
-use super::encoding::Transcoder;
-use super::source::{Source, unreadable};
-use diagnostics::Diagnostic;
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-/// Why a file was given up.
-pub(super) struct Fault {
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use diagnostics::Diagnostic;
+
+use crate::codes::{self, Code};
+use crate::encoding::Transcoder;
+use crate::findings::Findings;
+use crate::source::{Source, unreadable};
+
+/// Error that ends the reading of a file.
+pub(super) struct FileError {
     pub(super) code: &'static Code,
     pub(super) message: String,
     pub(super) help: String,
 }
 
-/// The raw bytes, counted and hashed as they pass. The first few are looked at, then given out again.
-struct Tap {
+impl FileError {
+    /// Adds the error to `findings`, placed at the file.
+    pub(super) fn add(self, source: &Source, findings: &mut Findings) {
+        findings.error(self.code, self.message, Some(source.place()), self.help);
+    }
+}
+
+/// Counts and hashes raw bytes while reading. The first few bytes are peeked at, then returned.
+struct HashingReader {
     raw: Box<dyn Read + Send>,
     hasher: Option<Sha256>,
     bytes: u64,
@@ -26,7 +37,7 @@ struct Tap {
     head_at: usize,
 }
 
-impl Read for Tap {
+impl Read for HashingReader {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.head_at < self.head.len() {
             let n = (&self.head[self.head_at..]).read(to)?;
@@ -37,7 +48,7 @@ impl Read for Tap {
     }
 }
 
-impl Tap {
+impl HashingReader {
     fn pull(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let n = self.raw.read(to)?;
         self.bytes += n as u64;
@@ -48,45 +59,45 @@ impl Tap {
     }
 }
 
-/// Compressed bytes that are taken at once.
-const COMPRESSED: usize = 128 * 1024;
+/// Size of the buffer for compressed bytes.
+const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
 
-enum Body {
-    Plain(Tap),
-    Gzip(Box<MultiGzDecoder<BufReader<Tap>>>),
-    Zstd(Box<zstd::Decoder<'static, BufReader<Tap>>>),
+enum Decompressor {
+    Plain(HashingReader),
+    Gzip(Box<MultiGzDecoder<BufReader<HashingReader>>>),
+    Zstd(Box<zstd::Decoder<'static, BufReader<HashingReader>>>),
 }
 
-impl Body {
-    fn tap(&mut self) -> &mut Tap {
+impl Decompressor {
+    fn hashing(&mut self) -> &mut HashingReader {
         match self {
-            Self::Plain(tap) => tap,
+            Self::Plain(hashing) => hashing,
             Self::Gzip(decoder) => decoder.get_mut().get_mut(),
             Self::Zstd(decoder) => decoder.get_mut().get_mut(),
         }
     }
 }
 
-impl Read for Body {
+impl Read for Decompressor {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tap) => tap.read(to),
+            Self::Plain(hashing) => hashing.read(to),
             Self::Gzip(decoder) => decoder.read(to),
             Self::Zstd(decoder) => decoder.read(to),
         }
     }
 }
 
-/// One open file, read as UTF-8 without a byte order mark.
+/// An open file, read as UTF-8 without byte order mark.
 pub(super) struct Input {
-    body: Body,
+    body: Decompressor,
     transcoder: Option<Transcoder>,
-    /// What was read to see whether there is a byte order mark.
+    /// Bytes that were read to detect a byte order mark.
     head: Vec<u8>,
     head_at: usize,
-    /// The name of the encoding, for messages.
+    /// Name of the encoding, for messages.
     pub(super) encoding: &'static str,
-    /// Bytes before the first that is given out, so that offsets are those of the (uncompressed) file.
+    /// Length of the byte order mark, for offsets in the (uncompressed) file.
     pub(super) skipped: u64,
     pub(super) compressed: bool,
 }
@@ -96,12 +107,12 @@ impl Input {
         source: &Source,
         encoding: Option<&'static Encoding>,
         hash: bool,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, FileError> {
         let raw: Box<dyn Read + Send> = match &source.path {
             None => Box::new(io::stdin()),
-            Some(path) => {
-                Box::new(File::open(path).map_err(|error| Fault::from(*unreadable(path, &error)))?)
-            }
+            Some(path) => Box::new(
+                File::open(path).map_err(|error| FileError::from(*unreadable(path, &error)))?,
+            ),
         };
         Self::new(raw, encoding, hash)
     }
@@ -110,9 +121,9 @@ impl Input {
         raw: Box<dyn Read + Send>,
         encoding: Option<&'static Encoding>,
         hash: bool,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, FileError> {
         let hasher = hash.then(Sha256::new);
-        let mut tap = Tap {
+        let mut hashing = HashingReader {
             raw,
             hasher,
             bytes: 0,
@@ -120,30 +131,36 @@ impl Input {
             head_at: 0,
         };
         let mut head = [0; 6];
-        let n = peek(&mut head, false, |to| tap.pull(to))?;
-        tap.head.clear();
-        tap.head.extend_from_slice(&head[..n]);
-        refuse_foreign(&tap.head)?;
-        let (compressed, mut body) = match tap.head.as_slice() {
+        let n = peek(&mut head, false, |to| hashing.pull(to))?;
+        hashing.head.clear();
+        hashing.head.extend_from_slice(&head[..n]);
+        refuse_unsupported(&hashing.head)?;
+        let (compressed, mut body) = match hashing.head.as_slice() {
             [0x1f, 0x8b, ..] => (
                 true,
-                Body::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
-                    COMPRESSED, tap,
+                Decompressor::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
+                    COMPRESSED_BUFFER_BYTES,
+                    hashing,
                 )))),
             ),
-            // The second is a frame to be skipped, with which some tools begin.
+            // The second pattern is a skippable frame, which some tools write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED, tap));
+                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(
+                    COMPRESSED_BUFFER_BYTES,
+                    hashing,
+                ));
                 (
                     true,
-                    Body::Zstd(Box::new(decoder.map_err(|error| fault(&error, true))?)),
+                    Decompressor::Zstd(Box::new(
+                        decoder.map_err(|error| file_error(&error, true))?,
+                    )),
                 )
             }
-            _ => (false, Body::Plain(tap)),
+            _ => (false, Decompressor::Plain(hashing)),
         };
         let mut head = [0; 3];
         let n = peek(&mut head, compressed, |to| body.read(to))?;
-        // A byte order mark is surer than what the user says.
+        // A byte order mark takes precedence over the user's option.
         let (mark, encoding) = match &head[..n] {
             [0xef, 0xbb, 0xbf] => (3, UTF_8),
             [0xff, 0xfe, ..] => (2, UTF_16LE),
@@ -165,17 +182,17 @@ impl Input {
         })
     }
 
-    /// The bytes as they are, hashed.
+    /// Reads the bytes unchanged and hashes them.
     #[cfg(feature = "parquet")]
     pub(super) fn raw(raw: Box<dyn Read + Send>) -> Self {
-        let tap = Tap {
+        let hashing = HashingReader {
             raw,
             hasher: Some(Sha256::new()),
             bytes: 0,
             head: Vec::new(),
             head_at: 0,
         };
-        let (body, encoding) = (Body::Plain(tap), UTF_8.name());
+        let (body, encoding) = (Decompressor::Plain(hashing), UTF_8.name());
         let head = Vec::new();
         Self {
             body,
@@ -188,16 +205,16 @@ impl Input {
         }
     }
 
-    /// Whether offsets in what is given out are not those in the file.
+    /// True if the bytes are converted, so that offsets differ from those in the file.
     pub(super) fn transcodes(&self) -> bool {
         self.transcoder.is_some()
     }
 
-    /// Fills `to` as far as the input goes: fewer bytes mean its end, or the fault that ends it.
-    pub(super) fn fill(&mut self, to: &mut [u8]) -> (usize, Option<Fault>) {
+    /// Fills `to`. Fewer bytes mean the end of the input, or the returned error.
+    pub(super) fn fill(&mut self, to: &mut [u8]) -> (usize, Option<FileError>) {
         let compressed = self.compressed;
         let (n, error) = fill(to, |to| self.read(to));
-        (n, error.map(|error| fault(&error, compressed)))
+        (n, error.map(|error| file_error(&error, compressed)))
     }
 
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
@@ -212,19 +229,19 @@ impl Input {
         self.body.read(to)
     }
 
-    /// Raw bytes read so far.
+    /// Number of raw bytes read so far.
     pub(super) fn bytes(&mut self) -> u64 {
-        self.body.tap().bytes
+        self.body.hashing().bytes
     }
 
-    /// The sha256 of the raw bytes read so far, in hexadecimal digits.
+    /// Returns the SHA-256 of the raw bytes read so far, in hexadecimal digits.
     pub(super) fn sha256(&mut self) -> Option<String> {
-        let hasher = self.body.tap().hasher.take()?;
+        let hasher = self.body.hashing().hasher.take()?;
         Some(diagnostics::hex(hasher.finalize()))
     }
 }
 
-/// Reads until `to` is full or the input ends, by itself or by an error.
+/// Reads until `to` is full, the input ends, or an error occurs.
 fn fill(
     to: &mut [u8],
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
@@ -241,48 +258,48 @@ fn fill(
     (filled, None)
 }
 
-/// As [`fill`], for the first few bytes, without which nothing can be said.
+/// Like [`fill`], for the first few bytes; an error is final.
 fn peek(
     to: &mut [u8],
     compressed: bool,
     read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-) -> Result<usize, Fault> {
+) -> Result<usize, FileError> {
     match fill(to, read) {
         (n, None) => Ok(n),
-        (_, Some(error)) => Err(fault(&error, compressed)),
+        (_, Some(error)) => Err(file_error(&error, compressed)),
     }
 }
 
-fn fault(error: &io::Error, compressed: bool) -> Fault {
+fn file_error(error: &io::Error, compressed: bool) -> FileError {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     if compressed && error.kind() == UnexpectedEof {
         let message = "the compressed data ends too early".to_owned();
-        return Fault {
+        return FileError {
             code: &codes::DAMAGED,
             message,
-            help: "get the file again: it is cut off".to_owned(),
+            help: "download the file again; it is truncated".to_owned(),
         };
     }
     if compressed && matches!(error.kind(), InvalidData | InvalidInput | Other) {
         let message = format!("the compressed data is damaged: {error}");
-        return Fault {
+        return FileError {
             code: &codes::DAMAGED,
             message,
-            help: "get the file again, or compress it anew".to_owned(),
+            help: "download the file again, or compress it again".to_owned(),
         };
     }
     let message = format!("cannot read: {error}");
-    Fault {
+    FileError {
         code: &codes::UNREADABLE,
         message,
-        help: "look whether the disk and the file are in order".to_owned(),
+        help: "check the disk and the file".to_owned(),
     }
 }
 
-/// Kinds of files that hold data, but not in a way that is read here: without this their bytes would be taken for text.
-fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
+/// Refuses common file types that are not supported; their bytes would be read as text.
+fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
     let (kind, help) = match head {
-        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and name the file in it"),
+        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and pass the file inside"),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
             ("compressed with xz", "decompress it, or use gzip or zstd")
         }
@@ -290,17 +307,17 @@ fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
             "compressed with bzip2",
             "decompress it, or use gzip or zstd",
         ),
-        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "give it a name that ends in .parquet"),
+        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "rename it to end in .parquet"),
         _ => return Ok(()),
     };
-    Err(Fault {
-        code: &codes::FOREIGN,
+    Err(FileError {
+        code: &codes::UNSUPPORTED,
         message: format!("the file is {kind}"),
         help: help.to_owned(),
     })
 }
 
-impl From<Diagnostic> for Fault {
+impl From<Diagnostic> for FileError {
     fn from(diagnostic: Diagnostic) -> Self {
         Self {
             code: &codes::UNREADABLE,

@@ -1,31 +1,32 @@
-//! Finds text and label in one line of JSON.
+//! Extracts text and label from a line of JSON.
+
+use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
 
-/// One of the two values that are wanted.
+/// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Cell {
-    /// The object has no such key.
+    /// The key is absent.
     #[default]
     Absent,
     /// `null`.
     Null,
-    /// A string's content, or the JSON text of a number or of true and false.
+    /// Content of a string, or JSON text of a number or boolean.
     Value(String),
-    /// Of a type that cannot be used; its name.
+    /// Unsupported type, with its name.
     Wrong(&'static str),
 }
 
-/// What a line holds.
+/// Text and label of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: Cell,
     pub(super) label: Cell,
 }
 
-/// Parses one line. `keys` gets the names of all keys, where asked for.
+/// Parses one line. Appends the names of all keys to `keys`, if given.
 pub(super) fn parse(
     line: &str,
     text: &str,
@@ -64,7 +65,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let value: &RawValue = map.next_value()?;
             if key == self.text {
-                // Only a string will do: a number in the text column is more likely a wrong column.
+                // Only strings: a number in the text column probably means the wrong column.
                 let cell = match cell(value)? {
                     Cell::Value(_) if !value.get().starts_with('"') => {
                         Cell::Wrong(kind(value.get()))
@@ -85,7 +86,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 
 fn put<E: serde::de::Error>(to: &mut Cell, cell: Cell, key: &str) -> Result<(), E> {
     if *to != Cell::Absent {
-        return Err(E::custom(format_args!("the key `{key}` stands twice")));
+        return Err(E::custom(format_args!("duplicate key `{key}`")));
     }
     *to = cell;
     Ok(())
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_values() {
+    fn parses_all_value_types() {
         for (json, text, label) in [
             (r#"{"text":"a\nb","label":"x"}"#, value("a\nb"), value("x")),
             (
@@ -150,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_refused() {
+    fn invalid_lines_are_refused() {
         let message = |json| {
             parse(json, "text", Some("label"), None)
                 .unwrap_err()
                 .to_string()
         };
-        insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"the key `text` stands twice at line 1 column 23");
+        insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"duplicate key `text` at line 1 column 23");
         insta::assert_snapshot!(message(r#"["text"]"#), @"invalid type: sequence, expected an object at line 1 column 0");
         insta::assert_snapshot!(message(r#"{"text":"a"} x"#), @"trailing characters at line 1 column 14");
         insta::assert_snapshot!(message(r#"{"text":"a"#), @"EOF while parsing a string at line 1 column 10");

@@ -1,15 +1,16 @@
 //! Reads the rows of a channel: CSV, TSV, JSON lines and parquet, plain or compressed, in blocks.
 //!
-//! One thread at a time takes the next block from the file, hashes it and finds the records in it; the rest of the
-//! work on a block (UTF-8, unescaping, and what the caller does with each text) runs in parallel, and the results
-//! are put together in the order of the file. No text is kept: memory is bounded by the block size, whatever the
-//! size of the file.
+//! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
+//! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
+//! joined in file order. Texts are not kept: memory is bounded by the block size, not by the file
+//! size.
 //!
-//! What is wrong with a row never stops the reading: it is counted, the first of its kind is kept whole, and the error
-//! at the end tells them all. [`codes`] lists the kinds.
+//! Errors in rows do not stop reading. They are counted, the first of each kind is stored, and the
+//! final error lists all kinds. [`codes`] has the list of kinds.
 
 mod audit;
 mod block;
+mod block_reader;
 mod check;
 pub mod codes;
 mod columns;
@@ -17,7 +18,6 @@ pub mod corpus;
 mod decode;
 mod delimited;
 mod encoding;
-mod feed;
 mod fetch;
 mod findings;
 mod input;
@@ -29,14 +29,13 @@ mod read;
 mod source;
 mod stream;
 
-pub use audit::{leak, one_class};
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable};
 pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, read};
+pub use read::{Encode, RowRef, Rows, leak, one_class, read};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};
@@ -46,26 +45,26 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-/// How to read.
+/// Options for reading.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// The column that holds the text.
+    /// Name of the text column.
     pub text_column: String,
-    /// The column that holds the label.
+    /// Name of the label column.
     pub label_column: String,
-    /// None: UTF-8. A byte order mark in the file is believed first.
+    /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
-    /// Rows without text or label are dropped and counted, instead of being errors.
+    /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
-    /// Rows that cannot be read are dropped and counted, instead of being errors.
+    /// Drop and count rows that cannot be parsed, instead of reporting errors.
     pub drop_malformed: bool,
-    /// How many threads work; one means the calling thread alone.
+    /// Number of threads, including the calling one.
     pub threads: NonZeroUsize,
-    /// Whether the sha256 of each file is taken.
+    /// Compute the SHA-256 of each file.
     pub hash: bool,
-    /// How many bytes are read at once. The result does not depend on it.
+    /// Number of bytes read at once. The result does not depend on it.
     pub block_bytes: usize,
-    /// No record may be larger: an open quote must not fill the memory. At most 1 GiB.
+    /// Maximum size of a record, so that an open quote does not fill memory. At most 1 GiB.
     pub max_record_bytes: usize,
 }
 
@@ -85,30 +84,30 @@ impl Default for ReadOptions {
     }
 }
 
-/// Whether rows need a label.
+/// Treatment of the label column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labels {
-    /// A row without one is an error, or dropped.
+    /// Rows without label are errors, or dropped.
     Required,
-    /// Labels are read where there are any.
+    /// Labels are read if present.
     Optional,
-    /// The label column is not looked at.
+    /// The label column is not read.
     Ignored,
 }
 
-/// Where a row stands.
+/// Place of a row in the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowPlace {
     /// Index into the sources.
     pub source: u32,
     /// Data record in its file, from 1; the header is not counted.
     pub record: u32,
-    /// Line on which it starts, from 1; 0 where there are no lines (parquet).
+    /// First line of the row, from 1; 0 for formats without lines (parquet).
     pub line: u64,
 }
 
 impl RowPlace {
-    /// As it is printed.
+    /// Converts to a printable place.
     pub fn place(&self, sources: &[Source]) -> Place {
         let file = sources
             .get(self.source as usize)
@@ -123,40 +122,40 @@ impl RowPlace {
     }
 }
 
-/// Where each row went: `read` is always `used` plus all that was dropped.
+/// Numbers of rows read, used and dropped: `read` is `used` plus the sum of `dropped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RowCounts {
-    /// The files, in the order in which they were read.
+    /// Counts of each file, in reading order.
     pub files: Vec<FileCounts>,
-    /// Rows found in all files.
+    /// Rows in all files.
     pub read: u64,
-    /// Rows that were used.
+    /// Rows used.
     pub used: u64,
-    /// Rows that were not, by reason.
+    /// Rows dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
 }
 
-/// One file's share.
+/// Counts of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileCounts {
     /// The path as the user gave it, or as found below the folder that the user gave.
     pub path: String,
-    /// Size on disk.
+    /// Size on disk in bytes.
     pub bytes: u64,
-    /// Rows found in it.
+    /// Rows in the file.
     pub rows_read: u64,
-    /// Of the file as it lies on disk; absent when it was not asked for, or when the file could not be read to its end.
+    /// SHA-256 of the file on disk; absent if not requested or if the file was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// Why reading failed.
+/// Error of reading.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The stop flag was set.
     #[error("stopped while reading the data")]
     Stopped,
-    /// Something is wrong with the data.
+    /// The data has errors.
     #[error("{}", .0.findings)]
     Data(Box<BadData>),
 }
@@ -170,16 +169,16 @@ impl From<ReadError> for diagnostics::Error {
     }
 }
 
-/// All that was found before reading failed.
+/// Findings and counts of data with errors.
 #[derive(Clone, Debug)]
 pub struct BadData {
-    /// What is wrong; at least one error.
+    /// Findings; at least one error.
     pub findings: Findings,
-    /// Where each row went.
-    pub account: RowCounts,
+    /// Row counts.
+    pub counts: RowCounts,
 }
 
-/// Why streaming failed.
+/// Error of streaming.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError<E> {
     /// The data could not be read.

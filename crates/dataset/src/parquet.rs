@@ -1,29 +1,31 @@
-//! Parquet files: the two wanted columns, a few rows at a time.
+//! Reads the text and label columns of parquet files in batches.
 
-use super::block::{Block, Body, Record};
-use super::codes;
-use super::columns::{self, Columns};
-use super::delimited::{Field, Shape};
-use super::findings::Findings;
-use super::input::{Fault, Input};
-use super::source::{Source, unreadable};
-use super::{FileCounts, Labels, ReadOptions};
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
-use std::fs::File;
-use std::panic::AssertUnwindSafe;
 
-/// Rows that are taken at once. A row group may have millions.
-const ROWS: usize = 1024;
+use crate::block::{Block, Record, RecordBody};
+use crate::codes;
+use crate::columns::{self, Columns};
+use crate::delimited::{Field, Shape};
+use crate::findings::Findings;
+use crate::input::{FileError, Input};
+use crate::source::{Source, unreadable};
+use crate::{FileCounts, Labels, ReadOptions};
 
-/// One open file.
+/// Rows per block. A row group may have millions.
+const BATCH_ROWS: usize = 1024;
+
+/// An open file.
 pub(super) struct Parquet {
     reader: SerializedFileReader<File>,
-    /// Positions among the leaves of the schema.
+    /// Indices of leaf columns in the schema.
     columns: Columns,
     next_group: usize,
     group: Option<Group>,
@@ -32,7 +34,7 @@ pub(super) struct Parquet {
     sha256: Option<String>,
 }
 
-/// The row group that is being read.
+/// A row group that is being read.
 struct Group {
     left: usize,
     text: Column,
@@ -41,19 +43,19 @@ struct Group {
 
 struct Column {
     reader: ColumnReader,
-    /// The level at which a value is there; 0 where none can be missing.
+    /// Definition level of a present value; 0 if the column is required.
     level: i16,
 }
 
 impl Parquet {
-    /// None when the columns are not there, which the findings tell.
+    /// Opens a file. `None` if columns are missing; the findings have the reason.
     pub(super) fn open(
         source: &Source,
         options: &ReadOptions,
         labels: Labels,
         findings: &mut Findings,
-    ) -> Result<Option<Self>, Fault> {
-        guarded(|| Self::open_file(source, options, labels, findings))
+    ) -> Result<Option<Self>, FileError> {
+        catch_panic(|| Self::open_file(source, options, labels, findings))
     }
 
     fn open_file(
@@ -61,12 +63,12 @@ impl Parquet {
         options: &ReadOptions,
         labels: Labels,
         findings: &mut Findings,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<Option<Self>, FileError> {
         let Some(path) = &source.path else {
-            let message = "parquet cannot be read from standard input".to_owned();
-            return Err(fault(message, "give a file instead"));
+            let message = "cannot read parquet from standard input".to_owned();
+            return Err(error(message, "pass a file instead"));
         };
-        let io = |error: std::io::Error| Fault::from(*unreadable(path, &error));
+        let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
         let file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
@@ -93,22 +95,22 @@ impl Parquet {
         }))
     }
 
-    /// The next block; the file's account when it was the last.
+    /// Reads the next block. Returns the counts of the file if it was the last block.
     pub(super) fn fill(&mut self, source: &Source, block: &mut Block) -> Option<FileCounts> {
         block.bytes.clear();
         block.offset = 0;
         block.transcoded = None;
-        match guarded(|| self.rows(block)) {
+        match catch_panic(|| self.rows(block)) {
             Ok(true) => None,
-            Ok(false) => Some(self.account(source, true)),
-            Err(fault) => {
-                fault.add(source, &mut block.findings);
-                Some(self.account(source, false))
+            Ok(false) => Some(self.file_counts(source, true)),
+            Err(error) => {
+                error.add(source, &mut block.findings);
+                Some(self.file_counts(source, false))
             }
         }
     }
 
-    fn account(&mut self, source: &Source, whole: bool) -> FileCounts {
+    fn file_counts(&mut self, source: &Source, whole: bool) -> FileCounts {
         let sha256 = self.sha256.take().filter(|_| whole);
         FileCounts {
             path: source.display.clone(),
@@ -118,12 +120,12 @@ impl Parquet {
         }
     }
 
-    /// False when there are no more.
-    fn rows(&mut self, block: &mut Block) -> Result<bool, Fault> {
+    /// Reads the next rows into `block`. Returns false at the end of the file.
+    fn rows(&mut self, block: &mut Block) -> Result<bool, FileError> {
         let Some(group) = &mut self.group else {
             return self.open_group();
         };
-        let wanted = group.left.min(ROWS);
+        let wanted = group.left.min(BATCH_ROWS);
         if wanted == 0 {
             self.group = None;
             return Ok(true);
@@ -134,15 +136,15 @@ impl Parquet {
             None => vec![None; wanted],
         };
         if texts.len() != wanted || labels.len() != wanted {
-            return Err(fault(
-                "a column ends before the others".to_owned(),
-                "write the file anew",
+            return Err(error(
+                "columns have different numbers of rows".to_owned(),
+                "write the file again",
             ));
         }
         group.left -= wanted;
         block.used = block.bytes.len();
         if u32::try_from(block.used).is_err() {
-            return Err(fault(
+            return Err(error(
                 format!("`{wanted}` rows have more than 4 GiB of text"),
                 "split the texts",
             ));
@@ -151,18 +153,18 @@ impl Parquet {
             let Some(number) = self.rows.checked_add(1) else {
                 let (message, help) = (
                     format!("the file has more than `{}` rows", u32::MAX),
-                    "split it".to_owned(),
+                    "split the file".to_owned(),
                 );
-                return Err(Fault {
+                return Err(FileError {
                     code: &codes::TOO_MANY,
                     message,
                     help,
                 });
             };
             self.rows = number;
-            // The two values lie apart: the record is the text, for what is said about its bytes.
+            // Text and label are not adjacent: messages about bytes refer to the text.
             let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
-            let body = Body::Fields {
+            let body = RecordBody::Fields {
                 text,
                 label,
                 stray: None,
@@ -178,7 +180,7 @@ impl Parquet {
         Ok(true)
     }
 
-    fn open_group(&mut self) -> Result<bool, Fault> {
+    fn open_group(&mut self) -> Result<bool, FileError> {
         if self.next_group == self.reader.num_row_groups() {
             return Ok(false);
         }
@@ -188,7 +190,7 @@ impl Parquet {
             .map_err(damaged)?;
         self.next_group += 1;
         let left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-        let column = |at: usize| -> Result<Column, Fault> {
+        let column = |at: usize| -> Result<Column, FileError> {
             let level = group.metadata().column(at).column_descr().max_def_level();
             Ok(Column {
                 reader: group.get_column_reader(at).map_err(damaged)?,
@@ -204,7 +206,11 @@ impl Parquet {
 
 impl Column {
     /// Appends the next `wanted` values, as text, to `bytes`.
-    fn values(&mut self, wanted: usize, bytes: &mut Vec<u8>) -> Result<Vec<Option<Field>>, Fault> {
+    fn values(
+        &mut self,
+        wanted: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Vec<Option<Field>>, FileError> {
         let level = self.level;
         match &mut self.reader {
             ColumnReader::ByteArrayColumnReader(reader) => {
@@ -227,9 +233,9 @@ impl Column {
                     to.extend(value.to_string().bytes())
                 })
             }
-            _ => Err(fault(
-                "the column's type changed within the file".to_owned(),
-                "write the file anew",
+            _ => Err(error(
+                "the column's type changes within the file".to_owned(),
+                "write the file again",
             )),
         }
     }
@@ -241,7 +247,7 @@ fn take<T: DataType>(
     wanted: usize,
     bytes: &mut Vec<u8>,
     write: impl Fn(&T::T, &mut Vec<u8>),
-) -> Result<Vec<Option<Field>>, Fault> {
+) -> Result<Vec<Option<Field>>, FileError> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut records = 0;
     while records < wanted {
@@ -265,7 +271,7 @@ fn take<T: DataType>(
             shape: Shape::Plain,
         })
     };
-    // Where no value can be missing there are no levels.
+    // Required columns have no levels.
     Ok((0..records)
         .map(|at| {
             if level > 0 && levels.get(at) != Some(&level) {
@@ -277,12 +283,12 @@ fn take<T: DataType>(
         .collect())
 }
 
-/// Columns within others get a name with dots in it, so that none is taken for one that the user means by chance.
+/// Returns the column path joined by dots, so that a nested column does not match a plain name.
 fn name(column: &ColumnDescriptor) -> String {
     column.path().parts().join(".")
 }
 
-fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), Fault> {
+fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), FileError> {
     let label = columns
         .label
         .map(|at| (at, "a string, an integer or true/false"));
@@ -300,46 +306,47 @@ fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), Fault
         if !usable || repeated {
             let list = if repeated { "a list of " } else { "" };
             let message = format!(
-                "the column `{}` is {list}`{found}`, {expected} was expected",
+                "expected the column `{}` to be {expected}, found {list}`{found}`",
                 name(&column)
             );
-            let help = "name another column, or write the file with that type";
-            return Err(fault(message, help));
+            let help = "pass another column, or write the file with that type";
+            return Err(error(message, help));
         }
     }
     Ok(())
 }
 
-/// The file is read once more for it: parquet does not go through a file from start to end.
-fn hash(file: File) -> Result<String, Fault> {
+/// Hashes the file in a separate pass: parquet is not read from start to end.
+fn hash(file: File) -> Result<String, FileError> {
     let mut input = Input::raw(Box::new(file));
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match input.fill(&mut buffer) {
-            (_, Some(fault)) => return Err(fault),
+            (_, Some(error)) => return Err(error),
             (n, None) if n < buffer.len() => return Ok(input.sha256().unwrap_or_default()),
             _ => {}
         }
     }
 }
 
-/// The parquet crate panics on some damaged files. What is left of the file is not used after that.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not
+/// used after a panic.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let message = "the parquet file cannot be read: its parts do not fit together".to_owned();
-        Err(fault(message, "get the file again, or write it anew"))
+        let message = "the parquet file cannot be read: it is inconsistent".to_owned();
+        Err(error(message, "download or write the file again"))
     })
 }
 
-fn damaged(error: ParquetError) -> Fault {
-    fault(
+fn damaged(error: ParquetError) -> FileError {
+    error(
         format!("the parquet file cannot be read: {error}"),
-        "get the file again, or write it anew",
+        "download or write the file again",
     )
 }
 
-fn fault(message: String, help: &str) -> Fault {
-    Fault {
+fn error(message: String, help: &str) -> FileError {
+    FileError {
         code: &codes::PARQUET,
         message,
         help: help.to_owned(),

@@ -1,5 +1,5 @@
-//! Random numbers that follow from a seed and counters alone: what step 700 draws does not depend on what was drawn
-//! before it, so a run that resumes there needs no generator's state.
+//! Random numbers determined by a seed and counters. The numbers of step 700 do not depend on
+//! earlier draws, so a resumed run needs no generator state.
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 pub fn mix(value: u64) -> u64 {
@@ -9,17 +9,22 @@ pub fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// SplitMix64 from a state that the seed and the counters determine.
+/// SplitMix64 generator whose state is derived from a seed and counters.
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of these counters: an epoch, a step, a row, ...
+    /// Creates the stream for these counters: an epoch, a step, a row, ...
     pub fn new(seed: u64, counters: &[u64]) -> Self {
         Self(
             counters
                 .iter()
                 .fold(mix(seed), |state, &counter| mix(state ^ mix(counter))),
         )
+    }
+
+    /// Starts SplitMix64 at `state`.
+    pub fn from_state(state: u64) -> Self {
+        Self(state)
     }
 
     /// 64 random bits.
@@ -29,18 +34,18 @@ impl Random {
         number
     }
 
-    /// At least 0, below 1.
+    /// Returns a number in [0, 1).
     pub fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Standard normal (Box and Muller 1958).
+    /// Returns a standard normal number (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// Fisher and Yates' shuffle.
+    /// Shuffles in place (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = (self.uniform() * (last + 1) as f64) as usize;
@@ -49,7 +54,7 @@ impl Random {
     }
 }
 
-/// The seed of the stream called `name`: streams of different names have nothing to do with each other.
+/// Returns the seed of the stream `name`. Streams with different names are independent.
 pub fn stream(seed: u64, name: &str) -> u64 {
     mix(seed ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
 }
@@ -59,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_differ_and_repeat() {
+    fn streams_are_distinct_and_reproducible() {
         let draw = |seed, counters: &[u64]| Random::new(seed, counters).bits();
         assert_eq!(draw(1, &[2, 3]), draw(1, &[2, 3]));
         let all = [
@@ -73,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_numbers_have_mean_0_and_variance_1() {
+    fn normal_has_mean_0_and_variance_1() {
         let mut random = Random::new(7, &[]);
         let numbers: Vec<f64> = (0..100_000).map(|_| random.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / 1e5;
@@ -85,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shuffle_keeps_all_items() {
+    fn shuffle_is_a_permutation() {
         let mut items: Vec<u32> = (0..100).collect();
         Random::new(7, &[]).shuffle(&mut items);
         assert_ne!(items, (0..100).collect::<Vec<_>>());

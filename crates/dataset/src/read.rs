@@ -1,79 +1,82 @@
 //! Reads labelled rows for training and scoring.
 
-use super::audit;
-use super::decode::Batch;
-use super::stream::{Job, Streamed, run};
-use super::{
-    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
-};
-use diagnostics::Diagnostic;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a trainer makes of each text; every thread has one of its own. Texts come in the order of the file within a
-/// block only: [`Rows::order`] tells where each row went.
+use diagnostics::Diagnostic;
+
+use crate::audit::{self, Texts};
+use crate::decode::Batch;
+use crate::stream::{ReadTask, Streamed, run};
+use crate::{
+    BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
+};
+
+/// Encodes texts for a trainer; each thread has its own. Texts are in file order only within a
+/// block: [`Rows::order`] has the position of each row.
 pub trait Encode: Send {
-    /// Takes in one text.
+    /// Encodes one text.
     fn encode(&mut self, text: &str);
 }
 
-/// Where a row's encoding is: the shard, and how many texts that shard had before.
+/// Position of an encoded row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowRef {
-    /// Index into [`Rows::shards`].
-    pub shard: u32,
-    /// Index in that shard.
+    /// Index into [`Rows::encoders`].
+    pub encoder: u32,
+    /// Index of the row in that encoder.
     pub index: u32,
 }
 
-/// All rows of a channel, encoded. The vectors have one entry for each row, in the order of the files; they do not
-/// depend on the number of threads, except for `shards` and `order`.
+/// Encoded rows of a channel. Each vector has one entry per row, in file order, unless noted. Only
+/// `encoders` and `order` depend on the number of threads.
 #[derive(Debug)]
 pub struct Rows<E> {
-    /// One encoder for each thread.
-    pub shards: Vec<E>,
-    /// Which encoder had the row.
+    /// Encoders, one per thread.
+    pub encoders: Vec<E>,
+    /// Position of the row in the encoders.
     pub order: Vec<RowRef>,
     /// Index into `label_names`.
     pub labels: Vec<u32>,
-    /// In the order in which they first appear.
+    /// Label names, in order of first appearance.
     pub label_names: Vec<String>,
-    /// Of the text, by xxh3; equal texts are found by it.
+    /// xxh3 hash of the text, to find equal texts.
     pub hashes: Vec<u64>,
-    /// Where the row stands.
+    /// Place in the files.
     pub places: Vec<RowPlace>,
-    /// Where each row went.
-    pub account: RowCounts,
+    /// Row counts.
+    pub counts: RowCounts,
     /// Warnings.
     pub findings: Findings,
 }
 
-struct Shard<E> {
+struct Worker<E> {
     id: u32,
     encoder: E,
     rows: u32,
     labels: HashMap<String, u32>,
 }
 
-/// What one block adds.
+/// Rows of one block.
 struct Chunk {
-    shard: u32,
+    encoder: u32,
     first: u32,
-    /// Numbers of the labels in that shard's own list.
+    /// Label indices, in that encoder's own numbering.
     labels: Vec<u32>,
-    /// Labels that the shard had not seen before.
+    /// Labels that are new to the encoder.
     new_names: Vec<String>,
     hashes: Vec<u64>,
     places: Vec<RowPlace>,
 }
 
-impl<E: Encode> Shard<E> {
+impl<E: Encode> Worker<E> {
     fn take(&mut self, batch: &Batch<'_>) -> Chunk {
         let rows = batch.len();
         let mut chunk = Chunk {
-            shard: self.id,
+            encoder: self.id,
             first: self.rows,
             labels: Vec::with_capacity(rows),
             new_names: Vec::new(),
@@ -101,26 +104,26 @@ impl<E: Encode> Shard<E> {
     }
 }
 
-/// Puts the chunks together in the order of the files.
+/// Joins the chunks in file order.
 #[derive(Default)]
 struct Merge {
     order: Vec<RowRef>,
     labels: Vec<u32>,
     names: Vec<String>,
     numbers: HashMap<String, u32>,
-    /// For each shard: its labels' names, and their numbers here once one was met.
-    shards: Vec<Vec<(String, Option<u32>)>>,
+    /// For each encoder: names of its labels, and their final indices once known.
+    encoders: Vec<Vec<(String, Option<u32>)>>,
     hashes: Vec<u64>,
     places: Vec<RowPlace>,
 }
 
 impl Merge {
     fn take(&mut self, chunk: Chunk) {
-        let shard = chunk.shard as usize;
-        if self.shards.len() <= shard {
-            self.shards.resize_with(shard + 1, Vec::new);
+        let encoder = chunk.encoder as usize;
+        if self.encoders.len() <= encoder {
+            self.encoders.resize_with(encoder + 1, Vec::new);
         }
-        let known = &mut self.shards[shard];
+        let known = &mut self.encoders[encoder];
         known.extend(chunk.new_names.into_iter().map(|name| (name, None)));
         for (index, label) in (chunk.first..).zip(&chunk.labels) {
             let (name, number) = &mut known[*label as usize];
@@ -132,7 +135,7 @@ impl Merge {
             });
             self.labels.push(number);
             self.order.push(RowRef {
-                shard: chunk.shard,
+                encoder: chunk.encoder,
                 index,
             });
         }
@@ -141,48 +144,78 @@ impl Merge {
     }
 }
 
+impl<E> Rows<E> {
+    pub(super) fn texts(&self) -> Texts<'_> {
+        Texts {
+            hashes: &self.hashes,
+            labels: &self.labels,
+            names: &self.label_names,
+            places: &self.places,
+        }
+    }
+}
+
+/// Returns the error that the training data has a single class, if so.
+pub fn one_class<E>(rows: &Rows<E>, sources: &[Source]) -> Option<Diagnostic> {
+    audit::one_label(&rows.label_names, rows.counts.used, sources)
+}
+
+/// Finds rows of the test data whose text is also in the training data.
+pub fn leak<E, F>(
+    (train, train_sources): (&Rows<E>, &[Source]),
+    (test, test_sources): (&Rows<F>, &[Source]),
+) -> Findings {
+    let mut findings = Findings::default();
+    audit::leaked(
+        (&train.texts(), train_sources),
+        (&test.texts(), test_sources),
+        &mut findings,
+    );
+    findings
+}
+
 /// Reads all rows of a channel; `make` is called once for each thread.
 ///
-/// Texts that stand twice, with the same label or with another, and labels that differ only in case or blanks are
-/// counted warnings in the result.
+/// Duplicate texts, with the same label or another, and labels that differ only in case or
+/// whitespace are warnings in the result.
 ///
 /// # Errors
-/// When the data has errors that the options do not allow, or when `stop` was set.
+/// If the data has errors that the options do not allow, or if `stop` was set.
 pub fn read<E: Encode>(
     sources: &[Source],
     options: &ReadOptions,
     make: impl Fn() -> E + Sync,
     stop: &AtomicBool,
 ) -> Result<Rows<E>, ReadError> {
-    let job = Job {
+    let task = ReadTask {
         sources,
         options,
         labels: Labels::Required,
         stop,
         limit: 1,
     };
-    let mut rows = read_all(job, make, |_| {})?;
+    let mut rows = read_all(task, make, |_| {})?;
     if rows.findings.has_errors() {
         return Err(ReadError::Data(Box::new(BadData {
             findings: rows.findings,
-            account: rows.account,
+            counts: rows.counts,
         })));
     }
     let mut findings = std::mem::take(&mut rows.findings);
     audit::labels(&rows.label_names, &mut findings);
-    audit::duplicates(&audit::Texts::of(&rows), sources, &mut findings);
+    audit::duplicates(&rows.texts(), sources, &mut findings);
     rows.findings = findings;
     Ok(rows)
 }
 
-/// The rows that can be used, and the findings about the others; `notice` sees each finding that is kept.
+/// Returns the valid rows, and findings about the others. Calls `notice` with each stored finding.
 pub(super) fn read_all<E: Encode>(
-    job: Job<'_>,
+    task: ReadTask<'_>,
     make: impl Fn() -> E + Sync,
     notice: impl FnMut(&Diagnostic) + Send,
 ) -> Result<Rows<E>, ReadError> {
     let ids = AtomicU32::new(0);
-    let state = || Shard {
+    let state = || Worker {
         id: ids.fetch_add(1, Ordering::Relaxed),
         encoder: make(),
         rows: 0,
@@ -193,25 +226,25 @@ pub(super) fn read_all<E: Encode>(
         merge.take(chunk);
         Ok(())
     };
-    let map = |shard: &mut Shard<E>, batch: &Batch<'_>| shard.take(batch);
+    let map = |encoder: &mut Worker<E>, batch: &Batch<'_>| encoder.take(batch);
     let Streamed {
-        account,
+        counts,
         findings,
         mut states,
-    } = match run(job, state, map, sink, notice) {
+    } = match run(task, state, map, sink, notice) {
         Ok(streamed) => streamed,
         Err(StreamError::Read(error)) => return Err(error),
         Err(StreamError::Sink(never)) => match never {},
     };
-    states.sort_by_key(|shard| shard.id);
+    states.sort_by_key(|encoder| encoder.id);
     Ok(Rows {
-        shards: states.into_iter().map(|shard| shard.encoder).collect(),
+        encoders: states.into_iter().map(|encoder| encoder.encoder).collect(),
         order: merge.order,
         labels: merge.labels,
         label_names: merge.names,
         hashes: merge.hashes,
         places: merge.places,
-        account,
+        counts,
         findings,
     })
 }

@@ -1,21 +1,23 @@
-//! Which files a channel consists of.
+//! Data files of a channel.
 
-use super::codes;
-use diagnostics::{Diagnostic, Place, Severity};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How a file's rows are written.
+use diagnostics::{Diagnostic, Place, Severity};
+
+use crate::codes;
+
+/// File format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Delimited values with a header; the delimiter is a comma or a tab.
     Csv {
-        /// The byte between two fields.
+        /// Byte between two fields.
         delimiter: u8,
     },
-    /// One JSON object on each line.
+    /// One JSON object per line.
     Jsonl,
     /// Apache Parquet.
     Parquet,
@@ -27,7 +29,7 @@ impl Format {
     /// Tab-separated values.
     pub const TSV: Self = Self::Csv { delimiter: b'\t' };
 
-    /// What a file's name says; `.gz` and `.zst` at its end are looked through.
+    /// Returns the format by file extension, ignoring a final `.gz` or `.zst`.
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let name = [".gz", ".zst", ".zstd"]
@@ -44,12 +46,12 @@ impl Format {
     }
 }
 
-/// One file to read, or standard input.
+/// A file, or standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// As the user would recognise it.
+    /// Name for messages.
     pub(super) display: String,
-    /// None for standard input.
+    /// `None` for standard input.
     pub(super) path: Option<PathBuf>,
     pub(super) format: Format,
 }
@@ -64,7 +66,7 @@ impl Source {
         }
     }
 
-    /// Standard input. It can be read once only.
+    /// Standard input; it can be read only once.
     pub fn stdin(format: Format) -> Self {
         Self {
             display: "standard input".to_owned(),
@@ -78,7 +80,7 @@ impl Source {
         &self.display
     }
 
-    /// How its rows are written.
+    /// Format of the file.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -93,13 +95,14 @@ impl Source {
     }
 }
 
-/// The files of a channel: `path` itself, or all data files in it and in the folders below it, sorted by path.
+/// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
 ///
-/// A file that is named by the user may have any name: CSV is assumed when its ending says nothing. In a folder only
-/// files that end in `.csv`, `.tsv`, `.jsonl`, `.ndjson` or `.parquet` count, `.gz` and `.zst` added or not.
+/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder,
+/// only `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or
+/// `.zst`.
 ///
 /// # Errors
-/// When nothing is there, when it cannot be read, or when the folder has no data files.
+/// If the path does not exist or cannot be read, or if the folder has no data files.
 pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !meta.is_dir() {
@@ -126,7 +129,7 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
             .cmp(&b.path.as_deref().map(bytes))
     });
     if links {
-        each_once(&found)?;
+        refuse_duplicates(&found)?;
     }
     Ok(found)
 }
@@ -138,11 +141,11 @@ fn bytes(path: &Path) -> &[u8] {
 #[derive(Default)]
 struct Walk {
     found: Vec<Source>,
-    /// Names of what is no data file.
+    /// Names of other files.
     others: Vec<String>,
-    /// The folders that the walk is in, without links.
+    /// Canonical paths of the current folder and its parents.
     within: Vec<PathBuf>,
-    /// Whether there were links.
+    /// True if there are links.
     links: bool,
 }
 
@@ -150,7 +153,10 @@ impl Walk {
     fn folder(&mut self, folder: &Path) -> Result<(), Box<Diagnostic>> {
         let real = fs::canonicalize(folder).map_err(|error| unreadable(folder, &error))?;
         if self.within.contains(&real) {
-            return Err(twice(folder, "this link leads to a folder that it is in"));
+            return Err(read_twice(
+                folder,
+                "this link points to a folder that contains it",
+            ));
         }
         self.within.push(real);
         let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
@@ -168,12 +174,12 @@ impl Walk {
             return Ok(());
         }
         self.links |= path.is_symlink();
-        // A dangling link is an error: data that the user put there must not be left out in silence.
+        // A dangling link is an error: data must not be skipped silently.
         let meta = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         if meta.is_dir() {
             return self.folder(&path);
         }
-        // A lone `.json` file beside the data is more often a description than rows.
+        // A `.json` file in a data folder usually has metadata, not rows.
         match Format::of_name(&path) {
             Some(format) if !name.ends_with(".json") => {
                 self.found.push(Source::file(&path, format));
@@ -187,30 +193,27 @@ impl Walk {
     }
 }
 
-/// Refuses links to what is read anyway: its rows would count twice.
-fn each_once(found: &[Source]) -> Result<(), Box<Diagnostic>> {
+/// Refuses links to files that are read anyway: their rows would be read twice.
+fn refuse_duplicates(found: &[Source]) -> Result<(), Box<Diagnostic>> {
     let mut seen = HashMap::new();
     let paths = found.iter().filter_map(|source| source.path.as_deref());
     for path in paths {
         let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
         if let Some(other) = seen.insert(real, path) {
-            let same = format!(
-                "this is the file `{}` once more, by a link",
-                other.display()
-            );
-            return Err(twice(path, &same));
+            let same = format!("this is a link to the file `{}`", other.display());
+            return Err(read_twice(path, &same));
         }
     }
     Ok(())
 }
 
-fn twice(path: &Path, what: &str) -> Box<Diagnostic> {
+fn read_twice(path: &Path, what: &str) -> Box<Diagnostic> {
     Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::UNREADABLE.id,
-        message: format!("{what}: its rows would count twice"),
-        place: Some(whole(path)),
-        help: "remove the link, or name the folder or file that is meant".to_owned(),
+        message: format!("{what}: its rows would be read twice"),
+        place: Some(place_of(path)),
+        help: "remove the link, or pass the folder or file itself".to_owned(),
     })
 }
 
@@ -218,23 +221,27 @@ fn no_files(path: &Path, mut others: Vec<String>) -> Box<Diagnostic> {
     others.sort();
     let listed = match others.len() {
         0 => "it is empty".to_owned(),
-        n if n > 5 => format!("it holds `{}` and {} more", others[..5].join("`, `"), n - 5),
-        _ => format!("it holds `{}`", others.join("`, `")),
+        n if n > 5 => format!(
+            "it contains `{}` and {} more",
+            others[..5].join("`, `"),
+            n - 5
+        ),
+        _ => format!("it contains `{}`", others.join("`, `")),
     };
     let help =
-        "put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file"
+        "add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file"
             .to_owned();
-    let message = format!("folder has no data files, {listed}");
+    let message = format!("the folder contains no data files; {listed}");
     Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::NO_FILES.id,
         message,
-        place: Some(whole(path)),
+        place: Some(place_of(path)),
         help,
     })
 }
 
-fn whole(path: &Path) -> Place {
+fn place_of(path: &Path) -> Place {
     Place {
         file: path.display().to_string(),
         line: None,
@@ -243,43 +250,43 @@ fn whole(path: &Path) -> Place {
     }
 }
 
-/// A file or folder that cannot be opened, with the name it may have been meant to have.
+/// Returns the error that a file or folder cannot be opened; suggests a similar name.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Box<Diagnostic> {
     let (message, help) = match error.kind() {
         io::ErrorKind::NotFound if path.is_symlink() => (
             format!(
-                "this link leads to `{}`, which is not there",
+                "this link points to `{}`, which does not exist",
                 fs::read_link(path).unwrap_or_default().display()
             ),
-            "put the file itself there, or remove the link".to_owned(),
+            "replace the link with the file, or remove it".to_owned(),
         ),
-        io::ErrorKind::NotFound => ("no such file or folder".to_owned(), near_file(path)),
+        io::ErrorKind::NotFound => ("no such file or folder".to_owned(), suggest_file(path)),
         io::ErrorKind::PermissionDenied => (
-            "the file may not be read".to_owned(),
-            "give this user the right to read it".to_owned(),
+            "permission denied".to_owned(),
+            "grant this user permission to read it".to_owned(),
         ),
         _ => (
             format!("cannot read: {error}"),
-            "look whether the disk and the file are in order".to_owned(),
+            "check the disk and the file".to_owned(),
         ),
     };
     Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::UNREADABLE.id,
         message,
-        place: Some(whole(path)),
+        place: Some(place_of(path)),
         help,
     })
 }
 
-fn near_file(path: &Path) -> String {
+fn suggest_file(path: &Path) -> String {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let Ok(entries) = fs::read_dir(folder) else {
         return format!(
-            "there is no folder `{}`; give the path from where you are, or a full one",
+            "the folder `{}` does not exist; pass a path relative to the current folder, or an absolute one",
             folder.display()
         );
     };
@@ -288,18 +295,21 @@ fn near_file(path: &Path) -> String {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
-    match near(&wanted, names.iter().map(String::as_str)) {
+    match closest(&wanted, names.iter().map(String::as_str)) {
         Some(name) => format!("did you mean `{}`?", path.with_file_name(name).display()),
-        None => "give the path of a file or folder that exists".to_owned(),
+        None => "pass the path of an existing file or folder".to_owned(),
     }
 }
 
-/// The name that was most likely meant, if any is near.
-pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// Minimum normalised Damerau-Levenshtein similarity of a suggestion.
+const SIMILARITY_THRESHOLD: f64 = 0.6;
+
+/// Returns the most similar name, if any is similar enough.
+pub(super) fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.trim().to_lowercase();
     let score = |name: &str| {
         let name = name.trim().to_lowercase();
-        // One name inside the other ("review" and "review_text") is near too, however many letters differ.
+        // A name inside another ("review" and "review_text") is similar, regardless of length.
         let inside = wanted.len() > 2
             && name.len() > 2
             && (name.contains(&wanted) || wanted.contains(&name));
@@ -307,17 +317,14 @@ pub(super) fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Op
     };
     let scored = names
         .map(|name| (score(name), name))
-        .filter(|(score, _)| *score >= 0.6);
+        .filter(|(score, _)| *score >= SIMILARITY_THRESHOLD);
     scored
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
 
 #[cfg(all(test, unix))]
-#[expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests, outside of a test function"
-)]
+#[expect(clippy::unwrap_used, reason = "test helper outside a test function")]
 mod tests {
     use std::os::unix::fs::symlink;
 
@@ -339,23 +346,22 @@ mod tests {
     }
 
     #[test]
-    fn links_to_what_is_read_anyway_are_refused() {
+    fn links_to_files_that_are_read_anyway_are_refused() {
         let ring =
-            "sub/ring: this link leads to a folder that it is in: its rows would count twice";
+            "sub/ring: this link points to a folder that contains it: its rows would be read twice";
         assert_eq!(refused("sub/ring", ".").unwrap(), ring);
         assert_eq!(refused("sub/ring", "..").unwrap(), ring);
-        let same =
-            "this is the file `alias/a.csv` once more, by a link: its rows would count twice";
+        let same = "this is a link to the file `alias/a.csv`: its rows would be read twice";
         assert_eq!(
             refused("alias", "sub").unwrap(),
             format!("sub/a.csv: {same}")
         );
-        let same = "this is the file `sub/a.csv` once more, by a link: its rows would count twice";
+        let same = "this is a link to the file `sub/a.csv`: its rows would be read twice";
         assert_eq!(
             refused("sub/b.csv", "a.csv").unwrap(),
             format!("sub/b.csv: {same}")
         );
-        let gone = "sub/b.csv: this link leads to `gone.csv`, which is not there";
+        let gone = "sub/b.csv: this link points to `gone.csv`, which does not exist";
         assert_eq!(refused("sub/b.csv", "gone.csv").unwrap(), gone);
     }
 

@@ -1,36 +1,38 @@
-//! Runs the blocks of a channel through the threads, and hands the results on in the order of the files.
+//! Processes the blocks of a channel on several threads, and delivers results in file order.
 
-use super::block::Block;
-use super::codes;
-use super::columns;
-use super::decode::{Batch, Decoder, Seen, Tally};
-use super::feed::Feed;
-use super::findings::Findings;
-use super::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
-use diagnostics::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What is left when all rows went through.
+use diagnostics::Diagnostic;
+
+use crate::block::Block;
+use crate::block_reader::BlockReader;
+use crate::codes;
+use crate::columns;
+use crate::decode::{Batch, BlockCounts, Decoder, Seen};
+use crate::findings::Findings;
+use crate::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
+
+/// Result of reading all rows.
 #[derive(Debug)]
 pub struct Streamed<S> {
-    /// Where each row went.
-    pub account: RowCounts,
+    /// Row counts.
+    pub counts: RowCounts,
     /// Warnings.
     pub findings: Findings,
-    /// The states of the threads.
+    /// Final states of the threads.
     pub states: Vec<S>,
 }
 
-/// Reads all rows in blocks. `map` works on each block, on several threads; `sink` gets its results one after another in
-/// the order of the files. Memory stays bounded. Rows with errors are left out, and make an error in the end; by then
-/// `sink` has had all others.
+/// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the
+/// results one by one in file order. Memory is bounded. Rows with errors are skipped and make the
+/// call fail at the end, after `sink` got all other rows.
 ///
-/// `stop` is looked at before each block.
+/// `stop` is checked before each block.
 ///
 /// # Errors
-/// When the data has errors that the options do not allow, when `stop` was set, or when `sink` fails.
+/// If the data has errors that the options do not allow, if `stop` was set, or if `sink` fails.
 pub fn stream<S: Send, O: Send, E: Send>(
     sources: &[Source],
     options: &ReadOptions,
@@ -41,7 +43,7 @@ pub fn stream<S: Send, O: Send, E: Send>(
     sink: impl FnMut(O) -> Result<(), E> + Send,
 ) -> Result<Streamed<S>, StreamError<E>> {
     let ended = run(
-        Job {
+        ReadTask {
             sources,
             options,
             labels,
@@ -56,94 +58,104 @@ pub fn stream<S: Send, O: Send, E: Send>(
     if ended.findings.has_errors() {
         let bad = BadData {
             findings: ended.findings,
-            account: ended.account,
+            counts: ended.counts,
         };
         return Err(ReadError::Data(Box::new(bad)).into());
     }
     Ok(ended)
 }
 
-/// What is to be read, and how.
+/// Sources and options of a run.
 #[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
+pub(super) struct ReadTask<'a> {
     pub(super) sources: &'a [Source],
     pub(super) options: &'a ReadOptions,
     pub(super) labels: Labels,
     pub(super) stop: &'a AtomicBool,
-    /// How many findings of each kind are kept whole.
+    /// Number of findings of each kind to store.
     pub(super) limit: usize,
 }
 
-/// As [`stream`], but errors in the data are left to the caller; `notice` sees each finding that is kept, in order.
+/// Like [`stream`], but errors in the data are left to the caller. Calls `notice` with each stored
+/// finding, in order.
 pub(super) fn run<S: Send, O: Send, E: Send>(
-    job: Job<'_>,
+    task: ReadTask<'_>,
     state: impl Fn() -> S + Sync,
     map: impl Fn(&mut S, &Batch<'_>) -> O + Sync,
     sink: impl FnMut(O) -> Result<(), E> + Send,
     mut notice: impl FnMut(&Diagnostic) + Send,
 ) -> Result<Streamed<S>, StreamError<E>> {
     /// Offsets in a block have 32 bits; a block may be twice as large as the largest record.
-    const LARGEST: usize = 1 << 30;
+    const MAX_RECORD_BYTES: usize = 1 << 30;
     let options = &ReadOptions {
-        max_record_bytes: job.options.max_record_bytes.min(LARGEST),
-        ..job.options.clone()
+        max_record_bytes: task.options.max_record_bytes.min(MAX_RECORD_BYTES),
+        ..task.options.clone()
     };
-    if job.labels != Labels::Ignored && options.text_column == options.label_column {
-        let findings = columns::same(&options.text_column, job.limit);
+    if task.labels != Labels::Ignored && options.text_column == options.label_column {
+        let findings = columns::same_column(&options.text_column, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
-            account: RowCounts::default(),
+            counts: RowCounts::default(),
             findings,
             states: vec![state()],
         });
     }
-    let threads = options.threads.get().min(MOST_THREADS);
-    let feed = Mutex::new(Feed::new(job.sources, options, job.labels));
-    let merged = Merged {
-        account: RowCounts::default(),
-        findings: Findings::new(job.limit),
-        seen: BTreeMap::new(),
-    };
-    let order = Order {
-        inner: Mutex::new(Inner {
-            next: 0,
-            waiting: BTreeMap::new(),
-            sink,
-            notice,
-            merged,
-            failed: None,
-        }),
-        turn: Condvar::new(),
-        halt: AtomicBool::new(false),
-        // So far may a thread run ahead before it has to wait.
-        ahead: 4 * threads as u64,
-    };
+    let threads = options.threads.get().min(MAX_THREADS);
+    let reader = Mutex::new(BlockReader::new(task.sources, options, task.labels));
+    let order = Order::new(sink, notice, task.limit, threads);
     let work = || {
         let _guard = HaltOnPanic(&order);
         let mut state = state();
         let mut decoder = Decoder::default();
         let mut block = Block {
-            findings: Findings::new(job.limit),
+            findings: Findings::new(task.limit),
             ..Block::default()
         };
-        while !order.halt.load(Ordering::Relaxed) && !job.stop.load(Ordering::Relaxed) {
-            let Some(number) = lock(&feed).next(&mut block) else {
+        while !order.halt.load(Ordering::Relaxed) && !task.stop.load(Ordering::Relaxed) {
+            let Some(number) = lock(&reader).next(&mut block) else {
                 break;
             };
-            let (batch, tally) = decoder.decode(&mut block, job.sources, options, job.labels);
+            let (batch, counts) = decoder.decode(&mut block, task.sources, options, task.labels);
             let output = map(&mut state, &batch);
-            if !order.hand_in(number, tally, output) {
+            if !order.deliver(number, counts, output) {
                 break;
             }
         }
-        // A thread that waits for this one's block must not wait for ever when this one was stopped.
-        if job.stop.load(Ordering::Relaxed) {
+        // Wake threads that wait for a block of this one.
+        if task.stop.load(Ordering::Relaxed) {
             order.wake(true);
         }
         state
     };
-    let states = std::thread::scope(|scope| {
-        // Where the system gives no more threads, those that there are do the work: the calling one at least.
+    let states = run_threads(threads, work);
+    let inner = order
+        .inner
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = inner.failed {
+        return Err(StreamError::Sink(error));
+    }
+    if task.stop.load(Ordering::Relaxed) {
+        return Err(ReadError::Stopped.into());
+    }
+    let files = reader
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .files;
+    let mut merged = inner.merged;
+    merged.counts.files = files;
+    merged.finish(task);
+    Ok(Streamed {
+        counts: merged.counts,
+        findings: merged.findings,
+        states,
+    })
+}
+
+/// Runs `work` on up to `threads` threads, including the calling one; propagates panics.
+fn run_threads<S: Send>(threads: usize, work: impl Fn() -> S + Copy + Send) -> Vec<S> {
+    std::thread::scope(|scope| {
+        // If no more threads can be started, use the existing ones: at least the calling one.
         let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).map_while(spawn).collect();
         let mut states = vec![work()];
@@ -154,51 +166,31 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
             }
         }
         states
-    });
-    let inner = order
-        .inner
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = inner.failed {
-        return Err(StreamError::Sink(error));
-    }
-    if job.stop.load(Ordering::Relaxed) {
-        return Err(ReadError::Stopped.into());
-    }
-    let files = feed
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .files;
-    let mut merged = inner.merged;
-    merged.account.files = files;
-    merged.finish(job);
-    Ok(Streamed {
-        account: merged.account,
-        findings: merged.findings,
-        states,
     })
 }
 
-/// One thread alone takes the files apart: far fewer than these keep up with it, and each holds a block.
-const MOST_THREADS: usize = 256;
+/// Only one thread at a time splits the files, so far fewer threads suffice; each holds a block.
+const MAX_THREADS: usize = 256;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere ends all threads anyway, and is passed on.
+    // A panic in another thread ends all threads and is propagated.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Delivers results in order.
 struct Order<O, E, F, N> {
     inner: Mutex<Inner<O, E, F, N>>,
     turn: Condvar,
     halt: AtomicBool,
+    /// Maximum number of blocks that a thread may be ahead.
     ahead: u64,
 }
 
 struct Inner<O, E, F, N> {
-    /// The block whose turn it is.
+    /// Number of the next block to deliver.
     next: u64,
-    /// Results that came before their turn.
-    waiting: BTreeMap<u64, (Tally, O)>,
+    /// Results that are not yet due.
+    waiting: BTreeMap<u64, (BlockCounts, O)>,
     sink: F,
     notice: N,
     merged: Merged,
@@ -206,8 +198,29 @@ struct Inner<O, E, F, N> {
 }
 
 impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N> {
-    /// Hands on what is in turn; false when all is over.
-    fn hand_in(&self, number: u64, tally: Tally, output: O) -> bool {
+    fn new(sink: F, notice: N, limit: usize, threads: usize) -> Self {
+        let merged = Merged {
+            counts: RowCounts::default(),
+            findings: Findings::new(limit),
+            seen: BTreeMap::new(),
+        };
+        Self {
+            inner: Mutex::new(Inner {
+                next: 0,
+                waiting: BTreeMap::new(),
+                sink,
+                notice,
+                merged,
+                failed: None,
+            }),
+            turn: Condvar::new(),
+            halt: AtomicBool::new(false),
+            ahead: 4 * threads as u64,
+        }
+    }
+
+    /// Delivers all results that are due. Returns false if processing has ended.
+    fn deliver(&self, number: u64, counts: BlockCounts, output: O) -> bool {
         let mut inner = lock(&self.inner);
         while number > inner.next + self.ahead && !self.halt.load(Ordering::Relaxed) {
             inner = self
@@ -215,13 +228,13 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        // Set under the lock: a thread that stood waiting for it must not call a sink that has failed.
+        // `halt` is set under the lock: a thread that waited for it must not call a failed sink.
         if self.halt.load(Ordering::Relaxed) {
             return false;
         }
-        inner.waiting.insert(number, (tally, output));
+        inner.waiting.insert(number, (counts, output));
         let mut moved = false;
-        while let Some((tally, output)) = {
+        while let Some((counts, output)) = {
             let next = inner.next;
             inner.waiting.remove(&next)
         } {
@@ -234,7 +247,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 failed,
                 ..
             } = &mut *inner;
-            merged.add(tally).iter().for_each(notice);
+            merged.add(counts).iter().for_each(notice);
             if let Err(error) = sink(output) {
                 *failed = Some(error);
                 self.halt.store(true, Ordering::Relaxed);
@@ -254,7 +267,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
 impl<O, E, F, N> Order<O, E, F, N> {
     fn wake(&self, halt: bool) {
         if halt {
-            // Under the lock, so that no thread goes to sleep between its look at the flag and this.
+            // Under the lock, so that no thread starts waiting between its check and this.
             let _inner = lock(&self.inner);
             self.halt.store(true, Ordering::Relaxed);
         }
@@ -273,50 +286,50 @@ impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
     }
 }
 
-/// The reasons for which rows are dropped, as they stand in the account.
-const NO_TEXT: &str = "missing text";
-const NO_LABEL: &str = "missing label";
+/// Reasons for dropped rows, as in [`RowCounts::dropped`].
+const MISSING_TEXT: &str = "missing text";
+const MISSING_LABEL: &str = "missing label";
 const MALFORMED: &str = "malformed";
 
 struct Merged {
-    account: RowCounts,
+    counts: RowCounts,
     findings: Findings,
     seen: BTreeMap<u32, Seen>,
 }
 
 impl Merged {
-    fn add(&mut self, tally: Tally) -> Vec<Diagnostic> {
-        self.account.read += tally.read;
-        self.account.used += tally.used;
+    fn add(&mut self, counts: BlockCounts) -> Vec<Diagnostic> {
+        self.counts.read += counts.read;
+        self.counts.used += counts.used;
         let dropped = [
-            (NO_TEXT, tally.no_text),
-            (NO_LABEL, tally.no_label),
-            (MALFORMED, tally.malformed),
+            (MISSING_TEXT, counts.no_text),
+            (MISSING_LABEL, counts.no_label),
+            (MALFORMED, counts.malformed),
         ];
         for (reason, rows) in dropped.into_iter().filter(|(_, rows)| *rows > 0) {
-            *self.account.dropped.entry(reason).or_default() += rows;
+            *self.counts.dropped.entry(reason).or_default() += rows;
         }
-        if let Some(seen) = tally.seen {
+        if let Some(seen) = counts.seen {
             let all = self.seen.entry(seen.source).or_default();
             all.text |= seen.text;
             all.label |= seen.label;
             all.keys.extend(seen.keys);
         }
-        self.findings.merge(tally.findings)
+        self.findings.merge(counts.findings)
     }
 
-    /// What can be said only when all is read.
-    fn finish(&mut self, job: Job<'_>) {
+    /// Adds findings that need all rows.
+    fn finish(&mut self, task: ReadTask<'_>) {
         for (source, seen) in &self.seen {
             let mut absent = Vec::new();
             if !seen.text {
-                absent.push(("--text-column", job.options.text_column.as_str()));
+                absent.push(("--text-column", task.options.text_column.as_str()));
             }
-            if !seen.label && job.labels == Labels::Required {
-                absent.push(("--label-column", job.options.label_column.as_str()));
+            if !seen.label && task.labels == Labels::Required {
+                absent.push(("--label-column", task.options.label_column.as_str()));
             }
-            let place = job.sources.get(*source as usize).map(Source::place);
-            columns::missing(
+            let place = task.sources.get(*source as usize).map(Source::place);
+            columns::report_missing(
                 &absent,
                 &seen.keys,
                 place,
@@ -324,15 +337,14 @@ impl Merged {
                 &mut self.findings,
             );
         }
-        if self.account.used == 0 && !self.findings.has_errors() {
-            let read = self.account.read;
+        if self.counts.used == 0 && !self.findings.has_errors() {
+            let read = self.counts.read;
             let message = match read {
-                0 => format!("there are no rows in any of `{}` files", job.sources.len()),
-                _ => format!("no row is left: all `{read}` were dropped"),
+                0 => format!("none of the `{}` files has rows", task.sources.len()),
+                _ => format!("no rows are left: all `{read}` were dropped"),
             };
-            let place = job.sources.first().map(Source::place);
-            let help =
-                "give data that has rows with text, and labels where they are needed".to_owned();
+            let place = task.sources.first().map(Source::place);
+            let help = "pass data with texts, and with labels where required".to_owned();
             self.findings.error(&codes::NO_ROWS, message, place, help);
         }
     }

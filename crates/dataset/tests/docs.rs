@@ -1,19 +1,16 @@
-//! What the documents say, against the code.
+//! Compares the documentation with the code.
 
-#![expect(
-    clippy::expect_used,
-    reason = "helpers of tests, outside of a test function"
-)]
+#![expect(clippy::expect_used, reason = "test helpers outside test functions")]
 
 use std::fs;
 use std::path::Path;
 
 use dataset::codes;
 
-/// The cells of each row of the table in `docs/errors.md` that begins with a code.
+/// Returns the cells of the rows of the table in `docs/reference/errors.md` that start with a code.
 fn documented() -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
-    let text = fs::read_to_string(&path).expect("docs/errors.md is in the repository");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
+    let text = fs::read_to_string(&path).expect("docs/reference/errors.md is in the repository");
     let rows = text.lines().filter(|line| line.starts_with("| D"));
     let cells = |line: &str| {
         let inner = line.trim_start_matches('|').trim_end_matches('|');
@@ -40,7 +37,7 @@ fn every_code_is_documented_in_order() {
 }
 
 #[test]
-fn every_code_has_a_kind_an_example_and_a_way_out() {
+fn every_code_has_kind_example_and_fix() {
     for cells in documented() {
         assert_eq!(
             cells.len(),

@@ -1,4 +1,4 @@
-//! Folders and files that appear whole or not at all.
+//! Atomic folders and files: a reader sees them complete or not at all.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,30 +11,36 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::Error;
 
-/// Precedes the process number in the names of folders that are being written.
+/// Precedes the process id in the names of folders that are being written.
 pub const PARTIAL: &str = ".partial-";
 
-/// Fails where nothing could be written into a folder, and leaves no trace.
-pub fn accessible(dir: &Path) -> Result<(), Error> {
-    let mut there = dir;
-    while !there.exists() {
-        there = parent(there);
+/// Checks that a folder can be written or created, without writing anything.
+///
+/// # Errors
+/// If the folder, or its nearest existing parent, is not a writable folder.
+pub fn check_writable(dir: &Path) -> Result<(), Error> {
+    let mut existing = dir;
+    while !existing.exists() {
+        existing = parent(existing);
     }
-    if !there.is_dir() {
+    if !existing.is_dir() {
         return Err(Error::io("write", dir)(io::ErrorKind::NotADirectory.into()));
     }
-    // With the effective user, which is the one that will write.
+    // Checks the effective user, which is the one that will write.
     accessat(
         CWD,
-        there,
+        existing,
         Access::WRITE_OK | Access::EXEC_OK,
         AtFlags::EACCESS,
     )
     .map_err(|error| Error::io("write", dir)(error.into()))
 }
 
-/// Writes single files, each whole or not at all.
-pub fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
+/// Writes files given as (name, content), each atomically. Creates `dir` if necessary.
+///
+/// # Errors
+/// If the folder cannot be created or a file cannot be written.
+pub fn write_files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     for (name, bytes) in files {
         let (path, partial) = (dir.join(name), dir.join(format!(".{name}.partial")));
@@ -44,7 +50,7 @@ pub fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
             fs::rename(&partial, &path)
         });
         if written.is_err() {
-            // The error that matters is the first one.
+            // Best effort: the first error is the one to report.
             let _ = fs::remove_file(&partial);
         }
         written.map_err(Error::io("write", &path))?;
@@ -52,12 +58,13 @@ pub fn files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A folder of ours that is removed if it is still there in the end.
+/// A temporary folder that is removed on drop, unless it was renamed.
 pub struct Staged(PathBuf);
 
 impl Staged {
-    /// An empty folder beside `dir`, which can take its place whole. None if `dir` is a mount point (as SageMaker's
-    /// /opt/ml/model is), or if nothing may be written beside it, or not with the same owner.
+    /// Creates an empty folder next to `dir` that can replace it by a rename. `None` if `dir` is a
+    /// mount point (such as SageMaker's /opt/ml/model), or if the parent folder is not writable or
+    /// the owner cannot be kept.
     pub fn beside(dir: &Path) -> Option<Self> {
         let parent = parent(dir);
         let staged = Self(parent.join(format!("{}{}", beside_prefix(dir)?, std::process::id())));
@@ -76,7 +83,10 @@ impl Staged {
         Some(staged)
     }
 
-    /// An empty folder in `dir`, which is made if there is none.
+    /// Creates an empty folder in `dir`; creates `dir` if necessary.
+    ///
+    /// # Errors
+    /// If a folder cannot be created.
     pub fn inside(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Self(dir.join(format!("{PARTIAL}{}", std::process::id()))).create()
@@ -87,6 +97,7 @@ impl Staged {
         Ok(self)
     }
 
+    /// Path of the temporary folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -94,11 +105,12 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Gone already where the model took its place.
+        // The folder no longer exists if it was renamed.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
+/// Returns the parent folder: `.` for a relative path with one component.
 pub fn parent(dir: &Path) -> &Path {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -107,16 +119,16 @@ pub fn parent(dir: &Path) -> &Path {
     }
 }
 
-/// `.NAME.partial-`: how folders beside `dir` begin that are to become `dir`.
+/// Returns `.NAME.partial-`, the prefix of temporary folders next to `dir`.
 fn beside_prefix(dir: &Path) -> Option<String> {
     Some(format!(".{}{PARTIAL}", dir.file_name()?.to_str()?))
 }
 
-/// Removes what killed processes left behind. It is in nobody's way but takes room, so an error is no failure.
+/// Removes temporary folders of killed processes. Best effort: stale folders only waste space.
 pub fn remove_stale(dir: &Path) {
     let remove = |folder: &Path, prefix: &str| {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if left_behind(&entry.file_name(), prefix) {
+            if is_stale(&entry.file_name(), prefix) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -127,8 +139,8 @@ pub fn remove_stale(dir: &Path) {
     }
 }
 
-/// As [`remove_stale`], in a folder that this process has locked: there every number is that of a process that is gone, such
-/// as process 1 of the container before, or of another machine.
+/// Like [`remove_stale`], for a folder that this process has locked: all temporary folders are
+/// stale, also those of another container's process 1 or of another machine.
 pub fn remove_stale_locked(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if pid(&entry.file_name(), PARTIAL).is_some() {
@@ -137,20 +149,24 @@ pub fn remove_stale_locked(dir: &Path) {
     }
 }
 
-/// The number of the process in a name.
+/// Returns the process id in a name.
 fn pid(name: &OsStr, prefix: &str) -> Option<Pid> {
     let digits = name.to_str()?.strip_prefix(prefix)?;
     digits.parse().ok().and_then(Pid::from_raw)
 }
 
-/// Whether the name ends in the number of a process that is gone, or of this one: in a container every trainer is
-/// process 1.
-fn left_behind(name: &OsStr, prefix: &str) -> bool {
+/// True if the name has the id of a process that does not exist, or of this one: in a container
+/// every trainer is process 1.
+fn is_stale(name: &OsStr, prefix: &str) -> bool {
     pid(name, prefix).is_some_and(|pid| {
         pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
     })
 }
 
+/// Flushes a folder and its files to disk.
+///
+/// # Errors
+/// If the folder or a file cannot be opened or flushed.
 pub fn sync(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;

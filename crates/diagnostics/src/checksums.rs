@@ -1,7 +1,7 @@
-//! sha256 of files, as checkpoints and model folders have them.
+//! SHA-256 checksums of files, for checkpoints and model folders.
 //!
-//! A model's files belong together: weights of one run with the vocabulary of another would predict, and wrongly. So its
-//! `config.json` has the sums of the others.
+//! The weights of one run with the vocabulary of another would give wrong predictions. So
+//! `config.json` has the checksums of the other files of the model.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,26 +13,30 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// Size and sha256 of a file.
+/// Size and SHA-256 of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChecksum {
+    /// Size in bytes.
     pub bytes: u64,
-    /// In hexadecimal digits.
+    /// SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
-/// In hexadecimal digits.
+/// Formats a digest in lower-case hexadecimal digits.
 pub fn hex(digest: impl AsRef<[u8]>) -> String {
     let digits = digest.as_ref().iter();
     digits.map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The sha256 of some bytes.
+/// Returns the SHA-256 of bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes))
 }
 
-/// The sha256 of a file, in hexadecimal digits.
+/// Returns the SHA-256 of a file in hexadecimal digits.
+///
+/// # Errors
+/// If the file cannot be read.
 pub fn sha256_file(path: &Path) -> Result<String, Error> {
     let sum = of_file(path).map_err(Error::io("read", path))?;
     Ok(sum.sha256)
@@ -60,8 +64,11 @@ fn of_file(path: &Path) -> io::Result<FileChecksum> {
     })
 }
 
-/// The sums of all files in a folder, which has no folders in it.
-pub fn of_folder(dir: &Path) -> Result<BTreeMap<String, FileChecksum>, Error> {
+/// Returns the checksums of all files in a folder without subfolders, by name.
+///
+/// # Errors
+/// If the folder or a file cannot be read, or a name is not UTF-8.
+pub fn of_dir(dir: &Path) -> Result<BTreeMap<String, FileChecksum>, Error> {
     let failed = |error| Error::io("read", dir)(error);
     let mut sums = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -74,12 +81,15 @@ pub fn of_folder(dir: &Path) -> Result<BTreeMap<String, FileChecksum>, Error> {
     Ok(sums)
 }
 
-/// Whether the folder has these files; else what is wrong with which one.
-pub fn check(dir: &Path, sums: &BTreeMap<String, FileChecksum>) -> Result<(), String> {
+/// Checks that the folder has these files.
+///
+/// # Errors
+/// If a file is missing, unreadable or different: a message with its name.
+pub fn verify(dir: &Path, sums: &BTreeMap<String, FileChecksum>) -> Result<(), String> {
     for (name, expected) in sums {
-        // Names come from a file that others may have written.
+        // Names come from a file that others may have written: refuse paths.
         if Path::new(name).file_name() != Some(name.as_ref()) {
-            return Err(format!("`{}` is no file name", crate::sanitize(name)));
+            return Err(format!("`{}` is not a file name", crate::sanitize(name)));
         }
         let found = match of_file(&dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -95,7 +105,7 @@ pub fn check(dir: &Path, sums: &BTreeMap<String, FileChecksum>) -> Result<(), St
             ));
         }
         if found.sha256 != expected.sha256 {
-            return Err(format!("`{name}` does not have its sha256"));
+            return Err(format!("`{name}` does not match its sha256"));
         }
     }
     Ok(())

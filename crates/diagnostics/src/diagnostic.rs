@@ -1,19 +1,20 @@
-//! Messages about data: one code, one place, one way out.
+//! Findings about data: code, message, place, help.
 
-use crate::sanitize;
 use std::fmt;
 
-/// Whether the run can go on.
+use crate::sanitize;
+
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The run goes on; the finding is counted.
+    /// The run continues; the finding is counted.
     Warning,
     /// The run stops.
     Error,
 }
 
-/// Where in the user's files something was found.
+/// Place in the user's files.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Place {
     /// The path as the user gave it, or as found below the folder that the user gave.
@@ -45,8 +46,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One finding about the user's data. The fields may hold names and values as they stand in the files; what is printed
-/// is made safe for a log as a whole, so that no part of it can count as a metric or start a line. In this manner:
+/// A finding about the user's data. Fields may have names and values from the files verbatim.
+/// `Display` sanitizes them, so that they cannot look like a metric or start a line:
 ///
 /// ```text
 /// error[D014]: row has no label
@@ -61,10 +62,10 @@ pub struct Diagnostic {
     pub code: &'static str,
     /// What was expected and what was found: lower case, no full stop, values in backticks.
     pub message: String,
-    /// The first place where it was seen.
+    /// First place of the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// The next thing to do.
+    /// Action that removes the error.
     pub help: String,
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::{Diagnostic, Exit, sanitize};
+use crate::{Diagnostic, sanitize};
 
 /// The result of everything that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,14 +22,51 @@ pub enum ErrorKind {
     Io,
     /// The data has errors.
     Data,
-    /// SIGTERM came before there was a model.
+    /// Stopped by SIGTERM before a model existed.
     Stopped,
-    /// Ctrl-C came before there was a model.
+    /// Interrupted by Ctrl-C before a model existed.
     Interrupted,
     /// The training job failed.
     JobFailed,
     /// The training job was stopped.
     JobStopped,
+}
+
+/// The exit code of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Success; also after a SIGTERM that left time to save the model.
+    Ok = 0,
+    /// Error: network, disk, permissions, data, an unexpected answer.
+    Failed = 1,
+    /// The command line, a hyperparameter or a file of the user is wrong; nothing was started.
+    Usage = 2,
+    /// The training job failed, in the cloud or locally.
+    JobFailed = 3,
+    /// The training job was stopped before its end.
+    JobStopped = 4,
+    /// Interrupted by Ctrl-C; remote jobs keep running.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Stopped => Self::Ok,
+            ErrorKind::Failed | ErrorKind::Io | ErrorKind::Data => Self::Failed,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::JobFailed => Self::JobFailed,
+            ErrorKind::JobStopped => Self::JobStopped,
+            ErrorKind::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
 /// An error as the user reads it: lower case, no full stop, values in backticks, then what to do.
@@ -69,7 +107,7 @@ impl Error {
         }
     }
 
-    /// The run was stopped before there was a model.
+    /// The run was stopped before a model existed.
     pub fn stopped() -> Self {
         let message = "stopped before there was a model: nothing is saved";
         Self::with_kind(ErrorKind::Stopped, message).help("run the same command again")
@@ -210,4 +248,129 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::{Place, Severity};
+
+    fn json(error: &Error) -> serde_json::Value {
+        serde_json::to_value(error.to_json()).unwrap()
+    }
+
+    fn finding() -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            code: "D014",
+            message: "row has no label".to_owned(),
+            place: Some(Place {
+                file: "a.csv".to_owned(),
+                line: Some(3),
+                column: Some(5),
+                record: Some(2),
+            }),
+            help: "fix it".to_owned(),
+        }
+    }
+
+    #[test]
+    fn text_has_message_and_help_lines() {
+        let error = Error::new("cannot connect").because("timed out");
+        let error = error.help("check the network").help("try again");
+        let text = "error: cannot connect: timed out\n  help: check the network\n  help: try again";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn stops_have_no_error_prefix() {
+        let text = Error::stopped().to_string();
+        assert!(text.starts_with("stopped before "), "{text}");
+        let interrupted = Error::with_kind(ErrorKind::Interrupted, "interrupted");
+        assert_eq!(interrupted.to_string(), "interrupted");
+    }
+
+    #[test]
+    fn data_errors_print_their_findings() {
+        let error = Error::data(vec![finding(), finding()]);
+        let one = "error[D014]: row has no label\n  --> a.csv:3:5 (record 2)\n  help: fix it";
+        assert_eq!(error.to_string(), format!("{one}\n{one}"));
+        assert_eq!(Error::from(finding()).to_string(), one);
+        assert_eq!(Error::from(Box::new(finding())).to_string(), one);
+    }
+
+    #[test]
+    fn json_has_message_help_and_exit_code() {
+        let error = Error::usage("wrong option").help("see --help");
+        let expected = serde_json::json!({
+            "error": {"message": "wrong option", "help": ["see --help"], "exit_code": 2}
+        });
+        assert_eq!(json(&error), expected);
+    }
+
+    #[test]
+    fn json_of_data_errors_has_all_findings_and_the_first_message() {
+        let error = json(&Error::data(vec![finding(), finding()]));
+        assert_eq!(error["error"]["message"], "row has no label");
+        assert_eq!(error["error"]["help"], serde_json::json!(["fix it"]));
+        assert_eq!(error["error"]["exit_code"], 1);
+        let findings = error["error"]["diagnostics"].as_array().unwrap();
+        assert_eq!(findings.len(), 2);
+        assert_eq!(findings[0]["code"], "D014");
+        assert_eq!(findings[0]["place"]["line"], 3);
+    }
+
+    #[test]
+    fn each_kind_has_its_exit_code() {
+        let cases = [
+            (ErrorKind::Failed, 1),
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Io, 1),
+            (ErrorKind::Data, 1),
+            (ErrorKind::Stopped, 0),
+            (ErrorKind::Interrupted, 130),
+            (ErrorKind::JobFailed, 3),
+            (ErrorKind::JobStopped, 4),
+        ];
+        for (kind, code) in cases {
+            let error = Error::with_kind(kind, "x");
+            assert_eq!(error.exit() as u8, code, "{kind:?}");
+            assert_eq!(Error::new("x").into_kind(kind).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn io_errors_name_action_path_and_cause() {
+        let cause = io::Error::from(io::ErrorKind::NotFound);
+        let error = Error::io("read", Path::new("a\n.csv"))(cause);
+        assert_eq!(error.kind(), ErrorKind::Io);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("error: cannot read `a\\n.csv`: "),
+            "{text}"
+        );
+        assert!(text.ends_with("\n  help: check the path"), "{text}");
+    }
+
+    #[test]
+    fn chain_omits_causes_that_the_text_already_has() {
+        #[derive(Debug)]
+        struct Layer(&'static str, Option<Box<Layer>>);
+        impl Display for Layer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Layer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                self.1.as_deref().map(|layer| layer as _)
+            }
+        }
+        let root = Layer("refused", None);
+        let middle = Layer("connect: refused", Some(Box::new(root)));
+        let outer = Layer("upload", Some(Box::new(middle)));
+        assert_eq!(chain(&outer), "upload: connect: refused");
+    }
 }

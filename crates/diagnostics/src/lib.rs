@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`error`] | [`Error`]: message, help lines, exit code; as text or JSON |
+//! | [`error`] | [`Error`]: message, help lines, [`Exit`] code; as text or JSON |
 //! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place |
 //! | [`mod@sanitize`] | user text made safe for logs and terminals |
 //! | [`stdio`] | lines on standard output and standard error |
@@ -13,13 +13,11 @@ pub mod atomic_dir;
 pub mod checksums;
 pub mod diagnostic;
 pub mod error;
-pub mod exit;
 pub mod sanitize;
 pub mod stdio;
 
 pub use checksums::{hex, sha256, sha256_file};
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use error::{Error, ErrorKind, Result, chain};
-pub use exit::Exit;
+pub use error::{Error, ErrorKind, Exit, Result, chain};
 pub use sanitize::sanitize;
 pub use stdio::{eprint_line, print_line};

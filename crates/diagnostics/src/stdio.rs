@@ -1,4 +1,4 @@
-//! Lines on standard output, which has the answers, and on standard error, which has the rest.
+//! Prints lines: results to standard output, everything else to standard error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

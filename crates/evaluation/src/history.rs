@@ -1,4 +1,4 @@
-//! What an epoch ended with, and the lines and curves that come of it.
+//! The results of each epoch, as log lines, JSON and learning curves.
 
 use sagemaker::metrics::{Measure, Progress, Split};
 use sagemaker::{Metric, MetricLine};
@@ -7,33 +7,33 @@ use crate::metrics::{Scores, evaluate};
 use crate::report::{CurveLine, LearningCurve};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What an epoch ended with.
+/// The results of an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// Epochs done, this one included.
+    /// Number of this epoch, from 1.
     pub epoch: u64,
-    /// Epochs that there will be at most.
+    /// Maximum number of epochs.
     pub epochs: u64,
-    /// Optimiser steps done, of all epochs.
+    /// Optimiser steps so far, in all epochs.
     pub step: u64,
-    /// Mean loss of the epoch's training rows, as it was when each was learnt from.
+    /// Mean training loss of the epoch, at the time of each step.
     #[serde(deserialize_with = "number_or_null")]
     pub train_loss: f64,
-    /// Of the validation rows, if there are any.
+    /// Metrics of the validation rows, if there are any.
     pub validation: Option<Validation>,
-    /// Of the epoch's last step.
+    /// Learning rate of the last step.
     #[serde(deserialize_with = "number_or_null")]
     pub learning_rate: f64,
-    /// Mean length of the gradient before clipping, where it was taken.
+    /// Mean norm of the gradient before clipping, if known.
     pub gradient_norm: Option<f64>,
     /// Training rows per second of wall time.
     #[serde(deserialize_with = "number_or_null")]
     pub rows_per_second: f64,
-    /// Tokens learnt from per second of wall time, without padding.
+    /// Training tokens per second of wall time, without padding.
     pub tokens_per_second: Option<f64>,
 }
 
-/// What a model is worth on the validation rows.
+/// Metrics of the validation rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// Mean loss.
@@ -48,7 +48,7 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Of these scores, for rows of these labels.
+    /// Evaluates scores against labels.
     pub fn of(labels: &[u32], classes: &[String], scores: &Scores) -> Self {
         let evaluation = evaluate(labels, classes, scores);
         Self {
@@ -59,13 +59,13 @@ impl Validation {
     }
 }
 
-/// JSON has no number that is not finite: serde_json writes `null`.
+/// Reads `null` as NaN: serde_json writes numbers that are not finite as `null`.
 fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl EpochReport {
-    /// For people.
+    /// Formats the line for people.
     pub fn line(&self) -> String {
         let mut line = format!(
             "epoch {} of {}: loss {:.4}",
@@ -84,13 +84,13 @@ impl EpochReport {
         line
     }
 
-    /// For SageMaker.
+    /// Formats the metrics for SageMaker.
     pub fn metric_line(&self) -> MetricLine {
         let train = |measure| Metric::Of(Split::Train, measure);
         let validation = |measure| Metric::Of(Split::Validation, measure);
         let missing = f64::NAN;
         let valid = self.validation;
-        // Not a number is left out by the line itself.
+        // MetricLine leaves out NaN.
         MetricLine::new()
             .with(Metric::At(Progress::Epoch), self.epoch as f64)
             .with(Metric::At(Progress::Step), self.step as f64)
@@ -117,7 +117,7 @@ impl EpochReport {
     }
 }
 
-/// What the epochs look like in the report.
+/// Returns the learning curves of the report.
 pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
     let line = |name: &str, value: fn(&EpochReport) -> Option<f64>| CurveLine {
         name: name.to_owned(),
@@ -129,7 +129,7 @@ pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
     let curve = |name: &str, lines: Vec<CurveLine>| LearningCurve {
         name: name.to_owned(),
         x_name: "epoch".to_owned(),
-        // A model without validation rows has no line for them.
+        // Without validation rows there is no line for them.
         lines: lines
             .into_iter()
             .filter(|line| !line.points.is_empty())

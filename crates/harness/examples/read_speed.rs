@@ -46,11 +46,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &AtomicBool::new(false),
     )?;
     let seconds = start.elapsed().as_secs_f64();
-    let bytes: u64 = rows.account.files.iter().map(|file| file.bytes).sum();
-    let letters: u64 = rows.shards.iter().map(|shard| shard.0).sum();
+    let bytes: u64 = rows.counts.files.iter().map(|file| file.bytes).sum();
+    let letters: u64 = rows.encoders.iter().map(|shard| shard.0).sum();
     println!(
         "{} rows, {} labels, {letters} bytes of text",
-        rows.account.used,
+        rows.counts.used,
         rows.label_names.len()
     );
     println!(

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use evaluation::metrics::{Scores, evaluate};
 use evaluation::report::{
-    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunFacts,
+    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunInfo,
     SetReport, html,
 };
 
@@ -90,7 +90,7 @@ fn main() -> std::io::Result<()> {
 
     let report = Report {
         title: "svm",
-        run: RunFacts {
+        run: RunInfo {
             version: "0.1.0".to_owned(),
             git_sha: Some("84216890c0ffee".to_owned()),
             seed: 42,

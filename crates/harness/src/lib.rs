@@ -2,8 +2,9 @@
 
 mod command;
 pub mod model_dir;
-mod page;
+
 pub mod range;
+mod report;
 pub mod trainer;
 
 pub use command::{help, run};

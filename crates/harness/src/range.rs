@@ -1,43 +1,39 @@
-//! Numbers that are typed, in their ranges. Each check answers with its value, or with a [`Error`] that has the flag's name, the
-//! range and an example of a value in it.
+//! Range checks for numeric arguments. Each returns the value, or an [`Error`] with the flag, the range
+//! and an example.
 
 use diagnostics::Error;
 
-/// From 0 to below 1: a share that may be none but not all.
+/// Checks that a value is at least 0 and below 1.
 ///
 /// # Errors
-///
-/// It is outside, or no number.
+/// The value is outside or NaN.
 pub fn below_one(name: &str, value: f64, example: &str) -> Result<f64, Error> {
     let good = (0.0..1.0).contains(&value);
     within(name, value, good, "from 0 to below 1", example)
 }
 
-/// From 0 to 1.
+/// Checks that a value is from 0 to 1.
 ///
 /// # Errors
-///
-/// It is outside, or no number.
+/// The value is outside or NaN.
 pub fn up_to_one(name: &str, value: f64, example: &str) -> Result<f64, Error> {
     let good = (0.0..=1.0).contains(&value);
     within(name, value, good, "from 0 to 1", example)
 }
 
-/// Above 0, and finite.
+/// Checks that a value is above 0 and finite.
 ///
 /// # Errors
-///
-/// It is outside, or no number.
+/// The value is outside or NaN.
 pub fn above_zero(name: &str, value: f64, example: &str) -> Result<f64, Error> {
     let good = value > 0.0 && value.is_finite();
     within(name, value, good, "above 0", example)
 }
 
-/// 0 or more, and finite.
+/// Checks that a value is at least 0 and finite.
 ///
 /// # Errors
-///
-/// It is outside, or no number.
+/// The value is outside or NaN.
 pub fn not_negative(name: &str, value: f64, example: &str) -> Result<f64, Error> {
     let good = value >= 0.0 && value.is_finite();
     within(name, value, good, "of 0 or more", example)
@@ -60,7 +56,7 @@ mod tests {
     type Check = fn(&str, f64, &str) -> Result<f64, Error>;
 
     #[test]
-    fn ranges_have_their_ends() {
+    fn range_ends_are_included_or_excluded() {
         let cases: [(Check, &[f64], &[f64]); 4] = [
             (below_one, &[0.0, 0.5], &[1.0, -0.1]),
             (up_to_one, &[0.0, 1.0], &[1.1, -0.1]),

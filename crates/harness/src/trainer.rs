@@ -1,4 +1,4 @@
-//! What a trainer has to offer to get a command line, a corpus, a report and a life cycle.
+//! The traits that a trainer implements to get a command line, data, a report and a life cycle.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,50 +8,65 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use sagemaker::Paths;
-use training::run::Run;
+use training::Run;
 
 /// A trainer: one folder, one binary.
 pub trait Trainer {
-    /// Its name: of the binary, of the model's format, in the report.
+    /// Name of the binary, of the model format and in the report.
     const NAME: &'static str;
-    /// What can be typed.
+    /// One sentence for the help: what it trains.
+    const ABOUT: &'static str;
+    /// Arguments of `train`, as given.
     type Args: clap::Args;
-    /// What was typed, checked: every value is in its range, alternatives are enums.
+    /// Checked arguments: every value is in its range, alternatives are enums.
     type Params: Sync;
-    /// What one reading thread makes of the rows; the corpus holds these, never the texts.
+    /// Encodes rows while they are read; one per reading thread. Texts are not kept.
     type Encoder: Encode;
-    /// What is saved and predicts.
+    /// The trained model.
     type Model: Model;
-    /// What can be typed for `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for nothing.
+    /// Arguments of `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for none.
     type PredictArgs: clap::Args;
 
-    /// Whether it writes checkpoints: `--checkpoint-dir` and `--checkpoint-every` exist for such trainers only.
+    /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;
 
     /// Channels that it reads besides `train`, `validation` and `test`.
     const CHANNELS: &'static [&'static str] = &[];
 
-    /// Whether all hosts of a job train: of the others the first alone does. The first one writes in any case.
-    const HOSTS: bool = false;
+    /// True if all hosts of a job train together. Otherwise only rank 0 trains. Rank 0 writes the
+    /// model in both cases.
+    const MULTI_HOST: bool = false;
 
-    /// Checks what was typed.
+    /// True if it can train on a GPU.
+    const GPU: bool = false;
+
+    /// Checks the arguments.
+    ///
+    /// # Errors
+    /// A value is outside of its range, or two values exclude each other.
     fn check(args: Self::Args) -> Result<Self::Params, Error>;
 
-    /// Looks for what training needs of this machine, such as a GPU, and for what the parameters name, such as a pretrained
-    /// model: on disk, in a channel, in the network. Comes before the data are read. `--check` does not ask: it may run on
-    /// another machine.
-    fn ready(_params: &mut Self::Params, _paths: &Paths) -> Result<(), Error> {
+    /// Checks what training needs of this machine (a GPU) and of the parameters (a pretrained
+    /// model on disk, in a channel or on the hub), before the data is read. `--check` skips it,
+    /// because it may run on another machine.
+    ///
+    /// # Errors
+    /// Something is missing.
+    fn preflight(_params: &mut Self::Params, _paths: &Paths) -> Result<(), Error> {
         Ok(())
     }
 
-    /// What a checkpoint must agree with besides the arguments as typed. A name of a flag, such as `--tokenizer`,
-    /// replaces what was typed: the sha256 of a file instead of its path.
-    fn identity(_params: &Self::Params) -> BTreeMap<String, String> {
+    /// Returns what a checkpoint must agree with besides the arguments. The name of a flag, such
+    /// as `--tokenizer`, replaces its value, for example by the SHA-256 of the file.
+    fn fingerprint(_params: &Self::Params) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
-    /// Makes a loaded model ready to predict with so many threads, as typed.
-    fn prepare(
+    /// Moves a loaded model to the device that the arguments name, with this number of threads.
+    ///
+    /// # Errors
+    /// The device does not exist or has too little memory.
+    fn load_to_device(
         _model: &mut Self::Model,
         _args: Self::PredictArgs,
         _threads: usize,
@@ -59,11 +74,14 @@ pub trait Trainer {
         Ok(())
     }
 
-    /// An empty encoder; one is made per reading thread.
+    /// Returns an empty encoder.
     fn encoder(params: &Self::Params) -> Self::Encoder;
 
-    /// Trains on the rows of part `Train`, and scores the others. Must look at `run.stopped()` often and, once it is
-    /// set, end with the best it has.
+    /// Trains on the rows of [`Split::Train`](dataset::Split) and scores the other splits. Must
+    /// check `run.stopped()` often and then end with the best model so far.
+    ///
+    /// # Errors
+    /// Training is not possible, or it was stopped before there was a model.
     fn train(
         params: &Self::Params,
         rows: &RowTable,
@@ -76,56 +94,68 @@ pub trait Trainer {
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct NoArgs {}
 
-/// What a training run ends with.
+/// The result of a training run.
 pub struct Trained<M> {
     /// The model.
     pub model: M,
-    /// Scores of the rows of each part, in row order; empty where the part is.
-    pub scores: PartScores,
-    /// What the trainer wants to stand in `metrics.json`: the solver's outcome, chosen values, ...
+    /// Scores of each split, in row order; `None` for an empty split.
+    pub scores: SplitScores,
+    /// Entries for `details` in `metrics.json`: outcome of the solver, chosen values.
     pub details: serde_json::Map<String, serde_json::Value>,
-    /// Why training could not go on, where there was a good model before, such as a loss that is no number: the model
-    /// is saved, and then the command fails with this.
-    pub failure: Option<Error>,
+    /// The reason if training failed after there was a good model, such as a loss of NaN: the
+    /// model is saved, then the command fails with this error.
+    pub error: Option<Error>,
 }
 
-/// Scores by part of the corpus.
+/// Scores by split.
 #[derive(Default)]
-pub struct PartScores {
-    /// Of the training rows; may be left out where [`Run::wants_train_scores`] says so.
+pub struct SplitScores {
+    /// Training rows; not needed if [`Run::wants_train_scores`] is false.
     pub train: Option<Scores>,
-    /// Whether each of `train` comes from a model that had not seen the row.
+    /// True if the training rows were scored by models that had not seen them.
     pub out_of_fold: bool,
-    /// Of the validation rows.
+    /// Validation rows.
     pub validation: Option<Scores>,
-    /// Of the test rows.
+    /// Test rows.
     pub test: Option<Scores>,
 }
 
 /// A trained model.
 pub trait Model: Sized + Sync {
-    /// What one predicting thread works in.
+    /// Working memory of a predicting thread.
     type Scratch: Send;
 
-    /// Bytes of rows that are read and given to `predict` at once, from 4096 to a gigabyte. Fewer spread a small file
-    /// over more threads, more leave room to sort rows by length.
+    /// Bytes of rows that are read and passed to `predict` at once, from 4096 to a gigabyte. A
+    /// small value spreads a small file over more threads; a large one allows sorting by length.
     const BLOCK_BYTES: usize = 512 * 1024;
 
-    /// The classes, by number.
+    /// The labels, by class number.
     fn classes(&self) -> &[String];
 
     /// Writes all files of the model into the empty folder `dir`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
     fn save(&self, dir: &Path) -> Result<(), Error>;
 
     /// Reads what `save` wrote.
+    ///
+    /// # Errors
+    /// A file is missing, unreadable or not of this format.
     fn load(dir: &Path) -> Result<Self, Error>;
 
-    /// A scratch for one thread.
+    /// Returns working memory for one thread.
     fn scratch(&self) -> Self::Scratch;
 
     /// Scores `texts`, in order.
+    ///
+    /// # Errors
+    /// The device fails.
     fn predict(&self, scratch: &mut Self::Scratch, texts: &[&str]) -> Result<Scores, Error>;
 
-    /// The strongest features per class and, if there is a text, what speaks for each class in it.
+    /// Returns the strongest features per class: of the model, or of a text.
+    ///
+    /// # Errors
+    /// The model cannot explain.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error>;
 }

@@ -1,20 +1,22 @@
+//! Decodes the values of hyperparameters.
+
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// A hyperparameter's value as text for the command line.
+/// Value of a hyperparameter as text for the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A string, a number as it was written, `true` or `false`.
+    /// A string, a number verbatim, `true` or `false`.
     One(String),
     /// The elements of a list, or the `key=value` pairs of a map in the order of their keys.
     Many(Vec<String>),
 }
 
-/// Decodes the string that SageMaker hands over; `None` means not given.
+/// Decodes a string from SageMaker. `None` means not given.
 ///
 /// Python's SDK sends either `str(value)` (`True`, `None`) or JSON (`true`, `null`, `"text"`),
-/// and users who were told to send JSON send it twice. What is not JSON is the value itself.
+/// and some users encode JSON twice. A string that is not JSON is the value itself.
 pub(crate) fn text(text: &str) -> Option<Value> {
     match text {
         "None" => return None,
@@ -28,7 +30,7 @@ pub(crate) fn text(text: &str) -> Option<Value> {
     }
 }
 
-/// Decodes the value as it stands in the file, where hand-written files have numbers and lists.
+/// Decodes a JSON value of the file. Hand-written files also have numbers and lists.
 pub(crate) fn raw(raw: &RawValue) -> Option<Value> {
     match serde_json::from_str::<String>(raw.get()) {
         Ok(inner) => text(&inner),
@@ -36,11 +38,11 @@ pub(crate) fn raw(raw: &RawValue) -> Option<Value> {
     }
 }
 
-/// Decodes valid JSON. A string in quotes is text even if it reads `None` or `12`, but a string
-/// in two pairs of quotes was encoded twice.
+/// Decodes valid JSON. A string in quotes is text, even `None` or `12`. A string in two pairs of
+/// quotes was encoded twice.
 fn json(json: &str) -> Option<Value> {
-    // Of valid JSON, each of these fails only for other kinds (or a lone surrogate in a string,
-    // which no command line can hold: it stays as it is written).
+    // For valid JSON, these fail only for other types, and for strings with a lone surrogate. These
+    // cannot be passed on a command line and stay encoded.
     if json == "null" {
         None
     } else if let Ok(once) = serde_json::from_str::<String>(json) {
@@ -58,7 +60,7 @@ fn json(json: &str) -> Option<Value> {
     }
 }
 
-/// The text of a list's element: a string without its quotes, all else as it was written.
+/// Returns the text of a list element: strings without quotes, other values verbatim.
 fn element(raw: &RawValue) -> String {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
 }
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_that_users_send() {
+    fn decodes_all_common_forms() {
         let cases = [
             ("10", one("10")),
             (" 10 ", one("10")),
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_text_and_no_stack_overflow() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let deep = "[".repeat(100_000);
         assert_eq!(text(&deep), one(&deep));
         let closed = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));

@@ -1,39 +1,41 @@
+//! Errors of files, variables and requests of the contract.
+
 use std::path::PathBuf;
 
 use diagnostics::sanitize;
 
-/// What can be wrong with a file, a variable or a request of the contract.
+/// An error in a file, a variable or a request of the contract.
 ///
-/// The text says what was found and ends with a `help:` line. The operating system's own words
-/// are the source of the error, so that [`crate::failure::compose`] can put them first.
+/// The text ends with a `help:` line. Operating system errors are the source of this error, so that
+/// [`crate::failure::compose`] can put them first.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file of the contract exists but cannot be read.
     #[error(
-        "cannot read `{}`\n  help: check that it is a file and that this user may read it",
+        "cannot read `{}`\n  help: check that it is a file and that this user has permission to read it",
         sanitize(&path.to_string_lossy())
     )]
     Read {
         /// The file.
         path: PathBuf,
-        /// The operating system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 
     /// A file or folder of the contract cannot be written.
     #[error(
-        "cannot write `{}`\n  help: check that the folder exists, is not full, and that this user may write to it",
+        "cannot write `{}`\n  help: check that the folder exists and is writable, and that the disk is not full",
         sanitize(&path.to_string_lossy())
     )]
     Write {
         /// The file.
         path: PathBuf,
-        /// The operating system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 
-    /// A file is not the JSON that SageMaker writes.
+    /// A file does not have the JSON that SageMaker writes.
     #[error(
         "`{}` is not valid: {found}\n  help: expected {expected}",
         sanitize(&path.to_string_lossy())
@@ -41,13 +43,13 @@ pub enum Error {
     Json {
         /// The file.
         path: PathBuf,
-        /// The parser's message, with line and column.
+        /// Message of the parser, with line and column.
         found: String,
-        /// An example of the right content.
+        /// Example of valid content.
         expected: &'static str,
     },
 
-    /// One entry of a file cannot be used.
+    /// An entry of a file is invalid.
     #[error(
         "{kind} `{}` in `{}` {problem}\n  help: {help}",
         sanitize(name),
@@ -56,32 +58,32 @@ pub enum Error {
     Entry {
         /// `hyperparameter`, `channel`, `host`.
         kind: &'static str,
-        /// The entry's name.
+        /// Name of the entry.
         name: String,
-        /// The file it stands in.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: String,
-        /// What to do.
+        /// Action that removes the error.
         help: String,
     },
 
-    /// SageMaker would refuse the request.
+    /// A limit of SageMaker is exceeded; the request would be refused.
     #[error("{what}: expected {expected}, found {found}\n  help: {help}")]
     Limit {
-        /// What is limited, with its name in backticks.
+        /// Limited item, with its name in backticks.
         what: String,
-        /// The rule.
+        /// The limit.
         expected: String,
-        /// What was found.
+        /// Actual value.
         found: String,
-        /// What to do.
+        /// Action that removes the error.
         help: &'static str,
     },
 }
 
 impl From<Error> for diagnostics::Error {
-    /// The cause comes first: the failure file is cut after 1,024 characters.
+    /// Puts the cause first: the failure file is truncated to 1,024 characters.
     fn from(error: Error) -> Self {
         let text = error.to_string();
         let text = match std::error::Error::source(&error) {

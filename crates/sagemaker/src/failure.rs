@@ -1,20 +1,20 @@
-//! The failure file: its first 1,024 characters become the job's `FailureReason`, which is all
-//! that most people read. So the root cause stands first, and what was being done comes after.
+//! The failure file. Its first 1,024 characters become the job's `FailureReason`, so the root cause
+//! comes first and the context after it. Also meanings of exit codes.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
 use crate::Error;
-use crate::limits::FAILURE;
+use crate::limits::MAX_FAILURE_REASON;
 
-/// An error's chain, outermost first as `anyhow` and `Error::source` give it, as one text with
-/// the root cause first, within SageMaker's limit.
+/// Joins the messages of an error chain (outermost first, as from `Error::source`) into one text
+/// with the root cause first, within SageMaker's limit.
 pub fn compose(chain: &[String]) -> String {
     let mut text = String::new();
     let mut cause = "";
     for message in chain.iter().rev().map(|message| message.trim()) {
-        // Many errors repeat their source's words at their end.
+        // Many errors repeat the message of their source at the end.
         let own = message
             .strip_suffix(cause)
             .unwrap_or(message)
@@ -31,16 +31,16 @@ pub fn compose(chain: &[String]) -> String {
     if text.is_empty() {
         text.push_str("failed without a message");
     }
-    cut(&text)
+    truncate(&text)
 }
 
-/// Writes the failure file, and its folder where that does not exist. The file appears whole or
-/// not at all: SageMaker may look at any time.
+/// Writes the failure file atomically, because SageMaker may read it at any time. Creates its
+/// folder if necessary.
 ///
 /// # Errors
-/// If the folder cannot be made or the file cannot be written.
+/// If the folder cannot be created or the file cannot be written.
 pub fn write(path: &Path, message: &str) -> Result<(), Error> {
-    let text = cut(message);
+    let text = truncate(message);
     let failed = |source| Error::Write {
         path: path.to_owned(),
         source,
@@ -51,11 +51,27 @@ pub fn write(path: &Path, message: &str) -> Result<(), Error> {
     let temporary = path.with_extension("partial");
     let written = write_synced(&temporary, &text).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // A file that is mounted by itself cannot be replaced, but it can be written to.
+        // A bind-mounted file cannot be replaced, but can be written.
         let _ = fs::remove_file(&temporary);
         fs::write(path, text).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Returns the meaning of a container's exit code, to be printed after the number.
+pub fn exit_code_meaning(code: i32) -> &'static str {
+    match code {
+        0 => "success",
+        1 => "the job failed; the failure file has the reason",
+        2 => "the command line or a hyperparameter is wrong",
+        // 128 + signal: the convention of shells, which Docker follows.
+        134 => "aborted (SIGABRT)",
+        137 => "killed (SIGKILL): out of memory, or still running after the stop timeout",
+        139 => "crashed (SIGSEGV)",
+        143 => "terminated (SIGTERM) before it could save",
+        126 | 127 => "the image does not have this command, or cannot run it",
+        _ => "unknown",
+    }
 }
 
 fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
@@ -64,12 +80,11 @@ fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// The first characters, with an ellipsis where some are missing, and without characters that
-/// steer a terminal.
-fn cut(text: &str) -> String {
+/// Truncates to the limit, with an ellipsis, and removes control characters.
+fn truncate(text: &str) -> String {
     let visible = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     let mut chars = text.chars().filter(visible);
-    let mut head: String = chars.by_ref().take(FAILURE).collect();
+    let mut head: String = chars.by_ref().take(MAX_FAILURE_REASON).collect();
     if chars.next().is_some() {
         head.pop();
         head.push('…');
@@ -83,12 +98,28 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn exit_codes_have_meanings() {
+        use diagnostics::Exit;
+        for code in [
+            Exit::Ok as i32,
+            Exit::Failed as i32,
+            Exit::Usage as i32,
+            137,
+            143,
+        ] {
+            assert_ne!(exit_code_meaning(code), "unknown", "{code}");
+        }
+        assert!(exit_code_meaning(137).contains("memory"));
+        assert_eq!(exit_code_meaning(77), "unknown");
+    }
+
     fn chain(messages: &[&str]) -> Vec<String> {
         messages.iter().map(|&m| m.to_owned()).collect()
     }
 
     #[test]
-    fn the_root_cause_is_first() {
+    fn root_cause_is_first() {
         let composed = compose(&chain(&[
             "training failed",
             "cannot read `a.csv`",
@@ -101,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_twice_and_never_nothing() {
+    fn repeated_messages_are_omitted_and_text_is_never_empty() {
         assert_eq!(
             compose(&chain(&["c: b: a", "", "b: a", "a", "a"])),
             "a\nwhile: b\nwhile: c"
@@ -111,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_made_and_an_old_reason_replaced() {
+    fn creates_folder_and_replaces_old_reason() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("output/failure");
         write(&path, "first").unwrap();
@@ -121,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_written_the_error_names_the_file() {
+    fn write_error_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("output"), "a file").unwrap();
         let error = write(&dir.path().join("output/failure"), "x").unwrap_err();
@@ -132,11 +163,11 @@ mod tests {
         #[test]
         fn at_most_1024_characters(text in "(\\PC|😀|\n){0,1100}", more in 0_usize..1200) {
             let text = text + &"ä".repeat(more);
-            let cut = cut(&text);
-            prop_assert!(cut.chars().count() <= FAILURE);
-            match cut.strip_suffix('…') {
-                Some(head) if cut != text => prop_assert!(text.starts_with(head)),
-                _ => prop_assert_eq!(cut, text),
+            let truncate = truncate(&text);
+            prop_assert!(truncate.chars().count() <= MAX_FAILURE_REASON);
+            match truncate.strip_suffix('…') {
+                Some(head) if truncate != text => prop_assert!(text.starts_with(head)),
+                _ => prop_assert_eq!(truncate, text),
             }
         }
     }

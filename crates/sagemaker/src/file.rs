@@ -1,3 +1,5 @@
+//! Reads the JSON files of the contract.
+
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -5,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 
-/// The text of a file, or `None` where it does not exist: every file of the contract is optional,
-/// because a laptop has none of them.
+/// Returns the text of a file, or `None` if it does not exist: all files are optional, because a
+/// laptop has none of them.
 pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -18,7 +20,7 @@ pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
             });
         }
     };
-    // Editors on Windows put a byte order mark in front, which JSON parsers refuse.
+    // Windows editors write a byte order mark, which JSON parsers refuse.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Some(text.to_owned())),
@@ -30,7 +32,7 @@ pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// A whole JSON file as `T`, or `None` where it does not exist.
+/// Parses a JSON file, or returns `None` if it does not exist.
 pub(crate) fn json<T: DeserializeOwned>(
     path: &Path,
     expected: &'static str,
@@ -44,9 +46,9 @@ pub(crate) fn json<T: DeserializeOwned>(
     }
 }
 
-/// A parser's error about a file, with its line and column.
+/// Converts an error of the JSON parser, with line and column.
 pub(crate) fn invalid(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
-    // The parser may quote a part of the file, so its words are user data too.
+    // The parser may quote the file, so its message is user data.
     let found = diagnostics::sanitize(&error.to_string()).into_owned();
     Error::Json {
         path: path.to_owned(),

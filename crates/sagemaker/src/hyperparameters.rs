@@ -3,13 +3,13 @@
 //! | in the file | means |
 //! |---|---|
 //! | `"10"`, `"\"10\""`, `10` | `10` |
-//! | `"english"`, `"\"english\""`, and once more | `english` |
+//! | `"english"`, `"\"english\""`, encoded twice | `english` |
 //! | `"True"`, `"true"`, `true` | `true` |
 //! | `"None"`, `"null"`, `null` | not given: the default |
 //! | `"[1, 2]"`, `[1, 2]` | the option twice, with `1` and with `2` |
 //! | `"{\"b\": 2, \"a\": 1}"` | the option twice, with `a=1` and with `b=2` |
 //!
-//! `sagemaker_*` and `_tuning_objective_metric` are SageMaker's own and are left out.
+//! `sagemaker_*` and `_tuning_objective_metric` are reserved by SageMaker and skipped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,17 +26,17 @@ const EXPECTED: &str = r#"one object of strings, such as {"min_df": "5", "stopwo
 /// A hyperparameter that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hyperparameter {
-    /// The name as it stands in the file: `min_df`.
+    /// Name in the file: `min_df`.
     pub name: String,
-    /// The decoded value.
+    /// Decoded value.
     pub value: Value,
 }
 
-/// Reads the file; one that does not exist has no hyperparameters.
+/// Reads the file. A missing file means no hyperparameters.
 ///
 /// # Errors
-/// If the file cannot be read, is not an object, has a name that is no option's name or stands
-/// twice (`min_df` and `min-df` are the same option), or breaks SageMaker's limits.
+/// If the file cannot be read, is not an object, has an invalid or duplicate name (`min_df` and
+/// `min-df` are the same option), or exceeds SageMaker's limits.
 pub fn read(path: &Path) -> Result<Vec<Hyperparameter>, Error> {
     match file::text(path)? {
         Some(text) => parse(&text, path),
@@ -44,7 +44,7 @@ pub fn read(path: &Path) -> Result<Vec<Hyperparameter>, Error> {
     }
 }
 
-/// As command line arguments, `--min-df=5`: with `=`, so that `-1` is a value and not an option.
+/// Converts to command line arguments: `--min-df=5`, with `=`, so that `-1` is not an option.
 pub fn to_arguments(hyperparameters: &[Hyperparameter]) -> Vec<String> {
     let mut arguments = Vec::new();
     for Hyperparameter { name, value } in hyperparameters {
@@ -59,8 +59,8 @@ pub fn to_arguments(hyperparameters: &[Hyperparameter]) -> Vec<String> {
     arguments
 }
 
-/// The other direction, for `CreateTrainingJob` or for the file: every value as a string that
-/// [`read`] (and AWS's Python toolkit) decodes to the same. `null` is left out.
+/// Encodes values for `CreateTrainingJob` or the file, as strings that [`read`] and AWS's Python
+/// toolkit decode to the same values. Omits `null`.
 pub fn encode<'a>(
     values: impl IntoIterator<Item = (&'a str, &'a serde_json::Value)>,
 ) -> BTreeMap<String, String> {
@@ -77,8 +77,8 @@ pub fn encode<'a>(
     encoded
 }
 
-/// A text as it is where that decodes to itself (SageMaker's console shows it), else in as many
-/// pairs of quotes as it takes: [`decode::text`] takes off at most two.
+/// Returns the text unchanged if it decodes to itself, because SageMaker's console displays it.
+/// Otherwise quotes it once or twice: [`decode::text`] removes at most two pairs of quotes.
 fn encode_text(text: &str) -> String {
     let decodes = |encoded: &str| decode::text(encoded) == Some(Value::One(text.to_owned()));
     if decodes(text) && !text.chars().any(char::is_control) && one_line(text) == text {
@@ -92,8 +92,8 @@ fn quote(text: &str) -> String {
     one_line(&serde_json::Value::from(text).to_string())
 }
 
-/// SageMaker's pattern for a value is `.*`, and these end a line there. JSON allows them in
-/// strings unescaped, and nowhere else.
+/// Escapes line separators: SageMaker's pattern for a value is `.*`, which excludes them. In JSON
+/// they occur only in strings.
 fn one_line(json: &str) -> String {
     json.replace('\u{85}', "\\u0085")
         .replace('\u{2028}', "\\u2028")
@@ -104,23 +104,19 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, Error> {
     let entries: Entries =
         serde_json::from_str(text).map_err(|error| file::invalid(path, &error, EXPECTED))?;
     let count = entries.0.len();
-    if count > limits::HYPERPARAMETERS {
+    if count > limits::MAX_HYPERPARAMETERS {
         return Err(Error::Json {
             path: path.to_owned(),
             found: format!(
-                "{count} hyperparameters, SageMaker takes {}",
-                limits::HYPERPARAMETERS
+                "{count} hyperparameters; SageMaker allows {}",
+                limits::MAX_HYPERPARAMETERS
             ),
-            expected: "only those that differ from their defaults",
+            expected: "only hyperparameters that differ from their defaults",
         });
     }
     let mut first_spelling = BTreeMap::new();
     let mut hyperparameters = Vec::new();
-    for (name, raw) in entries
-        .0
-        .into_iter()
-        .filter(|(name, _)| !is_sagemakers(name))
-    {
+    for (name, raw) in entries.0.into_iter().filter(|(name, _)| !is_reserved(name)) {
         let entry = |problem: String, help: String| Error::Entry {
             kind: "hyperparameter",
             name: name.clone(),
@@ -130,7 +126,7 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, Error> {
         };
         check_entry(&name, &raw).map_err(|(problem, help)| entry(problem, help))?;
         if let Some(first) = first_spelling.insert(option(&name), name.clone()) {
-            let problem = format!("stands there twice (first as `{first}`)");
+            let problem = format!("is given twice (first as `{first}`)");
             return Err(entry(problem, "keep one of the two".to_owned()));
         }
         if let Some(value) = decode::raw(&raw) {
@@ -140,7 +136,7 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, Error> {
     Ok(hyperparameters)
 }
 
-/// What is wrong with an entry, and what to do.
+/// Checks an entry; returns problem and help.
 fn check_entry(name: &str, raw: &RawValue) -> Result<(), (String, String)> {
     let mut chars = name.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
@@ -170,11 +166,11 @@ fn option(name: &str) -> String {
     name.replace('_', "-")
 }
 
-fn is_sagemakers(name: &str) -> bool {
+fn is_reserved(name: &str) -> bool {
     name.starts_with("sagemaker_") || name == "_tuning_objective_metric"
 }
 
-/// The object's entries in their order: a map would drop the first of two equal names silently.
+/// Entries of the object, in order. A map would silently drop duplicate names.
 struct Entries(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Entries {

@@ -15,11 +15,11 @@ const EXPECTED: &str =
 #[serde(transparent)]
 pub struct InputDataConfig(pub BTreeMap<String, ChannelConfig>);
 
-/// One channel. SageMaker leaves out what was not given, and adds fields over the years.
+/// A channel. SageMaker omits fields that were not given, and may add fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ChannelConfig {
-    /// `text/csv`, as the user named it.
+    /// Content type, such as `text/csv`, as given by the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// `File`, `FastFile` or `Pipe`.
@@ -37,7 +37,7 @@ pub struct ChannelConfig {
 }
 
 impl ChannelConfig {
-    /// A channel whose files SageMaker copies before the start.
+    /// Returns a channel in File mode: SageMaker copies its files before the start.
     pub fn file() -> Self {
         Self {
             training_input_mode: Some("File".to_owned()),
@@ -50,8 +50,8 @@ impl InputDataConfig {
     /// Reads the file; `None` if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be read, is not what SageMaker writes, or has a channel that a trainer cannot
-    /// read: `Pipe` mode gives a pipe and not files, `RecordIO` wraps every row.
+    /// If the file cannot be read, is invalid, or has a channel that trainers cannot read: `Pipe`
+    /// mode provides a pipe instead of files, and `RecordIO` wraps each row.
     pub fn read(path: &Path) -> Result<Option<Self>, Error> {
         let Some(config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(None);
@@ -79,15 +79,15 @@ impl ChannelConfig {
                 .is_some_and(|field| field.eq_ignore_ascii_case(value))
         };
         if is(&self.training_input_mode, "Pipe") {
-            let problem = "comes in input mode `Pipe`: expected `File` or `FastFile`";
-            let help = "set `TrainingInputMode` to `FastFile`, which streams as well";
+            let problem = "has the input mode `Pipe`: expected `File` or `FastFile`";
+            let help = "set `TrainingInputMode` to `FastFile`, which also streams";
             Some((problem.to_owned(), help))
         } else if is(&self.record_wrapper_type, "RecordIO") {
             let problem = "is wrapped as `RecordIO`: expected `None`";
             Some((problem.to_owned(), "set `RecordWrapperType` to `None`"))
         } else if limits::check_channel_name(name).is_err() {
             // The name becomes a path, so `../..` must not pass.
-            let problem = "has a name that no channel can have";
+            let problem = "has an invalid name";
             Some((problem.to_owned(), "use letters, digits, `.`, `-` and `_`"))
         } else {
             None
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sagemaker_writes() {
+    fn reads_config_of_sagemaker() {
         let text = r#"{"train": {"ContentType": "text/csv", "TrainingInputMode": "File",
             "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None", "New": [1]},
             "test": {}}"#;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_launcher_writes_is_read_again() {
+    fn config_round_trips() {
         let config = InputDataConfig(BTreeMap::from([(
             "train".to_owned(),
             ChannelConfig::file(),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_no_config() {
+    fn missing_file_is_none() {
         assert_eq!(
             InputDataConfig::read(Path::new("/nowhere/at/all.json")).unwrap(),
             None
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn unsupported_channels_are_refused() {
         let cases = [
             (
                 r#"{"a": {"TrainingInputMode": "Pipe"}}"#,

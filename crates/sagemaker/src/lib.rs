@@ -1,21 +1,21 @@
 //! Amazon SageMaker's training contract as types.
 //!
-//! Both ends share it: a trainer, which runs inside the container and reads the files, and the
-//! launcher, which writes the same files or asks SageMaker to. Nothing here trains, and nothing
-//! here talks to a network. The environment and every path are arguments, so a test can build a
-//! whole container's layout in a temporary folder.
+//! Shared by trainers, which read these files inside the container, and the launcher, which writes
+//! them or requests them from SageMaker. No training and no network access. Environment and paths
+//! are arguments, so tests can lay out a container in a temporary folder.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | [`vars`] | every environment variable that is read, once |
+//! | [`env_vars`] | all environment variables that are read |
 //! | [`paths`] | the `/opt/ml` layout, channels, model and output folders |
 //! | [`hyperparameters`] | SageMaker's strings to command line arguments, and back |
 //! | [`input_data`], [`resources`] | `inputdataconfig.json`, `resourceconfig.json` |
 //! | [`metrics`] | metric lines, and the regular expressions that find them |
-//! | [`failure`], [`exit`] | how a job says why it failed |
-//! | [`limits`] | what SageMaker refuses, said before money is spent |
+//! | [`failure`] | the failure file, and meanings of exit codes |
+//! | [`limits`] | limits of SageMaker, checked before a job is submitted |
 
-pub mod exit;
+pub mod describe;
+pub mod env_vars;
 pub mod failure;
 pub mod hyperparameters;
 pub mod input_data;
@@ -23,17 +23,17 @@ pub mod limits;
 pub mod metrics;
 pub mod paths;
 pub mod resources;
-pub mod vars;
 
 mod decode;
 mod error;
 mod file;
 
 pub use decode::Value;
+pub use env_vars::Env;
+pub use describe::{ErrorReport, TrainerDescription};
 pub use error::Error;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};
 pub use metrics::{Metric, MetricLine};
 pub use paths::{Channel, Paths};
 pub use resources::ResourceConfig;
-pub use vars::Env;

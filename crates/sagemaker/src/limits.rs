@@ -1,94 +1,107 @@
-//! What SageMaker refuses, checked before anything is sent or paid for.
+//! SageMaker's limits, checked before a job is submitted.
 //!
-//! The numbers and patterns are those of the service's own API model; a test compares them with
-//! the copy that botocore ships.
+//! Numbers and patterns are from the API model of the service; a test compares them with botocore.
 
 use std::collections::BTreeMap;
 
-use crate::Error;
-use crate::metrics::Definition;
 use diagnostics::sanitize;
 
-/// Hyperparameters of a job.
-pub const HYPERPARAMETERS: usize = 100;
-/// Characters in a hyperparameter's name.
-pub const HYPERPARAMETER_NAME: usize = 256;
-/// Characters in a hyperparameter's value.
-pub const HYPERPARAMETER_VALUE: usize = 2500;
-/// Environment variables of a job.
-pub const ENVIRONMENT: usize = 100;
-/// Characters in an environment variable's name.
-pub const ENVIRONMENT_NAME: usize = 512;
-/// Characters in an environment variable's value.
-pub const ENVIRONMENT_VALUE: usize = 512;
-/// Metric definitions of a job.
-pub const METRICS: usize = 40;
-/// Characters in a metric's name.
-pub const METRIC_NAME: usize = 255;
-/// Characters in a metric's regular expression.
-pub const METRIC_REGEX: usize = 500;
-/// Characters in a job's name.
-pub const JOB_NAME: usize = 63;
-/// Channels of a job.
-pub const CHANNELS: usize = 20;
-/// Characters in a channel's name.
-pub const CHANNEL_NAME: usize = 64;
-/// Seconds for which a warm pool may be kept.
-pub const KEEP_ALIVE_SECONDS: u32 = 21_600;
-/// Characters of the failure file that become the job's `FailureReason`.
-pub const FAILURE: usize = 1024;
+use crate::Error;
+use crate::metrics::MetricDefinition;
 
-/// A job's name: letters, digits and, between them, hyphens.
+/// Maximum number of hyperparameters of a job.
+pub const MAX_HYPERPARAMETERS: usize = 100;
+/// Maximum number of characters in a hyperparameter's name.
+pub const MAX_HYPERPARAMETER_NAME: usize = 256;
+/// Maximum number of characters in a hyperparameter's value.
+pub const MAX_HYPERPARAMETER_VALUE: usize = 2500;
+/// Maximum number of environment variables of a job.
+pub const MAX_ENVIRONMENT: usize = 100;
+/// Maximum number of characters in an environment variable's name.
+pub const MAX_ENVIRONMENT_NAME: usize = 512;
+/// Maximum number of characters in an environment variable's value.
+pub const MAX_ENVIRONMENT_VALUE: usize = 512;
+/// Maximum number of metric definitions of a job.
+pub const MAX_METRICS: usize = 40;
+/// Maximum number of characters in a metric's name.
+pub const MAX_METRIC_NAME: usize = 255;
+/// Maximum number of characters in a metric's regular expression.
+pub const MAX_METRIC_REGEX: usize = 500;
+/// Maximum number of characters in a job's name.
+pub const MAX_JOB_NAME: usize = 63;
+/// Maximum number of channels of a job.
+pub const MAX_CHANNELS: usize = 20;
+/// Maximum number of characters in a channel's name.
+pub const MAX_CHANNEL_NAME: usize = 64;
+/// Maximum keep-alive period of a warm pool in seconds.
+pub const MAX_KEEP_ALIVE_SECONDS: u32 = 21_600;
+/// Maximum number of characters of the failure file that become the job's `FailureReason`.
+pub const MAX_FAILURE_REASON: usize = 1024;
+
+/// Checks a job's name: letters, digits and inner hyphens.
+///
+/// # Errors
+/// If the name is empty, too long or has other characters.
 pub fn check_job_name(name: &str) -> Result<(), Error> {
     let hyphen_at_an_end = name.starts_with('-') || name.ends_with('-');
     let allowed = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if !name.is_empty() && name.len() <= JOB_NAME && allowed && !hyphen_at_an_end {
+    if !name.is_empty() && name.len() <= MAX_JOB_NAME && allowed && !hyphen_at_an_end {
         return Ok(());
     }
     Err(Error::Limit {
         what: "name of the job".to_owned(),
-        expected: format!("1 to {JOB_NAME} letters, digits and inner hyphens"),
+        expected: format!("1 to {MAX_JOB_NAME} letters, digits and inner hyphens"),
         found: quoted(name),
-        help: "give a shorter or plainer `--job-name-prefix`",
+        help: "pass another `--job-name-prefix`",
     })
 }
 
-/// A channel's name; `.` and `..` are refused too, because it becomes a folder's name.
+/// Checks a channel's name. Also refuses `.` and `..`, because the name becomes a folder.
+///
+/// # Errors
+/// If the name is empty, too long or has other characters.
 pub fn check_channel_name(name: &str) -> Result<(), Error> {
     let allowed = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
-    if !name.is_empty() && name.len() <= CHANNEL_NAME && allowed && name != "." && name != ".." {
+    if !name.is_empty() && name.len() <= MAX_CHANNEL_NAME && allowed && name != "." && name != ".."
+    {
         return Ok(());
     }
     Err(Error::Limit {
         what: "name of a channel".to_owned(),
-        expected: format!("1 to {CHANNEL_NAME} letters, digits, `.`, `-` and `_`"),
+        expected: format!("1 to {MAX_CHANNEL_NAME} letters, digits, `.`, `-` and `_`"),
         found: quoted(name),
-        help: "name it by its use: `train`, `validation`, `test` or `model`",
+        help: "use `train`, `validation`, `test` or `model`",
     })
 }
 
-/// The number of channels: a job has at least one.
+/// Checks the number of channels.
+///
+/// # Errors
+/// If there are none or too many.
 pub fn check_channel_count(count: usize) -> Result<(), Error> {
-    if (1..=CHANNELS).contains(&count) {
+    if (1..=MAX_CHANNELS).contains(&count) {
         return Ok(());
     }
     Err(Error::Limit {
         what: "channels".to_owned(),
-        expected: format!("1 to {CHANNELS}"),
+        expected: format!("1 to {MAX_CHANNELS}"),
         found: count.to_string(),
         help: "a channel may be a folder with many files",
     })
 }
 
-/// The variables of a job's environment.
+/// Checks the environment variables of a job.
+///
+/// # Errors
+/// If there are too many, or a name or value is invalid or too long.
 pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Error> {
     at_most(
         "environment variables",
-        ENVIRONMENT,
+        MAX_ENVIRONMENT,
         variables.len(),
-        "leave some out",
+        "remove some",
     )?;
     for (name, value) in variables {
         let mut chars = name.chars();
@@ -98,7 +111,7 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
         if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(Error::Limit {
                 what: "name of an environment variable".to_owned(),
-                expected: "letters, digits and `_`, no digit first".to_owned(),
+                expected: "letters, digits and `_`, not starting with a digit".to_owned(),
                 found: quoted(name),
                 help: "rename it",
             });
@@ -107,20 +120,23 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
         length(
             "name of an environment variable",
             name,
-            ENVIRONMENT_NAME,
+            MAX_ENVIRONMENT_NAME,
             "shorten it",
         )?;
-        // The value may be a secret: only its length is shown.
+        // The value may be a secret: report only its length.
         let what = format!("value of the environment variable {}", quoted(name));
-        at_most_characters(&what, ENVIRONMENT_VALUE, value, help)?;
+        at_most_characters(&what, MAX_ENVIRONMENT_VALUE, value, help)?;
     }
     Ok(())
 }
 
-/// Hyperparameters as they are sent: names, and values that are already strings.
+/// Checks encoded hyperparameters.
+///
+/// # Errors
+/// If there are too many, or a name or value is too long or has several lines.
 pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Error> {
-    let help = "leave out those that keep their default";
-    at_most("hyperparameters", HYPERPARAMETERS, values.len(), help)?;
+    let help = "omit hyperparameters with default values";
+    at_most("hyperparameters", MAX_HYPERPARAMETERS, values.len(), help)?;
     for (name, value) in values {
         check_hyperparameter(name, value)?;
         if value.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
@@ -135,31 +151,34 @@ pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Er
     Ok(())
 }
 
-/// The lengths of one hyperparameter.
+/// Checks the lengths of a name and value.
 pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error> {
     length(
         "name of a hyperparameter",
         name,
-        HYPERPARAMETER_NAME,
+        MAX_HYPERPARAMETER_NAME,
         "shorten it",
     )?;
     let what = format!("value of the hyperparameter {}", quoted(name));
     let help = "put the value into a file in a channel and give its path";
-    at_most_characters(&what, HYPERPARAMETER_VALUE, value, help)
+    at_most_characters(&what, MAX_HYPERPARAMETER_VALUE, value, help)
 }
 
-/// The metric definitions of a job, ours and those that a user adds.
-pub fn check_metric_definitions(definitions: &[Definition]) -> Result<(), Error> {
+/// Checks the metric definitions of a job, including those of the user.
+///
+/// # Errors
+/// If there are too many, or a name or regex is empty or too long.
+pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), Error> {
     at_most(
         "metric definitions",
-        METRICS,
+        MAX_METRICS,
         definitions.len(),
-        "leave some out",
+        "remove some",
     )?;
-    for Definition { name, regex } in definitions {
+    for MetricDefinition { name, regex } in definitions {
         for (what, text, most) in [
-            ("name of a metric", name, METRIC_NAME),
-            ("regex of a metric", regex, METRIC_REGEX),
+            ("name of a metric", name, MAX_METRIC_NAME),
+            ("regex of a metric", regex, MAX_METRIC_REGEX),
         ] {
             length(what, text, most, "shorten it")?;
             if text.is_empty() {
@@ -175,16 +194,19 @@ pub fn check_metric_definitions(definitions: &[Definition]) -> Result<(), Error>
     Ok(())
 }
 
-/// The time for which instances are kept for the next job.
+/// Checks the keep-alive period of a warm pool.
+///
+/// # Errors
+/// If it is too long.
 pub fn check_keep_alive(seconds: u32) -> Result<(), Error> {
-    if seconds <= KEEP_ALIVE_SECONDS {
+    if seconds <= MAX_KEEP_ALIVE_SECONDS {
         return Ok(());
     }
     Err(Error::Limit {
         what: "keep-alive period".to_owned(),
-        expected: format!("at most {KEEP_ALIVE_SECONDS} seconds (6 hours)"),
+        expected: format!("at most {MAX_KEEP_ALIVE_SECONDS} seconds (6 hours)"),
         found: seconds.to_string(),
-        help: "start the next job earlier, it prolongs the period",
+        help: "pass a shorter period; each job that reuses the pool extends it",
     })
 }
 
@@ -225,10 +247,10 @@ fn at_most(what: &str, most: usize, count: usize, help: &'static str) -> Result<
     })
 }
 
-/// The text in backticks, cut where it is too long for a message.
+/// Returns the text in backticks, truncated for messages.
 fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    let head: String = text.chars().take(MOST).collect();
+    const MAX_CHARS: usize = 80;
+    let head: String = text.chars().take(MAX_CHARS).collect();
     let dots = if head.len() < text.len() { "…" } else { "" };
     format!("`{}{dots}`", sanitize(&head))
 }
@@ -283,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_repeated() {
+    fn values_of_variables_are_not_printed() {
         let secret = "hush".repeat(200);
         let error = check_environment(&map("TOKEN", &secret))
             .unwrap_err()
@@ -306,7 +328,7 @@ mod tests {
 
     #[test]
     fn metric_definitions() {
-        let define = |name: &str, regex: &str| Definition {
+        let define = |name: &str, regex: &str| MetricDefinition {
             name: name.to_owned(),
             regex: regex.to_owned(),
         };
@@ -324,12 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_to_do() {
+    fn message_has_help() {
         let error = check_job_name("a_b\u{1b}").unwrap_err().to_string();
         assert_eq!(
             error,
             "name of the job: expected 1 to 63 letters, digits and inner hyphens, found `a_b\\u{1b}`\n  \
-             help: give a shorter or plainer `--job-name-prefix`"
+             help: pass another `--job-name-prefix`"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! Metric lines, and the regular expressions with which SageMaker finds them in the log.
+//! Metric lines, and the regular expressions by which SageMaker finds them in the log.
 //!
-//! Both come from [`Metric`], so what is printed is what is found. A line looks like this:
+//! Both are generated from [`Metric`], so they always match. Example of a line:
 //!
 //! ```
 //! use sagemaker::metrics::{Measure, Metric, MetricLine, Split};
@@ -13,58 +13,60 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond, TokensPerSecond};
 use Progress::{Epoch, GradientNorm, LearningRate, PeakRssBytes, Rows, Seconds, Step};
 use Split::{Test, Train, Validation};
 
-/// A part of the data.
+/// A split of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
-    /// What the model learns from.
+    /// Training data.
     Train,
-    /// What settings are chosen on.
+    /// Validation data, for model selection.
     Validation,
-    /// What is looked at once.
+    /// Test data, for the final score.
     Test,
 }
 
-/// What is measured on a [`Split`].
+/// A score on a [`Split`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
-    /// Share of rows with the right label.
+    /// Share of rows with the correct label.
     Accuracy,
-    /// Mean of the classes' F1.
+    /// Unweighted mean of the F1 scores of the classes.
     MacroF1,
-    /// Mean negative log of the right class's probability.
+    /// Mean negative log probability of the correct class.
     LogLoss,
     /// Expected calibration error.
     Ece,
-    /// Area under the ROC curve, mean over the classes.
+    /// Area under the ROC curve; unweighted mean over the classes.
     RocAuc,
-    /// What the trainer minimises.
+    /// Training objective.
     Loss,
-    /// Speed.
+    /// Rows per second.
     RowsPerSecond,
-    /// Speed, without padding.
+    /// Tokens per second, without padding.
     TokensPerSecond,
 }
 
-/// How far the job is and what it takes.
+/// Progress and resource usage of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
-    /// Epochs done.
+    /// Completed epochs.
     Epoch,
-    /// Optimiser steps done.
+    /// Completed optimiser steps.
     Step,
     /// Rows used for training.
     Rows,
-    /// The learning rate now.
+    /// Current learning rate.
     LearningRate,
-    /// Length of the gradient before clipping.
+    /// L2 norm of the gradient before clipping.
     GradientNorm,
-    /// Wall time since the start.
+    /// Wall time since the start in seconds.
     Seconds,
-    /// Most memory that the process has held.
+    /// Peak resident set size in bytes.
     PeakRssBytes,
 }
 
@@ -72,7 +74,7 @@ impl Split {
     /// All splits.
     pub const ALL: [Self; 3] = [Train, Validation, Test];
 
-    /// The name in a metric line, which is the channel's name too.
+    /// Name in metric lines; also the name of the channel.
     pub const fn name(self) -> &'static str {
         match self {
             Train => "train",
@@ -111,7 +113,7 @@ impl Measure {
 }
 
 impl Progress {
-    /// All of them.
+    /// All progress metrics.
     pub const ALL: [Self; 7] = [
         Epoch,
         Step,
@@ -140,7 +142,7 @@ impl Progress {
     }
 }
 
-/// A number with a name that SageMaker can follow.
+/// A metric that SageMaker can track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
     /// `validation:accuracy`
@@ -149,17 +151,17 @@ pub enum Metric {
     At(Progress),
 }
 
-/// A metric as `CreateTrainingJob` wants it described.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
-    /// The metric's name.
+/// A metric definition of `CreateTrainingJob`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricDefinition {
+    /// Name of the metric.
     pub name: String,
-    /// A regular expression whose only group is the value.
+    /// Regular expression; its only group is the value.
     pub regex: String,
 }
 
 impl Metric {
-    /// Every metric there is: fewer than the 40 that a job may define.
+    /// Returns all metrics: fewer than the 40 that a job can define.
     pub fn all() -> impl Iterator<Item = Self> {
         let measured = Split::ALL.into_iter().flat_map(|split| {
             Measure::ALL
@@ -177,10 +179,10 @@ impl Metric {
         }
     }
 
-    /// A regular expression that finds the value in a line that has other things too.
+    /// Returns a regular expression that finds the value in a line.
     ///
-    /// AWS does not say which engine runs it, so it has only what all engines share: no
-    /// lookbehind, no flags, no named group. A space or the line's start stands before the name:
+    /// AWS does not document its regex engine, so only common syntax is used: no lookbehind, flags
+    /// or named groups. The name must follow whitespace or the start of the line:
     /// `my_validation:accuracy=1;` is another metric.
     pub fn regex(self) -> String {
         format!(r"(?:^|\s){self}=(-?[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?);")
@@ -194,28 +196,28 @@ impl fmt::Display for Metric {
     }
 }
 
-/// The definitions that a launcher sends with the job.
-pub fn definitions() -> Vec<Definition> {
+/// Returns the definitions of all metrics, for `CreateTrainingJob`.
+pub fn definitions() -> Vec<MetricDefinition> {
     Metric::all()
-        .map(|metric| Definition {
+        .map(|metric| MetricDefinition {
             name: metric.to_string(),
             regex: metric.regex(),
         })
         .collect()
 }
 
-/// Metrics on one line of the log: plain text without colour, and only finite numbers, because a
-/// tuning job stops at a value that it cannot read.
+/// Metrics on one line of the log: plain text without colour. Only finite numbers, because a tuning
+/// job fails on a value that it cannot parse.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricLine(Vec<(Metric, f64)>);
 
 impl MetricLine {
-    /// A line without metrics.
+    /// Creates an empty line.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The line with one more metric; a number that is not finite is left out.
+    /// Adds a metric; skips numbers that are not finite.
     #[must_use]
     pub fn with(mut self, metric: Metric, value: f64) -> Self {
         if value.is_finite() {
@@ -224,7 +226,7 @@ impl MetricLine {
         self
     }
 
-    /// Whether there is nothing to print.
+    /// True if there are no metrics.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -240,15 +242,15 @@ impl fmt::Display for MetricLine {
     }
 }
 
-/// A finite number in characters that [`Metric::regex`] catches: a count in full, anything else
-/// with seven digits that count, and with an exponent where it is very small or very large.
+/// Formats a finite number so that [`Metric::regex`] matches it: counts as integers, others with
+/// seven significant digits, and with an exponent if very small or very large.
 fn number(metric: Metric, value: f64) -> String {
-    // -0.0 + 0.0 is 0.0: no reader expects `-0`.
+    // -0.0 + 0.0 is 0.0: avoids printing `-0`.
     let value = value + 0.0;
     if matches!(metric, Metric::At(progress) if progress.is_count()) {
         return format!("{:.0}", value.round() + 0.0);
     }
-    // Rust reads what it has written, and the largest f64 rounds down.
+    // Cannot fail: Rust parses its own output, and the largest f64 rounds down.
     let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
     if rounded != 0.0 && !(1e-4..1e15).contains(&rounded.abs()) {
         return format!("{rounded:e}");
@@ -257,7 +259,7 @@ fn number(metric: Metric, value: f64) -> String {
     let decimals = digits
         .split_once('.')
         .map_or(0, |(_, decimals)| decimals.len());
-    // At least four decimals, so that columns of a log line up.
+    // At least four decimals, so that columns in a log are aligned.
     format!("{rounded:.*}", decimals.max(4))
 }
 
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_not_printed() {
+    fn non_finite_values_are_skipped() {
         let line = MetricLine::new()
             .with(ACCURACY, f64::NAN)
             .with(Metric::Of(Train, Loss), f64::INFINITY)
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_needs_no_escape_in_a_regex() {
+    fn names_need_no_regex_escapes() {
         for metric in Metric::all() {
             let name = metric.to_string();
             assert!(

@@ -1,14 +1,14 @@
-//! Where everything is: SageMaker's `/opt/ml`, or a folder that stands for it.
+//! Paths of SageMaker's `/opt/ml`, or of a base folder that replaces it.
 //!
-//! A variable (`SM_MODEL_DIR`, `SM_CHANNEL_TRAIN`) wins over the layout. A trainer's own flags win
-//! over both, which is its own business.
+//! Variables (`SM_MODEL_DIR`, `SM_CHANNEL_TRAIN`) take precedence over the layout. Trainers let
+//! their command line options take precedence over both.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::vars::{self, Env};
+use crate::env_vars::{self, Env};
 use crate::{Error, InputDataConfig, file};
 
 const DEFAULT_BASE: &str = "/opt/ml";
@@ -20,25 +20,25 @@ pub struct Paths {
     env: Env,
 }
 
-/// A named part of the data.
+/// A named data input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     /// `train`
     pub name: String,
-    /// A folder, or a file where a user's variable names one.
+    /// A folder, or a file if a variable is set to one.
     pub path: PathBuf,
 }
 
 impl Paths {
-    /// The layout that these variables describe.
+    /// Creates the layout from environment variables.
     pub fn new(env: Env) -> Self {
         let base = env
-            .get(vars::BASE_DIR)
+            .get(env_vars::BASE_DIR)
             .map_or_else(|| DEFAULT_BASE.into(), PathBuf::from);
         Self { base, env }
     }
 
-    /// The layout in a folder, without variables: what a launcher fills for a trainer.
+    /// Creates the layout in a folder, without variables.
     pub fn at(base: impl Into<PathBuf>) -> Self {
         Self {
             base: base.into(),
@@ -46,12 +46,12 @@ impl Paths {
         }
     }
 
-    /// The variables.
+    /// Environment variables.
     pub fn env(&self) -> &Env {
         &self.env
     }
 
-    /// The folder that stands for `/opt/ml`.
+    /// Base folder: `/opt/ml` or its replacement.
     pub fn base(&self) -> &Path {
         &self.base
     }
@@ -86,40 +86,41 @@ impl Paths {
         self.base.join("input/data")
     }
 
-    /// Whether somebody said where the model goes.
+    /// True if `SM_MODEL_DIR` is set.
     pub fn names_model_dir(&self) -> bool {
-        self.env.get(vars::MODEL_DIR).is_some()
+        self.env.get(env_vars::MODEL_DIR).is_some()
     }
 
-    /// Where the model goes: it becomes `model.tar.gz`.
+    /// Folder of the model; becomes `model.tar.gz`.
     pub fn model_dir(&self) -> PathBuf {
-        self.variable_or(vars::MODEL_DIR, "model")
+        self.variable_or(env_vars::MODEL_DIR, "model")
     }
 
-    /// Where reports go: they become `output.tar.gz`.
+    /// Folder of reports; becomes `output.tar.gz`.
     pub fn output_data_dir(&self) -> PathBuf {
-        self.variable_or(vars::OUTPUT_DATA_DIR, "output/data")
+        self.variable_or(env_vars::OUTPUT_DATA_DIR, "output/data")
     }
 
-    /// Where [`crate::failure::write`] says why the job failed.
+    /// Failure file, for [`crate::failure::write`].
     pub fn failure(&self) -> PathBuf {
         self.base.join("output/failure")
     }
 
-    /// The training job's name, inside one.
+    /// Name of the training job, if running in one.
     pub fn job_name(&self) -> Option<String> {
         self.env
-            .get(vars::JOB_NAME)
+            .get(env_vars::JOB_NAME)
             .map(|name| name.to_string_lossy().into_owned())
     }
 
-    /// Whether this is a training container, or a folder laid out like one. On a laptop it is
-    /// not, and nothing is to be written below [`Self::base`].
+    /// True in a training container, or with a folder laid out like one. If false (on a laptop),
+    /// nothing may be written below [`Self::base`].
     pub fn in_container(&self) -> bool {
-        self.config_dir().is_dir() || self.env.get(vars::JOB_NAME).is_some()
+        self.config_dir().is_dir() || self.env.get(env_vars::JOB_NAME).is_some()
     }
 
-    /// The channel's file or folder: its variable's, else the folder in the layout if it exists.
+    /// Returns the file or folder of a channel: from its variable, or the folder in the layout if
+    /// it exists.
     pub fn channel(&self, name: &str) -> Option<PathBuf> {
         if let Some(path) = self.env.channel(name) {
             return Some(path.into());
@@ -127,27 +128,27 @@ impl Paths {
         Some(self.data_dir().join(name)).filter(|path| path.exists())
     }
 
-    /// All channels, by name: those of `inputdataconfig.json`, of the variables and of the layout.
+    /// Returns all channels, by name: from `inputdataconfig.json`, variables and the layout.
     ///
     /// # Errors
-    /// As [`InputDataConfig::read`], and if the data folder exists but cannot be listed.
+    /// Like [`InputDataConfig::read`]; also if the data folder exists but cannot be listed.
     pub fn channels(&self) -> Result<Vec<Channel>, Error> {
         let config = InputDataConfig::read(&self.input_data_config())?.unwrap_or_default();
         let mut names: Vec<String> = config.0.into_keys().collect();
         names.extend(self.folders()?);
         names.extend(self.env.channels().map(|(name, _)| name));
-        // A variable's name is a folded one: `SM_CHANNEL_MY_DATA` is the configured `my-data`,
-        // whose spelling came first and stays.
+        // Variable names are folded: `SM_CHANNEL_MY_DATA` is the configured `my-data`. The first
+        // spelling is kept.
         let mut channels = BTreeMap::new();
         for name in names {
-            let folded = vars::variable_name(&name).to_lowercase();
+            let folded = env_vars::variable_name(&name).to_lowercase();
             channels.entry(folded).or_insert(name);
         }
         let mut channels: Vec<Channel> = channels
             .into_values()
             .map(|name| {
-                // A configured channel without a folder is listed too: its reader says best
-                // what is missing.
+                // A configured channel without a folder is listed too: reading it gives the best
+                // error message.
                 let path = self
                     .channel(&name)
                     .unwrap_or_else(|| self.data_dir().join(&name));
@@ -158,11 +159,11 @@ impl Paths {
         Ok(channels)
     }
 
-    /// The folder that is restored at the start and copied to S3 all the time, if the job asked
-    /// for one: as `checkpointconfig.json` has it, or `checkpoints` where that folder exists.
+    /// Returns the checkpoint folder, which SageMaker restores at the start and syncs to S3: from
+    /// `checkpointconfig.json`, or `checkpoints` if that folder exists. `None` without checkpoints.
     ///
     /// # Errors
-    /// If `checkpointconfig.json` exists but is not what SageMaker writes.
+    /// If `checkpointconfig.json` exists but is invalid.
     pub fn checkpoints(&self) -> Result<Option<PathBuf>, Error> {
         #[derive(Deserialize)]
         struct Config {
@@ -182,7 +183,8 @@ impl Paths {
         })
     }
 
-    /// Names of the folders in the data folder. SageMaker puts `train-manifest` files there too.
+    /// Returns names of folders in the data folder. SageMaker also puts `train-manifest` files
+    /// there.
     fn folders(&self) -> Result<Vec<String>, Error> {
         let dir = self.data_dir();
         let failed = |source| Error::Read {
@@ -206,7 +208,7 @@ impl Paths {
         Ok(names)
     }
 
-    fn variable_or(&self, variable: vars::Variable, below_base: &str) -> PathBuf {
+    fn variable_or(&self, variable: env_vars::Variable, below_base: &str) -> PathBuf {
         self.env
             .get(variable)
             .map_or_else(|| self.base.join(below_base), PathBuf::from)
@@ -219,11 +221,11 @@ mod tests {
 
     use super::*;
 
-    const NONE: [(&str, &str); 0] = [];
+    const NO_VARIABLES: [(&str, &str); 0] = [];
 
     #[test]
-    fn a_bare_machine() {
-        let paths = Paths::new(Env::from_map(NONE));
+    fn defaults_without_variables() {
+        let paths = Paths::new(Env::from_map(NO_VARIABLES));
         assert_eq!(paths.base(), Path::new("/opt/ml"));
         assert_eq!(
             paths.hyperparameters(),
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_win() {
+    fn variables_take_precedence() {
         let paths = Paths::new(Env::from_map([
             ("SAGEMAKER_BASE_DIR", "/b"),
             ("SM_MODEL_DIR", "/m"),
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_is_no_container() {
+    fn laptop_is_not_a_container() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::at(dir.path());
         assert!(!paths.in_container());
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_come_from_all_three_places_once() {
+    fn channels_are_merged_from_config_variables_and_layout() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join("input/data").join(name);
         for name in ["train", "my-data", ".cache"] {
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_where_the_job_wants_them() {
+    fn checkpoint_folder_from_config_or_layout() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::at(dir.path());
         fs::create_dir_all(paths.config_dir()).unwrap();
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_folder_that_is_a_file_is_an_error() {
+    fn data_folder_that_is_a_file_is_error() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::at(dir.path());
         fs::create_dir(dir.path().join("input")).unwrap();

@@ -1,4 +1,4 @@
-//! `resourceconfig.json`: the hosts of the job, and which of them this one is.
+//! `resourceconfig.json`: hosts of the job, and the name of the current host.
 
 use std::path::Path;
 
@@ -8,24 +8,24 @@ use crate::{Error, file};
 
 const EXPECTED: &str = r#"an object such as {"current_host": "algo-1", "hosts": ["algo-1"]}"#;
 
-/// The machines of a training job. A laptop, which has no such file, is a job with one host.
+/// Hosts of a training job. Without the file (on a laptop), a single host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResourceConfig {
-    /// This host's name.
+    /// Name of this host.
     pub current_host: String,
-    /// All hosts' names, which also resolve in the job's network.
+    /// Names of all hosts; they resolve in the job's network.
     pub hosts: Vec<String>,
-    /// The interface on which the hosts see each other.
+    /// Network interface between the hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface_name: Option<String>,
-    /// `ml.m5.large`
+    /// Instance type, such as `ml.m5.large`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_instance_type: Option<String>,
-    /// The instance group of this host, in a heterogeneous cluster.
+    /// Instance group of this host, in a heterogeneous cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_group_name: Option<String>,
-    /// All instance groups; local mode has none.
+    /// All instance groups; empty in local mode.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub instance_groups: Vec<InstanceGroup>,
 }
@@ -34,11 +34,11 @@ pub struct ResourceConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceGroup {
-    /// The group's name.
+    /// Name of the group.
     pub instance_group_name: String,
-    /// `ml.m5.large`
+    /// Instance type, such as `ml.m5.large`.
     pub instance_type: String,
-    /// The hosts in it.
+    /// Hosts of the group.
     pub hosts: Vec<String>,
 }
 
@@ -56,16 +56,16 @@ impl Default for ResourceConfig {
 }
 
 impl ResourceConfig {
-    /// Reads the file; one that does not exist is a single host.
+    /// Reads the file. A missing file means a single host.
     ///
     /// # Errors
-    /// If it cannot be read, or `current_host` is not one of `hosts`: then no host, or every
-    /// host, would think that it is the leader.
+    /// If the file cannot be read, or `current_host` is not in `hosts`: the leader would be
+    /// ambiguous.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let Some(mut config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(Self::default());
         };
-        // Its order decides the ranks, so it must be the same on all hosts.
+        // The order determines the ranks, so it must be the same on all hosts.
         config.hosts.sort_unstable();
         config.hosts.dedup();
         if config.hosts.contains(&config.current_host) {
@@ -76,11 +76,11 @@ impl ResourceConfig {
             problem: format!("is not one of the {} in `hosts`", config.hosts.len()),
             name: config.current_host,
             path: path.to_owned(),
-            help: "name it in `hosts`, or remove the file to train on one host".to_owned(),
+            help: "add it to `hosts`, or remove the file to train on one host".to_owned(),
         })
     }
 
-    /// Whether this host writes the model: the first by name, as AWS's toolkit has it.
+    /// True if this host writes the model: the first by name, like AWS's toolkit.
     pub fn is_leader(&self) -> bool {
         self.hosts
             .iter()
@@ -88,7 +88,7 @@ impl ResourceConfig {
             .is_none_or(|first| *first == self.current_host)
     }
 
-    /// This host's place among all, from 0; the leader's is 0.
+    /// Rank of this host, from 0; the leader has rank 0.
     pub fn rank(&self) -> usize {
         self.hosts
             .iter()
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heterogeneous_cluster() {
+    fn reads_heterogeneous_cluster() {
         let config = read(
             r#"{"current_host": "algo-2", "hosts": ["algo-2", "algo-1", "algo-10"],
             "network_interface_name": "eth0", "current_instance_type": "ml.m5.large",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_leader() {
+    fn exactly_one_host_is_leader() {
         let hosts = ["algo-1", "algo-2", "algo-10"];
         let leaders = hosts.iter().filter(|host| {
             let text = format!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_leads_itself() {
+    fn missing_file_is_single_leader() {
         let config = ResourceConfig::read(Path::new("/nowhere/resourceconfig.json")).unwrap();
         assert!(config.is_leader());
         assert_eq!(config.rank(), 0);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_refused() {
+    fn host_outside_hosts_is_refused() {
         let error = read(r#"{"current_host": "algo-3", "hosts": ["algo-1"]}"#).unwrap_err();
         let message = error.to_string();
         assert!(
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_launcher_writes_is_read_again() {
+    fn config_round_trips() {
         let config = ResourceConfig {
             current_host: "algo-1".to_owned(),
             hosts: vec!["algo-1".to_owned()],

@@ -1,15 +1,16 @@
-//! The file, its arguments, and the way back.
+//! Reading, converting to arguments, and encoding.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::path::{Path, PathBuf};
 
-use sagemaker::hyperparameters::{encode, read, to_arguments};
-use sagemaker::{Hyperparameter, Value, limits};
 use proptest::prelude::*;
 use serde_json::json;
 
-/// A file in a folder of its own, which goes when this is dropped.
+use sagemaker::hyperparameters::{encode, read, to_arguments};
+use sagemaker::{Hyperparameter, Value, limits};
+
+/// A file in a temporary folder.
 struct File(tempfile::TempDir);
 
 impl File {
@@ -37,7 +38,7 @@ fn error(text: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn what_sagemaker_writes() {
+fn reads_file_of_sagemaker() {
     let text = r#"{"min_df": "5", "stopwords": "\"english\"", "balanced": "True", "alpha": "-1e-5",
         "max-ngram": "\"2\"", "sublinear_tf": "false", "max_features": "None", "C": "null",
         "grid": "[1, 10]", "sagemaker_program": "\"train.py\"", "sagemaker_job_name": "\"x\"",
@@ -56,7 +57,7 @@ fn what_sagemaker_writes() {
 }
 
 #[test]
-fn what_people_write_by_hand() {
+fn reads_hand_written_file() {
     let text =
         "\u{feff}{\"min_df\": 5, \"c\": 0.10, \"fast\": true, \"x\": null, \"g\": [1, \"a b\"]}\n";
     assert_eq!(
@@ -67,7 +68,7 @@ fn what_people_write_by_hand() {
 }
 
 #[test]
-fn no_file_has_no_hyperparameters() {
+fn missing_file_is_empty() {
     assert_eq!(
         read(Path::new("/nowhere/hyperparameters.json")).unwrap(),
         []
@@ -75,14 +76,14 @@ fn no_file_has_no_hyperparameters() {
 }
 
 #[test]
-fn a_folder_is_not_a_file() {
+fn folder_is_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = read(dir.path()).unwrap_err();
     assert!(matches!(error, sagemaker::Error::Read { .. }), "{error:?}");
 }
 
 #[test]
-fn errors_name_the_file_the_key_and_the_way_out() {
+fn errors_have_file_key_and_help() {
     let cases = [
         ("[1]", "expected an object at line 1 column 0"),
         ("{\"a\": 1,}", "line 1 column 9"),
@@ -109,7 +110,7 @@ fn errors_name_the_file_the_key_and_the_way_out() {
 }
 
 #[test]
-fn limits_are_sagemakers() {
+fn limits_of_sagemaker_are_checked() {
     let file = |names: usize, name: usize, value: usize| {
         let entries: Vec<_> = (0..names)
             .map(|i| {
@@ -123,14 +124,14 @@ fn limits_are_sagemakers() {
         format!("{{{}}}", entries.join(", "))
     };
     assert_eq!(arguments(&file(100, 3, 1)).len(), 100);
-    assert!(error(file(101, 3, 1)).contains("101 hyperparameters, SageMaker takes 100"));
+    assert!(error(file(101, 3, 1)).contains("101 hyperparameters; SageMaker allows 100"));
     assert_eq!(arguments(&file(1, 256, 2500)).len(), 1);
     assert!(error(file(1, 257, 1)).contains("at most 256 characters, found 257"));
     assert!(error(file(1, 3, 2501)).contains("at most 2500 characters, found 2501"));
 }
 
 #[test]
-fn the_launcher_sends_text_plain_where_it_can() {
+fn text_is_encoded_unquoted_if_possible() {
     let values = json!({
         "min_df": 5, "alpha": 1e-9, "stopwords": "english", "fast": true, "absent": null,
         "number": "10", "word": "None", "quoted": "\"x\"", "lines": "a\nb", "list": [1, "a\u{2028}"],
@@ -160,7 +161,7 @@ fn the_launcher_sends_text_plain_where_it_can() {
     limits::check_hyperparameters(&encoded).unwrap();
 }
 
-/// Texts that look like something else, and any text.
+/// Arbitrary texts, and texts that look like other JSON values.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -200,7 +201,7 @@ fn round_trip(values: &serde_json::Value) -> Vec<Hyperparameter> {
 
 proptest! {
     #[test]
-    fn every_text_comes_back(name in "[a-zA-Z0-9][a-zA-Z0-9_]{0,9}", text in text()) {
+    fn texts_round_trip(name in "[a-zA-Z0-9][a-zA-Z0-9_]{0,9}", text in text()) {
         let expected = Hyperparameter { name: name.clone(), value: Value::One(text.clone()) };
         prop_assert_eq!(round_trip(&json!({ name.clone(): text.clone() })), [expected.clone()]);
         let argument = format!("--{}={text}", name.replace('_', "-"));
@@ -208,13 +209,13 @@ proptest! {
     }
 
     #[test]
-    fn every_list_comes_back(texts in prop::collection::vec(text(), 0..5)) {
+    fn lists_round_trip(texts in prop::collection::vec(text(), 0..5)) {
         let expected = Hyperparameter { name: "k".to_owned(), value: Value::Many(texts.clone()) };
         prop_assert_eq!(round_trip(&json!({ "k": texts })), [expected]);
     }
 
     #[test]
-    fn every_number_comes_back(float in any::<f64>(), integer in any::<i64>()) {
+    fn numbers_round_trip(float in any::<f64>(), integer in any::<i64>()) {
         prop_assume!(float.is_finite());
         let got = round_trip(&json!({ "a": float, "b": integer }));
         let [Value::One(a), Value::One(b)] = [&got[0].value, &got[1].value] else {
@@ -225,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), text in text()) {
+    fn arbitrary_bytes_do_not_panic(bytes in any::<Vec<u8>>(), text in text()) {
         let _ = read(&File::new(bytes).path());
         let _ = read(&File::new(&text).path());
         let _ = read(&File::new(format!("{{\"a\": {text}}}")).path());

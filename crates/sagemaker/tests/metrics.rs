@@ -1,13 +1,13 @@
-//! What is printed is what the regular expressions find, and nothing else is.
+//! The regular expressions match printed metrics, and nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::sync::LazyLock;
 
-use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 use diagnostics::sanitize;
 use proptest::prelude::*;
 use regex::Regex;
+use sagemaker::metrics::{Measure, Metric, MetricLine, Progress, Split, definitions};
 
 static REGEXES: LazyLock<Vec<(Metric, Regex)>> = LazyLock::new(|| {
     Metric::all()
@@ -15,7 +15,7 @@ static REGEXES: LazyLock<Vec<(Metric, Regex)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The metrics found in a text, with their values.
+/// Returns the metrics found in a text, with their values.
 fn found(text: &str) -> Vec<(Metric, String)> {
     let mut found = Vec::new();
     for (metric, regex) in REGEXES.iter() {
@@ -29,7 +29,7 @@ fn found(text: &str) -> Vec<(Metric, String)> {
 }
 
 #[test]
-fn a_line_with_every_metric() {
+fn all_metrics_on_one_line_are_found() {
     let metrics: Vec<_> = Metric::all().collect();
     let line = metrics
         .iter()
@@ -60,7 +60,7 @@ fn a_line_with_every_metric() {
 }
 
 #[test]
-fn a_line_behind_a_time_stamp_and_between_others() {
+fn line_after_time_stamp_is_found() {
     let line = MetricLine::new().with(Metric::At(Progress::Epoch), 2.0);
     let text = format!("hello\n2026-11-22T10:00:00Z  INFO {line}\nbye");
     assert_eq!(
@@ -70,7 +70,7 @@ fn a_line_behind_a_time_stamp_and_between_others() {
 }
 
 #[test]
-fn a_longer_name_is_another_metric() {
+fn longer_names_do_not_match() {
     for text in [
         "my_validation:accuracy=0.9;",
         "x:validation:accuracy=0.9;",
@@ -82,7 +82,7 @@ fn a_longer_name_is_another_metric() {
     ] {
         assert_eq!(found(text), [], "{text}");
     }
-    // The judge of this test: the same text without the fault is found.
+    // Control: the well-formed text is found.
     let expected = (
         Metric::Of(Split::Validation, Measure::Accuracy),
         "0.9".to_owned(),
@@ -100,7 +100,7 @@ fn definitions_are_the_metrics() {
     assert_eq!(definitions().len(), Metric::all().count());
 }
 
-/// Text that tries to look like a metric line.
+/// Texts that try to look like a metric line.
 fn hostile() -> impl Strategy<Value = String> {
     let names: Vec<String> = Metric::all().map(|metric| metric.to_string()).collect();
     let line = (
@@ -117,7 +117,7 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn every_number_is_found(value in any::<f64>(), at in 0..Metric::all().count()) {
+    fn all_finite_numbers_are_found(value in any::<f64>(), at in 0..Metric::all().count()) {
         let metric = Metric::all().nth(at).unwrap();
         let line = MetricLine::new().with(metric, value).to_string();
         if !value.is_finite() {
@@ -128,19 +128,19 @@ proptest! {
         prop_assert_eq!(found.len(), 1, "{}", line);
         let read: f64 = found[0].1.parse().unwrap();
         let rounded_to_a_count = (read - value.round()).abs() == 0.0;
-        // f64::MIN_POSITIVE: below it a number has fewer digits than the seven that are printed.
+        // Subnormal numbers have fewer than the seven printed digits.
         let allowed = (value.abs() * 6e-7).max(f64::MIN_POSITIVE);
         prop_assert!((read - value).abs() <= allowed || rounded_to_a_count, "{} {}", line, value);
     }
 
     #[test]
-    fn data_never_is_a_metric(one in hostile(), two in hostile()) {
-        let (one_shown, two_shown) = (sanitize(&one), sanitize(&two));
+    fn sanitized_data_never_matches(one in hostile(), two in hostile()) {
+        let (one_clean, two_clean) = (sanitize(&one), sanitize(&two));
         for text in [
-            format!("foo: `{one_shown}` bar"),
-            format!("{one_shown}"),
-            format!("label {one_shown} and label {two_shown};"),
-            format!("`{one_shown}`,`{two_shown}`"),
+            format!("foo: `{one_clean}` bar"),
+            format!("{one_clean}"),
+            format!("label {one_clean} and label {two_clean};"),
+            format!("`{one_clean}`,`{two_clean}`"),
         ] {
             prop_assert_eq!(found(&text), [], "{}", text);
             prop_assert!(!text.contains(char::is_control), "{:?}", text);
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_harmless_is_shown_as_it_is(text in "[a-zA-Z0-9 .,;:!?=äöü文\\-]{0,60}") {
+    fn harmless_text_is_unchanged(text in "[a-zA-Z0-9 .,;:!?=äöü文\\-]{0,60}") {
         prop_assume!(!Metric::all().any(|metric| text.contains(&metric.to_string())));
         prop_assert_eq!(sanitize(&text), text.as_str());
     }

@@ -1,10 +1,10 @@
-"""The judge's side: what AWS's own Python packages make of our files.
+"""Reference side of toolkit_judge.rs: AWS's Python packages read the same files.
 
 Needs `sagemaker-training`, `boto3` and `six`; the first without its dependencies (numpy, scipy,
 gevent, paramiko), which its `environment` module does not import.
 
-Reads one JSON request per line, writes one JSON answer per line. SAGEMAKER_BASE_DIR is the layout,
-and the toolkit reads it once, at import.
+Reads one JSON request per line, writes one JSON response per line. The toolkit reads
+SAGEMAKER_BASE_DIR, the layout, once at import.
 """
 
 import importlib.metadata
@@ -14,7 +14,7 @@ import sys
 
 
 def environment():
-    """Hyperparameters as the toolkit decodes them, and the SM_* variables it would set."""
+    """Returns hyperparameters decoded by the toolkit, and the SM_* variables it sets."""
     from sagemaker_training import environment
 
     job = environment.Environment()
@@ -26,7 +26,7 @@ def environment():
 
 
 def text(value):
-    """A decoded value's kind and its texts."""
+    """Returns the type of a decoded value and its texts."""
     if value is None:
         return ["none", []]
     if isinstance(value, bool):
@@ -42,12 +42,12 @@ def text(value):
 
 
 def search(regexes, lines):
-    """What Python's `re` finds: the group's text for each regex and line, or None."""
+    """Returns the group matched by each regex on each line, or None."""
     return [[(re.search(r, line) or [None, None])[1] for line in lines] for r in regexes]
 
 
 def limits(shapes):
-    """The service's own limits, from the API model in botocore."""
+    """Returns the limits of the service from the API model in botocore."""
     import botocore.session
 
     model = botocore.session.get_session().get_service_model("sagemaker")
@@ -56,7 +56,7 @@ def limits(shapes):
 
 
 def matches(pattern, names):
-    """Which names the service's pattern accepts as a whole."""
+    """Returns, for each name, whether the pattern of the service matches it fully."""
     return [re.fullmatch(pattern, name) is not None for name in names]
 
 

@@ -1,11 +1,7 @@
-//! AWS's own Python packages as judges: the sagemaker-training toolkit decodes the same files,
-//! botocore holds the service's limits, and Python's `re` runs the metric regexes.
+//! Compares with AWS's Python packages: the sagemaker-training toolkit decodes the same files,
+//! botocore has the limits of the service, and Python's `re` runs the metric regexes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,27 +9,28 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value as Json, json};
+
 use sagemaker::hyperparameters::{encode, read};
 use sagemaker::metrics::{Metric, MetricLine, definitions};
 use sagemaker::{Env, Paths, ResourceConfig, Value, limits};
-use serde_json::{Value as Json, json};
 
-/// Asks the judge these questions, with `base` as the container's layout.
+/// Sends questions to the Python script, with `base` as the layout of the container.
 fn ask(base: &Path, questions: &[Json]) -> Vec<Json> {
     let python = std::env::var_os("TRAINYARD_PYTHON").unwrap_or_else(|| {
-        panic!("`TRAINYARD_PYTHON` is not set\n  help: run ./test, which makes the judges' Python and names it")
+        panic!("`TRAINYARD_PYTHON` is not set\n  help: run ./test, which creates the Python environment and sets the variable")
     });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/toolkit_judge.py");
     let mut child = Command::new(&python)
         .arg(script)
         .env("SAGEMAKER_BASE_DIR", base)
-        // Without this the toolkit lays out /opt/ml by itself.
+        // Otherwise the toolkit creates /opt/ml.
         .env("SM_STUDIO_LOCAL_MODE", "true")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {}: {error}", python.display()));
-    // Dropping the handle ends the judge's input.
+    // Dropping the handle closes the input of the script.
     let mut stdin = child.stdin.take().unwrap();
     for question in questions {
         writeln!(stdin, "{question}").unwrap();
@@ -42,7 +39,7 @@ fn ask(base: &Path, questions: &[Json]) -> Vec<Json> {
     let output = child.wait_with_output().unwrap();
     assert!(
         output.status.success(),
-        "the judge failed, its words are above"
+        "the script failed; its output is above"
     );
     let answers = String::from_utf8(output.stdout).unwrap();
     let answers: Vec<Json> = answers
@@ -53,7 +50,7 @@ fn ask(base: &Path, questions: &[Json]) -> Vec<Json> {
     answers
 }
 
-/// A container's layout with these hyperparameters, and channels `train` and `my-data`.
+/// Creates a layout with these hyperparameters and the channels `train` and `my-data`.
 fn layout(hyperparameters: &BTreeMap<String, String>) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let paths = Paths::at(dir.path());
@@ -74,7 +71,7 @@ fn layout(hyperparameters: &BTreeMap<String, String>) -> tempfile::TempDir {
     dir
 }
 
-/// Whether the toolkit's value and ours are the same, numbers as numbers.
+/// True if the toolkit's value and ours are equal, numbers as numbers.
 fn same(kind: &str, theirs: &[String], ours: Option<&Value>) -> bool {
     match (kind, ours) {
         ("none", None) => true,
@@ -88,7 +85,7 @@ fn same(kind: &str, theirs: &[String], ours: Option<&Value>) -> bool {
     }
 }
 
-/// What the toolkit decodes from these strings, beside what we decode.
+/// Returns each string, and true if the toolkit decodes it to the same value.
 fn decoded_by_both(values: &BTreeMap<String, String>) -> Vec<(String, bool)> {
     let dir = layout(values);
     let answer = ask(dir.path(), &[json!(["environment", []])]).remove(0);
@@ -121,7 +118,7 @@ fn numbered<'a>(values: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, S
 }
 
 #[test]
-fn the_toolkit_decodes_the_same() {
+fn toolkit_decodes_the_same_values() {
     let values = [
         "10",
         " 10 ",
@@ -176,30 +173,26 @@ fn the_toolkit_decodes_the_same() {
         values.insert(own.to_owned(), "\"train\"".to_owned());
     }
     let judged = decoded_by_both(&values);
-    assert_eq!(
-        judged.len(),
-        41,
-        "SageMaker's own keys are left out on both sides"
-    );
+    assert_eq!(judged.len(), 41, "reserved keys are skipped on both sides");
     let different: Vec<_> = judged.iter().filter(|(_, same)| !same).collect();
     assert!(different.is_empty(), "{different:?}");
 }
 
 #[test]
-fn where_we_differ_from_the_toolkit_it_is_on_purpose() {
-    // The toolkit hands these on as the strings they are: a Python script's own parser copes with
-    // `True`, a typed one must not see `None` where nothing was meant, nor quotes sent twice.
+fn intended_differences_from_the_toolkit() {
+    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command
+    // line must not get `None` for a missing value, nor doubled quotes.
     let values = numbered(["True", "False", "None", r#""\"english\"""#]);
     for (value, same) in decoded_by_both(&values) {
         assert!(
             !same,
-            "`{value}` is decoded alike: move it to the table of equals"
+            "`{value}` is decoded equally: move it to `toolkit_decodes_the_same_values`"
         );
     }
 }
 
 #[test]
-fn what_the_launcher_encodes_the_toolkit_decodes() {
+fn toolkit_decodes_our_encoding() {
     let values = json!({ "i": 5, "f": 0.25, "small": 1e-9, "b": true, "s": "english", "word": "None",
         "bool": "True", "lines": "a\nb\u{2028}c\u{85}", "list": [1, "a"], "map": { "a": 1 }, "tab": "a\tb" });
     let values = values.as_object().unwrap();
@@ -212,13 +205,13 @@ fn what_the_launcher_encodes_the_toolkit_decodes() {
 }
 
 #[test]
-fn the_toolkits_variables_lead_to_the_same_places() {
+fn toolkit_variables_give_the_same_paths() {
     let dir = layout(&BTreeMap::new());
     let answer = ask(dir.path(), &[json!(["environment", []])]).remove(0);
     let variables: BTreeMap<String, String> =
         serde_json::from_value(answer["variables"].clone()).unwrap();
     let plain = Paths::at(dir.path());
-    // No base folder: the variables alone must do.
+    // Without base folder: the variables must be sufficient.
     let set = Paths::new(Env::from_map(variables));
     assert_eq!(set.model_dir(), plain.model_dir());
     assert_eq!(set.output_data_dir(), plain.output_data_dir());
@@ -234,7 +227,7 @@ fn the_toolkits_variables_lead_to_the_same_places() {
 }
 
 #[test]
-fn pythons_regexes_find_the_same_values() {
+fn python_regexes_find_the_same_values() {
     let values = [0.9123, 1e-7, -3.5, 0.0, 97_000.0, 1.5e300, 1.0];
     let lines: Vec<String> = values
         .iter()
@@ -267,22 +260,22 @@ fn pythons_regexes_find_the_same_values() {
 }
 
 #[test]
-fn the_limits_are_the_services() {
+fn limits_equal_botocore() {
     let expected = json!({
-        "HyperParameters": [0, limits::HYPERPARAMETERS, null],
-        "HyperParameterKey": [0, limits::HYPERPARAMETER_NAME, ".*"],
-        "HyperParameterValue": [0, limits::HYPERPARAMETER_VALUE, ".*"],
-        "TrainingEnvironmentMap": [0, limits::ENVIRONMENT, null],
-        "TrainingEnvironmentKey": [0, limits::ENVIRONMENT_NAME, "[a-zA-Z_][a-zA-Z0-9_]*"],
-        "TrainingEnvironmentValue": [0, limits::ENVIRONMENT_VALUE, "[\\S\\s]*"],
-        "MetricDefinitionList": [0, limits::METRICS, null],
-        "MetricName": [1, limits::METRIC_NAME, ".+"],
-        "MetricRegex": [1, limits::METRIC_REGEX, ".+"],
-        "TrainingJobName": [1, limits::JOB_NAME, "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"],
-        "ChannelName": [1, limits::CHANNEL_NAME, "[A-Za-z0-9\\.\\-_]+"],
-        "InputDataConfig": [1, limits::CHANNELS, null],
-        "KeepAlivePeriodInSeconds": [0, limits::KEEP_ALIVE_SECONDS, null],
-        "FailureReason": [0, limits::FAILURE, null],
+        "HyperParameters": [0, limits::MAX_HYPERPARAMETERS, null],
+        "HyperParameterKey": [0, limits::MAX_HYPERPARAMETER_NAME, ".*"],
+        "HyperParameterValue": [0, limits::MAX_HYPERPARAMETER_VALUE, ".*"],
+        "TrainingEnvironmentMap": [0, limits::MAX_ENVIRONMENT, null],
+        "TrainingEnvironmentKey": [0, limits::MAX_ENVIRONMENT_NAME, "[a-zA-Z_][a-zA-Z0-9_]*"],
+        "TrainingEnvironmentValue": [0, limits::MAX_ENVIRONMENT_VALUE, "[\\S\\s]*"],
+        "MetricDefinitionList": [0, limits::MAX_METRICS, null],
+        "MetricName": [1, limits::MAX_METRIC_NAME, ".+"],
+        "MetricRegex": [1, limits::MAX_METRIC_REGEX, ".+"],
+        "TrainingJobName": [1, limits::MAX_JOB_NAME, "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"],
+        "ChannelName": [1, limits::MAX_CHANNEL_NAME, "[A-Za-z0-9\\.\\-_]+"],
+        "InputDataConfig": [1, limits::MAX_CHANNELS, null],
+        "KeepAlivePeriodInSeconds": [0, limits::MAX_KEEP_ALIVE_SECONDS, null],
+        "FailureReason": [0, limits::MAX_FAILURE_REASON, null],
     });
     let shapes: Vec<_> = expected.as_object().unwrap().keys().collect();
     let names = [
@@ -306,6 +299,6 @@ fn the_limits_are_the_services() {
     assert_eq!(
         answers[2]["sagemaker-training"],
         json!("5.1.4"),
-        "the version that was compared"
+        "the compared version"
     );
 }

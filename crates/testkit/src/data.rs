@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 /// One labelled text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What is to be classified.
+    /// The text.
     pub text: String,
-    /// Its class.
+    /// The label.
     pub label: String,
 }
 
 /// The repository's own sample: 600 film reviews.
 pub fn movie_csv() -> PathBuf {
-    // This crate is the folder `tests` of the repository.
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/movie.csv")
 }
 
@@ -49,7 +48,7 @@ pub fn to_csv(rows: &[Row]) -> Vec<u8> {
 /// The folder of real data: `TRAINYARD_DATA`, else the repository's `data`.
 ///
 /// # Panics
-/// In CI without `TRAINYARD_DATA`: there the real data must be used.
+/// In CI without `TRAINYARD_DATA`: CI must use the real data.
 pub fn data_dir() -> PathBuf {
     if let Some(folder) = std::env::var_os("TRAINYARD_DATA") {
         return folder.into();
@@ -61,7 +60,7 @@ pub fn data_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data")
 }
 
-/// The 25,000 reviews of `imdb/train.csv` where the real data is there, else the small sample.
+/// The 25,000 reviews of `imdb/train.csv` if the real data is available, else the small sample.
 pub fn imdb_train() -> PathBuf {
     let path = data_dir().join("imdb/train.csv");
     if path.is_file() { path } else { movie_csv() }

@@ -1,11 +1,11 @@
-//! The Docker engine for one test: what the test makes in it goes with the test, also when it fails.
+//! The Docker engine for one test; its containers and images are removed after the test, also on failure.
 
 use std::cell::RefCell;
 use std::process::Command;
 
 use crate::process::{Outcome, Running, run, start};
 
-/// A reference to the engine. Containers started through it carry a label by which they are found again.
+/// A handle of the engine. It labels its containers to find them again.
 pub struct Engine {
     name: String,
     images: RefCell<Vec<String>>,
@@ -35,12 +35,12 @@ pub fn engine() -> Engine {
 }
 
 impl Engine {
-    /// A name of this test alone, fit for a container, an image, a crate.
+    /// A unique name for a container, an image or a crate.
     pub fn unique(&self) -> &str {
         &self.name
     }
 
-    /// `docker ARGUMENTS`, to its end.
+    /// Runs `docker ARGUMENTS`.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new("docker");
@@ -48,13 +48,13 @@ impl Engine {
         run(command)
     }
 
-    /// `docker run --rm ARGUMENTS`, to its end.
+    /// Runs `docker run --rm ARGUMENTS`.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         run(self.command(arguments))
     }
 
-    /// `docker run --rm ARGUMENTS`, under way.
+    /// Starts `docker run --rm ARGUMENTS`.
     pub fn start(&self, arguments: &[&str]) -> Running {
         start(self.command(arguments))
     }
@@ -85,7 +85,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Without panics: the test may be panicking already.
+        // No panics: the test may be panicking already.
         let docker = |arguments: &[&str]| Command::new("docker").args(arguments).output().ok();
         let filter = format!("label={}", self.label());
         if let Some(found) = docker(&["ps", "--all", "--quiet", "--filter", &filter]) {
@@ -93,7 +93,7 @@ impl Drop for Engine {
                 docker(&["rm", "--force", "--volumes", id]);
             }
         }
-        // Stages of a build, whose Dockerfile gave them the label.
+        // Stages of a build, labelled by the Dockerfile.
         docker(&["image", "prune", "--force", "--filter", &filter]);
         for image in self.images.borrow().iter() {
             docker(&["rmi", "--force", image]);

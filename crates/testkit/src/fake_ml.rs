@@ -1,4 +1,4 @@
-//! A fake `/opt/ml`, laid out as SageMaker does it.
+//! A fake `/opt/ml` with SageMaker's layout.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A folder that a trainer takes for `/opt/ml` through `SAGEMAKER_BASE_DIR`; removed when dropped.
+/// A temporary folder that stands for `/opt/ml` through `SAGEMAKER_BASE_DIR`.
 pub struct FakeMl {
     root: TempDir,
 }
@@ -19,7 +19,8 @@ impl Default for FakeMl {
 }
 
 impl FakeMl {
-    /// The folders and configuration files of a job with one host, no channel and no hyperparameter.
+    /// Creates the folders and configuration files of a job with one host, no channels and no
+    /// hyperparameters.
     pub fn new() -> Self {
         let root = TempDir::new().expect("a temporary folder can be made");
         let ml = Self { root };
@@ -51,12 +52,12 @@ impl FakeMl {
         self.root.path().join(below)
     }
 
-    /// Where the model goes.
+    /// The model folder.
     pub fn model_dir(&self) -> PathBuf {
         self.path("model")
     }
 
-    /// Replaces a file with bytes.
+    /// Writes a file.
     pub fn write(&self, below: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(below);
         std::fs::write(&path, bytes)
@@ -90,7 +91,7 @@ impl FakeMl {
         ml
     }
 
-    /// Adds a channel whose one file is a FIFO, and gives its path: the test decides what comes when.
+    /// Adds a channel with a FIFO and returns its path: the test decides what arrives when.
     #[must_use]
     pub fn fifo_channel(self, name: &str, file: &str) -> (Self, PathBuf) {
         let ml = self.declare(name);
@@ -118,8 +119,8 @@ impl FakeMl {
         self
     }
 
-    /// The trainer's `train` as SageMaker starts it: nothing in the environment but the base folder
-    /// and what the platform sets.
+    /// Returns `train` as SageMaker starts it: the environment has only the base folder and the
+    /// platform's variables.
     pub fn train<S: AsRef<OsStr>>(&self, bin: &Path, flags: &[S]) -> Command {
         let mut command = Command::new(bin);
         command
@@ -132,18 +133,18 @@ impl FakeMl {
         command
     }
 
-    /// What stands in `output/failure`; none if the trainer wrote no such file.
+    /// Returns the text of `output/failure`, if there is one.
     pub fn failure(&self) -> Option<String> {
         std::fs::read_to_string(self.path("output/failure")).ok()
     }
 
-    /// The names in the model folder, sorted; hidden ones too.
+    /// Returns the sorted names in the model folder, including hidden ones.
     pub fn model_files(&self) -> Vec<String> {
         names(&self.model_dir())
     }
 }
 
-/// The names in a folder, sorted, hidden ones too; none if there is no such folder.
+/// Returns the sorted names in a folder, including hidden ones; empty without the folder.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
@@ -154,10 +155,10 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Makes a FIFO.
+/// Creates a FIFO.
 ///
 /// # Panics
-/// If the file system does not take one.
+/// If the file system does not support it.
 pub fn fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)

@@ -1,47 +1,47 @@
-//! A proxy in front of an HTTP server that breaks what a test tells it to break, at the byte it tells.
+//! An HTTP proxy that injects faults at chosen bytes.
 //!
-//! Each request goes to the server over a connection of its own; the client's connections are kept alive.
+//! Each request uses a new connection to the server; connections of the client are kept alive.
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is done to a request.
+/// A fault of a request.
 #[derive(Clone)]
 pub enum Fault {
-    /// This status and code of S3, without asking the server.
+    /// Returns this status and S3 error code without contacting the server.
     Answer(u16, &'static str),
-    /// The connection breaks after so many bytes of the request's body.
+    /// Closes the connection after this number of bytes of the request body.
     CutUpload(u64),
-    /// The connection breaks after so many bytes of the answer's body.
+    /// Closes the connection after this number of bytes of the response body.
     CutDownload(u64),
-    /// After so many bytes of the request's body nothing moves any more.
+    /// Stalls after this number of bytes of the request body.
     StallUpload(u64),
-    /// After so many bytes of the answer's body nothing moves any more.
+    /// Stalls after this number of bytes of the response body.
     StallDownload(u64),
-    /// This byte of the request's body arrives changed.
+    /// Changes this byte of the request body.
     FlipUpload(u64),
-    /// This byte of the answer's body arrives changed.
+    /// Changes this byte of the response body.
     FlipDownload(u64),
-    /// Done before the request is passed on.
+    /// Called before the request is forwarded.
     First(Arc<dyn Fn() + Send + Sync>),
 }
 
-/// A request that went through, or was broken.
+/// A forwarded or failed request.
 #[derive(Clone, Debug)]
 pub struct Passed {
-    /// Such as `PUT`.
+    /// Method, such as `PUT`.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Of the request's body, as far as it was passed on.
+    /// Forwarded bytes of the request body.
     pub up: u64,
-    /// Of the answer's body, as far as it was passed on.
+    /// Forwarded bytes of the response body.
     pub down: u64,
-    /// The answer's; 0 if there was none.
+    /// Status of the response; 0 without one.
     pub status: u16,
-    /// Whether the answer went back whole.
+    /// True if the response was forwarded completely.
     pub done: bool,
 }
 
@@ -61,7 +61,7 @@ struct State {
     closed: bool,
 }
 
-/// A proxy under way; it ends with this value.
+/// A running proxy; it ends when dropped.
 pub struct FaultProxy {
     url: String,
     shared: Arc<(Mutex<State>, Condvar)>,
@@ -112,7 +112,8 @@ impl FaultProxy {
         &self.url
     }
 
-    /// Breaks `times` requests of this method whose target holds `part`, after `skip` that pass.
+    /// Injects the fault into `times` requests of this method whose target contains `part`, after `skip`
+    /// others.
     pub fn fault(&self, method: &'static str, part: &str, skip: usize, times: usize, fault: Fault) {
         let part = part.to_owned();
         lock(&self.shared.0).rules.push(Rule {
@@ -124,32 +125,32 @@ impl FaultProxy {
         });
     }
 
-    /// Answers as S3 does when the body has not the CRC32 that its header says; moto takes anything.
+    /// Verifies the CRC32 of bodies as S3 does; moto does not.
     pub fn check_digests(&self) {
         lock(&self.shared.0).check_digests = true;
     }
 
-    /// Forgets faults and requests.
+    /// Clears faults and requests.
     pub fn forget(&self) {
         let mut state = lock(&self.shared.0);
         state.rules.clear();
         state.passed.clear();
     }
 
-    /// All requests of this method whose target holds `part`.
+    /// Returns the requests of this method whose target contains `part`.
     pub fn passed(&self, method: &str, part: &str) -> Vec<Passed> {
         let state = lock(&self.shared.0);
         let wanted = |request: &&Passed| request.method == method && request.target.contains(part);
         state.passed.iter().filter(wanted).cloned().collect()
     }
 
-    /// Waits until so many requests of this method and target were answered whole.
+    /// Waits until this number of requests was answered completely.
     ///
     /// # Panics
-    /// If that takes more than a minute, or nothing is waited for.
+    /// If that takes more than a minute, or `done` is 0.
     #[track_caller]
     pub fn wait_for(&self, method: &str, part: &str, done: usize) {
-        assert!(done > 0, "none is there at once");
+        assert!(done > 0, "waits for at least one");
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let passed = self.passed(method, part);
@@ -220,7 +221,7 @@ impl Head {
             .and_then(|text| text.parse().ok())
     }
 
-    /// With another `Connection` line.
+    /// Replaces the `Connection` line.
     fn text(&self, connection: &str) -> String {
         let mut text = format!("{}\r\n", self.first);
         for line in &self.lines {
@@ -243,7 +244,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Passes one request on; whether another may follow.
+    /// Forwards one request; true if another may follow.
     fn one(&self, head: &Head, client: &mut impl Read) -> std::io::Result<bool> {
         let mut words = head.first.split(' ').map(str::to_owned);
         let (method, target) = (
@@ -318,7 +319,7 @@ impl Connection<'_> {
         Ok(keep && whole)
     }
 
-    /// The request's body; false if the fault ended it.
+    /// Forwards the request body; false if the fault ended it.
     fn upload(
         &self,
         at: usize,
@@ -357,7 +358,7 @@ impl Connection<'_> {
         Ok(true)
     }
 
-    /// Nothing moves until the client goes away or the test ends.
+    /// Stalls until the client disconnects or the test ends.
     fn silence(&self) {
         let _ = self
             .client
@@ -366,7 +367,7 @@ impl Connection<'_> {
         let full = Duration::from_secs(120);
         let start = Instant::now();
         while start.elapsed() < full && !lock(&self.shared.0).closed {
-            // What is not read fills the buffers, as a dead network does; a client that is gone shows as an end.
+            // Unread data fills the buffers, as in a dead network; a closed client is an end of file.
             match client.peek(&mut [0]) {
                 Ok(0) => return,
                 Ok(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -405,7 +406,7 @@ impl Connection<'_> {
     }
 
     fn update(&self, at: usize, change: impl FnOnce(&mut Passed)) {
-        // `forget` may have been called meanwhile.
+        // `forget` may have been called.
         if let Some(passed) = lock(&self.shared.0).passed.get_mut(at) {
             change(passed);
         }
@@ -413,7 +414,7 @@ impl Connection<'_> {
     }
 }
 
-/// Copies so many bytes; whether they all came.
+/// Copies this number of bytes; true if all arrived.
 fn copy(
     from: &mut impl Read,
     to: &mut impl Write,
@@ -442,7 +443,7 @@ fn copy(
     Ok(true)
 }
 
-/// Bit by bit: a second implementation, for judging the first.
+/// CRC32 bit by bit: a second implementation to check the first.
 fn crc32(bytes: &[u8]) -> u32 {
     let table: Vec<u32> = (0..256)
         .map(|byte| {
@@ -456,7 +457,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Of the four bytes of a CRC.
+/// Base64 of the four bytes of a CRC.
 fn base64(bytes: &[u8; 4]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let all = bytes

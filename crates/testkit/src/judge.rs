@@ -1,4 +1,4 @@
-//! Python programs that know the right answer.
+//! Python programs that compute the expected results.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::process::{Outcome, run};
 /// Runs a Python script with the pinned Python of `./test`.
 ///
 /// # Panics
-/// If `TRAINYARD_PYTHON` is not set: a judge that nobody asked is no judge.
+/// If `TRAINYARD_PYTHON` is not set.
 #[track_caller]
 pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
     let Some(python) = std::env::var_os("TRAINYARD_PYTHON") else {
@@ -19,7 +19,7 @@ pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
         );
     };
     let mut command = Command::new(python);
-    // Bytecode files would lie in the work tree.
+    // No bytecode files in the work tree.
     command.arg("-B").arg(script).args(arguments);
     run(command)
 }

@@ -13,6 +13,7 @@
     reason = "a test kit reports by panicking; none of it runs outside of tests"
 )]
 
+mod cli_reference;
 pub mod contract;
 mod data;
 mod engine;
@@ -26,6 +27,7 @@ pub mod resume;
 mod sandbox;
 mod workspace;
 
+pub use cli_reference::{check_cli_reference, check_trainer_reference};
 pub use contract::Trainer;
 pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use engine::{Engine, engine};

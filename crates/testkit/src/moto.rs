@@ -1,4 +1,4 @@
-//! AWS for the launcher's tests: `moto_server.py` as a child process, and what a test asks of it.
+//! AWS for the tests of the launcher: `moto_server.py` as a child process.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 use crate::process::run;
 
-/// The access key that [`Moto::command`] gives; it travels in signatures, and must be seen nowhere else.
+/// The access key of [`Moto::command`]; it must appear only in signatures.
 pub const CANARY_KEY_ID: &str = "AKIACANARYBIRD000001";
-/// The secret key that [`Moto::command`] gives; it must be seen nowhere at all.
+/// The secret key of [`Moto::command`]; it must not appear anywhere.
 pub const CANARY_SECRET: &str = "canary-secret/that+must/never/be/seen-0001";
 
-/// Variables of the tests' own environment that a command may see: AWS's are not among them.
+/// Variables that commands inherit from the tests; none of AWS.
 const KEPT: [&str; 9] = [
     "PATH",
     "TMPDIR",
@@ -32,14 +32,14 @@ const KEPT: [&str; 9] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// A server of its own; it ends with this value, and with the test's process.
+/// A server; it ends when dropped, and with the process of the test.
 pub struct Moto {
     child: Child,
     url: String,
     home: TempDir,
 }
 
-/// Starts moto on a free port of 127.0.0.1; it answers when this returns. Takes about a second of processor time.
+/// Starts moto on a free port of 127.0.0.1 and waits until it answers; about a second of CPU time.
 ///
 /// # Panics
 /// If `TRAINYARD_AWS_PYTHON` is not set, or the server does not start.
@@ -48,7 +48,7 @@ pub fn moto() -> Moto {
     let mut child = Command::new(python())
         .arg("-B")
         .arg(file("moto_server.py"))
-        // Never written to: it closes when the test's process ends, however it does, and the server ends with it.
+        // The pipe closes when the process of the test ends, and then the server ends.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .process_group(0)
@@ -56,7 +56,7 @@ pub fn moto() -> Moto {
         .expect("the Python of TRAINYARD_AWS_PYTHON starts");
     let mut url = String::new();
     let stdout = child.stdout.take().expect("it is a pipe");
-    // The URL comes when the port is open; a server that dies closes the pipe.
+    // The server prints its URL when the port is open; if it dies the pipe closes.
     BufReader::new(stdout)
         .read_line(&mut url)
         .expect("moto's first line is text");
@@ -77,13 +77,12 @@ impl Moto {
         &self.url
     }
 
-    /// The home folder of the commands: empty, unless the test puts something there.
+    /// The home folder of the commands, initially empty.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A command that finds this server, canary credentials, an empty home and nothing else of AWS. It starts in the
-    /// home folder.
+    /// Returns a command with this server, canary credentials and an empty home folder, in which it runs.
     pub fn command(&self, binary: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(binary);
         command.env_clear();
@@ -92,7 +91,7 @@ impl Moto {
                 command.env(name, value);
             }
         }
-        // Cargo and rustup keep theirs below the real home.
+        // Cargo and rustup need the real home.
         if let Some(home) = std::env::var_os("HOME") {
             for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
                 if std::env::var_os(name).is_none() {
@@ -111,7 +110,7 @@ impl Moto {
         command
     }
 
-    /// Runs Python lines that see `client("s3")` and the like, and gives what they `show(value)`.
+    /// Runs Python code that has `client("s3")` etc. and returns the values that it `show`s.
     ///
     /// # Panics
     /// If they fail.
@@ -131,31 +130,31 @@ impl Moto {
         serde_json::from_str(&outcome.stdout).expect("one `show(value)`")
     }
 
-    /// How jobs go whose names start with `settings["prefix"]`: see SCRIPT in `moto_jobs.py`.
+    /// Sets the course of jobs whose names start with `settings["prefix"]`: see `moto_jobs.py`.
     #[track_caller]
     pub fn job(&self, settings: &Value) {
         self.control("job", settings);
     }
 
-    /// The next `times` requests of the operation (`*`: of any) end in a fault: see `moto_server.py` for the kinds.
+    /// Makes the next `times` requests of the operation (`*`: any) fail; kinds are in `moto_server.py`.
     #[track_caller]
     pub fn fault(&self, operation: &str, kind: &str, times: u32) {
         self.fault_with(&json!({"operation": operation, "kind": kind, "times": times}));
     }
 
-    /// A fault with more to say: `after` so many requests, only those that `match` a text, `seconds` to stall.
+    /// A fault with options: `after` a number of requests, only if they `match` a text, `seconds` to stall.
     #[track_caller]
     pub fn fault_with(&self, fault: &Value) {
         self.control("fault", fault);
     }
 
-    /// From now on ECR's images are those of this registry, such as `http://127.0.0.1:5000`.
+    /// Serves the images of ECR from this registry, such as `http://127.0.0.1:5000`.
     #[track_caller]
     pub fn registry(&self, url: &str) {
         self.control("registry", &json!({"url": url}));
     }
 
-    /// All requests of the operation so far (`*`: of any), as the server received them.
+    /// Returns all requests of the operation (`*`: any) so far.
     #[track_caller]
     pub fn requests(&self, operation: &str) -> Vec<Value> {
         let Value::Array(mut requests) = self.control("requests", &Value::Null)["requests"].take()
@@ -197,14 +196,14 @@ impl Moto {
 impl Drop for Moto {
     fn drop(&mut self) {
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
-            // It may be gone already.
+            // It may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
     }
 }
 
-/// The Python that has moto, boto3 and botocore.
+/// Returns the Python with moto, boto3 and botocore.
 ///
 /// # Panics
 /// If `TRAINYARD_AWS_PYTHON` is not set.

@@ -1,4 +1,4 @@
-//! Processes that end: each has a time limit and takes its children with it.
+//! Processes with a time limit, which end together with their children.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Long enough for a loaded machine: a limit that bites means a hang.
+/// Long enough for a loaded machine: only a hang exceeds it.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What a process left behind.
+/// The result of a process.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
     /// Its standard output; invalid UTF-8 is replaced.
     pub stdout: String,
@@ -25,12 +25,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The exit code; a process ended by a signal has none.
+    /// The exit code; `None` if a signal ended it.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// Both streams, for searching.
+    /// Both streams.
     pub fn output(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
     }
@@ -48,7 +48,7 @@ impl Outcome {
         self
     }
 
-    /// The JSON object that standard output must be, and nothing else.
+    /// Parses standard output as one JSON object.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         match serde_json::from_str(&self.stdout) {
@@ -61,14 +61,14 @@ impl Outcome {
     }
 }
 
-/// A process under way.
+/// A running process.
 pub struct Running {
     child: Child,
     streams: [Option<JoinHandle<Vec<u8>>>; 2],
     started: Instant,
 }
 
-/// Starts a process in a process group of its own, without standard input.
+/// Starts a process in a new process group, without standard input.
 ///
 /// # Panics
 /// If it cannot be started.
@@ -93,11 +93,11 @@ pub fn start(mut command: Command) -> Running {
     }
 }
 
-/// A full pipe would stop the process, so each stream has a thread that empties it.
+/// A full pipe would block the process, so each stream has a thread that reads it.
 fn reader(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // A broken stream ends like a closed one: what came before is still worth looking at.
+        // A broken stream is treated as closed: the output so far is still useful.
         let _ = stream.read_to_end(&mut bytes);
         bytes
     })
@@ -119,17 +119,17 @@ impl Running {
         signal(self.pid(), Signal::TERM);
     }
 
-    /// Sends SIGKILL to the process, as a container engine does when its patience is over.
+    /// Sends SIGKILL to the process, as a container engine does after its timeout.
     pub fn sigkill(&self) {
         signal(self.pid(), Signal::KILL);
     }
 
-    /// The process that this one started; `unshare --fork` and its like have exactly one.
+    /// The child of this process; `unshare --fork` has exactly one.
     pub fn only_child(&self) -> Option<u32> {
         std::fs::read_dir("/proc").ok()?.find_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // `pid (name) state parent ...`; the name may hold anything, so look behind its bracket.
+            // `pid (name) state parent ...`; the name may contain anything, so search after the bracket.
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
             (parent.parse() == Ok(self.pid())).then_some(pid)
         })
@@ -176,12 +176,12 @@ impl Running {
         signal(pid, Signal::TERM);
     }
 
-    /// Whether it is over.
+    /// True if it has ended.
     pub fn ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Waits that long, or shorter if it ends: true then.
+    /// Waits until it ends, at most this long; true if it ended.
     pub fn ends_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while Instant::now() < until && !self.ended() {
@@ -233,7 +233,7 @@ impl Running {
 
     fn kill_group(&self) {
         if let Some(group) = Pid::from_raw(self.pid().cast_signed()) {
-            // It is gone already in the usual case.
+            // Usually it has ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -247,14 +247,14 @@ impl Drop for Running {
     }
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal; a process that has ended is not an error.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Whether the process has a handler for SIGTERM, as the kernel tells it.
+/// True if the process has a handler for SIGTERM, according to the kernel.
 fn catches_sigterm(pid: u32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
         return false;
@@ -263,7 +263,7 @@ fn catches_sigterm(pid: u32) -> bool {
         .lines()
         .find_map(|line| line.strip_prefix("SigCgt:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        // Bit n - 1 stands for signal n, and SIGTERM is 15.
+        // Bit n - 1 is signal n; SIGTERM is 15.
         .is_some_and(|mask| mask >> 14 & 1 == 1)
 }
 

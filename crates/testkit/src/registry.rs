@@ -1,4 +1,4 @@
-//! A registry of one's own: `docker-registry` on a free port, with passwords, gone with the test.
+//! A private registry: `docker-registry` on a free port with passwords; it ends with the test.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The user that may do everything.
+/// The user with all permissions.
 pub const REGISTRY_USER: &str = "canary-user";
-/// Its password; it travels in requests, and must be seen nowhere else.
+/// Its password; it must appear only in requests.
 pub const REGISTRY_PASSWORD: &str = "canary-registry-password-0001";
 
 /// The user above, and the one that moto's ECR gives (`AWS`, `123456789012-auth-token`). bcrypt at its lowest cost,
@@ -27,7 +27,7 @@ pub struct Registry {
     folder: TempDir,
 }
 
-/// Starts a registry; it answers when this returns.
+/// Starts a registry and waits until it answers.
 ///
 /// # Panics
 /// If `docker-registry` is not installed or does not start.
@@ -39,7 +39,7 @@ pub fn registry() -> Registry {
         port: free_port(),
         folder,
     };
-    // Another process may take the port between the question and the start.
+    // Another process may take the port before the start.
     for _ in 0..5 {
         if registry.start() {
             return registry;
@@ -52,7 +52,7 @@ pub fn registry() -> Registry {
     );
 }
 
-/// A port that nobody listens on.
+/// Returns a free port.
 ///
 /// # Panics
 /// If there is none.
@@ -67,17 +67,17 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Its folder: all that it keeps, passwords only as hashes.
+    /// Its folder, with passwords only as hashes.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What it has logged so far, a line per request.
+    /// Its log, one line per request.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// How many blobs were uploaded, manifests not counted.
+    /// Number of uploaded blobs without manifests.
     pub fn uploads(&self) -> usize {
         let log = self.log();
         let lines = log.lines().filter(|line| line.contains("\"PUT /v2/"));
@@ -86,16 +86,16 @@ impl Registry {
             .count()
     }
 
-    /// Ends it as a crash does; what it has stored stays.
+    /// Kills it; its data stays.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may be gone already.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Its process, for a thread that has to kill it.
+    /// Its process id, for a thread that kills it.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
@@ -135,7 +135,7 @@ impl Registry {
             .open(self.log_file())
             .expect("it can be written");
         let errors = log.try_clone().expect("a file can be shared");
-        // It dies with the test's process, however that ends.
+        // It ends with the process of the test.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "docker-registry", "serve"])
             .arg(&config)

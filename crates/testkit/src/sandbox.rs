@@ -1,5 +1,5 @@
-//! Disks that are full or read-only, and a process table of one's own: through Linux namespaces, so
-//! that nothing outlives the test. A test may be skipped only where the kernel forbids these, aloud.
+//! Full or read-only disks and a new process table, by Linux namespaces that end with the test. A test
+//! is skipped, with a message, only if the kernel forbids namespaces.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,16 +8,16 @@ use std::process::Command;
 
 use crate::process::{Outcome, run};
 
-/// What ran on a small disk.
+/// The result of a command on a small disk.
 pub struct SmallDisk {
     /// How the command ended.
     pub outcome: Outcome,
-    /// The paths that it left on the disk, relative to it, without the disk's own root.
+    /// Relative paths that it left on the disk.
     pub left: Vec<String>,
 }
 
-/// Says that a test cannot run on this machine. `./test` repeats it at its end and counts the test as
-/// skipped. The name must be unique among the tests.
+/// Reports that a test cannot run on this machine. `./test` prints it at its end and counts the test
+/// as skipped. The name must be unique.
 pub fn skip(test: &str, reason: &str) {
     let mut line = String::new();
     let _ = writeln!(line, "{test}: {reason}");
@@ -33,7 +33,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `unshare` with the flags, inside a user namespace unless we are root.
+/// Returns `unshare` with the flags, in a user namespace unless the user is root.
 fn unshare(flags: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     if !is_root() {
@@ -47,27 +47,27 @@ fn allowed(mut command: Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether [`on_small_disk`] works here.
+/// True if [`on_small_disk`] works here.
 pub fn small_disk_allowed() -> bool {
     let mut probe = unshare(&["--mount"]);
     probe.args(["sh", "-c", "mount -t tmpfs -o size=64k tmpfs /tmp"]);
     allowed(probe)
 }
 
-/// Whether [`on_read_only_folder`] works here.
+/// True if [`on_read_only_folder`] works here.
 pub fn read_only_allowed() -> bool {
     !is_root() || small_disk_allowed()
 }
 
-/// Whether [`as_pid_1`] works here.
+/// True if [`as_pid_1`] works here.
 pub fn pid_1_allowed() -> bool {
     let mut probe = unshare(&["--pid", "--fork"]);
     probe.arg("true");
     allowed(probe)
 }
 
-/// Puts `command` behind `outer`. The environment is the command's own, without the test's, plus the
-/// system's PATH for the tools that `outer` needs.
+/// Appends `command` to `outer`. The environment is the command's plus the system's PATH for the tools
+/// of `outer`.
 fn wrap(mut outer: Command, command: &Command) -> Command {
     outer
         .arg(command.get_program())
@@ -88,10 +88,10 @@ fn wrap(mut outer: Command, command: &Command) -> Command {
     outer
 }
 
-/// Runs the command while `folder` is an empty disk of `kib` KiB that only the command sees.
+/// Runs the command while `folder` is an empty disk of `kib` KiB, visible only to the command.
 ///
 /// # Panics
-/// If the disk cannot be made: ask [`small_disk_allowed`] first.
+/// If the disk cannot be created: check [`small_disk_allowed`] first.
 pub fn on_small_disk(command: &Command, folder: &Path, kib: u32) -> SmallDisk {
     let listing = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     let mut outer = unshare(&["--mount"]);
@@ -120,10 +120,10 @@ pub fn on_small_disk(command: &Command, folder: &Path, kib: u32) -> SmallDisk {
 /// Runs the command while `folder` cannot be written.
 ///
 /// # Panics
-/// If it cannot be made read-only: ask [`read_only_allowed`] first.
+/// If it cannot be made read-only: check [`read_only_allowed`] first.
 pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
     if !is_root() {
-        // Permissions bind everyone but root.
+        // Permissions do not bind root.
         use std::os::unix::fs::PermissionsExt as _;
         let mode = |bits| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(bits));
         mode(0o555).expect("the folder is ours");
@@ -149,8 +149,8 @@ pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
     outcome
 }
 
-/// The command as process 1 of a process table of its own, as in a container: there the kernel ignores
-/// a signal that has no handler. Signals go to the child of the process that is started.
+/// Returns the command as process 1 of a new process table, as in a container: the kernel ignores
+/// signals without a handler there. Send signals to the child of the started process.
 pub fn as_pid_1(command: &Command) -> Command {
     wrap(
         unshare(&["--pid", "--fork", "--mount-proc", "--kill-child"]),

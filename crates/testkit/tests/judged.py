@@ -1,4 +1,4 @@
-"""Makes what the judges judge, with scikit-learn itself: `judged.py rows.csv FOLDER`."""
+"""Makes input for the judges' own tests with scikit-learn: `judged.py rows.csv FOLDER`."""
 
 import json
 import pathlib
@@ -10,21 +10,31 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "judges"))
-import reading  # noqa: E402
+import reading
 
 texts, labels = reading.rows(sys.argv[1])
 folder = pathlib.Path(sys.argv[2])
 
 
 class Flags:
-    max_ngrams, min_df, max_df, max_features, stopwords, sublinear_tf = 2, 3, 1.0, None, "english", False
+    max_ngrams, min_df, max_df, max_features, stopwords, sublinear_tf = (
+        2,
+        3,
+        1.0,
+        None,
+        "english",
+        False,
+    )
 
 
 vectorizer = reading.vectorizer(Flags)
 matrix = vectorizer.fit_transform(texts).sorted_indices()
 terms = list(vectorizer.get_feature_names_out())
-arrays = {"indptr": matrix.indptr.astype(np.int64), "indices": matrix.indices.astype(np.int32),
-          "data": matrix.data.astype(np.float32)}
+arrays = {
+    "indptr": matrix.indptr.astype(np.int64),
+    "indices": matrix.indices.astype(np.int32),
+    "data": matrix.data.astype(np.float32),
+}
 save_file(arrays, folder / "matrix.safetensors")
 changed = arrays["data"].copy()
 changed[17] += 0.01
@@ -39,12 +49,23 @@ for loss in ["hinge", "squared_hinge", "log"]:
     model.fit(matrix, labels)
     into = folder / f"model-{loss}"
     into.mkdir()
-    save_file({"coefficients": model.coef_, "intercepts": model.intercept_,
-               "scale": vectorizer.idf_[None, :].copy()}, into / "model.safetensors")
+    save_file(
+        {
+            "coefficients": model.coef_,
+            "intercepts": model.intercept_,
+            "scale": vectorizer.idf_[None, :].copy(),
+        },
+        into / "model.safetensors",
+    )
     (into / "vocabulary.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8")
-    config = {"id2label": {"0": "0", "1": "1"}, "max_ngrams": 2, "min_word_length": 2,
-              "stop_words": sorted(vectorizer.get_stop_words()), "term_frequency": "raw",
-              "weighting": "tfidf"}
+    config = {
+        "id2label": {"0": "0", "1": "1"},
+        "max_ngrams": 2,
+        "min_word_length": 2,
+        "stop_words": sorted(vectorizer.get_stop_words()),
+        "term_frequency": "raw",
+        "weighting": "tfidf",
+    }
     (into / "config.json").write_text(json.dumps(config))
     if loss == "hinge":
         expected = {"predicted": model.predict(matrix).tolist()}

@@ -95,7 +95,7 @@ fn tests_are_counted_as_the_runners_report_them() {
         (Some(0), "2 passed, 0 failed, 0 skipped\n".into())
     );
     let flaky = "  Summary [ 1s] 2 tests run: 2 passed (1 flaky), 0 skipped\n   FLAKY 2/2 [   0.005s] (2/2) svm resumes\n";
-    let said = "passed only when tried again: svm resumes\n2 passed, 0 failed, 0 skipped\n";
+    let said = "passed only when repeated: svm resumes\n2 passed, 0 failed, 0 skipped\n";
     assert_eq!(count(flaky, ""), (Some(0), said.into()));
     assert_eq!(
         count("error: could not compile\n", "").0,

@@ -1,7 +1,7 @@
-"""A toy trainer that keeps SageMaker's contract, or breaks it in the one way that `--fault` names.
+"""A toy trainer that keeps SageMaker's contract, or breaks it in the way that `--fault` names.
 
-It exists to show that the contract suite passes what is right and finds what is wrong. Its model is the
-number of rows that hold each word.
+It tests the contract suite: the suite must accept the correct trainer and reject each fault. Its
+model is the number of rows that contain each word.
 """
 
 import collections
@@ -25,11 +25,11 @@ PATHS = ["train", "validation", "test", "model_dir", "data", "pause"]
 
 
 class Stopped(Exception):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 class Failed(Exception):
-    """The user has to change something; the message says what."""
+    """An error that the user can fix. The message explains how."""
 
 
 def stop(signum, frame):
@@ -37,14 +37,14 @@ def stop(signum, frame):
 
 
 def shown(text):
-    """The user's text in a log line: one line, and nothing that a metric's expression could match."""
+    """Makes a user's text safe for a log: one line that no metric's expression matches."""
     if FAULT == "forge":
         return text
     return re.sub(r"[:=\s\x00-\x1f]+", "_", text)[:60]
 
 
 def decode(value):
-    """`10`, `"10"`, `"\\"10\\""`: decoded until it is no JSON string any more."""
+    """Decodes `10`, `"10"` or `"\\"10\\""` until it is not a JSON string."""
     value = str(value)
     for _ in range(3):
         try:
@@ -142,8 +142,11 @@ def fit(rows, options):
     for text, label in rows:
         for word in set(re.findall(r"\w\w+", text.lower())):
             counts[word][label] += 1
-    kept = {w: c for w, c in counts.items() if sum(c.values()) >= options["min_df"]}
-    model = {"labels": sorted({label for _, label in rows}), "words": {w: kept[w] for w in sorted(kept)}}
+    frequent = {w: c for w, c in counts.items() if sum(c.values()) >= options["min_df"]}
+    model = {
+        "labels": sorted({label for _, label in rows}),
+        "words": {w: frequent[w] for w in sorted(frequent)},
+    }
     return {**model, "settings": [options[key] for key in [*NUMBERS, *SWITCHES, *WORDS]]}
 
 
@@ -169,9 +172,15 @@ def measure(model, rows):
         seen = sum(n for (_, guess), n in pairs.items() if guess == label)
         real = sum(n for (truth, _), n in pairs.items() if truth == label)
         f1.append(2 * hit / (seen + real) if seen + real else 0.0)
-    return {"accuracy": right / len(rows), "macro_f1": sum(f1) / len(f1), "log_loss": 0.5, "ece": 0.1,
-            "rows": len(rows), "seconds": time.process_time(),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {
+        "accuracy": right / len(rows),
+        "macro_f1": sum(f1) / len(f1),
+        "log_loss": 0.5,
+        "ece": 0.1,
+        "rows": len(rows),
+        "seconds": time.process_time(),
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
 
 
 def save(model, folder):
@@ -181,8 +190,8 @@ def save(model, folder):
         time.sleep(0.3)
         (folder / "model.safetensors").write_text(json.dumps(model))
         return
-    # A mount cannot be renamed: the files are made in a folder inside it. All that `load` reads is in one of them, whose
-    # rename makes the model whole.
+    # A mount cannot be renamed, so the files are made in a folder inside it. `load` needs only one
+    # of them, so its rename completes the model.
     with_signals = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     part = folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -222,7 +231,7 @@ def train(base, arguments):
     facts = None
     for name in ["train", "validation", "test"]:
         source = channel(base, name, options)
-        # A toy need not be good: half of the rows tell as much.
+        # Accuracy does not matter for a toy: half of the rows are enough.
         part = rows[:200] if name == "train" else source and list(read_rows(source))
         if part:
             facts = measure(model, part)
@@ -282,5 +291,6 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: Python takes its signal handlers down first, and a late SIGTERM would end a job that is done.
+    # Not sys.exit: Python first removes its signal handlers, and a late SIGTERM would kill a job
+    # that is done.
     os._exit(code)

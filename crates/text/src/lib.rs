@@ -1,4 +1,4 @@
-//! Texts to sequences of word numbers.
+//! Tokenises texts into sequences of word ids, and counts n-grams.
 
 pub mod features;
 mod rows;
@@ -8,33 +8,35 @@ mod words;
 
 pub use rows::{WordList, WordReader, WordRows};
 pub(crate) use scan::Scanner;
-pub(crate) use words::{Guesses, NONE, Words};
+pub(crate) use words::{FirstSlots, NO_ID, Words};
 
 use std::sync::Arc;
 
 use dataset::Encode;
 
-/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318 words).
+/// scikit-learn's English stop list (`sklearn.feature_extraction.text.ENGLISH_STOP_WORDS`, 318
+/// words).
 pub(crate) const ENGLISH: &str = include_str!("english.txt");
 
-/// So many tokens fit before they are moved: 64 MB. More than the 32 MB up to which glibc keeps freed arrays for itself.
-const ROOM: usize = 1 << 24;
+/// Initial token capacity: 64 MB. More than the 32 MB up to which glibc keeps freed arrays.
+const TOKEN_CAPACITY: usize = 1 << 24;
 
-/// What one reading thread makes of its rows: word numbers of its own, in the order of the text, stop words left out.
-pub struct Shard {
+/// Rows of one reading thread as word ids, in text order, without stop words. Ids are local to this
+/// encoder.
+pub struct EncodedRows {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     pub(crate) words: Words,
-    /// Words below this number are stop words.
+    /// Ids below this are stop words.
     stop_words: u32,
     pub(crate) tokens: Vec<u32>,
-    /// Where each row ends in `tokens`.
+    /// End of each row in `tokens`.
     pub(crate) ends: Vec<usize>,
 }
 
-impl Shard {
-    /// An empty shard that leaves out `stop_words` (lower case) and words of fewer than `min_word_length` (1 or 2)
-    /// characters.
+impl EncodedRows {
+    /// Creates an encoder that skips `stop_words` (lower case) and words of fewer than
+    /// `min_word_length` (1 or 2) characters.
     pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
         let mut words = Words::new();
         for word in stop_words.iter() {
@@ -43,41 +45,42 @@ impl Shard {
         let stop_words = words.len() as u32;
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             words,
             stop_words,
-            // Address space, not memory: a large array grows in place, a small one is copied again and again.
-            tokens: Vec::with_capacity(ROOM),
+            // Reserves address space, not memory: a large array grows in place, a small one is
+            // copied repeatedly.
+            tokens: Vec::with_capacity(TOKEN_CAPACITY),
             ends: Vec::new(),
         }
     }
 
-    /// Adds one row.
+    /// Adds a row.
     pub fn push(&mut self, text: &str) {
         let (tokens, lowered) = self.scanner.scan(text);
         self.words.intern_all(
             tokens,
             lowered,
-            &mut self.guesses,
+            &mut self.first_slots,
             self.stop_words,
             &mut self.tokens,
         );
         self.ends.push(self.tokens.len());
     }
 
-    /// The word numbers of row `index`.
+    /// Returns the range of row `index` in `tokens`.
     pub(crate) fn row(&self, index: usize) -> std::ops::Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         start..self.ends[index]
     }
 }
 
-/// scikit-learn's English stop list.
+/// Returns scikit-learn's English stop words.
 pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
 }
 
-impl Encode for Shard {
+impl Encode for EncodedRows {
     fn encode(&mut self, text: &str) {
         self.push(text);
     }

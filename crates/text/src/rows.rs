@@ -1,46 +1,51 @@
-//! Texts as sequences of word numbers: of a corpus that was read, and of new texts.
+//! Texts as sequences of word ids: rows of a corpus, and new texts.
 
-use super::{Guesses, NONE, Scanner, Shard, Words};
+use crate::{EncodedRows, FirstSlots, NO_ID, Scanner, Words};
 
-/// The words of all rows of a corpus, in the order of the text and of the rows, whichever thread read them.
+/// Words of all rows of a corpus, in row order, independent of the number of threads.
 pub struct WordRows {
     pub(crate) words: Words,
     pub(crate) tokens: Vec<u32>,
-    /// Where each row ends in `tokens`.
+    /// End of each row in `tokens`.
     pub(crate) ends: Vec<usize>,
 }
 
 impl WordRows {
-    /// Joins the shards; `order` gives each row's shard and its index there.
+    /// Joins the encoders; `order` has each row's encoder and its index there.
     pub fn gather(
-        mut shards: Vec<Shard>,
+        mut encoders: Vec<EncodedRows>,
         order: impl ExactSizeIterator<Item = (usize, usize)>,
     ) -> Self {
-        if shards.len() == 1 {
-            let Shard {
+        if encoders.len() == 1 {
+            let EncodedRows {
                 words,
                 tokens,
                 ends,
                 ..
-            } = shards.swap_remove(0);
+            } = encoders.swap_remove(0);
             return Self {
                 words,
                 tokens,
                 ends,
             };
         }
-        // The first shard's words keep their numbers, and the others' join them.
-        let mut words = std::mem::replace(&mut shards[0].words, Words::new());
+        // Words of the first encoder keep their ids; the others are added.
+        let mut words = std::mem::replace(&mut encoders[0].words, Words::new());
         let mut names: Vec<Vec<u32>> = vec![(0..words.len() as u32).collect()];
-        names.extend(shards[1..].iter().map(|shard| words.absorb(&shard.words)));
-        let mut tokens = Vec::with_capacity(shards.iter().map(|shard| shard.tokens.len()).sum());
+        names.extend(
+            encoders[1..]
+                .iter()
+                .map(|encoder| words.absorb(&encoder.words)),
+        );
+        let mut tokens =
+            Vec::with_capacity(encoders.iter().map(|encoder| encoder.tokens.len()).sum());
         let mut ends = Vec::with_capacity(order.len());
-        for (shard, row) in order {
-            let range = shards[shard].row(row);
+        for (encoder, row) in order {
+            let range = encoders[encoder].row(row);
             tokens.extend(
-                shards[shard].tokens[range]
+                encoders[encoder].tokens[range]
                     .iter()
-                    .map(|&token| names[shard][token as usize]),
+                    .map(|&token| names[encoder][token as usize]),
             );
             ends.push(tokens.len());
         }
@@ -56,33 +61,33 @@ impl WordRows {
         self.ends.len()
     }
 
-    /// Whether there is no row.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Number of different words.
+    /// Number of distinct words.
     pub fn words(&self) -> usize {
         self.words.len()
     }
 
-    /// The word of this number.
+    /// Returns the word with this id.
     pub fn word(&self, number: u32) -> String {
         self.words.text(number)
     }
 
-    /// The word numbers of row `row`.
+    /// Returns the word ids of row `row`.
     pub fn row(&self, row: usize) -> &[u32] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.tokens[start..self.ends[row]]
     }
 }
 
-/// A list of words that numbers those of new texts by their place in it.
+/// A vocabulary; the id of a word is its position in the list.
 pub struct WordList(Words);
 
 impl WordList {
-    /// A list of different words, lower case; `None` if a word stands there twice.
+    /// Creates a vocabulary of lower-case words. `None` if a word is duplicated.
     pub fn new<'a>(words: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut list = Words::new();
         for (place, word) in words.enumerate() {
@@ -94,32 +99,32 @@ impl WordList {
     }
 }
 
-/// Finds the words of texts in a list; keeps its buffers between texts.
+/// Finds the words of texts in a vocabulary; reuses its buffers.
 pub struct WordReader {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     numbers: Vec<u32>,
 }
 
 impl WordReader {
-    /// A reader of words of at least `min_word_length` (1 or 2) characters, as [`Shard::new`] has it.
+    /// Creates a reader of words of at least `min_word_length` (1 or 2) characters.
     pub fn new(min_word_length: u8) -> Self {
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             numbers: Vec::new(),
         }
     }
 
-    /// The places of the text's words in `list`, in order; `None` for a word that is not there.
+    /// Returns the ids of the text's words, in order; `None` for words that are not in `list`.
     pub fn read(&mut self, list: &WordList, text: &str) -> impl Iterator<Item = Option<u32>> + '_ {
         let (tokens, lowered) = self.scanner.scan(text);
         self.numbers.clear();
         list.0
-            .get_all(tokens, lowered, &mut self.guesses, &mut self.numbers);
+            .get_all(tokens, lowered, &mut self.first_slots, &mut self.numbers);
         self.numbers
             .iter()
-            .map(|&number| (number != NONE).then_some(number))
+            .map(|&number| (number != NO_ID).then_some(number))
     }
 }
 
@@ -128,20 +133,20 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn shard(texts: &[&str]) -> Shard {
-        let mut shard = Shard::new(&Arc::from([]), 1);
-        texts.iter().for_each(|text| shard.push(text));
-        shard
+    fn encoder(texts: &[&str]) -> EncodedRows {
+        let mut encoder = EncodedRows::new(&Arc::from([]), 1);
+        texts.iter().for_each(|text| encoder.push(text));
+        encoder
     }
 
     #[test]
-    fn rows_keep_their_words_whichever_thread_read_them() {
+    fn gathered_rows_do_not_depend_on_threads() {
         let one = WordRows::gather(
-            vec![shard(&["A b a", "", "c b"])],
+            vec![encoder(&["A b a", "", "c b"])],
             [(0, 0), (0, 1), (0, 2)].into_iter(),
         );
         let two = WordRows::gather(
-            vec![shard(&["", "A b a"]), shard(&["c b"])],
+            vec![encoder(&["", "A b a"]), encoder(&["c b"])],
             [(0, 1), (0, 0), (1, 0)].into_iter(),
         );
         for rows in [one, two] {
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_numbers_the_words_of_new_texts() {
+    fn word_list_maps_words_to_positions() {
         let list = WordList::new(["film", "good"].into_iter()).unwrap();
         let mut reader = WordReader::new(1);
         let found: Vec<_> = reader.read(&list, "A GOOD film!").collect();

@@ -1,15 +1,16 @@
-//! Text to words, as scikit-learn's `CountVectorizer` cuts it: lower-case, then every maximal run of two or
-//! more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
+//! Splits text into words like scikit-learn's `CountVectorizer`: lower-case, then all maximal runs
+//! of two or more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
 
-use super::word_ranges::WORD_RANGES;
+use crate::word_ranges::WORD_RANGES;
 
-/// Bytes of a word that fit into its key.
+/// Maximum number of bytes of a word in its key.
 pub(crate) const INLINE: usize = 16;
 const BLOCK: usize = 64;
-/// English has about ten words of two or more letters in 64 bytes.
+/// Offsets per step. English has about ten words of two or more letters in 64 bytes.
 const STEP: usize = 8;
 
-/// A word's first 16 bytes, zero-padded, as two little-endian numbers, and its place in the lowered text.
+/// The first 16 bytes of a word, zero-padded, as two little-endian numbers, and its place in the
+/// lower-cased text.
 #[derive(Clone, Copy)]
 pub(crate) struct Token {
     pub(crate) low: u64,
@@ -18,7 +19,7 @@ pub(crate) struct Token {
     pub(crate) length: u32,
 }
 
-/// The bytes of a word of 0 to 16 bytes.
+/// Masks for words of 0 to 16 bytes.
 const KEY_MASKS: [u128; INLINE + 1] = {
     let mut masks = [u128::MAX; INLINE + 1];
     let mut length = 0;
@@ -30,14 +31,14 @@ const KEY_MASKS: [u128; INLINE + 1] = {
 };
 
 impl Token {
-    /// `lowered` holds at least [`INLINE`] bytes from `start` on, whatever the word's length.
+    /// `lowered` must have at least [`INLINE`] bytes from `start`, for any word length.
     fn new(lowered: &[u8], start: usize, end: usize) -> Self {
         let length = end - start;
         let mut bytes = [0; INLINE];
         bytes.copy_from_slice(&lowered[start..start + INLINE]);
         let key = u128::from_le_bytes(bytes);
         let key = key & KEY_MASKS[length.min(INLINE)];
-        // A text is cut before 4 GiB: `harness` refuses longer records.
+        // Offsets fit: `dataset` refuses records of 1 GiB or more.
         Self {
             low: key as u64,
             high: (key >> 64) as u64,
@@ -46,7 +47,7 @@ impl Token {
         }
     }
 
-    /// The token of a text that is one word.
+    /// Creates the token of a single word.
     pub(super) fn of_word(word: &[u8]) -> Self {
         let mut bytes = [0; INLINE];
         let inline = word.len().min(INLINE);
@@ -60,15 +61,15 @@ impl Token {
         }
     }
 
-    /// The word itself.
+    /// Returns the bytes of the word.
     pub(crate) fn bytes<'a>(&self, lowered: &'a [u8]) -> &'a [u8] {
         &lowered[self.start as usize..(self.start + self.length) as usize]
     }
 }
 
-/// Cuts texts into words; keeps its buffers between texts.
+/// Splits texts into words; reuses its buffers.
 pub(crate) struct Scanner {
-    /// Shortest word, in characters: 1 or 2.
+    /// Minimum word length in characters: 1 or 2.
     shortest: usize,
     lowered: Vec<u8>,
     masks: Vec<u64>,
@@ -79,7 +80,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner of words of at least `shortest` characters.
+    /// Creates a scanner of words of at least `shortest` characters.
     pub(crate) fn new(shortest: u8) -> Self {
         let shortest = shortest.into();
         Self {
@@ -93,7 +94,7 @@ impl Scanner {
         }
     }
 
-    /// The words of `text`, in order, and the lowered text that they point into.
+    /// Returns the words of `text`, in order, and the lower-cased text that they refer to.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
         let ascii = text.is_ascii();
@@ -105,7 +106,7 @@ impl Scanner {
                 .map(|(&start, &end)| Token::new(&self.lowered, start as usize, end as usize));
             self.tokens.extend(tokens);
             if !ascii && self.shortest > 1 {
-                // The masks count bytes.
+                // The masks are per byte, so a single multi-byte character looks longer than one.
                 let lowered = &self.lowered;
                 self.tokens
                     .retain(|token| !is_one_wide_character(token.bytes(lowered)));
@@ -116,7 +117,7 @@ impl Scanner {
         (&self.tokens, &self.lowered)
     }
 
-    /// Lower-cases the ASCII letters of a text, and marks its ASCII word characters.
+    /// Lower-cases ASCII letters, and marks ASCII word characters in `masks`.
     fn lower_blocks(&mut self, text: &[u8]) {
         let (blocks, rest) = text.as_chunks::<BLOCK>();
         let room = (blocks.len() + 2) * BLOCK;
@@ -134,11 +135,12 @@ impl Scanner {
                 .zip(lowered)
                 .map(|(block, out)| lower_block(block, out)),
         );
-        // A word may end with the text.
+        // A word may end at the end of the text.
         self.masks.push(0);
     }
 
-    /// Lower-cases the other characters in place and marks their bytes. `false` where that cannot be done one by one.
+    /// Lower-cases other characters in place and marks their bytes. Returns false if a lower-case
+    /// form has another length or depends on the context.
     fn lower_others(&mut self, text: &str) -> bool {
         let mut at = 0;
         while let Some(next) = text.as_bytes()[at..]
@@ -151,7 +153,7 @@ impl Scanner {
             };
             let length = character.len_utf8();
             let mut lower = character.to_lowercase();
-            // Only a capital sigma's lower case depends on its neighbours.
+            // Only the lower case of a capital sigma depends on its neighbours.
             let (Some(first), None, false) = (lower.next(), lower.next(), character == 'Σ') else {
                 return false;
             };
@@ -169,8 +171,8 @@ impl Scanner {
         true
     }
 
-    /// Starts and ends of the runs of at least [`Self::shortest`] marked bytes. Bit arithmetic instead of a look at
-    /// each run: no processor can guess where words end.
+    /// Finds starts and ends of runs of at least [`Self::shortest`] marked bytes. Uses bit
+    /// arithmetic, because branches at word ends cannot be predicted.
     fn place_words(&mut self) {
         let most = self.masks.len() * BLOCK / 2;
         self.starts.clear(most);
@@ -192,7 +194,7 @@ impl Scanner {
         }
     }
 
-    /// For texts whose lower case has other places than the text.
+    /// Fallback for texts whose lower-case form has other offsets than the text.
     fn scan_by_character(&mut self, text: &str) {
         let whole;
         // Only a capital sigma's lower case depends on its neighbours.
@@ -228,7 +230,7 @@ impl Scanner {
     }
 }
 
-/// Places in a text, in a buffer that is written past its end.
+/// Offsets in a text. The buffer has spare room: writes may go past `count`.
 #[derive(Default)]
 struct Places {
     places: Vec<u32>,
@@ -236,7 +238,7 @@ struct Places {
 }
 
 impl Places {
-    /// Forgets all places; makes room for `most`.
+    /// Clears the offsets and reserves room for `most`.
     fn clear(&mut self, most: usize) {
         self.count = 0;
         if self.places.len() < most + BLOCK {
@@ -248,16 +250,16 @@ impl Places {
         &self.places[..self.count]
     }
 
-    /// Appends the places of the bits of block number `block`.
+    /// Appends the offsets of the bits set in block `block`.
     #[inline]
     fn push_bits(&mut self, block: usize, mut bits: u64) {
         let count = bits.count_ones() as usize;
-        // A text is cut before 4 GiB: `harness` refuses longer records.
+        // Offsets fit: `dataset` refuses records of 1 GiB or more.
         let base = (block * BLOCK) as u32;
         let out = &mut self.places[self.count..self.count + BLOCK];
         let mut first = 0;
-        // A fixed number at a time, also when fewer are left: a loop that ends at the last bit is one wrong guess of
-        // the processor per block.
+        // A fixed number at a time, even if fewer are left: a loop that ends at the last bit costs
+        // one branch misprediction per block.
         while first < count {
             for place in &mut out[first..(first + STEP).min(BLOCK)] {
                 *place = base + bits.trailing_zeros();
@@ -269,7 +271,7 @@ impl Places {
     }
 }
 
-/// The run of word characters at hand.
+/// The current run of word characters.
 struct Run {
     shortest: usize,
     start: usize,
@@ -293,7 +295,7 @@ impl Run {
     }
 }
 
-/// Cuts a text into runs of ASCII bytes, each followed by one other character, the last by none.
+/// Splits a text into runs of ASCII bytes, each followed by one other character, except the last.
 fn parts(text: &str) -> impl Iterator<Item = (&[u8], Option<char>)> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -310,8 +312,8 @@ fn parts(text: &str) -> impl Iterator<Item = (&[u8], Option<char>)> {
     })
 }
 
-/// Lower-cases 64 ASCII bytes; bit `i` of the answer says whether byte `i` is a word character.
-/// Written so that the compiler turns both loops into vector code.
+/// Lower-cases 64 ASCII bytes; bit `i` of the result is set if byte `i` is a word character.
+/// Written so that the compiler vectorises both loops.
 fn lower_block(block: &[u8; BLOCK], lowered: &mut [u8; BLOCK]) -> u64 {
     let mut flags = [0; BLOCK];
     for ((&byte, lower), flag) in block.iter().zip(lowered).zip(&mut flags) {
@@ -329,9 +331,9 @@ fn lower_block(block: &[u8; BLOCK], lowered: &mut [u8; BLOCK]) -> u64 {
     })
 }
 
-/// Whether the word is one character of several bytes.
+/// True if the word is a single multi-byte character.
 fn is_one_wide_character(word: &[u8]) -> bool {
-    // Continuation bytes begin with the bits 10.
+    // Continuation bytes start with the bits 10.
     word.len() <= 4 && word[0] >= 0x80 && word[1..].iter().all(|&byte| byte & 0xc0 == 0x80)
 }
 

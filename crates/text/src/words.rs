@@ -1,12 +1,13 @@
-//! Words to numbers: an interner whose keys are the words themselves, in order of first appearance.
+//! String interner: maps words to ids in order of first appearance. Short words are stored in the
+//! keys.
 
-use super::scan::{INLINE, Token};
+use crate::scan::{INLINE, Token};
 
-/// No word, or a word that was cut from the vocabulary.
-pub(crate) const NONE: u32 = u32::MAX;
-/// So many words fit before the keys are moved.
-const ROOM: usize = 1 << 17;
-/// The top byte of a long word's key: no UTF-8 text holds it.
+/// Sentinel id: no word, or a word that is not in the vocabulary.
+pub(crate) const NO_ID: u32 = u32::MAX;
+/// Initial capacity in words.
+const WORD_CAPACITY: usize = 1 << 17;
+/// Top byte of a long word's key: never occurs in UTF-8.
 const LONG: u64 = 0xff << 56;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -15,15 +16,16 @@ struct Key {
     high: u64,
 }
 
-/// A set of words, each with a number from 0.
+/// A set of words with ids from 0.
 pub(crate) struct Words {
-    /// Each a word's number, or [`NONE`] where it is free. Length: a power of two, at most half of it in use.
+    /// Hash table: word ids, or [`NO_ID`] for free slots. The length is a power of two; at most
+    /// half is in use.
     ///
-    /// Free is not 0: fresh zeroed memory that is read before it is written costs a second page fault, and with it an
-    /// interrupt of the other threads (measured on IMDB: 4 % of the processor time).
+    /// Free slots are not 0: reading fresh zeroed memory before writing it costs a second page
+    /// fault, which interrupts the other threads (measured on IMDB: 4 % of the CPU time).
     slots: Vec<u32>,
     keys: Vec<Key>,
-    /// Words of more than 16 bytes: their key holds a hash and the index of their end here.
+    /// Words of more than 16 bytes; their key has a hash and an index into `long_ends`.
     long: Vec<u8>,
     long_ends: Vec<usize>,
 }
@@ -31,9 +33,10 @@ pub(crate) struct Words {
 impl Words {
     pub(crate) fn new() -> Self {
         Self {
-            slots: vec![NONE; 1 << 13],
-            // Address space, not memory: a large array grows in place, a small one is copied again and again.
-            keys: Vec::with_capacity(ROOM),
+            slots: vec![NO_ID; 1 << 13],
+            // Reserves address space, not memory: a large array grows in place, a small one is
+            // copied repeatedly.
+            keys: Vec::with_capacity(WORD_CAPACITY),
             long: Vec::new(),
             long_ends: Vec::new(),
         }
@@ -43,57 +46,57 @@ impl Words {
         self.keys.len()
     }
 
-    /// Appends the number of every word to `numbers`, but of those below `stop_words`; new words are added.
+    /// Appends the ids of all words to `numbers`, except ids below `stop_words`. Adds new words.
     pub(crate) fn intern_all(
         &mut self,
         tokens: &[Token],
         lowered: &[u8],
-        scratch: &mut Guesses,
+        scratch: &mut FirstSlots,
         stop_words: u32,
         numbers: &mut Vec<u32>,
     ) {
         scratch.fill(self, tokens, lowered);
         let mut kept = numbers.len();
         numbers.resize(kept + tokens.len(), 0);
-        for (token, guess) in tokens.iter().zip(&scratch.0) {
-            let number = match self.confirm(token, guess) {
+        for (token, first) in tokens.iter().zip(&scratch.0) {
+            let number = match self.confirm(token, first) {
                 Some(number) => number,
-                None => self.intern(token, guess.hash, lowered),
+                None => self.intern(token, first.hash, lowered),
             };
-            // Written without a branch: no processor can guess which words are stop words.
+            // Without a branch: stop words cannot be predicted.
             numbers[kept] = number;
             kept += usize::from(number >= stop_words);
         }
         numbers.truncate(kept);
     }
 
-    /// Appends the number of every word, or [`NONE`], to `numbers`.
+    /// Appends the id of each word, or [`NO_ID`], to `numbers`.
     pub(crate) fn get_all(
         &self,
         tokens: &[Token],
         lowered: &[u8],
-        scratch: &mut Guesses,
+        scratch: &mut FirstSlots,
         numbers: &mut Vec<u32>,
     ) {
         scratch.fill(self, tokens, lowered);
-        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, guess)| {
-            match self.confirm(token, guess) {
+        numbers.extend(tokens.iter().zip(&scratch.0).map(|(token, first)| {
+            match self.confirm(token, first) {
                 Some(number) => number,
-                None => self.probe(guess.hash, token, lowered).unwrap_or(NONE),
+                None => self.probe(first.hash, token, lowered).unwrap_or(NO_ID),
             }
         }));
     }
 
-    /// The guessed number, if its word is short and the right one.
+    /// Returns the id in the first slot, if its word is short and equal.
     #[inline]
-    fn confirm(&self, token: &Token, guess: &Guess) -> Option<u32> {
-        let key = self.keys.get(guess.number as usize)?;
+    fn confirm(&self, token: &Token, first: &FirstSlot) -> Option<u32> {
+        let key = self.keys.get(first.number as usize)?;
         let same =
             *key == Key {
                 low: token.low,
                 high: token.high,
             } && token.length as usize <= INLINE;
-        same.then_some(guess.number)
+        same.then_some(first.number)
     }
 
     fn intern(&mut self, token: &Token, hash: u64, lowered: &[u8]) -> u32 {
@@ -103,20 +106,20 @@ impl Words {
         }
     }
 
-    /// The number of a word of UTF-8 `bytes`, which is added if it is new.
+    /// Returns the id of the word with these UTF-8 `bytes`; adds it if it is new.
     pub(crate) fn intern_bytes(&mut self, bytes: &[u8]) -> u32 {
         let token = Token::of_word(bytes);
         self.intern(&token, hash(&token, bytes), bytes)
     }
 
-    /// The number's slot or, if it is new, the slot to put it into.
+    /// Returns the id of the word or, if it is new, the free slot for it.
     #[inline]
     fn probe(&self, hash: u64, token: &Token, lowered: &[u8]) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
             let number = self.slots[slot];
-            if number == NONE {
+            if number == NO_ID {
                 return Err(slot);
             }
             if self.is(number, hash, token, lowered) {
@@ -165,7 +168,7 @@ impl Words {
     fn grow(&mut self) {
         let size = self.slots.len() * 2;
         let mask = size - 1;
-        let mut slots = vec![NONE; size];
+        let mut slots = vec![NO_ID; size];
         for (number, key) in self.keys.iter().enumerate() {
             let hash = if key.high & LONG == LONG {
                 key.low
@@ -173,7 +176,7 @@ impl Words {
                 mix(key.low, key.high)
             };
             let mut slot = hash as usize & mask;
-            while slots[slot] != NONE {
+            while slots[slot] != NO_ID {
                 slot = (slot + 1) & mask;
             }
             slots[slot] = number as u32;
@@ -181,7 +184,7 @@ impl Words {
         self.slots = slots;
     }
 
-    /// The word's UTF-8 bytes, borrowed for a long word only.
+    /// Returns the UTF-8 bytes of a word; borrowed only for long words.
     fn bytes(&self, number: u32) -> std::borrow::Cow<'_, [u8]> {
         let key = self.keys[number as usize];
         if key.high & LONG == LONG {
@@ -198,13 +201,13 @@ impl Words {
         bytes.into()
     }
 
-    /// The word.
+    /// Returns the word with this id.
     pub(crate) fn text(&self, number: u32) -> String {
-        // Words are cut from `&str` at character boundaries, so nothing is lost here.
+        // Lossless: words come from `&str`, split at character boundaries.
         String::from_utf8_lossy(&self.bytes(number)).into_owned()
     }
 
-    /// Adds all words of `other`; the answer maps its numbers to ours.
+    /// Adds all words of `other`; returns a map from its ids to ids of `self`.
     pub(crate) fn absorb(&mut self, other: &Self) -> Vec<u32> {
         (0..other.len() as u32)
             .map(|number| self.intern_bytes(&other.bytes(number)))
@@ -212,24 +215,24 @@ impl Words {
     }
 }
 
-/// What the first slot of a word's hash holds.
-struct Guess {
+/// Hash of a word, and the id in the first slot for this hash.
+struct FirstSlot {
     hash: u64,
     number: u32,
 }
 
-/// Guesses for the words of a text. Looking at all first slots before the first comparison lets the processor wait for
-/// many cache lines at a time (measured on IMDB, one thread: a quarter less time for the whole encoding).
+/// First hash table slots of the words of a text. Reading all first slots before comparing overlaps
+/// the cache misses (measured on IMDB, one thread: 25 % less time for the whole encoding).
 #[derive(Default)]
-pub(crate) struct Guesses(Vec<Guess>);
+pub(crate) struct FirstSlots(Vec<FirstSlot>);
 
-impl Guesses {
+impl FirstSlots {
     fn fill(&mut self, words: &Words, tokens: &[Token], lowered: &[u8]) {
         let mask = words.slots.len() - 1;
         self.0.clear();
         self.0.extend(tokens.iter().map(|token| {
             let hash = hash(token, lowered);
-            Guess {
+            FirstSlot {
                 hash,
                 number: words.slots[hash as usize & mask],
             }
@@ -246,7 +249,7 @@ fn hash(token: &Token, lowered: &[u8]) -> u64 {
     }
 }
 
-/// A 64 x 64 -> 128 bit product, folded; the constants are digits of pi and e, with no structure of their own.
+/// Folded 64 x 64 -> 128 bit product. The constants are digits of pi and e.
 #[inline]
 fn mix(low: u64, high: u64) -> u64 {
     let product =

@@ -1,30 +1,30 @@
-//! Memory that this machine has left.
+//! Available memory of this machine or container.
 
 use std::fs;
 use std::path::Path;
 
-/// What the machine, or the container's limit, leaves, in bytes; `None` where the system does not say. `root` is `/` but
-/// in tests.
-pub fn left(root: &Path) -> Option<u64> {
-    let free = [machine(root), control_group(root), old_control_group(root)];
-    free.into_iter().flatten().min()
+/// Returns the bytes that are available under the limits of the machine and the container; `None` if
+/// unknown. `root` is `/` except in tests.
+pub fn available(root: &Path) -> Option<u64> {
+    let limits = [machine(root), cgroup_v2(root), cgroup_v1(root)];
+    limits.into_iter().flatten().min()
 }
 
-/// `MemAvailable` of `/proc/meminfo`, which is in kB.
+/// Reads `MemAvailable` of `/proc/meminfo`, which is in KiB.
 fn machine(root: &Path) -> Option<u64> {
     entry(&root.join("proc/meminfo"), "MemAvailable:").map(|kilobytes| kilobytes * 1024)
 }
 
-/// What version 2 of Linux's control groups leaves: the page cache gives way, so only anonymous memory counts as used.
-fn control_group(root: &Path) -> Option<u64> {
+/// Memory left by cgroup v2. The page cache can be reclaimed, so only anonymous memory counts as used.
+fn cgroup_v2(root: &Path) -> Option<u64> {
     let group = root.join("sys/fs/cgroup");
-    // `max` where there is no limit: not a number.
+    // Without a limit the file contains `max`.
     let limit = number(&group.join("memory.max"))?;
     Some(limit.saturating_sub(entry(&group.join("memory.stat"), "anon").unwrap_or(0)))
 }
 
-/// The same of version 1; without a limit it says a number near 2^63.
-fn old_control_group(root: &Path) -> Option<u64> {
+/// Memory left by cgroup v1; without a limit the number is near 2^63.
+fn cgroup_v1(root: &Path) -> Option<u64> {
     let group = root.join("sys/fs/cgroup/memory");
     let limit = number(&group.join("memory.limit_in_bytes"))?;
     Some(limit.saturating_sub(entry(&group.join("memory.stat"), "total_rss").unwrap_or(0)))
@@ -34,7 +34,7 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The number beside `name`.
+/// Returns the number after `name`.
 fn entry(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let mut lines = text.lines().map(str::split_whitespace);
@@ -45,7 +45,7 @@ fn entry(path: &Path, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A folder that looks like `/` of a machine with these files.
+    /// Creates a folder with these files that stands for `/`.
     fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
@@ -62,8 +62,8 @@ mod tests {
     );
 
     #[test]
-    fn the_smallest_limit_counts() {
-        let bytes = |files: &[(&str, &str)]| left(root(files).path());
+    fn smallest_limit_wins() {
+        let bytes = |files: &[(&str, &str)]| available(root(files).path());
         assert_eq!(bytes(&[]), None);
         assert_eq!(bytes(&[MEMINFO]), Some(1_024_000_000));
         let unlimited = ("sys/fs/cgroup/memory.max", "max\n");

@@ -3,8 +3,9 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
 
-/// When the run began.
+/// Start of the run; time and memory since then.
 pub struct ResourceUsage {
     /// RFC 3339, UTC.
     pub started: String,
@@ -12,6 +13,7 @@ pub struct ResourceUsage {
 }
 
 impl ResourceUsage {
+    /// Starts measuring.
     pub fn start() -> Self {
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -22,18 +24,31 @@ impl ResourceUsage {
         }
     }
 
-    /// Wall time since the start.
+    /// Wall time since the start, in seconds.
     pub fn seconds(&self) -> f64 {
         self.clock.elapsed().as_secs_f64()
     }
 
-    /// Processor time of all threads.
+    /// CPU time of all threads, in seconds.
     pub fn cpu_seconds() -> f64 {
         let time = clock_gettime(ClockId::ProcessCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
     }
 
-    /// Most memory that was resident at once; Linux only.
+    /// Returns `seconds`, `cpu_seconds` and `peak_rss_bytes` for a JSON object.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let values = [
+            ("seconds", json!(self.seconds())),
+            ("cpu_seconds", json!(Self::cpu_seconds())),
+            ("peak_rss_bytes", json!(Self::peak_rss_bytes())),
+        ];
+        values
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect()
+    }
+
+    /// Peak resident memory in bytes; Linux only.
     pub fn peak_rss_bytes() -> Option<u64> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status
@@ -48,7 +63,7 @@ impl ResourceUsage {
     }
 }
 
-/// Seconds since 1970 as a date and time (Howard Hinnant's `civil_from_days`).
+/// Formats seconds since 1970 as RFC 3339 in UTC (Howard Hinnant's `civil_from_days`).
 fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let z = days + 719_468;
@@ -77,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_civil() {
+    fn formats_dates_as_rfc3339() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(rfc3339(1_735_689_599), "2024-12-31T23:59:59Z");

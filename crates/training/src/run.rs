@@ -1,4 +1,4 @@
-//! What a trainer may ask of the run it is part of.
+//! [`Run`]: threads, seed, stop flag, messages, history and checkpoints of a training run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use dataset::random::stream;
 use diagnostics::{Error, ErrorKind};
 use evaluation::history::EpochReport;
 
-/// The machines of a training job.
+/// The hosts of a training job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hosts {
-    /// Their names, which resolve in the job's network, in the order of their ranks; none: there is this machine alone.
+    /// Host names by rank; empty if this host trains alone. They resolve in the job's network.
     pub names: Vec<String>,
-    /// This one's place among them.
+    /// Rank of this host.
     pub rank: usize,
-    /// `host:port` on which the first waits for the others, if somebody said so.
+    /// `host:port` on which rank 0 listens, if it was set.
     pub leader: Option<String>,
-    /// The network interface on which they see each other.
+    /// Network interface between the hosts.
     pub interface: Option<String>,
 }
 
-/// A training run: threads, seed, stop flag, messages.
+/// A training run.
 pub struct Run {
     hosts: Hosts,
     threads: usize,
@@ -37,14 +37,14 @@ pub struct Run {
     history: Vec<EpochReport>,
     checkpoints: Option<Checkpoints>,
     restored: Option<Restored>,
-    /// Whether there will be a report.
+    /// True if a report will be written.
     report: bool,
-    /// Whether the last checkpoint could not be written: one warning is enough for many of the kind.
+    /// True if the last checkpoint could not be written: the warning is not repeated.
     unsaved: bool,
 }
 
 impl Run {
-    /// A run with so many threads.
+    /// Creates a run with this number of threads.
     pub fn new(threads: usize, seed: u64, stop: Stop, progress: Arc<Progress>) -> Self {
         Self {
             hosts: Hosts::default(),
@@ -61,13 +61,13 @@ impl Run {
         }
     }
 
-    /// The same run without a report.
+    /// Turns the report off.
     pub fn without_report(mut self) -> Self {
         self.report = false;
         self
     }
 
-    /// Gives the run its checkpoints, and what it goes on from.
+    /// Sets the checkpoints and the one to resume from.
     pub fn resume(
         &mut self,
         checkpoints: Checkpoints,
@@ -77,15 +77,14 @@ impl Run {
         if let Some(restored) = &restored {
             let dir = restored.dir.display();
             self.progress
-                .say(&format!("going on from the checkpoint `{dir}`"));
+                .println(&format!("resuming from the checkpoint `{dir}`"));
         }
         self.checkpoints = Some(checkpoints);
         self.restored = restored;
         self.history = history;
     }
 
-    /// The same run for a part of the work, with fewer threads and warnings of its own, and without
-    /// checkpoints.
+    /// Returns a run for a part of the work, with its own threads and warnings, without checkpoints.
     pub fn with_threads(&self, threads: usize) -> Self {
         Self::new(
             threads.max(1),
@@ -95,38 +94,38 @@ impl Run {
         )
     }
 
-    /// Makes it a run on several hosts.
-    pub fn on(&mut self, hosts: Hosts) {
+    /// Sets the hosts that train together.
+    pub fn set_hosts(&mut self, hosts: Hosts) {
         self.hosts = hosts;
     }
 
-    /// The machines that train together.
+    /// The hosts that train together.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
     }
 
-    /// How many threads may work.
+    /// Number of worker threads.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Whether scores of the training rows are worth their time: the report looks through them for rows that may be
-    /// mislabelled, and where nothing `else_scored` they are all there is.
-    pub fn wants_train_scores(&self, else_scored: bool) -> bool {
-        self.report || !else_scored
+    /// True if scores of the training rows are needed: for the report, which lists rows that may be
+    /// mislabelled, or because no other split was scored.
+    pub fn wants_train_scores(&self, other_scored: bool) -> bool {
+        self.report || !other_scored
     }
 
-    /// The seed of the random stream of this name.
+    /// Returns the seed of the random stream with this name.
     pub fn stream(&self, name: &str) -> u64 {
         stream(self.seed, name)
     }
 
-    /// Whether the trainer should end with the best it has.
+    /// True if the trainer should end with the best model so far.
     pub fn stopped(&self) -> bool {
         self.stop.is_set()
     }
 
-    /// Makes [`Run::stopped`] true: another host of the run was told to stop.
+    /// Makes [`Run::stopped`] true, because another host of the job was stopped.
     pub fn stop_now(&self) {
         self.stop.flag().store(true, Ordering::SeqCst);
     }
@@ -136,15 +135,15 @@ impl Run {
         self.stop.flag()
     }
 
-    /// Says what is being done; most of it is seen on a terminal only.
+    /// Shows the current activity; off a terminal, only every few seconds.
     pub fn progress(&self, message: &str) {
-        self.progress.now(message);
+        self.progress.set_message(message);
     }
 
-    /// Warns; the warning stands in the report too. A message may start with its code: `[D022]: ...`.
+    /// Prints a warning and adds it to the report. A message may start with its code: `[D022]: ...`.
     pub fn warn(&mut self, message: String) {
         let colon = if message.starts_with('[') { "" } else { ": " };
-        self.progress.say(&format!("warning{colon}{message}"));
+        self.progress.println(&format!("warning{colon}{message}"));
         self.warnings.push(message);
     }
 
@@ -153,17 +152,17 @@ impl Run {
         &self.warnings
     }
 
-    /// Says how far training is: a bar on a terminal, a line every few seconds elsewhere. `done` and `total` are steps
-    /// of the whole run.
+    /// Shows progress: a bar on a terminal, otherwise a line every few seconds. `done` and `total`
+    /// count optimiser steps of the whole run.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
-        // A job's metrics come from one host.
+        // Only one host prints the metrics of a job.
         if self.hosts.rank == 0 {
             self.progress.step(done, total, loss);
         }
     }
 
-    /// Says what an epoch ended with; it stands in `metrics.json` and in the report too. Comes before the epoch's
-    /// checkpoint, which holds the history.
+    /// Prints the results of an epoch and adds them to the history, `metrics.json` and the report.
+    /// Call it before the epoch's checkpoint, which contains the history.
     pub fn epoch(&mut self, report: EpochReport) {
         if self.hosts.rank == 0 {
             self.progress.epoch(&report);
@@ -171,18 +170,18 @@ impl Run {
         self.history.push(report);
     }
 
-    /// All epochs so far, those before a resume too.
+    /// All epochs so far, including those before a resume.
     pub fn history(&self) -> &[EpochReport] {
         &self.history
     }
 
-    /// The checkpoint to go on from: the newest whole one of this very run.
+    /// The checkpoint to resume from: the newest valid one of this run.
     pub fn restored(&self) -> Option<&Restored> {
         self.restored.as_ref()
     }
 
-    /// Whether [`Run::checkpoint`] should be called after this step: every so many steps, at the end of an epoch, and
-    /// when the run is to stop. Never without a folder for checkpoints.
+    /// True if [`Run::checkpoint`] should be called after this step: every `--checkpoint-every`
+    /// steps, at the end of an epoch, and when the run is stopped. False without a folder.
     pub fn checkpoint_due(&self, step: u64, epoch_ended: bool) -> bool {
         let ended = epoch_ended || self.stopped();
         self.checkpoints
@@ -190,14 +189,14 @@ impl Run {
             .is_some_and(|checkpoints| checkpoints.due(step, ended))
     }
 
-    /// Writes a checkpoint: `write` fills an empty folder with files, no folders. The two newest are kept. Without a
-    /// folder for checkpoints it does nothing.
+    /// Writes a checkpoint: `write` fills an empty folder with files. The two newest checkpoints are
+    /// kept. Does nothing without a folder for checkpoints.
     ///
-    /// A disk that is full or refuses is a warning, and training goes on: such errors of `write` must be
-    /// [`ErrorKind::Io`].
+    /// A full or read-only disk is a warning, and training continues: `write` must return such
+    /// errors as [`ErrorKind::Io`].
     ///
     /// # Errors
-    /// Any other failure of `write`.
+    /// Any other error of `write`.
     pub fn checkpoint(
         &mut self,
         step: u64,
@@ -211,13 +210,14 @@ impl Run {
         let last = checkpoints.last();
         let was_unsaved = std::mem::replace(&mut self.unsaved, saved.is_err());
         match saved {
-            Err(failure) if failure.kind() == ErrorKind::Io => {
+            Err(error) if error.kind() == ErrorKind::Io => {
                 if !was_unsaved {
-                    let from = last.map_or("anew".to_owned(), |last| format!("at step {last}"));
-                    let why = failure.to_string();
+                    let from =
+                        last.map_or("the beginning".to_owned(), |last| format!("step {last}"));
+                    let why = error.to_string();
                     let why = why.strip_prefix("error: ").unwrap_or(&why);
                     self.warn(format!(
-                        "the checkpoint of step {step} is not saved, training goes on, and a resume would start \
+                        "the checkpoint of step {step} was not written; training continues, and a resume would start from \
                          {from}: {why}"
                     ));
                 }

@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: stop, save, leave.
+//! SIGTERM and Ctrl-C: stop training, save, exit.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -6,41 +6,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-// Without what C has for the end of a process: it takes down what other threads still use, and libtorch's crashed.
+// `_exit`: skips atexit handlers, which crash libtorch while other threads run.
 use signal_hook::low_level::exit;
 
-use diagnostics::{Error, eprint_line};
+use diagnostics::{Error, Exit, eprint_line};
 
-/// The shells' exit code for a program that Ctrl-C ended: `train && deploy` must not go on.
-pub const INTERRUPTED: u8 = 130;
+/// Exit code after Ctrl-C, as in shells: `train && deploy` must not continue.
+const INTERRUPTED: i32 = Exit::Interrupted as i32;
 
-/// As a shell tells it of a program that SIGTERM ended.
+/// Exit code after SIGTERM, as in shells.
 const TERMINATED: i32 = 128 + SIGTERM;
 
-/// SIGTERM or Ctrl-C end this process at once, with the shells' exit code. A program does so by itself, but not as
-/// process 1, which a container's program is. `unfinished` is a file of this process that nobody wants half.
+/// Makes SIGTERM and Ctrl-C end this process at once with the shells' exit codes. That is the default
+/// except for process 1, which the program of a container is. Removes the file `unfinished`.
 ///
 /// # Errors
-/// When the system refuses the handlers.
+/// If the handlers cannot be installed.
 pub fn end_at_once(unfinished: Arc<Mutex<Option<PathBuf>>>) -> Result<(), Error> {
     let end = move |signal| {
         let mut path = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = path.take() {
-            // It is on its way out: there is nobody left to tell.
+            // The process ends: an error cannot be reported.
             let _ = std::fs::remove_file(path);
         }
         exit(match signal {
             SIGTERM => TERMINATED,
-            _ => INTERRUPTED.into(),
+            _ => INTERRUPTED,
         });
     };
     on_signals(end)
 }
 
-/// Calls `act` for each SIGTERM and SIGINT, on a thread of its own.
+/// Calls `act` for each SIGTERM and SIGINT, on its own thread.
 fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Error> {
     let failed = |error: std::io::Error| {
-        Error::new(format!("cannot watch for signals: {error}")).help("check the process's limits")
+        Error::new(format!("cannot install signal handlers: {error}"))
+            .help("check the process's limits")
     };
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     std::thread::Builder::new()
@@ -50,31 +51,30 @@ fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a stop would find.
+/// The phase of a run, which decides what a stop does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// Nothing to save yet: reading may block for ever (a pipe that nobody writes), so the process ends at once.
-    Nothing = 0,
-    /// The trainer looks at the flag.
+    /// Reading: there is nothing to save, and reading may block, so the process ends at once.
+    Reading = 0,
+    /// Training: the trainer checks the flag.
     Training = 1,
 }
 
-/// The stop flag and what it would stop; clones share both.
+/// The stop flag and the phase; clones share both.
 #[derive(Clone, Default)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
-    /// Whether it was Ctrl-C that asked.
+    /// True if the last signal was Ctrl-C.
     interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
 }
 
 impl Stop {
-    /// Watches for SIGTERM and SIGINT on a thread of its own. Handlers are installed, not defaults relied on: as
-    /// process 1 a container's program has no defaults.
+    /// Installs handlers for SIGTERM and SIGINT: process 1 of a container has no defaults.
     ///
     /// # Errors
-    /// When the system refuses the handlers.
+    /// If the handlers cannot be installed.
     pub fn watch() -> Result<Self, Error> {
         let stop = Self::default();
         let watched = stop.clone();
@@ -90,41 +90,37 @@ impl Stop {
         } else {
             "Ctrl-C"
         };
-        if self.phase.load(Ordering::SeqCst) == Phase::Nothing as u8 {
+        if self.phase.load(Ordering::SeqCst) == Phase::Reading as u8 {
             eprint_line(format_args!(
-                "{name}: stopped before there was a model, nothing is saved"
+                "{name}: stopped before there was a model; nothing is saved"
             ));
-            exit(if signal == SIGTERM {
-                0
-            } else {
-                INTERRUPTED.into()
-            });
+            exit(if signal == SIGTERM { 0 } else { INTERRUPTED });
         }
         if again && signal == SIGINT {
-            eprint_line(format_args!("{name} again: leaving without saving"));
-            exit(INTERRUPTED.into());
+            eprint_line(format_args!("{name} again: exiting without saving"));
+            exit(INTERRUPTED);
         }
         eprint_line(format_args!(
-            "{name}: stopping, the best model so far will be saved"
+            "{name}: stopping; the best model so far will be saved"
         ));
     }
 
-    /// Says what a stop would find from now on.
+    /// Starts a phase.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 
-    /// Whether a stop was asked for.
+    /// True after SIGTERM or Ctrl-C.
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Whether it was Ctrl-C that asked, not SIGTERM.
+    /// True if the last signal was Ctrl-C, not SIGTERM.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
     }
 
-    /// The flag itself.
+    /// The shared flag.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
     }

@@ -1,29 +1,30 @@
-//! The account behind the credentials, and those that ARNs name.
+//! Account of the credentials, and accounts in ARNs.
 
 use std::time::Duration;
 
 use super::Aws;
 
-/// What is said by it is said early, and no reason to wait.
-const SOON: Duration = Duration::from_secs(3);
+/// Time limit of a lookup that only improves messages.
+const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Aws {
-    /// The account of the credentials, if STS says it soon. Everybody may ask.
+    /// Returns the account of the credentials, or None if STS does not respond in time. Needs no
+    /// permission.
     pub(crate) async fn account(&self) -> Option<String> {
-        let asked = self.sts().get_caller_identity().send();
-        let answer = tokio::time::timeout(SOON, asked).await.ok()?;
+        let request = self.sts().get_caller_identity().send();
+        let answer = tokio::time::timeout(ACCOUNT_TIMEOUT, request).await.ok()?;
         answer.ok()?.account().map(str::to_owned)
     }
 
-    /// The account of an ARN and that of the credentials, if they are known and differ.
-    pub(crate) async fn foreign(&self, arn: &str) -> Option<(String, String)> {
+    /// Returns the account of an ARN and that of the credentials, if both are known and differ.
+    pub(crate) async fn cross_account(&self, arn: &str) -> Option<(String, String)> {
         let theirs = arn_account(arn)?;
         let ours = self.account().await?;
         (theirs != ours).then(|| (theirs.to_owned(), ours))
     }
 }
 
-/// The account in `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
+/// Returns the account in `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`.
 fn arn_account(arn: &str) -> Option<&str> {
     let mut parts = arn.split(':');
     let is_arn = parts.next() == Some("arn");
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_of_arns() {
+    fn reads_accounts_of_arns() {
         for (arn, account) in [
             ("arn:aws:iam::123456789012:role/x", Some("123456789012")),
             (

@@ -1,4 +1,4 @@
-//! What HeadBucket says. Its answers have no body: the status and a header say all.
+//! HeadBucket. Its responses have no body, only a status and a header with the region.
 
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -6,14 +6,14 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::Aws;
 
-/// A bucket, as these credentials see it.
+/// Result of HeadBucket with these credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bucket {
-    /// It is in this region.
+    /// The bucket is in this region.
     In(String),
-    /// It is in no region.
+    /// The bucket does not exist.
     Missing,
-    /// It is not theirs to list, or belongs to someone else.
+    /// No permission to list the bucket, or it belongs to another account.
     Denied,
 }
 
@@ -24,7 +24,7 @@ impl Aws {
         name: &str,
     ) -> Result<Bucket, SdkError<HeadBucketError, HttpResponse>> {
         let error = match self.s3().head_bucket().bucket(name).send().await {
-            // Servers other than AWS's do not tell.
+            // Other servers than AWS return no region.
             Ok(head) => {
                 let region = head.bucket_region().unwrap_or(self.region());
                 return Ok(Bucket::In(region.to_owned()));

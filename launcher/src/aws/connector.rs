@@ -1,6 +1,6 @@
-//! Names the URL in the error of a connection that cannot be made or breaks: the SDK's own errors leave it out.
+//! HTTP connector that adds the URL to connection errors; errors of the SDK do not contain it.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::variable;
 use diagnostics::{Error, Result};
 
-/// The client of all services: rustls with ring, the proxy and the certificates that the AWS CLI takes, and errors that
-/// say where.
+/// Returns the HTTP client of all services: rustls with ring, proxy and certificates as in the AWS
+/// CLI.
 pub(super) fn client() -> Result<SharedHttpClient> {
     let tls = tls_context()?;
     let inner = aws_smithy_http_client::Builder::new().build_with_connector_fn(
@@ -34,14 +34,14 @@ pub(super) fn client() -> Result<SharedHttpClient> {
             secure(builder, tls.clone())
         },
     );
-    Ok(SharedHttpClient::new(Named(inner)))
+    Ok(SharedHttpClient::new(OriginClient(inner)))
 }
 
-/// A connector as the services', for the few requests that no client of the SDK sends.
+/// Returns a connector with the same settings, for requests outside of the SDK.
 pub(crate) fn http_connector() -> Result<SharedHttpConnector> {
     let builder = Connector::builder().proxy_config(ProxyConfig::from_env());
     let inner = SharedHttpConnector::new(secure(builder, tls_context()?));
-    Ok(SharedHttpConnector::new(NamedConnector(inner)))
+    Ok(SharedHttpConnector::new(OriginConnector(inner)))
 }
 
 fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
@@ -51,7 +51,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
         .build()
 }
 
-/// The system's certificates, or those of AWS_CA_BUNDLE instead.
+/// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
 fn tls_context() -> Result<TlsContext> {
     let store = match variable::set("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
@@ -60,11 +60,11 @@ fn tls_context() -> Result<TlsContext> {
     let context = TlsContext::builder().with_trust_store(store).build();
     context.map_err(|error| {
         Error::new(format!("cannot set up TLS: {error}"))
-            .help("check AWS_CA_BUNDLE, or this machine's certificates where it is not set")
+            .help("check AWS_CA_BUNDLE, or the certificates of this machine if it is not set")
     })
 }
 
-/// The bundle's text; the connector would panic at one that is broken.
+/// Reads and checks a bundle: the connector panics on an invalid one.
 fn bundle(path: &Path) -> Result<Vec<u8>> {
     let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let refused = |why: String| {
@@ -79,36 +79,38 @@ fn bundle(path: &Path) -> Result<Vec<u8>> {
         added.map_err(|error| refused(error.to_string()))?;
     }
     if store.is_empty() {
-        return Err(refused("there is no certificate in it".to_owned()));
+        return Err(refused("it contains no certificate".to_owned()));
     }
     Ok(text)
 }
 
 #[derive(Debug)]
-struct Named(SharedHttpClient);
+struct OriginClient(SharedHttpClient);
 
-impl HttpClient for Named {
+impl HttpClient for OriginClient {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(NamedConnector(self.0.http_connector(settings, components)))
+        SharedHttpConnector::new(OriginConnector(self.0.http_connector(settings, components)))
     }
 }
 
 #[derive(Debug)]
-struct NamedConnector(SharedHttpConnector);
+struct OriginConnector(SharedHttpConnector);
 
-impl HttpConnector for NamedConnector {
+impl HttpConnector for OriginConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let place = origin(request.uri());
+        let origin = origin(request.uri());
         let answer = self.0.call(request);
-        HttpConnectorFuture::new(async move { answer.await.map_err(|error| named(error, place)) })
+        HttpConnectorFuture::new(
+            async move { answer.await.map_err(|error| with_origin(error, origin)) },
+        )
     }
 }
 
-/// `https://host:port`; passwords, paths and queries are nobody's business.
+/// Returns `https://host:port`, without password, path and query.
 fn origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -120,16 +122,16 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// The same error, so that the same retries happen, with the place in front.
-fn named(error: ConnectorError, place: String) -> ConnectorError {
+/// Adds the origin to an error and keeps its kind, so that retries stay the same.
+fn with_origin(error: ConnectorError, origin: String) -> ConnectorError {
     let (io, timeout, user, other) = (
         error.is_io(),
         error.is_timeout(),
         error.is_user(),
         error.as_other(),
     );
-    let source = Box::new(At {
-        place,
+    let source = Box::new(NoResponse {
+        origin,
         source: error.into_source(),
     });
     match () {
@@ -141,40 +143,42 @@ fn named(error: ConnectorError, place: String) -> ConnectorError {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no answer from `{place}`")]
-struct At {
-    place: String,
+#[error("no answer from `{origin}`")]
+struct NoResponse {
+    origin: String,
     source: BoxError,
 }
 
-/// Whether the network is to blame, and no source of credentials that could not be used: those are the same error to the
-/// SDK, but only requests come through here.
+/// True for network errors. Unusable credential sources have the same type in the SDK, but do not
+/// pass this connector.
 pub(super) fn is_network(error: &ConnectorError) -> bool {
-    error.source().is_some_and(|source| source.is::<At>())
+    error
+        .source()
+        .is_some_and(|source| source.is::<NoResponse>())
 }
 
-/// How long a connection may take to be made.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// Timeout of connecting.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take, where all of it comes at once.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// Timeout of a response without data transfer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    /// What a name that does not resolve ends in, with the words of some resolvers.
+    /// Error of a host name that does not resolve, with the text of some resolvers.
     pub(in crate::aws) fn unresolved() -> ConnectorError {
         let words = "failed to lookup address information: No address associated with hostname";
         let error = ConnectorError::io(format!("dns error: {words}").into());
-        named(
+        with_origin(
             error,
             "https://api.sagemaker.eu-west-9.amazonaws.com".to_owned(),
         )
     }
 
     #[test]
-    fn a_bundle_without_certificates_is_refused() {
+    fn refuses_a_bundle_without_certificates() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         for text in [
             "",
@@ -182,13 +186,13 @@ pub(super) mod tests {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         ] {
             std::fs::write(file.path(), text).expect("written");
-            let failure = bundle(file.path()).expect_err("no certificates");
-            assert!(failure.to_string().contains("AWS_CA_BUNDLE"), "{failure}");
+            let error = bundle(file.path()).expect_err("no certificates");
+            assert!(error.to_string().contains("AWS_CA_BUNDLE"), "{error}");
         }
     }
 
     #[test]
-    fn origins() {
+    fn origin_has_no_password_path_or_query() {
         for (url, expected) in [
             ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
             (

@@ -1,6 +1,6 @@
-//! AWS's errors in words, each with the next command to type. The one place where codes are translated.
+//! Error messages for AWS error codes, each with the next command to run.
 
-use std::error::Error;
+use std::error::Error as StdError;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -12,27 +12,28 @@ use crate::retry::is_throttling;
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
 
-/// The failure of a request; `what` was not possible: ``cannot describe the job `svm-1` ``.
+/// Converts the error of a request; `what` is the start of the message, such as
+/// ``cannot describe the job `svm-1` ``.
 pub(crate) fn explain<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
 where
-    E: ProvideErrorMetadata + Error + 'static,
+    E: ProvideErrorMetadata + StdError + 'static,
 {
     match &error {
         SdkError::ServiceError(context) => {
             let status = context.raw().status().as_u16();
-            answered(what, context.err(), status)
+            service_error(what, context.err(), status)
         }
         SdkError::TimeoutError(_) => Error::new(format!("{what}: no answer in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
             let text = chain(&error);
-            broken_answer(what, status, &text)
+            invalid_response(what, status, &text)
         }
         SdkError::DispatchFailure(failure) => {
-            // Its own words, `dispatch failure: other`, are the SDK's business.
+            // Leaves out the text `dispatch failure: other` of the SDK.
             let connector = failure.as_connector_error();
-            let cause = connector.and_then(Error::source);
+            let cause = connector.and_then(StdError::source);
             let text = cause.map_or_else(|| chain(&error), chain);
             if connector.is_some_and(is_network) {
                 return unreachable(what, &text);
@@ -43,8 +44,8 @@ where
     }
 }
 
-/// AWS answered with an error.
-fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Error {
+/// Error for an error response of AWS.
+fn service_error<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Error {
     let code = error.code().unwrap_or_default();
     let message = sanitize(error.message().unwrap_or_default()).to_string();
     let message = message.as_str();
@@ -56,30 +57,30 @@ fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Erro
                 .help(DOCTOR)
         }
         "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidAccessKeyId" => {
-            Error::new(format!("{what}: AWS does not know the access key"))
+            Error::new(format!("{what}: the access key is not valid in AWS"))
                 .help("check `--profile`, AWS_PROFILE and AWS_ACCESS_KEY_ID")
                 .help(DOCTOR)
         }
         "RequestTimeTooSkewed" => clock(what, message),
         "InvalidSignatureException" | "SignatureDoesNotMatch" if skewed => clock(what, message),
         "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" => {
-            Error::new(format!("{what}: the secret key does not fit the access key"))
+            Error::new(format!("{what}: the secret key does not match the access key"))
                 .help("check AWS_SECRET_ACCESS_KEY, or the profile in ~/.aws/credentials")
                 .help(DOCTOR)
         }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => denied(what, message),
         code if is_throttling(code) => {
-            Error::new(format!("{what}: AWS asks for fewer requests ({code})"))
+            Error::new(format!("{what}: AWS throttles requests ({code})"))
                 .help("wait a minute and try again")
         }
         "ResourceLimitExceeded" => Error::new(format!("{what}: {message}"))
-            .help("take another `--instance-type`, or ask for more in the AWS console under Service Quotas"),
+            .help("pass another `--instance-type`, or request an increase in the AWS console under Service Quotas"),
         "ValidationException" | "ValidationError" | "InvalidParameterException" => {
-            Error::new(format!("{what}: AWS refuses the request: {message}"))
-                .help("`--dry-run` shows the exact request, where the command has it")
+            Error::new(format!("{what}: AWS rejects the request: {message}"))
+                .help("`--dry-run` shows the exact request, in commands that have it")
         }
         "NoSuchBucket" => Error::new(format!("{what}: the bucket does not exist"))
-            .help("check its name; `trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform that makes it"),
+            .help("check its name; `trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform that creates it"),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             Error::new(format!("{what}: the bucket is in another region: {message}"))
                 .help("pass its region with `--region`")
@@ -88,9 +89,9 @@ fn answered<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) -> Erro
     }
 }
 
-/// Codes without a text of ours, and S3's answers to HEAD, which have neither code nor message.
+/// Error for other codes, and for HEAD responses of S3, which have neither code nor message.
 fn other(what: &str, code: &str, message: &str, status: u16) -> Error {
-    let said = match (code, message) {
+    let detail = match (code, message) {
         ("", "") => format!("HTTP status {status}"),
         (code, "") => code.to_owned(),
         ("", message) => message.to_owned(),
@@ -101,11 +102,11 @@ fn other(what: &str, code: &str, message: &str, status: u16) -> Error {
         301 => Error::new(format!("{what}: the bucket is in another region"))
             .help("pass its region with `--region`"),
         404 => {
-            Error::new(format!("{what}: not found: {said}")).help("check the name and `--region`")
+            Error::new(format!("{what}: not found: {detail}")).help("check the name and `--region`")
         }
-        500.. => Error::new(format!("{what}: AWS has trouble: {said}"))
-            .help("try again in a minute; https://health.aws.amazon.com says more"),
-        _ => Error::new(format!("{what}: {said}")).help(DOCTOR),
+        500.. => Error::new(format!("{what}: internal error of AWS: {detail}"))
+            .help("try again in a minute; https://health.aws.amazon.com has the status of AWS"),
+        _ => Error::new(format!("{what}: {detail}")).help(DOCTOR),
     }
 }
 
@@ -117,7 +118,7 @@ fn clock(what: &str, message: &str) -> Error {
 fn denied(what: &str, message: &str) -> Error {
     let action = after(message, "to perform: ");
     let resource = after(message, "on resource: ");
-    let said = match (action, resource) {
+    let detail = match (action, resource) {
         (Some(action), Some(resource)) => {
             format!("access denied: `{action}` on `{resource}` is not allowed")
         }
@@ -125,12 +126,12 @@ fn denied(what: &str, message: &str) -> Error {
         (None, _) if message.is_empty() => "access denied".to_owned(),
         (None, _) => format!("access denied: {message}"),
     };
-    Error::new(format!("{what}: {said}"))
-        .help("`trainyard infra policies` prints the policy that allows it; an administrator attaches it")
+    Error::new(format!("{what}: {detail}"))
+        .help("`trainyard infra policies` prints the policy that allows it; ask an administrator to attach it")
         .help(DOCTOR)
 }
 
-/// The word that follows in AWS's sentence.
+/// Returns the word after `words` in a message of AWS.
 fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
     let (_, rest) = message.split_once(words)?;
     rest.split_whitespace()
@@ -139,16 +140,16 @@ fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
         .filter(|word| !word.is_empty())
 }
 
-/// Something answered, but not as AWS does.
-fn broken_answer(what: &str, status: u16, text: &str) -> Error {
+/// Error for a response that is not from AWS.
+fn invalid_response(what: &str, status: u16, text: &str) -> Error {
     Error::new(format!(
         "{what}: the answer cannot be read (HTTP status {status}): {}",
         sanitize(text)
     ))
-    .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it AWS, or something in between?")
+    .help("check `--endpoint-url` and AWS_ENDPOINT_URL: the server may not be AWS")
 }
 
-/// No connection was made, or it broke.
+/// Error for a failed or broken connection.
 fn unreachable(what: &str, text: &str) -> Error {
     Error::new(format!("{what}: {}", sanitize(text)))
         .help(
@@ -157,17 +158,18 @@ fn unreachable(what: &str, text: &str) -> Error {
         .help(DOCTOR)
 }
 
-/// The request could not be made: most often for want of credentials, whose errors have no type that can be seen here.
+/// Error for a request that could not be built. Most often there are no credentials; their errors
+/// have no public type.
 fn unsent(what: &str, text: &str) -> Error {
     let lower = text.to_lowercase();
     let words = ["credential", "identity", "no providers in chain", "profile"];
-    // As a word: it is in `associated` too.
+    // As a whole word: `associated` contains it too.
     let mut all = lower.split(|c: char| !c.is_alphanumeric());
     if words.iter().any(|word| lower.contains(word)) || all.any(|word| word == "sso") {
         return no_credentials(what, text);
     }
     Error::new(format!("{what}: {}", sanitize(text)))
-        .help("try again; if it stays, `trainyard doctor`")
+        .help("try again; if it persists, run `trainyard doctor`")
 }
 
 fn no_credentials(what: &str, text: &str) -> Error {
@@ -176,7 +178,7 @@ fn no_credentials(what: &str, text: &str) -> Error {
         return Error::new(format!("{what}: the login has expired: {}", sanitize(text)))
             .help("`aws sso login`, or keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again");
     }
-    // The SDK's own words list every source that had nothing, which helps nobody.
+    // Leaves out the list of all sources without credentials.
     let none = [
         "not loaded",
         "no providers in chain",
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_does_not_resolve_is_no_want_of_credentials() {
+    fn dns_error_is_not_reported_as_missing_credentials() {
         type Refused = SdkError<aws_smithy_types::error::ErrorMetadata, HttpResponse>;
         let connector = super::super::connector::tests::unresolved();
         let text = explain("cannot list", Refused::dispatch_failure(connector)).to_string();
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_and_resources() {
+    fn access_denied_names_action_and_resource() {
         let message = "User: arn:aws:iam::1:user/ann is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:eu-west-1:1:training-job/x because no identity-based policy allows it";
         let text = denied("cannot start", message).to_string();
         assert!(

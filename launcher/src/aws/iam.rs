@@ -1,5 +1,5 @@
-//! IAM's GetRole without aws-sdk-iam, which takes as long to compile as the rest of a service client is worth: one
-//! signed form, and an XML answer.
+//! IAM GetRole without aws-sdk-iam, which takes long to compile: one signed form and an XML
+//! response.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -16,22 +16,22 @@ use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
-use sagemaker::vars::Variable;
+use sagemaker::env_vars::Variable;
 use serde_json::Value;
 
 use super::{Aws, Partition, http_connector};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// A role, as far as anybody here asks.
+/// Role in IAM.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Role {
     pub(crate) arn: String,
-    /// Who may assume it: a policy document.
+    /// Trust policy document.
     pub(crate) trust: Value,
 }
 
-/// IAM refused.
+/// Error response of IAM.
 #[derive(Debug)]
 pub(crate) struct RoleError(ErrorMetadata);
 
@@ -51,40 +51,40 @@ impl ProvideErrorMetadata for RoleError {
 
 type RoleResult<T> = Result<T, SdkError<RoleError, HttpResponse>>;
 
-/// The variable that names the execution role where no flag does.
+/// Environment variable of the execution role.
 pub(crate) const ROLE: Variable = Variable {
     name: "AWS_SAGEMAKER_ROLE",
-    meaning: "execution role of training jobs; `--role` wins",
+    meaning: "execution role of training jobs; `--role` takes precedence",
 };
 
-/// A role as it was typed, in `NAME`, `PATH/NAME` or `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
+/// Role as given: `NAME`, `PATH/NAME` or `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RoleText<'a> {
-    /// Whether account and path are known.
+    /// True for an ARN: account and path are known.
     pub(crate) is_arn: bool,
-    /// `team/`, or nothing.
+    /// Path such as `team/`, or empty.
     pub(crate) path: &'a str,
-    /// As GetRole takes it.
+    /// Name, as GetRole accepts it.
     pub(crate) name: &'a str,
 }
 
-/// What a text is that names no role.
+/// Reason why a text is not a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoRole<'a> {
+pub(crate) enum NotARole<'a> {
     /// A session of this role: `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION`.
     Session(&'a str),
-    /// Another ARN, or a broken one.
+    /// ARN of something else, or an invalid one.
     Arn,
-    /// IAM has no such names.
+    /// Invalid name.
     Name,
 }
 
-/// Takes a role's name or ARN apart.
-pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NoRole<'_>> {
+/// Parses the name or ARN of a role.
+pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NotARole<'_>> {
     let is_arn = text.starts_with("arn:");
     let (full, refused) = match is_arn {
-        true => (arn_resource(text)?, NoRole::Arn),
-        false => (text, NoRole::Name),
+        true => (arn_resource(text)?, NotARole::Arn),
+        false => (text, NotARole::Name),
     };
     let at = full.rfind('/').map_or(0, |slash| slash + 1);
     let (path, name) = full.split_at(at);
@@ -99,34 +99,36 @@ pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NoRole<'_>> {
     }
 }
 
-/// `PATH/NAME` of a role's ARN.
-fn arn_resource(arn: &str) -> Result<&str, NoRole<'_>> {
+/// Returns `PATH/NAME` of the ARN of a role.
+fn arn_resource(arn: &str) -> Result<&str, NotARole<'_>> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, partition, service, _, account, resource] = parts[..] else {
-        return Err(NoRole::Arn);
+        return Err(NotARole::Arn);
     };
     if let ("sts", Some(session)) = (service, resource.strip_prefix("assumed-role/")) {
-        return Err(NoRole::Session(session.split('/').next().unwrap_or("NAME")));
+        return Err(NotARole::Session(
+            session.split('/').next().unwrap_or("NAME"),
+        ));
     }
     let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
     resource
         .strip_prefix("role/")
         .filter(|_| partition.starts_with("aws") && service == "iam" && account_sound)
-        .ok_or(NoRole::Arn)
+        .ok_or(NotARole::Arn)
 }
 
-/// The name in `NAME` or in an ARN: GetRole takes names alone. Nothing if IAM has no such names, which keeps the form
-/// free of anything that would need care.
+/// Returns the name in `NAME` or in an ARN, as GetRole needs it. None for invalid names, so that
+/// the request form needs no further escaping.
 pub(crate) fn role_name(text: &str) -> Option<&str> {
     let role = parse_role(text).ok()?;
     (role.is_arn || role.path.is_empty()).then_some(role.name)
 }
 
 impl Aws {
-    /// GetRole. `name` as [`role_name`] gives it.
+    /// Sends GetRole. `name` comes from [`role_name`].
     pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
-        // No client of the SDK watches the time here.
-        match tokio::time::timeout(self.answer_limit(), self.get_role(name)).await {
+        // Outside of the SDK, so with its own timeout.
+        match tokio::time::timeout(self.answer_timeout(), self.get_role(name)).await {
             Ok(answer) => answer,
             Err(late) => Err(SdkError::timeout_error(late)),
         }
@@ -134,8 +136,8 @@ impl Aws {
 
     async fn get_role(&self, name: &str) -> RoleResult<Role> {
         let request = self.role_request(name).await?;
-        let connector = http_connector()
-            .map_err(|failure| SdkError::construction_failure(failure.to_string()))?;
+        let connector =
+            http_connector().map_err(|error| SdkError::construction_failure(error.to_string()))?;
         let answer = connector
             .call(request)
             .await
@@ -169,7 +171,7 @@ impl Aws {
             .map_err(SdkError::construction_failure)
     }
 
-    /// IAM is global: one endpoint per partition, and the region that its signatures name.
+    /// Returns the IAM endpoint of the partition and the region of its signatures.
     fn iam_endpoint(&self) -> (String, &'static str) {
         let partition = Partition::of(self.region());
         let own = self.iam_url.as_deref().or(self.endpoint_url());
@@ -222,7 +224,7 @@ fn signed(
     Ok(request)
 }
 
-/// Percent-encodes what a role's name may hold and a form may not.
+/// Percent-encodes the characters of role names that are special in forms.
 fn form(name: &str) -> String {
     name.chars()
         .map(|c| match c {
@@ -238,15 +240,15 @@ fn read_role(xml: &str) -> Result<Role, String> {
             .ok_or_else(|| format!("IAM's answer has no `{name}`"))
     };
     let trust = percent_decoded(&field("AssumeRolePolicyDocument")?)
-        .ok_or("IAM's answer: the trust policy is no UTF-8")?;
+        .ok_or("IAM's answer: the trust policy is not UTF-8")?;
     Ok(Role {
         arn: field("Arn")?,
         trust: serde_json::from_str(&trust)
-            .map_err(|error| format!("IAM's answer: the trust policy is no JSON: {error}"))?,
+            .map_err(|error| format!("IAM's answer: the trust policy is not JSON: {error}"))?,
     })
 }
 
-/// Code and message of an error; something between us and IAM may answer in HTML, and then the status has to do.
+/// Reads code and message of an error; uses the status for a response that is not XML of IAM.
 fn refusal(xml: &str, status: u16) -> RoleError {
     let field = |name| element(xml, &["Error", name]);
     let code = field("Code").unwrap_or_else(|| format!("HTTP {status}"));
@@ -254,7 +256,7 @@ fn refusal(xml: &str, status: u16) -> RoleError {
     RoleError(ErrorMetadata::builder().code(code).message(message).build())
 }
 
-/// The text of the first element at `path` below the root.
+/// Returns the text of the first element at `path` below the root.
 fn element(xml: &str, path: &[&str]) -> Option<String> {
     fn below(scope: &mut ScopedDecoder<'_, '_>, path: &[&str]) -> Option<String> {
         let Some((name, rest)) = path.split_first() else {
@@ -272,7 +274,7 @@ fn element(xml: &str, path: &[&str]) -> Option<String> {
     below(&mut root, path)
 }
 
-/// `%7B` becomes `{`; a `%` that starts no number stays.
+/// Decodes `%7B` to `{`; keeps a `%` without two hexadecimal digits.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -303,14 +305,14 @@ mod tests {
 </Role></GetRoleResult></GetRoleResponse>"#;
 
     #[test]
-    fn an_answer() {
+    fn reads_a_role() {
         let role = read_role(ANSWER).expect("a role");
         assert_eq!(role.arn, "arn:aws:iam::123456789012:role/team/train");
         assert_eq!(role.trust, serde_json::json!({"Statement": []}));
     }
 
     #[test]
-    fn answers_that_are_none() {
+    fn refuses_invalid_responses() {
         for xml in [
             "",
             "<",
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal() {
+    fn reads_code_and_message_of_an_error() {
         let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code>\
                    <Message>no &lt;x&gt;</Message></Error><RequestId>1</RequestId></ErrorResponse>";
         let error = refusal(xml, 404);
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_roles() {
+    fn parses_names_of_roles() {
         let long = "x".repeat(65);
         for (text, name) in [
             ("train", Some("train")),
@@ -357,23 +359,23 @@ mod tests {
         ] {
             assert_eq!(role_name(text), name, "{text}");
         }
-        let typed = parse_role("service-role/train").expect("a role");
-        assert_eq!((typed.path, typed.name), ("service-role/", "train"));
+        let given = parse_role("service-role/train").expect("a role");
+        assert_eq!((given.path, given.name), ("service-role/", "train"));
         let session = "arn:aws:sts::123456789012:assumed-role/train/ann";
-        assert_eq!(parse_role(session), Err(NoRole::Session("train")));
+        assert_eq!(parse_role(session), Err(NotARole::Session("train")));
         assert_eq!(form("a+b=c,d.e@f_g-h"), "a%2Bb%3Dc%2Cd.e%40f_g-h");
     }
 
     proptest! {
-        #[test]
-        fn decoding_undoes_encoding(text in ".*") {
-            let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
-            prop_assert_eq!(percent_decoded(&encoded), Some(text));
-        }
+            #[test]
+            fn decoding_undoes_encoding(text in ".*") {
+                let encoded: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+                prop_assert_eq!(percent_decoded(&encoded), Some(text));
+            }
 
-        #[test]
-        fn any_answer_is_survived(text in ".*") {
-            let _ = (read_role(&text), refusal(&text, 500), percent_decoded(&text));
+            #[test]
+    fn accepts_any_response_without_panic(text in ".*") {
+                let _ = (read_role(&text), refusal(&text, 500), percent_decoded(&text));
+            }
         }
-    }
 }

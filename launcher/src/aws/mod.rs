@@ -1,15 +1,15 @@
-//! AWS: region, credentials and clients, found as the AWS CLI finds them.
+//! AWS region, credentials and clients, configured as for the AWS CLI.
 
 mod account;
 mod bucket;
+mod config_source;
 mod connector;
+mod dry_run;
 pub(crate) mod errors;
 pub(crate) mod iam;
 mod partition;
 mod profiles;
-mod rehearsal;
-mod source;
-mod variables;
+mod validate;
 
 use std::time::Duration;
 
@@ -27,53 +27,59 @@ use crate::variable::{self, first_set};
 use diagnostics::{Error, Result};
 
 pub(crate) use bucket::Bucket;
+pub(crate) use config_source::CredentialSource;
 pub(crate) use connector::http_connector;
 pub(crate) use errors::explain;
 pub(crate) use partition::Partition;
-pub(crate) use source::CredentialSource;
 
-/// The AWS options, the same for every command. Names and precedence are the AWS CLI's: flag, then environment
-/// variable, then profile.
+/// AWS options of all commands. Names and precedence are those of the AWS CLI: option, environment
+/// variable, profile.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "AWS")]
+#[command(next_help_heading = "AWS options")]
 pub(crate) struct AwsArgs {
-    /// Profile of ~/.aws/config and ~/.aws/credentials [also: AWS_DEFAULT_PROFILE, AWS_PROFILE]
+    /// AWS profile [env: AWS_DEFAULT_PROFILE, AWS_PROFILE]
+    ///
+    /// A section of ~/.aws/config or ~/.aws/credentials.
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
-    /// Region, such as eu-west-1 [also: AWS_REGION, AWS_DEFAULT_REGION, the profile]
+    /// AWS region, such as eu-west-1 [env: AWS_REGION, AWS_DEFAULT_REGION]
+    ///
+    /// Can also be set in the profile.
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
-    /// Send all requests to this URL [also: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>, the profile]
+    /// URL for all AWS requests [env: AWS_ENDPOINT_URL]
+    ///
+    /// AWS_ENDPOINT_URL_<SERVICE> sets it for one service. Can also be set in the profile.
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
 }
 
-/// The clients of one account and region.
+/// Clients of one account and region.
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     config: SdkConfig,
-    /// Where IAM is, if it is elsewhere than the rest.
+    /// Endpoint of IAM, if set separately.
     iam_url: Option<String>,
-    /// The options that were typed, for the next command.
-    typed: String,
+    /// AWS options of the command line, for suggested commands.
+    given_options: String,
 }
 
 impl Aws {
-    /// Reads environment and profile. Sends nothing but what a credential source of the profile needs.
+    /// Reads environment and profile. Sends no requests, except those of the credential provider.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
-        variables::check(args)?;
+        validate::check(args)?;
         profiles::check(&args.profile_name())?;
         let http = connector::client()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
-            // Five tries: throttling is answered within seconds, an outage is reported within a minute.
+            // Five attempts: enough for throttling, and an outage is reported within a minute.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(connector::CONNECT)
+                    .connect_timeout(connector::CONNECT_TIMEOUT)
                     .build(),
             )
-            // It takes a slow upload for a dead one: awslabs/aws-sdk-rust#1146. The transfers watch themselves.
+            // Breaks slow uploads: awslabs/aws-sdk-rust#1146. Transfers have their own check.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new("trainyard") {
             loader = loader.app_name(name);
@@ -99,68 +105,68 @@ impl Aws {
             ));
         }
         if let Some(url) = config.endpoint_url() {
-            variables::endpoint(&args.endpoint_source(), url)?;
+            validate::endpoint(&args.endpoint_source(), url)?;
         }
         let config = match &args.profile {
             Some(profile) => with_profile(config, profile, http),
             None => config,
         };
         let iam_url = Self::iam_url(args);
-        let typed = args.typed();
+        let given_options = args.given_options();
         Ok(Self {
             config,
             iam_url,
-            typed,
+            given_options,
         })
     }
 
-    /// A command to type next, in backticks, with the same AWS options.
+    /// Returns a command to suggest, in backticks, with the same AWS options.
     pub(crate) fn next(&self, command: &str) -> String {
-        format!("`trainyard {command}{}`", self.typed)
+        format!("`trainyard {command}{}`", self.given_options)
     }
 
-    /// The region's name, such as `eu-west-1`.
+    /// Returns the name of the region, such as `eu-west-1`.
     pub(crate) fn region(&self) -> &str {
         self.config.region().map_or("", Region::as_ref)
     }
 
-    /// The URL of `--endpoint-url`, if any.
+    /// Returns the endpoint URL, if set.
     pub(crate) fn endpoint_url(&self) -> Option<&str> {
         self.config.endpoint_url()
     }
 
-    /// For requests that are answered at once: a connection that goes silent is given up.
-    fn answering(&self) -> SdkConfig {
+    /// Configuration with a timeout for requests that are answered immediately.
+    fn with_answer_timeout(&self) -> SdkConfig {
         let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(
                 set.and_then(TimeoutConfig::connect_timeout)
-                    .unwrap_or(connector::CONNECT),
+                    .unwrap_or(connector::CONNECT_TIMEOUT),
             )
-            .operation_attempt_timeout(self.answer_limit())
+            .operation_attempt_timeout(self.answer_timeout())
             .build();
         self.config.to_builder().timeout_config(timeouts).build()
     }
 
-    fn answer_limit(&self) -> Duration {
+    fn answer_timeout(&self) -> Duration {
         let set = self.config.timeout_config();
         set.and_then(TimeoutConfig::operation_attempt_timeout)
-            .unwrap_or(connector::ANSWER)
+            .unwrap_or(connector::ANSWER_TIMEOUT)
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.answering())
+        aws_sdk_sagemaker::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.answering())
+        aws_sdk_cloudwatchlogs::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.answering())
+        aws_sdk_ecr::Client::new(&self.with_answer_timeout())
     }
 
-    /// The same account's keys, in another region.
+    /// Returns the same account in another region.
     pub(crate) fn in_region(&self, region: &str) -> Self {
         let region = Region::new(region.to_owned());
         Self {
@@ -170,19 +176,19 @@ impl Aws {
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.answering())
+        aws_sdk_sts::Client::new(&self.with_answer_timeout())
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        self.s3_of(&self.answering())
+        self.s3_of(&self.with_answer_timeout())
     }
 
-    /// For requests that carry data, which may take their time: whoever sends them watches them.
+    /// Returns a client without timeouts for data transfers, which have their own check.
     pub(crate) fn s3_carrying(&self) -> aws_sdk_s3::Client {
         self.s3_of(&self.config)
     }
 
-    /// With an endpoint of the user's own, bucket names go into the path: `bucket.127.0.0.1` resolves nowhere.
+    /// With a custom endpoint, bucket names go into the path: `bucket.127.0.0.1` does not resolve.
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(
@@ -193,8 +199,8 @@ impl Aws {
     }
 }
 
-/// A profile that was typed wins over keys in the environment, as with the AWS CLI; the SDK's own chain has it the other
-/// way round.
+/// Makes `--profile` take precedence over keys in the environment, as in the AWS CLI; the SDK does
+/// the opposite.
 fn with_profile(config: SdkConfig, profile: &str, http: SharedHttpClient) -> SdkConfig {
     let sources = ProviderConfig::without_region()
         .with_region(config.region().cloned())
@@ -209,7 +215,7 @@ fn with_profile(config: SdkConfig, profile: &str, http: SharedHttpClient) -> Sdk
         .build()
 }
 
-/// `AWS_DEFAULT_REGION`, which the AWS CLI knows and the SDK does not.
+/// Returns `AWS_DEFAULT_REGION`, which the AWS CLI supports and the SDK does not.
 fn default_region() -> Option<String> {
     let (name, region) = first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;
     (name == "AWS_DEFAULT_REGION").then_some(region)

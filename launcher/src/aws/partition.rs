@@ -1,6 +1,6 @@
-//! AWS's partitions: groups of regions with names, accounts and domains of their own.
+//! AWS partitions: groups of regions with their own accounts and domains.
 
-/// Of a region.
+/// AWS partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Partition {
     Aws,
@@ -14,7 +14,7 @@ pub(crate) enum Partition {
 }
 
 impl Partition {
-    /// The partition of a region; one that nobody knows is taken for a new one of AWS's own.
+    /// Returns the partition of a region; `aws` for unknown regions.
     pub(crate) fn of(region: &str) -> Self {
         let known = [
             ("cn-", Self::China),
@@ -31,7 +31,7 @@ impl Partition {
             .map_or(Self::Aws, |(_, partition)| partition)
     }
 
-    /// As ARNs have it.
+    /// Returns the name, as in ARNs.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Aws => "aws",
@@ -45,7 +45,7 @@ impl Partition {
         }
     }
 
-    /// What hosts end with.
+    /// Returns the domain suffix of hosts.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Aws | Self::UsGov => "amazonaws.com",
@@ -58,7 +58,7 @@ impl Partition {
         }
     }
 
-    /// The region that signatures for IAM name: IAM has one endpoint for all regions.
+    /// Returns the region of IAM signatures: IAM has one endpoint per partition.
     pub(crate) fn iam_region(self) -> &'static str {
         match self {
             Self::Aws => "us-east-1",
@@ -72,7 +72,7 @@ impl Partition {
         }
     }
 
-    /// IAM's host; the two oldest do not name a region.
+    /// Returns the host of IAM; the two oldest contain no region.
     pub(crate) fn iam_host(self) -> String {
         match self {
             Self::Aws => "iam.amazonaws.com".to_owned(),
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_regions() {
+    fn partition_and_iam_host_of_regions() {
         for (region, name, iam) in [
             ("eu-west-1", "aws", "iam.amazonaws.com"),
             (

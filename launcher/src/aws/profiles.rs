@@ -1,4 +1,4 @@
-//! Whether a profile exists: the SDK takes one that does not for one that is empty.
+//! Checks that a profile exists: the SDK treats a missing one as empty.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::variable::set;
 use diagnostics::{Error, Result};
 
-/// Refuses a profile that stands in neither file; the default one need not.
+/// Refuses a profile that is in neither file, except `default`.
 pub(super) fn check(profile: &str) -> Result<()> {
     if profile == "default" {
         return Ok(());
@@ -27,15 +27,15 @@ pub(super) fn check(profile: &str) -> Result<()> {
         return Ok(());
     }
     let shown = diagnostics::sanitize(profile).into_owned();
-    let failure = Error::usage(format!("no AWS profile `{shown}`"));
+    let error = Error::usage(format!("no AWS profile `{shown}`"));
     Err(if names.is_empty() {
-        failure.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
+        error.help(format!("add `[profile {shown}]` to ~/.aws/config, or `[{shown}]` with its keys to ~/.aws/credentials"))
     } else {
         let names: Vec<_> = names
             .iter()
             .map(|name| diagnostics::sanitize(name))
             .collect();
-        failure.help(format!("there are: {}", names.join(", ")))
+        error.help(format!("expected one of: {}", names.join(", ")))
     })
 }
 
@@ -46,12 +46,12 @@ fn path((variable, name): (&str, &str)) -> Option<PathBuf> {
     }
 }
 
-/// The profiles' names: `[profile NAME]` in one file, `[NAME]` in the other.
+/// Returns profile names: `[profile NAME]` in the config file, `[NAME]` in the credentials file.
 fn sections(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
         let name = line.trim().strip_prefix('[')?.split(']').next()?.trim();
         let name = name.strip_prefix("profile").map_or(name, |rest| {
-            // `[profile-a]` is a name of its own.
+            // `[profile-a]` is a name itself.
             if rest.starts_with([' ', '\t']) {
                 rest.trim()
             } else {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_both_files() {
+    fn reads_names_of_both_files() {
         let text = "# [no]\n[default]\nregion = x\n [ profile  a b ] ; note\n[profile-c]\n[profile \"d\"]\n[e\n";
         let found: Vec<_> = sections(text).collect();
         assert_eq!(found, ["default", "a b", "profile-c", "d", "e"]);

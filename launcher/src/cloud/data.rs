@@ -1,4 +1,4 @@
-//! Where the job reads and writes: S3 as it is, local data below the job's own prefix.
+//! S3 locations of a job: given URLs unchanged, local data below the prefix of the job.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use crate::job::{Channel, Job, Location, S3Url};
 use crate::output::quoted;
 use crate::transfer::{LeftOut, Sending};
 
-/// A channel's local data, and where they go.
+/// Local data of a channel and the prefix they are uploaded to.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct ChannelUpload {
     pub(super) channel: String,
     pub(super) source: PathBuf,
-    /// Ends with a slash, for a file too: a channel is a folder.
+    /// Ends with a slash, also for a single file: a channel is a folder.
     pub(super) target: S3Url,
-    /// Its files, as they are now.
+    /// Files of the source.
     pub(super) files: Sending,
 }
 
-impl Upload {
-    /// In words.
-    pub(super) fn what(&self) -> String {
+impl ChannelUpload {
+    /// Describes source, channel and target.
+    pub(super) fn description(&self) -> String {
         let source = self.source.to_string_lossy();
         format!(
             "`{}` (channel `{}`) to `{}`",
@@ -31,8 +31,8 @@ impl Upload {
         )
     }
 
-    /// The command that gives it up after us.
-    pub(super) fn again(&self) -> String {
+    /// Arguments of the command that removes an unfinished upload.
+    pub(super) fn abort_command(&self) -> String {
         format!(
             "upload {} {} --abort",
             quoted(&self.source.to_string_lossy()),
@@ -41,7 +41,7 @@ impl Upload {
     }
 }
 
-/// The output prefix. A job in the cloud cannot write to this machine.
+/// Returns the output prefix. A job in the cloud cannot write to a local folder.
 pub(super) fn output(job: &Job) -> Result<&S3Url> {
     match &job.output {
         Location::S3(url) => Ok(url),
@@ -50,11 +50,11 @@ pub(super) fn output(job: &Job) -> Result<&S3Url> {
             sanitize(&path.to_string_lossy()),
             job.instance
         ))
-        .help("pass `--output s3://bucket/prefix`; `trainyard download` brings the model home")),
+        .help("pass `--output s3://bucket/prefix`; fetch the model with `trainyard download`")),
     }
 }
 
-/// The URL of each channel, uploaded ones included.
+/// Returns name and URL of each channel, including those that are uploaded first.
 pub(super) fn channels(job: &Job) -> Result<Vec<(String, S3Url)>> {
     job.channels
         .iter()
@@ -68,25 +68,25 @@ pub(super) fn channels(job: &Job) -> Result<Vec<(String, S3Url)>> {
         .collect()
 }
 
-/// What has to be uploaded first: all of the data is there, and all of it can be sent.
-pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
+/// Returns the uploads that the job needs. Fails if data are missing or cannot be uploaded.
+pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
     let mut uploads = Vec::new();
     for channel in &job.channels {
         let Location::File(path) = &channel.source else {
             continue;
         };
-        let typed = sanitize(&path.to_string_lossy()).into_owned();
+        let given = sanitize(&path.to_string_lossy()).into_owned();
         if let Err(error) = std::fs::metadata(path) {
             return Err(Error::usage(format!(
-                "channel `{}`: cannot read `{typed}`: {error}",
+                "channel `{}`: cannot read `{given}`: {error}",
                 channel.name,
             ))
             .help("expected a file or folder, or `s3://bucket/key`"));
         }
         let target = target(job, channel)?;
         let files = Sending::plan(path, &target)?;
-        complete(&channel.name, &typed, &files)?;
-        uploads.push(Upload {
+        complete(&channel.name, &given, &files)?;
+        uploads.push(ChannelUpload {
             channel: channel.name.clone(),
             source: path.clone(),
             target,
@@ -96,19 +96,19 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<Upload>> {
     Ok(uploads)
 }
 
-/// All of it can be sent, and there is something.
-fn complete(channel: &str, typed: &str, files: &Sending) -> Result<()> {
-    LeftOut::refuse(files.left_out(), channel, typed)?;
+/// Checks that there are files and that all of them can be uploaded.
+fn complete(channel: &str, given: &str, files: &Sending) -> Result<()> {
+    LeftOut::refuse(files.left_out(), channel, given)?;
     if files.count() == 0 {
         return Err(Error::usage(format!(
-            "channel `{channel}`: there is no file in the folder `{typed}`"
+            "channel `{channel}`: there is no file in the folder `{given}`"
         ))
-        .help("put the data there, or pass another one"));
+        .help("put the data there, or pass another folder"));
     }
     Ok(())
 }
 
-/// `OUTPUT/JOB/input/CHANNEL/`
+/// Returns `OUTPUT/JOB/input/CHANNEL/`.
 fn target(job: &Job, channel: &Channel) -> Result<S3Url> {
     Ok(output(job)?.join(&format!("{}/input/{}/", job.name, channel.name)))
 }

@@ -1,126 +1,108 @@
-//! Stays with a job: its states and log lines as they come, until it ends, or until Ctrl-C.
+//! Follows a job: prints its states and log lines until it ends, or until Ctrl-C.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_sagemaker::Client;
 use jiff::Timestamp;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::describe;
-use super::logs::{Tail, Trouble};
-use super::pace::Pace;
+use super::logs::{LogError, LogTail};
+use super::lookup;
+use super::poll_interval::PollInterval;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
+use crate::interrupt::Interrupt;
 use crate::retry::is_transient;
 use diagnostics::{Error, Result, eprint_line};
 
-/// CloudWatch is late by some seconds: an ended job's log is complete when this many looks found nothing new.
-const QUIET_LOOKS: u32 = 3;
-/// A job that ended longer ago has all its lines.
-const SETTLED: Duration = Duration::from_secs(120);
-/// Throttling and outages that last longer are reported.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// CloudWatch is some seconds late: the log of an ended job counts as complete after this many
+/// polls without new lines.
+const QUIET_POLLS: u32 = 3;
+/// All log lines of a job that ended longer ago have arrived.
+const SETTLED_AFTER: Duration = Duration::from_secs(120);
+/// Longest outage or throttling that is retried.
+const MAX_OUTAGE: Duration = Duration::from_secs(600);
 
-/// How it ended.
+/// Reason why following ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The job is over.
+    /// The job has ended.
     Ended(Box<JobState>),
-    /// Ctrl-C: the job goes on.
+    /// Ctrl-C: the job keeps running.
     Interrupted,
-    /// The reader of the log has gone.
-    NobodyReads,
+    /// The reader of standard output has closed it.
+    ReaderGone,
 }
 
-/// Ctrl-C, from the moment of the installation on.
-#[derive(Debug)]
-pub(crate) struct Interrupt(Signal);
-
-impl Interrupt {
-    /// From here on Ctrl-C no longer ends the process.
-    pub(crate) fn install() -> Result<Self> {
-        signal(SignalKind::interrupt()).map(Self).map_err(|error| {
-            Error::new(format!("cannot watch for Ctrl-C: {error}"))
-                .help("`trainyard status JOB` does not watch")
-        })
-    }
-
-    /// Waits for it.
-    pub(crate) async fn pressed(&mut self) {
-        self.0.recv().await;
-    }
-}
-
-/// One job that is followed.
+/// A job that is being followed.
 #[derive(Debug)]
 pub(crate) struct Follow {
     client: Client,
     name: String,
-    tail: Option<Tail>,
-    pace: Pace,
+    tail: Option<LogTail>,
+    poll_interval: PollInterval,
     sink: Sink,
     state: Option<JobState>,
-    state_trouble: Trying,
-    log_trouble: Trying,
+    state_outage: Outage,
+    log_outage: Outage,
 }
 
 impl Follow {
-    pub(crate) fn new(aws: &Aws, name: &str, pace: Pace, sink: Sink) -> Self {
+    pub(crate) fn new(aws: &Aws, name: &str, poll_interval: PollInterval, sink: Sink) -> Self {
         Self {
             client: aws.sagemaker(),
             name: name.to_owned(),
-            tail: Some(Tail::new(aws, name)),
-            pace,
+            tail: Some(LogTail::new(aws, name)),
+            poll_interval,
             sink,
             state: None,
-            state_trouble: Trying::default(),
-            log_trouble: Trying::default(),
+            state_outage: Outage::default(),
+            log_outage: Outage::default(),
         }
     }
 
     /// Follows a job without its log.
-    pub(crate) fn silently(mut self) -> Self {
+    pub(crate) fn without_log(mut self) -> Self {
         self.tail = None;
         self
     }
 
-    /// Until the job has ended and its log is complete.
-    pub(crate) async fn until_the_end(mut self, mut interrupt: Interrupt) -> Result<End> {
+    /// Follows until the job has ended and its log is complete, or until Ctrl-C.
+    pub(crate) async fn run_to_end(mut self, mut interrupt: Interrupt) -> Result<End> {
         tokio::select! {
             end = self.run() => end,
             () = interrupt.pressed() => Ok(End::Interrupted),
         }
     }
 
-    /// What is there now, and no more: whether there was anything, and the job's state.
+    /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = match describe::ask(&self.client, &self.name).await {
+        let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
-            Err(error) => return Err(describe::explained(&self.client, &self.name, error).await),
+            Err(error) => return Err(lookup::describe_error(&self.client, &self.name, error).await),
         };
         self.sink.hosts = state.machines > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));
         };
-        match hand_on(tail, &self.sink).await {
+        match forward(tail, &self.sink).await {
             (found, Ok(_)) => Ok((found, state)),
-            (_, Err(Trouble::Passing(failure) | Trouble::Lasting(failure))) => Err(failure),
+            (_, Err(LogError::Transient(error) | LogError::Permanent(error))) => Err(error),
         }
     }
 
     async fn run(&mut self) -> Result<End> {
-        let mut next_look = Instant::now();
+        let mut next_poll = Instant::now();
         let mut quiet = 0;
         loop {
             let over = self.state.as_ref().is_some_and(JobState::is_over);
-            if !over && next_look <= Instant::now() {
-                let changed = self.look().await?;
-                next_look = Instant::now() + self.pace.state(changed);
+            if !over && next_poll <= Instant::now() {
+                let changed = self.poll_state().await?;
+                next_poll = Instant::now() + self.poll_interval.state(changed);
             }
-            // Streams may be found late too.
-            let Some(found) = self.lines().await? else {
-                return Ok(End::NobodyReads);
+            // After the job has ended too: streams may appear late.
+            let Some(found) = self.forward_log().await? else {
+                return Ok(End::ReaderGone);
             };
             quiet = if found { 0 } else { quiet + 1 };
             if let Some(state) = self.state.take_if(|state| state.is_over()) {
@@ -135,18 +117,18 @@ impl Follow {
         }
     }
 
-    /// Asks for the state, and says it when it is new.
-    async fn look(&mut self) -> Result<bool> {
-        let state = match describe::ask(&self.client, &self.name).await {
+    /// Asks for the state and prints it if it changed. Returns true if it did.
+    async fn poll_state(&mut self) -> Result<bool> {
+        let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
-                let passing = is_transient(&error);
-                let failure = describe::explained(&self.client, &self.name, error).await;
-                self.state_trouble.endure(passing, failure)?;
+                let transient = is_transient(&error);
+                let error = lookup::describe_error(&self.client, &self.name, error).await;
+                self.state_outage.tolerate(transient, error)?;
                 return Ok(false);
             }
         };
-        self.state_trouble = Trying::default();
+        self.state_outage = Outage::default();
         let before = self.state.as_ref().map(|state| state.both_states());
         let now = state.both_states();
         let changed = before.as_ref() != Some(&now);
@@ -162,28 +144,28 @@ impl Follow {
         Ok(changed)
     }
 
-    /// Reads and hands on new lines: whether there were any, or nothing if nobody reads.
-    async fn lines(&mut self) -> Result<Option<bool>> {
+    /// Forwards new log lines. Returns true if there were any, None if the reader is gone.
+    async fn forward_log(&mut self) -> Result<Option<bool>> {
         let Some(tail) = &mut self.tail else {
             return Ok(Some(false));
         };
-        let (found, result) = hand_on(tail, &self.sink).await;
+        let (found, result) = forward(tail, &self.sink).await;
         match result {
             Ok(false) => return Ok(None),
-            Ok(true) => self.log_trouble = Trying::default(),
-            Err(Trouble::Passing(failure)) => {
-                self.log_trouble.endure(true, failure)?;
-                // Not having been able to look is no quiet.
+            Ok(true) => self.log_outage = Outage::default(),
+            Err(LogError::Transient(error)) => {
+                self.log_outage.tolerate(true, error)?;
+                // An outage does not count as a quiet poll.
                 return Ok(Some(true));
             }
-            // The log stands beside an answer that can still come.
-            Err(Trouble::Lasting(failure)) if self.sink.is_beside() => {
+            // On standard error the log only accompanies the result, which can still come.
+            Err(LogError::Permanent(error)) if self.sink.is_stderr() => {
                 eprint_line(format!(
-                    "{failure}\n  help: the job is waited for without its log"
+                    "{error}\n  help: waiting for the job without its log"
                 ));
                 self.tail = None;
             }
-            Err(Trouble::Lasting(failure)) => return Err(failure),
+            Err(LogError::Permanent(error)) => return Err(error),
         }
         Ok(Some(found))
     }
@@ -194,26 +176,27 @@ impl Follow {
         }
         let settled = state.ended_at.is_some_and(|end| {
             let since = Timestamp::now().duration_since(end);
-            Duration::try_from(since).is_ok_and(|since| since > SETTLED)
+            Duration::try_from(since).is_ok_and(|since| since > SETTLED_AFTER)
         });
-        quiet >= if settled { 1 } else { QUIET_LOOKS }
+        quiet >= if settled { 1 } else { QUIET_POLLS }
     }
 
     async fn pause(&mut self, found: bool) {
         let over = self.state.as_ref().is_some_and(JobState::is_over);
-        let time = if self.state_trouble.0.or(self.log_trouble.0).is_some() {
-            self.pace.trouble()
+        let time = if self.state_outage.0.or(self.log_outage.0).is_some() {
+            self.poll_interval.after_error()
         } else if over {
-            self.pace.last_lines()
+            self.poll_interval.last_lines()
         } else {
-            self.pace.logs(found)
+            self.poll_interval.logs(found)
         };
         tokio::time::sleep(time).await;
     }
 }
 
-/// Hands on what is new, page after page: whether there was anything, and whether anybody reads.
-async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) {
+/// Forwards new events page by page. Returns true if there were any, and true if the reader is
+/// still there.
+async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogError>) {
     let mut found = false;
     if let Err(trouble) = tail.discover().await {
         return (found, Err(trouble));
@@ -222,10 +205,10 @@ async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) 
         let mut events = Vec::new();
         let more = tail.read(&mut events).await;
         found |= !events.is_empty();
-        match sink.take(&events) {
+        match sink.write(&events) {
             Ok(true) => {}
             Ok(false) => return (found, Ok(false)),
-            Err(failure) => return (found, Err(Trouble::Lasting(failure))),
+            Err(error) => return (found, Err(LogError::Permanent(error))),
         }
         match more {
             Ok(true) => {}
@@ -235,24 +218,22 @@ async fn hand_on(tail: &mut Tail, sink: &Sink) -> (bool, Result<bool, Trouble>) 
     }
 }
 
-/// Since when something does not work.
+/// Start of an outage, if there is one.
 #[derive(Debug, Default)]
-struct Trying(Option<Instant>);
+struct Outage(Option<Instant>);
 
-impl Trying {
-    /// Goes on after trouble that may pass, and says so once.
-    fn endure(&mut self, passing: bool, failure: Error) -> Result<()> {
+impl Outage {
+    /// Tolerates transient errors up to [`MAX_OUTAGE`]; reports the first one.
+    fn tolerate(&mut self, transient: bool, error: Error) -> Result<()> {
         match self.0 {
-            _ if !passing => Err(failure),
+            _ if !transient => Err(error),
             None => {
-                eprint_line(format!(
-                    "{failure}\n  help: nothing to do, it is tried again"
-                ));
+                eprint_line(format!("{error}\nhelp: nothing to do, retrying"));
                 self.0 = Some(Instant::now());
                 Ok(())
             }
-            Some(since) if since.elapsed() < PATIENCE => Ok(()),
-            Some(_) => Err(failure),
+            Some(since) if since.elapsed() < MAX_OUTAGE => Ok(()),
+            Some(_) => Err(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The trainer's image in the account's ECR, by its digest: a tag may move while the job waits for machines.
+//! Resolves the image of a trainer in ECR to its digest: a tag may move while the job is pending.
 
 use aws_sdk_ecr::types::ImageIdentifier;
 
@@ -9,7 +9,7 @@ use diagnostics::{Error, Result, eprint_line};
 
 const TAG: &str = "latest";
 
-/// The image that was typed, else `trainyard/TRAINER` as `push` left it.
+/// Returns the given image, or `trainyard/TRAINER` that `push` made.
 pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     if let Some(image) = &job.image {
         return Ok(image.clone());
@@ -17,7 +17,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let trainer = &job.trainer.name;
     let repository = repository(trainer);
     eprint_line(format!(
-        "image `{repository}:{TAG}`: asking ECR for its digest"
+        "image `{repository}:{TAG}`: looking up its digest in ECR"
     ));
     let answer = aws
         .ecr()
@@ -29,7 +29,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let missing = |what: &str| {
         Error::new(format!("{what} in region `{}`", aws.region()))
             .help(format!(
-                "{} puts it there",
+                "push it: {}",
                 aws.next(&format!("push {trainer} --create-repository"))
             ))
             .help("or pass `--image URI`, or another `--region`")

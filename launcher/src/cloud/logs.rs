@@ -1,7 +1,8 @@
-//! A job's log events, from all its streams in CloudWatch: none lost, none twice.
+//! Reads the log events of a job from all its streams in CloudWatch, each event exactly once.
 //!
-//! A stream is `JOB/HOST-TIME`; a host that starts again, as after a spot interruption, gets another one. The place in
-//! each stream is the token of its last page, which moves together with the events that were handed on.
+//! A stream is named `JOB/HOST-TIME`; a host that restarts, as after a spot interruption, gets a
+//! new one. The position in a stream is the token of its last page. It advances together with the
+//! events that were forwarded.
 
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
@@ -12,30 +13,30 @@ use diagnostics::Error;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
 
-/// One line of a job, or several where the trainer wrote them at once.
+/// A log event: one line, or several lines written at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Event {
     /// Milliseconds since 1970.
     pub(super) time: i64,
-    /// `algo-1`
+    /// Host, such as `algo-1`.
     pub(super) host: String,
-    /// Without the job's name.
+    /// Stream without the name of the job.
     pub(super) stream: String,
     pub(super) message: String,
 }
 
-/// Why there are no logs now.
+/// Error of a log request.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// Throttling, a server's error, the network: it may pass.
-    Passing(Error),
+pub(super) enum LogError {
+    /// Throttling, a server error or a network error.
+    Transient(Error),
     /// Missing permission, expired credentials.
-    Lasting(Error),
+    Permanent(Error),
 }
 
-/// Reads on where it was.
+/// Reader of new log events.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct LogTail {
     client: Client,
     prefix: String,
     streams: Vec<Stream>,
@@ -45,13 +46,13 @@ pub(super) struct Tail {
 struct Stream {
     name: String,
     token: Option<String>,
-    /// Events behind the token that were handed on, where no other token came with them.
-    handed_on: usize,
-    /// Nothing more in this look.
+    /// Number of events after the token that were forwarded, while the token has not changed.
+    forwarded: usize,
+    /// True if this poll has read everything.
     at_end: bool,
 }
 
-impl Tail {
+impl LogTail {
     pub(super) fn new(aws: &Aws, job: &str) -> Self {
         Self {
             client: aws.logs(),
@@ -60,8 +61,8 @@ impl Tail {
         }
     }
 
-    /// Begins a look: looks for streams that are new.
-    pub(super) async fn discover(&mut self) -> Result<(), Trouble> {
+    /// Starts a poll: finds new streams.
+    pub(super) async fn discover(&mut self) -> Result<(), LogError> {
         for stream in &mut self.streams {
             stream.at_end = false;
         }
@@ -77,7 +78,7 @@ impl Tail {
                 .await;
             let page = match answer {
                 Ok(page) => page,
-                // The group is made with the first job's first line.
+                // The log group is created with the first line of the first job.
                 Err(error)
                     if error
                         .as_service_error()
@@ -86,9 +87,9 @@ impl Tail {
                     return Ok(());
                 }
                 Err(error) => {
-                    let passing = is_transient(&error);
-                    let failure = explain("cannot list the job's log streams", error);
-                    return Err(Trouble::new(passing, failure));
+                    let transient = is_transient(&error);
+                    let error = explain("cannot list the job's log streams", error);
+                    return Err(LogError::new(transient, error));
                 }
             };
             for name in page
@@ -100,7 +101,7 @@ impl Tail {
                     self.streams.push(Stream {
                         name: name.to_owned(),
                         token: None,
-                        handed_on: 0,
+                        forwarded: 0,
                         at_end: false,
                     });
                 }
@@ -112,9 +113,9 @@ impl Tail {
         }
     }
 
-    /// The next page of each stream in `events`, and whether there may be more: a long log is more than the memory
-    /// should hold. After trouble, what came before it is there, and the rest comes next time.
-    pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, Trouble> {
+    /// Appends the next page of each stream to `events`. Returns true if there may be more: pages
+    /// bound the memory for a long log. After an error, `events` has the pages read before it.
+    pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, LogError> {
         let mut result = Ok(());
         for stream in self.streams.iter_mut().filter(|stream| !stream.at_end) {
             result = stream.read(&self.client, &self.prefix, events).await;
@@ -122,7 +123,7 @@ impl Tail {
                 break;
             }
         }
-        // Hosts side by side; within a stream CloudWatch's order stays.
+        // Merges hosts by time; the sort is stable, so each stream keeps its order.
         events.sort_by_key(|event| event.time);
         result.map(|()| self.streams.iter().any(|stream| !stream.at_end))
     }
@@ -134,7 +135,7 @@ impl Stream {
         client: &Client,
         prefix: &str,
         events: &mut Vec<Event>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), LogError> {
         let answer = client
             .get_log_events()
             .log_group_name(GROUP)
@@ -145,7 +146,7 @@ impl Stream {
             .await;
         let page = match answer {
             Ok(page) => page,
-            // Retention may have taken it away.
+            // Deleted by the retention setting.
             Err(error)
                 if error
                     .as_service_error()
@@ -155,9 +156,9 @@ impl Stream {
                 return Ok(());
             }
             Err(error) => {
-                let passing = is_transient(&error);
-                let failure = explain("cannot read the job's logs", error);
-                return Err(Trouble::new(passing, failure));
+                let transient = is_transient(&error);
+                let error = explain("cannot read the job's logs", error);
+                return Err(LogError::new(transient, error));
             }
         };
         let token = page.next_forward_token().map(str::to_owned);
@@ -168,20 +169,20 @@ impl Stream {
         Ok(())
     }
 
-    /// Moves on, and gives what is new in the page.
+    /// Advances the position and returns the new events of a page.
     fn take(
         &mut self,
         found: Vec<OutputLogEvent>,
         token: Option<String>,
     ) -> impl Iterator<Item = OutputLogEvent> + use<> {
-        let known = self.handed_on;
-        // A page may be empty before the end; at the end the same token comes back.
+        let known = self.forwarded;
+        // An empty page does not mean the end; at the end the token stays the same.
         self.at_end = token.is_none() || token == self.token;
         if self.at_end {
-            self.handed_on = known.max(found.len());
+            self.forwarded = known.max(found.len());
         } else {
             self.token = token;
-            self.handed_on = 0;
+            self.forwarded = 0;
         }
         found.into_iter().skip(known)
     }
@@ -198,12 +199,12 @@ impl Event {
     }
 }
 
-impl Trouble {
-    fn new(passing: bool, failure: Error) -> Self {
-        if passing {
-            Self::Passing(failure)
+impl LogError {
+    fn new(transient: bool, error: Error) -> Self {
+        if transient {
+            Self::Transient(error)
         } else {
-            Self::Lasting(failure)
+            Self::Permanent(error)
         }
     }
 }
@@ -218,11 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn every_event_once_whatever_the_tokens() {
+    fn forwards_each_event_once_for_any_tokens() {
         let mut stream = Stream {
             name: "svm/algo-1-1".to_owned(),
             token: None,
-            handed_on: 0,
+            forwarded: 0,
             at_end: false,
         };
         let mut look = |texts: &[&str], token: Option<&str>| {
@@ -230,7 +231,7 @@ mod tests {
             let found: Vec<_> = found.filter_map(|event| event.message).collect();
             (found.concat(), stream.at_end)
         };
-        // An answer with events and without a token must neither go on for ever nor be shown twice.
+        // A page with events and without a token must neither loop forever nor be shown twice.
         assert_eq!(look(&["a", "b"], None), ("ab".to_owned(), true));
         assert_eq!(look(&["a", "b", "c"], None), ("c".to_owned(), true));
         assert_eq!(look(&["a", "b", "c"], Some("1")), (String::new(), false));

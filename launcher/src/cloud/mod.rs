@@ -1,58 +1,59 @@
-//! Jobs on SageMaker: making them, following them, and what is known of them.
+//! Training jobs on SageMaker: submission, following and state.
 
-mod create;
 mod data;
-mod describe;
 mod follow;
 mod image;
-mod limits;
 mod logs;
+mod lookup;
 mod model;
-mod pace;
-mod ready;
+mod poll_interval;
+mod preflight;
 mod request;
+mod request_limits;
 mod role;
 mod sink;
 mod state;
+mod submit;
 
 use std::time::Duration;
 
 use crate::aws::Aws;
-use crate::commands::Context;
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer::{Leftover, STALL, Settings, Store};
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 
-pub(crate) use describe::{describe, job_name, job_name_unasked, raw};
-pub(crate) use follow::{End, Follow, Interrupt};
+pub(crate) use follow::{End, Follow};
+pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
 pub(crate) use model::model;
-pub(crate) use pace::Pace;
-pub(crate) use ready::bucket_is_there;
+pub(crate) use poll_interval::PollInterval;
+pub(crate) use preflight::bucket_is_there;
 pub(crate) use sink::Sink;
-pub(crate) use state::{JobState, moment};
+pub(crate) use state::{JobState, format_timestamp};
 
 use request::Resolved;
 
-/// So long an upload is tidied up after Ctrl-C.
-const TIDY: Duration = Duration::from_secs(5);
+/// Time limit for aborting an upload after Ctrl-C.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the job and, unless told otherwise, stays until its end.
+/// Submits the job and follows it to its end, unless `no_wait`.
 pub(crate) async fn train(
     job: &Job,
     no_wait: bool,
     dry_run: bool,
     context: &Context,
 ) -> Result<Exit> {
-    limits::check(job)?;
-    // What this machine can see is looked at before anybody is asked.
+    request_limits::check(job)?;
+    // Local checks come before requests.
     let output = data::output(job)?.to_string();
     let checkpoints = checkpoints(job)?;
     let uploads = data::uploads(job)?;
     warn(job);
     let aws = context.aws().await?;
-    let role = role::typed(job.cloud.role.as_deref())?;
+    let role = role::check(job.cloud.role.as_deref())?;
     let (role, image) = if dry_run {
         (
             placeholder("role", role::resolve(&aws, role).await),
@@ -77,61 +78,71 @@ pub(crate) async fn train(
         plan.print(context.format)?;
         return Ok(Exit::Ok);
     }
-    ready::check(&aws, job).await?;
-    let store = Store::new(
-        &aws,
-        Settings {
-            stall: STALL,
-            progress: true,
-        },
-    );
+    preflight::check(&aws, job).await?;
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
-    for upload in uploads {
-        eprint_line(format!("{}: uploading it", upload.what()));
-        let leftover = Leftover::of(&upload.files);
-        let again = upload.again();
-        tokio::select! {
-            sent = upload.files.run(&store) => drop(sent?),
-            () = interrupt.pressed() => {
-                let failure = not_submitted(&aws, job);
-                let given_up = give_up(&leftover, &store, &mut interrupt).await;
-                return Err(match given_up {
-                    true => failure,
-                    false => failure.help(format!(
-                        "parts of them may be left in S3, which are paid for: {} removes them",
-                        aws.next(&again)
-                    )),
-                });
-            }
-        }
-    }
-    let submit = create::submit(&aws, &request, name);
-    let (arn, interrupted) = undivided(&aws, submit, &mut interrupt, name).await?;
+    upload_data(&aws, job, uploads, &mut interrupt).await?;
+    let submit = submit::submit(&aws, &request, name);
+    let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
-        return left(&aws, name, context);
+        return report_interrupt(&aws, name, context);
     }
     if no_wait {
         return submitted(job, &aws, &arn, context);
     }
-    stay(job, &aws, interrupt, context).await
+    follow_to_end(job, &aws, interrupt, context).await
 }
 
-/// Nobody goes on with an upload below this job's own name: its parts are removed. False if they may still be there.
-async fn give_up(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
-    eprint_line("Ctrl-C: giving up the upload; once more leaves at once");
+/// Uploads local data. Ctrl-C aborts the current upload.
+async fn upload_data(
+    aws: &Aws,
+    job: &Job,
+    uploads: Vec<data::ChannelUpload>,
+    interrupt: &mut Interrupt,
+) -> Result<()> {
+    let settings = Settings {
+        stall: STALL,
+        progress: true,
+    };
+    let store = Store::new(aws, settings);
+    for upload in uploads {
+        eprint_line(format!("{}: uploading", upload.description()));
+        let leftover = Leftover::of(&upload.files);
+        let abort_command = upload.abort_command();
+        tokio::select! {
+            sent = upload.files.run(&store) => drop(sent?),
+            () = interrupt.pressed() => {
+                let error = not_submitted(aws, job);
+                if abort_upload(&leftover, &store, interrupt).await {
+                    return Err(error);
+                }
+                return Err(error.help(format!(
+                    "uploaded parts may remain in S3 and cost money: {} removes them",
+                    aws.next(&abort_command)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
+/// false if uploaded parts may remain.
+async fn abort_upload(leftover: &Leftover, store: &Store, interrupt: &mut Interrupt) -> bool {
+    eprint_line("Ctrl-C: aborting the upload; press again to exit at once");
     tokio::select! {
-        done = tokio::time::timeout(TIDY, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
+        done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
         () = interrupt.pressed() => false,
     }
 }
 
-/// After Ctrl-C in an upload. The data have the job's name in their key, so the next job would not find them.
+/// Error after Ctrl-C during an upload. Keys contain the name of the job, so the next job cannot
+/// reuse them.
 fn not_submitted(aws: &Aws, job: &Job) -> Error {
-    let failure = Error::with(
-        Exit::Interrupted,
-        "interrupted while the data were uploaded: no job was made",
+    let error = Error::with_kind(
+        ErrorKind::Interrupted,
+        "interrupted while uploading data: no job was created",
     );
     let data = job
         .channels
@@ -140,8 +151,8 @@ fn not_submitted(aws: &Aws, job: &Job) -> Error {
             Location::File(path) => Some(path.to_string_lossy().into_owned()),
             Location::S3(_) => None,
         });
-    failure.help(format!(
-        "{} once, then `--data s3://BUCKET/data` in every job, sends them one time only",
+    error.help(format!(
+        "to upload them only once, run {}, then pass `--data s3://BUCKET/data` to each job",
         aws.next(&format!(
             "upload {} s3://BUCKET/data",
             quoted(&data.unwrap_or_default())
@@ -149,22 +160,23 @@ fn not_submitted(aws: &Aws, job: &Job) -> Error {
     ))
 }
 
-/// For a plan: what cannot be found out now, as before the first `push`, does not keep the rest from being shown.
+/// Returns a placeholder for a value that cannot be resolved yet, as before the first `push`: the
+/// rest of the dry run is still useful.
 fn placeholder(what: &str, found: Result<String>) -> String {
-    found.unwrap_or_else(|failure| {
-        let placeholder = format!("<{what}: not known yet>");
+    found.unwrap_or_else(|error| {
+        let placeholder = format!("<{what}: unknown>");
         eprint_line(format!(
-            "{failure}\n  help: the plan has `{placeholder}` instead, and the job would fail"
+            "{error}\n  help: the plan shows `{placeholder}`; a real job would fail"
         ));
         placeholder
     })
 }
 
-/// What is allowed and seldom meant.
+/// Warns of options that are allowed but rarely intended.
 fn warn(job: &Job) {
     if job.cloud.spot.is_some() && job.checkpoints.is_none() {
         eprint_line(
-            "warning: `--spot` without `--checkpoints`: an interrupted job starts again from nothing\n  \
+            "warning: `--spot` without `--checkpoints`: an interrupted job restarts from scratch\n  \
              help: pass `--checkpoints s3://bucket/prefix`",
         );
     }
@@ -175,7 +187,7 @@ fn checkpoints(job: &Job) -> Result<Option<String>> {
         None => Ok(None),
         Some(Location::S3(url)) => Ok(Some(url.to_string())),
         Some(Location::File(_)) => Err(Error::usage(
-            "`--checkpoints` is a local folder, and the job runs in the cloud",
+            "`--checkpoints` is a local folder, but the job runs in the cloud",
         )
         .help("pass `--checkpoints s3://bucket/prefix`")),
     }
@@ -184,26 +196,26 @@ fn checkpoints(job: &Job) -> Result<Option<String>> {
 async fn plan(
     job: &Job,
     aws: &Aws,
-    uploads: &[data::Upload],
+    uploads: &[data::ChannelUpload],
     request: request::Request,
     no_wait: bool,
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     for upload in uploads {
-        plan.step(format!("upload {}", upload.what()));
+        plan.step(format!("upload {}", upload.description()));
     }
-    let (rehearsal, recorder) = aws.rehearsal();
-    // It ends in an error by design; what counts is what the recorder has.
-    let answer = request.send_with(&rehearsal.sagemaker()).await;
+    let (recording, recorder) = aws.dry_run();
+    // Always fails: the recorder does not send the request.
+    let answer = request.send_with(&recording.sagemaker()).await;
     let Some(recorded) = recorder.take() else {
         let reason = answer.err().map(|error| diagnostics::chain(&error));
         return Err(Error::new(format!(
-            "the SDK refuses the request: {}",
+            "the SDK rejects the request: {}",
             reason.unwrap_or_default()
         ))
-        .help("check what was typed after `train`"));
+        .help("check the options of `train`"));
     };
-    plan.request(format!("make the training job `{}`", job.name), recorded);
+    plan.request(format!("create the training job `{}`", job.name), recorded);
     if !no_wait {
         plan.step("show its logs until it ends");
     }
@@ -211,7 +223,7 @@ async fn plan(
 }
 
 fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
-    eprint_line(come_back(aws, job.name.as_str()));
+    eprint_line(follow_up_help(aws, job.name.as_str()));
     let answer = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
@@ -222,10 +234,15 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
-async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> Result<Exit> {
+async fn follow_to_end(
+    job: &Job,
+    aws: &Aws,
+    interrupt: Interrupt,
+    context: &Context,
+) -> Result<Exit> {
     let name = job.name.as_str();
-    let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside());
-    match follow.until_the_end(interrupt).await {
+    let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
+    match follow.run_to_end(interrupt).await {
         Ok(End::Ended(state)) => {
             context.format.answer(&state, |state| state.text())?;
             for line in state.next_commands(aws) {
@@ -233,17 +250,18 @@ async fn stay(job: &Job, aws: &Aws, interrupt: Interrupt, context: &Context) -> 
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => left(aws, name, context),
-        Ok(End::NobodyReads) => Ok(Exit::Ok),
-        Err(failure) => Err(failure.help(format!(
-            "the job goes on: {}",
+        Ok(End::Interrupted) => report_interrupt(aws, name, context),
+        Ok(End::ReaderGone) => Ok(Exit::Ok),
+        Err(error) => Err(error.help(format!(
+            "the job keeps running: {}",
             aws.next(&format!("logs {name}"))
         ))),
     }
 }
 
-/// Ctrl-C must not cut the request in two: the first one waits for the answer, the second one leaves.
-async fn undivided(
+/// Waits for the response of a submission. The first Ctrl-C keeps waiting, the second one exits:
+/// otherwise a job might run unnoticed. Returns ARN and true after Ctrl-C.
+async fn submit_uncancelled(
     aws: &Aws,
     submit: impl Future<Output = Result<String>>,
     interrupt: &mut Interrupt,
@@ -255,24 +273,27 @@ async fn undivided(
         () = interrupt.pressed() => {}
     }
     eprint_line(
-        "Ctrl-C: the job is being made, waiting for SageMaker's answer; once more leaves without it",
+        "Ctrl-C: the job is being created, waiting for SageMaker; press again to exit at once",
     );
     tokio::select! {
         answer = &mut submit => Ok((answer?, true)),
-        () = interrupt.pressed() => Err(Error::with(
-            Exit::Interrupted,
-            format!("left before SageMaker answered: job `{name}` may have been made"),
+        () = interrupt.pressed() => Err(Error::with_kind(
+            ErrorKind::Interrupted,
+            format!("interrupted before SageMaker responded: job `{name}` may have been created"),
         )
         .help(format!(
-            "{} says whether it was",
+            "{} shows if it was",
             aws.next(&format!("status {name}"))
         ))),
     }
 }
 
-/// After Ctrl-C.
-fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!("Ctrl-C: the job goes on\n{}", come_back(aws, name)));
+/// Reports a running job after Ctrl-C.
+fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+    eprint_line(format!(
+        "Ctrl-C: the job keeps running\n{}",
+        follow_up_help(aws, name)
+    ));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});
         context.format.answer(&answer, |_| String::new())?;
@@ -280,11 +301,11 @@ fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     Ok(Exit::Interrupted)
 }
 
-/// The commands for a job that one does not wait for.
-pub(crate) fn come_back(aws: &Aws, name: &str) -> String {
+/// Suggests commands for a running job.
+pub(crate) fn follow_up_help(aws: &Aws, name: &str) -> String {
     let (logs, stop) = (format!("logs {name}"), format!("stop {name}"));
     format!(
-        "  help: {} comes back to it, {} ends it",
+        "  help: {} follows it, {} stops it",
         aws.next(&logs),
         aws.next(&stop)
     )

@@ -1,14 +1,14 @@
-//! Where a job's model is: SageMaker knows.
+//! Location of the model of a job.
 
 use jiff::Timestamp;
 
-use super::describe::{describe, job_name};
+use super::lookup::{describe, job_name};
 use super::state::JobState;
 use crate::aws::Aws;
 use crate::job::S3Url;
 use diagnostics::{Error, Result};
 
-/// The archive of a job that is over. A job that failed may have left one too.
+/// Returns the URL of the model archive. A failed job may have one too.
 pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
     let name = job_name(job, aws).await?;
     let state = JobState::new(&describe(aws, name).await?, Timestamp::now());
@@ -18,15 +18,15 @@ pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
     let now = state.both_states();
     if state.is_over() {
         return Err(
-            Error::new(format!("job `{name}` left no model: {now}")).help(format!(
-                "{} tells how it ended",
+            Error::new(format!("job `{name}` has no model: {now}")).help(format!(
+                "{} shows how it ended",
                 aws.next(&format!("describe {name}"))
             )),
         );
     }
     Err(
         Error::new(format!("job `{name}` has no model yet: {now}")).help(format!(
-            "{} stays until it ends",
+            "{} waits until it ends",
             aws.next(&format!("logs {name}"))
         )),
     )

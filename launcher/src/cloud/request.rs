@@ -1,4 +1,4 @@
-//! `CreateTrainingJob`, made of a job.
+//! Builds the `CreateTrainingJob` request of a job.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use aws_sdk_sagemaker::types::{
 
 use crate::job::{Instance, Job, S3Url};
 
-/// A request that is ready: it can be sent, and sent again.
+/// Complete request; can be sent repeatedly.
 pub(super) type Request = CreateTrainingJobInputBuilder;
 
-/// Tags that every job gets.
+/// Number of tags that this program adds to each job.
 pub(super) const OWN_TAGS: usize = 2;
 
-/// What had to be found out first.
+/// Values that are resolved before the request is built.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    /// The role's ARN.
+    /// ARN of the role.
     pub(super) role: String,
-    /// With its registry.
+    /// Image URI with its registry.
     pub(super) image: String,
-    /// Prefix of all jobs' results.
+    /// Output prefix, shared by jobs.
     pub(super) output: String,
     pub(super) channels: Vec<(String, S3Url)>,
     pub(super) checkpoints: Option<String>,
 }
 
-/// The whole request.
+/// Builds the request.
 pub(super) fn build(job: &Job, resolved: &Resolved) -> Request {
     let cloud = &job.cloud;
     let channels = resolved.channels.iter();
@@ -134,12 +134,12 @@ fn tags(job: &Job) -> Vec<Tag> {
         .collect()
 }
 
-/// Whether the name is one of this program's tags.
+/// True for tags of this program.
 pub(super) fn is_own_tag(key: &str) -> bool {
     key.starts_with("trainyard:")
 }
 
-/// The limits keep every time far below the type's end.
+/// Converts to seconds; limits are checked before, so nothing saturates.
 fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
 }

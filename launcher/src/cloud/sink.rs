@@ -1,22 +1,22 @@
-//! Where log lines go.
+//! Output of log lines.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
 use super::logs::Event;
-use super::state::moment;
+use super::state::format_timestamp;
 use crate::output::Format;
 use diagnostics::{Error, Result};
 
-/// Takes the events as they come.
+/// Writer of log events.
 #[derive(Debug)]
 pub(crate) struct Sink {
     target: Target,
-    /// A terminal obeys control characters, and a log may hold anything.
+    /// True for a terminal: control characters are escaped.
     terminal: bool,
     json: bool,
-    /// With several machines each line says whose it is.
+    /// True to prefix each line with its host.
     pub(super) hosts: bool,
 }
 
@@ -27,8 +27,8 @@ enum Target {
 }
 
 impl Sink {
-    /// To standard output: the logs are the answer. With `--json` an object per line.
-    pub(crate) fn answer(format: Format) -> Self {
+    /// Writes to standard output, as the result of the command; with `--json` one object per line.
+    pub(crate) fn stdout(format: Format) -> Self {
         Self {
             target: Target::Out,
             terminal: io::stdout().is_terminal(),
@@ -37,8 +37,8 @@ impl Sink {
         }
     }
 
-    /// To standard error, beside an answer that is still to come.
-    pub(crate) fn beside() -> Self {
+    /// Writes to standard error; the result of the command follows on standard output.
+    pub(crate) fn stderr() -> Self {
         Self {
             target: Target::Err,
             terminal: io::stderr().is_terminal(),
@@ -47,29 +47,33 @@ impl Sink {
         }
     }
 
-    /// Whether the answer is still to come.
-    pub(super) fn is_beside(&self) -> bool {
+    /// True if this writes to standard error.
+    pub(super) fn is_stderr(&self) -> bool {
         self.target == Target::Err
     }
 
-    /// False if nobody reads any more; an error if the lines cannot be written, as on a full disk. Standard error stops
-    /// nothing.
-    pub(super) fn take(&self, events: &[Event]) -> Result<bool> {
+    /// Writes events. Returns false if the reader has closed the pipe. Errors of standard error are
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// If standard output cannot be written, as on a full disk.
+    pub(super) fn write(&self, events: &[Event]) -> Result<bool> {
         let mut text = String::new();
         for event in events {
             self.add(event, &mut text);
         }
         match self.target {
-            Target::Out => match write(io::stdout().lock(), &text) {
+            Target::Out => match write_all(io::stdout().lock(), &text) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
                 Err(error) => Err(
                     Error::new(format!("cannot write to standard output: {error}"))
-                        .help("the log is whole in CloudWatch: type the command again"),
+                        .help("free space or use another file, then run the command again: CloudWatch has the whole log"),
                 ),
             },
             Target::Err => {
-                let _ = write(io::stderr().lock(), &text);
+                let _ = write_all(io::stderr().lock(), &text);
                 Ok(true)
             }
         }
@@ -79,7 +83,7 @@ impl Sink {
         // Writing to a String cannot fail.
         if self.json {
             let line = serde_json::json!({
-                "time": moment(event.time),
+                "time": format_timestamp(event.time),
                 "host": event.host,
                 "stream": event.stream,
                 "message": event.message,
@@ -88,7 +92,7 @@ impl Sink {
             return;
         }
         for line in event.message.trim_end_matches('\n').split('\n') {
-            let line = self.safe(line);
+            let line = self.safe_line(line);
             let _ = if self.hosts {
                 writeln!(text, "{} | {line}", event.host)
             } else {
@@ -97,7 +101,7 @@ impl Sink {
         }
     }
 
-    fn safe<'a>(&self, line: &'a str) -> Cow<'a, str> {
+    fn safe_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
         if !self.terminal {
             return Cow::Borrowed(line);
         }
@@ -105,15 +109,15 @@ impl Sink {
     }
 }
 
-/// Control characters but the tab, as `\u{1b}`.
+/// Escapes control characters except tabs, as `\u{1b}`.
 fn escaped(line: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\t';
-    if !line.contains(steers) {
+    let is_control = |c: char| c.is_control() && c != '\t';
+    if !line.contains(is_control) {
         return Cow::Borrowed(line);
     }
     let mut text = String::with_capacity(line.len() + 16);
     for c in line.chars() {
-        if steers(c) {
+        if is_control(c) {
             let _ = write!(text, "\\u{{{:x}}}", u32::from(c));
         } else {
             text.push(c);
@@ -122,7 +126,7 @@ fn escaped(line: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-fn write(mut out: impl Write, text: &str) -> io::Result<()> {
+fn write_all(mut out: impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }
@@ -131,7 +135,7 @@ fn write(mut out: impl Write, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn sanitize(sink: &Sink, message: &str) -> String {
+    fn written(sink: &Sink, message: &str) -> String {
         let event = Event {
             time: 0,
             host: "algo-1".to_owned(),
@@ -144,28 +148,28 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cannot_steer_a_terminal() {
-        let mut sink = Sink::answer(Format::Text);
+    fn escapes_control_characters_on_a_terminal() {
+        let mut sink = Sink::stdout(Format::Text);
         sink.terminal = true;
         assert_eq!(
-            sanitize(&sink, "a\tb\u{1b}[2Jc\r"),
+            written(&sink, "a\tb\u{1b}[2Jc\r"),
             "a\tb\\u{1b}[2Jc\\u{d}\n"
         );
         sink.terminal = false;
-        assert_eq!(sanitize(&sink, "a\u{1b}[2J"), "a\u{1b}[2J\n");
+        assert_eq!(written(&sink, "a\u{1b}[2J"), "a\u{1b}[2J\n");
     }
 
     #[test]
-    fn hosts_stand_before_every_line() {
-        let mut sink = Sink::answer(Format::Text);
+    fn prefixes_every_line_with_its_host() {
+        let mut sink = Sink::stdout(Format::Text);
         sink.hosts = true;
-        assert_eq!(sanitize(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
+        assert_eq!(written(&sink, "a\n  b\n"), "algo-1 | a\nalgo-1 |   b\n");
     }
 
     #[test]
-    fn json_lines() {
-        let sink = Sink::answer(Format::Json);
-        let line = sanitize(&sink, "a\nb");
+    fn writes_one_json_object_per_event() {
+        let sink = Sink::stdout(Format::Json);
+        let line = written(&sink, "a\nb");
         let value: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
         assert_eq!(value["message"], "a\nb");
         assert_eq!(value["time"], "1970-01-01T00:00:00Z");

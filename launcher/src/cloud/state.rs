@@ -1,4 +1,4 @@
-//! What is known of a job: its state, where its time went, what it cost and made.
+//! State of a job: status, phases with their times, billed time and model.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::aws::Aws;
 
-/// The answer of `status`, and of `train` at the end.
+/// Output of `status`, and of `train` at the end.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct JobState {
     pub(crate) name: String,
@@ -22,11 +22,11 @@ pub(crate) struct JobState {
     pub(crate) created: Option<String>,
     pub(crate) started: Option<String>,
     pub(crate) ended: Option<String>,
-    /// On the machines, download and upload included.
+    /// Time on the machines, including download and upload.
     pub(crate) seconds: Option<i32>,
     pub(crate) billable_seconds: Option<i32>,
     pub(crate) failure_reason: Option<String>,
-    /// Once the job has written it.
+    /// URL of the model, after the end.
     pub(crate) model: Option<String>,
     pub(crate) phases: Vec<Phase>,
     #[serde(skip)]
@@ -35,17 +35,17 @@ pub(crate) struct JobState {
     pub(super) ended_at: Option<Timestamp>,
 }
 
-/// A secondary status and its time.
+/// A secondary status and its duration.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Phase {
     pub(crate) status: String,
     pub(crate) message: String,
-    /// Until now, for the last one.
+    /// Duration; until now for the last phase.
     pub(crate) seconds: f64,
 }
 
 impl JobState {
-    /// From SageMaker's answer; `now` ends the phase that goes on.
+    /// Reads the response of SageMaker; `now` ends the current phase.
     pub(crate) fn new(job: &DescribeTrainingJobOutput, now: Timestamp) -> Self {
         let status = job
             .training_job_status()
@@ -62,7 +62,7 @@ impl JobState {
             seconds: job.training_time_in_seconds(),
             billable_seconds: job.billable_time_in_seconds(),
             failure_reason: job.failure_reason().map(str::to_owned),
-            // The SDK gives an empty one where SageMaker gives none.
+            // The SDK returns an empty string where SageMaker has none.
             model: artifacts
                 .filter(|url| is_end(&status) && !url.is_empty())
                 .map(str::to_owned),
@@ -74,17 +74,17 @@ impl JobState {
             ended_at: is_end(&status)
                 .then(|| job.training_end_time().or(job.last_modified_time()))
                 .flatten()
-                .and_then(stamp),
+                .and_then(to_timestamp),
             status,
         }
     }
 
-    /// Whether nothing more will happen.
+    /// True if the job has ended.
     pub(crate) fn is_over(&self) -> bool {
         is_end(&self.status)
     }
 
-    /// The exit code of a command that waited for the job.
+    /// Exit code of a command that waited for the job.
     pub(crate) fn exit(&self) -> Exit {
         match self.status.as_str() {
             "Failed" => Exit::JobFailed,
@@ -93,12 +93,17 @@ impl JobState {
         }
     }
 
-    /// For people.
+    /// Formats the state as text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: {}", sanitize(&self.name), self.both_states());
         // Writing to a String cannot fail.
         for phase in &self.phases {
-            let _ = write!(text, "\n  {:<14} {:>8}", phase.status, span(phase.seconds));
+            let _ = write!(
+                text,
+                "\n  {:<14} {:>8}",
+                phase.status,
+                format_duration(phase.seconds)
+            );
             if !phase.message.is_empty() {
                 let _ = write!(text, "  {}", sanitize(&phase.message));
             }
@@ -108,7 +113,7 @@ impl JobState {
                 text,
                 "\n  {:<14} {:>8}",
                 "on machines",
-                span(f64::from(seconds))
+                format_duration(f64::from(seconds))
             );
         }
         if let Some(seconds) = self.billable_seconds {
@@ -116,14 +121,14 @@ impl JobState {
                 text,
                 "\n  {:<14} {:>8}",
                 "billable",
-                span(f64::from(seconds))
+                format_duration(f64::from(seconds))
             );
             if let Some(saved) = self.saved() {
                 let _ = write!(text, "  ({saved} % saved)");
             }
         }
         if let Some(reason) = &self.failure_reason {
-            let lines = reason.trim().lines().map(shown);
+            let lines = reason.trim().lines().map(sanitize);
             let reason: Vec<_> = lines.map(|line| format!("\n    {line}")).collect();
             let _ = write!(text, "\n  failure reason{}", reason.concat());
         }
@@ -133,22 +138,22 @@ impl JobState {
         text
     }
 
-    /// What to type next.
+    /// Suggests the next commands.
     pub(super) fn next_commands(&self, aws: &Aws) -> Vec<String> {
         let name = &self.name;
         let describe = aws.next(&format!("describe {name}"));
-        let describe = format!("next: {describe} shows all that is known of it");
+        let describe = format!("next: {describe} shows all details");
         match self.status.as_str() {
             "Completed" => vec![
                 format!(
-                    "next: {} unpacks the model into `model/`",
+                    "next: {} downloads and unpacks the model to `model/`",
                     aws.next(&format!("download model --job-name {name}"))
                 ),
                 describe,
             ],
             _ => vec![
                 format!(
-                    "next: {} shows its log again",
+                    "next: {} shows its log",
                     aws.next(&format!("logs {name} --no-wait"))
                 ),
                 describe,
@@ -156,7 +161,7 @@ impl JobState {
         }
     }
 
-    /// `InProgress (Training)`, and a word once where both are the same.
+    /// Returns `InProgress (Training)`, or one word if both are the same.
     pub(crate) fn both_states(&self) -> String {
         if self.secondary_status.is_empty() || self.secondary_status == self.status {
             self.status.clone()
@@ -165,7 +170,7 @@ impl JobState {
         }
     }
 
-    /// What spot machines saved, in percent.
+    /// Percentage that spot machines saved.
     fn saved(&self) -> Option<i32> {
         let (paid, used) = (self.billable_seconds?, self.seconds?);
         (used > 0 && paid < used).then(|| 100 - 100 * paid / used)
@@ -195,22 +200,22 @@ fn is_end(status: &str) -> bool {
     matches!(status, "Completed" | "Failed" | "Stopped")
 }
 
-fn stamp(time: &DateTime) -> Option<Timestamp> {
+fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_millisecond(time.to_millis().ok()?).ok()
 }
 
 fn text_of(time: &DateTime) -> Option<String> {
-    time.to_millis().ok().map(moment)
+    time.to_millis().ok().map(format_timestamp)
 }
 
-/// Milliseconds since 1970 as `2026-11-23T04:05:06Z`.
-pub(crate) fn moment(milliseconds: i64) -> String {
+/// Formats milliseconds since 1970 as `2026-11-23T04:05:06Z`.
+pub(crate) fn format_timestamp(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |t| t.to_string())
 }
 
-/// `12 s`, `3 min 4 s`, `2 h 5 min`
-fn span(seconds: f64) -> String {
+/// Formats as `12 s`, `3 min 4 s` or `2 h 5 min`.
+fn format_duration(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -229,15 +234,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans() {
+    fn formats_durations_and_timestamps() {
         for (seconds, text) in [
             (0.2, "0 s"),
             (59.0, "59 s"),
             (184.0, "3 min 4 s"),
             (7500.0, "2 h 5 min"),
         ] {
-            assert_eq!(span(seconds), text);
+            assert_eq!(format_duration(seconds), text);
         }
-        assert_eq!(moment(1_795_406_789_551), "2026-11-23T04:06:29.551Z");
+        assert_eq!(
+            format_timestamp(1_795_406_789_551),
+            "2026-11-23T04:06:29.551Z"
+        );
     }
 }

@@ -1,12 +1,14 @@
 //! `trainyard build`
 
+mod docker;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
+use crate::context::Context;
 use crate::engine;
 use crate::image::{self, BuildOptions, Image, Target};
 use crate::plan::Plan;
@@ -14,38 +16,45 @@ use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
 
-/// A static binary, or one with its shared libraries, and CA certificates, for linux/amd64.
+/// Build the image of a trainer, without a Docker daemon
+///
+/// The image is for linux/amd64. It has a static binary, or a binary with its shared libraries, and
+/// CA certificates.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct BuildArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
     pub(super) options: OptionArgs,
-    /// Write the image into this file, for `docker load`, skopeo, or `trainyard push --image`
+    /// Write the image to this file
+    ///
+    /// For `docker load`, skopeo or `trainyard push --image`.
     #[arg(long, value_name = "FILE", conflicts_with = "docker")]
     output: Option<PathBuf>,
     /// Load the image into the local Docker engine
     #[arg(long, conflicts_with = "docker")]
     load: bool,
-    /// Build docker/Dockerfile with the local Docker engine instead
-    #[arg(long, conflicts_with = "target")]
+    /// Build docker/Dockerfile with the local Docker engine
+    #[arg(long, conflicts_with_all = ["target", "binary"])]
     docker: bool,
-    /// With --docker: the image to compile in [default: the Dockerfile's]
+    /// With --docker: base image of the build stage
     #[arg(long, value_name = "IMAGE", requires = "docker")]
     pub(super) docker_base: Option<String>,
-    /// Show what would be done, and do nothing
+    /// Show the steps, and do nothing
     #[arg(long)]
     pub(super) dry_run: bool,
 }
 
-/// What `push` may choose too.
+/// Options shared with `push`.
 #[derive(Debug, Args)]
 pub(crate) struct OptionArgs {
-    /// Compile for this target
+    /// Target to compile for
     #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
     target: Target,
-    /// Use this linux/amd64 binary instead of compiling, a static one unless the trainer needs shared libraries
+    /// Use this linux/amd64 binary instead of compiling
+    ///
+    /// It must be static, unless the trainer needs shared libraries.
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub(super) binary: Option<PathBuf>,
 }
@@ -59,12 +68,12 @@ impl From<&OptionArgs> for BuildOptions {
     }
 }
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  trainyard build svm --load                 then: docker run --rm trainyard/svm --help
+  trainyard build svm --load && docker run --rm trainyard/svm --help
   trainyard build svm --output image.tar";
 
-/// The answer.
+/// Result of the command.
 #[derive(Debug, Serialize)]
 struct Answer {
     trainer: String,
@@ -74,7 +83,7 @@ struct Answer {
     size: u64,
     layers: Vec<LayerAnswer>,
     binary: PathBuf,
-    /// The shared libraries, as they are on this machine; a static binary has none.
+    /// Shared libraries of this machine; none for a static binary.
     libraries: Vec<PathBuf>,
     certificates: PathBuf,
     output: Option<PathBuf>,
@@ -94,16 +103,16 @@ struct LayerAnswer {
 struct Seconds {
     compile: f64,
     image: f64,
-    /// Writing and loading.
+    /// Time to write and load.
     deliver: f64,
 }
 
 pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     let trainer = Trainer::find(&args.trainer)?;
     if args.docker {
-        return super::build_docker::run(&trainer, &args, context).await;
+        return docker::run(&trainer, &args, context).await;
     }
-    // Before minutes of compiling.
+    // Checked before compiling for minutes.
     if let Some(path) = &args.output {
         image::writable(path)?;
     }
@@ -114,7 +123,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
             .print(context.format)?;
         return Ok(Exit::Ok);
     }
-    // An engine that does not answer is found out before minutes of compiling.
+    // Connects before compiling for minutes.
     let engine = match args.load {
         true => Some(engine::connect().await?),
         false => None,
@@ -221,14 +230,14 @@ async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Re
     Ok(plan)
 }
 
-/// The steps that `push` has too.
+/// Adds the steps that `push` has too.
 pub(super) async fn plan_image(
     plan: &mut Plan,
     trainer: &Trainer,
     options: &BuildOptions,
 ) -> Result<()> {
     match &options.binary {
-        Some(binary) => plan.step(format!("take the binary `{}`", binary.display())),
+        Some(binary) => plan.step(format!("use the binary `{}`", binary.display())),
         None => plan.step(format!(
             "run `{}`",
             image::compile_command(trainer, options)?
@@ -236,7 +245,7 @@ pub(super) async fn plan_image(
     }
     let [reference, latest] = image::names(trainer).await?;
     plan.step(format!(
-        "make the image `{reference}`, also called `{latest}`"
+        "build the image `{reference}`, also tagged `{latest}`"
     ));
     Ok(())
 }

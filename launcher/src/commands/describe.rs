@@ -4,22 +4,24 @@ mod text;
 
 use clap::Args;
 
-use super::Context;
-use crate::cloud::{job_name, raw};
+use crate::cloud::{describe_raw, job_name};
+use crate::context::Context;
 use diagnostics::{Exit, Result};
 
-/// All that SageMaker knows of a job; with --json its own answer, times as text
+/// Show all details of a training job
+///
+/// With `--json` the unchanged response of SageMaker, times as text.
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
 }
 
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let (job, mut answer) = raw(&aws, name).await?;
-    text::times(&mut answer);
+    let (job, mut answer) = describe_raw(&aws, name).await?;
+    text::convert_times(&mut answer);
     context
         .format
         .answer(&answer, |answer| text::text(&job, answer))?;

@@ -2,33 +2,36 @@
 
 use clap::Args;
 
-use super::Context;
 use crate::aws::iam::ROLE;
-use crate::doctor::{Account, Report, Wanted, examine};
+use crate::context::Context;
+use crate::doctor::{AwsSetup, DoctorOptions, Report, examine};
 use crate::job::S3Url;
 use crate::trainer;
 use diagnostics::{Exit, Result};
 
-/// What a first job would need. Nothing is changed.
+/// Check credentials, role, bucket, repository, Docker and toolchain
+///
+/// Checks everything that a first job needs, and suggests a fix for each problem. Changes nothing.
+/// Exits with 0 if there is no problem, else with 1. Warnings concern only some commands.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {
-    /// Trainer, such as `svm`: its repository and its binary
+    /// Trainer to check, such as `svm`
+    ///
+    /// Checks its ECR repository and its binary.
     trainer: Option<String>,
-    /// Execution role, name or ARN [also: AWS_SAGEMAKER_ROLE]
+    /// Name or ARN of the execution role [env: AWS_SAGEMAKER_ROLE]
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// Bucket of the data and models
+    /// Bucket of data and models
     #[arg(long, value_name = "NAME", conflicts_with = "output")]
     bucket: Option<String>,
-    /// Or where jobs write to: s3://bucket/prefix
+    /// Output prefix of jobs: s3://bucket/prefix
     #[arg(long, value_name = "LOCATION")]
     output: Option<String>,
 }
 
-const AFTER_HELP: &str = "\
-Ends with 0 if nothing is a problem, else with 1. A warning is no problem: something that not every command needs.
-
+const EXAMPLES: &str = "\
 Examples:
   trainyard doctor
   trainyard doctor svm --role trainyard-execution --bucket my-bucket --region eu-west-1";
@@ -39,14 +42,14 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
         (None, Some(output)) => Some(S3Url::parse(output)?),
         (None, None) => None,
     };
-    let of_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
-    let wanted = Wanted {
+    let from_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
+    let wanted = DoctorOptions {
         trainer: args.trainer,
         workspace: trainer::workspace_folder(),
-        role: args.role.clone().or_else(of_environment),
+        role: args.role.clone().or_else(from_environment),
         output,
     };
-    let report = examine(&wanted, Account::find(&context.aws)).await;
+    let report = examine(&wanted, AwsSetup::find(&context.aws_args)).await;
     context.format.answer(&report, Report::text)?;
     Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

@@ -4,64 +4,79 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use diagnostics::{Error, ErrorKind, Exit, Result, sanitize};
+use diagnostics::{Error, Exit, Result, sanitize};
 use sagemaker::limits::check_job_name;
 
-use super::Context;
 use crate::cloud;
+use crate::context::Context;
+use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::transfer::model::{Model, Options};
 use crate::transfer::{Fetch, Settings, Store};
 
-const AFTER_HELP: &str = "\
-An object goes to the path, or below it when that is a folder or ends in `/`; all below a prefix goes below the path.
-Files that are there with the same size and checksum are not fetched again; other files are replaced. After an
-interruption type the same again: it goes on with what has arrived.
+const EXAMPLES: &str = "\
+Examples:
+  trainyard download s3://my-bucket/data data/
+  trainyard download model --job-name svm-2026-11-30-02-40-00-123";
 
-With `--job-name` the job's model is unpacked into PATH, which must not exist or be empty. Only regular files and
-folders are taken; links, devices, paths that leave PATH and archives that grow beyond measure are refused.";
-
-/// By hand: a job's model needs no URL.
+/// Written by hand: the model of a job needs no URL.
 const USAGE: &str = "\
 trainyard download [OPTIONS] <S3_URL> <PATH>
        trainyard download [OPTIONS] <PATH> --job-name <JOB>";
 
+/// Download a file or folder from S3, or the model of a job
+///
+/// An object is written to PATH, or into it if PATH is a folder or ends in `/`. All objects below a
+/// prefix are written below PATH. Files with the same size and checksum are skipped, other files
+/// are replaced. After an interruption run the same command again to resume.
+///
+/// With `--job-name` the model of the job is unpacked into PATH, which must be empty or not exist.
+/// Only regular files and folders are unpacked; links, devices, paths outside of PATH and archives
+/// that are too large are refused.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP, override_usage = USAGE)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct DownloadArgs {
-    /// Where from: s3://bucket/key or s3://bucket/prefix; with --job-name nothing, or what `train --output` was given
+    /// Source: s3://bucket/key or s3://bucket/prefix
+    ///
+    /// Can be left out with `--job-name`, or is the value of `train --output`.
     #[arg(value_name = "S3_URL")]
     first: PathBuf,
-    /// File or folder
+    /// Target file or folder
     #[arg(value_name = "PATH")]
     second: Option<PathBuf>,
-    /// Take the model of this job and unpack it: SageMaker knows where it is, or it is S3_URL/JOB/output/model.tar.gz
+    /// Download and unpack the model of this job
+    ///
+    /// Its location is looked up in SageMaker, or is S3_URL/JOB/output/model.tar.gz.
     #[arg(long, value_name = "JOB")]
     job_name: Option<String>,
-    /// Keep model.tar.gz as it is
+    /// Do not unpack model.tar.gz
     #[arg(long, requires = "job_name")]
     no_unpack: bool,
-    /// Replace PATH by the unpacked model; what it held is kept beside it as PATH.old, unless the model has all of these files
+    /// Replace the content of PATH by the unpacked model
+    ///
+    /// The old content is kept as PATH.old, unless the model has all of its files.
     #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
     force: bool,
-    /// Let the model unpack to so much, such as 100GB [default: a hundred times the archive's size]
+    /// Largest unpacked size, such as 100GB [default: 100 times the archive]
     #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
     max_unpacked: Option<u64>,
-    /// Try a request again when no byte moved for that many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    /// Retry a request after this many seconds without progress
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = stall_timeout)]
     stall_timeout: Duration,
-    /// Show what would be fetched, and fetch nothing; what there is is looked up in S3, a job in SageMaker
+    /// Show what would be downloaded without downloading it
+    ///
+    /// Still sends requests to S3 and SageMaker that read.
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
-    let (wanted, to) = typed(&args)?;
+    let (source, to) = parse_source(&args)?;
     let aws = context.aws().await?;
-    let from = match wanted {
-        Wanted::Url(url) => url,
-        Wanted::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
+    let from = match source {
+        ModelSource::Url(url) => url,
+        ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
     };
     let settings = Settings {
         stall: args.stall_timeout,
@@ -74,7 +89,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
             max_unpacked: args.max_unpacked,
         };
         let model = Model::new(from, to, options)?;
-        return unpacked(model, &store, args.dry_run, context.format).await;
+        return download_model(model, &store, args.dry_run, context.format).await;
     }
     let fetch = until_interrupted(Fetch::plan(&store, &from, to)).await?;
     if args.dry_run {
@@ -88,14 +103,14 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// What is to be fetched, as it was typed.
-enum Wanted<'a> {
+/// Source of a download, from the command line.
+enum ModelSource<'a> {
     Url(S3Url),
-    /// Its model is where SageMaker says.
+    /// The model of a job, looked up in SageMaker.
     Job(&'a str),
 }
 
-fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
+fn parse_source(args: &DownloadArgs) -> Result<(ModelSource<'_>, &Path)> {
     let first = args.first.to_string_lossy();
     let Some(to) = &args.second else {
         return match &args.job_name {
@@ -104,7 +119,7 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
                 Err(Error::usage(message)
                     .help("add a file or folder: `trainyard download S3_URL PATH`"))
             }
-            Some(job) => Ok((Wanted::Job(job), &args.first)),
+            Some(job) => Ok((ModelSource::Job(job), &args.first)),
             None => Err(Error::usage("no S3 URL").help(
                 "expected `trainyard download S3_URL PATH`, or for a job's model `trainyard download PATH --job-name JOB`",
             )),
@@ -112,16 +127,21 @@ fn typed(args: &DownloadArgs) -> Result<(Wanted<'_>, &Path)> {
     };
     let url = S3Url::parse(&first)?;
     let Some(job) = &args.job_name else {
-        return Ok((Wanted::Url(url), to));
+        return Ok((ModelSource::Url(url), to));
     };
     check_job_name(job).map_err(|error| {
         Error::usage(format!("`--job-name`: {error}")).help("see the jobs: `trainyard list`")
     })?;
     let url = url.join(&format!("{job}/output/model.tar.gz"));
-    Ok((Wanted::Url(url), to))
+    Ok((ModelSource::Url(url), to))
 }
 
-async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) -> Result<Exit> {
+async fn download_model(
+    model: Model,
+    store: &Store,
+    dry_run: bool,
+    format: Format,
+) -> Result<Exit> {
     if dry_run {
         until_interrupted(model.rehearse(store))
             .await?
@@ -133,28 +153,8 @@ async fn unpacked(model: Model, store: &Store, dry_run: bool, format: Format) ->
     Ok(Exit::Ok)
 }
 
-/// Ends the work at Ctrl-C or SIGTERM. Nothing has to be put away: what has arrived is what the next run goes on with.
-pub(super) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let cannot = |error| {
-        Error::new(format!("cannot wait for signals: {error}")).help("try again in a minute")
-    };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
-    }
-}
-
-fn interrupted() -> Error {
-    Error::with_kind(ErrorKind::Interrupted, "interrupted")
-        .help("type the same again and it goes on where it was")
-}
-
-/// Seconds, at least a tenth.
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
+/// Parses seconds, at least 0.1.
+pub(super) fn stall_timeout(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .filter(|seconds| (0.1..1e6).contains(seconds))
@@ -162,7 +162,7 @@ pub(super) fn patience(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected seconds, at least 0.1, such as 60".to_owned())
 }
 
-/// `10GB`, `512MiB`, `1000`.
+/// Parses a size: `10GB`, `512MiB`, `1000`.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit: u64 = match text[digits.len()..].trim() {
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn parses_sizes() {
         assert_eq!(size("1000"), Ok(1000));
         assert_eq!(size("10GB"), Ok(10_000_000_000));
         assert_eq!(size("512 MiB"), Ok(512 << 20));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::Context;
 use crate::aws::iam::role_name;
+use crate::context::Context;
 use crate::infra::{
-    Account, Partition, check_account, check_id, check_region, check_trainer, terraform,
+    Deployment, Partition, check_account, check_id, check_region, check_trainer, terraform,
 };
 use crate::job::S3Url;
 use crate::output::quoted;
@@ -16,48 +16,52 @@ use crate::plan::Plan;
 use crate::trainer::Trainer;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-/// Nothing is sent to AWS.
+/// Print the IAM policies that Trainyard needs, or write Terraform for them
+///
+/// Sends nothing to AWS.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct InfraArgs {
     #[command(subcommand)]
     what: What,
 }
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1
   trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 --output infra";
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Print the IAM policies: launcher, execution role, and the role's trust policy
+    /// Print the IAM policies as JSON
+    ///
+    /// Three policies: for users who submit jobs, for the execution role, and its trust policy.
     Policies(PoliciesArgs),
-    /// Write Terraform for role, policies, bucket and repositories
+    /// Write Terraform for role, policies, bucket and ECR repositories
     Terraform(TerraformArgs),
 }
 
 #[derive(Debug, Args)]
 struct AccountArgs {
-    /// AWS account, 12 digits
+    /// AWS account ID, 12 digits
     #[arg(long, value_name = "ID")]
     account: String,
     /// Bucket of data, models and checkpoints
     #[arg(long, value_name = "NAME")]
     bucket: String,
-    /// Region besides that of --region, for the policies; may be given several times
+    /// Additional region of the policies; may be given several times
     #[arg(long, value_name = "REGION")]
     also_region: Vec<String>,
-    /// Trainer whose images are pushed and run; may be given several times
+    /// Trainer to push and run; may be given several times
     #[arg(long, value_name = "NAME", default_value = "svm")]
     trainer: Vec<String>,
     /// Name of the execution role
     #[arg(long, value_name = "NAME", default_value = "trainyard-execution")]
     role: String,
-    /// ARN of a KMS key that encrypts the bucket or the volumes; may be given several times
+    /// ARN of a KMS key of bucket or volumes; may be given several times
     #[arg(long, value_name = "ARN")]
     kms_key: Vec<String>,
-    /// VPC in which jobs may run, such as vpc-0abc123
+    /// VPC that jobs may run in, such as vpc-0abc123
     #[arg(long, value_name = "ID")]
     vpc: Option<String>,
 }
@@ -66,18 +70,18 @@ struct AccountArgs {
 struct PoliciesArgs {
     #[command(flatten)]
     account: AccountArgs,
-    /// Print one of them alone, as `aws iam` takes it
+    /// Print only this policy, in the form that `aws iam` accepts
     #[arg(long, value_enum)]
     only: Option<Which>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Which {
-    /// For those who submit jobs
+    /// Policy for users who submit jobs
     Launcher,
-    /// For the execution role
+    /// Policy of the execution role
     Execution,
-    /// Who may assume the execution role
+    /// Trust policy: SageMaker may assume the execution role
     Trust,
 }
 
@@ -88,13 +92,13 @@ struct TerraformArgs {
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Tags in ECR stay what they are: push with --no-latest
+    /// Make ECR tags immutable; push with --no-latest
     #[arg(long)]
     immutable_tags: bool,
-    /// Overwrite files
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
-    /// Show the files and write nothing
+    /// Show the files without writing them
     #[arg(long)]
     dry_run: bool,
 }
@@ -108,26 +112,26 @@ pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
 }
 
 fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
-    let account = check(&args.account, context)?;
+    let deployment = check(&args.account, context)?;
     let document = match args.only {
-        Some(Which::Launcher) => account.launcher(),
-        Some(Which::Execution) => account.execution(),
-        Some(Which::Trust) => account.trust(),
+        Some(Which::Launcher) => deployment.launcher(),
+        Some(Which::Execution) => deployment.execution(),
+        Some(Which::Trust) => deployment.trust(),
         None => json!({
-            "launcher": account.launcher(),
-            "execution": account.execution(),
-            "trust": account.trust(),
+            "launcher": deployment.launcher(),
+            "execution": deployment.execution(),
+            "trust": deployment.trust(),
         }),
     };
-    // For people too it is JSON: it goes into a file or a console.
+    // JSON also as text output: it is pasted into a file or a console.
     context
         .format
         .answer(&document, |document| format!("{document:#}"))
 }
 
 fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
-    let account = check(&args.account, context)?;
-    let files = terraform::files(&account, args.immutable_tags);
+    let deployment = check(&args.account, context)?;
+    let files = terraform::files(&deployment, args.immutable_tags);
     if args.dry_run {
         let mut plan = Plan::default();
         for file in &files {
@@ -137,11 +141,11 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         }
         return plan.print(context.format);
     }
-    if let [first, others @ ..] = account.regions.as_slice()
+    if let [first, others @ ..] = deployment.regions.as_slice()
         && !others.is_empty()
     {
         eprint_line(format!(
-            "bucket and repositories are made in `{first}` alone; the policies are for {} too",
+            "bucket and repositories are created only in `{first}`; the policies also cover {}",
             others.join(", ")
         ));
     }
@@ -159,11 +163,11 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
     })
 }
 
-/// IAM's limit for a managed policy, blanks not counted.
-const LIMIT: usize = 6144;
+/// Limit of IAM for a managed policy, without whitespace.
+const MAX_POLICY_LENGTH: usize = 6144;
 
-fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
-    let account = Account {
+fn check(args: &AccountArgs, context: &Context) -> Result<Deployment> {
+    let deployment = Deployment {
         account: args.account.clone(),
         regions: regions(args, context)?,
         bucket: args.bucket.clone(),
@@ -176,46 +180,43 @@ fn check(args: &AccountArgs, context: &Context) -> Result<Account> {
     let bucket = S3Url::parse(&format!("s3://{}", args.bucket))?;
     if !bucket.key.is_empty() {
         return Err(Error::usage(format!(
-            "`--bucket {}` is no bucket",
+            "`--bucket {}` is not a bucket name",
             diagnostics::sanitize(&args.bucket)
         ))
-        .help(format!(
-            "expected a name alone, such as `{}`",
-            bucket.bucket
-        )));
+        .help(format!("expected only a name, such as `{}`", bucket.bucket)));
     }
     args.trainer
         .iter()
         .try_for_each(|name| check_trainer(name))?;
-    args.trainer.iter().for_each(|name| known(name));
+    args.trainer.iter().for_each(|name| warn_if_unknown(name));
     if role_name(&args.role) != Some(args.role.as_str()) {
         return Err(Error::usage(format!(
-            "`--role {}` is no role's name",
+            "`--role {}` is not a role name",
             diagnostics::sanitize(&args.role)
         ))
-        .help("expected 1 to 64 of `A-Za-z0-9+=,.@_-`, and no ARN"));
+        .help("expected 1 to 64 characters of `A-Za-z0-9+=,.@_-`, not an ARN"));
     }
     for key in &args.kms_key {
-        check_key(key, &account)?;
+        check_key(key, &deployment)?;
     }
     if let Some(vpc) = &args.vpc {
         check_id("--vpc", "vpc-", vpc)?;
     }
-    for policy in [account.launcher(), account.execution()] {
+    for policy in [deployment.launcher(), deployment.execution()] {
         let length = policy.to_string().len();
-        if length > LIMIT {
+        if length > MAX_POLICY_LENGTH {
             return Err(Error::usage(format!(
-                "the policy has {length} characters, IAM allows {LIMIT}"
+                "the policy has {length} characters, IAM allows {MAX_POLICY_LENGTH}"
             ))
-            .help("name fewer regions, trainers or keys"));
+            .help("pass fewer regions, trainers or keys"));
         }
     }
-    Ok(account)
+    Ok(deployment)
 }
 
 fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
     let first = context
-        .aws
+        .aws_args
         .region_given()
         .ok_or_else(|| Error::usage("no AWS region").help("pass `--region`, or set AWS_REGION"))?;
     let mut regions = vec![first];
@@ -228,17 +229,18 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
     let mut partitions = regions.iter().map(|region| Partition::of(region));
     let own = partitions.next();
     if partitions.any(|other| Some(other) != own) {
-        return Err(
-            Error::usage(format!("{} have no account in common", regions.join(", ")))
-                .help("write one set of policies for each of AWS, China and GovCloud"),
-        );
+        return Err(Error::usage(format!(
+            "{} are in different partitions",
+            regions.join(", ")
+        ))
+        .help("run it once for each partition: AWS, China, GovCloud"));
     }
     Ok(regions)
 }
 
-/// `arn:aws:kms:REGION:ACCOUNT:key/ID`: an alias may point to another key tomorrow, and IAM does not take it.
-fn check_key(key: &str, account: &Account) -> Result<()> {
-    let start = format!("arn:{}:kms:", account.partition().name());
+/// Checks `arn:aws:kms:REGION:ACCOUNT:key/ID`. IAM does not accept an alias, which can change.
+fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
+    let start = format!("arn:{}:kms:", deployment.partition().name());
     let sound = key.strip_prefix(&start).is_some_and(|rest| {
         let fields: Vec<_> = rest.split(':').collect();
         match fields.as_slice() {
@@ -254,17 +256,17 @@ fn check_key(key: &str, account: &Account) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "`--kms-key {}` is no key's ARN",
+        "`--kms-key {}` is not the ARN of a key",
         diagnostics::sanitize(key)
     ))
     .help(format!("expected `{start}REGION:ACCOUNT:key/ID`")))
 }
-/// Any name will do, for images of one's own too; in the repository one that is none of its trainers may be mistyped.
-fn known(name: &str) {
-    if let Err(failure) = Trainer::find(name)
-        && failure.exit() == Exit::Usage
+/// Warns of an unknown trainer. Any name is allowed, for other images too.
+fn warn_if_unknown(name: &str) {
+    if let Err(error) = Trainer::find(name)
+        && error.exit() == Exit::Usage
     {
-        let (message, help) = failure.into_parts();
+        let (message, help) = error.into_parts();
         eprint_line(format!("warning: {message}\n  help: {}", help.join("; ")));
     }
 }

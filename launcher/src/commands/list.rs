@@ -8,25 +8,25 @@ use diagnostics::{Error, Exit, Result, sanitize};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Context;
 use crate::aws::{Aws, explain};
-use crate::cloud::moment;
+use crate::cloud::format_timestamp;
+use crate::context::Context;
 
-/// SageMaker's largest page.
-const PAGE: i32 = 100;
+/// Largest page of ListTrainingJobs.
+const PAGE_SIZE: i32 = 100;
 
-/// The account's training jobs in a region, the newest first
+/// List the training jobs of a region, newest first
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only jobs whose names start with the trainer's
+    /// Show only jobs whose name starts with this trainer
     trainer: Option<String>,
-    /// At most so many
+    /// Largest number of jobs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: u32,
-    /// Only jobs in this state
+    /// Show only jobs in this state
     #[arg(long, value_name = "STATE", value_enum, ignore_case = true)]
     status: Option<Status>,
-    /// Only jobs whose names have this in them
+    /// Show only jobs whose name contains this text
     #[arg(long, value_name = "TEXT")]
     name_contains: Option<String>,
 }
@@ -41,7 +41,7 @@ enum Status {
     Stopped,
 }
 
-/// One line.
+/// A job in the list.
 #[derive(Debug, Serialize)]
 struct Entry {
     name: String,
@@ -49,7 +49,7 @@ struct Entry {
     secondary_status: String,
     created: Option<String>,
     ended: Option<String>,
-    /// From the creation to the end, or until now.
+    /// Seconds from creation to the end, or until now.
     seconds: Option<i64>,
 }
 
@@ -68,25 +68,25 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// SageMaker compares names only, and refuses anything else.
+/// Checks a part of a name; SageMaker refuses other characters.
 fn check(text: &str) -> Result<()> {
     let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= sagemaker::limits::JOB_NAME {
+    if sound && text.len() <= sagemaker::limits::MAX_JOB_NAME {
         return Ok(());
     }
     Err(
-        Error::usage(format!("`{}` is no part of a job's name", sanitize(text)))
+        Error::usage(format!("`{}` is not part of a job name", sanitize(text)))
             .help("expected letters, digits and hyphens"),
     )
 }
 
-/// Page after page, until there are enough.
+/// Lists jobs page by page, until there are enough.
 async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
-    let most = usize::try_from(args.max).unwrap_or(usize::MAX);
+    let max = usize::try_from(args.max).unwrap_or(usize::MAX);
     let prefix = args.trainer.as_deref().unwrap_or_default();
     let contains = args.name_contains.as_deref().unwrap_or_default();
-    // SageMaker takes one text; the other is compared here.
-    let asked = if contains.is_empty() {
+    // SageMaker filters by one text; the other one is compared here.
+    let name_contains = if contains.is_empty() {
         prefix
     } else {
         contains
@@ -100,11 +100,11 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
             .sort_by(SortBy::CreationTime)
             .sort_order(SortOrder::Descending)
             .max_results(if prefix.is_empty() {
-                PAGE.min(args.max.cast_signed())
+                PAGE_SIZE.min(args.max.cast_signed())
             } else {
-                PAGE
+                PAGE_SIZE
             })
-            .set_name_contains((!asked.is_empty()).then(|| asked.to_owned()))
+            .set_name_contains((!name_contains.is_empty()).then(|| name_contains.to_owned()))
             .set_status_equals(args.status.map(Status::sdk))
             .set_next_token(next)
             .send()
@@ -116,8 +116,8 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
             job.training_job_name()
                 .is_some_and(|name| name.starts_with(prefix) && name.contains(contains))
         }));
-        found.truncate(most);
-        if next.is_none() || found.len() == most {
+        found.truncate(max);
+        if next.is_none() || found.len() == max {
             return Ok(found);
         }
     }
@@ -149,9 +149,9 @@ impl Entry {
                 .map_or("", |s| s.as_str())
                 .to_owned(),
             secondary_status: job.secondary_status().map_or("", |s| s.as_str()).to_owned(),
-            created: created.map(moment),
-            ended: ended.map(moment),
-            // As `status` rounds them.
+            created: created.map(format_timestamp),
+            ended: ended.map(format_timestamp),
+            // Rounded as in `status`.
             seconds: created.map(|created| ((end - created).max(0) + 500) / 1000),
         }
     }
@@ -159,7 +159,7 @@ impl Entry {
 
 fn text(entries: &[Entry], region: &str) -> String {
     if entries.is_empty() {
-        return format!("no such jobs in region `{region}`");
+        return format!("no matching jobs in region `{region}`");
     }
     let width = entries
         .iter()

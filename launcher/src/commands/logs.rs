@@ -2,21 +2,27 @@
 
 use clap::Args;
 
-use super::Context;
-use crate::cloud::{End, Follow, Interrupt, Pace, Sink, come_back, job_name};
+use crate::cloud::{End, Follow, PollInterval, Sink, follow_up_help, job_name};
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use diagnostics::{Exit, Result, eprint_line};
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 the job is completed (with --no-wait: the log was shown), 3 it failed, 4 it was stopped.
-With --json each line is an object: {\"time\", \"host\", \"stream\", \"message\"}.";
+const EXAMPLES: &str = "\
+Examples:
+  trainyard logs svm-2026-11-30-02-40-00-123
+  trainyard logs svm-2026-11-30-02-40-00-123 --no-wait --json";
 
-/// A job's log, from its beginning
+/// Show the log of a job until it ends
+///
+/// Prints the log from its beginning. Exits with 0 if the job completed, 3 if it failed, 4 if it
+/// was stopped; with `--no-wait` always with 0. With `--json` each event is one object: `{"time",
+/// "host", "stream", "message"}`.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct LogsArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
-    /// Show what there is and do not wait for more
+    /// Show the log so far and do not wait for more
     #[arg(long)]
     no_wait: bool,
 }
@@ -24,33 +30,33 @@ pub(crate) struct LogsArgs {
 pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let sink = Sink::answer(context.format);
-    let follow = Follow::new(&aws, name, Pace::new(&context.env), sink);
+    let sink = Sink::stdout(context.format);
+    let follow = Follow::new(&aws, name, PollInterval::new(&context.env), sink);
     if args.no_wait {
         let (found, state) = follow.once().await?;
         if !found && state.is_over() {
             eprint_line(format!(
-                "no log: the job is over, {}\n  help: {} tells how it ended",
+                "no log: the job has ended, {}\n  help: {} shows how it ended",
                 state.both_states(),
                 aws.next(&format!("describe {name}"))
             ));
         } else if !found {
-            eprint_line(format!("no log yet\n{}", come_back(&aws, name)));
+            eprint_line(format!("no log yet\n{}", follow_up_help(&aws, name)));
         }
         return Ok(Exit::Ok);
     }
-    match follow.until_the_end(Interrupt::install()?).await? {
+    match follow.run_to_end(Interrupt::install()?).await? {
         End::Ended(state) => {
             eprint_line(state.text());
             Ok(state.exit())
         }
         End::Interrupted => {
             eprint_line(format!(
-                "Ctrl-C: the job goes on\n{}",
-                come_back(&aws, name)
+                "Ctrl-C: the job keeps running\n{}",
+                follow_up_help(&aws, name)
             ));
             Ok(Exit::Interrupted)
         }
-        End::NobodyReads => Ok(Exit::Ok),
+        End::ReaderGone => Ok(Exit::Ok),
     }
 }

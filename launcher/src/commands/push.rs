@@ -6,9 +6,9 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
 use super::build::{OptionArgs, plan_image};
 use crate::aws::Partition;
+use crate::context::Context;
 use crate::image::push::{self, Credentials, Place, Pushed, ecr};
 use crate::image::{self, BuildOptions, Image};
 use crate::plan::Plan;
@@ -16,48 +16,53 @@ use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
 
-/// Builds the image and uploads what the registry lacks: by default to the account's ECR.
+/// Build the image of a trainer and push it to ECR or another registry
+///
+/// Uploads only layers that the registry does not have. The default registry is the ECR of the
+/// account. The ECR of another account or region uses the AWS credentials too. Credentials of other
+/// registries come from TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or from
+/// ~/.docker/config.json as written by `docker login`. Credentials are never written anywhere.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct PushArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
     options: OptionArgs,
-    /// Push this image, which `build --output` wrote, instead of building one
+    /// Push this image file, written by `build --output`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
     image: Option<PathBuf>,
-    /// Another registry than the account's ECR: host[:port][/repository]; HTTP on this machine, else HTTPS
+    /// Registry to push to: host[:port][/repository]
+    ///
+    /// The default is the ECR of the account. Uses HTTP for registries on this machine, else HTTPS.
     #[arg(long, value_name = "URL", conflicts_with_all = ["create_repository", "ecr_registry"])]
     registry: Option<String>,
-    /// Create the ECR repository if there is none
+    /// Create the ECR repository if it does not exist
     #[arg(long)]
     create_repository: bool,
-    /// Where ECR's registry answers, for emulators of AWS [default: what GetAuthorizationToken says]
+    /// URL of the ECR registry, for AWS emulators
+    ///
+    /// The default is the URL that GetAuthorizationToken returns.
     #[arg(long, value_name = "URL")]
     ecr_registry: Option<String>,
     /// Do not set the tag `latest`
     #[arg(long)]
     no_latest: bool,
-    /// Show what would be done and sent, and do nothing
+    /// Show the steps and requests, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-const AFTER_HELP: &str = "\
-Another account's or region's ECR is logged in to with the keys of AWS, as the account's own is.
-Credentials of other registries: TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or what `docker login`
-left in ~/.docker/config.json. None of them, nor ECR's, are written anywhere.
-
+const EXAMPLES: &str = "\
 Examples:
   trainyard push svm --create-repository
   trainyard push svm --registry 127.0.0.1:5000/trainyard/svm";
 
-/// The answer.
+/// Result of the command.
 #[derive(Debug, Serialize)]
 struct Answer {
     trainer: String,
-    /// `host/repository@sha256:...`: this image and no later one.
+    /// Image by digest: `host/repository@sha256:...`.
     reference: String,
     tags: Vec<String>,
     digest: String,
@@ -84,7 +89,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
             .print(context.format)?;
         return Ok(Exit::Ok);
     }
-    // What was typed is checked, and ECR asked, before minutes of compiling.
+    // Checks arguments and the login before compiling for minutes.
     let (place, credentials, created_repository) = match &args.registry {
         Some(registry) => {
             let place = Place::parse(registry, &repository)?;
@@ -128,17 +133,17 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// What was set, else for somebody else's ECR a password of AWS, else what `docker login` left.
+/// Returns credentials from the environment, else for ECR from AWS, else from `docker login`.
 async fn credentials(place: &Place, context: &Context) -> Result<Credentials> {
     let found = Credentials::find(&place.host, |name| std::env::var_os(name))?;
     let Some(ecr_host) = place.ecr_host().filter(|_| !found.are_typed()) else {
         return Ok(found);
     };
-    // What `docker login` left is good for twelve hours: AWS first.
-    let asked = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
-    match asked.await {
+    // A `docker login` for ECR expires after twelve hours, so AWS comes first.
+    let login = async { ecr::log_in_to(&context.aws().await?, &ecr_host).await };
+    match login.await {
         Err(_) if !found.are_none() => Ok(found),
-        asked => asked,
+        login => login,
     }
 }
 
@@ -161,7 +166,7 @@ fn text(answer: &Answer) -> String {
     let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
     let _ = writeln!(
         text,
-        "  uploaded {} parts with {}; {} with {} were there",
+        "  uploaded {} blobs, {}; {} blobs, {} were present",
         new.len(),
         megabytes(bytes(new)),
         old.len(),
@@ -185,8 +190,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
     let name = match &args.registry {
         Some(registry) => {
             let place = Place::parse(registry, &repository)?;
-            let typed = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
-            if let Some(host) = place.ecr_host().filter(|_| !typed) {
+            let given = Credentials::find(&place.host, |name| std::env::var_os(name))?.are_typed();
+            if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
                 if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
                     plan.request(what, request);
@@ -221,7 +226,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
             tag.to_owned()
         }
     };
-    plan.step(format!("upload to `{name}` what it lacks"));
+    plan.step(format!("upload missing layers to `{name}`"));
     plan.step(format!("set the tag `{name}:{tag}`"));
     if !args.no_latest {
         plan.step(format!("set the tag `{name}:latest`"));

@@ -3,14 +3,14 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
 use crate::cloud::{JobState, describe, job_name};
+use crate::context::Context;
 use diagnostics::{Exit, Result};
 
-/// Where a job is, where its time went, what it costs
+/// Show state, phases and billed time of a job
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
 }
 

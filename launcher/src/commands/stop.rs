@@ -4,24 +4,27 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, Interrupt, JobState, Pace, Sink, describe, job_name, job_name_unasked,
+    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
 };
+use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::output::Format;
 use crate::plan::Plan;
 use diagnostics::{Exit, Result, eprint_line};
 
-/// The trainer gets SIGTERM and two minutes to save its model
+/// Stop a training job
+///
+/// The trainer gets SIGTERM and has two minutes to save its model.
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// Name of the job, or its ARN
+    /// Name or ARN of the job
     pub(crate) job: String,
-    /// Stay until it has stopped
+    /// Wait until the job has stopped
     #[arg(long)]
     wait: bool,
-    /// Show what would be sent, and do nothing
+    /// Show the request without sending it
     #[arg(long)]
     dry_run: bool,
 }
@@ -29,7 +32,7 @@ pub(crate) struct StopArgs {
 pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     if args.dry_run {
-        let name = job_name_unasked(&args.job, &aws)?;
+        let name = job_name_offline(&args.job, &aws)?;
         return plan(&aws, name, context).await;
     }
     let name = job_name(&args.job, &aws).await?;
@@ -46,7 +49,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return left(&aws, name, context),
+                None => return report_interrupt(&aws, name, context),
             }
         } else {
             self::state(&aws, name).await?
@@ -57,9 +60,9 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    let (rehearsal, recorder) = aws.rehearsal();
-    // It ends in an error by design; what counts is what the recorder has.
-    let _ = rehearsal
+    let (recording, recorder) = aws.dry_run();
+    // Always fails: the recorder does not send the request.
+    let _ = recording
         .sagemaker()
         .stop_training_job()
         .training_job_name(name)
@@ -79,7 +82,7 @@ async fn state(aws: &Aws, name: &str) -> Result<JobState> {
     Ok(JobState::new(&job, Timestamp::now()))
 }
 
-/// A job that ended a moment ago, or that an earlier try has reached, is no failure.
+/// Stops the job. A job that has ended meanwhile is not an error.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let answer = aws
         .sagemaker()
@@ -99,19 +102,20 @@ async fn stop(aws: &Aws, name: &str) -> Result<()> {
     Err(explain(&format!("cannot stop the job `{name}`"), error))
 }
 
-/// The state at the end; nothing after Ctrl-C.
+/// Returns the final state, or None after Ctrl-C.
 async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobState>> {
-    let follow = Follow::new(aws, name, Pace::new(&context.env), Sink::beside()).silently();
-    match follow.until_the_end(Interrupt::install()?).await? {
+    let follow =
+        Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
+    match follow.run_to_end(Interrupt::install()?).await? {
         End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::NobodyReads => Ok(None),
+        End::Interrupted | End::ReaderGone => Ok(None),
     }
 }
 
-/// After Ctrl-C.
-fn left(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
+/// Reports a job that is still stopping after Ctrl-C.
+fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
-        "Ctrl-C: the job goes on stopping\n  help: {} says when it has",
+        "Ctrl-C: the job is still stopping\n  help: {} shows its state",
         aws.next(&format!("status {name}"))
     ));
     if context.format == Format::Json {

@@ -1,7 +1,7 @@
-//! `trainyard train`: one description of a job for SageMaker, the local Docker engine and a local process.
+//! `trainyard train`: the same job on SageMaker, in the local Docker engine or as a local process.
 
-mod describe;
-mod manual;
+mod job_from_args;
+mod trainer_help;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,94 +9,126 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Context;
+use crate::context::Context;
 use crate::job::InputMode;
 use crate::job::check::{self, Check};
 use crate::{cloud, local};
 use diagnostics::{Exit, Result};
 
-/// The data of the job, and where its model goes.
+/// Train a model on SageMaker, in the local Docker engine, or as a local process
+///
+/// Hyperparameters follow after `--` as options of the trainer; `trainyard train TRAINER -- --help`
+/// lists them. With `--dry-run` the exact request is shown and nothing is sent.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP, override_usage = USAGE)]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct TrainArgs {
     /// Trainer, such as `svm`
     trainer: String,
-    /// Training data, the channel `train`: s3://bucket/key, file://path or a path
-    #[arg(long, value_name = "LOCATION")]
+    /// Training data: s3://bucket/key, file://path or a path
+    ///
+    /// Becomes the channel `train`.
+    #[arg(help_heading = "Data", long, value_name = "LOCATION")]
     data: Option<String>,
-    /// Another channel, such as validation=s3://bucket/key; may be given several times
-    #[arg(long, value_name = "NAME=LOCATION")]
+    /// Additional channel, such as validation=s3://bucket/key
+    ///
+    /// May be given several times.
+    #[arg(help_heading = "Data", long, value_name = "NAME=LOCATION")]
     channel: Vec<String>,
-    /// Where the job writes JOB/output/model.tar.gz: s3://bucket/prefix, file://path or a path
-    #[arg(long, value_name = "LOCATION", required_unless_present = "flags")]
+    /// Output location: s3://bucket/prefix, file://path or a path
+    ///
+    /// The job writes JOB/output/model.tar.gz below it.
+    #[arg(
+        help_heading = "Data",
+        long,
+        value_name = "LOCATION",
+        required_unless_present = "flags"
+    )]
     output: Option<String>,
-    /// SageMaker's, such as ml.m5.large, or local, local_gpu, local-process
-    #[arg(long, value_name = "TYPE", required_unless_present = "flags")]
+    /// Instance type: ml.m5.large and others, local, local_gpu, local-process
+    ///
+    /// `local` and `local_gpu` use the local Docker engine, `local-process` needs no Docker.
+    #[arg(
+        help_heading = "Machines",
+        long,
+        value_name = "TYPE",
+        required_unless_present = "flags"
+    )]
     instance_type: Option<String>,
-    /// Machines
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of machines
+    #[arg(help_heading = "Machines",long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     instance_count: u32,
-    /// Image [default: the trainer's, as `push` or `build --load` named it]
+    /// Image [default: image of the trainer from `push` or `build --load`]
     #[arg(long, value_name = "URI")]
     image: Option<String>,
-    /// The job's name is PREFIX and the time [default: the trainer's name]
+    /// Prefix of the job name; the time follows [default: trainer]
     #[arg(long, value_name = "PREFIX")]
     job_name_prefix: Option<String>,
-    /// Hyperparameters as a JSON object; those after `--` win
+    /// JSON file of hyperparameters; those after `--` take precedence
     #[arg(long, value_name = "FILE")]
     hyperparameters: Option<PathBuf>,
-    /// Environment variable of the container; may be given several times
+    /// Environment variable of the trainer; may be given several times
     #[arg(long = "env", value_name = "NAME=VALUE")]
     environment: Vec<String>,
-    /// Folder of checkpoints, restored at the start: s3://bucket/prefix, or a path for local jobs
-    #[arg(long, value_name = "LOCATION")]
+    /// Location of checkpoints: s3://bucket/prefix, or a path for local jobs
+    ///
+    /// Checkpoints are saved there and restored at the start.
+    #[arg(help_heading = "Data", long, value_name = "LOCATION")]
     checkpoints: Option<String>,
     /// Stop the job after this time, such as 90m, 2h or 3600
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    #[arg(help_heading = "Machines",long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     max_run: Duration,
-    /// The trainer's binary for this machine, for the check and for local-process [default: built, in the repository; elsewhere the one beside trainyard or on the PATH]
+    /// Binary of the trainer, for checks and for local-process
+    ///
+    /// The default is built in the repository; elsewhere it is the one beside trainyard or on the
+    /// PATH.
     #[arg(long, value_name = "FILE")]
     trainer_binary: Option<PathBuf>,
-    /// Show what would be sent and started, and do nothing
+    /// Show the steps and requests, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Local jobs: send SIGTERM after this time and start again, as a spot interruption does
+    /// Local jobs: simulate a spot interruption after this time
+    ///
+    /// Sends SIGTERM and restarts the job.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     simulate_interruption: Option<Duration>,
     #[command(flatten)]
     cloud: CloudArgs,
-    /// Hyperparameters, after `--`, as the trainer's flags: -- --min-df 5 --tune; `-- --help` lists them
+    /// Hyperparameters as options of the trainer: -- --min-df 5 --tune
+    ///
+    /// `-- --help` lists them.
     #[arg(last = true, value_name = "HYPERPARAMETERS")]
     flags: Vec<String>,
 }
 
-/// By hand: only `-- --help` goes without output and instance type.
+/// Written by hand: only `-- --help` needs no output and instance type.
 const USAGE: &str = "\
 trainyard train [OPTIONS] --output <LOCATION> --instance-type <TYPE> <TRAINER> [-- <HYPERPARAMETERS>...]
        trainyard train <TRAINER> -- --help";
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   trainyard train svm --data file://data --output file://out --instance-type local-process -- --min-df 5
   trainyard train svm --data s3://bucket/train --output s3://bucket/models --instance-type ml.m5.large";
 
-/// What only SageMaker does.
+/// Options for jobs on SageMaker.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "SageMaker")]
 struct CloudArgs {
-    /// Execution role, name or ARN [also: AWS_SAGEMAKER_ROLE]
+    /// Name or ARN of the execution role [env: AWS_SAGEMAKER_ROLE]
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// Use spot instances; with --checkpoints an interrupted job goes on where it was
+    /// Use spot instances
+    ///
+    /// With `--checkpoints` an interrupted job resumes from its last checkpoint.
     #[arg(long)]
     spot: bool,
-    /// With --spot: longest time in all, waiting included [default: --max-run and an hour]
+    /// With --spot: longest total time with waiting [default: --max-run + 1h]
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
-    /// Volume of each machine, in GB [default: 30]
+    /// Volume size of each machine in GB [default: 30]
     #[arg(long, value_name = "GB", value_parser = clap::value_parser!(u32).range(1..=16384))]
     volume_size: Option<u32>,
-    /// Keep the machines for the next job, at most 6h
+    /// Keep the machines for the next job (warm pool), at most 6h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keep_alive: Option<Duration>,
     /// VPC subnet; may be given several times
@@ -114,34 +146,34 @@ struct CloudArgs {
     /// Tag of the job; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Vec<String>,
-    /// No network inside the container
+    /// Run the container without network access
     #[arg(long)]
     network_isolation: bool,
-    /// Encrypt what the machines send each other
+    /// Encrypt traffic between machines
     #[arg(long)]
     encrypt_traffic: bool,
-    /// How the data comes into the container [default: File]
+    /// Input mode of the data [default: File]
     #[arg(long, value_name = "MODE", value_enum)]
     input_mode: Option<InputMode>,
-    /// Do not let the trainer's `check` look at data on this machine before they are uploaded
+    /// Do not check local data before the upload
     #[arg(long)]
     no_data_check: bool,
-    /// Submit and do not wait
+    /// Submit the job and do not wait for its end
     #[arg(long)]
     no_wait: bool,
 }
 
 pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
-    if manual::is_wanted(&args.flags) {
-        return manual::show(&args, context).await;
+    if trainer_help::is_wanted(&args.flags) {
+        return trainer_help::show(&args, context).await;
     }
-    let job = describe::job(&args, context, Timestamp::now(), describe::random())?;
+    let job = job_from_args::job(&args, context, Timestamp::now(), job_from_args::random())?;
     let how = Check {
         binary: args.trainer_binary.as_deref(),
         file: args.hyperparameters.as_deref(),
         flags: !args.flags.is_empty(),
         dry_run: args.dry_run,
-        // A local job reads them at once, and costs nothing.
+        // A local job reads the data at once.
         data: job.instance.is_cloud() && !args.cloud.no_data_check,
     };
     let binary = check::check(&job, how).await?;
@@ -152,7 +184,7 @@ pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<Exit> {
     local::train(&job, binary.as_deref(), interruption, args.dry_run, context).await
 }
 
-/// `90`, `90s`, `15m`, `2h`, `1d`: whole seconds, at least one.
+/// Parses `90`, `90s`, `15m`, `2h` or `1d`; at least one second.
 fn duration(text: &str) -> Result<Duration, String> {
     let expected = "expected seconds, or a number with s, m, h or d, such as `90m`";
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -166,7 +198,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = digits.parse().map_err(|_| expected.to_owned())?;
     match number.checked_mul(unit) {
         Some(seconds @ 1..=31_536_000) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected at least a second and at most a year".to_owned()),
+        _ => Err("expected at least one second and at most one year".to_owned()),
     }
 }
 
@@ -175,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn parses_durations() {
         for (text, seconds) in [
             ("90", 90),
             ("90s", 90),

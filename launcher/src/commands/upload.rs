@@ -5,34 +5,41 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
 
-use super::Context;
-use super::download::{patience, until_interrupted};
+use super::download::stall_timeout;
+use crate::context::Context;
+use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::transfer::{LeftOut, Leftover, REPLACE, Sending, Settings, Store};
 
-const AFTER_HELP: &str = "\
-A file goes to the key, or below it when the URL ends in `/` or is a bucket; the files of a folder go below the URL.
-Files that are there with the same size and checksum are not sent again. After an interruption type the same again:
-it goes on with the parts that S3 has.";
+const EXAMPLES: &str = "\
+Examples:
+  trainyard upload data s3://my-bucket/data/
+  trainyard upload data s3://my-bucket/data/ --abort";
 
+/// Upload a file or folder to S3
+///
+/// A file is stored under the key, or below it if the URL ends in `/` or is a bucket. The files of
+/// a folder are stored below the URL. Files with the same size and checksum are skipped. After an
+/// interruption run the same command again to resume.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct UploadArgs {
-    /// File or folder
+    /// Source file or folder
     #[arg(value_name = "PATH")]
     source: PathBuf,
-    /// Where to: s3://bucket/key, or s3://bucket/prefix/
+    /// Target: s3://bucket/key or s3://bucket/prefix/
     #[arg(value_name = "S3_URL")]
     to: String,
-    /// Give up the unfinished uploads of trainyard to these keys that an interruption left in S3, and send nothing; PATH may
-    /// be gone
+    /// Remove unfinished uploads to these keys and upload nothing
+    ///
+    /// Removes only uploads of trainyard that were interrupted. PATH need not exist any more.
     #[arg(long)]
     abort: bool,
-    /// Try a request again when no byte moved for that many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    /// Retry a request after this many seconds without progress
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = stall_timeout)]
     stall_timeout: std::time::Duration,
-    /// Show what would be sent, or given up, and do nothing
+    /// Show what would be uploaded or removed, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -56,7 +63,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     let sending = Sending::plan(&args.source, &to)?;
-    something(&sending, &args.source)?;
+    not_empty(&sending, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
         sending.rehearse(&aws).await.print(context.format)?;
@@ -64,14 +71,14 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     }
     let store = Store::new(&aws, settings);
     let uploaded = until_interrupted(sending.run(&store)).await;
-    let uploaded = uploaded.map_err(|failure| match failure.exit() {
+    let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {
-            failure.help("or remove what it left in S3: `trainyard upload .. --abort`")
+            error.help("or remove the uploaded parts: `trainyard upload .. --abort`")
         }
-        _ => failure,
+        _ => error,
     })?;
     for left in &uploaded.left_out {
-        eprint_line(format!("left out: `{}` is {}", left.path, left.why));
+        eprint_line(format!("skipped: `{}` is {}", left.path, left.why));
     }
     context.format.answer(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.sum.text())
@@ -79,18 +86,18 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// A folder of which nothing would be sent is seldom the one that was meant.
-fn something(sending: &Sending, source: &Path) -> Result<()> {
+/// Refuses a folder without files to upload: it is probably the wrong one.
+fn not_empty(sending: &Sending, source: &Path) -> Result<()> {
     if sending.count() > 0 {
         return Ok(());
     }
-    let typed = source.to_string_lossy();
-    let typed = sanitize(&typed);
+    let given = source.to_string_lossy();
+    let given = sanitize(&given);
     Err(match sending.left_out() {
-        [] => Error::usage(format!("there is no file in the folder `{typed}`"))
-            .help("put the data there, or pass another one"),
+        [] => Error::usage(format!("there is no file in the folder `{given}`"))
+            .help("put the data there, or pass another folder"),
         left => Error::usage(format!(
-            "nothing of the folder `{typed}` can be sent:{}",
+            "no file of the folder `{given}` can be uploaded:{}",
             LeftOut::lines(left)
         ))
         .help(REPLACE),

@@ -1,22 +1,24 @@
-use super::account::Account;
-use super::check::{Check, code, within};
+//! Check of the bucket.
+
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use crate::aws::{Aws, Bucket};
 use crate::job::S3Url;
 
 const NAME: &str = "bucket";
 
-/// The bucket of the jobs: there, in our region, readable. Nothing is written, so writing is not tried.
-pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
+/// Checks that the bucket exists in this region and can be listed. Does not try to write.
+pub(super) async fn check(setup: &AwsSetup, output: Option<&S3Url>) -> Check {
     let Some(url) = output else {
         return Check::skipped(NAME, "no bucket given")
             .help("pass `--bucket NAME` or `--output s3://BUCKET/PREFIX`");
     };
-    let aws = match account.clients(NAME) {
+    let aws = match setup.clients(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "S3", async {
-        match head(account, aws, url).await {
+    with_timeout(NAME, "S3", async {
+        match head(setup, aws, url).await {
             Ok(region) => list(aws, url, &region).await,
             Err(check) => check,
         }
@@ -24,22 +26,22 @@ pub(super) async fn check(account: &Account, output: Option<&S3Url>) -> Check {
     .await
 }
 
-/// HeadBucket: the bucket's region, or what is wrong.
-async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check> {
+/// Returns the region of the bucket from HeadBucket, or the failed check.
+async fn head(setup: &AwsSetup, aws: &Aws, url: &S3Url) -> Result<String, Check> {
     let bucket = &url.bucket;
-    let what = format!("look at the bucket `{bucket}`");
+    let what = format!("check the bucket `{bucket}`");
     let region = match aws.bucket(bucket).await {
         Ok(Bucket::In(region)) => region,
         Ok(Bucket::Missing) => {
             return Err(Check::problem(NAME, format!("there is no bucket `{bucket}`")).help(
-                format!("`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that makes it"),
+                format!("`trainyard infra terraform --bucket {bucket} --account ACCOUNT --output DIR` writes Terraform that creates it"),
             ));
         }
         Ok(Bucket::Denied) => {
             return Err(Check::problem(
                 NAME,
                 format!(
-                    "`{bucket}` is not yours to list (s3:ListBucket), or belongs to someone else"
+                    "no permission to list `{bucket}` (s3:ListBucket), or it belongs to another account"
                 ),
             )
             .help("`trainyard infra policies` prints the policy that you need"));
@@ -47,8 +49,8 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
         Err(error) => return Err(Check::refused(NAME, &what, error)),
     };
     let shown = diagnostics::sanitize(&region).into_owned();
-    // A region that was made up for STS says nothing about the bucket.
-    if let Err(skipped) = account.regional(NAME) {
+    // Without a configured region the clients use a placeholder, which cannot be compared.
+    if let Err(skipped) = setup.regional(NAME) {
         drop(skipped);
         return Err(Check::warning(
             NAME,
@@ -65,7 +67,7 @@ async fn head(account: &Account, aws: &Aws, url: &S3Url) -> Result<String, Check
             ),
         )
         .help(format!(
-            "pass `--region {shown}`, or a bucket of this region: SageMaker takes no other"
+            "pass `--region {shown}`, or a bucket of this region: SageMaker requires the same region"
         )));
     }
     Ok(region)
@@ -81,7 +83,7 @@ async fn list(aws: &Aws, url: &S3Url, region: &str) -> Check {
     match request.send().await {
         Ok(_) => Check::ok(
             NAME,
-            format!("`{url}` in `{region}` can be listed; writing is not tried"),
+            format!("`{url}` in `{region}` can be listed; write access was not checked"),
         ),
         Err(error) if code(&error) == Some("AccessDenied") => {
             Check::problem(NAME, format!("`{url}` cannot be listed (s3:ListBucket)"))

@@ -1,3 +1,5 @@
+//! Checks and the report.
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use serde::Serialize;
 use crate::aws::explain;
 use diagnostics::Error;
 
-/// Long enough for a slow line, short enough to wait for.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
+/// Time limit of each check.
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,7 +24,7 @@ pub(super) enum State {
 }
 
 impl State {
-    fn word(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -32,14 +34,14 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// Result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
     name: &'static str,
     state: State,
-    /// What there is, in words.
+    /// Description of the finding.
     found: String,
-    /// The next thing to type; null when all is well.
+    /// Suggested fix; null if there is nothing to fix.
     help: Option<String>,
 }
 
@@ -74,10 +76,10 @@ impl Check {
         self
     }
 
-    pub(super) fn failure(name: &'static str, failure: Error) -> Self {
-        let (message, help) = failure.into_parts();
+    pub(super) fn from_error(name: &'static str, error: Error) -> Self {
+        let (message, help) = error.into_parts();
         let check = Self::problem(name, message);
-        // "run doctor" helps nobody here.
+        // Leaves out the advice to run `trainyard doctor`.
         let help: Vec<_> = help
             .into_iter()
             .filter(|line| !line.contains("trainyard doctor"))
@@ -88,7 +90,7 @@ impl Check {
         }
     }
 
-    /// A refusal of AWS. Keys that AWS does not take are one problem, told by `credentials`, and not five.
+    /// Problem for an error of AWS. Invalid credentials are reported once, by `credentials`.
     pub(super) fn refused<E>(
         name: &'static str,
         what: &str,
@@ -98,13 +100,13 @@ impl Check {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         if name != "credentials" && code(&error).is_some_and(is_about_credentials) {
-            return Self::skipped(name, "AWS does not take the credentials, see `credentials`");
+            return Self::skipped(name, "AWS rejects the credentials, see `credentials`");
         }
-        Self::failure(name, explain(&format!("cannot {what}"), error))
+        Self::from_error(name, explain(&format!("cannot {what}"), error))
     }
 }
 
-/// The code of AWS's answer.
+/// Returns the error code of a response.
 pub(super) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
     error.as_service_error()?.code()
 }
@@ -125,28 +127,31 @@ fn is_about_credentials(code: &str) -> bool {
     )
 }
 
-/// The check, or word that it took too long.
-pub(super) async fn within(
+/// Runs a check; a problem after the time limit.
+pub(super) async fn with_timeout(
     name: &'static str,
-    whom: &str,
+    service: &str,
     check: impl Future<Output = Check>,
 ) -> Check {
-    tokio::time::timeout(LIMIT, check)
+    tokio::time::timeout(CHECK_TIMEOUT, check)
         .await
         .unwrap_or_else(|_| {
             Check::problem(
                 name,
-                format!("{whom} did not answer within {} s", LIMIT.as_secs()),
+                format!(
+                    "{service} did not answer within {} s",
+                    CHECK_TIMEOUT.as_secs()
+                ),
             )
-            .help("look at the network and its proxy, then run `trainyard doctor` again")
+            .help("check the network and its proxy, then run `trainyard doctor` again")
         })
 }
 
-/// All checks, in the order in which one would mend them.
+/// All checks, in the order in which to fix them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     checks: Vec<Check>,
-    /// No check is a problem.
+    /// True if there is no problem.
     pub(crate) ok: bool,
 }
 
@@ -156,7 +161,7 @@ impl Report {
         Self { checks, ok }
     }
 
-    /// A line per check, its help below it, and a last line that counts.
+    /// Formats one line per check with its help, and a summary.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for check in &self.checks {
@@ -164,7 +169,7 @@ impl Report {
             let _ = writeln!(
                 text,
                 "{:<8} {:<12} {}",
-                check.state.word(),
+                check.state.name(),
                 check.name,
                 check.found
             );
@@ -190,7 +195,7 @@ impl Report {
     }
 }
 
-/// `1 warning`, `2 warnings`
+/// Formats `1 warning`, `2 warnings`.
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")

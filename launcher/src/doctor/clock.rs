@@ -1,4 +1,4 @@
-//! AWS refuses signatures that are more than five minutes off.
+//! Check of the clock: AWS rejects signatures that are more than five minutes off.
 
 use std::error::Error;
 
@@ -7,16 +7,16 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::account::{Account, without_password};
-use super::check::{Check, within};
+use super::aws_setup::{AwsSetup, without_password};
+use super::check::{Check, with_timeout};
 use crate::aws::{Partition, http_connector};
 use diagnostics::chain;
 
 const NAME: &str = "clock";
 const HELP: &str = "set the clock: `sudo timedatectl set-ntp true`";
 
-pub(super) async fn check(account: &Account) -> Check {
-    let Some(aws) = account.aws() else {
+pub(super) async fn check(setup: &AwsSetup) -> Check {
+    let Some(aws) = setup.aws() else {
         return Check::skipped(NAME, "the AWS configuration cannot be read");
     };
     let url = match aws.endpoint_url() {
@@ -26,24 +26,24 @@ pub(super) async fn check(account: &Account) -> Check {
             format!("https://sts.{}.{suffix}/", aws.region())
         }
     };
-    within(NAME, "AWS", async {
+    with_timeout(NAME, "AWS", async {
         match date(&url).await {
-            Ok(theirs) => judge(Timestamp::now().duration_since(theirs).as_secs()),
+            Ok(theirs) => check_skew(Timestamp::now().duration_since(theirs).as_secs()),
             Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
-                .help("look at the network, its proxy, and the region's name, then run `trainyard doctor` again"),
+                .help("check the network, its proxy, and the name of the region, then run `trainyard doctor` again"),
         }
     })
     .await
 }
 
-/// The Date header of any answer: no credentials are needed for it.
+/// Returns the Date header of a response; needs no credentials.
 async fn date(url: &str) -> Result<Timestamp, String> {
     let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
-    let connector = http_connector().map_err(|failure| failure.into_parts().0)?;
+    let connector = http_connector().map_err(|error| error.into_parts().0)?;
     let answer = connector
         .call(request)
         .await
-        // The connector names the place, as the caller does.
+        // Leaves out the origin, which the caller adds.
         .map_err(|error| match error.source().and_then(Error::source) {
             Some(cause) => chain(cause),
             None => chain(&error),
@@ -51,22 +51,22 @@ async fn date(url: &str) -> Result<Timestamp, String> {
     let text = answer
         .headers()
         .get("date")
-        .ok_or("its answer has no date")?;
+        .ok_or("its response has no date")?;
     rfc2822::DateTimeParser::new()
         .parse_timestamp(text)
         .map_err(|error| error.to_string())
 }
 
-/// `ahead`: seconds by which this machine's clock is ahead.
-fn judge(ahead: i64) -> Check {
+/// Checks the clock; `ahead`: seconds by which this machine is ahead.
+fn check_skew(ahead: i64) -> Check {
     let off = ahead.unsigned_abs();
     let side = if ahead < 0 { "behind" } else { "ahead of" };
     match off {
-        // The header has whole seconds, and the way takes time too.
-        0..=5 => Check::ok(NAME, "agrees with AWS's"),
-        6..=60 => Check::ok(NAME, format!("{off} s {side} AWS's")),
-        61..=240 => Check::warning(NAME, format!("{off} s {side} AWS's")).help(HELP),
-        _ => Check::problem(NAME, format!("{off} s {side} AWS's, which allows 300 s")).help(HELP),
+        // The header has whole seconds, and the response takes time.
+        0..=5 => Check::ok(NAME, "agrees with AWS"),
+        6..=60 => Check::ok(NAME, format!("{off} s {side} AWS")),
+        61..=240 => Check::warning(NAME, format!("{off} s {side} AWS")).help(HELP),
+        _ => Check::problem(NAME, format!("{off} s {side} AWS, which allows 300 s")).help(HELP),
     }
 }
 
@@ -75,23 +75,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_far_off() {
+    fn state_depends_on_clock_skew() {
         for (ahead, state, found) in [
-            (0, "\"ok\"", "agrees with AWS's"),
-            (-30, "\"ok\"", "30 s behind AWS's"),
-            (61, "\"warning\"", "61 s ahead of AWS's"),
+            (0, "\"ok\"", "agrees with AWS"),
+            (-30, "\"ok\"", "30 s behind AWS"),
+            (61, "\"warning\"", "61 s ahead of AWS"),
             (
                 -3600,
                 "\"problem\"",
-                "3600 s behind AWS's, which allows 300 s",
+                "3600 s behind AWS, which allows 300 s",
             ),
             (
                 i64::MIN,
                 "\"problem\"",
-                "9223372036854775808 s behind AWS's, which allows 300 s",
+                "9223372036854775808 s behind AWS, which allows 300 s",
             ),
         ] {
-            let json = serde_json::to_value(judge(ahead)).expect("JSON");
+            let json = serde_json::to_value(check_skew(ahead)).expect("JSON");
             assert_eq!(json["state"].to_string(), state);
             assert_eq!(json["found"], found);
         }

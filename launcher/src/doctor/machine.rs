@@ -1,4 +1,4 @@
-//! This machine: the Docker engine, its disk, the trainer's binary.
+//! Checks of this machine: Docker engine, its disk, binary of the trainer.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,23 +7,24 @@ use bollard::Docker;
 use bollard::models::SystemInfo;
 use tokio::process::Command;
 
-use super::check::{Check, within};
+use super::check::{Check, with_timeout};
 use crate::engine;
 use crate::local;
 use crate::trainer::Trainer;
 
-/// Images of GPU trainers take gigabytes; below this much a build or pull is likely to fail.
-const LOW_DISK_GB: u64 = 5;
+/// Images of GPU trainers take gigabytes; with less free space a build or pull is likely to fail.
+const MIN_FREE_DISK_GB: u64 = 5;
 
-/// The engine, and its disk. Only local jobs and `build --docker` need one, so its absence is a warning.
+/// Checks the engine and its disk. Only local jobs and `build --docker` need Docker, so a missing
+/// engine is a warning.
 pub(super) async fn docker() -> Vec<Check> {
     let mut info = None;
-    let mut left = None;
-    let check = within("docker", "the Docker engine", async {
+    let mut orphans = None;
+    let check = with_timeout("docker", "the Docker engine", async {
         let engine = match engine::connect().await {
             Ok(engine) => engine,
-            Err(failure) => {
-                let (message, help) = failure.into_parts();
+            Err(error) => {
+                let (message, help) = error.into_parts();
                 let check = Check::warning("docker", format!("{message}; only local jobs need it"));
                 return match help.is_empty() {
                     true => check,
@@ -35,22 +36,22 @@ pub(super) async fn docker() -> Vec<Check> {
             (Ok(version), Ok(answer)) => {
                 let check = platform(&version.version.unwrap_or_default(), &answer);
                 info = Some(answer);
-                left = leftovers(&engine).await;
+                orphans = orphan_containers(&engine).await;
                 check
             }
             (Err(error), _) | (_, Err(error)) => Check::warning(
                 "docker",
                 format!(
-                    "the Docker engine does not say what it is: {}",
+                    "cannot read the version of the Docker engine: {}",
                     engine::reason(&error)
                 ),
             )
-            .help("`docker info` should answer; restart the engine if it does not"),
+            .help("run `docker info`; restart the engine if it fails"),
         }
     })
     .await;
     let disk = info.as_ref().and_then(disk);
-    std::iter::once(check).chain(disk).chain(left).collect()
+    std::iter::once(check).chain(disk).chain(orphans).collect()
 }
 
 fn platform(version: &str, info: &SystemInfo) -> Check {
@@ -65,66 +66,69 @@ fn platform(version: &str, info: &SystemInfo) -> Check {
     match (system, machine) {
         ("linux", "x86_64" | "amd64") => Check::ok("docker", found),
         _ => Check::warning("docker", format!("{found}; images are for linux/amd64"))
-            .help("images run here by emulation, if at all; `--instance-type local-process` runs without Docker"),
+            .help("images run here only with emulation; `--instance-type local-process` runs without Docker"),
     }
 }
 
-/// Containers of local jobs whose launcher has ended.
-async fn leftovers(engine: &Docker) -> Option<Check> {
+/// Checks for containers of local jobs whose launcher has ended.
+async fn orphan_containers(engine: &Docker) -> Option<Check> {
     let mut orphans = local::containers(engine, None).await.ok()?;
-    orphans.retain(local::Container::is_orphan);
+    orphans.retain(local::JobContainer::is_orphan);
     let names: Vec<_> = orphans
         .iter()
         .map(|found| format!("`{}`", found.job))
         .collect();
-    let helps: Vec<_> = orphans.iter().map(local::Container::orphan_help).collect();
+    let helps: Vec<_> = orphans
+        .iter()
+        .map(local::JobContainer::orphan_help)
+        .collect();
     let found = format!(
-        "a launcher that has ended left the container of job {}",
+        "orphaned container of job {}: its launcher has ended",
         names.join(", ")
     );
     (!names.is_empty()).then(|| Check::warning("containers", found).help(helps.join("; ")))
 }
 
-/// Temporary folders of local jobs whose launcher was killed.
+/// Checks for temporary folders of local jobs whose launcher was killed.
 pub(super) fn folders() -> Option<Check> {
-    let (found, help) = local::folders_found(&local::folders())?;
+    let (found, help) = local::describe_folders(&local::orphan_folders())?;
     Some(Check::warning("folders", found).help(help))
 }
 
-/// The engine's disk, if it is one of this machine.
+/// Checks the disk of the engine, if it is on this machine.
 fn disk(info: &SystemInfo) -> Option<Check> {
     let folder = info.docker_root_dir.as_deref()?;
     let stat = rustix::fs::statvfs(Path::new(folder)).ok()?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000_000;
     let found = format!("{free} GB free at `{}`", diagnostics::sanitize(folder));
-    Some(match free < LOW_DISK_GB {
-        true => Check::warning("disk", format!("{found}, expected {LOW_DISK_GB}"))
-            .help("`docker system prune` removes what nothing uses"),
+    Some(match free < MIN_FREE_DISK_GB {
+        true => Check::warning("disk", format!("{found}, expected {MIN_FREE_DISK_GB}"))
+            .help("`docker system prune` removes unused images and containers"),
         false => Check::ok("disk", found),
     })
 }
 
-/// The trainer's binary, which checks hyperparameters before money is spent: does it start?
+/// Checks that the binary of the trainer starts; it validates hyperparameters before submission.
 pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     let name = "trainer";
     let Some(trainer) = trainer else {
         return Check::skipped(name, "no trainer given").help("`trainyard doctor svm`");
     };
     let mut found = None;
-    let looked = within(name, "cargo", async {
+    let checked = with_timeout(name, "cargo", async {
         match Trainer::look(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
-                Check::ok(name, "it is known")
+                Check::ok(name, "found")
             }
             Ok(None) => Check::skipped(name, "`cargo` does not start, see `toolchain`"),
-            Err(failure) => Check::failure(name, failure),
+            Err(error) => Check::from_error(name, error),
         }
     })
     .await;
     match found {
         Some(trainer) => starts(name, &trainer).await,
-        None => looked,
+        None => checked,
     }
 }
 
@@ -132,7 +136,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
     let Some(binary) = trainer.existing_binary() else {
         let own = diagnostics::sanitize(&trainer.name);
         return match trainer.source {
-            // The commands that need it compile it themselves.
+            // Commands compile it when needed.
             Some(_) => Check::warning(name, format!("`{own}` is not compiled yet"))
                 .help(format!("`cargo build --release -p {own}`")),
             None => Check::warning(
@@ -143,7 +147,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
         };
     };
     let path = diagnostics::sanitize(&binary.display().to_string()).into_owned();
-    within(name, &format!("`{path}`"), async {
+    with_timeout(name, &format!("`{path}`"), async {
         let output = Command::new(&binary)
             .arg("--version")
             .stdin(Stdio::null())
@@ -162,7 +166,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
                 name,
                 format!("`{path} --version` ended with {}", output.status),
             )
-            .help(format!("`{path} --version` shows why")),
+            .help(format!("run `{path} --version`")),
             Err(error) => {
                 Check::problem(name, format!("cannot start `{path}`: {error}")).help(format!(
                     "`cargo build --release -p {}`",

@@ -1,6 +1,6 @@
-//! `trainyard doctor`: everything that a first job needs, looked at side by side, nothing changed.
+//! `trainyard doctor`: checks everything that a first job needs, concurrently. Changes nothing.
 
-mod account;
+mod aws_setup;
 mod bucket;
 mod check;
 mod clock;
@@ -12,33 +12,36 @@ mod trust;
 
 use std::path::PathBuf;
 
-pub(crate) use account::Account;
+pub(crate) use aws_setup::AwsSetup;
 pub(crate) use check::Report;
 
 use crate::job::S3Url;
 
-/// What to look at. What is not named is skipped, aloud.
+/// Subjects of the checks. Checks without a subject are reported as skipped.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct DoctorOptions {
     pub(crate) trainer: Option<String>,
-    /// The workspace's folder, for its toolchain file.
+    /// Folder of the workspace, for its toolchain file.
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) role: Option<String>,
-    /// The bucket, and the folder in it that jobs write to.
+    /// Bucket and prefix that jobs write to.
     pub(crate) output: Option<S3Url>,
 }
 
-/// Runs all checks. Each has its own time limit, so this ends, whatever does not answer.
-pub(crate) async fn examine(wanted: &Wanted, account: impl Future<Output = Account>) -> Report {
+/// Runs all checks, each with its own time limit.
+pub(crate) async fn examine(
+    wanted: &DoctorOptions,
+    setup: impl Future<Output = AwsSetup>,
+) -> Report {
     let cloud = async {
-        let mut account = account.await;
-        let mut checks = std::mem::take(&mut account.checks);
+        let mut setup = setup.await;
+        let mut checks = std::mem::take(&mut setup.checks);
         let (identity, clock, role, bucket, repository) = tokio::join!(
-            account::identity(&account),
-            clock::check(&account),
-            role::check(&account, wanted.role.as_deref()),
-            bucket::check(&account, wanted.output.as_ref()),
-            repository::check(&account, wanted.trainer.as_deref()),
+            aws_setup::identity(&setup),
+            clock::check(&setup),
+            role::check(&setup, wanted.role.as_deref()),
+            bucket::check(&setup, wanted.output.as_ref()),
+            repository::check(&setup, wanted.trainer.as_deref()),
         );
         checks.extend([identity, clock, role, bucket, repository]);
         checks

@@ -1,24 +1,26 @@
+//! Check of the ECR repository.
+
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use jiff::{SignedDuration, Timestamp};
 
-use super::account::Account;
-use super::check::{Check, code, within};
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use crate::aws::Aws;
 use crate::image;
 use crate::size::megabytes;
 
 const NAME: &str = "repository";
 
-/// The trainer's repository in ECR, and what `latest` is.
-pub(super) async fn check(account: &Account, trainer: Option<&str>) -> Check {
+/// Checks the ECR repository of the trainer and its image `latest`.
+pub(super) async fn check(setup: &AwsSetup, trainer: Option<&str>) -> Check {
     let Some(trainer) = trainer else {
         return Check::skipped(NAME, "no trainer given").help("`trainyard doctor svm`");
     };
-    let aws = match account.regional(NAME) {
+    let aws = match setup.regional(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "ECR", latest(aws, trainer)).await
+    with_timeout(NAME, "ECR", latest(aws, trainer)).await
 }
 
 async fn latest(aws: &Aws, trainer: &str) -> Check {
@@ -44,10 +46,10 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
             Some("ImageNotFoundException") => empty(aws, &shown, trainer),
             Some("AccessDeniedException") => Check::warning(
                 NAME,
-                format!("you may not look at `{shown}` (ecr:DescribeImages)"),
+                format!("no permission to read `{shown}` (ecr:DescribeImages)"),
             )
             .help("`trainyard infra policies` prints the policy that you need"),
-            _ => Check::refused(NAME, &format!("look at the repository `{shown}`"), error),
+            _ => Check::refused(NAME, &format!("read the repository `{shown}`"), error),
         },
     }
 }
@@ -59,7 +61,7 @@ fn empty(aws: &Aws, repository: &str, trainer: &str) -> Check {
     ))
 }
 
-/// `, 12.3 MB, pushed 3 days ago`, as far as ECR tells.
+/// Formats `, 12.3 MB, pushed 3 days ago`, as far as known.
 fn age_and_size(image: &ImageDetail) -> String {
     let mut text = String::new();
     if let Some(bytes) = image.image_size_in_bytes() {
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages() {
+    fn formats_ages() {
         for (seconds, text) in [
             (-5, "0 minutes"),
             (60, "1 minutes"),

@@ -1,35 +1,38 @@
-use super::account::Account;
-use super::check::{Check, code, within};
+//! Check of the execution role.
+
+use super::aws_setup::AwsSetup;
+use super::check::{Check, code, with_timeout};
 use super::trust::{self, Trust};
 use crate::aws::iam::{Role, role_name};
 
 const NAME: &str = "role";
 const SERVICE: &str = "sagemaker.amazonaws.com";
-const MAKE: &str = "`trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes a role that fits";
+const CREATE_HELP: &str = "`trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform with a role";
 
-/// The execution role: is it there, and may SageMaker assume it?
-pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
-    let Some(typed) = role else {
+/// Checks that the execution role exists and that SageMaker may assume it.
+pub(super) async fn check(setup: &AwsSetup, role: Option<&str>) -> Check {
+    let Some(given) = role else {
         return Check::skipped(NAME, "no role given")
             .help("pass `--role NAME` or set AWS_SAGEMAKER_ROLE");
     };
-    let shown = diagnostics::sanitize(typed).into_owned();
-    let Some(name) = role_name(typed) else {
-        return Check::problem(NAME, format!("`{shown}` is no role")).help(
+    let shown = diagnostics::sanitize(given).into_owned();
+    let Some(name) = role_name(given) else {
+        return Check::problem(NAME, format!("`{shown}` is not a role")).help(
             "expected a role's name, or its ARN such as `arn:aws:iam::123456789012:role/NAME`",
         );
     };
-    let aws = match account.clients(NAME) {
+    let aws = match setup.clients(NAME) {
         Ok(aws) => aws,
         Err(skipped) => return skipped,
     };
-    within(NAME, "IAM", async {
+    with_timeout(NAME, "IAM", async {
         match aws.role(name).await {
-            Ok(role) => judge(typed, &role),
+            Ok(role) => check_role(given, &role),
             Err(error) if code(&error) == Some("NoSuchEntity") => {
-                Check::problem(NAME, format!("this account has no role `{shown}`")).help(MAKE)
+                Check::problem(NAME, format!("this account has no role `{shown}`"))
+                    .help(CREATE_HELP)
             }
-            // Many may pass a role that they may not read: the job can still run.
+            // Many users may pass a role that they may not read: the job can still run.
             Err(error)
                 if matches!(
                     code(&error),
@@ -38,7 +41,7 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
             {
                 Check::warning(
                     NAME,
-                    format!("you may not read `{shown}` (iam:GetRole), so it is not checked"),
+                    format!("not checked: no permission to read `{shown}` (iam:GetRole)"),
                 )
                 .help("`trainyard infra policies` prints the policy that you need")
             }
@@ -48,14 +51,14 @@ pub(super) async fn check(account: &Account, role: Option<&str>) -> Check {
     .await
 }
 
-fn judge(typed: &str, role: &Role) -> Check {
+fn check_role(given: &str, role: &Role) -> Check {
     let arn = diagnostics::sanitize(&role.arn).into_owned();
-    if typed.starts_with("arn:") && typed != role.arn {
+    if given.starts_with("arn:") && given != role.arn {
         return Check::problem(
             NAME,
             format!(
                 "`{}` is not in this account, `{arn}` is",
-                diagnostics::sanitize(typed)
+                diagnostics::sanitize(given)
             ),
         )
         .help(format!(

@@ -1,5 +1,5 @@
-//! What `trainyard build` needs: cargo, the version that the workspace asks for, the target of images, a linker with a
-//! static C library.
+//! Checks of the toolchain for `trainyard build`: cargo in the version of the workspace, the target
+//! of images, a linker with a static C library.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,18 +7,18 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::check::{Check, within};
+use super::check::{Check, with_timeout};
 use crate::image::Target;
 use crate::trainer::{cargo, cargo_home};
 
 pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {
     let folder = workspace.unwrap_or(Path::new("."));
-    // Of the target that `build` takes unasked.
+    // The default target of `build`.
     let triple = Target::default().triple();
     let (toolchain, target, linker) = tokio::join!(
-        within("toolchain", "cargo", toolchain(folder)),
-        within("target", "rustc", target(folder, triple)),
-        within("linker", "the linker", linker(folder, triple)),
+        with_timeout("toolchain", "cargo", toolchain(folder)),
+        with_timeout("target", "rustc", target(folder, triple)),
+        with_timeout("linker", "the linker", linker(folder, triple)),
     );
     [toolchain, target, linker]
 }
@@ -27,16 +27,16 @@ async fn toolchain(folder: &Path) -> Check {
     let name = "toolchain";
     let found = match ask(cargo().as_ref(), &["--version"], folder).await {
         Ok(version) => version,
-        Err(Silence::Absent(error)) => {
+        Err(ProgramError::NotFound(error)) => {
             return Check::warning(
                 name,
                 format!("cannot start `cargo`: {error}; only `build` needs it"),
             )
             .help("install Rust from https://rustup.rs");
         }
-        Err(Silence::Refused(said)) => {
+        Err(ProgramError::Failed(said)) => {
             return Check::problem(name, format!("`cargo --version`: {said}"))
-                .help("`rustup toolchain install` in the repository installs what rust-toolchain.toml asks for");
+                .help("`rustup toolchain install` in the repository installs the version of rust-toolchain.toml");
         }
     };
     // `cargo 1.95.0 (a1b2c3 2026-03-21)`
@@ -46,22 +46,19 @@ async fn toolchain(folder: &Path) -> Check {
         .unwrap_or_default()
         .to_owned();
     match wanted(folder) {
-        Some(wanted) if !is_of(&version, &wanted) => Check::warning(
+        Some(wanted) if !matches_channel(&version, &wanted) => Check::warning(
             name,
-            format!("cargo {version}, rust-toolchain.toml asks for `{wanted}`"),
+            format!("cargo {version}, rust-toolchain.toml has `{wanted}`"),
         )
         .help(format!(
-            "`rustup toolchain install {wanted}`, and no `+toolchain` or RUSTUP_TOOLCHAIN beside it"
+            "`rustup toolchain install {wanted}`, and remove `+toolchain` or RUSTUP_TOOLCHAIN"
         )),
-        Some(_) => Check::ok(
-            name,
-            format!("cargo {version}, as rust-toolchain.toml asks for"),
-        ),
+        Some(_) => Check::ok(name, format!("cargo {version}, as in rust-toolchain.toml")),
         None => Check::ok(name, format!("cargo {version}")),
     }
 }
 
-/// The channel of rust-toolchain.toml: one line of it, so no TOML reader is brought in for that.
+/// Returns the channel of rust-toolchain.toml: one line, not worth a TOML parser.
 fn wanted(folder: &Path) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("rust-toolchain.toml")).ok()?;
     text.lines().find_map(|line| {
@@ -71,8 +68,8 @@ fn wanted(folder: &Path) -> Option<String> {
     })
 }
 
-/// `1.95.0` is of the channels `1.95.0` and `1.95`; what `stable` is, nobody knows here.
-fn is_of(version: &str, channel: &str) -> bool {
+/// True if a version belongs to a channel: `1.95.0` to `1.95.0` and `1.95`, and any to `stable`.
+fn matches_channel(version: &str, channel: &str) -> bool {
     let numbered = channel.starts_with(|c: char| c.is_ascii_digit());
     !numbered
         || version == channel
@@ -94,61 +91,59 @@ async fn target(folder: &Path, triple: &str) -> Check {
             format!("`{triple}` is not installed; only `build` needs it"),
         )
         .help(format!("`rustup target add {triple}`")),
-        Err(Silence::Absent(_)) => Check::skipped(name, "no `rustc`"),
-        Err(Silence::Refused(said)) => {
-            Check::warning(name, format!("`rustc` does not say: {said}"))
-                .help(format!("`rustup target add {triple}`"))
-        }
+        Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
+        Err(ProgramError::Failed(said)) => Check::warning(name, format!("`rustc` failed: {said}"))
+            .help(format!("`rustup target add {triple}`")),
     }
 }
 
-/// Whether the linker links for the target, and finds a C library to link statically.
+/// Checks that the linker supports the target and finds a static C library.
 async fn linker(folder: &Path, triple: &str) -> Check {
     let name = "linker";
-    let (program, whence) = linker_of(folder, triple);
+    let (program, source) = linker_of(folder, triple);
     let shown = diagnostics::sanitize(&program).into_owned();
     let machine = match ask(program.as_ref(), &["-dumpmachine"], folder).await {
         Ok(machine) => machine,
-        Err(Silence::Absent(_)) => {
-            return Check::warning(name, format!("no linker `{shown}`{whence}; only `build` needs it"))
+        Err(ProgramError::NotFound(_)) => {
+            return Check::warning(name, format!("no linker `{shown}`{source}; only `build` needs it"))
                 .help("install one (Debian, Ubuntu: `apt-get install gcc libc6-dev`; macOS: `xcode-select --install`)");
         }
-        // It is no gcc and no clang: what it can do, the build tells.
-        Err(Silence::Refused(_)) => {
-            return Check::ok(name, format!("`{shown}`{whence} is there"));
+        // Neither gcc nor clang: cannot be checked.
+        Err(ProgramError::Failed(_)) => {
+            return Check::ok(name, format!("`{shown}`{source} exists"));
         }
     };
     if !(machine.starts_with("x86_64") && machine.contains("linux")) {
         return Check::warning(
             name,
-            format!("`{shown}`{whence} is for {machine}, expected {triple}; only `build` needs it"),
+            format!("`{shown}`{source} is for {machine}, expected {triple}; only `build` needs it"),
         )
         .help(format!(
             "set {} to a cross compiler, or `trainyard build --docker`",
             linker_variable(triple)
         ));
     }
-    // A path if there is one, else the name again.
+    // Prints a path if found, else only the name.
     match ask(program.as_ref(), &["-print-file-name=libc.a"], folder).await {
         Ok(library) if Path::new(&library).is_file() => Check::ok(
             name,
-            format!("`{shown}`{whence} has a static C library, `{library}`"),
+            format!("`{shown}`{source} has a static C library, `{library}`"),
         ),
         _ => Check::warning(
             name,
-            format!("`{shown}`{whence} finds no static C library (`libc.a`); only `build` needs it"),
+            format!("`{shown}`{source} finds no static C library (`libc.a`); only `build` needs it"),
         )
         .help("install it (Debian, Ubuntu: `apt-get install libc6-dev`; Fedora: `dnf install glibc-static`), or `trainyard build --target x86_64-unknown-linux-musl`"),
     }
 }
 
-/// `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER`
+/// Returns `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER` for that triple.
 fn linker_variable(triple: &str) -> String {
     let name = triple.to_uppercase().replace('-', "_");
     format!("CARGO_TARGET_{name}_LINKER")
 }
 
-/// What cargo links with, and where that is said: the variable, cargo's configuration, else rustc's own choice.
+/// Returns the linker of cargo and its source: environment, configuration of cargo, or default.
 fn linker_of(folder: &Path, triple: &str) -> (String, String) {
     let variable = linker_variable(triple);
     let set = std::env::var(&variable).ok();
@@ -170,7 +165,7 @@ fn linker_of(folder: &Path, triple: &str) -> (String, String) {
     ("cc".to_owned(), String::new())
 }
 
-/// `linker` of `[target.TRIPLE]`: two lines of it, so again no TOML reader.
+/// Returns `linker` of `[target.TRIPLE]`: two lines, not worth a TOML parser.
 fn configured(text: &str, triple: &str) -> Option<String> {
     let header = |line: &str| line.replace(['"', '\'', ' '], "") == format!("[target.{triple}]");
     let lines = text.lines().map(str::trim);
@@ -185,30 +180,30 @@ fn configured(text: &str, triple: &str) -> Option<String> {
         })
 }
 
-enum Silence {
-    Absent(std::io::Error),
-    Refused(String),
+enum ProgramError {
+    NotFound(std::io::Error),
+    Failed(String),
 }
 
-/// The first line that a program prints.
-async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<String, Silence> {
+/// Runs a program and returns its first line of output.
+async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<String, ProgramError> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
-        // rustup would download a missing toolchain; a check changes nothing.
+        // Keeps rustup from downloading a missing toolchain.
         .env("RUSTUP_AUTO_INSTALL", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(Silence::Absent)?;
+        .map_err(ProgramError::NotFound)?;
     let line = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         diagnostics::sanitize(text.lines().next().unwrap_or_default().trim()).into_owned()
     };
     match output.status.success() {
         true => Ok(line(&output.stdout)),
-        false => Err(Silence::Refused(line(&output.stderr))),
+        false => Err(ProgramError::Failed(line(&output.stderr))),
     }
 }
 
@@ -217,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn channels() {
+    fn reads_and_matches_channels() {
         for (version, channel, fits) in [
             ("1.95.0", "1.95.0", true),
             ("1.95.0", "1.95", true),
@@ -226,7 +221,11 @@ mod tests {
             ("1.94.1", "1.95.0", false),
             ("", "1.95.0", false),
         ] {
-            assert_eq!(is_of(version, channel), fits, "{version} {channel}");
+            assert_eq!(
+                matches_channel(version, channel),
+                fits,
+                "{version} {channel}"
+            );
         }
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(wanted(folder.path()), None);
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn linkers() {
+    fn reads_linker_of_cargo_configuration() {
         let triple = "x86_64-unknown-linux-gnu";
         assert_eq!(
             linker_variable(triple),
@@ -253,7 +252,7 @@ mod tests {
 
     /// `cc` with a static C library, one without, one for another machine.
     #[tokio::test]
-    async fn what_a_linker_lacks_is_said() {
+    async fn reports_missing_static_library_and_wrong_target() {
         use std::os::unix::fs::PermissionsExt as _;
         let triple = "x86_64-unknown-linux-gnu";
         let folder = tempfile::tempdir().expect("a folder");

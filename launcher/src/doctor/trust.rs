@@ -1,12 +1,12 @@
-//! Reads a trust policy as IAM does, as far as one service and `sts:AssumeRole` are concerned.
+//! Evaluates a trust policy as IAM does, for one service and `sts:AssumeRole`.
 
 use serde_json::Value;
 
-/// Whether a service may assume a role.
+/// Result: may a service assume the role?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     Yes,
-    /// Under conditions, such as `aws:SourceAccount`, that are known only when it happens.
+    /// Under conditions, such as `aws:SourceAccount`, that are evaluated only by IAM.
     Conditional,
     /// `"Principal": "*"`.
     Anyone,
@@ -30,7 +30,7 @@ pub(super) fn of(policy: &Value, service: &str) -> Trust {
             continue;
         }
         match (effect, conditional) {
-            // A denial wins over whatever else is said; one under conditions may never apply.
+            // A denial takes precedence; a conditional one may never apply.
             (Some("Deny"), false) => return Trust::Denied,
             (Some("Allow"), true) if trust == Trust::No => trust = Trust::Conditional,
             (Some("Allow"), false) if anyone => trust = Trust::Anyone,
@@ -41,7 +41,7 @@ pub(super) fn of(policy: &Value, service: &str) -> Trust {
     trust
 }
 
-/// IAM takes a single value for a list of one.
+/// Treats a single value as a list of one, as IAM does.
 fn list(value: Option<&Value>) -> &[Value] {
     match value {
         Some(Value::Array(values)) => values,
@@ -71,11 +71,11 @@ fn names_service(statement: &Value, service: &str) -> bool {
     texts(services).any(|name| name.eq_ignore_ascii_case(service))
 }
 
-/// IAM's wildcards: `*` for any text, `?` for one character.
+/// Matches wildcards of IAM: `*` for any text, `?` for one character.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
-        // Or a row of stars would be tried in every way there is.
+        // Merges stars, which avoids exponential time.
         (Some((b'*', rest)), _) if rest.first() == Some(&b'*') => matches(rest, text),
         (Some((b'*', rest)), _) => {
             matches(rest, text)
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn trust_policies() {
+    fn evaluates_trust_policies() {
         let sagemaker = json!({"Service": SAGEMAKER});
         let good = allow(&sagemaker);
         let with = |key: &str, value: Value| {

@@ -208,20 +208,10 @@ fn libraries(source: &Source, binary: &Path, folders: &[PathBuf]) -> Result<Libr
 
 /// Something of this machine, for the image.
 #[derive(Debug)]
-pub(crate) enum Piece {
+enum Piece {
     File(PathBuf),
     /// To a file beside it.
     Link(String),
-}
-
-/// A binary that is there, and its shared libraries, by their paths in the image, without a leading slash.
-pub(crate) fn pieces(trainer: &Trainer, binary: &Path) -> Result<Vec<(String, Piece)>> {
-    let source = trainer.source()?;
-    check(binary, source.metadata.link)?;
-    let libraries = libraries(source, binary, &[])?;
-    let mut pieces = shared(&libraries, &source.target).map_err(|error| unwritten(&error))?;
-    pieces.push((in_image(&trainer.name), Piece::File(binary.to_owned())));
-    Ok(pieces)
 }
 
 /// Where the libraries go, and what of this machine goes there.

@@ -1,8 +1,8 @@
-//! The few forms of Terraform's language that are written here.
+//! Writes HCL strings and heredocs.
 
 use serde_json::Value;
 
-/// `"text"`. Names have been checked; this is for what a check might forget.
+/// Returns a quoted string. Names are validated before; escaping is a second safeguard.
 pub(super) fn string(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -17,13 +17,13 @@ pub(super) fn string(text: &str) -> String {
     escape_templates(&out)
 }
 
-/// A policy, as it is printed, in a heredoc that goes to the line of its parent.
+/// Returns a policy as a heredoc with indentation of its parent.
 pub(super) fn policy(document: &Value) -> String {
     let text = escape_templates(&format!("{document:#}"));
     format!("<<-JSON\n{text}\nJSON")
 }
 
-/// `${` and `%{` start templates.
+/// Escapes `${` and `%{`, which start templates.
 fn escape_templates(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_text() {
+    fn escapes_templates() {
         assert_eq!(string(r#"a"b\${x}"#), r#""a\"b\\$${x}""#);
         let policy = policy(&serde_json::json!({"a": "${aws:username}%{x}"}));
         assert_eq!(

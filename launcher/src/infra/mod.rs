@@ -1,4 +1,4 @@
-//! What Trainyard needs in an AWS account: the two policies, and Terraform that holds them.
+//! AWS resources that Trainyard needs: IAM policies, and Terraform with them.
 
 mod hcl;
 mod names;
@@ -8,4 +8,4 @@ pub(crate) mod policy;
 pub(crate) mod terraform;
 
 pub(crate) use names::{Partition, check_account, check_id, check_region, check_trainer};
-pub(crate) use policy::Account;
+pub(crate) use policy::Deployment;

@@ -1,4 +1,4 @@
-//! Names that go into policies and Terraform are checked first: a wildcard in one of them would open the account.
+//! Validates names for policies and Terraform: a wildcard would grant access to the whole account.
 
 pub(crate) use crate::aws::Partition;
 use diagnostics::{Error, Result};
@@ -10,30 +10,30 @@ fn is_word(text: &str, also: &[u8]) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || also.contains(&b))
 }
 
-/// Twelve digits.
+/// Checks that an account has twelve digits.
 pub(crate) fn check_account(text: &str) -> Result<()> {
     if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "`--account {}` is no account",
+        "`--account {}` is not an account ID",
         diagnostics::sanitize(text)
     ))
-    .help("expected its 12 digits; `trainyard doctor` shows those of your credentials"))
+    .help("expected 12 digits; `trainyard doctor` shows the account of your credentials"))
 }
 
-/// `eu-west-1`
+/// Checks a region such as `eu-west-1`.
 pub(crate) fn check_region(text: &str) -> Result<()> {
     if is_word(text, b"-") && text.split('-').count() >= 3 {
         return Ok(());
     }
     Err(
-        Error::usage(format!("`{}` is no region", diagnostics::sanitize(text)))
+        Error::usage(format!("`{}` is not a region", diagnostics::sanitize(text)))
             .help("expected one such as `eu-west-1`"),
     )
 }
 
-/// As ECR wants the last part of a repository's name.
+/// Checks the name of a trainer, the last part of the name of an ECR repository.
 pub(crate) fn check_trainer(text: &str) -> Result<()> {
     let sound = is_word(text, b"-_.")
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -41,13 +41,14 @@ pub(crate) fn check_trainer(text: &str) -> Result<()> {
     if sound {
         return Ok(());
     }
-    Err(
-        Error::usage(format!("`{}` is no trainer", diagnostics::sanitize(text)))
-            .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"),
-    )
+    Err(Error::usage(format!(
+        "`{}` is not a trainer name",
+        diagnostics::sanitize(text)
+    ))
+    .help("expected a name such as `svm`: `a-z0-9`, and `-_.` inside"))
 }
 
-/// `vpc-0abc`, or the key's id in an ARN.
+/// Checks an id such as `vpc-0abc`, or the id of a key in an ARN.
 pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
     let sound = text
         .strip_prefix(prefix)
@@ -56,8 +57,9 @@ pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::usage(format!("`{flag} {}`", diagnostics::sanitize(text)))
-            .help(format!("expected `{prefix}` and an id of `a-z0-9-`")),
+        Error::usage(format!("`{flag} {}`", diagnostics::sanitize(text))).help(format!(
+            "expected `{prefix}` and an id of characters `a-z0-9-`"
+        )),
     )
 }
 
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn refuses_wildcards_and_invalid_names() {
         assert!(check_account("123456789012").is_ok());
         for bad in ["", "12345678901", "12345678901x", "*", "1234567890123"] {
             assert!(check_account(bad).is_err(), "{bad}");

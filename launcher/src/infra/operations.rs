@@ -1,14 +1,14 @@
-//! What the launcher asks of AWS, and the actions that IAM calls these requests: the one list, held against the
-//! source by the test below and against the policy.
+//! Operations of the SDK that the launcher uses, with their IAM actions. Tests compare the list
+//! with the source code and with the policy.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::policy::Account;
+use super::policy::Deployment;
 
-/// The SDK's method, and the actions that it needs.
+/// Method of the SDK, and the actions that it needs.
 const OPERATIONS: &[(&str, &[&str])] = &[
     ("abort_multipart_upload", &["s3:AbortMultipartUpload"]),
     ("complete_multipart_upload", &["s3:PutObject"]),
@@ -22,13 +22,13 @@ const OPERATIONS: &[(&str, &[&str])] = &[
             "iam:PassRole",
         ],
     ),
-    // Of checkpoints that the trainer of a local job has deleted.
+    // For checkpoints that the trainer of a local job has deleted.
     ("delete_object", &["s3:DeleteObject"]),
     ("describe_images", &["ecr:DescribeImages"]),
     ("describe_log_streams", &["logs:DescribeLogStreams"]),
     ("describe_training_job", &["sagemaker:DescribeTrainingJob"]),
     ("get_authorization_token", &["ecr:GetAuthorizationToken"]),
-    // IAM allows it to everyone, whatever the policies say.
+    // Always allowed.
     ("get_caller_identity", &[]),
     ("get_log_events", &["logs:GetLogEvents"]),
     ("get_object", &["s3:GetObject"]),
@@ -43,7 +43,7 @@ const OPERATIONS: &[(&str, &[&str])] = &[
     ("upload_part", &["s3:PutObject"]),
 ];
 
-/// Requests that no method of the SDK sends: aws/iam.rs, and the registry's own protocol.
+/// Requests outside of the SDK: aws/iam.rs and the registry protocol.
 const OTHERS: &[&str] = &[
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
@@ -56,7 +56,7 @@ const OTHERS: &[&str] = &[
 ];
 
 fn launcher_actions() -> BTreeSet<String> {
-    let account = Account {
+    let deployment = Deployment {
         account: "123456789012".to_owned(),
         regions: vec!["eu-west-1".to_owned()],
         bucket: "bucket".to_owned(),
@@ -65,7 +65,7 @@ fn launcher_actions() -> BTreeSet<String> {
         kms_keys: Vec::new(),
         vpc: None,
     };
-    let policy = account.launcher();
+    let policy = deployment.launcher();
     let statements = policy["Statement"].as_array().expect("statements");
     statements
         .iter()
@@ -76,19 +76,19 @@ fn launcher_actions() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_policy_allows_what_is_asked_and_no_more() {
-    let asked: BTreeSet<String> = OPERATIONS
+fn policy_allows_exactly_the_used_actions() {
+    let used: BTreeSet<String> = OPERATIONS
         .iter()
         .flat_map(|(_, actions)| *actions)
         .chain(OTHERS)
         .map(|action| (*action).to_owned())
         .collect();
-    assert_eq!(launcher_actions(), asked);
+    assert_eq!(launcher_actions(), used);
 }
 
-/// Every operation of the five services: a file each in the SDK's `src/client`.
+/// Returns all operations of the five services: files in `src/client` of the SDK.
 fn sdk_operations() -> BTreeSet<String> {
-    // A fresh machine has the packages of its own platform only, so cargo must not look for the others.
+    // Only packages of this platform are downloaded, so the others must be filtered out.
     let metadata = cargo_metadata::MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .other_options(["--offline", "--filter-platform", "host-tuple"].map(str::to_owned))
@@ -130,7 +130,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_operation_of_the_source_is_listed() {
+fn every_used_operation_is_listed() {
     let operations = sdk_operations();
     assert!(operations.contains("create_training_job") && operations.len() > 300);
     let call = regex::Regex::new(r"(?:\.\s*|operation::)([a-z0-9_]+)(?:\(\)|::builders)")
@@ -140,33 +140,30 @@ fn every_operation_of_the_source_is_listed() {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
         &mut files,
     );
-    let mut asked = BTreeSet::new();
+    let mut used = BTreeSet::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("source");
         for found in call.captures_iter(&text) {
             if operations.contains(&found[1]) {
-                asked.insert(found[1].to_owned());
+                used.insert(found[1].to_owned());
             }
         }
     }
-    assert!(asked.contains("get_caller_identity"), "{asked:?}");
+    assert!(used.contains("get_caller_identity"), "{used:?}");
     let listed: BTreeSet<String> = OPERATIONS
         .iter()
         .map(|(name, _)| (*name).to_owned())
         .collect();
-    let missing: Vec<_> = asked.difference(&listed).collect();
+    let missing: Vec<_> = used.difference(&listed).collect();
     assert!(
         missing.is_empty(),
         "add them to OPERATIONS, and their actions to the policy: {missing:?}"
     );
-    let unused: Vec<_> = listed.difference(&asked).collect();
+    let unused: Vec<_> = listed.difference(&used).collect();
+    assert!(unused.is_empty(), "not used any more: {unused:?}");
+    let unknown: Vec<_> = listed.difference(&operations).collect();
     assert!(
-        unused.is_empty(),
-        "nothing asks for these any more: {unused:?}"
-    );
-    let strange: Vec<_> = listed.difference(&operations).collect();
-    assert!(
-        strange.is_empty(),
-        "the SDK has no such operations: {strange:?}"
+        unknown.is_empty(),
+        "the SDK has no such operations: {unknown:?}"
     );
 }

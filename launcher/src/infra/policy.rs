@@ -1,16 +1,16 @@
-//! The policies: each action that is used, on the resources that it is used on, and nothing else.
+//! IAM policies: only the actions in use, on the resources in use.
 
 use serde_json::{Value, json};
 
 use super::names::Partition;
 
-/// Where SageMaker writes the logs of training jobs, and the namespace of their metrics.
+/// Log group of training jobs, and namespace of their metrics.
 const LOGS: &str = "/aws/sagemaker/TrainingJobs";
 const SAGEMAKER: &str = "sagemaker.amazonaws.com";
 
-/// What the policies are for. All names have been checked.
+/// Account and resources of the policies. All names are validated.
 #[derive(Debug, Clone)]
-pub(crate) struct Account {
+pub(crate) struct Deployment {
     pub(crate) account: String,
     /// At least one.
     pub(crate) regions: Vec<String>,
@@ -22,18 +22,18 @@ pub(crate) struct Account {
     pub(crate) vpc: Option<String>,
 }
 
-impl Account {
+impl Deployment {
     pub(crate) fn partition(&self) -> Partition {
         Partition::of(self.regions.first().map_or("", String::as_str))
     }
 
-    /// The execution role.
+    /// Returns the ARN of the execution role.
     pub(crate) fn role_arn(&self) -> String {
         let partition = self.partition().name();
         format!("arn:{partition}:iam::{}:role/{}", self.account, self.role)
     }
 
-    /// ARNs of a service in all regions.
+    /// Returns the ARNs of a resource in all regions.
     fn regional(&self, service: &str, resource: &str) -> Vec<String> {
         let (partition, account) = (self.partition().name(), &self.account);
         let arn = |region| format!("arn:{partition}:{service}:{region}:{account}:{resource}");
@@ -63,7 +63,7 @@ impl Account {
         self.regional("logs", &format!("log-group:{LOGS}:*"))
     }
 
-    /// For those who build, push, submit and watch.
+    /// Returns the policy for users who build, push, submit and follow jobs.
     pub(crate) fn launcher(&self) -> Value {
         let mut statements = self.jobs();
         statements.extend([
@@ -80,7 +80,7 @@ impl Account {
         document(statements)
     }
 
-    /// To submit jobs, and to follow them.
+    /// Statements to submit and follow jobs.
     fn jobs(&self) -> Vec<Value> {
         vec![
             allow(
@@ -94,7 +94,7 @@ impl Account {
                 "sagemaker",
                 json!(self.regional("sagemaker", "training-job/*")),
             ),
-            // It has no resources: a list is of the whole account.
+            // Has no resource types: lists the whole account.
             allow("ListJobs", &["ListTrainingJobs"], "sagemaker", json!("*")),
             with(
                 allow(
@@ -121,7 +121,7 @@ impl Account {
         ]
     }
 
-    /// To upload data, and to download models.
+    /// Statements to upload data and download models.
     fn data(&self) -> [Value; 2] {
         [
             allow(
@@ -162,7 +162,7 @@ impl Account {
         (!self.kms_keys.is_empty()).then(|| with(statement, condition))
     }
 
-    /// For SageMaker while a job runs.
+    /// Returns the policy of the execution role.
     pub(crate) fn execution(&self) -> Value {
         let mut statements = self.job_data().to_vec();
         statements.extend(self.job_reports());
@@ -193,7 +193,7 @@ impl Account {
         document(statements)
     }
 
-    /// A job's data, model and checkpoints.
+    /// Statements for data, model and checkpoints of a job.
     fn job_data(&self) -> [Value; 2] {
         [
             allow(
@@ -202,7 +202,7 @@ impl Account {
                 "s3",
                 json!(self.bucket_arn()),
             ),
-            // Checkpoints follow the local folder: what is deleted there is deleted here.
+            // Deleting a local checkpoint deletes it in S3.
             allow(
                 "Objects",
                 &[
@@ -217,7 +217,7 @@ impl Account {
         ]
     }
 
-    /// A job's logs and metrics.
+    /// Statements for logs and metrics of a job.
     fn job_reports(&self) -> [Value; 3] {
         [
             allow(
@@ -233,14 +233,14 @@ impl Account {
                 json!(self.log_streams()),
             ),
             with(
-                // It has no resources; the namespace is what can be told apart.
+                // Has no resource types; restricted by namespace.
                 allow("Metrics", &["PutMetricData"], "cloudwatch", json!("*")),
                 json!({"StringEquals": {"cloudwatch:namespace": LOGS}}),
             ),
         ]
     }
 
-    /// Of the bucket and the volumes.
+    /// Statements for KMS keys of bucket and volumes.
     fn job_keys(&self) -> [Value; 2] {
         let keys = json!(self.kms_keys);
         [
@@ -257,7 +257,7 @@ impl Account {
         ]
     }
 
-    /// Jobs in a VPC: SageMaker makes network interfaces in the role's name.
+    /// Statements for jobs in a VPC: SageMaker creates network interfaces with the role.
     fn network(&self, vpc: &str) -> [Value; 4] {
         let here = json!({"ArnEquals": {"ec2:Vpc": self.regional("ec2", &format!("vpc/{vpc}"))}});
         let interfaces = self.regional("ec2", "network-interface/*");
@@ -303,7 +303,7 @@ impl Account {
         ]
     }
 
-    /// Of the bucket: nothing travels unencrypted.
+    /// Returns the bucket policy: denies unencrypted connections.
     pub(crate) fn bucket_policy(&self) -> Value {
         document(vec![json!({
             "Sid": "EncryptedConnectionsOnly",
@@ -315,7 +315,7 @@ impl Account {
         })])
     }
 
-    /// Who may assume the execution role: SageMaker, and only for this account.
+    /// Returns the trust policy: only SageMaker may assume the role, and only for this account.
     pub(crate) fn trust(&self) -> Value {
         document(vec![json!({
             "Sid": "SageMakerForThisAccount",
@@ -327,7 +327,7 @@ impl Account {
     }
 }
 
-/// `push` reads what is there, uploads what is missing, and makes the repository if asked; `doctor` looks.
+/// ECR actions of `push` and `doctor`.
 const PUSH: [&str; 9] = [
     "BatchCheckLayerAvailability",
     "BatchGetImage",

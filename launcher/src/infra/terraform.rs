@@ -1,4 +1,4 @@
-//! Terraform: files that are always the same, and two that hold the account's values and policies.
+//! Terraform: constant files, and two generated files with values and policies.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,18 +7,18 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::hcl;
-use super::policy::Account;
+use super::policy::Deployment;
 use diagnostics::{Error, Result};
 
-/// A file to be written.
+/// File to write.
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) name: &'static str,
     pub(crate) content: String,
 }
 
-/// All files. `immutable_tags`: a tag in ECR stays what it is.
-pub(crate) fn files(account: &Account, immutable_tags: bool) -> Vec<File> {
+/// Returns all files. `immutable_tags`: ECR tags cannot be overwritten.
+pub(crate) fn files(deployment: &Deployment, immutable_tags: bool) -> Vec<File> {
     let fixed = [
         ("main.tf", include_str!("../../infra/main.tf")),
         ("role.tf", include_str!("../../infra/role.tf")),
@@ -34,23 +34,23 @@ pub(crate) fn files(account: &Account, immutable_tags: bool) -> Vec<File> {
         .collect();
     files.push(File {
         name: "trainyard.tf",
-        content: values(account, immutable_tags),
+        content: values(deployment, immutable_tags),
     });
     files.push(File {
         name: "policies.tf",
-        content: policies(account),
+        content: policies(deployment),
     });
     files
 }
 
-fn values(account: &Account, immutable_tags: bool) -> String {
-    let trainers: Vec<_> = account
+fn values(deployment: &Deployment, immutable_tags: bool) -> String {
+    let trainers: Vec<_> = deployment
         .trainers
         .iter()
         .map(|name| hcl::string(name))
         .collect();
     let text = |text: &str| hcl::string(text);
-    let kms_key = account
+    let kms_key = deployment
         .kms_keys
         .first()
         .map_or("null".to_owned(), |key| hcl::string(key));
@@ -59,26 +59,26 @@ fn values(account: &Account, immutable_tags: bool) -> String {
     } else {
         "MUTABLE"
     };
-    let region = account.regions.first().map_or("", String::as_str);
+    let region = deployment.regions.first().map_or("", String::as_str);
     let rows = [
-        ("account", text(&account.account)),
-        ("bucket", text(&account.bucket)),
+        ("account", text(&deployment.account)),
+        ("bucket", text(&deployment.bucket)),
         ("kms_key", kms_key),
         ("region", text(region)),
-        ("role", text(&account.role)),
+        ("role", text(&deployment.role)),
         ("tag_mutability", text(mutability)),
         ("trainers", format!("toset([{}])", trainers.join(", "))),
     ];
-    locals("# What `trainyard infra terraform` was told.", &rows)
+    locals("# Values of `trainyard infra terraform`.", &rows)
 }
 
-fn policies(account: &Account) -> String {
+fn policies(deployment: &Deployment) -> String {
     let rows = [
-        ("bucket_policy", hcl::policy(&account.bucket_policy())),
-        ("execution_policy", hcl::policy(&account.execution())),
+        ("bucket_policy", hcl::policy(&deployment.bucket_policy())),
+        ("execution_policy", hcl::policy(&deployment.execution())),
         ("image_policy", hcl::policy(&images())),
-        ("launcher_policy", hcl::policy(&account.launcher())),
-        ("trust_policy", hcl::policy(&account.trust())),
+        ("launcher_policy", hcl::policy(&deployment.launcher())),
+        ("trust_policy", hcl::policy(&deployment.trust())),
     ];
     locals(
         "# The policies, as `trainyard infra policies` prints them.",
@@ -86,11 +86,11 @@ fn policies(account: &Account) -> String {
     )
 }
 
-/// `locals { name = value }`, with the equal signs below each other as `terraform fmt` has them.
+/// Returns `locals { name = value }` with aligned equal signs, as `terraform fmt` formats it.
 fn locals(comment: &str, rows: &[(&str, String)]) -> String {
     let multiline = rows.iter().any(|(_, value)| value.contains('\n'));
     let width = match multiline {
-        // A value of several lines ends a block of equal signs.
+        // Multi-line values are not aligned.
         true => 0,
         false => rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0),
     };
@@ -105,11 +105,11 @@ fn locals(comment: &str, rows: &[(&str, String)]) -> String {
     text
 }
 
-/// Every push leaves the image behind that was `latest` before.
+/// Lifecycle policy: each push leaves the previous `latest` untagged.
 fn images() -> Value {
     json!({"rules": [{
         "rulePriority": 1,
-        "description": "images without a tag go after 30 days",
+        "description": "expire untagged images after 30 days",
         "selection": {
             "tagStatus": "untagged",
             "countType": "sinceImagePushed",
@@ -120,18 +120,18 @@ fn images() -> Value {
     }]})
 }
 
-/// Writes all, or says before the first which are there already.
+/// Writes all files, or none if some exist and `force` is false.
 pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
-    let there: Vec<_> = files
+    let existing: Vec<_> = files
         .iter()
         .filter(|file| folder.join(file.name).symlink_metadata().is_ok())
         .map(|file| format!("`{}`", file.name))
         .collect();
-    if !force && !there.is_empty() {
+    if !force && !existing.is_empty() {
         return Err(Error::usage(format!(
             "`{}` has {} already; nothing was written",
             folder.display(),
-            there.join(", ")
+            existing.join(", ")
         ))
         .help("pass `--force` to overwrite, or another `--output`"));
     }

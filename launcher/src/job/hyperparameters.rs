@@ -1,4 +1,4 @@
-//! Hyperparameters as typed: a JSON file, and flags after `--`, which win.
+//! Hyperparameters from a JSON file and from flags after `--`, which take precedence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::refused;
 use crate::output::quoted;
 
-/// File and flags as SageMaker's strings; `min-df` and `min_df` are the same.
+/// Returns file and flags as SageMaker's strings. `min-df` and `min_df` are the same name.
 pub(crate) fn read(file: Option<&Path>, flags: &[String]) -> Result<BTreeMap<String, String>> {
     let mut values = match file {
         Some(path) => from_file(path)?,
@@ -23,7 +23,7 @@ pub(crate) fn read(file: Option<&Path>, flags: &[String]) -> Result<BTreeMap<Str
     Ok(encoded)
 }
 
-/// What a container would read from this file.
+/// Reads the file as a container does.
 fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
     if !path.is_file() {
         return Err(Error::usage(format!(
@@ -46,16 +46,16 @@ fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
         .collect())
 }
 
-/// `--min-df 5`, `--min-df=5`, `--tune` and `--neg -1`; an option given twice is a list.
+/// Parses `--min-df 5`, `--min-df=5`, `--tune` and `--neg -1`. A repeated option gives a list.
 fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut words = flags.iter().peekable();
-    // A switch that a word behind it may have been meant for.
+    // The last option without a value, which the next word may belong to.
     let mut switch = None;
     while let Some(word) = words.next() {
         let option = option(word, switch.take())?;
-        let (typed, value) = match option.split_once('=') {
-            Some((typed, value)) => (typed, value.to_owned()),
+        let (given, value) = match option.split_once('=') {
+            Some((given, value)) => (given, value.to_owned()),
             None => match words.next_if(|next| is_value(next)) {
                 Some(value) => (option, value.clone()),
                 None => {
@@ -64,8 +64,8 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
                 }
             },
         };
-        check_name(typed, word)?;
-        values.entry(name(typed)).or_default().push(value);
+        check_name(given, word)?;
+        values.entry(name(given)).or_default().push(value);
     }
     Ok(values
         .into_iter()
@@ -76,34 +76,34 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
         .collect())
 }
 
-/// The word behind `--`; it comes after a `switch`, perhaps as its value.
+/// Removes `--`. `switch` is an option before the word, whose value the word may be.
 fn option<'a>(word: &'a str, switch: Option<&str>) -> Result<&'a str> {
     if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
         return Ok(option);
     }
-    let typed = sanitize(word);
-    let refused = |found| Error::usage(format!("after `--`: `{typed}` {found}"));
+    let given = sanitize(word);
+    let refused = |found| Error::usage(format!("after `--`: `{given}` {found}"));
     if word.starts_with('-') && word.len() > 1 {
-        let mut failure = refused("has one dash");
+        let mut error = refused("has one dash");
         if let Some(name) = switch {
             let whole = quoted(&format!("--{name}={word}"));
-            failure = failure.help(format!("as the value of `--{}`: `{whole}`", sanitize(name)));
+            error = error.help(format!("as the value of `--{}`: `{whole}`", sanitize(name)));
         }
-        return Err(failure.help("hyperparameters have two: `-- --min-df 5`"));
+        return Err(error.help("hyperparameters have two: `-- --min-df 5`"));
     }
-    let failure = refused("belongs to no hyperparameter").help(
+    let error = refused("belongs to no hyperparameter").help(
         "expected `-- --NAME VALUE`; a hyperparameter takes one value, and quotes keep spaces in it",
     );
     Err(match word.split_once('=') {
         Some((name, _)) if is_name(name) => {
-            failure.help(format!("did you mean `{}`?", quoted(&format!("--{word}"))))
+            error.help(format!("did you mean `{}`?", quoted(&format!("--{word}"))))
         }
-        _ => failure,
+        _ => error,
     })
 }
 
-fn check_name(typed: &str, word: &str) -> Result<()> {
-    if is_name(typed) {
+fn check_name(given: &str, word: &str) -> Result<()> {
+    if is_name(given) {
         return Ok(());
     }
     Err(Error::usage(format!(
@@ -119,7 +119,7 @@ fn is_name(text: &str) -> bool {
     first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// All but options: `5`, `-1`, `-.5`, `-inf`, `-`.
+/// True for words that are not options: `5`, `-1`, `-.5`, `-inf`, `-`.
 fn is_value(word: &str) -> bool {
     match word.strip_prefix('-') {
         None | Some("") => true,
@@ -127,8 +127,8 @@ fn is_value(word: &str) -> bool {
     }
 }
 
-fn name(typed: &str) -> String {
-    typed.replace('-', "_")
+fn name(given: &str) -> String {
+    given.replace('-', "_")
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_as_people_type_them() {
+    fn parses_flags() {
         let words = [
             "--min-df",
             "5",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_none_of_it() {
+    fn refuses_other_words() {
         for (words, expected) in [
             (vec!["5"], "`5` belongs to no hyperparameter"),
             (
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_for_what_was_meant() {
+    fn suggests_the_intended_option() {
         for (words, hint) in [
             (
                 vec!["--text-column", "-x"],
@@ -219,7 +219,7 @@ mod tests {
             let text = flags(&words).expect_err("refused").to_string();
             assert!(text.contains(hint), "{words:?}: {text}");
         }
-        // No switch is before it.
+        // There is no option without a value before it.
         for words in [vec!["-x"], vec!["--min-df", "5", "-x"], vec!["--a=b", "-x"]] {
             let text = flags(&words).expect_err("refused").to_string();
             assert!(!text.contains("as the value"), "{words:?}: {text}");
@@ -227,9 +227,9 @@ mod tests {
     }
 
     proptest! {
-        /// What a container reads is what was typed.
+        /// A container reads the given values.
         #[test]
-        fn typed_is_read(values in proptest::collection::vec("\\PC{0,12}|[-0-9.\\[\\]{}\"'a-fntrNTF, \n\t]{0,12}", 1..4)) {
+        fn container_reads_given_values(values in proptest::collection::vec("\\PC{0,12}|[-0-9.\\[\\]{}\"'a-fntrNTF, \n\t]{0,12}", 1..4)) {
             let words: Vec<String> = values.iter().map(|value| format!("--some-name={value}")).collect();
             let sent = read(None, &words).expect("sound");
             let folder = tempfile::tempdir().expect("a folder");

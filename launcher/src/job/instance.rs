@@ -2,19 +2,19 @@ use std::fmt;
 
 use diagnostics::{Error, Result};
 
-/// Where a job runs.
+/// A place that runs a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Instance {
-    /// SageMaker, so many machines of a type such as `ml.m5.large`.
+    /// SageMaker.
     Cloud {
-        /// `ml.` and the rest.
+        /// `ml.m5.large`
         instance_type: String,
-        /// At least 1.
+        /// Number of machines, at least 1.
         count: u32,
     },
     /// `local`, `local_gpu`: the local Docker engine.
     Docker {
-        /// Give the container all GPUs.
+        /// True if the container gets all GPUs.
         gpu: bool,
     },
     /// `local-process`: the trainer's binary on this machine.
@@ -35,7 +35,7 @@ impl Instance {
                 });
             }
             _ => {
-                return Err(Error::usage(format!("`{text}` is no instance type")).help(
+                return Err(Error::usage(format!("`{text}` is not an instance type")).help(
                     "expected one of SageMaker's, such as `ml.m5.large`, or `local`, `local_gpu`, `local-process`",
                 ));
             }
@@ -49,13 +49,13 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Whether SageMaker runs it.
+    /// True if SageMaker runs it.
     pub(crate) fn is_cloud(&self) -> bool {
         matches!(self, Self::Cloud { .. })
     }
 }
 
-/// `ml.FAMILY.SIZE`; which of them exist, SageMaker knows.
+/// True for `ml.FAMILY.SIZE`. SageMaker checks that the type exists.
 fn is_cloud(text: &str) -> bool {
     let mut parts = text.split('.');
     let word = |part: Option<&str>| {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_of_instances() {
+    fn parses_instance_types() {
         for name in [
             "ml.m5.large",
             "ml.p3.16xlarge",

@@ -3,12 +3,12 @@ use std::path::{Path, PathBuf};
 
 use diagnostics::{Error, Result};
 
-/// Where data is read or written.
+/// Location of data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Location {
     /// `s3://bucket/key`
     S3(S3Url),
-    /// `file://path`, or a path as it is.
+    /// `file://path` or a path.
     File(PathBuf),
 }
 
@@ -52,7 +52,7 @@ impl S3Url {
     /// Reads `s3://bucket` or `s3://bucket/key`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let rest = text.strip_prefix("s3://").ok_or_else(|| {
-            Error::usage(format!("`{text}` is no S3 URL")).help("expected `s3://bucket/key`")
+            Error::usage(format!("`{text}` is not an S3 URL")).help("expected `s3://bucket/key`")
         })?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let sound = (3..=63).contains(&bucket.len())
@@ -61,7 +61,7 @@ impl S3Url {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         if !sound {
             return Err(
-                Error::usage(format!("`{text}`: `{bucket}` is no bucket name"))
+                Error::usage(format!("`{text}`: `{bucket}` is not a bucket name"))
                     .help("expected 3 to 63 characters of `a-z0-9.-`, as in `s3://my-bucket/key`"),
             );
         }
@@ -77,7 +77,7 @@ impl S3Url {
         })
     }
 
-    /// The URL of something below this one.
+    /// URL of `below` this one.
     pub(crate) fn join(&self, below: &str) -> Self {
         let key = match self.key.trim_end_matches('/') {
             "" => below.to_owned(),
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locations() {
+    fn parses_locations() {
         let url = S3Url::parse("s3://my-bucket/a/b").expect("sound");
         assert_eq!(
             (url.bucket.as_str(), url.key.as_str()),

@@ -1,12 +1,13 @@
-//! A training job as the user described it, checked: what SageMaker, the local engine and the local process all run.
+//! A training job, as SageMaker, the Docker engine and a local process run it.
 
 pub(crate) mod check;
 mod data_check;
+mod host_trainer;
 pub(crate) mod hyperparameters;
 mod instance;
 mod location;
 mod name;
-mod unused;
+mod unsupported;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,53 +19,53 @@ pub(crate) use name::JobName;
 use crate::trainer::Trainer;
 use diagnostics::Error;
 
-/// A job, before anything was sent or started.
+/// A checked job that has not started.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    /// Unique: prefix and time.
+    /// Unique name of prefix and time.
     pub(crate) name: JobName,
     pub(crate) trainer: Trainer,
-    /// Image as typed; without it, the trainer's own, in the account's ECR or in the local engine.
+    /// Image of `--image`. Default: the trainer's own, in the account's ECR or in the local engine.
     pub(crate) image: Option<String>,
-    /// Encoded as SageMaker's strings.
+    /// Hyperparameters as SageMaker's strings.
     pub(crate) hyperparameters: BTreeMap<String, String>,
-    /// In the order typed; `train` first.
+    /// Channels in the order given; `train` first.
     pub(crate) channels: Vec<Channel>,
-    /// Below it the job writes `JOB/output/model.tar.gz`.
+    /// Parent of `JOB/output/model.tar.gz`.
     pub(crate) output: Location,
     pub(crate) instance: Instance,
-    /// For the container.
+    /// Variables of the container.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Where checkpoints are kept between runs, if they are.
+    /// Folder of the checkpoints, if they are kept.
     pub(crate) checkpoints: Option<Location>,
-    /// The job is stopped after this time.
+    /// Time after which the job is stopped.
     pub(crate) max_run: Duration,
-    /// What only the cloud knows.
+    /// Options of SageMaker jobs.
     pub(crate) cloud: Cloud,
 }
 
-/// One named part of the data.
+/// A named input.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub(crate) name: String,
     pub(crate) source: Location,
 }
 
-/// What only SageMaker does.
+/// Options of SageMaker jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Cloud {
-    /// Name or ARN; looked up in AWS_SAGEMAKER_ROLE by the command.
+    /// Name or ARN. Default: AWS_SAGEMAKER_ROLE.
     pub(crate) role: Option<String>,
-    /// Spot instances; the longest time to wait for them, training included.
+    /// For spot instances: the longest time to wait, training included.
     pub(crate) spot: Option<Duration>,
     pub(crate) volume_gb: u32,
-    /// Kept warm after the job.
+    /// Time to keep the machines after the job.
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_groups: Vec<String>,
-    /// For the volume.
+    /// KMS key of the volume.
     pub(crate) volume_kms_key: Option<String>,
-    /// For the model in S3.
+    /// KMS key of the model in S3.
     pub(crate) output_kms_key: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) network_isolation: bool,
@@ -73,19 +74,19 @@ pub(crate) struct Cloud {
     pub(crate) input_mode: InputMode,
 }
 
-/// How a channel comes into the container.
+/// SageMaker's `TrainingInputMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum InputMode {
     /// Copied before the start
     #[value(name = "File")]
     File,
-    /// Read from S3 as it is needed
+    /// Streamed from S3
     #[value(name = "FastFile")]
     FastFile,
 }
 
 impl InputMode {
-    /// SageMaker's name.
+    /// Name in SageMaker's API.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::File => "File",
@@ -94,15 +95,15 @@ impl InputMode {
     }
 }
 
-/// An error of the contract as the user's mistake: its `help:` line is our help.
+/// Converts an error of the crate `sagemaker` to a usage error with the same help.
 pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
     let text = error.to_string();
     let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    let failure = Error::usage(format!("{what}: {message}{cause}"));
+    let converted = Error::usage(format!("{what}: {message}{cause}"));
     if help.is_empty() {
-        failure
+        converted
     } else {
-        failure.help(help)
+        converted.help(help)
     }
 }

@@ -5,26 +5,26 @@ use sagemaker::limits;
 
 use diagnostics::{Error, Result};
 
-/// A job's name, which SageMaker accepts.
+/// Name of a job that SageMaker accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobName(String);
 
 impl JobName {
-    /// `PREFIX-2026-11-23-03-45-12-123-7f3a`, in UTC. `random` keeps jobs of one millisecond apart: their data are uploaded
-    /// before SageMaker could refuse the second name.
+    /// Makes `PREFIX-2026-11-23-03-45-12-123-7f3a`, in UTC. `random` separates jobs of the same
+    /// millisecond, whose data is uploaded before SageMaker refuses the second name.
     pub(crate) fn new(prefix: &str, now: Timestamp, random: u16) -> Result<Self> {
         let stamp = format!("{}-{random:04x}", now.strftime("%Y-%m-%d-%H-%M-%S-%3f"));
         let name = format!("{prefix}-{stamp}");
         limits::check_job_name(&name).map_err(|error| {
             Error::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
                 "expected at most {} letters, digits and single dashes",
-                limits::JOB_NAME - stamp.len() - 1
+                limits::MAX_JOB_NAME - stamp.len() - 1
             ))
         })?;
         Ok(Self(name))
     }
 
-    /// The name.
+    /// Name as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn name_has_prefix_time_and_random_part() {
         let now: Timestamp = "2026-11-23T03:45:12.123Z".parse().expect("a time");
         let name = JobName::new("svm", now, 0x1f).expect("sound");
         assert_eq!(name.as_str(), "svm-2026-11-23-03-45-12-123-001f");

@@ -1,4 +1,4 @@
-//! `model.tar.gz`: the same files give the same bytes, whoever trained and wherever.
+//! Writes `model.tar.gz` reproducibly: the same files give the same bytes.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
@@ -9,67 +9,68 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::giving_up::Ticket;
+use super::cancel::CancelToken;
 use diagnostics::{Error, Result, eprint_line};
 
-/// 1980-01-01, the oldest time that every tool takes. The real ones would make two equal models differ.
+/// 1980-01-01, the oldest time that all tools accept, in place of each file's time.
 const MTIME: u64 = 315_532_800;
 
-/// An archive under way: it appears whole or not at all.
+/// An archive that is being written. It appears under its name once it is complete.
 pub(super) struct Packer {
     tar: Builder<GzEncoder<BufWriter<File>>>,
     entries: usize,
-    ticket: Ticket,
+    token: CancelToken,
 }
 
-/// What has become of a folder that an engine has packed.
+/// Result of packing a folder that an engine sends as a tar stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packed {
-    /// There is nothing in it, and no archive.
-    Nothing,
+pub(super) enum PackResult {
+    /// The folder is empty; there is no archive.
+    Empty,
     /// The archive is written.
-    Whole,
-    /// There are links in it, and no archive: `unpack` it and add the folder.
-    Linked,
+    Written,
+    /// The folder has links; there is no archive. Use [`unpack`] and [`Packer::add_folder`].
+    HasLinks,
 }
 
-/// Writes `archive` with what `fill` adds; false, and no archive, if that is nothing.
+/// Writes `archive` with the files that `fill` adds. Returns false, without an archive, if there are
+/// none.
 pub(super) fn write(
     archive: &Path,
-    ticket: Ticket,
+    token: CancelToken,
     fill: impl FnOnce(&mut Packer) -> io::Result<()>,
 ) -> Result<bool> {
     let fill = |packer: &mut Packer| fill(packer).map(|()| true);
-    try_write(archive, ticket, fill).map_err(|error| unwritten(archive, &error))
+    try_write(archive, token, fill).map_err(|error| cannot_write(archive, &error))
 }
 
-/// Writes `archive` with what an engine has packed, without the folder that all of it is in.
-pub(super) fn write_packed(archive: &Path, ticket: Ticket, tar: impl Read) -> Result<Packed> {
+/// Writes `archive` from an engine's tar stream, without its top folder.
+pub(super) fn repack(archive: &Path, token: CancelToken, tar: impl Read) -> Result<PackResult> {
     let mut linked = false;
     let fill = |packer: &mut Packer| {
-        linked = !packer.add_packed(tar)?;
+        linked = !packer.add_tar(tar)?;
         Ok(!linked)
     };
-    let written = try_write(archive, ticket, fill).map_err(|error| unwritten(archive, &error))?;
+    let written = try_write(archive, token, fill).map_err(|error| cannot_write(archive, &error))?;
     Ok(match (written, linked) {
-        (_, true) => Packed::Linked,
-        (true, _) => Packed::Whole,
-        (false, _) => Packed::Nothing,
+        (_, true) => PackResult::HasLinks,
+        (true, _) => PackResult::Written,
+        (false, _) => PackResult::Empty,
     })
 }
 
-/// Unpacks what an engine has packed into a new folder, links as they are.
-pub(super) fn unpack(tar: impl Read, folder: &Path, ticket: &Ticket) -> Result<()> {
-    let _until_the_end = ticket.held();
+/// Unpacks an engine's tar stream into a new folder, with links.
+pub(super) fn unpack(tar: impl Read, folder: &Path, token: &CancelToken) -> Result<()> {
+    let _guard_end = token.keep_alive();
     let unpack = || {
         fs::create_dir(folder)?;
-        // Whatever is named outside of the folder, or lies behind a link out of it, is left out.
-        Archive::new(ticket.counted(tar)).unpack(folder)
+        // Skips paths outside of the folder, also those through a link.
+        Archive::new(token.reader(tar)).unpack(folder)
     };
-    unpack().map_err(|error| unwritten(folder, &error))
+    unpack().map_err(|error| cannot_write(folder, &error))
 }
 
-fn unwritten(path: &Path, error: &io::Error) -> Error {
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
     let shown = path.to_string_lossy();
     let failure = Error::new(format!(
         "cannot write `{}`: {error}",
@@ -83,21 +84,21 @@ fn unwritten(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// No archive is written if `fill` says so.
+/// Writes no archive if `fill` returns false.
 fn try_write(
     archive: &Path,
-    ticket: Ticket,
+    token: CancelToken,
     fill: impl FnOnce(&mut Packer) -> io::Result<bool>,
 ) -> io::Result<bool> {
-    // Made first, dropped last: the temporary file is gone by then.
-    let _until_the_end = ticket.held();
+    // Dropped last, after the temporary file is removed.
+    let _guard_end = token.keep_alive();
     let folder = archive.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
         .prefix(".partial-")
-        // As any new file; the user's umask takes its part.
+        // The mode of any new file; the umask applies.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    let mut packer = Packer::new(temporary.as_file().try_clone()?, ticket);
+    let mut packer = Packer::new(temporary.as_file().try_clone()?, token);
     if !fill(&mut packer)? || packer.entries == 0 {
         return Ok(false);
     }
@@ -109,17 +110,17 @@ fn try_write(
 }
 
 impl Packer {
-    fn new(out: File, ticket: Ticket) -> Self {
+    fn new(out: File, token: CancelToken) -> Self {
         let out = BufWriter::with_capacity(1 << 16, out);
         Self {
             tar: Builder::new(GzEncoder::new(out, Compression::default())),
             entries: 0,
-            ticket,
+            token,
         }
     }
 
-    /// Adds all below a folder, by name. Of a link inside the folder it adds what that points to: a model is fetched with
-    /// tools, ours among them, that take no links.
+    /// Adds all files below a folder, sorted by name. Links inside the folder are followed, since many
+    /// tools that download models refuse links.
     pub(super) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             let root = folder.canonicalize()?;
@@ -128,7 +129,7 @@ impl Packer {
         Ok(())
     }
 
-    /// `inside` are the folders around `below`, without links.
+    /// `inside` are the folders that contain `below`, as canonical paths.
     fn add_below(
         &mut self,
         root: &Path,
@@ -146,7 +147,7 @@ impl Packer {
                 match target(root, &full, inside) {
                     Ok(target) => full = target,
                     Err(why) => {
-                        left_out(&path, why);
+                        skip(&path, why);
                         continue;
                     }
                 }
@@ -167,17 +168,17 @@ impl Packer {
                     File::open(full)?,
                 )?;
             } else {
-                left_out(&path, "it is neither a file nor a folder");
+                skip(&path, "it is neither a file nor a folder");
             }
         }
         Ok(())
     }
 
-    /// Adds what an engine has packed; false at the first link.
-    fn add_packed(&mut self, tar: impl Read) -> io::Result<bool> {
+    /// Adds an engine's tar stream. Returns false at the first link.
+    fn add_tar(&mut self, tar: impl Read) -> io::Result<bool> {
         for entry in Archive::new(tar).entries()? {
             let entry = entry?;
-            let Some(path) = without_first(&entry.path()?) else {
+            let Some(path) = strip_first(&entry.path()?) else {
                 continue;
             };
             let (kind, mode, size) = (
@@ -193,7 +194,7 @@ impl Packer {
                     self.add(&path, EntryType::Regular, mode, size, entry)?;
                 }
                 EntryType::Symlink | EntryType::Link => return Ok(false),
-                _ => left_out(&path, "it is neither a file nor a folder"),
+                _ => skip(&path, "it is neither a file nor a folder"),
             }
         }
         Ok(true)
@@ -210,13 +211,13 @@ impl Packer {
         let mut header = header(kind, mode);
         header.set_size(size);
         self.entries += 1;
-        // A file that grows meanwhile must not run into the next entry.
-        let mut bytes = self.ticket.counted(bytes.take(size));
+        // A file may grow while it is read: the entry has the size of its header.
+        let mut bytes = self.token.reader(bytes.take(size));
         self.tar.append_data(&mut header, path, &mut bytes)?;
-        // One that shrinks would leave a tar that no tool reads.
+        // A file that shrinks would make the tar invalid.
         if bytes.count < size {
             return Err(io::Error::other(format!(
-                "`{}` has become shorter while it was read: expected {size} bytes, found {}",
+                "`{}` shrank while it was read: expected {size} bytes, found {}",
                 diagnostics::sanitize(&path.to_string_lossy()),
                 bytes.count
             )));
@@ -225,17 +226,17 @@ impl Packer {
     }
 }
 
-/// What a link below `root` points to, or why that is not packed.
+/// Resolves a link below `root`, or returns why it is skipped.
 fn target(root: &Path, link: &Path, inside: &[PathBuf]) -> Result<PathBuf, &'static str> {
     match link.canonicalize() {
         Ok(target) if !target.starts_with(root) => Err("it is a link out of the folder"),
-        Ok(target) if inside.contains(&target) => Err("it is a link to a folder that it is in"),
+        Ok(target) if inside.contains(&target) => Err("it is a link to a folder that contains it"),
         Ok(target) => Ok(target),
-        Err(_) => Err("it is a link to nothing"),
+        Err(_) => Err("it is a broken link"),
     }
 }
 
-/// Nobody's file, at no time; executable or not is all that is kept of the mode.
+/// Header without owner and time. Only the executable bit of the mode is kept.
 fn header(kind: EntryType, mode: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -246,15 +247,15 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header
 }
 
-fn left_out(path: &Path, why: &str) {
+fn skip(path: &Path, why: &str) {
     eprint_line(format!(
-        "warning: `{}` is left out of the archive: {why}",
+        "warning: `{}` is not in the archive: {why}",
         diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 
-/// The path without its first part; nothing for the folder itself and for names that climb.
-pub(super) fn without_first(path: &Path) -> Option<PathBuf> {
+/// Removes the first component. None for the top folder itself and for paths with `..`.
+pub(super) fn strip_first(path: &Path) -> Option<PathBuf> {
     let mut parts = path.components();
     while parts.next()? == Component::CurDir {}
     let rest: PathBuf = parts.as_path().to_owned();
@@ -270,17 +271,17 @@ mod tests {
 
     use flate2::read::GzDecoder;
 
-    use super::super::giving_up;
+    use super::super::cancel;
     use super::*;
 
     fn write(archive: &Path, fill: impl FnOnce(&mut Packer) -> io::Result<()>) -> Result<bool> {
-        let (_guard, ticket) = giving_up::guard();
-        super::write(archive, ticket, fill)
+        let (_guard, token) = cancel::guard();
+        super::write(archive, token, fill)
     }
 
-    fn write_packed(archive: &Path, tar: &[u8]) -> Result<Packed> {
-        let (_guard, ticket) = giving_up::guard();
-        super::write_packed(archive, ticket, tar)
+    fn repack(archive: &Path, tar: &[u8]) -> Result<PackResult> {
+        let (_guard, token) = cancel::guard();
+        super::repack(archive, token, tar)
     }
 
     fn names(archive: &Path) -> Vec<String> {
@@ -309,7 +310,7 @@ mod tests {
         fs::hard_link(folder.join("b.json"), folder.join("same")).unwrap();
     }
 
-    /// As an engine packs it: all below the folder's name, real owners and times, links as links.
+    /// A tar stream as an engine sends it: below the folder's name, with owners, times and links.
     fn packed(model: &Path) -> Vec<u8> {
         fn add(tar: &mut Builder<Vec<u8>>, full: &Path, name: &Path) {
             tar.append_path_with_name(full, name).unwrap();
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_bytes_from_a_folder_and_from_an_engine() {
+    fn folder_and_tar_stream_give_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("model");
         fill(&model);
@@ -341,14 +342,14 @@ mod tests {
         assert_eq!(names(&own), ["a ä.bin", "b.json", "sub", &long]);
         let other = dir.path().join("other.tar.gz");
         assert_eq!(
-            write_packed(&other, &packed(&model)).unwrap(),
-            Packed::Whole
+            repack(&other, &packed(&model)).unwrap(),
+            PackResult::Written
         );
         assert_eq!(fs::read(&own).unwrap(), fs::read(&other).unwrap());
     }
 
     #[test]
-    fn what_links_point_to_is_packed() {
+    fn links_are_followed() {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("model");
         fill_with_links(&model);
@@ -379,26 +380,26 @@ mod tests {
             }
         }
 
-        // An engine's links come as links, and as the same in the end.
+        // A tar stream with links gives the same archive in the end.
         let mut linked = Builder::new(Vec::new());
         let mut link = header(EntryType::Link, 0o644);
         link.set_size(0);
         linked.append_link(&mut link, "model/a", "model/b").unwrap();
         let other = dir.path().join("other.tar.gz");
         for tar in [packed(&model), linked.into_inner().unwrap()] {
-            assert_eq!(write_packed(&other, &tar).unwrap(), Packed::Linked);
+            assert_eq!(repack(&other, &tar).unwrap(), PackResult::HasLinks);
             assert!(!other.exists());
         }
-        let (_guard, ticket) = giving_up::guard();
+        let (_guard, token) = cancel::guard();
         let unpacked = dir.path().join("unpacked");
-        unpack(packed(&model).as_slice(), &unpacked, &ticket).unwrap();
+        unpack(packed(&model).as_slice(), &unpacked, &token).unwrap();
         let there = unpacked.join("model");
         assert!(write(&other, |packer| packer.add_folder(&there)).unwrap());
         assert_eq!(fs::read(&own).unwrap(), fs::read(&other).unwrap());
     }
 
     #[test]
-    fn nothing_makes_no_archive_and_a_failure_leaves_none() {
+    fn empty_folder_or_error_leaves_no_archive() {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("model.tar.gz");
         assert!(
@@ -406,16 +407,13 @@ mod tests {
                 .add_folder(&dir.path().join("none")))
             .unwrap()
         );
-        write_packed(&archive, &[1_u8; 700]).unwrap_err();
-        assert_eq!(
-            write_packed(&archive, &[0_u8; 1024]).unwrap(),
-            Packed::Nothing
-        );
+        repack(&archive, &[1_u8; 700]).unwrap_err();
+        assert_eq!(repack(&archive, &[0_u8; 1024]).unwrap(), PackResult::Empty);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_file_that_shrinks_is_no_archive() {
+    fn file_that_shrinks_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let add = |bytes: &'static [u8]| {
             write(&dir.path().join("model.tar.gz"), move |packer| {
@@ -429,12 +427,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_leaves_no_half_archive() {
+    fn cancelled_write_leaves_no_partial_archive() {
         let dir = tempfile::tempdir().unwrap();
-        let (guard, ticket) = giving_up::guard();
+        let (guard, token) = cancel::guard();
         let archive = dir.path().join("model.tar.gz");
         let packing = std::thread::spawn(move || {
-            super::write(&archive, ticket, |packer| {
+            super::write(&archive, token, |packer| {
                 packer.add(
                     Path::new("a"),
                     EntryType::Regular,
@@ -453,11 +451,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_climb_are_nothing() {
-        assert_eq!(without_first(Path::new("model/a/b")), Some("a/b".into()));
-        assert_eq!(without_first(Path::new("./model/a")), Some("a".into()));
+    fn strip_first_refuses_parent_paths() {
+        assert_eq!(strip_first(Path::new("model/a/b")), Some("a/b".into()));
+        assert_eq!(strip_first(Path::new("./model/a")), Some("a".into()));
         for path in ["model", "model/", "model/../../x", "/model/x/..", ""] {
-            assert_eq!(without_first(Path::new(path)), None, "{path}");
+            assert_eq!(strip_first(Path::new(path)), None, "{path}");
         }
     }
 }

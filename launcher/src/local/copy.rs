@@ -1,5 +1,5 @@
-//! Files into and out of a container, as tar streams through the engine: works for a container that has ended, for an
-//! engine on another machine, and makes every file on this side the user's own.
+//! Copies files into and out of a container as tar streams. That works for a container that has ended
+//! and for an engine on another machine, and files on this side belong to the user.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,21 +13,23 @@ use bollard::query_parameters::{
 use sagemaker::limits;
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::archive::{self, Packed, without_first};
-use super::docker::{refused, status};
-use super::folder::{Scratch, Setup, WRITABLE};
-use super::giving_up;
-use super::request::BASE;
+use super::archive::{self, PackResult, strip_first};
+use super::cancel;
+use super::docker_error::{explain, status};
+use super::layout::BASE;
+use super::layout::WRITABLE;
+use super::scratch::Scratch;
+use super::setup::Setup;
 use crate::pipe;
 use diagnostics::{Error, Result, eprint_line};
 
-/// Puts configuration, writable folders and checkpoints into a container that has not started; gives the checkpoints'
-/// names.
+/// Copies configuration, writable folders and checkpoints into a container that has not started.
+/// Returns the names of the checkpoints.
 pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTreeSet<PathBuf>> {
     let (writer, stream) = pipe::writer();
     let config = setup.config_files(Path::new(""));
     let local = setup.config_files(Path::new(BASE));
-    // Names are relative to the base, contents are as the trainer sees them.
+    // Names are relative to the base, contents have the trainer's paths.
     let files: Vec<(PathBuf, String)> = config
         .into_iter()
         .zip(local)
@@ -56,29 +58,29 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTre
         .await
         .map_err(io::Error::other)
         .and_then(|filled| filled);
-    came_in(uploaded, filled)
+    upload_result(uploaded, filled)
 }
 
-/// What has come into the container, or whose fault it is that it has not.
-fn came_in(
+/// Returns the names of the copied files, or the error that caused the other.
+fn upload_result(
     uploaded: Result<(), bollard::errors::Error>,
     filled: io::Result<BTreeSet<PathBuf>>,
 ) -> Result<BTreeSet<PathBuf>> {
     match (uploaded, filled) {
         (Ok(()), Ok(sent)) => Ok(sent),
-        // An engine that stops listening says why.
+        // The engine closed the connection: its error has the reason.
         (Err(error), Err(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {
-            Err(refused(FILES, &error))
+            Err(explain(ACTION, &error))
         }
         (_, Err(cause)) => Err(Error::new(format!(
             "cannot copy the checkpoints into the container: {cause}"
         ))
         .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")),
-        (Err(error), Ok(_)) => Err(refused(FILES, &error)),
+        (Err(error), Ok(_)) => Err(explain(ACTION, &error)),
     }
 }
 
-const FILES: &str = "copy the job's configuration and checkpoints into the container";
+const ACTION: &str = "copy the job's configuration and checkpoints into the container";
 
 fn fill(
     tar: &mut Builder<impl io::Write>,
@@ -90,7 +92,7 @@ fn fill(
         .iter()
         .chain(&WRITABLE)
     {
-        // An image with a USER may write as well as root.
+        // Writable for images with a USER.
         let mode = if WRITABLE.contains(folder) {
             0o777
         } else {
@@ -133,7 +135,7 @@ fn fill_checkpoints(
                 let mut header = header(EntryType::Symlink, 0o777, 0);
                 tar.append_link(&mut header, &name, &target)?;
             } else {
-                not_sent(&below, "it is a link out of the folder");
+                warn_not_sent(&below, "it is a link out of the folder");
             }
         } else if metadata.is_dir() {
             tar.append_data(
@@ -149,31 +151,31 @@ fn fill_checkpoints(
             let mut bytes = file.take(metadata.len());
             tar.append_data(&mut header, &name, &mut bytes)?;
             if bytes.limit() > 0 {
-                return Err(about(&path, "it has become shorter while it was read"));
+                return Err(about(&path, "it shrank while it was read"));
             }
             sent.insert(below);
         } else {
-            not_sent(&below, "it is neither a file nor a folder");
+            warn_not_sent(&below, "it is neither a file nor a folder");
         }
     }
     Ok(())
 }
 
-fn not_sent(path: &Path, why: &str) {
+fn warn_not_sent(path: &Path, why: &str) {
     eprint_line(format!(
-        "warning: checkpoint `{}` is not sent into the container: {why}",
+        "warning: checkpoint `{}` is not copied into the container: {why}",
         diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 
-fn not_kept(path: &Path, why: &str) {
+fn warn_not_saved(path: &Path, why: &str) {
     eprint_line(format!(
-        "warning: checkpoint `{}` is not kept: {why}",
+        "warning: checkpoint `{}` is not saved: {why}",
         diagnostics::sanitize(&path.to_string_lossy())
     ));
 }
 
-/// Whether a link's target is below the folder that the link's path counts from.
+/// True if the target of a relative `link` is inside the folder.
 fn stays_inside(link: &Path, target: &Path) -> bool {
     let mut depth = link.components().count().saturating_sub(1);
     for part in target.components() {
@@ -187,12 +189,15 @@ fn stays_inside(link: &Path, target: &Path) -> bool {
     true
 }
 
-/// The first of the path's parts that is a link in `folder`, if any.
-fn link_on_the_way(folder: &Path, path: &Path) -> Option<PathBuf> {
-    let mut ways: Vec<_> = path.ancestors().collect();
-    ways.reverse();
-    let mut ways = ways.into_iter().filter(|way| *way != Path::new(""));
-    ways.find(|way| folder.join(way).is_symlink())
+/// Returns the first component of `path` that is a link in `folder`.
+fn first_link(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let mut prefixes: Vec<_> = path.ancestors().collect();
+    prefixes.reverse();
+    let mut prefixes = prefixes
+        .into_iter()
+        .filter(|prefix| *prefix != Path::new(""));
+    prefixes
+        .find(|prefix| folder.join(prefix).is_symlink())
         .map(Path::to_owned)
 }
 
@@ -209,22 +214,22 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header
 }
 
-/// Packs a folder of the container; false if there are no files.
+/// Packs a folder of the container. Returns false if there are no files.
 pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path) -> Result<bool> {
-    let (_guard, ticket) = giving_up::guard();
-    let (archive, again) = (target.to_owned(), ticket.clone());
+    let (_guard, token) = cancel::guard();
+    let (archive, again) = (target.to_owned(), token.clone());
     let packed = read(docker, id, folder, move |tar| {
-        archive::write_packed(&archive, ticket, tar)
+        archive::repack(&archive, token, tar)
     });
     match packed.await? {
-        None | Some(Packed::Nothing) => Ok(false),
-        Some(Packed::Whole) => Ok(true),
-        // What a link points to may stand before or behind it: all of it comes onto this machine first.
-        Some(Packed::Linked) => {
+        None | Some(PackResult::Empty) => Ok(false),
+        Some(PackResult::Written) => Ok(true),
+        // The target of a link may come before or after it, so all files are unpacked first.
+        Some(PackResult::HasLinks) => {
             let archive = target.to_owned();
             let name = Path::new(folder).file_name().unwrap_or_default().to_owned();
             let packed = read(docker, id, folder, move |tar| {
-                let _until_the_end = again.held();
+                let _guard_end = again.keep_alive();
                 let scratch = Scratch::new()?;
                 let unpacked = scratch.path().join("unpacked");
                 archive::unpack(tar, &unpacked, &again)?;
@@ -237,7 +242,7 @@ pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path)
     }
 }
 
-/// The text of a small file of the container, without what is too long; nothing if there is none.
+/// Reads the beginning of a small file of the container. None if it is absent or empty.
 pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<Option<String>> {
     let text = read(docker, id, path, |tar| {
         let mut bytes = Vec::new();
@@ -246,9 +251,9 @@ pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<
             .entries()
             .and_then(|mut entries| entries.next().transpose());
         if let Ok(Some(entry)) = first {
-            // Four bytes are the longest character.
+            // A character has at most four bytes.
             let _ = entry
-                .take(4 * limits::FAILURE as u64)
+                .take(4 * limits::MAX_FAILURE_REASON as u64)
                 .read_to_end(&mut bytes);
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -256,9 +261,9 @@ pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<
     Ok(text.await?.filter(|text| !text.trim().is_empty()))
 }
 
-/// Brings the container's checkpoints into `folder`. Each file is replaced in one step. Of what the container was `sent`,
-/// what the trainer has deleted is deleted, as in S3; all else in the folder is somebody else's.
-pub(super) async fn keep_checkpoints(
+/// Copies the container's checkpoints into `folder`. Each file is replaced atomically. Files that were
+/// `sent` and that the trainer deleted are deleted; other files in the folder stay.
+pub(super) async fn save_checkpoints(
     docker: &Docker,
     id: &str,
     folder: &Path,
@@ -269,7 +274,7 @@ pub(super) async fn keep_checkpoints(
     let kept = read(docker, id, &source, move |tar| {
         unpack_checkpoints(tar, &target, &sent).map_err(|error| {
             Error::new(format!(
-                "cannot keep the checkpoints in `{}`: {error}",
+                "cannot save the checkpoints in `{}`: {error}",
                 diagnostics::sanitize(&target.to_string_lossy())
             ))
             .help("expected a folder that you may write, on a disk with space: `df -h` shows that")
@@ -282,18 +287,18 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
     let (mut seen, mut links) = (BTreeSet::new(), BTreeSet::new());
     for entry in Archive::new(tar).entries()? {
         let mut entry = entry?;
-        let Some(path) = without_first(&entry.path()?) else {
+        let Some(path) = strip_first(&entry.path()?) else {
             continue;
         };
         let target = folder.join(&path);
         let kind = entry.header().entry_type();
-        let way = match kind {
+        let parents = match kind {
             EntryType::Directory => path.as_path(),
             _ => path.parent().unwrap_or(&path),
         };
-        if let Some(link) = link_on_the_way(folder, way) {
+        if let Some(link) = first_link(folder, parents) {
             if links.insert(link.clone()) {
-                not_kept(
+                warn_not_saved(
                     &path,
                     &format!(
                         "`{}` is a link",
@@ -315,7 +320,7 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
                 io::copy(&mut entry, file.as_file_mut())?;
                 file.persist(&target).map_err(|error| error.error)?;
             }
-            // As it was sent.
+            // An unchanged link.
             EntryType::Symlink
                 if fs::read_link(&target).is_ok_and(|there| {
                     entry
@@ -326,20 +331,20 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
                 continue;
             }
             _ => {
-                not_kept(&path, "it is neither a file nor a folder");
+                warn_not_saved(&path, "it is neither a file nor a folder");
                 continue;
             }
         }
         seen.insert(path);
     }
-    // A folder's contents come after it: backwards, they are gone before it.
+    // In reverse order, files are deleted before their folder.
     for path in sent.difference(&seen).collect::<Vec<_>>().into_iter().rev() {
-        if link_on_the_way(folder, path.parent().unwrap_or(path)).is_some() {
+        if first_link(folder, path.parent().unwrap_or(path)).is_some() {
             continue;
         }
         let path = folder.join(path);
         let gone = match fs::symlink_metadata(&path) {
-            // Not empty: it holds what was not sent.
+            // Not empty: it has files that were not sent.
             Ok(metadata) if metadata.is_dir() => fs::remove_dir(&path).or(Ok(())),
             Ok(_) => fs::remove_file(&path),
             Err(error) => Err(error),
@@ -352,7 +357,7 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
     Ok(())
 }
 
-/// Reads a path of the container as a tar on a blocking thread; nothing if the path is not there.
+/// Reads a path of the container as a tar on a blocking thread. None if the path does not exist.
 async fn read<T: Send + 'static>(
     docker: &Docker,
     id: &str,
@@ -367,7 +372,7 @@ async fn read<T: Send + 'static>(
     if let Some(Err(error)) = stream.as_mut().peek().await {
         return match status(error) {
             Some(404) => Ok(None),
-            _ => Err(refused("copy out of the container", error)),
+            _ => Err(explain("copy out of the container", error)),
         };
     }
     let (mut reader, pump) = pipe::reader(stream);

@@ -1,5 +1,6 @@
-//! A job in the local Docker engine. The container runs as root, as on SageMaker, so no folder of the user is writable
-//! in it: files go in and come out as tar streams, and on this side they are the user's.
+//! Runs a job in the local Docker engine. The container runs as root, as on SageMaker, so folders of
+//! the user are not mounted writable: files are copied in and out as tar streams, and on this side
+//! they belong to the user.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::pin::Pin;
 
 use bollard::Docker;
 use bollard::container::AttachContainerResults;
-use bollard::errors::Error;
+use bollard::errors::Error as DockerError;
 use bollard::models::{ContainerCreateBody, ContainerWaitResponse};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
@@ -17,46 +18,50 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
+use super::backend::{Attempt, Backend, ExitState};
 use super::copy;
-use super::folder::Setup;
-use super::leftover;
-use super::lines::Lines;
-use super::request::{self, BASE};
-use super::run::{Attempt, Backend, Ended};
-use super::words::{Tail, Words};
+use super::docker_error;
+use super::failure_reason::FailureReason;
+use super::launcher_id;
+use super::layout::BASE;
+use super::log::LineWriter;
+use super::log::LogTail;
+use super::orphans;
+use super::request;
+use super::setup::Setup;
 use crate::engine::{self, reason};
 use crate::image::{self, BuildOptions};
 use crate::job::Job;
 use diagnostics::{Error, Result, eprint_line};
 
-/// `sha256:` and as many digits as `docker images` shows.
+/// Length of `sha256:` and the digits that `docker images` shows.
 const SHORT_ID: usize = 19;
 
-/// How long the last lines may take after the container's end.
-const LAST_LINES: Duration = Duration::from_secs(10);
+/// Longest wait for the last lines after the container's end.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An engine with an image and a request, ready to start.
-pub(super) struct Engine<'a> {
+/// The engine with an image and the container's configuration.
+pub(super) struct DockerBackend<'a> {
     docker: Docker,
     setup: &'a Setup,
     request: ContainerCreateBody,
 }
 
 /// A container. It exists until [`Attempt::remove`].
-pub(super) struct Container<'a> {
+pub(super) struct DockerAttempt<'a> {
     docker: Docker,
     setup: &'a Setup,
     id: String,
     wait: Wait,
     log: Option<JoinHandle<()>>,
-    /// The checkpoints that it began with.
+    /// Checkpoints that were copied in.
     sent: BTreeSet<PathBuf>,
 }
 
-type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, Error>> + Send>>;
+type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, DockerError>> + Send>>;
 
-impl<'a> Engine<'a> {
-    /// Finds the engine and looks whether it has the image.
+impl<'a> DockerBackend<'a> {
+    /// Connects to the engine and finds the image.
     pub(super) async fn connect(
         job: &Job,
         setup: &'a Setup,
@@ -65,23 +70,23 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         let docker = engine::connect().await?;
         match docker.inspect_image(&image).await {
-            Ok(found) => eprint_line(named(&image, found.id.as_deref())),
-            Err(error) if status(&error) == Some(404) => {
+            Ok(found) => eprint_line(image_line(&image, found.id.as_deref())),
+            Err(error) if docker_error::status(&error) == Some(404) => {
                 let shown = diagnostics::sanitize(&image).into_owned();
                 return Err(
                     Error::usage(format!("the Docker engine has no image `{shown}`"))
                         .help(format!(
-                            "`trainyard build {} --load` makes the trainer's own",
+                            "`trainyard build {} --load` builds the trainer's own",
                             job.trainer.name
                         ))
                         .help(format!("`docker pull {shown}` gets one from its registry")),
                 );
             }
-            Err(error) => return Err(refused("look for the image", &error)),
+            Err(error) => return Err(docker_error::explain("look for the image", &error)),
         }
-        leftover::name_containers(&docker).await;
+        orphans::report_containers(&docker).await;
         let request =
-            request::container(job, setup, &image, gpu, leftover::own_launcher().as_deref());
+            request::container(job, setup, &image, gpu, launcher_id::current().as_deref());
         Ok(Self {
             docker,
             setup,
@@ -90,10 +95,10 @@ impl<'a> Engine<'a> {
     }
 }
 
-impl<'a> Backend for Engine<'a> {
-    type Attempt = Container<'a>;
+impl<'a> Backend for DockerBackend<'a> {
+    type Attempt = DockerAttempt<'a>;
 
-    async fn create(&self) -> Result<Container<'a>> {
+    async fn create(&self) -> Result<DockerAttempt<'a>> {
         let options = CreateContainerOptionsBuilder::default()
             .name(&self.setup.job)
             .build();
@@ -101,11 +106,11 @@ impl<'a> Backend for Engine<'a> {
             .docker
             .create_container(Some(options), self.request.clone())
             .await
-            .map_err(|error| refused("create the container", &error))?;
+            .map_err(|error| docker_error::explain("create the container", &error))?;
         for warning in created.warnings {
             eprint_line(format!("warning: {}", diagnostics::sanitize(&warning)));
         }
-        Ok(Container {
+        Ok(DockerAttempt {
             docker: self.docker.clone(),
             setup: self.setup,
             id: created.id,
@@ -116,7 +121,7 @@ impl<'a> Backend for Engine<'a> {
     }
 }
 
-impl Container<'_> {
+impl DockerAttempt<'_> {
     fn wait_stream(&self) -> Wait {
         let options: Option<WaitContainerOptions> = None;
         Box::pin(self.docker.wait_container(&self.id, options))
@@ -127,38 +132,36 @@ impl Container<'_> {
             .signal(signal)
             .build();
         match self.docker.kill_container(&self.id, Some(options)).await {
-            // 409: it is not running any more; 404: it is not there any more.
-            Err(error) if !matches!(status(&error), Some(404 | 409)) => {
-                Err(refused("stop the container", &error))
+            // 409: it does not run any more; 404: it does not exist any more.
+            Err(error) if !matches!(docker_error::status(&error), Some(404 | 409)) => {
+                Err(docker_error::explain("stop the container", &error))
             }
             _ => Ok(()),
         }
     }
 
-    /// How it ended, once it has.
-    async fn inspect(&self) -> Result<Option<Ended>> {
+    /// Returns the exit, if it has ended.
+    async fn inspect(&self) -> Result<Option<ExitState>> {
         let found = match self.docker.inspect_container(&self.id, None).await {
             Ok(found) => found,
-            Err(error) if status(&error) == Some(404) => {
-                return Err(
-                    Error::new("somebody has removed the container while it ran")
-                        .help("start the job again"),
-                );
+            Err(error) if docker_error::status(&error) == Some(404) => {
+                return Err(Error::new("the container was removed while it ran")
+                    .help("start the job again"));
             }
-            Err(error) => return Err(refused("ask for the container's state", &error)),
+            Err(error) => return Err(docker_error::explain("read the container's state", &error)),
         };
         let state = found.state.unwrap_or_default();
         if state.running == Some(true) {
             return Ok(None);
         }
-        Ok(Some(Ended {
+        Ok(Some(ExitState {
             code: i32::try_from(state.exit_code.unwrap_or(-1)).unwrap_or(-1),
             out_of_memory: state.oom_killed == Some(true),
         }))
     }
 }
 
-impl Attempt for Container<'_> {
+impl Attempt for DockerAttempt<'_> {
     async fn prepare(&mut self) -> Result<()> {
         self.sent = copy::put(&self.docker, &self.id, self.setup).await?;
         Ok(())
@@ -175,27 +178,27 @@ impl Attempt for Container<'_> {
             .docker
             .attach_container(&self.id, Some(attach))
             .await
-            .map_err(|error| refused("read the container's log", &error))?;
-        self.log = Some(tokio::spawn(show(attached, self.setup.log.clone())));
+            .map_err(|error| docker_error::explain("read the container's log", &error))?;
+        self.log = Some(tokio::spawn(copy_log(attached, self.setup.log.clone())));
         self.docker
             .start_container(&self.id, None)
             .await
-            .map_err(|error| refused("start the container", &error))?;
+            .map_err(|error| docker_error::explain("start the container", &error))?;
         self.wait = self.wait_stream();
         Ok(())
     }
 
-    async fn ended(&mut self) -> Result<Ended> {
+    async fn wait(&mut self) -> Result<ExitState> {
         loop {
             let answer = self.wait.next().await;
             if let Some(ended) = self.inspect().await? {
                 if let Some(log) = &mut self.log {
-                    let _ = timeout(LAST_LINES, log).await;
+                    let _ = timeout(LOG_TIMEOUT, log).await;
                     self.log = None;
                 }
                 return Ok(ended);
             }
-            // The request has timed out, which says nothing about the job: ask again.
+            // The request timed out while the job runs: repeat it.
             if let Some(Err(_)) | None = answer {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -211,19 +214,19 @@ impl Attempt for Container<'_> {
         self.kill_with("SIGKILL").await
     }
 
-    async fn keep_checkpoints(&mut self) -> Result<()> {
+    async fn save_checkpoints(&mut self) -> Result<()> {
         match &self.setup.checkpoints {
             Some(folder) => {
-                copy::keep_checkpoints(&self.docker, &self.id, folder, &self.sent).await
+                copy::save_checkpoints(&self.docker, &self.id, folder, &self.sent).await
             }
             None => Ok(()),
         }
     }
 
-    async fn failure(&mut self) -> Result<Option<Words>> {
+    async fn failure(&mut self) -> Result<Option<FailureReason>> {
         let path = format!("{BASE}/output/failure");
         let text = copy::small_file(&self.docker, &self.id, &path).await?;
-        Ok(text.map(|text| self.setup.words(&text, Path::new(BASE))))
+        Ok(text.map(|text| self.setup.failure_reason(&text, Path::new(BASE))))
     }
 
     async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool> {
@@ -239,8 +242,8 @@ impl Attempt for Container<'_> {
             .v(true)
             .build();
         match self.docker.remove_container(&self.id, Some(options)).await {
-            Err(error) if status(&error) != Some(404) => eprint_line(format!(
-                "warning: the container is still there: {}\n  help: `docker rm --force --volumes {}`",
+            Err(error) if docker_error::status(&error) != Some(404) => eprint_line(format!(
+                "warning: cannot remove the container: {}\n  help: `docker rm --force --volumes {}`",
                 diagnostics::sanitize(&reason(&error)),
                 self.setup.job
             )),
@@ -248,21 +251,21 @@ impl Attempt for Container<'_> {
         }
     }
 
-    async fn leave(self) -> String {
+    async fn keep(self) -> String {
         let job = &self.setup.job;
         format!(
-            "the container is kept: `docker cp {job}:{BASE} {job}` copies all that the trainer has left, \
-             `docker rm --volumes {job}` removes it then"
+            "the container is kept: `docker cp {job}:{BASE} {job}` copies the trainer's files, \
+             `docker rm --volumes {job}` removes it afterwards"
         )
     }
 }
 
-/// The image that was named; else the trainer's own, built now where its source is, so that no run uses a stale one.
+/// Returns the given image; else the trainer's own, built from its source so that it is not stale.
 pub(super) async fn image(job: &Job) -> Result<String> {
     match &job.image {
         Some(image) => Ok(image.clone()),
         None if job.trainer.source.is_some() => {
-            // An engine that does not answer is found out before minutes of compiling.
+            // Connects before compiling, which takes minutes.
             let docker = engine::connect().await?;
             let built = image::build(&job.trainer, &BuildOptions::default()).await?;
             image::load(&built, &docker).await
@@ -271,7 +274,7 @@ pub(super) async fn image(job: &Job) -> Result<String> {
             let image = default_image(job);
             if let Some(reason) = job.trainer.no_cargo() {
                 eprint_line(format!(
-                    "warning: taking the image `{image}` as the engine has it, which may be older than the source: cannot start `cargo`: {}\n  \
+                    "warning: taking the image `{image}` from the engine, which may be older than the source: cannot start `cargo`: {}\n  \
                      help: install Rust from https://rustup.rs to have it built, or name an image: `--image {image}`",
                     diagnostics::sanitize(reason)
                 ));
@@ -281,8 +284,8 @@ pub(super) async fn image(job: &Job) -> Result<String> {
     }
 }
 
-/// Which image it is: a name may mean another one tomorrow.
-fn named(image: &str, id: Option<&str>) -> String {
+/// Describes the image with its id, since a name may refer to another image later.
+fn image_line(image: &str, id: Option<&str>) -> String {
     let shown = diagnostics::sanitize(image);
     match id.and_then(|id| id.get(..SHORT_ID)) {
         Some(short) => format!("image `{shown}` ({short})"),
@@ -290,15 +293,18 @@ fn named(image: &str, id: Option<&str>) -> String {
     }
 }
 
-/// As `trainyard build --load` names it.
+/// Name that `trainyard build --load` gives.
 pub(super) fn default_image(job: &Job) -> String {
     format!("{}:latest", image::repository(&job.trainer.name))
 }
 
-async fn show(attached: AttachContainerResults, tail: Tail) {
+async fn copy_log(attached: AttachContainerResults, tail: LogTail) {
     use bollard::container::LogOutput;
     let mut output = attached.output;
-    let (mut stdout, mut stderr) = (Lines::to_stderr(tail.clone()), Lines::to_stderr(tail));
+    let (mut stdout, mut stderr) = (
+        LineWriter::to_stderr(tail.clone()),
+        LineWriter::to_stderr(tail),
+    );
     while let Some(Ok(piece)) = output.next().await {
         match piece {
             LogOutput::StdErr { message } => stderr.push(&message),
@@ -307,31 +313,4 @@ async fn show(attached: AttachContainerResults, tail: Tail) {
     }
     stdout.finish();
     stderr.finish();
-}
-
-/// The engine's HTTP status, if it has answered.
-pub(super) fn status(error: &Error) -> Option<u16> {
-    match error {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
-    }
-}
-
-/// An engine's refusal, with what usually helps.
-pub(super) fn refused(what: &str, error: &Error) -> Error {
-    let reason = reason(error);
-    let failure = Error::new(format!("cannot {what}: {}", diagnostics::sanitize(&reason)));
-    if reason.contains("capabilities: [[gpu]]") {
-        failure.help("the engine has no GPU runtime: install the NVIDIA container toolkit, or use `--instance-type local`")
-    } else if reason.contains("bind source path does not exist") {
-        failure.help("the engine sees other folders than we do (is it on another machine?): use data in S3, or `local-process`")
-    } else if reason.contains("executable file not found")
-        || reason.contains("no command specified")
-    {
-        failure.help("the image has no program that takes `train`: expected an ENTRYPOINT as `trainyard build` makes it")
-    } else if reason.contains("no space left") {
-        failure.help("make room on the engine's disk: `docker system df` shows what is on it")
-    } else {
-        failure.help("`docker info` and `docker system df` tell how the engine is")
-    }
 }

@@ -1,46 +1,52 @@
-//! Local jobs: the same `/opt/ml`, log stream, results and exit codes as on SageMaker, in the local Docker engine or as
-//! a process.
+//! Local jobs in the Docker engine or as a process, with the `/opt/ml`, log, results and exit codes of
+//! SageMaker.
 
 mod archive;
-mod become_trainer;
+mod backend;
+mod cancel;
 mod copy;
 mod docker;
-mod folder;
-mod giving_up;
-mod here;
-mod leftover;
-mod lines;
+mod docker_error;
+mod dry_run;
+mod failure_reason;
+mod first_error;
+mod launcher_id;
+mod layout;
+mod local_jobs;
+mod log;
+mod orphans;
 mod process;
-mod rehearsal;
+mod reexec;
 mod remote;
 mod report;
 mod request;
 mod results;
 mod run;
+mod scratch;
+mod setup;
 mod signals;
-mod trouble;
-mod words;
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::{Instance, Job, Location};
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-pub(crate) use become_trainer::become_trainer;
-pub(crate) use here::{and_here, or_here};
-pub(crate) use leftover::{Container, containers, folders, folders_found};
+pub(crate) use local_jobs::{or_local_job, with_local_jobs};
+pub(crate) use orphans::{JobContainer, containers, describe_folders};
+pub(crate) use reexec::exec_trainer;
+pub(crate) use scratch::orphan_folders;
 
-use folder::{Inputs, Setup};
 use report::Report;
 use results::{Delivered, Results};
-use run::{Course, Finished};
+use run::{JobOutcome, Schedule};
+use setup::{Inputs, Setup};
 use signals::Signals;
 
-/// Runs the job to its end and answers. `binary` is the trainer for this machine, where one was named.
+/// Runs a job and prints its report. `binary` is the trainer for this machine, if it was given.
 pub(crate) async fn train(
     job: &Job,
     binary: Option<&Path>,
@@ -50,86 +56,92 @@ pub(crate) async fn train(
 ) -> Result<Exit> {
     let inputs = Inputs::check(job)?;
     if dry_run {
-        rehearsal::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
+        dry_run::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
         return Ok(Exit::Ok);
     }
     let created = Instant::now();
     let mut signals = Signals::install()?;
-    leftover::name_folders();
+    orphans::report_folders();
     if let Location::S3(url) = &job.output {
-        signals.give_up_on(remote::bucket(url, context)).await?;
+        signals
+            .run_or_cancel(remote::check_bucket(url, context))
+            .await?;
     }
     let mut results = Results::create(job)?;
-    let course = Course {
+    let schedule = Schedule {
         max_run: job.max_run,
         interruption: simulate_interruption,
     };
     let mut setup = signals
-        .give_up_on(Setup::prepare(job, inputs, context))
+        .run_or_cancel(Setup::prepare(job, inputs, context))
         .await?;
-    let mut finished = match &job.instance {
+    let mut outcome = match &job.instance {
         Instance::Docker { gpu } => {
-            let image = signals.give_up_on(docker::image(job)).await?;
+            let image = signals.run_or_cancel(docker::image(job)).await?;
             let backend = signals
-                .give_up_on(docker::Engine::connect(job, &setup, image, *gpu))
+                .run_or_cancel(docker::DockerBackend::connect(job, &setup, image, *gpu))
                 .await?;
-            run::run(&backend, course, &results, &setup, &mut signals, context).await?
+            run::run(&backend, schedule, &results, &setup, &mut signals, context).await?
         }
         Instance::Process => {
-            let binary = signals.give_up_on(process::binary(job, binary)).await?;
-            let backend = process::Machine::new(&setup, binary);
-            run::run(&backend, course, &results, &setup, &mut signals, context).await?
+            let binary = signals.run_or_cancel(process::binary(job, binary)).await?;
+            let backend = process::ProcessBackend::new(&setup, binary);
+            run::run(&backend, schedule, &results, &setup, &mut signals, context).await?
         }
         Instance::Cloud { .. } => {
-            return Err(Error::new(format!("`{}` is no local job", job.instance)));
+            return Err(Error::new(format!("`{}` is not a local job", job.instance)));
         }
     };
-    let delivered = hand_out(
+    let delivered = deliver(
         &mut results,
         &mut setup,
-        &mut finished,
+        &mut outcome,
         &mut signals,
         context,
     )
     .await;
-    let report = Report::new(job, created, &finished, delivered);
+    let report = Report::new(job, created, &outcome, delivered);
     if let Some(ending) = report.ending() {
         eprint_line(ending);
     }
-    std::mem::take(&mut finished.trouble).into_result()?;
+    std::mem::take(&mut outcome.errors).into_result()?;
     eprint_line(report.next(job, context));
     context.format.answer(&report, Report::text)?;
-    Ok(report.exit(&finished))
+    Ok(report.exit(&outcome))
 }
 
-/// The archives first, for they took hours, then the checkpoints. What cannot be sent stays here and is named.
-async fn hand_out(
+/// Delivers the archives, which took hours, then the checkpoints. What cannot be uploaded stays on
+/// this machine, with a help line about it.
+async fn deliver(
     results: &mut Results,
     setup: &mut Setup,
-    finished: &mut Finished,
+    outcome: &mut JobOutcome,
     signals: &mut Signals,
     context: &Context,
 ) -> Delivered {
-    let trouble = &mut finished.trouble;
-    let delivered = trouble.note(signals.give_up_on(results.deliver(context)).await);
-    let kept = match &delivered {
+    let errors = &mut outcome.errors;
+    let delivered = errors.record(signals.run_or_cancel(results.deliver(context)).await);
+    let results_help = match &delivered {
         None => results.keep(context),
         Some(Delivered { model, .. }) => model
             .as_ref()
             .map(|model| format!("the model is `{model}`")),
     };
-    let whole = finished.checkpoints_kept;
-    let unsent = match whole {
-        true => trouble
-            .note(signals.give_up_on(setup.hand_over(context)).await)
-            .is_none(),
-        false => true,
+    let complete = outcome.checkpoints_saved;
+    let uploaded = complete
+        && errors
+            .record(
+                signals
+                    .run_or_cancel(setup.upload_checkpoints(context))
+                    .await,
+            )
+            .is_some();
+    let checkpoints_help = match uploaded {
+        true => None,
+        false => setup.keep_checkpoints(complete, context),
     };
-    let checkpoints = unsent
-        .then(|| setup.keep_checkpoints(whole, context))
-        .flatten();
-    for help in kept.into_iter().chain(checkpoints) {
-        trouble.help(help);
+    for help in results_help.into_iter().chain(checkpoints_help) {
+        errors.help(help);
     }
     delivered.unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! A job as a process: the trainer's own binary in a private folder, with the environment of a container.
+//! Runs a job as a process: the trainer's binary with a private `/opt/ml` and the environment of a
+//! container.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,41 +16,44 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
 use super::archive;
-use super::become_trainer;
-use super::folder::{Scratch, Setup, WRITABLE};
-use super::giving_up;
-use super::lines::Lines;
-use super::run::{Attempt, Backend, Ended};
-use super::words::{Tail, Words};
+use super::backend::{Attempt, Backend, ExitState};
+use super::cancel;
+use super::failure_reason::FailureReason;
+use super::layout::WRITABLE;
+use super::log::LineWriter;
+use super::log::LogTail;
+use super::reexec;
+use super::scratch::Scratch;
+use super::setup::Setup;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::{Error, Result};
 
-/// How long the last lines may take after the trainer's end.
-const LAST_LINES: Duration = Duration::from_secs(10);
+/// Longest wait for the last lines after the trainer's end.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of our own environment; the rest is what a container gets.
-const PASSED_ON: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
+/// Variables of the launcher that the trainer inherits.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 
-/// This machine, with a binary.
-pub(super) struct Machine<'a> {
+/// This machine, with the trainer's binary.
+pub(super) struct ProcessBackend<'a> {
     setup: &'a Setup,
     binary: PathBuf,
 }
 
-/// A trainer's process and its `/opt/ml`.
-pub(super) struct Process<'a> {
+/// A process of the trainer and its `/opt/ml`.
+pub(super) struct ProcessAttempt<'a> {
     setup: &'a Setup,
     folder: Scratch,
     child: Child,
-    /// Both its id and that of its group.
+    /// Id of the process and of its group.
     pid: Pid,
     log: [JoinHandle<()>; 2],
 }
 
-/// The binary that was named, else the trainer's own.
-pub(super) async fn binary(job: &Job, named: Option<&Path>) -> Result<PathBuf> {
-    let path = match named {
+/// Returns the given binary, else the trainer's own.
+pub(super) async fn binary(job: &Job, given: Option<&Path>) -> Result<PathBuf> {
+    let path = match given {
         Some(path) => path.to_owned(),
         None => job.trainer.host_binary().await?,
     };
@@ -75,28 +79,27 @@ pub(super) async fn binary(job: &Job, named: Option<&Path>) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What the process gets, beside the trainer's own variables.
+/// Returns the environment of the process.
 pub(super) fn environment(setup: &Setup, base: &Path) -> Vec<(OsString, OsString)> {
-    let passed_on = PASSED_ON
+    let inherited = INHERITED
         .iter()
         .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-    let own = (sagemaker::vars::BASE_DIR.name.into(), base.into());
+    let own = (sagemaker::env_vars::BASE_DIR.name.into(), base.into());
     let job = setup.environment.iter();
-    passed_on
+    inherited
         .chain(job.map(|(name, value)| (name.into(), value.into())))
         .chain([own])
         .collect()
 }
 
-impl<'a> Machine<'a> {
+impl<'a> ProcessBackend<'a> {
     pub(super) fn new(setup: &'a Setup, binary: PathBuf) -> Self {
         Self { setup, binary }
     }
 
-    /// The private `/opt/ml`. Data and checkpoints are linked: they are not copied.
-    fn lay_out(&self) -> std::io::Result<Scratch> {
-        let folder =
-            Scratch::new().map_err(|failure| std::io::Error::other(failure.to_string()))?;
+    /// Makes the private `/opt/ml`. Data and checkpoints are symbolic links.
+    fn create_layout(&self) -> std::io::Result<Scratch> {
+        let folder = Scratch::new().map_err(|error| std::io::Error::other(error.to_string()))?;
         let base = folder.path();
         for name in ["input/config", "input/data"].iter().chain(&WRITABLE) {
             if *name != "checkpoints" || self.setup.checkpoints.is_none() {
@@ -121,30 +124,29 @@ impl<'a> Machine<'a> {
     }
 
     fn command(&self, base: &Path) -> Result<Command> {
-        let mut command = become_trainer::command(self.binary.as_os_str())?;
+        let mut command = reexec::command(self.binary.as_os_str())?;
         command
             .env_clear()
             .envs(environment(self.setup, base))
-            // Stray files go with the folder.
+            // Stray files are removed with the folder.
             .current_dir(base)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // The terminal's Ctrl-C is for us; we stop the trainer as SageMaker does.
+            // Ctrl-C goes to the launcher alone, which stops the trainer as SageMaker does.
             .process_group(0)
             .kill_on_drop(true);
         Ok(command)
     }
 }
 
-impl<'a> Backend for Machine<'a> {
-    type Attempt = Process<'a>;
+impl<'a> Backend for ProcessBackend<'a> {
+    type Attempt = ProcessAttempt<'a>;
 
-    async fn create(&self) -> Result<Process<'a>> {
-        let folder = self.lay_out().map_err(|error| {
-            Error::new(format!("cannot make the job's private folder: {error}")).help(
-                "set TMPDIR to a folder that is there, that has space, and that you may write",
-            )
+    async fn create(&self) -> Result<ProcessAttempt<'a>> {
+        let folder = self.create_layout().map_err(|error| {
+            Error::new(format!("cannot make the job's private folder: {error}"))
+                .help("set TMPDIR to an existing, writable folder with space")
         })?;
         let mut child = self.command(folder.path())?.spawn().map_err(|error| {
             let shown = self.binary.to_string_lossy();
@@ -159,10 +161,10 @@ impl<'a> Backend for Machine<'a> {
                 Error::new("the trainer has no process id").help("start the job again")
             })?;
         let log = [
-            tokio::spawn(show(child.stdout.take(), self.setup.log.clone())),
-            tokio::spawn(show(child.stderr.take(), self.setup.log.clone())),
+            tokio::spawn(copy_log(child.stdout.take(), self.setup.log.clone())),
+            tokio::spawn(copy_log(child.stderr.take(), self.setup.log.clone())),
         ];
-        Ok(Process {
+        Ok(ProcessAttempt {
             setup: self.setup,
             folder,
             child,
@@ -172,43 +174,43 @@ impl<'a> Backend for Machine<'a> {
     }
 }
 
-impl Process<'_> {
-    /// Whatever the trainer has started ends with it, as in a container.
+impl ProcessAttempt<'_> {
+    /// Ends the trainer's children with it, as in a container.
     fn kill_group(&self) {
-        // Nobody left is the usual case.
+        // It fails if no process is left, which is the usual case.
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 }
 
-impl Attempt for Process<'_> {
+impl Attempt for ProcessAttempt<'_> {
     async fn prepare(&mut self) -> Result<()> {
         Ok(())
     }
 
     async fn start(&mut self) -> Result<()> {
-        // It runs since it was made: nothing of that takes time.
+        // `create` has started it.
         Ok(())
     }
 
-    async fn ended(&mut self) -> Result<Ended> {
+    async fn wait(&mut self) -> Result<ExitState> {
         let status = self.child.wait().await.map_err(|error| {
             Error::new(format!("cannot wait for the trainer: {error}")).help("start the job again")
         })?;
         self.kill_group();
         for log in &mut self.log {
             if !log.is_finished() {
-                let _ = timeout(LAST_LINES, log).await;
+                let _ = timeout(LOG_TIMEOUT, log).await;
             }
         }
         let signal = status.signal().map(|signal| 128 + signal);
-        Ok(Ended {
+        Ok(ExitState {
             code: status.code().or(signal).unwrap_or(-1),
             out_of_memory: false,
         })
     }
 
     async fn terminate(&mut self) -> Result<()> {
-        // Once it was waited for, its number may be somebody else's.
+        // After the wait, the id may belong to another process.
         if self.child.id().is_some() {
             let _ = kill_process(self.pid, Signal::TERM);
         }
@@ -222,21 +224,21 @@ impl Attempt for Process<'_> {
         Ok(())
     }
 
-    async fn keep_checkpoints(&mut self) -> Result<()> {
-        // They were written where they are kept.
+    async fn save_checkpoints(&mut self) -> Result<()> {
+        // The trainer has written to their folder.
         Ok(())
     }
 
-    async fn failure(&mut self) -> Result<Option<Words>> {
+    async fn failure(&mut self) -> Result<Option<FailureReason>> {
         let path = sagemaker::Paths::at(self.folder.path()).failure();
         let Ok(file) = fs::File::open(path) else {
             return Ok(None);
         };
         let mut bytes = Vec::new();
-        // Four bytes are the longest character.
-        let most = 4 * limits::FAILURE as u64;
-        let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, most), &mut bytes);
-        Ok(Some(self.setup.words(
+        // A character has at most four bytes.
+        let max_bytes = 4 * limits::FAILURE as u64;
+        let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, max_bytes), &mut bytes);
+        Ok(Some(self.setup.failure_reason(
             &String::from_utf8_lossy(&bytes),
             self.folder.path(),
         )))
@@ -245,9 +247,9 @@ impl Attempt for Process<'_> {
     async fn pack(&mut self, folder: &str, target: &Path) -> Result<bool> {
         let source = self.folder.path().join(folder);
         let target = target.to_owned();
-        let (_guard, ticket) = giving_up::guard();
+        let (_guard, token) = cancel::guard();
         tokio::task::spawn_blocking(move || {
-            archive::write(&target, ticket, |packer| packer.add_folder(&source))
+            archive::write(&target, token, |packer| packer.add_folder(&source))
         })
         .await
         .map_err(|error| Error::new(format!("cannot pack the results: {error}")))?
@@ -263,18 +265,16 @@ impl Attempt for Process<'_> {
         }
     }
 
-    async fn leave(mut self) -> String {
+    async fn keep(mut self) -> String {
         let folder = quoted(&self.folder.keep().to_string_lossy());
         self.remove().await;
-        format!(
-            "all that the trainer has left is kept in `{folder}`: remove it when you have the model"
-        )
+        format!("the trainer's files are kept in `{folder}`: remove it when you have the model")
     }
 }
 
-async fn show(stream: Option<impl AsyncRead + Unpin>, tail: Tail) {
+async fn copy_log(stream: Option<impl AsyncRead + Unpin>, tail: LogTail) {
     let Some(mut stream) = stream else { return };
-    let mut lines = Lines::to_stderr(tail);
+    let mut lines = LineWriter::to_stderr(tail);
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.push(buffer.get(..count).unwrap_or_default());
@@ -282,7 +282,7 @@ async fn show(stream: Option<impl AsyncRead + Unpin>, tail: Tail) {
     lines.finish();
 }
 
-/// For `--dry-run`.
+/// Command line for `--dry-run`.
 pub(super) fn shown_command(binary: &OsStr) -> Vec<String> {
     vec![binary.to_string_lossy().into_owned(), "train".to_owned()]
 }

@@ -1,4 +1,4 @@
-//! Data in S3 for a job on this machine.
+//! Data in S3 of a local job.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -6,35 +6,35 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::Scratch;
-use super::trouble::warn;
+use super::first_error::warn;
+use super::scratch::Scratch;
 use crate::aws::{Aws, explain};
 use crate::cloud::bucket_is_there;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
 
-/// Downloads a file or all below a prefix into a folder.
-pub(super) async fn fetch(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
-    make(folder)?;
+/// Downloads an object or all objects below a prefix into a folder.
+pub(super) async fn download(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
+    create_folder(folder)?;
     let aws = context.aws().await?;
     transfer::download(&aws, url, folder, progress(context)).await?;
     Ok(())
 }
 
-/// The same; a prefix without objects is an empty folder.
-async fn fetch_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
+/// Like [`download`]; a prefix without objects gives an empty folder.
+async fn download_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
-    if any(&aws, url).await? {
+    if has_objects(&aws, url).await? {
         transfer::download(&aws, url, folder, progress(context)).await?;
     }
     Ok(())
 }
 
 /// Uploads a file to a URL, or a folder's files below it.
-pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
+pub(super) async fn upload(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     let uploaded = transfer::upload(&aws, file, url, progress(context)).await?;
     for left in &uploaded.left_out {
@@ -46,11 +46,12 @@ pub(super) async fn store(file: &Path, url: &S3Url, context: &Context) -> Result
     Ok(())
 }
 
-/// Whether there is such a bucket: known before the training, for it may take hours.
-pub(super) async fn bucket(url: &S3Url, context: &Context) -> Result<()> {
+/// Fails if the bucket does not exist, so that no job trains for hours without a place for its
+/// model.
+pub(super) async fn check_bucket(url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     if !bucket_is_there(&aws, &url.bucket, "--output").await? {
-        // Who may not list may still be allowed to put.
+        // Credentials without ListBucket may have PutObject.
         eprint_line(format!(
             "not checked: these credentials may not look at the bucket `{}` (s3:ListBucket)",
             url.bucket
@@ -63,7 +64,7 @@ fn progress(context: &Context) -> bool {
     context.format == Format::Text
 }
 
-fn make(folder: &Path) -> Result<()> {
+fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| {
         Error::new(format!("cannot make `{}`: {error}", folder.display()))
             .help("set TMPDIR to a folder with space")
@@ -72,30 +73,30 @@ fn make(folder: &Path) -> Result<()> {
 
 const CHECKPOINTS: &str = "checkpoints";
 
-/// A folder here that a prefix in S3 follows.
+/// A folder on this machine that is copied to a prefix in S3.
 #[derive(Debug)]
-pub(super) struct Mirror {
+pub(super) struct CheckpointMirror {
     scratch: Scratch,
-    /// In the scratch and not the scratch itself, whose own files are no checkpoints.
+    /// Subfolder of the scratch, whose own files are not checkpoints.
     folder: PathBuf,
     url: S3Url,
-    /// What both had when one was last made as the other is.
-    known: RefCell<BTreeSet<String>>,
+    /// Names of the files that both had after the last copy.
+    synced: RefCell<BTreeSet<String>>,
 }
 
-impl Mirror {
-    /// Downloads what there is.
-    pub(super) async fn fetch(url: &S3Url, context: &Context) -> Result<Self> {
+impl CheckpointMirror {
+    /// Downloads the checkpoints, if there are any.
+    pub(super) async fn download(url: &S3Url, context: &Context) -> Result<Self> {
         let scratch = Scratch::new()?;
         let folder = scratch.path().join(CHECKPOINTS);
-        make(&folder)?;
-        fetch_if_any(url, &folder, context).await?;
-        let known = RefCell::new(names(&folder)?);
+        create_folder(&folder)?;
+        download_if_any(url, &folder, context).await?;
+        let synced = RefCell::new(names(&folder)?);
         Ok(Self {
             scratch,
             folder,
             url: url.clone(),
-            known,
+            synced,
         })
     }
 
@@ -103,33 +104,33 @@ impl Mirror {
         &self.folder
     }
 
-    /// Uploads what is new, and deletes in S3 what was deleted here. Objects that were never here stay.
-    pub(super) async fn send(&self, context: &Context) -> Result<()> {
+    /// Uploads the files, and deletes in S3 those that were deleted on this machine. Other objects stay.
+    pub(super) async fn upload(&self, context: &Context) -> Result<()> {
         let url = &self.url;
         let now = names(self.folder())?;
         if !now.is_empty() {
             eprint_line(format!("uploading the checkpoints to {url}"));
-            store(self.folder(), url, context).await?;
+            upload(self.folder(), url, context).await?;
         }
-        let mut known = now.clone();
-        let gone: Vec<_> = self.known.borrow().difference(&now).cloned().collect();
-        if !gone.is_empty() {
-            // The new ones are there: old ones too many are no reason to fail.
-            if let Err(failure) = delete(url, &gone, context).await {
-                warn(failure);
-                // The next time they are deleted, or found to be gone, which is no error to S3.
-                known.extend(gone);
+        let mut synced = now.clone();
+        let deleted: Vec<_> = self.synced.borrow().difference(&now).cloned().collect();
+        if !deleted.is_empty() {
+            // Best effort: the new checkpoints are uploaded, old ones only waste space.
+            if let Err(error) = delete(url, &deleted, context).await {
+                warn(error);
+                // Tried again next time; deleting an absent object is not an error in S3.
+                synced.extend(deleted);
             }
         }
-        self.known.replace(known);
+        self.synced.replace(synced);
         Ok(())
     }
 
-    /// Leaves the folder, if it is worth it, and tells what to do with it.
-    pub(super) fn keep(&mut self, whole: bool, context: &Context) -> Option<String> {
+    /// Keeps the folder if it has files, and returns a help line about it.
+    pub(super) fn keep(&mut self, complete: bool, context: &Context) -> Option<String> {
         let url = &self.url;
-        if !whole {
-            return Some(format!("the checkpoints have not been sent to `{url}`"));
+        if !complete {
+            return Some(format!("the checkpoints were not uploaded to `{url}`"));
         }
         if names(&self.folder).is_ok_and(|names| names.is_empty()) {
             return None;
@@ -138,12 +139,12 @@ impl Mirror {
         let folder = quoted(&self.folder.to_string_lossy());
         let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
         Some(format!(
-            "the checkpoints are kept in `{folder}`: {next} sends them"
+            "the checkpoints are kept in `{folder}`: {next} uploads them"
         ))
     }
 }
 
-/// All that is no folder, with `/` as in a key.
+/// Returns the names of all files, with `/` as in a key.
 fn names(folder: &Path) -> Result<BTreeSet<String>> {
     fn walk(folder: &Path, below: &str, found: &mut BTreeSet<String>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
@@ -161,7 +162,7 @@ fn names(folder: &Path) -> Result<BTreeSet<String>> {
     walk(folder, "", &mut found).map_err(|error| {
         let shown = folder.to_string_lossy();
         Error::new(format!("cannot read the checkpoints in `{shown}`: {error}")).help(format!(
-            "`ls -lR {}` shows what the trainer has left",
+            "`ls -lR {}` shows the trainer's files",
             quoted(&shown)
         ))
     })?;
@@ -185,8 +186,8 @@ async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()
     Ok(())
 }
 
-async fn any(aws: &Aws, url: &S3Url) -> Result<bool> {
-    // `kept/`, so that `kept-too` is another folder.
+async fn has_objects(aws: &Aws, url: &S3Url) -> Result<bool> {
+    // `kept/` does not match `kept-too`.
     let below = match url.key.trim_end_matches('/') {
         "" => String::new(),
         key => format!("{key}/"),

@@ -1,4 +1,4 @@
-//! What a local job says at its end.
+//! The report at the end of a local job.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,19 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::backend::ExitState;
+use super::failure_reason::FailureReason;
 use super::results::Delivered;
-use super::run::{Cause, Ended, Finished};
-use super::words::Words;
-use crate::commands::Context;
+use super::run::{JobOutcome, StopCause};
+use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;
 
-/// 128 and SIGKILL, as a shell and Docker have it.
+/// Exit code after SIGKILL: 128 and its number.
 const KILLED: i32 = 137;
 
-/// The answer: the keys of a job in the cloud, and what only a job here has.
+/// Answer of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     name: String,
@@ -27,30 +28,30 @@ pub(super) struct Report {
     created: String,
     started: String,
     ended: String,
-    /// Of the trainer.
+    /// Duration of the training.
     seconds: f64,
-    /// Nobody asks for money.
+    /// Always 0.
     billable_seconds: u32,
-    /// As SageMaker's FailureReason has it, with the user's paths.
+    /// As SageMaker's FailureReason, with the user's paths.
     failure_reason: Option<String>,
     /// `model.tar.gz`, if there are files of a model.
     model: Option<String>,
     phases: Vec<Phase>,
     /// `output.tar.gz`, if there are other results.
     output: Option<String>,
-    /// The trainer's.
+    /// Exit code of the trainer.
     exit_code: i32,
-    /// Simulated ones, after which it was started again.
+    /// Number of simulated interruptions.
     interruptions: u32,
-    /// The name in `output` of the report for people, if there is one.
+    /// Name of the HTML report in `output`, if there is one.
     #[serde(skip)]
-    page: Option<String>,
-    /// For people.
+    html_report: Option<String>,
+    /// Message about an end other than success.
     #[serde(skip)]
     ending: Option<String>,
 }
 
-/// SageMaker's words.
+/// SageMaker's `TrainingJobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 enum Status {
     Completed,
@@ -58,7 +59,7 @@ enum Status {
     Stopped,
 }
 
-/// A part of the job's time, as SageMaker's secondary statuses.
+/// A period of the job, as SageMaker's secondary statuses.
 #[derive(Debug, Serialize)]
 struct Phase {
     status: &'static str,
@@ -67,20 +68,20 @@ struct Phase {
 }
 
 impl Report {
-    /// Of a job that was made at `created`, and that is over now.
+    /// Report of a job that was created at `created` and has ended.
     pub(super) fn new(
         job: &Job,
         created: Instant,
-        finished: &Finished,
+        outcome: &JobOutcome,
         delivered: Delivered,
     ) -> Self {
-        let (status, secondary_status) = match (finished.cause, finished.ended.code) {
-            (Cause::MaxRun, _) => (Status::Stopped, "MaxRuntimeExceeded"),
-            (Cause::Asked(_), _) => (Status::Stopped, "Stopped"),
+        let (status, secondary_status) = match (outcome.cause, outcome.ended.code) {
+            (StopCause::MaxRun, _) => (Status::Stopped, "MaxRuntimeExceeded"),
+            (StopCause::Signal(_), _) => (Status::Stopped, "Stopped"),
             (_, 0) => (Status::Completed, "Completed"),
             _ => (Status::Failed, "Failed"),
         };
-        let trained = finished.begun + finished.took;
+        let trained = outcome.started + outcome.duration;
         let phase = |status, from: Instant, until: Instant| Phase {
             status,
             message: "",
@@ -90,47 +91,47 @@ impl Report {
             name: job.name.to_string(),
             status,
             secondary_status,
-            created: moment(created),
-            started: moment(finished.begun),
-            ended: moment(trained),
-            seconds: rounded(finished.took),
+            created: timestamp(created),
+            started: timestamp(outcome.started),
+            ended: timestamp(trained),
+            seconds: rounded(outcome.duration),
             billable_seconds: 0,
             failure_reason: (status == Status::Failed)
-                .then(|| reason(finished.ended, finished.failure.as_ref())),
+                .then(|| failure_text(outcome.ended, outcome.failure.as_ref())),
             model: delivered.model,
             phases: vec![
-                phase("Downloading", created, finished.begun),
-                phase("Training", finished.begun, trained),
+                phase("Downloading", created, outcome.started),
+                phase("Training", outcome.started, trained),
                 phase("Uploading", trained, Instant::now()),
             ],
             output: delivered.output,
-            page: delivered.page,
-            exit_code: finished.ended.code,
-            interruptions: finished.interruptions,
-            ending: ending(job, status, finished),
+            html_report: delivered.report,
+            exit_code: outcome.ended.code,
+            interruptions: outcome.interruptions,
+            ending: ending(job, status, outcome),
         }
     }
 
-    /// How the command ends.
-    pub(super) fn exit(&self, finished: &Finished) -> Exit {
-        match (self.status, finished.cause) {
+    /// Exit of the command.
+    pub(super) fn exit(&self, outcome: &JobOutcome) -> Exit {
+        match (self.status, outcome.cause) {
             (Status::Completed, _) => Exit::Ok,
             (Status::Failed, _) => Exit::JobFailed,
-            (Status::Stopped, Cause::Asked(asked)) => asked.exit(),
+            (Status::Stopped, StopCause::Signal(signal)) => signal.exit(),
             (Status::Stopped, _) => Exit::JobStopped,
         }
     }
 
-    /// For standard error: how it ended, if not as it should.
+    /// Message on standard error about an end other than success.
     pub(super) fn ending(&self) -> Option<&str> {
         self.ending.as_deref()
     }
 
-    /// For standard error: what may be done next.
+    /// Message on standard error about the next command.
     pub(super) fn next(&self, job: &Job, context: &Context) -> String {
         let mut next = self.next_step(job, context);
-        // The trainer has named it by a path that is gone.
-        if let (Some(page), Some(output)) = (&self.page, &self.output) {
+        // The path in the trainer's log does not exist any more.
+        if let (Some(page), Some(output)) = (&self.html_report, &self.output) {
             let _ = write!(
                 next,
                 "\nthe report is `{}` in `{}`",
@@ -156,19 +157,19 @@ impl Report {
                 )
             }
             None if self.status == Status::Failed && self.exit_code == KILLED => {
-                "  help: the trainer most often needs more memory than it gets: end other programs, or take fewer data, \
-                 a smaller model or a larger machine; `dmesg` shows what the system has killed"
+                "  help: the usual cause is too little memory: close other programs, or use less data, \
+                 a smaller model or a larger machine; `dmesg` lists processes that the system killed"
                     .to_owned()
             }
             None if self.status == Status::Failed => format!(
-                "  help: `trainyard train {} -- --help` shows what the trainer takes: type the command again when the reason is gone",
+                "  help: `trainyard train {} -- --help` shows the trainer's options: run the command again once the cause is fixed",
                 job.trainer.name
             ),
-            None => "the trainer has left no model".to_owned(),
+            None => "the trainer wrote no model".to_owned(),
         }
     }
 
-    /// For standard output.
+    /// Text on standard output.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
             "job `{}`: {:?} after {:.1} s",
@@ -184,47 +185,50 @@ impl Report {
     }
 }
 
-fn ending(job: &Job, status: Status, finished: &Finished) -> Option<String> {
-    match (status, &finished.failure) {
+fn ending(job: &Job, status: Status, outcome: &JobOutcome) -> Option<String> {
+    match (status, &outcome.failure) {
         (Status::Completed, _) => None,
         (Status::Stopped, _) => Some(format!(
             "job `{}` was stopped; the trainer ended with {}",
             job.name,
-            finished.code()
+            outcome.code()
         )),
-        (Status::Failed, Some(words)) if words.logged => {
+        (Status::Failed, Some(failure)) if failure.in_log => {
             let mut text = format!(
                 "error: job `{}` failed with exit code {}, for the reason above",
-                job.name, finished.ended.code
+                job.name, outcome.ended.code
             );
-            if finished.ended.out_of_memory {
+            if outcome.ended.out_of_memory {
                 text.push_str(" (out of memory)");
             }
-            // The log has the container's paths.
-            for place in &words.places {
+            // The log has the container's paths only.
+            for place in &failure.path_lines {
                 text.push_str("\n  ");
                 text.push_str(place);
             }
             Some(text)
         }
-        (Status::Failed, words) => {
-            Some(format!("error: {}", reason(finished.ended, words.as_ref())))
-        }
+        (Status::Failed, failure) => Some(format!(
+            "error: {}",
+            failure_text(outcome.ended, failure.as_ref())
+        )),
     }
 }
 
-/// As SageMaker puts it: the failure file's text, then the exit code.
-fn reason(ended: Ended, words: Option<&Words>) -> String {
-    let Ended {
+/// Returns the failure file's text and the exit code, in SageMaker's form.
+fn failure_text(ended: ExitState, failure: Option<&FailureReason>) -> String {
+    let ExitState {
         code,
         out_of_memory,
     } = ended;
-    let mut text = words.map(|words| words.text.clone()).unwrap_or_default();
+    let mut text = failure
+        .map(|failure| failure.text.clone())
+        .unwrap_or_default();
     if text.is_empty() {
         text = if out_of_memory {
             "out of memory: the container was killed at its memory limit".to_owned()
         } else {
-            sagemaker::exit::meaning(code).to_owned()
+            sagemaker::failure::exit_code_meaning(code).to_owned()
         };
     } else if out_of_memory {
         text.push_str(" (out of memory)");
@@ -232,13 +236,13 @@ fn reason(ended: Ended, words: Option<&Words>) -> String {
     format!("AlgorithmError: {text}, exit code: {code}")
 }
 
-/// In milliseconds, which is what a clock is worth here.
+/// Rounds to milliseconds.
 fn rounded(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// The wall clock's time then.
-fn moment(then: Instant) -> String {
+/// Converts to wall clock time.
+fn timestamp(then: Instant) -> String {
     let ago = SignedDuration::try_from(then.elapsed()).unwrap_or_default();
     let time = Timestamp::now().checked_sub(ago).unwrap_or_default();
     let millisecond = Timestamp::from_millisecond(time.as_millisecond());
@@ -255,29 +259,29 @@ mod tests {
     use super::*;
     use crate::cloud::JobState;
 
-    fn ended(code: i32, out_of_memory: bool) -> Ended {
-        Ended {
+    fn wait(code: i32, out_of_memory: bool) -> ExitState {
+        ExitState {
             code,
             out_of_memory,
         }
     }
 
-    fn words(text: &str) -> Words {
-        Words {
+    fn failure(text: &str) -> FailureReason {
+        FailureReason {
             text: text.to_owned(),
-            ..Words::default()
+            ..FailureReason::default()
         }
     }
 
     #[test]
-    fn reasons() {
+    fn failure_reasons() {
         assert_eq!(
-            reason(ended(1, false), Some(&words("no column `text`"))),
+            failure_text(ended(1, false), Some(&failure("no column `text`"))),
             "AlgorithmError: no column `text`, exit code: 1"
         );
-        let memory = reason(ended(137, true), None);
+        let memory = failure_text(ended(137, true), None);
         assert!(memory.contains("out of memory") && memory.ends_with("exit code: 137"));
-        let killed = reason(ended(137, false), Some(&words("")));
+        let killed = failure_text(ended(137, false), Some(&failure("")));
         assert!(killed.contains("SIGKILL"), "{killed}");
     }
 
@@ -291,9 +295,9 @@ mod tests {
             .collect()
     }
 
-    /// A script that reads one kind of job reads the other.
+    /// Scripts can read both kinds of jobs.
     #[test]
-    fn the_keys_are_those_of_a_job_in_the_cloud() {
+    fn has_the_keys_of_a_sagemaker_job() {
         let cloud = JobState::new(
             &DescribeTrainingJobOutput::builder().build(),
             Timestamp::now(),
@@ -311,19 +315,19 @@ mod tests {
             model: None,
             phases: Vec::new(),
             output: None,
-            page: None,
+            html_report: None,
             exit_code: 0,
             interruptions: 0,
             ending: None,
         };
-        let more: Vec<_> = keys(&report).difference(&keys(&cloud)).cloned().collect();
-        assert_eq!(more, ["exit_code", "interruptions", "output"]);
+        let additional: Vec<_> = keys(&report).difference(&keys(&cloud)).cloned().collect();
+        assert_eq!(additional, ["exit_code", "interruptions", "output"]);
         assert_eq!(keys(&cloud).difference(&keys(&report)).count(), 0);
     }
 
     #[test]
-    fn moments() {
-        let then = moment(Instant::now());
+    fn times_have_milliseconds() {
+        let then = timestamp(Instant::now());
         assert!(then.ends_with('Z') && then.len() <= 24, "{then}");
         assert!((rounded(Duration::from_micros(1_234_567)) - 1.235).abs() < 1e-9);
     }

@@ -1,4 +1,4 @@
-//! What is asked of the Docker engine: the container as SageMaker starts it.
+//! Configuration of the container, as SageMaker starts it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,18 +7,15 @@ use bollard::models::{
     ContainerCreateBody, DeviceRequest, HostConfig, Mount, MountType, MountVolumeOptions,
 };
 
-use super::folder::{HOST, Setup};
-use super::leftover::{JOB, LAUNCHER};
+use super::layout::{BASE, HOST, JOB_LABEL, LAUNCHER_LABEL};
+use super::setup::Setup;
 use crate::job::Job;
 
-/// Where the contract's folder is in a container.
-pub(super) const BASE: &str = "/opt/ml";
-
-/// Seconds that `docker stop` leaves the trainer, as SageMaker does.
+/// Seconds between SIGTERM and SIGKILL of `docker stop`, as on SageMaker.
 const STOP_TIMEOUT: i64 = 120;
 
-/// The body of the engine's create request. All that the trainer writes stays in a volume of the container: as root's
-/// files on this machine its user could not even delete them. `launcher` is the process that looks after it.
+/// Returns the body of the engine's create request. The trainer writes to a volume of the container,
+/// since the user could not delete root's files on this machine. `launcher` identifies the launcher.
 pub(super) fn container(
     job: &Job,
     setup: &Setup,
@@ -72,10 +69,10 @@ pub(super) fn container(
     }
 }
 
-/// What is found by them is a local job's: `docker ps --all --filter label=trainyard.job`.
+/// Labels find local jobs: `docker ps --all --filter label=trainyard.job`.
 fn labels(setup: &Setup, launcher: Option<&str>) -> HashMap<String, String> {
-    let launcher = launcher.map(|launcher| (LAUNCHER.to_owned(), launcher.to_owned()));
-    let job = (JOB.to_owned(), setup.job.clone());
+    let launcher = launcher.map(|launcher| (LAUNCHER_LABEL.to_owned(), launcher.to_owned()));
+    let job = (JOB_LABEL.to_owned(), setup.job.clone());
     std::iter::once(job).chain(launcher).collect()
 }
 

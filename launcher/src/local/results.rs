@@ -1,12 +1,12 @@
-//! `OUTPUT/JOB/output/{model,output}.tar.gz`, as the cloud leaves them.
+//! `OUTPUT/JOB/output/{model,output}.tar.gz`, as SageMaker writes them.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::Scratch;
 use super::remote;
-use crate::commands::Context;
+use super::scratch::Scratch;
+use crate::context::Context;
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
 use diagnostics::{Error, Result, eprint_line};
@@ -14,10 +14,10 @@ use diagnostics::{Error, Result, eprint_line};
 const MODEL: &str = "model.tar.gz";
 const OUTPUT: &str = "output.tar.gz";
 
-/// So much of the output is looked through for the report.
-const LOOK: u64 = 64 << 20;
+/// Bytes of the output that are searched for the report.
+const SEARCH_LIMIT: u64 = 64 << 20;
 
-/// Where the results are put.
+/// Destination of the results.
 pub(super) struct Results {
     /// `OUTPUT/JOB/output`, or a temporary folder before the upload.
     folder: PathBuf,
@@ -25,24 +25,24 @@ pub(super) struct Results {
     upload: Option<(S3Url, Scratch)>,
 }
 
-/// A folder of the trainer and what it is packed into.
-pub(super) struct Packed {
+/// A folder of the trainer and its archive.
+pub(super) struct ArchiveTarget {
     /// Below `/opt/ml`.
     pub(super) folder: &'static str,
     pub(super) file: PathBuf,
 }
 
-/// What there is at the end.
+/// Results at their destination.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) model: Option<String>,
     pub(super) output: Option<String>,
-    /// The name of the report in `output`.
-    pub(super) page: Option<String>,
+    /// Name of the report in `output`.
+    pub(super) report: Option<String>,
 }
 
 impl Results {
-    /// Makes the folder, so that a job does not train for hours to find that it cannot be written.
+    /// Makes the folder before the training, so that an output without permission fails at once.
     pub(super) fn create(job: &Job) -> Result<Self> {
         match &job.output {
             Location::S3(url) => {
@@ -54,19 +54,19 @@ impl Results {
             }
             Location::File(parent) => {
                 let own = parent.join(job.name.as_str());
-                let folder = make(parent, &own).map_err(|error| {
+                let folder = create_folders(parent, &own).map_err(|error| {
                     if own.exists() && error.kind() == std::io::ErrorKind::AlreadyExists {
                         return Error::usage(format!(
-                            "there is a job `{}` in `--output` already",
+                            "`--output` already has a job `{}`",
                             job.name
                         ))
-                        .help("start it again, or tell them apart by `--job-name-prefix`");
+                        .help("start it again, or pass another `--job-name-prefix`");
                     }
                     let parent_shown = diagnostics::sanitize(&parent.to_string_lossy()).into_owned();
-                    // The system says `File exists` of it.
+                    // The system's error would be `File exists`.
                     if parent.exists() && !parent.is_dir() {
-                        return Error::usage(format!("`--output {parent_shown}` is no folder"))
-                            .help("pass a folder, such as `--output file://out`: each job has one of its own in it");
+                        return Error::usage(format!("`--output {parent_shown}` is not a folder"))
+                            .help("pass a folder, such as `--output file://out`: each job makes a folder in it");
                     }
                     Error::usage(format!("cannot write to `--output {parent_shown}`: {error}"))
                     .help("pass a folder that you may write, such as `--output file://out`")
@@ -79,15 +79,15 @@ impl Results {
         }
     }
 
-    /// What is packed here, most important first.
-    pub(super) fn archives(&self) -> [Packed; 2] {
-        [("model", MODEL), ("output/data", OUTPUT)].map(|(folder, name)| Packed {
+    /// Archives to write, the most important first.
+    pub(super) fn archives(&self) -> [ArchiveTarget; 2] {
+        [("model", MODEL), ("output/data", OUTPUT)].map(|(folder, name)| ArchiveTarget {
             folder,
             file: self.folder.join(name),
         })
     }
 
-    /// Of results that could not be delivered: leaves what there is, and tells where.
+    /// Keeps results that could not be delivered, and returns a help line about them.
     pub(super) fn keep(&mut self, context: &Context) -> Option<String> {
         if !self.archives().iter().any(|archive| archive.file.is_file()) {
             return None;
@@ -97,7 +97,7 @@ impl Results {
                 let folder = quoted(&scratch.keep().to_string_lossy());
                 let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
                 Some(format!(
-                    "the results are kept in `{folder}`: {next} sends them"
+                    "the results are kept in `{folder}`: {next} uploads them"
                 ))
             }
             None => Some(format!(
@@ -107,11 +107,11 @@ impl Results {
         }
     }
 
-    /// Uploads the archives where they are wanted in S3, and says where they are.
+    /// Uploads the archives, if they belong in S3, and returns their locations.
     pub(super) async fn deliver(&self, context: &Context) -> Result<Delivered> {
         Ok(Delivered {
             model: self.deliver_one(MODEL, context).await?,
-            page: page(&self.folder.join(OUTPUT)),
+            report: find_report(&self.folder.join(OUTPUT)),
             output: self.deliver_one(OUTPUT, context).await?,
         })
     }
@@ -126,15 +126,15 @@ impl Results {
         };
         let target = url.join(name);
         eprint_line(format!("uploading `{name}` to {target}"));
-        remote::store(&file, &target, context).await?;
+        remote::upload(&file, &target, context).await?;
         Ok(Some(target.to_string()))
     }
 }
 
-/// The trainer's report in an archive, by its name there.
-fn page(archive: &Path) -> Option<String> {
+/// Returns the name of the trainer's report in an archive.
+fn find_report(archive: &Path) -> Option<String> {
     let file = fs::File::open(archive).ok()?;
-    let bytes = io::Read::take(flate2::read::GzDecoder::new(file), LOOK);
+    let bytes = io::Read::take(flate2::read::GzDecoder::new(file), SEARCH_LIMIT);
     let mut archive = tar::Archive::new(bytes);
     let mut entries = archive.entries().ok()?.flatten();
     entries.find_map(|entry| {
@@ -146,7 +146,7 @@ fn page(archive: &Path) -> Option<String> {
 
 impl Drop for Results {
     fn drop(&mut self) {
-        // A job without results leaves no empty folders; neither call removes a file.
+        // Removes the folders of a job without results; neither call removes a file.
         if self.upload.is_none()
             && fs::remove_dir(&self.folder).is_ok()
             && let Some(job) = self.folder.parent()
@@ -156,8 +156,8 @@ impl Drop for Results {
     }
 }
 
-/// `OUTPUT/JOB/output`; a job's folder that is there already belongs to another job.
-fn make(parent: &Path, own: &Path) -> std::io::Result<PathBuf> {
+/// Makes `OUTPUT/JOB/output`. Fails if `OUTPUT/JOB` exists: it belongs to another job.
+fn create_folders(parent: &Path, own: &Path) -> std::io::Result<PathBuf> {
     fs::create_dir_all(parent)?;
     fs::create_dir(own)?;
     let folder = own.join("output");

@@ -1,137 +1,96 @@
-//! The course of a local job: start, follow, stop, start again after an interruption, collect.
+//! Runs a local job: starts the trainer, stops it, restarts it after an interruption, packs its files.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::folder::Setup;
+use super::backend::{Attempt, Backend, ExitState};
+use super::failure_reason::FailureReason;
+use super::first_error::{FirstError, warn};
 use super::results::Results;
-use super::signals::{Asked, Signals};
-use super::trouble::{Trouble, warn};
-use super::words::Words;
-use crate::commands::Context;
+use super::setup::Setup;
+use super::signals::{Signals, StopSignal};
+use crate::context::Context;
 use diagnostics::{Result, eprint_line};
 
-/// From SIGTERM to SIGKILL, as SageMaker has it.
-const GRACE: Duration = Duration::from_secs(120);
+/// Time between SIGTERM and SIGKILL, as on SageMaker.
+const STOP_GRACE: Duration = Duration::from_secs(120);
 
-/// 128 and SIGKILL.
+/// Exit code after SIGKILL: 128 and its number.
 const KILLED: i32 = 137;
 
-/// What runs the trainer.
-pub(super) trait Backend {
-    type Attempt: Attempt;
-
-    /// Makes what the trainer runs in. Quick, for this is not given up half-way.
-    async fn create(&self) -> Result<Self::Attempt>;
-}
-
-/// The trainer, started once.
-pub(super) trait Attempt {
-    /// Brings in what takes time, such as its checkpoints as they are kept. May be given up.
-    async fn prepare(&mut self) -> Result<()>;
-    /// Starts the trainer. Takes no time, and is not given up: a trainer that runs is to be asked to end.
-    async fn start(&mut self) -> Result<()>;
-    /// Waits for the end. May be given up and asked again.
-    async fn ended(&mut self) -> Result<Ended>;
-    /// SIGTERM to the trainer.
-    async fn terminate(&mut self) -> Result<()>;
-    /// SIGKILL to the trainer and all that it started.
-    async fn kill(&mut self) -> Result<()>;
-    /// After the end: keeps its checkpoints.
-    async fn keep_checkpoints(&mut self) -> Result<()>;
-    /// After the end: what it wrote as the reason of its failure.
-    async fn failure(&mut self) -> Result<Option<Words>>;
-    /// After the end: packs a folder of `/opt/ml`; false if there are no files.
-    async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool>;
-    /// Leaves nothing behind.
-    async fn remove(self);
-    /// Leaves the trainer's files, which could not be kept elsewhere, and tells how to get at them.
-    async fn leave(self) -> String;
-}
-
-/// How the trainer ended.
+/// When the job is stopped.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
-    /// Exit code; 128 and its number for a signal.
-    pub(super) code: i32,
-    /// The engine saw it run out of memory.
-    pub(super) out_of_memory: bool,
-}
-
-/// What is to happen to the job from outside.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Course {
+pub(super) struct Schedule {
     pub(super) max_run: Duration,
     pub(super) interruption: Option<Duration>,
 }
 
-/// Why the trainer was asked to stop.
+/// Reason of the trainer's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// It was not.
-    Itself,
+pub(super) enum StopCause {
+    /// It ended by itself.
+    Exited,
     MaxRun,
-    Asked(Asked),
-    /// As for spot instances.
+    Signal(StopSignal),
+    /// A simulated spot interruption.
     Interruption,
 }
 
-/// Why the trainer was not asked any more.
+/// Reason of a SIGKILL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Killed {
-    /// The same was asked for twice.
-    Again(Asked),
-    /// It had its time.
-    Overdue,
+    /// A second signal came.
+    Repeated(StopSignal),
+    /// The trainer did not end after SIGTERM.
+    Timeout,
 }
 
 impl Killed {
-    /// After `killed`.
+    /// Completes a message after `killed`.
     pub(super) fn reason(self) -> String {
         match self {
-            Self::Again(asked) => format!("by the second {}", asked.name()),
-            Self::Overdue => format!("{} s after SIGTERM", GRACE.as_secs()),
+            Self::Repeated(signal) => format!("by the second {}", signal.name()),
+            Self::Timeout => format!("{} s after SIGTERM", STOP_GRACE.as_secs()),
         }
     }
 }
 
-/// The end of a job.
+/// Outcome of a job.
 #[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) ended: Ended,
-    pub(super) cause: Cause,
-    /// By us.
+pub(super) struct JobOutcome {
+    pub(super) ended: ExitState,
+    pub(super) cause: StopCause,
+    /// Set if the launcher sent SIGKILL.
     pub(super) killed: Option<Killed>,
-    pub(super) failure: Option<Words>,
-    /// How often it was interrupted and started again.
+    pub(super) failure: Option<FailureReason>,
+    /// Number of interruptions.
     pub(super) interruptions: u32,
-    /// The trainer's first start.
-    pub(super) begun: Instant,
-    /// From then to its end.
-    pub(super) took: Duration,
-    /// Its checkpoints are where they are kept on this machine.
-    pub(super) checkpoints_kept: bool,
-    /// Not all that it has written could be kept.
-    left: bool,
-    /// What went wrong after its end.
-    pub(super) trouble: Trouble,
+    /// First start of the trainer.
+    pub(super) started: Instant,
+    /// Time from the first start to the end.
+    pub(super) duration: Duration,
+    /// True if its checkpoints are in their folder on this machine.
+    pub(super) checkpoints_saved: bool,
+    /// True if some of its files could not be saved.
+    incomplete: bool,
+    /// Errors after the end.
+    pub(super) errors: FirstError,
 }
 
-impl Finished {
-    fn new((ended, cause, killed): End, begun: Instant) -> Self {
+impl JobOutcome {
+    fn new((ended, cause, killed): End, first_start: Instant) -> Self {
         Self {
             ended,
             cause,
             killed,
             failure: None,
             interruptions: 0,
-            begun,
-            took: begun.elapsed(),
-            checkpoints_kept: false,
-            left: false,
-            trouble: Trouble::default(),
+            started: first_start,
+            duration: first_start.elapsed(),
+            checkpoints_saved: false,
+            incomplete: false,
+            errors: FirstError::default(),
         }
     }
 
@@ -139,165 +98,170 @@ impl Finished {
     pub(super) fn code(&self) -> String {
         let code = self.ended.code;
         match self.killed {
-            // It may have ended by itself in the same moment.
+            // It may have ended by itself at the same moment.
             Some(killed) if code == KILLED => {
                 format!("exit code {code} (killed {})", killed.reason())
             }
-            _ => format!("exit code {code} ({})", sagemaker::exit::meaning(code)),
+            _ => format!(
+                "exit code {code} ({})",
+                sagemaker::failure::exit_code_meaning(code)
+            ),
         }
     }
 }
 
-/// How it ended, why it was asked to, and why it was killed.
-type End = (Ended, Cause, Option<Killed>);
+/// Exit of the trainer, its reason, and the reason of a SIGKILL.
+type End = (ExitState, StopCause, Option<Killed>);
 
-/// Runs a job; the archives lie in `results` then. An error is of a trainer whose end was not seen.
+/// Runs a job and packs its files into `results`. Fails if the trainer's end was not observed.
 pub(super) async fn run<B: Backend>(
     backend: &B,
-    mut course: Course,
+    mut schedule: Schedule,
     results: &Results,
     setup: &Setup,
     signals: &mut Signals,
     context: &Context,
-) -> Result<Finished> {
-    let mut first = once(backend, None, course, results, signals).await?;
-    if first.cause != Cause::Interruption || first.trouble.is_some() {
+) -> Result<JobOutcome> {
+    let mut first = run_attempt(backend, None, schedule, results, signals).await?;
+    if first.cause != StopCause::Interruption || first.errors.is_some() {
         return Ok(first);
     }
-    // As SageMaker does all the time; at the end it is tried again.
-    if let Err(failure) = signals.give_up_on(setup.hand_over(context)).await
-        && !signals.given_up()
+    // SageMaker uploads checkpoints all the time. An error is not final: the end uploads again.
+    if let Err(error) = signals
+        .run_or_cancel(setup.upload_checkpoints(context))
+        .await
+        && !signals.cancelled()
     {
-        warn(failure);
+        warn(error);
     }
-    eprint_line("starting the job again, as SageMaker does when it has a spot instance");
-    course.interruption = None;
-    match once(backend, Some(first.begun), course, results, signals).await {
-        Ok(second) => Ok(Finished {
+    eprint_line("starting the job again, as SageMaker does once a spot instance is available");
+    schedule.interruption = None;
+    match run_attempt(backend, Some(first.started), schedule, results, signals).await {
+        Ok(second) => Ok(JobOutcome {
             interruptions: 1,
             ..second
         }),
-        Err(failure) => {
-            first.trouble.note::<()>(Err(failure));
+        Err(error) => {
+            first.errors.record::<()>(Err(error));
             Ok(first)
         }
     }
 }
 
-/// One attempt, from its start to its last file.
-async fn once<B: Backend>(
+/// Runs the trainer once and removes the attempt.
+async fn run_attempt<B: Backend>(
     backend: &B,
-    begun: Option<Instant>,
-    course: Course,
+    first_start: Option<Instant>,
+    schedule: Schedule,
     results: &Results,
     signals: &mut Signals,
-) -> Result<Finished> {
-    // Only what was begun can be cleaned up, and a signal that came by now is noticed below.
+) -> Result<JobOutcome> {
+    // Not cancelled, so that it is always removed. An earlier signal is noticed below.
     let mut attempt = backend.create().await?;
-    let mut outcome = follow(&mut attempt, begun, course, results, signals).await;
-    match &mut outcome {
-        Ok(finished) if finished.left => finished.trouble.help(attempt.leave().await),
+    let mut result = run_created(&mut attempt, first_start, schedule, results, signals).await;
+    match &mut result {
+        Ok(outcome) if outcome.incomplete => outcome.errors.help(attempt.keep().await),
         _ => attempt.remove().await,
     }
-    outcome
+    result
 }
 
-async fn follow<A: Attempt>(
+async fn run_created<A: Attempt>(
     attempt: &mut A,
-    begun: Option<Instant>,
-    course: Course,
+    first_start: Option<Instant>,
+    schedule: Schedule,
     results: &Results,
     signals: &mut Signals,
-) -> Result<Finished> {
-    signals.give_up_on(attempt.prepare()).await?;
+) -> Result<JobOutcome> {
+    signals.run_or_cancel(attempt.prepare()).await?;
     attempt.start().await?;
     let started = Instant::now();
-    let begun = begun.unwrap_or(started);
-    let interrupt_at = course.interruption.map(|after| started + after);
-    let deadline = begun + course.max_run;
+    let first_start = first_start.unwrap_or(started);
+    let interrupt_at = schedule.interruption.map(|after| started + after);
+    let deadline = first_start + schedule.max_run;
     let end = watch(attempt, deadline, interrupt_at, signals).await?;
-    let mut finished = Finished::new(end, begun);
-    if finished.cause == Cause::Interruption {
-        eprint_line(format!("the trainer ended with {}", finished.code()));
+    let mut outcome = JobOutcome::new(end, first_start);
+    if outcome.cause == StopCause::Interruption {
+        eprint_line(format!("the trainer ended with {}", outcome.code()));
     } else {
-        if course.interruption.is_some() {
-            eprint_line("the job ended before it was to be interrupted; nothing was simulated");
+        if schedule.interruption.is_some() {
+            eprint_line("the job ended before the simulated interruption");
         }
-        keep_results(attempt, &mut finished, results, signals).await;
+        save_results(attempt, &mut outcome, results, signals).await;
     }
-    let kept = signals.give_up_on(attempt.keep_checkpoints()).await;
-    finished.checkpoints_kept = finished.trouble.note(kept).is_some();
-    finished.left |= !finished.checkpoints_kept;
-    Ok(finished)
+    let kept = signals.run_or_cancel(attempt.save_checkpoints()).await;
+    outcome.checkpoints_saved = outcome.errors.record(kept).is_some();
+    outcome.incomplete |= !outcome.checkpoints_saved;
+    Ok(outcome)
 }
 
-/// A signal now means that somebody does not want to wait for the archives either.
-async fn keep_results<A: Attempt>(
+/// A signal cancels packing, too.
+async fn save_results<A: Attempt>(
     attempt: &mut A,
-    finished: &mut Finished,
+    outcome: &mut JobOutcome,
     results: &Results,
     signals: &mut Signals,
 ) {
-    let trouble = &mut finished.trouble;
-    let failure = signals.give_up_on(attempt.failure()).await;
-    finished.failure = trouble.note(failure).flatten();
+    let errors = &mut outcome.errors;
+    let failure = signals.run_or_cancel(attempt.failure()).await;
+    outcome.failure = errors.record(failure).flatten();
     for archive in results.archives() {
         let packed = signals
-            .give_up_on(attempt.pack(archive.folder, &archive.file))
+            .run_or_cancel(attempt.pack(archive.folder, &archive.file))
             .await;
-        finished.left |= trouble.note(packed).is_none();
+        outcome.incomplete |= errors.record(packed).is_none();
     }
 }
 
-/// Waits for the end, and asks for it when it is time.
+/// Waits for the end. Stops the trainer after a signal, `--max-run` or at an interruption.
 async fn watch<A: Attempt>(
     attempt: &mut A,
     deadline: Instant,
     interrupt_at: Option<Instant>,
     signals: &mut Signals,
 ) -> Result<End> {
-    let (mut cause, mut killed) = (Cause::Itself, None);
+    let (mut cause, mut killed) = (StopCause::Exited, None);
     let mut kill_at = None;
     loop {
-        let running = cause == Cause::Itself;
+        let running = cause == StopCause::Exited;
         tokio::select! {
-            ended = attempt.ended() => return Ok((ended?, cause, killed)),
-            asked = signals.next() => {
-                if matches!(cause, Cause::Asked(_)) {
-                    killed = killed.or(Some(Killed::Again(asked)));
-                    eprint_line(format!("{} again: killing the trainer", asked.name()));
+            ended = attempt.wait() => return Ok((ended?, cause, killed)),
+            signal = signals.next() => {
+                if matches!(cause, StopCause::Signal(_)) {
+                    killed = killed.or(Some(Killed::Repeated(signal)));
+                    eprint_line(format!("{} again: killing the trainer", signal.name()));
                     attempt.kill().await?;
                     continue;
                 }
-                cause = Cause::Asked(asked);
+                cause = StopCause::Signal(signal);
                 eprint_line(format!(
-                    "{}: stopping the job; the trainer may save what it has ({} again kills it)",
-                    asked.name(),
-                    asked.name()
+                    "{}: stopping the job; the trainer may save its model ({} again kills it)",
+                    signal.name(),
+                    signal.name()
                 ));
             }
             () = sleep_until(deadline), if running => {
-                cause = Cause::MaxRun;
-                eprint_line("the job has run for `--max-run`: stopping it");
+                cause = StopCause::MaxRun;
+                eprint_line("the job reached `--max-run`: stopping it");
             }
             () = at(interrupt_at), if running => {
-                cause = Cause::Interruption;
-                eprint_line("simulated interruption: SIGTERM to the trainer, as before a spot instance is taken away");
+                cause = StopCause::Interruption;
+                eprint_line("simulated interruption: SIGTERM to the trainer, as before a spot instance ends");
             }
             () = at(kill_at) => {
                 kill_at = None;
-                killed = killed.or(Some(Killed::Overdue));
-                eprint_line(format!("still running {} s after SIGTERM: killing the trainer", GRACE.as_secs()));
+                killed = killed.or(Some(Killed::Timeout));
+                eprint_line(format!("still running {} s after SIGTERM: killing the trainer", STOP_GRACE.as_secs()));
                 attempt.kill().await?;
                 continue;
             }
         }
         attempt.terminate().await?;
-        kill_at = Some(kill_at.unwrap_or_else(|| Instant::now() + GRACE));
+        kill_at = Some(kill_at.unwrap_or_else(|| Instant::now() + STOP_GRACE));
     }
 }
 
-/// Ends at that time; never without one.
+/// Waits until `time`; forever without one.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -1,24 +1,24 @@
-//! Ctrl-C and its like, from the first step to the last: nothing that was started outlives us.
+//! Signals that stop a local job, from the first step to the last.
 
 use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use diagnostics::{Error, Exit, Result};
+use diagnostics::{Error, ErrorKind, Exit, Result};
 
-/// What somebody outside asked for.
+/// A signal that asks the launcher to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum StopSignal {
     /// Ctrl-C.
     Interrupt,
     /// SIGTERM.
     Terminate,
-    /// SIGHUP: the terminal has gone.
+    /// SIGHUP: the terminal was closed.
     HangUp,
 }
 
-impl Asked {
-    /// The signal's name, for messages.
+impl StopSignal {
+    /// Name of the signal in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Interrupt => "Ctrl-C",
@@ -27,69 +27,73 @@ impl Asked {
         }
     }
 
-    /// How the command ends after it.
+    /// Exit of the command after the signal.
     pub(super) fn exit(self) -> Exit {
+        self.kind().into()
+    }
+
+    fn kind(self) -> ErrorKind {
         match self {
-            Self::Interrupt => Exit::Interrupted,
-            Self::Terminate | Self::HangUp => Exit::JobStopped,
+            Self::Interrupt => ErrorKind::Interrupted,
+            Self::Terminate | Self::HangUp => ErrorKind::JobStopped,
         }
     }
 }
 
-/// The signals that would end us without cleaning up.
+/// Handlers of the signals that would end the launcher before it cleans up.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
-    /// The one at which work was given up.
-    given_up: Option<Asked>,
+    /// The signal that cancelled work.
+    cancelled: Option<StopSignal>,
 }
 
 impl Signals {
-    /// From now on these signals are ours.
+    /// Installs the handlers.
     pub(super) fn install() -> Result<Self> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Error::new(format!("cannot listen to signals: {error}")))
+            signal(kind).map_err(|error| Error::new(format!("cannot handle signals: {error}")))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
-            given_up: None,
+            cancelled: None,
         })
     }
 
-    /// Waits for the next one. Nothing is lost if the wait is given up.
-    pub(super) async fn next(&mut self) -> Asked {
+    /// Waits for the next signal. Can be cancelled without losing one.
+    pub(super) async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::Interrupt,
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.hang_up.recv() => Asked::HangUp,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.hang_up.recv() => StopSignal::HangUp,
         }
     }
 
-    /// Whether a signal has ended some work half-way.
-    pub(super) fn given_up(&self) -> bool {
-        self.given_up.is_some()
+    /// True if a signal cancelled work.
+    pub(super) fn cancelled(&self) -> bool {
+        self.cancelled.is_some()
     }
 
-    /// Does some work, or drops it half-way at the first signal. After that no work is begun any more.
-    pub(super) async fn give_up_on<T>(
+    /// Runs `work`, or drops it at the first signal. After a signal no other work is started.
+    pub(super) async fn run_or_cancel<T>(
         &mut self,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let asked = match self.given_up {
-            Some(asked) => asked,
+        let signal = match self.cancelled {
+            Some(signal) => signal,
             None => tokio::select! {
                 biased;
-                asked = self.next() => asked,
+                found = self.next() => found,
                 done = work => return done,
             },
         };
-        self.given_up = Some(asked);
-        Err(Error::with(
-            asked.exit(),
-            format!("{}: given up, nothing is left running", asked.name()),
+        self.cancelled = Some(signal);
+        Err(Error::with_kind(
+            signal.kind(),
+            format!("{}: cancelled, nothing is left running", signal.name()),
         ))
     }
 }

@@ -108,7 +108,7 @@ impl Sending {
 
     /// What would be sent, without asking S3 what it has.
     pub(crate) async fn rehearse(&self, aws: &Aws) -> Plan {
-        let (aws, recorder) = aws.rehearsal();
+        let (aws, recorder) = aws.dry_run();
         let s3 = aws.s3();
         let mut plan = Plan::default();
         for (local, url) in &self.files {

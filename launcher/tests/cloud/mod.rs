@@ -1,4 +1,4 @@
-//! What the tests of jobs in the cloud share.
+//! Shared code of tests of jobs in the cloud.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use testkit::{CANARY_KEY_ID, CANARY_SECRET, Moto, Outcome, Running, run, start};
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/trainer";
 pub(crate) const IMAGE: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainyard/svm:1";
 
-/// A server with the data that [`train`] names, in a bucket that takes its model; nobody has asked for anything yet.
+/// Returns a server with the bucket and data of [`train`], without recorded requests.
 #[track_caller]
 pub(crate) fn moto() -> Moto {
     let moto = testkit::moto();
@@ -24,7 +24,7 @@ pub(crate) fn moto() -> Moto {
     moto
 }
 
-/// `PUT PATH`, by hand: boto takes a second to start.
+/// Sends `PUT PATH` directly: boto takes a second to start.
 #[track_caller]
 pub(crate) fn put(moto: &Moto, path: &str, body: &str) {
     let host = moto.url().trim_start_matches("http://");
@@ -43,20 +43,20 @@ pub(crate) fn put(moto: &Moto, path: &str, body: &str) {
     assert!(status.contains(" 200 "), "{answer}");
 }
 
-/// `trainyard` with these arguments; jobs are looked at often.
+/// Returns `trainyard` with arguments and a short poll interval.
 pub(crate) fn command(moto: &Moto, arguments: &[&str]) -> Command {
     let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
     command.args(arguments).env("TRAINYARD_POLL_MS", "100");
     command
 }
 
-/// Runs `trainyard`; the canary credentials must not show up.
+/// Runs `trainyard` and checks that no credentials are printed.
 #[track_caller]
 pub(crate) fn trainyard(moto: &Moto, arguments: &[&str]) -> Outcome {
     safe(run(command(moto, arguments)))
 }
 
-/// The outcome, once it is sure that no credentials are in it.
+/// Checks that the output contains no credentials.
 #[track_caller]
 pub(crate) fn safe(outcome: Outcome) -> Outcome {
     for canary in [CANARY_KEY_ID, CANARY_SECRET] {
@@ -68,7 +68,7 @@ pub(crate) fn safe(outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// `trainyard train svm` on SageMaker with all that is needed, then `more`.
+/// Returns arguments of `trainyard train svm` on SageMaker, followed by `more`.
 pub(crate) fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
     let trainer = lenient_trainer(moto);
     let fixed = [
@@ -107,7 +107,7 @@ pub(crate) fn start_train(moto: &Moto, more: &[&str]) -> Running {
     start(command(moto, &words))
 }
 
-/// A trainer that accepts everything, and keeps what it was shown as `seen.json`.
+/// Creates a trainer that accepts everything and saves its hyperparameters to `seen.json`.
 pub(crate) fn lenient_trainer(moto: &Moto) -> PathBuf {
     let seen = moto.home().join("seen.json");
     script(
@@ -119,9 +119,9 @@ pub(crate) fn lenient_trainer(moto: &Moto) -> PathBuf {
     )
 }
 
-/// A shell script at this path.
+/// Creates a shell script.
 pub(crate) fn script(path: &Path, lines: &str) -> PathBuf {
-    // Renamed into place: a script that is still open for writing cannot be started.
+    // Renamed: a script that is open for writing cannot be started.
     let fresh = path.with_extension(format!("{}", std::process::id()));
     std::fs::write(&fresh, format!("#!/bin/sh\n{lines}\n")).expect("written");
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).expect("allowed");
@@ -129,7 +129,7 @@ pub(crate) fn script(path: &Path, lines: &str) -> PathBuf {
     path.to_owned()
 }
 
-/// The real trainer: beside the launcher, where a build of the workspace puts it, or built now.
+/// Returns the real trainer beside the launcher; builds it if it is missing.
 pub(crate) fn svm() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("svm");
     if !beside.is_file() {
@@ -143,17 +143,17 @@ pub(crate) fn svm() -> PathBuf {
     beside
 }
 
-/// Waits until it is so.
+/// Waits until a condition holds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
+    while !condition() {
         assert!(Instant::now() < until, "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Names of all jobs, with their states.
+/// Returns names and states of all jobs.
 pub(crate) fn jobs(moto: &Moto) -> Vec<(String, String)> {
     let listed = moto.boto(
         "show(client('sagemaker').list_training_jobs(MaxResults=100)['TrainingJobSummaries'])",

@@ -76,6 +76,17 @@ impl Workspace {
         self.write("Cargo.lock", lock.as_bytes());
     }
 
+    /// The repository's Dockerfile. Its build stage has the label by which the engine's images are
+    /// removed after the test.
+    #[allow(dead_code, reason = "not every test has one")]
+    pub(crate) fn add_dockerfile(&self) {
+        let dockerfile = std::fs::read_to_string(repository().join("docker/Dockerfile")).unwrap();
+        let label = format!(" AS build\nLABEL trainyard-test={}\n", self.name);
+        let labelled = dockerfile.replace(" AS build\n", &label);
+        assert_ne!(dockerfile, labelled);
+        self.write("docker/Dockerfile", labelled.as_bytes());
+    }
+
     fn git(&self, arguments: &[&str]) {
         let mut command = Command::new("git");
         let author = ["-c", "user.name=toy", "-c", "user.email=toy@example.org"];
@@ -191,29 +202,13 @@ pub(crate) fn settings(engine: &Engine, image: &str) -> String {
         .stdout
 }
 
-/// An image to build in: busybox and this machine's certificates.
+/// An image with this machine's Rust: a base for docker/Dockerfile.
 #[allow(dead_code, reason = "not every test has one")]
-pub(crate) fn busybox(engine: &Engine) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let script = "set -e; busybox=$(command -v busybox); mkdir -p \"$1/bin\" \"$1/etc/ssl/certs\" \"$1/tmp\"\n\
-        cp \"$busybox\" \"$1/bin/busybox\"\n\
-        for name in $(\"$busybox\" --list); do [ -e \"$1/bin/$name\" ] || ln -s busybox \"$1/bin/$name\"; done\n\
-        cp /etc/ssl/certs/ca-certificates.crt \"$1/etc/ssl/certs/\"\n\
-        tar -C \"$1\" -c . | docker import - \"$2\"";
+pub(crate) fn rust_base(engine: &Engine) -> String {
     let name = format!("{}-base", engine.unique());
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", script, "sh"])
-        .arg(folder.path())
-        .arg(&name);
+    let mut command = Command::new(repository().join("tests/rust_image.sh"));
+    command.arg(&name);
     engine.remove_later(&name);
-    run(command).expect_code(0);
-    let static_one = engine.run(&[&name, "/bin/true"]);
-    assert_eq!(
-        static_one.code(),
-        Some(0),
-        "`busybox` must be Debian's busybox-static\n{}",
-        static_one.stderr
-    );
+    run_within(command, LONG).expect_code(0);
     name
 }

@@ -1,4 +1,4 @@
-//! What the job reads and where it writes: there before it is paid for.
+//! Inputs and outputs of a job are checked before it is paid for.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn local_data_are_uploaded_first() {
 }
 
 #[test]
-fn a_folder_is_sent_whole_or_not_at_all() {
+fn folder_is_uploaded_whole_or_not_at_all() {
     let moto = moto();
     let data = moto.home().join("my data");
     std::fs::create_dir_all(data.join("more/empty")).expect("a folder");
@@ -76,7 +76,7 @@ fn a_folder_is_sent_whole_or_not_at_all() {
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
 }
 
-/// Runs [`train`] through a proxy, which breaks what it is told.
+/// Runs [`train`] through a proxy with faults.
 #[track_caller]
 fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
     let words = train(moto, more);
@@ -86,7 +86,7 @@ fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
     safe(run(command))
 }
 
-/// `train` with a file of two parts, whose second one never arrives; interrupted when the first one has.
+/// `train` with a file of two parts; interrupted after the first one, while the second one stalls.
 #[track_caller]
 fn interrupted_upload(proxy: &FaultProxy, moto: &Moto) -> Outcome {
     let stall = Fault::StallUpload(1 << 20);
@@ -101,14 +101,14 @@ fn interrupted_upload(proxy: &FaultProxy, moto: &Moto) -> Outcome {
     let outcome = safe(running.finish(Duration::from_secs(20)));
     let text = &outcome.expect_code(130).stderr;
     assert!(
-        text.contains("interrupted while the data were uploaded: no job was made"),
+        text.contains("interrupted while uploading data: no job was created"),
         "{text}"
     );
     outcome
 }
 
 #[test]
-fn an_interrupted_upload_of_a_job_leaves_nothing_that_is_paid_for() {
+fn interrupted_upload_leaves_no_multipart_upload() {
     let moto = moto();
     std::fs::write(moto.home().join("big file"), vec![b'x'; 20 << 20]).expect("written");
     let unfinished = || {
@@ -140,16 +140,16 @@ fn an_interrupted_upload_of_a_job_leaves_nothing_that_is_paid_for() {
 }
 
 #[test]
-fn no_job_without_data() {
+fn missing_data_is_refused() {
     let moto = moto();
     let outcome = train_with(&moto, &["--channel", "test=s3://bucket/nothing"]);
     let text = &outcome.expect_code(1).stderr;
     assert!(
         text.contains("channel `test`: there is no object at `s3://bucket/nothing` or below it")
-            && text.contains("`trainyard upload PATH s3://bucket/nothing/` puts data there"),
+            && text.contains("upload data: `trainyard upload PATH s3://bucket/nothing/`"),
         "{text}"
     );
-    // What the S3 console makes for a folder is no data.
+    // The object that the S3 console makes for a folder is not data.
     put(&moto, "/bucket/folder/", "");
     let outcome = train_with(&moto, &["--channel", "test=s3://bucket/folder/"]);
     let text = &outcome.expect_code(1).stderr;
@@ -157,7 +157,7 @@ fn no_job_without_data() {
         text.contains("no object at `s3://bucket/folder/`"),
         "{text}"
     );
-    // A prefix is the beginning of names, not a folder.
+    // A prefix is the beginning of a key, not a folder.
     put(&moto, "/bucket/folder-old/x.csv", "text,label\n");
     let outcome = train_with(
         &moto,
@@ -178,11 +178,13 @@ fn no_job_without_data() {
     let outcome = train_with(&moto, &["--channel", "test=s3://no-such-bucket/x"]);
     let text = &outcome.expect_code(1).stderr;
     assert!(
-        text.contains("channel `test`: cannot look for data at `s3://no-such-bucket/x`: the bucket does not exist"),
+        text.contains(
+            "channel `test`: cannot list data at `s3://no-such-bucket/x`: the bucket does not exist"
+        ),
         "{text}"
     );
     assert_eq!(moto.requests("CreateTrainingJob"), Vec::<Value>::new());
-    // A plan asks nobody.
+    // A dry run sends no request.
     moto.forget();
     train_with(
         &moto,
@@ -193,7 +195,7 @@ fn no_job_without_data() {
 }
 
 #[test]
-fn no_job_without_the_buckets_that_it_writes_to() {
+fn missing_output_bucket_is_refused() {
     let moto = moto();
     let missing = |flag: &str, more: &[&str]| {
         let mut words = train(&moto, more);
@@ -225,7 +227,7 @@ fn no_job_without_the_buckets_that_it_writes_to() {
 }
 
 #[test]
-fn what_may_not_be_listed_is_left_to_the_role() {
+fn denied_listing_is_not_an_error() {
     let moto = moto();
     let proxy = fault_proxy(moto.url());
     proxy.fault(
@@ -250,7 +252,7 @@ fn what_may_not_be_listed_is_left_to_the_role() {
     );
     assert_eq!(text.matches("not checked: these").count(), 1, "{text}");
     assert_eq!(moto.requests("CreateTrainingJob").len(), 1);
-    // Keys that have expired are another matter.
+    // Expired credentials are an error.
     proxy.forget();
     proxy.fault(
         "GET",
@@ -281,7 +283,7 @@ fn with_data(moto: &Moto, data: &str, more: &[&str]) -> Outcome {
 }
 
 #[test]
-fn bad_local_data_are_found_before_anybody_is_asked() {
+fn local_data_errors_come_before_requests() {
     let moto = moto();
     let write = |name: &str, text: &str| {
         let path = moto.home().join(name);
@@ -291,7 +293,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
     write("my data/rows.csv", "text,label\na,b\n,c\nd,e\n");
     write("named.csv", "words,label\na,b\nc,d\n");
     write("none/readme.md", "nothing\n");
-    // Enough to validate on.
+    // Valid as validation data.
     write("one label.csv", "words,label\na,b\n");
     for (data, more, expected) in [
         (
@@ -306,7 +308,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
             "named.csv",
             &[],
             &[
-                "no column is called `text`",
+                "no column is named `text`",
                 "`svm check --data named.csv` shows all of it",
             ],
         ),
@@ -329,7 +331,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
     }
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
 
-    // What reads them otherwise, or was told to, is believed.
+    // Other columns, dropped rows or no check: no error.
     for (data, more) in [
         (
             "named.csv",
@@ -357,7 +359,7 @@ fn bad_local_data_are_found_before_anybody_is_asked() {
 }
 
 #[test]
-fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
+fn warns_of_unsupported_channels_and_checkpoints() {
     let moto = moto();
     let warnings = |more: &[&str]| {
         let all = [&["--no-wait", "--no-data-check"], more].concat();
@@ -382,7 +384,7 @@ fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
     }
     let text = warnings(&["--channel", "validation=s3://bucket/data"]);
     assert!(!text.contains("warning: `svm`"), "{text}");
-    // What is no trainer is called so.
+    // Another program is not a trainer.
     let words = train(&moto, &[]);
     let words: Vec<&str> = words
         .iter()
@@ -393,13 +395,13 @@ fn what_the_trainer_does_not_take_is_said_before_it_is_paid_for() {
         .collect();
     let text = trainyard(&moto, &words).expect_code(2).stderr.clone();
     assert!(
-        text.contains("not as a trainer does") && text.contains("help: is it a trainer?"),
+        text.contains("without an error report") && text.contains("help: is it a trainer?"),
         "{text}"
     );
 }
 
 #[test]
-fn what_this_machine_can_see_is_looked_at_first() {
+fn local_checks_come_before_requests() {
     let moto = moto();
     let words = train(&moto, &[]);
     let words: Vec<&str> = words

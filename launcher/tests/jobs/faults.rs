@@ -1,4 +1,4 @@
-//! AWS that is slow, deaf or unwilling.
+//! Errors, timeouts and throttling of AWS.
 
 use serde_json::json;
 use testkit::run;
@@ -6,7 +6,7 @@ use testkit::run;
 use crate::cloud::{command, jobs, moto, safe, train_with};
 
 #[test]
-fn a_lost_answer_makes_no_second_job() {
+fn submission_is_idempotent() {
     let moto = moto();
     for lost in [1, 5] {
         moto.forget();
@@ -15,7 +15,7 @@ fn a_lost_answer_makes_no_second_job() {
         let outcome = train_with(&moto, &["--json"]);
         assert_eq!(outcome.expect_code(0).json()["status"], "Completed");
         assert!(
-            outcome.stderr.contains("an answer was lost"),
+            outcome.stderr.contains("a response was lost"),
             "{}",
             outcome.stderr
         );
@@ -31,19 +31,16 @@ fn a_lost_answer_makes_no_second_job() {
 }
 
 #[test]
-fn somebody_elses_job_is_not_ours() {
+fn another_job_with_the_name_is_not_taken() {
     let moto = moto();
     moto.fault("CreateTrainingJob", "in_use", 1);
     let outcome = train_with(&moto, &[]);
     assert!(
-        outcome
-            .expect_code(1)
-            .stderr
-            .contains("exists already, and is not this one"),
+        outcome.expect_code(1).stderr.contains("exists already"),
         "{}",
         outcome.stderr
     );
-    // The connection broke before anything was done, and then the name is taken: no such job can be seen.
+    // The connection broke before the request was handled, and the name is taken: the job is absent.
     moto.fault("CreateTrainingJob", "drop_before", 1);
     moto.fault("CreateTrainingJob", "in_use", 1);
     let outcome = train_with(&moto, &[]);
@@ -51,7 +48,7 @@ fn somebody_elses_job_is_not_ours() {
         outcome
             .expect_code(1)
             .stderr
-            .contains("cannot find out whether"),
+            .contains("cannot check if the existing"),
         "{}",
         outcome.stderr
     );
@@ -59,7 +56,7 @@ fn somebody_elses_job_is_not_ours() {
 }
 
 #[test]
-fn throttling_and_server_errors_are_endured() {
+fn throttling_and_server_errors_are_retried() {
     let moto = moto();
     moto.fault("CreateTrainingJob", "throttle", 2);
     moto.fault("CreateTrainingJob", "503", 1);
@@ -77,7 +74,7 @@ fn throttling_and_server_errors_are_endured() {
 }
 
 #[test]
-fn errors_of_aws_in_words() {
+fn errors_of_aws_have_help() {
     let moto = moto();
     for (kind, expected) in [
         (
@@ -86,11 +83,11 @@ fn errors_of_aws_in_words() {
         ),
         (
             "invalid_token",
-            vec!["does not know the access key", "AWS_PROFILE"],
+            vec!["access key is not valid in AWS", "AWS_PROFILE"],
         ),
         (
             "signature",
-            vec!["secret key does not fit", "AWS_SECRET_ACCESS_KEY"],
+            vec!["secret key does not match", "AWS_SECRET_ACCESS_KEY"],
         ),
         ("skew", vec!["clock is wrong", "timedatectl"]),
         (
@@ -127,7 +124,7 @@ fn errors_of_aws_in_words() {
 }
 
 #[test]
-fn no_credentials_and_no_endpoint() {
+fn missing_credentials_or_endpoint_have_help() {
     let moto = moto();
     let mut nobody = command(&moto, &["list"]);
     nobody

@@ -28,7 +28,7 @@ fn name_of(text: &str) -> &str {
     text.split([':', '\n']).next().expect("a name")
 }
 
-/// Submits a job that goes as the script says.
+/// Submits a job that follows the script.
 #[track_caller]
 fn submitted(moto: &Moto, prefix: &str, script: Value) -> String {
     let mut script = script;

@@ -1,11 +1,11 @@
-//! What is wrong before AWS is asked.
+//! Errors before any request to AWS.
 
 use serde_json::Value;
 
 use crate::cloud::{moto, svm, train, train_with, trainyard};
 
 #[test]
-fn json_for_a_command_line_that_is_wrong() {
+fn command_line_errors_are_json_with_json() {
     let moto = moto();
     for words in [
         vec!["train", "svm", "--json"],
@@ -28,7 +28,7 @@ fn json_for_a_command_line_that_is_wrong() {
 }
 
 #[test]
-fn flags_that_make_no_sense_are_refused() {
+fn inapplicable_options_are_refused() {
     let moto = moto();
     let local = |more: &[&str]| {
         let mut words = vec![
@@ -57,7 +57,7 @@ fn flags_that_make_no_sense_are_refused() {
         ),
         (vec!["--no-wait"], "`--no-wait` needs a cloud instance"),
         (vec!["--tag", "a=b"], "`--tag` needs a cloud instance"),
-        (vec!["--image", "x"], "`--image` makes no sense"),
+        (vec!["--image", "x"], "`--image` has no effect"),
         (
             vec!["--instance-count", "2"],
             "`--instance-count 2` needs a cloud instance",
@@ -80,12 +80,15 @@ fn flags_that_make_no_sense_are_refused() {
         (vec!["--keep-alive", "7h"], "at most 21600 seconds"),
         (vec!["--keep-alive", "1h", "--spot"], "exclude each other"),
         (vec!["--tag", "aws:x=y"], "reserved name"),
-        (vec!["--tag", "x=y;z"], "a character that AWS does not take"),
+        (
+            vec!["--tag", "x=y;z"],
+            "a character that AWS does not accept",
+        ),
         (
             vec!["--subnet", "s_1", "--security-group", "sg-1"],
             "`--subnet s_1` is no id",
         ),
-        (vec!["--volume-kms-key", "a b"], "is no KMS key"),
+        (vec!["--volume-kms-key", "a b"], "is not a KMS key"),
         (vec!["--env", "1A=x"], "`1A`"),
         (vec!["--job-name-prefix", "a_b"], "--job-name-prefix a_b"),
         (vec!["--", "word"], "`word` belongs to no hyperparameter"),
@@ -109,9 +112,9 @@ fn flags_that_make_no_sense_are_refused() {
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
 }
 
-/// What the trainer's own manual says, without a job.
+/// The trainer's help is shown without a job.
 #[test]
-fn hyperparameters_have_a_manual() {
+fn help_of_the_trainer_is_shown() {
     let moto = moto();
     let svm = svm();
     let svm = svm.to_str().expect("UTF-8");
@@ -127,7 +130,7 @@ fn hyperparameters_have_a_manual() {
     let outcome = trainyard(&moto, &["train", "svm", "--", "--min-df", "5"]);
     let text = &outcome.expect_code(2).stderr;
     assert!(text.contains("a job needs `--output LOCATION`"), "{text}");
-    // The trainer's hints are commands of ours.
+    // The trainer's help names commands of `trainyard`.
     let mut words = train(&moto, &["--", "--min-df", "2", "--min-df", "3"]);
     let at = words.iter().position(|word| word == "--trainer-binary");
     words[at.expect("it is there") + 1] = svm.to_owned();

@@ -1,4 +1,4 @@
-//! From what was typed to the job that SageMaker makes.
+//! From the command line to the job in SageMaker.
 
 use serde_json::{Value, json};
 use testkit::run;
@@ -9,7 +9,7 @@ use crate::cloud::{
 use crate::{LIMIT, name_of};
 
 #[test]
-fn a_job_from_the_first_line_to_the_model() {
+fn train_follows_the_job_to_its_model() {
     let moto = moto();
     let outcome = train_with(&moto, &["--", "--min-df", "5"]);
     let text = &outcome.expect_code(0).stdout;
@@ -42,7 +42,7 @@ fn a_job_from_the_first_line_to_the_model() {
 }
 
 #[test]
-fn what_is_typed_is_what_the_container_reads() {
+fn container_reads_given_hyperparameters() {
     let moto = moto();
     let file = moto.home().join("settings.json");
     std::fs::write(
@@ -92,18 +92,18 @@ fn what_is_typed_is_what_the_container_reads() {
     );
     expected.sort();
     assert_eq!(arguments, expected);
-    // The trainer's check saw the same.
+    // The trainer's check reads the same.
     let seen = std::fs::read_to_string(moto.home().join("seen.json")).expect("the check has run");
     assert_eq!(&serde_json::from_str::<Value>(&seen).expect("JSON"), sent);
 }
 
 #[test]
-fn the_trainer_judges_before_anything_is_sent() {
+fn trainer_checks_before_any_request() {
     let moto = moto();
     let svm = svm();
     let svm = svm.to_str().expect("UTF-8");
     let outcome = train_with(&moto, &["--trainer-binary", svm]);
-    // The flag is given twice there, so take it by hand.
+    // There the flag is given twice; here it is replaced.
     assert_eq!(outcome.code(), Some(2));
     let mut words = train(&moto, &["--", "--min-dx", "5"]);
     let at = words
@@ -119,13 +119,13 @@ fn the_trainer_judges_before_anything_is_sent() {
         text.contains("unknown hyperparameter `min_dx`") && text.contains("did you mean `min_df`?"),
         "{text}"
     );
-    // It was typed as a flag, and in no file.
+    // It was given as a flag, not in a file.
     assert!(!text.contains("hyperparameters.json"), "{text}");
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
 }
 
 #[test]
-fn without_a_trainer_here_the_check_is_skipped_aloud() {
+fn missing_trainer_skips_the_check_with_a_message() {
     let moto = moto();
     let words = train(&moto, &["--no-wait"]);
     let at = words
@@ -150,7 +150,7 @@ fn without_a_trainer_here_the_check_is_skipped_aloud() {
 }
 
 #[test]
-fn what_was_typed_is_in_the_next_command() {
+fn next_command_has_the_given_options() {
     let moto = moto();
     let words = [
         "--no-wait",
@@ -180,7 +180,7 @@ fn what_was_typed_is_in_the_next_command() {
 }
 
 #[test]
-fn spot_without_checkpoints_is_warned_of() {
+fn spot_without_checkpoints_warns() {
     let moto = moto();
     let spot = |more: &[&str]| {
         let mut words = vec!["--dry-run", "--spot"];
@@ -249,7 +249,7 @@ fn role_names_and_ecr_images_are_looked_up() {
         json!(image)
     );
 
-    // The path is IAM's to say.
+    // The path of the role comes from IAM.
     with_role("trainer").expect_code(0);
     let body = &moto.requests("CreateTrainingJob")[1]["body"];
     assert_eq!(
@@ -292,7 +292,7 @@ fn two_jobs_at_once() {
 }
 
 #[test]
-fn a_role_of_another_account_is_warned_of() {
+fn role_of_another_account_warns() {
     let moto = moto();
     let with_role = |role: &str| {
         let mut words = train(&moto, &["--no-wait"]);
@@ -307,12 +307,12 @@ fn a_role_of_another_account_is_warned_of() {
     let text = with_role("arn:aws:iam::210987654321:role/trainer");
     assert!(
         text.contains(
-            "is of account `210987654321`, and these credentials are of account `123456789012`"
+            "is of account `210987654321`, the credentials are of account `123456789012`"
         ),
         "{text}"
     );
     assert!(!with_role(ROLE).contains("of account"));
-    // The warning is no condition: without an answer of STS the job is made.
+    // The warning is best effort: without an answer of STS the job is created.
     moto.fault("GetCallerIdentity", "denied", 9);
     let text = with_role("arn:aws:iam::210987654321:role/trainer");
     assert!(!text.contains("of account"), "{text}");

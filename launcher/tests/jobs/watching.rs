@@ -70,7 +70,7 @@ fn failed_and_stopped_jobs() {
 }
 
 #[test]
-fn ctrl_c_while_stopping_is_told_once() {
+fn ctrl_c_while_stopping_prints_once() {
     let moto = moto();
     let script = json!({"phases": [["Training", 60]], "stop_seconds": 60});
     let name = submitted(&moto, "slow", script);
@@ -101,13 +101,13 @@ fn ctrl_c_leaves_the_job_running() {
     assert!(
         outcome
             .stderr
-            .contains(&format!("`trainyard logs {name}` comes back to it")),
+            .contains(&format!("`trainyard logs {name}` follows it")),
         "{}",
         outcome.stderr
     );
     assert_eq!(moto.requests("StopTrainingJob").len(), 0);
 
-    // A Ctrl-C while the job is being made: it is made, and one is told so.
+    // Ctrl-C during the request: the job is created, and the message names it.
     moto.forget();
     moto.fault_with(&json!({"operation": "CreateTrainingJob", "kind": "stall", "seconds": 2}));
     let running = start_train(&moto, &["--json"]);
@@ -143,7 +143,7 @@ fn ctrl_c_in_logs_leaves_the_job_running() {
     assert!(
         outcome
             .stderr
-            .contains(&format!("`trainyard logs {name}` comes back to it")),
+            .contains(&format!("`trainyard logs {name}` follows it")),
         "{}",
         outcome.stderr
     );
@@ -152,7 +152,7 @@ fn ctrl_c_in_logs_leaves_the_job_running() {
 }
 
 #[test]
-fn lists() {
+fn list_filters_and_pages() {
     let moto = moto();
     let names: Vec<String> = ["svm-a", "svm-b", "bilstm-a"]
         .iter()
@@ -202,11 +202,11 @@ fn lists() {
         trainyard(&moto, &["list", "nothing"])
             .expect_code(0)
             .stdout
-            .starts_with("no such jobs")
+            .starts_with("no matching jobs")
     );
     trainyard(&moto, &["list", "a_b"]).expect_code(2);
 
-    // More than a page.
+    // More than one page.
     moto.boto(
         "sagemaker = client('sagemaker')\n\
          for i in range(130): sagemaker.create_training_job(TrainingJobName='many-%d' % i, AlgorithmSpecification={'TrainingImage': 'x', 'TrainingInputMode': 'File'}, RoleArn='arn:aws:iam::123456789012:role/abcdefgh', OutputDataConfig={'S3OutputPath': 's3://bucket/o'}, ResourceConfig={'InstanceType': 'ml.m5.large', 'InstanceCount': 1, 'VolumeSizeInGB': 1}, StoppingCondition={'MaxRuntimeInSeconds': 10})",
@@ -286,7 +286,7 @@ fn describe_and_status() {
 }
 
 #[test]
-fn an_arn_of_another_account_is_another_job() {
+fn arn_of_another_account_is_refused() {
     let moto = moto();
     let script = json!({"phases": [["Training", 60]]});
     let name = submitted(&moto, "svm", script);
@@ -297,7 +297,7 @@ fn an_arn_of_another_account_is_another_job() {
         let text = &outcome.expect_code(2).stderr;
         assert!(
             text.contains(
-                "in account `210987654321`, and these credentials are of account `123456789012`"
+                "of account `210987654321`, the credentials are of account `123456789012`"
             ) && text.contains("--profile NAME"),
             "{text}"
         );
@@ -306,7 +306,7 @@ fn an_arn_of_another_account_is_another_job() {
 }
 
 #[test]
-fn a_model_is_found_by_the_jobs_name_alone() {
+fn download_finds_model_by_job_name() {
     let moto = moto();
     let ended = |phases: Value| {
         let name = submitted(&moto, "svm", json!({"phases": phases}));
@@ -317,7 +317,7 @@ fn a_model_is_found_by_the_jobs_name_alone() {
         });
         name
     };
-    // Moto's jobs have a model once they had data.
+    // Moto's jobs have a model after `Downloading`.
     let empty = ended(json!([["Starting", 0.1]]));
     let outcome = trainyard(&moto, &["download", "none", "--job-name", &empty]);
     let text = &outcome.expect_code(1).stderr;

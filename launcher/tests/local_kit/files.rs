@@ -31,7 +31,7 @@ pub fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-/// The entries of a `.tar.gz`: name to bytes; folders and links have none.
+/// Entries of a `.tar.gz`: name to bytes, which are empty for folders and links.
 pub fn unpacked(archive: impl AsRef<Path>) -> BTreeMap<String, Vec<u8>> {
     let file = fs::File::open(archive).expect("an archive");
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
@@ -47,7 +47,7 @@ pub fn unpacked(archive: impl AsRef<Path>) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// The archive that an answer names.
+/// Path of an archive in an answer.
 #[track_caller]
 pub fn archive(answer: &Value, name: &str) -> PathBuf {
     match answer[name].as_str() {
@@ -56,7 +56,7 @@ pub fn archive(answer: &Value, name: &str) -> PathBuf {
     }
 }
 
-/// The results of the toy's mode `look`.
+/// Results of the toy's mode `look`.
 #[track_caller]
 pub fn seen(answer: &Value) -> Value {
     let output = unpacked(archive(answer, "output"));

@@ -1,4 +1,5 @@
-//! What the tests of local jobs share: images of static binaries, jobs in folders of their own, and a look at what is left.
+//! Shared by the tests of local jobs: images of static binaries, jobs in temporary folders, and
+//! checks that nothing is left behind.
 #![allow(
     dead_code,
     unused_imports,
@@ -16,20 +17,20 @@ use std::time::Duration;
 
 use testkit::{Outcome, run};
 
-mod courses;
 mod files;
+mod scenarios;
 mod started;
 
-pub use courses::*;
 pub use files::*;
+pub use scenarios::*;
 pub use started::Started;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// What the launcher gets as its secret key, and nothing may show.
+/// Secret key of the launcher, which must not appear anywhere.
 const CANARY: &str = "canary-of-a-secret";
 
-/// Compiles once, then it is a look at the clock of some files.
+/// Builds with cargo, which compiles once.
 fn compiled(mut command: Command, file: &str) -> PathBuf {
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     testkit::run_within(command, Duration::from_secs(900)).expect_code(0);
@@ -38,7 +39,7 @@ fn compiled(mut command: Command, file: &str) -> PathBuf {
     target.join(TARGET).join("release").join(file)
 }
 
-/// The trainer, static: what `trainyard build` puts into its image.
+/// The static trainer that `trainyard build` puts into its image.
 pub fn svm() -> PathBuf {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
@@ -47,7 +48,7 @@ pub fn svm() -> PathBuf {
     compiled(command, "svm")
 }
 
-/// A trainer that does what it is asked to: `tests/examples/toy_trainer.rs`.
+/// A trainer with test modes: `crates/testkit/examples/toy_trainer.rs`.
 pub fn toy() -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command
@@ -57,7 +58,7 @@ pub fn toy() -> PathBuf {
     compiled(command, "examples/toy_trainer")
 }
 
-/// Runs `docker`, which must succeed, and gives its output.
+/// Runs `docker`, which must succeed, and returns its output.
 #[track_caller]
 pub fn docker(arguments: &[&str]) -> String {
     let mut command = Command::new("docker");
@@ -65,16 +66,16 @@ pub fn docker(arguments: &[&str]) -> String {
     run(command).expect_code(0).stdout.trim().to_owned()
 }
 
-/// An image, gone at the end of the test.
+/// An image, removed at the end of the test.
 pub struct Image(pub String);
 
 impl Image {
-    /// Nothing but the binary.
+    /// An image with the binary only.
     pub fn of(binary: &Path) -> Self {
         Self::with(binary, &["ENTRYPOINT [\"/trainer\"]", "CMD [\"train\"]"])
     }
 
-    /// The binary as `/trainer`, and a Dockerfile's lines.
+    /// An image with the binary as `/trainer` and lines of a Dockerfile.
     pub fn with(binary: &Path, changes: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -110,28 +111,28 @@ impl Drop for Image {
     }
 }
 
-/// What runs the trainer.
-pub enum Where {
-    /// With the binary that checks hyperparameters.
+/// Place that runs the trainer.
+pub enum Place {
+    /// An image, and the binary that checks hyperparameters.
     Docker(Image, PathBuf),
     Process(PathBuf),
 }
 
-/// The toy, in an image or as it is.
-pub fn toy_in(docker: bool) -> Where {
+/// The toy, in an image or as a process.
+pub fn toy_in(docker: bool) -> Place {
     in_docker(docker, toy())
 }
 
-/// The svm, in an image or as it is.
-pub fn svm_in(docker: bool) -> Where {
+/// The svm, in an image or as a process.
+pub fn svm_in(docker: bool) -> Place {
     in_docker(docker, svm())
 }
 
-fn in_docker(docker: bool, binary: PathBuf) -> Where {
+fn in_docker(docker: bool, binary: PathBuf) -> Place {
     if docker {
-        Where::Docker(Image::of(&binary), binary)
+        Place::Docker(Image::of(&binary), binary)
     } else {
-        Where::Process(binary)
+        Place::Process(binary)
     }
 }
 
@@ -139,12 +140,12 @@ fn in_docker(docker: bool, binary: PathBuf) -> Where {
 pub struct Jobs {
     pub folder: tempfile::TempDir,
     pub prefix: String,
-    pub place: Where,
+    pub place: Place,
 }
 
 impl Jobs {
     /// `test` names the jobs, so it must be unique and short.
-    pub fn new(test: &str, place: Where) -> Self {
+    pub fn new(test: &str, place: Place) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("tmp")).expect("it is empty");
         fs::create_dir(folder.path().join("home")).expect("it is empty");
@@ -159,7 +160,7 @@ impl Jobs {
         self.folder.path().join(below)
     }
 
-    /// Data that nobody reads.
+    /// Data that the toy ignores.
     pub fn data(&self) -> PathBuf {
         let path = self.path("data.csv");
         fs::write(&path, "text,label\na,b\n").expect("a file");
@@ -171,7 +172,7 @@ impl Jobs {
         self.train_with(Path::new(env!("CARGO_BIN_EXE_trainyard")), data, more)
     }
 
-    /// The same by a copy of the launcher.
+    /// `train_on` with a copy of the launcher.
     pub fn train_with(&self, launcher: &Path, data: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(launcher);
         self.environment(&mut command);
@@ -182,11 +183,11 @@ impl Jobs {
             .arg("--output")
             .arg(format!("file://{}", self.path("out").display()));
         match &self.place {
-            Where::Docker(image, checks) => {
+            Place::Docker(image, checks) => {
                 command.args(["--instance-type", "local", "--image", &image.0]);
                 command.arg("--trainer-binary").arg(checks);
             }
-            Where::Process(binary) => {
+            Place::Process(binary) => {
                 command.args(["--instance-type", "local-process", "--trainer-binary"]);
                 command.arg(binary);
             }
@@ -195,7 +196,7 @@ impl Jobs {
         command
     }
 
-    /// Only what the launcher needs, a temporary folder of its own, and a canary.
+    /// Sets only what the launcher needs, a temporary folder, and the canary.
     pub fn environment(&self, command: &mut Command) {
         command
             .env_clear()
@@ -204,11 +205,11 @@ impl Jobs {
             .env("TMPDIR", self.path("tmp"))
             .env("AWS_REGION", "eu-west-1")
             .env("AWS_SECRET_ACCESS_KEY", CANARY)
-            // No workspace around it: no cargo.
+            // Not in a workspace: cargo is not used.
             .current_dir(self.folder.path());
     }
 
-    /// `trainyard train -- --mode MODE` to its end.
+    /// Runs `trainyard train -- --mode MODE`.
     pub fn toy(&self, mode: &str, more: &[&str]) -> Outcome {
         run(self.toy_command(mode, more))
     }
@@ -219,7 +220,7 @@ impl Jobs {
         self.train_on(&self.data(), &arguments)
     }
 
-    /// Starts it and waits until the job's trainer says `line`.
+    /// Starts `trainyard train` and waits until the toy runs.
     pub fn start_toy(&self, mode: &str, more: &[&str]) -> Started {
         Started::new(self.toy_command(mode, more), "toy: mode", self)
     }
@@ -231,7 +232,7 @@ impl Jobs {
         found.lines().map(str::to_owned).collect()
     }
 
-    /// The only container, which must run by now.
+    /// The only container, which must be running.
     #[track_caller]
     pub fn container(&self) -> String {
         let containers = self.containers();
@@ -239,12 +240,12 @@ impl Jobs {
         containers.into_iter().next().expect("just counted")
     }
 
-    /// No file of the test holds the credentials that the launcher was given, not even in an archive.
+    /// Asserts that no file, and no file in an archive, has the launcher's credentials.
     #[track_caller]
     fn assert_no_secret(&self) {
         for name in files(self.folder.path()) {
             let path = self.path(&name);
-            // What a test has put in, such as a copy of the launcher or its large data, is not looked through.
+            // Skips large data of the test.
             if !path.is_file() || name.starts_with("many") {
                 continue;
             }
@@ -262,11 +263,11 @@ impl Jobs {
         }
     }
 
-    /// No container, volume, temporary file, half archive or secret is left.
+    /// Asserts that no container, volume, temporary file, partial archive or secret is left.
     #[track_caller]
     pub fn assert_clean(&self) {
         self.assert_no_secret();
-        if matches!(self.place, Where::Docker(..)) {
+        if matches!(self.place, Place::Docker(..)) {
             assert_eq!(self.containers(), [""; 0]);
             let volumes = docker(&[
                 "volume",
@@ -291,10 +292,10 @@ impl Jobs {
     }
 }
 
-/// Ends what a failed test has left.
+/// Removes the containers of a failed test.
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if matches!(self.place, Where::Docker(..)) && std::thread::panicking() {
+        if matches!(self.place, Place::Docker(..)) && std::thread::panicking() {
             for container in self.containers() {
                 docker(&["rm", "--force", "--volumes", &container]);
             }

@@ -1,4 +1,4 @@
-//! A launcher at work.
+//! A launcher that runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use testkit::{Outcome, Running, run, start};
 
 use super::Jobs;
 
-/// Waiting for something that takes a second or two on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for events that take a second or two on an idle machine.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A launcher whose trainer runs.
 pub struct Started {
@@ -23,7 +23,7 @@ impl Started {
     #[track_caller]
     pub fn new(command: Command, line: &str, jobs: &Jobs) -> Self {
         let log = jobs.path("log");
-        // The shell becomes the launcher, so signals reach it.
+        // `exec`, so that signals reach the launcher.
         let mut shell = Command::new("sh");
         shell
             .args(["-c", "log=$1; shift; exec \"$@\" 2>\"$log\"", "sh"])
@@ -48,14 +48,14 @@ impl Started {
         });
     }
 
-    /// Waits for something that happens while it runs.
+    /// Waits until `happened` while the launcher runs.
     #[track_caller]
     pub fn wait_until(&mut self, happened: impl Fn() -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + EVENT_TIMEOUT;
         while !happened() {
             assert!(
                 Instant::now() < until && !self.running.ended(),
-                "it did not come; the log is:\n{}",
+                "it did not happen; the log is:\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(10));
@@ -75,7 +75,7 @@ impl Started {
         run(kill).expect_code(0);
     }
 
-    /// Waits for the end; standard error is in the outcome.
+    /// Waits for the end. The outcome has the standard error.
     #[track_caller]
     pub fn finish(self) -> Outcome {
         let log = self.log.clone();

@@ -95,7 +95,7 @@ fn where_a_file_goes_is_as_with_the_aws_cli() {
         let outcome = world.run(&[&["upload", "nothing", "s3://bucket/n"], more].concat());
         let text = &outcome.expect_code(2).stderr;
         assert!(
-            text.contains("nothing of the folder `nothing` can be sent:")
+            text.contains("no file of the folder `nothing` can be uploaded:")
                 && text.contains("`nothing/f.txt` is a link to outside of the folder"),
             "{text}"
         );

@@ -1,23 +1,25 @@
-//! A bag of words and n-grams (fastText's idea; Joulin, Grave, Bojanowski and Mikolov 2016): the weighted sum of a text's
-//! term embeddings, a linear layer, softmax. Plain Rust: what a CPU user would pick. `bilstm --arch bag` is the same.
+//! The `bag` trainer: a bag of word and n-gram embeddings as in fastText (Joulin, Grave, Bojanowski
+//! and Mikolov 2016). The weighted sum of the embeddings of a text goes through a linear layer and
+//! softmax. `bilstm --arch bag` trains the same model.
 //!
-//! Three things differ from fastText, all measured (ARCHITECTURE.md, "Bag"): terms are scaled by their naive Bayes
-//! log-count ratio while they are learnt, a text's sum is divided by the root of its length instead of its length, and the
-//! embeddings begin at zero under a linear layer that does not.
+//! Differences from fastText, all measured (docs/internals/experiments.md#bag): terms are scaled by
+//! their naive Bayes log-count ratio during training, the sum is divided by the square root of the
+//! length of the text instead of its length, and the embeddings are initialised to zero under a
+//! linear layer that is not.
 
-mod checkpoint;
-mod files;
+mod learner;
 mod model;
+mod naive_bayes;
 mod net;
 mod params;
 mod rows;
-mod scale;
 mod temperature;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod train;
 
-pub use files::ARCH;
+pub use model::files::ARCH;
 pub use model::{BagModel, Scratch};
 pub use params::{BagArgs, BagParams};
 pub use train::train;
@@ -28,20 +30,18 @@ use std::sync::Arc;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{NoArgs, Trained, Trainer};
-use text::Shard;
+use text::EncodedRows;
 use training::Run;
-
-/// Shortest word, in characters: `I` is a word.
-const MIN_WORD_LENGTH: u8 = 1;
 
 /// The bag as a trainer.
 pub struct Bag;
 
 impl Trainer for Bag {
     const NAME: &'static str = "bag";
+    const ABOUT: &'static str = "Train a classifier on word and n-gram embeddings";
     type Args = BagArgs;
     type Params = BagParams;
-    type Encoder = Shard;
+    type Encoder = EncodedRows;
     type Model = BagModel;
     type PredictArgs = NoArgs;
 
@@ -51,25 +51,26 @@ impl Trainer for Bag {
         args.check()
     }
 
-    fn identity(_: &BagParams) -> BTreeMap<String, String> {
+    fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {
         any_threads()
     }
 
-    fn encoder(_: &BagParams) -> Shard {
-        Shard::new(&Arc::from([]), MIN_WORD_LENGTH)
+    fn encoder(_: &BagParams) -> EncodedRows {
+        EncodedRows::new(&Arc::from([]), rows::MIN_WORD_LENGTH)
     }
 
     fn train(
         params: &BagParams,
         rows: &RowTable,
-        encoders: Vec<Shard>,
+        encoders: Vec<EncodedRows>,
         run: &mut Run,
     ) -> Result<Trained<BagModel>, Error> {
         train(params, rows, encoders, run)
     }
 }
 
-/// What a checkpoint need not agree with: a bag's bytes are the same whatever the threads.
+/// Returns a fingerprint in which `--threads` matches any value: the model is byte-identical for
+/// any number of threads.
 #[must_use]
 pub fn any_threads() -> BTreeMap<String, String> {
     BTreeMap::from([("--threads".to_owned(), "any".to_owned())])

@@ -1,4 +1,6 @@
-//! The bag as a model: how it scores and explains a text.
+//! The trained model: scores and explains texts.
+
+pub(crate) mod files;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -7,15 +9,15 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{Finder, Lookup, Terms};
+use text::features::{Lookup, LookupScratch, Terms};
 
-use crate::net::{Net, Room};
-use crate::rows::{Row, weigh};
-use crate::{MIN_WORD_LENGTH, files};
+use crate::net::{Net, NetScratch};
+use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
 
-/// A bag of words and n-grams. Terms are in code point order.
+/// A bag of embeddings of words and n-grams.
 pub struct BagModel {
     pub(crate) classes: Vec<String>,
+    /// In code point order.
     pub(crate) terms: Terms,
     /// Longest n-gram, in words.
     pub(crate) max_ngrams: usize,
@@ -23,18 +25,18 @@ pub struct BagModel {
     pub(crate) lookup: OnceLock<Lookup>,
 }
 
-/// So many texts are not worth a lookup table. measured: with 500,000 terms the table takes a hundred times as long as
-/// one text.
-const FEW: usize = 16;
+/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
+/// the table takes a hundred times as long as one text.
+const LOOKUP_THRESHOLD: usize = 16;
 
-/// What one predicting thread works in.
+/// Buffers of one prediction thread.
 pub struct Scratch {
-    finder: Finder,
-    /// How often each term stands in the text at hand; all zero between texts.
+    lookup_scratch: LookupScratch,
+    /// Count of each term in the current text; all zero between texts.
     counts: Vec<f32>,
     terms: Vec<u32>,
     weights: Vec<f32>,
-    room: Room,
+    buffers: NetScratch,
 }
 
 impl Model for BagModel {
@@ -54,31 +56,32 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            finder: Finder::new(MIN_WORD_LENGTH),
+            lookup_scratch: LookupScratch::new(MIN_WORD_LENGTH),
             counts: vec![0.0; self.terms.len()],
             terms: Vec::new(),
             weights: Vec::new(),
-            room: Room::default(),
+            buffers: NetScratch::default(),
         }
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let few = texts.len() <= FEW && self.lookup.get().is_none();
+        let few = texts.len() <= LOOKUP_THRESHOLD && self.lookup.get().is_none();
         let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
-            self.read(lookup, scratch, text);
+            self.count_terms(lookup, scratch, text);
             let row = Row {
                 terms: &scratch.terms,
                 weights: &scratch.weights,
             };
-            self.net.forward(row, &mut scratch.room);
-            logits.extend_from_slice(&scratch.room.outputs);
+            self.net.forward(row, &mut scratch.buffers);
+            logits.extend_from_slice(&scratch.buffers.outputs);
         }
         Ok(Scores::of_logits(logits, self.classes.len()))
     }
 
-    /// The terms that lift a class's logit most above the mean of all classes: of a text, or each on its own.
+    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
+    /// of a text, or all terms of the model.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let mut scratch = match text {
             Some(_) => self.scratch(),
@@ -88,7 +91,7 @@ impl Model for BagModel {
             },
         };
         match text {
-            Some(text) => self.read(None, &mut scratch, text),
+            Some(text) => self.count_terms(None, &mut scratch, text),
             None => {
                 scratch.terms = (0..self.terms.len() as u32).collect();
                 scratch.weights = vec![1.0; self.terms.len()];
@@ -99,16 +102,17 @@ impl Model for BagModel {
             weights: &scratch.weights,
         };
         Ok((0..self.classes.len())
-            .map(|class| self.strongest(class, row, top))
+            .map(|class| self.top_features(class, row, top))
             .collect())
     }
 }
 
 impl BagModel {
-    /// Leaves the text's terms and their weights in `scratch`. Without a `lookup` the terms themselves are searched.
-    fn read(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
+    /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
+    /// no `lookup`.
+    fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            finder,
+            lookup_scratch,
             counts,
             terms,
             weights,
@@ -123,7 +127,7 @@ impl BagModel {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(finder, text, each),
+            Some(lookup) => lookup.columns(lookup_scratch, text, each),
             None => self
                 .terms
                 .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
@@ -137,7 +141,7 @@ impl BagModel {
         weigh(weights);
     }
 
-    fn strongest(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
+    fn top_features(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
         let classes = self.classes.len();
         let mut weight: Vec<f64> = self
             .net

@@ -1,28 +1,28 @@
-//! What can be typed, and what becomes of it.
+//! Command line arguments and checked parameters.
 
 use clap::Args;
 use diagnostics::Error;
 use harness::range::{above_zero, below_one};
 use training::{ClassWeight, Schedule};
 
-/// The trainer's own arguments.
+/// Arguments of the trainer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
 pub struct BagArgs {
     /// Longest n-gram, in words
     #[arg(long, value_name = "N", alias = "word-ngrams", default_value_t = Self::default().max_ngrams, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub max_ngrams: u8,
-    /// Leave out terms in fewer training rows
+    /// Drop terms in fewer training rows
     #[arg(long, value_name = "N", default_value_t = Self::default().min_df, value_parser = clap::value_parser!(u32).range(1..))]
     pub min_df: u32,
-    /// Keep only so many terms, the most frequent [default: all]
+    /// Maximum number of terms; the most frequent are kept [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub vocab_size: Option<u32>,
 
-    /// Width of the embeddings
+    /// Embedding size
     #[arg(long, value_name = "N", default_value_t = Self::default().emb_size, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
     pub emb_size: u32,
-    /// Share of a row's terms that are left out each time it is learnt from
+    /// Share of the terms of a row that are dropped in each training step
     #[arg(
         long,
         value_name = "SHARE",
@@ -34,7 +34,7 @@ pub struct BagArgs {
     /// Passes over the training rows
     #[arg(long, value_name = "N", default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     pub epochs: u32,
-    /// Learning rate of gradient descent
+    /// Initial learning rate
     #[arg(
         long,
         value_name = "RATE",
@@ -42,10 +42,10 @@ pub struct BagArgs {
         help_heading = "Training"
     )]
     pub learning_rate: f64,
-    /// Learning rate over the steps
+    /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
-    /// Give every class the same total weight
+    /// Weights of the classes
     #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
     pub class_weight: ClassWeight,
 }
@@ -53,28 +53,28 @@ pub struct BagArgs {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct BagParams {
-    /// Width of the embeddings.
+    /// Embedding size.
     pub(crate) emb_size: usize,
     /// Longest n-gram, in words.
     pub(crate) max_ngrams: usize,
-    /// Terms in fewer training rows are left out.
+    /// Terms in fewer training rows are dropped.
     pub(crate) min_df: u32,
-    /// Keep only so many terms, the most frequent.
+    /// Maximum number of terms; the most frequent are kept.
     pub(crate) vocab_size: Option<usize>,
-    /// Share of a row's terms that are left out each time it is learnt from; 0 to below 1.
+    /// Share of the terms of a row that are dropped in each step, in [0, 1).
     pub(crate) dropout: f64,
     /// Passes over the training rows.
     pub(crate) epochs: u64,
-    /// Learning rate at the beginning.
+    /// Initial learning rate.
     pub(crate) learning_rate: f64,
-    /// Learning rate over the steps.
+    /// Learning rate schedule.
     pub(crate) schedule: Schedule,
-    /// How classes are weighed.
+    /// Weights of the classes.
     pub(crate) class_weight: ClassWeight,
 }
 
 impl Default for BagArgs {
-    /// What holds where nothing is typed.
+    /// Returns the defaults of the command line.
     fn default() -> Self {
         Self {
             max_ngrams: 2,
@@ -91,11 +91,11 @@ impl Default for BagArgs {
 }
 
 impl BagArgs {
-    /// Checks what was typed.
+    /// Checks the arguments.
     ///
     /// # Errors
     ///
-    /// A value is outside of its range.
+    /// A value is out of range.
     pub fn check(self) -> Result<BagParams, Error> {
         Ok(BagParams {
             emb_size: self.emb_size as usize,

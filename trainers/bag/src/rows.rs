@@ -1,45 +1,49 @@
-//! Rows as terms and how much each of them weighs.
+//! Rows as terms with weights.
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
-use text::Shard;
+use text::EncodedRows;
 use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 
-use crate::BagParams;
+use crate::params::BagParams;
 
-/// A text: its terms and their weights.
+/// Shortest word, in characters: `I` is a word.
+pub(crate) const MIN_WORD_LENGTH: u8 = 1;
+
+/// Terms of a text and their weights.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     pub(crate) terms: &'a [u32],
     pub(crate) weights: &'a [f32],
 }
 
-/// Turns the counts of a text's terms into weights, in place: sqrt(count / all counts), which makes a row of length 1.
+/// Turns the term counts of a text into weights, in place: sqrt(count / sum of counts), a vector of
+/// length 1, so that the size of a step does not depend on the length of the text.
 ///
-/// measured on validation rows, against fastText's count / all counts: 0.924 and 0.924 on IMDB, 0.985 and 0.981 on SMS
-/// spam, whose rows are short; a step then is as large for a long text as for a short one.
+/// measured on validation rows, against fastText's count / sum of counts: 0.924 and 0.924 on IMDB,
+/// 0.985 and 0.981 on SMS spam, whose rows are short.
 pub(crate) fn weigh(counts: &mut [f32]) {
-    let all: f32 = counts.iter().sum();
+    let sum: f32 = counts.iter().sum();
     counts
         .iter_mut()
-        .for_each(|count| *count = (*count / all).sqrt());
+        .for_each(|count| *count = (*count / sum).sqrt());
 }
 
-/// All rows of the corpus, `values` being weights.
-pub(crate) fn read(
+/// Returns the terms of all rows of the data set, with weights as `values`.
+pub(crate) fn weighted_terms(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
 ) -> Result<Counts, Error> {
     let counted: Vec<bool> = table
         .splits
         .iter()
-        .map(|&part| part == Split::Train)
+        .map(|&split| split == Split::Train)
         .collect();
     let order = table
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
+        .map(|row| (row.encoder as usize, row.index as usize));
     let features = FeatureParams {
         min_df: Frequency::Count(params.min_df),
         max_df: Frequency::Share(1.0),
@@ -47,14 +51,14 @@ pub(crate) fn read(
         max_features: params.vocab_size,
     };
     let mut counts =
-        fit(shards, order, &counted, &features).map_err(|error| refused(error, params))?;
+        fit(shards, order, &counted, &features).map_err(|error| fit_error(error, params))?;
     for row in 0..counts.pattern.rows() {
         weigh(&mut counts.values[counts.pattern.range(row)]);
     }
     Ok(counts)
 }
 
-/// Row `row` of the corpus.
+/// Returns row `row` of the data set.
 pub(crate) fn row(counts: &Counts, row: u32) -> Row<'_> {
     let range = counts.pattern.range(row as usize);
     Row {
@@ -63,10 +67,10 @@ pub(crate) fn row(counts: &Counts, row: u32) -> Row<'_> {
     }
 }
 
-fn refused(error: FitError, params: &BagParams) -> Error {
+fn fit_error(error: FitError, params: &BagParams) -> Error {
     match error {
         FitError::NoTerms => Error::new(format!(
-            "expected terms that stand in at least `{}` training rows, found none",
+            "expected terms in at least `{}` training rows, found none",
             params.min_df
         ))
         .help("lower --min-df, or check that the text column is the right one"),
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_length_1() {
+    fn weights_have_length_1() {
         let mut counts = [1.0, 2.0, 6.0];
         weigh(&mut counts);
         assert_eq!(

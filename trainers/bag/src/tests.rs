@@ -1,11 +1,11 @@
-//! What must hold for a network that learns.
+//! Properties of the network, and gradients compared with PyTorch.
 
-use crate::net::{Net, Room};
+use crate::net::{Net, NetScratch};
 use crate::rows::Row;
 
 const WEIGHTS: [f32; 3] = [0.5, 0.5, 0.707];
 
-/// Twelve terms, three classes, an odd width: rows are padded.
+/// Twelve terms, three classes, an odd embedding size, so that rows are padded.
 fn net() -> Net {
     let numbers = |count: usize, seed: usize| -> Vec<f32> {
         (0..count)
@@ -16,18 +16,18 @@ fn net() -> Net {
 }
 
 fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
-    let mut room = Room::default();
-    net.forward(row, &mut room);
-    let sum: f64 = room
+    let mut scratch = NetScratch::default();
+    net.forward(row, &mut scratch);
+    let sum: f64 = scratch
         .outputs
         .iter()
         .map(|&logit| f64::from(logit).exp())
         .sum();
-    sum.ln() - f64::from(room.outputs[label])
+    sum.ln() - f64::from(scratch.outputs[label])
 }
 
 #[test]
-fn a_step_follows_the_gradient_of_every_tensor() {
+fn sgd_step_follows_the_gradient_of_every_tensor() {
     let row = Row {
         terms: &[3, 0, 7],
         weights: &WEIGHTS,
@@ -35,11 +35,11 @@ fn a_step_follows_the_gradient_of_every_tensor() {
     let (rate, cost) = (1e-3, 1.5);
     let before = net();
     let mut after = before.clone();
-    let found = after.learn(row, 1, cost, rate, &mut Room::default());
+    let found = after.sgd_step(row, 1, cost, rate, &mut NetScratch::default());
     assert!((found - 1.5 * loss(&before, row, 1)).abs() < 1e-5);
-    let [embedding, weight] = before.rows();
+    let [embedding, weight] = before.unpadded();
     let arrays = [embedding.to_vec(), weight.to_vec(), before.bias.clone()];
-    let [embedding, weight] = after.rows();
+    let [embedding, weight] = after.unpadded();
     let changed = [embedding.to_vec(), weight.to_vec(), after.bias.clone()];
     for (which, (array, changed)) in arrays.iter().zip(&changed).enumerate() {
         assert_ne!(array, changed, "array {which}");
@@ -62,13 +62,13 @@ fn a_step_follows_the_gradient_of_every_tensor() {
 }
 
 #[test]
-fn logits_and_gradients_are_pytorchs() {
+fn logits_and_gradients_match_pytorch() {
     let row = Row {
         terms: &[3, 0, 7],
         weights: &WEIGHTS,
     };
     let net = net();
-    let [embedding, weight] = net.rows();
+    let [embedding, weight] = net.unpadded();
     let rows = |values: &[f32]| values.chunks(5).map(<[f32]>::to_vec).collect::<Vec<_>>();
     let case = serde_json::json!({
         "embedding": rows(&embedding), "weight": rows(&weight), "bias": net.bias, "terms": row.terms, "weights": row.weights,
@@ -87,14 +87,14 @@ fn logits_and_gradients_are_pytorchs() {
             "{ours:?} {theirs:?}"
         );
     };
-    let mut room = Room::default();
-    net.forward(row, &mut room);
-    near(&room.outputs, &theirs["logits"]);
-    // A step of 1: what it takes away is the gradient.
+    let mut scratch = NetScratch::default();
+    net.forward(row, &mut scratch);
+    near(&scratch.outputs, &theirs["logits"]);
+    // With learning rate 1 the change is the gradient.
     let mut after = net.clone();
-    let loss = after.learn(row, 1, 1.0, 1.0, &mut room);
+    let loss = after.sgd_step(row, 1, 1.0, 1.0, &mut scratch);
     assert!((loss - theirs["loss"].as_f64().unwrap()).abs() < 1e-6);
-    let [new_embedding, new_weight] = after.rows();
+    let [new_embedding, new_weight] = after.unpadded();
     let changes = [
         (embedding, new_embedding),
         (weight, new_weight),
@@ -111,14 +111,14 @@ fn logits_and_gradients_are_pytorchs() {
 }
 
 #[test]
-fn eight_rows_can_be_overfitted_at_every_width() {
-    // Two terms that other rows have too, and one of its own.
+fn overfits_eight_rows_at_every_embedding_size() {
+    // Two terms shared with other rows, and one of its own.
     let terms: Vec<[u32; 3]> = (0..8)
         .map(|row| [row % 4, 4 + row / 2 % 2, 6 + row])
         .collect();
     for width in [1, 5, 8, 16, 20, 32, 40, 100] {
         let mut net = Net::new(14, width, 2, 7);
-        let mut room = Room::default();
+        let mut scratch = NetScratch::default();
         let mut last = f64::MAX;
         for _ in 0..2000 {
             last = 0.0;
@@ -130,7 +130,7 @@ fn eight_rows_can_be_overfitted_at_every_width() {
                     },
                     usize::from(row % 3 == 0),
                 );
-                last += net.learn(row.0, row.1, 1.0, 0.1, &mut room);
+                last += net.sgd_step(row.0, row.1, 1.0, 0.1, &mut scratch);
             }
         }
         assert!(last < 0.1, "width {width}: {last}");
@@ -138,7 +138,7 @@ fn eight_rows_can_be_overfitted_at_every_width() {
 }
 
 #[test]
-fn the_linear_layer_begins_orthogonal() {
+fn initial_linear_layer_is_orthogonal() {
     for (width, classes) in [(16, 2), (4, 10), (1, 3)] {
         let net = Net::new(1, width, classes, 3);
         let dot = |a: usize, b: usize| -> f32 {
@@ -159,39 +159,42 @@ fn the_linear_layer_begins_orthogonal() {
 }
 
 #[test]
-fn a_row_without_terms_has_the_classes_biases() {
+fn logits_of_a_row_without_terms_are_the_biases() {
     let net = net();
-    let mut room = Room::default();
+    let mut scratch = NetScratch::default();
     net.forward(
         Row {
             terms: &[],
             weights: &[],
         },
-        &mut room,
+        &mut scratch,
     );
-    assert_eq!(room.outputs, net.bias);
+    assert_eq!(scratch.outputs, net.bias);
 }
 
 #[test]
-fn a_loss_that_is_no_number_changes_nothing() {
+fn nan_loss_changes_nothing() {
     let row = Row {
         terms: &[3],
         weights: &[f32::NAN],
     };
     let before = net();
     let mut net = before.clone();
-    assert!(net.learn(row, 1, 1.0, 1.0, &mut Room::default()).is_nan());
+    assert!(
+        net.sgd_step(row, 1, 1.0, 1.0, &mut NetScratch::default())
+            .is_nan()
+    );
     assert_eq!(net, before);
 }
 
 #[test]
-fn orders_and_padding_survive_a_copy() {
+fn reordering_and_padding_are_lossless() {
     let net = net();
     let turned = net
         .clone()
         .reordered(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert_eq!(turned.embedding(11), net.embedding(0));
-    let [embedding, weight] = net.rows();
+    let [embedding, weight] = net.unpadded();
     assert_eq!((embedding.len(), weight.len(), net.terms()), (60, 15, 12));
     let again = Net::from_arrays(5, embedding.to_vec(), weight.to_vec(), net.bias.clone());
     assert_eq!(again, net);

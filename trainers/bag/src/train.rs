@@ -1,5 +1,6 @@
-//! The training run: one row after the other, on one thread. A step reads and writes a few hundred short rows of memory;
-//! threads would wait for each other, and what they write without waiting is not the same twice.
+//! The training run: one row per step, on one thread. A step reads and writes a few hundred short
+//! rows of memory; threads would wait for each other, and without locks the result is not
+//! deterministic.
 
 use std::time::Instant;
 
@@ -8,93 +9,78 @@ use diagnostics::Error;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
-use serde::{Deserialize, Serialize};
+use harness::trainer::SplitScores;
 use serde_json::{Map, json};
-use text::Shard;
+use text::EncodedRows;
 use text::features::Counts;
 use training::{Random, Run, not_finite};
 
-use crate::net::{Net, Room};
+use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
+use crate::model::BagModel;
+use crate::naive_bayes::term_scale;
+use crate::net::{Net, NetScratch};
+use crate::params::BagParams;
 use crate::rows::{self, Row};
-use crate::scale::scale;
-use crate::temperature::temperature;
-use crate::{BagModel, BagParams};
+use crate::temperature::fit_temperature;
 
-/// What helps where training cannot go on.
-const HELP: &str = "lower --learning-rate";
+/// Steps between two progress reports; a step takes 10 to 50 µs.
+const PROGRESS_INTERVAL: u64 = 1024;
 
-/// Steps, which take 10 to 50 µs, between two words on progress.
-const TOLD: u64 = 1024;
-
-/// All that does not change while training.
-pub(crate) struct Job<'a> {
+/// Everything that does not change during training.
+struct TrainContext<'a> {
     params: &'a BagParams,
     table: &'a RowTable,
     counts: Counts,
     train: Vec<u32>,
     validation: Vec<u32>,
     class_weights: Vec<f32>,
-    /// Factor of each term; the weights of `counts` have it.
+    /// Factor of each term, already multiplied into the weights of `counts`.
     scale: Vec<f32>,
 }
 
-/// The numbers of a run; with the weights all that a resume needs. Random streams are functions of the counters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// Epochs that are done.
-    pub(crate) epoch: u64,
-    /// Rows learnt from, of all epochs.
-    pub(crate) step: u64,
-    /// Of the epoch.
-    pub(crate) loss_sum: f64,
-}
-
-/// What changes while training.
-pub(crate) struct Learner {
-    pub(crate) state: State,
-    pub(crate) net: Net,
-    /// The network as the last epoch left it: what is kept if this one fails.
-    pub(crate) good: Option<Net>,
-}
-
-/// Trains on the rows of part `Train`, and scores the others. `shards` have words of any length.
+/// Trains on the rows of `Split::Train` and scores all splits. `shards` contain words of any
+/// length.
 ///
 /// # Errors
 ///
-/// There are fewer than two classes or no terms, the checkpoint is not one of this run, training diverges in its first epoch, or
-/// [`Error::stopped()`] where it was stopped before the first step.
+/// There are fewer than two classes or no terms, the checkpoint is not one of this run, or training
+/// diverges in its first epoch. [`Error::stopped()`] if it is stopped before the first step.
 pub fn train(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
-    let counts = rows::read(params, table, shards)?;
-    let job = Job::new(params, table, counts);
+    let counts = rows::weighted_terms(params, table, shards)?;
+    let context = TrainContext::new(params, table, counts);
     run.progress(&format!(
         "{} terms in {} training rows",
-        job.scale.len(),
-        job.train.len()
+        context.scale.len(),
+        context.train.len()
     ));
     if run.stopped() {
         return Err(Error::stopped());
     }
-    let mut learner = Learner::restore(run, &job)?.unwrap_or_else(|| {
+    let mut learner = BagLearner::restore(run, context.shape())?.unwrap_or_else(|| {
         let seed = run.stream("weights");
-        let net = Net::new(job.scale.len(), params.emb_size, table.classes.len(), seed);
-        Learner {
-            state: State::default(),
+        let net = Net::new(
+            context.scale.len(),
+            params.emb_size,
+            table.classes.len(),
+            seed,
+        );
+        BagLearner {
+            state: BagState::default(),
             net,
-            good: None,
+            last_good: None,
         }
     });
-    let failure = job.learn(&mut learner, run)?;
-    job.finish(learner, failure, run)
+    let error = context.fit(&mut learner, run)?;
+    context.finish(learner, error, run)
 }
 
-impl<'a> Job<'a> {
+impl<'a> TrainContext<'a> {
     fn new(params: &'a BagParams, table: &'a RowTable, mut counts: Counts) -> Self {
         let train = table.of(Split::Train);
         let Counts {
@@ -103,7 +89,7 @@ impl<'a> Job<'a> {
             frequency,
             ..
         } = &mut counts;
-        let scale = scale(
+        let scale = term_scale(
             pattern,
             &table.labels,
             &train,
@@ -124,7 +110,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    pub(crate) fn shape(&self) -> (usize, usize, usize) {
+    /// Returns (terms, embedding size, classes).
+    fn shape(&self) -> (usize, usize, usize) {
         (
             self.scale.len(),
             self.params.emb_size,
@@ -132,13 +119,13 @@ impl<'a> Job<'a> {
         )
     }
 
-    /// The epochs. Answers why training could not go on, if it could not.
-    fn learn(&self, learner: &mut Learner, run: &mut Run) -> Result<Option<Error>, Error> {
+    /// Runs the epochs. Returns the error if training diverged.
+    fn fit(&self, learner: &mut BagLearner, run: &mut Run) -> Result<Option<Error>, Error> {
         let rows = self.train.len() as u64;
         let steps = self.params.epochs * rows;
-        let mut desk = Desk {
+        let mut scratch = StepScratch {
             dropout: run.stream("dropout"),
-            ..Desk::default()
+            ..StepScratch::default()
         };
         while learner.state.epoch < self.params.epochs {
             let (start, before) = (Instant::now(), learner.state.step);
@@ -150,21 +137,21 @@ impl<'a> Job<'a> {
                 if run.stopped() {
                     return learner.checkpoint(run, false).map(|()| None);
                 }
-                let loss = self.step(learner, row, &mut desk);
+                let loss = self.step(learner, row, &mut scratch);
                 if !loss.is_finite() {
-                    let State { epoch, step, .. } = learner.state;
+                    let BagState { epoch, step, .. } = learner.state;
                     return Ok(Some(not_finite(
                         "the loss",
                         "of",
                         step + 1,
                         epoch + 1,
-                        HELP,
+                        DIVERGED_HELP,
                     )));
                 }
                 let state = &mut learner.state;
                 state.loss_sum += loss;
                 state.step += 1;
-                if state.step.is_multiple_of(TOLD) {
+                if state.step.is_multiple_of(PROGRESS_INTERVAL) {
                     run.step(
                         state.step,
                         steps,
@@ -176,41 +163,42 @@ impl<'a> Job<'a> {
                 }
             }
             let seconds = start.elapsed().as_secs_f64().max(1e-9);
-            if let Some(failure) = diverged(learner) {
-                return Ok(Some(failure));
+            if let Some(error) = learner.diverged() {
+                return Ok(Some(error));
             }
             run.epoch(self.report(learner, (learner.state.step - before) as f64 / seconds, run));
             (learner.state.epoch, learner.state.loss_sum) = (learner.state.epoch + 1, 0.0);
-            learner.good = (learner.state.epoch < self.params.epochs).then(|| learner.net.clone());
+            learner.last_good =
+                (learner.state.epoch < self.params.epochs).then(|| learner.net.clone());
             learner.checkpoint(run, true)?;
         }
         Ok(None)
     }
 
-    /// The training rows in the order of an epoch.
+    /// Returns the training rows in the order of an epoch.
     fn order(&self, epoch: u64, run: &Run) -> Vec<u32> {
         let mut order = self.train.clone();
         Random::new(run.stream("rows"), &[epoch]).shuffle(&mut order);
         order
     }
 
-    fn rate(&self, step: u64) -> f64 {
+    fn learning_rate(&self, step: u64) -> f64 {
         let steps = self.params.epochs * self.train.len() as u64;
         self.params.learning_rate * self.params.schedule.factor(step, steps, 0)
     }
 
-    /// Learns from a row; answers its loss before.
-    fn step(&self, learner: &mut Learner, row: u32, desk: &mut Desk) -> f64 {
+    /// Makes one step with a row; returns its loss before the step.
+    fn step(&self, learner: &mut BagLearner, row: u32, scratch: &mut StepScratch) -> f64 {
         let label = self.table.labels[row as usize] as usize;
-        let rate = self.rate(learner.state.step) as f32;
+        let rate = self.learning_rate(learner.state.step) as f32;
         let row = rows::row(&self.counts, row);
         let share = self.params.dropout;
-        let Desk {
-            room,
+        let StepScratch {
+            buffers,
             terms,
             weights,
             dropout,
-        } = desk;
+        } = scratch;
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
             terms.clear();
@@ -227,10 +215,10 @@ impl<'a> Job<'a> {
         };
         learner
             .net
-            .learn(row, label, self.class_weights[label], rate, room)
+            .sgd_step(row, label, self.class_weights[label], rate, buffers)
     }
 
-    fn report(&self, learner: &Learner, rows_per_second: f64, run: &Run) -> EpochReport {
+    fn report(&self, learner: &BagLearner, rows_per_second: f64, run: &Run) -> EpochReport {
         let state = &learner.state;
         let validation = (!self.validation.is_empty()).then(|| {
             let scores = self.scores(&learner.net, &self.validation, run.threads());
@@ -242,7 +230,7 @@ impl<'a> Job<'a> {
             step: state.step,
             train_loss: state.loss_sum / self.train.len() as f64,
             validation,
-            learning_rate: self.rate(state.step.saturating_sub(1)),
+            learning_rate: self.learning_rate(state.step.saturating_sub(1)),
             gradient_norm: None,
             rows_per_second,
             tokens_per_second: None,
@@ -259,7 +247,7 @@ impl<'a> Job<'a> {
         Scores::of_logits(self.logits(net, rows, threads), self.table.classes.len())
     }
 
-    /// (rows, classes)
+    /// Returns logits of shape (rows, classes).
     fn logits(&self, net: &Net, rows: &[u32], threads: usize) -> Vec<f32> {
         let classes = self.table.classes.len();
         let mut logits = vec![0.0; rows.len() * classes];
@@ -267,10 +255,10 @@ impl<'a> Job<'a> {
         std::thread::scope(|scope| {
             for (rows, logits) in rows.chunks(share).zip(logits.chunks_mut(share * classes)) {
                 scope.spawn(move || {
-                    let mut room = Room::default();
+                    let mut buffers = NetScratch::default();
                     for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(classes)) {
-                        net.forward(rows::row(&self.counts, row), &mut room);
-                        logits.copy_from_slice(&room.outputs);
+                        net.forward(rows::row(&self.counts, row), &mut buffers);
+                        logits.copy_from_slice(&buffers.outputs);
                     }
                 });
             }
@@ -280,41 +268,45 @@ impl<'a> Job<'a> {
 
     fn finish(
         self,
-        learner: Learner,
-        failure: Option<Error>,
+        learner: BagLearner,
+        error: Option<Error>,
         run: &Run,
     ) -> Result<Trained<BagModel>, Error> {
-        // A run that was stopped within an epoch has not been looked at.
-        let failure = failure.or_else(|| diverged(&learner));
-        let Learner { state, net, good } = learner;
-        let mut net = match failure {
-            Some(failure) if good.is_none() => return Err(failure),
+        // A run that was stopped within an epoch has not been checked.
+        let error = error.or_else(|| learner.diverged());
+        let BagLearner {
+            state,
+            net,
+            last_good,
+        } = learner;
+        let mut net = match error {
+            Some(error) if last_good.is_none() => return Err(error),
             None if state.step == 0 => return Err(Error::stopped()),
-            Some(_) => good.unwrap_or(net),
+            Some(_) => last_good.unwrap_or(net),
             None => net,
         };
         let threads = run.threads();
-        let found = temperature(
+        let temperature = fit_temperature(
             &self.logits(&net, &self.validation, threads),
             &self.labels(&self.validation),
             self.table.classes.len(),
         );
-        net.cool(found.unwrap_or(1.0) as f32);
-        let judge = |part: Split| {
-            let rows = self.table.of(part);
+        net.apply_temperature(temperature.unwrap_or(1.0) as f32);
+        let score = |split: Split| {
+            let rows = self.table.of(split);
             (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
         };
-        let scores = PartScores {
-            train: judge(Split::Train),
+        let scores = SplitScores {
+            train: score(Split::Train),
             out_of_fold: false,
-            validation: judge(Split::Validation),
-            test: judge(Split::Test),
+            validation: score(Split::Validation),
+            test: score(Split::Test),
         };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
         details.insert("terms".to_owned(), json!(net.terms()));
-        details.insert("temperature".to_owned(), json!(found));
+        details.insert("temperature".to_owned(), json!(temperature));
         let Counts {
             terms,
             column_of_term,
@@ -331,23 +323,17 @@ impl<'a> Job<'a> {
             model,
             scores,
             details,
-            failure,
+            error,
         })
     }
 }
 
-/// Room to work in.
+/// Buffers of a training step.
 #[derive(Default)]
-struct Desk {
-    room: Room,
+struct StepScratch {
+    buffers: NetScratch,
     terms: Vec<u32>,
     weights: Vec<f32>,
-    /// Seed of the terms that are left out.
+    /// Seed of the dropped terms.
     dropout: u64,
-}
-
-/// Why training cannot go on after the last step, if it cannot: no further step of the epoch would show it.
-fn diverged(learner: &Learner) -> Option<Error> {
-    let State { epoch, step, .. } = learner.state;
-    (!learner.net.is_finite()).then(|| not_finite("a weight", "after", step, epoch + 1, HELP))
 }

@@ -1,4 +1,5 @@
-//! A user's day with the real binary: train, be killed, go on, predict, explain, read the model in PyTorch.
+//! End-to-end tests with the real binary: train, resume, predict, explain, read the model in
+//! PyTorch.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of a test function"
@@ -11,10 +12,10 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::{Outcome, movie_csv, run, start, torch_judge};
 
-/// A folder for one test's files.
-struct Home(tempfile::TempDir);
+/// Temporary folder of one test.
+struct Workspace(tempfile::TempDir);
 
-impl Home {
+impl Workspace {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -23,7 +24,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// `bag COMMAND --model-dir HOME/model ...`
+    /// Builds `bag COMMAND --model-dir FOLDER/model ...`.
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bag"));
         command.env_clear().arg(name).arg("--model-dir");
@@ -44,7 +45,8 @@ impl Home {
     }
 }
 
-/// So many epochs that a run can be killed in the middle, and dropout, so that its stream is part of what goes on.
+/// Enough epochs to kill a run in the middle, and dropout, so that its random stream is resumed
+/// too.
 const LONG: [&str; 8] = [
     "--epochs",
     "40",
@@ -61,19 +63,19 @@ fn flags<'a>(rows: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     [&fixed[..], more].concat()
 }
 
-fn train(home: &Home, rows: &Path, more: &[&str]) -> Outcome {
-    home.bag("train", &flags(rows, more))
+fn train(workspace: &Workspace, rows: &Path, more: &[&str]) -> Outcome {
+    workspace.bag("train", &flags(rows, more))
 }
 
 #[test]
-fn equal_seeds_give_equal_models_whatever_the_threads() {
-    let home = Home::new();
+fn model_is_byte_identical_for_any_number_of_threads() {
+    let workspace = Workspace::new();
     let mut models = Vec::new();
     for (seed, threads) in [("0", "1"), ("0", "3"), ("1", "1")] {
         let more = ["--seed", seed, "--threads", threads, "--dropout", "0.1"];
-        train(&home, &movie_csv(), &more).expect_code(0);
-        let config = std::fs::read(home.path("model/config.json")).unwrap();
-        models.push((home.weights(), config));
+        train(&workspace, &movie_csv(), &more).expect_code(0);
+        let config = std::fs::read(workspace.path("model/config.json")).unwrap();
+        models.push((workspace.weights(), config));
     }
     assert!(models[0] == models[1]);
     assert!(models[0] != models[2]);
@@ -81,13 +83,13 @@ fn equal_seeds_give_equal_models_whatever_the_threads() {
 
 #[test]
 fn pytorch_reads_the_model() {
-    let home = Home::new();
+    let workspace = Workspace::new();
     let rows = movie_csv();
     for more in [&["--emb-size", "5"][..], &["--max-ngrams", "3"]] {
-        train(&home, &rows, more).expect_code(0);
-        let theirs = torch_judge("read_bag", &[&home.path("model"), &rows]);
+        train(&workspace, &rows, more).expect_code(0);
+        let theirs = torch_judge("read_bag", &[&workspace.path("model"), &rows]);
         let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
-        let outcome = home.bag("predict", &arguments);
+        let outcome = workspace.bag("predict", &arguments);
         let answers = outcome.expect_code(0).stdout.lines();
         let (labels, logits) = (&theirs["labels"], theirs["logits"].as_array().unwrap());
         assert_eq!(answers.clone().count(), logits.len());
@@ -107,12 +109,12 @@ fn pytorch_reads_the_model() {
     }
 }
 
-/// One text alone is looked up in another way than many.
+/// A small batch is predicted without a lookup table.
 #[test]
-fn a_text_alone_has_the_score_that_it_has_among_others() {
-    let home = Home::new();
-    train(&home, &movie_csv(), &[]).expect_code(0);
-    let all = home.bag(
+fn score_of_a_text_is_independent_of_the_batch() {
+    let workspace = Workspace::new();
+    train(&workspace, &movie_csv(), &[]).expect_code(0);
+    let all = workspace.bag(
         "predict",
         &[
             "--input",
@@ -122,7 +124,7 @@ fn a_text_alone_has_the_score_that_it_has_among_others() {
         ],
     );
     for (row, answer) in testkit::movie_rows().iter().zip(all.stdout.lines()).take(5) {
-        let alone = home.bag("predict", &["--format", "jsonl", &row.text]);
+        let alone = workspace.bag("predict", &["--format", "jsonl", &row.text]);
         let score = |answer: &str| {
             serde_json::from_str::<Value>(answer).unwrap()["score"]
                 .as_f64()
@@ -132,41 +134,41 @@ fn a_text_alone_has_the_score_that_it_has_among_others() {
     }
 }
 
-fn checkpoints(home: &Home) -> PathBuf {
-    home.path("checkpoints")
+fn checkpoints(workspace: &Workspace) -> PathBuf {
+    workspace.path("checkpoints")
 }
 
 #[test]
-fn killed_runs_go_on_to_the_same_model() {
-    let home = Home::new();
+fn killed_runs_resume_to_the_same_model() {
+    let workspace = Workspace::new();
     let rows = movie_csv();
-    let usual = train(&home, &rows, &LONG).expect_code(0).seconds;
-    let expected = home.weights();
-    let chain = checkpoints(&home);
+    let usual = train(&workspace, &rows, &LONG).expect_code(0).seconds;
+    let expected = workspace.weights();
+    let chain = checkpoints(&workspace);
     let more = [&LONG[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
     let mut resumed = 0;
     for kill in 1..=12 {
-        let mut running = start(home.command("train", &flags(&rows, &more)));
+        let mut running = start(workspace.command("train", &flags(&rows, &more)));
         running.ends_within(Duration::from_secs_f64(usual * f64::from(kill) / 10.0));
         running.sigkill();
         let outcome = running.finish(Duration::from_secs(30));
-        resumed += u32::from(outcome.stderr.contains("going on from the checkpoint"));
+        resumed += u32::from(outcome.stderr.contains("resuming from the checkpoint"));
     }
-    train(&home, &rows, &more).expect_code(0);
-    assert!(home.weights() == expected);
-    assert_eq!(home.metrics()["history"].as_array().unwrap().len(), 40);
+    train(&workspace, &rows, &more).expect_code(0);
+    assert!(workspace.weights() == expected);
+    assert_eq!(workspace.metrics()["history"].as_array().unwrap().len(), 40);
     assert!(resumed > 0);
 }
 
-/// The newest checkpoint is gone: the one before is in the middle of an epoch.
+/// The newest checkpoint is removed; the previous one is in the middle of an epoch.
 #[test]
-fn a_run_goes_on_within_an_epoch() {
-    let home = Home::new();
+fn resumes_within_an_epoch() {
+    let workspace = Workspace::new();
     let rows = movie_csv();
-    let chain = checkpoints(&home);
+    let chain = checkpoints(&workspace);
     let more = [&LONG[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
-    train(&home, &rows, &more).expect_code(0);
-    let expected = home.weights();
+    train(&workspace, &rows, &more).expect_code(0);
+    let expected = workspace.weights();
     let mut steps: Vec<PathBuf> = std::fs::read_dir(&chain)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -174,22 +176,26 @@ fn a_run_goes_on_within_an_epoch() {
     steps.sort();
     assert!(steps[0].ends_with("step-000000021534"), "{steps:?}");
     std::fs::remove_dir_all(&steps[1]).unwrap();
-    std::fs::remove_dir_all(home.path("model")).unwrap();
-    // Its bytes do not depend on threads, and so other threads may go on.
-    let outcome = train(&home, &rows, &[&more[..], &["--threads", "2"]].concat());
+    std::fs::remove_dir_all(workspace.path("model")).unwrap();
+    // The model does not depend on the number of threads, so it may change.
+    let outcome = train(
+        &workspace,
+        &rows,
+        &[&more[..], &["--threads", "2"]].concat(),
+    );
     outcome.expect_code(0);
     assert!(
-        outcome.stderr.contains("going on from the checkpoint"),
+        outcome.stderr.contains("resuming from the checkpoint"),
         "{}",
         outcome.stderr
     );
-    assert!(home.weights() == expected);
+    assert!(workspace.weights() == expected);
 }
 
 #[test]
-fn a_loss_that_is_no_number_ends_the_run() {
-    let home = Home::new();
-    let outcome = train(&home, &movie_csv(), &["--learning-rate", "1e30"]);
+fn nan_loss_is_an_error() {
+    let workspace = Workspace::new();
+    let outcome = train(&workspace, &movie_csv(), &["--learning-rate", "1e30"]);
     outcome.expect_code(1);
     for part in [
         "is not a finite number",
@@ -200,11 +206,11 @@ fn a_loss_that_is_no_number_ends_the_run() {
     }
 }
 
-/// Of three rows each is a step, and the last epoch's last step breaks the network.
+/// Three rows are three steps; the last step of the epoch makes the weights infinite.
 #[test]
-fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
-    let home = Home::new();
-    let rows = home.path("rows.csv");
+fn divergence_in_the_last_step_of_an_epoch_is_an_error() {
+    let workspace = Workspace::new();
+    let rows = workspace.path("rows.csv");
     std::fs::write(&rows, testkit::to_csv(&testkit::movie_rows()[..3])).unwrap();
     let validation = movie_csv();
     let more = [
@@ -213,28 +219,27 @@ fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
         ["--learning-rate", "1e20"],
         ["--schedule", "constant"],
     ];
-    let outcome = train(&home, &rows, &more.concat());
+    let outcome = train(&workspace, &rows, &more.concat());
     outcome.expect_code(1);
-    let said = &outcome.stderr;
-    assert!(said.contains("is not a finite number"), "{said}");
-    assert!(!home.path("model/config.json").exists());
+    let stderr = &outcome.stderr;
+    assert!(stderr.contains("is not a finite number"), "{stderr}");
+    assert!(!workspace.path("model/config.json").exists());
 }
 
-/// What `bilstm` wrote of another kind is refused, with who reads it.
 #[test]
-fn another_architecture_is_refused() {
-    let home = Home::new();
-    train(&home, &movie_csv(), &[]).expect_code(0);
-    let path = home.path("model/config.json");
+fn model_of_another_architecture_is_an_error() {
+    let workspace = Workspace::new();
+    train(&workspace, &movie_csv(), &[]).expect_code(0);
+    let path = workspace.path("model/config.json");
     let config = std::fs::read_to_string(&path).unwrap();
     let other = config.replace("\"arch\": \"bag\"", "\"arch\": \"bilstm\"");
     assert_ne!(config, other);
     std::fs::write(&path, other).unwrap();
-    let outcome = home.bag("predict", &["a film"]);
+    let outcome = workspace.bag("predict", &["a film"]);
     outcome.expect_code(1);
     for part in [
-        "expected a model of the arch `bag`, found `bilstm`",
-        "help: the command `bilstm` reads it",
+        "expected a model of the architecture `bag`, found `bilstm`",
+        "help: use the `bilstm` command for this model",
     ] {
         assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
     }
@@ -242,10 +247,10 @@ fn another_architecture_is_refused() {
 
 #[test]
 fn texts_and_models_are_explained() {
-    let home = Home::new();
-    train(&home, &movie_csv(), &[]).expect_code(0);
-    let whole = home.bag("explain", &["--top", "3", "--json"]);
-    let text = home.bag("explain", &["--json", "the worst film, and a great cast"]);
+    let workspace = Workspace::new();
+    train(&workspace, &movie_csv(), &[]).expect_code(0);
+    let whole = workspace.bag("explain", &["--top", "3", "--json"]);
+    let text = workspace.bag("explain", &["--json", "the worst film, and a great cast"]);
     for outcome in [&whole, &text] {
         outcome.expect_code(0);
     }
@@ -256,48 +261,48 @@ fn texts_and_models_are_explained() {
     );
 }
 
-/// Of a class that is rare, `balanced` finds more.
 #[test]
-fn balanced_classes_find_the_rare_one() {
-    let home = Home::new();
+fn balanced_class_weights_find_more_rows_of_a_rare_class() {
+    let workspace = Workspace::new();
     let mut rows = testkit::movie_rows();
     let mut kept = 0;
     rows.retain(|row| {
         kept += u32::from(row.label == "1");
         row.label == "0" || kept <= 60
     });
-    let path = home.path("skewed.csv");
+    let path = workspace.path("skewed.csv");
     std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
     let mut predicted = Vec::new();
     for weight in ["none", "balanced"] {
         train(
-            &home,
+            &workspace,
             &path,
             &["--class-weight", weight, "--validation-split", "0.3"],
         )
         .expect_code(0);
-        let rare = home.metrics()["validation"]["per_class"][1].clone();
+        let rare = workspace.metrics()["validation"]["per_class"][1].clone();
         assert_eq!(rare["label"], "1");
         predicted.push(rare["predicted"].as_u64().unwrap());
     }
     assert!(predicted[1] > predicted[0], "{predicted:?}");
 }
 
-/// fastText (bigrams, dim 10, lr 0.5, 5 epochs; 0.9.2) has 0.8997, 0.8631 and 0.9851 on the same rows.
+/// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these
+/// rows.
 #[test]
 fn accuracy_and_size_on_real_data() {
-    let home = Home::new();
-    for (set, least) in [("imdb", 0.905), ("ag_news", 0.870), ("sms_spam", 0.985)] {
+    let workspace = Workspace::new();
+    for (set, min) in [("imdb", 0.905), ("ag_news", 0.870), ("sms_spam", 0.985)] {
         let [rows, test] =
             ["train.csv", "test.csv"].map(|name| testkit::data_dir().join(set).join(name));
         if !rows.is_file() {
             testkit::skip("accuracy of bag", "no real data");
             return;
         }
-        train(&home, &rows, &["--test", test.to_str().unwrap()]).expect_code(0);
-        let found = home.metrics()["accuracy"].as_f64().unwrap();
-        assert!(found >= least, "{set}: {found}");
-        let bytes: u64 = std::fs::read_dir(home.path("model"))
+        train(&workspace, &rows, &["--test", test.to_str().unwrap()]).expect_code(0);
+        let found = workspace.metrics()["accuracy"].as_f64().unwrap();
+        assert!(found >= min, "{set}: {found}");
+        let bytes: u64 = std::fs::read_dir(workspace.path("model"))
             .unwrap()
             .map(|entry| entry.unwrap().metadata().unwrap().len())
             .sum();

@@ -1,4 +1,4 @@
-//! SageMaker's training contract, tried on the real binary.
+//! Tests SageMaker's training contract with the real binary.
 
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -12,11 +12,11 @@ fn trainer() -> testkit::Trainer {
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_bag").into(),
         quick: strings(&["--no-report"]),
-        // So many epochs that it is stopped within one, after some.
+        // Enough epochs that the run is stopped during one of them.
         long_data: testkit::movie_csv(),
         long: strings(&["--epochs", "300"]),
         tune: Vec::new(),
-        // A string in a string in a string, an alias, and a number.
+        // A doubly quoted string, an alias, and a number.
         hyperparameters: pairs(&[
             ("schedule", "\"\\\"constant\\\"\""),
             ("word_ngrams", "\"3\""),

@@ -1,5 +1,4 @@
-//! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p bag`
-//! accepts it.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bag` accepts changes.
 
 use std::process::Command;
 
@@ -13,27 +12,26 @@ fn help_of_each_command() {
     }
 }
 
-/// Each ends with what to do.
 #[test]
-fn what_was_typed() {
-    let home = tempfile::tempdir().unwrap();
+fn command_line_errors_end_with_help() {
+    let folder = tempfile::tempdir().unwrap();
     let rows = testkit::movie_rows();
-    std::fs::write(home.path().join("rows.csv"), to_csv(&rows[..40])).unwrap();
+    std::fs::write(folder.path().join("rows.csv"), to_csv(&rows[..40])).unwrap();
     let answer = |flags: &&str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bag"));
         let line = format!("train --train rows.csv --model-dir model {flags}");
-        command.env_clear().current_dir(home.path());
+        command.env_clear().current_dir(folder.path());
         command.args(line.split_whitespace());
         let outcome = run(command);
         let code = outcome.code().unwrap();
-        let told: Vec<&str> = outcome
+        let lines: Vec<&str> = outcome
             .stderr
             .lines()
             .filter(|line| !line.starts_with("reading the data") && !line.starts_with("train:"))
             .collect();
-        let last = told.last().copied().unwrap_or_default();
+        let last = lines.last().copied().unwrap_or_default();
         assert!(last.starts_with("  help: "), "{}", outcome.stderr);
-        format!("$ bag {line}\n[exit code {code}]\n{}\n", told.join("\n"))
+        format!("$ bag {line}\n[exit code {code}]\n{}\n", lines.join("\n"))
     };
     let answers: Vec<String> = [
         "--max-ngram 0",
@@ -49,5 +47,5 @@ fn what_was_typed() {
     .iter()
     .map(answer)
     .collect();
-    insta::assert_snapshot!("typed", answers.join("\n"));
+    insta::assert_snapshot!("command_line", answers.join("\n"));
 }

@@ -35,6 +35,8 @@ pub struct BiLstm;
 
 impl Trainer for BiLstm {
     const NAME: &'static str = "bilstm";
+    const ABOUT: &'static str = "Train a bidirectional LSTM";
+    const GPU: bool = true;
     type Args = TextArgs;
     type Params = TextParams;
     type Encoder = Encoder;
@@ -47,7 +49,7 @@ impl Trainer for BiLstm {
         args.check()
     }
 
-    fn ready(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
+    fn preflight(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => {
                 device::find_devices(lstm.device, lstm.precision).map(|_| ())
@@ -56,7 +58,7 @@ impl Trainer for BiLstm {
         }
     }
 
-    fn identity(text: &TextParams) -> BTreeMap<String, String> {
+    fn fingerprint(text: &TextParams) -> BTreeMap<String, String> {
         let tokenizer = text
             .tokenizer
             .iter()
@@ -68,7 +70,11 @@ impl Trainer for BiLstm {
         tokenizer.chain(threads).collect()
     }
 
-    fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Error> {
+    fn load_to_device(
+        model: &mut TextModel,
+        args: PredictArgs,
+        _threads: usize,
+    ) -> Result<(), Error> {
         if let TextModel::Bilstm(_) = model {
             allocator::retain();
         }

@@ -7,7 +7,7 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use tch::Device;
 use training::{Arrays, Fitted, Run, TrainPlan, fit, memory};
@@ -69,7 +69,11 @@ pub(crate) fn train(
         return Err(Error::stopped());
     }
     if devices.all.iter().all(|device| *device == Device::Cpu) {
-        check_memory(&context, devices.all.len(), memory::left(Path::new("/")))?;
+        check_memory(
+            &context,
+            devices.all.len(),
+            memory::available(Path::new("/")),
+        )?;
     }
     allocator::retain();
     let (mut learner, state, best) = LstmLearner::start(&context, &devices, run)?;
@@ -144,14 +148,14 @@ fn finish(
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
-        scores: PartScores {
+        scores: SplitScores {
             train,
             out_of_fold: false,
             validation,
             test,
         },
         details,
-        failure: error,
+        error,
     })
 }
 

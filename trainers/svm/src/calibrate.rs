@@ -1,12 +1,13 @@
-//! Decisions to probabilities: Platt scaling, one sigmoid per output.
+//! Platt scaling: from decision values to probabilities, one sigmoid per output.
 
 use linfa::ParamGuard;
 use linfa::composing::platt_scaling::{Platt as LinfaPlatt, platt_newton_method};
 use ndarray::Array1;
 
-use crate::machines::outputs;
+use crate::one_vs_rest::outputs;
 
-/// p = 1 / (1 + exp(a d + b)) for a decision d. Platt 1999, fitted as in Lin, Lin and Weng 2007.
+/// Sigmoid p = 1 / (1 + exp(a d + b)) of a decision value d. Platt 1999, fitted as in Lin, Lin and
+/// Weng 2007.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Platt {
     /// Slope; negative.
@@ -16,9 +17,11 @@ pub(crate) struct Platt {
 }
 
 impl Platt {
-    /// Fits one sigmoid per output to `decisions` (rows, outputs), and names the outputs that the rows do not tell
-    /// about (rows of one side only, or decisions that say nothing): these borrow the other outputs' slope. `None`
-    /// where the rows tell about no output.
+    /// Fits one sigmoid per output to `decisions` of shape (rows, outputs).
+    ///
+    /// Outputs without a fit (rows of one side only, or decision values that do not separate the
+    /// sides) get the median slope of the others and are listed in the second result. Returns
+    /// `None` if no output can be fitted.
     pub(crate) fn fit(
         decisions: &[f32],
         labels: &[u32],
@@ -31,19 +34,20 @@ impl Platt {
         let mut slopes: Vec<f64> = fitted.iter().flatten().map(|platt| platt.a).collect();
         slopes.sort_by(f64::total_cmp);
         let a = *slopes.get(slopes.len() / 2)?;
-        let borrowed = (0..outputs)
+        let unfitted = (0..outputs)
             .filter(|&output| fitted[output].is_none())
             .collect();
-        let borrow = |output| Self::with_slope(a, decisions, labels, outputs, output);
+        let fallback = |output| Self::with_slope(a, decisions, labels, outputs, output);
         let all = fitted
             .into_iter()
             .enumerate()
-            .map(|(output, platt)| platt.unwrap_or_else(|| borrow(output)))
+            .map(|(output, platt)| platt.unwrap_or_else(|| fallback(output)))
             .collect();
-        Some((all, borrowed))
+        Some((all, unfitted))
     }
 
-    /// The sigmoid of this slope that gives the mean decision the class's share of the rows (Laplace's estimate).
+    /// Returns the sigmoid of slope `a` whose value at the mean decision is the share of the class,
+    /// by Laplace's estimate.
     fn with_slope(
         a: f64,
         decisions: &[f32],
@@ -77,7 +81,7 @@ impl Platt {
         if truth.iter().all(|&truth| truth) || !truth.iter().any(|&truth| truth) {
             return None;
         }
-        // In double precision: in single precision linfa's Newton method does not converge.
+        // In single precision the Newton method of linfa does not converge.
         let values: Array1<f64> = decisions
             .iter()
             .skip(output)
@@ -93,7 +97,7 @@ impl Platt {
         1.0 / (1.0 + (self.a * f64::from(decision) + self.b).exp())
     }
 
-    /// Appends the probabilities of all classes for one row's decisions; they sum to 1.
+    /// Appends the probabilities of all classes for the decision values of one row; they sum to 1.
     pub(crate) fn probabilities(platt: &[Self], decisions: &[f32], probabilities: &mut Vec<f32>) {
         if let ([platt], [decision]) = (platt, decisions) {
             let positive = platt.probability(*decision);
@@ -147,26 +151,26 @@ mod tests {
     }
 
     #[test]
-    fn one_side_alone_cannot_be_calibrated() {
+    fn rows_of_one_side_cannot_be_calibrated() {
         assert!(Platt::fit(&[0.1, 0.2], &[1, 1], 2).is_none());
     }
 
     #[test]
-    fn a_class_without_rows_borrows_the_slope_of_the_others() {
+    fn class_without_rows_gets_the_slope_of_the_others() {
         let (mut decisions, mut labels) = (Vec::new(), Vec::new());
         for row in 0..100u32 {
             let step = (row as f32 - 50.0) / 25.0;
             decisions.extend([step, -step, -1.0]);
-            // Now and then on the wrong side, as no sigmoid fits what is wholly separate.
+            // Some rows on the wrong side: no sigmoid fits separable decisions.
             labels.push(u32::from((step < 0.0) != (row % 7 == 0)));
         }
-        let (platt, borrowed) = Platt::fit(&decisions, &labels, 3).unwrap();
-        assert_eq!(borrowed, [2]);
+        let (platt, unfitted) = Platt::fit(&decisions, &labels, 3).unwrap();
+        assert_eq!(unfitted, [2]);
         assert!(
             platt[2].a == platt[0].a || platt[2].a == platt[1].a,
             "{platt:?}"
         );
-        // 0 of 100 rows, by Laplace's estimate, at the mean decision; more above it.
+        // Laplace's estimate for 0 of 100 rows at the mean decision, more above it.
         assert!((platt[2].probability(-1.0) - 1.0 / 102.0).abs() < 1e-9);
         assert!(platt[2].probability(1.0) > platt[2].probability(-1.0));
     }

@@ -1,4 +1,4 @@
-//! Cross-validation: out-of-fold decisions for calibration and for `--tune`.
+//! Cross-validation: out-of-fold decision values for calibration and for `--tune`.
 
 use std::borrow::Cow;
 
@@ -6,27 +6,29 @@ use dataset::RowTable;
 use diagnostics::Error;
 use training::Run;
 
-use crate::machines::{Labelled, Setting, parallel, train};
+use crate::one_vs_rest::{Candidate, LabelledRows, fit, parallel};
 use crate::params::{C_RANGE, SvmParams, Tuning, Weighting};
 use crate::tf_idf::TermFrequency;
-use text::features::{Counts, Pattern};
+use text::features::{Counts, CsrPattern};
 
-/// Factor between neighbouring values of C: two steps to a power of ten, so that few trials reach far.
+/// Factor between neighbouring values of C: about two steps per power of ten.
 const C_STEP: f64 = 3.0;
-/// Where the search for C starts: LinearSVC's default, made for rows of length 1. measured on IMDB: macro-F1 out of
-/// fold at this C, with naive Bayes weights, is 0.890, 0.916 and 0.919 for n-grams to 1, 2 and 3 words.
+/// Start of the search for C: the default of LinearSVC, for rows of length 1. measured on IMDB:
+/// out-of-fold macro-F1 at this C, with naive Bayes weights, is 0.890, 0.916 and 0.919 for n-grams
+/// up to 1, 2 and 3 words.
 const C_START: f64 = 1.0;
 
-/// Duality gap at which a trial's solver stops: settings differ by more than the last percent of the objective.
+/// Duality gap at which the solver of a trial stops: candidates differ by more than the last
+/// percent of the objective.
 const TRIAL_TOLERANCE: f64 = 1e-2;
 
-/// The rows of one fold's two sides.
+/// Training rows and held-out rows of one fold.
 struct Fold {
     train: Vec<u32>,
     held_out: Vec<u32>,
 }
 
-/// Stratified folds of the training rows, equal texts in one fold.
+/// Stratified folds of the training rows; equal texts are in the same fold.
 pub(crate) struct Folds(Vec<Fold>);
 
 impl Folds {
@@ -49,21 +51,22 @@ impl Folds {
         )
     }
 
-    /// Decisions (rows of the matrix, outputs) on each training row of the machines that did not see it; 0 elsewhere.
+    /// Returns out-of-fold decision values of the training rows, 0 for other rows. Shape: (rows of
+    /// the matrix, outputs).
     pub(crate) fn decisions(
         &self,
-        data: Labelled<'_>,
+        data: LabelledRows<'_>,
         counts: &[f32],
-        setting: &Setting,
+        candidate: &Candidate,
         params: &SvmParams,
         run: &Run,
     ) -> Result<Vec<f32>, Error> {
         let inner = run.with_threads(run.threads().div_ceil(self.0.len()));
-        self.each(data, run.threads(), |rows, held_out| {
-            Ok(train(
+        self.decisions_by(data, run.threads(), |rows, held_out| {
+            Ok(fit(
                 data,
                 counts.to_vec(),
-                setting,
+                candidate,
                 (rows, held_out),
                 params,
                 &inner,
@@ -72,20 +75,21 @@ impl Folds {
         })
     }
 
-    /// The same for any machine: `decide` gets the rows to train on and those to decide on.
-    pub(crate) fn each(
+    /// As [`Folds::decisions`] for any classifier: `decide` trains on its first rows and returns
+    /// the decision values of its second rows.
+    pub(crate) fn decisions_by(
         &self,
-        data: Labelled<'_>,
+        data: LabelledRows<'_>,
         threads: usize,
         decide: impl Fn(&[u32], &[u32]) -> Result<Vec<f32>, Error> + Sync,
     ) -> Result<Vec<f32>, Error> {
-        let parts = parallel(threads, self.0.len(), |fold| {
+        let folds = parallel(threads, self.0.len(), |fold| {
             decide(&self.0[fold].train, &self.0[fold].held_out)
         })?;
         let outputs = data.outputs();
         let mut decisions = vec![0.0; data.labels.len() * outputs];
-        for (fold, part) in self.0.iter().zip(parts) {
-            for (&row, decided) in fold.held_out.iter().zip(part.chunks_exact(outputs)) {
+        for (fold, decisions_of) in self.0.iter().zip(folds) {
+            for (&row, decided) in fold.held_out.iter().zip(decisions_of.chunks_exact(outputs)) {
                 decisions[row as usize * outputs..][..outputs].copy_from_slice(decided);
             }
         }
@@ -93,18 +97,18 @@ impl Folds {
     }
 }
 
-/// One setting that was tried.
+/// Result of one candidate.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Trial {
     #[serde(flatten)]
-    pub(crate) setting: Setting,
+    pub(crate) candidate: Candidate,
     pub(crate) macro_f1: f64,
 }
 
-/// What the search found.
+/// Result of a search.
 pub(crate) struct Search {
-    pub(crate) best: Setting,
-    /// Out-of-fold decisions of the best setting.
+    pub(crate) best: Candidate,
+    /// Out-of-fold decision values of the best candidate.
     pub(crate) decisions: Vec<f32>,
     pub(crate) trials: Vec<Trial>,
 }
@@ -112,22 +116,22 @@ pub(crate) struct Search {
 struct Searcher<'a> {
     folds: &'a Folds,
     counts: &'a Counts,
-    data: Labelled<'a>,
+    data: LabelledRows<'a>,
     train: &'a [u32],
     params: &'a SvmParams,
     run: &'a Run,
-    left: usize,
+    trials_left: usize,
     trials: Vec<Trial>,
-    /// Which of them is the best, and its decisions; those of the others are not kept.
+    /// Index and decision values of the best trial; those of the others are dropped to save memory.
     best: Option<(usize, Vec<f32>)>,
 }
 
-/// Searches weighting and n-grams at one C, then C at the best of them. The number of fits is bounded, not the time:
-/// the same data and seed give the same choice on any machine.
+/// Searches weighting and n-grams at one C, then C at the best of them. The limit is a number of
+/// trials, not a time, so that the result does not depend on the speed of the machine.
 pub(crate) fn search(
     folds: &Folds,
     counts: &Counts,
-    data: Labelled<'_>,
+    data: LabelledRows<'_>,
     train: &[u32],
     tuning: Tuning,
     params: &SvmParams,
@@ -145,11 +149,11 @@ pub(crate) fn search(
         train,
         params,
         run,
-        left: tuning.trials,
+        trials_left: tuning.trials,
         trials: Vec::new(),
         best: None,
     };
-    // What helps most often comes first: there may be few trials. A setting that stands here twice is tried once.
+    // Most promising candidates first, as there may be few trials. Duplicates are skipped.
     let longest = params.features.max_ngrams;
     let lengths = [longest.min(2), longest, 1];
     for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
@@ -159,7 +163,7 @@ pub(crate) fn search(
             TermFrequency::Sublinear
         };
         for max_ngrams in lengths {
-            searcher.try_setting(Setting {
+            searcher.try_candidate(Candidate {
                 max_ngrams,
                 weighting,
                 tf,
@@ -169,12 +173,12 @@ pub(crate) fn search(
     }
     for factor in [C_STEP, 1.0 / C_STEP] {
         while let Some(best) = searcher.best() {
-            let next = Setting {
+            let next = Candidate {
                 c: best.c * factor,
                 ..best
             };
             if !C_RANGE.contains(&next.c)
-                || !searcher.try_setting(next)?
+                || !searcher.try_candidate(next)?
                 || searcher.best() != Some(next)
             {
                 break;
@@ -183,19 +187,19 @@ pub(crate) fn search(
     }
     let (best, decisions) = searcher.best.ok_or(Error::stopped())?;
     Ok(Search {
-        best: searcher.trials[best].setting,
+        best: searcher.trials[best].candidate,
         decisions,
         trials: searcher.trials,
     })
 }
 
 impl Searcher<'_> {
-    fn best(&self) -> Option<Setting> {
+    fn best(&self) -> Option<Candidate> {
         let (best, _) = self.best.as_ref()?;
-        Some(self.trials[*best].setting)
+        Some(self.trials[*best].candidate)
     }
 
-    /// Of equals the one that was tried first stays the best.
+    /// Records a trial. Of equal trials the first one stays the best.
     fn add(&mut self, trial: Trial, decisions: Vec<f32>) {
         let better = match &self.best {
             Some((best, _)) => trial.macro_f1 > self.trials[*best].macro_f1,
@@ -207,43 +211,50 @@ impl Searcher<'_> {
         self.trials.push(trial);
     }
 
-    /// Whether the setting was tried: it is new, and there are trials left.
-    fn try_setting(&mut self, setting: Setting) -> Result<bool, Error> {
-        if self.left == 0
+    /// Evaluates a candidate. Returns false if it was not evaluated: it is not new, no trials are
+    /// left, or the run was stopped.
+    fn try_candidate(&mut self, candidate: Candidate) -> Result<bool, Error> {
+        if self.trials_left == 0
             || self.run.stopped()
-            || self.trials.iter().any(|trial| trial.setting == setting)
+            || self.trials.iter().any(|trial| trial.candidate == candidate)
         {
             return Ok(false);
         }
-        self.left -= 1;
-        let (pattern, values) = limited(self.counts, setting.max_ngrams);
-        let data = Labelled {
+        self.trials_left -= 1;
+        let (pattern, values) = restrict_ngrams(self.counts, candidate.max_ngrams);
+        let data = LabelledRows {
             pattern: &pattern,
             ..self.data
         };
         let decisions = self
             .folds
-            .decisions(data, &values, &setting, self.params, self.run)?;
+            .decisions(data, &values, &candidate, self.params, self.run)?;
         if self.run.stopped() && !self.trials.is_empty() {
-            // Cut short: not to be compared with the others.
+            // The solver ended early, so the result is not comparable.
             return Ok(false);
         }
         let macro_f1 = macro_f1(&decisions, self.data, self.train);
         self.run.progress(&format!(
             "tune: trial {}, {:?}, n-grams to {}, C {:.3}: macro-F1 {macro_f1:.4} out of fold",
             self.trials.len() + 1,
-            setting.weighting,
-            setting.max_ngrams,
-            setting.c,
+            candidate.weighting,
+            candidate.max_ngrams,
+            candidate.c,
         ));
-        self.add(Trial { setting, macro_f1 }, decisions);
+        self.add(
+            Trial {
+                candidate,
+                macro_f1,
+            },
+            decisions,
+        );
         Ok(true)
     }
 }
 
-/// As [`limited`], but the counts are taken, not copied: they are most of the memory.
-pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (Pattern, Vec<f32>) {
-    if let (Cow::Owned(pattern), Cow::Owned(values)) = limited(counts, max_ngrams) {
+/// As [`restrict_ngrams`], but moves the counts where it can: they take most of the memory.
+pub(crate) fn take_ngrams(counts: &mut Counts, max_ngrams: usize) -> (CsrPattern, Vec<f32>) {
+    if let (Cow::Owned(pattern), Cow::Owned(values)) = restrict_ngrams(counts, max_ngrams) {
         return (pattern, values);
     }
     (
@@ -252,8 +263,8 @@ pub(crate) fn take_limited(counts: &mut Counts, max_ngrams: usize) -> (Pattern, 
     )
 }
 
-/// The counts of the terms of at most `max_ngrams` words.
-fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f32]>) {
+/// Returns the counts of n-grams of at most `max_ngrams` words.
+fn restrict_ngrams(counts: &Counts, max_ngrams: usize) -> (Cow<'_, CsrPattern>, Cow<'_, [f32]>) {
     if counts
         .length
         .iter()
@@ -264,10 +275,10 @@ fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f3
             Cow::Borrowed(&counts.values),
         );
     }
-    let mut pattern = Pattern {
+    let mut pattern = CsrPattern {
         starts: vec![0],
         width: counts.pattern.width,
-        ..Pattern::default()
+        ..CsrPattern::default()
     };
     let mut values = Vec::new();
     for row in 0..counts.pattern.rows() {
@@ -283,7 +294,7 @@ fn limited(counts: &Counts, max_ngrams: usize) -> (Cow<'_, Pattern>, Cow<'_, [f3
     (Cow::Owned(pattern), Cow::Owned(values))
 }
 
-fn macro_f1(decisions: &[f32], data: Labelled<'_>, rows: &[u32]) -> f64 {
+fn macro_f1(decisions: &[f32], data: LabelledRows<'_>, rows: &[u32]) -> f64 {
     let outputs = data.outputs();
     let mut hits = vec![0u64; data.classes];
     let mut sizes = vec![0u64; data.classes];
@@ -299,7 +310,7 @@ fn macro_f1(decisions: &[f32], data: Labelled<'_>, rows: &[u32]) -> f64 {
         sizes[label] += 1;
         hits[label] += u64::from(predicted == label);
     }
-    // F1 is twice the hits over rows of the class plus rows predicted as it.
+    // F1 = 2 hits / (rows of the class + rows predicted as the class).
     let f1 = hits
         .iter()
         .zip(&sizes)

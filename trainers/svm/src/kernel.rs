@@ -1,11 +1,13 @@
-//! `--kernel rbf|poly`: linfa-svm's kernel machine on the leading singular vectors of the tf-idf matrix.
+//! `--kernel rbf|poly`: an SVM with a kernel, solved by linfa-svm, on the leading singular vectors
+//! of the tf-idf matrix.
 //!
-//! linfa-svm takes dense records and fills a table of n x n entries, so this is for small data: [`Room`] says how small.
+//! linfa-svm takes dense records and fills an n x n kernel matrix, so this is for small data:
+//! [`MemoryBudget`] limits the number of rows.
 
 mod eigen;
 mod fit;
-mod limit;
-mod machine;
+mod kernel_svm;
+mod memory_budget;
 mod svd;
 #[cfg(test)]
 mod tests;
@@ -15,21 +17,22 @@ use diagnostics::{Error, ErrorKind};
 use serde_json::{Value, json};
 use training::Run;
 
-pub(crate) use limit::Room;
-pub(crate) use machine::{KernelConfig, KernelMachine};
+pub(crate) use kernel_svm::KernelSvm;
+pub(crate) use memory_budget::MemoryBudget;
 
 use crate::cross_validate::Folds;
-use crate::machines::{Labelled, Setting, parallel, scale};
+use crate::one_vs_rest::{Candidate, LabelledRows, fit_scale, parallel};
 use crate::params::{Calibration, Kernel, SvmParams};
 use crate::solver::SparseRows;
 use crate::tf_idf::weigh_all;
-use fit::{Problem, fit};
+use fit::{KernelProblem, fit};
 
-/// Rows that a thread decides on at a time: enough to hide the handing out, few enough to share evenly among threads.
+/// Rows per task when scoring: enough to hide the scheduling overhead, few enough to balance
+/// threads.
 const CHUNK: usize = 256;
 
 impl Kernel {
-    /// As it is typed.
+    /// Returns the value of `--kernel`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rbf { .. } => "rbf",
@@ -38,73 +41,73 @@ impl Kernel {
     }
 }
 
-/// What to train, and on what.
+/// Inputs of a training run with a kernel.
 #[derive(Clone, Copy)]
-pub(crate) struct Job<'a> {
-    pub(crate) data: Labelled<'a>,
-    pub(crate) setting: Setting,
+pub(crate) struct TrainContext<'a> {
+    pub(crate) data: LabelledRows<'a>,
+    pub(crate) candidate: Candidate,
     pub(crate) params: &'a SvmParams,
     pub(crate) kernel: Kernel,
-    /// Singular vectors; fewer are taken where the matrix has a lower rank.
+    /// Number of singular vectors; fewer are used if the rank of the matrix is lower.
     pub(crate) components: usize,
 }
 
-/// What came of it.
-pub(crate) struct Made {
-    pub(crate) machine: KernelMachine,
-    /// (columns): what term frequencies are multiplied with.
+/// Result of a training run with a kernel.
+pub(crate) struct KernelFit {
+    pub(crate) svm: KernelSvm,
+    /// Factor of each column. Shape: (columns).
     pub(crate) scale: Vec<f32>,
-    /// (rows of the matrix, outputs)
+    /// Decision values. Shape: (rows of the matrix, outputs).
     pub(crate) decisions: Vec<f32>,
-    /// (rows of the matrix, outputs), where cross-validation was asked for and not cut short.
+    /// Shape: (rows of the matrix, outputs); `None` without cross-validation or after a stop.
     pub(crate) out_of_fold: Option<Vec<f32>>,
     pub(crate) details: Value,
 }
 
-/// A machine and what it sees the rows with.
-struct Trained {
-    machine: KernelMachine,
+/// An SVM and the features it was trained on.
+struct Fitted {
+    svm: KernelSvm,
     scale: Vec<f32>,
     /// Features of all rows.
     values: Vec<f32>,
-    /// Share of the training rows' sum of squares that the components keep.
-    kept: f64,
+    /// Share of the sum of squares of the training rows that the components explain.
+    explained: f64,
 }
 
-impl Job<'_> {
-    /// Trains on the rows `train` and decides on all rows.
+impl TrainContext<'_> {
+    /// Trains on the rows `train` and scores all rows.
     pub(crate) fn train(
         &self,
         counts: &[f32],
         rows: &RowTable,
         train: &[u32],
         run: &Run,
-    ) -> Result<Made, Error> {
-        let trained = self.train_on(counts, train, run)?;
+    ) -> Result<KernelFit, Error> {
+        let fitted = self.fit(counts, train, run)?;
         let everything: Vec<u32> = (0..self.data.labels.len() as u32).collect();
-        let decisions = self.decide(&trained, &everything, run)?;
+        let decisions = self.decision_function(&fitted, &everything, run)?;
         let out_of_fold = match self.params.calibration {
             Calibration::Cv => match self.out_of_fold(counts, rows, train, run) {
-                // There is a machine to save; it goes without its probabilities.
+                // The SVM is saved without probabilities.
                 Err(error) if error.kind() == ErrorKind::Stopped => None,
                 found => Some(found?),
             },
             Calibration::Auto | Calibration::None => None,
         };
-        let Trained {
-            machine,
+        let Fitted {
+            svm,
             scale,
-            kept,
+            explained,
             ..
-        } = trained;
+        } = fitted;
         let details = json!({
-            "function": machine.kernel,
-            "components": machine.width,
-            "kept": kept,
-            "support_vectors": machine.support_vectors(),
+            "function": svm.kernel,
+            "components": svm.width,
+            "kept": explained,
+            "support_vectors": svm.support_vectors(),
         });
-        Ok(Made {
-            machine,
+        Ok(KernelFit {
+            svm,
             scale,
             decisions,
             out_of_fold,
@@ -112,7 +115,7 @@ impl Job<'_> {
         })
     }
 
-    /// One fold after the other: each needs the memory for itself.
+    /// Trains one fold after the other, because each needs all the memory.
     fn out_of_fold(
         &self,
         counts: &[f32],
@@ -121,18 +124,18 @@ impl Job<'_> {
         run: &Run,
     ) -> Result<Vec<f32>, Error> {
         let folds = Folds::new(rows, train, self.params.folds, run);
-        folds.each(self.data, 1, |rows, held_out| {
+        folds.decisions_by(self.data, 1, |rows, held_out| {
             run.progress(&format!("cross-validation: {} rows", rows.len()));
-            self.decide(&self.train_on(counts, rows, run)?, held_out, run)
+            self.decision_function(&self.fit(counts, rows, run)?, held_out, run)
         })
     }
 
-    fn train_on(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<Trained, Error> {
+    fn fit(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<Fitted, Error> {
         let pattern = self.data.pattern;
-        // Tf-idf: one scale for all outputs.
-        let scale = scale(self.data, &self.setting, train, self.params).swap_remove(0);
+        // Tf-idf has one scale for all outputs.
+        let scale = fit_scale(self.data, &self.candidate, train, self.params).swap_remove(0);
         let mut values = counts.to_vec();
-        weigh_all(&mut values, pattern, &scale, self.setting.tf);
+        weigh_all(&mut values, pattern, &scale, self.candidate.tf);
         let records = SparseRows {
             pattern,
             values: &values,
@@ -146,14 +149,14 @@ impl Job<'_> {
         let svd = svd::truncated(records, self.components, run.stream("svd"), run)?;
         let width = svd.singular_values.len();
         if width == 0 {
-            let message = "expected training rows with some of the terms, found none";
+            let message = "expected training rows that contain terms, found none";
             return Err(Error::new(message)
                 .help("lower --min-df, or check that the text column is the right one"));
         }
         let squares = (0..train.len())
             .flat_map(|row| records.row(row).1)
             .map(|&v| f64::from(v) * f64::from(v));
-        let kept = svd
+        let explained = svd
             .singular_values
             .iter()
             .map(|value| value * value)
@@ -161,7 +164,7 @@ impl Job<'_> {
             / squares.sum::<f64>();
         let projected = (0..train.len()).flat_map(|row| {
             let (columns, values) = records.row(row);
-            machine::project(&svd.components, width, columns, values)
+            kernel_svm::project(&svd.components, width, columns, values)
         });
         let projected: Vec<f32> = projected.collect();
         run.progress(&format!(
@@ -169,34 +172,41 @@ impl Job<'_> {
             self.kernel.name(),
             train.len()
         ));
-        let problem = Problem {
-            job: self,
+        let problem = KernelProblem {
+            context: self,
             train,
             rows: &projected,
             width,
         };
-        let support = fit(&problem, run)?;
-        let machine = support.machine(self.kernel, svd.components, &projected);
-        Ok(Trained {
-            machine,
+        let dual_coef = fit(&problem, run)?;
+        let svm = dual_coef.into_svm(self.kernel, svd.components, &projected);
+        Ok(Fitted {
+            svm,
             scale,
             values,
-            kept,
+            explained,
         })
     }
 
-    /// (rows, outputs)
-    fn decide(&self, trained: &Trained, rows: &[u32], run: &Run) -> Result<Vec<f32>, Error> {
+    /// Returns the decision values of `rows`. Shape: (rows, outputs).
+    fn decision_function(
+        &self,
+        fitted: &Fitted,
+        rows: &[u32],
+        run: &Run,
+    ) -> Result<Vec<f32>, Error> {
         let records = SparseRows {
             pattern: self.data.pattern,
-            values: &trained.values,
+            values: &fitted.values,
             rows,
         };
         let chunks = parallel(run.threads(), rows.len().div_ceil(CHUNK), |chunk| {
             let mut decisions = Vec::with_capacity(CHUNK * self.data.outputs());
             for row in chunk * CHUNK..rows.len().min((chunk + 1) * CHUNK) {
                 let (columns, values) = records.row(row);
-                trained.machine.decide(columns, values, &mut decisions);
+                fitted
+                    .svm
+                    .decision_function(columns, values, &mut decisions);
             }
             Ok(decisions)
         })?;

@@ -1,13 +1,13 @@
-//! The tf-idf SVM: text to sparse features to a separating hyperplane.
+//! The `svm` trainer: tf-idf or naive Bayes features and a linear SVM, or an SVM with a kernel.
 
 mod calibrate;
-mod checks;
 mod cross_validate;
 mod kernel;
-mod machines;
 mod model;
+mod one_vs_rest;
 pub mod params;
 pub mod solver;
+mod tensors;
 pub mod tf_idf;
 mod train;
 
@@ -19,16 +19,17 @@ use harness::{NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
-use text::Shard;
+use text::EncodedRows;
 
 /// The SVM as a trainer.
 pub struct Svm;
 
 impl Trainer for Svm {
     const NAME: &'static str = "svm";
+    const ABOUT: &'static str = "Train a linear SVM on tf-idf features";
     type Args = SvmArgs;
     type Params = SvmParams;
-    type Encoder = Shard;
+    type Encoder = EncodedRows;
     type Model = SvmModel;
     type PredictArgs = NoArgs;
 
@@ -36,14 +37,14 @@ impl Trainer for Svm {
         args.check()
     }
 
-    fn encoder(params: &SvmParams) -> Shard {
-        Shard::new(&params.stop_words, params.min_word_length)
+    fn encoder(params: &SvmParams) -> EncodedRows {
+        EncodedRows::new(&params.stop_words, params.min_word_length)
     }
 
     fn train(
         params: &SvmParams,
         rows: &RowTable,
-        encoders: Vec<Shard>,
+        encoders: Vec<EncodedRows>,
         run: &mut Run,
     ) -> Result<Trained<SvmModel>, Error> {
         train::train(params, rows, encoders, run)

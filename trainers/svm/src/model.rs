@@ -1,4 +1,4 @@
-//! The trained model: how it scores a text.
+//! The trained model: scores and explains texts.
 
 pub(crate) mod files;
 
@@ -10,32 +10,34 @@ use evaluation::report::ClassFeatures;
 use harness::Model;
 
 use crate::calibrate::Platt;
-use crate::kernel::KernelMachine;
-use crate::machines::outputs;
+use crate::kernel::KernelSvm;
+use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
-use text::features::{Finder, Lookup, Terms};
+use text::features::{Lookup, LookupScratch, Terms};
 
-/// A tf-idf SVM. Terms are in code point order; there is one output for two classes, else one per class.
+/// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
     pub(crate) classes: Vec<String>,
+    /// In code point order.
     pub(crate) terms: Terms,
-    pub(crate) recipe: Recipe,
-    /// (1 or outputs, terms): what a term's frequency is multiplied with, before the row is brought to length 1.
+    pub(crate) features: FeatureConfig,
+    /// Factor of each term's frequency, before the row is normalised to length 1. Shape:
+    /// (1 or outputs, terms).
     pub(crate) scale: Vec<Vec<f32>>,
-    pub(crate) machine: TrainedMachine,
-    /// One per output, or none.
+    pub(crate) classifier: Classifier,
+    /// One sigmoid per output; empty if the model is not calibrated.
     pub(crate) platt: Vec<Platt>,
     pub(crate) lookup: OnceLock<Lookup>,
 }
 
-/// So many texts are not worth a lookup table. measured: with 500,000 terms the table takes a hundred times as long as
-/// one text.
-const FEW: usize = 16;
+/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
+/// the table takes a hundred times as long as one text.
+const LOOKUP_THRESHOLD: usize = 16;
 
-/// How texts become term counts and term counts features.
+/// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Recipe {
+pub(crate) struct FeatureConfig {
     /// Longest n-gram, in words.
     pub(crate) max_ngrams: usize,
     /// Shortest word, in characters.
@@ -45,21 +47,71 @@ pub(crate) struct Recipe {
     pub(crate) weighting: Weighting,
 }
 
-/// What separates the classes.
-pub(crate) enum TrainedMachine {
+/// Decision function of the model.
+pub(crate) enum Classifier {
     Linear {
-        /// (outputs, terms)
+        /// Shape: (outputs, terms).
         coefficients: Vec<Vec<f32>>,
-        /// (outputs)
+        /// Shape: (outputs).
         intercepts: Vec<f32>,
     },
-    Kernel(KernelMachine),
+    Kernel(KernelSvm),
 }
 
-/// What one predicting thread works in.
+impl Classifier {
+    /// Refuses weights with which the scores of every text would be NaN.
+    pub(crate) fn check_finite(&self, classes: &[String]) -> Result<(), Error> {
+        // `kernel::fit` checks the solutions of linfa-svm.
+        let Self::Linear {
+            coefficients,
+            intercepts,
+        } = self
+        else {
+            return Ok(());
+        };
+        let not_finite = |(coefficients, intercept): (&Vec<f32>, &f32)| {
+            !intercept.is_finite() || coefficients.iter().any(|weight| !weight.is_finite())
+        };
+        let Some(output) = coefficients.iter().zip(intercepts).position(not_finite) else {
+            return Ok(());
+        };
+        let class = &classes[positive_class(classes.len(), output)];
+        Err(Error::new(format!(
+            "expected finite weights for the class `{class}`, found NaN or infinity"
+        ))
+        .help("lower --c (or raise --alpha), or choose another --loss"))
+    }
+
+    /// Selects terms: column `i` of the result is column `columns[i]` of `self`.
+    pub(crate) fn select_columns(self, columns: &[u32]) -> Self {
+        match self {
+            Self::Linear {
+                coefficients,
+                intercepts,
+            } => Self::Linear {
+                coefficients: coefficients
+                    .iter()
+                    .map(|row| select(row, columns))
+                    .collect(),
+                intercepts,
+            },
+            Self::Kernel(svm) => Self::Kernel(svm.select_columns(columns)),
+        }
+    }
+}
+
+/// Returns `values[column]` for each of the columns.
+pub(crate) fn select(values: &[f32], columns: &[u32]) -> Vec<f32> {
+    columns
+        .iter()
+        .map(|&column| values[column as usize])
+        .collect()
+}
+
+/// Buffers of one prediction thread.
 pub struct Scratch {
-    finder: Finder,
-    /// How often each term stands in the text at hand; all zero between texts.
+    lookup_scratch: LookupScratch,
+    /// Count of each term in the current text; all zero between texts.
     counts: Vec<f32>,
     columns: Vec<u32>,
     values: Vec<f32>,
@@ -73,13 +125,13 @@ impl SvmModel {
 
     fn lookup(&self) -> &Lookup {
         self.lookup
-            .get_or_init(|| Lookup::new(&self.terms, &self.recipe.stop_words))
+            .get_or_init(|| Lookup::new(&self.terms, &self.features.stop_words))
     }
 
-    /// The text's terms and how often each stands in it. Without a `lookup` the terms themselves are searched.
+    /// Counts the terms of the text in `scratch`, by binary search if there is no `lookup`.
     fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            finder,
+            lookup_scratch,
             counts,
             columns,
             ..
@@ -93,16 +145,16 @@ impl SvmModel {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(finder, text, each),
+            Some(lookup) => lookup.columns(lookup_scratch, text, each),
             None => {
-                let shape = (self.recipe.min_word_length, self.recipe.max_ngrams);
+                let shape = (self.features.min_word_length, self.features.max_ngrams);
                 self.terms
-                    .columns(text, &self.recipe.stop_words, shape, each);
+                    .columns(text, &self.features.stop_words, shape, each);
             }
         }
     }
 
-    /// Leaves the features of the counted text, as `output` sees them, in `scratch.values`.
+    /// Writes the features of the counted text for `output` to `scratch.values`.
     fn features(&self, scratch: &mut Scratch, output: usize) {
         let scale = &self.scale[output.min(self.scale.len() - 1)];
         let Scratch {
@@ -113,15 +165,15 @@ impl SvmModel {
         } = scratch;
         values.clear();
         values.extend(columns.iter().map(|&column| counts[column as usize]));
-        weigh(values, columns, scale, self.recipe.term_frequency);
+        weigh(values, columns, scale, self.features.term_frequency);
     }
 
-    /// Leaves one decision per output in `scratch.decisions`.
-    fn decide(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
+    /// Writes the decision value of each output to `scratch.decisions`.
+    fn decision_function(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         self.count(lookup, scratch, text);
         scratch.decisions.clear();
-        match &self.machine {
-            TrainedMachine::Linear {
+        match &self.classifier {
+            Classifier::Linear {
                 coefficients,
                 intercepts,
             } => {
@@ -135,9 +187,9 @@ impl SvmModel {
                     scratch.decisions.push(decision);
                 }
             }
-            TrainedMachine::Kernel(machine) => {
+            Classifier::Kernel(svm) => {
                 self.features(scratch, 0);
-                machine.decide(&scratch.columns, &scratch.values, &mut scratch.decisions);
+                svm.decision_function(&scratch.columns, &scratch.values, &mut scratch.decisions);
             }
         }
         for &column in &scratch.columns {
@@ -145,9 +197,9 @@ impl SvmModel {
         }
     }
 
-    /// What each term of the text adds to each output; for a linear machine.
+    /// Returns (term, contribution) pairs of the text per output; `None` if there is a kernel.
     fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
-        let TrainedMachine::Linear { coefficients, .. } = &self.machine else {
+        let Classifier::Linear { coefficients, .. } = &self.classifier else {
             return None;
         };
         let mut scratch = self.scratch();
@@ -167,9 +219,10 @@ impl SvmModel {
         Some(each.collect())
     }
 
-    /// The weight of every term in each output, for one occurrence before the row is brought to length 1.
+    /// Returns (term, weight) pairs of all terms per output, for one occurrence before
+    /// normalisation; `None` if there is a kernel.
     fn term_weights(&self) -> Option<Vec<Vec<(u32, f64)>>> {
-        let TrainedMachine::Linear { coefficients, .. } = &self.machine else {
+        let Classifier::Linear { coefficients, .. } = &self.classifier else {
             return None;
         };
         let each = coefficients
@@ -187,10 +240,10 @@ impl SvmModel {
         Some(each.collect())
     }
 
-    /// The `top` strongest per class, from each output's (term, weight) pairs.
-    fn strongest(&self, outputs: &[Vec<(u32, f64)>], top: usize) -> Vec<ClassFeatures> {
+    /// Returns the `top` terms of each class from the (term, weight) pairs of each output.
+    fn top_features(&self, outputs: &[Vec<(u32, f64)>], top: usize) -> Vec<ClassFeatures> {
         let for_class = |class: usize| {
-            // With two classes the only output speaks for the second one.
+            // The only output of two classes is positive for the second one.
             let (output, sign) = if self.outputs() == 1 {
                 (0, [-1.0, 1.0][class])
             } else {
@@ -215,8 +268,8 @@ impl SvmModel {
     }
 }
 
-/// A sparse row times a dense vector.
-pub(crate) fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
+/// Returns the product of a dense vector and a sparse row.
+fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
     columns
         .iter()
         .zip(values)
@@ -224,7 +277,7 @@ pub(crate) fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
         .sum()
 }
 
-/// One decision per output to the scores of all classes.
+/// Returns the scores of all classes from decision values of shape (rows, outputs).
 pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scores {
     let outputs = outputs(classes);
     let mut scores = Scores {
@@ -263,7 +316,7 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            finder: Finder::new(self.recipe.min_word_length),
+            lookup_scratch: LookupScratch::new(self.features.min_word_length),
             counts: vec![0.0; self.terms.len()],
             columns: Vec::new(),
             values: Vec::new(),
@@ -272,11 +325,11 @@ impl Model for SvmModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let few = texts.len() <= FEW && self.lookup.get().is_none();
+        let few = texts.len() <= LOOKUP_THRESHOLD && self.lookup.get().is_none();
         let lookup = (!few).then(|| self.lookup());
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
-            self.decide(lookup, scratch, text);
+            self.decision_function(lookup, scratch, text);
             decisions.extend_from_slice(&scratch.decisions);
         }
         Ok(scores(&decisions, self.classes.len(), &self.platt))
@@ -287,13 +340,37 @@ impl Model for SvmModel {
             Some(text) => self.contributions(text),
             None => self.term_weights(),
         };
-        let help = "train with --kernel linear to see which terms decide";
-        let none = || {
+        let weights = weights.ok_or_else(|| {
             Error::new(
-                "expected a linear model, found a kernel: its weights are not those of terms",
+                "expected a linear model, found one with a kernel, which has no term weights",
             )
-            .help(help)
+            .help("train with --kernel linear to see the weights of the terms")
+        })?;
+        Ok(self.top_features(&weights, top))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_are_not_finite_are_an_error() {
+        let classes = ["a", "b", "c"].map(str::to_owned);
+        let classifier = |weight: f32, intercept: f32| Classifier::Linear {
+            coefficients: vec![vec![0.0, 1.0], vec![1.0, weight], vec![1.0, 2.0]],
+            intercepts: vec![0.0, 0.0, intercept],
         };
-        Ok(self.strongest(&weights.ok_or_else(none)?, top))
+        assert!(classifier(1.0, 1.0).check_finite(&classes).is_ok());
+        for (weight, intercept, class) in [(f32::NAN, 0.0, "`b`"), (0.0, f32::INFINITY, "`c`")] {
+            let error = classifier(weight, intercept)
+                .check_finite(&classes)
+                .unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(class) && message.contains("help: lower --c"),
+                "{message}"
+            );
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be typed, and what becomes of it.
+//! Command line arguments and checked parameters.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,34 +13,38 @@ use crate::tf_idf::TermFrequency;
 use text::english;
 use text::features::{FeatureParams, Frequency};
 
-/// Objective values within 0.1 % of the optimum.
+/// Default tolerance: an objective within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
-/// measured: SGDClassifier(loss="hinge", alpha=1e-4) of scikit-learn 1.9 ends with an objective 0.27 to 0.30 % above the
-/// optimum on IMDB, for unigrams and for (1,2)-grams, seeds 0 to 2.
+/// Default tolerance with `--alpha`. measured: SGDClassifier(loss="hinge", alpha=1e-4) of
+/// scikit-learn 1.9 ends with an objective 0.27 to 0.30 % above the optimum on IMDB, for unigrams
+/// and for (1,2)-grams, seeds 0 to 2.
 const SGD_TOLERANCE: f64 = 3e-3;
 
-/// Values of C that the solvers can work with: they count in single precision, to 1e38, and need room for the weights
-/// of rows.
+/// Range of C. The solvers use single precision, up to 1e38, and multiply C by row weights.
 pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 
-/// The SVM's own arguments; names and meanings are scikit-learn's where it has them.
+/// Arguments of the SVM; names and meanings are those of scikit-learn where it has them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Longest n-gram, in words; --tune looks at 1, 2 and the longest, which is at least 3
+    /// Longest n-gram, in words
+    ///
+    /// With --tune, n-grams up to 1, 2 and this length are tried, which is then at least 3.
     #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
     max_ngrams: u8,
-    /// Leave out terms in fewer training rows: a count, or a share below 1
+    /// Drop terms in fewer training rows: a count, or a share below 1.0
     #[arg(long, value_name = "N", default_value = "2")]
     min_df: FrequencyArg,
-    /// Leave out terms in more training rows: a count, or a share up to 1.0
+    /// Drop terms in more training rows: a count, or a share up to 1.0
     #[arg(long, value_name = "N", default_value = "1.0")]
     max_df: FrequencyArg,
-    /// Keep only so many terms, the most frequent
+    /// Maximum number of terms; the most frequent are kept [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_features: Option<u32>,
-    /// Words to leave out: english (scikit-learn's list), none, or a file with one word per line
+    /// Words to drop: `english`, `none`, or a file
+    ///
+    /// `english` is the list of scikit-learn. A file has one word per line, in UTF-8.
     #[arg(
         long,
         value_name = "LIST",
@@ -48,22 +52,26 @@ pub struct SvmArgs {
         alias = "stop-words"
     )]
     stopwords: String,
-    /// Shortest word, in characters: 2 is scikit-learn's default token pattern; 1 keeps `I`, and the `t` of `don't`
-    /// [default: 2; 1 with --tune]
+    /// Shortest word, in characters [default: 2; 1 with --tune]
+    ///
+    /// 2 is the default token pattern of scikit-learn. 1 keeps `I`, and the `t` of `don't`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     min_word_length: Option<u8>,
-    /// Use 1 + ln(count) for the count of a term in a row [default: false]
+    /// Use 1 + ln(count) as term frequency, instead of the count
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     sublinear_tf: Option<bool>,
-    /// Weight of a term: its inverse document frequency, or its naive Bayes log-count ratio (Wang and Manning 2012)
-    /// [default: tfidf]
+    /// Weights of the terms [default: tfidf]
     #[arg(long, value_enum)]
     weighting: Option<Weighting>,
 
-    /// What a misclassified row costs [default: squared_hinge; rbf and poly know hinge alone]
+    /// Loss function [default: squared_hinge; hinge with --kernel rbf or poly]
+    ///
+    /// rbf and poly support `hinge` only.
     #[arg(long, value_enum, help_heading = "Solver")]
     loss: Option<LossArg>,
-    /// Regularisation as in SGDClassifier; C is 1 / (alpha x training rows)
+    /// Regularisation strength as in SGDClassifier
+    ///
+    /// C is 1 / (alpha x training rows).
     #[arg(
         long,
         value_name = "A",
@@ -71,58 +79,65 @@ pub struct SvmArgs {
         help_heading = "Solver"
     )]
     alpha: Option<f64>,
-    /// Regularisation as in LinearSVC: weight of the losses [default: 1]
+    /// Inverse regularisation strength as in LinearSVC [default: 1]
     #[arg(long = "c", alias = "C", value_name = "C", help_heading = "Solver")]
     c: Option<f64>,
-    /// Give every class the same total weight
+    /// Weights of the classes
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
     class_weight: ClassWeight,
-    /// Relative duality gap at which the solver stops; for rbf and poly, violation of the optimality conditions
-    /// [default: 0.001; 0.003 with --alpha, which is how far from the optimum SGDClassifier stops]
+    /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]
+    ///
+    /// The linear solver stops at this relative duality gap; 0.003 is the distance from the optimum
+    /// at which SGDClassifier stops. rbf and poly stop at this violation of the optimality
+    /// conditions.
     #[arg(long, value_name = "GAP", help_heading = "Solver")]
     tol: Option<f64>,
-    /// Passes over the rows after which the linear solver stops in any case [default: 1000]
+    /// Maximum passes over the rows, for the linear solver [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     max_iter: Option<u32>,
 
     /// Choose C, n-grams and weighting by cross-validation on the training rows
     #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Tuning")]
     tune: bool,
-    /// Most settings that --tune tries
+    /// Maximum number of candidates of --tune
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]
     tune_trials: u32,
-    /// Folds of every cross-validation
+    /// Number of folds of a cross-validation
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=20), help_heading = "Tuning")]
     folds: u8,
-    /// Turn decisions into probabilities (Platt scaling): on the validation rows if there are any (auto), by
-    /// cross-validation (cv), or not
+    /// Rows to fit probabilities on (Platt scaling)
     #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Tuning")]
     calibration: Calibration,
 
-    /// Kernel; rbf and poly are for small data (linfa-svm, on the leading singular vectors)
+    /// Kernel
+    ///
+    /// rbf and poly are for small data: linfa-svm trains on the leading singular vectors of the
+    /// features.
     #[arg(long, value_enum, default_value_t = KernelArg::Linear, help_heading = "Kernel")]
     kernel: KernelArg,
-    /// Width of the rbf kernel exp(-gamma |x - y|²), scale of the polynomial one (gamma x·y + coef0)^degree [default: 1]
+    /// Coefficient of the rbf and poly kernels [default: 1]
+    ///
+    /// rbf is exp(-gamma |x - y|²), poly is (gamma x·y + coef0)^degree.
     #[arg(long, value_name = "G", help_heading = "Kernel")]
     gamma: Option<f64>,
-    /// Degree of the polynomial kernel [default: 3]
+    /// Degree of the poly kernel [default: 3]
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Kernel")]
     degree: Option<u8>,
-    /// Constant of the polynomial kernel [default: 1]
+    /// Constant of the poly kernel [default: 1]
     #[arg(long, value_name = "R", help_heading = "Kernel")]
     coef0: Option<f64>,
-    /// Singular vectors that stand for the features in a kernel [default: 100]
+    /// Number of singular vectors for the rbf and poly kernels [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Kernel")]
     components: Option<u16>,
 }
 
-/// How a term is weighed.
+/// Weights of the terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// Term frequency times smoothed inverse document frequency.
     Tfidf,
-    /// Presence times the log ratio of the classes' counts.
+    /// Presence times naive Bayes log-count ratio (Wang and Manning 2012).
     #[value(alias = "nb", alias = "nb-svm")]
     Nbsvm,
 }
@@ -136,23 +151,23 @@ enum LossArg {
     Log,
 }
 
-/// How classes are weighed.
+/// Weights of the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClassWeight {
-    /// Every row counts the same.
+    /// Every row has the same weight.
     None,
-    /// Every class counts the same: rows / (classes x rows of the class).
+    /// Every class has the same total weight: rows / (classes x rows of the class).
     Balanced,
 }
 
-/// Where probabilities come from.
+/// Rows that probabilities are fitted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Calibration {
-    /// From the validation rows if there are any.
+    /// Validation rows, if there are any.
     Auto,
-    /// From cross-validation on the training rows.
+    /// Training rows, by cross-validation.
     Cv,
-    /// Nowhere.
+    /// No probabilities.
     None,
 }
 
@@ -163,7 +178,7 @@ enum KernelArg {
     Poly,
 }
 
-/// A count (`5`) or a share (`0.01`, `1.0`), told apart by the point, as in scikit-learn.
+/// A count (`5`) or a share (`0.01`, `1.0`); a decimal point makes it a share, as in scikit-learn.
 #[derive(Clone, Copy, Debug)]
 struct FrequencyArg(Frequency);
 
@@ -201,26 +216,26 @@ pub enum Kernel {
     },
 }
 
-/// Which machine separates the classes.
+/// Linear SVM or SVM with a kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Machine {
-    /// A hyperplane in the space of the terms.
+pub enum Algorithm {
+    /// Linear SVM on the terms.
     Linear,
-    /// A hyperplane in a kernel's space, on this many singular vectors.
+    /// Kernel, on this number of singular vectors.
     Kernel(Kernel, usize),
 }
 
-/// C, or what it follows from.
+/// C, directly or by alpha.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Regularisation {
-    /// C itself.
+    /// C.
     C(f64),
     /// C = 1 / (alpha x training rows).
     Alpha(f64),
 }
 
 impl Regularisation {
-    /// C for so many training rows.
+    /// Returns C for this number of training rows.
     pub fn c(self, rows: usize) -> f64 {
         match self {
             Self::C(c) => c,
@@ -228,19 +243,18 @@ impl Regularisation {
         }
     }
 
-    /// Refuses a C for so many training rows that the solvers cannot work with.
+    /// Refuses a C outside of [`C_RANGE`] for this number of training rows.
     pub(crate) fn check(self, rows: usize) -> Result<(), Error> {
         if C_RANGE.contains(&self.c(rows)) {
             return Ok(());
         }
-        let (least, most) = C_RANGE.into_inner();
+        let (min, max) = C_RANGE.into_inner();
         let (flag, range, found) = match self {
-            Self::C(c) => ("--c", format!("from `{least:e}` to `{most:e}`"), c),
+            Self::C(c) => ("--c", format!("from `{min:e}` to `{max:e}`"), c),
             Self::Alpha(alpha) => {
                 let rows = rows.max(1) as f64;
-                let (least, most) = (1.0 / (most * rows), 1.0 / (least * rows));
-                let range =
-                    format!("from `{least:.1e}` to `{most:.1e}` for `{rows}` training rows");
+                let (min, max) = (1.0 / (max * rows), 1.0 / (min * rows));
+                let range = format!("from `{min:.1e}` to `{max:.1e}` for `{rows}` training rows");
                 ("--alpha", range, alpha)
             }
         };
@@ -249,58 +263,58 @@ impl Regularisation {
     }
 }
 
-/// What `--tune` may do.
+/// Limits of `--tune`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// Most settings to try.
+    /// Maximum number of candidates.
     pub trials: usize,
 }
 
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct SvmParams {
-    /// Which terms become columns.
+    /// Selection of terms.
     pub features: FeatureParams,
-    /// Words to leave out, lower case.
+    /// Words to drop, lower case.
     pub stop_words: Arc<[String]>,
     /// Shortest word, in characters: 1 or 2.
     pub min_word_length: u8,
-    /// What a term's count in a row becomes.
+    /// Function of the count of a term in a row.
     pub tf: TermFrequency,
-    /// How terms are weighed.
+    /// Weights of the terms.
     pub weighting: Weighting,
-    /// The solver's loss.
+    /// Loss function.
     pub loss: Loss,
-    /// The solver's C.
+    /// Regularisation of the solver.
     pub regularisation: Regularisation,
-    /// How classes are weighed.
+    /// Weights of the classes.
     pub class_weight: ClassWeight,
-    /// The solver's tolerance.
+    /// Tolerance of the solver.
     pub tolerance: f64,
-    /// The solver's limit.
+    /// Maximum passes over the rows.
     pub max_epochs: u32,
-    /// Whether and how to tune.
+    /// `None` without `--tune`.
     pub tuning: Option<Tuning>,
-    /// Folds of every cross-validation.
+    /// Number of folds of a cross-validation.
     pub folds: usize,
-    /// Where probabilities come from.
+    /// Rows that probabilities are fitted on.
     pub calibration: Calibration,
     /// Linear or kernel.
-    pub machine: Machine,
+    pub algorithm: Algorithm,
 }
 
 impl SvmArgs {
-    /// Checks what was typed.
+    /// Checks the arguments.
     ///
     /// # Errors
     ///
-    /// A value is outside of its range, or does not go with another.
+    /// A value is out of range, or excludes another one.
     pub fn check(self) -> Result<SvmParams, Error> {
         let regularisation = match (self.alpha, self.c) {
             (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
             (None, c) => {
                 let c = Regularisation::C(positive("c", c.unwrap_or(1.0))?);
-                // C does not depend on the rows; what follows from alpha is checked when they are known.
+                // C from alpha depends on the number of rows, so it is checked when that is known.
                 c.check(0)?;
                 c
             }
@@ -314,7 +328,7 @@ impl SvmArgs {
             let message = format!("expected --tol between 0 and 1, found `{tolerance}`");
             return Err(Error::usage(message).help("use --tol 0.001, or leave it out"));
         }
-        let machine = self.machine()?;
+        let algorithm = self.algorithm()?;
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
@@ -326,7 +340,7 @@ impl SvmArgs {
                 max_ngrams: self.max_ngrams.into(),
                 max_features: self.max_features.map(|n| n as usize),
             },
-            stop_words: stop_words(&self.stopwords)?,
+            stop_words: load_stop_words(&self.stopwords)?,
             min_word_length: self
                 .min_word_length
                 .unwrap_or(if self.tune { 1 } else { 2 }),
@@ -339,7 +353,7 @@ impl SvmArgs {
             loss: match self.loss {
                 Some(LossArg::Hinge) => Loss::Hinge,
                 Some(LossArg::Log) => Loss::Log,
-                None if machine != Machine::Linear => Loss::Hinge,
+                None if algorithm != Algorithm::Linear => Loss::Hinge,
                 Some(LossArg::SquaredHinge) | None => Loss::SquaredHinge,
             },
             regularisation,
@@ -351,14 +365,14 @@ impl SvmArgs {
             }),
             folds: self.folds.into(),
             calibration: self.calibration,
-            machine,
+            algorithm,
         })
     }
 
-    fn machine(&self) -> Result<Machine, Error> {
+    fn algorithm(&self) -> Result<Algorithm, Error> {
         let gamma = positive("gamma", self.gamma.unwrap_or(1.0))?;
         let kernel = match self.kernel {
-            KernelArg::Linear => return Ok(Machine::Linear),
+            KernelArg::Linear => return Ok(Algorithm::Linear),
             KernelArg::Rbf => Kernel::Rbf { gamma },
             KernelArg::Poly => {
                 let coef0 = self.coef0.unwrap_or(1.0);
@@ -376,21 +390,21 @@ impl SvmArgs {
                 }
             }
         };
-        Ok(Machine::Kernel(
+        Ok(Algorithm::Kernel(
             kernel,
             self.components.unwrap_or(100).into(),
         ))
     }
 
-    /// Refuses what `--tune` would overrule.
+    /// Refuses arguments that `--tune` would override.
     fn check_tuning(&self) -> Result<(), Error> {
-        let typed = [
+        let given = [
             ("--c", self.c.is_some()),
             ("--alpha", self.alpha.is_some()),
             ("--weighting", self.weighting.is_some()),
             ("--sublinear-tf", self.sublinear_tf.is_some()),
         ];
-        match typed.into_iter().find(|&(_, typed)| self.tune && typed) {
+        match given.into_iter().find(|&(_, given)| self.tune && given) {
             None => Ok(()),
             Some((name, _)) => Err(Error::usage(format!(
                     "expected --tune without {name}, found both: --tune chooses C, n-grams and weighting itself"
@@ -398,7 +412,7 @@ impl SvmArgs {
         }
     }
 
-    /// Refuses what NB-SVM would not look at: it counts whether a term is there, not how often.
+    /// Refuses arguments that NB-SVM ignores: its term frequency is binary.
     fn check_weighting(&self) -> Result<(), Error> {
         if self.weighting == Some(Weighting::Nbsvm) && self.sublinear_tf == Some(true) {
             return Err(Error::usage(
@@ -409,12 +423,12 @@ impl SvmArgs {
         Ok(())
     }
 
-    /// Refuses what the chosen kernel would not look at.
+    /// Refuses arguments that the kernel ignores.
     fn check_combination(&self) -> Result<(), Error> {
         let kernel = self.kernel;
         let linear = kernel == KernelArg::Linear;
-        let typed = [
-            // (what, was it typed, does this kernel know it, which do)
+        let given = [
+            // (argument, is given, supported by this kernel, kernels that support it)
             ("--gamma", self.gamma.is_some(), !linear, "rbf or poly"),
             (
                 "--components",
@@ -455,9 +469,9 @@ impl SvmArgs {
                 "linear",
             ),
         ];
-        match typed
+        match given
             .into_iter()
-            .find(|&(_, typed, known, _)| typed && !known)
+            .find(|&(_, given, supported, _)| given && !supported)
         {
             None => Ok(()),
             Some((name, _, _, kernels)) => {
@@ -481,7 +495,7 @@ fn positive(name: &str, value: f64) -> Result<f64, Error> {
     Err(Error::usage(message).help(format!("choose a positive --{name}, or leave it out")))
 }
 
-fn stop_words(list: &str) -> Result<Arc<[String]>, Error> {
+fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
     match list {
         "none" | "None" | "" => Ok(Arc::new([])),
         "english" => Ok(english()),

@@ -1,17 +1,18 @@
-//! Tf-idf weights with scikit-learn's semantics.
+//! Tf-idf weights with scikit-learn's semantics. Public, so that a test can compare the matrix with
+//! the one of `TfidfVectorizer`.
 
-use text::features::Pattern;
+use text::features::CsrPattern;
 
-/// Inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
+/// Returns the inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
 pub fn idf(documents: usize, frequency: u32) -> f32 {
     (((1 + documents) as f64 / (1 + u64::from(frequency)) as f64).ln() + 1.0) as f32
 }
 
-/// How term counts become values.
+/// Function of a term count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TermFrequency {
-    /// The count itself.
+    /// The count.
     Raw,
     /// 1 + ln(count)
     Sublinear,
@@ -30,8 +31,8 @@ impl TermFrequency {
     }
 }
 
-/// Turns a row's term counts into its features, in place: term frequency times the column's `scale`, Euclidean
-/// length 1.
+/// Turns the term counts of a row into features, in place: term frequency times `scale` of the
+/// column, normalised to Euclidean length 1.
 #[inline]
 pub fn weigh(values: &mut [f32], columns: &[u32], scale: &[f32], tf: TermFrequency) {
     let mut square = 0.0;
@@ -45,8 +46,8 @@ pub fn weigh(values: &mut [f32], columns: &[u32], scale: &[f32], tf: TermFrequen
     }
 }
 
-/// [`weigh`] for every row of a matrix of counts.
-pub fn weigh_all(values: &mut [f32], pattern: &Pattern, scale: &[f32], tf: TermFrequency) {
+/// Applies [`weigh`] to every row of a matrix of counts.
+pub fn weigh_all(values: &mut [f32], pattern: &CsrPattern, scale: &[f32], tf: TermFrequency) {
     for row in 0..pattern.rows() {
         weigh(&mut values[pattern.range(row)], pattern.row(row), scale, tf);
     }

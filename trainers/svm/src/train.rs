@@ -1,4 +1,4 @@
-//! The training run, from the corpus to the model.
+//! The training run, from the data set to the model.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -7,28 +7,28 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use training::Run;
 
 use crate::calibrate::Platt;
-use crate::checks::check_finite;
-use crate::cross_validate::{Folds, search, take_limited};
-use crate::kernel::{self, Room};
-use crate::machines::{Labelled, Machines, Setting, outputs, train as train_machines};
-use crate::model::{Recipe, SvmModel, TrainedMachine, scores};
-use crate::params::{Calibration, Machine, SvmParams};
-use text::Shard;
+use crate::cross_validate::{Folds, search, take_ngrams};
+use crate::kernel::{self, MemoryBudget};
+use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
+use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
+use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
+use text::EncodedRows;
 use text::features::{Counts, FitError, fit};
 
-/// Longest n-grams that `--tune` looks at. measured on IMDB, naive Bayes weights: macro-F1 out of fold 0.890, 0.916 and
-/// 0.919 for n-grams to 1, 2 and 3 words; 4 words are no better on the test rows.
+/// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
+/// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
+/// better on the test rows.
 const TUNE_NGRAMS: usize = 3;
 
 pub(crate) fn train(
     params: &SvmParams,
     rows: &RowTable,
-    shards: Vec<Shard>,
+    shards: Vec<EncodedRows>,
     run: &mut Run,
 ) -> Result<Trained<SvmModel>, Error> {
     let mut params = params.clone();
@@ -39,20 +39,20 @@ pub(crate) fn train(
     let train: Vec<u32> = rows.of(Split::Train);
     params.regularisation.check(train.len())?;
     rows.check_classes()?;
-    if let Machine::Kernel(kernel, _) = params.machine {
-        Room::look(Path::new("/")).admit(train.len(), kernel.name())?;
+    if let Algorithm::Kernel(kernel, _) = params.algorithm {
+        MemoryBudget::available(Path::new("/")).check(train.len(), kernel.name())?;
     }
     let counted: Vec<bool> = rows
         .splits
         .iter()
-        .map(|&part| part == Split::Train)
+        .map(|&split| split == Split::Train)
         .collect();
     let order = rows
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
+        .map(|row| (row.encoder as usize, row.index as usize));
     let counts = fit(shards, order, &counted, &params.features)
-        .map_err(|error| no_vocabulary(error, params, train.len()))?;
+        .map_err(|error| vocabulary_error(error, params, train.len()))?;
     run.progress(&format!(
         "{} terms in {} training rows",
         counts.terms.len(),
@@ -63,9 +63,9 @@ pub(crate) fn train(
     }
     let (labels, classes) = (rows.labels.as_slice(), rows.classes.len());
     let mut details = Map::new();
-    let mut setting = Setting::typed(params, train.len());
+    let mut candidate = Candidate::from_params(params, train.len());
     let mut out_of_fold = None;
-    let data = Labelled {
+    let data = LabelledRows {
         pattern: &counts.pattern,
         labels,
         classes,
@@ -73,25 +73,25 @@ pub(crate) fn train(
     if let Some(tuning) = params.tuning {
         let folds = Folds::new(rows, &train, params.folds, run);
         let found = search(&folds, &counts, data, &train, tuning, params, run)?;
-        setting = found.best;
+        candidate = found.best;
         out_of_fold = Some(found.decisions);
         details.insert("trials".to_owned(), json!(found.trials));
-    } else if params.calibration == Calibration::Cv && params.machine == Machine::Linear {
+    } else if params.calibration == Calibration::Cv && params.algorithm == Algorithm::Linear {
         let folds = Folds::new(rows, &train, params.folds, run);
-        out_of_fold = Some(folds.decisions(data, &counts.values, &setting, params, run)?);
+        out_of_fold = Some(folds.decisions(data, &counts.values, &candidate, params, run)?);
     }
-    details.insert("setting".to_owned(), json!(setting));
-    let fitted = Fitted {
+    details.insert("setting".to_owned(), json!(candidate));
+    let fit = FinalFit {
         params,
         rows,
         train: &train,
-        setting,
+        candidate,
         out_of_fold,
     };
-    fitted.finish(counts, run, details)
+    fit.finish(counts, run, details)
 }
 
-fn no_vocabulary(error: FitError, params: &SvmParams, rows: usize) -> Error {
+fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
     match error {
         FitError::NoTerms => no_terms(params, rows),
         FitError::TooManyTokens(_) => Error::new(error.to_string())
@@ -101,86 +101,46 @@ fn no_vocabulary(error: FitError, params: &SvmParams, rows: usize) -> Error {
 
 fn no_terms(params: &SvmParams, rows: usize) -> Error {
     let min_df = params.features.min_df.of(rows).ceil().max(1.0);
-    let message = format!(
-        "expected terms that stand in at least {min_df} of the {rows} training rows, found none"
-    );
+    let message =
+        format!("expected terms in at least `{min_df}` of the `{rows}` training rows, found none");
     Error::new(message)
         .help("lower --min-df, raise --max-df, or check that the text column is the right one")
 }
 
-/// All that is known when the setting stands.
-struct Fitted<'a> {
+/// Trains and scores the final model, after the hyperparameters have been chosen.
+struct FinalFit<'a> {
     params: &'a SvmParams,
     rows: &'a RowTable,
     train: &'a [u32],
-    setting: Setting,
-    /// (rows, outputs)
+    candidate: Candidate,
+    /// Out-of-fold decision values, if cross-validation was done. Shape: (rows, outputs).
     out_of_fold: Option<Vec<f32>>,
 }
 
-impl Fitted<'_> {
+/// A classifier on all columns of the matrix.
+struct Fitted {
+    classifier: Classifier,
+    /// Shape: (1 or outputs, columns).
+    scale: Vec<Vec<f32>>,
+    /// Decision values of all rows. Shape: (rows, outputs).
+    decisions: Vec<f32>,
+}
+
+impl FinalFit<'_> {
     fn finish(
         mut self,
         mut counts: Counts,
         run: &mut Run,
         mut details: Map<String, Value>,
     ) -> Result<Trained<SvmModel>, Error> {
-        let classes = self.rows.classes.len();
-        let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
-        let (machine, scale, decisions) = match self.params.machine {
-            Machine::Kernel(kernel, components) => {
-                let data = Labelled {
-                    pattern: &counts.pattern,
-                    labels: &self.rows.labels,
-                    classes,
-                };
-                let job = kernel::Job {
-                    data,
-                    setting: self.setting,
-                    params: self.params,
-                    kernel,
-                    components,
-                };
-                let made = job.train(&counts.values, self.rows, self.train, run)?;
-                self.out_of_fold = made.out_of_fold;
-                details.insert("kernel".to_owned(), made.details);
-                (
-                    TrainedMachine::Kernel(made.machine),
-                    vec![made.scale],
-                    made.decisions,
-                )
+        let fitted = match self.params.algorithm {
+            Algorithm::Kernel(kernel, components) => {
+                self.fit_kernel((kernel, components), &counts, run, &mut details)?
             }
-            Machine::Linear => {
-                let (pattern, values) = take_limited(&mut counts, self.setting.max_ngrams);
-                let data = Labelled {
-                    pattern: &pattern,
-                    labels: &self.rows.labels,
-                    classes,
-                };
-                let sides = (self.train, everything.as_slice());
-                let made = train_machines(data, values, &self.setting, sides, self.params, run)?;
-                self.report(&made, run, &mut details);
-                let Machines {
-                    scale,
-                    machines,
-                    decisions,
-                } = made;
-                let intercepts = machines.iter().map(|machine| machine.intercept).collect();
-                let coefficients = machines
-                    .into_iter()
-                    .map(|machine| machine.coefficients)
-                    .collect();
-                (
-                    TrainedMachine::Linear {
-                        coefficients,
-                        intercepts,
-                    },
-                    scale,
-                    decisions,
-                )
-            }
+            Algorithm::Linear => self.fit_linear(&mut counts, run, &mut details)?,
         };
-        check_finite(&machine, &self.rows.classes)?;
+        fitted.classifier.check_finite(&self.rows.classes)?;
+        let max_ngrams = self.candidate.max_ngrams;
         let Counts {
             terms,
             column_of_term,
@@ -188,25 +148,27 @@ impl Fitted<'_> {
             ..
         } = &counts;
         let kept: Vec<usize> = (0..terms.len())
-            .filter(|&term| {
-                usize::from(length[column_of_term[term] as usize]) <= self.setting.max_ngrams
-            })
+            .filter(|&term| usize::from(length[column_of_term[term] as usize]) <= max_ngrams)
             .collect();
         let columns: Vec<u32> = kept.iter().map(|&term| column_of_term[term]).collect();
-        let platt = self.platt(&decisions, run);
-        let scores = self.scores(&decisions, &platt);
+        let platt = self.platt(&fitted.decisions, run);
+        let scores = self.scores(&fitted.decisions, &platt);
         let model = SvmModel {
             classes: self.rows.classes.clone(),
             terms: terms.subset(&kept),
-            recipe: Recipe {
-                max_ngrams: self.setting.max_ngrams,
+            features: FeatureConfig {
+                max_ngrams,
                 min_word_length: self.params.min_word_length,
                 stop_words: self.params.stop_words.to_vec(),
-                term_frequency: self.setting.tf,
-                weighting: self.setting.weighting,
+                term_frequency: self.candidate.tf,
+                weighting: self.candidate.weighting,
             },
-            scale: scale.iter().map(|scale| pick(scale, &columns)).collect(),
-            machine: machine.map_columns(&columns),
+            scale: fitted
+                .scale
+                .iter()
+                .map(|scale| select(scale, &columns))
+                .collect(),
+            classifier: fitted.classifier.select_columns(&columns),
             platt,
             lookup: OnceLock::new(),
         };
@@ -214,25 +176,67 @@ impl Fitted<'_> {
             model,
             scores,
             details,
-            failure: None,
+            error: None,
         })
     }
 
-    fn report(&self, made: &Machines, run: &mut Run, details: &mut Map<String, Value>) {
-        let outcomes: Vec<_> = made
-            .machines
-            .iter()
-            .map(|machine| machine.outcome)
-            .collect();
-        let late = outcomes.iter().filter(|outcome| !outcome.converged).count();
-        if late > 0 && !run.stopped() {
-            let all = outcomes.len();
-            run.warn(format!(
-                "the solver reached --max-iter before --tol in {late} of {all} problems\n  help: raise --max-iter, \
-                 or scale down --c"
-            ));
-        }
-        details.insert("solver".to_owned(), json!(outcomes));
+    fn fit_kernel(
+        &mut self,
+        (kernel, components): (Kernel, usize),
+        counts: &Counts,
+        run: &Run,
+        details: &mut Map<String, Value>,
+    ) -> Result<Fitted, Error> {
+        let context = kernel::TrainContext {
+            data: LabelledRows {
+                pattern: &counts.pattern,
+                labels: &self.rows.labels,
+                classes: self.rows.classes.len(),
+            },
+            candidate: self.candidate,
+            params: self.params,
+            kernel,
+            components,
+        };
+        let fit = context.train(&counts.values, self.rows, self.train, run)?;
+        self.out_of_fold = fit.out_of_fold;
+        details.insert("kernel".to_owned(), fit.details);
+        Ok(Fitted {
+            classifier: Classifier::Kernel(fit.svm),
+            scale: vec![fit.scale],
+            decisions: fit.decisions,
+        })
+    }
+
+    fn fit_linear(
+        &self,
+        counts: &mut Counts,
+        run: &mut Run,
+        details: &mut Map<String, Value>,
+    ) -> Result<Fitted, Error> {
+        let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
+        let (pattern, values) = take_ngrams(counts, self.candidate.max_ngrams);
+        let data = LabelledRows {
+            pattern: &pattern,
+            labels: &self.rows.labels,
+            classes: self.rows.classes.len(),
+        };
+        let sides = (self.train, everything.as_slice());
+        let fit = one_vs_rest::fit(data, values, &self.candidate, sides, self.params, run)?;
+        report(&fit, run, details);
+        let (coefficients, intercepts) = fit
+            .estimators
+            .into_iter()
+            .map(|svm| (svm.coefficients, svm.intercept))
+            .unzip();
+        Ok(Fitted {
+            classifier: Classifier::Linear {
+                coefficients,
+                intercepts,
+            },
+            scale: fit.scale,
+            decisions: fit.decisions,
+        })
     }
 
     fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
@@ -248,7 +252,8 @@ impl Fitted<'_> {
         )
     }
 
-    /// Sigmoids from out-of-fold decisions if there are any, else from the validation rows.
+    /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation
+    /// rows.
     fn platt(&self, decisions: &[f32], run: &mut Run) -> Vec<Platt> {
         let validation = self.rows.of(Split::Validation);
         let (decisions, labels) = match (&self.out_of_fold, self.params.calibration) {
@@ -257,49 +262,49 @@ impl Fitted<'_> {
             (None, _) if !validation.is_empty() => self.select(decisions, &validation),
             (None, _) => return Vec::new(),
         };
-        // Where cross-validation was done, all there is to calibrate with was used.
+        // Cross-validation has used all rows there are for calibration.
         let help = if self.out_of_fold.is_some() {
             "give more training rows of every class"
         } else {
             "give more validation rows of every class, or use --calibration cv"
         };
-        let Some((platt, borrowed)) = Platt::fit(&decisions, &labels, self.rows.classes.len())
+        let Some((platt, unfitted)) = Platt::fit(&decisions, &labels, self.rows.classes.len())
         else {
             run.warn(format!(
-                "no probabilities: the rows for calibration do not tell the classes apart\n  help: {help}"
+                "no probabilities: the calibration rows do not separate the classes\n  help: {help}"
             ));
             return Vec::new();
         };
-        if !borrowed.is_empty() {
-            let names = borrowed
+        if !unfitted.is_empty() {
+            let names = unfitted
                 .iter()
                 .map(|&class| format!("`{}`", self.rows.classes[class]));
             run.warn(format!(
-                "rough probabilities: the rows for calibration do not tell about {}, which borrow the slope of the \
-                 other classes\n  help: {help}",
+                "rough probabilities of {}: too few calibration rows, so the slope of the other \
+                 classes is used\n  help: {help}",
                 names.collect::<Vec<_>>().join(", ")
             ));
         }
         platt
     }
 
-    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> PartScores {
-        // The rows that the sigmoids were fitted on.
+    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> SplitScores {
+        // Split that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
             Some(_) => Split::Train,
             None => Split::Validation,
         };
-        let of = |part: Split, decisions: &[f32]| {
-            let rows = self.rows.of(part);
+        let of = |split: Split, decisions: &[f32]| {
+            let rows = self.rows.of(split);
             let (decisions, labels) = self.select(decisions, &rows);
             let classes = self.rows.classes.len();
-            let judge = || match part == fitted_on {
+            let score = || match split == fitted_on {
                 true => cross_fitted(&decisions, &labels, classes, platt),
                 false => scores(&decisions, classes, platt),
             };
-            (!rows.is_empty()).then(judge)
+            (!rows.is_empty()).then(score)
         };
-        PartScores {
+        SplitScores {
             out_of_fold: self.out_of_fold.is_some(),
             train: of(
                 Split::Train,
@@ -311,10 +316,24 @@ impl Fitted<'_> {
     }
 }
 
-/// Scores of the rows that `platt` was fitted on: each half gets the probabilities that the other half alone would have
-/// given, so that log loss and calibration error are not flattered.
+/// Records how the solvers ended; warns about those that did not converge.
+fn report(fit: &OneVsRest, run: &mut Run, details: &mut Map<String, Value>) {
+    let outcomes: Vec<_> = fit.estimators.iter().map(|svm| svm.convergence).collect();
+    let unconverged = outcomes.iter().filter(|outcome| !outcome.converged).count();
+    if unconverged > 0 && !run.stopped() {
+        let all = outcomes.len();
+        run.warn(format!(
+            "the solver reached --max-iter before --tol in {unconverged} of {all} problems\n  \
+             help: raise --max-iter, or lower --c"
+        ));
+    }
+    details.insert("solver".to_owned(), json!(outcomes));
+}
+
+/// Scores the rows that `platt` was fitted on: sigmoids fitted on one half give the probabilities
+/// of the other half, so that log loss and calibration error are not too optimistic.
 fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Platt]) -> Scores {
-    let mut judged = scores(decisions, classes, platt);
+    let mut result = scores(decisions, classes, platt);
     let outputs = decisions.len() / labels.len().max(1);
     let half = |parity: usize| (parity..labels.len()).step_by(2);
     for parity in [0, 1] {
@@ -324,10 +343,10 @@ fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Plat
             .collect();
         let other_labels: Vec<u32> = half(1 - parity).map(|row| labels[row]).collect();
         let (Some(probabilities), Some((platt, _))) = (
-            &mut judged.probability,
+            &mut result.probability,
             Platt::fit(&others, &other_labels, classes),
         ) else {
-            // Too few rows to halve them: what all of them say is the best there is.
+            // Too few rows to halve them: keep the sigmoids of all rows.
             continue;
         };
         for row in half(parity) {
@@ -336,36 +355,7 @@ fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Plat
             probabilities[row * classes..][..classes].copy_from_slice(&of_row);
         }
     }
-    judged
-}
-
-impl TrainedMachine {
-    /// The same machine for features whose column `i` stood in column `columns[i]` before.
-    fn map_columns(self, columns: &[u32]) -> Self {
-        match self {
-            Self::Linear {
-                coefficients,
-                intercepts,
-            } => {
-                let coefficients = coefficients
-                    .iter()
-                    .map(|coefficients| pick(coefficients, columns))
-                    .collect();
-                Self::Linear {
-                    coefficients,
-                    intercepts,
-                }
-            }
-            Self::Kernel(machine) => Self::Kernel(machine.map_columns(columns)),
-        }
-    }
-}
-
-fn pick(values: &[f32], columns: &[u32]) -> Vec<f32> {
-    columns
-        .iter()
-        .map(|&column| values[column as usize])
-        .collect()
+    result
 }
 
 #[cfg(test)]
@@ -373,8 +363,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_not_judged_by_sigmoids_that_they_made() {
-        // Even rows are told apart, odd rows the wrong way round now and then.
+    fn cross_fitted_rows_are_scored_by_the_other_half() {
+        // Even rows are separable, some odd rows are on the wrong side.
         let labels: Vec<u32> = (0..400).map(|row| u32::from(row % 4 < 2)).collect();
         let decisions: Vec<f32> = (0..400)
             .map(|row| {
@@ -393,7 +383,7 @@ mod tests {
         assert_eq!(own.decision, cross.decision);
         let (own, cross) = (own.probability.unwrap(), cross.probability.unwrap());
         assert_ne!(own, cross);
-        // The halves differ: an odd row's probability is what the cleaner even rows teach.
+        // Odd rows get the sigmoid of the cleaner even rows.
         let sure = |all: &[f32], row: usize| all[row * 2].max(all[row * 2 + 1]);
         assert!(sure(&cross, 1) > sure(&own, 1));
         assert!(sure(&cross, 0) < sure(&own, 0));

@@ -1,4 +1,4 @@
-//! SageMaker's training contract, tried on the real binary.
+//! Tests SageMaker's training contract with the real binary.
 
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
@@ -14,9 +14,9 @@ fn trainer() -> testkit::Trainer {
         quick: strings(&["--no-report"]),
         long_data: testkit::imdb_train(),
         long: Vec::new(),
-        // As many settings as it takes to be stopped in the middle of one.
+        // Enough candidates that the run is stopped during one.
         tune: strings(&["--tune", "--tune-trials", "3", "--folds", "2"]),
-        // A string in a string in a string, an alias, and a list by name.
+        // A doubly quoted string, an alias, and a named list.
         hyperparameters: pairs(&[
             ("min_df", "\"3\""),
             ("max_ngram", "1"),
@@ -42,7 +42,7 @@ fn trainer() -> testkit::Trainer {
 testkit::contract_suite!(trainer());
 
 #[test]
-fn a_hyperparameter_does_not_move_the_model() {
+fn path_hyperparameters_are_an_error() {
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_svm"));
     for name in ["model_dir", "output-data-dir", "train", "check"] {
         let ml = testkit::FakeMl::new()
@@ -55,12 +55,12 @@ fn a_hyperparameter_does_not_move_the_model() {
         let outcome = testkit::run(ml.train(bin, &["--no-report"]));
         assert_ne!(outcome.code(), Some(0), "{name}");
         let failure = ml.failure().expect("a failure file");
-        assert!(failure.contains("is no hyperparameter"), "{failure}");
+        assert!(failure.contains("is reserved"), "{failure}");
     }
 }
 
 #[test]
-fn a_channel_that_nothing_reads_is_named() {
+fn unused_channel_is_a_warning() {
     let movie = std::fs::read(testkit::movie_csv()).unwrap();
     let ml = testkit::FakeMl::new()
         .channel("train", "movie.csv", &movie)
@@ -68,6 +68,6 @@ fn a_channel_that_nothing_reads_is_named() {
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_svm"));
     let outcome = testkit::run(ml.train(bin, &["--no-report"]));
     outcome.expect_code(0);
-    let warning = "warning: nothing reads the channel `validaton`";
+    let warning = "warning: the channel `validaton` is not used";
     assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
 }

@@ -1,5 +1,4 @@
-//! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p svm`
-//! accepts it.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p svm` accepts changes.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of a test function"
@@ -19,37 +18,38 @@ fn help_of_each_command() {
     assert_eq!(harness::help::<svm::Svm>("serve"), None);
 }
 
-/// A folder with files for the commands to stumble over.
-struct Home(tempfile::TempDir);
+/// A folder with invalid input files.
+struct Fixture(tempfile::TempDir);
 
-impl Home {
+impl Fixture {
     fn new() -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
+        let fixture = Self(tempfile::tempdir().unwrap());
         let rows = testkit::movie_rows();
-        home.write("rows.csv", &to_csv(&rows[..40]));
+        fixture.write("rows.csv", &to_csv(&rows[..40]));
         let mut broken = rows[..40].to_vec();
         broken[7].label.clear();
-        home.write("no_label.csv", &to_csv(&broken));
+        fixture.write("no_label.csv", &to_csv(&broken));
         let same = |row: &Row| Row {
             label: "pos".to_owned(),
             ..row.clone()
         };
-        home.write(
+        fixture.write(
             "one_class.csv",
             &to_csv(&rows[..40].iter().map(same).collect::<Vec<_>>()),
         );
-        home.write("open_quote.csv", b"text,label\ngood,1\n\"bad,0\nfine,1\n");
-        home.write("twice.csv", b"text,label,text\na b,1,c\nc d,0,d\n");
-        home.write("empty.csv", b"");
-        home.write("field.csv", b"text,label\ngood film,1\nbad film,0,really\n");
-        home
+        fixture.write("open_quote.csv", b"text,label\ngood,1\n\"bad,0\nfine,1\n");
+        fixture.write("twice.csv", b"text,label,text\na b,1,c\nc d,0,d\n");
+        fixture.write("empty.csv", b"");
+        fixture.write("field.csv", b"text,label\ngood film,1\nbad film,0,really\n");
+        fixture
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// The command line, its exit code and what it prints on standard error, without this machine's paths.
+    /// Returns the command line, its exit code and its standard error, without paths of this
+    /// machine.
     fn run(&self, line: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
         command
@@ -58,24 +58,24 @@ impl Home {
             .args(line.split_whitespace());
         let outcome = run(command);
         let code = outcome.code().unwrap();
-        // A run that works prints its times, which differ.
-        let told = if code == 0 { "" } else { &outcome.stderr };
-        format!("$ svm {line}\n[exit code {code}]\n{told}")
+        // A successful run prints times, which differ.
+        let stderr = if code == 0 { "" } else { &outcome.stderr };
+        format!("$ svm {line}\n[exit code {code}]\n{stderr}")
     }
 }
 
-/// The commands after each other, each with its answer.
+/// Runs the commands and compares their output with the snapshot.
 #[track_caller]
 fn snapshot(name: &str, lines: &[&str]) {
-    let home = Home::new();
-    let answers: Vec<String> = lines.iter().map(|line| home.run(line)).collect();
-    insta::assert_snapshot!(name.to_owned(), answers.join("\n"));
+    let fixture = Fixture::new();
+    let outputs: Vec<String> = lines.iter().map(|line| fixture.run(line)).collect();
+    insta::assert_snapshot!(name.to_owned(), outputs.join("\n"));
 }
 
 #[test]
-fn what_was_typed() {
+fn command_line_errors() {
     snapshot(
-        "typed",
+        "command_line",
         &[
             "trian",
             "train",
@@ -106,7 +106,7 @@ fn what_was_typed() {
 }
 
 #[test]
-fn what_is_in_the_data() {
+fn data_errors() {
     snapshot(
         "data",
         &[
@@ -126,7 +126,7 @@ fn what_is_in_the_data() {
 }
 
 #[test]
-fn what_is_no_model() {
+fn model_errors() {
     snapshot(
         "model",
         &[
@@ -139,12 +139,11 @@ fn what_is_no_model() {
     );
 }
 
-/// Whatever fails, a way out is named, once, at the end.
 #[test]
-fn every_message_ends_with_help() {
+fn every_error_ends_with_help() {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let mut seen = 0;
-    for name in ["typed", "data", "model"] {
+    for name in ["command_line", "data", "model"] {
         let text =
             std::fs::read_to_string(snapshots.join(format!("messages__{name}.snap"))).unwrap();
         for answer in text
@@ -168,9 +167,9 @@ fn every_message_ends_with_help() {
     assert!(seen > 25, "{seen}");
 }
 
-/// In a container the same messages stand in the failure file, and the exit code is 1 even for what was typed.
+/// In a container the exit code is 1 for command line errors too.
 #[test]
-fn the_failure_file_says_the_same() {
+fn failure_file_contains_the_message() {
     let train = |ml: &FakeMl| {
         let outcome = run(ml.train(Path::new(env!("CARGO_BIN_EXE_svm")), &["--no-report"]));
         outcome.expect_code(1);

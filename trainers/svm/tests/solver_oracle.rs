@@ -1,7 +1,7 @@
-//! linfa-svm's linear kernel as the oracle of the sparse solver, on dense data that is small enough for it.
+//! Compares the sparse solver with the linear kernel of linfa-svm on small dense data.
 //!
-//! The two differ in the bias b: linfa's is free, ours is the weight of a column of ones and regularised. Both are dealt
-//! with: by data for which either bias is 0, and by inequalities that hold for any data.
+//! The bias of linfa is free; ours is the weight of a column of ones, so it is regularised. The
+//! tests use data for which both are 0, or inequalities that hold for any data.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -10,18 +10,18 @@ use linfa::traits::Fit;
 use linfa_svm::Svm;
 use ndarray::{Array1, Array2, Axis, concatenate};
 use svm::solver::{LinearSvm, LinearSvmParams, Loss, SparseRows};
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 const C: f64 = 1.0;
 const COLUMNS: usize = 10;
 
-/// Numbers from -1 to 1 that are the same everywhere.
+/// Deterministic numbers from -1 to 1.
 fn noise(seed: u64, at: usize) -> f64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(&(at as u64).to_le_bytes(), seed) as i64 as f64
         / i64::MAX as f64
 }
 
-/// Rows of two classes that overlap; `shift` moves all of them away from the origin. The values are those of `f32`.
+/// Rows of two overlapping classes, moved by `shift`. The values are exact in `f32`.
 fn overlapping(rows: usize, seed: u64, shift: f64) -> (Array2<f64>, Array1<bool>) {
     let records = Array2::from_shape_fn((rows, COLUMNS), |(i, j)| {
         noise(seed, i * COLUMNS + j) + shift
@@ -36,8 +36,8 @@ fn overlapping(rows: usize, seed: u64, shift: f64) -> (Array2<f64>, Array1<bool>
     (records.mapv(|value| f64::from(value as f32)), targets)
 }
 
-/// Every row twice: as it is, and mirrored at the origin with the other class. Turning a hyperplane's bias around
-/// costs nothing here, so that the best bias is 0, free or regularised.
+/// Each row twice: unchanged, and mirrored at the origin with the other class. By symmetry the best
+/// bias is 0, free or regularised.
 fn mirrored(rows: usize, seed: u64) -> (Array2<f64>, Array1<bool>) {
     let (records, targets) = overlapping(rows, seed, 0.0);
     let all = concatenate![Axis(0), records, records.mapv(|value| -value)];
@@ -49,7 +49,7 @@ fn mirrored(rows: usize, seed: u64) -> (Array2<f64>, Array1<bool>) {
 
 fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm {
     let (rows, columns) = records.dim();
-    let pattern = Pattern {
+    let pattern = CsrPattern {
         starts: (0..=rows).map(|row| row * columns).collect(),
         columns: (0..rows).flat_map(|_| 0..columns as u32).collect(),
         width: columns,
@@ -67,11 +67,11 @@ fn ours(records: &Array2<f64>, targets: &Array1<bool>, loss: Loss) -> LinearSvm 
     let machine = params
         .fit(&DatasetBase::new(sparse, targets.clone()))
         .unwrap();
-    assert!(machine.outcome.converged, "{:?}", machine.outcome);
+    assert!(machine.convergence.converged, "{:?}", machine.convergence);
     machine
 }
 
-/// linfa's weights and bias.
+/// Weights and bias of linfa.
 fn linfa(records: &Array2<f64>, targets: &Array1<bool>, c: f64) -> (Array1<f64>, f64) {
     let params = Svm::<f64, bool>::params()
         .linear_kernel()
@@ -125,7 +125,7 @@ fn assert_close(found: f64, expected: f64, tolerance: f64) {
 }
 
 #[test]
-fn hinge_has_the_optimum_of_linfa() {
+fn hinge_reaches_the_optimum_of_linfa() {
     for seed in [1, 10, 20] {
         let (records, targets) = mirrored(100, seed);
         let machine = ours(&records, &targets, Loss::Hinge);
@@ -134,7 +134,7 @@ fn hinge_has_the_optimum_of_linfa() {
         assert_close(machine.intercept.into(), 0.0, 1e-2);
         let best = objective(&records, &targets, (&expected, bias), hinge);
         assert!(best > 10.0, "too easy: {best}");
-        assert_close(machine.outcome.objective, best, 1e-3);
+        assert_close(machine.convergence.objective, best, 1e-3);
         assert_close(
             objective(
                 &records,
@@ -152,7 +152,7 @@ fn hinge_has_the_optimum_of_linfa() {
 }
 
 #[test]
-fn a_regularised_bias_costs_what_it_may() {
+fn regularised_bias_satisfies_bounds() {
     for seed in [3, 30] {
         let (records, targets) = overlapping(200, seed, 0.3);
         let machine = ours(&records, &targets, Loss::Hinge);
@@ -164,22 +164,26 @@ fn a_regularised_bias_costs_what_it_may() {
             bias.abs() > 0.1 && linfa_bias.abs() > 0.1,
             "the bias matters: {bias} {linfa_bias}"
         );
-        // linfa's is the best with a free bias, ours the best with a regularised one: neither beats the other at home.
+        // Each is optimal for its own objective.
         assert!(free <= found * (1.0 + 1e-4), "{free} {found}");
         let regularised = free + 0.5 * linfa_bias * linfa_bias;
         assert!(
-            machine.outcome.objective <= regularised * (1.0 + 1e-4),
+            machine.convergence.objective <= regularised * (1.0 + 1e-4),
             "{} {regularised}",
-            machine.outcome.objective
+            machine.convergence.objective
         );
-        assert_close(machine.outcome.objective, found + 0.5 * bias * bias, 1e-4);
+        assert_close(
+            machine.convergence.objective,
+            found + 0.5 * bias * bias,
+            1e-4,
+        );
     }
 }
 
-/// Squared hinge is a hard margin in a space with one more column per row: w·x + sqrt(2C) ξ, with 0.5 (|w|² + 2C ξ²).
-/// (Cortes and Vapnik 1995 for the quadratic slack; linfa gets the hard margin by a C that no row reaches.)
+/// Squared hinge is a hard margin in a space with one more column per row: w·x + sqrt(2C) ξ, with
+/// 0.5 (|w|² + 2C ξ²) (Cortes and Vapnik 1995). A very large C gives linfa a hard margin.
 #[test]
-fn squared_hinge_has_the_optimum_of_linfa_in_the_wider_space() {
+fn squared_hinge_reaches_the_optimum_of_linfa_with_slack_columns() {
     let (records, targets) = mirrored(60, 5);
     let rows = records.nrows();
     let machine = ours(&records, &targets, Loss::SquaredHinge);
@@ -188,14 +192,14 @@ fn squared_hinge_has_the_optimum_of_linfa_in_the_wider_space() {
     let (expected, bias) = linfa(&wide, &targets, 1e6);
     assert_close(bias, 0.0, 1e-3);
     assert_close(
-        machine.outcome.objective,
+        machine.convergence.objective,
         0.5 * expected.dot(&expected),
         1e-3,
     );
     let squared = |slack: f64| hinge(slack).powi(2);
     let narrow = expected.slice(ndarray::s![..COLUMNS]).to_owned();
     assert_close(
-        machine.outcome.objective,
+        machine.convergence.objective,
         objective(&records, &targets, (&narrow, bias), squared),
         1e-3,
     );

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use diagnostics::{Error, sanitize};
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, CacheRepo, Repo};
-use sagemaker::{Env, vars};
+use sagemaker::{Env, env_vars};
 
 use crate::config::CONFIG;
 use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
@@ -54,7 +54,9 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     let cache = cache(env).ok_or_else(|| {
         Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
     })?;
-    let endpoint = env.get(vars::HF_ENDPOINT).and_then(|value| value.to_str());
+    let endpoint = env
+        .get(env_vars::HF_ENDPOINT)
+        .and_then(|value| value.to_str());
     let mut model = Model {
         id,
         cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
@@ -82,11 +84,11 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
 fn cache(env: &Env) -> Option<PathBuf> {
     let folder = |variable| env.get(variable).map(PathBuf::from);
     let caches = || {
-        let home = || Some(folder(vars::HOME)?.join(".cache"));
-        folder(vars::XDG_CACHE_HOME).or_else(home)
+        let home = || Some(folder(env_vars::HOME)?.join(".cache"));
+        folder(env_vars::XDG_CACHE_HOME).or_else(home)
     };
-    let home = || folder(vars::HF_HOME).or_else(|| Some(caches()?.join("huggingface")));
-    folder(vars::HF_HUB_CACHE).or_else(|| Some(home()?.join("hub")))
+    let home = || folder(env_vars::HF_HOME).or_else(|| Some(caches()?.join("huggingface")));
+    folder(env_vars::HF_HUB_CACHE).or_else(|| Some(home()?.join("hub")))
 }
 
 impl Model<'_> {
@@ -146,13 +148,13 @@ impl Model<'_> {
     }
 
     fn connect(&self, missing: &str) -> Result<Api, Error> {
-        let offline = self.env.get(vars::HF_HUB_OFFLINE);
+        let offline = self.env.get(env_vars::HF_HUB_OFFLINE);
         if offline.is_some_and(|value| {
             !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())
         }) {
             return Err(self.offline(missing, "HF_HUB_OFFLINE is set"));
         }
-        let mut proxies = vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
+        let mut proxies = env_vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
         let proxy = proxies.find_map(|proxy| Some(proxy?.to_str()?.to_owned()));
         // Who has a proxy may have hosts that are reached without, by NO_PROXY.
         if let Err(why) = proxy.as_deref().map_or(Err(String::new()), reach)
@@ -168,7 +170,7 @@ impl Model<'_> {
             .with_progress(false)
             .with_retries(RETRIES)
             .with_endpoint(self.endpoint.clone());
-        if let Some(token) = self.env.get(vars::HF_TOKEN) {
+        if let Some(token) = self.env.get(env_vars::HF_TOKEN) {
             builder = builder.with_token(Some(token.to_string_lossy().into_owned()));
         }
         builder

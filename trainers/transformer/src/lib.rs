@@ -43,6 +43,8 @@ pub struct Transformer;
 
 impl Trainer for Transformer {
     const NAME: &'static str = "transformer";
+    const ABOUT: &'static str = "Fine-tune a pretrained transformer of the BERT family";
+    const GPU: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;
     type Encoder = Encoder;
@@ -51,25 +53,25 @@ impl Trainer for Transformer {
 
     const CHECKPOINTS: bool = true;
     const CHANNELS: &'static [&'static str] = &[pretrained::CHANNEL];
-    const HOSTS: bool = true;
+    const MULTI_HOST: bool = true;
 
     fn check(args: TransformerArgs) -> Result<TransformerParams, Error> {
         args.check()
     }
 
-    fn ready(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
+    fn preflight(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
         device::find(params.device, params.precision)?;
         params.locate(paths)
     }
 
-    fn identity(params: &TransformerParams) -> BTreeMap<String, String> {
+    fn fingerprint(params: &TransformerParams) -> BTreeMap<String, String> {
         params
             .pretrained()
             .map(|found| found.identity())
             .unwrap_or_default()
     }
 
-    fn prepare(
+    fn load_to_device(
         model: &mut TransformerModel,
         args: DeviceArgs,
         threads: usize,

@@ -257,7 +257,7 @@ impl Rows {
         let order = table
             .order
             .iter()
-            .map(|row| (row.shard, row.index))
+            .map(|row| (row.encoder, row.index))
             .collect();
         Ok(Self { encoders, order })
     }

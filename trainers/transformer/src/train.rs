@@ -6,7 +6,7 @@ use std::time::Duration;
 use dataset::{RowTable, Split};
 use diagnostics::Error;
 use harness::Trained;
-use harness::trainer::PartScores;
+use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
 use training::{Fitted, Run, TrainPlan, fit};
 
@@ -83,7 +83,7 @@ fn finish(
 ) -> Result<Trained<TransformerModel>, Error> {
     let values = best.weights;
     let frozen = vec![true; values.len()];
-    let mut scores = PartScores::default();
+    let mut scores = SplitScores::default();
     if run.hosts().rank == 0 {
         let mut engine = setup(context.params, run).engine(
             &context.architecture,
@@ -117,7 +117,7 @@ fn finish(
         model,
         scores,
         details,
-        failure: error,
+        error,
     })
 }
 

@@ -1,19 +1,20 @@
-//! What is said about a row that cannot be used, or looks odd.
+//! Messages about rows that cannot be used or look wrong.
 
-use super::{Findings, Found};
+use diagnostics::{Place, Severity, sanitize};
+
+use super::{Finding, Findings};
 use crate::block::{Block, Record, column};
 use crate::codes::{self, Code};
 use crate::{ReadOptions, Source};
-use diagnostics::{Place, Severity, sanitize};
 
 #[derive(Clone, Copy)]
-pub(super) struct Say<'a> {
+pub(super) struct Reporter<'a> {
     pub(super) block: &'a Block,
     pub(super) sources: &'a [Source],
     pub(super) options: &'a ReadOptions,
 }
 
-impl Say<'_> {
+impl Reporter<'_> {
     fn place(&self, record: &Record, at: u32) -> Place {
         let file = self
             .sources
@@ -38,18 +39,18 @@ impl Say<'_> {
         }
     }
 
-    /// A malformed row: an error, unless the user wants such rows dropped.
+    /// Reports a malformed row: an error, or a warning with `--drop-malformed`.
     fn malformed(
         &self,
         code: &'static Code,
         findings: &mut Findings,
-        found: impl FnOnce() -> Found,
+        found: impl FnOnce() -> Finding,
     ) {
         let dropped = self.options.drop_malformed;
         findings.add(code, severity(dropped), || {
             let mut found = found();
             found.help = match dropped {
-                true => "dropped, as --drop-malformed says".to_owned(),
+                true => "dropped because of --drop-malformed".to_owned(),
                 false => format!("{}, or pass --drop-malformed", found.help),
             };
             found
@@ -60,11 +61,11 @@ impl Say<'_> {
         let dropped = self.options.drop_missing;
         findings.add(code, severity(dropped), || {
             let help = if dropped {
-                "dropped, as --drop-missing says"
+                "dropped because of --drop-missing"
             } else {
                 "fix {them}, or pass --drop-missing"
             };
-            Found {
+            Finding {
                 message: code.meaning.to_owned(),
                 place: Some(self.place(record, at)),
                 help: help.to_owned(),
@@ -81,23 +82,23 @@ impl Say<'_> {
     }
 
     pub(super) fn unclosed(&self, record: &Record, quote: u32, findings: &mut Findings) {
-        self.malformed(&codes::OPEN_QUOTE, findings, || Found {
+        self.malformed(&codes::OPEN_QUOTE, findings, || Finding {
             message:
-                "the quote that opens here is never closed: the row reaches to the end of the file"
+                "the quote opened here is never closed; the row extends to the end of the file"
                     .to_owned(),
             place: Some(self.place(record, quote)),
-            help: "close {them}, or double a quote that is part of the text".to_owned(),
+            help: "close {them}, or double quotes that are part of the text".to_owned(),
         });
     }
 
     pub(super) fn too_large(&self, record: &Record, at: u32, findings: &mut Findings) {
         let limit = self.options.max_record_bytes;
-        // Not to be dropped: the rest of the file was not read.
+        // Cannot be dropped: the rest of the file was not read.
         findings.error(
             &codes::TOO_LARGE,
-            format!("the record is larger than `{limit}` bytes; the file was read up to here"),
+            format!("the record is larger than `{limit}` bytes; reading stopped here"),
             Some(self.place(record, at)),
-            "look for a quote that is never closed".to_owned(),
+            "check for a quote that is never closed".to_owned(),
         );
     }
 
@@ -112,11 +113,11 @@ impl Say<'_> {
         self.malformed(&codes::FIELD_COUNT, findings, || {
             let unit = if fields == 1 { "field" } else { "fields" };
             let hint = if fields > expected {
-                " (put quotes around a text that holds the delimiter)"
+                " (quote texts that contain the delimiter)"
             } else {
                 ""
             };
-            Found {
+            Finding {
                 message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
                 place: Some(self.place(record, at)),
                 help: format!("fix {{them}}{hint}"),
@@ -129,18 +130,18 @@ impl Say<'_> {
             let place = Some(self.place(record, at));
             if let Some(encoding) = self.block.transcoded {
                 let message = format!("the row is not valid {encoding}");
-                return Found {
+                return Finding {
                     message,
                     place,
-                    help: "fix {them}, or name the right encoding with --encoding".to_owned(),
+                    help: "fix {them}, or pass the right encoding with --encoding".to_owned(),
                 };
             }
             if record.line == 0 {
                 let message = "the row is not valid UTF-8".to_owned();
-                return Found {
+                return Finding {
                     message,
                     place,
-                    help: "write {them} anew, as UTF-8".to_owned(),
+                    help: "rewrite {them} as UTF-8".to_owned(),
                 };
             }
             let byte = self.block.bytes[at as usize];
@@ -153,9 +154,9 @@ impl Say<'_> {
             let message = format!(
                 "byte `0x{byte:02x}` at offset `{offset}` of the {file} is not valid UTF-8"
             );
-            let help = "save the file as UTF-8, or name its encoding, such as --encoding latin-1"
+            let help = "save the file as UTF-8, or pass its encoding, such as --encoding latin-1"
                 .to_owned();
-            Found {
+            Finding {
                 message,
                 place,
                 help,
@@ -164,11 +165,11 @@ impl Say<'_> {
     }
 
     pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
-        findings.add(&codes::STRAY_QUOTE, Severity::Warning, || Found {
-            message: "the field goes on after the quote here, which closes it".to_owned(),
+        findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || Finding {
+            message: "there is text after the closing quote here".to_owned(),
             place: Some(self.place(record, at)),
             help:
-                "look whether rows ran together; a quote that is part of the text has to be doubled"
+                "check whether rows were joined; quotes that are part of the text must be doubled"
                     .to_owned(),
         });
     }
@@ -180,7 +181,7 @@ impl Say<'_> {
         findings: &mut Findings,
     ) {
         self.malformed(&codes::NOT_JSON, findings, || {
-            // Its own place is that within the line.
+            // The parser's place is relative to the line.
             let text = error.to_string();
             let reason = text
                 .rsplit_once(" at line ")
@@ -188,9 +189,9 @@ impl Say<'_> {
             let length = u64::from(record.end - record.start);
             let mut place = self.place(record, record.start);
             place.column = Some((error.column() as u64).clamp(1, length + 1));
-            let help = "fix {them}: one JSON object on each line is expected".to_owned();
-            Found {
-                message: format!("the line is not a JSON object: {}", cut(reason)),
+            let help = "write one JSON object per line".to_owned();
+            Finding {
+                message: format!("the line is not a JSON object: {}", shorten(reason)),
                 place: Some(place),
                 help,
             }
@@ -205,18 +206,18 @@ impl Say<'_> {
         expected: &str,
         findings: &mut Findings,
     ) {
-        self.malformed(&codes::WRONG_TYPE, findings, || Found {
-            message: format!("`{column}` is {kind}, {expected} was expected"),
+        self.malformed(&codes::WRONG_TYPE, findings, || Finding {
+            message: format!("expected `{column}` to be {expected}, found {kind}"),
             place: Some(self.place(record, record.start)),
-            help: "fix {them}, or name another column".to_owned(),
+            help: "fix {them}, or pass another column".to_owned(),
         });
     }
 }
 
-/// The parser's words quote the value that it did not expect, which may be a whole text.
-fn cut(reason: &str) -> String {
-    const LETTERS: usize = 80;
-    match reason.char_indices().nth(LETTERS) {
+/// Shortens a parser's message: it may quote a whole text.
+fn shorten(reason: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    match reason.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", sanitize(&reason[..end])),
         None => sanitize(reason).into_owned(),
     }

@@ -1,7 +1,9 @@
-use super::*;
 use proptest::prelude::*;
 
-/// Every record of `input`, read in blocks of `block` bytes, and where an open quote was found.
+use super::*;
+
+/// Returns all records of `input`, read in blocks of `block` bytes, and the offset of an open
+/// quote.
 fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option<usize>) {
     let mut splitter = Splitter::new(delimiter);
     let (mut records, mut open, mut lines) = (Vec::new(), None, 1);
@@ -10,12 +12,12 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
         until = (until + block).min(input.len());
         let complete = until == input.len();
         loop {
-            let mut loose = b"kept".to_vec();
-            let found = match splitter.step(&input[..until], from, complete, &mut loose) {
+            let mut unescaped = b"kept".to_vec();
+            let found = match splitter.step(&input[..until], from, complete, &mut unescaped) {
                 Step::Record(found) => found,
                 Step::More { start } => {
                     assert!(start >= from && start <= until);
-                    assert!(!complete, "more asked for at the end");
+                    assert!(!complete, "more bytes requested at the end");
                     break;
                 }
                 Step::End { next } if complete => {
@@ -37,7 +39,7 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
             );
             lines += found.lines;
             from = found.next;
-            if let Some(Oddity::Unclosed(at)) = found.oddity {
+            if let Some(Malformed::Unclosed(at)) = found.malformed {
                 assert_eq!(input[at as usize], b'"');
                 open = Some(at as usize);
                 continue;
@@ -50,7 +52,7 @@ fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option
                         let text = String::from_utf8(input[start..end].to_vec()).unwrap();
                         text.replace("\"\"", "\"").into_bytes()
                     }
-                    Shape::Loose => loose[start..end].to_vec(),
+                    Shape::Unescaped => unescaped[start..end].to_vec(),
                 }
             };
             records.push(splitter.fields.iter().map(content).collect());
@@ -71,7 +73,7 @@ fn theirs(input: &[u8], delimiter: u8) -> Vec<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// Short pieces that lead into every state, arbitrary bytes now and then.
+/// Short pieces that reach every state, and occasional arbitrary bytes.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         6 => Just(b"\"".to_vec()),
@@ -87,7 +89,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         1 => (0_u8..128).prop_map(|byte| vec![byte]),
     ];
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| {
-        // The byte order mark of a whole file is taken off before the splitter sees it.
+        // The byte order mark of a file is removed before splitting.
         let bytes = pieces.concat();
         if bytes.starts_with(b"\xef\xbb\xbf") {
             bytes[1..].to_vec()
@@ -105,7 +107,8 @@ proptest! {
         let delimiter = if tab { b'\t' } else { b',' };
         let (records, open) = ours(&input, delimiter, block);
         let mut expected = theirs(&input, delimiter);
-        // The csv crate does not say that a quote is open at the end; there a further line end is content.
+        // The csv crate does not report an open quote at the end; a further line end is then
+        // content.
         let mut longer = input.clone();
         longer.push(b'\n');
         let is_open = theirs(&longer, delimiter) != expected;
@@ -118,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn the_opening_quote_is_found_behind_an_odd_field() {
+fn open_quote_is_found_after_malformed_field() {
     let (records, open) = ours(b"a,b\n\"x\"y,\"open\nand on", b',', 3);
     assert_eq!((records.len(), open), (1, Some(9)));
 }

@@ -1,4 +1,4 @@
-//! Which files make up a channel, and how they are packed.
+//! Files of a channel, and their compression.
 
 use super::*;
 use dataset::sources;
@@ -19,7 +19,7 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
 fn compressed_files_in_several_parts() {
     let expected = [pair("a", "x"), pair("b", "y")];
     let (one, two) = (b"text,label\na,", b"x\nb,y\n");
-    // The name does not matter: the first bytes tell.
+    // Compression is detected by content, not by name.
     for name in ["a.csv.gz", "a.csv", "a.csv.zst"] {
         assert_eq!(
             given(name, [gz(one), gz(two)].concat()).pairs(&options()),
@@ -39,23 +39,23 @@ fn compressed_files_in_several_parts() {
 }
 
 #[test]
-fn the_account_is_of_the_file_on_disk() {
+fn counts_are_of_the_file_on_disk() {
     let bytes = [gz(b"text,label\na,x\n"), gz(b"b,y\n")].concat();
     let file = given("a.csv.gz", &bytes);
     let rows = file.read(&options()).unwrap();
-    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(rows.counts.files[0].bytes, bytes.len() as u64);
     assert_eq!(
-        rows.account.files[0].sha256.as_ref().map(String::len),
+        rows.counts.files[0].sha256.as_ref().map(String::len),
         Some(64)
     );
     let plain = given("a.csv", "text,label\na,x\nb,y\n")
         .read(&options())
         .unwrap();
-    assert_ne!(rows.account.files[0].sha256, plain.account.files[0].sha256);
+    assert_ne!(rows.counts.files[0].sha256, plain.counts.files[0].sha256);
 }
 
 #[test]
-fn cut_or_damaged_files() {
+fn truncated_and_damaged_files_are_errors() {
     let text: String = (0..2000)
         .map(|row| format!("text {row},{}\n", row * row % 97))
         .collect();
@@ -70,17 +70,17 @@ fn cut_or_damaged_files() {
     insta::assert_snapshot!(given("cut.csv.gz", cut(&whole_gz)).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.gz
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     insta::assert_snapshot!(given("cut.csv.zst", cut(&whole_zst)).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.zst
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     insta::assert_snapshot!(given("head.csv.gz", &whole_gz[..5]).says(&options()), @r"
     error[D006]: the compressed data ends too early
       --> head.csv.gz
-      help: get the file again: it is cut off
+      help: download the file again; it is truncated
     ");
     for bytes in [
         damaged(whole_gz.clone()),
@@ -96,11 +96,11 @@ fn cut_or_damaged_files() {
 }
 
 #[test]
-fn files_of_other_kinds() {
+fn unsupported_file_types_are_refused() {
     insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").says(&options()), @r"
     error[D007]: the file is a zip archive
       --> a.csv
-      help: unpack it, and name the file in it
+      help: unpack it, and pass the file inside
     ");
     insta::assert_snapshot!(given("a.csv", b"\xfd7zXZ\0rest").says(&options()), @r"
     error[D007]: the file is compressed with xz
@@ -115,7 +115,7 @@ fn files_of_other_kinds() {
     insta::assert_snapshot!(given("a.csv", b"PAR1....").says(&options()), @r"
     error[D007]: the file is a parquet file
       --> a.csv
-      help: give it a name that ends in .parquet
+      help: rename it to end in .parquet
     ");
 }
 
@@ -130,7 +130,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_folder_is_read_in_sorted_order() {
+fn folders_are_read_in_sorted_order() {
     let folder = folder(&[
         ("b.tsv", "label\ttext\n2\tb\n"),
         ("a.csv", "text,label\na,1\n"),
@@ -148,7 +148,7 @@ fn a_folder_is_read_in_sorted_order() {
         [pair("a", "1"), pair("b", "2"), pair("c", "3")]
     );
     let files: Vec<(String, u64)> = rows
-        .account
+        .counts
         .files
         .iter()
         .map(|file| (without(&file.path, folder.path()), file.rows_read))
@@ -163,12 +163,12 @@ fn a_folder_is_read_in_sorted_order() {
     insta::assert_snapshot!(without(&rows.findings.to_string(), folder.path()), @r"
     warning[D003]: the file has no rows
       --> d.CSV
-      help: a data file has at least one row, below its header if it is CSV
+      help: add at least one row; a CSV file also needs a header
     ");
 }
 
 #[test]
-fn a_file_that_is_named_may_have_any_ending() {
+fn explicit_files_may_have_any_extension() {
     let file = given("reviews.txt", "text,label\na,x\n");
     let rows = read(
         &sources(&file.path).unwrap(),
@@ -183,7 +183,7 @@ fn a_file_that_is_named_may_have_any_ending() {
 }
 
 #[test]
-fn nothing_there() {
+fn missing_files_suggest_similar_names() {
     let says = |folder: &tempfile::TempDir, name: &str| {
         without(
             &sources(&folder.path().join(name)).unwrap_err().to_string(),
@@ -204,27 +204,27 @@ fn nothing_there() {
     insta::assert_snapshot!(says(&given, "quite else"), @r"
     error[D001]: no such file or folder
       --> quite else
-      help: give the path of a file or folder that exists
+      help: pass the path of an existing file or folder
     ");
     insta::assert_snapshot!(says(&given, "no/movie.csv"), @r"
     error[D001]: no such file or folder
       --> no/movie.csv
-      help: there is no folder `no`; give the path from where you are, or a full one
+      help: the folder `no` does not exist; pass a path relative to the current folder, or an absolute one
     ");
     insta::assert_snapshot!(says(&given, "empty"), @r"
-    error[D002]: folder has no data files, it is empty
+    error[D002]: the folder contains no data files; it is empty
       --> empty
-      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
     ");
     insta::assert_snapshot!(says(&given, "other"), @r"
-    error[D002]: folder has no data files, it holds `a.txt`, `b.xlsx`
+    error[D002]: the folder contains no data files; it contains `a.txt`, `b.xlsx`
       --> other
-      help: put .csv, .tsv, .jsonl or .parquet files there (.gz and .zst too), or name one file
+      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
     ");
 }
 
 #[test]
-fn a_folder_without_rows() {
+fn folder_without_rows_is_error() {
     let folder = folder(&[("a.csv", "text,label\n"), ("b.csv", "")]);
     let error = read(
         &sources(folder.path()).unwrap(),
@@ -234,20 +234,20 @@ fn a_folder_without_rows() {
     )
     .unwrap_err();
     insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
-    error[D003]: there are no rows in any of `2` files
+    error[D003]: none of the `2` files has rows
       --> a.csv
-      help: give data that has rows with text, and labels where they are needed
+      help: pass data with texts, and with labels where required
     warning[D003]: the file has no rows
       --> a.csv
-      help: 2 such files; a data file has at least one row, below its header if it is CSV
+      help: 2 such files; add at least one row; a CSV file also needs a header
     ");
 }
 
 #[test]
 #[cfg(not(feature = "parquet"))]
-fn parquet_without_the_feature() {
+fn parquet_without_the_feature_is_error() {
     insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
-    error[D007]: this program was built without parquet
+    error[D007]: this program was built without parquet support
       --> a.parquet
       help: build with `--features parquet`, or convert the file to CSV
     ");
@@ -255,7 +255,7 @@ fn parquet_without_the_feature() {
 
 #[test]
 #[cfg(unix)]
-fn a_pipe_is_not_opened_twice() {
+fn pipes_are_not_opened_twice() {
     use dataset::{RowPlace, fetch_texts};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
@@ -271,13 +271,13 @@ fn a_pipe_is_not_opened_twice() {
     assert_eq!(pairs(&rows), [pair("a", "x"), pair("b", "y")]);
     let place: RowPlace = rows.places[1];
     let (tell, told) = std::sync::mpsc::channel();
-    // In a thread of its own: to open the pipe again would hang for ever.
+    // In a separate thread: opening the pipe again would block forever.
     std::thread::spawn(move || tell.send(fetch_texts(&sources, &options(), &[place])));
     let fetched = told.recv_timeout(std::time::Duration::from_secs(30));
     let error = fetched.unwrap().unwrap_err();
     insta::assert_snapshot!(without(&error.to_string(), folder.path()), @r"
-    error[D001]: what is no regular file cannot be read twice, as a pipe
+    error[D001]: a pipe or device cannot be read twice
       --> a.csv
-      help: give a file instead
+      help: pass a file instead
     ");
 }

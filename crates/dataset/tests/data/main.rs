@@ -1,4 +1,4 @@
-//! The data reader, seen from outside.
+//! Tests of the public API.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,10 +17,10 @@ use dataset::{Encode, Format, ReadError, ReadOptions, Rows, Source, read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// Never set.
+/// A stop flag that is never set.
 static GO: AtomicBool = AtomicBool::new(false);
 
-/// Keeps the texts, as no trainer does.
+/// Keeps the texts, unlike trainers.
 #[derive(Debug, Default)]
 struct Texts(Vec<String>);
 
@@ -55,12 +55,12 @@ impl Given {
         read(&self.source(), options, Texts::default, &GO)
     }
 
-    /// Text and label of each row.
+    /// Returns text and label of each row.
     fn pairs(&self, options: &ReadOptions) -> Vec<(String, String)> {
         pairs(&self.read(options).unwrap())
     }
 
-    /// What is said about the file, without the folder's name.
+    /// Returns all messages about the file, without the name of the folder.
     fn says(&self, options: &ReadOptions) -> String {
         let said = match self.read(options) {
             Ok(rows) => rows.findings.to_string(),
@@ -76,7 +76,8 @@ fn without(said: &str, folder: &Path) -> String {
 }
 
 fn pairs(rows: &Rows<Texts>) -> Vec<(String, String)> {
-    let text = |at: &dataset::RowRef| rows.shards[at.shard as usize].0[at.index as usize].clone();
+    let text =
+        |at: &dataset::RowRef| rows.encoders[at.encoder as usize].0[at.index as usize].clone();
     let label = |label: &u32| rows.label_names[*label as usize].clone();
     rows.order
         .iter()

@@ -1,4 +1,4 @@
-//! The wording of each message.
+//! Texts of messages.
 
 use super::*;
 
@@ -29,15 +29,15 @@ fn missing_values() {
     insta::assert_snapshot!(given("movie.csv", "text,label\ngood,1\nbad,\n").says(&dropping()), @r"
     warning[D014]: row has no label
       --> movie.csv:3:5 (record 2)
-      help: 1 such row; dropped, as --drop-missing says
+      help: 1 such row; dropped because of --drop-missing
     ");
     insta::assert_snapshot!(given("movie.csv", "text,label\nbad,\n").says(&dropping()), @r"
-    error[D003]: no row is left: all `1` were dropped
+    error[D003]: no rows are left: all `1` were dropped
       --> movie.csv
-      help: give data that has rows with text, and labels where they are needed
+      help: pass data with texts, and with labels where required
     warning[D014]: row has no label
       --> movie.csv:2:5 (record 1)
-      help: 1 such row; dropped, as --drop-missing says
+      help: 1 such row; dropped because of --drop-missing
     ");
 }
 
@@ -46,7 +46,7 @@ fn malformed_rows() {
     insta::assert_snapshot!(says("a.csv", "text,label\na,b,1\nc,1\nd\n"), @r"
     error[D010]: row has `3` fields, the header has `2`
       --> a.csv:2:5 (record 1)
-      help: 2 such rows; fix them (put quotes around a text that holds the delimiter), or pass --drop-malformed
+      help: 2 such rows; fix them (quote texts that contain the delimiter), or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\nd\n"), @r"
     error[D010]: row has `1` field, the header has `2`
@@ -54,24 +54,24 @@ fn malformed_rows() {
       help: 1 such row; fix it, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\n\"a\n,1\",b\nc,\"open,1\nd,1\n"), @r"
-    error[D011]: the quote that opens here is never closed: the row reaches to the end of the file
+    error[D011]: the quote opened here is never closed; the row extends to the end of the file
       --> a.csv:4:3 (record 2)
-      help: close it, or double a quote that is part of the text, or pass --drop-malformed
+      help: close it, or double quotes that are part of the text, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.csv", b"text,label\na,1\n\"b\nb\xe9\",1\n"), @r"
     error[D012]: byte `0xe9` at offset `19` of the file is not valid UTF-8
       --> a.csv:4:2 (record 2)
-      help: 1 such row; save the file as UTF-8, or name its encoding, such as --encoding latin-1, or pass --drop-malformed
+      help: 1 such row; save the file as UTF-8, or pass its encoding, such as --encoding latin-1, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\na,1\n\"say \"no\" twice\",0\n"), @r"
-    warning[D019]: the field goes on after the quote here, which closes it
+    warning[D019]: there is text after the closing quote here
       --> a.csv:3:6 (record 2)
-      help: 1 such row; look whether rows ran together; a quote that is part of the text has to be doubled
+      help: 1 such row; check whether rows were joined; quotes that are part of the text must be doubled
     ");
     insta::assert_snapshot!(given("a.csv", "text,label\na,1\nb,2,3\n").says(&dropping()), @r"
     warning[D010]: row has `3` fields, the header has `2`
       --> a.csv:3:5 (record 2)
-      help: 1 such row; dropped, as --drop-malformed says
+      help: 1 such row; dropped because of --drop-malformed
     ");
 }
 
@@ -80,45 +80,45 @@ fn headers() {
     insta::assert_snapshot!(says("a.csv", ""), @r"
     error[D003]: the file is empty
       --> a.csv
-      help: a data file has at least one row, below its header if it is CSV
+      help: add at least one row; a CSV file also needs a header
     ");
     insta::assert_snapshot!(says("a.csv", "\n\n"), @r"
     error[D003]: the file has no rows
       --> a.csv
-      help: a data file has at least one row, below its header if it is CSV
+      help: add at least one row; a CSV file also needs a header
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\n"), @r"
     error[D003]: the file has no rows
       --> a.csv
-      help: a data file has at least one row, below its header if it is CSV
+      help: add at least one row; a CSV file also needs a header
     ");
     insta::assert_snapshot!(says("a.csv", "Text,labels\na,b\n"), @r"
-    error[D005]: no column is called `text` or `label`, the header has `Text`, `labels`
+    error[D005]: no column is named `text` or `label`; the header has `Text`, `labels`
       --> a.csv:1
       help: did you mean --text-column Text --label-column labels?
     ");
     insta::assert_snapshot!(says("a.csv", "sentiment,review\na,b\n"), @r"
-    error[D005]: no column is called `text` or `label`, the header has `sentiment`, `review`
+    error[D005]: no column is named `text` or `label`; the header has `sentiment`, `review`
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header
     ");
     insta::assert_snapshot!(says("a.csv", "text,label,text,text\na,b,c,d\n"), @r"
-    error[D004]: `3` columns are called `text`, one was expected
+    error[D004]: expected one column named `text`, found `3`
       --> a.csv:1
       help: rename all but one of them
     ");
     insta::assert_snapshot!(says("a.csv", "text,\"label\na,b\n"), @r"
-    error[D011]: the quote that opens here, in the header, is never closed
+    error[D011]: the quote opened here in the header is never closed
       --> a.csv:1:6
       help: close it
     ");
     insta::assert_snapshot!(says("a.csv", "\"A long review, which is not a header at all, but the first row\",1\nb,2\n"), @r"
-    error[D005]: no column is called `text` or `label`, the header has `A long review, which is not a header at ...`, `1`
+    error[D005]: no column is named `text` or `label`; the header has `A long review, which is not a header at ...`, `1`
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header
     ");
     insta::assert_snapshot!(says("a.csv", "t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0b\0\n\0"), @r"
-    error[D005]: no column is called `text` or `label`, the header has `t\u{0}e\u{0}x\u{0}t\u{0}`, `\u{0}l\u{0}a\u{0}b\u{0}e\u{0}l\u{0}`
+    error[D005]: no column is named `text` or `label`; the header has `t\u{0}e\u{0}x\u{0}t\u{0}`, `\u{0}l\u{0}a\u{0}b\u{0}e\u{0}l\u{0}`
       --> a.csv:1
       help: the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le
     ");
@@ -127,9 +127,9 @@ fn headers() {
         .collect::<Vec<_>>()
         .join(",");
     insta::assert_snapshot!(says("a.csv", wide), @r"
-    error[D005]: no column is called `text` or `label`, the header has `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`, `c10`, `c11`, `c12` and 17 more
+    error[D005]: no column is named `text` or `label`; the header has `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`, `c10`, `c11`, `c12` and 17 more
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line has to be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header
     ");
 }
 
@@ -138,20 +138,20 @@ fn json_lines() {
     insta::assert_snapshot!(says("a.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",label:1}\n[1]\n"), @r"
     error[D015]: the line is not a JSON object: key must be a string
       --> a.jsonl:2:13 (record 2)
-      help: 2 such rows; fix them: one JSON object on each line is expected, or pass --drop-malformed
+      help: 2 such rows; write one JSON object per line, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":7,\"label\":1}\n"), @r"
-    error[D016]: `text` is a number, a string was expected
+    error[D016]: expected `text` to be a string, found a number
       --> a.jsonl:2:1 (record 2)
-      help: 1 such row; fix it, or name another column, or pass --drop-malformed
+      help: 1 such row; fix it, or pass another column, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.jsonl", "{\"text\":\"a\",\"label\":{\"id\":7}}\n"), @r"
-    error[D016]: `label` is an object, a string, a number or true/false was expected
+    error[D016]: expected `label` to be a string, a number or true/false, found an object
       --> a.jsonl:1:1 (record 1)
-      help: 1 such row; fix it, or name another column, or pass --drop-malformed
+      help: 1 such row; fix it, or pass another column, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.jsonl", "{\"review\":\"a\",\"lable\":1}\n"), @r"
-    error[D005]: no column is called `text` or `label`, the first object has `review`, `lable`
+    error[D005]: no column is named `text` or `label`; the first object has `review`, `lable`
       --> a.jsonl
       help: pass --text-column NAME --label-column lable
     error[D013]: row has no text
@@ -161,33 +161,33 @@ fn json_lines() {
     insta::assert_snapshot!(says("a.json", "[\n{\"text\":\"a\",\"label\":1}\n]\n"), @r"
     error[D015]: the line is not a JSON object: invalid type: sequence, expected an object
       --> a.json:1:1 (record 1)
-      help: 2 such rows; fix them: one JSON object on each line is expected, or pass --drop-malformed
+      help: 2 such rows; write one JSON object per line, or pass --drop-malformed
     ");
     insta::assert_snapshot!(says("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"\xff\",\"label\":1}\n"), @r"
     error[D012]: byte `0xff` at offset `32` of the file is not valid UTF-8
       --> a.jsonl:2:10 (record 2)
-      help: 1 such row; save the file as UTF-8, or name its encoding, such as --encoding latin-1, or pass --drop-malformed
+      help: 1 such row; save the file as UTF-8, or pass its encoding, such as --encoding latin-1, or pass --drop-malformed
     ");
 }
 
 #[test]
-fn the_data_as_a_whole() {
+fn duplicates_and_similar_labels() {
     insta::assert_snapshot!(says("a.csv", "text,label\na,1\nb,0\na,0\nb,0\nb,0\n"), @r"
-    warning[D021]: the text has the label `0` here, and `1` at `a.csv:2 (record 1)`
+    warning[D021]: the text has the label `0` here but `1` at `a.csv:2 (record 1)`
       --> a.csv:4 (record 3)
       help: 1 such row; decide which label is right
-    warning[D022]: the text and its label stand at `a.csv:3 (record 2)` too
+    warning[D022]: the same text with the same label is at `a.csv:3 (record 2)`
       --> a.csv:5 (record 4)
-      help: 2 such rows; remove them, unless each is a case of its own
+      help: 2 such rows; remove them, unless these are independent observations
     ");
     insta::assert_snapshot!(says("a.csv", "text,label\na,Spam\nb, spam\nc,ham\n"), @r"
-    warning[D024]: the labels `Spam` and ` spam` differ only in case or blanks, and count as two
-      help: use one spelling, if one label is meant
+    warning[D024]: the labels `Spam` and ` spam` differ only in case or whitespace and are treated as different
+      help: use one spelling if they mean the same label
     ");
 }
 
 #[test]
-fn text_and_label_in_one_column() {
+fn text_and_label_in_the_same_column_is_error() {
     let same = ReadOptions {
         label_column: "text".to_owned(),
         ..options()
@@ -196,22 +196,22 @@ fn text_and_label_in_one_column() {
         ("a.csv", "text,label\na,1\nb,2\n"),
         ("a.tsv", "text\na\nb\n"),
         ("a.jsonl", "{\"text\":\"a\",\"label\":1}\n"),
-        // Refused before the file is looked at, so that no format can differ.
+        // Refused before the file is opened, so the format does not matter.
         ("a.parquet", "PAR1"),
     ] {
         insta::allow_duplicates! {
             insta::assert_snapshot!(given(name, bytes).says(&same), @r"
-            error[D025]: text and label are both to be read from the column `text`
-              help: pass --text-column and --label-column with two different names
+            error[D025]: text and label are the same column `text`
+              help: pass different names to --text-column and --label-column
             ");
         }
     }
 }
 
-/// Nothing in `said` counts as a measurement, and it has no lines but its own.
+/// Checks that no metric regex can match, and that data cannot start a line.
 fn harmless(said: &str) {
     for metric in sagemaker::Metric::all() {
-        // All that the metric's regular expression finds begins with this.
+        // Every match of the metric's regex starts with this.
         assert!(!said.contains(&format!("{metric}=")), "{said}");
     }
     for line in said.lines() {
@@ -222,21 +222,21 @@ fn harmless(said: &str) {
 }
 
 #[test]
-fn data_in_a_message_is_no_measurement() {
+fn data_in_messages_cannot_look_like_metrics() {
     let evil = " train:accuracy=0.99; ";
     let cell = format!("\n{evil}\r\u{1b}[31m");
     let name = format!("x\n{evil}.csv");
     let json = |value: &str| serde_json::to_string(value).unwrap();
     let line = format!("\n{evil}");
     let said = [
-        // Names in the header: listed, proposed, and cut in the middle.
+        // Names in the header: listed, suggested, truncated.
         given("a.csv", format!("\"{cell}\",label\na,1\n")).says(&options()),
         given("a.csv", format!("\"text{line}\",label\na,1\n")).says(&options()),
         given("a.csv", format!("\"{}{line}and on\"\na\n", "a ".repeat(8))).says(&options()),
         // Keys and values of JSON.
         given("a.jsonl", format!("{{{}:1}}\n", json(&cell))).says(&options()),
         given("a.jsonl", format!("{}\n", json(&cell))).says(&options()),
-        // The file's own name, as a place and in what is said about others.
+        // The name of the file, as place and in messages about other rows.
         given(&name, "text,label\na,\n").says(&options()),
         given(&name, "text,label\na,1\na,0\n").says(&options()),
     ];
@@ -246,7 +246,7 @@ fn data_in_a_message_is_no_measurement() {
     assert!(
         said.iter()
             .all(|said| said.contains(r"accuracy\u{3d}0.99;")),
-        "each has the data in it: {said:#?}"
+        "each message has the data: {said:#?}"
     );
     harmless(&given("a.jsonl", format!("{{\"text\":\"{evil}\",{evil}}}\n")).says(&options()));
     let options = ReadOptions {
@@ -259,22 +259,22 @@ fn data_in_a_message_is_no_measurement() {
 }
 
 #[test]
-fn a_path_in_a_message_is_no_measurement() {
+fn paths_in_messages_cannot_look_like_metrics() {
     let evil = "\n train:accuracy=0.99; ";
     let folder = given(&format!("{evil}.txt"), "");
     let listed = dataset::sources(folder.folder.path()).unwrap_err();
-    let near = folder.folder.path().join(format!("{evil}.tx"));
+    let closest = folder.folder.path().join(format!("{evil}.tx"));
     let absent = folder.folder.path().join(evil).join("a.csv");
-    let near = dataset::sources(&near).unwrap_err();
+    let closest = dataset::sources(&closest).unwrap_err();
     let absent = dataset::sources(&absent).unwrap_err();
-    for said in [listed, near, absent].map(|said| said.to_string()) {
+    for said in [listed, closest, absent].map(|said| said.to_string()) {
         harmless(&said);
         assert!(said.contains(r"accuracy\u{3d}0.99;"), "{said}");
     }
 }
 
 #[test]
-fn a_long_value_is_cut() {
+fn long_values_are_truncated() {
     let said = says("a.jsonl", format!("\"{}\"\n", "private ".repeat(100)));
     assert!(said.contains("pr..."), "{said}");
     assert!(said.len() < 400, "{said}");

@@ -1,12 +1,12 @@
 //! Parquet files.
 
 use super::*;
-use dataset::fetch_texts;
 use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use dataset::fetch_texts;
 use std::sync::Arc;
 
 enum Values {
@@ -16,7 +16,7 @@ enum Values {
     Truths(Vec<bool>),
 }
 
-/// A file whose row groups have the given columns each.
+/// Returns a file whose row groups have these columns.
 fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(
@@ -71,7 +71,7 @@ const STRINGS: &str = "message m { optional binary text (UTF8); optional binary 
 const INTEGERS: &str = "message m { required int64 label; optional binary text (UTF8); }";
 
 #[test]
-fn rows_of_several_groups_in_every_compression() {
+fn reads_several_row_groups_in_all_compressions() {
     for compression in [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
@@ -97,7 +97,7 @@ fn rows_of_several_groups_in_every_compression() {
 }
 
 #[test]
-fn long_files_with_gaps() {
+fn reads_long_files_with_nulls() {
     let texts = (0..5000)
         .map(|row| if row % 7 == 0 { None } else { Some("text") })
         .collect();
@@ -113,10 +113,10 @@ fn long_files_with_gaps() {
     let rows = file.read(&dropping()).unwrap();
     let expected = (1..=5000_u32).filter(|record| (record - 1) % 7 != 0 && (record - 1) % 11 != 0);
     assert!(rows.places.iter().map(|place| place.record).eq(expected));
-    assert_eq!(rows.account.read, 5000);
-    assert_eq!(rows.account.files[0].bytes, bytes.len() as u64);
+    assert_eq!(rows.counts.read, 5000);
+    assert_eq!(rows.counts.files[0].bytes, bytes.len() as u64);
     assert_eq!(
-        rows.account.files[0].sha256.as_ref().map(String::len),
+        rows.counts.files[0].sha256.as_ref().map(String::len),
         Some(64)
     );
     assert_eq!(
@@ -134,7 +134,7 @@ fn long_files_with_gaps() {
 }
 
 #[test]
-fn what_cannot_be_used() {
+fn missing_columns_and_wrong_types_are_errors() {
     let strings = || Values::Strings(vec![Some("a")]);
     let says = |schema, values| {
         let bytes = written(schema, &[values], Compression::UNCOMPRESSED);
@@ -142,32 +142,32 @@ fn what_cannot_be_used() {
     };
     let schema = "message m { optional binary review (UTF8); optional binary label (UTF8); }";
     insta::assert_snapshot!(says(schema, vec![strings(), strings()]), @r"
-    error[D005]: no column is called `text`, the file has `review`, `label`
+    error[D005]: no column is named `text`; the file has `review`, `label`
       --> a.parquet
       help: pass --text-column NAME
     ");
     let schema = "message m { required boolean text; optional binary label (UTF8); }";
     insta::assert_snapshot!(says(schema, vec![Values::Truths(vec![true]), strings()]), @r"
-    error[D009]: the column `text` is `BOOLEAN`, a string was expected
+    error[D009]: expected the column `text` to be a string, found `BOOLEAN`
       --> a.parquet
-      help: name another column, or write the file with that type
+      help: pass another column, or write the file with that type
     ");
     insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").says(&options()), @r"
     error[D009]: the parquet file cannot be read: Parquet error: Invalid Parquet file. Corrupt footer
       --> a.parquet
-      help: get the file again, or write it anew
+      help: download or write the file again
     ");
 }
 
 #[test]
-fn values_that_are_not_utf_8() {
+fn invalid_utf8_values_are_refused() {
     let values = || Values::Strings(vec![Some("one"), Some("two"), Some("three")]);
     let mut bytes = written(
         STRINGS,
         &[vec![values(), values()]],
         Compression::UNCOMPRESSED,
     );
-    // The dictionary of the text column comes first, that of the label column later.
+    // The dictionary of the text column is before that of the label column.
     let places = |word: &[u8]| {
         (0..bytes.len() - 5)
             .filter(|at| bytes[*at..].starts_with(word))
@@ -180,7 +180,7 @@ fn values_that_are_not_utf_8() {
     insta::assert_snapshot!(file.says(&options()), @r"
     error[D012]: the row is not valid UTF-8
       --> a.parquet (record 1)
-      help: 2 such rows; write them anew, as UTF-8, or pass --drop-malformed
+      help: 2 such rows; rewrite them as UTF-8, or pass --drop-malformed
     ");
 }
 
@@ -198,9 +198,9 @@ fn damaged_files_are_refused_and_do_not_panic() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;
         match given("a.parquet", damaged).read(&dropping()) {
-            Ok(rows) => assert!(rows.account.used <= rows.account.read),
+            Ok(rows) => assert!(rows.counts.used <= rows.counts.read),
             Err(ReadError::Data(bad)) => assert!(bad.findings.has_errors()),
-            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+            Err(ReadError::Stopped) => panic!("not stopped"),
         }
     }
 }

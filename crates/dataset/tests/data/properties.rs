@@ -1,4 +1,4 @@
-//! Arbitrary bytes: no panic, and every row is either used or dropped.
+//! Property tests on arbitrary bytes: no panic, and each row is used or dropped.
 
 use super::*;
 use dataset::codes;
@@ -51,7 +51,7 @@ fn json() -> impl Strategy<Value = Vec<u8>> {
     ])
 }
 
-/// Reads the bytes in several ways; the account must be right, and the same in all of them.
+/// Reads the bytes with several block sizes and threads; counts must be consistent and equal.
 fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
     let file = given(name, bytes);
     let mut before: Option<String> = None;
@@ -65,39 +65,39 @@ fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
         };
         let seen = match file.read(&options) {
             Ok(rows) => {
-                let account = &rows.account;
+                let counts = &rows.counts;
                 prop_assert_eq!(
-                    account.read,
-                    account.used + account.dropped.values().sum::<u64>()
+                    counts.read,
+                    counts.used + counts.dropped.values().sum::<u64>()
                 );
-                prop_assert_eq!(account.read, account.files[0].rows_read);
-                prop_assert_eq!(account.files[0].bytes, bytes.len() as u64);
-                prop_assert_eq!(account.used, rows.order.len() as u64);
+                prop_assert_eq!(counts.read, counts.files[0].rows_read);
+                prop_assert_eq!(counts.files[0].bytes, bytes.len() as u64);
+                prop_assert_eq!(counts.used, rows.order.len() as u64);
                 format!(
-                    "{account:?}\n{}\n{:?}\n{:?}",
+                    "{counts:?}\n{}\n{:?}\n{:?}",
                     rows.findings,
                     pairs(&rows),
                     rows.places
                 )
             }
             Err(ReadError::Data(bad)) => {
-                let account = &bad.account;
+                let counts = &bad.counts;
                 prop_assert_eq!(
-                    account.read,
-                    account.used + account.dropped.values().sum::<u64>()
+                    counts.read,
+                    counts.used + counts.dropped.values().sum::<u64>()
                 );
                 prop_assert!(bad.findings.has_errors());
-                // How much of a damaged file is looked at depends on how much is taken at once.
+                // The amount read from a damaged file depends on the block size.
                 match bad.findings.count(&codes::DAMAGED) {
                     0 => format!(
                         "{:?}\n{}",
-                        (account.read, account.used, &account.dropped),
+                        (counts.read, counts.used, &counts.dropped),
                         bad.findings
                     ),
                     _ => "damaged".to_owned(),
                 }
             }
-            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+            Err(ReadError::Stopped) => panic!("not stopped"),
         };
         if let Some(before) = &before {
             prop_assert_eq!(

@@ -1,4 +1,4 @@
-//! Which rows are read from which bytes.
+//! Rows read from given bytes.
 
 use super::*;
 use dataset::{Labels, StreamError, encoding, stream};
@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 #[test]
-fn quotes_line_ends_and_byte_order_mark() {
+fn reads_quotes_line_ends_and_byte_order_mark() {
     let expected = vec![
         pair("one, \"two\"", "a"),
         pair("two\r\nlines", "b"),
@@ -26,7 +26,7 @@ fn quotes_line_ends_and_byte_order_mark() {
 }
 
 #[test]
-fn lines_are_right_behind_quoted_line_ends() {
+fn line_numbers_count_quoted_line_ends() {
     let rows = given("a.csv", "text,label\n\"1\n2\r\n3\",a\n\nx,b\r\ny,b\n")
         .read(&options())
         .unwrap();
@@ -39,7 +39,7 @@ fn lines_are_right_behind_quoted_line_ends() {
 }
 
 #[test]
-fn words_that_other_readers_take_for_missing_are_text() {
+fn null_like_words_are_text() {
     let rows = given(
         "a.csv",
         "text,label\nNA,null\nnull,NA\nNone,None\nnan,0\0\n",
@@ -64,7 +64,7 @@ fn json_lines() {
 }
 
 #[test]
-fn utf_16_and_latin_1() {
+fn reads_utf_16_and_latin_1() {
     let text = "text,label\ncafé 🎬,é\n\"a\nb\",x\n";
     let expected = [pair("café 🎬", "é"), pair("a\nb", "x")];
     let little = [0xfeff]
@@ -95,19 +95,19 @@ fn utf_16_and_latin_1() {
 }
 
 #[test]
-fn a_row_that_is_not_valid_in_its_encoding_is_refused() {
+fn invalid_rows_in_other_encodings_are_refused() {
     let mut bytes: Vec<u8> = "\u{feff}text,label\na"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    bytes.extend([0x00, 0xd8]); // half of a pair
+    bytes.extend([0x00, 0xd8]); // lone surrogate
     bytes.extend("b,x\nfine,y\n".encode_utf16().flat_map(u16::to_le_bytes));
     let file = given("a.csv", bytes);
     assert_eq!(file.pairs(&dropping()), [pair("fine", "y")]);
     insta::assert_snapshot!(file.says(&options()), @r"
     error[D012]: the row is not valid UTF-16LE
       --> a.csv:2:2 (record 1)
-      help: 1 such row; fix it, or name the right encoding with --encoding, or pass --drop-malformed
+      help: 1 such row; fix it, or pass the right encoding with --encoding, or pass --drop-malformed
     ");
 }
 
@@ -116,36 +116,36 @@ fn every_row_is_accounted_for() {
     let bytes = b"text,label\na,x\nb,\n,x\nc,y,z\nd\xff,y\ne,y\n\"f,y\n\n";
     let rows = given("a.csv", bytes).read(&dropping()).unwrap();
     assert_eq!(pairs(&rows), [pair("a", "x"), pair("e", "y")]);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&rows.account.dropped).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&rows.counts.dropped).unwrap(), @r#"
     {
       "malformed": 3,
       "missing label": 1,
       "missing text": 1
     }
     "#);
-    let account = rows.account;
+    let counts = rows.counts;
     assert_eq!(
         (
-            account.read,
-            account.used,
-            account.dropped.values().sum::<u64>()
+            counts.read,
+            counts.used,
+            counts.dropped.values().sum::<u64>()
         ),
         (7, 2, 5)
     );
     assert_eq!(
-        (account.files[0].rows_read, account.files[0].bytes),
+        (counts.files[0].rows_read, counts.files[0].bytes),
         (7, bytes.len() as u64)
     );
 }
 
 #[test]
-fn the_hash_is_that_of_the_raw_file() {
+fn hash_is_of_the_raw_file() {
     let rows = given("a.csv", "text,label\na,b\n")
         .read(&options())
         .unwrap();
     // printf 'text,label\na,b\n' | sha256sum
     let expected = "ec6a4a4aa824691f0804aabf5ebd23d51db8334b01e907f0f790bbe42866939a";
-    assert_eq!(rows.account.files[0].sha256.as_deref(), Some(expected));
+    assert_eq!(rows.counts.files[0].sha256.as_deref(), Some(expected));
     let unhashed = ReadOptions {
         hash: false,
         ..options()
@@ -154,14 +154,14 @@ fn the_hash_is_that_of_the_raw_file() {
         given("a.csv", "text,label\na,b\n")
             .read(&unhashed)
             .unwrap()
-            .account
+            .counts
             .files[0]
             .sha256,
         None
     );
 }
 
-/// Rows of every kind, many blocks long.
+/// Returns rows of all shapes, many blocks long.
 pub(super) fn long() -> String {
     let mut bytes = "text,label\n".to_owned();
     for row in 0..5000 {
@@ -177,10 +177,10 @@ pub(super) fn long() -> String {
 }
 
 #[test]
-fn threads_and_blocks_do_not_change_the_result() {
+fn result_does_not_depend_on_threads_or_block_size() {
     let file = given("a.csv", long());
     let one = file.read(&options()).unwrap();
-    assert_eq!(one.account.used, 5000);
+    assert_eq!(one.counts.used, 5000);
     for (threads, block_bytes) in [(2, 512 * 1024), (2, 100), (4, 1000), (3, 17)] {
         let threads = NonZeroUsize::new(threads).unwrap();
         let many = file
@@ -190,7 +190,7 @@ fn threads_and_blocks_do_not_change_the_result() {
                 ..options()
             })
             .unwrap();
-        assert_eq!(many.shards.len(), threads.get());
+        assert_eq!(many.encoders.len(), threads.get());
         assert_eq!(
             pairs(&many),
             pairs(&one),
@@ -200,13 +200,13 @@ fn threads_and_blocks_do_not_change_the_result() {
         assert_eq!(many.labels, one.labels);
         assert_eq!(many.hashes, one.hashes);
         assert_eq!(many.places, one.places);
-        assert_eq!(many.account, one.account);
+        assert_eq!(many.counts, one.counts);
         assert_eq!(many.findings.to_string(), one.findings.to_string());
     }
 }
 
 #[test]
-fn more_threads_than_any_machine_has() {
+fn number_of_threads_is_limited() {
     let file = given("a.csv", long());
     let many = ReadOptions {
         threads: NonZeroUsize::new(200_000).unwrap(),
@@ -214,12 +214,16 @@ fn more_threads_than_any_machine_has() {
         ..options()
     };
     let rows = file.read(&many).unwrap();
-    assert!(rows.shards.len() <= 256, "{} threads", rows.shards.len());
+    assert!(
+        rows.encoders.len() <= 256,
+        "{} threads",
+        rows.encoders.len()
+    );
     assert_eq!(pairs(&rows), file.pairs(&options()));
 }
 
 #[test]
-fn streamed_blocks_come_in_order() {
+fn streamed_blocks_are_in_order() {
     let file = given("a.csv", long());
     let threads = NonZeroUsize::new(4).unwrap();
     let options = ReadOptions {
@@ -230,7 +234,7 @@ fn streamed_blocks_come_in_order() {
     let mut records = Vec::new();
     let map = |calls: &mut u32, batch: &dataset::Batch<'_>| {
         *calls += 1;
-        // Some blocks take longer than others, so that results come before their turn.
+        // Some blocks take longer, so that results arrive out of order.
         if calls.is_multiple_of(3) {
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
@@ -253,7 +257,7 @@ fn streamed_blocks_come_in_order() {
         sink,
     )
     .unwrap();
-    assert_eq!(streamed.account.used, 5000);
+    assert_eq!(streamed.counts.used, 5000);
     assert_eq!(
         records,
         (1..=5000).map(|record| (record, None)).collect::<Vec<_>>()
@@ -262,7 +266,7 @@ fn streamed_blocks_come_in_order() {
 }
 
 #[test]
-fn a_sink_that_fails_ends_the_reading() {
+fn sink_error_stops_reading() {
     let file = given("a.csv", long());
     let options = ReadOptions {
         threads: NonZeroUsize::new(3).unwrap(),
@@ -273,7 +277,7 @@ fn a_sink_that_fails_ends_the_reading() {
     let sink = |_| {
         calls += 1;
         if calls == 5 {
-            // Long enough for the other threads to stand waiting with the blocks that come next: these must not get in.
+            // Long enough for other threads to wait with the next blocks, which must be discarded.
             std::thread::sleep(std::time::Duration::from_millis(50));
             return Err("full disk");
         }
@@ -296,7 +300,7 @@ fn a_sink_that_fails_ends_the_reading() {
 }
 
 #[test]
-fn a_panic_in_one_thread_ends_all() {
+fn panic_in_one_thread_stops_all() {
     let file = given("a.csv", long());
     let options = ReadOptions {
         threads: NonZeroUsize::new(3).unwrap(),
@@ -324,7 +328,7 @@ fn a_panic_in_one_thread_ends_all() {
 }
 
 #[test]
-fn the_stop_flag_ends_the_reading() {
+fn stop_flag_stops_reading() {
     let file = given("a.csv", long());
     for threads in [1, 3] {
         let stop = AtomicBool::new(false);
@@ -357,7 +361,7 @@ fn the_stop_flag_ends_the_reading() {
 }
 
 #[test]
-fn optional_labels() {
+fn optional_labels_may_be_missing() {
     let labels = |bytes: &str| {
         let file = given("a.csv", bytes);
         let mut found = Vec::new();

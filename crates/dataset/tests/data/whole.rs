@@ -1,11 +1,11 @@
-//! What is done with a data set as a whole.
+//! Operations on whole data sets.
 
 use super::*;
 use crate::rows::long;
 use dataset::{RowPlace, check, codes, fetch_texts, leak, one_class};
 
 #[test]
-fn texts_are_fetched_again() {
+fn texts_can_be_reread() {
     let file = given("a.csv", long());
     let rows = file.read(&options()).unwrap();
     let all = pairs(&rows);
@@ -22,14 +22,14 @@ fn texts_are_fetched_again() {
         .unwrap_err()
         .to_string();
     insta::assert_snapshot!(without(&error, file.folder.path()), @r"
-    error[D001]: the row is not there any more: the file changed while it was in use
+    error[D001]: the row no longer exists: the file changed while it was in use
       --> a.csv:5403 (record 4322)
-      help: start anew
+      help: run the command again
     ");
 }
 
 #[test]
-fn one_class_and_leaks() {
+fn single_class_and_leaks_are_found() {
     let train = given("train.csv", "text,label\na,x\nb,x\n");
     let test = given("test.csv", "text,label\nc,x\nb,y\n");
     let (train_rows, test_rows) = (
@@ -38,23 +38,23 @@ fn one_class_and_leaks() {
     );
     let error = one_class(&train_rows, &train.source()).unwrap().to_string();
     insta::assert_snapshot!(without(&error, train.folder.path()), @r"
-    error[D020]: all `2` rows have the label `x`, two labels at least were expected
+    error[D020]: all `2` rows have the label `x`, expected at least two labels
       --> train.csv
-      help: add rows with other labels, or name another column with --label-column
+      help: add rows with other labels, or pass another column with --label-column
     ");
     assert_eq!(one_class(&test_rows, &test.source()), None);
     let found = leak((&train_rows, &train.source()), (&test_rows, &test.source()));
     assert_eq!(found.count(&codes::LEAK), 1);
     let said = without(&found.to_string(), train.folder.path());
     insta::assert_snapshot!(without(&said, test.folder.path()), @r"
-    warning[D023]: the text stands in the training data too, at `train.csv:3 (record 2)`
+    warning[D023]: the text is also in the training data at `train.csv:3 (record 2)`
       --> test.csv:3 (record 2)
-      help: 1 such row; remove it from one of the two: the score is too good otherwise
+      help: 1 such row; remove it from one of the two data sets; otherwise the score is too high
     ");
 }
 
 #[test]
-fn check_goes_on_behind_errors() {
+fn check_continues_after_errors() {
     let train = given(
         "train.csv",
         "text,label\na,x\nb,\nc,\nd,\na,y\ne,X\na,x\nf,g,h\n",
@@ -78,27 +78,27 @@ fn check_goes_on_behind_errors() {
     insta::assert_snapshot!(said, @r"
     error[D010]: row has `3` fields, the header has `2`
       --> train.csv:9:5 (record 8)
-      help: fix it (put quotes around a text that holds the delimiter), or pass --drop-malformed
+      help: fix it (quote texts that contain the delimiter), or pass --drop-malformed
     error[D014]: row has no label
       --> train.csv:3:3 (record 2)
       help: fix it, or pass --drop-missing
     error[D014]: row has no label
       --> train.csv:4:3 (record 3)
       help: fix it, or pass --drop-missing
-    warning[D021]: the text has the label `y` here, and `x` at `train.csv:2 (record 1)`
+    warning[D021]: the text has the label `y` here but `x` at `train.csv:2 (record 1)`
       --> train.csv:6 (record 5)
       help: decide which label is right
-    warning[D022]: the text and its label stand at `train.csv:2 (record 1)` too
+    warning[D022]: the same text with the same label is at `train.csv:2 (record 1)`
       --> train.csv:8 (record 7)
-      help: remove it, unless each is a case of its own
-    warning[D024]: the labels `x` and `X` differ only in case or blanks, and count as two
-      help: use one spelling, if one label is meant
+      help: remove it, unless these are independent observations
+    warning[D024]: the labels `x` and `X` differ only in case or whitespace and are treated as different
+      help: use one spelling if they mean the same label
     error[D013]: row has no text
       --> test.csv:2:1 (record 1)
       help: fix it, or pass --drop-missing
-    warning[D023]: the text stands in the training data too, at `train.csv:2 (record 1)`
+    warning[D023]: the text is also in the training data at `train.csv:2 (record 1)`
       --> test.csv:3 (record 2)
-      help: remove it from one of the two: the score is too good otherwise
+      help: remove it from one of the two data sets; otherwise the score is too high
     ");
     let counts: Vec<String> = summary
         .findings
@@ -111,7 +111,7 @@ fn check_goes_on_behind_errors() {
             "D010 1", "D013 1", "D014 3", "D021 1", "D022 1", "D023 1", "D024 1"
         ]
     );
-    assert_eq!((summary.account.read, summary.account.used), (8, 4));
+    assert_eq!((summary.counts.read, summary.counts.used), (8, 4));
     assert_eq!(
         summary.labels,
         [
@@ -123,7 +123,7 @@ fn check_goes_on_behind_errors() {
 }
 
 #[test]
-fn memory_does_not_grow_with_an_open_quote() {
+fn open_quote_does_not_exhaust_memory() {
     let mut bytes = b"text,label\na,b\n\"never closed,".to_vec();
     bytes.resize(3_000_000, b'x');
     let file = given("a.csv", bytes);
@@ -136,12 +136,12 @@ fn memory_does_not_grow_with_an_open_quote() {
         let Err(ReadError::Data(bad)) = file.read(&small) else {
             panic!("an error was expected")
         };
-        assert_eq!((bad.account.read, bad.account.used), (2, 1));
+        assert_eq!((bad.counts.read, bad.counts.used), (2, 1));
         insta::allow_duplicates! {
             insta::assert_snapshot!(without(&bad.findings.to_string(), file.folder.path()), @r"
-            error[D017]: the record is larger than `100000` bytes; the file was read up to here
+            error[D017]: the record is larger than `100000` bytes; reading stopped here
               --> a.csv:3:1 (record 2)
-              help: 1 such row; look for a quote that is never closed
+              help: 1 such row; check for a quote that is never closed
             ");
         }
     }

@@ -1,4 +1,4 @@
-//! How far the probabilities can be believed.
+//! Calibration: bins, expected calibration error, log loss.
 
 /// Bins of the calibration plot, as in Guo et al. 2017, "On calibration of modern neural
 /// networks", section 4.
@@ -55,8 +55,7 @@ pub(super) fn bins(
         .collect()
 }
 
-/// Mean gap between confidence and accuracy, weighted by rows; none when there are no rows, or
-/// when a probability was not a number.
+/// Mean gap between confidence and accuracy, weighted by rows; `None` without rows or with NaN.
 pub(super) fn ece(bins: &[Bin]) -> Option<f64> {
     let mut sum = 0.0;
     let mut rows = 0;
@@ -68,7 +67,7 @@ pub(super) fn ece(bins: &[Bin]) -> Option<f64> {
 }
 
 /// Mean of `-ln(probability of the true class)`, clipped as `sklearn.metrics.log_loss` clips
-/// float32 probabilities: a model that is sure and wrong gets a finite loss.
+/// float32 probabilities: a confident wrong prediction has a finite loss.
 pub(super) fn log_loss(labels: &[u32], probability: &[f32], classes: usize) -> Option<f64> {
     let truth = labels.iter().enumerate().map(|(row, &label)| {
         let p = probability[row * classes + label as usize];

@@ -1,4 +1,4 @@
-//! Metrics that need the confusion matrix only.
+//! Metrics of the confusion matrix.
 
 use super::ClassMetrics;
 
@@ -11,7 +11,7 @@ pub(super) fn confusion(labels: &[u32], predicted: &[u32], classes: usize) -> Ve
     matrix
 }
 
-/// Precision, recall and F1 per class; what divides by zero is zero.
+/// Precision, recall and F1 per class; 0 for a division by zero.
 pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMetrics> {
     names
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMe
         .collect()
 }
 
-/// As `f1_score(average="macro", zero_division=0)`: a class that nobody named does not count.
+/// As `f1_score(average="macro", zero_division=0)`: classes without rows and predictions do not count.
 pub(super) fn macro_f1(per_class: &[ClassMetrics]) -> f64 {
     let named = per_class.iter().filter(|c| c.support + c.predicted > 0);
     mean(named.map(|c| c.f1)).unwrap_or(0.0)
@@ -47,13 +47,13 @@ pub(super) fn weighted_f1(per_class: &[ClassMetrics]) -> f64 {
     if rows == 0 { 0.0 } else { sum / rows as f64 }
 }
 
-/// Mean, or none of nothing.
+/// Mean; `None` without values.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0u64), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
 }
 
-/// `part / whole`, and 0 when there is no whole.
+/// `part / whole`; 0 if `whole` is 0.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0

@@ -1,4 +1,4 @@
-//! Curves short enough for a page: a set of a million rows has a million thresholds.
+//! Thins curves for the report: a million rows have a million thresholds.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,8 +11,8 @@ const COLUMNS: f64 = 1000.0;
 
 type Point = (f64, f64);
 
-/// Takes the points of a curve over x in 0..=1 as they come, x never falling, and keeps the first,
-/// lowest, highest and last one of each column.
+/// Collects the points of a curve with ascending x in 0..=1 and keeps the first, lowest, highest
+/// and last one of each column.
 pub(super) struct Thinner {
     points: Vec<Point>,
     column: Option<Column>,
@@ -147,7 +147,7 @@ mod tests {
             .sum()
     }
 
-    /// A shape of `n` steps, as a threshold remove_stale of `n` rows makes it.
+    /// A shape of `n` steps, as a threshold sweep of `n` rows makes it.
     fn staircase(n: u32, bend: f64) -> Vec<Point> {
         let at = |i: u32| f64::from(i) / f64::from(n);
         (0..=n)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn few_points_and_nearly_the_same_area() {
+    fn thinned_curve_keeps_area() {
         for n in [1, 2, 50, 199, 500, 5_000, 100_000] {
             for bend in [0.01, 0.1, 0.5, 1.0, 3.0] {
                 let full = staircase(n, bend);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn points_on_a_line_go_even_below_the_limit() {
+    fn collinear_points_are_dropped_below_the_limit() {
         let line: Vec<Point> = (0..=100)
             .map(|i| (f64::from(i), 2.0 * f64::from(i)))
             .collect();

@@ -1,7 +1,7 @@
-//! What a model is worth: the numbers of `metrics.json` and of the report.
+//! The metrics of `metrics.json` and the report.
 //!
-//! Definitions and edge cases are scikit-learn's, so that both sides of a comparison speak of the
-//! same thing; the tests quote the snippets that made their numbers.
+//! Definitions and edge cases are scikit-learn's; the tests quote the snippets that computed the
+//! expected numbers.
 
 mod calibration;
 mod counts;
@@ -14,7 +14,7 @@ pub use calibration::Bin;
 pub use counts::wilson;
 pub(crate) use curve::thin;
 
-/// What a model says of a set of rows.
+/// The scores of a model for a set of rows.
 #[derive(Clone, Debug, Default)]
 pub struct Scores {
     /// Number of classes, the width of both arrays.
@@ -26,7 +26,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Logits, `(rows, classes)`, as decisions, and their softmax as probabilities.
+    /// Takes logits, `(rows, classes)`, as decision values and their softmax as probabilities.
     pub fn of_logits(logits: Vec<f32>, classes: usize) -> Self {
         let mut probability = Vec::with_capacity(logits.len());
         for row in logits.chunks_exact(classes) {
@@ -47,15 +47,15 @@ impl Scores {
         self.decision.len().checked_div(self.classes).unwrap_or(0)
     }
 
-    /// The predicted class of each row: the largest probability, or the largest decision where
-    /// there is no probability; the first one of equals. NaN never wins.
+    /// Returns the predicted class of each row: the largest probability, or decision value without
+    /// probabilities; the first of equal ones. NaN is never the largest.
     pub fn predictions(&self) -> Vec<u32> {
         let best = self.probability.as_ref().unwrap_or(&self.decision);
         best.chunks_exact(self.classes.max(1)).map(argmax).collect()
     }
 }
 
-/// Index of the largest value; the first one of equals.
+/// Returns the index of the largest value; the first of equal ones.
 fn argmax(row: &[f32]) -> u32 {
     let mut best = 0;
     let mut largest = f32::NEG_INFINITY;
@@ -127,22 +127,21 @@ pub struct ClassCurves {
     pub pr: Vec<(f64, f64)>,
 }
 
-/// Above this number of classes no curve is kept: nobody could read the plot.
+/// With more classes no curves are kept: the plot would be unreadable.
 pub const MAX_CURVES: usize = 30;
 
-/// Points of a thinned curve: two per pixel column would be no finer to the eye.
+/// Points of a thinned curve; more would not be visible.
 pub const MAX_POINTS: usize = 200;
 
-/// Compares what a model said with what is true.
+/// Compares scores with labels.
 ///
-/// The areas of two classes are ranked by the difference of their two decisions, which keeps the
-/// order of rows whose probability rounds to 1; those of more classes are ranked by probability
-/// where there is one, as `roc_auc_score(multi_class="ovr")` does.
+/// With two classes, rows are ranked by the difference of the decision values, which keeps the order
+/// of rows whose probability rounds to 1. With more classes they are ranked by probability if there
+/// is one, as in `roc_auc_score(multi_class="ovr")`.
 ///
 /// # Panics
-///
-/// If the arrays do not fit together, or if a label is not below `scores.classes`: both are a
-/// mistake of the caller, never of the data.
+/// If the arrays have different lengths, or a label is not below `scores.classes`: a bug of the
+/// caller, never of the data.
 pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation {
     let (rows, classes) = (labels.len(), names.len());
     assert_eq!(scores.classes, classes, "one column of scores per class");

@@ -9,7 +9,7 @@ fn names(classes: usize) -> Vec<String> {
 fn close(found: f64, expected: f64) {
     assert!(
         (found - expected).abs() < 1e-6,
-        "found {found}, scikit-learn says {expected}"
+        "found {found}, scikit-learn has {expected}"
     );
 }
 
@@ -32,7 +32,7 @@ fn close(found: f64, expected: f64) {
 /// print(s)
 /// ```
 #[test]
-fn four_classes_one_of_them_never_seen() {
+fn four_classes_with_one_unseen() {
     let labels = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 0, 1];
     #[rustfmt::skip]
     let probability = vec![
@@ -227,7 +227,7 @@ fn wilson_interval_as_scipy() {
 }
 
 #[test]
-fn a_model_that_broke_gives_no_nan() {
+fn nan_scores_give_no_nan_metrics() {
     let nan = vec![f32::NAN; 6];
     let scores = Scores {
         classes: 2,
@@ -256,7 +256,7 @@ fn a_model_that_broke_gives_no_nan() {
 }
 
 #[test]
-fn sure_and_wrong_is_finite_and_curves_stay_out_of_the_file() {
+fn confident_error_is_finite_and_curves_are_not_serialized() {
     let scores = Scores {
         classes: 2,
         decision: vec![1.0, -1.0],
@@ -272,7 +272,7 @@ fn sure_and_wrong_is_finite_and_curves_stay_out_of_the_file() {
 }
 
 #[test]
-fn many_classes_keep_their_areas_but_not_their_curves() {
+fn many_classes_have_areas_but_no_curves() {
     let classes = MAX_CURVES + 1;
     let mut decision = vec![0.0; classes * classes];
     (0..classes).for_each(|i| decision[i * classes + i] = 1.0);

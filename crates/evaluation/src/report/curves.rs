@@ -7,10 +7,10 @@ use super::html::Html;
 use super::plots::{COLORS, FAINT, dots, legend, line, unit_square};
 use crate::metrics::{Bin, ClassMetrics, Evaluation, thin};
 
-/// More lines than this, and only the weakest classes get a colour.
+/// With more lines only the weakest classes are coloured.
 const COLOURED: usize = 8;
 
-/// Of many classes, the ones to look at.
+/// Classes to colour if there are many.
 const WEAKEST: usize = 3;
 
 /// Points of a line in the background.
@@ -117,7 +117,7 @@ fn class_lines(
 
 fn calibration(page: &mut Html, evaluation: &Evaluation) {
     let bins = &evaluation.calibration;
-    // The share of a handful among thousands says nothing, and draws the eye.
+    // Bins with few rows are noise.
     let least = (evaluation.rows / 1000).max(1);
     let points: Vec<(f64, f64)> = bins
         .iter()

@@ -1,12 +1,20 @@
-//! A page under construction, in which text cannot become markup.
+//! Builds a page in which text cannot become markup.
 
 use std::fmt::{self, Display, Write};
 
-use super::plots::Svg;
-
-/// Markup enters as `&'static str`, that is, as a literal of this crate; all else is escaped.
+/// Markup is added as `&'static str`, a literal of this crate; everything else is escaped.
 pub(super) struct Html {
     out: String,
+}
+
+/// Markup of a plot.
+pub(super) struct Svg(String);
+
+impl Svg {
+    /// Takes markup that a plotting library drew.
+    pub(super) fn drawn(markup: String) -> Self {
+        Self(markup)
+    }
 }
 
 impl Html {
@@ -39,11 +47,10 @@ impl Html {
         self.raw(open).text(text).raw(close)
     }
 
-    /// Adds a plot. Its ids are made unique: a browser looks them up in the whole page.
+    /// Adds a plot and makes its ids unique in the page.
     pub(super) fn svg(&mut self, svg: &Svg) -> &mut Self {
         let unique = format!("clip-{:x}-", self.out.len());
-        self.out
-            .push_str(&svg.markup().replace("kuva-clip-", &unique));
+        self.out.push_str(&svg.0.replace("kuva-clip-", &unique));
         self
     }
 
@@ -52,7 +59,7 @@ impl Html {
     }
 }
 
-/// Escapes what means something in HTML, and replaces control characters, which HTML forbids.
+/// Escapes HTML and replaces control characters, which HTML forbids.
 struct Escape<'a>(&'a mut String);
 
 impl Write for Escape<'_> {
@@ -78,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_gets_out_of_text_or_attribute() {
+    fn text_cannot_leave_element_or_attribute() {
         let mut page = Html::new();
         page.wrap("<a title=\"", "\"'><script>&\0\x1b[1m", "\">");
         let expected = "<a title=\"&quot;&#39;&gt;&lt;script&gt;&amp;\u{fffd}\u{fffd}[1m\">";

@@ -1,4 +1,4 @@
-//! What a report is made of.
+//! The input of the report.
 
 use crate::metrics::Evaluation;
 
@@ -8,45 +8,45 @@ pub struct Report<'a> {
     /// Name of the trainer.
     pub title: &'a str,
     /// Version, seed, time, memory, hyperparameters.
-    pub run: RunFacts,
+    pub run: RunInfo,
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
     pub sets: Vec<SetReport<'a>>,
-    /// Where the rows came from and where they went.
+    /// Row counts per channel.
     pub account: Vec<ChannelCounts>,
     /// The strongest words per class.
     pub strongest: Vec<ClassFeatures>,
     /// The worst errors, worst first.
     pub worst: Vec<RowExample>,
-    /// Rows whose label is likely wrong, likeliest first.
+    /// Rows whose label is probably wrong, most likely first.
     pub suspects: Vec<RowExample>,
-    /// Loss, accuracy and the like over epochs or steps.
+    /// Loss and metrics over epochs or steps.
     pub curves: Vec<LearningCurve>,
-    /// What the user should know, each a sentence.
+    /// Warnings, each a sentence.
     pub warnings: Vec<String>,
 }
 
-/// What it took to make the model, and how to make it again.
+/// What is needed to repeat the run.
 #[derive(Clone, Debug, Default)]
-pub struct RunFacts {
+pub struct RunInfo {
     /// Version of the trainer.
     pub version: String,
-    /// Commit that the trainer was built from, where known.
+    /// Commit of the trainer, if known.
     pub git_sha: Option<String>,
     /// The seed of all random streams.
     pub seed: u64,
     /// Worker threads.
     pub threads: usize,
-    /// When the run began, RFC 3339.
+    /// Start of the run, RFC 3339.
     pub started: String,
-    /// Wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
-    /// Processor time of all threads, where the system tells it.
+    /// CPU time of all threads in seconds, if known.
     pub cpu_seconds: Option<f64>,
-    /// Peak resident memory, where the system tells it.
+    /// Peak resident memory in bytes, if known.
     pub peak_rss_bytes: Option<u64>,
-    /// The command as typed.
+    /// The command line.
     pub command: String,
-    /// Names and values, in the order to be shown.
+    /// Names and values, in display order.
     pub hyperparameters: Vec<(String, String)>,
 }
 
@@ -117,7 +117,7 @@ impl ClassFeatures {
     }
 }
 
-/// One row of the data that deserves a look.
+/// One row of the data.
 #[derive(Clone, Debug, Default)]
 pub struct RowExample {
     /// File and line.
@@ -126,11 +126,11 @@ pub struct RowExample {
     pub text: String,
     /// The label in the data.
     pub label: String,
-    /// The class that the model says.
+    /// The predicted label.
     pub predicted: String,
-    /// Probability of the predicted class, where the model is calibrated.
+    /// Probability of the predicted class, if the model is calibrated.
     pub probability: Option<f64>,
-    /// What the rows are sorted by: how far the model is from the label.
+    /// Sort key: distance of the prediction from the label.
     pub score: f64,
 }
 

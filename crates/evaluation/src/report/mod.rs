@@ -1,7 +1,7 @@
-//! `report.html`: one page, without scripts and without the network, that says what a run did.
+//! `report.html`: the results of a run on one page, without scripts or network access.
 //!
-//! Everything that a user's data can reach (labels, texts, words, paths, values) goes through
-//! `Html::text`, which escapes it; the page also forbids scripts and loads by its policy.
+//! All user data (labels, texts, words, paths, values) goes through `Html::text`, which escapes it.
+//! The page also forbids scripts and external content by its policy.
 
 mod curves;
 mod format;
@@ -16,7 +16,7 @@ mod tests;
 mod words;
 
 pub use input::{
-    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunFacts,
+    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunInfo,
     SetReport,
 };
 
@@ -24,13 +24,13 @@ use html::Html;
 
 const STYLE: &str = include_str!("style.css");
 
-/// How the page begins: no other file does.
+/// Start of the page; identifies a report of ours.
 pub const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
     <meta name=\"color-scheme\" content=\"light dark\"><title>";
 
-/// Writes the page.
+/// Renders the page.
 pub fn html(report: &Report) -> String {
     let mut page = Html::new();
     page.raw(START)
@@ -64,12 +64,12 @@ pub fn html(report: &Report) -> String {
         }
     }
     run::account(&mut page, &report.account);
-    run::facts(&mut page, &report.run);
+    run::section(&mut page, &report.run);
     page.raw("</main></body></html>\n");
     page.finish()
 }
 
-/// The set that says most of what the model is worth: test before validation before the rest.
+/// Returns the main set: test, else validation, else the first.
 fn primary<'r, 'a>(sets: &'r [SetReport<'a>]) -> Option<&'r SetReport<'a>> {
     let named = |name| sets.iter().find(|set| set.name == name);
     named("test")

@@ -9,20 +9,11 @@ use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
 use super::format;
-use super::html::Html;
+use super::html::{Html, Svg};
 use super::input::LearningCurve;
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 340.0;
-
-/// Drawn markup: only this module can make one.
-pub(super) struct Svg(String);
-
-impl Svg {
-    pub(super) fn markup(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Colours of lines, by the names that `style.css` gives them: blue, vermilion, green and so on,
 /// apart for colour-blind eyes too (Okabe and Ito 2008).
@@ -37,10 +28,10 @@ pub(super) const COLORS: [&str; 8] = [
     "var(--c7)",
 ];
 
-/// Lines that stand in the background.
+/// Colour of background lines.
 pub(super) const FAINT: &str = "var(--faint)";
 
-/// Points joined by a line; those that are not numbers are left out.
+/// Points joined by a line; NaN is left out.
 pub(super) fn line(points: &[(f64, f64)], color: &str, width: f64) -> LinePlot {
     let finite = points
         .iter()
@@ -92,10 +83,10 @@ fn draw(plots: Vec<Plot>, layout: Layout, x: &str, y: &str) -> Svg {
     // A view box instead of a fixed size lets the plot shrink with the page. The name space is
     // only needed outside HTML.
     let fixed = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"440\" height=\"340\"";
-    Svg(drawn.replacen(fixed, "<svg viewBox=\"0 0 440 340\" role=\"img\"", 1))
+    Svg::drawn(drawn.replacen(fixed, "<svg viewBox=\"0 0 440 340\" role=\"img\"", 1))
 }
 
-/// What a line is: its colour, its name, and what stands behind the name.
+/// An entry of a legend: colour, name, note.
 pub(super) type Entry = (&'static str, String, String);
 
 /// The names of the lines.

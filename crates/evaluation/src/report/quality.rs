@@ -6,14 +6,14 @@ use super::input::{Report, SetReport};
 use super::{curves, format};
 use crate::metrics::{ClassMetrics, Evaluation};
 
-/// Rows of the class table and columns of the matrix; more would not be read.
+/// Rows of the class table and columns of the matrix.
 const MAX_CLASSES: usize = 40;
 const MAX_MATRIX: usize = 30;
 
 /// Length of the list of confused pairs, which is also no longer than half of all pairs.
 const PAIRS: usize = 12;
 
-/// The numbers that a reader looks for first.
+/// The main numbers.
 pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetReport>) {
     page.raw("<section class=\"tiles\">");
     if let Some(set) = primary {
@@ -73,7 +73,7 @@ fn tile(page: &mut Html, name: &str, value: &str, note: &str) {
     page.wrap("<p>", note, "</p></div>");
 }
 
-/// All of one set.
+/// The full evaluation of one set.
 pub(super) fn section(page: &mut Html, set: &SetReport) {
     page.wrap(
         "<section id=\"quality\"><h2>Quality on the ",
@@ -84,7 +84,7 @@ pub(super) fn section(page: &mut Html, set: &SetReport) {
     page.raw("</section>");
 }
 
-/// The same for a set that few will open.
+/// The same, folded.
 pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
     let e = set.evaluation;
     page.wrap(
@@ -201,7 +201,7 @@ fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
         page.raw("<td class=\"none\">\u{b7}</td>");
         return;
     }
-    // The root lifts the few errors of a good model out of white.
+    // The square root makes the few errors of a good model visible.
     let shade = if hit { share } else { share.sqrt() };
     let dark = if shade > 0.5 { "dark " } else { "" };
     page.raw("<td class=\"")

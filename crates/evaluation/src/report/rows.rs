@@ -1,17 +1,17 @@
-//! Rows of the data that deserve a look.
+//! Lists of wrong or suspicious rows.
 
 use super::format::{count, cut, percent, short};
 use super::html::Html;
 use super::input::RowExample;
 
 /// Characters shown at once, and those that can be unfolded: one row may be a whole book.
-const SHOWN: usize = 600;
+const MAX_SHOWN: usize = 600;
 const FOLDED: usize = 20_000;
 
-/// Bytes that are not worth a click.
+/// A rest of fewer bytes is not folded.
 const SHORT_REST: usize = 100;
 
-/// What a list of rows is called.
+/// Title and note of a list.
 pub(super) struct Titles {
     open: &'static str,
     note: &'static str,
@@ -19,12 +19,12 @@ pub(super) struct Titles {
 
 pub(super) const WORST: Titles = Titles {
     open: "<section id=\"worst\"><h2>Worst errors</h2>",
-    note: "<p class=\"quiet\">wrong predictions that the model was surest of</p>",
+    note: "<p class=\"quiet\">wrong predictions with the highest confidence</p>",
 };
 
 pub(super) const SUSPECTS: Titles = Titles {
     open: "<section id=\"suspects\"><h2>Likely mislabelled</h2>",
-    note: "<p class=\"quiet\">rows whose label the model doubts most</p>",
+    note: "<p class=\"quiet\">training rows that the model contradicts most</p>",
 };
 
 pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample]) {
@@ -68,7 +68,7 @@ fn article(page: &mut Html, row: &RowExample) {
     );
     page.raw("</header>");
 
-    let (head, rest) = match cut(&row.text, SHOWN) {
+    let (head, rest) = match cut(&row.text, MAX_SHOWN) {
         (_, rest) if rest.len() < SHORT_REST => (row.text.as_str(), ""),
         parts => parts,
     };

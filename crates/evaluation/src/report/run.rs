@@ -1,8 +1,8 @@
-//! Warnings, row accounting, and what it takes to make the run again.
+//! Warnings, row counts, and what is needed to repeat the run.
 
 use super::format::{bytes, count, seconds};
 use super::html::Html;
-use super::input::{ChannelCounts, RunFacts};
+use super::input::{ChannelCounts, RunInfo};
 
 pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
     if warnings.is_empty() {
@@ -66,27 +66,27 @@ fn files(page: &mut Html, channels: &[ChannelCounts]) {
     page.raw("</tbody></table></div>");
 }
 
-pub(super) fn facts(page: &mut Html, run: &RunFacts) {
+pub(super) fn section(page: &mut Html, run: &RunInfo) {
     page.raw(
-        "<section id=\"run\"><h2>Run</h2><div class=\"columns\"><div><h3>ResourceUsage</h3><dl>",
+        "<section id=\"run\"><h2>Run</h2><div class=\"columns\"><div><h3>Environment</h3><dl>",
     );
-    fact(page, "version", &run.version);
+    entry(page, "version", &run.version);
     if let Some(sha) = &run.git_sha {
-        fact(page, "commit", sha);
+        entry(page, "commit", sha);
     }
-    fact(page, "started", &run.started);
-    fact(page, "time", &seconds(run.seconds));
+    entry(page, "started", &run.started);
+    entry(page, "time", &seconds(run.seconds));
     if let Some(cpu) = run.cpu_seconds {
-        fact(page, "processor time", &seconds(cpu));
+        entry(page, "CPU time", &seconds(cpu));
     }
     if let Some(peak) = run.peak_rss_bytes {
-        fact(page, "peak memory", &bytes(peak));
+        entry(page, "peak memory", &bytes(peak));
     }
-    fact(page, "seed", &run.seed.to_string());
-    fact(page, "threads", &run.threads.to_string());
+    entry(page, "seed", &run.seed.to_string());
+    entry(page, "threads", &run.threads.to_string());
     page.raw("</dl></div><div><h3>Hyperparameters</h3><dl>");
     for (name, value) in &run.hyperparameters {
-        fact(page, name, value);
+        entry(page, name, value);
     }
     page.raw("</dl></div></div>");
     if !run.command.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn facts(page: &mut Html, run: &RunFacts) {
     page.raw("</section>");
 }
 
-fn fact(page: &mut Html, name: &str, value: &str) {
+fn entry(page: &mut Html, name: &str, value: &str) {
     page.wrap("<dt>", name, "</dt>")
         .wrap("<dd>", value, "</dd>");
 }

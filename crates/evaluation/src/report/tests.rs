@@ -5,7 +5,7 @@ use crate::metrics::{Evaluation, Scores, evaluate};
 
 const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
 
-/// A model that is right in two rows of three.
+/// An evaluation with two of three rows right.
 fn evaluation(names: &[&str], rows: usize, calibrated: bool) -> Evaluation {
     let classes = names.len();
     let mut decision = vec![0.0; classes * rows];
@@ -51,7 +51,7 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
     };
     Report {
         title: word,
-        run: RunFacts {
+        run: RunInfo {
             version: own(),
             git_sha: Some(own()),
             started: own(),
@@ -59,7 +59,7 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
             hyperparameters: vec![(own(), own())],
             cpu_seconds: Some(1.0),
             peak_rss_bytes: Some(1 << 20),
-            ..RunFacts::default()
+            ..RunInfo::default()
         },
         sets: vec![
             SetReport {
@@ -114,7 +114,7 @@ fn tags(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn hostile_data_adds_no_tag() {
+fn hostile_data_adds_no_tags() {
     let tame_set = evaluation(&["aaa", "bbb", "ccc"], 60, true);
     let evil_set = evaluation(&[EVIL, "</table></svg>", "<style>"], 60, true);
     let tame = html(&full("word", &tame_set));
@@ -175,7 +175,7 @@ fn page_loads_nothing_and_plots_scale() {
 }
 
 #[test]
-fn headline_is_of_the_test_rows() {
+fn headline_shows_test_rows() {
     let (few, many) = (
         evaluation(&["no", "yes"], 60, true),
         evaluation(&["no", "yes"], 6000, false),
@@ -213,7 +213,7 @@ fn empty_sections_are_left_out() {
 }
 
 #[test]
-fn long_texts_are_folded_and_books_are_cut() {
+fn long_texts_are_folded_and_truncated() {
     let set = evaluation(&["no", "yes"], 60, true);
     let mut report = full("word", &set);
     report.worst[0].text = format!("{}TAIL", "ä".repeat(1000));
@@ -226,7 +226,7 @@ fn long_texts_are_folded_and_books_are_cut() {
 }
 
 #[test]
-fn every_shape_of_data_makes_a_page() {
+fn all_shapes_of_data_render() {
     let names: Vec<String> = (0..200).map(|i| format!("topic {i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for classes in [1, 2, 4, 20, 31, 200] {

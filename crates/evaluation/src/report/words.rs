@@ -4,9 +4,9 @@ use super::format::short;
 use super::html::Html;
 use super::input::ClassFeatures;
 
-/// Words per class, and classes that are open when the page opens.
+/// Words per class, and classes that are not folded.
 const WORDS: usize = 25;
-const OPEN: usize = 12;
+const UNFOLDED: usize = 12;
 
 pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     if classes.is_empty() {
@@ -14,7 +14,7 @@ pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     }
     page.raw("<section id=\"words\"><h2>Strongest features</h2>")
         .raw("<p class=\"quiet\">weights that speak for each class</p>");
-    let (open, folded) = classes.split_at(classes.len().min(OPEN));
+    let (open, folded) = classes.split_at(classes.len().min(UNFOLDED));
     cards(page, open);
     if !folded.is_empty() {
         page.wrap(

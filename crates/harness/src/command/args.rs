@@ -1,34 +1,95 @@
 //! The arguments that all trainers share.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-
-use dataset::{self, ReadOptions};
+use dataset::{ReadOptions, Source};
 use diagnostics::Error;
 
-/// More threads than any machine has cores for this work; a slip of the finger must not exhaust the system's.
-const MOST_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// Protects the system from a typing error: no machine has more cores.
+const MAX_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
-/// How to read the data.
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub(super) struct GlobalArgs {
+    /// How errors are printed on standard error
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = ErrorFormat::Text,
+        help_heading = "Global options"
+    )]
+    pub(super) error_format: ErrorFormat,
+}
+
+const ERROR_FORMAT: &str = "--error-format";
+
+/// The format of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ErrorFormat {
+    /// Message and help lines
+    Text,
+    /// One JSON object as the last line
+    Json,
+}
+
+/// Finds `--error-format` in the raw arguments: it also applies to errors of the parser itself.
+pub(super) fn error_format(arguments: &[OsString]) -> ErrorFormat {
+    let mut words = arguments.iter().filter_map(|word| word.to_str());
+    let mut format = ErrorFormat::Text;
+    while let Some(word) = words.next() {
+        let word = word.replace('_', "-");
+        let value = match word.strip_prefix(ERROR_FORMAT) {
+            Some("") => words.next(),
+            Some(value) => value.strip_prefix('='),
+            None if word == "--" => break,
+            None => continue,
+        };
+        format = match value {
+            Some("json") => ErrorFormat::Json,
+            _ => ErrorFormat::Text,
+        };
+    }
+    format
+}
+
+/// Returns the index of the subcommand: global options may precede it.
+pub(super) fn subcommand_index(arguments: &[OsString]) -> usize {
+    let mut index = 1;
+    while let Some(word) = arguments.get(index).and_then(|word| word.to_str()) {
+        match word.replace('_', "-").strip_prefix(ERROR_FORMAT) {
+            Some("") => index += 2,
+            Some(_) => index += 1,
+            None => break,
+        }
+    }
+    index
+}
+
+/// Options for reading data.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataArgs {
-    /// Column that holds the text
+    /// Column with the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_column: String,
-    /// Column that holds the label
+    /// Column with the label
     #[arg(long, value_name = "NAME", default_value = "label")]
     label_column: String,
-    /// Encoding of the files, such as latin-1; a byte order mark is believed first [default: utf-8]
+    /// Encoding of the files, such as latin-1 [default: utf-8]
+    ///
+    /// A byte order mark in the file takes precedence.
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
-    /// Drop rows without text or label, and count them, instead of failing
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    /// Drop and count rows without text or label instead of failing
+    #[arg(long, action = ArgAction::SetTrue)]
     drop_missing: bool,
-    /// Drop rows that cannot be read, and count them, instead of failing
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    /// Drop and count rows that cannot be parsed instead of failing
+    #[arg(long, action = ArgAction::SetTrue)]
     drop_malformed: bool,
     /// Worker threads, at most 256 [default: one per core]
     #[arg(long, value_name = "N")]
@@ -55,65 +116,67 @@ impl DataArgs {
 
     pub(super) fn threads(&self) -> NonZeroUsize {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.unwrap_or_else(cores).min(MOST_THREADS)
+        self.threads.unwrap_or_else(cores).min(MAX_THREADS)
     }
 }
 
-/// What `train` takes besides the trainer's own arguments.
+/// Arguments of `train` that all trainers share.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrainArgs {
-    /// Training data: a file, or a folder of .csv, .tsv, .jsonl or .parquet files [default: the `train` channel]
+    /// Training data: a file or a folder [default: the channel `train`]
+    ///
+    /// Files end in .csv, .tsv, .jsonl or .parquet, and may be compressed (.gz, .zst).
     #[arg(long, value_name = "PATH")]
     pub(super) train: Option<PathBuf>,
-    /// Rows to choose and calibrate on [default: the `validation` channel, else a share of the training data]
+    /// Validation data [default: the channel `validation`]
+    ///
+    /// Settings are chosen and probabilities are calibrated on it. Without it, a share of the
+    /// training data is used: see --validation-split.
     #[arg(long, value_name = "PATH")]
     pub(super) validation: Option<PathBuf>,
-    /// Rows to be looked at once, at the end [default: the `test` channel]
+    /// Test data, scored once at the end [default: the channel `test`]
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
     /// Folder for the model [default: SM_MODEL_DIR]
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: Option<PathBuf>,
-    /// Folder for metrics.json and report.html [default: SM_OUTPUT_DATA_DIR, else the model's folder]
+    /// Folder for metrics.json and report.html [default: SM_OUTPUT_DATA_DIR, or --model-dir]
     #[arg(long, value_name = "DIR")]
     pub(super) output_data_dir: Option<PathBuf>,
-    /// Share of the training rows to validate on when there are no validation data; 0 for none
+    /// Share of the training rows to validate on if there is no validation data; 0 for none
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     pub(super) validation_split: f64,
-    /// Seed of all random choices
+    /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
-    /// Write no report.html
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    /// Do not write report.html
+    #[arg(long, action = ArgAction::SetTrue)]
     pub(super) no_report: bool,
-    /// Print one JSON object on standard output, all else on standard error
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    /// Print the metrics as one JSON object on standard output
+    #[arg(long, action = ArgAction::SetTrue)]
     pub(super) json: bool,
-    /// Only check the arguments and hyperparameters; read no data
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    /// Check the arguments and hyperparameters, then exit without reading data
+    #[arg(long, action = ArgAction::SetTrue)]
     pub(super) check: bool,
     #[command(flatten)]
     pub(super) data: DataArgs,
 }
 
-/// What `train` takes if the trainer writes checkpoints.
+/// Arguments of `train` for trainers that write checkpoints.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Checkpoints")]
 pub(super) struct CheckpointArgs {
-    /// Folder for checkpoints; a run that finds its own there goes on from the newest [default: /opt/ml/checkpoints in a
-    /// job that has one, else none are written]
-    #[arg(long, value_name = "DIR", help_heading = "Checkpoints")]
+    /// Folder for checkpoints [default: /opt/ml/checkpoints if the job has one]
+    ///
+    /// A run that finds its own checkpoints there resumes from the newest one.
+    #[arg(long, value_name = "DIR")]
     pub(super) checkpoint_dir: Option<PathBuf>,
-    /// Steps between two checkpoints, besides the one at the end of each epoch; 0 for that one alone
-    #[arg(
-        long,
-        value_name = "STEPS",
-        default_value_t = 0,
-        help_heading = "Checkpoints"
-    )]
+    /// Steps between checkpoints; 0: only at the end of each epoch
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub(super) checkpoint_every: u64,
 }
 
-/// What `evaluate` takes.
+/// Arguments of `evaluate`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct EvaluateArgs {
     /// Folder of the model
@@ -129,35 +192,35 @@ pub(super) struct EvaluateArgs {
     pub(super) read: DataArgs,
 }
 
-/// What `predict` takes.
+/// Arguments of `predict`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PredictArgs {
-    /// Texts to classify; without any, and without --input, rows are read from standard input
+    /// Texts to classify [default: rows from standard input]
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub(super) texts: Vec<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
-    /// Data to classify: a file or a folder, with a text column; `-` for standard input
+    /// Data to classify: a file, a folder, or `-` for standard input
     #[arg(long, value_name = "PATH")]
     pub(super) input: Option<PathBuf>,
     /// Format of standard input
-    #[arg(long, value_enum, default_value_t = StreamFormat::Csv)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
     pub(super) input_format: StreamFormat,
-    /// File to write to [default: standard output]
+    /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Format of the answers
-    #[arg(long, value_enum, default_value_t = StreamFormat::Csv)]
+    /// Format of the predictions
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
     pub(super) format: StreamFormat,
-    /// Add a column for the probability of each class
+    /// Add the probability of each class
     #[arg(long)]
     pub(super) all_classes: bool,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
 
-/// A format without a file name to tell it by.
+/// The format of a stream, which has no file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum StreamFormat {
     /// Comma-separated values with a header
@@ -166,16 +229,16 @@ pub(super) enum StreamFormat {
     Jsonl,
 }
 
-/// What `check` takes.
+/// Arguments of `check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
     /// Labelled data: a file or a folder
     #[arg(long, value_name = "PATH")]
     pub(super) data: PathBuf,
-    /// Test data, whose texts should not stand in the training data
+    /// Test data; its texts are looked up in --data
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
-    /// Most findings of each kind to print; the rest is counted
+    /// Findings to print per code; the others are only counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) limit: usize,
     /// Print one JSON object per finding, then a summary
@@ -185,16 +248,16 @@ pub(super) struct CheckArgs {
     pub(super) read: DataArgs,
 }
 
-/// What `explain` takes.
+/// Arguments of `explain`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ExplainArgs {
-    /// Explain the prediction for this text; without it, the whole model
+    /// Text whose prediction is explained [default: the whole model]
     #[arg(value_name = "TEXT")]
     pub(super) text: Option<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
-    /// Features per class
+    /// Features to show per class
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub(super) top: usize,
     /// Print one JSON object
@@ -202,7 +265,36 @@ pub(super) struct ExplainArgs {
     pub(super) json: bool,
 }
 
-/// The files of a path that was typed.
-pub(super) fn sources(path: &Path) -> Result<Vec<dataset::Source>, Error> {
+/// Arguments of `describe`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DescribeArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Returns the data files of a path.
+pub(super) fn sources(path: &Path) -> Result<Vec<Source>, Error> {
     Ok(dataset::sources(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_format_is_found_before_parsing() {
+        let format = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            error_format(&words)
+        };
+        assert_eq!(format("svm train"), ErrorFormat::Text);
+        assert_eq!(format("svm --error-format json train"), ErrorFormat::Json);
+        assert_eq!(format("svm train --error_format=json"), ErrorFormat::Json);
+        assert_eq!(format("svm train --error-format=text"), ErrorFormat::Text);
+        assert_eq!(
+            format("svm predict -- --error-format=json"),
+            ErrorFormat::Text
+        );
+    }
 }

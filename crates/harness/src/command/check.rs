@@ -1,18 +1,25 @@
-//! `check`: what is wrong with the data, row by row.
+//! `check`: lists what is wrong with the data.
 
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
+use dataset::CheckSummary;
+use diagnostics::{Diagnostic, Error, print_line, sanitize};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
-use super::output::line;
-use diagnostics::{Diagnostic, Error};
+use crate::Trainer;
 
-pub(super) fn command() -> Command {
-    CheckArgs::augment_args(Command::new("check")).about("Say what is wrong with the data, row by row").long_about(
-        "Say what is wrong with the data, row by row; ends with exit code 1 if `train` would refuse it.",
-    )
+pub(super) fn command<T: Trainer>() -> Command {
+    CheckArgs::augment_args(Command::new("check"))
+        .about("List what is wrong with the data, row by row")
+        .long_about(
+            "List what is wrong with the data, row by row.\n\nThe exit code is 1 if `train` would refuse the data.",
+        )
+        .after_help(format!(
+            "Examples:\n  {name} check --data reviews.csv\n  {name} check --data train/ --test test.csv --json",
+            name = T::NAME
+        ))
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
@@ -21,11 +28,13 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         .test
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
-    let mut each = |finding: &Diagnostic| {
-        if args.json {
-            line(json!(finding));
-        } else {
-            line(finding);
+    let mut printed = Ok(());
+    let mut print = |finding: &Diagnostic| {
+        if printed.is_ok() {
+            printed = match args.json {
+                true => print_line(json!(finding)),
+                false => print_line(finding),
+            };
         }
     };
     let summary = dataset::check(
@@ -34,34 +43,38 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         &args.read.options()?,
         args.limit,
         &AtomicBool::new(false),
-        &mut each,
+        &mut print,
     )?;
+    printed?;
+    print_summary(args, &summary)?;
+    if summary.findings.has_errors() {
+        let message = "the data has errors, which are listed above";
+        let help = "fix them, or pass --drop-missing or --drop-malformed to `train`";
+        return Err(Error::new(message).help(help));
+    }
+    Ok(())
+}
+
+fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> {
+    let findings = &summary.findings;
     if args.json {
-        let counts: serde_json::Map<_, _> = summary
-            .findings
+        let counts: serde_json::Map<_, _> = findings
             .counts()
             .map(|(code, _, count)| (code.to_owned(), json!(count)))
             .collect();
-        line(json!({ "summary": summary, "findings": counts }));
-    } else {
-        let account = &summary.account;
-        line(format_args!(
-            "{} rows, {} usable, {} labels",
-            account.read,
-            account.used,
-            summary.labels.len()
-        ));
-        for (label, rows) in summary.labels.iter().take(args.limit) {
-            line(format_args!("{rows:9}  {}", diagnostics::sanitize(label)));
-        }
-        for (code, severity, count) in summary.findings.counts() {
-            line(format_args!("{count:9}  {code} ({severity:?})"));
-        }
+        return print_line(json!({ "summary": summary, "findings": counts }));
     }
-    if summary.findings.has_errors() {
-        let message = "the data has errors, which are listed above";
-        return Err(Error::new(message)
-            .help("mend them, or see `train --help` for --drop-missing and --drop-malformed"));
+    print_line(format_args!(
+        "{} rows, {} usable, {} labels",
+        summary.counts.read,
+        summary.counts.used,
+        summary.labels.len()
+    ))?;
+    for (label, rows) in summary.labels.iter().take(args.limit) {
+        print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
+    }
+    for (code, severity, count) in findings.counts() {
+        print_line(format_args!("{count:9}  {code} ({severity:?})"))?;
     }
     Ok(())
 }

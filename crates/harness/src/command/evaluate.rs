@@ -1,42 +1,65 @@
-//! `evaluate`: what a model is worth on labelled rows.
+//! `evaluate`: compares a model's predictions with labelled data.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
+use dataset::{Labels, ReadOptions, RowCounts, StreamError, stream};
+use diagnostics::{Error, eprint_line, print_line, sanitize};
+use evaluation::metrics::{Evaluation, Scores, evaluate};
 use serde_json::{Value, json};
+use training::resource_usage::ResourceUsage;
 
 use super::args::{self, EvaluateArgs};
 use super::load;
-use super::output::line;
 use crate::{Model, Trainer};
-use dataset::{Labels, ReadOptions, StreamError, stream};
-use diagnostics::{Error, eprint_line};
-use evaluation::metrics::{Scores, evaluate};
-use training::resource_usage::ResourceUsage;
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = EvaluateArgs::augment_args(Command::new("evaluate"));
-    T::PredictArgs::augment_args(command).about("Compare a model's predictions with labelled data")
+    T::PredictArgs::augment_args(command)
+        .about("Compare a model's predictions with labelled data")
+        .long_about(
+            "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \
+             precision and recall of each class.",
+        )
+        .after_help(format!(
+            "Examples:\n  {name} evaluate --model-dir models/{name} --data test.csv\n  \
+             {name} evaluate --model-dir models/{name} --data test/ --json",
+            name = T::NAME
+        ))
 }
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Error> {
-    let facts = ResourceUsage::start();
+    let usage = ResourceUsage::start();
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
+    let (labels, scores, counts) = score(args, &model)?;
+    let evaluation = evaluate(&labels, model.classes(), &scores);
+    if args.json {
+        let mut answer = json!(evaluation);
+        if let Value::Object(answer) = &mut answer {
+            answer.insert("trainer".to_owned(), json!(T::NAME));
+            answer.insert("data".to_owned(), json!(counts));
+            answer.extend(usage.to_json());
+        }
+        return print_line(&answer);
+    }
+    print_evaluation(&evaluation)
+}
+
+/// Returns labels as class numbers, scores, and row counts of the data.
+fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, RowCounts), Error> {
     let classes = model.classes();
     let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let sources = args::sources(&args.data)?;
-    let (mut labels, mut scores) = (
-        Vec::new(),
-        Scores {
-            classes: classes.len(),
-            ..Scores::default()
-        },
-    );
+    let mut labels = Vec::new();
+    let mut scores = Scores {
+        classes: classes.len(),
+        ..Scores::default()
+    };
     let streamed = stream(
         &sources,
         &ReadOptions {
-            block_bytes: T::Model::BLOCK_BYTES,
+            block_bytes: M::BLOCK_BYTES,
             ..args.read.options()?
         },
         Labels::Required,
@@ -44,91 +67,74 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         || model.scratch(),
         |scratch, batch| {
             let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
-            let labels: Result<Vec<u32>, Error> = batch
-                .rows()
-                .map(|row| {
-                    let label = row.label.unwrap_or_default();
-                    numbers
-                        .get(label)
-                        .copied()
-                        .ok_or_else(|| unknown(label, &row.place.place(&sources).to_string()))
-                })
-                .collect();
+            let number = |row: dataset::Row<'_>| {
+                let label = row.label.unwrap_or_default();
+                let place = || row.place.place(&sources).to_string();
+                let known = numbers.get(label).copied();
+                known.ok_or_else(|| unknown_label(label, &place()))
+            };
+            let labels: Result<Vec<u32>, Error> = batch.rows().map(number).collect();
             Ok((labels?, model.predict(scratch, &texts)?))
         },
-        |part: Result<(Vec<u32>, Scores), Error>| {
-            let (some_labels, some_scores) = part?;
-            labels.extend(some_labels);
-            scores.decision.extend(some_scores.decision);
-            if let Some(probability) = some_scores.probability {
-                scores
-                    .probability
-                    .get_or_insert_default()
-                    .extend(probability);
+        |block: Result<(Vec<u32>, Scores), Error>| {
+            let (block_labels, block_scores) = block?;
+            labels.extend(block_labels);
+            scores.decision.extend(block_scores.decision);
+            if let Some(probability) = block_scores.probability {
+                let all = scores.probability.get_or_insert_default();
+                all.extend(probability);
             }
             Ok(())
         },
     )
-    .map_err(failure)?;
+    .map_err(stream_error)?;
     for warning in streamed.findings.warnings() {
         eprint_line(warning);
     }
-    let evaluation = evaluate(&labels, classes, &scores);
-    if args.json {
-        let mut answer = json!(evaluation);
-        if let Value::Object(answer) = &mut answer {
-            answer.insert("trainer".to_owned(), json!(T::NAME));
-            answer.insert("data".to_owned(), json!(streamed.account));
-            answer.insert("seconds".to_owned(), json!(facts.seconds()));
-            answer.insert(
-                "cpu_seconds".to_owned(),
-                json!(ResourceUsage::cpu_seconds()),
-            );
-            answer.insert(
-                "peak_rss_bytes".to_owned(),
-                json!(ResourceUsage::peak_rss_bytes()),
-            );
-        }
-        line(&answer);
-        return Ok(());
-    }
+    Ok((labels, scores, streamed.counts))
+}
+
+fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
     let (low, high) = evaluation.accuracy_interval;
-    line(format_args!("rows      {}", evaluation.rows));
-    line(format_args!(
+    print_line(format_args!("rows      {}", evaluation.rows))?;
+    print_line(format_args!(
         "accuracy  {:.4} ({low:.4} to {high:.4})",
         evaluation.accuracy
-    ));
-    line(format_args!("macro-F1  {:.4}", evaluation.macro_f1));
+    ))?;
+    print_line(format_args!("macro-F1  {:.4}", evaluation.macro_f1))?;
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
-        line(format_args!("log loss  {log_loss:.4}"));
-        line(format_args!("ECE       {ece:.4}"));
+        print_line(format_args!("log loss  {log_loss:.4}"))?;
+        print_line(format_args!("ECE       {ece:.4}"))?;
     }
-    line(format_args!(
+    print_line(format_args!(
         "{:>9} {:>9} {:>9} {:>9}  class",
         "precision", "recall", "F1", "rows"
-    ));
+    ))?;
     for class in &evaluation.per_class {
-        let label = diagnostics::sanitize(&class.label);
-        line(format_args!(
-            "{:9.4} {:9.4} {:9.4} {:9}  {label}",
-            class.precision, class.recall, class.f1, class.support
-        ));
+        print_line(format_args!(
+            "{:9.4} {:9.4} {:9.4} {:9}  {}",
+            class.precision,
+            class.recall,
+            class.f1,
+            class.support,
+            sanitize(&class.label)
+        ))?;
     }
     Ok(())
 }
 
-fn unknown(label: &str, place: &str) -> Error {
-    let label = diagnostics::sanitize(label);
+fn unknown_label(label: &str, place: &str) -> Error {
+    let label = sanitize(label);
     Error::new(format!(
-        "expected a label that the model knows, found `{label}` at {place}"
+        "expected a label of the model, found `{label}` at {place}"
     ))
     .help("check --label-column, or train a model with this label")
 }
 
-/// A failure of the data or of the answers' receiver.
-pub(super) fn failure(error: StreamError<Error>) -> Error {
+/// Flattens an error of the data or of the receiver of the results.
+pub(super) fn stream_error(error: StreamError<Error>) -> Error {
     match error {
         StreamError::Read(error) => error.into(),
-        StreamError::Sink(failure) => failure,
+        StreamError::Sink(error) => error,
     }
 }

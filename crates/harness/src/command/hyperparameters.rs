@@ -1,13 +1,16 @@
-//! SageMaker's hyperparameters become flags of the same parser; what is typed behind them wins.
+//! Turns the hyperparameters of a job into flags of `train`. Flags on the command line win.
 
 use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, ArgGroup, Command, Id};
 use diagnostics::{Error, sanitize};
-use sagemaker::{Paths, Value, hyperparameters};
+use sagemaker::{Hyperparameter, Paths, Value, hyperparameters};
 
-/// What the platform decides: a job whose model goes elsewhere ends well, costs money, and leaves nothing.
-const NOT_FOR_JOBS: [&str; 7] = [
+use super::args;
+
+/// Arguments of `train` that SageMaker sets in a job. With other values the job would succeed
+/// without a model.
+pub(super) const RESERVED: [&str; 7] = [
     "train",
     "validation",
     "test",
@@ -17,91 +20,102 @@ const NOT_FOR_JOBS: [&str; 7] = [
     "check",
 ];
 
-/// Writes long flags with hyphens, whatever was typed, and puts the hyperparameters of a training job in front of the
-/// arguments of `train`, but those that what was typed excludes.
+/// Normalises the arguments (hyphens in flags, `--flag=true` to `--flag`) and inserts the job's
+/// hyperparameters before the arguments of `train`. A hyperparameter is left out if the command
+/// line has a flag that excludes it.
 pub(super) fn merge(
     command: &Command,
     paths: &Paths,
     arguments: Vec<OsString>,
 ) -> Result<Vec<OsString>, Error> {
-    let mut arguments: Vec<OsString> = hyphenated(arguments);
-    if arguments.get(1).is_none_or(|word| word != "train") {
-        return Ok(arguments);
-    }
-    let found = hyperparameters::read(&paths.hyperparameters())?;
-    let Some(train) = command.find_subcommand("train") else {
+    let mut arguments = hyphenated(arguments);
+    let at = args::subcommand_index(&arguments);
+    let name = arguments.get(at).and_then(|word| word.to_str());
+    let Some(subcommand) = name.and_then(|name| command.find_subcommand(name)) else {
         return Ok(arguments);
     };
-    let known = known_flags(train);
-    let typed: Vec<&Flag> = known
+    let known = known_flags(subcommand);
+    if subcommand.get_name() == "train" {
+        let found = hyperparameters::read(&paths.hyperparameters())?;
+        let flags = job_flags(subcommand, &known, paths, found, &arguments)?;
+        arguments.splice(at + 1..at + 1, flags);
+    }
+    boolean_values(&known, arguments)
+}
+
+/// Checks the hyperparameters and returns them as flags.
+fn job_flags(
+    train: &Command,
+    known: &[Flag],
+    paths: &Paths,
+    found: Vec<Hyperparameter>,
+    arguments: &[OsString],
+) -> Result<Vec<OsString>, Error> {
+    let given: Vec<&Flag> = known
         .iter()
-        .filter(|flag| arguments.iter().any(|typed| flag.is(typed)))
+        .filter(|flag| arguments.iter().any(|argument| flag.matches(argument)))
         .collect();
-    let mut kept = Vec::new();
+    let mut accepted = Vec::new();
     let mut seen: Vec<(String, Id)> = Vec::new();
     for mut hyperparameter in found {
         let name = hyperparameter.name.replace('_', "-");
         let Some(flag) = known.iter().find(|flag| flag.name == name) else {
-            return Err(unknown(paths, &hyperparameter.name, &known));
+            return Err(unknown(paths, &hyperparameter.name, known));
         };
-        if NOT_FOR_JOBS.contains(&flag.id.as_str()) {
-            return Err(not_for_jobs(paths, &hyperparameter.name));
+        if RESERVED.contains(&flag.id.as_str()) {
+            return Err(reserved(paths, &hyperparameter.name));
         }
         if let Some((first, _)) = seen.iter().find(|(_, id)| *id == flag.id) {
-            return Err(twice(paths, first, &hyperparameter.name));
+            return Err(duplicate(paths, first, &hyperparameter.name));
         }
         seen.push((hyperparameter.name.clone(), flag.id.clone()));
-        if let (false, Value::Many(values)) = (flag.many, &hyperparameter.value) {
-            return Err(not_one(paths, &hyperparameter.name, values.len()));
+        if let (false, Value::Many(values)) = (flag.is_list, &hyperparameter.value) {
+            return Err(several_values(paths, &hyperparameter.name, values.len()));
         }
-        if let (true, Value::One(value)) = (flag.switch, &mut hyperparameter.value) {
-            // Python's True, in however many quotes.
+        if let (true, Value::One(value)) = (flag.is_boolean, &mut hyperparameter.value) {
+            // Python writes `True`.
             value.make_ascii_lowercase();
         }
-        if !typed.iter().any(|typed| excludes(train, typed, flag)) {
-            kept.push(hyperparameter);
+        if !given.iter().any(|given| excludes(train, given, flag)) {
+            accepted.push(hyperparameter);
         }
     }
-    let flags = hyperparameters::to_arguments(&kept)
-        .into_iter()
-        .map(OsString::from);
-    arguments.splice(2..2, flags);
-    Ok(arguments)
+    let flags = hyperparameters::to_arguments(&accepted);
+    Ok(flags.into_iter().map(OsString::from).collect())
 }
 
-/// A long flag of `train`; an alias is one of its own.
+/// A long flag of a command; an alias is a flag of its own.
 struct Flag {
     name: String,
     /// The argument that it sets.
     id: Id,
-    /// Whether it takes `true` or `false`.
-    switch: bool,
-    /// Whether it takes several values.
-    many: bool,
+    is_boolean: bool,
+    is_list: bool,
 }
 
 impl Flag {
-    /// Whether an argument of the command line is this flag.
-    fn is(&self, typed: &OsStr) -> bool {
-        let typed = typed.to_str().and_then(|typed| typed.strip_prefix("--"));
-        typed.and_then(|typed| typed.split('=').next()) == Some(&self.name)
+    /// True if an argument of the command line is this flag, with or without `=VALUE`.
+    fn matches(&self, argument: &OsStr) -> bool {
+        let text = argument.to_str().and_then(|text| text.strip_prefix("--"));
+        text.and_then(|text| text.split('=').next()) == Some(&self.name)
     }
 }
 
-/// Whether both are in a group of which only one may be given, as --alpha and --c are.
-fn excludes(train: &Command, typed: &Flag, flag: &Flag) -> bool {
-    let both = |group: &&ArgGroup| {
-        [typed, flag]
+/// True if both belong to a group of which only one may be given, such as --alpha and --c.
+fn excludes(train: &Command, given: &Flag, flag: &Flag) -> bool {
+    let has_both = |group: &&ArgGroup| {
+        [given, flag]
             .iter()
             .all(|flag| group.get_args().any(|id| *id == flag.id))
     };
-    typed.id != flag.id
+    given.id != flag.id
         && train
             .get_groups()
-            .filter(both)
+            .filter(has_both)
             .any(|group| !group.clone().is_multiple())
 }
 
+/// Replaces underscores in long flags by hyphens.
 fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut only_values = false;
     let one = |argument: OsString| {
@@ -122,50 +136,81 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.into_iter().map(one).collect()
 }
 
-fn known_flags(train: &Command) -> Vec<Flag> {
-    let flags = train.get_arguments().flat_map(|argument| {
-        let aliases = argument.get_all_aliases().unwrap_or_default();
-        let values = argument.get_possible_values();
-        let switch = values
+/// Replaces `--flag=true` by `--flag` and drops `--flag=false` with all earlier `--flag`: the last
+/// one wins.
+fn boolean_values(known: &[Flag], arguments: Vec<OsString>) -> Result<Vec<OsString>, Error> {
+    let mut result: Vec<OsString> = Vec::with_capacity(arguments.len());
+    let mut rest = arguments.into_iter();
+    for argument in rest.by_ref() {
+        if argument == "--" {
+            result.push(argument);
+            break;
+        }
+        let flag = known
             .iter()
-            .map(|value| value.get_name())
-            .eq(["true", "false"]);
+            .find(|flag| flag.is_boolean && flag.matches(&argument));
+        let value = argument.to_str().and_then(|text| text.split_once('='));
+        let (Some(flag), Some((name, value))) = (flag, value) else {
+            result.push(argument);
+            continue;
+        };
+        let is_other = |other: &OsString| {
+            let other = known.iter().find(|known| known.matches(other));
+            other.is_none_or(|other| other.id != flag.id)
+        };
+        match value {
+            "true" => result.push(name.into()),
+            "false" => result.retain(is_other),
+            _ => {
+                let message = format!("invalid value `{}` for `{name}`", sanitize(value));
+                return Err(Error::usage(message).help("use true or false"));
+            }
+        }
+    }
+    result.extend(rest);
+    Ok(result)
+}
+
+fn known_flags(command: &Command) -> Vec<Flag> {
+    let flags = command.get_arguments().flat_map(|argument| {
+        let aliases = argument.get_all_aliases().unwrap_or_default();
         let names = argument.get_long().into_iter().chain(aliases);
         names.map(move |name| Flag {
             name: name.to_owned(),
             id: argument.get_id().clone(),
-            switch,
-            many: matches!(argument.get_action(), ArgAction::Append),
+            is_boolean: matches!(argument.get_action(), ArgAction::SetTrue),
+            is_list: matches!(argument.get_action(), ArgAction::Append),
         })
     });
     flags.collect()
 }
 
-fn not_for_jobs(paths: &Paths, name: &str) -> Error {
+fn reserved(paths: &Paths, name: &str) -> Error {
     Error::usage(format!(
-        "`{}` in `{}` is no hyperparameter: the platform decides where a job's files are",
+        "`{}` in `{}` is reserved: SageMaker sets the paths of a job",
         sanitize(name),
         paths.hyperparameters().display()
     ))
-    .help("leave it out; data come through channels, and the model folder is uploaded at the end")
+    .help("remove it; data comes through channels, and the model folder is uploaded at the end")
 }
 
-fn twice(paths: &Paths, first: &str, second: &str) -> Error {
+fn duplicate(paths: &Paths, first: &str, second: &str) -> Error {
     Error::usage(format!(
-        "the hyperparameters `{}` and `{}` in `{}` are one and the same",
+        "the hyperparameters `{}` and `{}` in `{}` set the same argument",
         sanitize(first),
         sanitize(second),
         paths.hyperparameters().display()
     ))
-    .help("give one of them")
+    .help("keep one of them")
 }
 
-fn not_one(paths: &Paths, name: &str, values: usize) -> Error {
+fn several_values(paths: &Paths, name: &str, values: usize) -> Error {
     Error::usage(format!(
-            "expected one value for the hyperparameter `{}` in `{}`, found {values}",
-            sanitize(name),
-            paths.hyperparameters().display()
-        )).help("give it once, with one value: lists and maps have several, and so has a flag that is typed twice")
+        "expected one value for the hyperparameter `{}` in `{}`, found {values}",
+        sanitize(name),
+        paths.hyperparameters().display()
+    ))
+    .help("give one value; lists and maps are not accepted")
 }
 
 fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
@@ -184,5 +229,7 @@ fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
         sanitize(name),
         file.display()
     ))
-    .help(format!("{nearest}`train --help` lists all of them"))
+    .help(format!(
+        "{nearest}run `train --help` for all hyperparameters"
+    ))
 }

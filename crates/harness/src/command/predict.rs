@@ -1,4 +1,4 @@
-//! `predict`: classes for texts, as CSV or JSON lines.
+//! `predict`: classifies texts and writes CSV or JSON lines.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use tempfile::TempPath;
 
 use super::args::{self, PredictArgs, StreamFormat};
-use super::evaluate::failure;
+use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
@@ -23,11 +23,20 @@ use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = PredictArgs::augment_args(Command::new("predict"));
-    T::PredictArgs::augment_args(command).about("Classify texts").long_about(
-        "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nThe answers stand in \
-         the order of the rows, as CSV with a header or as JSON lines: file (only where there are several), record (the \
-         row's number in its file, from 1), label, probability (empty if the model is not calibrated) and score (the decision value).",
-    )
+    T::PredictArgs::augment_args(command)
+        .about("Classify texts")
+        .long_about(
+            "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nPrints one \
+             prediction per row, in the order of the rows, as CSV with a header or as JSON lines: file (only with several \
+             files), record (number of the row in its file, from 1), label, probability (empty if the model is not \
+             calibrated), score (decision value).",
+        )
+        .after_help(format!(
+            "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
+             {name} predict --model-dir models/{name} --input texts.csv --output predictions.csv\n  \
+             cat texts.jsonl | {name} predict --model-dir models/{name} --input-format jsonl --format jsonl",
+            name = T::NAME
+        ))
 }
 
 pub(super) fn run<T: Trainer>(
@@ -36,62 +45,44 @@ pub(super) fn run<T: Trainer>(
     unfinished: &Mutex<Option<PathBuf>>,
 ) -> Result<(), Error> {
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
-    // Before anything is written: the output may be the input.
+    // Opened before the output: the output may replace the input.
     let sources = if args.texts.is_empty() {
         sources(args)?
     } else {
         Vec::new()
     };
-    let answers = Answers {
+    let writer = PredictionWriter {
         classes: model.classes(),
         format: args.format,
-        all: args.all_classes,
+        all_classes: args.all_classes,
         files: if sources.len() > 1 { &sources } else { &[] },
     };
-    let output = args.output.as_deref().and_then(place);
+    let output = args.output.as_deref().and_then(output_file);
     if let Some(path) = &output {
-        spare(&args.model_dir, path)?;
+        refuse_model_file(&args.model_dir, path)?;
     }
     let (mut out, partial) = open(output.as_deref())?;
-    let note = |path: Option<&Path>| {
+    let set_unfinished = |path: Option<&Path>| {
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         *unfinished = path.map(Path::to_owned);
     };
-    note(partial.as_deref());
+    set_unfinished(partial.as_deref());
     let target = output.as_deref().unwrap_or(Path::new("standard output"));
-    let mut put = |text: &str| match out.write_all(text.as_bytes()) {
-        // A reader that has seen enough, such as `head`, is no failure.
+    let mut write = |text: &str| match out.write_all(text.as_bytes()) {
+        // A closed pipe (`| head`) is not an error, and nobody reads the rest.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other.map_err(Error::io("write", target)),
     };
-    put(&answers.header())?;
-    if !args.texts.is_empty() {
+    write(&writer.header())?;
+    if args.texts.is_empty() {
+        predict_stream(args, &model, &sources, &writer, &mut write)?;
+    } else {
         let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
         let scores = model.predict(&mut model.scratch(), &texts)?;
-        put(&answers.rows((1..).map(|record| (0, record)), &scores))?;
-    } else {
-        stream(
-            &sources,
-            &ReadOptions {
-                hash: false,
-                block_bytes: T::Model::BLOCK_BYTES,
-                ..args.read.options()?
-            },
-            Labels::Ignored,
-            &AtomicBool::new(false),
-            || model.scratch(),
-            |scratch, batch| {
-                let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
-                let scores = model.predict(scratch, &texts)?;
-                let places = batch.rows().map(|row| (row.place.source, row.place.record));
-                Ok(answers.rows(places, &scores))
-            },
-            |text: Result<String, Error>| put(&text?),
-        )
-        .map_err(failure)?;
+        write(&writer.rows((1..).map(|record| (0, record)), &scores))?;
     }
     out.flush().map_err(Error::io("write", target))?;
-    note(None);
+    set_unfinished(None);
     match partial {
         Some(partial) => partial
             .persist(target)
@@ -100,11 +91,40 @@ pub(super) fn run<T: Trainer>(
     }
 }
 
+fn predict_stream<M: Model>(
+    args: &PredictArgs,
+    model: &M,
+    sources: &[Source],
+    writer: &PredictionWriter<'_>,
+    write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
+) -> Result<(), Error> {
+    stream(
+        sources,
+        &ReadOptions {
+            hash: false,
+            block_bytes: M::BLOCK_BYTES,
+            ..args.read.options()?
+        },
+        Labels::Ignored,
+        &AtomicBool::new(false),
+        || model.scratch(),
+        |scratch, batch| {
+            let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
+            let scores = model.predict(scratch, &texts)?;
+            let places = batch.rows().map(|row| (row.place.source, row.place.record));
+            Ok(writer.rows(places, &scores))
+        },
+        |text: Result<String, Error>| write(&text?),
+    )
+    .map_err(stream_error)?;
+    Ok(())
+}
+
 /// Names of standard output.
 const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-/// The file that is meant, `None` for standard output. A link stays, and what it leads to is written.
-fn place(output: &Path) -> Option<PathBuf> {
+/// Returns the file to write, `None` for standard output. A symbolic link is followed and kept.
+fn output_file(output: &Path) -> Option<PathBuf> {
     if STDOUT.iter().any(|name| output == Path::new(name)) {
         return None;
     }
@@ -116,24 +136,24 @@ fn place(output: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Fails where answers would replace a file of the model that gives them.
-fn spare(model: &Path, output: &Path) -> Result<(), Error> {
+/// Fails if the predictions would replace a file of the model.
+fn refuse_model_file(model: &Path, output: &Path) -> Result<(), Error> {
     let real = |path: &Path| fs::canonicalize(path).ok();
     let inside = real(model).is_some_and(|model| Some(model) == real(parent(output)));
     let name = output.file_name().and_then(|name| name.to_str());
     match name {
         Some(name) if inside && model_dir::names(model).iter().any(|own| own == name) => {
             Err(Error::usage(format!(
-                "expected a file for the answers, found `{name}` of the model"
+                "expected another file than the model's `{name}` for the predictions"
             ))
-            .help("name another --output"))
+            .help("choose another --output"))
         }
         _ => Ok(()),
     }
 }
 
-/// Where the answers go. A file takes its place when it is whole; what is no regular file, such as a pipe, is written to
-/// directly.
+/// Opens the output. A regular file is written under a temporary name and renamed at the end; a
+/// pipe or device is written directly.
 fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath>), Error> {
     let Some(path) = output else {
         return Ok((Box::new(BufWriter::new(io::stdout())), None));
@@ -145,7 +165,7 @@ fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath
             .map_err(Error::io("write", path))?;
         return Ok((Box::new(BufWriter::new(file)), None));
     }
-    // Readable by all, as a file made by the shell would be: the user's umask decides.
+    // With the user's umask, as the shell would create it.
     let partial = tempfile::Builder::new()
         .prefix(".partial-")
         .make_in(parent(path), |path| File::create_new(path))
@@ -159,7 +179,7 @@ fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
         return args::sources(path);
     }
     if args.input.is_none() && io::stdin().is_terminal() {
-        let message = "expected a text, found neither TEXT nor --input nor rows on standard input";
+        let message = "expected a text, found no TEXT, no --input and no rows on standard input";
         return Err(Error::usage(message)
             .help("try `predict --model-dir DIR \"some text\"`, or --input FILE"));
     }
@@ -169,24 +189,24 @@ fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
     })])
 }
 
-/// How answers are written.
-struct Answers<'a> {
+/// Formats predictions.
+struct PredictionWriter<'a> {
     classes: &'a [String],
     format: StreamFormat,
-    /// Whether the probability of each class is written.
-    all: bool,
-    /// The files, if their names are written.
+    /// Adds the probability of each class.
+    all_classes: bool,
+    /// Files whose names are written; empty if there is only one.
     files: &'a [Source],
 }
 
-impl Answers<'_> {
+impl PredictionWriter<'_> {
     fn header(&self) -> String {
         match self.format {
             StreamFormat::Jsonl => String::new(),
             StreamFormat::Csv => {
                 let file = if self.files.is_empty() { "" } else { "file," };
                 let mut header = format!("{file}record,label,probability,score");
-                for class in self.classes.iter().filter(|_| self.all) {
+                for class in self.classes.iter().filter(|_| self.all_classes) {
                     header.push(',');
                     quote(&mut header, &format!("probability:{class}"));
                 }
@@ -196,7 +216,7 @@ impl Answers<'_> {
         }
     }
 
-    /// `places`: the number of the file and the row's number in it.
+    /// Formats a block of rows. `places`: number of the file, number of the row in it.
     fn rows(&self, places: impl Iterator<Item = (u32, u32)>, scores: &Scores) -> String {
         let mut text = String::new();
         for ((row, place), class) in places.enumerate().zip(scores.predictions()) {
@@ -232,7 +252,7 @@ impl Answers<'_> {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),
                 };
-                for class in (0..self.classes.len()).filter(|_| self.all) {
+                for class in (0..self.classes.len()).filter(|_| self.all_classes) {
                     let _ = match probabilities {
                         Some(all) => write!(text, ",{:.6}", all[class]),
                         None => write!(text, ","),
@@ -240,33 +260,33 @@ impl Answers<'_> {
                 }
             }
             StreamFormat::Jsonl => {
-                let mut answer = Map::new();
+                let mut row = Map::new();
                 if let Some(file) = file {
-                    answer.insert("file".to_owned(), json!(file));
+                    row.insert("file".to_owned(), json!(file));
                 }
-                answer.insert("record".to_owned(), json!(record));
-                answer.insert("label".to_owned(), json!(label));
-                answer.insert("probability".to_owned(), json!(probability));
-                answer.insert("score".to_owned(), json!(decision));
-                if let Some(all) = probabilities.filter(|_| self.all) {
+                row.insert("record".to_owned(), json!(record));
+                row.insert("label".to_owned(), json!(label));
+                row.insert("probability".to_owned(), json!(probability));
+                row.insert("score".to_owned(), json!(decision));
+                if let Some(all) = probabilities.filter(|_| self.all_classes) {
                     let each = self
                         .classes
                         .iter()
                         .cloned()
                         .zip(all.iter().map(|&p| json!(p)));
-                    answer.insert(
+                    row.insert(
                         "probabilities".to_owned(),
                         json!(each.collect::<Map<_, _>>()),
                     );
                 }
-                let _ = write!(text, "{}", json!(answer));
+                let _ = write!(text, "{}", json!(row));
             }
         }
         text.push('\n');
     }
 }
 
-/// Appends a CSV field, in quotes where it needs them (RFC 4180).
+/// Appends a CSV field, quoted if necessary (RFC 4180).
 fn quote(text: &mut String, field: &str) {
     if field.contains(['"', ',', '\n', '\r']) {
         text.push('"');

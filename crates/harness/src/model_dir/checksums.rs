@@ -7,28 +7,28 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::checksums::{FileChecksum, check, of_folder};
+use diagnostics::checksums::{FileChecksum, of_dir, verify};
 use serde::Deserialize;
 
 use super::CONFIG;
 
-/// Where the sums stand in a model's configuration.
+/// The member of `config.json` with the checksums.
 const KEY: &str = "files";
 
-/// What a model's configuration has under `KEY`.
+/// The part of `config.json` with the checksums.
 #[derive(Default, Deserialize)]
 struct Config {
     files: Option<BTreeMap<String, FileChecksum>>,
 }
 
-/// Adds the sums of the folder's other files to its configuration `name`, a JSON object with at least one member.
+/// Adds the checksums of the other files to `config.json`, a JSON object with at least one member.
 pub(crate) fn seal(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
-    let mut sums = of_folder(dir)?;
+    let mut sums = of_dir(dir)?;
     sums.remove(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let damaged = || Error::io("write", &path)(io::ErrorKind::InvalidData.into());
-    // What the trainer wrote keeps its order and its digits: the member is put behind the last one as text.
+    // Appended as text: order and digits of the trainer's members stay.
     let rest = text.trim_end().strip_suffix('}').ok_or_else(damaged)?;
     let sums = serde_json::to_string_pretty(&sums).map_err(|_| damaged())?;
     let sums = sums.replace('\n', "\n  ");
@@ -36,7 +36,7 @@ pub(crate) fn seal(dir: &Path) -> Result<(), Error> {
     fs::write(&path, text).map_err(Error::io("write", &path))
 }
 
-/// The files of a model: its configuration `name` and those that it has sums of.
+/// Returns the names of a model's files: `config.json` and those with a checksum.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
     let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
     let config: Config = serde_json::from_slice(&text).unwrap_or_default();
@@ -44,20 +44,20 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     std::iter::once(CONFIG.to_owned()).chain(others).collect()
 }
 
-/// Whether the files of a model belong to its configuration `name`. A model without sums is an old one, and passes.
+/// Verifies the files of a model. Models of old versions have no checksums and pass.
 pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
     let wrong = |why: String| {
         Error::new(format!(
-            "expected the files of one model in `{}`, found others: {why}",
+            "the files in `{}` do not belong to one model: {why}",
             dir.display()
         ))
         .help("copy the whole folder again, or train again")
     };
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| wrong(format!("`{CONFIG}`: {error}")))?;
-    check(dir, &config.files.unwrap_or_default()).map_err(wrong)
+    verify(dir, &config.files.unwrap_or_default()).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_folder_passes_and_its_configuration_keeps_its_text() {
+    fn sealed_folder_passes_and_config_keeps_its_text() {
         let home = sealed();
         check_model(home.path()).unwrap();
         let text = fs::read_to_string(home.path().join("config.json")).unwrap();
@@ -96,10 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn another_models_file_is_named() {
+    fn file_of_another_model_is_named() {
         type Change = fn(&Path);
         let swapped: [(&str, Change); 4] = [
-            ("`words` does not have its sha256", |dir| {
+            ("`words` does not match its sha256", |dir| {
                 fs::write(dir.join("words"), "b\na\n").unwrap()
             }),
             ("expected `words` of 4 bytes, found 6", |dir| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_from_before_the_sums_passes() {
+    fn model_without_checksums_passes() {
         let home = tempfile::tempdir().unwrap();
         fs::write(
             home.path().join("config.json"),

@@ -13,14 +13,14 @@ use std::path::Path;
 use diagnostics::Error;
 use training::{Arrays, TensorError, read_tensors};
 
-/// The file that says what the model is.
+/// The file with format, classes and settings.
 pub const CONFIG: &str = "config.json";
-/// The file of the weights.
+/// The file with the weights.
 pub const TENSORS: &str = "model.safetensors";
-/// The file of the words or terms, one per line.
+/// The file with the terms, one per line.
 pub const VOCABULARY: &str = "vocabulary.txt";
 
-/// What the `config.json` of a format with several architectures begins with.
+/// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]
 struct Head {
     format: String,
@@ -28,11 +28,10 @@ struct Head {
     arch: String,
 }
 
-/// The architecture of the model in a folder of this format.
+/// Returns the architecture of the model in a folder of this format.
 ///
 /// # Errors
-///
-/// There is no config, or it is another format's.
+/// `config.json` is missing or has another format.
 pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Error> {
     let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
@@ -40,11 +39,10 @@ pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Error> {
     Ok(head.arch)
 }
 
-/// Refuses a config of another format or version than `expected`.
+/// Checks format and version of `config.json`.
 ///
 /// # Errors
-///
-/// They differ; the message names both.
+/// They differ from `expected`; the message names both.
 pub fn check_format(dir: &Path, expected: (&str, u32), found: (&str, u32)) -> Result<(), Error> {
     if found == expected {
         return Ok(());
@@ -58,11 +56,10 @@ pub fn check_format(dir: &Path, expected: (&str, u32), found: (&str, u32)) -> Re
     Err(unreadable(dir, CONFIG, message))
 }
 
-/// Refuses ids that do not count from 0.
+/// Checks that the ids of `id2label` count from 0.
 ///
 /// # Errors
-///
-/// Words for the first id that is wrong.
+/// A message about the first wrong id.
 pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
     match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
         Some((id, key)) => Err(format!(
@@ -73,11 +70,10 @@ pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
     }
 }
 
-/// The tensors of a model folder.
+/// Reads the tensors of a model folder.
 ///
 /// # Errors
-///
-/// The file cannot be read, or is not one of safetensors.
+/// The file cannot be read or is not a safetensors file.
 pub fn tensors(dir: &Path) -> Result<Arrays, Error> {
     let path = dir.join(TENSORS);
     read_tensors(&path).map_err(|error| match error {
@@ -89,8 +85,7 @@ pub fn tensors(dir: &Path) -> Result<Arrays, Error> {
 /// Writes a file of the folder.
 ///
 /// # Errors
-///
-/// The system's, with the path.
+/// The file cannot be written.
 pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let path = dir.join(name);
     fs::write(&path, bytes).map_err(Error::io("write", &path))
@@ -99,14 +94,13 @@ pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
 /// Reads a file of the folder.
 ///
 /// # Errors
-///
-/// The system's, with the path.
+/// The file cannot be read.
 pub fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let path = dir.join(name);
     fs::read(&path).map_err(Error::io("read", &path))
 }
 
-/// A file of a folder that this program cannot use, and why.
+/// Returns the error for a file that is not in the expected format.
 pub fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Error {
     let path = dir.join(name);
     let message = format!(

@@ -5,31 +5,31 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::atomic_dir::{PARTIAL, Staged, accessible, parent, remove_stale, sync};
+use diagnostics::atomic_dir::{PARTIAL, Staged, check_writable, parent, remove_stale, sync};
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::CONFIG;
 use super::checksums::seal;
 
-/// What an earlier model's folder may hold that speaks of that model alone.
+/// Files that belong to one model and are removed with it.
 const STALE: [&str; 3] = [CONFIG, "metrics.json", "report.html"];
 
-/// Fails early where a model could not be written in the end, and leaves no trace.
+/// Fails if a model could not be written to `dir`. Creates nothing.
 pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
     if let Ok(bytes) = fs::read(dir.join(CONFIG))
         && !is_ours(&bytes)
     {
         return Err(Error::new(format!(
-            "expected `{CONFIG}` in `{}` to be that of a model, found another file",
+            "`{CONFIG}` in `{}` does not belong to a model of Trainyard",
             dir.display()
         ))
-        .help("choose another --model-dir: this file would be replaced"));
+        .help("choose another --model-dir, or move the file away; it would be replaced"));
     }
-    accessible(dir)
+    check_writable(dir)
 }
 
-/// Whether a `config.json` was written by a trainer of this house.
+/// True if a trainer of this workspace wrote this `config.json`.
 fn is_ours(bytes: &[u8]) -> bool {
     let config: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
     let format = config
@@ -39,14 +39,14 @@ fn is_ours(bytes: &[u8]) -> bool {
     format.is_some_and(|format| format.starts_with("trainyard-"))
 }
 
-/// Writes a model: `write` fills an empty folder, `extra` files are added, everything is synced, and only then it
-/// takes its place, in one step wherever the file system has such a step.
+/// Writes a model: `write` fills an empty folder, `extra` files are added, all is synced, then the
+/// folder is put in place, atomically if the file system allows.
 pub(crate) fn save(
     dir: &Path,
     extra: &[(&str, Vec<u8>)],
     write: impl Fn(&Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // A link to a folder stays: what it points to is replaced.
+    // A symbolic link stays: its target is replaced.
     let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     remove_stale(&real);
     let fill = |staged: &Path| {
@@ -73,7 +73,7 @@ pub(crate) fn save(
     place_files(staged.path(), &real).map_err(Error::io("write", dir))
 }
 
-/// Removes the report of an earlier run, which would stand beside the numbers of another one.
+/// Removes the report of an earlier run, which would not match the new metrics.
 pub(crate) fn forget_report(path: &Path) -> Result<(), Error> {
     let ours = fs::read(path).is_ok_and(|bytes| bytes.starts_with(report::START.as_bytes()));
     match ours.then(|| fs::remove_file(path)) {
@@ -82,7 +82,7 @@ pub(crate) fn forget_report(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The new folder appears, or changes places with the old one, in one step. An error means that nothing has changed.
+/// Renames the new folder, or exchanges it with the old one, atomically. On error nothing changed.
 fn place_whole(staged: &Path, dir: &Path) -> io::Result<()> {
     if !dir.exists() {
         fs::rename(staged, dir)?;
@@ -91,12 +91,12 @@ fn place_whole(staged: &Path, dir: &Path) -> io::Result<()> {
     } else {
         renameat_with(CWD, staged, CWD, dir, RenameFlags::EXCHANGE)?;
     }
-    // The model is there; that it stays after a power cut is all that this could still add.
+    // Best effort: the model is in place; this only adds durability after a power cut.
     let _ = File::open(parent(dir)).and_then(|parent| parent.sync_all());
     Ok(())
 }
 
-/// Whether the old folder has files that no model has: they are the user's, and stay where they are.
+/// True if the old folder has files of the user, which must stay.
 fn holds_foreign(dir: &Path, staged: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -108,7 +108,8 @@ fn holds_foreign(dir: &Path, staged: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The new files replace the old ones one by one; without its marker the folder is no model in the meantime.
+/// Replaces the files one by one. `config.json` is removed first and written last: without it the
+/// folder is not a model.
 fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
     for name in STALE {
         match fs::remove_file(dir.join(name)) {
@@ -123,7 +124,7 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
     names.sort_by_key(|name| (name == CONFIG, name.clone()));
     for name in names {
         if name == CONFIG {
-            // The marker must not reach the disk before what it vouches for.
+            // `config.json` must not reach the disk before the other files.
             File::open(dir)?.sync_all()?;
         }
         fs::rename(staged.join(&name), dir.join(&name))?;
@@ -134,10 +135,9 @@ fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diagnostics::atomic_dir::files as _;
 
     #[test]
-    fn a_config_of_the_user_is_not_replaced() {
+    fn config_of_the_user_is_not_replaced() {
         let home = tempfile::tempdir().unwrap();
         assert!(writable(home.path()).is_ok());
         let config = home.path().join(CONFIG);
@@ -155,7 +155,7 @@ mod tests {
         format!("{{\n  \"word\": \"{word}\"\n}}\n")
     }
 
-    /// The word of the model that lies there.
+    /// Returns the word of the model in `dir`.
     fn word(dir: &Path) -> String {
         crate::model_dir::checksums::check_model(dir).unwrap();
         let config: serde_json::Value =
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_folder_an_old_one_and_a_link() {
+    fn writes_new_folder_replaces_old_and_follows_link() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("deep/model");
-        save(&dir, "one");
+        write(&dir, "one");
         let link = home.path().join("link");
         std::os::unix::fs::symlink(&dir, &link).unwrap();
-        save(&link, "two");
+        write(&link, "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(word(&dir), "two");
         assert_eq!(names(&dir), [CONFIG, "metrics.json", "model.safetensors"]);
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn the_users_files_stay_and_an_old_report_goes() {
+    fn files_of_the_user_stay_and_old_report_is_removed() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
-        save(&dir, "one");
+        write(&dir, "one");
         for name in ["notes.txt", "report.html"] {
             fs::write(dir.join(name), "old").unwrap();
         }
-        save(&dir, "two");
+        write(&dir, "two");
         assert_eq!(
             names(&dir),
             [CONFIG, "metrics.json", "model.safetensors", "notes.txt"]
@@ -212,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn what_dead_processes_left_is_swept() {
+    fn partial_folders_of_dead_processes_are_removed() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
-        // No process has the largest number; process 1 is alive.
+        // No process has the largest id; process 1 is alive.
         let (dead, alive) = (i32::MAX.to_string(), "1");
         let left = |pid: &str| {
             [
@@ -233,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_model_leaves_the_old_one() {
+    fn failed_write_keeps_old_model() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
-        save(&dir, "one");
-        let failed = model(&dir, &[], |staged| {
+        write(&dir, "one");
+        let failed = save(&dir, &[], |staged| {
             fs::write(staged.join(CONFIG), "two").unwrap();
             Err(Error::new("full").help("free some room"))
         });
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn writable_makes_nothing_and_names_the_folder() {
+    fn writable_creates_nothing_and_names_the_folder() {
         let home = tempfile::tempdir().unwrap();
         writable(&home.path().join("a/b")).unwrap();
         fs::write(home.path().join("file"), "").unwrap();

@@ -5,13 +5,13 @@ use super::{
 };
 use crate::{FakeMl, run, to_csv};
 
-/// Hyperparameters, however they are encoded, give the same model as the flags of the same names.
-pub fn hyperparameters_become_flags(trainer: &Trainer) {
+/// Hyperparameters in all encodings give the same model as flags.
+pub fn hyperparameters_equal_flags(trainer: &Trainer) {
     let by_flags = trainer.weights(&job(), &trainer.flags);
     assert_ne!(
         by_flags,
         trainer.weights::<&str>(&job(), &[]),
-        "the flags must matter"
+        "the flags change the model"
     );
 
     let mut ml = job();
@@ -35,20 +35,20 @@ pub fn hyperparameters_become_flags(trainer: &Trainer) {
             let found = trainer.weights::<&str>(&ml, &[]);
             assert!(
                 found == by_flag,
-                "`{name}` given as `{encoded}` is not understood"
+                "`{name}` = `{encoded}` differs from the flag"
             );
         }
     }
 }
 
-/// `True` and `False` in all their spellings switch a flag on, or leave it off.
-pub fn hyperparameters_may_be_switches(trainer: &Trainer) {
+/// `True` and `False` in all spellings set a boolean flag.
+pub fn boolean_hyperparameters_accept_python_spelling(trainer: &Trainer) {
     if trainer.switch.is_empty() {
         return;
     }
     let off = trainer.weights::<&str>(&job(), &[]);
     let on = trainer.weights(&job(), &[flag(&trainer.switch)]);
-    assert_ne!(on, off, "the switch must matter");
+    assert_ne!(on, off, "the flag changes the model");
     for (value, expected) in [
         ("True", &on),
         ("true", &on),
@@ -63,18 +63,18 @@ pub fn hyperparameters_may_be_switches(trainer: &Trainer) {
     }
 }
 
-/// A flag on the command line wins over the hyperparameter of the same name.
-pub fn the_command_line_wins_over_hyperparameters(trainer: &Trainer) {
+/// A flag on the command line overrides the hyperparameter.
+pub fn command_line_overrides_hyperparameters(trainer: &Trainer) {
     let (name, one, two) = &trainer.number;
     let as_one = trainer.weights(&job(), &[flag(name), one.clone()]);
     let as_two = trainer.weights(&job(), &[flag(name), two.clone()]);
-    assert_ne!(as_one, as_two, "the values must matter");
+    assert_ne!(as_one, as_two, "the values change the model");
     let ml = job().hyperparameter(name, two);
     assert!(as_one == trainer.weights(&ml, &[flag(name), one.clone()]));
 }
 
-/// What SageMaker adds for itself is no error and changes nothing.
-pub fn sagemakers_own_hyperparameters_are_ignored(trainer: &Trainer) {
+/// Hyperparameters that SageMaker adds are ignored.
+pub fn sagemaker_hyperparameters_are_ignored(trainer: &Trainer) {
     let plain = trainer.weights::<&str>(&job(), &[]);
     let ml = job()
         .hyperparameter("sagemaker_program", "\"train.py\"")
@@ -88,15 +88,15 @@ pub fn sagemakers_own_hyperparameters_are_ignored(trainer: &Trainer) {
     assert!(plain == trainer.weights::<&str>(&ml, &[]));
 }
 
-/// A misspelt hyperparameter fails, and the message names the one that was meant.
-pub fn an_unknown_hyperparameter_names_the_nearest(trainer: &Trainer) {
+/// A misspelt hyperparameter is an error that suggests the nearest name.
+pub fn unknown_hyperparameter_suggests_nearest(trainer: &Trainer) {
     let name = &trainer.number.0;
     let mut misspelt = name.clone();
     misspelt.pop();
     let ml = job().hyperparameter(&misspelt, "1");
     let outcome = trainer.train::<&str>(&ml, &[]);
     assert_cause(&ml, &outcome, &[&misspelt]);
-    // Cut the wrong name out, so that it does not pass for the right one.
+    // Remove the wrong name, which may contain the right one.
     let rest = failure(&ml, &outcome).replace(&format!("`{misspelt}`"), "");
     let dashed = name.replace('_', "-");
     assert!(
@@ -106,8 +106,8 @@ pub fn an_unknown_hyperparameter_names_the_nearest(trainer: &Trainer) {
     assert!(ml.model_files().is_empty());
 }
 
-/// A value that does not fit fails; name and value stand in the first line of the failure file.
-pub fn a_bad_value_is_the_failure(trainer: &Trainer) {
+/// An invalid value is an error; the first line of the failure file has name and value.
+pub fn invalid_value_is_in_failure_file(trainer: &Trainer) {
     let name = &trainer.number.0;
     let ml = job().hyperparameter(name, "\"a-dozen\"");
     let outcome = trainer.train::<&str>(&ml, &[]);
@@ -121,8 +121,8 @@ pub fn a_bad_value_is_the_failure(trainer: &Trainer) {
     assert!(ml.model_files().is_empty());
 }
 
-/// A file that is no JSON object fails, and is named.
-pub fn broken_hyperparameters_are_the_failure(trainer: &Trainer) {
+/// A hyperparameters file that is not a JSON object is an error that names the file.
+pub fn invalid_hyperparameters_file_is_in_failure_file(trainer: &Trainer) {
     for broken in ["{\"min_df\": ", "[1, 2]", ""] {
         let ml = job();
         ml.write("input/config/hyperparameters.json", broken);
@@ -135,9 +135,9 @@ pub fn broken_hyperparameters_are_the_failure(trainer: &Trainer) {
     }
 }
 
-/// The train channel by its folder, by `SM_CHANNEL_TRAIN` and by `--train` gives the same model; the
-/// variable wins over the folder, and the flag over both.
-pub fn a_channel_is_a_folder_a_variable_or_a_flag(trainer: &Trainer) {
+/// The train channel from its folder, `SM_CHANNEL_TRAIN` and `--train` gives the same model. The
+/// variable overrides the folder, the flag overrides both.
+pub fn train_channel_from_folder_variable_or_flag(trainer: &Trainer) {
     let by_folder = trainer.weights::<&str>(&job(), &[]);
     let other = || {
         let half = &train_rows()[..200];
@@ -146,7 +146,7 @@ pub fn a_channel_is_a_folder_a_variable_or_a_flag(trainer: &Trainer) {
     assert_ne!(
         by_folder,
         trainer.weights::<&str>(&other(), &[]),
-        "the rows must matter"
+        "the rows change the model"
     );
 
     let elsewhere = job();
@@ -172,8 +172,8 @@ pub fn a_channel_is_a_folder_a_variable_or_a_flag(trainer: &Trainer) {
     }
 }
 
-/// Without a train channel the run fails and says which one it looked for.
-pub fn a_missing_train_channel_is_the_failure(trainer: &Trainer) {
+/// Without a train channel the error names the missing folder.
+pub fn missing_train_channel_is_in_failure_file(trainer: &Trainer) {
     let ml = FakeMl::new().channel("validation", "rows.csv", to_csv(&validation_rows()));
     let outcome = trainer.train::<&str>(&ml, &[]);
     assert_cause(&ml, &outcome, &["train"]);
@@ -184,8 +184,8 @@ pub fn a_missing_train_channel_is_the_failure(trainer: &Trainer) {
     assert!(ml.model_files().is_empty());
 }
 
-/// The channels `validation` and `test` are evaluated, each on its own rows.
-pub fn validation_and_test_channels_are_used(trainer: &Trainer) {
+/// The channels `validation` and `test` are evaluated separately.
+pub fn validation_and_test_channels_are_evaluated(trainer: &Trainer) {
     let ml = job()
         .channel("validation", "validation.csv", to_csv(&validation_rows()))
         .channel("test", "test.csv", to_csv(&test_rows()));
@@ -201,7 +201,7 @@ pub fn validation_and_test_channels_are_used(trainer: &Trainer) {
         let judged = trainer.evaluate(&ml.model_dir(), &data);
         let judged = judged.expect_code(0).json()["accuracy"].as_f64();
         let judged = judged.expect("`evaluate --json` has a number `accuracy`");
-        // Metric lines may be rounded, to four places at the coarsest.
+        // Metric lines are rounded to at least four digits.
         assert!(
             (printed - judged).abs() < 1e-4,
             "{name}: printed {printed}, evaluated {judged}"
@@ -209,7 +209,7 @@ pub fn validation_and_test_channels_are_used(trainer: &Trainer) {
     }
 }
 
-/// The fields that local mode leaves out may be absent; a broken file fails and is named.
+/// Fields that local mode leaves out are optional; an invalid file is an error that names it.
 pub fn resource_config_is_read(trainer: &Trainer) {
     let ml = job();
     let local =

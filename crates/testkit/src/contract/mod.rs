@@ -1,7 +1,7 @@
 //! SageMaker's training contract as tests of a real binary in a fake `/opt/ml`.
 //!
-//! One function per test; [`contract_suite!`](crate::contract_suite) makes a `#[test]` of each. They
-//! know nothing about the model: what training means is told by [`Trainer`].
+//! Each test is a function; [`contract_suite!`](crate::contract_suite) creates a `#[test]` for it.
+//! [`Trainer`] describes how to train.
 
 mod inputs;
 mod outputs;
@@ -18,65 +18,64 @@ pub use storage::*;
 
 use crate::{FakeMl, Outcome, Row, movie_rows, run, to_csv};
 
-/// What the suite has to know about a trainer.
+/// The description of a trainer for the suite.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     /// The binary: `env!("CARGO_BIN_EXE_svm")`.
     pub bin: PathBuf,
-    /// Flags of a training run on some hundred rows that takes seconds at most.
+    /// Flags of a training run on a few hundred rows that takes seconds.
     pub quick: Vec<String>,
-    /// The training data of the runs that are stopped half-way: [`imdb_train`](crate::imdb_train), or less.
+    /// Training data of the runs that are stopped, such as [`imdb_train`](crate::imdb_train).
     pub long_data: PathBuf,
     /// Flags of such a run.
     pub long: Vec<String>,
-    /// Flags of such a run that searches for good hyperparameters; empty if it has no such mode.
+    /// Flags of such a run with a hyperparameter search; empty if there is none.
     pub tune: Vec<String>,
     /// Hyperparameters as SageMaker passes them, encoded in several ways, that change the model.
     pub hyperparameters: Vec<(String, String)>,
     /// The same settings as command line flags.
     pub flags: Vec<String>,
-    /// A hyperparameter that takes a number, with two values that give different models. Its name has an
-    /// underscore, and neither `quick` nor `long` sets it.
+    /// A numeric hyperparameter with two values that give different models. Neither `quick` nor `long`
+    /// sets it.
     pub number: (String, String, String),
-    /// A hyperparameter that is on or off, is off by default, and changes the model; empty if it has
-    /// none.
+    /// A boolean hyperparameter that is false by default and changes the model; empty if there is none.
     pub switch: String,
-    /// Name and regular expression of every metric, as a launcher would send them.
+    /// Name and regular expression of each metric.
     pub metrics: Vec<(String, String)>,
 }
 
-/// Makes one `#[test]` per contract test for the trainer that the expression describes.
+/// Creates one `#[test]` per contract test.
 #[macro_export]
 macro_rules! contract_suite {
     ($trainer:expr) => {
         $crate::contract_suite!(@tests $trainer;
-            hyperparameters_become_flags,
-            hyperparameters_may_be_switches,
-            the_command_line_wins_over_hyperparameters,
-            sagemakers_own_hyperparameters_are_ignored,
-            an_unknown_hyperparameter_names_the_nearest,
-            a_bad_value_is_the_failure,
-            broken_hyperparameters_are_the_failure,
-            a_channel_is_a_folder_a_variable_or_a_flag,
-            a_missing_train_channel_is_the_failure,
-            validation_and_test_channels_are_used,
+            hyperparameters_equal_flags,
+            boolean_hyperparameters_accept_python_spelling,
+            command_line_overrides_hyperparameters,
+            sagemaker_hyperparameters_are_ignored,
+            unknown_hyperparameter_suggests_nearest,
+            invalid_value_is_in_failure_file,
+            invalid_hyperparameters_file_is_in_failure_file,
+            train_channel_from_folder_variable_or_flag,
+            missing_train_channel_is_in_failure_file,
+            validation_and_test_channels_are_evaluated,
             resource_config_is_read,
-            variables_move_the_outputs,
-            metric_lines_match_their_definitions,
-            logs_are_plain_without_a_terminal,
-            data_never_looks_like_a_metric,
-            json_is_one_object_on_stdout,
-            the_failure_file_is_short_and_starts_with_the_cause,
-            a_read_only_model_folder_is_the_failure,
-            a_full_disk_is_the_failure,
-            a_mounted_model_folder_is_written,
-            a_killed_run_leaves_a_whole_model_or_none,
-            sigterm_before_the_data,
-            sigterm_in_the_middle_of_the_data,
-            sigterm_in_training,
-            sigterm_in_the_search,
-            sigterm_while_the_model_is_written,
-            process_1_obeys_sigterm,
+            variables_set_output_folders,
+            metric_lines_match_definitions,
+            logs_are_plain_without_terminal,
+            data_cannot_forge_metrics,
+            json_prints_one_object,
+            failure_file_is_short_and_starts_with_cause,
+            read_only_model_folder_is_in_failure_file,
+            full_disk_is_in_failure_file,
+            mounted_model_folder_is_written,
+            killed_run_leaves_complete_model_or_none,
+            sigterm_before_data,
+            sigterm_while_reading,
+            sigterm_while_training,
+            sigterm_while_tuning,
+            sigterm_while_saving,
+            process_1_handles_sigterm,
         );
     };
     (@tests $trainer:expr; $($name:ident),* $(,)?) => {
@@ -107,7 +106,7 @@ impl Trainer {
         self.quick.iter().cloned().chain(more).collect()
     }
 
-    /// Trains quickly, which must succeed, and gives the bytes of the weights.
+    /// Trains quickly and returns the bytes of the weights.
     #[track_caller]
     fn weights<S: AsRef<str>>(&self, ml: &FakeMl, more: &[S]) -> Vec<u8> {
         self.train(ml, more).expect_code(0);
@@ -129,9 +128,9 @@ impl Trainer {
         run(command)
     }
 
-    /// After a stop: either nothing lies in the model folder, or a model that can be used.
+    /// Checks that the model folder is empty or has a complete model.
     #[track_caller]
-    fn assert_whole_or_none(&self, ml: &FakeMl, moment: &str) {
+    fn assert_complete_or_none(&self, ml: &FakeMl, moment: &str) {
         let files = ml.model_files();
         if files.is_empty() {
             return;
@@ -146,7 +145,7 @@ impl Trainer {
         let outcome = self.evaluate(&ml.model_dir(), &crate::movie_csv());
         assert!(
             outcome.code() == Some(0),
-            "{moment}: half a model, {files:?} cannot be evaluated: {}",
+            "{moment}: incomplete model, {files:?} cannot be evaluated: {}",
             outcome.stderr
         );
     }
@@ -181,7 +180,7 @@ fn weights(model: &Path) -> Vec<u8> {
     })
 }
 
-/// The run failed with exit code 1, and the failure file says so; gives its text.
+/// Checks that the run failed with exit code 1 and returns the text of the failure file.
 #[track_caller]
 fn failure(ml: &FakeMl, outcome: &Outcome) -> String {
     outcome.expect_code(1);
@@ -196,7 +195,7 @@ fn failure(ml: &FakeMl, outcome: &Outcome) -> String {
     text
 }
 
-/// The first line of the failure file holds each of the words.
+/// Checks that the first line of the failure file has each of the words.
 #[track_caller]
 fn assert_cause(ml: &FakeMl, outcome: &Outcome, words: &[&str]) {
     let text = failure(ml, outcome);

@@ -1,4 +1,4 @@
-//! Metric lines, logs, JSON, the failure file, where things are written.
+//! Metric lines, logs, JSON, failure file, output folders.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{Trainer, failure, job, test_rows, train_rows, validation_rows, weigh
 use crate::fake_ml::names;
 use crate::{FakeMl, Outcome, Row, run, to_csv};
 
-/// The numbers that CloudWatch would find for one metric: its regular expression over each line.
+/// Returns the values that CloudWatch would find for a metric.
 pub(super) fn printed(trainer: &Trainer, metric: &str, outcome: &Outcome) -> Vec<f64> {
     let (_, pattern) = trainer
         .metrics
@@ -34,8 +34,8 @@ fn found(pattern: &str, output: &str) -> Vec<f64> {
         .collect()
 }
 
-/// Every name that is printed is defined, every accuracy is one, and train, validation and test are there.
-pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
+/// All printed metrics are defined, accuracies are from 0 to 1, all splits are printed.
+pub fn metric_lines_match_definitions(trainer: &Trainer) {
     assert!(
         trainer.metrics.len() <= 40,
         "SageMaker takes 40 definitions"
@@ -49,7 +49,7 @@ pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
     let ml = job()
         .channel("validation", "validation.csv", to_csv(&validation_rows()))
         .channel("test", "test.csv", to_csv(&test_rows()));
-    // Scores of the training rows may be left out where there is no report.
+    // Without a report the training rows need not be scored.
     let flags = trainer.quick.iter().filter(|flag| *flag != "--no-report");
     let outcome = run(ml.train(&trainer.bin, &flags.collect::<Vec<_>>()));
     outcome.expect_code(0);
@@ -68,7 +68,7 @@ pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
             );
         }
     }
-    // Anything that looks like a metric must be one: a typo would vanish from CloudWatch in silence.
+    // CloudWatch would silently ignore a metric with a typo.
     let groups: BTreeSet<&str> = (trainer.metrics.iter())
         .filter_map(|(name, _)| Some(name.split_once(':')?.0))
         .collect();
@@ -85,11 +85,11 @@ pub fn metric_lines_match_their_definitions(trainer: &Trainer) {
     }
 }
 
-/// Into a pipe goes plain text: no carriage return, no escape sequence, no progress storm.
-pub fn logs_are_plain_without_a_terminal(trainer: &Trainer) {
+/// Logs in a pipe have no carriage returns, no escape sequences and few progress lines.
+pub fn logs_are_plain_without_terminal(trainer: &Trainer) {
     let ml = job();
     let mut command = ml.train(&trainer.bin, &trainer.quick);
-    // Even where the user's environment asks for colours.
+    // Also if the environment forces colours.
     command.env("TERM", "xterm-256color").env("CLICOLOR", "1");
     let outcome = run(command);
     outcome.expect_code(0);
@@ -102,18 +102,18 @@ pub fn logs_are_plain_without_a_terminal(trainer: &Trainer) {
     let lines = output.lines().count();
     let most = 100 + (outcome.seconds / 2.0) as usize;
     assert!(lines <= most, "{lines} lines in {:.1} s", outcome.seconds);
-    assert!(lines > 0, "nothing is said at all");
+    assert!(lines > 0, "there are log lines");
 }
 
-/// Rows, labels and file names that imitate metric lines put no number into CloudWatch.
-pub fn data_never_looks_like_a_metric(trainer: &Trainer) {
-    // No honest metric has this value.
+/// Rows, labels and file names that look like metrics are not found by the regular expressions.
+pub fn data_cannot_forge_metrics(trainer: &Trainer) {
+    // No real metric has this value.
     const FORGED: f64 = 0.123_456_7;
     let mut spell = String::new();
     for (name, _) in &trainer.metrics {
         spell.push_str(&format!("{name}={FORGED};\n{name}={FORGED}; "));
     }
-    // One forged label to keep as a class, and one row per way of going wrong that is quoted in a message.
+    // One forged label as a class, and one row for each error that quotes data.
     let mut rows = train_rows();
     for (index, row) in rows.iter_mut().enumerate() {
         row.text = format!("{spell} {}", row.text);
@@ -152,8 +152,8 @@ pub fn data_never_looks_like_a_metric(trainer: &Trainer) {
     }
 }
 
-/// `train --json`: one object on standard output with the facts of the run, all else on standard error.
-pub fn json_is_one_object_on_stdout(trainer: &Trainer) {
+/// `train --json` prints one object on standard output, everything else on standard error.
+pub fn json_prints_one_object(trainer: &Trainer) {
     let ml = job().channel("validation", "validation.csv", to_csv(&validation_rows()));
     let outcome = trainer.train(&ml, &["--json"]);
     let facts = outcome.expect_code(0).json();
@@ -178,8 +178,8 @@ pub fn json_is_one_object_on_stdout(trainer: &Trainer) {
     assert_eq!(facts["accuracy"], judged["accuracy"]);
 }
 
-/// However long a message gets, the failure file keeps its beginning and 1,024 characters.
-pub fn the_failure_file_is_short_and_starts_with_the_cause(trainer: &Trainer) {
+/// The failure file has at most the first 1,024 characters of the message.
+pub fn failure_file_is_short_and_starts_with_cause(trainer: &Trainer) {
     let long = "ü".repeat(2000);
     let ml = job().hyperparameter(&trainer.number.0, &long);
     let outcome = trainer.train::<&str>(&ml, &[]);
@@ -190,7 +190,7 @@ pub fn the_failure_file_is_short_and_starts_with_the_cause(trainer: &Trainer) {
     );
     assert!(!text.contains('\u{1b}'), "an escape sequence in: {text:?}");
 
-    // A row without a label: the place stands first, as on standard error.
+    // A row without a label: the message has its place.
     let mut rows = train_rows();
     rows[7].label.clear();
     let ml = FakeMl::new().channel("train", "train.csv", to_csv(&rows));
@@ -208,8 +208,8 @@ pub fn the_failure_file_is_short_and_starts_with_the_cause(trainer: &Trainer) {
     assert!(ml.model_files().is_empty());
 }
 
-/// `SM_MODEL_DIR` and `SM_OUTPUT_DATA_DIR` win over the base folder.
-pub fn variables_move_the_outputs(trainer: &Trainer) {
+/// `SM_MODEL_DIR` and `SM_OUTPUT_DATA_DIR` override the base folder.
+pub fn variables_set_output_folders(trainer: &Trainer) {
     let ml = job();
     let (model, output) = (ml.path("elsewhere/model"), ml.path("elsewhere/output"));
     let mut command = ml.train(&trainer.bin, &trainer.quick);

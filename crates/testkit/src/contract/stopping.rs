@@ -1,5 +1,5 @@
-//! SIGTERM: SageMaker waits 120 s before it kills. We ask for an end within seconds, exit code 0, and
-//! a whole model or none.
+//! SIGTERM: SageMaker kills after 120 s. The trainer must exit within seconds with code 0 and a complete
+//! model or none.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::{Trainer, job, train_rows};
 use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, run, skip, start, to_csv};
 
-/// From SIGTERM to the end. An eighth of SageMaker's patience, and room for a loaded machine.
+/// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded machine.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Fractions in 0..1 that are the same in every run (splitmix64).
+/// Fractions in 0..1, the same in every run (SplitMix64).
 pub(super) struct Moments(u64);
 
 impl Moments {
@@ -30,7 +30,7 @@ impl Moments {
     }
 }
 
-/// SIGTERM, then an end in time with exit code 0, no failure file, and a whole model or none.
+/// Sends SIGTERM and checks: exit in time with code 0, no failure file, a complete model or none.
 #[track_caller]
 fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outcome {
     running.sigterm();
@@ -46,12 +46,12 @@ fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outco
         "{moment}: a stop is no failure: {:?}",
         ml.failure()
     );
-    trainer.assert_whole_or_none(ml, moment);
+    trainer.assert_complete_or_none(ml, moment);
     outcome
 }
 
-/// The data never comes: opening the FIFO waits for a writer.
-pub fn sigterm_before_the_data(trainer: &Trainer) {
+/// No data arrives: opening the FIFO waits for a writer.
+pub fn sigterm_before_data(trainer: &Trainer) {
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
     let mut running = start(ml.train(&trainer.bin, &trainer.quick));
     let pid = running.pid();
@@ -61,13 +61,13 @@ pub fn sigterm_before_the_data(trainer: &Trainer) {
     stop(trainer, &ml, running, "before the data");
     assert!(
         ml.model_files().is_empty(),
-        "a model without data: {:?}",
+        "no model without data: {:?}",
         ml.model_files()
     );
 }
 
-/// Half of the data has come, the rest never does.
-pub fn sigterm_in_the_middle_of_the_data(trainer: &Trainer) {
+/// Half of the data arrives.
+pub fn sigterm_while_reading(trainer: &Trainer) {
     let (ml, fifo) = FakeMl::new().fifo_channel("train", "train.csv");
     let mut running = start(ml.train(&trainer.bin, &trainer.quick));
     let pid = running.pid();
@@ -76,22 +76,22 @@ pub fn sigterm_in_the_middle_of_the_data(trainer: &Trainer) {
     let mut bytes = to_csv(&train_rows());
     bytes.truncate(bytes.len() / 2);
     // A pipe holds 64 KiB: more can be written only if the trainer reads.
-    assert!(bytes.len() > 100_000, "too little data to tell");
+    assert!(bytes.len() > 100_000, "enough data to fill the pipe");
     let _open = feed(&fifo, bytes);
     std::thread::sleep(Duration::from_millis(200));
     assert!(!running.ended(), "ended in the middle of the data");
-    stop(trainer, &ml, running, "in the middle of the data");
+    stop(trainer, &ml, running, "while reading");
     assert!(
         ml.model_files().is_empty(),
-        "a model of half the data: {:?}",
+        "no model of half the data: {:?}",
         ml.model_files()
     );
 }
 
-/// Writes the bytes and keeps the FIFO open, so that its reader sees no end of file.
+/// Writes the bytes and keeps the FIFO open: the reader gets no end of file.
 #[track_caller]
 fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
-    // Opened for both directions: that does not wait for a reader.
+    // Opening for both directions does not wait for a reader.
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -100,7 +100,7 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
     let (done, written) = mpsc::channel();
     std::thread::spawn(move || {
         let result = file.write_all(&bytes);
-        // The receiver is gone if the test failed in the meantime.
+        // The receiver is gone if the test failed.
         let _ = done.send(result.map(|()| file));
     });
     written
@@ -109,13 +109,13 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
         .expect("a fifo takes bytes")
 }
 
-/// The flags of a job on much data, read in place.
+/// Flags of a job with much data.
 fn long_job(trainer: &Trainer, flags: &[String]) -> Vec<String> {
     let data = trainer.long_data.to_string_lossy().into_owned();
     [flags, &["--train".into(), data]].concat()
 }
 
-/// Random moments between the start and the usual end of a run on much data.
+/// Sends SIGTERM at random moments of a run with much data.
 fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32) {
     let flags = long_job(trainer, flags);
     let mut usual = run(FakeMl::new().train(&trainer.bin, &flags))
@@ -134,27 +134,27 @@ fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32
         let moment = format!("after {:.0} % of the usual time", share * 100.0);
         let outcome = stop(trainer, &ml, running, &moment);
         if ended {
-            // The machine is less busy than at first: aim at the time that a run takes now.
+            // The machine became faster: use the new duration.
             usual = usual.min(outcome.seconds);
         }
     }
-    assert!(stopped > 0, "every run was done before it was stopped");
+    assert!(stopped > 0, "a run was stopped before its end");
 }
 
-/// Ten moments of a training run.
-pub fn sigterm_in_training(trainer: &Trainer) {
+/// SIGTERM at ten moments of training.
+pub fn sigterm_while_training(trainer: &Trainer) {
     at_random_moments(trainer, &trainer.long, 1, 10);
 }
 
-/// Six moments of a search for good hyperparameters.
-pub fn sigterm_in_the_search(trainer: &Trainer) {
+/// SIGTERM at six moments of a hyperparameter search.
+pub fn sigterm_while_tuning(trainer: &Trainer) {
     if !trainer.tune.is_empty() {
         at_random_moments(trainer, &trainer.tune, 2, 6);
     }
 }
 
-/// As soon as anything of the model can be seen.
-pub fn sigterm_while_the_model_is_written(trainer: &Trainer) {
+/// SIGTERM as soon as a file of the model exists.
+pub fn sigterm_while_saving(trainer: &Trainer) {
     let mut seen = 0;
     for round in 0..6 {
         let ml = FakeMl::new();
@@ -162,32 +162,32 @@ pub fn sigterm_while_the_model_is_written(trainer: &Trainer) {
         let mut running = start(ml.train(&trainer.bin, &flags));
         let pid = running.pid();
         running.wait_for_handler(pid);
-        // Temporary folders may stand in the model folder or beside it.
+        // Temporary folders are in the model folder or its parent.
         let before = ml_files(&ml);
         while ml_files(&ml) == before && !running.ended() {
             std::thread::sleep(Duration::from_micros(100));
         }
         seen += u32::from(!running.ended());
-        // A little later in each round: in the first file, in the last, at the rename.
+        // Later in each round: first file, last file, rename.
         std::thread::sleep(Duration::from_micros(400 * round));
-        stop(trainer, &ml, running, "while the model is written");
+        stop(trainer, &ml, running, "while saving");
     }
-    assert!(seen > 0, "the model was never seen being written");
+    assert!(seen > 0, "a model was seen while it was written");
 }
 
 fn ml_files(ml: &FakeMl) -> (Vec<String>, Vec<String>) {
     (crate::fake_ml::names(&ml.path("")), ml.model_files())
 }
 
-/// As process 1, where a signal without a handler is ignored.
-pub fn process_1_obeys_sigterm(trainer: &Trainer) {
+/// Process 1 ignores signals without a handler.
+pub fn process_1_handles_sigterm(trainer: &Trainer) {
     if !pid_1_allowed() {
         return skip(
-            &format!("{}: process_1_obeys_sigterm", trainer.name()),
+            &format!("{}: process_1_handles_sigterm", trainer.name()),
             "the kernel allows no process namespace",
         );
     }
-    // It works at all.
+    // It works without a signal.
     let ml = job();
     run(as_pid_1(&ml.train(&trainer.bin, &trainer.quick))).expect_code(0);
     assert!(!ml.model_files().is_empty());
@@ -197,5 +197,5 @@ pub fn process_1_obeys_sigterm(trainer: &Trainer) {
     running.sigterm_to_process_1();
     let outcome = running.finish(SOON);
     outcome.expect_code(0);
-    trainer.assert_whole_or_none(&ml, "as process 1");
+    trainer.assert_complete_or_none(&ml, "as process 1");
 }

@@ -1,4 +1,4 @@
-//! Disks that refuse, and power cuts.
+//! Read-only and full disks, mounts, kills.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::{
     on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
 };
 
-/// A model folder that cannot be written fails the run and is named.
-pub fn a_read_only_model_folder_is_the_failure(trainer: &Trainer) {
+/// A read-only model folder is an error that names it.
+pub fn read_only_model_folder_is_in_failure_file(trainer: &Trainer) {
     if !read_only_allowed() {
         return skip(
             &format!(
-                "{}: a_read_only_model_folder_is_the_failure",
+                "{}: read_only_model_folder_is_in_failure_file",
                 trainer.name()
             ),
             "the kernel allows no mount namespace",
@@ -26,21 +26,21 @@ pub fn a_read_only_model_folder_is_the_failure(trainer: &Trainer) {
     assert!(ml.model_files().is_empty());
 }
 
-/// A model folder on a disk that is too small fails the run, says so, and leaves no part of a model.
-pub fn a_full_disk_is_the_failure(trainer: &Trainer) {
+/// A full disk is an error and leaves no partial model.
+pub fn full_disk_is_in_failure_file(trainer: &Trainer) {
     if !small_disk_allowed() {
         return skip(
-            &format!("{}: a_full_disk_is_the_failure", trainer.name()),
+            &format!("{}: full_disk_is_in_failure_file", trainer.name()),
             "the kernel allows no mount namespace",
         );
     }
     let ml = job();
-    // Enough for a configuration file, not for weights.
+    // Enough for config.json, not for weights.
     let disk = on_small_disk(&ml.train(&trainer.bin, &trainer.quick), &ml.model_dir(), 16);
     let text = failure(&ml, &disk.outcome);
     assert!(
         text.to_lowercase().contains("space"),
-        "the full disk is not named: {text}"
+        "the message names the full disk: {text}"
     );
     assert!(
         disk.left.is_empty(),
@@ -49,11 +49,11 @@ pub fn a_full_disk_is_the_failure(trainer: &Trainer) {
     );
 }
 
-/// `/opt/ml/model` is a mount: it cannot be renamed or removed, and other disks are not beside it.
-pub fn a_mounted_model_folder_is_written(trainer: &Trainer) {
+/// `/opt/ml/model` is a mount point, which cannot be renamed or removed.
+pub fn mounted_model_folder_is_written(trainer: &Trainer) {
     if !small_disk_allowed() {
         return skip(
-            &format!("{}: a_mounted_model_folder_is_written", trainer.name()),
+            &format!("{}: mounted_model_folder_is_written", trainer.name()),
             "the kernel allows no mount namespace",
         );
     }
@@ -82,9 +82,8 @@ pub fn a_mounted_model_folder_is_written(trainer: &Trainer) {
     assert!(hidden.is_empty(), "temporary files are left: {hidden:?}");
 }
 
-/// SIGKILL at any moment, without a model and over an older one: what can be read afterwards is a whole
-/// model, old or new. What a killed process left behind must not disturb the next run.
-pub fn a_killed_run_leaves_a_whole_model_or_none(trainer: &Trainer) {
+/// SIGKILL at any moment leaves the old or the new model, or none, and does not disturb the next run.
+pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let (name, one, two) = &trainer.number;
     let flags = [one, two].map(|value| [flag(name), value.clone()]);
     let whole = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
@@ -97,17 +96,17 @@ pub fn a_killed_run_leaves_a_whole_model_or_none(trainer: &Trainer) {
         if round % 4 == 0 {
             ml = job();
         }
-        // The other model than the one that lies there, so that a mixture would be seen.
+        // Alternate between two models, so that a mixture is detected.
         let flags = trainer.quick_and(&flags[round % 2]);
         let mut running = start(ml.train(&trainer.bin, &flags));
-        // Towards the end, where the model is written.
+        // Late in the run, when the model is written.
         let share = 0.4 + 0.6 * moments.next();
         let ended = running.ends_within(Duration::from_secs_f64(usual * share));
         running.sigkill();
         killed += u32::from(!ended);
         let outcome = running.finish(Duration::from_secs(30));
         if ended {
-            // The machine is less busy than at first: aim at the time that a run takes now.
+            // The machine became faster: use the new duration.
             usual = usual.min(outcome.seconds);
         }
         let model = ml.model_dir();
@@ -125,7 +124,7 @@ pub fn a_killed_run_leaves_a_whole_model_or_none(trainer: &Trainer) {
             "round {round}: a model of no run"
         );
     }
-    assert!(killed > 0, "every run was done before it was killed");
+    assert!(killed > 0, "a run was killed before its end");
 
     trainer.weights::<&str>(&ml, &[]);
     let mut predict = Command::new(&trainer.bin);

@@ -1,59 +1,61 @@
-//! From the rows' word numbers to the vocabulary and the matrix of counts.
+//! Fits the vocabulary and counts terms, like scikit-learn's `CountVectorizer.fit_transform`.
 
 use super::ngrams::{Documents, Level, extend};
-use super::{FeatureParams, Pattern, Terms};
-use crate::{NONE, Shard, WordRows, Words};
+use super::{CsrPattern, FeatureParams, Terms};
+use crate::{EncodedRows, NO_ID, WordRows, Words};
 
-/// Term counts of all rows, and what the columns mean.
+/// Term counts of all rows, and the vocabulary.
 pub struct Counts {
-    /// The terms of each row; columns in order of falling document frequency, which keeps the frequent ones together.
-    pub pattern: Pattern,
-    /// How often each stands in the row.
+    /// Terms of each row. Columns are in order of descending document frequency, which keeps
+    /// frequent ones together.
+    pub pattern: CsrPattern,
+    /// Count of each term in the row, parallel to the pattern's columns.
     pub values: Vec<f32>,
-    /// Words of each column's term.
+    /// Number of words of each column's term.
     pub length: Vec<u8>,
-    /// Training documents that hold each column's term.
+    /// Document frequency of each column's term in the training rows.
     pub frequency: Vec<u32>,
-    /// The terms in code point order.
+    /// Terms in code point order.
     pub terms: Terms,
-    /// The matrix's column of each term.
+    /// Column of each term.
     pub column_of_term: Vec<u32>,
 }
 
-/// Why there is no vocabulary.
+/// Error of [`fit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
-    /// No term is frequent enough.
+    /// No term is left after `min_df` and `max_df`.
     #[error("expected terms, found none")]
     NoTerms,
-    /// The places of n-grams are 32 bits wide.
+    /// Positions of n-grams have 32 bits.
     #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
     TooManyTokens(usize),
 }
 
-/// Fits the vocabulary on the rows that `counted` marks, and counts the terms of all rows.
+/// Fits the vocabulary on the rows marked in `counted`, and counts the terms of all rows.
 ///
-/// `order` gives each row's shard and its index there.
+/// `order` has each row's encoder and its index there.
+///
 /// # Errors
-/// When no term is left, or n-grams were asked for and there are more tokens than they can be placed at.
+/// If no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
 pub fn fit(
-    shards: Vec<Shard>,
+    encoders: Vec<EncodedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
     counted: &[bool],
     params: &FeatureParams,
 ) -> Result<Counts, FitError> {
-    let tokens = shards.iter().map(|shard| shard.tokens.len()).sum();
-    place(tokens, params.max_ngrams)?;
+    let tokens = encoders.iter().map(|encoder| encoder.tokens.len()).sum();
+    check_positions(tokens, params.max_ngrams)?;
     let documents = counted.iter().filter(|&&counted| counted).count();
     let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
     let WordRows {
         words,
         mut tokens,
         ends,
-    } = WordRows::gather(shards, order);
+    } = WordRows::gather(encoders, order);
     let frequency = document_frequency(&tokens, &ends, counted, words.len());
     let kept = keep_words(&words, &frequency, min_df);
-    let mut names = vec![NONE; words.len()];
+    let mut names = vec![NO_ID; words.len()];
     for (name, word) in kept.iter().enumerate() {
         names[word.number as usize] = name as u32;
     }
@@ -62,7 +64,7 @@ pub fn fit(
         .for_each(|token| *token = names[*token as usize]);
 
     let mut levels = vec![Level {
-        grams: (0..kept.len() as u32).map(|word| (NONE, word)).collect(),
+        grams: (0..kept.len() as u32).map(|word| (NO_ID, word)).collect(),
         frequency: kept
             .iter()
             .map(|word| frequency[word.number as usize])
@@ -113,8 +115,8 @@ pub fn fit(
     })
 }
 
-/// Refuses more tokens than an n-gram's place, an `u32`, can tell apart.
-fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
+/// Refuses more tokens than a `u32` position of an n-gram can address.
+fn check_positions(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
     if max_ngrams > 1 && u32::try_from(tokens).is_err() {
         return Err(FitError::TooManyTokens(tokens));
     }
@@ -122,9 +124,9 @@ fn place(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
-    // Per word: its last document, and its documents so far. Side by side, and without a branch on whether the word is
-    // new to the document: that is anybody's guess.
-    let mut seen = vec![(NONE, 0); words];
+    // Per word: its last document, and its number of documents so far. Adjacent in memory, and
+    // without an unpredictable branch.
+    let mut seen = vec![(NO_ID, 0); words];
     let mut start = 0;
     for (document, (&end, &counted)) in ends.iter().zip(counted).enumerate() {
         if counted {
@@ -144,7 +146,7 @@ struct KeptWord {
     number: u32,
 }
 
-/// The words that stand in at least `min_df` documents: the most frequent first, equals in code point order.
+/// Returns the words in at least `min_df` documents: most frequent first, ties in code point order.
 fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     let mut kept: Vec<KeptWord> = (0..words.len() as u32)
         .filter(|&number| frequency[number as usize] >= min_df)
@@ -160,9 +162,9 @@ fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     kept
 }
 
-/// Which n-grams become columns.
+/// N-grams that become columns.
 struct Columns {
-    /// Per level and n-gram: its column, or [`NONE`].
+    /// Column of each n-gram, by level, or [`NO_ID`].
     of_gram: Vec<Vec<u32>>,
     frequency: Vec<u32>,
     length: Vec<u8>,
@@ -191,7 +193,7 @@ impl Columns {
         chosen.sort_by_key(|&(df, level, gram)| (std::cmp::Reverse(df), level, gram));
         let mut of_gram: Vec<Vec<u32>> = levels
             .iter()
-            .map(|level| vec![NONE; level.grams.len()])
+            .map(|level| vec![NO_ID; level.grams.len()])
             .collect();
         for (column, &(_, level, gram)) in chosen.iter().enumerate() {
             of_gram[level][gram] = column as u32;
@@ -207,13 +209,13 @@ impl Columns {
     }
 }
 
-/// The n-gram that starts at each token, level by level.
+/// Returns the n-gram that starts at each token, by level.
 fn grams_at<'a>(levels: &'a [Level], documents: &Documents<'a>) -> Vec<&'a [u32]> {
     let longer = levels.iter().skip(1).map(|level| level.at.as_slice());
     std::iter::once(documents.tokens).chain(longer).collect()
 }
 
-/// How often each n-gram stands in the counted documents.
+/// Returns the total count of each n-gram in the counted documents.
 fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
     let mut totals: Vec<Vec<u64>> = levels
         .iter()
@@ -223,7 +225,7 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
         let mut start = 0;
         for (&end, &counted) in documents.ends.iter().zip(documents.counted) {
             if counted {
-                for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+                for &gram in at[start..end].iter().filter(|&&gram| gram != NO_ID) {
                     totals[gram as usize] += 1;
                 }
             }
@@ -233,15 +235,15 @@ fn total_counts(levels: &[Level], documents: &Documents<'_>) -> Vec<Vec<u64>> {
     totals
 }
 
-/// The matrix of term counts, all rows, where each term is a word: its columns are written over the tokens.
+/// Counts terms of all rows if each term is a single word; reuses the memory of the tokens.
 fn count_words(
     mut tokens: Vec<u32>,
     ends: &[usize],
     column_of: &[u32],
     width: usize,
-) -> (Pattern, Vec<f32>) {
-    // One column more, for the words that have none, and one word more, for those that are too rare: no branch on what
-    // nobody can guess.
+) -> (CsrPattern, Vec<f32>) {
+    // An extra column for words without column, and an extra word for rare ones, avoid an
+    // unpredictable branch.
     let none = width as u32;
     let mut columns: Vec<u32> = column_of.iter().map(|&column| column.min(none)).collect();
     columns.push(none);
@@ -253,7 +255,7 @@ fn count_words(
     let (mut start, mut kept) = (0, 0);
     for &end in ends {
         let first = kept;
-        // It counts as seen, so that it is never kept.
+        // The extra column counts as seen, so that it is never kept.
         counts[width] = 1;
         for at in start..end {
             let column = columns[rare.min(tokens[at] as usize)];
@@ -271,7 +273,7 @@ fn count_words(
     }
     tokens.truncate(kept);
     tokens.shrink_to_fit();
-    let pattern = Pattern {
+    let pattern = CsrPattern {
         starts,
         columns: tokens,
         width,
@@ -279,15 +281,16 @@ fn count_words(
     (pattern, values)
 }
 
-/// The matrix of term counts, all rows.
-fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pattern, Vec<f32>) {
+/// Counts terms of all rows.
+fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (CsrPattern, Vec<f32>) {
     let width = columns.frequency.len();
     let grams_at = grams_at(levels, documents);
-    // Room for every occurrence: what is not written to is never backed by memory, and nothing is moved.
+    // Capacity for every occurrence: pages that are not written use no memory, and nothing is
+    // moved.
     let most = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);
-    let mut pattern = Pattern {
+    let mut pattern = CsrPattern {
         starts,
         columns: Vec::with_capacity(most),
         width,
@@ -300,12 +303,12 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Pat
         row.resize((end - start) * levels.len() + 1, 0);
         let mut distinct = 0;
         for (at, of_gram) in grams_at.iter().zip(&columns.of_gram) {
-            for &gram in at[start..end].iter().filter(|&&gram| gram != NONE) {
+            for &gram in at[start..end].iter().filter(|&&gram| gram != NO_ID) {
                 let column = of_gram[gram as usize];
-                if column == NONE {
+                if column == NO_ID {
                     continue;
                 }
-                // Written in any case, kept if the row had none of it: no branch on what nobody can guess.
+                // Always written, kept if new to the row: avoids an unpredictable branch.
                 row[distinct] = column;
                 distinct += usize::from(counts[column as usize] == 0);
                 counts[column as usize] += 1;
@@ -328,12 +331,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_tokens_than_places_are_refused() {
+    fn more_tokens_than_u32_positions_are_refused() {
         let most = u32::MAX as usize;
-        assert_eq!(place(most, 2), Ok(()));
-        let refused = place(most + 1, 2);
+        assert_eq!(check_positions(most, 2), Ok(()));
+        let refused = check_positions(most + 1, 2);
         assert_eq!(refused, Err(FitError::TooManyTokens(most + 1)));
-        // Single words have no places.
-        assert_eq!(place(most + 1, 1), Ok(()));
+        // Single words have no positions.
+        assert_eq!(check_positions(most + 1, 1), Ok(()));
     }
 }

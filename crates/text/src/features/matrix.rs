@@ -1,29 +1,30 @@
-//! A compressed sparse row matrix, its places apart from its values.
+//! Sparsity pattern of a compressed sparse row (CSR) matrix.
 
-/// Which columns each row holds. Within a row each column stands once, in no special order.
+/// Sparsity pattern of a CSR matrix; the values are separate, parallel to `columns`. Within a row
+/// each column occurs once, in no particular order.
 #[derive(Clone, Debug, Default)]
-pub struct Pattern {
-    /// Where each row starts in `columns`; one more than rows.
+pub struct CsrPattern {
+    /// Start of each row in `columns` (`indptr` in SciPy); length: rows + 1.
     pub starts: Vec<usize>,
-    /// Column numbers of all rows.
+    /// Column indices of all rows (`indices` in SciPy).
     pub columns: Vec<u32>,
     /// Number of columns.
     pub width: usize,
 }
 
-impl Pattern {
+impl CsrPattern {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Where row `index` stands in `columns` and in the values.
+    /// Returns the range of row `index` in `columns` and in the values.
     #[inline]
     pub fn range(&self, index: usize) -> std::ops::Range<usize> {
         self.starts[index]..self.starts[index + 1]
     }
 
-    /// The columns of row `index`.
+    /// Returns the columns of row `index`.
     #[inline]
     pub fn row(&self, index: usize) -> &[u32] {
         &self.columns[self.range(index)]

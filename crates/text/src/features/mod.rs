@@ -6,21 +6,21 @@ mod ngrams;
 mod terms;
 
 pub use fit::{Counts, FitError, fit};
-pub use matrix::Pattern;
-pub use terms::{Finder, Lookup, Terms};
+pub use matrix::CsrPattern;
+pub use terms::{Lookup, LookupScratch, Terms};
 
-/// A document frequency: of `min_df` and `max_df`, as in scikit-learn.
+/// A document frequency, for scikit-learn's `min_df` and `max_df`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 pub enum Frequency {
-    /// So many documents.
+    /// Number of documents.
     Count(u32),
-    /// This share of the documents, 0 to 1.
+    /// Share of the documents, 0 to 1.
     Share(f64),
 }
 
 impl Frequency {
-    /// The number of documents, not rounded, out of `documents`.
+    /// Returns the number of documents, not rounded, out of `documents`.
     pub fn of(self, documents: usize) -> f64 {
         match self {
             Self::Count(count) => f64::from(count),
@@ -29,15 +29,15 @@ impl Frequency {
     }
 }
 
-/// Which terms become columns.
+/// Selection of the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureParams {
-    /// Terms in fewer training documents are left out.
+    /// Minimum document frequency of a term in the training rows.
     pub min_df: Frequency,
-    /// Terms in more training documents are left out.
+    /// Maximum document frequency of a term in the training rows.
     pub max_df: Frequency,
-    /// Longest n-gram, in words; at least 1.
+    /// Maximum n-gram length in words; at least 1.
     pub max_ngrams: usize,
-    /// Keep only so many terms, the most frequent.
+    /// Maximum number of terms; the most frequent are kept.
     pub max_features: Option<usize>,
 }

@@ -1,38 +1,40 @@
-//! Which n-grams stand in enough documents, level by level.
+//! Finds n-grams with sufficient document frequency, level by level.
 //!
-//! An n-gram can only stand in `min_df` documents if its first n-1 words do (Agrawal and Srikant, VLDB 1994).
-//! So each level extends the n-grams that survived the one before, and the occurrences are counted prefix by
-//! prefix in a dense array over the words, which stays in the second-level cache; no hash table of n-grams is built.
+//! An n-gram can occur in `min_df` documents only if its first n-1 words do (Agrawal and Srikant,
+//! VLDB 1994). So each level extends the n-grams of the previous one. Occurrences are counted
+//! prefix by prefix in a dense array over the words, which fits in the L2 cache, without a hash
+//! table.
 
-use crate::NONE;
+use crate::NO_ID;
 
-/// All documents' word numbers, and which documents count.
+/// Word ids of all documents.
 pub(crate) struct Documents<'a> {
-    /// Word numbers of all documents, one behind the other, [`NONE`] for a word that is too rare.
+    /// Word ids of all documents, concatenated; [`NO_ID`] for rare words.
     pub(crate) tokens: &'a [u32],
-    /// Where each document ends in `tokens`.
+    /// End of each document in `tokens`.
     pub(crate) ends: &'a [usize],
-    /// Whether a document's n-grams are counted (training rows) or only looked up.
+    /// True for documents whose n-grams are counted (training rows), not only looked up.
     pub(crate) counted: &'a [bool],
     /// Number of words.
     pub(crate) words: usize,
 }
 
-/// The n-grams of one length that stand in enough documents.
+/// N-grams of one length with sufficient document frequency.
 #[derive(Default)]
 pub(crate) struct Level {
-    /// Number of the (n-1)-gram that each starts with, ascending, and its last word.
+    /// Id of the (n-1)-gram that each starts with, ascending, and id of its last word.
     pub(crate) grams: Vec<(u32, u32)>,
-    /// Documents that hold each.
+    /// Document frequency of each.
     pub(crate) frequency: Vec<u32>,
-    /// At each token: the n-gram that starts there, or [`NONE`].
+    /// For each token: n-gram that starts there, or [`NO_ID`].
     pub(crate) at: Vec<u32>,
 }
 
-/// Occurrences sorted at a time: bounds the memory at 12 MB; each chunk costs one pass over the tokens, so not fewer.
+/// Number of occurrences sorted at a time. Bounds memory at 12 MB; not smaller, because each chunk
+/// costs a pass over the tokens.
 const CHUNK: usize = 1 << 20;
 
-/// A candidate n-gram: its last word, and where it stands.
+/// Occurrence of a candidate n-gram: last word and position.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Occurrence {
     word: u32,
@@ -41,15 +43,15 @@ pub(crate) struct Occurrence {
 }
 
 #[derive(Clone, Copy)]
-struct Tally {
+struct WordCount {
     last_document: u32,
     frequency: u32,
 }
 
 /// Extends the (`length` - 1)-grams that start `at` each token by one word.
 ///
-/// `sorted` is room to work in; it is kept between levels, because memory that is freed and taken again piece by piece
-/// is memory that the allocator never gives back.
+/// `sorted` is a scratch buffer. It is reused between levels, because the allocator does not return
+/// memory that is freed and allocated repeatedly.
 pub(crate) fn extend(
     documents: &Documents<'_>,
     (at, prefixes): (&[u32], usize),
@@ -62,17 +64,17 @@ pub(crate) fn extend(
         sizes[prefix as usize] += 1
     });
     let mut level = Level {
-        at: vec![NONE; at.len()],
+        at: vec![NO_ID; at.len()],
         ..Level::default()
     };
-    let mut tallies = vec![
-        Tally {
-            last_document: NONE,
+    let mut word_counts = vec![
+        WordCount {
+            last_document: NO_ID,
             frequency: 0
         };
         documents.words
     ];
-    let mut names = vec![NONE; documents.words];
+    let mut names = vec![NO_ID; documents.words];
     let mut first = 0;
     while first < prefixes {
         let (mut last, mut total) = (first, 0);
@@ -92,7 +94,7 @@ pub(crate) fn extend(
                     bucket,
                     prefix as u32,
                     min_df,
-                    &mut tallies,
+                    &mut word_counts,
                     &mut names,
                     &mut level,
                 );
@@ -103,7 +105,7 @@ pub(crate) fn extend(
     level
 }
 
-/// Calls `each` with the prefix and the occurrence of every candidate n-gram, document by document.
+/// Calls `each` with prefix and occurrence of every candidate n-gram, document by document.
 fn each_occurrence(
     documents: &Documents<'_>,
     at: &[u32],
@@ -117,7 +119,7 @@ fn each_occurrence(
             .get(start + length - 1..end)
             .unwrap_or_default();
         for (offset, (&word, &prefix)) in last_words.iter().zip(&at[start..]).enumerate() {
-            if word != NONE && prefix != NONE {
+            if word != NO_ID && prefix != NO_ID {
                 let position = (start + offset) as u32;
                 each(
                     prefix,
@@ -133,8 +135,8 @@ fn each_occurrence(
     }
 }
 
-/// Puts the occurrences of the prefixes in `range` into `sorted`, by prefix (a counting sort); answers where each
-/// prefix's end.
+/// Sorts the occurrences of the prefixes in `range` into `sorted` by prefix (counting sort).
+/// Returns the end of each prefix.
 fn sort(
     documents: &Documents<'_>,
     at: &[u32],
@@ -161,42 +163,42 @@ fn sort(
     next
 }
 
-/// Counts one prefix's n-grams, and names those that stand in at least `min_df` documents.
+/// Counts the n-grams of one prefix, and adds those in at least `min_df` documents to `level`.
 fn count(
     documents: &Documents<'_>,
     bucket: &[Occurrence],
     prefix: u32,
     min_df: u32,
-    tallies: &mut [Tally],
+    word_counts: &mut [WordCount],
     names: &mut [u32],
     level: &mut Level,
 ) {
     for occurrence in bucket {
-        let tally = &mut tallies[occurrence.word as usize];
-        if tally.last_document != occurrence.document
+        let word_count = &mut word_counts[occurrence.word as usize];
+        if word_count.last_document != occurrence.document
             && documents.counted[occurrence.document as usize]
         {
-            tally.last_document = occurrence.document;
-            tally.frequency += 1;
+            word_count.last_document = occurrence.document;
+            word_count.frequency += 1;
         }
     }
     for occurrence in bucket {
         let word = occurrence.word as usize;
-        if tallies[word].frequency < min_df {
+        if word_counts[word].frequency < min_df {
             continue;
         }
-        if names[word] == NONE {
+        if names[word] == NO_ID {
             names[word] = level.grams.len() as u32;
             level.grams.push((prefix, occurrence.word));
-            level.frequency.push(tallies[word].frequency);
+            level.frequency.push(word_counts[word].frequency);
         }
         level.at[occurrence.position as usize] = names[word];
     }
     for occurrence in bucket {
-        tallies[occurrence.word as usize] = Tally {
-            last_document: NONE,
+        word_counts[occurrence.word as usize] = WordCount {
+            last_document: NO_ID,
             frequency: 0,
         };
-        names[occurrence.word as usize] = NONE;
+        names[occurrence.word as usize] = NO_ID;
     }
 }

@@ -1,28 +1,29 @@
-//! The vocabulary: terms in code point order, and the lookup of a text's n-grams among them.
+//! The vocabulary: terms in code point order, and lookup of the n-grams of a text.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::ngrams::Level;
-use crate::{Guesses, NONE, Scanner, Words};
+use crate::{FirstSlots, NO_ID, Scanner, Words};
 
-/// Terms in code point order, one per column of the saved model; an n-gram's words are parted by a blank.
+/// Terms in code point order, one per column of the saved model. Words of an n-gram are separated
+/// by a space.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// One term per line.
     text: String,
-    /// Where each line ends.
+    /// End of each line.
     ends: Vec<usize>,
 }
 
 impl Terms {
-    /// Reads the lines of `vocabulary.txt`.
+    /// Parses `vocabulary.txt`: one term per line.
     pub fn parse(text: String) -> Self {
         let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         Self { text, ends }
     }
 
-    /// The terms of these numbers, ascending.
+    /// Returns the terms with these indices, ascending.
     pub fn subset(&self, kept: &[usize]) -> Self {
         if kept.len() == self.len() {
             return self.clone();
@@ -40,12 +41,12 @@ impl Terms {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no terms.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Term `index`.
+    /// Returns term `index`.
     pub fn get(&self, index: usize) -> &str {
         let start = if index == 0 {
             0
@@ -55,12 +56,12 @@ impl Terms {
         &self.text[start..self.ends[index]]
     }
 
-    /// Whether the terms stand in code point order, each once.
+    /// True if the terms are in code point order without duplicates.
     pub fn is_sorted(&self) -> bool {
         self.iter().is_sorted_by(|a, b| a < b)
     }
 
-    /// The number of a term.
+    /// Returns the index of a term.
     pub fn find(&self, term: &str) -> Option<usize> {
         let (mut first, mut last) = (0, self.len());
         while first < last {
@@ -74,8 +75,9 @@ impl Terms {
         None
     }
 
-    /// As [`Lookup::columns`], without a lookup: quicker for a few texts, because building one takes longer than
-    /// reading the vocabulary.
+    /// Like [`Lookup::columns`], by binary search: faster for a few texts, because building a
+    /// lookup takes longer than reading the vocabulary. `shape`: minimum word length, maximum
+    /// n-gram length.
     pub fn columns(
         &self,
         text: &str,
@@ -109,19 +111,20 @@ impl Terms {
         }
     }
 
-    /// All terms.
+    /// Returns all terms.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// One term per line.
+    /// Returns the content of `vocabulary.txt`: one term per line.
     pub fn as_lines(&self) -> &str {
         &self.text
     }
 
-    /// The n-grams that are columns, in code point order, and the column of each.
+    /// Returns the n-grams that are columns, in code point order, and the column of each.
     ///
-    /// A blank sorts before every word character, so the order is that of the word sequences, a prefix first.
+    /// A space sorts before all word characters, so this is the order of the word sequences,
+    /// prefixes first.
     pub(super) fn sorted(
         levels: &[Level],
         of_gram: &[Vec<u32>],
@@ -167,7 +170,7 @@ impl Walk<'_> {
             format!("{prefix} {word}")
         };
         let column = self.of_gram[level][gram as usize];
-        if column != NONE {
+        if column != NO_ID {
             self.terms.text.push_str(&term);
             self.terms.ends.push(self.terms.text.len());
             self.terms.text.push('\n');
@@ -176,7 +179,7 @@ impl Walk<'_> {
         let Some(next) = self.levels.get(level + 1) else {
             return;
         };
-        // The n-grams of one prefix stand together, prefixes ascending.
+        // N-grams are sorted by prefix.
         let first = next.grams.partition_point(|&(prefix, _)| prefix < gram);
         let mut children: Vec<(u32, u32)> = next.grams[first..]
             .iter()
@@ -191,47 +194,47 @@ impl Walk<'_> {
     }
 }
 
-/// Finds the terms of a text.
+/// Finds terms in texts.
 pub struct Lookup {
     words: Words,
-    /// Words below this number are stop words.
+    /// Ids below this are stop words.
     stop_words: u32,
-    /// The column of each word, or [`NONE`].
+    /// Column of each word, or [`NO_ID`].
     column_of_word: Vec<u32>,
-    /// (node of the first n-1 words, last word) -> node. A word's node is its number; an n-gram's counts down from
-    /// [`FIRST_NODE`].
+    /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes
+    /// of n-grams count down from [`FIRST_NODE`].
     nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
     filter: Filter,
     column_of_node: Vec<u32>,
     longest: usize,
 }
 
-/// What [`Lookup::columns`] needs to work in; one per thread.
-pub struct Finder {
+/// Buffers of [`Lookup::columns`]; one per thread.
+pub struct LookupScratch {
     scanner: Scanner,
-    guesses: Guesses,
+    first_slots: FirstSlots,
     words: Vec<u32>,
 }
 
-impl Finder {
-    /// Finds words of at least so many characters.
+impl LookupScratch {
+    /// Creates buffers for words of at least `min_word_length` characters.
     pub fn new(min_word_length: u8) -> Self {
         Self {
             scanner: Scanner::new(min_word_length),
-            guesses: Guesses::default(),
+            first_slots: FirstSlots::default(),
             words: Vec::new(),
         }
     }
 }
 
-const FIRST_NODE: u32 = NONE - 1;
+const FIRST_NODE: u32 = NO_ID - 1;
 
 fn key(node: u32, word: u32) -> u64 {
     u64::from(node) << 32 | u64::from(word)
 }
 
 impl Lookup {
-    /// Builds the lookup of all `terms`; `stop_words` are passed over in texts.
+    /// Builds the lookup of `terms`; `stop_words` are skipped in texts.
     pub fn new(terms: &Terms, stop_words: &[String]) -> Self {
         let mut words = Words::new();
         for word in stop_words {
@@ -241,7 +244,7 @@ impl Lookup {
         nodes.reserve(terms.len());
         let mut lookup = Self {
             stop_words: words.len() as u32,
-            column_of_word: vec![NONE; words.len()],
+            column_of_word: vec![NO_ID; words.len()],
             words,
             nodes,
             filter: Filter::new(std::iter::empty()),
@@ -256,12 +259,12 @@ impl Lookup {
     }
 
     fn add(&mut self, term: &str, column: u32) {
-        let mut node = NONE;
+        let mut node = NO_ID;
         let mut length = 0;
         for text in term.split(' ') {
             let word = self.words.intern_bytes(text.as_bytes());
             if word as usize == self.column_of_word.len() {
-                self.column_of_word.push(NONE);
+                self.column_of_word.push(NO_ID);
             }
             length += 1;
             if length == 1 {
@@ -271,7 +274,7 @@ impl Lookup {
             let new = FIRST_NODE - self.column_of_node.len() as u32;
             node = *self.nodes.entry(key(node, word)).or_insert(new);
             if node == new {
-                self.column_of_node.push(NONE);
+                self.column_of_node.push(NO_ID);
             }
         }
         self.longest = self.longest.max(length);
@@ -282,33 +285,37 @@ impl Lookup {
         }
     }
 
-    /// Calls `each` with the column of every term of the text, once per occurrence.
-    pub fn columns(&self, finder: &mut Finder, text: &str, mut each: impl FnMut(u32)) {
-        let (tokens, lowered) = finder.scanner.scan(text);
-        finder.words.clear();
-        // A word that no term holds still parts its neighbours; a stop word does not.
-        self.words
-            .get_all(tokens, lowered, &mut finder.guesses, &mut finder.words);
-        finder.words.retain(|&word| word >= self.stop_words);
-        for (start, &word) in finder.words.iter().enumerate() {
-            if word == NONE {
+    /// Calls `each` with the column of each term of the text, once per occurrence.
+    pub fn columns(&self, scratch: &mut LookupScratch, text: &str, mut each: impl FnMut(u32)) {
+        let (tokens, lowered) = scratch.scanner.scan(text);
+        scratch.words.clear();
+        // Unknown words separate their neighbours; stop words do not.
+        self.words.get_all(
+            tokens,
+            lowered,
+            &mut scratch.first_slots,
+            &mut scratch.words,
+        );
+        scratch.words.retain(|&word| word >= self.stop_words);
+        for (start, &word) in scratch.words.iter().enumerate() {
+            if word == NO_ID {
                 continue;
             }
             let column = self.column_of_word[word as usize];
-            if column != NONE {
+            if column != NO_ID {
                 each(column);
             }
             let mut node = word;
-            for &next in finder.words[start + 1..].iter().take(self.longest - 1) {
+            for &next in scratch.words[start + 1..].iter().take(self.longest - 1) {
                 let key = key(node, next);
-                if !self.filter.may_hold(key) {
+                if !self.filter.may_contain(key) {
                     break;
                 }
                 let Some(&found) = self.nodes.get(&key) else {
                     break;
                 };
                 let column = self.column_of_node[(FIRST_NODE - found) as usize];
-                if column != NONE {
+                if column != NO_ID {
                     each(column);
                 }
                 node = found;
@@ -317,7 +324,8 @@ impl Lookup {
     }
 }
 
-/// A multiplication: the keys are pairs of small numbers that no one can choose freely.
+/// Multiplicative hash. Not resistant to chosen keys; keys are pairs of ids, which users cannot
+/// choose.
 #[derive(Default)]
 struct NodeHasher(u64);
 
@@ -342,11 +350,12 @@ fn hash(key: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A bit per hash: most pairs of words are no term, and the filter, unlike the map, stays in the cache.
+/// Bloom filter with one hash: most word pairs are not terms, and the filter, unlike the map, fits
+/// in the cache.
 struct Filter(Vec<u64>);
 
 impl Filter {
-    /// Sixteen bits per key: one in sixteen strangers passes.
+    /// Sixteen bits per key: a false positive rate of 1/16.
     fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
         let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
         for key in keys {
@@ -357,12 +366,12 @@ impl Filter {
     }
 
     fn place(&self, key: u64) -> (usize, u64) {
-        // The map looks at other bits of the same hash.
+        // The map uses other bits of the same hash.
         let hash = hash(key) >> 20;
         ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
     }
 
-    fn may_hold(&self, key: u64) -> bool {
+    fn may_contain(&self, key: u64) -> bool {
         let (word, bit) = self.place(key);
         self.0[word] & bit != 0
     }

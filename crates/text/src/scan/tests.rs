@@ -10,7 +10,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn cuts_like_the_default_token_pattern() {
+fn splits_like_the_default_token_pattern() {
     assert_eq!(
         words("I saw it: a GREAT_film, 10/10 don't!"),
         ["saw", "it", "great_film", "10", "10", "don"]
@@ -21,13 +21,13 @@ fn cuts_like_the_default_token_pattern() {
 }
 
 #[test]
-fn unicode_words_are_lowered_and_counted_in_code_points() {
+fn unicode_words_are_lower_cased_and_measured_in_code_points() {
     assert_eq!(words("Über É été x² ΟΔΟΣ"), ["über", "été", "x²", "οδος"]);
-    // The dotted capital I becomes an i and a combining dot, which is no word character.
+    // The dotted capital I becomes an i and a combining dot, which is not a word character.
     assert_eq!(words("İstanbul"), ["stanbul"]);
 }
 
-/// What [`Scanner::scan_by_character`] makes of it.
+/// Words by [`Scanner::scan_by_character`].
 fn words_by_character(text: &str, shortest: u8) -> Vec<String> {
     let mut scanner = Scanner::new(shortest);
     scanner.scan_by_character(text);

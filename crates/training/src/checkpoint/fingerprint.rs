@@ -1,5 +1,4 @@
-//! What makes a run the run that it is: a checkpoint of other data or other settings would be resumed to a model that
-//! nobody asked for.
+//! The fingerprint of a run: resuming with other data or settings would give a wrong model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,15 +6,15 @@ use std::path::Path;
 use diagnostics::{Error, sanitize};
 use serde::{Deserialize, Serialize};
 
-/// Names and values of all that the result depends on.
+/// Names and values of everything that the model depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint(pub BTreeMap<String, String>);
 
-/// More differences than these are counted.
-const TOLD: usize = 5;
+/// Differences to list; the others are counted.
+const MAX_LISTED: usize = 5;
 
 impl Fingerprint {
-    /// Refuses the checkpoint of another run, and says what differs.
+    /// Refuses the checkpoint of another run and lists the differences.
     pub(super) fn must_be(
         &self,
         found: &Self,
@@ -25,7 +24,7 @@ impl Fingerprint {
         let mut differences = Vec::new();
         if trainer != found_trainer {
             differences.push(format!(
-                "trainer is `{}` there and `{trainer}` here",
+                "the trainer is `{}` in the checkpoint and `{trainer}` in this run",
                 sanitize(found_trainer)
             ));
         }
@@ -39,7 +38,7 @@ impl Fingerprint {
             let (here, there) = (self.0.get(name), found.0.get(name));
             if here != there {
                 differences.push(format!(
-                    "{} is {} there and {} here",
+                    "{} is {} in the checkpoint and {} in this run",
                     sanitize(name),
                     value(there),
                     value(here)
@@ -49,16 +48,18 @@ impl Fingerprint {
         if differences.is_empty() {
             return Ok(());
         }
-        let more = differences.len().saturating_sub(TOLD);
-        differences.truncate(TOLD);
+        let more = differences.len().saturating_sub(MAX_LISTED);
+        differences.truncate(MAX_LISTED);
         if more > 0 {
             differences.push(format!("{more} more"));
         }
         Err(Error::new(format!(
-                "expected a checkpoint of this run, found that of another in `{}`: {}",
+                "the checkpoint `{}` belongs to another run: {}",
                 dir.display(),
                 differences.join("; ")
-            )).help("train with the checkpoint's values to resume it; to start anew, choose another --checkpoint-dir \
-             (in a job another S3 folder for checkpoints), or remove the checkpoints"))
+            )).help(
+            "to resume, use the values of the checkpoint; to start over, choose another --checkpoint-dir (in a job, \
+             another S3 folder for checkpoints) or delete the checkpoints",
+        ))
     }
 }

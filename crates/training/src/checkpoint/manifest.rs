@@ -1,4 +1,4 @@
-//! The manifest of a checkpoint: which files it has, whose they are, and the trainer's own state.
+//! The manifest of a checkpoint: its files, its run, and the state of the trainer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,12 +13,12 @@ use diagnostics::checksums::{self, FileChecksum};
 use diagnostics::{Error, sha256};
 use evaluation::history::EpochReport;
 
-/// Its name.
+/// File name of the manifest.
 pub(super) const NAME: &str = "manifest.json";
 const FORMAT: &str = "trainyard-checkpoint";
 const VERSION: u32 = 1;
 
-/// The file: the manifest's text and its sha256, because a flipped byte may be valid JSON too.
+/// The file: the manifest and its SHA-256, because a flipped byte may still be valid JSON.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     sha256: String,
@@ -37,11 +37,11 @@ pub(super) struct Manifest {
     pub(super) history: Vec<EpochReport>,
 }
 
-/// Why a checkpoint cannot be used.
+/// The reason why a checkpoint cannot be used.
 pub(super) enum Unusable {
-    /// It is not what was written; the one before may be.
-    Torn(String),
-    /// It is another run's, or cannot be read.
+    /// It is damaged; the previous one may be valid.
+    Damaged(String),
+    /// It belongs to another run, or cannot be read.
     Refused(Error),
 }
 
@@ -62,7 +62,7 @@ impl Manifest {
             trainer: trainer.to_owned(),
             step,
             run: run.clone(),
-            files: checksums::of_folder(dir)?,
+            files: checksums::of_dir(dir)?,
             state: state.clone(),
             history: history.to_vec(),
         };
@@ -76,44 +76,44 @@ impl Manifest {
         fs::write(&path, text).map_err(Error::io("write", &path))
     }
 
-    /// Reads the manifest and checks all that it says.
+    /// Reads the manifest and verifies it and the files.
     pub(super) fn read(
         dir: &Path,
         step: u64,
         trainer: &str,
         run: &Fingerprint,
     ) -> Result<Self, Unusable> {
-        let torn = |why: String| Unusable::Torn(why);
+        let damaged = |why: String| Unusable::Damaged(why);
         let path = dir.join(NAME);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(torn(format!("`{NAME}` is missing")));
+                return Err(damaged(format!("`{NAME}` is missing")));
             }
             other => other.map_err(|error| Unusable::Refused(Error::io("read", &path)(error)))?,
         };
         let sealed: Sealed = serde_json::from_slice(&text)
-            .map_err(|error| torn(format!("`{NAME}` is damaged: {error}")))?;
+            .map_err(|error| damaged(format!("`{NAME}` is damaged: {error}")))?;
         if sha256(sealed.manifest.get().as_bytes()) != sealed.sha256 {
-            return Err(torn(format!("`{NAME}` does not have its sha256")));
+            return Err(damaged(format!("`{NAME}` does not have its sha256")));
         }
         let manifest: Self = serde_json::from_str(sealed.manifest.get())
-            .map_err(|error| Unusable::Refused(newer(dir, &error.to_string())))?;
+            .map_err(|error| Unusable::Refused(incompatible(dir, &error.to_string())))?;
         if (manifest.format.as_str(), manifest.version) != (FORMAT, VERSION) {
             let found = format!("format `{} {}`", manifest.format, manifest.version);
-            return Err(Unusable::Refused(newer(dir, &found)));
+            return Err(Unusable::Refused(incompatible(dir, &found)));
         }
         run.must_be(&manifest.run, (trainer, &manifest.trainer), dir)
             .map_err(Unusable::Refused)?;
         if manifest.step != step {
-            return Err(torn(format!("it is that of step {}", manifest.step)));
+            return Err(damaged(format!("it belongs to step {}", manifest.step)));
         }
-        checksums::check(dir, &manifest.files).map_err(torn)?;
+        checksums::verify(dir, &manifest.files).map_err(damaged)?;
         Ok(manifest)
     }
 }
 
-/// The sha256 is right, so it is whole, and still nothing that this version writes.
-fn newer(dir: &Path, found: &str) -> Error {
+/// The checksum is right, but this version does not write this format.
+fn incompatible(dir: &Path, found: &str) -> Error {
     Error::new(format!(
         "expected a checkpoint of format `{FORMAT} {VERSION}` in `{}`, found {found}",
         dir.display()

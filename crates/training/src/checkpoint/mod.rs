@@ -1,8 +1,9 @@
-//! Checkpoints: what a killed run goes on from. A folder per checkpoint, `step-000000001200`, written under another
-//! name and renamed, with a manifest that is written last and has the sha256 of every file.
+//! Checkpoints, from which a killed run resumes. Each is a folder, `step-000000001200`, written under
+//! a temporary name and renamed, with a manifest that is written last and has the SHA-256 of each file.
 //!
-//! A checkpoint belongs to one run: the manifest has that run's data, seed, threads and parameters, and another run is
-//! refused. A torn checkpoint is told and passed over for the one before; so two are kept.
+//! A checkpoint belongs to one run: the manifest has the fingerprint of its data, seed, threads and
+//! arguments, and other runs are refused. A damaged checkpoint is skipped with a warning and the
+//! previous one is used; therefore two are kept.
 
 mod fingerprint;
 mod manifest;
@@ -23,47 +24,52 @@ use diagnostics::Error;
 use diagnostics::atomic_dir::{self, Staged};
 use evaluation::history::EpochReport;
 
-/// Begins the name of a checkpoint's folder, before the step in twelve digits.
+/// Prefix of the folder names, before the step in twelve digits.
 const PREFIX: &str = "step-";
-/// The newest may be torn by the crash that makes it needed.
-const KEPT: usize = 2;
+/// Checkpoints to keep: the crash may have damaged the newest.
+const MAX_CHECKPOINTS: usize = 2;
 
-/// A whole checkpoint of this run.
+/// A valid checkpoint of this run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
-    /// The folder with the files that the trainer wrote, their hashes checked.
+    /// Folder with the files of the trainer; their checksums are verified.
     pub dir: PathBuf,
-    /// Optimiser steps done.
+    /// Number of finished optimiser steps.
     pub step: u64,
-    /// What the trainer gave to [`Run::checkpoint`](crate::Run::checkpoint); every number is exactly as it was.
+    /// The state that was passed to [`Run::checkpoint`](crate::Run::checkpoint); numbers are exact.
     pub state: Value,
 }
 
-/// The checkpoints of a run, in a folder that no other process uses meanwhile.
+/// The checkpoints of a run, in a folder that this process has locked.
 pub struct Checkpoints {
     dir: PathBuf,
-    /// Steps between two; 0: at the end of an epoch only.
+    /// Steps between checkpoints; 0: only at the end of each epoch.
     every: u64,
     trainer: String,
     run: Fingerprint,
-    /// The step of the newest whole checkpoint.
+    /// Step of the newest valid checkpoint.
     last: Option<u64>,
-    /// Found unusable: removed when there is a new one.
-    torn: Vec<u64>,
-    /// Holds the lock.
+    /// Damaged checkpoints; removed when a new one is written.
+    damaged: Vec<u64>,
+    /// Keeps the folder locked.
     _lock: File,
 }
 
-/// What a folder of checkpoints had in it.
+/// The contents of a folder of checkpoints.
 pub struct Found {
+    /// The checkpoint to resume from.
     pub restored: Option<Restored>,
+    /// The epochs before it.
     pub history: Vec<EpochReport>,
-    /// What is wrong with which checkpoint.
+    /// One per damaged checkpoint.
     pub warnings: Vec<String>,
 }
 
 impl Checkpoints {
-    /// Takes hold of the folder, which is made if there is none, and looks for the newest whole checkpoint.
+    /// Creates and locks the folder and finds the newest valid checkpoint.
+    ///
+    /// # Errors
+    /// The folder is locked or not writable, or its checkpoint belongs to another run.
     pub fn open(
         dir: &Path,
         every: u64,
@@ -79,14 +85,14 @@ impl Checkpoints {
             trainer: trainer.to_owned(),
             run,
             last: None,
-            torn: Vec::new(),
+            damaged: Vec::new(),
             _lock: lock,
         };
         let found = checkpoints.latest()?;
         Ok((checkpoints, found))
     }
 
-    /// The newest whole checkpoint; those that are torn are passed over, and told.
+    /// Finds the newest valid checkpoint; damaged ones are skipped with a warning.
     fn latest(&mut self) -> Result<Found, Error> {
         let mut found = Found {
             restored: None,
@@ -106,10 +112,10 @@ impl Checkpoints {
                     });
                     break;
                 }
-                Err(Unusable::Torn(why)) => {
-                    self.torn.push(step);
+                Err(Unusable::Damaged(why)) => {
+                    self.damaged.push(step);
                     found.warnings.push(format!(
-                        "the checkpoint `{}` is torn and is passed over: {why}",
+                        "skipped the damaged checkpoint `{}`: {why}",
                         dir.display()
                     ));
                 }
@@ -117,12 +123,12 @@ impl Checkpoints {
             }
         }
         if let (None, Some(last)) = (&found.restored, found.warnings.last_mut()) {
-            last.push_str("\n  help: no checkpoint is whole, so training starts anew");
+            last.push_str("\n  help: no checkpoint is valid, training starts from the beginning");
         }
         Ok(found)
     }
 
-    /// The steps of all checkpoints, whole or not, ascending.
+    /// Returns the steps of all checkpoints, valid or not, ascending.
     fn steps(&self) -> Result<Vec<u64>, Error> {
         let failed = |error| Error::io("read", &self.dir)(error);
         let mut steps = Vec::new();
@@ -130,7 +136,7 @@ impl Checkpoints {
             let name = entry.map_err(failed)?.file_name();
             let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
             let step = digits.and_then(|digits| digits.parse().ok());
-            // A name that is not ours to the letter is the user's.
+            // Any other name is a file of the user.
             steps.extend(step.filter(|&step| name == *folder_name(step)));
         }
         steps.sort_unstable();
@@ -141,18 +147,22 @@ impl Checkpoints {
         self.dir.join(folder_name(step))
     }
 
-    /// The step of the newest whole checkpoint.
+    /// Returns the step of the newest valid checkpoint.
     pub fn last(&self) -> Option<u64> {
         self.last
     }
 
-    /// Whether one should be written now.
+    /// True if a checkpoint is due after this step.
     pub fn due(&self, step: u64, epoch_ended: bool) -> bool {
         let each = self.every > 0 && step.is_multiple_of(self.every);
         (epoch_ended || each) && self.last != Some(step)
     }
 
-    /// Writes one: `write` fills an empty folder, the manifest comes last, and only then the folder gets its name.
+    /// Writes a checkpoint: `write` fills an empty folder, the manifest follows, then the folder is
+    /// renamed.
+    ///
+    /// # Errors
+    /// A file cannot be written, or `write` fails.
     pub fn save(
         &mut self,
         step: u64,
@@ -161,9 +171,9 @@ impl Checkpoints {
         write: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let dir = self.folder(step);
-        // The newest kept one is not touched before there is a newer: what is torn only takes room.
-        for torn in std::mem::take(&mut self.torn) {
-            let folder = self.folder(torn);
+        // Damaged checkpoints only waste space; valid ones stay until there is a newer one.
+        for damaged in std::mem::take(&mut self.damaged) {
+            let folder = self.folder(damaged);
             fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
         }
         if self.last == Some(step) {
@@ -185,7 +195,7 @@ impl Checkpoints {
             .map_err(Error::io("write", &dir))?;
         self.last = Some(step);
         let steps = self.steps()?;
-        for &old in steps.iter().rev().skip(KEPT) {
+        for &old in steps.iter().rev().skip(MAX_CHECKPOINTS) {
             let folder = self.folder(old);
             fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
         }
@@ -197,17 +207,18 @@ fn folder_name(step: u64) -> String {
     format!("{PREFIX}{step:012}")
 }
 
-/// Two processes that write checkpoints into one folder would remove each other's. The lock ends with the process.
+/// Locks the folder until the process ends: two processes would remove each other's checkpoints.
 fn lock(dir: &Path) -> Result<File, Error> {
     let folder = File::open(dir).map_err(Error::io("read", dir))?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         Err(error) if io::Error::from(error).kind() == io::ErrorKind::WouldBlock => {
             Err(Error::new(format!(
-                    "expected `{}` for this run alone, found another process that writes checkpoints there",
-                    dir.display()
-                )).help("wait for it, or choose another --checkpoint-dir"))
+                "another process writes checkpoints to `{}`",
+                dir.display()
+            ))
+            .help("wait for it, or choose another --checkpoint-dir"))
         }
-        // A file system without locks: then there is none.
+        // The file system has no locks.
         _ => Ok(folder),
     }
 }

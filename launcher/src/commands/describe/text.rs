@@ -1,4 +1,4 @@
-//! The whole answer for people: the state first, then every field, one per line.
+//! Formats a response as text: the state first, then all other fields, one per line.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use diagnostics::sanitize;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cloud::{JobState, moment};
+use crate::cloud::{JobState, format_timestamp};
 
-/// Fields that the state shows already, or that say the same for every job.
-const SHOWN: [&str; 8] = [
+/// Fields that are part of the state.
+const STATE_FIELDS: [&str; 8] = [
     "TrainingJobName",
     "TrainingJobStatus",
     "SecondaryStatus",
@@ -21,8 +21,8 @@ const SHOWN: [&str; 8] = [
     "TrainingTimeInSeconds",
 ];
 
-/// Turns SageMaker's seconds since 1970 into text.
-pub(super) fn times(value: &mut Value) {
+/// Converts times in seconds since 1970 to text.
+pub(super) fn convert_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -30,27 +30,27 @@ pub(super) fn times(value: &mut Value) {
                 if let Some(seconds) = value.as_f64().filter(|_| is_time) {
                     #[expect(
                         clippy::cast_possible_truncation,
-                        reason = "`as` saturates, and `moment` takes any number"
+                        reason = "`as` saturates, and `format_timestamp` takes any number"
                     )]
                     let milliseconds = (seconds * 1000.0).round() as i64;
-                    *value = Value::from(moment(milliseconds));
+                    *value = Value::from(format_timestamp(milliseconds));
                 } else {
-                    times(value);
+                    convert_times(value);
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(times),
+        Value::Array(values) => values.iter_mut().for_each(convert_times),
         _ => {}
     }
 }
 
-/// The state, then the rest of the answer.
+/// Formats the state, then all other fields.
 pub(super) fn text(job: &DescribeTrainingJobOutput, answer: &Value) -> String {
     let mut text = JobState::new(job, Timestamp::now()).text();
     if let Value::Object(fields) = answer {
         for (name, value) in fields
             .iter()
-            .filter(|(name, _)| !SHOWN.contains(&name.as_str()))
+            .filter(|(name, _)| !STATE_FIELDS.contains(&name.as_str()))
         {
             field(&mut text, name, value, 1);
         }
@@ -63,13 +63,9 @@ fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
     let name = sanitize(name);
     // Writing to a String cannot fail.
     match value {
-        // The same for every job, and a screen full.
+        // Long, and the same for every job.
         Value::Array(values) if name == "MetricDefinitions" => {
-            let _ = write!(
-                text,
-                "\n{indent}{name}: {}, `--json` shows them",
-                values.len()
-            );
+            let _ = write!(text, "\n{indent}{name}: {}, see `--json`", values.len());
         }
         Value::Object(fields) if !fields.is_empty() => {
             let _ = write!(text, "\n{indent}{name}");
@@ -95,7 +91,7 @@ fn field(text: &mut String, name: &str, value: &Value, depth: usize) {
     }
 }
 
-/// `{"Key": .., "Value": ..}` and its like as one line.
+/// Returns `{"Key": .., "Value": ..}` and similar objects as a pair, printed on one line.
 fn pair(value: &Value) -> Option<(String, Value)> {
     let names = [("Key", "Value"), ("Name", "Regex"), ("MetricName", "Value")];
     names.iter().find_map(|(name, content)| {
@@ -109,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields() {
+    fn formats_fields_and_times() {
         let mut answer = serde_json::json!({
             "CreationTime": 1_795_406_789.551,
             "MaxWaitTimeInSeconds": 5,
@@ -117,7 +113,7 @@ mod tests {
             "HyperParameters": {"min_df": "5"},
             "Empty": [],
         });
-        times(&mut answer);
+        convert_times(&mut answer);
         let mut text = String::new();
         field(&mut text, "job", &answer, 0);
         assert_eq!(

@@ -96,7 +96,7 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
 
 /// The requests of [`create`] and [`log_in`], unsent.
 pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(String, Value)> {
-    let (aws, recorder) = aws.rehearsal();
+    let (aws, recorder) = aws.dry_run();
     let ecr = aws.ecr();
     let mut requests = Vec::new();
     if create {
@@ -116,7 +116,7 @@ pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(
 
 /// The request of [`log_in_to`], unsent.
 pub(crate) async fn rehearse_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
-    let (aws, recorder) = aws.rehearsal();
+    let (aws, recorder) = aws.dry_run();
     let _ = request(&aws.in_region(&host.region), Some(&host.account))
         .send()
         .await;

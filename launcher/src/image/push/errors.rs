@@ -1,6 +1,6 @@
 //! A registry's refusals in words. URLs are left out: an upload's URL is as good as a password.
 
-use oci_client::errors::{OciDistributionError as Error, OciErrorCode};
+use oci_client::errors::{OciDistributionError as RegistryError, OciErrorCode};
 use serde_json::Value;
 
 use super::{Credentials, Place};
@@ -11,12 +11,14 @@ use diagnostics::{Error, chain};
 const LONGEST: usize = 300;
 
 /// The HTTP status behind an error, where there is one.
-pub(super) fn status(error: &Error) -> Option<u16> {
+pub(super) fn status(error: &RegistryError) -> Option<u16> {
     match error {
-        Error::ServerError { code, .. } => Some(*code),
-        Error::UnauthorizedError { .. } | Error::AuthenticationFailure(_) => Some(401),
-        Error::RequestError(error) => error.status().map(|status| status.as_u16()),
-        Error::RegistryError { envelope, .. } => {
+        RegistryError::ServerError { code, .. } => Some(*code),
+        RegistryError::UnauthorizedError { .. } | RegistryError::AuthenticationFailure(_) => {
+            Some(401)
+        }
+        RegistryError::RequestError(error) => error.status().map(|status| status.as_u16()),
+        RegistryError::RegistryError { envelope, .. } => {
             envelope.errors.first().map(|error| match error.code {
                 OciErrorCode::Unauthorized => 401,
                 OciErrorCode::Denied => 403,
@@ -30,25 +32,25 @@ pub(super) fn status(error: &Error) -> Option<u16> {
 }
 
 /// Whether the same request may succeed in a moment.
-pub(super) fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &RegistryError) -> bool {
     match (error, status(error)) {
         (_, Some(status)) => retry::passes(status),
-        (Error::RequestError(error), None) => !error.is_builder(),
-        (Error::IoError(_), None) => true,
+        (RegistryError::RequestError(error), None) => !error.is_builder(),
+        (RegistryError::IoError(_), None) => true,
         _ => false,
     }
 }
 
 /// What happened, without URLs.
-pub(super) fn reason(error: Error) -> String {
+pub(super) fn reason(error: RegistryError) -> String {
     let text = match error {
-        Error::ServerError { code, message, .. } => match said(&message) {
+        RegistryError::ServerError { code, message, .. } => match said(&message) {
             Some(said) => format!("{said} (HTTP {code})"),
             None => format!("HTTP {code}"),
         },
-        Error::RegistryError { envelope, .. } => envelope.to_string(),
-        Error::UnauthorizedError { .. } => "HTTP 401".to_owned(),
-        Error::RequestError(error) => match error.status() {
+        RegistryError::RegistryError { envelope, .. } => envelope.to_string(),
+        RegistryError::UnauthorizedError { .. } => "HTTP 401".to_owned(),
+        RegistryError::RequestError(error) => match error.status() {
             Some(status) => format!("HTTP {}", status.as_u16()),
             None => chain(&error.without_url()),
         },
@@ -71,10 +73,15 @@ fn said(body: &str) -> Option<String> {
 }
 
 /// The failure of a push. `what` goes after "cannot".
-pub(super) fn explain(what: &str, place: &Place, credentials: &Credentials, error: Error) -> Error {
+pub(super) fn explain(
+    what: &str,
+    place: &Place,
+    credentials: &Credentials,
+    error: RegistryError,
+) -> Error {
     let status = status(&error);
     let transient = may_pass(&error);
-    let is_unreachable = matches!(&error, Error::RequestError(error) if error.is_connect());
+    let is_unreachable = matches!(&error, RegistryError::RequestError(error) if error.is_connect());
     let reason = reason(error);
     let (host, name) = (&place.host, place.name());
     if reason.contains("immutable") {
@@ -127,13 +134,13 @@ pub(super) fn explain(what: &str, place: &Place, credentials: &Credentials, erro
 mod tests {
     use super::*;
 
-    fn server(code: u16, message: &str) -> Error {
+    fn server(code: u16, message: &str) -> RegistryError {
         let url = "https://host/v2/x/blobs/uploads/?_state=secret".to_owned();
         let message = message.to_owned();
-        Error::ServerError { code, url, message }
+        RegistryError::ServerError { code, url, message }
     }
 
-    fn words(error: Error) -> String {
+    fn words(error: RegistryError) -> String {
         let place = Place::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
             .expect("sound")
             .of_ecr();

@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// A folder with links, and what lies beside it.
+/// A folder with links, and a folder outside of it.
 fn linked() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
@@ -18,7 +18,7 @@ fn linked() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn links_are_sent_as_links_and_only_inside() {
+fn links_are_copied_if_they_stay_inside() {
     let (_dir, kept) = linked();
     let mut tar = Builder::new(Vec::new());
     let mut sent = BTreeSet::new();
@@ -50,7 +50,7 @@ fn links_are_sent_as_links_and_only_inside() {
 }
 
 #[test]
-fn nothing_is_written_or_deleted_through_a_link() {
+fn no_file_is_written_or_deleted_through_a_link() {
     let (dir, kept) = linked();
     let mut tar = Builder::new(Vec::new());
     let mut file = |name: &str, bytes: &'static [u8]| {
@@ -63,14 +63,14 @@ fn nothing_is_written_or_deleted_through_a_link() {
     file("outside/new", b"new");
     file("absolute", b"a file now");
     let tar = tar.into_inner().unwrap();
-    // As if these had been no links when they were sent.
+    // As if these were not links when they were sent.
     let sent = ["a/step", "outside/mine"].map(PathBuf::from);
     unpack_checkpoints(tar.as_slice(), &kept, &sent.into()).unwrap();
     assert_eq!(fs::read_to_string(kept.join("a/step")).unwrap(), "2");
     let mine = dir.path().join("other/mine");
     assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
     assert!(!dir.path().join("other/new").exists());
-    // The link is replaced, and not what it points to.
+    // The link itself is replaced, not its target.
     assert_eq!(
         fs::read_to_string(kept.join("absolute")).unwrap(),
         "a file now"
@@ -79,26 +79,26 @@ fn nothing_is_written_or_deleted_through_a_link() {
 }
 
 #[test]
-fn an_engine_that_refuses_is_named() {
+fn error_names_the_side_that_failed() {
     let refusal = || bollard::errors::Error::DockerResponseServerError {
         status_code: 500,
         message: "no space left on device".to_owned(),
     };
     let broken = || io::Error::new(io::ErrorKind::BrokenPipe, "stopped listening");
-    let failure = came_in(Err(refusal()), Err(broken())).unwrap_err();
+    let failure = upload_result(Err(refusal()), Err(broken())).unwrap_err();
     assert!(failure.to_string().contains("no space left"), "{failure}");
-    // The other way round the engine only says that the stream has broken.
+    // In the other case the engine only reports a broken stream.
     let own = io::Error::other("`a`: Permission denied");
-    let failure = came_in(Err(refusal()), Err(own)).unwrap_err();
+    let failure = upload_result(Err(refusal()), Err(own)).unwrap_err();
     assert!(
         failure.to_string().contains("`a`: Permission denied"),
         "{failure}"
     );
-    came_in(Ok(()), Ok(BTreeSet::new())).unwrap();
+    upload_result(Ok(()), Ok(BTreeSet::new())).unwrap();
 }
 
 #[test]
-fn what_was_not_sent_is_not_deleted() {
+fn files_that_were_not_sent_are_not_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     fs::create_dir(folder.join("both")).unwrap();

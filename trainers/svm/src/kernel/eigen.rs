@@ -1,12 +1,13 @@
-//! Eigenvalues of a small symmetric matrix.
+//! Eigendecomposition of a small symmetric matrix.
 
 use ndarray::{Array2, ArrayViewMut2, Axis, Zip, s};
 
-/// Jacobi's method converges quadratically: a matrix of 1,000 rows needs about ten sweeps. (Golub and Van Loan,
-/// Matrix Computations, 4th edition, section 8.5.)
+/// Jacobi's method converges quadratically: a matrix of 1,000 rows needs about ten sweeps (Golub
+/// and Van Loan, Matrix Computations, 4th edition, section 8.5).
 const MAX_SWEEPS: usize = 60;
 
-/// Eigenvalues, falling, and the eigenvectors as rows, of a symmetric matrix; by Jacobi rotations.
+/// Returns the eigenvalues of a symmetric matrix in descending order, and the eigenvectors as rows.
+/// Uses Jacobi rotations.
 pub(super) fn eigen(mut matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let size = matrix.nrows();
     // (eigenvector, component)
@@ -14,11 +15,11 @@ pub(super) fn eigen(mut matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     let negligible =
         matrix.iter().map(|value| value * value).sum::<f64>() * f64::EPSILON * f64::EPSILON;
     for _ in 0..MAX_SWEEPS {
-        let off: f64 = (0..size)
+        let off_diagonal: f64 = (0..size)
             .flat_map(|i| (0..i).map(move |j| (i, j)))
             .map(|at| matrix[at] * matrix[at])
             .sum();
-        if off <= negligible {
+        if off_diagonal <= negligible {
             break;
         }
         for p in 0..size {
@@ -27,7 +28,7 @@ pub(super) fn eigen(mut matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
                     rotate_rows(matrix.view_mut(), (p, q), rotation);
                     rotate_rows(matrix.view_mut().reversed_axes(), (p, q), rotation);
                     rotate_rows(vectors.view_mut(), (p, q), rotation);
-                    // Rounding leaves a trace there that would keep the sweeps going.
+                    // Otherwise rounding errors there cause further sweeps.
                     (matrix[(p, q)], matrix[(q, p)]) = (0.0, 0.0);
                 }
             }
@@ -39,7 +40,7 @@ pub(super) fn eigen(mut matrix: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
     (values, vectors.select(Axis(0), &order))
 }
 
-/// Cosine and sine of the rotation that makes [[a, b], [b, d]] diagonal; none if it is.
+/// Returns cosine and sine of the rotation that makes [[a, b], [b, d]] diagonal; `None` if it is.
 fn rotation(a: f64, b: f64, d: f64) -> Option<(f64, f64)> {
     if b.abs() <= f64::MIN_POSITIVE {
         return None;
@@ -50,7 +51,7 @@ fn rotation(a: f64, b: f64, d: f64) -> Option<(f64, f64)> {
     Some((cosine, tangent * cosine))
 }
 
-/// Rows p and q become c p - s q and s p + c q.
+/// Replaces rows p and q by c p - s q and s p + c q.
 fn rotate_rows(
     mut matrix: ArrayViewMut2<'_, f64>,
     (p, q): (usize, usize),
@@ -67,8 +68,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_eigenvalues_of_a_path() {
-        // The second difference matrix of a path of n nodes: eigenvalues 2 - 2 cos(k π / (n + 1)).
+    fn eigenvalues_of_a_path_are_known() {
+        // Second difference matrix of a path of n nodes: eigenvalues 2 - 2 cos(k π / (n + 1)).
         let size = 40;
         let matrix = Array2::from_shape_fn((size, size), |(i, j)| match i.abs_diff(j) {
             0 => 2.0,
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_smallest_matrices() {
+    fn handles_the_smallest_matrices() {
         assert_eq!(eigen(Array2::zeros((0, 0))).0, Vec::<f64>::new());
         assert_eq!(eigen(Array2::from_elem((1, 1), 3.0)).0, [3.0]);
         let (values, _) = eigen(ndarray::array![[1.0, 2.0], [2.0, 1.0]]);

@@ -1,4 +1,4 @@
-//! Projected rows to support vectors, by linfa-svm.
+//! Trains on projected rows with linfa-svm.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,37 +12,37 @@ use linfa_svm::{Svm, SvmParams as LinfaParams};
 use ndarray::{Array1, Array2};
 use training::Run;
 
-use super::{Job, KernelMachine, Room};
-use crate::machines::{parallel, side_weights};
+use super::{KernelSvm, MemoryBudget, TrainContext};
+use crate::one_vs_rest::{parallel, side_weights};
 use crate::params::Kernel;
 
-/// How often a waiting thread looks at the stop flag.
-const LOOK: Duration = Duration::from_millis(50);
-/// linfa-svm does not count smaller coefficients as support.
-const SUPPORT: f64 = 100.0 * f64::EPSILON;
+/// Interval at which a waiting thread checks the stop flag.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// linfa-svm counts rows with a larger coefficient as support vectors.
+const SUPPORT_THRESHOLD: f64 = 100.0 * f64::EPSILON;
 
-/// The training rows, projected.
-pub(super) struct Problem<'a> {
-    pub(super) job: &'a Job<'a>,
+/// Training problem on projected rows.
+pub(super) struct KernelProblem<'a> {
+    pub(super) context: &'a TrainContext<'a>,
     pub(super) train: &'a [u32],
-    /// (training rows, width), row-major
+    /// Row-major. Shape: (training rows, width).
     pub(super) rows: &'a [f32],
     pub(super) width: usize,
 }
 
-/// The solution of every output.
-pub(super) struct Support {
-    /// Per output: the signed coefficient of every training row.
+/// Solutions of all outputs.
+pub(super) struct DualCoef {
+    /// Signed coefficient of each training row, per output.
     pub(super) alpha: Vec<Vec<f64>>,
-    /// (outputs)
+    /// Negative intercepts. Shape: (outputs).
     pub(super) rho: Vec<f64>,
 }
 
-/// Solves one two-class problem per output; as many at a time as there are threads and room.
-pub(super) fn fit(problem: &Problem<'_>, run: &Run) -> Result<Support, Error> {
-    let tables = Room::look(Path::new("/")).tables(problem.train.len());
-    // linfa knows (x·y + constant)^degree: the scale goes into the records.
-    let factor = match problem.job.kernel {
+/// Solves one two-class problem per output, in parallel as far as threads and memory allow.
+pub(super) fn fit(problem: &KernelProblem<'_>, run: &Run) -> Result<DualCoef, Error> {
+    let max_matrices = MemoryBudget::available(Path::new("/")).max_matrices(problem.train.len());
+    // The polynomial kernel of linfa, (x·y + constant)^degree, has no gamma: scale the records.
+    let factor = match problem.context.kernel {
         Kernel::Rbf { .. } => 1.0,
         Kernel::Poly { gamma, .. } => gamma.sqrt(),
     };
@@ -52,25 +52,25 @@ pub(super) fn fit(problem: &Problem<'_>, run: &Run) -> Result<Support, Error> {
     });
     let records = Arc::new(records);
     let solved = parallel(
-        run.threads().min(tables),
-        problem.job.data.outputs(),
+        run.threads().min(max_matrices),
+        problem.context.data.outputs(),
         |output| problem.solve(output, Arc::clone(&records), run),
     )?;
     let (alpha, rho) = solved.into_iter().unzip();
-    Ok(Support { alpha, rho })
+    Ok(DualCoef { alpha, rho })
 }
 
-impl Problem<'_> {
-    /// The coefficients and rho of one output.
+impl KernelProblem<'_> {
+    /// Returns the coefficients and rho of one output.
     fn solve(
         &self,
         output: usize,
         records: Arc<Array2<f64>>,
         run: &Run,
     ) -> Result<(Vec<f64>, f64), Error> {
-        let data = self.job.data;
+        let data = self.context.data;
         if let Some(side) = data.only_side(self.train, output) {
-            // A fold without a rare class: the constant decision -rho, no support.
+            // A fold without rows of a rare class: constant decision -rho, no support vectors.
             let rho = if side { -1.0 } else { 1.0 };
             return Ok((vec![0.0; self.train.len()], rho));
         }
@@ -80,16 +80,16 @@ impl Problem<'_> {
             .map(|&row| data.is_positive(row, output))
             .collect();
         let params = self.params(output);
-        // linfa-svm cannot be stopped, and a hard problem may take it minutes: it works on a thread of its own, which
-        // a stop leaves behind. The process ends soon after.
+        // linfa-svm cannot be cancelled, and a hard problem may take minutes. So it runs on its own
+        // thread, which is abandoned on a stop: the process ends soon after.
         let (sender, answer) = mpsc::channel();
         let work = move || {
             let dataset = DatasetBase::new(records.view(), targets.view());
-            // Nobody listens after a stop.
+            // The receiver is gone after a stop.
             let _ = sender.send(params.fit(&dataset));
         };
         let failed = |error: &dyn std::fmt::Display| {
-            let message = format!("the kernel machine could not be trained: {error}");
+            let message = format!("linfa-svm could not train the kernel: {error}");
             Error::new(message).help("use --kernel linear, or other kernel parameters")
         };
         std::thread::Builder::new()
@@ -97,17 +97,20 @@ impl Problem<'_> {
             .spawn(work)
             .map_err(|error| failed(&error))?;
         let svm = loop {
-            match answer.recv_timeout(LOOK) {
+            match answer.recv_timeout(STOP_POLL_INTERVAL) {
                 Ok(svm) => break svm.map_err(|error| failed(&error))?,
                 Err(RecvTimeoutError::Timeout) if run.stopped() => return Err(Error::stopped()),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(failed(&"linfa-svm broke off")),
+                Err(RecvTimeoutError::Disconnected) => return Err(failed(&"its thread panicked")),
             }
         };
-        let supported = svm.alpha.iter().any(|alpha| alpha.abs() > SUPPORT);
+        let supported = svm
+            .alpha
+            .iter()
+            .any(|alpha| alpha.abs() > SUPPORT_THRESHOLD);
         if !supported || !svm.rho.is_finite() || svm.alpha.iter().any(|alpha| !alpha.is_finite()) {
             return Err(failed(&format!(
-                "its solution is not finite or empty (`rho` is `{}`)",
+                "its solution is empty or not finite (`rho` is `{}`)",
                 svm.rho
             )));
         }
@@ -115,20 +118,20 @@ impl Problem<'_> {
     }
 
     fn params(&self, output: usize) -> LinfaParams<f64, bool> {
-        let Job {
+        let TrainContext {
             data,
-            setting,
+            candidate,
             params,
             kernel,
             ..
-        } = *self.job;
+        } = *self.context;
         let (positive, negative) = side_weights(data, self.train, output, params.class_weight);
-        // Without shrinking: linfa-svm 0.8.1 gives the coefficients back in the wrong order with it. The tolerance is
-        // libsvm's: by how much the optimality conditions may be violated.
+        // No shrinking: with it, linfa-svm 0.8.1 returns the coefficients in the wrong order. The
+        // tolerance is that of libsvm: the largest violation of the optimality conditions.
         let svm = Svm::<f64, bool>::params()
             .pos_neg_weights(
-                setting.c * f64::from(positive),
-                setting.c * f64::from(negative),
+                candidate.c * f64::from(positive),
+                candidate.c * f64::from(negative),
             )
             .eps(params.tolerance)
             .shrinking(false);
@@ -139,17 +142,17 @@ impl Problem<'_> {
     }
 }
 
-impl Support {
-    /// The machine of all outputs, with the rows of `projected` that support at least one of them.
-    pub(super) fn machine(
+impl DualCoef {
+    /// Builds the SVM of all outputs from the rows of `projected` that support at least one output.
+    pub(super) fn into_svm(
         self,
         kernel: Kernel,
         components: Vec<f32>,
         projected: &[f32],
-    ) -> KernelMachine {
+    ) -> KernelSvm {
         let rows = self.alpha[0].len();
         let width = projected.len() / rows;
-        let supports = |alpha: &Vec<f64>, row: usize| alpha[row].abs() > SUPPORT;
+        let supports = |alpha: &Vec<f64>, row: usize| alpha[row].abs() > SUPPORT_THRESHOLD;
         let kept: Vec<usize> = (0..rows)
             .filter(|&row| self.alpha.iter().any(|alpha| supports(alpha, row)))
             .collect();
@@ -161,7 +164,7 @@ impl Support {
             }
         };
         let of_output = |alpha| kept.iter().map(move |&row| coefficient(alpha, row));
-        KernelMachine {
+        KernelSvm {
             kernel,
             components,
             width,

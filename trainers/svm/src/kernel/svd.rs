@@ -1,4 +1,4 @@
-//! The leading right singular vectors of a sparse matrix, by a randomised range finder.
+//! Truncated SVD of a sparse matrix: leading right singular vectors by a randomised range finder.
 //! Halko, Martinsson and Tropp, SIAM Review 53 (2011), algorithms 4.4 and 5.1.
 
 use diagnostics::Error;
@@ -8,54 +8,56 @@ use training::Run;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::eigen::eigen;
-use crate::machines::parallel;
+use crate::one_vs_rest::parallel;
 use crate::solver::SparseRows;
 
-/// Directions beside those that are asked for; the paper's section 4.2 takes 5 or 10, scikit-learn's TruncatedSVD 10.
+/// Additional directions; the paper uses 5 or 10 (section 4.2), scikit-learn's TruncatedSVD 10.
 const OVERSAMPLING: usize = 10;
-/// Multiplications with A Aᵀ; scikit-learn's TruncatedSVD takes 5.
+/// Multiplications with A Aᵀ; scikit-learn's TruncatedSVD uses 5.
 const POWER_ITERATIONS: usize = 5;
-/// Vectors that the sparse products handle at a time: a cache line of them.
+/// Vectors per block of a sparse product: one cache line.
 const BLOCK: usize = 8;
-/// A vector that loses all but this share of its length lay in the span of the others.
-const DEPENDENT: f64 = 1e-12;
-/// Squared singular values below this share of the largest are rounding errors.
-const RANK: f64 = 1e-10;
+/// A vector that keeps less than this share of its length is in the span of the others.
+const DEPENDENCE_THRESHOLD: f64 = 1e-12;
+/// Squared singular values below this share of the largest one are rounding errors.
+const RANK_THRESHOLD: f64 = 1e-10;
 
-/// Leading singular vectors.
+/// Leading singular values and right singular vectors.
 pub(super) struct Svd {
-    /// (columns of the matrix, components), row-major, `f32`: orthonormal columns.
+    /// Orthonormal columns, row-major. Shape: (columns of the matrix, components).
     pub(super) components: Vec<f32>,
-    /// (components), falling: at most as many as asked for, fewer if the matrix has a lower rank.
+    /// In descending order; fewer than requested if the rank of the matrix is lower. Shape:
+    /// (components).
     pub(super) singular_values: Vec<f64>,
 }
 
-/// The `wanted` leading right singular vectors of `records`: the same for any number of threads.
+/// Computes the `components` leading right singular vectors of `records`. The result is the same
+/// for any number of threads.
 pub(super) fn truncated(
     records: SparseRows<'_>,
-    wanted: usize,
+    components: usize,
     seed: u64,
     run: &Run,
 ) -> Result<Svd, Error> {
     let (rows, columns) = (records.rows.len(), records.pattern.width);
-    let directions = (wanted + OVERSAMPLING).min(rows).min(columns);
-    // Any independent numbers of mean 0 serve as a start.
+    let directions = (components + OVERSAMPLING).min(rows).min(columns);
+    // Any independent numbers of mean 0 are a valid start.
     let number = |at: usize| xxh3_64_with_seed(&(at as u64).to_le_bytes(), seed) as i64 as f64;
-    // (directions, rows): orthonormal rows, in the end a basis of the range of A
+    // (directions, rows): orthonormal rows, which converge to a basis of the range of A
     let mut basis = Array2::from_shape_fn((directions, rows), |(i, j)| number(i * rows + j));
     orthonormalise(&mut basis);
     for _ in 0..POWER_ITERATIONS {
-        basis = times_gram(records, &basis, run)?;
+        basis = matmul_gram(records, &basis, run)?;
         orthonormalise(&mut basis);
     }
-    // (directions, directions): A Aᵀ as seen in the basis
-    let small = basis.dot(&times_gram(records, &basis, run)?.t());
+    // (directions, directions): A Aᵀ in the basis
+    let small = basis.dot(&matmul_gram(records, &basis, run)?.t());
     let (values, vectors) = eigen(small);
     let largest = values.first().copied().unwrap_or(0.0);
     let kept = values
         .iter()
-        .take(wanted)
-        .take_while(|&&value| value > 0.0 && value > RANK * largest)
+        .take(components)
+        .take_while(|&&value| value > 0.0 && value > RANK_THRESHOLD * largest)
         .count();
     let singular_values: Vec<f64> = values[..kept].iter().map(|value| value.sqrt()).collect();
     // (kept, rows): left singular vectors
@@ -64,16 +66,20 @@ pub(super) fn truncated(
         vector.mapv_inplace(|value| value / singular);
     }
     Ok(Svd {
-        components: right(records, &left, run)?,
+        components: right_singular_vectors(records, &left, run)?,
         singular_values,
     })
 }
 
-/// Vᵀ = Σ⁻¹ Uᵀ A for the rows of `left`, transposed: (columns, components).
-fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f32>, Error> {
+/// Computes Vᵀ = Σ⁻¹ Uᵀ A for the rows of `left`, transposed. Shape: (columns, components).
+fn right_singular_vectors(
+    records: SparseRows<'_>,
+    left: &Array2<f64>,
+    run: &Run,
+) -> Result<Vec<f32>, Error> {
     let kept = left.nrows();
     let blocks = parallel(run.threads(), kept.div_ceil(BLOCK), |block| {
-        let columns = times_transposed(records, &read(left, block));
+        let columns = matmul_transposed(records, &block_of(left, block));
         Ok(columns
             .into_iter()
             .map(|lanes| lanes.map(|lane| lane as f32))
@@ -89,8 +95,8 @@ fn right(records: SparseRows<'_>, left: &Array2<f64>, run: &Run) -> Result<Vec<f
     Ok(components)
 }
 
-/// A Aᵀ times each row of `vectors`. Shape: (directions, rows), `f64`.
-fn times_gram(
+/// Multiplies A Aᵀ with each row of `vectors`. Shape: (directions, rows).
+fn matmul_gram(
     records: SparseRows<'_>,
     vectors: &Array2<f64>,
     run: &Run,
@@ -100,9 +106,9 @@ fn times_gram(
         if run.stopped() {
             return Err(Error::stopped());
         }
-        Ok(times(
+        Ok(matmul(
             records,
-            &times_transposed(records, &read(vectors, block)),
+            &matmul_transposed(records, &block_of(vectors, block)),
         ))
     })?;
     Ok(Array2::from_shape_fn(vectors.dim(), |(i, row)| {
@@ -110,8 +116,8 @@ fn times_gram(
     }))
 }
 
-/// Up to `BLOCK` rows of `vectors`, side by side; zeros where there are no more.
-fn read(vectors: &Array2<f64>, block: usize) -> Vec<[f64; BLOCK]> {
+/// Returns up to `BLOCK` rows of `vectors`, interleaved and padded with zeros.
+fn block_of(vectors: &Array2<f64>, block: usize) -> Vec<[f64; BLOCK]> {
     let mut lanes = vec![[0.0; BLOCK]; vectors.ncols()];
     for (lane, vector) in vectors
         .outer_iter()
@@ -126,8 +132,8 @@ fn read(vectors: &Array2<f64>, block: usize) -> Vec<[f64; BLOCK]> {
     lanes
 }
 
-/// (rows, `BLOCK`) to (columns, `BLOCK`).
-fn times_transposed(records: SparseRows<'_>, vectors: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
+/// Multiplies Aᵀ with (rows, `BLOCK`). Shape: (columns, `BLOCK`).
+fn matmul_transposed(records: SparseRows<'_>, vectors: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
     let mut product = vec![[0.0; BLOCK]; records.pattern.width];
     for (row, lanes) in vectors.iter().enumerate() {
         let (columns, values) = records.row(row);
@@ -138,8 +144,8 @@ fn times_transposed(records: SparseRows<'_>, vectors: &[[f64; BLOCK]]) -> Vec<[f
     product
 }
 
-/// (columns, `BLOCK`) to (rows, `BLOCK`).
-fn times(records: SparseRows<'_>, vectors: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
+/// Multiplies A with (columns, `BLOCK`). Shape: (rows, `BLOCK`).
+fn matmul(records: SparseRows<'_>, vectors: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
     let product = (0..records.rows.len()).map(|row| {
         let (columns, values) = records.row(row);
         let mut sum = [0.0; BLOCK];
@@ -158,8 +164,8 @@ fn add(sum: &mut [f64; BLOCK], factor: f64, lanes: &[f64; BLOCK]) {
     }
 }
 
-/// Makes the rows orthonormal, block by block (Gram and Schmidt, each twice, against cancellation). A row that
-/// depends on those before it becomes 0.
+/// Makes the rows orthonormal by block Gram-Schmidt, twice per block against cancellation. A row
+/// that depends on earlier rows becomes 0.
 fn orthonormalise(vectors: &mut Array2<f64>) {
     vectors.outer_iter_mut().for_each(|mut row| {
         let length = row.dot(&row).sqrt();
@@ -190,7 +196,7 @@ fn orthonormalise_block(block: &mut ArrayViewMut2<'_, f64>) {
         }
         let length = row.dot(&row).sqrt();
         row.mapv_inplace(|value| {
-            if length > DEPENDENT {
+            if length > DEPENDENCE_THRESHOLD {
                 value / length
             } else {
                 0.0
@@ -206,9 +212,9 @@ mod tests {
     use training::stop::Stop;
 
     use super::*;
-    use text::features::Pattern;
+    use text::features::CsrPattern;
 
-    /// The `k`th vector of an orthonormal cosine basis.
+    /// Element `at` of vector `k` of an orthonormal cosine basis.
     fn wave(k: usize, at: usize, size: usize) -> f64 {
         (2.0 / size as f64).sqrt() * (PI * (at as f64 + 0.5) * (k + 1) as f64 / size as f64).cos()
     }
@@ -217,16 +223,16 @@ mod tests {
         Run::new(threads, 7, Stop::default(), Default::default())
     }
 
-    /// Every place of a (rows, columns) matrix, with values from `value`; behind one row that is not looked at.
+    /// Dense (rows, columns) matrix of `value`, after one row that is not selected.
     fn dense(
         rows: usize,
         columns: usize,
         value: impl Fn(usize, usize) -> f64,
-    ) -> (Pattern, Vec<f32>, Vec<u32>) {
-        let mut pattern = Pattern {
+    ) -> (CsrPattern, Vec<f32>, Vec<u32>) {
+        let mut pattern = CsrPattern {
             starts: vec![0, columns],
             width: columns,
-            ..Pattern::default()
+            ..CsrPattern::default()
         };
         pattern.columns.extend(0..columns as u32);
         let mut values = vec![1e3; columns];
@@ -256,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_singular_values_and_vectors_that_are_known() {
+    fn singular_values_and_vectors_match_known_ones() {
         let (rows, columns, rank) = (60, 40, 30);
         let singular = |k: usize| 10.0 * 0.8f64.powi(k as i32);
         let entry = |i, j| {
@@ -283,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn gives_no_more_components_than_the_rank() {
-        // Rank 2: rows are multiples of one of two patterns.
+    fn components_do_not_exceed_the_rank() {
+        // Rank 2: each row is a multiple of one of two patterns.
         let (pattern, values, chosen) = dense(30, 20, |i, j| {
             (i + 1) as f64 * f64::from(u8::from(i % 2 == j % 2))
         });
@@ -314,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_depend_on_threads_and_ends_at_a_stop() {
+    fn result_is_independent_of_threads_and_stop_ends_it() {
         let (pattern, values, chosen) = dense(50, 70, |i, j| ((i * 31 + j * 17) % 23) as f64);
         let records = SparseRows {
             pattern: &pattern,

@@ -1,4 +1,5 @@
-//! From texts to a saved kernel machine, and against linfa-svm's own decisions.
+//! Training with a kernel, from texts to the model folder, and decision values compared with
+//! linfa-svm's own.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use training::stop::Stop;
 use super::*;
 use crate::params::SvmArgs;
 use crate::{Svm, SvmModel};
-use text::features::Pattern;
+use text::features::CsrPattern;
 
 #[derive(Parser)]
 struct Line {
@@ -34,13 +35,13 @@ fn run(threads: usize) -> Run {
     Run::new(threads, 3, Stop::default(), Default::default())
 }
 
-/// Noise that is the same everywhere.
+/// Deterministic noise.
 fn noise(at: usize) -> u64 {
     xxhash_rust::xxh3::xxh3_64(&(at as u64).to_le_bytes())
 }
 
-/// Texts of which two words decide together: alike words are class 0, others class 1; and two words that say nothing.
-fn puzzle(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
+/// Texts whose class is the exclusive or of two words, with two noise words.
+fn xor_rows(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
     let text = |row: usize| {
         let (first, second) = (noise(2 * row) % 2, noise(2 * row + 1) % 2);
         let (noise, other) = (noise(row + 1_000_000) % 7, noise(row + 2_000_000) % 5);
@@ -56,15 +57,15 @@ fn puzzle(rows: std::ops::Range<usize>) -> Vec<(String, u32)> {
     rows.map(text).collect()
 }
 
-fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Split) -> RowTable {
+fn table(rows: &[(String, u32)], classes: &[&str], splits: impl Fn(usize) -> Split) -> RowTable {
     let all = 0..rows.len() as u32;
     RowTable {
         order: all
             .clone()
-            .map(|index| RowRef { shard: 0, index })
+            .map(|index| RowRef { encoder: 0, index })
             .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
-        splits: (0..rows.len()).map(parts).collect(),
+        splits: (0..rows.len()).map(splits).collect(),
         hashes: rows
             .iter()
             .map(|(text, _)| xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
@@ -81,10 +82,10 @@ fn table(rows: &[(String, u32)], classes: &[&str], parts: impl Fn(usize) -> Spli
     }
 }
 
-/// Trains on the puzzle with every fifth row for validation.
+/// Trains on [`xor_rows`] with every fifth row for validation.
 fn train(line: &str, threads: usize) -> harness::Trained<SvmModel> {
     let params = params(line).unwrap();
-    let rows = puzzle(0..200);
+    let rows = xor_rows(0..200);
     let table = table(&rows, &["alike", "not"], |row| {
         if row % 5 == 0 {
             Split::Validation
@@ -112,8 +113,8 @@ fn accuracy(scores: &Scores, rows: &[(String, u32)]) -> f64 {
 }
 
 #[test]
-fn kernels_solve_what_no_hyperplane_can() {
-    let unseen = puzzle(5000..5400);
+fn kernels_solve_xor() {
+    let unseen = xor_rows(5000..5400);
     let linear = accuracy(
         &predict(&train("--max-ngrams 1", 1).model, &unseen),
         &unseen,
@@ -124,7 +125,7 @@ fn kernels_solve_what_no_hyperplane_can() {
         let reached = accuracy(&predict(&trained.model, &unseen), &unseen);
         assert!(reached > 0.95, "{kernel}: {reached}");
         let details = &trained.details["kernel"];
-        // 2 + 2 + 7 + 5 words, one of each kind in every row: the last of a kind follows from the others, but once.
+        // 2 + 2 + 7 + 5 words in four groups, one of each in every row: rank 16 - 3.
         assert_eq!(details["components"], 13, "{details}");
         assert!(details["kept"].as_f64().unwrap() > 0.999, "{details}");
     }
@@ -133,10 +134,10 @@ fn kernels_solve_what_no_hyperplane_can() {
 #[test]
 fn training_predicting_and_loading_agree() {
     let trained = train("--max-ngrams 2 --kernel rbf --components 8", 2);
-    let validation: Vec<_> = puzzle(0..200).into_iter().step_by(5).collect();
+    let validation: Vec<_> = xor_rows(0..200).into_iter().step_by(5).collect();
     let predicted = predict(&trained.model, &validation);
     let scored = trained.scores.validation.unwrap();
-    // The row's terms are added up in another order.
+    // The terms of a row are summed in another order.
     let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
     assert_eq!(predicted.decision.len(), scored.decision.len());
     assert!(predicted.decision.iter().zip(&scored.decision).all(close));
@@ -158,7 +159,7 @@ fn training_predicting_and_loading_agree() {
 }
 
 #[test]
-fn one_seed_gives_the_same_bytes_on_any_number_of_threads() {
+fn model_is_byte_identical_for_any_number_of_threads() {
     let files = |threads| {
         let dir = tempfile::tempdir().unwrap();
         train("--kernel poly --components 6 --calibration cv", threads)
@@ -174,13 +175,13 @@ fn one_seed_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
-fn cross_validation_scores_rows_that_the_machine_did_not_see() {
+fn cross_validation_scores_are_out_of_fold() {
     let line = "--max-ngrams 1 --kernel rbf --gamma 2 --c 100 --components 13 --calibration";
     let (seen, unseen) = (
         train(&format!("{line} none"), 1),
         train(&format!("{line} cv"), 1),
     );
-    let rows: Vec<_> = puzzle(0..200)
+    let rows: Vec<_> = xor_rows(0..200)
         .into_iter()
         .enumerate()
         .filter(|(row, _)| row % 5 != 0)
@@ -192,7 +193,7 @@ fn cross_validation_scores_rows_that_the_machine_did_not_see() {
     assert!(accuracy(&seen, &rows) > accuracy(&unseen, &rows));
 }
 
-/// (rows, width) in three rings, whose classes no hyperplane separates, each in one third of the rows.
+/// Points of shape (rows, width) on three rings, one per class, which no hyperplane separates.
 fn rings(rows: usize, width: usize) -> (Vec<f32>, Vec<u32>) {
     let labels: Vec<u32> = (0..rows as u32).map(|row| row % 3).collect();
     let point = |row: usize| {
@@ -204,7 +205,7 @@ fn rings(rows: usize, width: usize) -> (Vec<f32>, Vec<u32>) {
 }
 
 #[test]
-fn decisions_are_those_of_linfa() {
+fn decision_values_match_linfa() {
     let (rows, width) = (90, 11);
     let (points, labels) = rings(rows, width);
     let train: Vec<u32> = (0..rows as u32).collect();
@@ -214,24 +215,24 @@ fn decisions_are_those_of_linfa() {
     ];
     for (line, factor) in lines.into_iter().zip([1.0, 2.0f64.sqrt()]) {
         let params = params(line).unwrap();
-        let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+        let crate::params::Algorithm::Kernel(kernel, components) = params.algorithm else {
             panic!("{line}")
         };
-        let data = Labelled {
-            pattern: &Pattern::default(),
+        let data = LabelledRows {
+            pattern: &CsrPattern::default(),
             labels: &labels,
             classes: 3,
         };
-        let job = Job {
+        let context = TrainContext {
             data,
-            setting: Setting::typed(&params, rows),
+            candidate: Candidate::from_params(&params, rows),
             params: &params,
             kernel,
             components,
         };
-        let support = fit(
-            &Problem {
-                job: &job,
+        let dual_coef = fit(
+            &KernelProblem {
+                context: &context,
                 train: &train,
                 rows: &points,
                 width,
@@ -239,11 +240,11 @@ fn decisions_are_those_of_linfa() {
             &run(2),
         )
         .unwrap();
-        let machine = support.machine(kernel, vec![0.0; width], &points);
+        let svm = dual_coef.into_svm(kernel, vec![0.0; width], &points);
         assert!(
-            machine.support_vectors() > 3 && machine.support_vectors() < rows,
+            svm.support_vectors() > 3 && svm.support_vectors() < rows,
             "{}",
-            machine.support_vectors()
+            svm.support_vectors()
         );
 
         let records = Array2::from_shape_fn((rows, width), |(i, j)| {
@@ -264,7 +265,7 @@ fn decisions_are_those_of_linfa() {
                 .unwrap();
             for (row, record) in records.outer_iter().enumerate() {
                 let mut decisions = Vec::new();
-                machine.decide_projected(&points[row * width..][..width], &mut decisions);
+                svm.decision_function_projected(&points[row * width..][..width], &mut decisions);
                 let expected = linfa.weighted_sum(&record) - linfa.rho;
                 let found = f64::from(decisions[output as usize]);
                 assert!(
@@ -277,23 +278,23 @@ fn decisions_are_those_of_linfa() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_linfa() {
+fn stop_does_not_wait_for_linfa() {
     let (rows, width) = (700, 10);
     let (points, labels) = rings(rows, width);
     let train: Vec<u32> = (0..rows as u32).collect();
-    // In this build linfa needs seconds for it.
+    // linfa needs seconds for this problem in a debug build.
     let params = params("--kernel poly --gamma 50 --c 1e6 --tol 1e-9").unwrap();
-    let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+    let crate::params::Algorithm::Kernel(kernel, components) = params.algorithm else {
         panic!("not a kernel")
     };
-    let data = Labelled {
-        pattern: &Pattern::default(),
+    let data = LabelledRows {
+        pattern: &CsrPattern::default(),
         labels: &labels,
         classes: 3,
     };
-    let job = Job {
+    let context = TrainContext {
         data,
-        setting: Setting::typed(&params, rows),
+        candidate: Candidate::from_params(&params, rows),
         params: &params,
         kernel,
         components,
@@ -303,8 +304,8 @@ fn a_stop_does_not_wait_for_linfa() {
         .store(true, std::sync::atomic::Ordering::Relaxed);
     let run = Run::new(1, 3, stop, Arc::default());
     let outcome = fit(
-        &Problem {
-            job: &job,
+        &KernelProblem {
+            context: &context,
             train: &train,
             rows: &points,
             width,
@@ -315,15 +316,15 @@ fn a_stop_does_not_wait_for_linfa() {
 }
 
 #[test]
-fn too_many_rows_are_refused_before_any_work() {
+fn too_many_rows_are_an_error_before_the_texts_are_read() {
     let params = params("--kernel rbf").unwrap();
     let rows: Vec<(String, u32)> = (0..8001)
         .map(|row| (format!("word{}", row % 50), row % 2))
         .collect();
     let table = table(&rows, &["a", "b"], |_| Split::Train);
-    // There are no texts at all: nothing can have looked at them.
+    // There are no texts, so none can have been read.
     let outcome = Svm::train(&params, &table, Vec::new(), &mut run(1));
-    let message = outcome.err().map(|failure| failure.to_string()).unwrap();
+    let message = outcome.err().map(|error| error.to_string()).unwrap();
     assert!(
         message.contains("training rows for --kernel rbf, found `8001`"),
         "{message}"
@@ -331,20 +332,20 @@ fn too_many_rows_are_refused_before_any_work() {
 }
 
 #[test]
-fn arguments_that_a_kernel_does_not_know_are_refused() {
-    let refused = |line: &str| {
+fn arguments_of_another_kernel_are_an_error() {
+    let error = |line: &str| {
         params(line)
             .err()
-            .map(|failure| failure.to_string())
+            .map(|error| error.to_string())
             .unwrap_or_default()
     };
     assert_eq!(
-        refused("--kernel rbf --loss log"),
+        error("--kernel rbf --loss log"),
         "error: expected --kernel linear with --loss log, found --kernel `rbf`\n  help: leave out --loss log, or choose \
          --kernel linear"
     );
     assert_eq!(
-        refused("--gamma 2"),
+        error("--gamma 2"),
         "error: expected --kernel rbf or poly with --gamma, found --kernel `linear`\n  help: leave out --gamma, or \
          choose --kernel rbf or poly"
     );
@@ -361,9 +362,9 @@ fn arguments_that_a_kernel_does_not_know_are_refused() {
         "--weighting nbsvm --sublinear-tf",
     ] {
         assert!(
-            refused(line).starts_with("error: expected "),
+            error(line).starts_with("error: expected "),
             "{line}: {}",
-            refused(line)
+            error(line)
         );
     }
     assert_eq!(
@@ -378,37 +379,37 @@ fn arguments_that_a_kernel_does_not_know_are_refused() {
 }
 
 #[test]
-fn values_beyond_all_bounds_are_an_error_not_a_model() {
+fn overflowing_kernel_values_are_an_error() {
     let (points, labels) = rings(30, 4);
     let train: Vec<u32> = (0..30).collect();
     let params = params("--kernel poly --gamma 1e200 --degree 10").unwrap();
-    let crate::params::Machine::Kernel(kernel, components) = params.machine else {
+    let crate::params::Algorithm::Kernel(kernel, components) = params.algorithm else {
         panic!("not a kernel")
     };
-    let data = Labelled {
-        pattern: &Pattern::default(),
+    let data = LabelledRows {
+        pattern: &CsrPattern::default(),
         labels: &labels,
         classes: 3,
     };
-    let job = Job {
+    let context = TrainContext {
         data,
-        setting: Setting::typed(&params, 30),
+        candidate: Candidate::from_params(&params, 30),
         params: &params,
         kernel,
         components,
     };
     let outcome = fit(
-        &Problem {
-            job: &job,
+        &KernelProblem {
+            context: &context,
             train: &train,
             rows: &points,
             width: 4,
         },
         &run(1),
     );
-    let message = outcome.err().map(|failure| failure.to_string()).unwrap();
+    let message = outcome.err().map(|error| error.to_string()).unwrap();
     assert!(
-        message.contains("the kernel machine could not be trained") && message.contains("help:"),
+        message.contains("linfa-svm could not train the kernel") && message.contains("help:"),
         "{message}"
     );
 }

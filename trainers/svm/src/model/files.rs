@@ -1,18 +1,22 @@
-//! The model folder: `model.safetensors`, `config.json`, `vocabulary.txt`. No pickle; docs/model-folder.md reads it.
+//! The model folder: `model.safetensors`, `config.json`, `vocabulary.txt`. See
+//! docs/reference/models/svm.md.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use diagnostics::Error;
-use harness::model_dir::{CONFIG, TENSORS, VOCABULARY, check_format, read, unreadable, write};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use harness::model_dir::{
+    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, read, unreadable, write,
+};
 use text::features::Terms;
 
-use super::{Recipe, SvmModel, TrainedMachine};
+use super::{Classifier, FeatureConfig, SvmModel};
 use crate::calibrate::Platt;
-use crate::kernel::{KernelConfig, KernelMachine};
-use crate::machines::outputs;
+use crate::kernel::KernelSvm;
+use crate::one_vs_rest::outputs;
+use crate::params::Kernel;
+use crate::tensors::{Array, Arrays, Data, Tensors, serialize};
 
 const FORMAT: &str = "trainyard-svm";
 const VERSION: u32 = 1;
@@ -24,55 +28,17 @@ struct Config {
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
     #[serde(flatten)]
-    recipe: Recipe,
+    features: FeatureConfig,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    kernel: Option<KernelConfig>,
-}
-
-/// Named arrays on their way into or out of a safetensors file.
-pub(crate) type Arrays = BTreeMap<String, Array>;
-
-/// A dense row-major array.
-pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Data,
-}
-
-pub(crate) enum Data {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-impl Array {
-    /// Rows of equal length.
-    pub(crate) fn rows(rows: &[Vec<f32>]) -> Self {
-        let width = rows.first().map_or(0, Vec::len);
-        Self {
-            shape: vec![rows.len(), width],
-            data: Data::F32(rows.concat()),
-        }
-    }
-
-    fn bytes(&self) -> (Dtype, Vec<u8>) {
-        match &self.data {
-            Data::F32(data) => (
-                Dtype::F32,
-                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ),
-            Data::F64(data) => (
-                Dtype::F64,
-                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ),
-        }
-    }
+    kernel: Option<Kernel>,
 }
 
 pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
     let mut arrays = Arrays::new();
     arrays.insert("scale".to_owned(), Array::rows(&model.scale));
     let mut kernel = None;
-    match &model.machine {
-        TrainedMachine::Linear {
+    match &model.classifier {
+        Classifier::Linear {
             coefficients,
             intercepts,
         } => {
@@ -86,7 +52,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
                 },
             );
         }
-        TrainedMachine::Kernel(machine) => kernel = Some(machine.save(&mut arrays)),
+        Classifier::Kernel(svm) => kernel = Some(svm.save(&mut arrays)),
     }
     if !model.platt.is_empty() {
         let data = Data::F64(
@@ -110,7 +76,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         version: VERSION,
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
-        recipe: model.recipe.clone(),
+        features: model.features.clone(),
         kernel,
     };
     let mut json =
@@ -119,20 +85,6 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
     write(dir, CONFIG, json.as_bytes())?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
     write(dir, TENSORS, &serialize(dir, &arrays)?)
-}
-
-fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Error> {
-    let bytes: Vec<_> = arrays
-        .iter()
-        .map(|(name, array)| (name, &array.shape, array.bytes()))
-        .collect();
-    let mut views = Vec::new();
-    for (name, shape, (dtype, bytes)) in &bytes {
-        let view = TensorView::new(*dtype, shape.to_vec(), bytes)
-            .map_err(|error| unreadable(dir, TENSORS, error))?;
-        views.push((name.as_str(), view));
-    }
-    safetensors::serialize(views, None).map_err(|error| unreadable(dir, TENSORS, error))
 }
 
 pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
@@ -153,53 +105,52 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
         ));
     }
     let file = read(dir, TENSORS)?;
-    let tensors =
-        SafeTensors::deserialize(&file).map_err(|error| unreadable(dir, TENSORS, error))?;
-    let tensors = Tensors { dir, tensors };
+    let tensors = Tensors::new(dir, &file)?;
     let outputs = outputs(classes.len());
     let scale = tensors.rows("scale", None, terms.len())?;
-    if classes.len() < 2 || (scale.len() != 1 && scale.len() != outputs) {
+    if scale.len() != 1 && scale.len() != outputs {
         return Err(unreadable(
             dir,
             TENSORS,
-            "the number of classes does not fit the arrays",
+            "the shape of `scale` does not match the number of classes",
         ));
     }
-    let machine = match &config.kernel {
+    let classifier = match &config.kernel {
         Some(kernel) => {
-            TrainedMachine::Kernel(KernelMachine::load(kernel, &tensors, outputs, terms.len())?)
+            Classifier::Kernel(KernelSvm::load(kernel, &tensors, outputs, terms.len())?)
         }
-        None => TrainedMachine::Linear {
+        None => Classifier::Linear {
             coefficients: tensors.rows("coefficients", Some(outputs), terms.len())?,
             intercepts: tensors.f32("intercepts", &[outputs])?,
         },
     };
-    let platt = match tensors.tensors.tensor("platt") {
-        Err(_) => Vec::new(),
-        Ok(_) => tensors
-            .f64("platt", &[outputs, 2])?
+    let platt = if tensors.contains("platt") {
+        let pairs = tensors.f64("platt", &[outputs, 2])?;
+        pairs
             .chunks_exact(2)
             .map(|ab| Platt { a: ab[0], b: ab[1] })
-            .collect(),
+            .collect()
+    } else {
+        Vec::new()
     };
     Ok(SvmModel {
         classes,
         terms,
-        recipe: config.recipe,
+        features: config.features,
         scale,
-        machine,
+        classifier,
         platt,
         lookup: OnceLock::new(),
     })
 }
 
-/// Refuses what training never writes and predicting could not do.
+/// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    let Recipe {
+    let FeatureConfig {
         max_ngrams,
         min_word_length,
         ..
-    } = config.recipe;
+    } = config.features;
     if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
         return Err(format!(
             "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
@@ -211,104 +162,5 @@ fn check(config: &Config) -> Result<(), String> {
             "expected `min_word_length` 1 or 2, found `{min_word_length}`"
         ));
     }
-    match (0..)
-        .zip(config.id2label.keys())
-        .find(|(id, key)| id != *key)
-    {
-        Some((id, key)) => Err(format!(
-            "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
-        )),
-        None => Ok(()),
-    }
-}
-
-/// The arrays of a file, checked for shape and type.
-pub(crate) struct Tensors<'a> {
-    dir: &'a Path,
-    tensors: SafeTensors<'a>,
-}
-
-impl Tensors<'_> {
-    fn view(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, Error> {
-        let view = self
-            .tensors
-            .tensor(name)
-            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
-        if view.dtype() != dtype {
-            let found = view.dtype();
-            let message = format!("expected `{name}` of type {dtype:?}, found {found:?}");
-            return Err(unreadable(self.dir, TENSORS, message));
-        }
-        Ok(view)
-    }
-
-    fn shaped(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<TensorView<'_>, Error> {
-        let view = self.view(name, dtype)?;
-        if view.shape() != shape {
-            let message = format!(
-                "expected `{name}` of shape {shape:?}, found {:?}",
-                view.shape()
-            );
-            return Err(unreadable(self.dir, TENSORS, message));
-        }
-        Ok(view)
-    }
-
-    pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        Ok(floats(self.shaped(name, Dtype::F32, shape)?.data()))
-    }
-
-    pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Error> {
-        let view = self.shaped(name, Dtype::F64, shape)?;
-        Ok(view
-            .data()
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|&bytes| f64::from_le_bytes(bytes))
-            .collect())
-    }
-
-    /// Rows and width of an array of rank 2.
-    pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Error> {
-        let view = self
-            .tensors
-            .tensor(name)
-            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
-        match view.shape() {
-            &[rows, width] => Ok((rows, width)),
-            found => Err(unreadable(
-                self.dir,
-                TENSORS,
-                format!("expected `{name}` of rank 2, found shape {found:?}"),
-            )),
-        }
-    }
-
-    /// (rows, width) as one vector per row; any number of rows if none is given.
-    pub(crate) fn rows(
-        &self,
-        name: &str,
-        rows: Option<usize>,
-        width: usize,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let rows = match rows {
-            Some(rows) => rows,
-            None => self.shape(name)?.0,
-        };
-        let flat = self.f32(name, &[rows, width])?;
-        Ok(flat
-            .chunks_exact(width.max(1))
-            .map(<[f32]>::to_vec)
-            .collect())
-    }
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes))
-        .collect()
+    check_ids(&config.id2label)
 }

@@ -1,19 +1,21 @@
-//! What the dual solvers share: the problem, the weights, the order of visits.
+//! Shared by the dual solvers: the problem, the weights, the order of rows.
+
+use training::Random;
 
 use super::{LinearSvmValidParams, SparseRows};
 
-/// A two-class problem in the form that the solvers walk through.
-pub(super) struct Problem<'a> {
+/// A two-class problem in the form the solvers iterate over.
+pub(super) struct DualProblem<'a> {
     records: SparseRows<'a>,
-    /// Per row: +1 or -1.
+    /// +1 or -1 per row.
     pub(super) sign: Vec<f32>,
-    /// Per row: C times its weight.
+    /// C times the weight of the row.
     pub(super) cost: Vec<f32>,
-    /// Per row: |x|² + 1, the bias being a column of ones.
+    /// |x|² + 1 per row: the bias is the weight of a column of ones.
     pub(super) norm: Vec<f32>,
 }
 
-impl<'a> Problem<'a> {
+impl<'a> DualProblem<'a> {
     pub(super) fn new(
         records: SparseRows<'a>,
         targets: &[bool],
@@ -37,7 +39,7 @@ impl<'a> Problem<'a> {
         self.sign.len()
     }
 
-    /// (columns, values) of row `index`.
+    /// Returns (columns, values) of row `index`.
     #[inline]
     fn row(&self, index: usize) -> (&[u32], &[f32]) {
         self.records.row(index)
@@ -51,18 +53,18 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The hyperplane in the making.
+/// Current weights.
 pub(super) struct Weights {
     pub(super) columns: Vec<f32>,
     pub(super) bias: f32,
 }
 
 impl Weights {
-    /// w·x + b of a row.
+    /// Computes w·x + b of a row.
     #[inline]
-    pub(super) fn decision(&self, problem: &Problem<'_>, row: usize) -> f32 {
+    pub(super) fn decision_function(&self, problem: &DualProblem<'_>, row: usize) -> f32 {
         let (columns, values) = problem.row(row);
-        // Four sums, so that one addition need not wait for the other; always in the same order.
+        // Four independent sums, which run in parallel, in a fixed order.
         let (quads, rest) = columns.as_chunks::<4>();
         let (value_quads, value_rest) = values.as_chunks::<4>();
         let mut sums = [0.0f32; 4];
@@ -81,7 +83,7 @@ impl Weights {
 
     /// w += step x
     #[inline]
-    pub(super) fn add(&mut self, problem: &Problem<'_>, row: usize, step: f32) {
+    pub(super) fn add(&mut self, problem: &DualProblem<'_>, row: usize, step: f32) {
         let (columns, values) = problem.row(row);
         for (&column, &value) in columns.iter().zip(values) {
             self.columns[column as usize] += step * value;
@@ -100,23 +102,11 @@ impl Weights {
     }
 }
 
-/// A small generator for the order of visits (Steele, Lea and Flood, OOPSLA 2014: SplitMix64).
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Fisher and Yates.
-    pub(super) fn shuffle(&mut self, items: &mut [u32]) {
-        for last in (1..items.len()).rev() {
-            let other = ((u128::from(self.next()) * (last as u128 + 1)) >> 64) as usize;
-            items.swap(last, other);
-        }
+/// Shuffles the rows (Fisher and Yates). Draws all 64 bits, unlike `Random::shuffle`, so that
+/// models stay byte-identical to those of older versions.
+pub(super) fn shuffle(random: &mut Random, items: &mut [u32]) {
+    for last in (1..items.len()).rev() {
+        let other = ((u128::from(random.bits()) * (last as u128 + 1)) >> 64) as usize;
+        items.swap(last, other);
     }
 }

@@ -1,36 +1,39 @@
 //! Hinge and squared hinge: dual coordinate descent with shrinking.
 //! Hsieh, Chang, Lin, Keerthi and Sundararajan, ICML 2008, algorithm 3.
 
-use super::dual::{Problem, SplitMix, Weights};
-use super::{LinearSvm, LinearSvmValidParams, Loss, Outcome};
+use training::Random;
 
-/// First bound on the projected gradients' spread; below it the duality gap, which costs half a pass, is looked at.
-/// Every gradient starts at -1: with a spread above 1 rows still move as far as at the start.
-const FIRST_EPSILON: f32 = 1.0;
-/// By how much the bound falls when the gap is still too wide: halved, so that the solver passes the bound it needs by
-/// no more than a factor of 2, and the gap is looked at ten times down to 0.001.
+use super::dual::{DualProblem, Weights, shuffle};
+use super::{Convergence, LinearSvm, LinearSvmValidParams, Loss};
+
+/// Initial bound on the spread of the projected gradients. Below the bound the duality gap is
+/// computed, which costs half a pass. All gradients start at -1: with a spread above 1 rows still
+/// move as far as at the start.
+const INITIAL_EPSILON: f32 = 1.0;
+/// Factor of the bound while the gap is too wide. With one half, the solver overshoots the bound it
+/// needs by at most a factor of 2, and computes the gap ten times down to 0.001.
 const EPSILON_STEP: f32 = 0.5;
 
-/// Rows that are visited one behind the other: blocks are shuffled, not rows, because the processor fetches ahead only
-/// what is read in order. measured on IMDB: blocks of 4 take 15 to 20 % less processor time for the whole training than
-/// a full shuffle; 16 need more passes.
+/// Rows per block. Blocks are shuffled instead of rows, because the CPU prefetches sequential reads
+/// only. measured on IMDB: blocks of 4 take 15 to 20 % less CPU time for the whole training than a
+/// full shuffle; 16 need more passes.
 const BLOCK: usize = 4;
-/// Marks a row that is left alone.
+/// Marks a row that is removed from the active set.
 const SHRUNK: u32 = u32::MAX;
 
 struct State<'a> {
-    problem: &'a Problem<'a>,
+    problem: &'a DualProblem<'a>,
     squared: bool,
     alpha: Vec<f32>,
     weights: Weights,
-    /// The rows to visit, ascending; the others are at a bound and left alone for now.
+    /// Rows to visit, ascending; the others are at a bound and skipped until the next `unshrink`.
     active: Vec<u32>,
-    /// Largest and smallest projected gradient of the last pass.
+    /// Largest and smallest projected gradient of the last epoch.
     high: f32,
     low: f32,
 }
 
-pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> LinearSvm {
+pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) -> LinearSvm {
     let rows = problem.rows();
     let mut state = State {
         problem,
@@ -41,37 +44,38 @@ pub(super) fn solve(problem: &Problem<'_>, params: &LinearSvmValidParams) -> Lin
         high: f32::INFINITY,
         low: f32::NEG_INFINITY,
     };
-    let mut random = SplitMix(params.seed());
-    let mut epsilon = FIRST_EPSILON;
-    let mut outcome = Outcome {
+    let mut random = Random::from_state(params.seed());
+    let mut epsilon = INITIAL_EPSILON;
+    let mut convergence = Convergence {
         objective: 0.0,
         gap: 1.0,
         epochs: 0,
         converged: false,
     };
-    // A stop still gets the first pass: weights of zero would be worth nothing, one pass is worth most.
-    while outcome.epochs < params.max_epochs() && !(params.stopped() && outcome.epochs > 0) {
+    // The first epoch is finished even after a stop: it gives most of the accuracy.
+    while convergence.epochs < params.max_epochs() && !(params.stopped() && convergence.epochs > 0)
+    {
         state.epoch(&mut random);
-        outcome.epochs += 1;
+        convergence.epochs += 1;
         if state.high - state.low > epsilon {
             continue;
         }
-        (outcome.objective, outcome.gap) = state.objective();
-        if outcome.gap <= params.tolerance() {
-            outcome.converged = true;
+        (convergence.objective, convergence.gap) = state.objective();
+        if convergence.gap <= params.tolerance() {
+            convergence.converged = true;
             break;
         }
         epsilon *= EPSILON_STEP;
         state.unshrink();
     }
-    if !outcome.converged {
-        (outcome.objective, outcome.gap) = state.objective();
-        outcome.converged = outcome.gap <= params.tolerance();
+    if !convergence.converged {
+        (convergence.objective, convergence.gap) = state.objective();
+        convergence.converged = convergence.gap <= params.tolerance();
     }
     LinearSvm {
         coefficients: state.weights.columns,
         intercept: state.weights.bias,
-        outcome,
+        convergence,
     }
 }
 
@@ -82,10 +86,11 @@ impl State<'_> {
         (self.high, self.low) = (f32::INFINITY, f32::NEG_INFINITY);
     }
 
-    /// One pass over the active rows.
-    fn epoch(&mut self, random: &mut SplitMix) {
+    /// Makes one pass over the active rows.
+    fn epoch(&mut self, random: &mut Random) {
         let (mut high, mut low) = (f32::NEG_INFINITY, f32::INFINITY);
-        // A row at its bound, with a gradient beyond the last pass's extremes, is likely to stay there.
+        // A row at its bound, with a gradient beyond the extremes of the last epoch, is likely to
+        // stay.
         let shrink_above = if self.high <= 0.0 {
             f32::INFINITY
         } else {
@@ -98,7 +103,7 @@ impl State<'_> {
         };
         let mut active = std::mem::take(&mut self.active);
         let mut blocks: Vec<u32> = (0..active.len().div_ceil(BLOCK) as u32).collect();
-        random.shuffle(&mut blocks);
+        shuffle(random, &mut blocks);
         for block in blocks {
             let first = block as usize * BLOCK;
             let last = (first + BLOCK).min(active.len());
@@ -117,8 +122,8 @@ impl State<'_> {
         (self.high, self.low) = (high, low);
     }
 
-    /// Minimises the dual along one coordinate; answers the projected gradient, or `None` to leave the row alone from
-    /// now on.
+    /// Minimises the dual along one coordinate. Returns the projected gradient, or `None` to shrink
+    /// the row.
     #[inline]
     fn step(&mut self, row: usize, shrink_above: f32, shrink_below: f32) -> Option<f32> {
         let (sign, cost, alpha) = (
@@ -131,7 +136,8 @@ impl State<'_> {
         } else {
             (0.0, cost)
         };
-        let gradient = sign * self.weights.decision(self.problem, row) - 1.0 + alpha * diagonal;
+        let gradient =
+            sign * self.weights.decision_function(self.problem, row) - 1.0 + alpha * diagonal;
         let projected = if alpha == 0.0 {
             if gradient > shrink_above {
                 return None;
@@ -153,7 +159,7 @@ impl State<'_> {
         Some(projected)
     }
 
-    /// Value of the primal objective, and the relative duality gap.
+    /// Returns the primal objective and the relative duality gap.
     fn objective(&self) -> (f64, f64) {
         let half_square = 0.5 * self.weights.square();
         let (mut loss, mut dual) = (0.0, -half_square);
@@ -162,7 +168,7 @@ impl State<'_> {
                 f64::from(self.alpha[row]),
                 f64::from(self.problem.cost[row]),
             );
-            let margin = self.problem.sign[row] * self.weights.decision(self.problem, row);
+            let margin = self.problem.sign[row] * self.weights.decision_function(self.problem, row);
             let slack = f64::from(1.0 - margin).max(0.0);
             if self.squared {
                 loss += cost * slack * slack;

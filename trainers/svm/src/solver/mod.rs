@@ -1,7 +1,7 @@
-//! A linear SVM on sparse rows, behind linfa's traits.
+//! Linear SVM on sparse rows with linfa's traits: dual coordinate descent, as in liblinear.
 //!
-//! linfa-svm takes dense records and fills an n x n kernel even for the linear case (rust-ml/linfa#308), so the
-//! linear case is solved here, in the dual, coordinate by coordinate, as liblinear does.
+//! linfa-svm takes dense records and fills an n x n kernel matrix even for the linear kernel
+//! (rust-ml/linfa#308).
 
 mod dual;
 mod hinge;
@@ -15,22 +15,22 @@ use linfa::dataset::Records;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::Array1;
 
-use dual::Problem;
-use text::features::Pattern;
+use dual::DualProblem;
+use text::features::CsrPattern;
 
-/// Some rows of a sparse matrix: linfa's records. Shape: (rows, pattern width), `f32`.
+/// Selected rows of a sparse matrix, as linfa's records. Shape: (rows, pattern width), `f32`.
 #[derive(Clone, Copy)]
 pub struct SparseRows<'a> {
-    /// The places of the whole matrix.
-    pub pattern: &'a Pattern,
-    /// Its values.
+    /// Non-zero entries of the whole matrix.
+    pub pattern: &'a CsrPattern,
+    /// Values of the whole matrix.
     pub values: &'a [f32],
-    /// The numbers of the rows to look at.
+    /// Indices of the selected rows.
     pub rows: &'a [u32],
 }
 
 impl<'a> SparseRows<'a> {
-    /// Columns and values of the `index`th of the rows.
+    /// Returns columns and values of the selected row `index`.
     #[inline]
     pub fn row(&self, index: usize) -> (&'a [u32], &'a [f32]) {
         let range = self.pattern.range(self.rows[index] as usize);
@@ -50,37 +50,37 @@ impl Records for SparseRows<'_> {
     }
 }
 
-/// A separating hyperplane.
+/// A trained linear SVM.
 #[derive(Clone, Debug)]
 pub struct LinearSvm {
     /// Weight of each column.
     pub coefficients: Vec<f32>,
-    /// Weight of the constant 1.
+    /// Intercept; regularised like a weight.
     pub intercept: f32,
-    /// How the solver ended.
-    pub outcome: Outcome,
+    /// State of the solver at its end.
+    pub convergence: Convergence,
 }
 
-/// How the solver ended.
+/// State of the solver at its end.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
-pub struct Outcome {
-    /// Value of the primal objective: 0.5 (|w|² + b²) + C Σ loss.
+pub struct Convergence {
+    /// Primal objective 0.5 (|w|² + b²) + C Σ loss.
     pub objective: f64,
-    /// (primal - dual) / primal: how far the objective may be from its minimum.
+    /// Relative duality gap (primal - dual) / primal.
     pub gap: f64,
     /// Passes over the rows.
     pub epochs: u32,
-    /// Whether `gap` is at most the tolerance.
+    /// True if `gap` is at most the tolerance.
     pub converged: bool,
 }
 
 impl LinearSvm {
-    /// The same decision on every row.
+    /// Returns an SVM with the same decision value for every row.
     pub(crate) fn constant(width: usize, decision: f32) -> Self {
         Self {
             coefficients: vec![0.0; width],
             intercept: decision,
-            outcome: Outcome {
+            convergence: Convergence {
                 objective: 0.0,
                 gap: 0.0,
                 epochs: 0,
@@ -89,8 +89,8 @@ impl LinearSvm {
         }
     }
 
-    /// w·x + b of one row.
-    pub fn decision(&self, columns: &[u32], values: &[f32]) -> f32 {
+    /// Computes w·x + b of one row.
+    pub fn decision_function(&self, columns: &[u32], values: &[f32]) -> f32 {
         let sum: f32 = columns
             .iter()
             .zip(values)
@@ -103,7 +103,7 @@ impl LinearSvm {
 impl<'a> Fit<SparseRows<'a>, Array1<bool>, SolverError> for LinearSvmValidParams {
     type Object = LinearSvm;
 
-    /// Solves for targets `true` against `false`; the data set's weights, if any, multiply C row by row.
+    /// Trains `true` against `false`; the weights of the data set, if any, multiply C row by row.
     fn fit(
         &self,
         dataset: &DatasetBase<SparseRows<'a>, Array1<bool>>,
@@ -113,7 +113,7 @@ impl<'a> Fit<SparseRows<'a>, Array1<bool>, SolverError> for LinearSvmValidParams
             return Err(SolverError::OneClass);
         }
         let weights = dataset.weights().map(<[f32]>::to_vec);
-        let problem = Problem::new(dataset.records, &targets, weights.as_deref(), self);
+        let problem = DualProblem::new(dataset.records, &targets, weights.as_deref(), self);
         Ok(match self.loss() {
             Loss::Hinge | Loss::SquaredHinge => hinge::solve(&problem, self),
             Loss::Log => logistic::solve(&problem, self),
@@ -125,7 +125,7 @@ impl<'a> PredictInplace<SparseRows<'a>, Array1<bool>> for LinearSvm {
     fn predict_inplace<'b>(&'b self, records: &'b SparseRows<'a>, targets: &mut Array1<bool>) {
         for (row, target) in targets.iter_mut().enumerate() {
             let (columns, values) = records.row(row);
-            *target = self.decision(columns, values) > 0.0;
+            *target = self.decision_function(columns, values) > 0.0;
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use linfa::ParamGuard;
 
-/// What a row on the wrong side costs, with the margin m = y (w·x + b).
+/// Loss of a row with the margin m = y (w·x + b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
@@ -17,23 +17,23 @@ pub enum Loss {
     Log,
 }
 
-/// Why the solver did not start.
+/// Error of the solver before it starts.
 #[derive(Debug, thiserror::Error)]
 pub enum SolverError {
     /// A parameter is out of its range.
     #[error("expected `{name}` {range}, found `{value}`")]
     Parameter {
-        /// Its name.
+        /// Name of the parameter.
         name: &'static str,
-        /// The range.
+        /// Valid range.
         range: &'static str,
-        /// What was given.
+        /// Value found.
         value: f64,
     },
-    /// Nothing to separate.
+    /// All rows are of one class.
     #[error("expected rows of both classes, found one class")]
     OneClass,
-    /// linfa's own errors.
+    /// Error of linfa.
     #[error(transparent)]
     Linfa(#[from] linfa::Error),
 }
@@ -50,12 +50,12 @@ pub struct LinearSvmValidParams {
 }
 
 impl LinearSvmValidParams {
-    /// The loss.
+    /// Loss.
     pub fn loss(&self) -> Loss {
         self.loss
     }
 
-    /// Weight of the losses against the regulariser.
+    /// Weight of the losses relative to the regularisation.
     pub fn c(&self) -> f64 {
         self.c
     }
@@ -65,7 +65,7 @@ impl LinearSvmValidParams {
         self.tolerance
     }
 
-    /// Passes over the rows after which the solver stops in any case.
+    /// Most passes over the rows.
     pub fn max_epochs(&self) -> u32 {
         self.max_epochs
     }
@@ -84,7 +84,7 @@ impl LinearSvmValidParams {
 pub struct LinearSvmParams(LinearSvmValidParams);
 
 impl LinearSvmParams {
-    /// Loss and C; a tolerance of 1e-3, at most 1,000 epochs, seed 0.
+    /// Sets loss and C; defaults: tolerance 1e-3, at most 1,000 epochs, seed 0.
     pub fn new(loss: Loss, c: f64) -> Self {
         Self(LinearSvmValidParams {
             loss,
@@ -102,7 +102,7 @@ impl LinearSvmParams {
         self
     }
 
-    /// Sets the largest number of passes over the rows.
+    /// Sets the maximum number of passes over the rows.
     pub fn max_epochs(mut self, max_epochs: u32) -> Self {
         self.0.max_epochs = max_epochs;
         self
@@ -114,7 +114,7 @@ impl LinearSvmParams {
         self
     }
 
-    /// Ends the solver at the next epoch, with what it has, once `stop` is set.
+    /// Ends the solver after the current epoch once `stop` is set.
     pub fn stop(mut self, stop: Arc<AtomicBool>) -> Self {
         self.0.stop = stop;
         self

@@ -1,30 +1,32 @@
-//! `train --check`, and where an argument comes from.
+//! `train --check`, hyperparameters of a job, and signals.
 
 use std::path::Path;
 
 use serde_json::Value;
 use testkit::{FakeMl, movie_csv, run};
 
-use super::{BIN, Home};
+use super::{BIN, Workspace};
 
 #[test]
 fn train_check_reads_no_data() {
-    let home = Home::new();
-    // A pipe that nobody writes: reading it would never end.
-    testkit::fifo(&home.path("rows.csv"));
-    let rows = home.path("rows.csv");
-    home.train(&rows, &["--check"]).expect_code(0);
-    assert!(!home.path("model").exists());
-    let facts = home
+    let workspace = Workspace::new();
+    // A pipe without a writer: reading it would block forever.
+    testkit::fifo(&workspace.path("rows.csv"));
+    let rows = workspace.path("rows.csv");
+    workspace.train(&rows, &["--check"]).expect_code(0);
+    assert!(!workspace.path("model").exists());
+    let facts = workspace
         .train(&rows, &["--check", "--json", "--min-df", "7"])
         .json();
     assert_eq!(facts["parameters"]["min_df"], "7");
-    home.train(&rows, &["--check", "--min-df", "-7"])
+    workspace
+        .train(&rows, &["--check", "--min-df", "-7"])
         .expect_code(2);
-    home.train(&rows, &["--check", "--alpha", "0"])
+    workspace
+        .train(&rows, &["--check", "--alpha", "0"])
         .expect_code(2);
 
-    // A job's hyperparameters are checked too, without any channel; a failure is told as always.
+    // Hyperparameters of a job are checked too, without any channel; errors go to the failure file.
     let ml = FakeMl::new()
         .hyperparameter("min_df", "\"3\"")
         .hyperparameter("max_ngram", "2");
@@ -40,11 +42,11 @@ fn train_check_reads_no_data() {
     assert!(ml.failure().unwrap().contains("`three`"));
 }
 
-/// What is typed wins over the job's hyperparameters, also where the two exclude each other.
+/// This holds also for arguments that exclude a hyperparameter.
 #[test]
-fn the_old_names_work_and_what_is_typed_wins() {
-    let parameters = |ml: &FakeMl, typed: &[&str]| {
-        let outcome = run(ml.train(Path::new(BIN), &[&["--check", "--json"], typed].concat()));
+fn aliases_work_and_command_line_overrides_hyperparameters() {
+    let parameters = |ml: &FakeMl, flags: &[&str]| {
+        let outcome = run(ml.train(Path::new(BIN), &[&["--check", "--json"], flags].concat()));
         outcome.expect_code(0).json()["parameters"].clone()
     };
     let ml = FakeMl::new()
@@ -66,55 +68,55 @@ fn the_old_names_work_and_what_is_typed_wins() {
 }
 
 #[test]
-fn one_flag_under_two_names_and_lists_are_refused() {
-    let home = Home::new();
+fn duplicate_aliases_and_lists_are_an_error() {
+    let workspace = Workspace::new();
     let refused = [
         (
             r#"{"alpha": "1e-4", "learning_rate": "1"}"#,
-            "one and the same",
+            "set the same argument",
         ),
         (
             r#"{"max_ngram": "1", "max_ngrams": "2"}"#,
-            "one and the same",
+            "set the same argument",
         ),
         (r#"{"min_df": "[1, 9]"}"#, "expected one value"),
     ];
     for (hyperparameters, expected) in refused {
-        std::fs::create_dir_all(home.path("ml/input/config")).unwrap();
-        home.write("ml/input/config/hyperparameters.json", hyperparameters);
-        let mut command = home.command("train", &["--train", movie_csv().to_str().unwrap()]);
-        command.env("SAGEMAKER_BASE_DIR", home.path("ml"));
+        std::fs::create_dir_all(workspace.path("ml/input/config")).unwrap();
+        workspace.write("ml/input/config/hyperparameters.json", hyperparameters);
+        let mut command = workspace.command("train", &["--train", movie_csv().to_str().unwrap()]);
+        command.env("SAGEMAKER_BASE_DIR", workspace.path("ml"));
         run(command).expect_code(1);
-        let failure = String::from_utf8(home.read("ml/output/failure")).unwrap();
+        let failure = String::from_utf8(workspace.read("ml/output/failure")).unwrap();
         assert!(failure.contains(expected), "{failure}");
-        assert!(!home.path("model").exists());
+        assert!(!workspace.path("model").exists());
     }
 }
 
 #[test]
-fn predict_and_evaluate_obey_sigterm_as_process_1() {
+fn predict_and_evaluate_obey_sigterm_as_pid_1() {
     if !testkit::pid_1_allowed() {
         return testkit::skip(
-            "svm: predict_and_evaluate_obey_sigterm_as_process_1",
+            "svm: predict_and_evaluate_obey_sigterm_as_pid_1",
             "the kernel allows no process namespace",
         );
     }
-    let home = Home::with_model(&["--no-report"]);
-    // A pipe that nobody writes: reading it would never end.
-    testkit::fifo(&home.path("rows.csv"));
-    let rows = home.path("rows.csv").display().to_string();
-    let out = home.path("out.csv").display().to_string();
+    let workspace = Workspace::with_model(&["--no-report"]);
+    // A pipe without a writer: reading it would block forever.
+    testkit::fifo(&workspace.path("rows.csv"));
+    let rows = workspace.path("rows.csv").display().to_string();
+    let out = workspace.path("out.csv").display().to_string();
     for (name, arguments) in [
         ("predict", vec!["--input", &rows, "--output", &out]),
         ("evaluate", vec!["--data", &rows]),
     ] {
-        let command = testkit::as_pid_1(&home.command(name, &arguments));
+        let command = testkit::as_pid_1(&workspace.command(name, &arguments));
         let mut running = testkit::start(command);
         running.sigterm_to_process_1();
         let outcome = running.finish(std::time::Duration::from_secs(15));
         outcome.expect_code(143);
     }
-    let mut left: Vec<_> = std::fs::read_dir(home.path(""))
+    let mut left: Vec<_> = std::fs::read_dir(workspace.path(""))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();

@@ -1,13 +1,13 @@
-//! A user's day: train, evaluate, predict, check, explain, with the real binary.
+//! End-to-end tests with the real binary: train, evaluate, predict, check, explain.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of a test function"
 )]
 
-mod answers;
+mod edge_cases;
 mod job;
 mod model;
-mod rare;
+mod predict;
 mod rows;
 
 use std::ffi::OsStr;
@@ -20,19 +20,19 @@ use testkit::{Outcome, movie_csv, run};
 
 const BIN: &str = env!("CARGO_BIN_EXE_svm");
 
-/// A folder for one test's files.
-struct Home(tempfile::TempDir);
+/// Temporary folder of one test.
+struct Workspace(tempfile::TempDir);
 
-impl Home {
+impl Workspace {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With a model of the sample, trained with the flags.
+    /// Creates a folder with a model trained on the sample data with these flags.
     fn with_model(flags: &[&str]) -> Self {
-        let home = Self::new();
-        home.train(&movie_csv(), flags).expect_code(0);
-        home
+        let workspace = Self::new();
+        workspace.train(&movie_csv(), flags).expect_code(0);
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -48,7 +48,7 @@ impl Home {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    /// `svm COMMAND --model-dir HOME/model ...`
+    /// Runs `svm COMMAND --model-dir FOLDER/model ...`.
     fn svm<S: AsRef<OsStr>>(&self, name: &str, arguments: &[S]) -> Outcome {
         run(self.command(name, arguments))
     }
@@ -71,7 +71,7 @@ impl Home {
         )
     }
 
-    /// `predict` with rows on standard input; what it prints.
+    /// Runs `predict` with rows on standard input; returns its standard output.
     fn predict_piped(&self, arguments: &[&str], input: &[u8]) -> String {
         let mut command = self.command("predict", arguments);
         let mut child = command
@@ -85,7 +85,7 @@ impl Home {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Every file that makes the model, without those that tell its times.
+    /// Files of the model, without those that contain times.
     fn model(&self) -> [Vec<u8>; 3] {
         ["config.json", "vocabulary.txt", "model.safetensors"]
             .map(|name| self.read(&format!("model/{name}")))

@@ -1,19 +1,22 @@
-//! Where the rows go: dropped, split off, and never into the log.
+//! Dropped rows, the validation split, and the log.
 
 use testkit::{Row, movie_rows, to_csv};
 
-use super::{Home, number};
+use super::{Workspace, number};
 
 #[test]
-fn dropped_rows_are_accounted_for() {
-    let home = Home::new();
+fn dropped_rows_are_counted() {
+    let workspace = Workspace::new();
     let mut csv = to_csv(&movie_rows()[..300]);
     csv.extend_from_slice(b"too,many,fields\n,1\nno label,\n\xff\xfe,1\n");
-    let file = home.write("rows.csv", &csv);
-    home.train(&file, &["--no-report"]).expect_code(1);
-    assert!(!home.path("model").exists(), "nothing is made of bad data");
+    let file = workspace.write("rows.csv", &csv);
+    workspace.train(&file, &["--no-report"]).expect_code(1);
+    assert!(
+        !workspace.path("model").exists(),
+        "no model from invalid data"
+    );
 
-    let outcome = home.train(
+    let outcome = workspace.train(
         &file,
         &[
             "--no-report",
@@ -42,18 +45,17 @@ fn dropped_rows_are_accounted_for() {
         outcome.stderr
     );
 
-    // The dropped rows leave no trace in the model.
-    let with = home.model();
-    let clean = home.write("clean.csv", to_csv(&movie_rows()[..300]));
-    home.train(&clean, &["--no-report"]).expect_code(0);
-    assert!(with == home.model());
+    // The model does not depend on dropped rows.
+    let with = workspace.model();
+    let clean = workspace.write("clean.csv", to_csv(&movie_rows()[..300]));
+    workspace.train(&clean, &["--no-report"]).expect_code(0);
+    assert!(with == workspace.model());
 }
 
-/// A tenth of the rows is split off; were a text on both sides, its words would give it away.
 #[test]
-fn duplicates_stay_on_one_side_of_the_split() {
-    let home = Home::new();
-    // Each text four times, with noise labels: nothing can be learnt, but much can be remembered.
+fn duplicates_are_in_the_same_split() {
+    let workspace = Workspace::new();
+    // Each text four times, with random labels: they can be memorised, but do not generalise.
     let rows: Vec<Row> = (0..300u32)
         .flat_map(|row| {
             let letters: String = (0..6)
@@ -64,8 +66,8 @@ fn duplicates_stay_on_one_side_of_the_split() {
             std::iter::repeat_n(Row { text, label }, 4)
         })
         .collect();
-    let file = home.write("rows.csv", to_csv(&rows));
-    let facts = home
+    let file = workspace.write("rows.csv", to_csv(&rows));
+    let facts = workspace
         .train(
             &file,
             &[
@@ -78,7 +80,7 @@ fn duplicates_stay_on_one_side_of_the_split() {
             ],
         )
         .json();
-    // Whole groups of four, the quarter as near as may be.
+    // Whole groups of four, about a quarter of the rows.
     let split_off = facts["validation"]["rows"].as_u64().unwrap();
     assert!(
         split_off.is_multiple_of(4) && split_off.abs_diff(300) <= 8,
@@ -87,18 +89,18 @@ fn duplicates_stay_on_one_side_of_the_split() {
     assert_eq!(
         number(&facts["train"]["accuracy"]),
         1.0,
-        "all that was seen is remembered"
+        "training rows are memorised"
     );
     assert!(
         number(&facts["validation"]["accuracy"]) < 0.7,
-        "nothing is known of the rest: {}",
+        "validation rows were seen: {}",
         facts["accuracy"]
     );
 }
 
 #[test]
-fn texts_of_the_data_stay_out_of_the_log() {
-    let home = Home::new();
+fn log_contains_no_texts() {
+    let workspace = Workspace::new();
     let mut rows = movie_rows();
     for row in &mut rows {
         row.text = format!(
@@ -106,8 +108,8 @@ fn texts_of_the_data_stay_out_of_the_log() {
             row.text
         );
     }
-    let file = home.write("rows.csv", to_csv(&rows));
-    let outcome = home.train(&file, &[]);
+    let file = workspace.write("rows.csv", to_csv(&rows));
+    let outcome = workspace.train(&file, &[]);
     outcome.expect_code(0);
     assert!(
         !outcome.output().contains("0.1234567"),

@@ -1,4 +1,4 @@
-//! The documented lines of Python read the model folder and give the same predictions.
+//! Reads the model folder with the documented Python code and compares predictions.
 
 use serde_json::Value;
 use testkit::judge;
@@ -55,7 +55,7 @@ fn compare(set: &str, flags: &[&str]) {
                 .count();
             tie = near > 1;
         }
-        // Single and double precision may part where two classes are equal.
+        // Single and double precision may differ if two classes are nearly equal.
         if !tie {
             assert_eq!(answer["label"], read["predicted"][row], "row {row}");
             sure += 1;

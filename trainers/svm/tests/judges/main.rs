@@ -1,4 +1,4 @@
-//! scikit-learn judges the trainer on real data: the matrix, the optimum, the metrics, the model folder.
+//! Compares the trainer with scikit-learn on real data: matrix, optimum, metrics, model folder.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,7 +8,7 @@
 
 mod folder;
 mod matrix;
-mod measures;
+mod metrics;
 mod optimum;
 mod words;
 
@@ -18,7 +18,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::{Outcome, run};
 
-/// A file of the real data, or the small sample where that is not there.
+/// Returns a file of the real data, or the small sample if that is absent.
 fn data(name: &str) -> PathBuf {
     let path = testkit::data_dir().join(name);
     if path.is_file() {
@@ -28,7 +28,7 @@ fn data(name: &str) -> PathBuf {
     }
 }
 
-/// Runs `svm` with the arguments; it must succeed.
+/// Runs `svm` with the arguments and asserts success.
 #[track_caller]
 fn svm<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Outcome {
     let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
@@ -38,7 +38,7 @@ fn svm<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Outcome {
     outcome
 }
 
-/// Trains on a file into `folder`, and gives what `--json` prints.
+/// Trains on a file into `folder`; returns the JSON object of `--json`.
 #[track_caller]
 fn train(rows: &Path, folder: &Path, flags: &[&str]) -> Value {
     let [rows, folder] = [rows, folder].map(|path| path.to_str().unwrap());
@@ -54,7 +54,7 @@ fn train(rows: &Path, folder: &Path, flags: &[&str]) -> Value {
     svm(&[&fixed, flags].concat()).json()
 }
 
-/// `predict --format jsonl --all-classes` of a file, as text.
+/// Returns the output of `predict --format jsonl --all-classes` for a file.
 #[track_caller]
 fn predict(model: &Path, rows: &Path) -> String {
     let [model, rows] = [model, rows].map(|path| path.to_str().unwrap());
@@ -68,7 +68,7 @@ fn number(value: &Value) -> f64 {
         .unwrap_or_else(|| panic!("expected a number, found {value}"))
 }
 
-/// Both within a tolerance.
+/// Asserts that two numbers differ by at most the tolerance.
 #[track_caller]
 fn close(ours: &Value, theirs: &Value, tolerance: f64, what: &str) {
     let (ours, theirs) = (number(ours), number(theirs));

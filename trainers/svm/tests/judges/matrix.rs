@@ -1,4 +1,4 @@
-//! The same vocabulary and the same matrix as `TfidfVectorizer`.
+//! Compares vocabulary and matrix with `TfidfVectorizer`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use serde_json::Value;
 use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
 use text::features::{Counts, FeatureParams, Frequency, fit};
-use text::{Shard, english};
+use text::{EncodedRows, english};
 
-/// How the features are made.
-struct Setting {
+/// Options of the feature extraction.
+struct Features {
     params: FeatureParams,
     stop_words: Arc<[String]>,
     tf: TermFrequency,
-    /// The same, as scikit-learn's judge is told.
+    /// The same options for the Python judge.
     flags: &'static [&'static str],
 }
 
-/// Terms as they are fitted without any of the limits.
+/// Options without limits.
 fn unlimited(max_ngrams: usize) -> FeatureParams {
     FeatureParams {
         min_df: Frequency::Count(1),
@@ -31,9 +31,9 @@ fn unlimited(max_ngrams: usize) -> FeatureParams {
     }
 }
 
-/// The old script's flags, with the longest n-gram.
-fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Setting {
-    Setting {
+/// Options of the old script.
+fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Features {
+    Features {
         params: FeatureParams {
             min_df: Frequency::Count(5),
             ..unlimited(max_ngrams)
@@ -44,24 +44,24 @@ fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Setting {
     }
 }
 
-fn counts(rows: &Path, setting: &Setting) -> Counts {
+fn counts(rows: &Path, features: &Features) -> Counts {
     let sources = dataset::sources(rows).unwrap();
-    // Two threads: the terms come from two shards.
+    // Two threads make two shards.
     let options = ReadOptions {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
     };
-    let make = || Shard::new(&setting.stop_words, 2);
+    let make = || EncodedRows::new(&features.stop_words, 2);
     let read = dataset::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
     let counted = vec![true; read.labels.len()];
     let order = read
         .order
         .iter()
-        .map(|row| (row.shard as usize, row.index as usize));
-    fit(read.shards, order, &counted, &setting.params).expect("some terms are left")
+        .map(|row| (row.encoder as usize, row.index as usize));
+    fit(read.encoders, order, &counted, &features.params).expect("some terms are left")
 }
 
-/// Writes the matrix with its columns in the order of the terms, and the terms.
+/// Writes the terms, and the matrix with its columns in their order.
 fn dump(counts: &Counts, tf: TermFrequency, folder: &Path) {
     let (pattern, mut values) = (&counts.pattern, counts.values.clone());
     let scale: Vec<f32> = counts
@@ -99,13 +99,13 @@ fn dump(counts: &Counts, tf: TermFrequency, folder: &Path) {
     std::fs::write(folder.join("vocabulary.txt"), counts.terms.as_lines()).unwrap();
 }
 
-/// Judges the matrix of the rows; the judge's words.
-fn compare(rows: &Path, setting: &Setting) -> Value {
+/// Compares the matrix of the rows; returns the output of the judge.
+fn compare(rows: &Path, features: &Features) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    dump(&counts(rows, setting), setting.tf, folder.path());
+    dump(&counts(rows, features), features.tf, folder.path());
     let matrix = folder.path().join("matrix.safetensors");
     let paths = [matrix.to_str().unwrap(), rows.to_str().unwrap()];
-    let judged = judge("tfidf", &[&paths, setting.flags].concat());
+    let judged = judge("tfidf", &[&paths, features.flags].concat());
     assert_eq!(judged["equal_vocabulary"], true, "{judged}");
     assert_eq!(judged["nonzeros"][0], judged["nonzeros"][1], "{judged}");
     let difference = judged["max_abs_difference"].as_f64().unwrap();
@@ -113,7 +113,7 @@ fn compare(rows: &Path, setting: &Setting) -> Value {
     judged
 }
 
-/// On the real train set the number of columns is known too.
+/// Asserts the known number of columns on the real training data.
 fn assert_columns(judged: &Value, columns: u64) {
     if judged["rows"] == 25_000 {
         assert_eq!(judged["columns"][1], columns, "{judged}");
@@ -150,7 +150,7 @@ fn imdb_bigrams() {
 
 #[test]
 fn sublinear_with_shares_and_without_stop_words() {
-    let setting = Setting {
+    let features = Features {
         params: FeatureParams {
             min_df: Frequency::Share(0.001),
             max_df: Frequency::Share(0.1),
@@ -168,15 +168,15 @@ fn sublinear_with_shares_and_without_stop_words() {
             "--sublinear-tf",
         ],
     };
-    compare(&super::data("ag_news/train.csv"), &setting);
+    compare(&super::data("ag_news/train.csv"), &features);
 }
 
-/// `max_features` keeps the terms that occur most. Which of equals scikit-learn keeps is up to an unstable sort, so
-/// the limit is put where no two are equal.
+/// `max_features` keeps the most frequent terms. scikit-learn sorts ties unstably, so the limit is
+/// put where there is no tie.
 #[test]
-fn the_most_frequent_features() {
+fn max_features_keeps_the_most_frequent() {
     let rows = super::data("ag_news/train.csv");
-    let mut setting = Setting {
+    let mut features = Features {
         params: FeatureParams {
             max_df: Frequency::Count(2000),
             ..unlimited(2)
@@ -185,7 +185,7 @@ fn the_most_frequent_features() {
         tf: TermFrequency::Raw,
         flags: &[],
     };
-    let all = counts(&rows, &setting);
+    let all = counts(&rows, &features);
     let mut totals = vec![0f32; all.pattern.width];
     for (&column, count) in all.pattern.columns.iter().zip(&all.values) {
         totals[column as usize] += count;
@@ -194,9 +194,9 @@ fn the_most_frequent_features() {
     let limit = (400..)
         .find(|&limit| totals[limit - 1] != totals[limit])
         .unwrap();
-    setting.params.max_features = Some(limit);
+    features.params.max_features = Some(limit);
     let limit: &'static str = limit.to_string().leak();
-    setting.flags = vec![
+    features.flags = vec![
         "--max-ngrams",
         "2",
         "--max-df",
@@ -205,12 +205,12 @@ fn the_most_frequent_features() {
         limit,
     ]
     .leak();
-    compare(&rows, &setting);
+    compare(&rows, &features);
 }
 
-/// Letters that change their number or their shape in lower case, marks, digits of many scripts, and what Python takes
-/// for a letter.
-const NASTY: [&str; 24] = [
+/// Letters whose lower case has another length or depends on the context, marks, digits of many
+/// scripts, and characters that Python classifies as letters.
+const SCRIPTS: [&str; 24] = [
     "ΟΔΥΣΣΕΥΣ ΣΟΦΟΣ. ΑΣ'Α ΑΣ' ΑΣ\u{301} ΑΣ1 ΣΣ ΑΣ",
     "ΑΣ",
     "İstanbul İİ DİYARBAKIR ısı Iı",
@@ -237,7 +237,7 @@ const NASTY: [&str; 24] = [
     "ﷺ ﬀ ｆｕｌｌ ＷＩＤＴＨ Ａ１",
 ];
 
-/// Rows of random letters of all scripts up to Unicode 14, the version of our table. splitmix64.
+/// Rows of random letters of all scripts up to Unicode 14, the version of our table.
 fn random_texts() -> Vec<String> {
     let assigned = regex::Regex::new(r"\p{age:14.0}").unwrap();
     let mut state = 14u64;
@@ -267,10 +267,10 @@ fn random_texts() -> Vec<String> {
 }
 
 #[test]
-fn text_of_all_scripts() {
+fn texts_of_all_scripts() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = folder.path().join("nasty.csv");
-    let texts = NASTY.into_iter().map(str::to_owned).chain(random_texts());
+    let rows = folder.path().join("scripts.csv");
+    let texts = SCRIPTS.into_iter().map(str::to_owned).chain(random_texts());
     let rows_of = texts.enumerate().map(|(row, text)| testkit::Row {
         text,
         label: (row % 2).to_string(),
@@ -284,12 +284,12 @@ fn text_of_all_scripts() {
         ),
     )
     .unwrap();
-    let setting = Setting {
+    let features = Features {
         params: unlimited(3),
         stop_words: Arc::new([]),
         tf: TermFrequency::Raw,
         flags: &["--max-ngrams", "3"],
     };
-    let judged = compare(&rows, &setting);
+    let judged = compare(&rows, &features);
     assert!(judged["columns"][1].as_u64().unwrap() > 2000, "{judged}");
 }

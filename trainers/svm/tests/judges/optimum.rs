@@ -1,16 +1,17 @@
-//! The solver reaches liblinear's optimum: the same value of the objective to 1e-3.
+//! Compares the objective of the solver with the optimum of liblinear, to 1e-3.
 
 use testkit::judge;
 
 use super::{data, number, svm, train};
 
-/// Trains with the flags, which the judge understands too, and has to come as near to the optimum as 1e-3.
+/// Trains with the flags, which the judge gets too; the objective must be within 1e-3 of the
+/// optimum.
 #[track_caller]
 fn compare(rows: &str, flags: &[&str]) {
     compare_within(1e-3, rows, flags, &[]);
 }
 
-/// The same with `own` flags, of which the judge knows nothing, and another bound.
+/// The same with another bound, and with `own` flags that the judge does not get.
 #[track_caller]
 fn compare_within(bound: f64, rows: &str, flags: &[&str], own: &[&str]) {
     let rows = data(rows);
@@ -34,19 +35,19 @@ fn compare_within(bound: f64, rows: &str, flags: &[&str], own: &[&str]) {
         assert_eq!(solved["converged"], true, "{solved}");
         let difference = number(&problem["relative_difference"]);
         assert!(difference.abs() <= bound, "{flags:?}: {problem}");
-        // What the solver says of itself is true.
-        let (told, reached) = (
+        // The objective that the solver reports is correct.
+        let (reported, reached) = (
             number(&solved["objective"]),
             number(&problem["model_objective"]),
         );
         assert!(
-            (told - reached).abs() <= 1e-4 * reached,
-            "{flags:?}: told {told}, reached {reached}"
+            (reported - reached).abs() <= 1e-4 * reached,
+            "{flags:?}: reported {reported}, reached {reached}"
         );
     }
 }
 
-/// The old script's features.
+/// Features of the old script.
 const SCRIPT: [&str; 6] = [
     "--max-ngrams",
     "1",
@@ -68,7 +69,7 @@ fn imdb_squared_hinge() {
 fn imdb_hinge_by_alpha() {
     let flags = [&SCRIPT[..], &["--loss", "hinge", "--alpha", "0.0001"]].concat();
     compare_within(1e-3, "imdb/train.csv", &flags, &["--tol", "0.001"]);
-    // By itself --alpha is content with what SGDClassifier reaches, and says so in its help.
+    // The default tolerance with --alpha is the accuracy of SGDClassifier.
     compare_within(3e-3, "sms_spam/train.csv", &flags, &[]);
 }
 
@@ -128,7 +129,7 @@ fn balanced_classes() {
         "sms_spam/train.csv",
         &[&flags[..], &["--loss", "hinge"]].concat(),
     );
-    // Most rows of three classes are left out, so that the weights matter.
+    // Drop most rows of three classes, so that the weights matter.
     let folder = tempfile::tempdir().unwrap();
     let mut reader = csv::Reader::from_path(data("ag_news/train.csv")).unwrap();
     let records: Vec<csv::StringRecord> = reader.records().map(|record| record.unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Python's word characters and scikit-learn's stop words.
+//! Compares word characters with Python and stop words with scikit-learn.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use regex::Regex;
 use testkit::{judge, python};
 
 #[test]
-fn word_characters_are_pythons() {
+fn word_characters_match_python() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/text/src/word_ranges.rs");
     let compared = judge("word_ranges", &[Path::new("compare"), &table]);
-    // The table is Unicode 14's. A newer Python knows more letters; of those that 14 knows, each must agree.
+    // The table is that of Unicode 14. A newer Python has more letters; those of Unicode 14 must
+    // agree.
     let assigned = Regex::new(r"\p{age:14.0}").unwrap();
     for side in ["python_only", "table_only"] {
         let codes = compared[side].as_array().unwrap().iter();
@@ -25,7 +26,7 @@ fn word_characters_are_pythons() {
 }
 
 #[test]
-fn english_is_scikit_learns() {
+fn english_stop_words_match_scikit_learn() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/judges/word_ranges.py");
     let outcome = python(&script, &["english"]);
     let theirs: Vec<&str> = outcome.expect_code(0).stdout.lines().collect();

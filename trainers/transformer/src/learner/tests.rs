@@ -124,7 +124,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
 fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
     let params = params("--learning-rate 0.01 --clip-norm 2 --weight-decay 0.5");
     let table = RowTable {
-        order: (0..3).map(|index| RowRef { shard: 0, index }).collect(),
+        order: (0..3).map(|index| RowRef { encoder: 0, index }).collect(),
         labels: vec![1, 0, 1],
         splits: vec![Split::Train; 3],
         hashes: Vec::new(),

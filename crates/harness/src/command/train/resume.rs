@@ -1,4 +1,4 @@
-//! Where a run's checkpoints are, and what makes it the run that they belong to.
+//! The checkpoints of a run, and the fingerprint that ties them to it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use diagnostics::{Error, atomic_dir};
 use training::Run;
 use training::checkpoint::{Checkpoints, Fingerprint};
 
-/// Arguments that change where files are, what is said or how long is waited, but not the model.
-const NO_MATTER: [&str; 12] = [
+/// Arguments that do not change the model: paths, output, timeouts.
+const FINGERPRINT_EXCLUDED: [&str; 12] = [
     "train",
     "validation",
     "test",
@@ -28,8 +28,8 @@ const NO_MATTER: [&str; 12] = [
     "check",
 ];
 
-/// Where checkpoints go, if they go anywhere, and how often.
-pub(super) fn place(
+/// Returns the folder for checkpoints and the steps between two, if the run has checkpoints.
+pub(super) fn checkpoint_dir(
     paths: &Paths,
     args: Option<CheckpointArgs>,
     model: &Path,
@@ -39,63 +39,63 @@ pub(super) fn place(
     };
     let dir = match args.checkpoint_dir {
         None if paths.in_container() => paths.checkpoints()?,
-        typed => typed,
+        given => given,
     };
     let Some(dir) = dir else {
         return Ok(None);
     };
-    let real = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    if real(&dir) == real(model) {
+    let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    if absolute(&dir) == absolute(model) {
         return Err(Error::usage(format!(
             "expected --checkpoint-dir apart from the model, found `{}` for both",
             dir.display()
         ))
         .help("choose another --checkpoint-dir"));
     }
-    atomic_dir::accessible(&dir)?;
+    atomic_dir::check_writable(&dir)?;
     Ok(Some((dir, args.checkpoint_every)))
 }
 
-/// What the result depends on: data by content, parameters by value.
-pub(super) fn identity<T: Trainer>(
+/// Returns what the model depends on: data by checksum, arguments by value.
+pub(super) fn fingerprint<T: Trainer>(
     params: &T::Params,
     parameters: &BTreeMap<String, String>,
-    accounts: &[(&'static str, RowCounts)],
+    counts: &[(&'static str, RowCounts)],
     run: &Run,
 ) -> Fingerprint {
-    let mut identity = BTreeMap::new();
-    identity.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    identity.insert("--threads".to_owned(), run.threads().to_string());
+    let mut fingerprint = BTreeMap::new();
+    fingerprint.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    fingerprint.insert("--threads".to_owned(), run.threads().to_string());
     if !run.hosts().names.is_empty() {
         let hosts = run.hosts().names.len().to_string();
-        identity.insert("number of hosts".to_owned(), hosts);
+        fingerprint.insert("number of hosts".to_owned(), hosts);
     }
     for (name, value) in parameters {
-        if !NO_MATTER.contains(&name.as_str()) {
-            identity.insert(format!("--{}", name.replace('_', "-")), value.clone());
+        if !FINGERPRINT_EXCLUDED.contains(&name.as_str()) {
+            fingerprint.insert(format!("--{}", name.replace('_', "-")), value.clone());
         }
     }
-    for (channel, account) in accounts {
+    for (channel, account) in counts {
         for (number, file) in (1..).zip(&account.files) {
             let size = || format!("{} bytes", file.bytes);
-            identity.insert(
+            fingerprint.insert(
                 format!("sha256 of file {number} of the {channel} data"),
                 file.sha256.clone().unwrap_or_else(size),
             );
         }
     }
-    // Last: the trainer knows better, such as the content of a file instead of its path.
-    identity.extend(T::identity(params));
-    Fingerprint(identity)
+    // Last: the trainer replaces entries, such as the path of a file by its checksum.
+    fingerprint.extend(T::fingerprint(params));
+    Fingerprint(fingerprint)
 }
 
-/// Finds the checkpoint to go on from.
+/// Opens the checkpoints and resumes from the newest valid one.
 pub(super) fn open<T: Trainer>(
     (dir, every): (PathBuf, u64),
-    identity: Fingerprint,
+    fingerprint: Fingerprint,
     run: &mut Run,
 ) -> Result<(), Error> {
-    let (checkpoints, found) = Checkpoints::open(&dir, every, T::NAME, identity)?;
+    let (checkpoints, found) = Checkpoints::open(&dir, every, T::NAME, fingerprint)?;
     for warning in found.warnings {
         run.warn(warning);
     }

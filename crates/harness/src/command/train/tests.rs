@@ -1,4 +1,4 @@
-//! The life of a run that writes checkpoints, on a toy trainer.
+//! Checkpoints, resume, stop and warnings of `train`, on a toy trainer.
 
 mod toy;
 
@@ -46,7 +46,7 @@ impl Home {
         words
     }
 
-    /// Trains in this process; the exit code.
+    /// Trains in this process and returns the exit code.
     fn train(&self, more: &[&str]) -> u8 {
         main(self.words(more))
     }
@@ -59,7 +59,7 @@ impl Home {
         serde_json::from_slice(&fs::read(self.at("model/metrics.json")).unwrap()).unwrap()
     }
 
-    /// Training as a process of its own.
+    /// Returns a command that trains in another process.
     fn command(&self, more: &[&str]) -> Command {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
@@ -85,8 +85,8 @@ fn main(words: Vec<String>) -> u8 {
     super::super::main::<Toy>(&paths, words.into_iter().map(Into::into).collect())
 }
 
-/// What a run without a crash ends with.
-fn whole() -> (String, Value) {
+/// Returns value and history of an uninterrupted run.
+fn uninterrupted() -> (String, Value) {
     let home = Home::new();
     assert_eq!(home.train(&[]), 0);
     (home.value(), home.metrics()["history"].clone())
@@ -102,8 +102,8 @@ fn child() {
 }
 
 #[test]
-fn a_run_that_crashed_ends_as_if_it_had_not() {
-    let (value, history) = whole();
+fn resumed_run_equals_uninterrupted_run() {
+    let (value, history) = uninterrupted();
     assert_eq!(history.as_array().unwrap().len(), 6);
     let home = Home::new();
     assert_eq!(home.train(&["--crash", "26"]), 1);
@@ -122,7 +122,7 @@ fn a_run_that_crashed_ends_as_if_it_had_not() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    // Done already: the last checkpoint is the end.
+    // The last checkpoint is the end of the run.
     assert_eq!(home.train(&[]), 0);
     assert_eq!(
         (home.value(), home.metrics()["resumed_from_step"].as_u64()),
@@ -131,8 +131,8 @@ fn a_run_that_crashed_ends_as_if_it_had_not() {
 }
 
 #[test]
-fn a_torn_checkpoint_is_a_warning_and_the_one_before_serves() {
-    let (value, history) = whole();
+fn damaged_checkpoint_is_skipped_with_warning() {
+    let (value, history) = uninterrupted();
     let home = Home::new();
     home.train(&["--crash", "26"]);
     let newest = home.at("checkpoints/step-000000000021/weights");
@@ -141,7 +141,9 @@ fn a_torn_checkpoint_is_a_warning_and_the_one_before_serves() {
     let metrics = home.metrics();
     let warning = metrics["warnings"][0].as_str().unwrap();
     assert!(
-        warning.contains("step-000000000021` is torn") && warning.contains("`weights`"),
+        warning.contains("skipped the damaged checkpoint")
+            && warning.contains("step-000000000021`")
+            && warning.contains("`weights`"),
         "{warning}"
     );
     assert_eq!((home.value(), &metrics["history"]), (value, &history));
@@ -149,7 +151,7 @@ fn a_torn_checkpoint_is_a_warning_and_the_one_before_serves() {
 }
 
 #[test]
-fn other_settings_and_other_data_are_refused() {
+fn other_settings_or_data_are_refused() {
     let home = Home::new();
     home.train(&["--crash", "26"]);
     let stderr = |more: &[&str]| {
@@ -160,12 +162,12 @@ fn other_settings_and_other_data_are_refused() {
     let said = stderr(&["--learning-rate", "2", "--seed", "3"]);
     assert!(
         said.contains(
-            "--learning-rate is `1` there and `2` here; --seed is `0` there and `3` here"
+            "--learning-rate is `1` in the checkpoint and `2` in this run; --seed is `0` in the checkpoint and `3` in this run"
         ),
         "{said}"
     );
     assert!(
-        said.contains("help: train with the checkpoint's values"),
+        said.contains("help: to resume, use the values of the checkpoint"),
         "{said}"
     );
     fs::write(home.at("train.csv"), "text,label\na,0\nb,1\nc,0\nd,1\n").unwrap();
@@ -174,19 +176,19 @@ fn other_settings_and_other_data_are_refused() {
 }
 
 #[test]
-fn a_run_that_breaks_keeps_its_last_good_model_and_fails() {
+fn diverged_run_saves_last_good_model_and_fails() {
     let home = Home::new();
     assert_eq!(home.train(&["--nan", "33"]), 1);
     assert!(home.at("model/value").exists());
     let warnings = home.metrics()["warnings"].to_string();
     assert!(
-        warnings.contains("this is the last good model: the loss is no number"),
+        warnings.contains("training failed; saved the last good model: the loss is NaN"),
         "{warnings}"
     );
 }
 
 #[test]
-fn metric_lines_of_steps_and_epochs_are_found() {
+fn regexes_find_metrics_of_steps_and_epochs() {
     let home = Home::new();
     let output = home.start(&[]).wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -206,7 +208,7 @@ fn metric_lines_of_steps_and_epochs_are_found() {
     assert_eq!(values(Metric::Of(Split::Validation, Loss)).len(), 6);
     assert_eq!(values(Metric::Of(Split::Train, TokensPerSecond)), [1e6; 6]);
     assert_eq!(values(Metric::Of(Split::Train, RowsPerSecond)), [1234.5; 6]);
-    // The epoch lines', and the first step's.
+    // One per epoch, and the first step's.
     assert_eq!(values(Metric::Of(Split::Train, Loss)).len(), 7);
     assert!(
         said.contains("step 1 of 60: progress:step=1; train:loss=1.0000;"),
@@ -219,7 +221,7 @@ fn metric_lines_of_steps_and_epochs_are_found() {
 }
 
 #[test]
-fn checkpoints_without_a_folder_are_told() {
+fn checkpoint_every_without_folder_warns() {
     let home = Home::new();
     let mut words = home.words(&["--no-report"]);
     let flag = words.iter().position(|word| word == "--checkpoint-dir");
@@ -232,9 +234,9 @@ fn checkpoints_without_a_folder_are_told() {
     );
 }
 
-/// The toy answers every row with its first class.
+/// The toy predicts the first class for every row.
 #[test]
-fn a_model_as_good_as_one_answer_is_told() {
+fn chance_level_model_warns() {
     let home = Home::new();
     assert_eq!(home.train(&["--no-report", "--validation-split", "0.5"]), 0);
     let warnings = home.metrics()["warnings"].to_string();
@@ -242,12 +244,12 @@ fn a_model_as_good_as_one_answer_is_told() {
     let told = format!("accuracy {accuracy:.4} on");
     assert!(!warnings.contains("no checkpoints"), "{warnings}");
     assert!(warnings.contains(&told), "{warnings}");
-    assert!(warnings.contains("where always answering"), "{warnings}");
+    assert!(warnings.contains("always answering"), "{warnings}");
 }
 
 #[test]
-fn kills_at_any_moment_change_nothing() {
-    let (value, history) = whole();
+fn resumes_after_kill_at_any_moment() {
+    let (value, history) = uninterrupted();
     let home = Home::new();
     let (mut killed, mut ended) = (0, 0);
     for round in 0..40 {
@@ -271,39 +273,39 @@ fn kills_at_any_moment_change_nothing() {
     let left = fs::read_dir(home.at("checkpoints"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
-    assert_eq!(left.count(), 2, "no part of a checkpoint is left");
+    assert_eq!(left.count(), 2, "no partial checkpoint is left");
     let warnings = home.metrics()["warnings"].to_string();
     assert!(
-        !warnings.contains("torn"),
-        "a kill tears nothing: {warnings}"
+        !warnings.contains("damaged"),
+        "a kill damages nothing: {warnings}"
     );
 }
 
 #[test]
-fn a_full_disk_costs_the_checkpoint_and_not_the_run() {
+fn full_disk_skips_checkpoint_and_training_continues() {
     if !testkit::small_disk_allowed() {
         return testkit::skip(
-            "harness: a_full_disk_costs_the_checkpoint_and_not_the_run",
+            "harness: full_disk_skips_checkpoint_and_training_continues",
             "the kernel allows no mount namespace",
         );
     }
     let home = Home::new();
     let folder = home.at("checkpoints");
     fs::create_dir(&folder).unwrap();
-    // Room for the first checkpoint, not for a second one beside it.
+    // Space for one checkpoint, not for two.
     let command = home.command(&["--kib", "40"]);
     let disk = testkit::on_small_disk(&command, &folder, 80);
     disk.outcome.expect_code(0);
-    assert_eq!(home.value(), whole().0);
+    assert_eq!(home.value(), uninterrupted().0);
     let warnings = home.metrics()["warnings"].clone();
-    let saved = |warning: &&str| warning.contains("not saved");
+    let saved = |warning: &&str| warning.contains("was not written");
     let all = warnings.as_array().unwrap().iter();
     let mut told = all.filter_map(serde_json::Value::as_str).filter(saved);
     let warning = told.next().unwrap();
-    assert_eq!(told.count(), 0, "one for all: {warnings}");
+    assert_eq!(told.count(), 0, "warned once: {warnings}");
     for words in [
-        "step 10 is not saved, training goes on",
-        "would start at step 7",
+        "step 10 was not written; training continues",
+        "would start from step 7",
         "o space left",
     ] {
         assert!(warning.contains(words), "{warning}");
@@ -323,7 +325,7 @@ fn a_full_disk_costs_the_checkpoint_and_not_the_run() {
 }
 
 #[test]
-fn a_checkpoint_folder_that_cannot_be_is_refused_before_the_data() {
+fn impossible_checkpoint_folder_is_refused_before_reading() {
     let home = Home::new();
     let model = home.at("model").display().to_string();
     assert_eq!(home.train(&["--checkpoint-dir", &model]), 2);
@@ -332,7 +334,7 @@ fn a_checkpoint_folder_that_cannot_be_is_refused_before_the_data() {
 }
 
 #[test]
-fn without_a_folder_there_are_no_checkpoints() {
+fn no_checkpoints_without_folder() {
     let home = Home::new();
     let mut words = home.words(&[]);
     let at = words
@@ -345,7 +347,7 @@ fn without_a_folder_there_are_no_checkpoints() {
 }
 
 #[test]
-fn the_trainers_own_flags_reach_predict() {
+fn predict_accepts_flags_of_the_trainer() {
     let home = Home::new();
     home.train(&[]);
     let model = home.at("model").display().to_string();
@@ -374,7 +376,7 @@ fn the_trainers_own_flags_reach_predict() {
 }
 
 #[test]
-fn what_the_machine_lacks_is_said_before_the_data_is_read() {
+fn preflight_fails_before_reading() {
     let home = Home::new();
     let output = home.start(&["--unready"]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -383,13 +385,13 @@ fn what_the_machine_lacks_is_said_before_the_data_is_read() {
         said.contains("expected a GPU, found none") && !said.contains("rows read"),
         "{said}"
     );
-    // The machine that checks the arguments need not be the one that trains.
+    // --check may run on another machine than training.
     assert_eq!(home.train(&["--unready", "--check"]), 0);
 }
 
 #[test]
-fn training_rows_are_scored_for_the_report_or_for_want_of_others() {
-    let run = || crate::Run::new(1, 0, Default::default(), Default::default());
+fn train_scores_are_for_report_or_only_split() {
+    let run = || training::Run::new(1, 0, Default::default(), Default::default());
     assert!(run().wants_train_scores(true));
     assert!(run().without_report().wants_train_scores(false));
     assert!(!run().without_report().wants_train_scores(true));

@@ -1,4 +1,4 @@
-//! A trainer of sixty steps, each of which mixes a number.
+//! A trainer of sixty steps that mix a number.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::trainer::PartScores;
+use crate::trainer::SplitScores;
 use crate::{Model, Trained, Trainer};
 use dataset::random::mix;
 use dataset::{Encode, RowTable};
@@ -26,13 +26,13 @@ pub(crate) struct Toy;
 pub(crate) struct ToyArgs {
     #[arg(long, default_value_t = 1)]
     learning_rate: u64,
-    /// Fails after this step, as a crash would
+    /// Fails after this step
     #[arg(long)]
     crash: Option<u64>,
-    /// Ends with a failure after this step, and with the model before it
+    /// Diverges after this step
     #[arg(long)]
     nan: Option<u64>,
-    /// Lacks what it needs of the machine
+    /// Fails the preflight check
     #[arg(long)]
     unready: bool,
     /// Pause of each step
@@ -63,6 +63,7 @@ pub(crate) struct ToyPredict {
 
 impl Trainer for Toy {
     const NAME: &'static str = "toy";
+    const ABOUT: &'static str = "Train a toy";
     const CHECKPOINTS: bool = true;
     type Args = ToyArgs;
     type Params = ToyArgs;
@@ -74,21 +75,21 @@ impl Trainer for Toy {
         Ok(args)
     }
 
-    fn identity(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
-        // Where a run crashes is chance.
+    fn fingerprint(_: &ToyArgs) -> std::collections::BTreeMap<String, String> {
+        // These do not change the model.
         ["crash", "pause-us", "kib", "nan", "unready"]
             .map(|name| (format!("--{name}"), String::new()))
             .into()
     }
 
-    fn ready(params: &mut ToyArgs, _: &Paths) -> Result<(), Error> {
+    fn preflight(params: &mut ToyArgs, _: &Paths) -> Result<(), Error> {
         match params.unready {
             true => Err(Error::new("expected a GPU, found none").help("buy one")),
             false => Ok(()),
         }
     }
 
-    fn prepare(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Error> {
+    fn load_to_device(model: &mut ToyModel, args: ToyPredict, threads: usize) -> Result<(), Error> {
         model.word = format!("{} {threads}", args.device);
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Trainer for Toy {
                 return Err(Error::new("crashed").help("try again"));
             }
             if params.nan == Some(step) {
-                failure = Some(Error::new("the loss is no number").help("lower --learning-rate"));
+                failure = Some(Error::new("the loss is NaN").help("lower --learning-rate"));
                 break;
             }
             run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
@@ -141,12 +142,12 @@ impl Trainer for Toy {
                 value,
                 word: String::new(),
             },
-            scores: PartScores {
+            scores: SplitScores {
                 validation: Some(scores(validation)),
-                ..PartScores::default()
+                ..SplitScores::default()
             },
             details: serde_json::Map::new(),
-            failure,
+            error: failure,
         })
     }
 }

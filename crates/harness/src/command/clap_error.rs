@@ -1,0 +1,91 @@
+//! clap's errors in the form of all other messages.
+
+use diagnostics::Error;
+
+/// Turns the first paragraph of clap's error into the message, with values in backticks, and its
+/// tip into the help line.
+pub(super) fn to_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let mut paragraphs = text.trim().split("\n\n");
+    let message: Vec<&str> = paragraphs
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .map(str::trim)
+        .collect();
+    let message = message.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let help = tip.map_or_else(|| "run with --help for all options".to_owned(), backticks);
+    Error::usage(backticks(message)).help(help)
+}
+
+/// Replaces 'value' by `value`; an apostrophe inside a word stays.
+fn backticks(text: &str) -> String {
+    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
+    let letters: Vec<char> = text.chars().collect();
+    let replace = |(index, &c): (usize, &char)| {
+        let inside =
+            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
+        if c == '\'' && !inside { '`' } else { c }
+    };
+    letters.iter().enumerate().map(replace).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Command};
+
+    use super::*;
+
+    fn message(arguments: &[&str]) -> String {
+        let command = Command::new("svm")
+            .arg(
+                Arg::new("min-df")
+                    .long("min-df")
+                    .value_parser(clap::value_parser!(u8)),
+            )
+            .arg(
+                Arg::new("kernel")
+                    .long("kernel")
+                    .value_parser(["linear", "rbf"]),
+            )
+            .arg(Arg::new("data").long("data").required(true));
+        let error = command.try_get_matches_from([&["svm"], arguments].concat());
+        to_error(&error.unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn all_errors_have_one_form() {
+        let help = "help: run with --help for all options";
+        let invalid = |value: &str| {
+            format!(
+                "error: invalid value `{value}` for `--min-df <min-df>`: invalid digit found in string\n  {help}"
+            )
+        };
+        assert_eq!(
+            message(&["--data", "d", "--min-df", "five"]),
+            invalid("five")
+        );
+        assert_eq!(
+            message(&["--data", "d", "--min-df", "don't"]),
+            invalid("don't")
+        );
+        assert_eq!(
+            message(&["--data", "d", "--min-fd", "5"]),
+            "error: unexpected argument `--min-fd` found\n  help: a similar argument exists: `--min-df`"
+        );
+        assert_eq!(
+            message(&["--data", "d", "--kernel", "rfb"]),
+            format!(
+                "error: invalid value `rfb` for `--kernel <kernel>` [possible values: linear, rbf]\n  {help}"
+            )
+        );
+        assert_eq!(
+            message(&[]),
+            format!(
+                "error: the following required arguments were not provided: --data <data>\n  {help}"
+            )
+        );
+    }
+}

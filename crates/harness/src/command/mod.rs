@@ -1,0 +1,180 @@
+//! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`, `describe`.
+
+mod args;
+mod check;
+mod clap_error;
+mod describe;
+mod evaluate;
+mod explain;
+mod hyperparameters;
+mod predict;
+mod train;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use diagnostics::{Error, ErrorKind, Exit, eprint_line};
+use sagemaker::{Env, Paths, failure};
+use training::stop::{self, Stop};
+
+use self::args::{ErrorFormat, GlobalArgs};
+use crate::model_dir::{self, CONFIG};
+use crate::{Model, Trainer};
+
+/// The colours of the help on a terminal, which are cargo's.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::BrightGreen.on_default().bold())
+    .usage(AnsiColor::BrightGreen.on_default().bold())
+    .literal(AnsiColor::BrightCyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::BrightRed.on_default().bold())
+    .valid(AnsiColor::BrightCyan.on_default().bold())
+    .invalid(AnsiColor::Yellow.on_default().bold());
+
+/// Runs the command line of trainer `T` and returns the exit code.
+pub fn run<T: Trainer>() -> ExitCode {
+    let paths = Paths::new(Env::process());
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(main::<T>(&paths, arguments))
+}
+
+fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
+    let subcommand = arguments.get(args::subcommand_index(&arguments));
+    let is_training = subcommand.is_some_and(|word| word == "train");
+    let error_format = args::error_format(&arguments);
+    let outcome = parse::<T>(paths, arguments).and_then(|matches| match matches {
+        Some(matches) => dispatch::<T>(paths, &matches),
+        None => Ok(()),
+    });
+    let Err(error) = outcome else {
+        return Exit::Ok as u8;
+    };
+    // SageMaker shows the text of the failure file and treats every code but 0 as a failure.
+    let is_job = is_training && paths.in_container();
+    if is_job && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted) {
+        let chain = [format!("{} train failed", T::NAME), error.to_string()];
+        if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
+            eprint_line(error);
+        }
+    }
+    match error_format {
+        ErrorFormat::Text => eprint_line(&error),
+        ErrorFormat::Json => eprint_line(serde_json::json!(error.to_json())),
+    }
+    match error.exit() {
+        Exit::Usage if is_job => Exit::Failed as u8,
+        exit => exit as u8,
+    }
+}
+
+/// The whole command line as a clap command.
+fn command<T: Trainer>() -> Command {
+    let command = Command::new(T::NAME)
+        // docker/Dockerfile installs the program under another name.
+        .bin_name(T::NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(T::ABOUT)
+        .long_about(format!(
+            "{}\n\nThe same commands work on a laptop and in an Amazon SageMaker container.",
+            T::ABOUT
+        ))
+        .styles(STYLES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(train::command::<T>())
+        .subcommand(evaluate::command::<T>())
+        .subcommand(predict::command::<T>())
+        .subcommand(explain::command::<T>())
+        .subcommand(check::command::<T>())
+        .subcommand(describe::command())
+        .after_help(format!(
+            "Use `{} help COMMAND` for the options of a command.",
+            T::NAME
+        ));
+    GlobalArgs::augment_args(command)
+}
+
+/// Returns `None` if help or the version was asked for; it is printed already.
+fn parse<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, Error> {
+    let command = command::<T>();
+    let arguments = hyperparameters::merge(&command, paths, arguments)?;
+    match command.try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(error) if !error.use_stderr() => {
+            // A closed standard output cannot be reported anywhere.
+            let _ = error.print();
+            Ok(None)
+        }
+        Err(error) => Err(clap_error::to_error(&error)),
+    }
+}
+
+fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
+    // The file that `predict` is writing; removed on a signal.
+    let unfinished = Arc::default();
+    if matches.subcommand_name() != Some("train") {
+        stop::end_at_once(Arc::clone(&unfinished))?;
+    }
+    match matches.subcommand() {
+        Some(("train", matches)) => {
+            let arguments = train::Arguments {
+                common: from_matches(matches)?,
+                checkpoints: match T::CHECKPOINTS {
+                    true => Some(from_matches(matches)?),
+                    false => None,
+                },
+                own: from_matches(matches)?,
+            };
+            train::run::<T>(paths, arguments, matches, Stop::watch()?)
+        }
+        Some(("evaluate", matches)) => {
+            evaluate::run::<T>(&from_matches(matches)?, from_matches(matches)?)
+        }
+        Some(("predict", matches)) => {
+            predict::run::<T>(&from_matches(matches)?, from_matches(matches)?, &unfinished)
+        }
+        Some(("explain", matches)) => {
+            explain::run::<T>(&from_matches(matches)?, from_matches(matches)?)
+        }
+        Some(("check", matches)) => check::run(&from_matches(matches)?),
+        Some(("describe", matches)) => describe::run::<T>(&from_matches(matches)?),
+        // clap requires a subcommand and accepts only these.
+        _ => Err(Error::usage("expected a command, found none").help("try --help")),
+    }
+}
+
+fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
+    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error))
+}
+
+/// Loads the model of a folder to the device that the arguments name.
+fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Error> {
+    if !dir.join(CONFIG).exists() {
+        let message = format!(
+            "expected a model in `{}`, found no `{CONFIG}` there",
+            dir.display()
+        );
+        let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
+        return Err(Error::new(message).help(help));
+    }
+    model_dir::check_model(dir)?;
+    let mut model = T::Model::load(dir)?;
+    T::load_to_device(&mut model, own, threads)?;
+    Ok(model)
+}
+
+/// Returns the long help of a command, 100 columns wide; of the program itself if `name` is empty.
+pub fn help<T: Trainer>(name: &str) -> Option<String> {
+    let mut command = command::<T>().term_width(100);
+    command.build();
+    let found = match name {
+        "" => &mut command,
+        name => command.find_subcommand_mut(name)?,
+    };
+    Some(found.render_long_help().to_string())
+}

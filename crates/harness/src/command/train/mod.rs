@@ -1,0 +1,277 @@
+//! `train`: the life cycle of a training run.
+
+mod finish;
+mod resume;
+mod run_paths;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command};
+use dataset::{Corpus, Findings, RowCounts, RowTable, Split};
+use diagnostics::{Error, ErrorKind, print_line, sanitize};
+use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
+use serde_json::json;
+use training::progress::Progress;
+use training::resource_usage::ResourceUsage;
+use training::stop::{Phase, Stop};
+use training::{Hosts, Run};
+
+use self::finish::Finished;
+use self::run_paths::{RunPaths, unused_channels};
+use super::args::{CheckpointArgs, TrainArgs};
+use crate::{Trainer, model_dir};
+
+pub(super) fn command<T: Trainer>() -> Command {
+    // The texts come last: `augment_args` would overwrite them.
+    let command = TrainArgs::augment_args(Command::new("train"));
+    let command = match T::CHECKPOINTS {
+        true => CheckpointArgs::augment_args(command),
+        false => command,
+    };
+    T::Args::augment_args(command)
+        .about("Train a model from labelled texts")
+        .long_about(
+            "Train a model from labelled texts.\n\nIn an Amazon SageMaker container, the hyperparameters of the \
+             job are flags of this command (min_df is --min-df), and data and folders come from /opt/ml and SM_*.",
+        )
+        .after_help(format!(
+            "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
+             {name} train --train train/ --validation valid.csv --test test.csv --model-dir models/{name} --json",
+            name = T::NAME
+        ))
+        .args_override_self(true)
+        .allow_negative_numbers(true)
+}
+
+/// The parsed arguments of `train`.
+pub(super) struct Arguments<T: Trainer> {
+    pub(super) common: TrainArgs,
+    pub(super) checkpoints: Option<CheckpointArgs>,
+    pub(super) own: T::Args,
+}
+
+pub(super) fn run<T: Trainer>(
+    paths: &Paths,
+    arguments: Arguments<T>,
+    matches: &ArgMatches,
+    stop: Stop,
+) -> Result<(), Error> {
+    let usage = ResourceUsage::start();
+    let Arguments {
+        common,
+        checkpoints,
+        own,
+    } = arguments;
+    let mut params = T::check(own)?;
+    check_validation_split(common.validation_split)?;
+    let options = common.data.options()?;
+    if common.check {
+        return print_checked::<T>(&common, matches);
+    }
+    // Read for its errors: the input mode Pipe is refused.
+    InputDataConfig::read(&paths.input_data_config())?;
+    let resources = ResourceConfig::read(&paths.resource_config())?;
+    let run_paths = RunPaths::find(paths, &common)?;
+    model_dir::writable(&run_paths.model_dir)?;
+    model_dir::writable(&run_paths.output_dir)?;
+    let wants_checkpoints = checkpoints
+        .as_ref()
+        .is_some_and(|given| given.checkpoint_every > 0);
+    let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
+    let progress = Arc::new(Progress::new());
+    let is_leader = resources.is_leader();
+    if !is_leader && !T::MULTI_HOST {
+        progress.println("this trainer uses one host; this host is not the leader and exits");
+        return Ok(());
+    }
+    let threads = options.threads.get();
+    let mut run = Run::new(threads, common.seed, stop.clone(), Arc::clone(&progress));
+    if common.no_report {
+        run = run.without_report();
+    }
+    run.set_hosts(hosts::<T>(paths, resources));
+    if wants_checkpoints && checkpoints.is_none() {
+        warn_no_checkpoint_dir(&mut run, paths);
+    }
+    warn_unused_channels::<T>(&mut run, paths)?;
+    T::preflight(&mut params, paths)?;
+    run.progress("reading the data");
+    let encoder = || T::encoder(&params);
+    let Corpus {
+        rows,
+        encoders,
+        counts,
+        findings,
+    } = Corpus::read(
+        run_paths.channels,
+        &options,
+        common.validation_split,
+        run.stream("split"),
+        encoder,
+        &stop.flag(),
+    )?;
+    print_counts(&progress, &rows, &counts);
+    warn_findings(&mut run, &findings);
+    if common.validation_split > 0.0 && !rows.splits.contains(&Split::Validation) {
+        warn_no_validation(&mut run, common.validation_split);
+    }
+    let parameters = parameters::<T>(matches);
+    if let Some(checkpoints) = checkpoints.filter(|_| is_leader) {
+        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &counts, &run);
+        resume::open::<T>(checkpoints, fingerprint, &mut run)?;
+    }
+    stop.enter(Phase::Training);
+    run.progress("training");
+    let trained = T::train(&params, &rows, encoders, &mut run);
+    let mut trained = trained.map_err(|error| match error.kind() {
+        ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
+        _ => error,
+    })?;
+    if !is_leader {
+        return Ok(());
+    }
+    let details = std::mem::take(&mut trained.details);
+    let finished = Finished::<T> {
+        rows,
+        counts,
+        run,
+        trained,
+        details,
+        parameters,
+        options,
+    };
+    finished.write(
+        &common,
+        &usage,
+        &run_paths.model_dir,
+        &run_paths.output_dir,
+        &progress,
+    )
+}
+
+fn check_validation_split(share: f64) -> Result<(), Error> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    let message = format!("expected --validation-split from 0 to below 1, found `{share}`");
+    Err(Error::usage(message).help("use --validation-split 0.1, or 0 for none"))
+}
+
+fn warn_no_checkpoint_dir(run: &mut Run, paths: &Paths) {
+    let help = match paths.in_container() {
+        true => "give the job a CheckpointConfig (`trainyard train --checkpoints s3://...`)",
+        false => "add --checkpoint-dir DIR",
+    };
+    run.warn(format!(
+        "no checkpoints are written: --checkpoint-every needs a folder\n  help: {help}"
+    ));
+}
+
+fn warn_unused_channels<T: Trainer>(run: &mut Run, paths: &Paths) -> Result<(), Error> {
+    for channel in unused_channels(paths, T::CHANNELS)? {
+        let others: String = T::CHANNELS
+            .iter()
+            .map(|name| format!(", `{name}`"))
+            .collect();
+        run.warn(format!(
+            "the channel `{}` is not used\n  help: the channels are `train`{others}, `validation` and `test`",
+            sanitize(&channel)
+        ));
+    }
+    Ok(())
+}
+
+fn warn_no_validation(run: &mut Run, share: f64) {
+    run.warn(format!(
+        "no class has enough rows for a validation share of {share}: nothing is validated or calibrated\n  help: \
+         raise --validation-split, or pass --validation"
+    ));
+}
+
+/// Returns the hosts that train together; none if this host trains alone.
+fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
+    if !T::MULTI_HOST || resources.hosts.len() < 2 {
+        return Hosts::default();
+    }
+    let leader = paths.env().get(env_vars::LEADER);
+    Hosts {
+        rank: resources.rank(),
+        names: resources.hosts,
+        leader: leader.map(|leader| leader.to_string_lossy().into_owned()),
+        interface: resources.network_interface_name,
+    }
+}
+
+fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Error> {
+    if common.json {
+        return print_line(json!({ "valid": true, "parameters": parameters::<T>(matches) }));
+    }
+    print_line("the arguments are valid")
+}
+
+/// Returns every argument with its value, given or default.
+fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
+    let command = command::<T>();
+    // The matches also contain argument groups.
+    let arguments: Vec<&str> = command
+        .get_arguments()
+        .map(|argument| argument.get_id().as_str())
+        .collect();
+    let value = |id: &clap::Id| {
+        let values: Vec<_> = matches
+            .get_raw(id.as_str())?
+            .map(|value| value.to_string_lossy())
+            .collect();
+        Some((id.as_str().to_owned(), values.join(",")))
+    };
+    let is_value = |id: &&clap::Id| {
+        matches!(
+            matches.value_source(id.as_str()),
+            Some(ValueSource::CommandLine | ValueSource::DefaultValue)
+        ) && arguments.contains(&id.as_str())
+    };
+    matches.ids().filter(is_value).filter_map(value).collect()
+}
+
+fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
+    for (channel, account) in counts {
+        let dropped: Vec<String> = account
+            .dropped
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        let dropped = if dropped.is_empty() {
+            "none dropped".to_owned()
+        } else {
+            format!("dropped: {}", dropped.join(", "))
+        };
+        progress.println(&format!(
+            "{channel}: {} rows read, {} used, {dropped}",
+            account.read, account.used
+        ));
+    }
+    let count = |part| rows.splits.iter().filter(|&&of| of == part).count();
+    progress.println(&format!(
+        "{} classes; {} rows to train on, {} to validate on, {} to test on",
+        rows.classes.len(),
+        count(Split::Train),
+        count(Split::Validation),
+        count(Split::Test),
+    ));
+}
+
+fn warn_findings(run: &mut Run, findings: &[Findings]) {
+    for warning in findings.iter().flat_map(Findings::warnings) {
+        let text = warning.to_string();
+        run.warn(
+            text.strip_prefix("warning")
+                .unwrap_or(&text)
+                .trim_start_matches(": ")
+                .to_owned(),
+        );
+    }
+}

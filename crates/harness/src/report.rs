@@ -1,0 +1,179 @@
+//! Builds `report.html` from the rows and scores of a run.
+
+use std::collections::BTreeMap;
+
+use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
+use diagnostics::Error;
+use evaluation::history::{self, EpochReport};
+use evaluation::metrics::{Evaluation, Scores};
+use evaluation::report::{
+    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunInfo, SetReport, html,
+};
+use training::resource_usage::ResourceUsage;
+
+/// Features per class in the report.
+pub(crate) const STRONGEST: usize = 25;
+/// Rows in each of the two lists of examples.
+const EXAMPLES: usize = 20;
+
+/// The input of the report.
+pub(crate) struct Input<'a> {
+    pub(crate) title: &'static str,
+    pub(crate) rows: &'a RowTable,
+    pub(crate) options: &'a ReadOptions,
+    /// The split whose errors are shown, and its scores.
+    pub(crate) errors: Option<(Split, &'a Scores)>,
+    /// Scores of the training rows; out of fold if available.
+    pub(crate) train: Option<&'a Scores>,
+    pub(crate) counts: &'a [(&'static str, RowCounts)],
+    pub(crate) strongest: Vec<ClassFeatures>,
+    pub(crate) warnings: &'a [String],
+    pub(crate) parameters: &'a BTreeMap<String, String>,
+    pub(crate) threads: usize,
+    pub(crate) history: &'a [EpochReport],
+}
+
+/// Builds the report. The texts of the examples are read again from their files.
+pub(crate) fn build(
+    input: &Input<'_>,
+    sets: Vec<(&'static str, &Evaluation)>,
+    usage: &ResourceUsage,
+) -> Result<String, Error> {
+    let worst = input
+        .errors
+        .map(|(split, scores)| input.mistakes(split, scores))
+        .unwrap_or_default();
+    let is_train = input.errors.is_some_and(|(split, _)| split == Split::Train);
+    let suspects = match input.train {
+        Some(scores) if !is_train => input.mistakes(Split::Train, scores),
+        _ => Vec::new(),
+    };
+    let texts = input.texts(worst.iter().chain(&suspects));
+    let (worst_texts, suspect_texts) = texts.split_at(worst.len().min(texts.len()));
+    let report = Report {
+        title: input.title,
+        run: input.run_info(usage),
+        sets: sets
+            .into_iter()
+            .map(|(name, evaluation)| SetReport { name, evaluation })
+            .collect(),
+        account: input
+            .counts
+            .iter()
+            .map(|(channel, account)| channel_account(channel, account))
+            .collect(),
+        strongest: input.strongest.clone(),
+        worst: input.examples(&worst, worst_texts),
+        suspects: input.examples(&suspects, suspect_texts),
+        curves: history::curves(input.history),
+        warnings: input.warnings.to_vec(),
+    };
+    Ok(html(&report))
+}
+
+/// A row whose label is not the predicted class.
+struct Mistake {
+    row: u32,
+    predicted: u32,
+    probability: Option<f64>,
+    /// Probability (or decision value) of the predicted class minus that of the label.
+    excess: f64,
+}
+
+impl Input<'_> {
+    /// Returns the rows that are wrong with the highest confidence.
+    fn mistakes(&self, split: Split, scores: &Scores) -> Vec<Mistake> {
+        let trust = scores.probability.as_ref().unwrap_or(&scores.decision);
+        let rows = self.rows.of(split);
+        let of_row = |((&row, predicted), trust): ((&u32, u32), &[f32])| {
+            let label = self.rows.labels[row as usize];
+            let excess = f64::from(trust[predicted as usize]) - f64::from(trust[label as usize]);
+            let probability = scores
+                .probability
+                .is_some()
+                .then(|| f64::from(trust[predicted as usize]));
+            (predicted != label).then_some(Mistake {
+                row,
+                predicted,
+                probability,
+                excess,
+            })
+        };
+        let each = rows
+            .iter()
+            .zip(scores.predictions())
+            .zip(trust.chunks_exact(scores.classes));
+        let mut mistakes: Vec<Mistake> = each.filter_map(of_row).collect();
+        mistakes.sort_by(|a, b| b.excess.total_cmp(&a.excess).then(a.row.cmp(&b.row)));
+        mistakes.truncate(EXAMPLES);
+        mistakes
+    }
+
+    /// Returns the texts of the rows; empty if they cannot be read again, such as from a pipe.
+    fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
+        let places: Vec<RowPlace> = mistakes
+            .map(|mistake| self.rows.places[mistake.row as usize])
+            .collect();
+        fetch_texts(&self.rows.sources, self.options, &places)
+            .unwrap_or_else(|_| vec![String::new(); places.len()])
+    }
+
+    fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {
+        let name = |class: u32| self.rows.classes[class as usize].clone();
+        let example = |(mistake, text): (&Mistake, &String)| RowExample {
+            place: self.rows.places[mistake.row as usize]
+                .place(&self.rows.sources)
+                .to_string(),
+            text: text.clone(),
+            label: name(self.rows.labels[mistake.row as usize]),
+            predicted: name(mistake.predicted),
+            probability: mistake.probability,
+            score: mistake.excess,
+        };
+        mistakes.iter().zip(texts).map(example).collect()
+    }
+
+    fn run_info(&self, usage: &ResourceUsage) -> RunInfo {
+        let seed = self
+            .parameters
+            .get("seed")
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_default();
+        RunInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_sha: None,
+            seed,
+            threads: self.threads,
+            started: usage.started.clone(),
+            seconds: usage.seconds(),
+            cpu_seconds: Some(ResourceUsage::cpu_seconds()),
+            peak_rss_bytes: ResourceUsage::peak_rss_bytes(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            hyperparameters: self
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
+    }
+}
+
+fn channel_account(channel: &str, account: &RowCounts) -> ChannelCounts {
+    let file = |file: &dataset::FileCounts| FileRow {
+        path: file.path.clone(),
+        rows: file.rows_read,
+        bytes: file.bytes,
+        sha256: file.sha256.clone().unwrap_or_default(),
+    };
+    ChannelCounts {
+        channel: channel.to_owned(),
+        files: account.files.iter().map(file).collect(),
+        read: account.read,
+        used: account.used,
+        dropped: account
+            .dropped
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Environment variables that Trainyard reads.
+//!
+//! SageMaker itself sets only `TRAINING_JOB_NAME` and `TRAINING_JOB_ARN`; the `SM_*` names come
+//! from AWS's Python toolkit and are supported for scripts that set them.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// An environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Name; `<NAME>` is a placeholder for a channel.
+    pub name: &'static str,
+    /// Description for the manual; one line.
+    pub meaning: &'static str,
+}
+
+/// Folder that replaces `/opt/ml`.
+pub const BASE_DIR: Variable = Variable {
+    name: "SAGEMAKER_BASE_DIR",
+    meaning: "folder that replaces /opt/ml",
+};
+
+/// Folder of the model.
+pub const MODEL_DIR: Variable = Variable {
+    name: "SM_MODEL_DIR",
+    meaning: "folder for the model; by default `model` in the base folder",
+};
+
+/// Folder of reports.
+pub const OUTPUT_DATA_DIR: Variable = Variable {
+    name: "SM_OUTPUT_DATA_DIR",
+    meaning: "folder for reports; by default `output/data` in the base folder",
+};
+
+/// File or folder of a channel.
+pub const CHANNEL: Variable = Variable {
+    name: "SM_CHANNEL_<NAME>",
+    meaning: "file or folder of the channel; by default `input/data/<name>` in the base folder",
+};
+
+/// Name of the training job, set by SageMaker.
+pub const JOB_NAME: Variable = Variable {
+    name: "TRAINING_JOB_NAME",
+    meaning: "name of the training job; set only in training containers",
+};
+
+/// Rendezvous address of a job with several hosts.
+pub const LEADER: Variable = Variable {
+    name: "TRAINYARD_LEADER",
+    meaning: "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400",
+};
+
+/// The user's home folder.
+pub const HOME: Variable = Variable {
+    name: "HOME",
+    meaning: "home folder; `.cache/huggingface` below it is the cache of pretrained models",
+};
+
+/// The user's cache folder.
+pub const XDG_CACHE_HOME: Variable = Variable {
+    name: "XDG_CACHE_HOME",
+    meaning: "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`",
+};
+
+/// Hugging Face home folder.
+pub const HF_HOME: Variable = Variable {
+    name: "HF_HOME",
+    meaning: "Hugging Face home folder; `hub` below it is the cache of pretrained models; by default `~/.cache/huggingface`",
+};
+
+/// Cache of pretrained models.
+pub const HF_HUB_CACHE: Variable = Variable {
+    name: "HF_HUB_CACHE",
+    meaning: "cache of pretrained models; by default `hub` in `HF_HOME`",
+};
+
+/// Offline mode.
+pub const HF_HUB_OFFLINE: Variable = Variable {
+    name: "HF_HUB_OFFLINE",
+    meaning: "1: use only cached pretrained models",
+};
+
+/// Access token.
+pub const HF_TOKEN: Variable = Variable {
+    name: "HF_TOKEN",
+    meaning: "token for private models of the hub; by default the content of `HF_HOME/token`",
+};
+
+/// Address of the hub.
+pub const HF_ENDPOINT: Variable = Variable {
+    name: "HF_ENDPOINT",
+    meaning: "address of the hub; by default https://huggingface.co",
+};
+
+const fn proxy(name: &'static str) -> Variable {
+    Variable {
+        name,
+        meaning: "proxy for connections to the hub",
+    }
+}
+
+/// Proxies for connections to the hub; the first that is set is used.
+pub const PROXIES: [Variable; 6] = [
+    proxy("ALL_PROXY"),
+    proxy("all_proxy"),
+    proxy("HTTPS_PROXY"),
+    proxy("https_proxy"),
+    proxy("HTTP_PROXY"),
+    proxy("http_proxy"),
+];
+
+/// All variables that are read.
+pub const ALL: &[Variable] = &[
+    BASE_DIR,
+    MODEL_DIR,
+    OUTPUT_DATA_DIR,
+    CHANNEL,
+    JOB_NAME,
+    LEADER,
+    HOME,
+    XDG_CACHE_HOME,
+    HF_HOME,
+    HF_HUB_CACHE,
+    HF_HUB_OFFLINE,
+    HF_TOKEN,
+    HF_ENDPOINT,
+    PROXIES[0],
+    PROXIES[1],
+    PROXIES[2],
+    PROXIES[3],
+    PROXIES[4],
+    PROXIES[5],
+];
+
+pub(crate) const CHANNEL_PREFIX: &str = "SM_CHANNEL_";
+
+/// A snapshot of the environment; tests pass their own.
+#[derive(Debug, Clone, Default)]
+pub struct Env(BTreeMap<OsString, OsString>);
+
+impl Env {
+    /// Returns the environment of this process.
+    pub fn process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// Creates an environment with only these variables.
+    pub fn from_map<K: Into<OsString>, V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+
+    /// Returns the value of a variable. Empty means not set, like `${NAME:-default}` in a shell.
+    pub fn get(&self, variable: Variable) -> Option<&OsStr> {
+        self.by_name(variable.name)
+    }
+
+    /// Returns names (in lower case) and values of all `SM_CHANNEL_<NAME>`.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (String, &OsStr)> {
+        self.0
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(|(key, value)| {
+                let name = key.to_str()?.strip_prefix(CHANNEL_PREFIX)?;
+                (!name.is_empty()).then(|| (name.to_lowercase(), value.as_os_str()))
+            })
+    }
+
+    /// Returns the value of `SM_CHANNEL_<NAME>`. The toolkit uses `SM_CHANNEL_MY-DATA` for
+    /// `my-data`, which shells cannot export, so `SM_CHANNEL_MY_DATA` is accepted too.
+    pub(crate) fn channel(&self, name: &str) -> Option<&OsStr> {
+        let upper = name.to_uppercase();
+        let plain = variable_name(&upper);
+        [upper, plain]
+            .iter()
+            .find_map(|name| self.by_name(&format!("{CHANNEL_PREFIX}{name}")))
+    }
+
+    fn by_name(&self, name: &str) -> Option<&OsStr> {
+        self.0
+            .get(OsStr::new(name))
+            .map(OsString::as_os_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// Replaces characters that are invalid in shell variable names by `_`.
+pub(crate) fn variable_name(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = ALL.iter().map(|variable| variable.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|variable| !variable.meaning.is_empty()));
+    }
+
+    #[test]
+    fn channel_prefix_matches_the_list() {
+        assert_eq!(CHANNEL.name, format!("{CHANNEL_PREFIX}<NAME>"));
+    }
+
+    #[test]
+    fn empty_value_is_not_set() {
+        let env = Env::from_map([
+            ("SM_MODEL_DIR", ""),
+            ("SM_CHANNEL_TRAIN", ""),
+            ("SM_CHANNEL_", "x"),
+        ]);
+        assert_eq!(env.get(MODEL_DIR), None);
+        assert_eq!(env.channel("train"), None);
+        assert_eq!(env.channels().count(), 0);
+    }
+
+    #[test]
+    fn both_spellings_of_a_channel_are_read() {
+        let toolkit = Env::from_map([("SM_CHANNEL_MY-DATA.V2", "/a")]);
+        let shell = Env::from_map([("SM_CHANNEL_MY_DATA_V2", "/b")]);
+        assert_eq!(toolkit.channel("my-data.v2"), Some(OsStr::new("/a")));
+        assert_eq!(shell.channel("my-data.v2"), Some(OsStr::new("/b")));
+    }
+
+    #[test]
+    fn process_environment_is_read() {
+        // cargo sets it for every test, so this needs no set_var.
+        let cargo = Variable {
+            name: "CARGO_MANIFEST_DIR",
+            meaning: "",
+        };
+        assert_eq!(
+            Env::process().get(cargo),
+            Some(OsStr::new(env!("CARGO_MANIFEST_DIR")))
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! Submits a training job. Submission is idempotent: a retry after a lost response creates no
+//! second job.
+//!
+//! The name is chosen before the first attempt, and names are unique in SageMaker. A name in use is
+//! taken for this job only after a lost response, and if the existing job has the same settings.
+
+use aws_config::retry::RetryConfig;
+use aws_sdk_sagemaker::Client;
+use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
+
+use super::request::Request;
+use crate::aws::{Aws, explain};
+use crate::retry::{Backoff, answer_is_lost, is_transient};
+use diagnostics::{Error, Result, eprint_line};
+
+/// Sends the request, retries transient errors, and returns the ARN of the job.
+pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
+    // Retries inside the SDK would hide a lost response.
+    let client = aws.sagemaker();
+    let config = client
+        .config()
+        .to_builder()
+        .retry_config(RetryConfig::disabled());
+    let single = Client::from_conf(config.build());
+    let what = format!("cannot create the job `{name}`");
+    let mut lost = false;
+    let mut backoff = Backoff::JOB;
+    loop {
+        let error = match request.clone().send_with(&single).await {
+            Ok(answer) => return Ok(answer.training_job_arn().unwrap_or_default().to_owned()),
+            Err(error) => error,
+        };
+        if error
+            .as_service_error()
+            .is_some_and(|e| e.is_resource_in_use())
+        {
+            return name_in_use(aws, &client, request, name, lost).await;
+        }
+        lost |= answer_is_lost(&error);
+        let again = is_transient(&error).then(|| backoff.pause()).flatten();
+        let Some(pause) = again else {
+            let error = explain(&what, error);
+            return if lost {
+                resolve_lost_response(aws, &client, request, name, error).await
+            } else {
+                Err(error)
+            };
+        };
+        eprint_line(format!(
+            "{}; trying again",
+            first_line(&explain(&what, error))
+        ));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Handles "name in use": after a lost response the existing job may be this one.
+async fn name_in_use(
+    aws: &Aws,
+    client: &Client,
+    request: &Request,
+    name: &str,
+    lost: bool,
+) -> Result<String> {
+    if !lost {
+        return Err(Error::new(format!("another job `{name}` exists already"))
+            .help("nothing was started; run the command again: the name contains the time"));
+    }
+    let look = aws.next(&format!("status {name}"));
+    let found = client
+        .describe_training_job()
+        .training_job_name(name)
+        .send()
+        .await;
+    let found = found.map_err(|error| {
+        explain(
+            &format!("cannot check if the existing `{name}` is this job"),
+            error,
+        )
+        .help(look.clone())
+    })?;
+    if matches_request(request, &found) {
+        eprint_line(format!(
+            "a response was lost: job `{name}` had been created already"
+        ));
+        return Ok(found.training_job_arn().unwrap_or_default().to_owned());
+    }
+    Err(ambiguous(name, &look))
+}
+
+/// Error for a lost response and an existing job with other settings. It may still be this job:
+/// SageMaker may normalize settings. So the help does not suggest to submit again.
+fn ambiguous(name: &str, look: &str) -> Error {
+    Error::new(format!(
+        "a response was lost, and a job `{name}` exists: it may be this one"
+    ))
+    .help(format!("look at it before you start another one: {look}"))
+}
+
+/// Handles failed attempts of which one may have reached SageMaker.
+async fn resolve_lost_response(
+    aws: &Aws,
+    client: &Client,
+    request: &Request,
+    name: &str,
+    error: Error,
+) -> Result<String> {
+    match client
+        .describe_training_job()
+        .training_job_name(name)
+        .send()
+        .await
+    {
+        Ok(found) if matches_request(request, &found) => {
+            eprint_line(format!("a response was lost: job `{name}` was created"));
+            Ok(found.training_job_arn().unwrap_or_default().to_owned())
+        }
+        Ok(_) => Err(ambiguous(name, &aws.next(&format!("status {name}")))),
+        Err(_) => Err(error.help(format!(
+            "{} shows if it was created",
+            aws.next(&format!("status {name}"))
+        ))),
+    }
+}
+
+/// True if an existing job has the settings of the request.
+fn matches_request(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
+    let algorithm = |spec: &aws_sdk_sagemaker::types::AlgorithmSpecification| {
+        (
+            spec.training_image.clone(),
+            spec.training_input_mode.clone(),
+        )
+    };
+    let empty = std::collections::HashMap::new();
+    let hyperparameters = asked.get_hyper_parameters().as_ref().unwrap_or(&empty);
+    let environment = asked.get_environment().as_ref().unwrap_or(&empty);
+    let channels = asked.get_input_data_config().as_deref().unwrap_or_default();
+    asked.get_role_arn().as_deref() == found.role_arn()
+        && asked.get_algorithm_specification().as_ref().map(algorithm)
+            == found.algorithm_specification().map(algorithm)
+        && hyperparameters == found.hyper_parameters().unwrap_or(&empty)
+        && environment == found.environment().unwrap_or(&empty)
+        && asked
+            .get_output_data_config()
+            .as_ref()
+            .map(|output| without_slash(output.s3_output_path()))
+            == found
+                .output_data_config()
+                .map(|output| without_slash(output.s3_output_path()))
+        && machines(asked.get_resource_config().as_ref()) == machines(found.resource_config())
+        && sources(channels) == sources(found.input_data_config())
+}
+
+type Machines = (Option<String>, Option<i32>);
+
+fn machines(config: Option<&aws_sdk_sagemaker::types::ResourceConfig>) -> Option<Machines> {
+    let config = config?;
+    let kind = config.instance_type().map(|kind| kind.as_str().to_owned());
+    Some((kind, config.instance_count()))
+}
+
+fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>, Option<&str>)> {
+    channels
+        .iter()
+        .map(|channel| {
+            let source = channel.data_source().and_then(|data| data.s3_data_source());
+            (
+                channel.channel_name(),
+                source.map(|s3| without_slash(s3.s3_uri())),
+            )
+        })
+        .collect()
+}
+
+/// Returns a prefix without its trailing slash, for comparisons.
+fn without_slash(uri: Option<&str>) -> &str {
+    uri.unwrap_or_default().trim_end_matches('/')
+}
+
+fn first_line(error: &Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sagemaker::types::{AlgorithmSpecification, OutputDataConfig};
+
+    use super::*;
+
+    fn asked() -> Request {
+        Request::default()
+            .role_arn("role")
+            .hyper_parameters("min_df", "5")
+            .algorithm_specification(
+                AlgorithmSpecification::builder()
+                    .training_image("image")
+                    .build(),
+            )
+            .output_data_config(
+                OutputDataConfig::builder()
+                    .s3_output_path("s3://b/o")
+                    .build(),
+            )
+    }
+
+    #[test]
+    fn ambiguous_state_does_not_suggest_a_second_job() {
+        let text = ambiguous("svm-1", "`trainyard status svm-1`").to_string();
+        assert!(text.contains("`trainyard status svm-1`"), "{text}");
+        assert!(!text.contains("run the command again"), "{text}");
+    }
+
+    #[test]
+    fn matches_only_a_job_with_the_same_settings() {
+        let found = || {
+            DescribeTrainingJobOutput::builder()
+                .role_arn("role")
+                .hyper_parameters("min_df", "5")
+                // SageMaker adds fields that are not in the request.
+                .billable_time_in_seconds(0)
+                .algorithm_specification(
+                    AlgorithmSpecification::builder()
+                        .training_image("image")
+                        .build(),
+                )
+                .output_data_config(
+                    OutputDataConfig::builder()
+                        .s3_output_path("s3://b/o")
+                        .build(),
+                )
+        };
+        assert!(matches_request(&asked(), &found().build()));
+        assert!(!matches_request(
+            &asked(),
+            &found().role_arn("other").build()
+        ));
+        assert!(!matches_request(
+            &asked(),
+            &found().hyper_parameters("min_df", "6").build()
+        ));
+        assert!(!matches_request(
+            &asked(),
+            &found().environment("A", "1").build()
+        ));
+        let with_slash = OutputDataConfig::builder()
+            .s3_output_path("s3://b/o/")
+            .build();
+        assert!(matches_request(
+            &asked(),
+            &found().output_data_config(with_slash).build()
+        ));
+        let elsewhere = OutputDataConfig::builder()
+            .s3_output_path("s3://b/p")
+            .build();
+        assert!(!matches_request(
+            &asked(),
+            &found().output_data_config(elsewhere).build()
+        ));
+    }
+}

@@ -1,0 +1,83 @@
+//! Local jobs, for commands about SageMaker's jobs: a name may belong to the local Docker engine.
+
+use std::time::Duration;
+
+use super::orphans::{JobContainer, containers};
+use crate::engine;
+use crate::output::Format;
+use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
+
+/// A working engine answers in milliseconds.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Returns the command's result; if it failed and the job is local, an error that says so.
+pub(crate) async fn or_local_job(
+    job: &str,
+    command: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    let error = match command.await {
+        Err(error) if error.exit() != Exit::Interrupted => error,
+        other => return other,
+    };
+    match find(Some(job)).await.pop() {
+        Some(container) => Err(local_job_error(&container, error.kind())),
+        None => Err(error),
+    }
+}
+
+/// Lists SageMaker's jobs, and prints, for people, the local jobs that run.
+pub(crate) async fn with_local_jobs(
+    format: Format,
+    listed: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    if format == Format::Json {
+        return listed.await;
+    }
+    let (listed, mut local) = tokio::join!(listed, find(None));
+    local.retain(|container| container.running);
+    for container in local {
+        let job = &container.job;
+        eprint_line(format!(
+            "job `{job}` runs in the local Docker engine: `docker logs --follow {job}`"
+        ));
+    }
+    listed
+}
+
+async fn find(job: Option<&str>) -> Vec<JobContainer> {
+    let query = async { containers(&engine::connect().await?, job).await };
+    match tokio::time::timeout(ENGINE_TIMEOUT, query).await {
+        Ok(Ok(found)) => found,
+        _ => Vec::new(),
+    }
+}
+
+fn local_job_error(container: &JobContainer, kind: ErrorKind) -> Error {
+    let job = &container.job;
+    let (state, log) = match container.running {
+        true => (
+            "runs",
+            format!("`docker logs --follow {job}` shows its log"),
+        ),
+        false => ("has ended", format!("`docker logs {job}` shows its log")),
+    };
+    let error = Error::with_kind(
+        kind,
+        format!(
+            "job `{job}` is in the local Docker engine, where it {state}, and not in SageMaker"
+        ),
+    )
+    .help(log);
+    if container.is_orphan() {
+        error.help(format!(
+            "its launcher has ended: {}",
+            container.orphan_help()
+        ))
+    } else if container.running {
+        error.help(format!(
+            "Ctrl-C where it was started, or `docker stop --time 120 {job}`, ends it and packs its model"
+        ))
+    } else {
+        error
+    }
+}

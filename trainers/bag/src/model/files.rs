@@ -1,0 +1,114 @@
+//! The model folder: `model.safetensors`, `config.json`, `vocabulary.txt`. See
+//! docs/reference/models/bag.md.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use diagnostics::Error;
+use harness::model_dir::{
+    CONFIG, TENSORS, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
+};
+use text::features::Terms;
+
+use super::BagModel;
+use crate::rows::MIN_WORD_LENGTH;
+use crate::tensors::{net_of, write_nets};
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Config {
+    format: String,
+    version: u32,
+    arch: String,
+    id2label: BTreeMap<u32, String>,
+    label2id: BTreeMap<String, u32>,
+    emb_size: usize,
+    max_ngrams: usize,
+    min_word_length: u8,
+}
+
+/// `format` of the config: that of `bilstm`, because `bilstm --arch bag` writes the same folder.
+const FORMAT: &str = "trainyard-bilstm";
+const VERSION: u32 = 1;
+
+/// Value of `arch` in `config.json`.
+pub const ARCH: &str = "bag";
+
+/// Largest `max_ngrams` of a config; more than `--max-ngrams` allows.
+const MAX_NGRAMS: usize = 255;
+
+pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
+    let ids = || (0..).zip(model.classes.iter().cloned());
+    let config = Config {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        arch: ARCH.to_owned(),
+        id2label: ids().collect(),
+        label2id: ids().map(|(id, label)| (label, id)).collect(),
+        emb_size: model.net.width,
+        max_ngrams: model.max_ngrams,
+        min_word_length: MIN_WORD_LENGTH,
+    };
+    let mut json =
+        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    json.push('\n');
+    write(dir, CONFIG, json.as_bytes())?;
+    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write_nets(&dir.join(TENSORS), &[("", &model.net)])
+}
+
+pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
+    match arch(dir, FORMAT, VERSION)?.as_str() {
+        ARCH => {}
+        "bilstm" => {
+            return Err(Error::new(format!(
+                "expected a model of the architecture `{ARCH}`, found `bilstm` in `{}`",
+                dir.join(CONFIG).display()
+            ))
+            .help("use the `bilstm` command for this model"));
+        }
+        other => {
+            let message = format!("expected the architecture `{ARCH}`, found `{other}`");
+            return Err(unreadable(dir, CONFIG, message));
+        }
+    }
+    let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
+        .map_err(|error| unreadable(dir, CONFIG, error))?;
+    check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let text = String::from_utf8(read(dir, VOCABULARY)?)
+        .map_err(|error| unreadable(dir, VOCABULARY, error))?;
+    let terms = Terms::parse(text);
+    if !terms.is_sorted() {
+        let message = "expected one term per line in code point order, found another order";
+        return Err(unreadable(dir, VOCABULARY, message));
+    }
+    let mut arrays = tensors(dir)?;
+    let shape = (terms.len(), config.emb_size, config.id2label.len());
+    Ok(BagModel {
+        net: net_of(&mut arrays, "", shape).map_err(|error| unreadable(dir, TENSORS, error))?,
+        classes: config.id2label.into_values().collect(),
+        terms,
+        max_ngrams: config.max_ngrams,
+        lookup: OnceLock::new(),
+    })
+}
+
+/// Refuses values that training never writes and that prediction does not support.
+fn check(config: &Config) -> Result<(), String> {
+    if config.emb_size == 0 {
+        return Err("expected `emb_size` above 0, found `0`".to_owned());
+    }
+    if !(1..=MAX_NGRAMS).contains(&config.max_ngrams) {
+        return Err(format!(
+            "expected `max_ngrams` from 1 to {MAX_NGRAMS}, found `{}`",
+            config.max_ngrams
+        ));
+    }
+    if config.min_word_length != MIN_WORD_LENGTH {
+        return Err(format!(
+            "expected `min_word_length` {MIN_WORD_LENGTH}, found `{}`",
+            config.min_word_length
+        ));
+    }
+    check_ids(&config.id2label)
+}

@@ -1,0 +1,9 @@
+//! The command line reference of the docs.
+#![cfg(feature = "libtorch")]
+
+use std::path::Path;
+
+#[test]
+fn reference_is_up_to_date() {
+    testkit::check_trainer_reference(Path::new(env!("CARGO_BIN_EXE_bilstm")), "bilstm");
+}

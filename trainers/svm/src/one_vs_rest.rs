@@ -1,0 +1,381 @@
+//! From term counts to one linear SVM per output, for one candidate and one choice of training
+//! rows.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use diagnostics::Error;
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use ndarray::Array1;
+use training::Run;
+
+use crate::params::{ClassWeight, SvmParams, Weighting};
+use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
+use crate::tf_idf::{TermFrequency, idf, weigh_all};
+use text::features::CsrPattern;
+
+/// Hyperparameters that `--tune` chooses.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub(crate) struct Candidate {
+    pub(crate) max_ngrams: usize,
+    pub(crate) weighting: Weighting,
+    #[serde(skip)]
+    pub(crate) tf: TermFrequency,
+    pub(crate) c: f64,
+}
+
+impl Candidate {
+    /// Returns the values of the command line, for this number of training rows.
+    pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
+        Self {
+            max_ngrams: params.features.max_ngrams,
+            weighting: params.weighting,
+            tf: params.tf,
+            c: params.regularisation.c(rows),
+        }
+    }
+}
+
+/// Number of outputs: one for two classes, else one per class (one-vs-rest).
+pub(crate) fn outputs(classes: usize) -> usize {
+    if classes == 2 { 1 } else { classes }
+}
+
+/// Class for which an output is positive: of two classes the second one.
+pub(crate) fn positive_class(classes: usize, output: usize) -> usize {
+    if classes == 2 { 1 } else { output }
+}
+
+/// Rows of term counts and their classes.
+#[derive(Clone, Copy)]
+pub(crate) struct LabelledRows<'a> {
+    pub(crate) pattern: &'a CsrPattern,
+    /// Class of every row.
+    pub(crate) labels: &'a [u32],
+    pub(crate) classes: usize,
+}
+
+impl LabelledRows<'_> {
+    pub(crate) fn outputs(&self) -> usize {
+        outputs(self.classes)
+    }
+
+    /// True if the row belongs to the positive class of the output.
+    pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
+        let positive = positive_class(self.classes, output) as u32;
+        self.labels[row as usize] == positive
+    }
+
+    /// Returns `is_positive` of the rows if it is the same for all of them.
+    pub(crate) fn only_side(&self, rows: &[u32], output: usize) -> Option<bool> {
+        let positive = rows
+            .iter()
+            .filter(|&&row| self.is_positive(row, output))
+            .count();
+        match positive {
+            0 => Some(false),
+            all if all == rows.len() => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Linear SVMs of all outputs.
+pub(crate) struct OneVsRest {
+    /// Factor of each column, see [`fit_scale`]. Shape: (1 or outputs, columns).
+    pub(crate) scale: Vec<Vec<f32>>,
+    /// One per output.
+    pub(crate) estimators: Vec<LinearSvm>,
+    /// Decision values of the rows `score`. Shape: (rows, outputs).
+    pub(crate) decisions: Vec<f32>,
+}
+
+/// Trains on the rows `train` and scores the rows `score`. `counts` are the values of
+/// `data.pattern`; they are turned into features in place.
+pub(crate) fn fit(
+    data: LabelledRows<'_>,
+    mut counts: Vec<f32>,
+    candidate: &Candidate,
+    (train, score): (&[u32], &[u32]),
+    params: &SvmParams,
+    run: &Run,
+) -> Result<OneVsRest, Error> {
+    let scale = fit_scale(data, candidate, train, params);
+    let outputs = data.outputs();
+    let parts = if scale.len() == 1 {
+        weigh_all(&mut counts, data.pattern, &scale[0], candidate.tf);
+        parallel(run.threads(), outputs, |output| {
+            fit_output(
+                data,
+                &counts,
+                output,
+                candidate,
+                (train, score),
+                params,
+                run,
+            )
+        })?
+    } else {
+        parallel(run.threads(), outputs, |output| {
+            let mut values = counts.clone();
+            weigh_all(&mut values, data.pattern, &scale[output], candidate.tf);
+            fit_output(
+                data,
+                &values,
+                output,
+                candidate,
+                (train, score),
+                params,
+                run,
+            )
+        })?
+    };
+    let mut decisions = vec![0.0; score.len() * outputs];
+    let mut estimators = Vec::with_capacity(outputs);
+    for (output, (svm, column)) in parts.into_iter().enumerate() {
+        estimators.push(svm);
+        for (row, decision) in column.into_iter().enumerate() {
+            decisions[row * outputs + output] = decision;
+        }
+    }
+    Ok(OneVsRest {
+        scale,
+        estimators,
+        decisions,
+    })
+}
+
+/// Trains the SVM of one output; also returns its decision values of the rows `score`.
+fn fit_output(
+    data: LabelledRows<'_>,
+    values: &[f32],
+    output: usize,
+    candidate: &Candidate,
+    (train, score): (&[u32], &[u32]),
+    params: &SvmParams,
+    run: &Run,
+) -> Result<(LinearSvm, Vec<f32>), Error> {
+    if let Some(side) = data.only_side(train, output) {
+        // A fold without rows of a rare class: a constant, so that the other outputs can be
+        // trained.
+        let svm = LinearSvm::constant(data.pattern.width, if side { 1.0 } else { -1.0 });
+        let decisions = vec![svm.intercept; score.len()];
+        return Ok((svm, decisions));
+    }
+    let targets: Array1<bool> = train
+        .iter()
+        .map(|&row| data.is_positive(row, output))
+        .collect();
+    let weights = row_weights(data, train, output, params.class_weight);
+    let records = SparseRows {
+        pattern: data.pattern,
+        values,
+        rows: train,
+    };
+    let solver = LinearSvmParams::new(params.loss, candidate.c)
+        .tolerance(params.tolerance)
+        .max_epochs(params.max_epochs)
+        .seed(run.stream("solver"))
+        .stop(run.stop_flag());
+    let dataset = DatasetBase::new(records, targets).with_weights(weights);
+    let svm = solver.fit(&dataset).map_err(|error| solver_error(&error))?;
+    let rows = SparseRows {
+        pattern: data.pattern,
+        values,
+        rows: score,
+    };
+    let decisions = (0..score.len()).map(|row| {
+        let (columns, values) = rows.row(row);
+        svm.decision_function(columns, values)
+    });
+    let decisions = decisions.collect();
+    Ok((svm, decisions))
+}
+
+fn solver_error(error: &SolverError) -> Error {
+    let help = match error {
+        SolverError::Parameter { name, range, .. } => {
+            format!("choose --{} {range}", name.replace('_', "-"))
+        }
+        SolverError::OneClass => "give every class some training rows".to_owned(),
+        SolverError::Linfa(_) => "run `svm check` on the training rows".to_owned(),
+    };
+    Error::new(format!("the solver did not start: {error}")).help(help)
+}
+
+/// Returns the weight of each row.
+fn row_weights(
+    data: LabelledRows<'_>,
+    train: &[u32],
+    output: usize,
+    class_weight: ClassWeight,
+) -> Array1<f32> {
+    let (positive, negative) = side_weights(data, train, output, class_weight);
+    train
+        .iter()
+        .map(|&row| {
+            if data.is_positive(row, output) {
+                positive
+            } else {
+                negative
+            }
+        })
+        .collect()
+}
+
+/// Returns the weights of positive and negative rows of an output. As in liblinear: with two
+/// classes both have the weight of their class; with more classes, only the positive rows are
+/// weighted.
+pub(crate) fn side_weights(
+    data: LabelledRows<'_>,
+    train: &[u32],
+    output: usize,
+    class_weight: ClassWeight,
+) -> (f32, f32) {
+    if class_weight == ClassWeight::None {
+        return (1.0, 1.0);
+    }
+    let positive = train
+        .iter()
+        .filter(|&&row| data.is_positive(row, output))
+        .count();
+    let weight = |rows: usize| train.len() as f32 / (data.classes as f32 * rows as f32);
+    (
+        weight(positive),
+        if data.classes == 2 {
+            weight(train.len() - positive)
+        } else {
+            1.0
+        },
+    )
+}
+
+/// Fits the factors of term frequencies on the rows `train`; terms in fewer than `min_df` of these
+/// rows get 0. Shape: (1 or outputs, columns).
+pub(crate) fn fit_scale(
+    data: LabelledRows<'_>,
+    candidate: &Candidate,
+    train: &[u32],
+    params: &SvmParams,
+) -> Vec<Vec<f32>> {
+    let min_df = params.features.min_df.of(train.len());
+    let frequency = document_frequency(data.pattern, train.iter().copied());
+    let kept = |column: usize| f64::from(frequency[column]) >= min_df;
+    let columns = 0..data.pattern.width;
+    match candidate.weighting {
+        Weighting::Tfidf => {
+            let idf = |column| {
+                if kept(column) {
+                    idf(train.len(), frequency[column])
+                } else {
+                    0.0
+                }
+            };
+            vec![columns.map(idf).collect()]
+        }
+        Weighting::Nbsvm => (0..data.outputs())
+            .map(|output| {
+                let positive_rows = train
+                    .iter()
+                    .copied()
+                    .filter(|&row| data.is_positive(row, output));
+                let positive = document_frequency(data.pattern, positive_rows);
+                log_count_ratio(&positive, &frequency, kept)
+            })
+            .collect(),
+    }
+}
+
+/// Naive Bayes log-count ratio ln((p / |p|) / (q / |q|)), where p is 1 + the number of positive
+/// rows that contain the term, and q is 1 + the number of negative ones. Wang and Manning, ACL
+/// 2012, section 2.1.
+fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) -> Vec<f32> {
+    let p = |column: usize| 1.0 + f64::from(positive[column]);
+    let q = |column: usize| 1.0 + f64::from(all[column] - positive[column]);
+    let columns = || (0..all.len()).filter(|&column| kept(column));
+    let (p_sum, q_sum): (f64, f64) = (columns().map(p).sum(), columns().map(q).sum());
+    let ratio = |column| {
+        if kept(column) {
+            ((p(column) / p_sum) / (q(column) / q_sum)).ln() as f32
+        } else {
+            0.0
+        }
+    };
+    (0..all.len()).map(ratio).collect()
+}
+
+/// Returns the number of rows that contain each column.
+fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut frequency = vec![0; pattern.width];
+    for row in rows {
+        for &column in pattern.row(row as usize) {
+            frequency[column as usize] += 1;
+        }
+    }
+    frequency
+}
+
+/// Runs `tasks` independent tasks on up to `threads` threads; returns the results in their order.
+pub(crate) fn parallel<T: Send>(
+    threads: usize,
+    tasks: usize,
+    task: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    if threads <= 1 || tasks <= 1 {
+        return (0..tasks).map(task).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<T, Error>)>> = Mutex::new(Vec::with_capacity(tasks));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(tasks) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= tasks {
+                        break;
+                    }
+                    let result = task(index);
+                    done.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_solver_error_has_its_own_help() {
+        let help = |error| solver_error(&error).to_string();
+        let parameter = help(SolverError::Parameter {
+            name: "max_iter",
+            range: "of at least 1",
+            value: 0.0,
+        });
+        assert!(
+            parameter.contains("help: choose --max-iter of at least 1"),
+            "{parameter}"
+        );
+        assert!(help(SolverError::OneClass).contains("help: give every class"));
+    }
+
+    #[test]
+    fn only_side_detects_rows_of_one_side() {
+        let data = LabelledRows {
+            pattern: &CsrPattern::default(),
+            labels: &[0, 0, 1, 2],
+            classes: 3,
+        };
+        assert_eq!(data.only_side(&[0, 1], 0), Some(true));
+        assert_eq!(data.only_side(&[0, 1], 2), Some(false));
+        assert_eq!(data.only_side(&[0, 2], 0), None);
+    }
+}
