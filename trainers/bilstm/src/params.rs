@@ -63,7 +63,7 @@ pub struct TextArgs {
     /// Rows per optimizer step [default: 32; 1 for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: Option<u32>,
-    /// Make batches of random rows instead of rows of similar length [default: false]
+    /// Make batches of random rows instead of rows of similar length
     ///
     /// Rows of similar length need little padding.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
