@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn mean_gradient_norm_excludes_skipped_steps() {
-        let plan = crate::fit::tests::plan(1);
+        let plan = crate::plan::tests::plan(1);
         let mut state = TrainState::default();
         for norm in [2.0, f64::INFINITY, 4.0] {
             state.check_step(1.0, norm, true);
