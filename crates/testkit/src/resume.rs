@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::{Outcome, Workspace, start};
 
 /// Messages of the harness.
-const RESUMED: &str = "going on from the checkpoint";
-const SKIPPED: &str = "is torn and is passed over";
+const RESUMED: &str = "resuming from the checkpoint";
+const SKIPPED: &str = "skipped the damaged checkpoint";
 
 /// SplitMix64, independent of the tested crates.
 pub struct SplitMix64(pub u64);

@@ -2,8 +2,8 @@
 
 use crate::Random;
 
-/// Number of batches whose rows are sorted by length together: enough for little padding, few enough
-/// for random batches.
+/// Number of batches whose rows are sorted by length together: enough for little padding, few
+/// enough for random batches.
 const BUCKET: usize = 50;
 
 /// Returns the batches of an epoch, a function of seed and epoch: shuffled rows, with `buckets`

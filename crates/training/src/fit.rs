@@ -11,59 +11,12 @@ use serde_json::json;
 
 use crate::batches::epoch_batches;
 use crate::{
-    Arrays, Run, Schedule, StepOutcome, Throughput, TrainState, clip_coefficient,
+    Arrays, Run, StepOutcome, Throughput, TrainPlan, TrainState, clip_coefficient,
     incompatible_checkpoint, read_tensors,
 };
 
 /// The only file of a checkpoint besides its manifest.
 const TENSORS: &str = "training.safetensors";
-
-/// Settings of a run, which do not change while training.
-#[derive(Clone, Debug)]
-pub struct TrainPlan<'a> {
-    /// Class index of each row of the data.
-    pub labels: &'a [u32],
-    /// Names of the classes.
-    pub classes: &'a [String],
-    /// Training rows.
-    pub train: Vec<u32>,
-    /// Validation rows; may be empty.
-    pub validation: Vec<u32>,
-    /// Passes over the training rows.
-    pub epochs: u64,
-    /// Rows per optimizer step.
-    pub rows_per_step: usize,
-    /// True if the rows of a batch have about equal lengths.
-    pub buckets: bool,
-    /// Epochs without improvement after which training stops; `None`: it does not stop early.
-    pub patience: Option<u64>,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Decay of the learning rate.
-    pub schedule: Schedule,
-    /// Share of all steps with a rising learning rate, 0 to 1.
-    pub warm_up: f64,
-    /// Maximum gradient norm; `None`: gradients are not clipped.
-    pub clip_norm: Option<f64>,
-}
-
-impl TrainPlan<'_> {
-    /// Number of steps of an epoch.
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.train.len().div_ceil(self.rows_per_step) as u64
-    }
-
-    /// Number of steps of the whole run.
-    pub fn steps(&self) -> u64 {
-        self.epochs * self.steps_per_epoch()
-    }
-
-    /// Learning rate of a step, counted from 0.
-    pub fn rate(&self, step: u64) -> f64 {
-        let warm_up = (self.warm_up * self.steps() as f64).round() as u64;
-        self.learning_rate * self.schedule.factor(step, self.steps(), warm_up)
-    }
-}
 
 /// Arguments of an optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,8 +40,8 @@ pub trait Learner {
     /// True if gradients are of a half precision that can overflow, so that the loss is scaled.
     fn is_scaled(&self) -> bool;
 
-    /// Computes the gradients of a step, times `loss_scale`. Returns the loss without that factor, and
-    /// the gradient norm with it.
+    /// Computes the gradients of a step, times `loss_scale`. Returns the loss without that factor,
+    /// and the gradient norm with it.
     fn backward(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<(f64, f64), Error>;
 
     /// Updates the weights with the gradients, and discards these.
@@ -351,8 +304,8 @@ impl<L: Learner> Fit<'_, L> {
         })
     }
 
-    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch was
-    /// interrupted.
+    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch
+    /// was interrupted.
     fn finish(mut self, error: End) -> Result<Fitted<L::Weights>, Error> {
         let best = match (self.best.take(), error) {
             (Some(best), error) => {
@@ -379,30 +332,13 @@ impl<L: Learner> Fit<'_, L> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::plan::tests::plan;
     use crate::progress::Progress;
     use crate::stop::Stop;
-
-    /// A plan of three rows in steps of one row.
-    pub(crate) fn plan(epochs: u64) -> TrainPlan<'static> {
-        TrainPlan {
-            labels: &[0, 1, 0],
-            classes: &[],
-            train: vec![0, 1, 2],
-            validation: Vec::new(),
-            epochs,
-            rows_per_step: 1,
-            buckets: false,
-            patience: None,
-            learning_rate: 1.0,
-            schedule: Schedule::Linear,
-            warm_up: 0.0,
-            clip_norm: Some(2.0),
-        }
-    }
 
     /// A learner whose weight is the sum of its learning rates, with given gradient norms.
     #[derive(Default)]

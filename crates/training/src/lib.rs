@@ -1,5 +1,5 @@
-//! The training run: threads, seed, stop flag, progress and checkpoints; and what iterative trainers
-//! share: the training loop, batches, schedules, loss scaling, devices, tensor files.
+//! The training run: threads, seed, stop flag, progress and checkpoints; and what iterative
+//! trainers share: the training loop, batches, schedules, loss scaling, devices, tensor files.
 
 mod batches;
 pub mod checkpoint;
@@ -8,6 +8,7 @@ mod device;
 mod fit;
 mod loss_scale;
 pub mod memory;
+mod plan;
 pub mod progress;
 pub mod resource_usage;
 pub mod run;
@@ -19,8 +20,9 @@ mod train_state;
 pub use class_weight::ClassWeight;
 pub use dataset::random::Random;
 pub use device::{DeviceChoice, Precision};
-pub use fit::{Best, Fitted, Learner, OptimizerStep, TrainPlan, fit, read_checkpoint};
+pub use fit::{Best, Fitted, Learner, OptimizerStep, fit, read_checkpoint};
 pub use loss_scale::LossScale;
+pub use plan::TrainPlan;
 pub use run::{Hosts, Run};
 pub use schedule::Schedule;
 pub use tensors::{

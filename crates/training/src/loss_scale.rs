@@ -1,5 +1,6 @@
-//! Dynamic loss scaling (Micikevicius et al. 2018): a factor keeps small gradients in half precision
-//! from becoming zero. A step whose gradients overflow is skipped, and the factor is halved.
+//! Dynamic loss scaling (Micikevicius et al. 2018): a factor keeps small gradients in half
+//! precision from becoming zero. A step whose gradients overflow is skipped, and the factor is
+//! halved.
 
 use serde::{Deserialize, Serialize};
 

@@ -14,8 +14,8 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// Returns the factor of the learning rate at step `step` (from 0) of `steps`. It rises linearly
-    /// over the first `warm_up` steps.
+    /// Returns the factor of the learning rate at step `step` (from 0) of `steps`. It rises
+    /// linearly over the first `warm_up` steps.
     pub fn factor(self, step: u64, steps: u64, warm_up: u64) -> f64 {
         if step < warm_up {
             return (step + 1) as f64 / (warm_up + 1) as f64;

@@ -53,7 +53,8 @@ impl TrainState {
         self.step - self.skipped
     }
 
-    /// Checks a step's loss and gradient norm, which is without the loss scale, and records the norm.
+    /// Checks a step's loss and gradient norm, which is without the loss scale, and records the
+    /// norm.
     pub fn check_step(&mut self, loss: f64, norm: f64, mixed: bool) -> StepOutcome {
         if !loss.is_finite() {
             StepOutcome::NotFinite("loss")
@@ -85,8 +86,8 @@ impl TrainState {
         not_finite(&what, "of", self.step + 1, self.epoch + 1, HELP)
     }
 
-    /// Returns an error if the finished steps left weights or a validation loss that are not finite.
-    /// After the last step of an epoch no further step would show it.
+    /// Returns an error if the finished steps left weights or a validation loss that are not
+    /// finite. After the last step of an epoch no further step would show it.
     pub fn diverged(&self, finite_weights: bool, validation: Option<&Validation>) -> Option<Error> {
         let what = match validation {
             _ if !finite_weights => "a weight",
@@ -289,7 +290,7 @@ mod tests {
 
     #[test]
     fn mean_gradient_norm_excludes_skipped_steps() {
-        let plan = crate::fit::tests::plan(1);
+        let plan = crate::plan::tests::plan(1);
         let mut state = TrainState::default();
         for norm in [2.0, f64::INFINITY, 4.0] {
             state.check_step(1.0, norm, true);

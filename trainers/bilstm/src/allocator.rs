@@ -1,8 +1,10 @@
-//! The allocator of the whole process, libtorch included. glibc's returns the memory of a step's tensors
-//! to the system and requests it again in the next step, which took a third of the CPU time.
+//! The allocator of the whole process, libtorch included. glibc's returns the memory of a step's
+//! tensors to the system and requests it again in the next step, which took a third of the CPU
+//! time.
 //!
-//! Measured with the default network on IMDB, one epoch, two threads: 44 s wall time, 82 s CPU time and
-//! at most 606 MB; with glibc 69 s, 127 s and 552 MB (its settings improve one at the cost of the other).
+//! Measured with the default network on IMDB, one epoch, two threads: 44 s wall time, 82 s CPU time
+//! and at most 606 MB; with glibc 69 s, 127 s and 552 MB (its settings improve one at the cost of
+//! the other).
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod jemalloc {
@@ -20,16 +22,16 @@ mod jemalloc {
     }
 }
 
-/// Retains free memory from now on, for the tensors of each batch. Until then it is returned after some
-/// seconds, so that the memory of reading is not added to that of training. Does nothing on other C
-/// libraries.
+/// Retains free memory from now on, for the tensors of each batch. Until then it is returned after
+/// some seconds, so that the memory of reading is not added to that of training. Does nothing on
+/// other C libraries.
 pub(crate) fn retain() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     jemalloc::set_decay(-1);
 }
 
-/// Returns free memory to the system, between phases with different batch sizes: otherwise their memory
-/// adds up.
+/// Returns free memory to the system, between phases with different batch sizes: otherwise their
+/// memory adds up.
 pub(crate) fn purge() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -63,8 +65,8 @@ mod tests {
         };
         super::retain();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
-        // SAFETY: as in `set_decay`; this value is an unsigned. A test has several arenas, the program
-        // one.
+        // SAFETY: as in `set_decay`; this value is an unsigned. A test has several arenas, the
+        // program one.
         let arena = unsafe { tikv_jemalloc_ctl::raw::write(b"thread.arena\0", 0_u32) };
         assert_eq!(arena, Ok(()));
         // Blocks of the size of tensors, below the size of separate mappings.

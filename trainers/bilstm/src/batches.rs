@@ -16,8 +16,8 @@ pub(crate) struct Batch {
 pub(crate) struct Padding {
     /// (batch, seq, 1) bool, true for padding
     pub(crate) mask: Tensor,
-    /// (batch * seq) int64: indices into the flattened batch that reverse each row and keep its padding
-    /// in place. It is its own inverse.
+    /// (batch * seq) int64: indices into the flattened batch that reverse each row and keep its
+    /// padding in place. It is its own inverse.
     pub(crate) reversal: Tensor,
 }
 

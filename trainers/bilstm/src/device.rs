@@ -15,8 +15,8 @@ pub(crate) struct Devices {
     pub(crate) mixed: bool,
 }
 
-/// Returns the chosen devices of this machine. Each GPU runs a small computation first: a GPU that this
-/// libtorch has no kernels for is refused before any data is read.
+/// Returns the chosen devices of this machine. Each GPU runs a small computation first: a GPU that
+/// this libtorch has no kernels for is refused before any data is read.
 ///
 /// # Errors
 /// If there are too few GPUs, one does not work, or mixed precision is chosen for the CPU.
@@ -106,14 +106,14 @@ impl Gpus {
     }
 }
 
-/// Loads libtorch's CUDA part if it is installed. The linker drops a library without used symbols, so
-/// the program links the CPU part only; the CUDA part registers itself when it is loaded.
+/// Loads libtorch's CUDA part if it is installed. The linker drops a library without used symbols,
+/// so the program links the CPU part only; the CUDA part registers itself when it is loaded.
 fn load_cuda() -> Result<(), String> {
     let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
     #[expect(unsafe_code, reason = "there is no safe way to load a library")]
-    // SAFETY: the name is a C string. The library's initialisers register kernels, as in any program
-    // that links it; they run before another thread calls libtorch. dlerror's text belongs to this
-    // thread and is copied before the next call of the loader.
+    // SAFETY: the name is a C string. The library's initialisers register kernels, as in any
+    // program that links it; they run before another thread calls libtorch. dlerror's text belongs
+    // to this thread and is copied before the next call of the loader.
     let error = unsafe {
         if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), flags).is_null() {
             return Ok(());

@@ -1,9 +1,9 @@
-//! A step on two threads of a CPU, one per direction of the LSTM. Each thread has only the recurrent
-//! weights of its direction in its cache, and multiplies them with all rows at once. With half of the
-//! rows each, both threads would read all weights.
+//! A step on two threads of a CPU, one per direction of the LSTM. Each thread has only the
+//! recurrent weights of its direction in its cache, and multiplies them with all rows at once. With
+//! half of the rows each, both threads would read all weights.
 //!
-//! Autograd runs a graph on one thread, so the graph is split where the directions join: the inputs and
-//! outputs of each layer are leaves.
+//! Autograd runs a graph on one thread, so the graph is split where the directions join: the inputs
+//! and outputs of each layer are leaves.
 
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -15,8 +15,8 @@ use crate::step::{Gradients, Step, losses, worker_panicked};
 
 /// A request of the forward thread to the backward thread.
 pub(crate) enum Request {
-    /// Computes the outputs of the next layer, for inputs of (batch, seq, inputs) and the reversal of
-    /// [`crate::batches::Padding`].
+    /// Computes the outputs of the next layer, for inputs of (batch, seq, inputs) and the reversal
+    /// of [`crate::batches::Padding`].
     Outputs(Tensor, Option<Tensor>),
     /// Computes the gradients of the topmost layer without any, for those of its outputs,
     /// (batch, seq, hidden).
@@ -83,8 +83,8 @@ fn backpropagate(
     Tensor::f_run_backward(&[&sum], leaves, false, false)
 }
 
-/// Computes loss and gradients of a step, on this thread and the backward thread. `total_weight`: sum
-/// of the class weights of all rows of the step.
+/// Computes loss and gradients of a step, on this thread and the backward thread. `total_weight`:
+/// sum of the class weights of all rows of the step.
 pub(crate) fn gradients(
     net: &Net,
     step: &Step,

@@ -135,8 +135,8 @@ pub(crate) fn encode_rows(
     Ok((tokenizer, rows))
 }
 
-/// Returns the most frequent words of the training rows, ties in code point order, and the id of every
-/// word.
+/// Returns the most frequent words of the training rows, ties in code point order, and the id of
+/// every word.
 fn vocabulary(
     table: &RowTable,
     words: &WordRows,

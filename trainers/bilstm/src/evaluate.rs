@@ -4,9 +4,9 @@ use tch::{Device, TchError};
 
 use crate::replicas::Replicas;
 
-/// Maximum rows and ids of a batch, padding included. They determine memory and, on a GPU, speed: 20
-/// texts of the default 400 words on a CPU, where larger batches are not faster; eight times as many on
-/// a GPU.
+/// Maximum rows and ids of a batch, padding included. They determine memory and, on a GPU, speed:
+/// 20 texts of the default 400 words on a CPU, where larger batches are not faster; eight times as
+/// many on a GPU.
 const MAX_ROWS: usize = 64;
 const MAX_CPU_IDS: usize = 8192;
 const MAX_GPU_IDS: usize = 65_536;

@@ -8,12 +8,12 @@ use crate::evaluate::logits;
 use crate::replicas::Replicas;
 use crate::tokenizer::Tokenizer;
 
-/// Maximum copies of a text that are scored at a time: enough for several threads, few enough for any
-/// memory.
+/// Maximum copies of a text that are scored at a time: enough for several threads, few enough for
+/// any memory.
 const MAX_COPIES: usize = 128;
 
-/// Returns per class and word: the class's centred logit of the word as a text, minus that of an unknown
-/// word.
+/// Returns per class and word: the class's centred logit of the word as a text, minus that of an
+/// unknown word.
 pub(crate) fn words(
     net: &Replicas,
     tokenizer: &Tokenizer,
@@ -35,8 +35,8 @@ pub(crate) fn words(
     Ok((0..net.first().shape.classes).map(of_class).collect())
 }
 
-/// Returns per class and word: the fall of the class's centred logit when the word is replaced by an
-/// unknown one, summed over its positions.
+/// Returns per class and word: the fall of the class's centred logit when the word is replaced by
+/// an unknown one, summed over its positions.
 pub(crate) fn text(
     net: &Replicas,
     tokenizer: &Tokenizer,

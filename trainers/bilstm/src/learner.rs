@@ -58,8 +58,8 @@ pub(crate) struct LstmLearner<'a> {
 }
 
 impl<'a> LstmLearner<'a> {
-    /// Restores the run's checkpoint, if there is one; else initialises the weights. Returns the state
-    /// and the best weights too.
+    /// Restores the run's checkpoint, if there is one; else initialises the weights. Returns the
+    /// state and the best weights too.
     pub(crate) fn start(
         context: &'a TrainContext<'a>,
         devices: &Devices,

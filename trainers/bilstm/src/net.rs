@@ -1,5 +1,5 @@
-//! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters have the
-//! names of the PyTorch module of docs/reference/models/bilstm.md.
+//! The network: embeddings, a bidirectional LSTM, pooling over time, a linear layer. Parameters
+//! have the names of the PyTorch module of docs/reference/models/bilstm.md.
 
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
@@ -7,8 +7,8 @@ use crate::batches::Batch;
 use crate::params::Pooling;
 use training::{Array, Arrays, Random};
 
-/// Standard deviation of a new embedding. PyTorch's 1 is large compared with the few Adam updates of a
-/// rare word.
+/// Standard deviation of a new embedding. PyTorch's 1 is large compared with the few Adam updates
+/// of a rare word.
 const EMBEDDING_DEVIATION: f64 = 0.1;
 
 /// Hyperparameters that determine the parameters.
@@ -65,9 +65,9 @@ impl Shape {
             .sum()
     }
 
-    /// Returns a lower bound of the memory of training, in bytes: weights, Adam's moments, `replicas`
-    /// gradients, and for a batch of `batch_ids` ids the embeddings and the four gates of each
-    /// direction and layer.
+    /// Returns a lower bound of the memory of training, in bytes: weights, Adam's moments,
+    /// `replicas` gradients, and for a batch of `batch_ids` ids the embeddings and the four gates
+    /// of each direction and layer.
     pub(crate) fn min_bytes(&self, replicas: usize, batch_ids: usize) -> u64 {
         let of_id = self.emb_size + self.num_layers * 8 * self.hidden_size;
         let states = (batch_ids as u64).saturating_mul(of_id as u64);
@@ -83,8 +83,8 @@ impl Shape {
         2 * self.hidden_size
     }
 
-    /// Returns PyTorch's initial values: uniform within 1 / sqrt(hidden) in the LSTM and
-    /// 1 / sqrt(inputs) in linear layers. Embeddings are normal with [`EMBEDDING_DEVIATION`], and zero
+    /// Returns PyTorch's initial values: uniform within 1 / sqrt(hidden) in the LSTM and 1 /
+    /// sqrt(inputs) in linear layers. Embeddings are normal with [`EMBEDDING_DEVIATION`], and zero
     /// for padding.
     pub(crate) fn initial(&self, seed: u64) -> Arrays {
         let mut arrays = Arrays::new();
@@ -129,8 +129,8 @@ pub(crate) struct Dropout {
     pub(crate) share: f64,
     pub(crate) seed: u64,
     pub(crate) step: u64,
-    /// Index of the batch's first row within the step, so that the masks do not depend on the number of
-    /// replicas.
+    /// Index of the batch's first row within the step, so that the masks do not depend on the
+    /// number of replicas.
     pub(crate) first_row: usize,
 }
 
@@ -281,9 +281,9 @@ impl Net {
 
     /// Runs both directions of a layer: (batch, seq, inputs) to (batch, seq, 2 * hidden).
     ///
-    /// PyTorch's backward direction starts in the padding. Its packed sequences avoid that, but have no
-    /// oneDNN kernels (1.4 times the time). So the backward direction is a forward one on rows that are
-    /// reversed, each within its length.
+    /// PyTorch's backward direction starts in the padding. Its packed sequences avoid that, but
+    /// have no oneDNN kernels (1.4 times the time). So the backward direction is a forward one on
+    /// rows that are reversed, each within its length.
     fn layer(
         &self,
         inputs: &Tensor,
@@ -303,8 +303,8 @@ impl Net {
         self.run(inputs, &self.lstm(layer)[..4], false)
     }
 
-    /// Runs the backward direction: (batch, seq, inputs) to (batch, seq, hidden). `reversal` is that of
-    /// the padding, if any.
+    /// Runs the backward direction: (batch, seq, inputs) to (batch, seq, hidden). `reversal` is
+    /// that of the padding, if any.
     pub(crate) fn backwards(
         &self,
         inputs: &Tensor,

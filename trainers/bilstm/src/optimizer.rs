@@ -48,8 +48,8 @@ impl Adam {
                     unsafe_code,
                     reason = "tch has no safe view of a tensor's values, and Adam by tensor operations takes four passes"
                 )]
-                // SAFETY: four different tensors. Replicas on the CPU share the parameter with other
-                // threads, which wait for the next step. The views end with this call.
+                // SAFETY: four different tensors. Replicas on the CPU share the parameter with
+                // other threads, which wait for the next step. The views end with this call.
                 unsafe {
                     factors.fused(
                         [slice(parameter)?, slice(first)?, slice(second)?],
@@ -134,8 +134,8 @@ unsafe fn slice<'a>(tensor: &Tensor) -> Result<&'a mut [f32], TchError> {
             "expected contiguous f32 on the CPU".to_owned(),
         ));
     }
-    // SAFETY: a contiguous f32 tensor has `numel` values at `data_ptr`; the caller ensures that they are
-    // not shared.
+    // SAFETY: a contiguous f32 tensor has `numel` values at `data_ptr`; the caller ensures that
+    // they are not shared.
     let values =
         unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) };
     Ok(values)

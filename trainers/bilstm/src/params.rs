@@ -17,8 +17,8 @@ pub use training::{ClassWeight, DeviceChoice, Precision, Schedule};
 pub struct TextArgs {
     /// Maximum vocabulary size [default: 20000; no limit for bag]
     ///
-    /// The vocabulary has the most frequent words of the training rows; all others are `<unk>`. For bag:
-    /// words and n-grams.
+    /// The vocabulary has the most frequent words of the training rows; all others are `<unk>`. For
+    /// bag: words and n-grams.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     vocab_size: Option<u32>,
     /// Maximum words of a text; the rest is ignored [default: 400; no limit for bag]
@@ -51,8 +51,9 @@ pub struct TextArgs {
     pooling: Option<Pooling>,
     /// Dropout probability [default: 0.5; 0 for bag]
     ///
-    /// Applies to embeddings, to values between layers and to pooled values. A dropped value is dropped
-    /// at all time steps of a row (Gal and Ghahramani 2016). For bag: of the terms of a row.
+    /// Applies to embeddings, to values between layers and to pooled values. A dropped value is
+    /// dropped at all time steps of a row (Gal and Ghahramani 2016). For bag: of the terms of a
+    /// row.
     #[arg(long, value_name = "SHARE", help_heading = "Model")]
     dropout: Option<f64>,
 
@@ -62,7 +63,7 @@ pub struct TextArgs {
     /// Rows per optimizer step [default: 32; 1 for bag]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     batch_size: Option<u32>,
-    /// Make batches of random rows instead of rows of similar length [default: false]
+    /// Make batches of random rows instead of rows of similar length
     ///
     /// Rows of similar length need little padding.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
@@ -83,8 +84,8 @@ pub struct TextArgs {
     clip_norm: Option<f64>,
     /// Epochs without improvement before training stops, 0 for never [default: 2]
     ///
-    /// The model is that of the epoch with the highest validation accuracy, then the lowest validation
-    /// loss. bag trains all epochs.
+    /// The model is that of the epoch with the highest validation accuracy, then the lowest
+    /// validation loss. bag trains all epochs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: Option<u32>,
     /// Class weights

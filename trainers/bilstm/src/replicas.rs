@@ -1,10 +1,10 @@
-//! Data-parallel training: each replica computes the gradients of a part of the batch; they are summed
-//! on the first.
+//! Data-parallel training: each replica computes the gradients of a part of the batch; they are
+//! summed on the first.
 //!
-//! On GPUs a replica is a network of its own. On a CPU it is a thread with the same weights, or, for an
-//! even number of threads, a pair of threads, one per direction of the LSTM. libtorch's own threads
-//! synchronise at every time step of an LSTM, which costs more than it gains: on two cores a step takes
-//! PyTorch 215 ms with them and 183 ms without, and this code 82 ms
+//! On GPUs a replica is a network of its own. On a CPU it is a thread with the same weights, or,
+//! for an even number of threads, a pair of threads, one per direction of the LSTM. libtorch's own
+//! threads synchronise at every time step of an LSTM, which costs more than it gains: on two cores
+//! a step takes PyTorch 215 ms with them and 183 ms without, and this code 82 ms
 //! (bench/runs/2026-11-26-amd-epyc-bilstm-step).
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,8 +26,8 @@ pub(crate) struct Replicas {
 }
 
 impl Replicas {
-    /// Returns networks with these values, one per device; `None` if the values do not fit the shape.
-    /// Repeated CPU devices share one network.
+    /// Returns networks with these values, one per device; `None` if the values do not fit the
+    /// shape. Repeated CPU devices share one network.
     pub(crate) fn new(
         shape: &Shape,
         arrays: &Arrays,
@@ -150,7 +150,8 @@ impl Replicas {
         })
     }
 
-    /// Computes the logits of each batch, in order, one batch per worker at a time; `None` if stopped.
+    /// Computes the logits of each batch, in order, one batch per worker at a time; `None` if
+    /// stopped.
     pub(crate) fn logits(
         &self,
         batches: &mut dyn Iterator<Item = Vec<Vec<u32>>>,
@@ -209,8 +210,8 @@ impl Drop for Worker {
 }
 
 enum Task {
-    /// Rows, sum of the class weights of the whole step, and the worker of the backward direction if
-    /// it is another one.
+    /// Rows, sum of the class weights of the whole step, and the worker of the backward direction
+    /// if it is another one.
     Gradients(Step, f64, Option<BackwardWorker>),
     /// The backward direction of the rows of another worker, which sends the requests.
     Backward(Receiver<Request>, Sender<Result<Response, TchError>>),

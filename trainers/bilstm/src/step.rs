@@ -57,8 +57,8 @@ pub(crate) fn gradients(
     })
 }
 
-/// Returns the loss of logits of (batch, classes), as a part of the step's mean, and the scaled loss
-/// to differentiate.
+/// Returns the loss of logits of (batch, classes), as a part of the step's mean, and the scaled
+/// loss to differentiate.
 pub(crate) fn losses(
     logits: &Tensor,
     step: &Step,

@@ -139,8 +139,8 @@ impl FileTokenizer {
             .filter_map(|(&id, token)| token.special.then_some(id))
             .collect();
         let unknown = named(&["[UNK]", "<unk>", "<|endoftext|>"]);
-        // Some files pad with the unknown token or with a word. These occur in texts, so padding needs
-        // another id.
+        // Some files pad with the unknown token or with a word. These occur in texts, so padding
+        // needs another id.
         let only_padding = |id: &u32| special.contains(id) && Some(*id) != unknown;
         let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
         let largest = tokenizer

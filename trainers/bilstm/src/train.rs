@@ -84,8 +84,8 @@ pub(crate) fn train(
     finish(&context, &devices, tokenizer, fitted, run)
 }
 
-/// Refuses a network that is far too large for the memory; otherwise the system would kill the process
-/// without a message.
+/// Refuses a network that is far too large for the memory; otherwise the system would kill the
+/// process without a message.
 fn check_memory(
     context: &TrainContext<'_>,
     replicas: usize,

@@ -1,4 +1,5 @@
-//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bilstm` accepts changes.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p bilstm` accepts
+//! changes.
 #![cfg(feature = "libtorch")]
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The model folder: `model.safetensors`, `config.json`, and `vocabulary.txt` or `tokenizer.json`. The
-//! format is described in docs/reference/models/bilstm.md.
+//! The model folder: `model.safetensors`, `config.json`, and `vocabulary.txt` or `tokenizer.json`.
+//! The format is described in docs/reference/models/bilstm.md.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The bi-LSTM as a model. Weights are plain vectors: tensors cannot be shared between threads, so each
-//! predicting thread builds its own network.
+//! The bi-LSTM as a model. Weights are plain vectors: tensors cannot be shared between threads, so
+//! each predicting thread builds its own network.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -94,7 +94,8 @@ impl LstmModel {
 
     /// Builds the network in full precision, on a GPU too: devices differ by rounding only.
     fn net(&self, device: Device) -> Result<Replicas, Error> {
-        // libtorch's own threads, per calling thread: the harness has one predicting thread per core.
+        // libtorch's own threads, per calling thread: the harness has one predicting thread per
+        // core.
         tch::set_num_threads(1);
         let net =
             Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(torch_error)?;

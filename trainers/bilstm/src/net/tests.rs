@@ -82,7 +82,8 @@ fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     }
 }
 
-/// Runs PyTorch's module with the same weights on a step; `more` is for tests/judges/torch_gradients.py.
+/// Runs PyTorch's module with the same weights on a step; `more` is for
+/// tests/judges/torch_gradients.py.
 fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights.safetensors");
@@ -130,7 +131,8 @@ fn logits_and_gradients_equal_pytorch() {
     }
 }
 
-/// Compares three steps with PyTorch's Adam and `clip_grad_norm_`, which clips at least one of them.
+/// Compares three steps with PyTorch's Adam and `clip_grad_norm_`, which clips at least one of
+/// them.
 #[test]
 fn steps_equal_pytorch() {
     let (shape, rate, clip) = (shape(Pooling::Max), 0.01, 0.05);

@@ -121,7 +121,7 @@ fn bag_resumes_from_checkpoints() {
     let outcome = train(&home, &[&more[..], &["--threads", "2"]].concat());
     outcome.expect_code(0);
     assert!(
-        outcome.stderr.contains("going on from the checkpoint"),
+        outcome.stderr.contains("resuming from the checkpoint"),
         "{}",
         outcome.stderr
     );

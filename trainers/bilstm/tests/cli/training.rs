@@ -113,8 +113,8 @@ fn flags_of_the_training_loop_change_the_model() {
         let (other, _) = weights(&[&["--schedule", "constant"], more].concat());
         assert!(other != plain, "{more:?} has no effect");
     }
-    // 108 training rows in batches of 16: seven steps per epoch. An epoch reports the rate of its last
-    // step.
+    // 108 training rows in batches of 16: seven steps per epoch. An epoch reports the rate of its
+    // last step.
     let linear = |step: f64| 0.002 * (1.0 - step / 14.0);
     let (_, rates) = weights(&["--schedule", "linear"]);
     for (found, step) in rates.iter().zip([6.0, 13.0]) {

@@ -1,0 +1,83 @@
+//! Settings of the training loop.
+
+use crate::Schedule;
+
+/// Settings of a run, which do not change while training.
+#[derive(Clone, Debug)]
+pub struct TrainPlan<'a> {
+    /// Class index of each row of the data.
+    pub labels: &'a [u32],
+    /// Names of the classes.
+    pub classes: &'a [String],
+    /// Training rows.
+    pub train: Vec<u32>,
+    /// Validation rows; may be empty.
+    pub validation: Vec<u32>,
+    /// Passes over the training rows.
+    pub epochs: u64,
+    /// Rows per optimizer step.
+    pub rows_per_step: usize,
+    /// True if the rows of a batch have about equal lengths.
+    pub buckets: bool,
+    /// Epochs without improvement after which training stops; `None`: it does not stop early.
+    pub patience: Option<u64>,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of the learning rate.
+    pub schedule: Schedule,
+    /// Share of all steps with a rising learning rate, 0 to 1.
+    pub warm_up: f64,
+    /// Maximum gradient norm; `None`: gradients are not clipped.
+    pub clip_norm: Option<f64>,
+}
+
+impl TrainPlan<'_> {
+    /// Number of steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.train.len().div_ceil(self.rows_per_step) as u64
+    }
+
+    /// Number of steps of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.epochs * self.steps_per_epoch()
+    }
+
+    /// Learning rate of a step, counted from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        let warm_up = (self.warm_up * self.steps() as f64).round() as u64;
+        self.learning_rate * self.schedule.factor(step, self.steps(), warm_up)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A plan of three rows in steps of one row.
+    pub(crate) fn plan(epochs: u64) -> TrainPlan<'static> {
+        TrainPlan {
+            labels: &[0, 1, 0],
+            classes: &[],
+            train: vec![0, 1, 2],
+            validation: Vec::new(),
+            epochs,
+            rows_per_step: 1,
+            buckets: false,
+            patience: None,
+            learning_rate: 1.0,
+            schedule: Schedule::Linear,
+            warm_up: 0.0,
+            clip_norm: Some(2.0),
+        }
+    }
+
+    #[test]
+    fn last_batch_of_an_epoch_may_be_short() {
+        let plan = TrainPlan {
+            rows_per_step: 2,
+            ..plan(3)
+        };
+        assert_eq!((plan.steps_per_epoch(), plan.steps()), (2, 6));
+        assert!((plan.rate(3) - 0.5).abs() < 1e-12);
+    }
+}
