@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use text::{Shard, WordRows};
+use text::{EncodedRows, WordRows};
 
 use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
 
 /// Encodes the rows of one reading thread.
 pub enum Encoder {
     /// Into words.
-    Words(Box<Shard>),
+    Words(Box<EncodedRows>),
     /// Into ids of a tokenizer file.
     Tokens(TokenShard),
 }
@@ -20,7 +20,7 @@ impl Encoder {
     /// Returns an empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<FileTokenizer>>) -> Self {
         match tokenizer {
-            None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
+            None => Self::Words(Box::new(EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH))),
             Some(tokenizer) => Self::Tokens(TokenShard {
                 tokenizer: Arc::clone(tokenizer),
                 rows: EncodedRows::default(),
@@ -30,7 +30,7 @@ impl Encoder {
     }
 
     /// Returns the words of all encoders; those of a tokenizer file have none.
-    pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
+    pub(crate) fn words(encoders: Vec<Self>) -> Vec<EncodedRows> {
         let words = |encoder| match encoder {
             Self::Words(shard) => Some(*shard),
             Self::Tokens(_) => None,
@@ -115,7 +115,7 @@ pub(crate) fn encode_rows(
     let order = table.order.iter();
     let mut rows = EncodedRows::default();
     let Some(tokenizer) = tokens.first().map(|shard| Arc::clone(&shard.tokenizer)) else {
-        let order = order.map(|row| (row.shard as usize, row.index as usize));
+        let order = order.map(|row| (row.encoder as usize, row.index as usize));
         let words = WordRows::gather(words, order);
         let (tokenizer, id_of) = vocabulary(table, &words, vocab_size)?;
         for row in 0..words.len() {
@@ -129,7 +129,7 @@ pub(crate) fn encode_rows(
     }
     let tokenizer = Tokenizer::File(tokenizer);
     for row in order {
-        let ids = tokens[row.shard as usize].rows.ids(row.index).iter();
+        let ids = tokens[row.encoder as usize].rows.ids(row.index).iter();
         rows.push_or(ids.take(limit).copied(), tokenizer.unknown());
     }
     Ok((tokenizer, rows))

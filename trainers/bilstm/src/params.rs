@@ -66,8 +66,8 @@ pub struct TextArgs {
     /// Make batches of random rows instead of rows of similar length
     ///
     /// Rows of similar length need little padding.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
-    no_buckets: Option<bool>,
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
+    no_buckets: bool,
     /// Peak learning rate [default: 0.002; 0.05 for bag]
     ///
     /// Of Adam; for bag of stochastic gradient descent.
@@ -243,7 +243,7 @@ impl TextArgs {
             dropout: below_one("dropout", self.dropout.unwrap_or(0.5), "0.3")?,
             epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
-            buckets: self.no_buckets != Some(true),
+            buckets: !self.no_buckets,
             learning_rate: above_zero(
                 "learning-rate",
                 self.learning_rate.unwrap_or(0.002),
@@ -268,7 +268,7 @@ impl TextArgs {
                 ("num-layers", self.num_layers.is_some()),
                 ("pooling", self.pooling.is_some()),
                 ("batch-size", self.batch_size.is_some()),
-                ("no-buckets", self.no_buckets.is_some()),
+                ("no-buckets", self.no_buckets),
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),

@@ -58,8 +58,8 @@ pub struct SvmArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     min_word_length: Option<u8>,
     /// Use 1 + ln(count) as term frequency, instead of the count
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    sublinear_tf: Option<bool>,
+    #[arg(long, action = clap::ArgAction::SetTrue)]
+    sublinear_tf: bool,
     /// Weights of the terms [default: tfidf]
     #[arg(long, value_enum)]
     weighting: Option<Weighting>,
@@ -97,7 +97,7 @@ pub struct SvmArgs {
     max_iter: Option<u32>,
 
     /// Choose C, n-grams and weighting by cross-validation on the training rows
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Tuning")]
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Tuning")]
     tune: bool,
     /// Maximum number of candidates of --tune
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]
@@ -346,7 +346,7 @@ impl SvmArgs {
                 .unwrap_or(if self.tune { 1 } else { 2 }),
             tf: match weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
-                Weighting::Tfidf if self.sublinear_tf == Some(true) => TermFrequency::Sublinear,
+                Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
                 Weighting::Tfidf => TermFrequency::Raw,
             },
             weighting,
@@ -402,7 +402,7 @@ impl SvmArgs {
             ("--c", self.c.is_some()),
             ("--alpha", self.alpha.is_some()),
             ("--weighting", self.weighting.is_some()),
-            ("--sublinear-tf", self.sublinear_tf.is_some()),
+            ("--sublinear-tf", self.sublinear_tf),
         ];
         match given.into_iter().find(|&(_, given)| self.tune && given) {
             None => Ok(()),
@@ -414,7 +414,7 @@ impl SvmArgs {
 
     /// Refuses arguments that NB-SVM ignores: its term frequency is binary.
     fn check_weighting(&self) -> Result<(), Error> {
-        if self.weighting == Some(Weighting::Nbsvm) && self.sublinear_tf == Some(true) {
+        if self.weighting == Some(Weighting::Nbsvm) && self.sublinear_tf {
             return Err(Error::usage(
                 "expected --weighting tfidf with --sublinear-tf, found --weighting `nbsvm`",
             )

@@ -46,7 +46,7 @@ pub struct TransformerArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
     accumulate: u32,
     /// Make batches of random rows; otherwise they have rows of about equal length, with little padding
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Training")]
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
     no_buckets: bool,
     /// Highest learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
     #[arg(
