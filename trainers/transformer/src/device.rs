@@ -7,8 +7,8 @@ use diagnostics::Error;
 
 use crate::architecture::Architecture;
 use crate::cpu::CpuEngine;
+use crate::distributed::Meeting;
 use crate::engine::{Engine, Values};
-use crate::meeting::Meeting;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

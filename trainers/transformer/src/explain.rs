@@ -6,7 +6,7 @@ use std::ops::Range;
 use diagnostics::Error;
 
 use crate::engine::Engine;
-use crate::evaluate::logits;
+use crate::predict::logits;
 
 /// Per class: how far the class's logit, less the mean of all, falls when a word is left out of the text, summed over the
 /// word's places. It takes as many passes through the network as the text has words.

@@ -15,7 +15,7 @@ use sagemaker::{Env, vars};
 
 use crate::config::CONFIG;
 use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
-use crate::tokens::TOKENIZER;
+use crate::tokenizer::TOKENIZER;
 use crate::weights::{INDEX, WEIGHTS, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";

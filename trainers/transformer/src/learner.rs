@@ -13,8 +13,8 @@ use training::{
 };
 
 use crate::architecture::{Architecture, Parameter, Role};
+use crate::distributed::Meeting;
 use crate::engine::{AllReduce as _, Batch, Engine, Noise, Saved, Target, Update, Values};
-use crate::meeting::Meeting;
 use crate::params::Freeze;
 use crate::train::Job;
 

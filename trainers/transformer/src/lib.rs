@@ -3,24 +3,24 @@
 mod architecture;
 #[cfg(feature = "candle")]
 mod candle;
-#[cfg(test)]
-mod checks;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod cpu;
 mod device;
+mod distributed;
 mod engine;
-mod evaluate;
 mod explain;
 mod hub;
-#[cfg(test)]
-mod judge;
 mod learner;
-mod meeting;
 mod model;
 pub mod params;
-mod pieces;
+mod predict;
+#[cfg(test)]
+mod reference;
+
 mod pretrained;
-mod tokens;
+mod tokenizer;
 mod train;
 mod weights;
 
@@ -34,7 +34,7 @@ use training::Run;
 
 pub use model::TransformerModel;
 use params::{DeviceArgs, TransformerArgs, TransformerParams};
-pub use tokens::Encoder;
+pub use tokenizer::Encoder;
 
 use device::Setup;
 

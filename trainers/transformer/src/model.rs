@@ -14,11 +14,11 @@ use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::device::Setup;
 use crate::engine::{Engine, Values};
-use crate::evaluate::logits;
 use crate::explain;
-use crate::pieces::Memory;
+use crate::predict::logits;
 use crate::pretrained::{OPTIONAL, check_ids};
-use crate::tokens::{TOKENIZER, Tokens};
+use crate::tokenizer::token_cache::Memory;
+use crate::tokenizer::{TOKENIZER, Tokens};
 use crate::weights::{self, Head, WEIGHTS};
 
 /// A trained model.

@@ -11,7 +11,7 @@ pub use training::{ClassWeight, Schedule};
 
 pub use crate::device::{DeviceChoice, Precision};
 use crate::pretrained::Pretrained;
-use crate::tokens::Tokens;
+use crate::tokenizer::Tokens;
 
 /// 600 s: the instances of a job start within minutes of each other.
 const HOST_TIMEOUT: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokens::{TOKENIZER, Tokens};
+use crate::tokenizer::{TOKENIZER, Tokens};
 use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
 
 /// Weights as a pickle: a program that runs when it is read.

@@ -14,13 +14,13 @@ use training::{Pace, Plan, Run, of_epoch};
 
 use crate::architecture::Architecture;
 use crate::device::Setup;
+use crate::distributed::Meeting;
 use crate::engine::Engine;
-use crate::evaluate::logits;
 use crate::learner::{self, Best, Learner, Outcome};
-use crate::meeting::Meeting;
 use crate::model::TransformerModel;
 use crate::params::TransformerParams;
-use crate::tokens::{Encoder, Rows};
+use crate::predict::logits;
+use crate::tokenizer::{Encoder, Rows};
 use crate::weights::Loaded;
 
 /// All that does not change while training.

@@ -78,14 +78,14 @@ fn what_was_typed() {
         "--seed 1",
     ];
     let lines = lines.map(|line| format!("{train} {line}"));
-    snapshot("typed", &lines.each_ref().map(String::as_str));
+    snapshot("invalid_arguments", &lines.each_ref().map(String::as_str));
 }
 
 /// Whatever fails, a way out is named at the end.
 #[test]
 fn every_message_ends_with_help() {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
-    let text = std::fs::read_to_string(snapshots.join("messages__typed.snap")).unwrap();
+    let text = std::fs::read_to_string(snapshots.join("messages__invalid_arguments.snap")).unwrap();
     let mut seen = 0;
     for answer in text
         .split("$ transformer ")

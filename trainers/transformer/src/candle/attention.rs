@@ -2,7 +2,7 @@
 
 use candle_core::{Error, Result, Tensor};
 
-use super::masks::Mask;
+use super::dropout::Mask;
 use super::net::Net;
 use super::ops::{Heads, Ops as _, Tokens};
 use crate::engine::Noise;

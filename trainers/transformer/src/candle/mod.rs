@@ -4,15 +4,15 @@
 //! It is tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU, which was an H200 so far.
 
 mod attention;
-mod flat;
-mod link;
+mod dropout;
+mod forward_backward;
+mod grad_sync;
 mod loss;
-mod masks;
 #[cfg(feature = "nccl")]
 mod nccl;
 mod net;
 mod ops;
-mod passes;
+mod param_layout;
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +23,11 @@ use crate::architecture::Architecture;
 use crate::device::{Place, Precision};
 use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
 
-pub(crate) use link::Hosts;
+pub(crate) use grad_sync::Hosts;
 
-use flat::Plan;
-use link::Link;
+use grad_sync::Link;
 use net::Net;
+use param_layout::Plan;
 
 /// How the engine is to compute.
 pub(crate) struct Setting<'a> {

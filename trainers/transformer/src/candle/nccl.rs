@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, CudaStorage, Device, Error, InplaceOp1, Layout, Te
 use diagnostics::Error;
 use std::sync::Arc;
 
-use super::link::Hosts;
+use super::grad_sync::Hosts;
 
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;

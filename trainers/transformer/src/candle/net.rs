@@ -4,8 +4,8 @@
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
-use super::flat::{Plan, Range};
 use super::ops::{Composite, Norm, Ops as _, Tables, Tokens, Vectors};
+use super::param_layout::{Plan, Range};
 use crate::architecture::{self as parts, Architecture, InLayer, Role};
 use crate::engine::{Batch, Saved, Update, Values};
 

@@ -3,8 +3,8 @@ mod gpu;
 
 use super::*;
 use crate::architecture::Family;
-use crate::checks;
-use crate::judge::{FAMILIES, LABELS, LENGTHS, UPDATE, batch, distance, small, target, values};
+use crate::conformance;
+use crate::reference::{FAMILIES, LABELS, LENGTHS, UPDATE, batch, distance, small, target, values};
 
 fn on(
     architecture: &Architecture,
@@ -40,12 +40,12 @@ fn boxed(architecture: &Architecture, values: &Values, trained: &[bool]) -> Box<
     ))
 }
 
-fn on_cpu(check: fn(checks::Make<'_>)) {
+fn on_cpu(check: fn(conformance::Make<'_>)) {
     check(&boxed);
 }
 
-checks::tests! { on_cpu }
-checks::tests! { on_cpu:
+conformance::tests! { on_cpu }
+conformance::tests! { on_cpu:
     logits_and_gradients_are_those_of_transformers
     two_hosts_learn_as_one
 }

@@ -1,9 +1,9 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), row by row and head by head at the row's own length.
 
 use super::chunk::{Pass, Queries, sized};
+use super::dropout::Site;
 use super::elementwise::{dots, softmax, softmax_backward};
-use super::noise::Site;
-use super::product::{Mat, MatMut, To, product};
+use super::matmul::{Mat, MatMut, To, product};
 
 /// Where queries, keys and values of a layer lie.
 #[derive(Clone, Copy)]

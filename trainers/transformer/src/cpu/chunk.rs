@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::dropout::{Mask, Site};
 use super::layout::Layout;
-use super::noise::{Mask, Site};
 use crate::architecture::{Architecture, Family};
 use crate::engine::{Batch, Noise};
 

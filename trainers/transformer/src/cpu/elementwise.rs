@@ -1,6 +1,6 @@
 //! Activations, softmax and sums over tokens.
 
-use super::noise::Mask;
+use super::dropout::Mask;
 use super::simd::{exp, largest, normal, sum, sum2, vectorised};
 use crate::architecture::Activation;
 

@@ -1,8 +1,8 @@
 //! Sums of word, position and type embeddings, normalised.
 
 use super::chunk::{Pass, sized};
+use super::dropout::{Site, drop};
 use super::gradient::{Gradient, Slots};
-use super::noise::{Site, drop};
 use super::norm::{Affine, AffineGradient, Normal, of_tokens, of_tokens_backward};
 use super::simd::vectorised;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::layout::Layout;
-use super::product::{Mat, MatMut, To, product};
+use super::matmul::{Mat, MatMut, To, product};
 
 /// Of all parameters, since the last step.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
 //! The classification head on the first token of each row, and the loss.
 
 use super::chunk::{Pass, sized};
+use super::dropout::{Site, drop};
 use super::elementwise::{bias_backward, fill};
 use super::gradient::Gradient;
-use super::noise::{Site, drop};
-use super::product::{To, linear, linear_backward};
+use super::matmul::{To, linear, linear_backward};
 use crate::architecture::Family;
 use crate::engine::Target;
 

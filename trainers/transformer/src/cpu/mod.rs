@@ -5,16 +5,16 @@
 
 mod attention;
 mod chunk;
+mod dropout;
 mod elementwise;
 mod embed;
 mod gradient;
 mod head;
 mod layer;
 mod layout;
-mod noise;
+mod matmul;
 mod norm;
 mod optimizer;
-mod product;
 mod simd;
 #[cfg(test)]
 mod tests;

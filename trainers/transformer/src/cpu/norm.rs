@@ -1,7 +1,7 @@
 //! Layer norm (Ba, Kiros and Hinton 2016) of a sum, with the bias and the dropout of what is added: one pass over a
 //! token's numbers while they lie in the first cache.
 
-use super::noise::Mask;
+use super::dropout::Mask;
 use super::simd::{sum, sum2, vectorised};
 
 /// Parameters of a norm, (hidden) each.

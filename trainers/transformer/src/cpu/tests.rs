@@ -1,7 +1,7 @@
 use super::*;
 use crate::architecture::Family;
-use crate::checks;
-use crate::judge::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
+use crate::conformance;
+use crate::reference::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
 
 fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync {
     move |architecture, values, trained| {
@@ -10,22 +10,22 @@ fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dy
     }
 }
 
-fn on_some_threads(check: fn(checks::Make<'_>)) {
+fn on_some_threads(check: fn(conformance::Make<'_>)) {
     for number in [1, 2, 3, 7] {
         check(&threads(number));
     }
 }
 
-fn on_two_threads(check: fn(checks::Make<'_>)) {
+fn on_two_threads(check: fn(conformance::Make<'_>)) {
     check(&threads(2));
 }
 
-checks::tests! { on_some_threads }
-checks::tests! { on_some_threads:
+conformance::tests! { on_some_threads }
+conformance::tests! { on_some_threads:
     micro_batches_do_not_change_gradients
     two_hosts_learn_as_one
 }
-checks::tests! { on_two_threads: logits_and_gradients_are_those_of_transformers }
+conformance::tests! { on_two_threads: logits_and_gradients_are_those_of_transformers }
 
 #[test]
 fn the_same_run_ends_with_the_same_bits() {

@@ -6,10 +6,10 @@ use training::Plan;
 
 use super::*;
 use crate::architecture::Family;
-use crate::judge::small;
 use crate::params::{TransformerArgs, TransformerParams};
-use crate::tokens::tests::tokens;
-use crate::tokens::{Encoder, Rows};
+use crate::reference::small;
+use crate::tokenizer::tests::tokens;
+use crate::tokenizer::{Encoder, Rows};
 
 /// What the engine was told.
 #[derive(Debug, PartialEq)]

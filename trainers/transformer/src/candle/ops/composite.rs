@@ -2,10 +2,10 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::by_id::Pairs;
+use super::scatter_add::Pairs;
 use super::{Heads, Norm, NormGradients, Ops, Rates, Sum, Tables, Tokens, Vectors, rates};
 use crate::architecture::Activation;
-use crate::candle::masks::{Grid, Mask};
+use crate::candle::dropout::{Grid, Mask};
 use crate::engine::{Noise, Update};
 
 /// Several kernels and passes over memory for each operation; see `Ops`.

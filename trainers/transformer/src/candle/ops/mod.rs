@@ -3,12 +3,12 @@
 //! Tensors are contiguous. D is the activations' type: f32, or bf16 or f16 on GPUs. What adds up many numbers does so in
 //! f32.
 
-mod by_id;
 mod composite;
+mod scatter_add;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::masks::{Grid, Mask};
+use super::dropout::{Grid, Mask};
 use crate::architecture::Activation;
 use crate::engine::{Noise, Update};
 

@@ -13,7 +13,7 @@ fn first() -> Option<Device> {
     Some(gpu(0, Some(Precision::Full)).unwrap().0)
 }
 
-fn on_gpu(check: fn(checks::Make<'_>)) {
+fn on_gpu(check: fn(conformance::Make<'_>)) {
     let Some(device) = first() else { return };
     check(&|architecture, values, trained| {
         let devices = [(device.clone(), DType::F32)];
@@ -21,8 +21,8 @@ fn on_gpu(check: fn(checks::Make<'_>)) {
     });
 }
 
-checks::tests! { on_gpu }
-checks::tests! { on_gpu: logits_and_gradients_are_those_of_transformers }
+conformance::tests! { on_gpu }
+conformance::tests! { on_gpu: logits_and_gradients_are_those_of_transformers }
 
 #[test]
 fn half_precision_comes_close() {

@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::{LayerBuffers, Scratch, split};
 use crate::cpu::attention::{self, Places, Seen};
 use crate::cpu::chunk::{Pass, Queries, sized};
+use crate::cpu::dropout::Site;
 use crate::cpu::elementwise::{activate_backward, bias_backward};
 use crate::cpu::gradient::Gradient;
 use crate::cpu::layout::NormAt;
-use crate::cpu::noise::Site;
+use crate::cpu::matmul::{To, linear_backward};
 use crate::cpu::norm::{AffineGradient, Normal, of_sum_backward};
-use crate::cpu::product::{To, linear_backward};
 
 /// The backward pass of `normed`, in `gradient`; `added` gets the gradient of what was added.
 fn normed_backward(

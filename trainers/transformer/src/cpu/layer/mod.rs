@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use super::attention::{self, HeadScratch, Places};
 use super::chunk::{Pass, Queries, sized};
+use super::dropout::Site;
 use super::elementwise::{activate, fill};
 use super::embed::NormBuffers;
 use super::layout::NormAt;
-use super::noise::Site;
+use super::matmul::{To, linear};
 use super::norm::{Affine, Normal, of_sum};
-use super::product::{To, linear};
 pub(super) use backward::{Back, backward};
 
 /// What the backward pass needs of a layer. `asked` is the number of tokens that the output is needed of.

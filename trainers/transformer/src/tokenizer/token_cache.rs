@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn words() -> Tokenizer {
-        Tokenizer::from_bytes(crate::tokens::tests::json()).unwrap()
+        Tokenizer::from_bytes(crate::tokenizer::tests::json()).unwrap()
     }
 
     /// With words of its own that are looked for before others: one that stands alone, one as it looks when it is normalised.
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn tokenizers_that_look_further_read_whole_texts() {
         let with = |change: &dyn Fn(&mut serde_json::Value)| {
-            let mut file = serde_json::from_str(&crate::tokens::tests::json()).unwrap();
+            let mut file = serde_json::from_str(&crate::tokenizer::tests::json()).unwrap();
             change(&mut file);
             let mut tokenizer = Tokenizer::from_bytes(file.to_string()).unwrap();
             tokenizer.with_padding(None);

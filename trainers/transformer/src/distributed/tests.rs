@@ -151,7 +151,7 @@ fn knock(port: u16, says: &[u8]) -> TcpStream {
 fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
     let port = free_port();
     let patience = Duration::from_secs(60);
-    let hello = |rank: u32| [&door::HELLO[..], &rank.to_le_bytes()].concat();
+    let hello = |rank: u32| [&rendezvous::HELLO[..], &rank.to_le_bytes()].concat();
     let start = Instant::now();
     thread::scope(|scope| {
         let first = scope.spawn(move || {

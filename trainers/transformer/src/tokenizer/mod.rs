@@ -11,7 +11,9 @@ use diagnostics::Error;
 use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
-use crate::pieces::{Memory, Pieces};
+pub(crate) mod token_cache;
+
+use token_cache::{Memory, Pieces};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 

@@ -3,11 +3,11 @@
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, Role};
+use crate::distributed::tests::meet;
 use crate::engine::{Batch, Engine, Target, Update, Values};
-use crate::judge::{
+use crate::reference::{
     FAMILIES, LABELS, LENGTHS, LONG, UPDATE, batch, distance, judged, small, target, values, wide,
 };
-use crate::meeting::tests::meet;
 
 /// Makes an engine of these weights; `true` learns.
 pub(crate) type Make<'a> = &'a (dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync);
@@ -17,11 +17,11 @@ macro_rules! tests {
     ($run:ident: $($name:ident)*) => {
         $(#[test]
         fn $name() {
-            $run($crate::checks::$name);
+            $run($crate::conformance::$name);
         })*
     };
     ($run:ident) => {
-        $crate::checks::tests! { $run:
+        $crate::conformance::tests! { $run:
             neither_padding_nor_company_changes_logits
             every_parameter_has_a_gradient_and_changes
             gradients_with_dropout_are_the_slope_of_the_loss

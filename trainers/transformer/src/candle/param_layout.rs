@@ -194,7 +194,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::architecture::Family;
-    use crate::judge::small;
+    use crate::reference::small;
 
     #[test]
     fn parameters_lie_apart_and_ranges_hold_all_of_them() {

@@ -1,7 +1,7 @@
 //! How the hosts of a run find each other and add up: the first one listens, the others come, and what is summed goes
 //! through the first. On CPUs gradients take this way; on GPUs it carries what NCCL needs to start, and small numbers.
 
-mod door;
+mod rendezvous;
 #[cfg(test)]
 pub(crate) mod tests;
 

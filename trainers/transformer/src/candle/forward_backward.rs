@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::attention::AttentionTape;
-use super::masks::{Grid, Mask, device_seed};
+use super::dropout::{Grid, Mask, device_seed};
 use super::net::{Layer, Linear, Net};
 use super::ops::{NormGradients, Ops as _, Sum, Tokens};
 use crate::architecture::Family;
