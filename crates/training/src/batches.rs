@@ -1,14 +1,14 @@
-//! Which rows make a batch.
+//! Batches of an epoch.
 
-use super::Random;
+use crate::Random;
 
-/// Batches whose rows are sorted by length together: enough that little is padding, few enough that batches stay
-/// random.
+/// Number of batches whose rows are sorted by length together: enough for little padding, few enough
+/// for random batches.
 const BUCKET: usize = 50;
 
-/// The batches of an epoch, which follow from seed and epoch: shuffled rows, with `buckets` sorted by `length` within
-/// each of them; the batches in random order. One batch is a short one.
-pub fn of_epoch(
+/// Returns the batches of an epoch, a function of seed and epoch: shuffled rows, with `buckets`
+/// sorted by `length` within each bucket; the batches in random order. One batch may be short.
+pub fn epoch_batches(
     rows: &[u32],
     length: impl Fn(u32) -> usize,
     size: usize,
@@ -33,29 +33,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_follow_from_seed_and_epoch() {
+    fn batches_are_a_function_of_seed_and_epoch() {
         let length = |row: u32| row as usize % 37 + 1;
         let rows: Vec<u32> = (0..1000).collect();
-        let first = of_epoch(&rows, length, 16, true, (3, 1));
-        assert_eq!(first, of_epoch(&rows, length, 16, true, (3, 1)));
-        assert_ne!(first, of_epoch(&rows, length, 16, true, (3, 2)));
-        assert_ne!(first, of_epoch(&rows, length, 16, true, (4, 1)));
+        let first = epoch_batches(&rows, length, 16, true, (3, 1));
+        assert_eq!(first, epoch_batches(&rows, length, 16, true, (3, 1)));
+        assert_ne!(first, epoch_batches(&rows, length, 16, true, (3, 2)));
+        assert_ne!(first, epoch_batches(&rows, length, 16, true, (4, 1)));
         let mut seen = first.concat();
         seen.sort_unstable();
-        assert_eq!(seen, rows, "every row once, the last batch among them");
+        assert_eq!(seen, rows, "every row once, the last batch included");
         assert_eq!(first.len(), 63);
     }
 
     #[test]
-    fn rows_of_a_batch_are_about_as_long_as_each_other() {
+    fn buckets_have_rows_of_similar_length() {
         let rows: Vec<u32> = (0..1600).collect();
         let length = |row: u32| row as usize * 7919 % 400 + 1;
         let (mut real, mut padded) = (0, 0);
-        for batch in of_epoch(&rows, length, 16, true, (3, 1)) {
+        for batch in epoch_batches(&rows, length, 16, true, (3, 1)) {
             real += batch.iter().map(|&row| length(row)).sum::<usize>();
             padded += batch.iter().map(|&row| length(row)).max().unwrap() * batch.len();
         }
-        assert!(of_epoch(&rows, length, 16, false, (3, 1)).len() == 100);
+        assert!(epoch_batches(&rows, length, 16, false, (3, 1)).len() == 100);
         assert!((padded as f64) < 1.05 * real as f64, "{padded} {real}");
     }
 }

@@ -1,20 +1,20 @@
-//! How much a row of each class counts.
+//! Class weights.
 
 use clap::ValueEnum;
 
 use dataset::RowTable;
 
-/// How classes are weighed.
+/// The value of `--class-weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClassWeight {
-    /// Every row counts the same
+    /// Every row has the same weight
     None,
-    /// Every class counts the same: rows / (classes x rows of the class)
+    /// Every class has the same total weight: rows / (classes x rows of the class)
     Balanced,
 }
 
 impl ClassWeight {
-    /// The weight of each class, for these training rows.
+    /// Returns the weight of each class for these training rows.
     pub fn weights(self, table: &RowTable, train: &[u32]) -> Vec<f32> {
         let classes = table.classes.len();
         let mut sizes = vec![0u32; classes];

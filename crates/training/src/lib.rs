@@ -1,10 +1,11 @@
-//! What trainers of networks share: random numbers that a resume need not remember, batches, learning rates, loss scaling,
-//! the numbers of a run, tensors in files. Each owns its loop.
+//! The training run: threads, seed, stop flag, progress and checkpoints; and what iterative trainers
+//! share: the training loop, batches, schedules, loss scaling, devices, tensor files.
 
 mod batches;
 pub mod checkpoint;
 mod class_weight;
-mod counters;
+mod device;
+mod fit;
 mod loss_scale;
 pub mod memory;
 pub mod progress;
@@ -13,14 +14,18 @@ pub mod run;
 mod schedule;
 pub mod stop;
 mod tensors;
+mod train_state;
 
-pub use batches::of_epoch;
 pub use class_weight::ClassWeight;
-pub use counters::{Counters, Pace, Plan, Verdict, cut, not_finite, strange_checkpoint};
 pub use dataset::random::Random;
+pub use device::{DeviceChoice, Precision};
+pub use fit::{Best, Fitted, Learner, OptimizerStep, TrainPlan, fit, read_checkpoint};
 pub use loss_scale::LossScale;
 pub use run::{Hosts, Run};
 pub use schedule::Schedule;
 pub use tensors::{
     Array, Arrays, Tensor, TensorError, TensorFile, prefixed, read_tensors, write_tensors,
+};
+pub use train_state::{
+    StepOutcome, Throughput, TrainState, clip_coefficient, incompatible_checkpoint, not_finite,
 };

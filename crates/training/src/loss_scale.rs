@@ -1,37 +1,38 @@
-//! Dynamic loss scaling (Micikevicius et al. 2018): gradients of half precision are multiplied so that small ones do
-//! not become zero; a step whose gradients overflow is skipped, and the factor halved.
+//! Dynamic loss scaling (Micikevicius et al. 2018): a factor keeps small gradients in half precision
+//! from becoming zero. A step whose gradients overflow is skipped, and the factor is halved.
 
 use serde::{Deserialize, Serialize};
 
-/// PyTorch's GradScaler: start, and steps without overflow after which the factor is doubled.
-const START: f64 = 65_536.0;
-const PATIENCE: u64 = 2000;
-/// Gradients that overflow at less than this are no matter of half precision.
-const LEAST: f64 = 1.0 / 65_536.0;
+/// Initial factor, and number of steps without overflow after which it doubles: those of PyTorch's
+/// `GradScaler`.
+const INITIAL_SCALE: f64 = 65_536.0;
+const GROWTH_INTERVAL: u64 = 2000;
+/// Gradients that overflow below this factor would overflow in full precision too.
+const MIN_SCALE: f64 = 1.0 / 65_536.0;
 
 /// The factor of the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
-    /// What the loss is multiplied by.
+    /// The factor itself.
     pub factor: f64,
-    /// Steps since the factor was changed.
+    /// Number of steps since the factor changed.
     steps: u64,
 }
 
 impl Default for LossScale {
     fn default() -> Self {
         Self {
-            factor: START,
+            factor: INITIAL_SCALE,
             steps: 0,
         }
     }
 }
 
 impl LossScale {
-    /// A step's gradients were finite.
-    pub fn fitted(&mut self) {
+    /// Records a step with finite gradients.
+    pub fn record_finite(&mut self) {
         self.steps += 1;
-        if self.steps == PATIENCE {
+        if self.steps == GROWTH_INTERVAL {
             *self = Self {
                 factor: self.factor * 2.0,
                 steps: 0,
@@ -39,13 +40,13 @@ impl LossScale {
         }
     }
 
-    /// A step's gradients were not. Answers whether a smaller factor may help.
-    pub fn overflowed(&mut self) -> bool {
+    /// Records a step whose gradients overflowed. Returns true if a smaller factor may help.
+    pub fn record_overflow(&mut self) -> bool {
         *self = Self {
             factor: self.factor / 2.0,
             steps: 0,
         };
-        self.factor >= LEAST
+        self.factor >= MIN_SCALE
     }
 }
 
@@ -54,20 +55,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_falls_at_once_and_rises_slowly() {
+    fn factor_halves_at_once_and_doubles_slowly() {
         let mut scale = LossScale::default();
-        assert!(scale.overflowed());
-        assert_eq!(scale.factor, START / 2.0);
-        (0..PATIENCE - 1).for_each(|_| scale.fitted());
-        assert_eq!(scale.factor, START / 2.0);
-        scale.fitted();
-        assert_eq!(scale.factor, START);
+        assert!(scale.record_overflow());
+        assert_eq!(scale.factor, INITIAL_SCALE / 2.0);
+        (0..GROWTH_INTERVAL - 1).for_each(|_| scale.record_finite());
+        assert_eq!(scale.factor, INITIAL_SCALE / 2.0);
+        scale.record_finite();
+        assert_eq!(scale.factor, INITIAL_SCALE);
     }
 
     #[test]
-    fn an_overflow_does_not_halve_for_ever() {
+    fn repeated_overflows_end() {
         let mut scale = LossScale::default();
-        let halvings = (0..100).take_while(|_| scale.overflowed()).count();
+        let halvings = (0..100).take_while(|_| scale.record_overflow()).count();
         assert_eq!(halvings, 32);
     }
 }

@@ -1,21 +1,21 @@
-//! The learning rate over the steps.
+//! Learning rate schedules.
 
 use clap::ValueEnum;
 
-/// How the learning rate falls after the warm-up.
+/// The decay of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Schedule {
-    /// Not at all
+    /// No decay
     Constant,
-    /// In a straight line to 0
+    /// Linear decay to 0
     Linear,
-    /// Along half a cosine to 0 (Loshchilov and Hutter 2017)
+    /// Cosine decay to 0 (Loshchilov and Hutter 2017)
     Cosine,
 }
 
 impl Schedule {
-    /// The factor of the learning rate at step `step` (from 0) of `steps`; it rises in a straight line over the first
-    /// `warm_up` steps.
+    /// Returns the factor of the learning rate at step `step` (from 0) of `steps`. It rises linearly
+    /// over the first `warm_up` steps.
     pub fn factor(self, step: u64, steps: u64, warm_up: u64) -> f64 {
         if step < warm_up {
             return (step + 1) as f64 / (warm_up + 1) as f64;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn factors_at_the_corners() {
+    fn factors_at_start_warm_up_and_end() {
         for schedule in [Schedule::Constant, Schedule::Linear, Schedule::Cosine] {
             assert_eq!(schedule.factor(0, 100, 9), 0.1);
             assert_eq!(schedule.factor(9, 100, 9), 1.0);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_shorter_than_its_warm_up_is_no_division_by_zero() {
+    fn runs_shorter_than_the_warm_up_have_finite_factors() {
         assert_eq!(Schedule::Linear.factor(5, 5, 5), 1.0);
         assert_eq!(Schedule::Cosine.factor(9, 5, 5), 0.0);
     }

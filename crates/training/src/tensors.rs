@@ -1,4 +1,4 @@
-//! Tensors as safetensors files, written and read one at a time: what fills half the memory once must not fill it twice.
+//! Reads and writes safetensors files one tensor at a time, so that no model is in memory twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -10,30 +10,30 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use diagnostics::Error;
 
-/// A tensor of f32.
+/// An f32 tensor.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Array {
-    /// Sizes, the outermost first.
+    /// Dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// Row-major.
+    /// Values, row-major.
     pub data: Vec<f32>,
 }
 
 /// Tensors by name.
 pub type Arrays = BTreeMap<String, Array>;
 
-/// A tensor on its way into a file.
+/// A borrowed f32 tensor, to be written.
 #[derive(Clone, Debug)]
 pub struct Tensor<'a> {
-    /// Its name in the file.
+    /// Name in the file.
     pub name: String,
-    /// Sizes, the outermost first.
+    /// Dimensions, outermost first.
     pub shape: &'a [usize],
-    /// Row-major.
+    /// Values, row-major.
     pub data: &'a [f32],
 }
 
-/// All of these, with `prefix` before their names.
+/// Returns all arrays with `prefix` before their names.
 pub fn prefixed<'a>(prefix: &str, arrays: &'a Arrays) -> impl Iterator<Item = Tensor<'a>> {
     arrays.iter().map(move |(name, array)| Tensor {
         name: format!("{prefix}{name}"),
@@ -42,25 +42,25 @@ pub fn prefixed<'a>(prefix: &str, arrays: &'a Arrays) -> impl Iterator<Item = Te
     })
 }
 
-/// Why a file gives no tensors.
+/// An error of reading a safetensors file.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no safetensors file, or not one with what was asked for.
+    /// It is not a safetensors file, or lacks the requested tensor.
     #[error("{0}")]
     Format(String),
 }
 
-/// The limit of the format.
-const MOST_HEADER: u64 = 100_000_000;
-/// The header's length stands before it.
+/// The limit of the format, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+/// Bytes of the header's length, which precedes it.
 const PREFIX: u64 = 8;
-/// Bytes that are converted at a time.
+/// Bytes converted at a time.
 const CHUNK: usize = 1 << 18;
 
-/// Writes f32 tensors into a new file, in the order of their names, with `metadata` in its header.
+/// Writes f32 tensors to a new file, sorted by name, with `metadata` in the header.
 pub fn write_tensors(
     path: &Path,
     metadata: &[(&str, &str)],
@@ -87,7 +87,7 @@ pub fn write_tensors(
     let mut header = header.map_err(|error| {
         Error::new(format!("cannot write `{}`: {error}", path.display())).help("please report it")
     })?;
-    // Numbers of eight bytes may follow.
+    // The format allows 8-byte values, which need this alignment.
     header.resize(header.len().next_multiple_of(8), b' ');
     put(path, &header, &tensors).map_err(Error::io("write", path))
 }
@@ -108,7 +108,7 @@ fn put(path: &Path, header: &[u8], tensors: &[Tensor<'_>]) -> io::Result<()> {
     file.flush()
 }
 
-/// All tensors of a file, which are f32.
+/// Reads all tensors of a file. They must be f32.
 pub fn read_tensors(path: &Path) -> Result<Arrays, TensorError> {
     let file = TensorFile::open(path)?;
     let mut arrays = Arrays::new();
@@ -126,12 +126,12 @@ pub fn read_tensors(path: &Path) -> Result<Arrays, TensorError> {
     Ok(arrays)
 }
 
-/// An open safetensors file, its header checked: every tensor lies within the file, none over another.
+/// An open safetensors file with a checked header: tensors lie within the file and do not overlap.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
     file: File,
-    /// Where the header ends.
+    /// Offset of the data, in bytes.
     start: u64,
     header: Metadata,
 }
@@ -148,17 +148,17 @@ impl TensorFile {
         }
         file.read_exact(&mut prefix)?;
         let size = u64::from_le_bytes(prefix);
-        // Before anything is made as large as a stranger's file claims.
-        if size > MOST_HEADER.min(length - PREFIX) {
+        // Checked before allocating: the file is untrusted.
+        if size > MAX_HEADER.min(length - PREFIX) {
             return Err(bad(format!(
                 "expected a header of at most `{}` bytes, found one of `{size}`",
-                MOST_HEADER.min(length - PREFIX)
+                MAX_HEADER.min(length - PREFIX)
             )));
         }
         let mut text = vec![0; size as usize];
         file.read_exact(&mut text)?;
         let header: Metadata = serde_json::from_slice(&text)
-            .map_err(|error| bad(format!("its header is damaged: {error}")))?;
+            .map_err(|error| bad(format!("the header is damaged: {error}")))?;
         let start = PREFIX + size;
         let expected = start.saturating_add(header.data_len() as u64);
         if expected != length {
@@ -179,22 +179,22 @@ impl TensorFile {
         &self.path
     }
 
-    /// All names, in the order of the data.
+    /// Names of all tensors, in the order of the data.
     pub fn names(&self) -> Vec<String> {
         self.header.offset_keys()
     }
 
-    /// The sizes of a tensor, if there is one of this name.
+    /// Dimensions of a tensor, if it exists.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The type of a tensor's numbers, if there is one of this name.
+    /// Data type of a tensor, if it exists.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
         self.header.info(name).map(|info| info.dtype)
     }
 
-    /// A tensor of F32, F16 or BF16 numbers, as f32.
+    /// Reads a tensor of type F32, F16 or BF16 as f32.
     pub fn read(&self, name: &str) -> Result<Array, TensorError> {
         let missing = || TensorError::Format(format!("expected `{name}`, found none"));
         let info = self.header.info(name).ok_or_else(missing)?;
@@ -211,7 +211,7 @@ impl TensorFile {
             },
             Dtype::F16 => |bytes, values| {
                 let twos = bytes.as_chunks().0.iter();
-                values.extend(twos.map(|&two| of_half(u16::from_le_bytes(two))));
+                values.extend(twos.map(|&two| f16_to_f32(u16::from_le_bytes(two))));
             },
             Dtype::BF16 => |bytes, values| {
                 let twos = bytes.as_chunks().0.iter();
@@ -238,8 +238,8 @@ impl TensorFile {
     }
 }
 
-/// IEEE 754's binary16.
-fn of_half(bits: u16) -> f32 {
+/// Converts IEEE 754 binary16 to f32.
+fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let (exponent, fraction) = (u32::from(bits >> 10) & 0x1f, u32::from(bits) & 0x3ff);
     let size = match exponent {
@@ -259,7 +259,7 @@ mod tests {
         Tensor { name, shape, data }
     }
 
-    /// A file with this header and so many bytes behind it.
+    /// Returns a file with this header and `rest` zero bytes after it.
     fn file(header: &str, rest: usize) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_tensors_are_read_back() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let many: Vec<f32> = (0..200_000).map(|x| x as f32 / 7.0).collect();
         let tensors = vec![
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn half_precision_becomes_full() {
+    fn half_precision_is_converted() {
         for (bits, value) in [
             (0x3c00, 1.0),
             (0xc000, -2.0),
@@ -303,9 +303,9 @@ mod tests {
             (0x3555, 0.333_251_95),
             (0xfc00, f32::NEG_INFINITY),
         ] {
-            assert_eq!(of_half(bits), value, "{bits:x}");
+            assert_eq!(f16_to_f32(bits), value, "{bits:x}");
         }
-        assert!(of_half(0x7e00).is_nan());
+        assert!(f16_to_f32(0x7e00).is_nan());
         let header = r#"{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}"#;
         let file = file(header, 4);
         let mut bytes = std::fs::read(file.path()).unwrap();
@@ -316,9 +316,9 @@ mod tests {
         assert_eq!(found.data, [0.0, 1.0]);
     }
 
-    /// Each gives an error, at once and without the memory that it claims.
+    /// Each is refused before its claimed size is allocated.
     #[test]
-    fn evil_files_are_refused() {
+    fn malformed_files_are_refused() {
         let entry = |offsets: &str, shape: &str| {
             format!(r#"{{"x":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
         };
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_kind_are_named() {
+    fn other_data_types_are_refused() {
         let header = r#"{"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#;
         let file = file(header, 8);
         let error = TensorFile::open(file.path())

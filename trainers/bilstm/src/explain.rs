@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tch::TchError;
 
 use crate::evaluate::logits;
-use crate::reader::Reader;
+use crate::tokenizer::Tokenizer;
 use crate::replicas::Replicas;
 
 /// Copies of a text that are scored at a time: enough for some threads to share, few enough for any memory.
@@ -13,7 +13,7 @@ const COPIES: usize = 128;
 
 /// Per class: how far each word as a text of its own lifts the class's logit above the mean of all, compared with an
 /// unknown word.
-pub(crate) fn words(net: &Replicas, reader: &Reader) -> Result<Vec<Vec<(String, f64)>>, TchError> {
+pub(crate) fn words(net: &Replicas, reader: &Tokenizer) -> Result<Vec<Vec<(String, f64)>>, TchError> {
     let named: Vec<(u32, String)> = (0..reader.ids() as u32)
         .filter_map(|id| Some((id, reader.name(id)?)))
         .collect();
@@ -35,7 +35,7 @@ pub(crate) fn words(net: &Replicas, reader: &Reader) -> Result<Vec<Vec<(String, 
 /// word's places.
 pub(crate) fn text(
     net: &Replicas,
-    reader: &Reader,
+    reader: &Tokenizer,
     ids: &[u32],
 ) -> Result<Vec<Vec<(String, f64)>>, TchError> {
     let whole = lifts(net, &[ids])?;

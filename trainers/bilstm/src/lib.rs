@@ -6,18 +6,18 @@ mod device;
 mod directions;
 mod evaluate;
 mod explain;
-mod heap;
-mod ids;
+mod allocator;
+mod encoded;
 mod learner;
 mod model;
 mod net;
 mod optimizer;
 pub mod params;
-mod reader;
+mod tokenizer;
 mod replicas;
 mod train;
 
-pub use ids::Encoder;
+pub use encoded::Encoder;
 pub use model::TextModel;
 
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Trainer for BiLstm {
 
     fn prepare(model: &mut TextModel, args: PredictArgs, _threads: usize) -> Result<(), Error> {
         if let TextModel::Bilstm(_) = model {
-            heap::keep();
+            allocator::retain();
         }
         model.use_device(args.device)
     }

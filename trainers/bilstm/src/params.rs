@@ -8,7 +8,7 @@ use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
 
 use crate::device::{DeviceChoice, Precision};
-use crate::reader::PieceReader;
+use crate::tokenizer::FileTokenizer;
 use bag::{BagArgs, BagParams};
 pub use training::{ClassWeight, Schedule};
 
@@ -130,7 +130,7 @@ pub struct TextParams {
     /// How classes are weighed.
     pub class_weight: ClassWeight,
     /// Cuts texts; words are used without it.
-    pub tokenizer: Option<Arc<PieceReader>>,
+    pub tokenizer: Option<Arc<FileTokenizer>>,
 }
 
 /// Parameters by kind of model.
@@ -147,7 +147,7 @@ pub enum ArchParams {
 pub struct LstmParams {
     /// Words with ids of their own.
     pub vocab_size: usize,
-    /// Ids of a text that are read.
+    /// EncodedRows of a text that are read.
     pub seq_len: usize,
     /// Width of the embeddings.
     pub emb_size: usize,
@@ -195,7 +195,7 @@ impl TextArgs {
         let tokenizer = self
             .tokenizer
             .as_deref()
-            .map(PieceReader::read)
+            .map(FileTokenizer::read)
             .transpose()?;
         Ok(TextParams {
             arch,

@@ -15,13 +15,13 @@ use training::{Arrays, Pace, Plan, Run, memory, of_epoch};
 
 use crate::device::failed;
 use crate::evaluate::logits;
-use crate::heap;
-use crate::ids::{self, Encoder, Ids};
+use crate::allocator;
+use crate::encoded::{self, Encoder, EncodedRows};
 use crate::learner::{Best, Learner, Outcome};
 use crate::model::{LstmModel, TextModel};
 use crate::net::Shape;
 use crate::params::{LstmParams, TextParams};
-use crate::reader::Reader;
+use crate::tokenizer::Tokenizer;
 use crate::replicas::Replicas;
 
 /// All that does not change while training.
@@ -29,7 +29,7 @@ pub(crate) struct Job<'a> {
     pub(crate) params: &'a LstmParams,
     pub(crate) plan: Plan,
     pub(crate) table: &'a RowTable,
-    pub(crate) ids: Ids,
+    pub(crate) ids: EncodedRows,
     pub(crate) shape: Shape,
     pub(crate) train: Vec<u32>,
     pub(crate) validation: Vec<u32>,
@@ -50,7 +50,7 @@ pub(crate) fn train(
     table.check_classes()?;
     // Of libtorch's own: see `replicas`.
     tch::set_num_threads(1);
-    let (reader, ids) = ids::read(table, encoders, lstm.vocab_size, lstm.seq_len)?;
+    let (reader, ids) = encoded::encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
     let train = table.of(Split::Train);
     let job = Job {
         params: lstm,
@@ -83,7 +83,7 @@ pub(crate) fn train(
     if devices.all.iter().all(|device| *device == Device::Cpu) {
         has_room(&job, devices.all.len(), memory::left(Path::new("/")))?;
     }
-    heap::keep();
+    allocator::retain();
     let mut learner = Learner::start(&job, &devices, run)?;
     let failure = learn(&job, &mut learner, run)?;
     finish(&job, learner, reader, failure, run)
@@ -140,7 +140,7 @@ fn learn(job: &Job<'_>, learner: &mut Learner<'_>, run: &mut Run) -> Result<Opti
             }
         }
         pace.stop();
-        heap::give_back();
+        allocator::purge();
         let validated = job.validate(learner.replicas(), run)?;
         if validated.is_none() && !job.validation.is_empty() {
             // Stopped: the epoch's end will be seen again by the run that resumes.
@@ -152,7 +152,7 @@ fn learn(job: &Job<'_>, learner: &mut Learner<'_>, run: &mut Run) -> Result<Opti
         }
         run.epoch(learner.state.report(&job.plan, &pace, validation));
         learner.end_epoch(validated)?;
-        heap::give_back();
+        allocator::purge();
         learner.checkpoint(run, true)?;
     }
     Ok(None)
@@ -161,7 +161,7 @@ fn learn(job: &Job<'_>, learner: &mut Learner<'_>, run: &mut Run) -> Result<Opti
 fn finish(
     job: &Job<'_>,
     mut learner: Learner<'_>,
-    reader: Reader,
+    reader: Tokenizer,
     failure: Option<Error>,
     run: &mut Run,
 ) -> Result<Trained<TextModel>, Error> {
@@ -190,7 +190,7 @@ fn finish(
     let devices = learner.devices().to_vec();
     // Adam's moments and the last weights: what scores needs none of them.
     drop(learner);
-    heap::give_back();
+    allocator::purge();
     let net = Replicas::new(&job.shape, &arrays, &devices, false).map_err(failed)?;
     let judge = |part: Split| -> Result<Option<Scores>, Error> {
         let rows = job.table.of(part);

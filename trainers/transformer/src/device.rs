@@ -1,121 +1,86 @@
-//! Where the numbers are worked on.
+//! Engines by device.
 
-use std::str::FromStr;
-
-use clap::ValueEnum;
 use diagnostics::Error;
+use training::{DeviceChoice, Precision};
 
 use crate::architecture::Architecture;
 use crate::cpu::CpuEngine;
 use crate::distributed::Meeting;
 use crate::engine::{Engine, Values};
 
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// All GPUs, else the CPU.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// All GPUs.
-    Cuda,
-    /// This GPU.
-    CudaIndex(usize),
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || "expected auto, cpu, cuda or cuda:N".to_owned();
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda),
-            other => {
-                let index = other.strip_prefix("cuda:").ok_or_else(unknown)?;
-                index.parse().map(Self::CudaIndex).map_err(|_| unknown())
-            }
-        }
-    }
-}
-
-/// Which numbers a GPU works with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
-    /// 32 bits everywhere
-    Full,
-    /// 16 bits where it is safe: bf16, or f16 with a scaled loss where the GPU has no bf16 (Micikevicius et al. 2018)
-    Mixed,
-}
-
-/// The devices that compute.
+/// The devices of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Cpu,
-    /// By number; one or more.
+    /// Indices, at least one.
     Gpus(Vec<usize>),
 }
 
-/// What this machine and this program have.
+/// The GPUs that this program can use.
 #[cfg_attr(
     not(test),
     allow(
         dead_code,
-        reason = "programs with and without CUDA find different ones"
+        reason = "programs with and without CUDA construct different ones"
     )
 )]
 enum Gpus {
     /// The program was built without CUDA.
     NotBuilt,
-    /// No driver, or one that says no; in its words.
+    /// The driver is missing or failed, with its message.
     Unusable(String),
     Count(usize),
 }
 
-impl DeviceChoice {
-    /// The devices of this machine that were asked for.
-    pub(crate) fn find(self, precision: Option<Precision>) -> Result<Place, Error> {
-        let gpus = match self {
-            Self::Cpu => Gpus::Count(0),
-            _ => gpus(),
+/// Returns the chosen devices of this machine.
+///
+/// # Errors
+/// If there are too few GPUs, or mixed precision is chosen for the CPU.
+pub(crate) fn find(choice: DeviceChoice, precision: Option<Precision>) -> Result<Place, Error> {
+    let gpus = match choice {
+        DeviceChoice::Cpu => Gpus::Count(0),
+        _ => gpus(),
+    };
+    let place = gpus.choose(choice)?;
+    Precision::is_mixed(precision, place != Place::Cpu)?;
+    Ok(place)
+}
+
+impl Gpus {
+    fn choose(&self, choice: DeviceChoice) -> Result<Place, Error> {
+        let count = match self {
+            Self::Count(count) => *count,
+            Self::NotBuilt | Self::Unusable(_) => 0,
         };
-        let place = self.among(&gpus)?;
-        if place == Place::Cpu && precision == Some(Precision::Mixed) {
-            return Err(Error::new("expected a GPU for --precision mixed, found none: half precision is slower on a CPU").help("leave --precision out"));
-        }
-        Ok(place)
+        let indices = choice.gpus(count, |expected| self.too_few(expected))?;
+        Ok(match indices.is_empty() {
+            true => Place::Cpu,
+            false => Place::Gpus(indices),
+        })
     }
 
-    fn among(self, gpus: &Gpus) -> Result<Place, Error> {
-        let count = match gpus {
-            Gpus::Count(count) => *count,
-            Gpus::NotBuilt | Gpus::Unusable(_) => 0,
-        };
-        let wanted = match self {
-            Self::Auto | Self::Cpu => 0,
-            Self::Cuda => 1,
-            Self::CudaIndex(index) => index.saturating_add(1),
-        };
-        if count < wanted {
-            return Err(match gpus {
-                Gpus::NotBuilt => Error::new("expected a program with CUDA for --device cuda, this one was built without").help("use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
-                     (docs/cuda.md)"),
-                Gpus::Unusable(why) => Error::new(format!(
-                        "expected a GPU for --device cuda, but its driver does not answer: {why}"
-                    )).help("use --device cpu, or look at what `nvidia-smi` says"),
-                Gpus::Count(count) => Error::new(format!("expected `{wanted}` or more GPUs, found `{count}`")).help("use --device cpu, or a number that `nvidia-smi -L` lists"),
-            });
+    fn too_few(&self, expected: usize) -> Error {
+        match self {
+            Self::NotBuilt => Error::new(
+                "expected a program with CUDA for --device cuda, this one was built without",
+            )
+            .help(
+                "use --device cpu, or build one: `cargo build --release -p transformer --features cuda` \
+                 (docs/guide/gpus.md)",
+            ),
+            Self::Unusable(why) => Error::new(format!(
+                "expected a GPU for --device cuda, but its driver does not answer: {why}"
+            ))
+            .help("use --device cpu, or check the driver with `nvidia-smi`"),
+            Self::Count(count) => Error::new(format!(
+                "expected `{expected}` or more GPUs, found `{count}`"
+            ))
+            .help("use --device cpu, or an index that `nvidia-smi -L` lists"),
         }
-        Ok(match self {
-            Self::CudaIndex(index) => Place::Gpus(vec![index]),
-            Self::Auto | Self::Cuda if count > 0 => Place::Gpus((0..count).collect()),
-            _ => Place::Cpu,
-        })
     }
 }
 
-/// How an engine is to work.
+/// Settings of an engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) device: DeviceChoice,
@@ -124,7 +89,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// An engine with these weights, of which `frozen` do not change, for a run on the hosts of the meeting.
+    /// Returns an engine with these weights, of which `frozen` do not change, for a run on the hosts of
+    /// the group.
     pub(crate) fn engine(
         self,
         architecture: &Architecture,
@@ -132,7 +98,7 @@ impl Setup {
         frozen: &[bool],
         meeting: Option<&mut Meeting>,
     ) -> Result<Box<dyn Engine>, Error> {
-        match self.device.find(self.precision)? {
+        match find(self.device, self.precision)? {
             Place::Cpu => {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
@@ -150,7 +116,7 @@ impl Setup {
         _: &[bool],
         _: Option<&mut Meeting>,
     ) -> Result<Box<dyn Engine>, Error> {
-        // Without CUDA no GPU is ever found.
+        // Unreachable: without CUDA no GPU is found.
         Err(
             Error::new("expected a program with CUDA, this one was built without")
                 .help("use --device cpu"),
@@ -206,11 +172,11 @@ mod tests {
 
     fn found(text: &str, gpus: &Gpus) -> Result<Place, String> {
         let choice: DeviceChoice = text.parse()?;
-        choice.among(gpus).map_err(|error| error.to_string())
+        gpus.choose(choice).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn devices_are_what_was_asked_for() {
+    fn device_choices_become_devices() {
         let (none, two) = (Gpus::Count(0), Gpus::Count(2));
         assert_eq!(found("auto", &none), Ok(Place::Cpu));
         assert_eq!(found("auto", &Gpus::NotBuilt), Ok(Place::Cpu));
@@ -228,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_state_what_is_missing() {
         for (text, gpus, expected) in [
             ("cuda", Gpus::NotBuilt, "this one was built without"),
             (
@@ -259,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn mixed_precision_is_for_gpus() {
-        assert!(DeviceChoice::Cpu.find(Some(Precision::Mixed)).is_err());
-        assert_eq!(DeviceChoice::Cpu.find(None).unwrap(), Place::Cpu);
+    fn mixed_precision_needs_a_gpu() {
+        assert!(find(DeviceChoice::Cpu, Some(Precision::Mixed)).is_err());
+        assert_eq!(find(DeviceChoice::Cpu, None).unwrap(), Place::Cpu);
     }
 }

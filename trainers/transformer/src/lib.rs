@@ -58,7 +58,7 @@ impl Trainer for Transformer {
     }
 
     fn ready(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
-        params.device.find(params.precision)?;
+        device::find(params.device, params.precision)?;
         params.locate(paths)
     }
 

@@ -9,9 +9,9 @@ use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
 pub use training::{ClassWeight, Schedule};
 
-pub use crate::device::{DeviceChoice, Precision};
 use crate::pretrained::Pretrained;
 use crate::tokenizer::Tokens;
+pub use training::{DeviceChoice, Precision};
 
 /// 600 s: the instances of a job start within minutes of each other.
 const HOST_TIMEOUT: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);

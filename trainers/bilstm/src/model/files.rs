@@ -15,7 +15,7 @@ use training::{prefixed, write_tensors};
 
 use super::lstm::LstmModel;
 use crate::net::Shape;
-use crate::reader::{PieceReader, Reader};
+use crate::tokenizer::{FileTokenizer, Tokenizer};
 
 /// `format` and `version` of the config.
 const FORMAT: &str = "trainyard-bilstm";
@@ -70,12 +70,12 @@ pub(super) fn save(model: &LstmModel, dir: &Path) -> Result<(), Error> {
     json.push('\n');
     write(dir, CONFIG, json.as_bytes())?;
     match &model.reader {
-        Reader::Words { words, .. } => {
+        Tokenizer::Words { words, .. } => {
             let mut text = words.join("\n");
             text.push('\n');
             write(dir, VOCABULARY, text.as_bytes())?;
         }
-        Reader::Pieces(pieces) => write(dir, TOKENIZER, &pieces.json)?,
+        Tokenizer::File(pieces) => write(dir, TOKENIZER, &pieces.json)?,
     }
     let tensors = prefixed("", &model.arrays).collect();
     write_tensors(&dir.join(TENSORS), &[], tensors)
@@ -86,12 +86,12 @@ pub(super) fn load(dir: &Path) -> Result<LstmModel, Error> {
         .map_err(|error| unreadable(dir, CONFIG, error))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let reader = if dir.join(TOKENIZER).exists() {
-        Reader::Pieces(Arc::new(PieceReader::read(&dir.join(TOKENIZER))?))
+        Tokenizer::File(Arc::new(FileTokenizer::read(&dir.join(TOKENIZER))?))
     } else {
         let text = String::from_utf8(read(dir, VOCABULARY)?)
             .map_err(|error| unreadable(dir, VOCABULARY, error))?;
         let twice = || unreadable(dir, VOCABULARY, "expected every word once, found one twice");
-        Reader::of_words(text.lines().map(str::to_owned).collect()).ok_or_else(twice)?
+        Tokenizer::of_words(text.lines().map(str::to_owned).collect()).ok_or_else(twice)?
     };
     let Shape { ids, pad, .. } = config.shape;
     for (name, expected, found) in [

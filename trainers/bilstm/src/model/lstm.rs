@@ -16,14 +16,14 @@ use crate::device::failed;
 use crate::evaluate::logits;
 use crate::explain;
 use crate::net::Shape;
-use crate::reader::{MIN_WORD_LENGTH, Reader};
+use crate::tokenizer::{MIN_WORD_LENGTH, Tokenizer};
 use crate::replicas::Replicas;
 
 /// The bi-LSTM.
 pub struct LstmModel {
     pub(crate) classes: Vec<String>,
-    pub(crate) reader: Reader,
-    /// Ids of a text that are read.
+    pub(crate) reader: Tokenizer,
+    /// EncodedRows of a text that are read.
     pub(crate) seq_len: usize,
     pub(crate) shape: Shape,
     pub(crate) arrays: Arrays,

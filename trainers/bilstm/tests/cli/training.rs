@@ -279,7 +279,7 @@ fn training_rows_are_scored_for_the_report_alone() {
     assert!(home.metrics()["train"].is_object());
 }
 
-/// jemalloc, with the settings of src/heap.rs, has taken the place of the C library's allocator also for libtorch.
+/// jemalloc, with the settings of src/allocator.rs, has taken the place of the C library's allocator also for libtorch.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn libtorch_allocates_with_jemalloc() {

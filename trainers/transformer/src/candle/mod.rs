@@ -16,12 +16,13 @@ mod param_layout;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{DType, Device, Error, Tensor};
+use candle_core::{DType, Device, Error as CandleError, Tensor};
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
-use crate::device::{Place, Precision};
+use crate::device::Place;
 use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
+use training::Precision;
 
 pub(crate) use grad_sync::Hosts;
 
@@ -50,7 +51,7 @@ pub(crate) struct CandleEngine {
 }
 
 /// candle's word for what failed, and what can be done.
-fn failed(error: Error) -> Error {
+fn failed(error: CandleError) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim();
     let help = if text.to_ascii_lowercase().contains("out of memory") {
@@ -189,13 +190,15 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), E
     // A stream of its own: candle's default is the stream of the calling thread, and threads come and go here.
     let device = Device::new_cuda_with_stream(number).map_err(failed)?;
     let Device::Cuda(cuda) = &device else {
-        return Err(failed(Error::Msg("expected a CUDA device".to_owned())));
+        return Err(failed(CandleError::Msg(
+            "expected a CUDA device".to_owned(),
+        )));
     };
     let (major, minor) = cuda
         .cuda_stream()
         .context()
         .compute_capability()
-        .map_err(|error| failed(Error::Msg(error.to_string())))?;
+        .map_err(|error| failed(CandleError::Msg(error.to_string())))?;
     let built = env!("TRAINYARD_COMPUTE_CAP");
     let capability = major * 10 + minor;
     if least(built).is_some_and(|least| capability < least) {

@@ -7,7 +7,9 @@ use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::cuda_backend::cudarc::nccl::result::{NcclError, group_end, group_start};
 use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
-use candle_core::{CpuStorage, CudaStorage, Device, Error, InplaceOp1, Layout, Tensor};
+use candle_core::{
+    CpuStorage, CudaStorage, Device, Error as CandleError, InplaceOp1, Layout, Tensor,
+};
 use diagnostics::Error;
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ impl World {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
             .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
-            .collect::<Result<_, Error>>()
+            .collect::<Result<_, CandleError>>()
             .map_err(super::failed)?;
         let Some(mut hosts) = hosts.filter(|hosts| hosts.count > 1) else {
             let members = Comm::from_devices(streams).map_err(failed)?;
@@ -92,7 +94,7 @@ impl World {
         group_start().map_err(failed)?;
         let sums = vectors.iter().zip(&self.members);
         let all = sums.map(|(vector, member)| vector.inplace_op1(&Sum(member)));
-        let done = all.collect::<Result<(), Error>>();
+        let done = all.collect::<Result<(), CandleError>>();
         group_end().map_err(failed)?;
         done.map_err(super::failed)?;
         for vector in vectors {
@@ -112,7 +114,7 @@ fn join(
 ) -> Result<Member, Error> {
     // NCCL takes the thread's current GPU.
     let bound = stream.context().bind_to_thread();
-    bound.map_err(|error| super::failed(Error::Msg(error.to_string())))?;
+    bound.map_err(|error| super::failed(CandleError::Msg(error.to_string())))?;
     Comm::from_rank(stream, rank, all, Id::uninit(id))
         .map(Member)
         .map_err(failed)
@@ -136,7 +138,7 @@ impl InplaceOp1 for Sum<'_> {
             candle_core::bail!("expected a whole vector, found a part of one");
         }
         let done = self.0.0.all_reduce_in_place(values, &ReduceOp::Sum);
-        done.map_err(|error| Error::Msg(format!("NCCL failed: {error:?}")))?;
+        done.map_err(|error| CandleError::Msg(format!("NCCL failed: {error:?}")))?;
         Ok(())
     }
 }

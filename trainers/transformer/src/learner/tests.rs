@@ -2,7 +2,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use clap::{Args as _, Command, FromArgMatches as _};
 use dataset::{Encode as _, RowRef, RowTable, Split};
-use training::Plan;
+use training::progress::Progress;
+use training::stop::Stop;
+use training::{TrainPlan, fit};
 
 use super::*;
 use crate::architecture::Family;
@@ -11,20 +13,20 @@ use crate::reference::small;
 use crate::tokenizer::tests::tokens;
 use crate::tokenizer::{Encoder, Rows};
 
-/// What the engine was told.
+/// A call of the engine.
 #[derive(Debug, PartialEq)]
-enum Told {
-    /// The loss's factor.
-    Learn(f64),
+enum Call {
+    /// Loss scale.
+    Accumulate(f64),
     Discard,
-    /// Step, rate, decay and the gradients' factor.
+    /// Step, rate, weight decay and gradient factor.
     Update(u64, f64, f64, f64),
 }
 
-/// An engine of half precision whose gradients have the lengths that it is given.
+/// An engine in half precision with given gradient norms.
 struct Fake {
     norms: Vec<f64>,
-    told: Sender<Told>,
+    calls: Sender<Call>,
 }
 
 impl Engine for Fake {
@@ -32,7 +34,9 @@ impl Engine for Fake {
         Ok(Vec::new())
     }
     fn accumulate(&mut self, _: &Batch, target: &Target<'_>) -> Result<f64, Error> {
-        self.told.send(Told::Learn(target.loss_scale)).unwrap();
+        self.calls
+            .send(Call::Accumulate(target.loss_scale))
+            .unwrap();
         Ok(0.25)
     }
     fn reduce(&mut self, _: &mut dyn crate::engine::AllReduce) -> Result<(), Error> {
@@ -49,12 +53,12 @@ impl Engine for Fake {
             scale,
             ..
         } = *update;
-        let told = Told::Update(step, rate, weight_decay, scale);
-        self.told.send(told).unwrap();
+        let call = Call::Update(step, rate, weight_decay, scale);
+        self.calls.send(call).unwrap();
         Ok(())
     }
     fn discard(&mut self) -> Result<(), Error> {
-        self.told.send(Told::Discard).unwrap();
+        self.calls.send(Call::Discard).unwrap();
         Ok(())
     }
     fn gradients(&mut self) -> Result<Values, Error> {
@@ -64,7 +68,7 @@ impl Engine for Fake {
         Ok(Vec::new())
     }
     fn save(&self) -> Result<Saved, Error> {
-        Err(strange("nothing is saved"))
+        Err(Error::new("nothing is saved"))
     }
     fn restore(&mut self, _: &Saved) -> Result<(), Error> {
         Ok(())
@@ -79,43 +83,45 @@ impl Engine for Fake {
 
 fn params(flags: &str) -> TransformerParams {
     let command = TransformerArgs::augment_args(Command::new("train"));
-    let typed = command.get_matches_from(format!("train {flags}").split(' '));
-    TransformerArgs::from_arg_matches(&typed)
+    let matches = command.get_matches_from(format!("train {flags}").split(' '));
+    TransformerArgs::from_arg_matches(&matches)
         .unwrap()
         .check()
         .unwrap()
 }
 
-/// A job of three rows in one step.
-fn job<'a>(params: &'a TransformerParams, table: &'a RowTable) -> Job<'a> {
+/// A context of three rows in one step, for two epochs.
+fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainContext<'a> {
     let mut encoder = Encoder::new(Some(&std::sync::Arc::new(tokens(8))));
     ["good", "bad", "good film"]
         .iter()
         .for_each(|text| encoder.encode(text));
-    let plan = Plan {
-        epochs: 10,
-        rows: 3,
-        steps_per_epoch: 1,
-        learning_rate: params.learning_rate,
-        schedule: params.schedule,
-        warm_up: params.warm_up,
-    };
-    Job {
+    TrainContext {
         params,
-        plan,
+        plan: TrainPlan {
+            labels: &table.labels,
+            classes: &table.classes,
+            train: vec![0, 1, 2],
+            validation: Vec::new(),
+            epochs: 2,
+            rows_per_step: 3,
+            buckets: false,
+            patience: None,
+            learning_rate: params.learning_rate,
+            schedule: params.schedule,
+            warm_up: params.warm_up,
+            clip_norm: params.clip_norm,
+        },
         table,
         rows: Rows::new(table, vec![encoder]).unwrap(),
         architecture: small(Family::Bert),
-        step_rows: 3,
-        train: vec![0, 1, 2],
-        validation: Vec::new(),
         class_weights: vec![1.0; 2],
     }
 }
 
-/// What overflowed changes nothing but the loss's factor; the next step is the first for AdamW.
+/// An overflow changes nothing but the loss scale; the next step is the first for AdamW.
 #[test]
-fn an_overflow_is_skipped_and_the_next_step_is_learnt() {
+fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
     let params = params("--learning-rate 0.01 --clip-norm 2 --weight-decay 0.5");
     let table = RowTable {
         order: (0..3).map(|index| RowRef { shard: 0, index }).collect(),
@@ -126,37 +132,38 @@ fn an_overflow_is_skipped_and_the_next_step_is_learnt() {
         classes: vec!["0".to_owned(), "1".to_owned()],
         sources: Vec::new(),
     };
-    let job = job(&params, &table);
-    let (told, heard): (Sender<Told>, Receiver<Told>) = channel();
-    let state = Counters::default();
+    let context = context(&params, &table);
+    let (calls, received): (Sender<Call>, Receiver<Call>) = channel();
+    let state = TrainState::default();
     let scale = state.loss_scale(true);
-    let mut learner = Learner {
-        job: &job,
-        // Four times as long as --clip-norm lets it be, once the factor is out.
+    let mut learner = TransformerLearner {
+        context: &context,
+        // Four times --clip-norm, without the loss scale.
         engine: Box::new(Fake {
             norms: vec![f64::INFINITY, 8.0 * scale / 2.0],
-            told,
+            calls,
         }),
         meeting: None,
         parameters: Vec::new(),
-        noise: 0,
-        state,
-        best: None,
+        dropout: 0,
     };
-    for skipped in [1, 1] {
-        let outcome = learner.step(&job.train).unwrap();
-        assert!(matches!(outcome, Outcome::Done));
-        assert_eq!(learner.state.skipped, skipped);
-    }
-    assert_eq!((learner.state.step, learner.state.updates()), (2, 1));
-    let heard: Vec<Told> = heard.try_iter().collect();
+    let progress = std::sync::Arc::new(Progress::new());
+    let mut run = Run::new(1, 0, Stop::default(), progress);
+    let fitted = fit(&mut learner, &context.plan, state, None, &mut run).unwrap();
+    assert_eq!((fitted.state.step, fitted.state.updates()), (2, 1));
+    assert_eq!(fitted.state.skipped, 1);
+    let received: Vec<Call> = received.try_iter().collect();
     assert_eq!(
-        heard[..3],
-        [Told::Learn(scale), Told::Discard, Told::Learn(scale / 2.0)]
+        received[..3],
+        [
+            Call::Accumulate(scale),
+            Call::Discard,
+            Call::Accumulate(scale / 2.0)
+        ]
     );
-    let Told::Update(step, rate, decay, factor) = heard[3] else {
-        panic!("expected an update: {heard:?}");
+    let Call::Update(step, rate, decay, factor) = received[3] else {
+        panic!("expected an update: {received:?}");
     };
-    assert_eq!((step, rate, decay), (1, job.plan.rate(1), 0.5));
+    assert_eq!((step, rate, decay), (1, context.plan.rate(1), 0.5));
     assert!((factor * scale / 2.0 - 0.25).abs() < 1e-6, "{factor}");
 }

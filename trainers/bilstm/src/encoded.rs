@@ -6,7 +6,7 @@ use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
 use text::{Shard, WordRows};
 
-use crate::reader::{FIRST, MIN_WORD_LENGTH, PieceReader, Reader, UNKNOWN};
+use crate::tokenizer::{FIRST, MIN_WORD_LENGTH, FileTokenizer, Tokenizer, UNKNOWN};
 
 /// What one reading thread makes of its rows.
 pub enum Encoder {
@@ -18,7 +18,7 @@ pub enum Encoder {
 
 impl Encoder {
     /// An empty encoder.
-    pub(crate) fn new(tokenizer: Option<&Arc<PieceReader>>) -> Self {
+    pub(crate) fn new(tokenizer: Option<&Arc<FileTokenizer>>) -> Self {
         match tokenizer {
             None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
             Some(reader) => Self::Pieces(Pieces {
@@ -51,9 +51,9 @@ impl Encode for Encoder {
     }
 }
 
-/// Ids of a tokenizer.
+/// EncodedRows of a tokenizer.
 pub struct Pieces {
-    reader: Arc<PieceReader>,
+    reader: Arc<FileTokenizer>,
     ids: Vec<u32>,
     ends: Vec<usize>,
     /// The first text that the tokenizer could not read.
@@ -77,12 +77,12 @@ impl Pieces {
 
 /// The ids of all rows, at least one and at most so many per row.
 #[derive(Default)]
-pub(crate) struct Ids {
+pub(crate) struct EncodedRows {
     ids: Vec<u32>,
     ends: Vec<usize>,
 }
 
-impl Ids {
+impl EncodedRows {
     /// The ids of row `row`.
     pub(crate) fn row(&self, row: usize) -> &[u32] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
@@ -106,7 +106,7 @@ pub(crate) fn read(
     encoders: Vec<Encoder>,
     vocab_size: usize,
     limit: usize,
-) -> Result<(Reader, Ids), Error> {
+) -> Result<(Tokenizer, EncodedRows), Error> {
     let (mut shards, mut pieces) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
@@ -118,7 +118,7 @@ pub(crate) fn read(
         .order
         .iter()
         .map(|row| (row.shard as usize, row.index as usize));
-    let mut ids = Ids::default();
+    let mut ids = EncodedRows::default();
     let Some(reader) = pieces.first().map(|pieces| Arc::clone(&pieces.reader)) else {
         let words = WordRows::gather(shards, places);
         let (reader, id_of) = vocabulary(rows, &words, vocab_size)?;
@@ -129,9 +129,9 @@ pub(crate) fn read(
         return Ok((reader, ids));
     };
     if let Some(error) = pieces.iter_mut().find_map(|pieces| pieces.refused.take()) {
-        return Err(PieceReader::refused(error));
+        return Err(FileTokenizer::refused(error));
     }
-    let reader = Reader::Pieces(reader);
+    let reader = Tokenizer::File(reader);
     for (shard, row) in places {
         ids.push(
             pieces[shard].row(row).iter().take(limit).copied(),
@@ -142,7 +142,7 @@ pub(crate) fn read(
 }
 
 /// The most frequent words of the training rows, equals in code point order, and the id of every word.
-fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Reader, Vec<u32>), Error> {
+fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Tokenizer, Vec<u32>), Error> {
     let mut counts = vec![0u64; words.words()];
     for row in rows.of(Split::Train) {
         for &word in words.row(row as usize) {
@@ -168,5 +168,5 @@ fn vocabulary(rows: &RowTable, words: &WordRows, size: usize) -> Result<(Reader,
     }
     let names = known.into_iter().map(|(_, name, _)| name).collect();
     let twice = || Error::new("a word has two numbers").help("please report it with the data");
-    Ok((Reader::of_words(names).ok_or_else(twice)?, id_of))
+    Ok((Tokenizer::of_words(names).ok_or_else(twice)?, id_of))
 }

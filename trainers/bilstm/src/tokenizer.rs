@@ -24,7 +24,7 @@ pub(crate) enum Reader {
     /// Words of a list, from the id [`FIRST`] on.
     Words { words: Vec<String>, list: WordList },
     /// A tokenizer's own ids.
-    Pieces(std::sync::Arc<PieceReader>),
+    Pieces(std::sync::Arc<FileTokenizer>),
 }
 
 impl Reader {
@@ -72,7 +72,7 @@ impl Reader {
                 .map(|place| place.map_or(UNKNOWN, |place| place + FIRST))
                 .collect(),
             Self::Pieces(pieces) => {
-                let mut ids = pieces.encode(text).map_err(PieceReader::refused)?;
+                let mut ids = pieces.encode(text).map_err(FileTokenizer::refused)?;
                 ids.truncate(limit);
                 ids
             }
@@ -93,7 +93,7 @@ impl Reader {
 }
 
 /// A tokenizer.json.
-pub struct PieceReader {
+pub struct FileTokenizer {
     tokenizer: Tokenizer,
     /// The file as it was, for the model folder.
     pub(crate) json: Vec<u8>,
@@ -103,16 +103,16 @@ pub struct PieceReader {
     special: HashSet<u32>,
 }
 
-impl fmt::Debug for PieceReader {
+impl fmt::Debug for FileTokenizer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("PieceReader")
+            .debug_struct("FileTokenizer")
             .field("ids", &self.ids)
             .finish_non_exhaustive()
     }
 }
 
-impl PieceReader {
+impl FileTokenizer {
     /// Reads a tokenizer.json.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let json = fs::read(path).map_err(Error::io("read", path))?;

@@ -22,14 +22,14 @@ mod jemalloc {
 
 /// From now on free memory is kept, for tensors that come and go with each batch. Until then it goes back after some
 /// seconds: what reading took would add to what training takes. A program on another C library does without.
-pub(crate) fn keep() {
+pub(crate) fn retain() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     jemalloc::keep_for(-1);
 }
 
 /// Gives back what is free, between work on batches of one size and of another: what the one took would add to what the other
 /// takes.
-pub(crate) fn give_back() {
+pub(crate) fn purge() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         jemalloc::keep_for(0);
@@ -41,7 +41,7 @@ pub(crate) fn give_back() {
 mod tests {
     #[test]
     fn free_memory_is_kept() {
-        super::keep();
+        super::retain();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
         // SAFETY: as in `keep_for`.
         let decay = unsafe { tikv_jemalloc_ctl::raw::read::<isize>(b"arena.0.dirty_decay_ms\0") };
@@ -60,7 +60,7 @@ mod tests {
                 .parse()
                 .unwrap()
         };
-        super::keep();
+        super::retain();
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
         // SAFETY: as in `keep_for`; the manual has unsigned for this one. A test has several arenas, the program one.
         let arena = unsafe { tikv_jemalloc_ctl::raw::write(b"thread.arena\0", 0_u32) };
@@ -69,7 +69,7 @@ mod tests {
         let pieces: Vec<Vec<u8>> = (0..128).map(|_| vec![1; 1 << 20]).collect();
         drop(pieces);
         let before = resident();
-        super::give_back();
+        super::purge();
         let after = resident();
         assert!(after + 64_000 < before, "{before} {after}");
     }

@@ -1,0 +1,543 @@
+//! The training loop of networks: epochs of batches, optimizer steps, validation, early stopping,
+//! checkpoints, and the choice of the best weights.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use diagnostics::Error;
+use evaluation::history::Validation;
+use evaluation::metrics::Scores;
+use serde_json::json;
+
+use crate::batches::epoch_batches;
+use crate::{
+    Arrays, Run, Schedule, StepOutcome, Throughput, TrainState, clip_coefficient,
+    incompatible_checkpoint, read_tensors,
+};
+
+/// The only file of a checkpoint besides its manifest.
+const TENSORS: &str = "training.safetensors";
+
+/// Settings of a run, which do not change while training.
+#[derive(Clone, Debug)]
+pub struct TrainPlan<'a> {
+    /// Class index of each row of the data.
+    pub labels: &'a [u32],
+    /// Names of the classes.
+    pub classes: &'a [String],
+    /// Training rows.
+    pub train: Vec<u32>,
+    /// Validation rows; may be empty.
+    pub validation: Vec<u32>,
+    /// Passes over the training rows.
+    pub epochs: u64,
+    /// Rows per optimizer step.
+    pub rows_per_step: usize,
+    /// True if the rows of a batch have about equal lengths.
+    pub buckets: bool,
+    /// Epochs without improvement after which training stops; `None`: it does not stop early.
+    pub patience: Option<u64>,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of the learning rate.
+    pub schedule: Schedule,
+    /// Share of all steps with a rising learning rate, 0 to 1.
+    pub warm_up: f64,
+    /// Maximum gradient norm; `None`: gradients are not clipped.
+    pub clip_norm: Option<f64>,
+}
+
+impl TrainPlan<'_> {
+    /// Number of steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.train.len().div_ceil(self.rows_per_step) as u64
+    }
+
+    /// Number of steps of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.epochs * self.steps_per_epoch()
+    }
+
+    /// Learning rate of a step, counted from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        let warm_up = (self.warm_up * self.steps() as f64).round() as u64;
+        self.learning_rate * self.schedule.factor(step, self.steps(), warm_up)
+    }
+}
+
+/// Arguments of an optimizer step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerStep {
+    /// Number of the update, from 1; skipped steps do not count.
+    pub update: u64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Factor of the gradients: clipping and 1 / loss scale.
+    pub gradient_scale: f64,
+}
+
+/// A network with its optimizer, as [`fit`] uses it.
+pub trait Learner {
+    /// A copy of all weights.
+    type Weights;
+
+    /// Number of tokens of a row.
+    fn tokens(&self, row: u32) -> usize;
+
+    /// True if gradients are of a half precision that can overflow, so that the loss is scaled.
+    fn is_scaled(&self) -> bool;
+
+    /// Computes the gradients of a step, times `loss_scale`. Returns the loss without that factor, and
+    /// the gradient norm with it.
+    fn backward(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<(f64, f64), Error>;
+
+    /// Updates the weights with the gradients, and discards these.
+    fn update(&mut self, step: OptimizerStep) -> Result<(), Error>;
+
+    /// Discards the gradients.
+    fn discard(&mut self) -> Result<(), Error>;
+
+    /// Returns a copy of the current weights.
+    fn weights(&self) -> Result<Self::Weights, Error>;
+
+    /// True if all weights are finite.
+    fn is_finite(weights: &Self::Weights) -> bool;
+
+    /// Scores rows with the current weights; `None` if the run was stopped.
+    fn scores(&mut self, rows: &[u32], run: &Run) -> Result<Option<Scores>, Error>;
+
+    /// Writes weights, optimizer state and the best weights to a file.
+    fn save(&self, best: Option<&Self::Weights>, path: &Path) -> Result<(), Error>;
+
+    /// Returns true if any host of the run has to stop, so that all stop at the same step.
+    fn sync_stop(&mut self, stop: bool) -> Result<bool, Error> {
+        Ok(stop)
+    }
+
+    /// Returns the validation scores of rank 0: the rounding of other hosts may differ.
+    fn sync_validation(&mut self, own: Validation) -> Result<Validation, Error> {
+        Ok(own)
+    }
+
+    /// Called after the batches and after the validation of an epoch.
+    fn after_phase(&mut self) {}
+}
+
+/// The best weights so far.
+#[derive(Debug)]
+pub struct Best<W> {
+    /// Epoch that ended with them; `None` if the first epoch was interrupted.
+    pub epoch: Option<u64>,
+    /// The weights.
+    pub weights: W,
+    /// Scores of the validation rows; `None` after a resume.
+    pub scores: Option<Scores>,
+}
+
+/// The result of [`fit`].
+#[derive(Debug)]
+pub struct Fitted<W> {
+    /// Counters at the end.
+    pub state: TrainState,
+    /// The weights of the model.
+    pub best: Best<W>,
+    /// The error that ended training before its time.
+    pub error: Option<Error>,
+}
+
+/// Reads the checkpoint that the run resumes from.
+///
+/// # Errors
+/// If the checkpoint was written by an incompatible version.
+pub fn read_checkpoint(run: &Run) -> Result<Option<(TrainState, Arrays)>, Error> {
+    let Some(restored) = run.restored() else {
+        return Ok(None);
+    };
+    let arrays = read_tensors(&restored.dir.join(TENSORS))
+        .map_err(|error| incompatible_checkpoint(&error.to_string()))?;
+    let state = serde_json::from_value(restored.state.clone())
+        .map_err(|error| incompatible_checkpoint(&error.to_string()))?;
+    Ok(Some((state, arrays)))
+}
+
+/// Trains from `state` until the last epoch, early stopping, a stop signal or divergence.
+///
+/// # Errors
+/// If training ended without weights for a model: it diverged or was stopped too early, or a step,
+/// checkpoint or host failed.
+pub fn fit<L: Learner>(
+    learner: &mut L,
+    plan: &TrainPlan<'_>,
+    state: TrainState,
+    best: Option<Best<L::Weights>>,
+    run: &mut Run,
+) -> Result<Fitted<L::Weights>, Error> {
+    let mut fit = Fit {
+        learner,
+        plan,
+        state,
+        best,
+    };
+    let error = fit.epochs(run)?;
+    fit.finish(error)
+}
+
+/// The end of training: an error, or a stop signal.
+type End = Option<Error>;
+
+struct Fit<'a, L: Learner> {
+    learner: &'a mut L,
+    plan: &'a TrainPlan<'a>,
+    state: TrainState,
+    best: Option<Best<L::Weights>>,
+}
+
+impl<L: Learner> Fit<'_, L> {
+    fn epochs(&mut self, run: &mut Run) -> Result<End, Error> {
+        while self.state.epoch < self.plan.epochs && !self.state.out_of_patience(self.plan.patience)
+        {
+            if let ControlFlow::Break(end) = self.epoch(run)? {
+                return Ok(end);
+            }
+        }
+        Ok(None)
+    }
+
+    fn epoch(&mut self, run: &mut Run) -> Result<ControlFlow<End>, Error> {
+        let mut throughput = Throughput::start();
+        if let ControlFlow::Break(end) = self.steps(&mut throughput, run)? {
+            return Ok(ControlFlow::Break(end));
+        }
+        throughput.stop();
+        self.learner.after_phase();
+        let mut validated = self.validate(run)?;
+        let interrupted = validated.is_none() && !self.plan.validation.is_empty();
+        // Hosts may receive the stop signal at different times.
+        if self.must_stop(interrupted, run)? {
+            // The run that resumes repeats the end of the epoch.
+            self.checkpoint(false, run)?;
+            return Ok(ControlFlow::Break(None));
+        }
+        if let Some((validation, _)) = &mut validated {
+            *validation = self.learner.sync_validation(*validation)?;
+        }
+        let (validation, scores) = validated.unzip();
+        let weights = match self.checked_weights(validation.as_ref())? {
+            Ok(weights) => weights,
+            Err(error) => return Ok(ControlFlow::Break(Some(error))),
+        };
+        run.epoch(self.state.report(self.plan, &throughput, validation));
+        self.end_epoch(weights, validation, scores);
+        self.learner.after_phase();
+        self.checkpoint(true, run)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Runs the remaining steps of the epoch.
+    fn steps(
+        &mut self,
+        throughput: &mut Throughput,
+        run: &mut Run,
+    ) -> Result<ControlFlow<End>, Error> {
+        let (plan, epoch) = (self.plan, self.state.epoch);
+        let batches = epoch_batches(
+            &plan.train,
+            |row| self.learner.tokens(row),
+            plan.rows_per_step,
+            plan.buckets,
+            (run.stream("batches"), epoch),
+        );
+        let done = self.state.step - epoch * plan.steps_per_epoch();
+        for batch in batches.iter().skip(done as usize) {
+            if self.must_stop(run.stopped(), run)? {
+                self.checkpoint(false, run)?;
+                return Ok(ControlFlow::Break(None));
+            }
+            if let StepOutcome::NotFinite(what) = self.step(batch)? {
+                return Ok(ControlFlow::Break(Some(self.state.not_finite(what))));
+            }
+            let tokens = batch.iter().map(|&row| self.learner.tokens(row)).sum();
+            throughput.add(batch.len(), tokens);
+            run.step(self.state.step, plan.steps(), self.state.loss);
+            if self.state.step < (epoch + 1) * plan.steps_per_epoch() {
+                self.checkpoint(false, run)?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn step(&mut self, rows: &[u32]) -> Result<StepOutcome, Error> {
+        let scaled = self.learner.is_scaled();
+        let loss_scale = self.state.loss_scale(scaled);
+        let (loss, norm) = self.learner.backward(rows, self.state.step, loss_scale)?;
+        let norm = norm / loss_scale;
+        let outcome = self.state.check_step(loss, norm, scaled);
+        match outcome {
+            StepOutcome::NotFinite(_) => return Ok(outcome),
+            StepOutcome::Skip => self.learner.discard()?,
+            StepOutcome::Update => self.learner.update(OptimizerStep {
+                update: self.state.updates() + 1,
+                rate: self.plan.rate(self.state.step),
+                gradient_scale: clip_coefficient(self.plan.clip_norm, norm) / loss_scale,
+            })?,
+        }
+        self.state.end_step(loss, rows.len());
+        Ok(outcome)
+    }
+
+    /// True if any host has to stop. This run then counts as stopped too: checkpoint, no scores,
+    /// `stopped_early`.
+    fn must_stop(&mut self, own: bool, run: &Run) -> Result<bool, Error> {
+        let stop = self.learner.sync_stop(own)?;
+        if stop && !run.stopped() {
+            run.progress("another host of the job was stopped");
+            run.stop_now();
+        }
+        Ok(stop)
+    }
+
+    /// Returns `None` without validation rows, or if the run was stopped.
+    fn validate(&mut self, run: &Run) -> Result<Option<(Validation, Scores)>, Error> {
+        let plan = self.plan;
+        if plan.validation.is_empty() {
+            return Ok(None);
+        }
+        let scores = self.learner.scores(&plan.validation, run)?;
+        Ok(scores.map(|scores| {
+            let rows = plan.validation.iter();
+            let labels: Vec<u32> = rows.map(|&row| plan.labels[row as usize]).collect();
+            (Validation::of(&labels, plan.classes, &scores), scores)
+        }))
+    }
+
+    /// Returns the current weights, or the error of a divergence.
+    fn checked_weights(
+        &self,
+        validation: Option<&Validation>,
+    ) -> Result<Result<L::Weights, Error>, Error> {
+        let weights = self.learner.weights()?;
+        Ok(
+            match self.state.diverged(L::is_finite(&weights), validation) {
+                Some(error) => Err(error),
+                None => Ok(weights),
+            },
+        )
+    }
+
+    fn end_epoch(
+        &mut self,
+        weights: L::Weights,
+        validation: Option<Validation>,
+        scores: Option<Scores>,
+    ) {
+        if self.state.end_epoch(validation) {
+            self.best = Some(Best {
+                epoch: Some(self.state.epoch),
+                weights,
+                scores,
+            });
+        }
+    }
+
+    /// Writes a checkpoint if one is due.
+    fn checkpoint(&self, epoch_ended: bool, run: &mut Run) -> Result<(), Error> {
+        let step = self.state.step;
+        if !run.checkpoint_due(step, epoch_ended) || step == 0 {
+            return Ok(());
+        }
+        let best = self.best.as_ref().map(|best| &best.weights);
+        run.checkpoint(step, &json!(self.state), |dir| {
+            self.learner.save(best, &dir.join(TENSORS))
+        })
+    }
+
+    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch was
+    /// interrupted.
+    fn finish(mut self, error: End) -> Result<Fitted<L::Weights>, Error> {
+        let best = match (self.best.take(), error) {
+            (Some(best), error) => {
+                return Ok(Fitted {
+                    state: self.state,
+                    best,
+                    error,
+                });
+            }
+            (None, Some(error)) => return Err(error),
+            (None, None) if self.state.step == 0 => return Err(Error::stopped()),
+            (None, None) => Best {
+                epoch: None,
+                weights: self.checked_weights(None)??,
+                scores: None,
+            },
+        };
+        Ok(Fitted {
+            state: self.state,
+            best,
+            error: None,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::progress::Progress;
+    use crate::stop::Stop;
+
+    /// A plan of three rows in steps of one row.
+    pub(crate) fn plan(epochs: u64) -> TrainPlan<'static> {
+        TrainPlan {
+            labels: &[0, 1, 0],
+            classes: &[],
+            train: vec![0, 1, 2],
+            validation: Vec::new(),
+            epochs,
+            rows_per_step: 1,
+            buckets: false,
+            patience: None,
+            learning_rate: 1.0,
+            schedule: Schedule::Linear,
+            warm_up: 0.0,
+            clip_norm: Some(2.0),
+        }
+    }
+
+    /// A learner whose weight is the sum of its learning rates, with given gradient norms.
+    #[derive(Default)]
+    struct Fake {
+        norms: Vec<f64>,
+        weight: f64,
+        steps: Vec<OptimizerStep>,
+        discarded: usize,
+        stop_at: Option<u64>,
+        step: u64,
+    }
+
+    impl Learner for Fake {
+        type Weights = f64;
+
+        fn tokens(&self, _: u32) -> usize {
+            1
+        }
+        fn is_scaled(&self) -> bool {
+            true
+        }
+        fn backward(&mut self, _: &[u32], step: u64, scale: f64) -> Result<(f64, f64), Error> {
+            self.step = step + 1;
+            Ok((0.25, self.norms[step as usize] * scale))
+        }
+        fn update(&mut self, step: OptimizerStep) -> Result<(), Error> {
+            self.weight += step.rate;
+            self.steps.push(step);
+            Ok(())
+        }
+        fn discard(&mut self) -> Result<(), Error> {
+            self.discarded += 1;
+            Ok(())
+        }
+        fn weights(&self) -> Result<f64, Error> {
+            Ok(self.weight)
+        }
+        fn is_finite(weight: &f64) -> bool {
+            weight.is_finite()
+        }
+        fn scores(&mut self, _: &[u32], _: &Run) -> Result<Option<Scores>, Error> {
+            Ok(None)
+        }
+        fn save(&self, _: Option<&f64>, _: &Path) -> Result<(), Error> {
+            Ok(())
+        }
+        fn sync_stop(&mut self, stop: bool) -> Result<bool, Error> {
+            Ok(stop || self.stop_at == Some(self.step))
+        }
+    }
+
+    fn run() -> Run {
+        Run::new(1, 0, Stop::default(), Arc::new(Progress::new()))
+    }
+
+    #[test]
+    fn overflow_is_skipped_and_long_gradients_are_clipped() {
+        let mut learner = Fake {
+            norms: vec![f64::INFINITY, 8.0, 1.0],
+            ..Fake::default()
+        };
+        let plan = plan(1);
+        let scale = TrainState::default().loss_scale(true) / 2.0;
+        let fitted = fit(&mut learner, &plan, TrainState::default(), None, &mut run()).unwrap();
+        assert_eq!((fitted.state.step, fitted.state.skipped), (3, 1));
+        assert_eq!((fitted.best.epoch, learner.discarded), (Some(1), 1));
+        let [first, second] = learner.steps[..] else {
+            panic!("expected two updates: {:?}", learner.steps);
+        };
+        assert_eq!((first.update, first.rate), (1, plan.rate(1)));
+        assert!((first.gradient_scale * scale - 0.25).abs() < 1e-6);
+        assert_eq!((second.update, second.gradient_scale), (2, 1.0 / scale));
+    }
+
+    #[test]
+    fn interrupted_first_epoch_is_a_model() {
+        let mut learner = Fake {
+            norms: vec![1.0; 9],
+            stop_at: Some(2),
+            ..Fake::default()
+        };
+        let mut run = run();
+        let fitted = fit(
+            &mut learner,
+            &plan(3),
+            TrainState::default(),
+            None,
+            &mut run,
+        )
+        .unwrap();
+        assert_eq!((fitted.state.step, fitted.best.epoch), (2, None));
+        assert!(run.stopped() && fitted.error.is_none());
+    }
+
+    #[test]
+    fn divergence_keeps_the_best_epoch() {
+        let mut learner = Fake {
+            norms: vec![1.0, 1.0, 1.0, f64::NAN],
+            ..Fake::default()
+        };
+        // No scale helps against NaN.
+        learner.norms.extend([f64::NAN; 100]);
+        let fitted = fit(
+            &mut learner,
+            &plan(40),
+            TrainState::default(),
+            None,
+            &mut run(),
+        )
+        .unwrap();
+        assert_eq!(fitted.best.epoch, Some(fitted.state.epoch));
+        assert!(
+            fitted
+                .error
+                .unwrap()
+                .to_string()
+                .contains("the gradient of step")
+        );
+    }
+
+    #[test]
+    fn divergence_in_the_first_epoch_is_an_error() {
+        let mut learner = Fake {
+            norms: vec![1.0; 3],
+            ..Fake::default()
+        };
+        let plan = TrainPlan {
+            learning_rate: f64::INFINITY,
+            ..plan(1)
+        };
+        let error = fit(&mut learner, &plan, TrainState::default(), None, &mut run()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("a weight after step 3 (epoch 1)")
+        );
+    }
+}
