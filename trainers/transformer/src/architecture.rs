@@ -31,22 +31,22 @@ pub(crate) enum Activation {
 pub(crate) struct Architecture {
     pub(crate) family: Family,
     /// Rows of the word embeddings.
-    pub(crate) vocab: usize,
-    pub(crate) hidden: usize,
-    pub(crate) layers: usize,
+    pub(crate) vocab_size: usize,
+    pub(crate) hidden_size: usize,
+    pub(crate) num_hidden_layers: usize,
     /// `hidden` is a multiple of it.
-    pub(crate) heads: usize,
+    pub(crate) num_attention_heads: usize,
     /// Width of the feed-forward part.
-    pub(crate) intermediate: usize,
+    pub(crate) intermediate_size: usize,
     /// Rows of the position embeddings.
-    pub(crate) positions: usize,
+    pub(crate) max_position_embeddings: usize,
     /// Rows of the token type embeddings, all texts have type 0; 0 where the family has none.
-    pub(crate) types: usize,
-    pub(crate) activation: Activation,
-    pub(crate) norm_eps: f64,
+    pub(crate) type_vocab_size: usize,
+    pub(crate) hidden_act: Activation,
+    pub(crate) layer_norm_eps: f64,
     /// Id of padding.
-    pub(crate) pad: u32,
-    pub(crate) classes: usize,
+    pub(crate) pad_token_id: u32,
+    pub(crate) num_labels: usize,
     pub(crate) dropout: Dropout,
 }
 
@@ -73,45 +73,45 @@ pub(crate) struct Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// (vocab, hidden)
-    Words,
+    WordEmbeddings,
     /// (positions, hidden)
-    Positions,
+    PositionEmbeddings,
     /// (types, hidden)
-    Types,
+    TokenTypeEmbeddings,
     /// Of the layer norm behind the embeddings: (hidden), weight and bias.
-    EmbeddingNorm(Norm),
+    EmbeddingNorm(NormParam),
     /// Of the layer of this number.
-    Layer(usize, InLayer),
+    Layer(usize, LayerParam),
     /// The head's first linear layer, (hidden, hidden) and (hidden).
-    HeadDense(Linear),
+    HeadDense(LinearParam),
     /// The head's last linear layer, (classes, hidden) and (classes).
-    HeadOut(Linear),
+    HeadOut(LinearParam),
 }
 
 /// A layer's parameters. Weights are (outputs, inputs), as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InLayer {
-    Query(Linear),
-    Key(Linear),
-    Value(Linear),
+pub(crate) enum LayerParam {
+    Query(LinearParam),
+    Key(LinearParam),
+    Value(LinearParam),
     /// (hidden, hidden), from the heads' outputs
-    AttentionOut(Linear),
-    AttentionNorm(Norm),
+    AttentionOut(LinearParam),
+    AttentionNorm(NormParam),
     /// (intermediate, hidden)
-    Up(Linear),
+    Up(LinearParam),
     /// (hidden, intermediate)
-    Down(Linear),
-    OutNorm(Norm),
+    Down(LinearParam),
+    OutNorm(NormParam),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Linear {
+pub(crate) enum LinearParam {
     Weight,
     Bias,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Norm {
+pub(crate) enum NormParam {
     Weight,
     Bias,
 }
@@ -119,15 +119,15 @@ pub(crate) enum Norm {
 impl Role {
     /// Biases and layer norms are not decayed (as in transformers' Trainer).
     pub(crate) fn decays(self) -> bool {
-        use InLayer::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
+        use LayerParam::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
         match self {
-            Self::Words | Self::Positions | Self::Types => true,
+            Self::WordEmbeddings | Self::PositionEmbeddings | Self::TokenTypeEmbeddings => true,
             Self::EmbeddingNorm(_) | Self::Layer(_, AttentionNorm(_) | OutNorm(_)) => false,
-            Self::HeadDense(part) | Self::HeadOut(part) => part == Linear::Weight,
+            Self::HeadDense(part) | Self::HeadOut(part) => part == LinearParam::Weight,
             Self::Layer(
                 _,
                 Query(part) | Key(part) | Value(part) | AttentionOut(part) | Up(part) | Down(part),
-            ) => part == Linear::Weight,
+            ) => part == LinearParam::Weight,
         }
     }
 }
@@ -201,35 +201,43 @@ impl Architecture {
             let shape = shape.to_vec();
             all.push(Parameter { name, shape, role });
         };
-        let (hidden, wide) = (self.hidden, self.intermediate);
+        let (hidden, wide) = (self.hidden_size, self.intermediate_size);
         let at = names.embeddings;
         let table = |name: &str| format!("{at}.{name}_embeddings.weight");
-        add(table("word"), &[self.vocab, hidden], Role::Words);
+        add(
+            table("word"),
+            &[self.vocab_size, hidden],
+            Role::WordEmbeddings,
+        );
         add(
             table("position"),
-            &[self.positions, hidden],
-            Role::Positions,
+            &[self.max_position_embeddings, hidden],
+            Role::PositionEmbeddings,
         );
-        if self.types > 0 {
-            add(table("token_type"), &[self.types, hidden], Role::Types);
+        if self.type_vocab_size > 0 {
+            add(
+                table("token_type"),
+                &[self.type_vocab_size, hidden],
+                Role::TokenTypeEmbeddings,
+            );
         }
-        for (part, name) in [(Norm::Weight, "weight"), (Norm::Bias, "bias")] {
+        for (part, name) in [(NormParam::Weight, "weight"), (NormParam::Bias, "bias")] {
             let norm = format!("{at}.{}.{name}", names.embedding_norm);
             add(norm, &[hidden], Role::EmbeddingNorm(part));
         }
-        for layer in 0..self.layers {
-            for (name, shape, role) in in_layer(names, hidden, wide) {
+        for layer in 0..self.num_hidden_layers {
+            for (name, shape, role) in layer_params(names, hidden, wide) {
                 let name = format!("{}.{layer}.{name}", names.layer);
                 add(name, &shape, Role::Layer(layer, role));
             }
         }
         for (part, dense, out) in [
             (
-                Linear::Weight,
+                LinearParam::Weight,
                 vec![hidden, hidden],
-                vec![self.classes, hidden],
+                vec![self.num_labels, hidden],
             ),
-            (Linear::Bias, vec![hidden], vec![self.classes]),
+            (LinearParam::Bias, vec![hidden], vec![self.num_labels]),
         ] {
             add(
                 linear(names.head_dense, part),
@@ -244,54 +252,67 @@ impl Architecture {
     /// The row of the position embeddings that the first token takes.
     pub(crate) fn first_position(&self) -> usize {
         match self.family {
-            Family::Roberta => self.pad as usize + 1,
+            Family::Roberta => self.pad_token_id as usize + 1,
             Family::Bert | Family::DistilBert => 0,
         }
     }
 
     /// Tokens that a text can have.
-    pub(crate) fn longest(&self) -> usize {
-        self.positions - self.first_position()
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_position_embeddings - self.first_position()
     }
 }
 
-fn linear(name: &str, part: Linear) -> String {
+fn linear(name: &str, part: LinearParam) -> String {
     match part {
-        Linear::Weight => format!("{name}.weight"),
-        Linear::Bias => format!("{name}.bias"),
+        LinearParam::Weight => format!("{name}.weight"),
+        LinearParam::Bias => format!("{name}.bias"),
     }
 }
 
 /// Name, shape and role of each parameter of a layer.
-fn in_layer(names: &Names, hidden: usize, wide: usize) -> Vec<(String, Vec<usize>, InLayer)> {
+fn layer_params(
+    names: &Names,
+    hidden: usize,
+    wide: usize,
+) -> Vec<(String, Vec<usize>, LayerParam)> {
     let mut all = Vec::new();
-    let mut dense = |name: &str, outputs, inputs, role: fn(Linear) -> InLayer| {
+    let mut dense = |name: &str, outputs, inputs, role: fn(LinearParam) -> LayerParam| {
         all.push((
-            linear(name, Linear::Weight),
+            linear(name, LinearParam::Weight),
             vec![outputs, inputs],
-            role(Linear::Weight),
+            role(LinearParam::Weight),
         ));
         all.push((
-            linear(name, Linear::Bias),
+            linear(name, LinearParam::Bias),
             vec![outputs],
-            role(Linear::Bias),
+            role(LinearParam::Bias),
         ));
     };
-    dense(names.query, hidden, hidden, InLayer::Query);
-    dense(names.key, hidden, hidden, InLayer::Key);
-    dense(names.value, hidden, hidden, InLayer::Value);
-    dense(names.attention_out, hidden, hidden, InLayer::AttentionOut);
-    dense(names.up, wide, hidden, InLayer::Up);
-    dense(names.down, hidden, wide, InLayer::Down);
+    dense(names.query, hidden, hidden, LayerParam::Query);
+    dense(names.key, hidden, hidden, LayerParam::Key);
+    dense(names.value, hidden, hidden, LayerParam::Value);
+    dense(
+        names.attention_out,
+        hidden,
+        hidden,
+        LayerParam::AttentionOut,
+    );
+    dense(names.up, wide, hidden, LayerParam::Up);
+    dense(names.down, hidden, wide, LayerParam::Down);
     for (name, role) in [
         (
             names.attention_norm,
-            InLayer::AttentionNorm as fn(Norm) -> InLayer,
+            LayerParam::AttentionNorm as fn(NormParam) -> LayerParam,
         ),
-        (names.out_norm, InLayer::OutNorm),
+        (names.out_norm, LayerParam::OutNorm),
     ] {
-        all.push((format!("{name}.weight"), vec![hidden], role(Norm::Weight)));
-        all.push((format!("{name}.bias"), vec![hidden], role(Norm::Bias)));
+        all.push((
+            format!("{name}.weight"),
+            vec![hidden],
+            role(NormParam::Weight),
+        ));
+        all.push((format!("{name}.bias"), vec![hidden], role(NormParam::Bias)));
     }
     all
 }

@@ -5,8 +5,8 @@ use training::{DeviceChoice, Precision};
 
 use crate::architecture::Architecture;
 use crate::cpu::CpuEngine;
-use crate::distributed::Meeting;
-use crate::engine::{Engine, Values};
+use crate::distributed::ProcessGroup;
+use crate::engine::{Engine, Params};
 
 /// The devices of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,16 +94,16 @@ impl Setup {
     pub(crate) fn engine(
         self,
         architecture: &Architecture,
-        values: Values,
+        values: Params,
         frozen: &[bool],
-        meeting: Option<&mut Meeting>,
+        group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
         match find(self.device, self.precision)? {
             Place::Cpu => {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, meeting),
+            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, group),
         }
     }
 
@@ -112,9 +112,9 @@ impl Setup {
         self,
         _: Place,
         _: &Architecture,
-        _: &Values,
+        _: &Params,
         _: &[bool],
-        _: Option<&mut Meeting>,
+        _: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
         // Unreachable: without CUDA no GPU is found.
         Err(
@@ -128,27 +128,27 @@ impl Setup {
         self,
         place: Place,
         architecture: &Architecture,
-        values: &Values,
+        values: &Params,
         frozen: &[bool],
-        meeting: Option<&mut Meeting>,
+        group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
-        use crate::candle::{CandleEngine, Hosts, Setting};
+        use crate::candle::{CandleEngine, EngineOptions, HostGroup};
         let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
-        let hosts = meeting.map(|meeting| {
-            let (rank, count) = meeting.rank_of();
-            Hosts {
+        let hosts = group.map(|group| {
+            let (rank, count) = group.rank_and_size();
+            HostGroup {
                 rank,
-                count,
-                exchange: Box::new(move |own| meeting.share(own)),
+                world_size: count,
+                broadcast: Box::new(move |own| group.broadcast(own)),
             }
         });
-        let setting = Setting {
+        let options = EngineOptions {
             place,
             precision: self.precision,
             trained: &trained,
             hosts,
         };
-        Ok(Box::new(CandleEngine::new(architecture, values, setting)?))
+        Ok(Box::new(CandleEngine::new(architecture, values, options)?))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::weights::{INDEX, WEIGHTS, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
 /// Time to find the hub in: a person at a prompt waits a second for "offline".
-const PATIENCE: Duration = Duration::from_millis(900);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
 /// A connection that breaks within 400 MB is not rare.
 const RETRIES: usize = 3;
 
@@ -39,7 +39,7 @@ pub(crate) fn is_id(name: &str) -> bool {
 }
 
 /// A model of the hub that is being fetched.
-struct Model<'a> {
+struct HubModel<'a> {
     id: &'a str,
     cached: CacheRepo,
     cache: PathBuf,
@@ -55,7 +55,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
         Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
     })?;
     let endpoint = env.get(vars::HF_ENDPOINT).and_then(|value| value.to_str());
-    let mut model = Model {
+    let mut model = HubModel {
         id,
         cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
         cache,
@@ -66,8 +66,8 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
         env,
         api: None,
     };
-    let config = model.need(CONFIG)?;
-    model.need(TOKENIZER)?;
+    let config = model.require(CONFIG)?;
+    model.require(TOKENIZER)?;
     model.weights()?;
     if model.api.is_some() {
         for name in OPTIONAL {
@@ -89,9 +89,9 @@ fn cache(env: &Env) -> Option<PathBuf> {
     folder(vars::HF_HUB_CACHE).or_else(|| Some(home()?.join("hub")))
 }
 
-impl Model<'_> {
+impl HubModel<'_> {
     /// The path of a file that the model cannot do without.
-    fn need(&mut self, name: &str) -> Result<PathBuf, Error> {
+    fn require(&mut self, name: &str) -> Result<PathBuf, Error> {
         self.try_get(name)?.ok_or_else(|| {
             Error::new(format!(
                 "expected `{name}` in the model `{}` of the hub, found none",
@@ -108,7 +108,7 @@ impl Model<'_> {
         let Some(index) = self.try_get(INDEX)? else {
             return match self.try_get(PICKLE) {
                 Ok(Some(path)) => Err(refuse_pickle(&path, self.id)),
-                _ => self.need(WEIGHTS).map(|_| ()),
+                _ => self.require(WEIGHTS).map(|_| ()),
             };
         };
         let text = std::fs::read(&index).map_err(Error::io("read", &index))?;
@@ -118,7 +118,7 @@ impl Model<'_> {
         })?;
         names
             .iter()
-            .try_for_each(|name| self.need(name).map(|_| ()))
+            .try_for_each(|name| self.require(name).map(|_| ()))
     }
 
     /// The path of a file; `None` if the model has none of this name.
@@ -141,7 +141,7 @@ impl Model<'_> {
         match got {
             Ok(path) => Ok(Some(path)),
             Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(self.failed(name, &error)),
+            Err(error) => Err(self.download_error(name, &error)),
         }
     }
 
@@ -155,8 +155,8 @@ impl Model<'_> {
         let mut proxies = vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
         let proxy = proxies.find_map(|proxy| Some(proxy?.to_str()?.to_owned()));
         // Who has a proxy may have hosts that are reached without, by NO_PROXY.
-        if let Err(why) = proxy.as_deref().map_or(Err(String::new()), reach)
-            && let Err(direct) = reach(&self.endpoint)
+        if let Err(why) = proxy.as_deref().map_or(Err(String::new()), probe)
+            && let Err(direct) = probe(&self.endpoint)
         {
             let why = match proxy {
                 Some(_) => format!("the proxy {why}, and {direct}"),
@@ -173,7 +173,7 @@ impl Model<'_> {
         }
         builder
             .build()
-            .map_err(|error| self.failed(missing, &error))
+            .map_err(|error| self.download_error(missing, &error))
     }
 
     fn offline(&self, missing: &str, why: &str) -> Error {
@@ -185,7 +185,7 @@ impl Model<'_> {
              model.safetensors and tokenizer.json")
     }
 
-    fn failed(&self, name: &str, error: &ApiError) -> Error {
+    fn download_error(&self, name: &str, error: &ApiError) -> Error {
         let (message, help) = match status(error) {
             Some(code @ (401 | 403)) => (
                 format!(
@@ -221,7 +221,7 @@ fn status(error: &ApiError) -> Option<u16> {
 }
 
 /// Whether somebody answers at an address, such as `https://host` or `http://user:password@proxy:3128`.
-fn reach(endpoint: &str) -> Result<(), String> {
+fn probe(endpoint: &str) -> Result<(), String> {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let host = rest.split('/').next().unwrap_or_default();
     // Nobody else is to see a proxy's password.
@@ -252,14 +252,14 @@ fn reach(endpoint: &str) -> Result<(), String> {
         // Nobody waits any more if it took too long.
         let _ = answer.send(found);
     });
-    let addresses = match found.recv_timeout(PATIENCE) {
+    let addresses = match found.recv_timeout(CONNECT_TIMEOUT) {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(format!("`{}` is not found: {error}", sanitize(&host))),
         Err(_) => return Err(format!("`{}` is not found in time", sanitize(&host))),
     };
     let mut last = "it has no address".to_owned();
     for address in addresses {
-        let left = PATIENCE.saturating_sub(start.elapsed());
+        let left = CONNECT_TIMEOUT.saturating_sub(start.elapsed());
         if left.is_zero() {
             break;
         }
@@ -311,15 +311,15 @@ mod tests {
     fn nobody_at_home_is_said_at_once() {
         let start = Instant::now();
         assert!(
-            reach("http://127.0.0.1:1")
+            probe("http://127.0.0.1:1")
                 .unwrap_err()
                 .contains("does not answer")
         );
-        let proxy = reach("http://user:secret@127.0.0.1:1").unwrap_err();
+        let proxy = probe("http://user:secret@127.0.0.1:1").unwrap_err();
         assert!(proxy.contains("`127.0.0.1:1`") && !proxy.contains("secret"));
         // An address that answers nothing (RFC 5737).
-        assert!(reach("http://192.0.2.1").is_err());
-        assert!(reach("https://nowhere.invalid/x").is_err());
-        assert!(start.elapsed() < 3 * PATIENCE + Duration::from_millis(500));
+        assert!(probe("http://192.0.2.1").is_err());
+        assert!(probe("https://nowhere.invalid/x").is_err());
+        assert!(start.elapsed() < 3 * CONNECT_TIMEOUT + Duration::from_millis(500));
     }
 }

@@ -10,7 +10,6 @@ mod cpu;
 mod device;
 mod distributed;
 mod engine;
-mod explain;
 mod hub;
 mod learner;
 mod model;
@@ -65,7 +64,7 @@ impl Trainer for Transformer {
     fn identity(params: &TransformerParams) -> BTreeMap<String, String> {
         params
             .pretrained()
-            .map(|found| found.identity())
+            .map(|found| found.fingerprint())
             .unwrap_or_default()
     }
 

@@ -10,7 +10,7 @@ use harness::range::{above_zero, below_one, not_negative, up_to_one};
 pub use training::{ClassWeight, Schedule};
 
 use crate::pretrained::Pretrained;
-use crate::tokenizer::Tokens;
+use crate::tokenizer::TextTokenizer;
 pub use training::{DeviceChoice, Precision};
 
 /// 600 s: the instances of a job start within minutes of each other.
@@ -254,9 +254,9 @@ impl TransformerArgs {
 impl TransformerParams {
     /// Looks for the pretrained model.
     pub(crate) fn locate(&mut self, paths: &sagemaker::Paths) -> Result<(), Error> {
-        let typed = self.pretrained_model.as_deref();
-        let pretrained = Pretrained::find(typed, paths, self.max_len)?;
-        let layers = pretrained.architecture(2, None)?.layers;
+        let given = self.pretrained_model.as_deref();
+        let pretrained = Pretrained::find(given, paths, self.max_len)?;
+        let layers = pretrained.architecture(2, None)?.num_hidden_layers;
         if let Freeze::Layers(frozen) = self.freeze
             && frozen > layers
         {
@@ -269,7 +269,7 @@ impl TransformerParams {
     }
 
     /// The pretrained model's tokenizer, if it was looked for.
-    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+    pub(crate) fn tokens(&self) -> Option<&Arc<TextTokenizer>> {
         self.pretrained
             .as_ref()
             .map(|pretrained| &pretrained.tokens)

@@ -1,5 +1,8 @@
 //! Logits of many rows.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use diagnostics::Error;
 
 use crate::engine::{Batch, Engine};
@@ -9,20 +12,6 @@ use crate::engine::{Batch, Engine};
 const TOKENS: usize = 4096;
 /// Rows of such a batch.
 const ROWS: usize = 64;
-
-impl Batch {
-    /// Rows of at least one id each, padded with `pad`.
-    pub(crate) fn of<R: AsRef<[u32]>>(rows: &[R], pad: u32) -> Self {
-        let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().len()).collect();
-        let seq = lengths.iter().copied().max().unwrap_or(1);
-        let mut ids = Vec::with_capacity(rows.len() * seq);
-        for row in rows {
-            ids.extend(row.as_ref());
-            ids.resize(ids.len().next_multiple_of(seq), pad);
-        }
-        Self { ids, lengths, seq }
-    }
-}
 
 /// Logits of (rows, classes), in order; `None` if it was stopped.
 pub(crate) fn logits<R: AsRef<[u32]>>(
@@ -45,7 +34,7 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
         let (some, others) = rest.split_at(most.min(rest.len()));
         rest = others;
         let batch: Vec<&[u32]> = some.iter().map(|&row| rows[row].as_ref()).collect();
-        let found = engine.logits(&Batch::of(&batch, pad))?;
+        let found = engine.logits(&Batch::padded(&batch, pad))?;
         for (&row, logits) in some.iter().zip(found.chunks_exact(classes)) {
             all[row * classes..][..classes].copy_from_slice(logits);
         }
@@ -53,14 +42,43 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
     Ok(Some(all))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_padded_to_the_longest() {
-        let batch = Batch::of(&[vec![5, 6, 7], vec![8]], 9);
-        assert_eq!(batch.ids, [5, 6, 7, 8, 9, 9]);
-        assert_eq!((batch.lengths, batch.seq), (vec![3, 1], 3));
+/// Per class: how far the class's logit, less the mean of all, falls when a word is left out of the text, summed over the
+/// word's places. It takes as many passes through the network as the text has words.
+pub(crate) fn explain(
+    engine: &mut dyn Engine,
+    ids: &[u32],
+    words: &[(Range<usize>, String)],
+    (pad, classes): (u32, usize),
+) -> Result<Vec<Vec<(String, f64)>>, Error> {
+    let mut rows = vec![ids.to_vec()];
+    for (tokens, _) in words {
+        let mut without = ids.to_vec();
+        without.drain(tokens.clone());
+        rows.push(without);
     }
+    // A text of one token is nothing without it.
+    rows.iter_mut()
+        .filter(|row| row.is_empty())
+        .for_each(|row| row.push(pad));
+    let found = logits(engine, &rows, (pad, classes), &|| false)?.unwrap_or_default();
+    let lifts: Vec<Vec<f64>> = found.chunks_exact(classes).map(centred).collect();
+    let mut falls: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for ((_, name), without) in words.iter().zip(&lifts[1..]) {
+        let sum = falls.entry(name).or_insert_with(|| vec![0.0; classes]);
+        for ((sum, with), without) in sum.iter_mut().zip(&lifts[0]).zip(without) {
+            *sum += with - without;
+        }
+    }
+    let of_class = |class: usize| {
+        let words = falls.iter();
+        words
+            .map(|(name, falls)| ((*name).to_owned(), falls[class]))
+            .collect()
+    };
+    Ok((0..classes).map(of_class).collect())
+}
+
+fn centred(row: &[f32]) -> Vec<f64> {
+    let mean = row.iter().map(|&logit| f64::from(logit)).sum::<f64>() / row.len() as f64;
+    row.iter().map(|&logit| f64::from(logit) - mean).collect()
 }

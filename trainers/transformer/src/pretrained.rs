@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokenizer::{TOKENIZER, Tokens};
+use crate::tokenizer::{TOKENIZER, TextTokenizer};
 use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
 
 /// Weights as a pickle: a program that runs when it is read.
@@ -29,7 +29,7 @@ pub(crate) struct Pretrained {
     /// As it was named.
     name: String,
     pub(crate) config: Config,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Arc<TextTokenizer>,
     /// Tokens of a text that are read.
     pub(crate) max_len: usize,
     /// Further files of the tokenizer, as they are.
@@ -40,14 +40,14 @@ pub(crate) struct Pretrained {
 impl Pretrained {
     /// Looks for what was asked for, else for the channel.
     pub(crate) fn find(
-        typed: Option<&str>,
+        given: Option<&str>,
         paths: &Paths,
         max_len: Option<u32>,
     ) -> Result<Self, Error> {
-        let (name, dir) = match typed {
-            Some(name) => (name.to_owned(), folder(name, paths)?),
+        let (name, dir) = match given {
+            Some(name) => (name.to_owned(), resolve_dir(name, paths)?),
             None => {
-                let dir = paths.channel(CHANNEL).ok_or_else(nothing)?;
+                let dir = paths.channel(CHANNEL).ok_or_else(none_given)?;
                 (dir.display().to_string(), dir)
             }
         };
@@ -55,11 +55,11 @@ impl Pretrained {
     }
 
     fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Error> {
-        complete(dir)?;
+        check_files(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
         let longest = config
             .architecture(2, None)
-            .map_or(0, |found| found.longest());
+            .map_or(0, |found| found.max_tokens());
         let max_len = match max_len.map(|len| len as usize) {
             Some(len) if len > longest => {
                 return Err(Error::usage(format!(
@@ -70,7 +70,7 @@ impl Pretrained {
             Some(len) => len,
             None => DEFAULT_MAX_LEN.min(longest),
         };
-        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len)?;
+        let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
         let mut extras = Vec::new();
         for name in OPTIONAL {
@@ -111,7 +111,7 @@ impl Pretrained {
     ) -> Result<Loaded, Error> {
         let head = Head {
             keep: self.config.labels().is_some_and(|labels| labels == classes),
-            deviation: self.config.deviation(),
+            initializer_range: self.config.initializer_range(),
             seed,
         };
         weights::load(&self.files, architecture, head, threads)
@@ -146,7 +146,7 @@ impl Pretrained {
     }
 
     /// Its content, for a checkpoint to agree with.
-    pub(crate) fn identity(&self) -> BTreeMap<String, String> {
+    pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut sums = vec![
             diagnostics::sha256(self.config.text().as_bytes()),
             self.tokens.sha256(),
@@ -167,7 +167,7 @@ impl Pretrained {
 /// costs the square of the length. Short texts are not padded to it.
 const DEFAULT_MAX_LEN: usize = 256;
 
-fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
+fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
     let path = PathBuf::from(name);
     if path.is_dir() {
         return Ok(path);
@@ -188,13 +188,13 @@ fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
         )).help("check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2"))
 }
 
-fn nothing() -> Error {
+fn none_given() -> Error {
     Error::usage("expected a pretrained model, found neither --pretrained-model nor a channel `model`").help("pass --pretrained-model a folder in Hugging Face's layout or the id of a model of the hub, such as \
          sentence-transformers/all-MiniLM-L6-v2")
 }
 
 /// Refuses a folder in which something is missing.
-fn complete(dir: &Path) -> Result<(), Error> {
+fn check_files(dir: &Path) -> Result<(), Error> {
     let lacks = |name: &str, help: &str| {
         Err(Error::new(format!(
             "expected `{name}` in `{}`, found none",
@@ -248,14 +248,16 @@ pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
 }
 
 /// Refuses a tokenizer whose ids the network has no embeddings for.
-pub(crate) fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Error> {
-    let vocab = config.architecture(2, None).map_or(0, |found| found.vocab);
-    if (tokens.largest as usize) < vocab {
+pub(crate) fn check_ids(dir: &Path, tokens: &TextTokenizer, config: &Config) -> Result<(), Error> {
+    let vocab = config
+        .architecture(2, None)
+        .map_or(0, |found| found.vocab_size);
+    if (tokens.max_id as usize) < vocab {
         return Ok(());
     }
     Err(Error::new(format!(
         "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
-        tokens.largest,
+        tokens.max_id,
         dir.join(TOKENIZER).display()
     ))
     .help("take tokenizer and weights from the same model"))

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use diagnostics::{Error, sanitize};
 use training::{Random, TensorError, TensorFile};
 
-use crate::architecture::{Architecture, Linear, Parameter, Role};
-use crate::engine::Values;
+use crate::architecture::{Architecture, LinearParam, Parameter, Role};
+use crate::engine::Params;
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -17,9 +17,9 @@ const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
 
 /// Weights, and which of them the checkpoint lacked.
 pub(crate) struct Loaded {
-    pub(crate) values: Values,
+    pub(crate) params: Params,
     /// Names of parameters of the head that were initialised.
-    pub(crate) fresh: Vec<String>,
+    pub(crate) initialized: Vec<String>,
 }
 
 /// How the head of a checkpoint is taken.
@@ -28,7 +28,7 @@ pub(crate) struct Head {
     /// Whether its last layer is for these very classes.
     pub(crate) keep: bool,
     /// Deviation and seed of what is initialised.
-    pub(crate) deviation: f64,
+    pub(crate) initializer_range: f64,
     pub(crate) seed: u64,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn load(
             place.insert(canonical(&name), (number, name));
         }
     }
-    let mut fresh = Vec::new();
+    let mut initialized = Vec::new();
     let mut sources = Vec::new();
     let parameters = architecture.parameters();
     for (number, parameter) in parameters.iter().enumerate() {
@@ -91,8 +91,8 @@ pub(crate) fn load(
         sources.push(match found {
             Some((file, name)) => Source::Tensor(*file, name),
             None if in_head(parameter.role) => {
-                fresh.push(parameter.name.clone());
-                Source::Fresh(number as u64)
+                initialized.push(parameter.name.clone());
+                Source::Initialized(number as u64)
             }
             None => return Err(missing(files, parameter)),
         });
@@ -101,7 +101,7 @@ pub(crate) fn load(
     // Half of the time is the kernel's, which makes the pages.
     let (own, others) = match threads {
         1 => all.split_at(all.len()),
-        _ => all.split_at(middle(&parameters)),
+        _ => all.split_at(half_point(&parameters)),
     };
     let values = std::thread::scope(|scope| {
         let other = scope.spawn(|| values(&open, others, head));
@@ -112,7 +112,10 @@ pub(crate) fn load(
         });
         Ok::<_, Error>(values)
     })?;
-    Ok(Loaded { values, fresh })
+    Ok(Loaded {
+        params: values,
+        initialized,
+    })
 }
 
 /// Where a parameter comes from.
@@ -120,11 +123,11 @@ enum Source<'a> {
     /// File and name in it.
     Tensor(usize, &'a str),
     /// Nowhere; its number.
-    Fresh(u64),
+    Initialized(u64),
 }
 
 /// How many of the first parameters have half of all numbers, about.
-fn middle(parameters: &[Parameter]) -> usize {
+fn half_point(parameters: &[Parameter]) -> usize {
     let size = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
     let half = parameters.iter().map(size).sum::<usize>() / 2;
     let mut sum = 0;
@@ -140,10 +143,10 @@ fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
     head: Head,
-) -> Result<Values, Error> {
+) -> Result<Params, Error> {
     let values = sources.iter().map(|(parameter, source)| match source {
         Source::Tensor(file, name) => read(&files[*file], name, parameter),
-        Source::Fresh(number) => Ok(initial(parameter, *number, head)),
+        Source::Initialized(number) => Ok(initial(parameter, *number, head)),
     });
     values.collect()
 }
@@ -177,12 +180,12 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
 /// Weights are normal, biases zero, as in transformers.
 fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
     let count = parameter.shape.iter().product();
-    if let Role::HeadDense(Linear::Bias) | Role::HeadOut(Linear::Bias) = parameter.role {
+    if let Role::HeadDense(LinearParam::Bias) | Role::HeadOut(LinearParam::Bias) = parameter.role {
         return vec![0.0; count];
     }
     let mut random = Random::new(head.seed, &[number]);
     (0..count)
-        .map(|_| (head.deviation * random.normal()) as f32)
+        .map(|_| (head.initializer_range * random.normal()) as f32)
         .collect()
 }
 

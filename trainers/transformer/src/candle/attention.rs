@@ -4,8 +4,8 @@ use candle_core::{Error, Result, Tensor};
 
 use super::dropout::Mask;
 use super::net::Net;
-use super::ops::{Heads, Ops as _, Tokens};
-use crate::engine::Noise;
+use super::ops::{Heads, Ops as _, TokenBatch};
+use crate::engine::DropoutKey;
 
 /// What the backward pass needs of the forward pass.
 pub(super) struct AttentionTape {
@@ -21,36 +21,40 @@ pub(super) struct AttentionTape {
 }
 
 impl Net {
-    pub(super) fn heads(&self, tokens: &Tokens) -> Heads {
-        let heads = self.architecture.heads;
+    pub(super) fn heads(&self, tokens: &TokenBatch) -> Heads {
+        let heads = self.architecture.num_attention_heads;
         Heads {
             rows: tokens.rows,
             heads,
             seq: tokens.seq,
-            width: self.architecture.hidden / heads,
+            width: self.architecture.hidden_size / heads,
         }
     }
 
     /// Of the queries, not of the scores: those of wide heads may be beyond f16 before they are scaled.
     fn scale(&self) -> f64 {
-        1.0 / ((self.architecture.hidden / self.architecture.heads) as f64).sqrt()
+        1.0 / ((self.architecture.hidden_size / self.architecture.num_attention_heads) as f64)
+            .sqrt()
     }
 
     /// What the heads make of queries, keys and values (rows, heads, seq, width) D: (tokens, hidden) D.
     pub(super) fn attention(
         &self,
         qkv: Vec<Tensor>,
-        tokens: &Tokens,
-        noise: Option<Noise>,
+        tokens: &TokenBatch,
+        dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, AttentionTape)> {
         let [query, key, value] = <[Tensor; 3]>::try_from(qkv)
             .map_err(|_| Error::Msg("expected three parts".to_owned()))?;
         let query = (query * self.scale())?; // (rows, heads, seq, width) D
         let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
-        let (heads, most) = (self.heads(tokens), self.architecture.positions);
+        let (heads, most) = (
+            self.heads(tokens),
+            self.architecture.max_position_embeddings,
+        );
         let mask = self.mask(
-            noise,
+            dropout_key,
             site,
             self.architecture.dropout.attention,
             tokens.rows,
@@ -74,7 +78,7 @@ impl Net {
     pub(super) fn attention_backward(
         &self,
         tape: &AttentionTape,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         context: &Tensor,
     ) -> Result<Tensor> {
         let heads = self.heads(tokens);

@@ -3,50 +3,50 @@
 use candle_core::{Device, Tensor};
 use diagnostics::Error;
 
-use super::failed;
+use super::candle_error;
 
 /// Gives everybody the bytes of rank 0: it is called once by each process, with `Some` on rank 0, and answers them. NCCL
 /// needs no more than this to find the others.
-pub(crate) type Exchange<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
+pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
 
 /// This host among those of a run.
 #[cfg_attr(
     not(feature = "nccl"),
     expect(dead_code, reason = "NCCL alone asks where this host is")
 )]
-pub(crate) struct Hosts<'a> {
+pub(crate) struct HostGroup<'a> {
     /// From 0.
     pub(crate) rank: usize,
-    pub(crate) count: usize,
-    pub(crate) exchange: Exchange<'a>,
+    pub(crate) world_size: usize,
+    pub(crate) broadcast: Broadcast<'a>,
 }
 
 /// How the gradients of several devices become one sum.
-pub(super) enum Link {
+pub(super) enum GradSync {
     /// Through the host's memory.
-    Memory,
+    Host,
     /// By NCCL, over the devices of all hosts.
     #[cfg(feature = "nccl")]
-    Nccl(super::nccl::World),
+    Nccl(super::nccl::NcclGroup),
 }
 
-impl Link {
-    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Error> {
+impl GradSync {
+    pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
         let gpus = devices.iter().all(Device::is_cuda);
         #[cfg(feature = "nccl")]
         if gpus && (devices.len() > 1 || hosts.is_some()) {
-            return super::nccl::World::new(devices, hosts).map(Self::Nccl);
+            return super::nccl::NcclGroup::new(devices, hosts).map(Self::Nccl);
         }
-        if gpus && hosts.is_some_and(|hosts| hosts.count > 1) {
+        if gpus && hosts.is_some_and(|hosts| hosts.world_size > 1) {
             return Err(Error::new("expected a program with NCCL for a run on several hosts with GPUs, this one was built without").help("build it with --features nccl (docs/cuda.md), or run on one host"));
         }
-        Ok(Self::Memory)
+        Ok(Self::Host)
     }
 
     /// Whether a sum is one over all hosts already.
     pub(super) fn spans_hosts(&self) -> bool {
         match self {
-            Self::Memory => false,
+            Self::Host => false,
             #[cfg(feature = "nccl")]
             Self::Nccl(world) => world.spans_hosts(),
         }
@@ -55,14 +55,14 @@ impl Link {
     /// Replaces each vector (len) f32 by the sum of all.
     pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
         match self {
-            Self::Memory => in_memory(vectors).map_err(failed),
+            Self::Host => sum_on_host(vectors).map_err(candle_error),
             #[cfg(feature = "nccl")]
             Self::Nccl(world) => world.sum(vectors),
         }
     }
 }
 
-fn in_memory(vectors: &[&Tensor]) -> candle_core::Result<()> {
+fn sum_on_host(vectors: &[&Tensor]) -> candle_core::Result<()> {
     let [first, others @ ..] = vectors else {
         return Ok(());
     };

@@ -1,9 +1,9 @@
 //! Cross entropy and its gradient, on the host: logits are few, and the loss has to come there anyway.
 
-use crate::engine::Target;
+use crate::engine::LossTarget;
 
 /// A micro-batch's share of the step's loss, and the gradient of logits (rows, classes), times the loss scale.
-pub(super) fn loss(logits: &[f32], target: &Target<'_>) -> (f64, Vec<f32>) {
+pub(super) fn loss(logits: &[f32], target: &LossTarget<'_>) -> (f64, Vec<f32>) {
     let classes = target.class_weights.len();
     let weights: Vec<f64> = target.class_weights.iter().map(|&w| w.into()).collect();
     let smooth = target.label_smoothing / classes as f64;
@@ -44,12 +44,12 @@ mod tests {
     /// ```
     #[test]
     fn it_is_pytorchs() {
-        let target = Target {
+        let target = LossTarget {
             labels: &[2, 0],
             class_weights: &[1.0, 0.5, 2.0],
             total_weight: 3.0,
             label_smoothing: 0.1,
-            noise: None,
+            dropout_key: None,
             loss_scale: 4.0,
         };
         let (loss, gradient) = loss(&[0.5, -1.0, 2.0, 0.0, 3.0, -2.0], &target);

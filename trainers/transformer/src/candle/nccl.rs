@@ -13,7 +13,7 @@ use candle_core::{
 use diagnostics::Error;
 use std::sync::Arc;
 
-use super::grad_sync::Hosts;
+use super::grad_sync::HostGroup;
 
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;
@@ -23,39 +23,44 @@ struct Member(Comm);
 
 #[expect(unsafe_code, reason = "cudarc leaves the choice to its user")]
 // SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread Safety"); a member is
-// reached through its `World` alone, which is not `Sync`.
+// reached through its `NcclGroup` alone, which is not `Sync`.
 unsafe impl Send for Member {}
 
 /// The GPUs of a run: those of this host, in order, as members of one communicator.
-pub(super) struct World {
+pub(super) struct NcclGroup {
     members: Vec<Member>,
     hosts: usize,
 }
 
-fn failed(error: NcclError) -> Error {
+fn nccl_error(error: NcclError) -> Error {
     Error::new(format!("NCCL failed: {error:?}")).help("set NCCL_DEBUG=INFO to see why; on several hosts NCCL_SOCKET_IFNAME has to name the network interface")
 }
 
-impl World {
+impl NcclGroup {
     /// Each host must have as many GPUs as the others.
-    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Error> {
+    pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
             .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
             .collect::<Result<_, CandleError>>()
-            .map_err(super::failed)?;
-        let Some(mut hosts) = hosts.filter(|hosts| hosts.count > 1) else {
-            let members = Comm::from_devices(streams).map_err(failed)?;
+            .map_err(super::candle_error)?;
+        let Some(mut hosts) = hosts.filter(|hosts| hosts.world_size > 1) else {
+            let members = Comm::from_devices(streams).map_err(nccl_error)?;
             return Ok(Self {
                 members: members.into_iter().map(Member).collect(),
                 hosts: 1,
             });
         };
         let own = match hosts.rank {
-            0 => Some(Id::new().map_err(failed)?.internal().map(|byte| byte as u8)),
+            0 => Some(
+                Id::new()
+                    .map_err(nccl_error)?
+                    .internal()
+                    .map(|byte| byte as u8),
+            ),
             _ => None,
         };
-        let bytes = (hosts.exchange)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
+        let bytes = (hosts.broadcast)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
             Error::new(format!(
                 "expected `{ID_BYTES}` bytes from the first host, found `{}`",
@@ -64,7 +69,7 @@ impl World {
             .help("start the same version on all hosts")
         })?;
         let id = bytes.map(|byte| byte as c_char);
-        let (first, all) = (hosts.rank * streams.len(), hosts.count * streams.len());
+        let (first, all) = (hosts.rank * streams.len(), hosts.world_size * streams.len());
         // Each call waits for all others, so each has a thread.
         let members = std::thread::scope(|scope| {
             let threads: Vec<_> = streams
@@ -80,7 +85,7 @@ impl World {
         })?;
         Ok(Self {
             members,
-            hosts: hosts.count,
+            hosts: hosts.world_size,
         })
     }
 
@@ -91,16 +96,19 @@ impl World {
     /// Replaces each vector (len) f32 by the sum of all, those of other hosts included.
     pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
         // One thread has all GPUs: without a group the first call would wait for the second for ever.
-        group_start().map_err(failed)?;
+        group_start().map_err(nccl_error)?;
         let sums = vectors.iter().zip(&self.members);
         let all = sums.map(|(vector, member)| vector.inplace_op1(&Sum(member)));
         let done = all.collect::<Result<(), CandleError>>();
-        group_end().map_err(failed)?;
-        done.map_err(super::failed)?;
+        group_end().map_err(nccl_error)?;
+        done.map_err(super::candle_error)?;
         for vector in vectors {
             // NCCL's errors come out here.
-            let device = vector.device().as_cuda_device().map_err(super::failed)?;
-            device.synchronize().map_err(super::failed)?;
+            let device = vector
+                .device()
+                .as_cuda_device()
+                .map_err(super::candle_error)?;
+            device.synchronize().map_err(super::candle_error)?;
         }
         Ok(())
     }
@@ -114,10 +122,10 @@ fn join(
 ) -> Result<Member, Error> {
     // NCCL takes the thread's current GPU.
     let bound = stream.context().bind_to_thread();
-    bound.map_err(|error| super::failed(CandleError::Msg(error.to_string())))?;
+    bound.map_err(|error| super::candle_error(CandleError::Msg(error.to_string())))?;
     Comm::from_rank(stream, rank, all, Id::uninit(id))
         .map(Member)
-        .map_err(failed)
+        .map_err(nccl_error)
 }
 
 /// A vector's sum over all members.
@@ -145,15 +153,15 @@ impl InplaceOp1 for Sum<'_> {
 
 /// A GPU alone, as a communicator of one process and as one that others could have joined.
 #[cfg(test)]
-pub(super) fn worlds(device: &Device) -> [World; 2] {
+pub(super) fn groups(device: &Device) -> [NcclGroup; 2] {
     let stream = device.as_cuda_device().unwrap().cuda_stream();
     let id = Id::new().unwrap().internal().to_owned();
-    let joined = World {
+    let joined = NcclGroup {
         members: vec![join(stream, 0, 1, id).unwrap()],
         hosts: 1,
     };
     [
-        World::new(std::slice::from_ref(device), None).unwrap(),
+        NcclGroup::new(std::slice::from_ref(device), None).unwrap(),
         joined,
     ]
 }

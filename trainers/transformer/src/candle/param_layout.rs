@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::architecture::{Architecture, InLayer, Linear, Role};
-use crate::engine::Values;
+use crate::architecture::{Architecture, LayerParam, LinearParam, Role};
+use crate::engine::Params;
 
 /// Elements that parameters start at a multiple of: 256 bytes in f32, 128 in half precision, more than cuBLAS needs for
 /// its fastest kernels.
@@ -29,7 +29,7 @@ impl Span {
 
 /// A stretch of the vector that AdamW treats alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
+pub(super) struct ParamGroup {
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) decays: bool,
@@ -38,8 +38,8 @@ pub(super) struct Range {
 /// Which part of the vector a parameter belongs to: what decays first, and of it what half precision has a copy of last.
 fn section(role: Role) -> usize {
     match role {
-        Role::Words | Role::Positions | Role::Types => 0,
-        Role::HeadDense(Linear::Weight) | Role::HeadOut(Linear::Weight) => 1,
+        Role::WordEmbeddings | Role::PositionEmbeddings | Role::TokenTypeEmbeddings => 0,
+        Role::HeadDense(LinearParam::Weight) | Role::HeadOut(LinearParam::Weight) => 1,
         Role::Layer(..) if role.decays() => 2,
         _ => 3,
     }
@@ -47,11 +47,14 @@ fn section(role: Role) -> usize {
 
 /// Query, key and value are one matrix to the passes: nothing may lie between them.
 fn follows_directly(role: Role) -> bool {
-    matches!(role, Role::Layer(_, InLayer::Key(_) | InLayer::Value(_)))
+    matches!(
+        role,
+        Role::Layer(_, LayerParam::Key(_) | LayerParam::Value(_))
+    )
 }
 
 /// The plan of the vectors.
-pub(super) struct Plan {
+pub(super) struct ParamLayout {
     /// In the order of `Architecture::parameters`.
     spans: Vec<Span>,
     roles: Vec<Role>,
@@ -62,7 +65,7 @@ pub(super) struct Plan {
     matrices: (usize, usize),
 }
 
-impl Plan {
+impl ParamLayout {
     /// `trained` says of each parameter whether it learns.
     pub(super) fn new(architecture: &Architecture, trained: &[bool]) -> Self {
         let parameters = architecture.parameters();
@@ -97,34 +100,34 @@ impl Plan {
     }
 
     /// What AdamW changes; padding belongs to what stands before it, and stays zero.
-    pub(super) fn ranges(&self) -> Vec<Range> {
+    pub(super) fn groups(&self) -> Vec<ParamGroup> {
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
         order.sort_by_key(|&number| self.spans[number].offset);
-        let mut ranges: Vec<Range> = Vec::new();
+        let mut groups: Vec<ParamGroup> = Vec::new();
         for number in order.into_iter().filter(|&number| self.trained[number]) {
             let (span, decays) = (&self.spans[number], self.roles[number].decays());
             let (start, len) = (span.offset, span.len());
-            match ranges.last_mut() {
+            match groups.last_mut() {
                 Some(last)
                     if last.decays == decays
                         && (last.start + last.len).next_multiple_of(ALIGNMENT) >= start =>
                 {
                     last.len = span.end() - last.start;
                 }
-                _ => ranges.push(Range { start, len, decays }),
+                _ => groups.push(ParamGroup { start, len, decays }),
             }
         }
-        ranges
+        groups
     }
 
     /// Whether a parameter that `belongs` learns.
-    pub(super) fn trains(&self, belongs: impl Fn(Role) -> bool) -> bool {
+    pub(super) fn any_trained(&self, belongs: impl Fn(Role) -> bool) -> bool {
         let mut all = self.roles.iter().zip(&self.trained);
         all.any(|(&role, &trained)| trained && belongs(role))
     }
 
     /// The place of a parameter among all; each role of `Architecture::parameters` has one.
-    fn number(&self, role: Role) -> Result<usize> {
+    fn index(&self, role: Role) -> Result<usize> {
         let found = self.roles.iter().position(|&other| other == role);
         found.ok_or_else(|| candle_core::Error::Msg(format!("no parameter {role:?}")))
     }
@@ -140,7 +143,7 @@ impl Plan {
     }
 
     fn view_from(&self, vector: &Tensor, role: Role, parts: usize, from: usize) -> Result<Tensor> {
-        let span = &self.spans[self.number(role)?];
+        let span = &self.spans[self.index(role)?];
         let mut shape = span.shape.clone();
         shape[0] *= parts;
         let flat = vector.narrow(0, span.offset - from, span.len() * parts)?;
@@ -148,7 +151,7 @@ impl Plan {
     }
 
     /// A vector (len) with these values.
-    pub(super) fn pack(&self, values: &Values, device: &Device) -> Result<Tensor> {
+    pub(super) fn pack(&self, values: &Params, device: &Device) -> Result<Tensor> {
         let mut all = vec![0.0; self.len];
         for (span, values) in self.spans.iter().zip(values) {
             // Moments of frozen parameters are empty.
@@ -163,12 +166,12 @@ impl Plan {
     }
 
     /// The values of a vector (len); those of frozen parameters are left out if `trained`.
-    pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Values> {
+    pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Params> {
         let all = vector.to_vec1::<f32>()?;
         let spans = self.spans.iter().zip(&self.trained);
         Ok(spans
-            .map(|(span, &learns)| {
-                if trained && !learns {
+            .map(|(span, &trained_here)| {
+                if trained && !trained_here {
                     return Vec::new();
                 }
                 all[span.offset..span.end()].to_vec()
@@ -183,7 +186,7 @@ impl Plan {
     }
 
     /// The part of a range that has a copy in half precision: its start in the vector, its start in the copy, its length.
-    pub(super) fn half_of(&self, range: Range) -> Option<(usize, usize, usize)> {
+    pub(super) fn half_of(&self, range: ParamGroup) -> Option<(usize, usize, usize)> {
         let start = range.start.max(self.matrices.0);
         let end = (range.start + range.len).min(self.matrices.1);
         (start < end).then(|| (start, start - self.matrices.0, end - start))
@@ -201,14 +204,14 @@ mod tests {
         for family in [Family::Bert, Family::Roberta, Family::DistilBert] {
             let architecture = small(family);
             let parameters = architecture.parameters();
-            let plan = Plan::new(&architecture, &vec![true; parameters.len()]);
-            let mut spans = plan.spans.clone();
+            let layout = ParamLayout::new(&architecture, &vec![true; parameters.len()]);
+            let mut spans = layout.spans.clone();
             spans.sort_by_key(|span| span.offset);
             assert!(spans.windows(2).all(|pair| pair[0].end() <= pair[1].offset));
-            let ranges = plan.ranges();
-            assert_eq!(ranges.len(), 2, "{ranges:?}");
-            for (span, parameter) in plan.spans.iter().zip(&parameters) {
-                let range = ranges[usize::from(!parameter.role.decays())];
+            let groups = layout.groups();
+            assert_eq!(groups.len(), 2, "{groups:?}");
+            for (span, parameter) in layout.spans.iter().zip(&parameters) {
+                let range = groups[usize::from(!parameter.role.decays())];
                 assert!(range.start <= span.offset && span.end() <= range.start + range.len);
             }
         }
@@ -222,11 +225,12 @@ mod tests {
             .iter()
             .map(|parameter| matches!(parameter.role, Role::Layer(1, _) | Role::HeadOut(_)))
             .collect();
-        let plan = Plan::new(&architecture, &trained);
-        for (span, &learns) in plan.spans.iter().zip(&trained) {
-            let inside =
-                |range: &Range| range.start <= span.offset && span.offset < range.start + range.len;
-            assert_eq!(plan.ranges().iter().any(inside), learns);
+        let layout = ParamLayout::new(&architecture, &trained);
+        for (span, &trained_here) in layout.spans.iter().zip(&trained) {
+            let inside = |range: &ParamGroup| {
+                range.start <= span.offset && span.offset < range.start + range.len
+            };
+            assert_eq!(layout.groups().iter().any(inside), trained_here);
         }
     }
 }

@@ -21,7 +21,12 @@ fn the_families_read_their_own_keys() {
     let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
     let found = bert.architecture(3, None).unwrap();
     assert_eq!(
-        (found.pad, found.types, found.classes, found.longest()),
+        (
+            found.pad_token_id,
+            found.type_vocab_size,
+            found.num_labels,
+            found.max_tokens()
+        ),
         (0, 2, 3, 32)
     );
     assert_eq!((found.dropout.hidden, found.dropout.head), (0.1, 0.3));
@@ -32,15 +37,18 @@ fn the_families_read_their_own_keys() {
     let roberta =
         parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
     assert_eq!(
-        roberta.unwrap().architecture(2, None).unwrap().longest(),
+        roberta.unwrap().architecture(2, None).unwrap().max_tokens(),
         30
     );
     let distil = json!({ "model_type": "distilbert", "vocab_size": 50, "dim": 4, "n_layers": 1, "n_heads": 2,
         "hidden_dim": 8, "max_position_embeddings": 16, "activation": "relu" });
     let distil = Config::parse(distil.to_string().as_bytes()).unwrap();
     let found = distil.architecture(2, None).unwrap();
-    assert_eq!((found.hidden, found.types, found.dropout.head), (4, 0, 0.2));
-    assert_eq!(found.activation, Activation::Relu);
+    assert_eq!(
+        (found.hidden_size, found.type_vocab_size, found.dropout.head),
+        (4, 0, 0.2)
+    );
+    assert_eq!(found.hidden_act, Activation::Relu);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::dropout::{Mask, Site};
 use super::layout::Layout;
 use crate::architecture::{Architecture, Family};
-use crate::engine::{Batch, Noise};
+use crate::engine::{Batch, DropoutKey};
 
 /// Weights, and where they are.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ pub(super) enum Queries {
 }
 
 impl Chunk {
-    /// Cuts rows into chunks of at most `most` tokens, or of one row.
-    pub(super) fn cut(batch: &Batch, rows: &[usize], most: usize) -> Vec<Self> {
+    /// Cuts rows into chunks of at most `max_tokens` tokens, or of one row.
+    pub(super) fn split(batch: &Batch, rows: &[usize], max_tokens: usize) -> Vec<Self> {
         let mut chunks: Vec<Self> = Vec::new();
         for &number in rows {
             let length = batch.lengths[number];
             match chunks.last_mut() {
-                Some(chunk) if chunk.tokens + length <= most => chunk.push(number, length),
+                Some(chunk) if chunk.tokens + length <= max_tokens => chunk.push(number, length),
                 _ => {
                     let mut chunk = Self::default();
                     chunk.push(number, length);
@@ -77,7 +77,7 @@ impl Chunk {
     }
 
     /// How many tokens are asked.
-    pub(super) fn asked(&self, queries: Queries) -> usize {
+    pub(super) fn num_queries(&self, queries: Queries) -> usize {
         match queries {
             Queries::All => self.tokens,
             Queries::First => self.rows.len(),
@@ -102,7 +102,7 @@ pub(super) struct Pass<'a> {
     pub(super) net: &'a Net,
     pub(super) batch: &'a Batch,
     pub(super) chunk: &'a Chunk,
-    pub(super) noise: Option<Noise>,
+    pub(super) dropout_key: Option<DropoutKey>,
 }
 
 impl<'a> Pass<'a> {
@@ -116,7 +116,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn queries(&self, layer: usize) -> Queries {
-        if layer + 1 == self.architecture().layers {
+        if layer + 1 == self.architecture().num_hidden_layers {
             Queries::First
         } else {
             Queries::All
@@ -133,7 +133,7 @@ impl<'a> Pass<'a> {
             Site::Probabilities(_) => shares.attention,
             Site::HeadIn | Site::HeadOut => shares.head,
         };
-        Mask::new(self.noise, share, row.number, site)
+        Mask::new(self.dropout_key, share, row.number, site)
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
             lengths,
             seq: 9,
         };
-        let chunks = Chunk::cut(&batch, &[4, 1, 2, 0, 3], 8);
+        let chunks = Chunk::split(&batch, &[4, 1, 2, 0, 3], 8);
         let rows = |chunk: &Chunk| chunk.rows.iter().map(|row| row.number).collect::<Vec<_>>();
         assert_eq!(
             chunks.iter().map(rows).collect::<Vec<_>>(),

@@ -1,19 +1,19 @@
 //! The classification head on the first token of each row, and the loss.
 
 use super::chunk::{Pass, sized};
-use super::dropout::{Site, drop};
+use super::dropout::{Site, apply_dropout};
 use super::elementwise::{bias_backward, fill};
 use super::gradient::Gradient;
-use super::matmul::{To, linear, linear_backward};
+use super::matmul::{Accumulate, linear, linear_backward};
 use crate::architecture::Family;
-use crate::engine::Target;
+use crate::engine::LossTarget;
 
 #[derive(Debug, Default)]
 pub(super) struct HeadBuffers {
     /// (rows, hidden)
     hidden: Vec<f32>,
     /// After dropout, (rows, hidden)
-    seen: Vec<f32>,
+    dropped: Vec<f32>,
     /// (rows, classes)
     logits: Vec<f32>,
     /// (rows, hidden)
@@ -21,9 +21,9 @@ pub(super) struct HeadBuffers {
 }
 
 fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
-    let hidden = pass.architecture().hidden;
+    let hidden = pass.architecture().hidden_size;
     for (row, values) in pass.chunk.rows.iter().zip(values.chunks_exact_mut(hidden)) {
-        drop(values, pass.mask(row, site), 0);
+        apply_dropout(values, pass.mask(row, site), 0);
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn forward<'a>(
     fill(hidden, pass.weights(&layout.head_dense.bias));
     linear(
         hidden,
-        To::Add,
+        Accumulate::Add,
         first,
         pass.weights(&layout.head_dense.weight),
         rows,
@@ -53,15 +53,15 @@ pub(super) fn forward<'a>(
             Family::DistilBert => *value,
         };
     }
-    let seen = sized(&mut buffers.seen, first.len());
-    seen.copy_from_slice(hidden);
-    drop_rows(pass, Site::HeadOut, seen);
-    let logits = sized(&mut buffers.logits, rows * architecture.classes);
+    let dropped = sized(&mut buffers.dropped, first.len());
+    dropped.copy_from_slice(hidden);
+    drop_rows(pass, Site::HeadOut, dropped);
+    let logits = sized(&mut buffers.logits, rows * architecture.num_labels);
     fill(logits, pass.weights(&layout.head_out.bias));
     linear(
         logits,
-        To::Add,
-        seen,
+        Accumulate::Add,
+        dropped,
         pass.weights(&layout.head_out.weight),
         rows,
     );
@@ -71,10 +71,10 @@ pub(super) fn forward<'a>(
 /// The loss of each row; its logits become their gradient.
 pub(super) fn losses(
     pass: &Pass<'_>,
-    target: &Target<'_>,
+    target: &LossTarget<'_>,
     logits: &mut [f32],
 ) -> Vec<(usize, f64)> {
-    let classes = pass.architecture().classes;
+    let classes = pass.architecture().num_labels;
     let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
     rows.map(|(row, logits)| {
         let label = target.labels[row.number] as usize;
@@ -85,7 +85,7 @@ pub(super) fn losses(
 
 /// Weighted cross entropy with smoothed labels, as PyTorch's: label y has the share 1 - smoothing, all classes the rest,
 /// each times its class weight.
-fn loss(target: &Target<'_>, label: usize, logits: &mut [f32]) -> f64 {
+fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
         .iter()
@@ -120,14 +120,14 @@ pub(super) fn backward<'a>(
 ) -> &'a mut [f32] {
     let layout = &pass.net.layout;
     let (rows, length) = (pass.chunk.rows.len(), first.len());
-    let logits = &buffers.logits[..rows * pass.architecture().classes];
+    let logits = &buffers.logits[..rows * pass.architecture().num_labels];
     let gradient = sized(&mut buffers.gradient, length);
-    let (hidden, seen) = (&mut buffers.hidden[..length], &buffers.seen[..length]);
+    let (hidden, dropped) = (&mut buffers.hidden[..length], &buffers.dropped[..length]);
     bias_backward(logits, &mut to.dense[layout.head_out.bias.clone()]);
-    to.linear(layout, &layout.head_out.weight, logits, seen, rows);
+    to.linear(layout, &layout.head_out.weight, logits, dropped, rows);
     linear_backward(
         gradient,
-        To::Replace,
+        Accumulate::Replace,
         logits,
         pass.weights(&layout.head_out.weight),
         rows,
@@ -145,7 +145,7 @@ pub(super) fn backward<'a>(
     // The place of the activations, which nobody needs any more.
     linear_backward(
         hidden,
-        To::Replace,
+        Accumulate::Replace,
         gradient,
         pass.weights(&layout.head_dense.weight),
         rows,

@@ -69,13 +69,19 @@ fn fits(length: usize, (rows, cols): (usize, usize), strides: (usize, usize)) ->
 
 /// What becomes of the numbers that the result's place holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+pub(super) enum Accumulate {
     Replace,
     Add,
 }
 
 /// `to` = or += `factor` x `left` (m, k) x `right` (k, n)
-pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right: Mat<'_>) {
+pub(super) fn matmul(
+    to: MatMut<'_>,
+    accumulate: Accumulate,
+    factor: f32,
+    left: Mat<'_>,
+    right: Mat<'_>,
+) {
     let (m, n, k) = (left.rows, right.cols, left.cols);
     assert!(
         right.rows == k && to.rows == m && to.cols == n,
@@ -100,7 +106,7 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
             to.data.as_mut_ptr(),
             1,
             stride(to.stride),
-            how == To::Add,
+            accumulate == Accumulate::Add,
             left.data.as_ptr(),
             stride(left.strides.1),
             stride(left.strides.0),
@@ -118,15 +124,21 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
 }
 
 /// out (tokens, outputs) = inputs (tokens, inputs) x weightᵀ (inputs, outputs)
-pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], tokens: usize) {
+pub(super) fn linear(
+    out: &mut [f32],
+    accumulate: Accumulate,
+    inputs: &[f32],
+    weight: &[f32],
+    tokens: usize,
+) {
     if tokens == 0 {
         return;
     }
     let (width, height) = (inputs.len() / tokens, out.len() / tokens);
     let weight = Mat::new(weight, height, width).transposed();
-    product(
+    matmul(
         MatMut::new(out, tokens, height),
-        how,
+        accumulate,
         1.0,
         Mat::new(inputs, tokens, width),
         weight,
@@ -136,7 +148,7 @@ pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], t
 /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
 pub(super) fn linear_backward(
     inputs: &mut [f32],
-    how: To,
+    accumulate: Accumulate,
     outputs: &[f32],
     weight: &[f32],
     tokens: usize,
@@ -146,9 +158,9 @@ pub(super) fn linear_backward(
     }
     let (width, height) = (inputs.len() / tokens, outputs.len() / tokens);
     let weight = Mat::new(weight, height, width);
-    product(
+    matmul(
         MatMut::new(inputs, tokens, width),
-        how,
+        accumulate,
         1.0,
         Mat::new(outputs, tokens, height),
         weight,
@@ -167,15 +179,21 @@ mod tests {
         let mut to = [1.0; 5];
         let a = Mat::part(&left, 2, 3, 4);
         let b = Mat::new(&right, 3, 2);
-        product(MatMut::part(&mut to, 2, 2, 3), To::Replace, 2.0, a, b);
+        matmul(
+            MatMut::part(&mut to, 2, 2, 3),
+            Accumulate::Replace,
+            2.0,
+            a,
+            b,
+        );
         assert_eq!(to, [14.0, 22.0, 1.0, 32.0, 46.0]);
-        product(MatMut::part(&mut to, 2, 2, 3), To::Add, 1.0, a, b);
+        matmul(MatMut::part(&mut to, 2, 2, 3), Accumulate::Add, 1.0, a, b);
         assert_eq!(to, [21.0, 33.0, 1.0, 48.0, 69.0]);
         let mut square = [0.0; 4];
         let c = Mat::new(&right, 3, 2);
-        product(
+        matmul(
             MatMut::new(&mut square, 2, 2),
-            To::Replace,
+            Accumulate::Replace,
             1.0,
             c.transposed(),
             c,
@@ -189,6 +207,6 @@ mod tests {
         let mut to = [0.0; 3];
         let one = [1.0; 4];
         let a = Mat::new(&one, 2, 2);
-        product(MatMut::new(&mut to, 2, 2), To::Replace, 1.0, a, a);
+        matmul(MatMut::new(&mut to, 2, 2), Accumulate::Replace, 1.0, a, a);
     }
 }

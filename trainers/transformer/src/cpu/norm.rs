@@ -2,7 +2,7 @@
 //! token's numbers while they lie in the first cache.
 
 use super::dropout::Mask;
-use super::simd::{sum, sum2, vectorised};
+use super::simd::{sum, sum2, vectorized};
 
 /// Parameters of a norm, (hidden) each.
 #[derive(Clone, Copy)]
@@ -13,11 +13,11 @@ pub(super) struct Affine<'a> {
 }
 
 /// What the backward pass needs of some tokens.
-pub(super) struct Normal<'a> {
+pub(super) struct Normalized<'a> {
     /// (tokens, hidden), of mean 0 and variance 1
     pub(super) values: &'a mut [f32],
     /// (tokens), one over the standard deviation
-    pub(super) inverse: &'a mut [f32],
+    pub(super) rstd: &'a mut [f32],
 }
 
 /// Gradients of a norm's parameters, (hidden) each.
@@ -32,17 +32,17 @@ fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
     let width = values.len();
     let mean = sum(values, |x| x) / width as f32;
     let variance = sum(values, |x| (x - mean) * (x - mean)) / width as f32;
-    let inverse = 1.0 / (variance + affine.eps).sqrt();
+    let rstd = 1.0 / (variance + affine.eps).sqrt();
     let (out, weight, bias) = (
         &mut out[..width],
         &affine.weight[..width],
         &affine.bias[..width],
     );
-    for place in 0..width {
-        values[place] = (values[place] - mean) * inverse;
-        out[place] = values[place] * weight[place] + bias[place];
+    for i in 0..width {
+        values[i] = (values[i] - mean) * rstd;
+        out[i] = values[i] * weight[i] + bias[i];
     }
-    inverse
+    rstd
 }
 
 /// Turns the gradient of a norm's output into that of its input.
@@ -50,72 +50,72 @@ fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
 fn backward(
     gradient: &mut [f32],
     normal: &[f32],
-    inverse: f32,
+    rstd: f32,
     weight: &[f32],
     sums: &mut AffineGradient<'_>,
 ) {
     let width = gradient.len();
     let (normal, weight) = (&normal[..width], &weight[..width]);
     let (weight_sum, bias_sum) = (&mut sums.weight[..width], &mut sums.bias[..width]);
-    for place in 0..width {
-        weight_sum[place] += gradient[place] * normal[place];
-        bias_sum[place] += gradient[place];
-        gradient[place] *= weight[place];
+    for i in 0..width {
+        weight_sum[i] += gradient[i] * normal[i];
+        bias_sum[i] += gradient[i];
+        gradient[i] *= weight[i];
     }
     let mean = sum(gradient, |x| x) / width as f32;
     let slope = sum2(gradient, normal, |x, y| x * y) / width as f32;
-    for place in 0..width {
-        gradient[place] = inverse * (gradient[place] - mean - normal[place] * slope);
+    for i in 0..width {
+        gradient[i] = rstd * (gradient[i] - mean - normal[i] * slope);
     }
 }
 
 /// out = norm(residual + dropout(added + bias)), of the tokens of a row
-pub(super) fn of_sum(
+pub(super) fn norm_sum(
     added: &[f32],
     bias: &[f32],
     residual: &[f32],
     mask: Option<Mask>,
     affine: Affine<'_>,
-    normal: &mut Normal<'_>,
+    normal: &mut Normalized<'_>,
     out: &mut [f32],
 ) {
     let width = bias.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let tokens = added.chunks_exact(width).zip(residual.chunks_exact(width));
             let places = normal
                 .values
                 .chunks_exact_mut(width)
-                .zip(normal.inverse.iter_mut());
+                .zip(normal.rstd.iter_mut());
             let outs = out.chunks_exact_mut(width);
-            for (token, (((added, residual), (sum, inverse)), out)) in
+            for (token, (((added, residual), (sum, rstd)), out)) in
                 tokens.zip(places).zip(outs).enumerate()
             {
                 let (added, residual, sum) =
                     (&added[..width], &residual[..width], &mut sum[..width]);
                 if let Some(mask) = mask {
                     let first = (token * width) as u32;
-                    for place in 0..width {
-                        let kept = mask.of(first.wrapping_add(place as u32));
-                        sum[place] = residual[place] + (added[place] + bias[place]) * kept;
+                    for i in 0..width {
+                        let kept = mask.factor_of(first.wrapping_add(i as u32));
+                        sum[i] = residual[i] + (added[i] + bias[i]) * kept;
                     }
                 } else {
-                    for place in 0..width {
-                        sum[place] = residual[place] + (added[place] + bias[place]);
+                    for i in 0..width {
+                        sum[i] = residual[i] + (added[i] + bias[i]);
                     }
                 }
-                *inverse = normalise(sum, out, affine);
+                *rstd = normalise(sum, out, affine);
             }
         },
     );
 }
 
-/// The backward pass of `of_sum`: `gradient` of the norm's output becomes that of `residual`, `added` that of `added`,
+/// The backward pass of `norm_sum`: `gradient` of the norm's output becomes that of `residual`, `added` that of `added`,
 /// and `bias` is increased by the gradient of the bias.
-pub(super) fn of_sum_backward(
+pub(super) fn norm_sum_backward(
     gradient: &mut [f32],
-    (values, inverses): (&[f32], &[f32]),
+    (values, rstds): (&[f32], &[f32]),
     weight: &[f32],
     mask: Option<Mask>,
     sums: &mut AffineGradient<'_>,
@@ -123,28 +123,27 @@ pub(super) fn of_sum_backward(
     bias: &mut [f32],
 ) {
     let width = weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
-            let tokens = values.chunks_exact(width).zip(inverses);
+            let tokens = values.chunks_exact(width).zip(rstds);
             let gradients = gradient
                 .chunks_exact_mut(width)
                 .zip(added.chunks_exact_mut(width));
-            for (token, ((gradient, added), (normal, inverse))) in gradients.zip(tokens).enumerate()
-            {
-                backward(gradient, normal, *inverse, weight, sums);
+            for (token, ((gradient, added), (normal, rstd))) in gradients.zip(tokens).enumerate() {
+                backward(gradient, normal, *rstd, weight, sums);
                 let (added, bias) = (&mut added[..width], &mut bias[..width]);
                 if let Some(mask) = mask {
                     let first = (token * width) as u32;
-                    for place in 0..width {
-                        let kept = mask.of(first.wrapping_add(place as u32));
-                        added[place] = gradient[place] * kept;
-                        bias[place] += added[place];
+                    for i in 0..width {
+                        let kept = mask.factor_of(first.wrapping_add(i as u32));
+                        added[i] = gradient[i] * kept;
+                        bias[i] += added[i];
                     }
                 } else {
                     added.copy_from_slice(gradient);
-                    for place in 0..width {
-                        bias[place] += gradient[place];
+                    for i in 0..width {
+                        bias[i] += gradient[i];
                     }
                 }
             }
@@ -153,36 +152,36 @@ pub(super) fn of_sum_backward(
 }
 
 /// Normalises the tokens that `normal.values` holds.
-pub(super) fn of_tokens(affine: Affine<'_>, normal: &mut Normal<'_>, out: &mut [f32]) {
+pub(super) fn norm_tokens(affine: Affine<'_>, normal: &mut Normalized<'_>, out: &mut [f32]) {
     let width = affine.weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let tokens = normal
                 .values
                 .chunks_exact_mut(width)
-                .zip(normal.inverse.iter_mut());
-            for ((values, inverse), out) in tokens.zip(out.chunks_exact_mut(width)) {
-                *inverse = normalise(values, out, affine);
+                .zip(normal.rstd.iter_mut());
+            for ((values, rstd), out) in tokens.zip(out.chunks_exact_mut(width)) {
+                *rstd = normalise(values, out, affine);
             }
         },
     );
 }
 
-/// The backward pass of `of_tokens`, in place.
-pub(super) fn of_tokens_backward(
+/// The backward pass of `norm_tokens`, in place.
+pub(super) fn norm_tokens_backward(
     gradient: &mut [f32],
-    normal: &Normal<'_>,
+    normal: &Normalized<'_>,
     weight: &[f32],
     sums: &mut AffineGradient<'_>,
 ) {
     let width = weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
-            let tokens = normal.values.chunks_exact(width).zip(normal.inverse.iter());
-            for (gradient, (normal, inverse)) in gradient.chunks_exact_mut(width).zip(tokens) {
-                backward(gradient, normal, *inverse, weight, sums);
+            let tokens = normal.values.chunks_exact(width).zip(normal.rstd.iter());
+            for (gradient, (normal, rstd)) in gradient.chunks_exact_mut(width).zip(tokens) {
+                backward(gradient, normal, *rstd, weight, sums);
             }
         },
     );

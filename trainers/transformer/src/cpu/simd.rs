@@ -5,12 +5,12 @@ const LANES: usize = 32;
 
 /// Runs a loop compiled for the widest vectors that this processor has. What it calls must be inlined.
 #[inline(always)]
-pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
 #[inline(always)]
-fn total(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+fn reduce_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -32,7 +32,7 @@ pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
             lanes[lane] += of(a[lane], b[lane]);
         }
     }
-    let mut sum = total(lanes, |a, b| a + b);
+    let mut sum = reduce_lanes(lanes, |a, b| a + b);
     for (&a, &b) in rest_a.iter().zip(rest_b) {
         sum += of(a, b);
     }
@@ -46,7 +46,7 @@ pub(super) fn sum(a: &[f32], of: impl Fn(f32) -> f32) -> f32 {
 
 /// The largest number, NaN aside.
 #[inline(always)]
-pub(super) fn largest(a: &[f32]) -> f32 {
+pub(super) fn max(a: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = a.as_chunks::<LANES>();
@@ -56,7 +56,7 @@ pub(super) fn largest(a: &[f32]) -> f32 {
         }
     }
     rest.iter()
-        .fold(total(lanes, larger), |most, &a| larger(a, most))
+        .fold(reduce_lanes(lanes, larger), |found, &a| larger(a, found))
 }
 
 /// e to the power of `x`, to 2 units in the last place; 0 for what is below -87, NaN for NaN.
@@ -95,15 +95,15 @@ pub(super) fn exp(x: f32) -> f32 {
 ///
 /// Abramowitz and Stegun 1964, 7.1.26, which is good to 1.5e-7 for erf; the rest is rounding.
 #[inline(always)]
-pub(super) fn normal(x: f32) -> (f32, f32) {
-    let bell = exp(-0.5 * x * x);
+pub(super) fn normal_cdf(x: f32) -> (f32, f32) {
+    let density = exp(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
     let mut series = 1.061_405_4;
     for factor in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
         series = series * t + factor;
     }
-    let outside = 0.5 * series * t * bell;
-    (if x < 0.0 { outside } else { 1.0 - outside }, bell)
+    let outside = 0.5 * series * t * density;
+    (if x < 0.0 { outside } else { 1.0 - outside }, density)
 }
 
 #[cfg(test)]
@@ -129,28 +129,29 @@ mod tests {
     /// Phi by Simpson's rule on the bell.
     #[test]
     fn normal_is_the_integral_of_its_bell() {
-        let bell = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
         let (mut integral, width) = (0.0, 1e-3);
         for step in -9000..9000 {
             let x = f64::from(step) * width;
-            integral += width / 6.0 * (bell(x) + 4.0 * bell(x + width / 2.0) + bell(x + width));
-            let (ours, _) = normal((x + width) as f32);
+            integral +=
+                width / 6.0 * (density(x) + 4.0 * density(x + width / 2.0) + density(x + width));
+            let (ours, _) = normal_cdf((x + width) as f32);
             assert!((f64::from(ours) - integral).abs() < 3e-7, "{x}");
         }
-        assert!(normal(f32::NAN).0.is_nan());
+        assert!(normal_cdf(f32::NAN).0.is_nan());
     }
 
     #[test]
     fn sums_have_all_numbers() {
         for length in [0, 1, 31, 32, 33, 100] {
             let numbers: Vec<f32> = (0..length).map(|n| n as f32 - 40.0).collect();
-            let (mut most, mut all) = (f32::NEG_INFINITY, 0.0);
+            let (mut found, mut all) = (f32::NEG_INFINITY, 0.0);
             for &number in &numbers {
-                most = f32::max(most, number);
+                found = f32::max(found, number);
                 all += number;
             }
             assert_eq!(sum(&numbers, |x| x), all);
-            assert_eq!(largest(&numbers), most);
+            assert_eq!(max(&numbers), found);
         }
     }
 }

@@ -1,22 +1,22 @@
 use super::*;
 use crate::architecture::Family;
 use crate::conformance;
-use crate::reference::{FAMILIES, LENGTHS, UPDATE, batch, small, target, values};
+use crate::reference::{ADAMW_STEP, FAMILIES, LENGTHS, batch, params, small, target};
 
-fn threads(threads: usize) -> impl Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync {
-    move |architecture, values, trained| {
+fn threads(threads: usize) -> impl Fn(&Architecture, &Params, &[bool]) -> Box<dyn Engine> + Sync {
+    move |architecture, params, trained| {
         let frozen: Vec<bool> = trained.iter().map(|&trained| !trained).collect();
-        Box::new(CpuEngine::new(architecture, values.clone(), threads, &frozen).unwrap())
+        Box::new(CpuEngine::new(architecture, params.clone(), threads, &frozen).unwrap())
     }
 }
 
-fn on_some_threads(check: fn(conformance::Make<'_>)) {
+fn on_some_threads(check: fn(conformance::MakeEngine<'_>)) {
     for number in [1, 2, 3, 7] {
         check(&threads(number));
     }
 }
 
-fn on_two_threads(check: fn(conformance::Make<'_>)) {
+fn on_two_threads(check: fn(conformance::MakeEngine<'_>)) {
     check(&threads(2));
 }
 
@@ -34,10 +34,12 @@ fn the_same_run_ends_with_the_same_bits() {
         let batch = batch(&architecture, &LENGTHS);
         let run = || {
             let trained = vec![true; architecture.parameters().len()];
-            let mut engine = threads(3)(&architecture, &values(&architecture), &trained);
+            let mut engine = threads(3)(&architecture, &params(&architecture), &trained);
             for step in 1..=5 {
                 engine.accumulate(&batch, &target(true)).unwrap();
-                engine.update(&Update { step, ..UPDATE }).unwrap();
+                engine
+                    .optimizer_step(&AdamWStep { step, ..ADAMW_STEP })
+                    .unwrap();
             }
             engine.weights().unwrap()
         };
@@ -48,7 +50,7 @@ fn the_same_run_ends_with_the_same_bits() {
 #[test]
 fn weights_that_do_not_fit_the_network_are_refused() {
     let architecture = small(Family::Bert);
-    let short: Values = values(&architecture).into_iter().skip(1).collect();
+    let short: Params = params(&architecture).into_iter().skip(1).collect();
     let frozen = vec![false; short.len()];
     assert!(CpuEngine::new(&architecture, short, 1, &frozen).is_err());
 }
@@ -57,13 +59,13 @@ fn weights_that_do_not_fit_the_network_are_refused() {
 fn a_gradient_that_is_not_finite_shows_in_the_norm() {
     let architecture = small(Family::Bert);
     let trained = vec![true; architecture.parameters().len()];
-    let mut engine = threads(2)(&architecture, &values(&architecture), &trained);
+    let mut engine = threads(2)(&architecture, &params(&architecture), &trained);
     let mut scaled = target(true);
     scaled.loss_scale = f64::from(f32::MAX);
     engine
         .accumulate(&batch(&architecture, &LENGTHS), &scaled)
         .unwrap();
     assert!(!engine.gradient_norm().unwrap().is_finite());
-    engine.discard().unwrap();
+    engine.zero_grad().unwrap();
     assert_eq!(engine.gradient_norm().unwrap(), 0.0);
 }

@@ -13,36 +13,36 @@ use tokenizers::{
 };
 
 /// How pieces become a text.
-pub(crate) struct Pieces {
+pub(crate) struct PieceTokenizer {
     /// Special tokens around those of the text.
     before: Vec<u32>,
     after: Vec<u32>,
     /// Tokens of a text that are kept.
-    room: usize,
+    max_tokens: usize,
     /// ASCII characters that are a word of their own wherever they stand.
-    alone: [bool; 128],
+    standalone: [bool; 128],
     /// Whether letters become small, if a word of ASCII letters that the vocabulary has is one token.
-    whole: Option<bool>,
+    direct_lookup: Option<bool>,
 }
 
 /// The pieces that a thread has seen so far, up to a number.
 #[derive(Default)]
-pub struct Memory {
-    places: HashMap<Box<str>, Range<usize>>,
+pub struct TokenCache {
+    ranges: HashMap<Box<str>, Range<usize>>,
     ids: Vec<u32>,
 }
 
-impl Memory {
+impl TokenCache {
     /// All pieces of 25,000 film reviews (96,224 of IMDB); 100 bytes each, about.
-    const MOST: usize = 100_000;
+    const MAX_PIECES: usize = 100_000;
     /// Bytes of a piece that is kept: what is longer is no word, and hardly comes again.
-    const LONGEST: usize = 32;
+    const MAX_PIECE_BYTES: usize = 32;
 }
 
-impl Pieces {
+impl PieceTokenizer {
     /// For a tokenizer that cuts texts to `max_len` tokens; `None` if it may read a text in another way than its pieces.
     pub(crate) fn new(tokenizer: &Tokenizer, max_len: usize) -> Option<Self> {
-        if !by_words(tokenizer) {
+        if !splits_into_words(tokenizer) {
             return None;
         }
         let ids = |text: &str, special| {
@@ -53,22 +53,22 @@ impl Pieces {
         let (before, after) = (0..=special.len())
             .map(|at| special.split_at(at))
             .find(|(before, after)| with == [before, &without[..], after].concat())?;
-        let room = max_len.checked_sub(special.len())?;
-        (room > 0 && !without.is_empty()).then(|| Self {
+        let max_tokens = max_len.checked_sub(special.len())?;
+        (max_tokens > 0 && !without.is_empty()).then(|| Self {
             before: before.to_vec(),
             after: after.to_vec(),
-            room,
-            alone: alone(tokenizer),
-            whole: whole(tokenizer),
+            max_tokens,
+            standalone: standalone(tokenizer),
+            direct_lookup: direct_lookup(tokenizer),
         })
     }
 
     /// The token of a piece that is a word of the vocabulary: what the tokenizer would find, without its detours.
     fn word(&self, tokenizer: &Tokenizer, piece: &str) -> Option<u32> {
-        let small = self.whole?;
+        let small = self.direct_lookup?;
         let word = piece.strip_prefix(' ').unwrap_or(piece);
         let plain = word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        if word.is_empty() || word.len() > Memory::LONGEST || !plain {
+        if word.is_empty() || word.len() > TokenCache::MAX_PIECE_BYTES || !plain {
             return None;
         }
         let model = tokenizer.get_model();
@@ -83,13 +83,13 @@ impl Pieces {
         &self,
         tokenizer: &Tokenizer,
         text: &str,
-        memory: &mut Memory,
+        cache: &mut TokenCache,
     ) -> tokenizers::Result<Vec<u32>> {
         let mut ids = self.before.clone();
-        let full = self.before.len() + self.room;
-        for piece in of(text, &self.alone) {
-            if let Some(place) = memory.places.get(piece) {
-                ids.extend(&memory.ids[place.clone()]);
+        let full = self.before.len() + self.max_tokens;
+        for piece in split_pieces(text, &self.standalone) {
+            if let Some(range) = cache.ranges.get(piece) {
+                ids.extend(&cache.ids[range.clone()]);
             } else {
                 let word = self.word(tokenizer, piece);
                 let found = match word {
@@ -97,11 +97,13 @@ impl Pieces {
                     None => tokenizer.encode_fast(piece, false)?.get_ids().to_vec(),
                 };
                 ids.extend(&found);
-                if piece.len() <= Memory::LONGEST && memory.places.len() < Memory::MOST {
-                    let start = memory.ids.len();
-                    memory.ids.extend(&found);
-                    let place = start..memory.ids.len();
-                    memory.places.insert(piece.into(), place);
+                if piece.len() <= TokenCache::MAX_PIECE_BYTES
+                    && cache.ranges.len() < TokenCache::MAX_PIECES
+                {
+                    let start = cache.ids.len();
+                    cache.ids.extend(&found);
+                    let range = start..cache.ids.len();
+                    cache.ranges.insert(piece.into(), range);
                 }
             }
             if ids.len() >= full {
@@ -115,7 +117,7 @@ impl Pieces {
 }
 
 /// Whether a tokenizer parts words at blanks, and looks at nothing beyond.
-fn by_words(tokenizer: &Tokenizer) -> bool {
+fn splits_into_words(tokenizer: &Tokenizer) -> bool {
     let by_character = matches!(
         tokenizer.get_normalizer(),
         None | Some(Normalizer::BertNormalizer(_) | Normalizer::Lowercase(_))
@@ -144,14 +146,14 @@ fn is_bert(tokenizer: &Tokenizer) -> bool {
 }
 
 /// Whether a token that is looked for before words are parted may look otherwise in a normalised text.
-fn hidden(token: &AddedToken) -> bool {
+fn changed_by_normalizer(token: &AddedToken) -> bool {
     token.normalized && !token.content.is_ascii()
 }
 
-/// See `Pieces::alone`.
-fn alone(tokenizer: &Tokenizer) -> [bool; 128] {
+/// See `PieceTokenizer::standalone`.
+fn standalone(tokenizer: &Tokenizer) -> [bool; 128] {
     let added = tokenizer.get_added_tokens_decoder();
-    let parts = is_bert(tokenizer) && !added.values().any(hidden);
+    let parts = is_bert(tokenizer) && !added.values().any(changed_by_normalizer);
     // Whether a token stands as a word of its own depends on what is beside it, and `_` may be part of a word.
     let words = added.values().any(|token| token.single_word);
     std::array::from_fn(|code| {
@@ -162,8 +164,8 @@ fn alone(tokenizer: &Tokenizer) -> [bool; 128] {
     })
 }
 
-/// See `Pieces::whole`: WordPiece tries the whole word first.
-fn whole(tokenizer: &Tokenizer) -> Option<bool> {
+/// See `PieceTokenizer::direct_lookup`: WordPiece tries the whole word first.
+fn direct_lookup(tokenizer: &Tokenizer) -> Option<bool> {
     let ModelWrapper::WordPiece(model) = tokenizer.get_model() else {
         return None;
     };
@@ -171,8 +173,9 @@ fn whole(tokenizer: &Tokenizer) -> Option<bool> {
     let added = tokenizer.get_added_tokens_decoder();
     let within = added
         .values()
-        .any(|token| hidden(token) || letters(&token.content));
-    if !is_bert(tokenizer) || within || model.max_input_chars_per_word < Memory::LONGEST {
+        .any(|token| changed_by_normalizer(token) || letters(&token.content));
+    if !is_bert(tokenizer) || within || model.max_input_chars_per_word < TokenCache::MAX_PIECE_BYTES
+    {
         return None;
     }
     Some(match tokenizer.get_normalizer() {
@@ -183,21 +186,21 @@ fn whole(tokenizer: &Tokenizer) -> Option<bool> {
 }
 
 /// The pieces of a text, which together are the text.
-fn of<'a>(text: &'a str, alone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
+fn split_pieces<'a>(text: &'a str, standalone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let (piece, others) = rest.split_at(end(rest, alone));
+        let (piece, others) = rest.split_at(piece_end(rest, standalone));
         rest = others;
         Some(piece)
     })
 }
 
 /// Where a text's first piece ends.
-fn end(text: &str, alone: &[bool; 128]) -> usize {
-    let is_alone = |letter: char| alone.get(letter as usize) == Some(&true);
+fn piece_end(text: &str, standalone: &[bool; 128]) -> usize {
+    let is_standalone = |letter: char| standalone.get(letter as usize) == Some(&true);
     let mut letters = text.char_indices().peekable();
     let mut before = None;
     while let Some((at, letter)) = letters.next() {
@@ -207,8 +210,8 @@ fn end(text: &str, alone: &[bool; 128]) -> usize {
                 !char::is_whitespace(before) && !after.is_whitespace()
             }
             (Some(before), letter, _) => {
-                (is_alone(before) && letter.is_ascii_alphanumeric())
-                    || (before.is_ascii_alphanumeric() && is_alone(letter))
+                (is_standalone(before) && letter.is_ascii_alphanumeric())
+                    || (before.is_ascii_alphanumeric() && is_standalone(letter))
             }
             (None, ..) => false,
         };
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn pieces_begin_at_single_blanks() {
-        let pieces = |text| of(text, &[false; 128]).collect::<Vec<_>>();
+        let pieces = |text| split_pieces(text, &[false; 128]).collect::<Vec<_>>();
         assert_eq!(pieces("a film  I\n saw."), ["a", " film  I\n saw."]);
         assert_eq!(pieces(" so it is "), [" so", " it", " is "]);
         assert_eq!(pieces(""), [""; 0]);
@@ -237,13 +240,13 @@ mod tests {
     fn berts_marks_are_words() {
         let mut tokenizer = words();
         tokenizer.with_padding(None);
-        let pieces = Pieces::new(&tokenizer, 64).unwrap();
+        let pieces = PieceTokenizer::new(&tokenizer, 64).unwrap();
         assert_eq!(
-            (pieces.whole, pieces.word(&tokenizer, " Film")),
+            (pieces.direct_lookup, pieces.word(&tokenizer, " Film")),
             (Some(true), Some(6))
         );
-        let alone = pieces.alone;
-        let found: Vec<&str> = of("a (good) film, it's [SEP].", &alone).collect();
+        let standalone = pieces.standalone;
+        let found: Vec<&str> = split_pieces("a (good) film, it's [SEP].", &standalone).collect();
         let expected = [
             "a", " (", "good", ")", " film", ",", " it", "'", "s", " [SEP].",
         ];
@@ -279,9 +282,9 @@ mod tests {
     /// With words of its own that are looked for before others: one that stands alone, one as it looks when it is normalised.
     fn more_words() -> Tokenizer {
         let mut tokenizer = words();
-        let alone = AddedToken::from("covid", false).single_word(true);
+        let standalone = AddedToken::from("covid", false).single_word(true);
         let normalised = AddedToken::from("É-x", false).normalized(true);
-        tokenizer.add_tokens([alone, normalised]).unwrap();
+        tokenizer.add_tokens([standalone, normalised]).unwrap();
         tokenizer
     }
 
@@ -309,14 +312,14 @@ mod tests {
                     ..Default::default()
                 };
                 tokenizer.with_truncation(Some(cut)).unwrap();
-                let pieces = Pieces::new(&tokenizer, max_len).unwrap();
-                let mut memory = Memory::default();
+                let pieces = PieceTokenizer::new(&tokenizer, max_len).unwrap();
+                let mut cache = TokenCache::default();
                 for text in texts() {
-                    let whole = tokenizer.encode_fast(text.as_str(), true).unwrap();
-                    let found = pieces.ids(&tokenizer, &text, &mut memory).unwrap();
-                    assert_eq!(found, whole.get_ids(), "{text:?}, {max_len}");
+                    let expected = tokenizer.encode_fast(text.as_str(), true).unwrap();
+                    let found = pieces.ids(&tokenizer, &text, &mut cache).unwrap();
+                    assert_eq!(found, expected.get_ids(), "{text:?}, {max_len}");
                 }
-                assert!(!memory.places.is_empty());
+                assert!(!cache.ranges.is_empty());
             }
         }
     }
@@ -328,7 +331,7 @@ mod tests {
             change(&mut file);
             let mut tokenizer = Tokenizer::from_bytes(file.to_string()).unwrap();
             tokenizer.with_padding(None);
-            Pieces::new(&tokenizer, 64).is_some()
+            PieceTokenizer::new(&tokenizer, 64).is_some()
         };
         assert!(with(&|_| {}));
         assert!(!with(
@@ -340,6 +343,9 @@ mod tests {
         assert!(!with(
             &|file| file["normalizer"] = serde_json::json!({ "type": "NFKC" })
         ));
-        assert!(Pieces::new(&words(), 2).is_none(), "no room for a text");
+        assert!(
+            PieceTokenizer::new(&words(), 2).is_none(),
+            "no room for a text"
+        );
     }
 }

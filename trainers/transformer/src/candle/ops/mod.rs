@@ -1,4 +1,4 @@
-//! What the passes are made of besides matrix products, of candle's own operations (`Composite`) on every device.
+//! What the passes are made of besides matrix products, of candle's own operations (`CandleOps`) on every device.
 //!
 //! Tensors are contiguous. D is the activations' type: f32, or bf16 or f16 on GPUs. What adds up many numbers does so in
 //! f32.
@@ -8,14 +8,14 @@ mod scatter_add;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::dropout::{Grid, Mask};
+use super::dropout::{Mask, MaskShape};
 use crate::architecture::Activation;
-use crate::engine::{Noise, Update};
+use crate::engine::{AdamWStep, DropoutKey};
 
-pub(super) use composite::Composite;
+pub(super) use composite::CandleOps;
 
 /// The tokens of a batch.
-pub(super) struct Tokens {
+pub(super) struct TokenBatch {
     pub(super) rows: usize,
     pub(super) seq: usize,
     /// Row of the position embeddings for the first token.
@@ -27,11 +27,11 @@ pub(super) struct Tokens {
     /// rows * seq
     pub(super) ids: Vec<u32>,
     /// The same on the device (rows * seq) u32.
-    pub(super) on_device: Tensor,
+    pub(super) ids_on_device: Tensor,
 }
 
 /// Embeddings, or their gradients.
-pub(super) struct Tables {
+pub(super) struct EmbeddingTables {
     /// (vocab, hidden) f32
     pub(super) words: Tensor,
     /// (positions, hidden) f32
@@ -49,7 +49,7 @@ pub(super) struct Norm {
 }
 
 /// What goes into a layer norm: `residual + dropout(x + bias)`.
-pub(super) struct Sum<'a> {
+pub(super) struct NormInput<'a> {
     /// (tokens, hidden) D
     pub(super) x: &'a Tensor,
     /// (hidden) f32
@@ -80,7 +80,7 @@ pub(super) struct Heads {
 }
 
 /// The vectors that a step changes, (len) f32 each.
-pub(super) struct Vectors<'a> {
+pub(super) struct AdamWVectors<'a> {
     pub(super) weights: &'a Tensor,
     pub(super) gradients: &'a Tensor,
     pub(super) first: &'a Tensor,
@@ -90,20 +90,25 @@ pub(super) struct Vectors<'a> {
 /// See the module.
 pub(super) trait Ops: Send + Sync {
     /// Draws a mask.
-    fn mask(&self, noise: Noise, site: u64, share: f64, grid: Grid) -> Result<Mask>;
+    fn mask(&self, dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Result<Mask>;
 
     /// x with the mask's elements dropped (.., any shape of the grid's elements).
     fn dropout(&self, x: &Tensor, mask: &Mask) -> Result<Tensor>;
 
     /// The sum of all embeddings of each token (tokens, hidden) of this type.
-    fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor>;
+    fn embed(&self, tables: &EmbeddingTables, tokens: &TokenBatch, dtype: DType) -> Result<Tensor>;
 
     /// Adds the gradient (tokens, hidden) D of the embeddings' sum to the tables'. That of padding is zero;
     /// the token for padding has none even where a text holds it, as with PyTorch's `padding_idx`.
-    fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()>;
+    fn embed_backward(
+        &self,
+        gradient: &Tensor,
+        tokens: &TokenBatch,
+        tables: &EmbeddingTables,
+    ) -> Result<()>;
 
     /// The layer norm of the sum, and the sum: (tokens, hidden) D each.
-    fn norm(&self, sum: &Sum<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)>;
+    fn norm(&self, sum: &NormInput<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)>;
 
     /// From the gradient (tokens, hidden) D of what `norm` gave, and the sum.
     fn norm_backward(
@@ -131,7 +136,7 @@ pub(super) trait Ops: Send + Sync {
     fn softmax(
         &self,
         scores: &Tensor,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         mask: Option<&Mask>,
     ) -> Result<(Tensor, Tensor)>;
 
@@ -161,25 +166,25 @@ pub(super) trait Ops: Send + Sync {
     /// AdamW on `len` elements from `start` on; `decay` is the weight decay of these.
     fn adamw(
         &self,
-        vectors: &Vectors<'_>,
+        vectors: &AdamWVectors<'_>,
         range: (usize, usize),
-        update: &Update,
+        adamw: &AdamWStep,
         decay: f64,
     ) -> Result<()>;
 }
 
 /// AdamW's step with the corrections of its moments, which start at 0, taken in.
-pub(super) struct Rates {
+pub(super) struct BiasCorrection {
     /// Of the first moment over the root of the second.
     pub(super) rate: f64,
     /// What the root of the second moment is multiplied by.
     pub(super) root: f64,
 }
 
-fn rates(update: &Update) -> Rates {
-    let step = update.step as f64;
-    Rates {
-        rate: update.rate / (1.0 - update.beta_1.powf(step)),
-        root: 1.0 / (1.0 - update.beta_2.powf(step)).sqrt(),
+fn bias_correction(adamw: &AdamWStep) -> BiasCorrection {
+    let step = adamw.step as f64;
+    BiasCorrection {
+        rate: adamw.rate / (1.0 - adamw.beta_1.powf(step)),
+        root: 1.0 / (1.0 - adamw.beta_2.powf(step)).sqrt(),
     }
 }

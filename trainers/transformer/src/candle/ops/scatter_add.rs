@@ -7,14 +7,14 @@
 use candle_core::{Result, Tensor};
 
 /// Which rows to add, planned where the ids are known.
-pub(super) struct Pairs {
+pub(super) struct ScatterAdd {
     /// Rows of the sum before, and one after its last for a row without a partner.
     rounds: Vec<(Vec<u32>, Vec<u32>)>,
     /// The row of each id in the last sum, one after its last if the id does not occur.
     rows: Vec<u32>,
 }
 
-impl Pairs {
+impl ScatterAdd {
     /// `ids` are below `count`; rows of the id `none` are left out.
     pub(super) fn new(ids: &[u32], count: usize, none: usize) -> Self {
         let id = |row: &u32| ids[*row as usize];
@@ -84,7 +84,7 @@ mod tests {
             }
             expected[1] = [0.0; 2];
             let rows = Tensor::from_vec(values, (ids.len(), 2), &Device::Cpu).unwrap();
-            let sums = Pairs::new(&ids, 6, 1).sum(&rows).unwrap();
+            let sums = ScatterAdd::new(&ids, 6, 1).sum(&rows).unwrap();
             // Whole numbers: exact in any order.
             assert_eq!(sums.to_vec2::<f32>().unwrap(), expected, "{ids:?}");
         }
@@ -95,7 +95,7 @@ mod tests {
         for (count, rounds) in [(1, 0), (2, 1), (3, 2), (8, 3), (9, 4), (1000, 10)] {
             let mut ids = vec![7; count];
             ids.extend([1, 2]);
-            assert_eq!(Pairs::new(&ids, 8, 0).rounds.len(), rounds, "{count}");
+            assert_eq!(ScatterAdd::new(&ids, 8, 0).rounds.len(), rounds, "{count}");
         }
     }
 }
