@@ -1,10 +1,13 @@
-//! Times training steps of the CPU engine: bench/compare_transformer.py sets them beside PyTorch's.
+//! Times training steps of the CPU engine; bench/compare_transformer.py compares them with
+//! PyTorch's.
 //!
-//!     cargo run --release -p transformer --example step_speed -- model.safetensors THREADS ROWS TOKENS STEPS
+//!     cargo run --release -p transformer --example step_speed -- model.safetensors THREADS ROWS
+//! TOKENS STEPS
 //!
-//! `model.safetensors` is a BERT of MiniLM's shape (6 layers of 384); what it lacks, the classifier, is random. Prints a JSON
-//! object: the seconds of each step, the last loss, and `peak_bytes`, what the process had of memory at most.
-// The engine is no public interface: its sources are compiled into the example.
+//! `model.safetensors` is a BERT of MiniLM's shape (6 layers of 384); missing tensors (the
+//! classifier) are random. Prints a JSON object: the seconds of each step, the last loss, and
+//! `peak_bytes`, the maximum memory of the process.
+// The engine is not public: its sources are compiled into the example.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 #[path = "../src/architecture.rs"]

@@ -1,32 +1,32 @@
-//! What a checkpoint's `config.json` says of the network, and which parameters follow from it, by the names that
-//! Hugging Face's `*ForSequenceClassification` classes give them.
+//! Network architecture by a checkpoint's `config.json`, and its parameters by the names of Hugging
+//! Face's `*ForSequenceClassification` classes.
 //!
-//! All families are encoders with the layer norm after each residual sum; they differ in names, in what stands before
-//! the first layer and in the head.
+//! All families are encoders with post-layer-norm. They differ in names, in the embeddings and in
+//! the head.
 
-/// Which classes of transformers the weights belong to.
+/// Model family of transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Token types; pooler (dense, tanh) and `classifier`. MiniLM is one too.
     Bert,
     /// Positions count from the id of padding + 1; head of `classifier.dense`, tanh, `classifier.out_proj`.
     Roberta,
-    /// No token types; no dropout behind the attention; head of `pre_classifier`, relu, `classifier`.
+    /// No token types; no dropout after attention; head of `pre_classifier`, relu, `classifier`.
     DistilBert,
 }
 
-/// What stands between the two matrices of the feed-forward part.
+/// Activation of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// x * Phi(x), `gelu` in config.json.
     GeluErf,
-    /// Its approximation by tanh, `gelu_new` or `gelu_pytorch_tanh`.
+    /// tanh approximation of GELU, `gelu_new` or `gelu_pytorch_tanh`.
     GeluTanh,
     /// max(x, 0)
     Relu,
 }
 
-/// Sizes and constants of a network.
+/// Sizes and constants of a network, named as in config.json.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Architecture {
     pub(crate) family: Family,
@@ -34,30 +34,30 @@ pub(crate) struct Architecture {
     pub(crate) vocab_size: usize,
     pub(crate) hidden_size: usize,
     pub(crate) num_hidden_layers: usize,
-    /// `hidden` is a multiple of it.
+    /// Divides `hidden_size`.
     pub(crate) num_attention_heads: usize,
-    /// Width of the feed-forward part.
+    /// Width of the feed-forward block.
     pub(crate) intermediate_size: usize,
     /// Rows of the position embeddings.
     pub(crate) max_position_embeddings: usize,
-    /// Rows of the token type embeddings, all texts have type 0; 0 where the family has none.
+    /// Rows of the token type embeddings (all texts have type 0); 0 if the family has none.
     pub(crate) type_vocab_size: usize,
     pub(crate) hidden_act: Activation,
     pub(crate) layer_norm_eps: f64,
-    /// Id of padding.
+    /// Id of the padding token.
     pub(crate) pad_token_id: u32,
     pub(crate) num_labels: usize,
     pub(crate) dropout: Dropout,
 }
 
-/// Shares that training drops.
+/// Dropout probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Dropout {
-    /// Of the embeddings and of what is added to each residual.
+    /// For embeddings and residual branches.
     pub(crate) hidden: f64,
-    /// Of the attention's probabilities.
+    /// For attention probabilities.
     pub(crate) attention: f64,
-    /// Of what the last linear layer sees (RoBERTa: the last two).
+    /// For the input of the last linear layer (RoBERTa: of the last two).
     pub(crate) head: f64,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Parameter {
     pub(crate) role: Role,
 }
 
-/// What a parameter is for.
+/// Role of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// (vocab, hidden)
@@ -78,9 +78,9 @@ pub(crate) enum Role {
     PositionEmbeddings,
     /// (types, hidden)
     TokenTypeEmbeddings,
-    /// Of the layer norm behind the embeddings: (hidden), weight and bias.
+    /// Layer norm after the embeddings: weight and bias, (hidden) each.
     EmbeddingNorm(NormParam),
-    /// Of the layer of this number.
+    /// Parameter of the layer with this index.
     Layer(usize, LayerParam),
     /// The head's first linear layer, (hidden, hidden) and (hidden).
     HeadDense(LinearParam),
@@ -88,13 +88,13 @@ pub(crate) enum Role {
     HeadOut(LinearParam),
 }
 
-/// A layer's parameters. Weights are (outputs, inputs), as in PyTorch.
+/// Role of a parameter within a layer. Weights are (outputs, inputs), as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerParam {
     Query(LinearParam),
     Key(LinearParam),
     Value(LinearParam),
-    /// (hidden, hidden), from the heads' outputs
+    /// Output projection, (hidden, hidden)
     AttentionOut(LinearParam),
     AttentionNorm(NormParam),
     /// (intermediate, hidden)
@@ -117,7 +117,8 @@ pub(crate) enum NormParam {
 }
 
 impl Role {
-    /// Biases and layer norms are not decayed (as in transformers' Trainer).
+    /// True for parameters with weight decay: not biases and layer norms (as in transformers'
+    /// Trainer).
     pub(crate) fn decays(self) -> bool {
         use LayerParam::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
         match self {
@@ -132,7 +133,7 @@ impl Role {
     }
 }
 
-/// The names of a family's parts.
+/// Names of a family's modules.
 struct Names {
     embeddings: &'static str,
     embedding_norm: &'static str,
@@ -189,7 +190,7 @@ const DISTILBERT: Names = Names {
 };
 
 impl Architecture {
-    /// All trainable tensors, in a fixed order: embeddings, layers from the first, head.
+    /// Returns all parameters in a fixed order: embeddings, layers, head.
     pub(crate) fn parameters(&self) -> Vec<Parameter> {
         let names = match self.family {
             Family::Bert => &BERT,
@@ -249,7 +250,7 @@ impl Architecture {
         all
     }
 
-    /// The row of the position embeddings that the first token takes.
+    /// Returns the position id of the first token.
     pub(crate) fn first_position(&self) -> usize {
         match self.family {
             Family::Roberta => self.pad_token_id as usize + 1,
@@ -257,7 +258,7 @@ impl Architecture {
         }
     }
 
-    /// Tokens that a text can have.
+    /// Returns the maximum number of tokens of a text.
     pub(crate) fn max_tokens(&self) -> usize {
         self.max_position_embeddings - self.first_position()
     }
@@ -270,7 +271,7 @@ fn linear(name: &str, part: LinearParam) -> String {
     }
 }
 
-/// Name, shape and role of each parameter of a layer.
+/// Returns name, shape and role of each parameter of a layer.
 fn layer_params(
     names: &Names,
     hidden: usize,

@@ -1,4 +1,4 @@
-//! What every engine has to do right, as checks of an engine that the caller makes: the tests of both engines.
+//! Conformance tests of engines, run for both.
 
 use training::Random;
 
@@ -10,11 +10,12 @@ use crate::reference::{
     target, wide,
 };
 
-/// Makes an engine of these weights; `true` learns.
+/// Creates an engine with these parameters; `true` marks trained ones.
 pub(crate) type MakeEngine<'a> =
     &'a (dyn Fn(&Architecture, &Params, &[bool]) -> Box<dyn Engine> + Sync);
 
-/// Tests of these names, each of which gives `$run` the check of its name; without names, of those that all engines have.
+/// Defines tests of these names, each of which passes the check of its name to `$run`; without
+/// names, the tests common to all engines.
 macro_rules! tests {
     ($run:ident: $($name:ident)*) => {
         $(#[test]
@@ -62,8 +63,8 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: MakeEngine<'_
             LENGTHS
         };
         let (params, mut batch) = (params(&architecture), batch(&architecture, &lengths));
-        // A text may hold the token for padding, which has no gradient. transformers' RoBERTa gives it no position
-        // either, and would count on differently.
+        // A text may contain the padding token, which has no gradient. transformers' RoBERTa gives
+        // it no position and shifts the others.
         if architecture.family != Family::Roberta {
             batch.ids[2] = architecture.pad_token_id;
         }
@@ -88,7 +89,7 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: MakeEngine<'_
         for (parameter, ours) in parameters.iter().zip(&gradients) {
             let theirs = &theirs[&format!("gradient.{}", parameter.name)];
             if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
-                // A constant that is added to all keys changes nothing: what is there is rounding.
+                // A constant added to all keys has no effect: the gradient is rounding noise.
                 assert!(
                     ours.iter()
                         .chain(theirs)
@@ -111,7 +112,7 @@ pub(crate) fn neither_padding_nor_company_changes_logits(make: MakeEngine<'_>) {
         for (row, &length) in LENGTHS.iter().enumerate() {
             for padding in [0, 2] {
                 let mut ids = all.ids[row * all.seq..][..length].to_vec();
-                // What is padding is never looked at: not even an id that does not exist.
+                // Padding ids are ignored, even invalid ones.
                 ids.extend(vec![u32::MAX; padding]);
                 let seq = ids.len();
                 let alone = Batch {
@@ -149,8 +150,7 @@ pub(crate) fn every_parameter_has_a_gradient_and_changes(make: MakeEngine<'_>) {
     }
 }
 
-/// Along a random direction, the loss rises as the gradients say; with dropout, whose masks have to be the same in both
-/// passes.
+/// Directional derivative of the loss, with dropout, whose masks must be the same in both passes.
 pub(crate) fn gradients_with_dropout_are_the_slope_of_the_loss(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
@@ -197,7 +197,7 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: MakeEngine<'_>) {
         for (first, end) in [(0, 3), (3, 5)] {
             let (part, target) = part(&all, first, end);
             sum += engine.accumulate(&part, &target).unwrap();
-            // Asked for in between, the sum must not be counted twice.
+            // In between, to check that the sum is not counted twice.
             engine.gradient_norm().unwrap();
         }
         assert!((sum - loss).abs() < 1e-6);
@@ -206,7 +206,7 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: MakeEngine<'_>) {
     }
 }
 
-/// Some rows of the batch of `LENGTHS`, as a micro-batch of its step.
+/// Returns some rows of the batch of `LENGTHS` as a micro-batch of its step.
 fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
     let mut target = target(true);
     target.labels = &LABELS[first..end];
@@ -221,7 +221,7 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
     (part, target)
 }
 
-/// Two hosts with a micro-batch each learn what one host learns from both.
+/// Two hosts with a micro-batch each compute the same step as one host with both.
 pub(crate) fn two_hosts_learn_as_one(make: MakeEngine<'_>) {
     for (family, head_alone) in FAMILIES
         .into_iter()

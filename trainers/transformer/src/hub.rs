@@ -1,7 +1,7 @@
-//! Pretrained models from the Hugging Face hub, in the cache that its Python library has too.
+//! Pretrained models from the Hugging Face hub, in the cache shared with its Python library.
 //!
-//! What is cached is not asked for again. Where the hub cannot be reached the answer comes within a second: it is looked
-//! for by a connection of our own first, because the client has no time limit.
+//! Cached files need no network. If the hub is unreachable, the error comes within a second: a
+//! connection is tried first, because the client has no timeout.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -19,18 +19,18 @@ use crate::tokenizer::TOKENIZER;
 use crate::weights::{INDEX, WEIGHTS, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// Time to find the hub in: a person at a prompt waits a second for "offline".
+/// Time limit to connect: a user at a prompt waits a second for "offline".
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
-/// A connection that breaks within 400 MB is not rare.
+/// Broken connections are common in downloads of 400 MB.
 const RETRIES: usize = 3;
 
-/// Whether a name can be that of a model of the hub: `name` or `owner/name`.
+/// True if a name can be the id of a model of the hub: `name` or `owner/name`.
 pub(crate) fn is_id(name: &str) -> bool {
     let good = |part: &str| {
         let mut bytes = part.bytes();
         !part.is_empty()
             && !part.starts_with(['.', '-'])
-            // The hub's own limit for a name.
+            // The hub's limit on names.
             && part.len() <= 96
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
@@ -38,18 +38,18 @@ pub(crate) fn is_id(name: &str) -> bool {
     parts.len() <= 2 && parts.into_iter().all(good)
 }
 
-/// A model of the hub that is being fetched.
+/// A model of the hub that is downloaded.
 struct HubModel<'a> {
     id: &'a str,
     cached: CacheRepo,
     cache: PathBuf,
     endpoint: String,
     env: &'a Env,
-    /// Made when something has to be asked for.
+    /// Created for the first download.
     api: Option<Api>,
 }
 
-/// The folder of a model, complete.
+/// Returns the folder of a complete model.
 pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     let cache = cache(env).ok_or_else(|| {
         Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
@@ -78,7 +78,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     Ok(config.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// As Python's huggingface_hub has it.
+/// Returns the cache folder, as Python's huggingface_hub does.
 fn cache(env: &Env) -> Option<PathBuf> {
     let folder = |variable| env.get(variable).map(PathBuf::from);
     let caches = || {
@@ -90,7 +90,7 @@ fn cache(env: &Env) -> Option<PathBuf> {
 }
 
 impl HubModel<'_> {
-    /// The path of a file that the model cannot do without.
+    /// Returns the path of a required file.
     fn require(&mut self, name: &str) -> Result<PathBuf, Error> {
         self.try_get(name)?.ok_or_else(|| {
             Error::new(format!(
@@ -121,7 +121,7 @@ impl HubModel<'_> {
             .try_for_each(|name| self.require(name).map(|_| ()))
     }
 
-    /// The path of a file; `None` if the model has none of this name.
+    /// Returns the path of a file; `None` if the model does not have it.
     fn try_get(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
         if let Some(path) = self.cached.get(name) {
             return Ok(Some(path));
@@ -131,7 +131,7 @@ impl HubModel<'_> {
             None => self.connect(name)?,
         };
         let got = if name == PICKLE {
-            // Unread: it is enough that it is there.
+            // Only its existence matters.
             api.metadata(&api.model(self.id.to_owned()).url(name))
                 .map(|_| PathBuf::from(name))
         } else {
@@ -154,7 +154,7 @@ impl HubModel<'_> {
         }
         let mut proxies = vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
         let proxy = proxies.find_map(|proxy| Some(proxy?.to_str()?.to_owned()));
-        // Who has a proxy may have hosts that are reached without, by NO_PROXY.
+        // With a proxy, NO_PROXY may still allow direct connections.
         if let Err(why) = proxy.as_deref().map_or(Err(String::new()), probe)
             && let Err(direct) = probe(&self.endpoint)
         {
@@ -212,7 +212,7 @@ fn status(error: &ApiError) -> Option<u16> {
     let ApiError::RequestError(error) = error else {
         return None;
     };
-    // The client's own error type is not part of what this crate sees: `http status: 404`.
+    // The client's error type is not accessible here: parses `http status: 404`.
     error
         .to_string()
         .strip_prefix("http status: ")?
@@ -220,11 +220,11 @@ fn status(error: &ApiError) -> Option<u16> {
         .ok()
 }
 
-/// Whether somebody answers at an address, such as `https://host` or `http://user:password@proxy:3128`.
+/// Tries to connect to an address such as `https://host` or `http://user:password@proxy:3128`.
 fn probe(endpoint: &str) -> Result<(), String> {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let host = rest.split('/').next().unwrap_or_default();
-    // Nobody else is to see a proxy's password.
+    // Messages must not contain a proxy's password.
     let host = host.rsplit('@').next().unwrap_or_default().to_owned();
     let port = match scheme {
         "http" => 80,
@@ -244,12 +244,12 @@ fn probe(endpoint: &str) -> Result<(), String> {
     };
     let start = Instant::now();
     let (answer, found) = mpsc::channel();
-    // The system's resolver has a time limit of its own, of many seconds.
+    // The system's resolver has its own timeout of many seconds.
     std::thread::spawn(move || {
         let found = name
             .to_socket_addrs()
             .map(Iterator::collect::<Vec<SocketAddr>>);
-        // Nobody waits any more if it took too long.
+        // The receiver is gone if it took too long.
         let _ = answer.send(found);
     });
     let addresses = match found.recv_timeout(CONNECT_TIMEOUT) {
@@ -317,7 +317,7 @@ mod tests {
         );
         let proxy = probe("http://user:secret@127.0.0.1:1").unwrap_err();
         assert!(proxy.contains("`127.0.0.1:1`") && !proxy.contains("secret"));
-        // An address that answers nothing (RFC 5737).
+        // An address that never answers (RFC 5737).
         assert!(probe("http://192.0.2.1").is_err());
         assert!(probe("https://nowhere.invalid/x").is_err());
         assert!(start.elapsed() < 3 * CONNECT_TIMEOUT + Duration::from_millis(500));

@@ -37,7 +37,7 @@ pub use tokenizer::Encoder;
 
 use device::Setup;
 
-/// The transformer as a trainer.
+/// The transformer trainer.
 pub struct Transformer;
 
 impl Trainer for Transformer {

@@ -1,4 +1,5 @@
-//! A trained model and its folder, in Hugging Face's layout: docs/transformer-model.md reads it in Python.
+//! A trained model and its folder in Hugging Face's layout: see
+//! docs/reference/models/transformer.md.
 
 use std::fs;
 use std::path::Path;
@@ -28,12 +29,13 @@ pub struct TransformerModel {
     pub(crate) tokens: Arc<TextTokenizer>,
     pub(crate) extras: Vec<(String, Vec<u8>)>,
     pub(crate) params: Params,
-    /// One for all threads: it takes all cores by itself, and weights are large. The others tokenise meanwhile.
+    /// Shared by all threads: it uses all cores by itself, and weights are large. Other threads
+    /// tokenize meanwhile.
     pub(crate) engine: Mutex<Option<Box<dyn Engine>>>,
 }
 
 impl TransformerModel {
-    /// Makes what predicts; the weights move into it.
+    /// Moves the weights into an engine.
     pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Error> {
         let params = std::mem::take(&mut self.params);
         let frozen = vec![true; params.len()];
@@ -58,7 +60,8 @@ fn unprepared() -> Error {
 impl Model for TransformerModel {
     type Scratch = TokenCache;
 
-    /// Rows are sorted by length within a block: enough for that, few enough that several threads tokenise.
+    /// Rows are sorted by length within a block: large enough for that, small enough that several
+    /// threads tokenize.
     const BLOCK_BYTES: usize = 2 * 1024 * 1024;
 
     fn classes(&self) -> &[String] {
@@ -84,7 +87,7 @@ impl Model for TransformerModel {
                 shape: &parameter.shape,
                 data,
             });
-        // transformers refuses a file that does not say which framework's layout it has.
+        // transformers refuses a file without its framework's format.
         write_tensors(&dir.join(WEIGHTS), &[("format", "pt")], tensors.collect())
     }
 

@@ -1,4 +1,4 @@
-//! Logits of many rows.
+//! Logits of many rows, and explanations.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,13 +7,13 @@ use diagnostics::Error;
 
 use crate::engine::{Batch, Engine};
 
-/// Tokens of a batch that is not trained on, padding (of GPUs) included: large enough for the matrices to be fast, small enough to
-/// stay in a cache that several cores share.
+/// Tokens of a batch, including padding on GPUs: large enough for fast matrix products, small
+/// enough for a cache shared by several cores.
 const TOKENS: usize = 4096;
-/// Rows of such a batch.
+/// Maximum rows of a batch.
 const ROWS: usize = 64;
 
-/// Logits of (rows, classes), in order; `None` if it was stopped.
+/// Returns logits (rows, classes), in order; `None` if it was stopped.
 pub(crate) fn logits<R: AsRef<[u32]>>(
     engine: &mut dyn Engine,
     rows: &[R],
@@ -22,7 +22,7 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
 ) -> Result<Option<Vec<f32>>, Error> {
     let length = |row: usize| rows[row].as_ref().len();
     let mut order: Vec<usize> = (0..rows.len()).collect();
-    // The longest first: what memory it takes is taken at once.
+    // The longest first, so that buffers are allocated once.
     order.sort_by_key(|&row| (std::cmp::Reverse(length(row)), row));
     let mut all = vec![0.0; rows.len() * classes];
     let mut rest = order.as_slice();
@@ -42,8 +42,9 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
     Ok(Some(all))
 }
 
-/// Per class: how far the class's logit, less the mean of all, falls when a word is left out of the text, summed over the
-/// word's places. It takes as many passes through the network as the text has words.
+/// Returns per class the words with their weights: how much the class's logit, less the mean of
+/// all, falls when a word is removed from the text, summed over its occurrences. Needs one forward
+/// pass per word.
 pub(crate) fn explain(
     engine: &mut dyn Engine,
     ids: &[u32],
@@ -56,7 +57,7 @@ pub(crate) fn explain(
         without.drain(tokens.clone());
         rows.push(without);
     }
-    // A text of one token is nothing without it.
+    // A text of one token would be empty.
     rows.iter_mut()
         .filter(|row| row.is_empty())
         .for_each(|row| row.push(pad));

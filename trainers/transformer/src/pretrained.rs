@@ -1,4 +1,5 @@
-//! The pretrained model that training starts from: a folder in Hugging Face's layout, the channel `model`, or the hub.
+//! The pretrained model: a folder in Hugging Face's layout, the channel `model`, or a model of the
+//! hub.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,31 +15,31 @@ use crate::hub;
 use crate::tokenizer::{TOKENIZER, TextTokenizer};
 use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
 
-/// Weights as a pickle: a program that runs when it is read.
+/// Pickled weights: loading them can run any code.
 pub(crate) const PICKLE: &str = "pytorch_model.bin";
-/// Python's settings of the tokenizer.
+/// Tokenizer settings of Python.
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Files that go with the tokenizer into the model folder, where there are such.
+/// Tokenizer files that are copied to the model folder if they exist.
 pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
-/// The channel that may bring it.
+/// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
 
-/// A pretrained model: what is small is read, the weights are where they lie.
+/// A pretrained model. Weights are not loaded yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Pretrained {
-    /// As it was named.
+    /// Folder or id, as given.
     name: String,
     pub(crate) config: Config,
     pub(crate) tokens: Arc<TextTokenizer>,
-    /// Tokens of a text that are read.
+    /// Maximum tokens of a text.
     pub(crate) max_len: usize,
-    /// Further files of the tokenizer, as they are.
+    /// Further files of the tokenizer.
     extras: Vec<(String, Vec<u8>)>,
     files: Vec<PathBuf>,
 }
 
 impl Pretrained {
-    /// Looks for what was asked for, else for the channel.
+    /// Finds the given model, or that of the channel.
     pub(crate) fn find(
         given: Option<&str>,
         paths: &Paths,
@@ -90,7 +91,7 @@ impl Pretrained {
         })
     }
 
-    /// The network for these classes.
+    /// Returns the network for a number of classes.
     pub(crate) fn architecture(
         &self,
         classes: usize,
@@ -101,7 +102,7 @@ impl Pretrained {
             .map_err(|why| Error::new(why).help("choose another pretrained model"))
     }
 
-    /// Its weights; a head for other classes is initialised anew.
+    /// Loads the weights; a head for other classes is initialized.
     pub(crate) fn load(
         &self,
         architecture: &Architecture,
@@ -117,7 +118,7 @@ impl Pretrained {
         weights::load(&self.files, architecture, head, threads)
     }
 
-    /// Further files of the tokenizer for the folder of a trained model: Python cuts texts as they were in training.
+    /// Returns further tokenizer files for the trained model, with its token limit for Python.
     pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut extras = self.extras.clone();
         if !extras.iter().any(|(name, _)| name == TOKENIZER_CONFIG) {
@@ -140,19 +141,19 @@ impl Pretrained {
         Ok(extras)
     }
 
-    /// How it was named.
+    /// Returns the folder or id, as given.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its content, for a checkpoint to agree with.
+    /// Returns checksums of the content, for checkpoints.
     pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut sums = vec![
             diagnostics::sha256(self.config.text().as_bytes()),
             self.tokens.sha256(),
         ];
         for path in &self.files {
-            // What cannot be read now cannot be read later either, and that says why.
+            // An unreadable file fails later, with its error.
             sums.push(diagnostics::sha256_file(path).unwrap_or_default());
         }
         let sum = diagnostics::sha256(sums.join(" ").as_bytes());
@@ -163,8 +164,8 @@ impl Pretrained {
     }
 }
 
-/// What the bars of this project are measured with: three quarters of IMDB's reviews have more than 128 tokens, and attention
-/// costs the square of the length. Short texts are not padded to it.
+/// The setting of this project's benchmarks: three quarters of IMDB's reviews have more than 128
+/// tokens, and attention costs the square of the length. Short texts are not padded to it.
 const DEFAULT_MAX_LEN: usize = 256;
 
 fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
@@ -193,7 +194,7 @@ fn none_given() -> Error {
          sentence-transformers/all-MiniLM-L6-v2")
 }
 
-/// Refuses a folder in which something is missing.
+/// Refuses an incomplete folder.
 fn check_files(dir: &Path) -> Result<(), Error> {
     let lacks = |name: &str, help: &str| {
         Err(Error::new(format!(
@@ -234,7 +235,7 @@ fn check_files(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says what to do instead.
+/// Returns the error for pickled weights.
 pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
     Error::new(format!(
             "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is read, and is not read here",
@@ -247,7 +248,7 @@ pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
         ))
 }
 
-/// Refuses a tokenizer whose ids the network has no embeddings for.
+/// Refuses a tokenizer with ids that have no embeddings.
 pub(crate) fn check_ids(dir: &Path, tokens: &TextTokenizer, config: &Config) -> Result<(), Error> {
     let vocab = config
         .architecture(2, None)

@@ -1,4 +1,4 @@
-//! Small networks, their rows and what transformers makes of them: what the engines are tested with.
+//! Test fixtures: small networks, batches, and reference outputs of transformers.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::engine::{AdamWStep, Batch, DropoutKey, LossTarget, Params};
 
 pub(crate) const FAMILIES: [Family; 3] = [Family::Bert, Family::Roberta, Family::DistilBert];
 
-/// A network of a few thousand parameters, nothing of which is a multiple of anything.
+/// Returns a network of a few thousand parameters, with no size a multiple of another.
 pub(crate) fn small(family: Family) -> Architecture {
     let roberta = usize::from(family == Family::Roberta);
     Architecture {
@@ -43,7 +43,7 @@ pub(crate) fn small(family: Family) -> Architecture {
     }
 }
 
-/// One whose rows are longer than any vector of a processor, and no multiple of it.
+/// Returns a network whose rows are longer than any vector register, and not a multiple of it.
 pub(crate) fn wide(family: Family) -> Architecture {
     Architecture {
         vocab_size: 60,
@@ -54,7 +54,7 @@ pub(crate) fn wide(family: Family) -> Architecture {
     }
 }
 
-/// Weights large enough that softmax and gelu are far from linear.
+/// Returns weights large enough that softmax and GELU are far from linear.
 pub(crate) fn params(architecture: &Architecture) -> Params {
     let mut random = Random::new(11, &[]);
     let parameters = architecture.parameters();
@@ -70,7 +70,7 @@ pub(crate) fn params(architecture: &Architecture) -> Params {
     values.collect()
 }
 
-/// Rows of these lengths, of all ids but padding.
+/// Returns rows of these lengths, without padding ids.
 pub(crate) fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
     let seq = lengths.iter().copied().max().unwrap();
     let mut random = Random::new(5, &[]);
@@ -119,7 +119,7 @@ pub(crate) const ADAMW_STEP: AdamWStep = AdamWStep {
     scale: 1.0,
 };
 
-/// The largest difference, as a share of the largest number expected.
+/// Returns the maximum difference relative to the maximum expected value.
 pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
     assert_eq!(ours.len(), theirs.len());
     let largest = |all: &mut dyn Iterator<Item = f32>| all.fold(0.0, f32::max);
@@ -135,7 +135,7 @@ pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
     largest(differences) / scale.max(f32::MIN_POSITIVE)
 }
 
-/// The files' tensors by name.
+/// Reads a file's tensors by name.
 pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -150,7 +150,7 @@ pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
     all.map(|(name, view)| (name, numbers(view))).collect()
 }
 
-/// config.json of a network, for transformers.
+/// Returns a config.json for transformers.
 pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
     let activation = match architecture.hidden_act {
         Activation::GeluErf => "gelu",
@@ -188,7 +188,7 @@ pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
     })
 }
 
-/// What transformers' classes make of the same weights and rows.
+/// Returns logits, loss and gradients of transformers for the same weights and rows.
 pub(crate) fn reference_outputs(
     architecture: &Architecture,
     params: &Params,

@@ -12,27 +12,27 @@ use crate::engine::Params;
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
-/// What stands before the names of an encoder in a checkpoint that has a head.
+/// Prefixes of an encoder's names in a checkpoint with a head.
 const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
 
-/// Weights, and which of them the checkpoint lacked.
+/// Loaded weights.
 pub(crate) struct Loaded {
     pub(crate) params: Params,
-    /// Names of parameters of the head that were initialised.
+    /// Names of the head's parameters that were initialized.
     pub(crate) initialized: Vec<String>,
 }
 
-/// How the head of a checkpoint is taken.
+/// Treatment of the checkpoint's head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// Whether its last layer is for these very classes.
+    /// True if its last layer is for the same classes.
     pub(crate) keep: bool,
-    /// Deviation and seed of what is initialised.
+    /// Standard deviation and seed of initialized weights.
     pub(crate) initializer_range: f64,
     pub(crate) seed: u64,
 }
 
-/// The files that hold the weights of a folder; those that the index names, where there is one.
+/// Returns the weight files of a folder, by the index if there is one.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     if dir.join(WEIGHTS).exists() {
         return Ok(vec![dir.join(WEIGHTS)]);
@@ -46,7 +46,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The names of the files that an index names.
+/// Returns the file names in an index.
 pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     #[derive(serde::Deserialize)]
     struct Index {
@@ -54,7 +54,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     }
     let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    // A stranger's index must not lead out of the folder.
+    // An untrusted index must not point out of the folder.
     match names
         .iter()
         .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
@@ -98,7 +98,7 @@ pub(crate) fn load(
         });
     }
     let all: Vec<_> = parameters.iter().zip(sources).collect();
-    // Half of the time is the kernel's, which makes the pages.
+    // Half of the time is spent by the kernel on page faults.
     let (own, others) = match threads {
         1 => all.split_at(all.len()),
         _ => all.split_at(half_point(&parameters)),
@@ -118,15 +118,15 @@ pub(crate) fn load(
     })
 }
 
-/// Where a parameter comes from.
+/// Source of a parameter.
 enum Source<'a> {
     /// File and name in it.
     Tensor(usize, &'a str),
-    /// Nowhere; its number.
+    /// Missing; index of the parameter.
     Initialized(u64),
 }
 
-/// How many of the first parameters have half of all numbers, about.
+/// Returns how many of the first parameters make half of all numbers.
 fn half_point(parameters: &[Parameter]) -> usize {
     let size = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
     let half = parameters.iter().map(size).sum::<usize>() / 2;
@@ -138,7 +138,7 @@ fn half_point(parameters: &[Parameter]) -> usize {
     below.count().max(1).min(parameters.len())
 }
 
-/// One parameter at a time.
+/// Reads or initializes parameters.
 fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
@@ -177,7 +177,7 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
     }
 }
 
-/// Weights are normal, biases zero, as in transformers.
+/// Returns normal weights and zero biases, as transformers does.
 fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
     let count = parameter.shape.iter().product();
     if let Role::HeadDense(LinearParam::Bias) | Role::HeadOut(LinearParam::Bias) = parameter.role {
@@ -189,7 +189,8 @@ fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
         .collect()
 }
 
-/// A name without the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and beta.
+/// Removes the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and
+/// beta.
 fn canonical(name: &str) -> String {
     let name = PREFIXES
         .iter()

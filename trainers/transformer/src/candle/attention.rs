@@ -7,15 +7,15 @@ use super::net::Net;
 use super::ops::{Heads, Ops as _, TokenBatch};
 use crate::engine::DropoutKey;
 
-/// What the backward pass needs of the forward pass.
+/// Tensors saved for the backward pass.
 pub(super) struct AttentionTape {
-    /// (rows, heads, seq, width) D each; the queries are scaled
+    /// (rows, heads, seq, width) D each; the queries are already scaled
     query: Tensor,
     key: Tensor,
     value: Tensor,
     /// (rows, heads, seq, seq) D
     probabilities: Tensor,
-    /// with dropout
+    /// After dropout, (rows, heads, seq, seq) D
     dropped: Tensor,
     mask: Option<Mask>,
 }
@@ -31,13 +31,15 @@ impl Net {
         }
     }
 
-    /// Of the queries, not of the scores: those of wide heads may be beyond f16 before they are scaled.
+    /// Scale of the queries. Scores of wide heads may exceed f16 before scaling, so the queries are
+    /// scaled instead.
     fn scale(&self) -> f64 {
         1.0 / ((self.architecture.hidden_size / self.architecture.num_attention_heads) as f64)
             .sqrt()
     }
 
-    /// What the heads make of queries, keys and values (rows, heads, seq, width) D: (tokens, hidden) D.
+    /// Computes attention from queries, keys and values (rows, heads, seq, width) D: (tokens,
+    /// hidden) D.
     pub(super) fn attention(
         &self,
         qkv: Vec<Tensor>,
@@ -74,7 +76,8 @@ impl Net {
         Ok((context, tape))
     }
 
-    /// The gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the heads' output (tokens, hidden) D.
+    /// Returns the gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the
+    /// output (tokens, hidden) D.
     pub(super) fn attention_backward(
         &self,
         tape: &AttentionTape,

@@ -1,14 +1,16 @@
-//! Which elements dropout drops: on a CPU a function of seed, step, place in the network, row and element, so that neither
-//! batches nor padding change it. A GPU draws with cuRAND, which is seeded for every batch: the same rows in the same
-//! batches drop the same in every run, also in one that resumes.
+//! Dropout masks.
+//!
+//! On a CPU they are a function of seed, step, site, row and element, so that neither batches nor
+//! padding change them. GPUs use cuRAND, seeded per batch: the same rows in the same batches have
+//! the same masks in every run, also after a resume.
 
 use candle_core::{DType, Device, Result, Tensor};
 use training::Random;
 
 use crate::engine::DropoutKey;
 
-/// What a mask covers: for each row of a batch `dims` elements, which count in steps of `strides`. The strides do not follow
-/// from the batch's padding.
+/// Shape of a mask: for each row of a batch `dims` elements, numbered with `strides`, which do not
+/// depend on the batch's padding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MaskShape {
     pub(super) rows: usize,
@@ -16,18 +18,18 @@ pub(super) struct MaskShape {
     pub(super) strides: [usize; 2],
 }
 
-/// A drawn mask.
+/// A dropout mask.
 pub(super) struct Mask {
     pub(super) p: f64,
     pub(super) shape: MaskShape,
     /// (rows, 2)
     pub(super) keys: Vec<u32>,
-    /// The factors of all elements (rows, dims) f32 on the device.
+    /// Factor of each element, (rows, dims) f32 on the device.
     pub(super) tensor: Option<Tensor>,
 }
 
 impl Mask {
-    /// `site` is the place in the network.
+    /// Creates the mask of a site: the index of a dropout layer.
     pub(super) fn new(dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Self {
         let keys = (0..shape.rows as u64).flat_map(|row| {
             let counters = [dropout_key.step, site, dropout_key.first_row + row];
@@ -42,17 +44,17 @@ impl Mask {
         }
     }
 
-    /// An element whose hash is at least this is kept.
+    /// Returns the smallest hash of a kept element.
     pub(super) fn threshold(&self) -> u32 {
         (self.p * 2f64.powi(32)) as u32
     }
 
-    /// What is kept is multiplied by this.
+    /// Returns the factor of kept elements.
     pub(super) fn factor(&self) -> f32 {
         (1.0 / (1.0 - self.p)) as f32
     }
 
-    /// The factor of each element (rows, dims[0], dims[1], dims[2]) f32.
+    /// Returns the factor of each element (rows, dims[0], dims[1], dims[2]) f32.
     pub(super) fn factors(&self, device: &Device) -> Result<Tensor> {
         let MaskShape {
             rows,
@@ -73,7 +75,8 @@ impl Mask {
         Tensor::from_vec(all, (rows, a, b, c), device)
     }
 
-    /// Such factors from the device's own generator, which is faster than to draw here and send; see `device_seed`.
+    /// Draws the factors with the device's generator, which is faster than copying them; see
+    /// `device_seed`.
     pub(super) fn factors_of_device(&self, device: &Device) -> Result<Tensor> {
         let MaskShape { rows, dims, .. } = self.shape;
         let shape = (rows, dims[0], dims[1], dims[2]);
@@ -82,7 +85,7 @@ impl Mask {
     }
 }
 
-/// What a device's generator starts with for a batch: another for each step, micro-batch and GPU.
+/// Returns the generator's seed for a batch: different for each step, micro-batch and GPU.
 pub(super) fn device_seed(dropout_key: DropoutKey) -> u64 {
     Random::new(dropout_key.seed, &[dropout_key.step, dropout_key.first_row]).bits()
 }
@@ -94,7 +97,7 @@ fn mix(mut hash: u32) -> u32 {
     hash ^ (hash >> 16)
 }
 
-/// 32 random bits.
+/// Returns 32 random bits.
 fn hash(element: u32, first: u32, second: u32) -> u32 {
     mix(mix(element ^ first) ^ second)
 }

@@ -1,4 +1,4 @@
-//! Forward and backward pass.
+//! Forward and backward pass of the network.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -9,15 +9,15 @@ use super::ops::{NormGradients, NormInput, Ops as _, TokenBatch};
 use crate::architecture::Family;
 use crate::engine::DropoutKey;
 
-/// Places of masks in a layer, and how many numbers a layer has for them.
+/// Offsets of the dropout sites in a layer, and their number.
 const ATTENTION: u64 = 0;
 const ATTENTION_OUT: u64 = 1;
 const OUT: u64 = 2;
 const SITES: u64 = 3;
 
-/// What the backward pass needs of the forward pass.
+/// Tensors saved for the backward pass.
 pub(super) struct Tape {
-    /// The embeddings' sum (tokens, hidden) D
+    /// Sum of the embeddings (tokens, hidden) D
     sum: Tensor,
     mask: Option<Mask>,
     layers: Vec<LayerTape>,
@@ -30,12 +30,12 @@ struct LayerTape {
     attention: AttentionTape,
     /// (tokens, hidden) D
     context: Tensor,
-    /// What the layer norms saw (tokens, hidden) D
+    /// Inputs of the layer norms (tokens, hidden) D
     attention_sum: Tensor,
     out_sum: Tensor,
     /// (tokens, hidden) D
     middle: Tensor,
-    /// Before and behind the activation (tokens, intermediate) D
+    /// Before and after the activation (tokens, intermediate) D
     up: Tensor,
     active: Tensor,
     attention_out_mask: Option<Mask>,
@@ -43,17 +43,17 @@ struct LayerTape {
 }
 
 struct HeadTape {
-    /// What the dense layer saw (rows, hidden) f32
+    /// Input of the dense layer (rows, hidden) f32
     first: Tensor,
     first_mask: Option<Mask>,
-    /// Behind tanh or relu (rows, hidden) f32
+    /// After tanh or relu (rows, hidden) f32
     dense: Tensor,
-    /// What the last layer saw (rows, hidden) f32
+    /// Input of the last layer (rows, hidden) f32
     dropped: Tensor,
     mask: Option<Mask>,
 }
 
-/// x (n, inputs) times the weight: (n, outputs), without the bias.
+/// Returns x (n, inputs) times the transposed weight: (n, outputs), without bias.
 fn matmul_t(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
@@ -79,7 +79,7 @@ impl Net {
         self.ops.mask(dropout_key, site, p, grid).map(Some)
     }
 
-    /// Of (tokens, hidden).
+    /// Returns a mask of (tokens, hidden).
     fn hidden_mask(
         &self,
         dropout_key: Option<DropoutKey>,
@@ -94,7 +94,7 @@ impl Net {
         self.mask(dropout_key, site, p, tokens.rows, dims, [0, hidden])
     }
 
-    /// Of (rows, hidden).
+    /// Returns a mask of (rows, hidden).
     fn head_mask(
         &self,
         dropout_key: Option<DropoutKey>,
@@ -115,14 +115,14 @@ impl Net {
         }
     }
 
-    /// Logits (rows, classes) f32; the tape has layers only if it is to be kept.
+    /// Returns logits (rows, classes) f32; the tape contains the layers only if `keep`.
     pub(super) fn forward(
         &self,
         tokens: &TokenBatch,
         dropout_key: Option<DropoutKey>,
         keep: bool,
     ) -> Result<(Tensor, Tape)> {
-        // candle's CPU device has no seed; its masks are drawn without it.
+        // candle's CPU device has no seed; its masks are computed here.
         if let Some(dropout_key) = dropout_key.filter(|_| !self.device.is_cpu()) {
             self.device.set_seed(device_seed(dropout_key))?;
         }
@@ -156,7 +156,7 @@ impl Net {
         Ok((logits, tape))
     }
 
-    /// The layer's output (tokens, hidden) D.
+    /// Returns the layer's output (tokens, hidden) D.
     fn layer(
         &self,
         layer: &Layer,
@@ -169,7 +169,7 @@ impl Net {
         let projected = matmul_t(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
         let qkv = ops.split(&projected, Some(&layer.qkv.bias), self.heads(tokens), 3)?;
         let (context, attention) = self.attention(qkv, tokens, dropout_key, site + ATTENTION)?; // (tokens, hidden) D
-        // DistilBERT drops nothing here.
+        // DistilBERT has no dropout here.
         let here = dropout_key.filter(|_| architecture.family != Family::DistilBert);
         let attention_out_mask = self.hidden_mask(here, site + ATTENTION_OUT, tokens)?;
         let attention_in = NormInput {
@@ -205,7 +205,7 @@ impl Net {
         Ok((y, tape))
     }
 
-    /// Logits (rows, classes) f32.
+    /// Returns logits (rows, classes) f32.
     fn head(
         &self,
         x: &Tensor,
@@ -238,7 +238,7 @@ impl Net {
         Ok((logits, tape))
     }
 
-    /// Adds to the gradients, from that of the logits (rows, classes) f32.
+    /// Accumulates gradients, from that of the logits (rows, classes) f32.
     pub(super) fn backward(&self, tokens: &TokenBatch, tape: Tape, logits: &Tensor) -> Result<()> {
         let (first_trained, sums) = (self.first_trained_layer(), &self.buffers()?.gradient_views);
         let mut gradient = self.head_backward(tokens, &tape.head, logits)?; // (tokens, hidden) D
@@ -262,13 +262,14 @@ impl Net {
         self.ops.embed_backward(&parts.sum, tokens, &sums.tables)
     }
 
-    /// Adds what `gradient` (tokens, outputs) D sums up to over tokens to a bias's (outputs) f32. As a matrix product:
-    /// candle's sum over the first dimension reads memory in strides on a GPU.
+    /// Adds the sum of `gradient` (tokens, outputs) D over tokens to a bias's gradient (outputs)
+    /// f32. As a matrix product: candle's sum over the first dimension has strided reads on a GPU.
     fn add_columns(&self, sum: &Tensor, ones: &Tensor, gradient: &Tensor) -> Result<()> {
         self.ops.add(sum, &ones.matmul(gradient)?.squeeze(0)?) // (outputs) D
     }
 
-    /// Adds to a linear layer's gradients, from that of its output (n, outputs) and its input (n, inputs).
+    /// Accumulates a linear layer's gradients, from that of its output (n, outputs) and its input
+    /// (n, inputs).
     fn add_linear(
         &self,
         sums: &Linear,
@@ -280,7 +281,7 @@ impl Net {
         self.add_columns(&sums.bias, ones, gradient)
     }
 
-    /// The gradient of the last layer's output (tokens, hidden) D.
+    /// Returns the gradient of the last layer's output (tokens, hidden) D.
     fn head_backward(
         &self,
         tokens: &TokenBatch,
@@ -306,7 +307,7 @@ impl Net {
         all.reshape((tokens.rows * tokens.seq, ()))?.contiguous()
     }
 
-    /// The gradient of the layer's input (tokens, hidden) D.
+    /// Returns the gradient of the layer's input (tokens, hidden) D.
     fn layer_backward(
         &self,
         number: usize,

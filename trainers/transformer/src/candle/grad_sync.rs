@@ -1,29 +1,29 @@
-//! Sums of gradients over devices.
+//! Gradient synchronization over devices.
 
 use candle_core::{Device, Tensor};
 use diagnostics::Error;
 
 use super::candle_error;
 
-/// Gives everybody the bytes of rank 0: it is called once by each process, with `Some` on rank 0, and answers them. NCCL
-/// needs no more than this to find the others.
+/// Broadcasts bytes from rank 0: each process calls it once, rank 0 with `Some`. NCCL needs no more
+/// to find the other processes.
 pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
 
-/// This host among those of a run.
+/// This host within the hosts of a run.
 #[cfg_attr(
     not(feature = "nccl"),
     expect(dead_code, reason = "NCCL alone asks where this host is")
 )]
 pub(crate) struct HostGroup<'a> {
-    /// From 0.
+    /// Starts at 0.
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
     pub(crate) broadcast: Broadcast<'a>,
 }
 
-/// How the gradients of several devices become one sum.
+/// All-reduce of the gradients of several devices.
 pub(super) enum GradSync {
-    /// Through the host's memory.
+    /// Through host memory.
     Host,
     /// By NCCL, over the devices of all hosts.
     #[cfg(feature = "nccl")]
@@ -43,7 +43,7 @@ impl GradSync {
         Ok(Self::Host)
     }
 
-    /// Whether a sum is one over all hosts already.
+    /// True if sums already include all hosts.
     pub(super) fn spans_hosts(&self) -> bool {
         match self {
             Self::Host => false,

@@ -1,7 +1,7 @@
-//! The engine for GPUs, on candle's tensors: a network per device with the same weights, each of which takes its share of
-//! a batch's rows.
+//! The GPU engine, on candle's tensors: one replica per device, each for a part of a batch's rows.
 //!
-//! It is tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU, which was an H200 so far.
+//! Tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU (so far
+//! an H200).
 
 mod attention;
 mod dropout;
@@ -30,27 +30,27 @@ use grad_sync::GradSync;
 use net::Net;
 use param_layout::ParamLayout;
 
-/// How the engine is to compute.
+/// Options of the engine.
 pub(crate) struct EngineOptions<'a> {
     pub(crate) place: Place,
     /// `None`: mixed on GPUs, full on the CPU.
     pub(crate) precision: Option<Precision>,
-    /// Which parameters learn, in the order of `Architecture::parameters`.
+    /// True for trained parameters, in the order of `Architecture::parameters`.
     pub(crate) trained: &'a [bool],
-    /// The other hosts of the run, if NCCL is to sum over them.
+    /// The other hosts of the run, if NCCL sums over them.
     pub(crate) hosts: Option<HostGroup<'a>>,
 }
 
-/// See the module.
+/// Engine of candle tensors.
 pub(crate) struct CandleEngine {
-    /// One per device, equal but for their gradients.
+    /// One replica per device; only their gradients differ.
     nets: Vec<Net>,
     grad_sync: GradSync,
-    /// Whether each network has the sum of all gradients, not its own share.
+    /// True if each replica has the summed gradients instead of its own.
     synced: bool,
 }
 
-/// candle's word for what failed, and what can be done.
+/// Converts a candle error and adds help.
 fn candle_error(error: CandleError) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim();
@@ -63,7 +63,7 @@ fn candle_error(error: CandleError) -> Error {
 }
 
 impl CandleEngine {
-    /// A network with these weights.
+    /// Creates an engine with these parameters.
     pub(crate) fn new(
         architecture: &Architecture,
         params: &Params,
@@ -97,7 +97,7 @@ impl CandleEngine {
         })
     }
 
-    /// What each network makes of its share of the rows, in their order.
+    /// Applies a task to each replica's part of the rows; results are in order of the rows.
     fn map_shares<T: Send>(
         &self,
         batch: &Batch,
@@ -117,7 +117,7 @@ impl CandleEngine {
         par_map(work, |((first, share), net)| task(net, share, first))
     }
 
-    /// Sums the networks' gradients, and where NCCL does it those of all hosts.
+    /// Sums the replicas' gradients; with NCCL, those of all hosts.
     fn sum(&mut self) -> Result<(), Error> {
         if !self.synced {
             let gradients = self.nets.iter().map(Net::gradients);
@@ -130,7 +130,7 @@ impl CandleEngine {
     }
 }
 
-/// Runs a task per item, each on a thread of its own if there are several.
+/// Runs a task per item, on a thread each if there are several.
 fn par_map<I: Send, T: Send>(
     items: Vec<I>,
     task: impl Fn(I) -> candle_core::Result<T> + Sync,
@@ -157,19 +157,19 @@ fn par_map<I: Send, T: Send>(
     })
 }
 
-/// The compute capability that a program was built for, such as `80` or `90a`; none is noted where it is that of a GPU that
-/// the build found.
+/// Parses the compute capability of the build, such as `80` or `90a`; empty if the build used that
+/// of a GPU it found.
 #[cfg(any(feature = "cuda", test))]
 fn min_capability(built: &str) -> Option<i32> {
     let digits = built.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     digits.replace('.', "").parse().ok()
 }
 
-/// The half precision of a GPU of this capability, with this program.
+/// Returns the half precision for a GPU of this capability and this program.
 #[cfg(any(feature = "cuda", test))]
 fn half_dtype(capability: i32, built: &str) -> DType {
-    // bf16 came with Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions"), and candle compiles its kernels for
-    // it at 80 and above alone (candle-kernels, src/compatibility.cuh).
+    // bf16 exists since Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions"), and candle
+    // compiles its bf16 kernels only for 80 and above (candle-kernels, src/compatibility.cuh).
     if capability.min(min_capability(built).unwrap_or(capability)) >= 80 {
         DType::BF16
     } else {
@@ -185,10 +185,11 @@ fn open_gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Erro
     .help("use --device cpu"))
 }
 
-/// A GPU and what it trains with.
+/// Opens a GPU; returns it with its dtype.
 #[cfg(feature = "cuda")]
 fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Error> {
-    // A stream of its own: candle's default is the stream of the calling thread, and threads come and go here.
+    // Its own stream: candle's default is the stream of the calling thread, and threads here are
+    // short-lived.
     let device = Device::new_cuda_with_stream(number).map_err(candle_error)?;
     let Device::Cuda(cuda) = &device else {
         return Err(candle_error(CandleError::Msg(
@@ -213,8 +214,8 @@ fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DTyp
         Some(Precision::Mixed) | None => half_dtype(capability, built),
     };
     #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
-    // SAFETY: all work on the device goes to this one stream, so memory is neither freed nor written before what was
-    // started earlier is done.
+    // SAFETY: all work on the device uses this one stream, so memory is neither freed nor written
+    // before earlier work is done.
     unsafe {
         cuda.disable_event_tracking();
     }
@@ -234,7 +235,7 @@ impl Engine for CandleEngine {
     fn accumulate(&mut self, batch: &Batch, target: &LossTarget<'_>) -> Result<f64, Error> {
         batch.check(&self.nets[0].architecture)?;
         if self.synced {
-            // The first network keeps the sum so far.
+            // The first replica keeps the sum so far.
             par_map(self.nets.iter().skip(1).collect(), |net| {
                 net.gradients()?.zero_set()
             })?;

@@ -1,5 +1,5 @@
-//! Sums over GPUs by NCCL. **It has run with one GPU alone**: the machine that was at hand, with an H200, had a single one, and
-//! NCCL refuses two members on one GPU.
+//! All-reduce over GPUs by NCCL. **Tested with a single GPU only**: the available machine (H200)
+//! had one, and NCCL refuses two ranks on one GPU.
 
 use std::ffi::c_char;
 
@@ -18,15 +18,15 @@ use super::grad_sync::HostGroup;
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;
 
-/// A GPU's place in a communicator.
+/// A GPU's communicator.
 struct Member(Comm);
 
 #[expect(unsafe_code, reason = "cudarc leaves the choice to its user")]
-// SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread Safety"); a member is
-// reached through its `NcclGroup` alone, which is not `Sync`.
+// SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread
+// Safety"); a member is only accessible through its `NcclGroup`, which is not `Sync`.
 unsafe impl Send for Member {}
 
-/// The GPUs of a run: those of this host, in order, as members of one communicator.
+/// Communicators of this host's GPUs, in order.
 pub(super) struct NcclGroup {
     members: Vec<Member>,
     hosts: usize,
@@ -37,7 +37,7 @@ fn nccl_error(error: NcclError) -> Error {
 }
 
 impl NcclGroup {
-    /// Each host must have as many GPUs as the others.
+    /// Each host must have the same number of GPUs.
     pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
@@ -93,9 +93,9 @@ impl NcclGroup {
         self.hosts > 1
     }
 
-    /// Replaces each vector (len) f32 by the sum of all, those of other hosts included.
+    /// Replaces each vector (len) f32 by the sum over all GPUs of all hosts.
     pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
-        // One thread has all GPUs: without a group the first call would wait for the second for ever.
+        // One thread drives all GPUs: without a group the first call would deadlock.
         group_start().map_err(nccl_error)?;
         let sums = vectors.iter().zip(&self.members);
         let all = sums.map(|(vector, member)| vector.inplace_op1(&Sum(member)));
@@ -103,7 +103,7 @@ impl NcclGroup {
         group_end().map_err(nccl_error)?;
         done.map_err(super::candle_error)?;
         for vector in vectors {
-            // NCCL's errors come out here.
+            // NCCL's errors are reported here.
             let device = vector
                 .device()
                 .as_cuda_device()
@@ -120,7 +120,7 @@ fn join(
     all: usize,
     id: [c_char; ID_BYTES],
 ) -> Result<Member, Error> {
-    // NCCL takes the thread's current GPU.
+    // NCCL uses the thread's current GPU.
     let bound = stream.context().bind_to_thread();
     bound.map_err(|error| super::candle_error(CandleError::Msg(error.to_string())))?;
     Comm::from_rank(stream, rank, all, Id::uninit(id))
@@ -128,7 +128,7 @@ fn join(
         .map_err(nccl_error)
 }
 
-/// A vector's sum over all members.
+/// Sums a vector over all members.
 struct Sum<'a>(&'a Member);
 
 impl InplaceOp1 for Sum<'_> {
@@ -151,7 +151,7 @@ impl InplaceOp1 for Sum<'_> {
     }
 }
 
-/// A GPU alone, as a communicator of one process and as one that others could have joined.
+/// Returns groups of one GPU: a communicator of one process, and one that others could have joined.
 #[cfg(test)]
 pub(super) fn groups(device: &Device) -> [NcclGroup; 2] {
     let stream = device.as_cuda_device().unwrap().cuda_stream();

@@ -1,6 +1,8 @@
-//! The network: parameters on a device, forward pass, and the backward pass written out. Candle's automatic gradients are
-//! not used: they fill each gradient with zeros and add to it, which costs as much memory traffic as the operations do,
-//! and some of candle's own operations end them without a word (huggingface/candle#2977, #3011).
+//! Parameters of the network on a device.
+//!
+//! The backward pass is written out instead of using candle's autograd, which fills each gradient
+//! with zeros and adds to it (as much memory traffic as the operations themselves), and stops
+//! silently at some of candle's own operations (huggingface/candle#2977, #3011).
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
@@ -9,7 +11,7 @@ use super::param_layout::{ParamGroup, ParamLayout};
 use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
 use crate::engine::{AdamWStep, Batch, Params, TrainerState};
 
-/// Sums that a long sum is made of: several per multiprocessor of any GPU (an H100 has 132).
+/// Partial sums of a long sum: several per multiprocessor of any GPU (an H100 has 132).
 const PARTIAL_SUMS: usize = 1024;
 
 /// A linear layer's parameters, or their gradients.
@@ -20,7 +22,7 @@ pub(super) struct Linear {
     pub(super) bias: Tensor,
 }
 
-/// A layer's parameters, or their gradients. Weights are of D, gradients of f32.
+/// A layer's parameters (D), or their gradients (f32).
 pub(super) struct Layer {
     /// Query, key and value: (3 * hidden, hidden)
     pub(super) qkv: Linear,
@@ -34,7 +36,7 @@ pub(super) struct Layer {
     pub(super) out_norm: Norm,
 }
 
-/// All parameters, or their gradients: views of the vectors.
+/// All parameters, or their gradients: views of the flat vectors.
 pub(super) struct ParamViews {
     pub(super) tables: EmbeddingTables,
     pub(super) norm: Norm,
@@ -46,7 +48,8 @@ pub(super) struct ParamViews {
 }
 
 impl ParamViews {
-    /// Views of a vector (len) f32; of the layers' matrices in the copy of half precision, if there is one.
+    /// Creates views of a vector (len) f32; with `half`, layer matrices are views of the
+    /// half-precision copy.
     pub(super) fn new(
         architecture: &Architecture,
         layout: &ParamLayout,
@@ -106,25 +109,25 @@ impl ParamViews {
     }
 }
 
-/// A network on one device.
+/// A replica of the network on one device.
 pub(super) struct Net {
     pub(super) architecture: Architecture,
     pub(super) device: Device,
-    /// Of the activations, D: f32, bf16 or f16.
+    /// D, the dtype of activations: f32, bf16 or f16.
     pub(super) dtype: DType,
     pub(super) ops: CandleOps,
     pub(super) layout: ParamLayout,
     /// (len) f32
     pub(super) weights: Tensor,
-    /// The layers' matrices in D, where that is half precision.
+    /// Copy of the layers' matrices in half precision.
     pub(super) half: Option<Tensor>,
     /// Views of `weights` and `half`.
     pub(super) parameters: ParamViews,
-    /// `None` where nothing learns: a network that predicts takes a quarter of the memory.
+    /// `None` if no parameter is trained: inference needs a quarter of the memory.
     buffers: Option<TrainingBuffers>,
 }
 
-/// What learning needs besides the weights.
+/// Gradients and moments.
 pub(super) struct TrainingBuffers {
     /// Gradients, first and second moments: (len) f32 each.
     pub(super) gradients: Tensor,
@@ -176,7 +179,7 @@ impl Net {
         })
     }
 
-    /// What learning needs.
+    /// Returns the training buffers.
     pub(super) fn buffers(&self) -> Result<&TrainingBuffers> {
         let none = || candle_core::Error::Msg("nothing of this network learns".to_owned());
         self.buffers.as_ref().ok_or_else(none)
@@ -187,7 +190,7 @@ impl Net {
         Ok(&self.buffers()?.gradients)
     }
 
-    /// Where it computes, and with what.
+    /// Returns device and dtype, such as `cuda:0 (bf16)`.
     pub(super) fn name(&self) -> String {
         let place = match self.device.location() {
             DeviceLocation::Cpu => "cpu".to_owned(),
@@ -201,7 +204,8 @@ impl Net {
         }
     }
 
-    /// A batch on the device, without columns that are padding in all rows; what padding holds is never looked up.
+    /// Copies a batch to the device without columns that are padding in all rows. Padding ids are
+    /// ignored.
     pub(super) fn tokens(&self, batch: &Batch) -> Result<TokenBatch> {
         let seq = batch.lengths.iter().copied().max().unwrap_or(1);
         let mut ids = Vec::with_capacity(batch.lengths.len() * seq);
@@ -223,7 +227,7 @@ impl Net {
         })
     }
 
-    /// The first layer whose weights, or those of one before it, learn; `None` if the embeddings do.
+    /// Returns the lowest layer that needs a backward pass; `None` if the embeddings are trained.
     pub(super) fn first_trained_layer(&self) -> Option<usize> {
         let of = |layer| move |role: Role| matches!(role, Role::Layer(at, _) if at == layer);
         let embeddings = self.layout.any_trained(|role| {
@@ -241,7 +245,7 @@ impl Net {
         })
     }
 
-    /// Changes the weights by AdamW.
+    /// Updates the parameters by AdamW.
     pub(super) fn optimizer_step(&self, adamw: &AdamWStep) -> Result<()> {
         let buffers = self.buffers()?;
         let vectors = AdamWVectors {
@@ -263,7 +267,7 @@ impl Net {
         Ok(())
     }
 
-    /// Brings the copy in half precision up to date.
+    /// Updates the half-precision copy.
     fn refresh(&self, range: ParamGroup) -> Result<()> {
         if let (Some(half), Some((from, to, len))) = (&self.half, self.layout.half_of(range)) {
             let new = self.weights.narrow(0, from, len)?.to_dtype(self.dtype)?; // (len) D
@@ -290,11 +294,11 @@ impl Net {
         self.refresh(all)
     }
 
-    /// The length of what learns' gradients as one vector.
+    /// Returns the L2 norm of the gradients of trained parameters.
     pub(super) fn gradient_norm(&self) -> Result<f64> {
         let (mut sum, gradients) = (0.0, &self.buffers()?.gradients);
         for ParamGroup { start, len, .. } in self.layout.groups() {
-            // Many sums at once: a sum to a single number would keep one of a GPU's multiprocessors busy.
+            // Many sums at once: a sum to a single number would use one of a GPU's multiprocessors.
             let columns = len / PARTIAL_SUMS;
             let parts = [
                 (0, PARTIAL_SUMS, columns),

@@ -1,16 +1,16 @@
-//! All parameters in one vector, and so their gradients and moments: a step of AdamW, a norm, a sum over GPUs is then one
-//! operation, not one for each of a hundred tensors.
+//! All parameters in one vector, likewise gradients and moments: an AdamW step, a norm and an
+//! all-reduce are single operations instead of one per tensor.
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::architecture::{Architecture, LayerParam, LinearParam, Role};
 use crate::engine::Params;
 
-/// Elements that parameters start at a multiple of: 256 bytes in f32, 128 in half precision, more than cuBLAS needs for
-/// its fastest kernels.
+/// Alignment of parameters in elements: 256 bytes in f32, 128 in half precision, more than cuBLAS
+/// needs for its fastest kernels.
 const ALIGNMENT: usize = 64;
 
-/// Where a parameter lies.
+/// Position of a parameter.
 #[derive(Clone, Debug)]
 struct Span {
     offset: usize,
@@ -27,7 +27,7 @@ impl Span {
     }
 }
 
-/// A stretch of the vector that AdamW treats alike.
+/// A range of the vector with the same weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ParamGroup {
     pub(super) start: usize,
@@ -35,7 +35,8 @@ pub(super) struct ParamGroup {
     pub(super) decays: bool,
 }
 
-/// Which part of the vector a parameter belongs to: what decays first, and of it what half precision has a copy of last.
+/// Returns the section of a parameter: those with weight decay first, among them the layers'
+/// matrices last.
 fn section(role: Role) -> usize {
     match role {
         Role::WordEmbeddings | Role::PositionEmbeddings | Role::TokenTypeEmbeddings => 0,
@@ -45,7 +46,7 @@ fn section(role: Role) -> usize {
     }
 }
 
-/// Query, key and value are one matrix to the passes: nothing may lie between them.
+/// True for key and value: with the query they form one matrix, without gaps.
 fn follows_directly(role: Role) -> bool {
     matches!(
         role,
@@ -53,7 +54,7 @@ fn follows_directly(role: Role) -> bool {
     )
 }
 
-/// The plan of the vectors.
+/// Layout of the flat vectors.
 pub(super) struct ParamLayout {
     /// In the order of `Architecture::parameters`.
     spans: Vec<Span>,
@@ -61,12 +62,12 @@ pub(super) struct ParamLayout {
     trained: Vec<bool>,
     /// Elements of each vector.
     pub(super) len: usize,
-    /// The layers' matrices: first element and end.
+    /// Start and end of the layers' matrices.
     matrices: (usize, usize),
 }
 
 impl ParamLayout {
-    /// `trained` says of each parameter whether it learns.
+    /// `trained` is true for trained parameters.
     pub(super) fn new(architecture: &Architecture, trained: &[bool]) -> Self {
         let parameters = architecture.parameters();
         let mut order: Vec<usize> = (0..parameters.len()).collect();
@@ -99,7 +100,8 @@ impl ParamLayout {
         }
     }
 
-    /// What AdamW changes; padding belongs to what stands before it, and stays zero.
+    /// Returns the ranges that AdamW updates. Alignment gaps belong to the range before them and
+    /// stay zero.
     pub(super) fn groups(&self) -> Vec<ParamGroup> {
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
         order.sort_by_key(|&number| self.spans[number].offset);
@@ -120,24 +122,24 @@ impl ParamLayout {
         groups
     }
 
-    /// Whether a parameter that `belongs` learns.
+    /// True if any parameter whose role matches is trained.
     pub(super) fn any_trained(&self, belongs: impl Fn(Role) -> bool) -> bool {
         let mut all = self.roles.iter().zip(&self.trained);
         all.any(|(&role, &trained)| trained && belongs(role))
     }
 
-    /// The place of a parameter among all; each role of `Architecture::parameters` has one.
+    /// Returns the index of a role in `Architecture::parameters`.
     fn index(&self, role: Role) -> Result<usize> {
         let found = self.roles.iter().position(|&other| other == role);
         found.ok_or_else(|| candle_core::Error::Msg(format!("no parameter {role:?}")))
     }
 
-    /// `parts` parameters that follow each other from this one on, as one of `parts` times as many rows.
+    /// Returns a view of `parts` consecutive parameters, stacked along the first dimension.
     pub(super) fn view(&self, vector: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
         self.view_from(vector, role, parts, 0)
     }
 
-    /// A layer's matrices in the copy of half precision.
+    /// Returns a view of the half-precision copy of layer matrices.
     pub(super) fn half_view(&self, half: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
         self.view_from(half, role, parts, self.matrices.0)
     }
@@ -150,7 +152,7 @@ impl ParamLayout {
         flat.reshape(shape)
     }
 
-    /// A vector (len) with these values.
+    /// Copies parameters to a vector (len).
     pub(super) fn pack(&self, values: &Params, device: &Device) -> Result<Tensor> {
         let mut all = vec![0.0; self.len];
         for (span, values) in self.spans.iter().zip(values) {
@@ -165,7 +167,7 @@ impl ParamLayout {
         Tensor::from_vec(all, self.len, device) // (len) f32
     }
 
-    /// The values of a vector (len); those of frozen parameters are left out if `trained`.
+    /// Copies a vector (len) to parameters; with `trained`, frozen ones are empty.
     pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Params> {
         let all = vector.to_vec1::<f32>()?;
         let spans = self.spans.iter().zip(&self.trained);
@@ -179,13 +181,14 @@ impl ParamLayout {
             .collect())
     }
 
-    /// The layers' matrices of a vector (len), in this type.
+    /// Returns the layers' matrices of a vector (len) in this dtype.
     pub(super) fn half(&self, vector: &Tensor, dtype: DType) -> Result<Tensor> {
         let (start, end) = self.matrices;
         vector.narrow(0, start, end - start)?.to_dtype(dtype)
     }
 
-    /// The part of a range that has a copy in half precision: its start in the vector, its start in the copy, its length.
+    /// Returns the overlap of a range with the half-precision copy: start in the vector, start in
+    /// the copy, length.
     pub(super) fn half_of(&self, range: ParamGroup) -> Option<(usize, usize, usize)> {
         let start = range.start.max(self.matrices.0);
         let end = (range.start + range.len).min(self.matrices.1);

@@ -95,7 +95,7 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
                 target.labels = &LABELS[first..end];
                 target.dropout_key.as_mut().unwrap().first_row = first as u64;
                 sum += engine.accumulate(&part, &target).unwrap();
-                // Asked for in between, the sum must not be counted twice.
+                // In between, to check that the sum is not counted twice.
                 engine.gradient_norm().unwrap();
             }
             assert!((sum - loss).abs() < 1e-6);
@@ -127,7 +127,7 @@ fn half_precision_comes_close_and_an_overflow_shows() {
     let gradients = half.gradients().unwrap().concat();
     let gradients: Vec<f32> = gradients.iter().map(|gradient| gradient / 1024.0).collect();
     let off = distance(&gradients, &expected.concat());
-    // 11 bits of mantissa, a few dozen operations one after the other.
+    // 11 bits of mantissa, a few dozen operations in sequence.
     assert!(off < 0.02, "{off}");
     assert!(half.gradient_norm().unwrap().is_finite());
 
@@ -157,7 +157,7 @@ fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
         let ones = Tensor::ones((1, 3, 2, 4), DType::F16, &Device::Cpu); // (rows, heads, seq, width) f16
         (ones.unwrap() * number).unwrap()
     };
-    // 4 * 150 * 150 is beyond 65,504, half of it is not.
+    // 4 * 150 * 150 exceeds 65,504, half of it does not.
     let qkv = vec![all(150.0), all(150.0), all(3.0)];
     let (context, _) = net.attention(qkv, &tokens, None, 0).unwrap(); // (tokens, hidden) f16
     let context = context.to_dtype(DType::F32).unwrap();

@@ -1,4 +1,4 @@
-//! config.json of a pretrained or trained model: which network it describes, and its own words for the model folder.
+//! config.json of pretrained and trained models.
 
 #[cfg(test)]
 mod tests;
@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use crate::architecture::{Activation, Architecture, Dropout, Family};
 
 pub(crate) const CONFIG: &str = "config.json";
-/// Where this program's own settings stand in it.
+/// Key of this program's own settings.
 const OWN_KEY: &str = "trainyard";
-/// By this a folder is known as one that may be written over.
+/// Marks folders that may be overwritten.
 const FORMAT: &str = "trainyard-transformer";
 
 /// A config.json.
@@ -24,11 +24,11 @@ pub(crate) struct Config {
     family: Family,
 }
 
-/// No real checkpoint has more rows in a table; a stranger's file must not ask for all memory.
+/// Limit on rows of a table: untrusted files must not exhaust memory.
 const MAX_ROWS: usize = 10_000_000;
-/// Nor wider matrices.
+/// Limit on the width of matrices.
 const MAX_WIDTH: usize = 65_536;
-/// Nor so many layers.
+/// Limit on layers.
 const MAX_LAYERS: usize = 1024;
 
 const FAMILIES: [(&str, Family, &str); 5] = [
@@ -63,7 +63,7 @@ const ACTIVATIONS: [(&str, Activation); 4] = [
 ];
 
 impl Config {
-    /// Reads a config.json, and refuses one of a network that there is no code for.
+    /// Reads a config.json; refuses unsupported networks.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(&text).map_err(|(message, help)| {
@@ -104,7 +104,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses switches that would make it another network.
+    /// Refuses options that change the network.
     fn supported(&self) -> Result<(), String> {
         let expected = |key: &str, expected: &str, found: &Value| {
             let found = sanitize(&found.to_string()).into_owned();
@@ -150,7 +150,7 @@ impl Config {
         })
     }
 
-    /// The network for so many classes; `dropout` replaces the shares that the file has.
+    /// Returns the network for a number of classes; `dropout` overrides the file's probabilities.
     pub(crate) fn architecture(
         &self,
         classes: usize,
@@ -226,7 +226,7 @@ impl Config {
         }
     }
 
-    /// The file's shares; transformers' defaults where it has none.
+    /// Returns the file's probabilities, with transformers' defaults.
     fn dropout(&self) -> Result<Dropout, String> {
         let share = |key: &str, default: f64| {
             let share = self.number(key, default)?;
@@ -287,7 +287,8 @@ impl Config {
         }
     }
 
-    /// Deviation of weights that the checkpoint lacks (0.02: Devlin et al. 2019, as in transformers).
+    /// Returns the standard deviation of initial weights (0.02: Devlin et al. 2019, as in
+    /// transformers).
     pub(crate) fn initializer_range(&self) -> f64 {
         let found = self.number("initializer_range", 0.02).unwrap_or(0.02);
         if (0.0..=1.0).contains(&found) {
@@ -297,7 +298,7 @@ impl Config {
         }
     }
 
-    /// The labels in `id2label`, if they count from 0 and are different ones.
+    /// Returns the labels in `id2label`, if they count from 0 and are distinct.
     pub(crate) fn labels(&self) -> Option<Vec<String>> {
         let names = self.json.get("id2label")?.as_object()?;
         let label = |id: usize| Some(names.get(&id.to_string())?.as_str()?.to_owned());
@@ -306,13 +307,13 @@ impl Config {
         (different.len() == labels.len()).then_some(labels)
     }
 
-    /// Tokens of a text that the trained model reads, 0 if that is no number; nothing in a pretrained one.
+    /// Returns the token limit of the trained model, 0 if invalid; `None` for pretrained models.
     pub(crate) fn max_len(&self) -> Option<usize> {
         let found = self.json.get(OWN_KEY)?.get("max_len")?;
         Some(found.as_u64().unwrap_or(0) as usize)
     }
 
-    /// For the folder of a trained model: what stood in the file stays, but for what training has changed.
+    /// Returns the configuration of a trained model: all other keys are kept.
     pub(crate) fn trained(&self, classes: &[String], max_len: usize) -> Self {
         let mut json = self.json.clone();
         for stale in [
@@ -351,7 +352,7 @@ impl Config {
         }
     }
 
-    /// As text.
+    /// Returns the JSON text.
     pub(crate) fn text(&self) -> String {
         format!("{:#}\n", Value::Object(self.json.clone()))
     }

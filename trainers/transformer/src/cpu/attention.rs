@@ -1,25 +1,25 @@
-//! Scaled dot-product attention (Vaswani et al. 2017), row by row and head by head at the row's own length.
+//! Scaled dot-product attention (Vaswani et al. 2017), per row and head, without padding.
 
 use super::chunk::{Pass, Queries, sized};
 use super::dropout::Site;
 use super::elementwise::{dot_rows, softmax, softmax_backward};
 use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
-/// Where queries, keys and values of a layer lie.
+/// Positions of queries, keys and values of a layer.
 #[derive(Clone, Copy)]
 pub(super) struct QkvLayout {
     pub(super) queries: Queries,
-    /// Distance of a token's query from the next.
+    /// Distance between the queries of adjacent tokens.
     query_stride: usize,
-    /// The same of keys and values, and where they begin within a token.
+    /// The same for keys and values, and their offsets within a token.
     kv_stride: usize,
     key_offset: usize,
     value_offset: usize,
 }
 
 impl QkvLayout {
-    /// All three side by side, (tokens, 3 hidden); or, where few are asked, queries (asked, hidden) and keys and values
-    /// (tokens, 2 hidden).
+    /// All three interleaved, (tokens, 3 hidden); for few queries, queries (queries, hidden) and
+    /// keys and values (tokens, 2 hidden).
     pub(super) fn new(queries: Queries, hidden: usize) -> Self {
         match queries {
             Queries::All => Self {
@@ -51,7 +51,7 @@ pub(super) struct HeadScratch {
     row_dots: Vec<f32>,
 }
 
-/// How many probabilities a chunk has.
+/// Returns the number of attention probabilities of a chunk.
 pub(super) fn num_probs(pass: &Pass<'_>, queries: Queries) -> usize {
     let squares = pass
         .chunk
@@ -60,7 +60,8 @@ pub(super) fn num_probs(pass: &Pass<'_>, queries: Queries) -> usize {
     squares.sum::<usize>() * pass.architecture().num_attention_heads
 }
 
-/// `context` (asked, hidden) from `queries` and `qkv`; `probs` gets the probabilities, as `softmax` marks them.
+/// Computes `context` (queries, hidden); `probs` receives the probabilities, with the signs of
+/// `softmax`.
 pub(super) fn forward(
     pass: &Pass<'_>,
     layer: usize,
@@ -117,19 +118,19 @@ pub(super) fn forward(
     }
 }
 
-/// What the backward pass reads.
+/// Inputs of the backward pass.
 pub(super) struct SavedForBackward<'a> {
     pub(super) queries: &'a [f32],
     pub(super) qkv: &'a [f32],
     pub(super) probs: &'a [f32],
-    /// (asked, hidden)
+    /// (queries, hidden)
     pub(super) context: &'a [f32],
-    /// Its gradient, (asked, hidden).
+    /// Gradient of the context, (queries, hidden).
     pub(super) gradient: &'a [f32],
 }
 
-/// Gradients of queries, keys and values, which lie as these do: `to` is one vector of all three, or one of queries and
-/// one of keys and values.
+/// Computes gradients of queries, keys and values in the same layout: `to` is one vector of all
+/// three, or one of queries and one of keys and values.
 pub(super) fn backward(
     pass: &Pass<'_>,
     layer: usize,

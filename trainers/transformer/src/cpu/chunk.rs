@@ -1,4 +1,4 @@
-//! The rows that go through the network together, without padding: their tokens lie one behind the other.
+//! Rows that are processed together, concatenated without padding.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::layout::Layout;
 use crate::architecture::{Architecture, Family};
 use crate::engine::{Batch, DropoutKey};
 
-/// Weights, and where they are.
+/// Parameters and their layout.
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) architecture: Architecture,
@@ -21,9 +21,9 @@ pub(super) struct Net {
 /// A row of a batch within a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// Its number within the batch.
+    /// Index within the batch.
     pub(super) number: usize,
-    /// The number of its first token within the chunk.
+    /// Index of its first token within the chunk.
     pub(super) first: usize,
     pub(super) length: usize,
 }
@@ -41,16 +41,16 @@ pub(super) struct Chunk {
     pub(super) tokens: usize,
 }
 
-/// Which tokens a layer's output is needed of.
+/// Tokens whose output a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queries {
     All,
-    /// Those of the first token of each row: the head looks at no others, so the last layer computes no others.
+    /// The first token of each row: the head uses no others.
     First,
 }
 
 impl Chunk {
-    /// Cuts rows into chunks of at most `max_tokens` tokens, or of one row.
+    /// Splits rows into chunks of at most `max_tokens` tokens, but at least one row.
     pub(super) fn split(batch: &Batch, rows: &[usize], max_tokens: usize) -> Vec<Self> {
         let mut chunks: Vec<Self> = Vec::new();
         for &number in rows {
@@ -76,7 +76,7 @@ impl Chunk {
         self.tokens += length;
     }
 
-    /// How many tokens are asked.
+    /// Returns the number of query tokens.
     pub(super) fn num_queries(&self, queries: Queries) -> usize {
         match queries {
             Queries::All => self.tokens,
@@ -84,7 +84,7 @@ impl Chunk {
         }
     }
 
-    /// Each row with the place of its asked tokens among all that are asked.
+    /// Returns each row with the range of its query tokens.
     pub(super) fn queries(&self, queries: Queries) -> impl Iterator<Item = (&Row, Range<usize>)> {
         self.rows.iter().enumerate().map(move |(place, row)| {
             let range = match queries {
@@ -96,7 +96,7 @@ impl Chunk {
     }
 }
 
-/// A chunk on its way through the network.
+/// A chunk with its network and batch.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) net: &'a Net,
@@ -110,7 +110,7 @@ impl<'a> Pass<'a> {
         &self.net.architecture
     }
 
-    /// Some parameters.
+    /// Returns the parameters in a range of `Net::dense`.
     pub(super) fn weights(&self, range: &Range<usize>) -> &'a [f32] {
         &self.net.dense[range.clone()]
     }
@@ -137,10 +137,10 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// A buffer of at least this length.
+/// Returns a buffer of this length, growing it if needed. Its content is undefined.
 pub(super) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     if buffer.len() < length {
-        // Nothing in it is worth to be copied.
+        // Drops the content instead of copying it.
         buffer.clear();
         buffer.resize(length, 0.0);
     }

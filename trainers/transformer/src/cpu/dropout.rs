@@ -1,19 +1,19 @@
-//! Dropout masks as functions of counters: they are computed again where the backward pass needs them, and neither
-//! threads nor micro-batches nor padding change them.
+//! Counter-based dropout masks: recomputed in the backward pass, and independent of threads,
+//! micro-batches and padding.
 
 use training::Random;
 
 use crate::engine;
 
-/// A place in the network that drops.
+/// A dropout layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Site {
     Embeddings,
-    /// Of the layer of this number.
+    /// Attention probabilities of the layer with this index.
     Probabilities(usize),
     AttentionOut(usize),
     Out(usize),
-    /// What the head's first linear layer sees, and what its last one sees.
+    /// Inputs of the head's first and last linear layer.
     HeadIn,
     HeadOut,
 }
@@ -31,18 +31,18 @@ impl Site {
     }
 }
 
-/// What one site drops of one row.
+/// The mask of a site and a row.
 #[derive(Clone, Copy)]
 pub(super) struct Mask {
     key: (u32, u32),
-    /// Of 2^32 numbers, how many drop.
+    /// Elements whose 32-bit hash is lower are dropped.
     threshold: u32,
-    /// What is kept is multiplied by it.
+    /// Factor of kept elements.
     pub(super) factor: f32,
 }
 
 impl Mask {
-    /// `None` where nothing is dropped.
+    /// `None` without dropout.
     pub(super) fn new(
         dropout_key: Option<engine::DropoutKey>,
         p: f64,
@@ -63,10 +63,11 @@ impl Mask {
         })
     }
 
-    /// Whether this element stays.
+    /// True if this element is kept.
     ///
-    /// Two multiplications mix 32 bits well (constants: github.com/skeeto/hash-prospector, "lowbias32"); the second half
-    /// of the key between them keeps masks apart whose first halves happen to be neighbours.
+    /// Two multiplications mix 32 bits well (constants: github.com/skeeto/hash-prospector,
+    /// "lowbias32"); the second half of the key between them separates masks with adjacent first
+    /// halves.
     #[inline(always)]
     pub(super) fn keeps(&self, element: u32) -> bool {
         let x = element.wrapping_mul(0x9e37_79b9).wrapping_add(self.key.0);
@@ -74,7 +75,7 @@ impl Mask {
         (x ^ (x >> 15)).wrapping_mul(0x846c_a68b) >= self.threshold
     }
 
-    /// 0 or `factor`
+    /// Returns 0 or `factor`.
     #[inline(always)]
     pub(super) fn factor_of(&self, element: u32) -> f32 {
         if self.keeps(element) {
@@ -85,7 +86,7 @@ impl Mask {
     }
 }
 
-/// Drops of `values`, the elements of a row from number `first` on.
+/// Applies the mask to `values`, the elements of a row from `first`.
 #[inline(always)]
 pub(super) fn apply_dropout(values: &mut [f32], mask: Option<Mask>, first: usize) {
     if let Some(mask) = mask {

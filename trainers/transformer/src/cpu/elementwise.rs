@@ -1,4 +1,4 @@
-//! Activations, softmax and sums over tokens.
+//! Activations, softmax and column sums.
 
 use super::dropout::Mask;
 use super::simd::{exp, max, normal_cdf, sum, sum2, vectorized};
@@ -9,7 +9,7 @@ const TANH: (f32, f32) = (0.797_884_6, 0.044_715);
 /// 1 / sqrt(2 pi)
 const INV_SQRT_2_PI: f32 = 0.398_942_3;
 
-/// Value and slope at `x`.
+/// Returns value and derivative at `x`.
 #[inline(always)]
 fn gelu_erf(x: f32) -> (f32, f32) {
     let (below, density) = normal_cdf(x);
@@ -42,7 +42,7 @@ fn map_biased(x: &mut [f32], bias: &[f32], value: &mut [f32], of: impl Fn(f32) -
     }
 }
 
-/// (tokens, width): `value` becomes the activation of `x` + `bias`, `x` its slope there.
+/// (tokens, width): `value` becomes the activation of `x` + `bias`, `x` its derivative.
 pub(super) fn activate(kind: Activation, x: &mut [f32], bias: &[f32], value: &mut [f32]) {
     match kind {
         Activation::GeluErf => vectorized(
@@ -60,7 +60,7 @@ pub(super) fn activate(kind: Activation, x: &mut [f32], bias: &[f32], value: &mu
     }
 }
 
-/// (tokens, width): `gradient` is multiplied by `slope`, and added to the bias's gradient.
+/// (tokens, width): multiplies `gradient` by `slope` and adds it to the bias's gradient.
 pub(super) fn activate_backward(gradient: &mut [f32], slope: &[f32], bias: &mut [f32]) {
     let width = bias.len();
     vectorized(
@@ -94,15 +94,16 @@ pub(super) fn bias_backward(gradient: &[f32], bias: &mut [f32]) {
     );
 }
 
-/// All rows of `out` (tokens, width) become the bias.
+/// Sets all rows of `out` (tokens, width) to the bias.
 pub(super) fn fill(out: &mut [f32], bias: &[f32]) {
     for row in out.chunks_exact_mut(bias.len()) {
         row.copy_from_slice(bias);
     }
 }
 
-/// Softmax of each row of `scores` (queries, keys), in place. What the mask drops gets a minus sign, so that the backward
-/// pass need not compute the mask again; `dropped` gets what is left, times the mask's factor.
+/// Softmax of each row of `scores` (queries, keys), in place. Dropped probabilities get a minus
+/// sign, so that the backward pass need not compute the mask again; `dropped` receives the
+/// probabilities after dropout.
 pub(super) fn softmax(
     scores: &mut [f32],
     keys: usize,
@@ -142,8 +143,9 @@ pub(super) fn softmax(
     );
 }
 
-/// `gradient` (queries, keys) of the dropped probabilities becomes that of the scores; `dropped` gets the dropped
-/// probabilities again. `row_dots` has, of each query, the sum of gradient x dropped probability.
+/// Turns `gradient` (queries, keys) of the dropped probabilities into that of the scores; `dropped`
+/// receives the dropped probabilities again. `row_dots` is the sum of gradient x dropped
+/// probability per query.
 pub(super) fn softmax_backward(
     gradient: &mut [f32],
     probabilities: &[f32],
@@ -177,7 +179,7 @@ pub(super) fn softmax_backward(
     );
 }
 
-/// The products of vectors of `width` numbers, `stride` apart, with those of `b` at the same places.
+/// Dot products of vectors of `width` numbers, `stride` apart, in `a` and `b`.
 pub(super) fn dot_rows(a: &[f32], b: &[f32], (width, stride): (usize, usize), out: &mut [f32]) {
     vectorized(
         #[inline(always)]

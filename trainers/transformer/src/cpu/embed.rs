@@ -1,4 +1,4 @@
-//! Sums of word, position and type embeddings, normalised.
+//! Layer norm of the sum of word, position and type embeddings.
 
 use super::chunk::{Pass, sized};
 use super::dropout::{Site, apply_dropout};
@@ -6,7 +6,7 @@ use super::gradient::{Gradient, TouchedRows};
 use super::norm::{Affine, AffineGradient, Normalized, norm_tokens, norm_tokens_backward};
 use super::simd::vectorized;
 
-/// What the backward pass needs of the tokens' norm.
+/// Values of a layer norm, saved for the backward pass.
 #[derive(Debug, Default)]
 pub(super) struct NormBuffers {
     /// (tokens, hidden)
@@ -16,7 +16,7 @@ pub(super) struct NormBuffers {
 }
 
 impl NormBuffers {
-    /// Of this many tokens.
+    /// Returns the buffers for a number of tokens.
     pub(super) fn sized(&mut self, tokens: usize, hidden: usize) -> Normalized<'_> {
         Normalized {
             values: sized(&mut self.values, tokens * hidden),
@@ -25,7 +25,7 @@ impl NormBuffers {
     }
 }
 
-/// `out` (tokens, hidden)
+/// Computes `out` (tokens, hidden).
 pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32]) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
     let hidden = architecture.hidden_size;
@@ -58,7 +58,7 @@ pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32
     drop_rows(pass, Site::Embeddings, out);
 }
 
-/// Drops of all tokens (tokens, hidden).
+/// Applies dropout to all tokens (tokens, hidden).
 fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
     let hidden = pass.architecture().hidden_size;
     for row in &pass.chunk.rows {
@@ -71,7 +71,7 @@ fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
     }
 }
 
-/// Adds the embeddings' gradients, from that of the output.
+/// Accumulates the embeddings' gradients, from that of the output.
 pub(super) fn backward(
     pass: &Pass<'_>,
     buffers: &mut NormBuffers,

@@ -1,30 +1,30 @@
-//! The gradients that a thread has summed up.
+//! Gradients accumulated by a thread.
 
 use std::ops::Range;
 
 use super::layout::Layout;
 use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
-/// Of all parameters, since the last step.
+/// Gradients of all parameters since the last step.
 #[derive(Debug, Default)]
 pub(super) struct Gradient {
-    /// Where the parameters lie in `Net::dense`.
+    /// Laid out as `Net::dense`.
     pub(super) dense: Vec<f32>,
-    /// (slots, hidden), of the words that `TouchedRows` has
+    /// (slots, hidden), for the rows in `TouchedRows`
     pub(super) words: Vec<f32>,
-    /// Nothing is summed up yet: what `dense` holds is of another step.
+    /// True if nothing is accumulated yet: `dense` is of an earlier step.
     pub(super) stale: bool,
 }
 
-/// The words that have gradients, in the order in which they came.
+/// Rows of the word embeddings that have gradients, in order of first use.
 #[derive(Debug)]
 pub(super) struct TouchedRows {
-    /// Of each word, its slot.
+    /// Slot of each word.
     slot_of: Vec<u32>,
     pub(super) words: Vec<u32>,
 }
 
-/// Of a word without gradient.
+/// Slot of words without gradient.
 const NONE: u32 = u32::MAX;
 
 impl TouchedRows {
@@ -56,7 +56,7 @@ impl TouchedRows {
 }
 
 impl Gradient {
-    /// Makes room, and forgets what is of another step. Matrices are not cleared: the first product replaces them.
+    /// Allocates buffers and clears stale ones, except matrices: the first product replaces them.
     pub(super) fn prepare(&mut self, layout: &Layout, words: usize) {
         if self.dense.is_empty() {
             self.dense = vec![0.0; layout.length];
@@ -78,8 +78,8 @@ impl Gradient {
         }
     }
 
-    /// Adds the gradient of a linear layer's weight (outputs, inputs) from those of its outputs (tokens, outputs) and
-    /// from its inputs (tokens, inputs).
+    /// Accumulates the gradient of a linear layer's weight (outputs, inputs) from that of its
+    /// outputs (tokens, outputs) and its inputs (tokens, inputs).
     pub(super) fn linear(
         &mut self,
         layout: &Layout,
@@ -102,7 +102,7 @@ impl Gradient {
         );
     }
 
-    /// Several parts at a time.
+    /// Returns several disjoint parts.
     #[expect(
         clippy::expect_used,
         reason = "parameters do not overlap, and `dense` has room for all"

@@ -27,7 +27,7 @@ fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
     }
 }
 
-/// Logits (rows, classes) of `first` (rows, hidden), which is dropped from in place.
+/// Computes logits (rows, classes) from `first` (rows, hidden), with dropout in place.
 pub(super) fn forward<'a>(
     pass: &Pass<'_>,
     first: &mut [f32],
@@ -68,7 +68,7 @@ pub(super) fn forward<'a>(
     logits
 }
 
-/// The loss of each row; its logits become their gradient.
+/// Returns the loss of each row; logits become their gradients.
 pub(super) fn losses(
     pass: &Pass<'_>,
     target: &LossTarget<'_>,
@@ -83,8 +83,8 @@ pub(super) fn losses(
     .collect()
 }
 
-/// Weighted cross entropy with smoothed labels, as PyTorch's: label y has the share 1 - smoothing, all classes the rest,
-/// each times its class weight.
+/// Weighted cross entropy with label smoothing, as PyTorch's: label y has weight 1 - smoothing, the
+/// rest is spread over all classes, each times its class weight.
 fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
@@ -110,8 +110,8 @@ fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     loss
 }
 
-/// Adds the head's gradients from those of the logits, which the buffers hold; answers that of `first`, in which the
-/// head's input lies.
+/// Accumulates the head's gradients from those of the logits in the buffers. Returns that of
+/// `first`, the head's input.
 pub(super) fn backward<'a>(
     pass: &Pass<'_>,
     first: &mut [f32],
@@ -142,7 +142,7 @@ pub(super) fn backward<'a>(
     }
     bias_backward(gradient, &mut to.dense[layout.head_dense.bias.clone()]);
     to.linear(layout, &layout.head_dense.weight, gradient, first, rows);
-    // The place of the activations, which nobody needs any more.
+    // Reuses the buffer of the activations.
     linear_backward(
         hidden,
         Accumulate::Replace,

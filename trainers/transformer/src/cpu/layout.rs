@@ -1,19 +1,19 @@
-//! Where each parameter lies. The word embeddings are a vector of their own, for most of their rows have no gradient;
-//! all others are parts of one, so that optimizer and sums are single passes. Query, key and value of a layer lie side
-//! by side: one product computes all three.
+//! Layout of the parameters. Word embeddings are a vector of their own, as most of their rows have
+//! no gradient; all others are parts of one vector, so that optimizer and sums are single passes.
+//! Query, key and value of a layer are adjacent: one product computes all three.
 
 use std::ops::Range;
 
 use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
 
-/// A linear layer: weight (outputs, inputs), bias (outputs).
+/// Ranges of a linear layer: weight (outputs, inputs), bias (outputs).
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinearRanges {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
 }
 
-/// A layer norm: (hidden) twice.
+/// Ranges of a layer norm, (hidden) each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NormRanges {
     pub(super) weight: Range<usize>,
@@ -31,14 +31,14 @@ pub(super) struct LayerRanges {
     pub(super) out_norm: NormRanges,
 }
 
-/// Where a parameter is.
+/// Location of a parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ParamLocation {
     Words,
     Dense(Range<usize>),
 }
 
-/// What the optimizer does with a part.
+/// A trained range with the same weight decay.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
     pub(super) range: Range<usize>,
@@ -54,19 +54,20 @@ pub(super) struct Layout {
     pub(super) layers: Vec<LayerRanges>,
     pub(super) head_dense: LinearRanges,
     pub(super) head_out: LinearRanges,
-    /// Length of the vector.
+    /// Length of the dense vector.
     pub(super) length: usize,
-    /// Of each parameter, in the order of `Architecture::parameters`.
+    /// In the order of `Architecture::parameters`.
     pub(super) locations: Vec<ParamLocation>,
-    /// Trainable parts, in order.
+    /// Trained ranges, in order.
     pub(super) segments: Vec<Segment>,
-    /// What is no matrix of a linear layer: gradients of these are added up element by element.
+    /// Parameters other than matrices of linear layers: their gradients are accumulated
+    /// elementwise.
     pub(super) elementwise: Vec<Range<usize>>,
-    /// Whether the word embeddings learn.
+    /// True if the word embeddings are trained.
     pub(super) trains_words: bool,
-    /// The first layer whose backward pass is needed.
+    /// The lowest layer that needs a backward pass.
     pub(super) first_trained_layer: usize,
-    /// Whether something below the first layer learns.
+    /// True if any embedding is trained.
     pub(super) trains_embeddings: bool,
 }
 
@@ -130,7 +131,7 @@ impl Layout {
         }
     }
 
-    /// Notes a trainable part; neighbours of one kind become one.
+    /// Appends a trained range, merging it with an adjacent one.
     fn add_segment(&mut self, range: Range<usize>, decays: bool) {
         match self.segments.last_mut() {
             Some(last) if last.range.end == range.start && last.decays == decays => {
@@ -179,7 +180,7 @@ impl Layout {
         }
     }
 
-    /// Whether something of this part learns.
+    /// True if a part of this range is trained.
     pub(super) fn requires_grad(&self, range: &Range<usize>) -> bool {
         self.segments
             .iter()
@@ -187,7 +188,7 @@ impl Layout {
     }
 }
 
-/// Widens a part by the one behind it.
+/// Extends a range by the next one.
 fn extend_range(at: &mut Range<usize>, next: &Range<usize>) {
     if at.start == at.end {
         *at = next.clone();
@@ -196,7 +197,7 @@ fn extend_range(at: &mut Range<usize>, next: &Range<usize>) {
     }
 }
 
-/// Embeddings, layers, head; within a layer query, key and value, first their weights and then their biases.
+/// Embeddings, layers, head; within a layer the weights of query, key and value, then their biases.
 fn sort_key(role: Role) -> (usize, usize) {
     let part = |part: LinearParam| usize::from(part == LinearParam::Bias);
     match role {

@@ -1,16 +1,16 @@
-//! Matrix products by the `gemm` crate, on one thread.
+//! Single-threaded matrix products by the `gemm` crate.
 
-/// Numbers of a slice seen as a matrix.
+/// A slice as a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Mat<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
-    /// Distance of a row from the next, and of a column.
+    /// Strides of rows and columns.
     strides: (usize, usize),
 }
 
-/// The same, to be written; columns lie side by side.
+/// A mutable matrix with adjacent columns.
 pub(super) struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
@@ -62,12 +62,12 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// Whether all elements of a matrix lie in a slice of this length.
+/// True if all elements of a matrix are within a slice of this length.
 fn fits(length: usize, (rows, cols): (usize, usize), strides: (usize, usize)) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides.0 + (cols - 1) * strides.1 < length
 }
 
-/// What becomes of the numbers that the result's place holds.
+/// Treatment of the result's previous content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accumulate {
     Replace,
@@ -96,8 +96,9 @@ pub(super) fn matmul(
     );
     let stride = |stride: usize| stride as isize;
     #[expect(unsafe_code, reason = "gemm takes pointers")]
-    // SAFETY: by the assertions above every element of the three matrices lies within its slice, and no two elements of
-    // `to` are one; `to` is borrowed exclusively, so it overlaps neither `left` nor `right`.
+    // SAFETY: by the assertions above every element of the three matrices is within its slice, and
+    // no two elements of `to` are the same; `to` is borrowed exclusively, so it overlaps neither
+    // `left` nor `right`.
     unsafe {
         gemm::gemm(
             m,

@@ -1,7 +1,8 @@
-//! The network on CPUs: forward and backward pass written out, in f32, on buffers that live as long as the engine.
+//! The CPU engine: forward and backward pass written out in f32, on buffers that live as long as
+//! the engine.
 //!
-//! Each thread takes whole rows through the network and back, with gradients of its own, and meets the others only when
-//! the gradients are summed up. Rows have no padding, and the last layer computes nothing but what the head looks at.
+//! Each thread processes whole rows with its own gradients; threads synchronize only to sum these.
+//! Rows have no padding, and the last layer computes only the first token, which the head uses.
 
 mod attention;
 mod chunk;
@@ -30,7 +31,7 @@ use self::worker::Worker;
 use crate::architecture::Architecture;
 use crate::engine::{AdamWStep, AllReduce, Batch, Engine, LossTarget, Params, TrainerState};
 
-/// See the module.
+/// Engine of the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuEngine {
     net: Net,
@@ -39,12 +40,12 @@ pub(crate) struct CpuEngine {
     /// One per thread.
     workers: Vec<Worker>,
     touched: TouchedRows,
-    /// The squares of the gradients, if they are all summed up in the first worker's.
+    /// Squared norm of the gradients, if they are already summed in the first worker.
     squared_norm: Option<f64>,
 }
 
 impl CpuEngine {
-    /// A network with these weights that learns all but the `frozen` ones.
+    /// Creates an engine that trains all parameters but the `frozen` ones.
     pub(crate) fn new(
         architecture: &Architecture,
         values: Params,
@@ -78,13 +79,13 @@ impl CpuEngine {
         Ok(engine)
     }
 
-    /// Takes the weights; the moments, and what the first step writes its gradients into, are made meanwhile where there are several
-    /// threads.
+    /// Takes the weights. With several threads, moments and the first gradient are allocated
+    /// meanwhile.
     fn fill(&mut self, values: Params) -> Result<(), Error> {
         let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
         let length = net.layout.length;
         if self.frozen.iter().all(|&frozen| frozen) {
-            // Never looked at, so that they cost no memory.
+            // Never accessed, so the pages cost no memory.
             (*first, *second) = (vec![0.0; length], vec![0.0; length]);
             return take_weights(values, net);
         }
@@ -115,7 +116,7 @@ impl CpuEngine {
         self.frozen.get(parameter).copied().unwrap_or(false)
     }
 
-    /// Sums the gradients of all threads up in the first one's; their squares.
+    /// Sums the gradients of all threads in the first worker. Returns their squared norm.
     fn combine(&mut self) -> f64 {
         if let Some(squared_norm) = self.squared_norm {
             return squared_norm;
@@ -131,15 +132,17 @@ impl CpuEngine {
     }
 }
 
-/// Zeros that were written: what is read first and written then costs two page faults, and the second one interrupts all cores
-/// (the kernel's `do_wp_page`; a tenth of a second on two cores). The compiler must not see that they are zeros already.
+/// Returns zeros in pages that are already mapped. Reading first and writing later costs two page
+/// faults, the second of which interrupts all cores (the kernel's `do_wp_page`; a tenth of a second
+/// on two cores). `black_box` keeps the compiler from removing the writes.
 fn prefault(length: usize) -> Vec<f32> {
     let mut zeros = vec![0.0; length];
     std::hint::black_box(&mut zeros).fill(0.0);
     zeros
 }
 
-/// Deals rows out so that all threads have about as much to do: the longest first, each to whom has least.
+/// Partitions rows so that threads have about equal work: the longest first, each to the thread
+/// with the least.
 fn partition(batch: &Batch, threads: usize, hidden: usize) -> Vec<Vec<usize>> {
     // Linear layers cost 12 hidden² a token, attention 2 hidden x length.
     let cost = |row: &usize| batch.lengths[*row] * (6 * hidden + batch.lengths[*row]);
@@ -155,7 +158,7 @@ fn partition(batch: &Batch, threads: usize, hidden: usize) -> Vec<Vec<usize>> {
     partitions.into_iter().map(|(_, rows)| rows).collect()
 }
 
-/// Lets each worker do its part, on a thread of its own; the answers in order of the workers.
+/// Runs each worker on its own thread; results are in order of the workers.
 fn run_workers<R: Send>(
     workers: &mut [Worker],
     partitions: &[Vec<usize>],
@@ -183,7 +186,7 @@ fn worker_panicked() -> Error {
     Error::new("a thread of the network died").help("this is a bug: please report it")
 }
 
-/// Copies parameters to their places.
+/// Copies parameters to their locations.
 fn scatter(
     values: &Params,
     layout: &Layout,
@@ -203,7 +206,7 @@ fn scatter(
     Ok(())
 }
 
-/// The same where they are not needed any more: embeddings, half of a small model, are not copied.
+/// Moves parameters to their locations: word embeddings, half of a small model, are not copied.
 fn take_weights(values: Params, net: &mut Net) -> Result<(), Error> {
     let words = net.architecture.vocab_size * net.architecture.hidden_size;
     for (number, place) in net.layout.locations.iter().enumerate() {
@@ -231,7 +234,7 @@ fn shape_mismatch(number: usize) -> Error {
     .help("do the weights belong to this config.json?")
 }
 
-/// The reverse.
+/// Copies parameters from their locations.
 fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Params {
     let locations = layout.locations.iter();
     locations
@@ -261,7 +264,7 @@ impl Engine for CpuEngine {
         batch.check(&self.net.architecture)?;
         self.squared_norm = None;
         if self.net.layout.trains_words {
-            // As PyTorch's `padding_idx`: no gradient, should a text have it.
+            // As PyTorch's `padding_idx`: no gradient, even if a text contains it.
             let pad = self.net.architecture.pad_token_id;
             batch
                 .rows()
@@ -283,7 +286,8 @@ impl Engine for CpuEngine {
         self.squared_norm = None;
         let hidden = self.net.architecture.hidden_size;
         if self.net.layout.trains_words {
-            // Who has a gradient anywhere; then the gradients of these, in the order of their ids.
+            // First the union of touched rows over all processes, then their gradients in order of
+            // ids.
             let vocab = self.net.architecture.vocab_size;
             let mut seen: Vec<f32> = (0..vocab)
                 .map(|word| f32::from(u8::from(self.touched.slot(word).is_some())))
@@ -305,7 +309,7 @@ impl Engine for CpuEngine {
             self.workers[0].gradient.words = sums;
             self.touched = touched;
         }
-        // What is frozen has none: most of a network whose head alone learns.
+        // Frozen parameters have no gradients: most of a network of which only the head is trained.
         let (dense, segments) = (
             &mut self.workers[0].gradient.dense,
             &self.net.layout.segments,

@@ -1,10 +1,10 @@
-//! Layer norm (Ba, Kiros and Hinton 2016) of a sum, with the bias and the dropout of what is added: one pass over a
-//! token's numbers while they lie in the first cache.
+//! Layer norm (Ba, Kiros and Hinton 2016), fused with bias, dropout and residual: one pass over a
+//! token's numbers while they are in the L1 cache.
 
 use super::dropout::Mask;
 use super::simd::{sum, sum2, vectorized};
 
-/// Parameters of a norm, (hidden) each.
+/// Parameters of a layer norm, (hidden) each.
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'a> {
     pub(super) weight: &'a [f32],
@@ -12,21 +12,21 @@ pub(super) struct Affine<'a> {
     pub(super) eps: f32,
 }
 
-/// What the backward pass needs of some tokens.
+/// Values for the backward pass.
 pub(super) struct Normalized<'a> {
     /// (tokens, hidden), of mean 0 and variance 1
     pub(super) values: &'a mut [f32],
-    /// (tokens), one over the standard deviation
+    /// (tokens), 1 / standard deviation
     pub(super) rstd: &'a mut [f32],
 }
 
-/// Gradients of a norm's parameters, (hidden) each.
+/// Gradients of the parameters, (hidden) each.
 pub(super) struct AffineGradient<'a> {
     pub(super) weight: &'a mut [f32],
     pub(super) bias: &'a mut [f32],
 }
 
-/// Normalises `values`; answers one over their standard deviation.
+/// Normalizes `values`. Returns 1 / standard deviation.
 #[inline(always)]
 fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
     let width = values.len();
@@ -45,7 +45,7 @@ fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
     rstd
 }
 
-/// Turns the gradient of a norm's output into that of its input.
+/// Turns the gradient of the output into that of the input.
 #[inline(always)]
 fn backward(
     gradient: &mut [f32],
@@ -69,7 +69,7 @@ fn backward(
     }
 }
 
-/// out = norm(residual + dropout(added + bias)), of the tokens of a row
+/// out = norm(residual + dropout(added + bias)), for the tokens of a row
 pub(super) fn norm_sum(
     added: &[f32],
     bias: &[f32],
@@ -111,8 +111,8 @@ pub(super) fn norm_sum(
     );
 }
 
-/// The backward pass of `norm_sum`: `gradient` of the norm's output becomes that of `residual`, `added` that of `added`,
-/// and `bias` is increased by the gradient of the bias.
+/// Backward pass of `norm_sum`: `gradient` of the output becomes that of `residual`, `added`
+/// receives that of `added`, and `bias` accumulates that of the bias.
 pub(super) fn norm_sum_backward(
     gradient: &mut [f32],
     (values, rstds): (&[f32], &[f32]),
@@ -151,7 +151,7 @@ pub(super) fn norm_sum_backward(
     );
 }
 
-/// Normalises the tokens that `normal.values` holds.
+/// Normalizes the tokens in `normal.values`.
 pub(super) fn norm_tokens(affine: Affine<'_>, normal: &mut Normalized<'_>, out: &mut [f32]) {
     let width = affine.weight.len();
     vectorized(
@@ -168,7 +168,7 @@ pub(super) fn norm_tokens(affine: Affine<'_>, normal: &mut Normalized<'_>, out: 
     );
 }
 
-/// The backward pass of `norm_tokens`, in place.
+/// Backward pass of `norm_tokens`, in place.
 pub(super) fn norm_tokens_backward(
     gradient: &mut [f32],
     normal: &Normalized<'_>,

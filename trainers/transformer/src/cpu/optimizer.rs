@@ -1,5 +1,5 @@
-//! AdamW (Loshchilov and Hutter 2019) as PyTorch has it, and the sums before it: single passes over all parameters, each
-//! thread on a part of its own.
+//! AdamW (Loshchilov and Hutter 2019) as in PyTorch, and the sum of gradients before it: single
+//! passes over all parameters, split over threads.
 
 use super::chunk::Net;
 use super::gradient::{Gradient, TouchedRows};
@@ -10,25 +10,25 @@ use crate::engine::AdamWStep;
 /// AdamW's first and second moments.
 #[derive(Debug)]
 pub(super) struct Moments {
-    /// Where the parameters lie in `Net::dense`.
+    /// Laid out as `Net::dense`.
     pub(super) dense: [Vec<f32>; 2],
     /// (vocab, hidden)
     pub(super) words: [Vec<f32>; 2],
-    /// Words that have had a gradient. The moments of all others are 0: nothing but decay moves them, and their moments,
-    /// which nobody has written yet, cost no memory.
+    /// True for words that have had a gradient. The moments of all others are 0: only weight decay
+    /// changes them, and their moments, never written, cost no memory.
     pub(super) has_moments: Vec<bool>,
 }
 
-/// What is the same for all parameters of a step.
+/// Constants of a step.
 #[derive(Clone, Copy)]
 struct Factors {
     scale: f32,
     /// 1 - beta 1; beta 2, 1 - beta 2
     first: f32,
     second: (f32, f32),
-    /// The learning rate over the first moment's bias.
+    /// Learning rate / first moment's bias correction.
     rate: f32,
-    /// One over the root of the second moment's bias.
+    /// 1 / sqrt(second moment's bias correction).
     root: f32,
     epsilon: f32,
     decay: f32,
@@ -68,16 +68,16 @@ impl Factors {
     }
 }
 
-/// The part of a vector that a thread works on.
+/// The part of a vector for a thread.
 struct Part<'a> {
-    /// Where it begins.
+    /// Offset in the vector.
     start: usize,
     weights: &'a mut [f32],
     gradient: &'a [f32],
     moments: [&'a mut [f32]; 2],
 }
 
-/// Words that a thread works on.
+/// Words for a thread.
 struct WordPart<'a> {
     first: usize,
     weights: &'a mut [f32],
@@ -85,7 +85,7 @@ struct WordPart<'a> {
     has_moments: &'a mut [bool],
 }
 
-/// Changes the weights by the summed gradient.
+/// Updates the weights by the summed gradient.
 pub(super) fn update(
     net: &mut Net,
     moments: &mut Moments,
@@ -197,8 +197,8 @@ fn update_words(
     }
 }
 
-/// Adds the gradients of all threads, in their order, to those of the first, and forgets the others; the squares of the
-/// sums.
+/// Adds the gradients of all threads to those of the first, in order, and marks the others stale.
+/// Returns the squared norm of the sums.
 pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Segment]) -> f64 {
     let threads = gradients.len();
     let Some((sum_of, others)) = gradients.split_first_mut() else {
@@ -231,7 +231,7 @@ pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Se
     squared_norm
 }
 
-/// `sum` + `others`, part by part, and the squares of what lies in the segments.
+/// Adds `others` to `sum`, in parallel parts. Returns the squared norm within the segments.
 fn sum_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: usize) -> f64 {
     let size = sum.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -241,7 +241,7 @@ fn sum_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: 
                 scope.spawn(move || sum_piece(part, number * size, others, segments))
             })
             .collect();
-        // In order: the sum must not depend on who is first.
+        // In order: the sum must not depend on timing.
         handles
             .into_iter()
             .map(|handle| handle.join().unwrap_or(f64::NAN))
@@ -250,7 +250,7 @@ fn sum_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: 
 }
 
 fn sum_piece(part: &mut [f32], first: usize, others: &[&[f32]], segments: &[Segment]) -> f64 {
-    /// Small enough for the first cache, and for sums in f32.
+    /// Fits the L1 cache, and is short enough for sums in f32.
     const BLOCK: usize = 1024;
     let mut squared_norm = 0.0;
     for segment in segments {
@@ -263,7 +263,7 @@ fn sum_piece(part: &mut [f32], first: usize, others: &[&[f32]], segments: &[Segm
                 #[inline(always)]
                 || {
                     for other in others {
-                        // The words of a thread that came later may be fewer.
+                        // Threads may have fewer words than the first.
                         let from = other.get(first + at..).unwrap_or(&[]);
                         for (sum, other) in block.iter_mut().zip(from) {
                             *sum += other;

@@ -1,9 +1,10 @@
-//! Loops for the processor that is there, and functions that LLVM can put into them.
+//! Loops for the available vector instructions, and functions that LLVM can vectorize.
 
-/// Partial sums of a loop: two registers of AVX-512, so that one addition need not wait for the last.
+/// Partial sums of a loop: two AVX-512 registers, so that additions are independent.
 const LANES: usize = 32;
 
-/// Runs a loop compiled for the widest vectors that this processor has. What it calls must be inlined.
+/// Runs a loop compiled for the widest vectors of this processor. Functions called in it must be
+/// inlined.
 #[inline(always)]
 pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
@@ -21,7 +22,7 @@ fn reduce_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 
     lanes[0]
 }
 
-/// The sum of `of` over pairs, in an order that depends on nothing but the length.
+/// Returns the sum of `of` over pairs, in an order that depends only on the length.
 #[inline(always)]
 pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -44,7 +45,7 @@ pub(super) fn sum(a: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sum2(a, a, |a, _| of(a))
 }
 
-/// The largest number, NaN aside.
+/// Returns the maximum, ignoring NaN.
 #[inline(always)]
 pub(super) fn max(a: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
@@ -59,13 +60,13 @@ pub(super) fn max(a: &[f32]) -> f32 {
         .fold(reduce_lanes(lanes, larger), |found, &a| larger(a, found))
 }
 
-/// e to the power of `x`, to 2 units in the last place; 0 for what is below -87, NaN for NaN.
+/// Returns e^x, to 2 units in the last place; 0 below -87, NaN for NaN.
 ///
-/// Cody and Waite 1980: x = n ln 2 + r; n through the mantissa of a large number, e^r by its Taylor series, which for
-/// |r| <= ln 2 / 2 is off by 7e-9 of the result behind the seventh power.
+/// Cody and Waite 1980: x = n ln 2 + r; n by adding a large number, e^r by its Taylor series, which
+/// for |r| <= ln 2 / 2 has a relative error of 7e-9 after the seventh power.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// 1.5 x 2^23: adding it leaves a number's integer part in the low bits.
+    /// 1.5 x 2^23: adding it moves a number's integer part to the low bits.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few enough digits for an exact product.
     const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
@@ -91,9 +92,9 @@ pub(super) fn exp(x: f32) -> f32 {
     if below { 0.0 } else { series * power }
 }
 
-/// Phi(x), the share of a standard normal distribution below `x`, to 3e-7, and e^(-x² / 2).
+/// Returns Phi(x), the normal distribution's CDF, to 3e-7, and e^(-x² / 2).
 ///
-/// Abramowitz and Stegun 1964, 7.1.26, which is good to 1.5e-7 for erf; the rest is rounding.
+/// Abramowitz and Stegun 1964, 7.1.26, which has an error of 1.5e-7 for erf; the rest is rounding.
 #[inline(always)]
 pub(super) fn normal_cdf(x: f32) -> (f32, f32) {
     let density = exp(-0.5 * x * x);
@@ -126,7 +127,7 @@ mod tests {
         assert!(exp(f32::INFINITY) > 1e38);
     }
 
-    /// Phi by Simpson's rule on the bell.
+    /// Phi by Simpson's rule on the density.
     #[test]
     fn normal_is_the_integral_of_its_bell() {
         let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();

@@ -1,4 +1,4 @@
-//! What a thread does with its rows: chunk by chunk through the whole network and back, on buffers of its own.
+//! Work of a thread: takes its rows through the network and back in chunks, on its own buffers.
 
 use super::chunk::{Chunk, Net, Pass, sized};
 use super::embed::{self, NormBuffers};
@@ -7,15 +7,15 @@ use super::head::{self, HeadBuffers};
 use super::layer::{self, BackwardContext, LayerBuffers, Scratch};
 use crate::engine::{Batch, LossTarget};
 
-/// Tokens that go through the network together: more make the matrix products faster, fewer leave more of the
-/// activations in the caches.
+/// Tokens of a chunk: more make matrix products faster, fewer keep more of the activations in the
+/// caches.
 const CHUNK_TOKENS: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     pub(super) gradient: Gradient,
     embeddings: NormBuffers,
-    /// Inputs of the layers and the last one's output, (tokens, hidden)
+    /// Inputs of the layers and output of the last, (tokens, hidden)
     inputs: Vec<Vec<f32>>,
     layers: Vec<LayerBuffers>,
     head: HeadBuffers,
@@ -24,12 +24,12 @@ pub(super) struct Worker {
     gradient_out: Vec<f32>,
 }
 
-/// Which of the shared buffers belong to a layer. Those below the lowest that learns need not remember anything.
+/// Returns the index of a layer's buffers. Layers below the lowest trained one share theirs.
 fn buffer_index(layer: usize, first_trained: usize) -> usize {
     layer.saturating_sub(first_trained)
 }
 
-/// The same for its input: two that take turns below the lowest.
+/// Returns the index of a layer's input; below the lowest trained layer two alternate.
 fn input_index(layer: usize, first_trained: usize) -> usize {
     if layer >= first_trained {
         layer - first_trained + 1
@@ -39,7 +39,8 @@ fn input_index(layer: usize, first_trained: usize) -> usize {
 }
 
 impl Worker {
-    /// Logits (rows, classes) of a chunk; what layers from `first_trained` on need for the backward pass is kept.
+    /// Computes logits (rows, classes) of a chunk; layers from `first_trained` save values for the
+    /// backward pass.
     fn forward(&mut self, pass: &Pass<'_>, first_trained: usize) -> &mut [f32] {
         let (layers, hidden) = (
             pass.architecture().num_hidden_layers,
@@ -68,7 +69,7 @@ impl Worker {
         head::forward(pass, last, &mut self.head)
     }
 
-    /// Adds the gradients of a chunk whose logits have become their gradients.
+    /// Accumulates the gradients of a chunk, from those of its logits.
     fn backward(&mut self, pass: &Pass<'_>, touched: &TouchedRows) {
         let (layers, hidden) = (
             pass.architecture().num_hidden_layers,
@@ -123,7 +124,7 @@ impl Worker {
         self.gradient.stale = false;
     }
 
-    /// Adds the gradients of these rows; their losses.
+    /// Accumulates the gradients of these rows. Returns row and loss of each.
     pub(super) fn forward_backward(
         &mut self,
         net: &Net,
@@ -149,7 +150,7 @@ impl Worker {
         losses
     }
 
-    /// The logits of these rows.
+    /// Returns the logits of these rows.
     pub(super) fn logits(
         &mut self,
         net: &Net,
@@ -164,7 +165,7 @@ impl Worker {
                 chunk,
                 dropout_key: None,
             };
-            // No layer learns: nothing is kept.
+            // No layer is trained: nothing is saved.
             let logits = self.forward(&pass, net.architecture.num_hidden_layers);
             let logits = logits.chunks_exact(net.architecture.num_labels);
             let numbers = chunk.rows.iter().map(|row| row.number);

@@ -1,5 +1,6 @@
-//! How the hosts of a run find each other and add up: the first one listens, the others come, and what is summed goes
-//! through the first. On CPUs gradients take this way; on GPUs it carries what NCCL needs to start, and small numbers.
+//! Process group of a run's hosts, as in `torch.distributed`: the first host listens, the others
+//! connect, and sums go through the first. CPU engines reduce gradients this way; with GPUs it
+//! carries only NCCL's id and small numbers.
 
 mod rendezvous;
 #[cfg(test)]
@@ -15,25 +16,25 @@ use training::Hosts;
 
 use crate::engine::AllReduce;
 
-/// Where the first host waits, unless `TRAINYARD_LEADER` says so.
+/// Port of the first host, unless `TRAINYARD_LEADER` gives another address.
 const PORT: u16 = 29_400;
-/// Time between two looks at a door.
+/// Time between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// No host sends more at once: the weights of a model of 10 billion numbers.
+/// Limit on a message: the weights of a model with 10 billion parameters.
 const MAX_MESSAGE_BYTES: u64 = 40_000_000_000;
 
-/// The hosts, connected.
+/// The connected hosts of a run.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup {
     hosts: Hosts,
-    /// The first host has all others, in the order of their ranks; they have the first.
+    /// On the first host all others, in order of rank; elsewhere the first host.
     peers: Vec<TcpStream>,
     timeout: Duration,
 }
 
 impl ProcessGroup {
-    /// Waits until all are there, at most for `patience`, which every later answer may take too; `None` where there is
-    /// one host alone. `stopped` ends the wait.
+    /// Connects all hosts. `timeout` limits this and every later wait. Returns `None` for a single
+    /// host. `stopped` cancels the wait.
     pub(crate) fn init(
         hosts: &Hosts,
         timeout: Duration,
@@ -69,12 +70,16 @@ impl ProcessGroup {
         Ok(Some(group))
     }
 
-    /// This host's place, and how many there are.
+    /// Returns this host's rank and the number of hosts.
     pub(crate) fn rank_and_size(&self) -> (usize, usize) {
         (self.hosts.rank, self.hosts.names.len())
     }
 
-    /// A pause, or why there is none any more.
+    /// Sleeps until the next poll.
+    ///
+    /// # Errors
+    ///
+    /// If the run was stopped or the time is over.
     fn wait(
         &self,
         end: Instant,
@@ -99,7 +104,7 @@ impl ProcessGroup {
             )).help("see that all hosts of the job run and reach each other, or give them more time by --host-timeout"))
     }
 
-    /// Why an answer did not come. `peer` counts within `peers`.
+    /// Returns the error for a lost connection. `peer` is an index of `peers`.
     fn peer_error(&self, peer: usize, error: &io::Error) -> Error {
         let number = if self.hosts.rank == 0 { peer + 1 } else { 0 };
         let name = self.hosts.names.get(number).map_or("?", String::as_str);
@@ -123,7 +128,7 @@ impl ProcessGroup {
                 return Err(io::Error::other("it sends more than a host ever does"));
             }
             let mut bytes = Vec::new();
-            // Grows as bytes come, not as they are announced.
+            // Grows with the data received, not with the announced length.
             stream.take(length).read_to_end(&mut bytes)?;
             if bytes.len() as u64 == length {
                 Ok(bytes)
@@ -134,7 +139,7 @@ impl ProcessGroup {
         taken.map_err(|error| self.peer_error(peer, &error))
     }
 
-    /// Gives everybody the bytes of the first host, which alone passes some.
+    /// Broadcasts the bytes of the first host, which passes `Some`.
     pub(crate) fn broadcast(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Error> {
         let Some(own) = own.filter(|_| self.hosts.rank == 0) else {
             return self.receive(0);
@@ -145,7 +150,7 @@ impl ProcessGroup {
         Ok(own.to_vec())
     }
 
-    /// Gives everybody the numbers of the first host.
+    /// Broadcasts the numbers of the first host.
     pub(crate) fn broadcast_f64<const N: usize>(
         &mut self,
         own: [f64; N],
@@ -160,7 +165,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Whether any host says so.
+    /// True on all hosts if any host passes true.
     pub(crate) fn any_rank(&mut self, own: bool) -> Result<bool, Error> {
         let mut votes = [f32::from(u8::from(own))];
         self.sum(&mut votes)?;

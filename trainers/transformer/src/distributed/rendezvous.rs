@@ -1,6 +1,8 @@
-//! How the other hosts come to the first one. A host says hello and its rank, the first one answers, the host says that it
-//! has heard so, and has its seat: a connection that its host has given up, and strangers, get none. Nobody who is slow or
-//! silent holds up the others.
+//! Connects the hosts to the first one.
+//!
+//! Handshake: a host sends the greeting and its rank, the first host answers, the host confirms,
+//! and gets its slot. Connections that are abandoned or not from a host get none. Slow and silent
+//! peers block nobody.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -10,18 +12,18 @@ use diagnostics::{Error, sanitize};
 
 use super::{ProcessGroup, invalid_address};
 
-/// What all say; others who knock are sent away.
+/// Greeting of both sides; other peers are disconnected.
 pub(super) const HELLO: &[u8; 16] = b"trainyard meet 2";
-/// HELLO and a rank, and HELLO once more behind the answer.
+/// Length of a request: greeting and rank. The confirmation is the greeting again.
 const REQUEST_LEN: usize = HELLO.len() + 4;
 const HANDSHAKE_LEN: usize = REQUEST_LEN + HELLO.len();
-/// Time for all of it.
+/// Time limit of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Guests before the door; where there are as many, the first of them has to go. A process may have 1024 open files on most
-/// machines, and no job has so many hosts.
+/// Limit on pending connections; beyond it the oldest is dropped. Most machines allow 1024 open
+/// files per process, and no job has this many hosts.
 const MAX_PENDING: usize = 256;
 
-/// Somebody before the door.
+/// A connection whose handshake is not complete.
 struct PendingPeer {
     stream: TcpStream,
     accepted_at: Instant,
@@ -29,13 +31,13 @@ struct PendingPeer {
     answered: bool,
 }
 
-/// What a guest has come to.
+/// State of a handshake.
 #[derive(Debug, PartialEq)]
 enum Handshake {
     Pending,
-    /// A host of this rank waits for an answer.
+    /// The host of this rank waits for an answer.
     Requested(usize),
-    /// It has heard the answer.
+    /// The host of this rank has confirmed.
     Done(usize),
     Rejected,
 }
@@ -51,7 +53,7 @@ impl PendingPeer {
         })
     }
 
-    /// Hears what has come by now.
+    /// Reads the available bytes.
     fn poll(&mut self) -> Handshake {
         let mut bytes = [0; HANDSHAKE_LEN];
         let rest = &mut bytes[self.received.len()..];
@@ -85,12 +87,12 @@ impl PendingPeer {
 
     fn answer(&mut self) -> bool {
         self.answered = true;
-        // So few bytes fit into any buffer.
+        // Never blocks: so few bytes fit into any buffer.
         self.stream.write_all(HELLO).is_ok()
     }
 }
 
-/// Whether nobody has this seat, or who has it has gone.
+/// True if the slot is empty or its connection is closed.
 fn is_free(slot: Option<&TcpStream>) -> bool {
     slot.is_none_or(|stream| match stream.peek(&mut [0]) {
         Ok(count) => count == 0,
@@ -98,7 +100,7 @@ fn is_free(slot: Option<&TcpStream>) -> bool {
     })
 }
 
-/// Hears all guests, and seats those who have said all.
+/// Polls all pending peers, and moves those that are done to their slots.
 fn poll_peers(pending: &mut Vec<PendingPeer>, slots: &mut [Option<TcpStream>]) {
     for mut peer in std::mem::take(pending) {
         let handshake = peer.poll();
@@ -121,7 +123,7 @@ fn poll_peers(pending: &mut Vec<PendingPeer>, slots: &mut [Option<TcpStream>]) {
 }
 
 impl ProcessGroup {
-    /// All other hosts, in the order of their ranks.
+    /// Returns connections to all other hosts, in order of rank.
     pub(super) fn accept_all(
         &self,
         address: &str,
@@ -146,7 +148,7 @@ impl ProcessGroup {
                 match listener.accept() {
                     Ok((stream, _)) => pending.extend(PendingPeer::new(stream)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // It has gone before it was let in.
+                    // Closed before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => return Err(cannot(error)),
                 }
@@ -170,7 +172,7 @@ impl ProcessGroup {
         Ok(slots)
     }
 
-    /// The first host.
+    /// Returns a connection to the first host.
     pub(super) fn join(
         &self,
         address: &str,

@@ -1,4 +1,4 @@
-//! Hosts on this machine, each on a thread of its own.
+//! Tests with hosts as threads of this process.
 
 use diagnostics::ErrorKind;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ fn host(rank: usize, count: usize, port: u16) -> Hosts {
     }
 }
 
-/// So many hosts on this machine, each on a thread of its own.
+/// Runs a function on hosts that are threads of this process.
 pub(crate) fn run_hosts<T: Send>(count: usize, work: impl Fn(ProcessGroup) -> T + Sync) -> Vec<T> {
     let free = free_port();
     let hosts = |rank| host(rank, count, free);
@@ -134,7 +134,7 @@ fn numbers_of_the_first_are_those_of_all() {
     assert_eq!(found, [[0.1, f64::MIN_POSITIVE]; 3]);
 }
 
-/// Waits until somebody listens there.
+/// Connects and sends bytes, once the port is open.
 fn connect(port: u16, says: &[u8]) -> TcpStream {
     loop {
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
@@ -145,8 +145,7 @@ fn connect(port: u16, says: &[u8]) -> TcpStream {
     }
 }
 
-/// Whoever stands before the door without a word, with other words, or goes away after the first ones holds up nobody and
-/// has no seat.
+/// Silent peers, other protocols and abandoned connections neither block nor take a slot.
 #[test]
 fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
     let port = free_port();
@@ -163,7 +162,7 @@ fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
         let silent: Vec<_> = (0..30).map(|_| connect(port, b"")).collect();
         let other = connect(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         let beyond = connect(port, &hello(2));
-        // As a host does that has waited too long, and comes again.
+        // As a host that has timed out and connects again.
         let waits = connect(port, &hello(1));
         drop(connect(port, &hello(1)));
         thread::sleep(Duration::from_millis(200));
@@ -177,7 +176,7 @@ fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
     assert!(start.elapsed() < Duration::from_secs(4), "held up");
 }
 
-/// A seat is given once, unless who had it has gone.
+/// A slot is taken once, unless its connection is closed.
 #[test]
 fn a_taken_seat_is_refused() {
     let port = free_port();
@@ -186,7 +185,7 @@ fn a_taken_seat_is_refused() {
         let join = |rank, timeout| ProcessGroup::init(&host(rank, 3, port), timeout, &|| false);
         let first = scope.spawn(move || join(0, timeout).unwrap().unwrap().any_rank(false));
         let mut second = join(1, timeout).unwrap().unwrap();
-        // It was told so before the first host has noted it.
+        // The second host is connected before the first has filled its slot.
         thread::sleep(Duration::from_millis(300));
         let again = join(1, Duration::from_millis(300)).unwrap_err();
         let said = again.to_string();

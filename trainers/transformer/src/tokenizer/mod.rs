@@ -1,4 +1,4 @@
-//! Texts to token ids by a tokenizer.json, and the corpus as such ids.
+//! Texts to token ids by a tokenizer.json, and the ids of all rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,21 +17,21 @@ use token_cache::{PieceTokenizer, TokenCache};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
-/// The places of a word's tokens, and what it looks like.
+/// Token range of a word, and its text.
 pub(crate) type WordSpan = (Range<usize>, String);
 
-/// A tokenizer.json that cuts texts to so many tokens, special ones among them.
+/// A tokenizer.json with truncation, special tokens included.
 pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
-    /// `None`: it reads texts as a whole.
+    /// `None`: texts are tokenized as a whole.
     pieces: Option<PieceTokenizer>,
-    /// The file as it was.
+    /// Content of the file.
     json: Vec<u8>,
-    /// What stands for a text without any token.
+    /// Replaces a text without tokens.
     unknown_id: u32,
-    /// Ids of tokens that no text holds, such as `[CLS]`.
+    /// Ids of special tokens, such as `[CLS]`.
     special: Vec<u32>,
-    /// The largest id of its vocabulary.
+    /// Largest id of the vocabulary.
     pub(crate) max_id: u32,
 }
 
@@ -46,7 +46,8 @@ impl fmt::Debug for TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a tokenizer.json. Padding and cutting that it asks for is left to us: MiniLM's pads every text to 128.
+    /// Reads a tokenizer.json. Its padding and truncation are overridden: MiniLM's pads every text
+    /// to 128.
     pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Error> {
         let json = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(json, max_len).map_err(|error| {
@@ -83,7 +84,7 @@ impl TextTokenizer {
         })
     }
 
-    /// The ids of a text, at least one.
+    /// Returns the ids of a text, at least one.
     pub(crate) fn encode(&self, text: &str, cache: &mut TokenCache) -> Result<Vec<u32>, Error> {
         self.ids(text, cache).map_err(|error| unreadable(&error))
     }
@@ -103,7 +104,7 @@ impl TextTokenizer {
         Ok(ids)
     }
 
-    /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
+    /// Returns the ids of a text, and token range and text of each of its words.
     pub(crate) fn encode_words(&self, text: &str) -> Result<(Vec<u32>, Vec<WordSpan>), Error> {
         let encoding = self
             .tokenizer
@@ -135,8 +136,7 @@ impl TextTokenizer {
         Ok((encoding.get_ids().to_vec(), named.collect()))
     }
 
-    /// The file of a model that was trained on texts as they are cut here, and not padded; all else in it stays word by
-    /// word.
+    /// Returns tokenizer.json with this truncation and without padding; the rest is unchanged.
     pub(crate) fn trained_json(&self) -> Result<Vec<u8>, Error> {
         let of_file = |error: serde_json::Error| unreadable(&error.to_string());
         let mut file: BTreeMap<String, Box<RawValue>> =
@@ -150,13 +150,14 @@ impl TextTokenizer {
         serde_json::to_vec(&file).map_err(of_file)
     }
 
-    /// Of the file.
+    /// Returns the checksum of the file.
     pub(crate) fn sha256(&self) -> String {
         diagnostics::sha256(&self.json)
     }
 }
 
-/// The largest id. Where ids have no gaps that is how many there are, less one, and the vocabulary need not be copied.
+/// Returns the largest id. Without gaps it follows from the size, so that the vocabulary is not
+/// copied.
 fn max_id(tokenizer: &Tokenizer) -> Option<u32> {
     let count = u32::try_from(tokenizer.get_vocab_size(true)).ok()?;
     if (0..count).all(|id| tokenizer.id_to_token(id).is_some()) {
@@ -170,25 +171,25 @@ fn unreadable(error: &str) -> Error {
         .help("take another pretrained model, or report it to whoever made its `tokenizer.json`")
 }
 
-/// What one reading thread makes of its rows.
+/// Token ids of one reading thread.
 pub struct Encoder {
     tokens: Option<Arc<TextTokenizer>>,
     cache: TokenCache,
     ids: Ids,
-    /// Where each row ends.
+    /// End of each row in `ids`.
     ends: Vec<usize>,
-    /// Why the first text that the tokenizer could not read was not.
+    /// Error of the first text that could not be tokenized.
     unreadable: Option<String>,
 }
 
-/// Ids in as few bytes as their vocabulary allows.
+/// Ids, in two bytes if the vocabulary allows.
 enum Ids {
     U16(Vec<u16>),
     U32(Vec<u32>),
 }
 
 impl Encoder {
-    /// An empty one; without a tokenizer it refuses every text.
+    /// Creates an empty encoder; without a tokenizer it refuses every text.
     pub(crate) fn new(tokens: Option<&Arc<TextTokenizer>>) -> Self {
         let max_id = tokens.map_or(0, |tokens| tokens.max_id);
         Self {
@@ -224,7 +225,7 @@ impl Encode for Encoder {
         };
         let end = match &mut self.ids {
             Ids::U16(ids) => {
-                // No id is above `max_id`, which fits.
+                // No id exceeds `max_id`, which fits.
                 ids.extend(found.into_iter().map(|id| id as u16));
                 ids.len()
             }
@@ -237,15 +238,15 @@ impl Encode for Encoder {
     }
 }
 
-/// The ids of all rows.
+/// The token ids of all rows.
 pub(crate) struct EncodedRows {
     encoders: Vec<Encoder>,
-    /// Encoder and place in it, of each row.
+    /// Encoder and index of each row.
     order: Vec<(u32, u32)>,
 }
 
 impl EncodedRows {
-    /// What the encoders made of the rows.
+    /// Joins the encoders of all threads.
     pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Error> {
         if let Some(error) = encoders
             .iter_mut()
@@ -264,13 +265,13 @@ impl EncodedRows {
         Ok(Self { encoders, order })
     }
 
-    /// How many tokens a row has.
+    /// Returns the number of tokens of a row.
     pub(crate) fn length(&self, row: u32) -> usize {
         let (encoder, index) = self.order[row as usize];
         self.encoders[encoder as usize].range(index as usize).len()
     }
 
-    /// The ids of a row.
+    /// Returns the ids of a row.
     pub(crate) fn ids(&self, row: u32) -> Vec<u32> {
         let (encoder, index) = self.order[row as usize];
         let encoder = &self.encoders[encoder as usize];
@@ -286,7 +287,7 @@ impl EncodedRows {
 pub(crate) mod tests {
     use super::*;
 
-    /// A tokenizer of few words that asks for padding and cutting, as MiniLM's does.
+    /// Returns a small tokenizer with padding and truncation, as MiniLM's.
     pub(crate) fn json() -> String {
         let names = "[PAD] [UNK] [CLS] [SEP] the a film good bad ##s of is and movie it not";
         let vocab: serde_json::Map<String, serde_json::Value> = names

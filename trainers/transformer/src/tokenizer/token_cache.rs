@@ -1,8 +1,9 @@
-//! Tokens of a text, piece by piece: words come again and again, and what the tokenizer made of one is kept.
+//! Cache of tokens per piece of text: words repeat, and their tokens are kept.
 //!
-//! A piece begins at each blank that stands alone between two other characters, and has that blank; for BERT's tokenizers also
-//! between a letter and a punctuation mark. Of tokenizers that part words there, and look at nothing beyond, the pieces' tokens
-//! are the text's; others read texts as a whole.
+//! A piece starts at each single blank between two other characters, and includes it; for BERT's
+//! tokenizers also between a letter and a punctuation mark. For tokenizers that split there and
+//! have no longer context, the tokens of the pieces are those of the text; other tokenizers read
+//! whole texts.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,20 +13,21 @@ use tokenizers::{
     PreTokenizerWrapper as PreTokenizer, Tokenizer,
 };
 
-/// How pieces become a text.
+/// Tokenizes texts by pieces.
 pub(crate) struct PieceTokenizer {
-    /// Special tokens around those of the text.
+    /// Special tokens before and after a text.
     before: Vec<u32>,
     after: Vec<u32>,
-    /// Tokens of a text that are kept.
+    /// Maximum tokens of a text, without special ones.
     max_tokens: usize,
-    /// ASCII characters that are a word of their own wherever they stand.
+    /// ASCII characters that are always a word of their own.
     standalone: [bool; 128],
-    /// Whether letters become small, if a word of ASCII letters that the vocabulary has is one token.
+    /// `Some` if words of ASCII letters in the vocabulary are one token; true if letters are
+    /// lowercased.
     direct_lookup: Option<bool>,
 }
 
-/// The pieces that a thread has seen so far, up to a number.
+/// The pieces that a thread has seen, up to a limit.
 #[derive(Default)]
 pub struct TokenCache {
     ranges: HashMap<Box<str>, Range<usize>>,
@@ -33,14 +35,14 @@ pub struct TokenCache {
 }
 
 impl TokenCache {
-    /// All pieces of 25,000 film reviews (96,224 of IMDB); 100 bytes each, about.
+    /// All pieces of 25,000 film reviews (96,224 of IMDB), about 100 bytes each.
     const MAX_PIECES: usize = 100_000;
-    /// Bytes of a piece that is kept: what is longer is no word, and hardly comes again.
+    /// Maximum bytes of a cached piece: longer ones rarely repeat.
     const MAX_PIECE_BYTES: usize = 32;
 }
 
 impl PieceTokenizer {
-    /// For a tokenizer that cuts texts to `max_len` tokens; `None` if it may read a text in another way than its pieces.
+    /// `None` if the tokenizer may read a text differently from its pieces.
     pub(crate) fn new(tokenizer: &Tokenizer, max_len: usize) -> Option<Self> {
         if !splits_into_words(tokenizer) {
             return None;
@@ -63,7 +65,8 @@ impl PieceTokenizer {
         })
     }
 
-    /// The token of a piece that is a word of the vocabulary: what the tokenizer would find, without its detours.
+    /// Returns the token of a piece that is a word of the vocabulary: the tokenizer's result,
+    /// faster.
     fn word(&self, tokenizer: &Tokenizer, piece: &str) -> Option<u32> {
         let small = self.direct_lookup?;
         let word = piece.strip_prefix(' ').unwrap_or(piece);
@@ -78,7 +81,7 @@ impl PieceTokenizer {
         }
     }
 
-    /// What `tokenizer` makes of a text.
+    /// Returns the ids that `tokenizer` gives for a text.
     pub(crate) fn ids(
         &self,
         tokenizer: &Tokenizer,
@@ -116,7 +119,7 @@ impl PieceTokenizer {
     }
 }
 
-/// Whether a tokenizer parts words at blanks, and looks at nothing beyond.
+/// True if a tokenizer splits at blanks and has no longer context.
 fn splits_into_words(tokenizer: &Tokenizer) -> bool {
     let by_character = matches!(
         tokenizer.get_normalizer(),
@@ -132,7 +135,7 @@ fn splits_into_words(tokenizer: &Tokenizer) -> bool {
         ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
         ModelWrapper::Unigram(_) => false,
     };
-    // Such a token would reach into the next piece.
+    // Such a token would extend into the next piece.
     let reaches = tokenizer
         .get_added_tokens_decoder()
         .into_values()
@@ -145,7 +148,8 @@ fn is_bert(tokenizer: &Tokenizer) -> bool {
     matches!(found, Some(PreTokenizer::BertPreTokenizer(_)))
 }
 
-/// Whether a token that is looked for before words are parted may look otherwise in a normalised text.
+/// True if an added token, which is matched before words are split, may look different in a
+/// normalized text.
 fn changed_by_normalizer(token: &AddedToken) -> bool {
     token.normalized && !token.content.is_ascii()
 }
@@ -154,11 +158,11 @@ fn changed_by_normalizer(token: &AddedToken) -> bool {
 fn standalone(tokenizer: &Tokenizer) -> [bool; 128] {
     let added = tokenizer.get_added_tokens_decoder();
     let parts = is_bert(tokenizer) && !added.values().any(changed_by_normalizer);
-    // Whether a token stands as a word of its own depends on what is beside it, and `_` may be part of a word.
+    // A single-word token depends on its neighbours, and `_` may be part of a word.
     let words = added.values().any(|token| token.single_word);
     std::array::from_fn(|code| {
         let mark = char::from(code as u8);
-        // What is looked for first, such as `[MASK]`, must stay in one piece.
+        // Added tokens such as `[MASK]` must stay in one piece.
         let inside = added.values().any(|token| token.content.contains(mark));
         parts && mark.is_ascii_punctuation() && !inside && !(mark == '_' && words)
     })
@@ -185,7 +189,7 @@ fn direct_lookup(tokenizer: &Tokenizer) -> Option<bool> {
     })
 }
 
-/// The pieces of a text, which together are the text.
+/// Splits a text into pieces.
 fn split_pieces<'a>(text: &'a str, standalone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -198,7 +202,7 @@ fn split_pieces<'a>(text: &'a str, standalone: &[bool; 128]) -> impl Iterator<It
     })
 }
 
-/// Where a text's first piece ends.
+/// Returns the end of a text's first piece.
 fn piece_end(text: &str, standalone: &[bool; 128]) -> usize {
     let is_standalone = |letter: char| standalone.get(letter as usize) == Some(&true);
     let mut letters = text.char_indices().peekable();
@@ -253,7 +257,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    /// BPE on bytes, as RoBERTa's, with a mask that takes the blank before it.
+    /// Byte-level BPE as RoBERTa's, with a mask token that includes the blank before it.
     fn bytes() -> Tokenizer {
         let vocab = serde_json::json!({ "<s>": 0, "</s>": 1, "<mask>": 2, "Ġ": 3, "a": 4, "b": 5, "Ġa": 6, "ab": 7, "'": 8,
             "s": 9, "Ċ": 10, "1": 11, "!": 12 });
@@ -279,7 +283,7 @@ mod tests {
         Tokenizer::from_bytes(crate::tokenizer::tests::json()).unwrap()
     }
 
-    /// With words of its own that are looked for before others: one that stands alone, one as it looks when it is normalised.
+    /// With added tokens: a single-word one, and one that is matched in normalized text.
     fn more_words() -> Tokenizer {
         let mut tokenizer = words();
         let standalone = AddedToken::from("covid", false).single_word(true);
@@ -288,7 +292,7 @@ mod tests {
         tokenizer
     }
 
-    /// Texts of characters that could be told apart wrongly.
+    /// Returns texts of characters at which splitting could go wrong.
     fn texts() -> Vec<String> {
         const PARTS: [&str; 32] = [
             "covid", "_", "É-x", "-x", ".", ",", "-", "(", " ", " ", " ", "  ", "\n", "\t", "a",

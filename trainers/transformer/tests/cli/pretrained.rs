@@ -1,4 +1,4 @@
-//! Pretrained models that are not what they should be, and the hub that is not there.
+//! Invalid pretrained models, and an unreachable hub.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use testkit::{FakeMl, Outcome, run};
 
 use super::{Home, kit};
 
-/// A copy of the folder that can be spoilt.
+/// Returns a copy of the folder to modify.
 fn copy(home: &Home) -> std::path::PathBuf {
     let dir = home.path("pretrained");
     kit::write(&dir);
@@ -74,7 +74,7 @@ fn a_pickle_is_refused_unread() {
     );
 }
 
-/// Files that claim more than they have, tensors over each other, and the like.
+/// Wrong sizes, overlapping tensors and the like.
 #[test]
 fn evil_weights_are_refused_at_once() {
     let header = |text: &str, data: usize| {
@@ -206,7 +206,7 @@ fn without_a_network_the_missing_file_is_named() {
     }
 }
 
-/// As Python's library lays it out.
+/// In the layout of Python's library.
 #[test]
 fn what_is_cached_needs_no_network() {
     let home = Home::new();
@@ -227,7 +227,7 @@ fn what_is_cached_needs_no_network() {
     assert_eq!(home.metrics()["details"]["pretrained_model"], "some/model");
 }
 
-/// A server that answers as the hub does: what is there is fetched once, what is missing is named.
+/// With a fake hub: files are downloaded once, missing ones are reported.
 #[test]
 fn the_hub_is_asked_once() {
     let home = Home::new();
@@ -267,7 +267,7 @@ fn the_hub_is_asked_once() {
     train(&home, "some/model", &[], &env).expect_code(0);
 }
 
-/// Files with the headers by which the hub's clients know them.
+/// Sends the headers that the hub's clients expect.
 const HUB: &str = r#"
 import hashlib, http.server, pathlib, sys
 
@@ -302,7 +302,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Hub).serve_forever()
 "#;
 
-/// The `model` channel of a job.
+/// The pretrained model comes from the `model` channel of a job.
 #[test]
 fn the_model_channel_brings_the_pretrained_model() {
     let home = Home::new();

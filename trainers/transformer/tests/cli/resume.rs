@@ -1,4 +1,4 @@
-//! Killed runs go on to the very model that an undisturbed one ends with.
+//! Killed runs resume to the same model as undisturbed ones.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,7 +20,7 @@ const LONG: [&str; 8] = [
     "3",
 ];
 
-/// The name of the newest checkpoint.
+/// Returns the name of the newest checkpoint.
 fn newest(chain: &Path) -> Option<OsString> {
     let entries = std::fs::read_dir(chain).ok()?;
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
@@ -29,7 +29,8 @@ fn newest(chain: &Path) -> Option<OsString> {
         .max()
 }
 
-/// 20 SIGKILLs at seeded random moments, each followed by a run that goes on: the same bytes at the end of each chain.
+/// 20 SIGKILLs at seeded random times, each followed by a resumed run: the same bytes at the end of
+/// each chain.
 #[test]
 fn killed_runs_change_nothing() {
     let home = Home::new();
@@ -47,7 +48,7 @@ fn killed_runs_change_nothing() {
             let before = newest(&chain);
             let mut running = start(home.training(&rows, &flags));
             let mut time = usual * moments.uniform();
-            // Every other time there is something new to go on from: a start takes as long as many steps.
+            // Every other time, wait for a new checkpoint: a start takes as long as many steps.
             if round % 2 == 1 {
                 while newest(&chain) == before && !running.ended() {
                     std::thread::sleep(Duration::from_millis(1));
@@ -60,7 +61,7 @@ fn killed_runs_change_nothing() {
             killed += u32::from(!ended);
             resumed += u32::from(outcome.stderr.contains("going on from the checkpoint"));
             if ended {
-                // The machine is less busy than at first: aim at the time that a run takes now.
+                // The machine may be less busy now: use the current duration of a run.
                 usual = usual.min(outcome.seconds);
             }
         }
@@ -89,7 +90,7 @@ fn killed_runs_change_nothing() {
     );
 }
 
-/// SIGTERM leaves a model and a checkpoint, and the next run goes on from there.
+/// SIGTERM leaves a model and a checkpoint; the next run resumes from it.
 #[test]
 fn a_stopped_run_goes_on() {
     let home = Home::new();
@@ -101,7 +102,7 @@ fn a_stopped_run_goes_on() {
     let chain = home.path("checkpoints");
     let flags = [&long[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
     let mut running = start(home.training(&rows, &flags));
-    // Its first epoch has left a checkpoint.
+    // The first epoch has left a checkpoint.
     while !chain.exists() || std::fs::read_dir(&chain).unwrap().count() == 0 {
         assert!(!running.ended(), "the run is over before it is stopped");
         std::thread::sleep(Duration::from_millis(5));
@@ -122,7 +123,7 @@ fn a_stopped_run_goes_on() {
     assert!(home.weights() == expected);
 }
 
-/// A byte of the newest checkpoint flips: the one before is used, and the end is the same.
+/// With a flipped byte in the newest checkpoint, the one before is used and the result is the same.
 #[test]
 fn a_torn_checkpoint_is_passed_over() {
     let home = Home::new();
@@ -157,7 +158,7 @@ fn a_torn_checkpoint_is_passed_over() {
     assert!(home.weights() == expected);
 }
 
-/// Another run's checkpoint is refused, and what differs is named.
+/// The checkpoint of another run is refused, with the difference.
 #[test]
 fn the_checkpoint_of_another_run_is_refused() {
     let home = Home::new();

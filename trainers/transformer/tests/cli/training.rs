@@ -1,4 +1,4 @@
-//! What training does, says and where it stops.
+//! Divergence, early stopping, and the effect of each option.
 
 use testkit::movie_csv;
 
@@ -21,7 +21,8 @@ fn ends_without_a_number(home: &Home, flags: &[&str]) {
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_model() {
     let home = Home::new();
-    // Each step makes the weights 1 - 0.001 * 2500 times as large, until they are beyond f32: the fourth epoch.
+    // Each step multiplies the weights by 1 - 0.001 * 2500, until they exceed f32 in the fourth
+    // epoch.
     let flags = [
         "--learning-rate",
         "1e-3",
@@ -51,7 +52,7 @@ fn a_loss_that_is_no_number_at_once_leaves_no_model() {
     assert!(!home.path("model/model.safetensors").exists());
 }
 
-/// The only step of an epoch breaks the network: nothing but a look at what it left shows it.
+/// The only step of an epoch breaks the network: only the check of the weights can detect it.
 #[test]
 fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
     let home = Home::new();
@@ -105,7 +106,7 @@ fn training_stops_when_the_validation_accuracy_does_not_rise() {
     );
 }
 
-/// What decides is learnt, whatever the batches are made of.
+/// Micro-batches do not change the losses.
 #[test]
 fn accumulated_batches_learn_as_one_large_one() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! The operations, of candle's own.
+//! The operations, composed of candle's own.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
@@ -11,14 +11,14 @@ use crate::architecture::Activation;
 use crate::candle::dropout::{Mask, MaskShape};
 use crate::engine::{AdamWStep, DropoutKey};
 
-/// Several kernels and passes over memory for each operation; see `Ops`.
+/// Uses several kernels and passes over memory for each operation; see `Ops`.
 pub(in crate::candle) struct CandleOps(pub(in crate::candle) Device);
 
 fn f32(x: &Tensor) -> Result<Tensor> {
     x.to_dtype(DType::F32)
 }
 
-/// x (.., any shape of the mask's elements) f32 times the factors.
+/// Returns x f32 (any shape of the mask's elements) times the factors.
 fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     match mask.and_then(|mask| mask.tensor.as_ref()) {
         Some(factors) => x.mul(&factors.reshape(x.shape())?),
@@ -26,7 +26,7 @@ fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     }
 }
 
-/// (x - mean) / deviation, and 1 / deviation: (tokens, hidden) and (tokens, 1) f32.
+/// Returns (x - mean) / std and 1 / std: (tokens, hidden) and (tokens, 1) f32.
 fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     let sum = f32(sum)?;
     let centred = sum.broadcast_sub(&sum.mean_keepdim(1)?)?;
@@ -34,7 +34,7 @@ fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     Ok((centred.broadcast_div(&deviation)?, deviation.recip()?))
 }
 
-/// Phi(x), which `gelu` multiplies x by, and its slope, for x of f32.
+/// Returns Phi(x), GELU's factor of x, and its derivative, for x f32.
 fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
     use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
     match activation {
@@ -60,7 +60,7 @@ fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
     }
 }
 
-/// (rows, 1, 1, seq) f32: 0, and -inf where a row has ended.
+/// Returns (rows, 1, 1, seq) f32: 0, and -inf for padding.
 fn padding(tokens: &TokenBatch, device: &Device) -> Result<Tensor> {
     let ends = tokens.lengths.iter();
     let all: Vec<f32> = ends
@@ -71,7 +71,7 @@ fn padding(tokens: &TokenBatch, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(all, (tokens.rows, 1, 1, tokens.seq), device)
 }
 
-/// Replaces a part of a vector.
+/// Overwrites a part of a vector.
 fn assign(part: &Tensor, values: &Tensor) -> Result<()> {
     part.slice_set(&values.contiguous()?, 0, 0)
 }

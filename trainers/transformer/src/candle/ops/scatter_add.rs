@@ -1,21 +1,22 @@
-//! Sums of rows that belong to the same id: the gradient of an embedding.
+//! Sums rows of equal ids: the gradient of an embedding.
 //!
-//! candle's `index_add` has a GPU walk through all tokens with one thread per column. Here rows are added pair by pair: as
-//! many rounds as the most frequent id has doublings, each of which keeps the whole GPU busy. The order of the sums follows
-//! from the ids alone, so they are the same to the bit in every run, which atomic additions are not.
+//! candle's `index_add` loops over all tokens with one GPU thread per column. Here rows are added
+//! pairwise: log2 of the most frequent id's count rounds, each of which uses the whole GPU. The
+//! order of the sums depends only on the ids, so results are bit-identical in every run, unlike
+//! with atomic additions.
 
 use candle_core::{Result, Tensor};
 
-/// Which rows to add, planned where the ids are known.
+/// Plan of the sums by the ids.
 pub(super) struct ScatterAdd {
-    /// Rows of the sum before, and one after its last for a row without a partner.
+    /// Pairs of rows of the previous sum; the index after the last row stands for zeros.
     rounds: Vec<(Vec<u32>, Vec<u32>)>,
-    /// The row of each id in the last sum, one after its last if the id does not occur.
+    /// Row of each id in the last sum; the index after the last row if the id does not occur.
     rows: Vec<u32>,
 }
 
 impl ScatterAdd {
-    /// `ids` are below `count`; rows of the id `none` are left out.
+    /// Plans sums for `ids` below `count`, without those of the id `none`.
     pub(super) fn new(ids: &[u32], count: usize, none: usize) -> Self {
         let id = |row: &u32| ids[*row as usize];
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
@@ -48,12 +49,12 @@ impl ScatterAdd {
         Self { rounds, rows }
     }
 
-    /// Rows (ids, columns) f32 as sums (count, columns) f32.
+    /// Sums rows (ids, columns) f32 to (count, columns) f32.
     pub(super) fn sum(&self, rows: &Tensor) -> Result<Tensor> {
         let select = |from: &Tensor, rows: &[u32]| {
             from.index_select(&Tensor::new(rows, from.device())?, 0) // (rows, columns) f32
         };
-        // The row of zeros is the partner of those that have none.
+        // The row of zeros is the partner of rows without one.
         let with_zeros = |rows: &Tensor| rows.pad_with_zeros(0, 0, 1)?.contiguous();
         let mut sum = with_zeros(rows)?; // (ids + 1, columns) f32
         for (left, right) in &self.rounds {

@@ -1,6 +1,6 @@
-//! The same on a GPU. Where there is none these tests say so, and show nothing; where there is one that cannot be used they fail.
+//! The same on a GPU. The tests are skipped if there is none, and fail if it is unusable.
 //!
-//! A GPU draws the masks of dropout by batch, so what compares batches of different rows goes without dropout here.
+//! GPUs draw dropout masks per batch, so comparisons of different batches have no dropout here.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn half_precision_comes_close() {
         engine.gradients().unwrap().concat()
     };
     let expected = gradients(&Device::Cpu, DType::F32);
-    // 11 and 8 bits of mantissa, a few dozen operations one after the other.
+    // 11 and 8 bits of mantissa, a few dozen operations in sequence.
     let (_, half) = open_gpu(0, None).unwrap();
     for (dtype, most) in [(DType::F16, 0.02), (DType::BF16, 0.1)] {
         if dtype == DType::BF16 && half != dtype {
@@ -47,7 +47,7 @@ fn half_precision_comes_close() {
     }
 }
 
-/// Networks with streams of their own on one GPU, which add up through the host's memory as those on several do.
+/// Replicas with own streams on one GPU, synchronized through host memory.
 #[test]
 fn replicas_learn_as_one() {
     if first().is_none() {
@@ -81,8 +81,8 @@ fn replicas_learn_as_one() {
     assert!(off < 1e-5, "{off}");
 }
 
-/// NCCL refuses two members on one GPU, so a machine with a single one shows a world of one: its library is found, a
-/// communicator is made in both ways, and a sum keeps what it should.
+/// NCCL refuses two ranks on one GPU. With a single one this tests that the library loads, that
+/// both ways to create a communicator work, and that a sum of one is the identity.
 #[cfg(feature = "nccl")]
 #[test]
 fn nccl_sums() {

@@ -1,4 +1,4 @@
-//! A layer's way back.
+//! Backward pass of a layer.
 
 use std::ops::Range;
 
@@ -12,7 +12,8 @@ use crate::cpu::layout::NormRanges;
 use crate::cpu::matmul::{Accumulate, linear_backward};
 use crate::cpu::norm::{AffineGradient, Normalized, norm_sum_backward};
 
-/// The backward pass of `add_dropout_norm`, in `gradient`; `added` gets the gradient of what was added.
+/// Backward pass of `add_dropout_norm`, in place in `gradient`; `added` receives the gradient of
+/// the added branch.
 fn add_dropout_norm_backward(
     pass: &Pass<'_>,
     (layer_queries, site): (Queries, Site),
@@ -38,18 +39,18 @@ fn add_dropout_norm_backward(
     }
 }
 
-/// What a layer's backward pass reads and writes beside its buffers.
+/// Inputs and outputs of a layer's backward pass besides its buffers.
 pub(in crate::cpu) struct BackwardContext<'a> {
     /// (tokens, hidden), the layer's input
     pub(in crate::cpu) input: &'a [f32],
     pub(in crate::cpu) to: &'a mut Gradient,
     pub(in crate::cpu) scratch: &'a mut Scratch,
-    /// Whether something below learns.
+    /// True if parameters below this layer are trained.
     pub(in crate::cpu) input_grad: bool,
 }
 
-/// Adds the gradients of a layer's parameters. `gradient` (asked, hidden) of its output becomes that of its input; of the
-/// last layer that is `gradient_in` (tokens, hidden).
+/// Accumulates gradients of a layer's parameters. `gradient` (queries, hidden) of its output
+/// becomes that of its input; for the last layer that is `gradient_in` (tokens, hidden).
 pub(in crate::cpu) fn backward(
     pass: &Pass<'_>,
     layer: usize,
@@ -117,7 +118,7 @@ pub(in crate::cpu) fn backward(
         context,
         num_queries,
     );
-    // The gradient of the context takes the place of that of the feed-forward part.
+    // The gradient of the context reuses the buffer of the feed-forward block.
     let inner =
         &mut sized(&mut scratch.wide, num_queries * wide.max(hidden))[..num_queries * hidden];
     linear_backward(
@@ -133,7 +134,7 @@ pub(in crate::cpu) fn backward(
     }
 }
 
-/// From the context's gradient, `scratch.wide`, to the input's, where all tokens are asked.
+/// Backward pass from the context's gradient, `scratch.wide`, with queries of all tokens.
 fn all_backward(
     pass: &Pass<'_>,
     layer: usize,
@@ -174,7 +175,7 @@ fn all_backward(
     }
 }
 
-/// The same where only the first token of each row is asked; `gradient_in` gets the gradient of all inputs.
+/// The same with queries of first tokens only; `gradient_in` receives the gradient of all inputs.
 fn first_backward(
     pass: &Pass<'_>,
     layer: usize,

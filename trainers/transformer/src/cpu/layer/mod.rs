@@ -1,4 +1,4 @@
-//! A layer: attention, norm, feed-forward part, norm.
+//! A transformer layer: attention, norm, feed-forward block, norm.
 
 mod backward;
 
@@ -14,43 +14,44 @@ use super::matmul::{Accumulate, linear};
 use super::norm::{Affine, Normalized, norm_sum};
 pub(super) use backward::{BackwardContext, backward};
 
-/// What the backward pass needs of a layer. `num_queries` is the number of tokens that the output is needed of.
+/// Values saved for the backward pass. `queries` is the number of query tokens.
 #[derive(Debug, Default)]
 pub(super) struct LayerBuffers {
-    /// Queries, keys and values, (tokens, 3 hidden); of the last layer keys and values, (tokens, 2 hidden)
+    /// Queries, keys and values, (tokens, 3 hidden); in the last layer keys and values, (tokens, 2
+    /// hidden)
     qkv: Vec<f32>,
-    /// Of the last layer: (asked, hidden)
+    /// Last layer only: (queries, hidden)
     queries: Vec<f32>,
-    /// Of the last layer: the inputs that are asked, (asked, hidden)
+    /// Last layer only: inputs of the queries, (queries, hidden)
     inputs: Vec<f32>,
-    /// Row by row, (heads, asked of the row, length)
+    /// Row by row, (heads, queries of the row, length)
     probs: Vec<f32>,
-    /// (asked, hidden)
+    /// (queries, hidden)
     context: Vec<f32>,
     attention_norm: NormBuffers,
-    /// Its output, (asked, hidden)
+    /// Output of the attention norm, (queries, hidden)
     middle: Vec<f32>,
-    /// (asked, intermediate), and its slope
+    /// (queries, intermediate), and the derivative
     active: Vec<f32>,
     slope: Vec<f32>,
     out_norm: NormBuffers,
 }
 
-/// Buffers that no layer needs longer than its turn.
+/// Buffers shared by all layers.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// (tokens, hidden)
     hidden: Vec<f32>,
-    /// (asked, intermediate)
+    /// (queries, intermediate)
     wide: Vec<f32>,
     /// (tokens, 3 hidden)
     qkv: Vec<f32>,
-    /// (asked, hidden)
+    /// (queries, hidden)
     queries: Vec<f32>,
     head: HeadScratch,
 }
 
-/// Parts of the joint weight and bias of queries, keys and values: those of the queries, those of the others.
+/// Splits the joint weight or bias: queries, and keys with values.
 fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     let third = range.len() / 3;
     (
@@ -59,7 +60,7 @@ fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     )
 }
 
-/// `out` (asked, hidden) from `input` (tokens, hidden)
+/// Computes `out` (queries, hidden) from `input` (tokens, hidden).
 pub(super) fn forward(
     pass: &Pass<'_>,
     layer: usize,
@@ -153,7 +154,7 @@ pub(super) fn forward(
     );
 }
 
-/// Queries, keys and values.
+/// Computes queries, keys and values.
 fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuffers) {
     let (at, hidden) = (
         &pass.net.layout.layers[layer].qkv,
@@ -192,7 +193,7 @@ fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuff
     );
 }
 
-/// Norm of the residual sum, row by row: each has a mask of its own.
+/// Layer norm of residual + dropout(added + bias), row by row: each row has its own mask.
 fn add_dropout_norm(
     pass: &Pass<'_>,
     queries: Queries,
