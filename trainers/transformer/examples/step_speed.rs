@@ -1,8 +1,8 @@
 //! Times training steps of the CPU engine; bench/compare_transformer.py compares them with
 //! PyTorch's.
 //!
-//!     cargo run --release -p transformer --example step_speed -- model.safetensors THREADS ROWS
-//! TOKENS STEPS
+//!     cargo run --release -p transformer --example step_speed -- \
+//!         model.safetensors THREADS ROWS TOKENS STEPS
 //!
 //! `model.safetensors` is a BERT of MiniLM's shape (6 layers of 384); missing tensors (the
 //! classifier) are random. Prints a JSON object: the seconds of each step, the last loss, and

@@ -25,14 +25,14 @@ macro_rules! tests {
     };
     ($run:ident) => {
         $crate::conformance::tests! { $run:
-            neither_padding_nor_company_changes_logits
-            every_parameter_has_a_gradient_and_changes
-            gradients_with_dropout_are_the_slope_of_the_loss
-            what_is_frozen_stays_and_the_rest_learns_the_same
-            a_restored_engine_goes_on_bit_for_bit
-            a_step_is_adamw
-            eight_rows_are_learnt_by_heart
-            ids_and_lengths_without_a_place_are_refused
+            logits_are_independent_of_padding_and_batch
+            all_parameters_have_gradients_and_are_updated
+            gradients_with_dropout_match_finite_differences
+            frozen_parameters_are_unchanged_others_get_same_gradients
+            restored_engine_is_bit_identical
+            optimizer_step_matches_adamw
+            overfits_eight_rows
+            ids_and_lengths_out_of_range_are_errors
         }
     };
 }
@@ -46,7 +46,7 @@ fn engine(make: MakeEngine<'_>, architecture: &Architecture) -> Box<dyn Engine> 
     make(architecture, &params(architecture), &all(architecture))
 }
 
-pub(crate) fn logits_and_gradients_are_those_of_transformers(make: MakeEngine<'_>) {
+pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
     for (mut architecture, activation) in [
         (small(Family::Bert), Activation::GeluErf),
         (wide(Family::Bert), Activation::GeluErf),
@@ -103,7 +103,7 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: MakeEngine<'_
     }
 }
 
-pub(crate) fn neither_padding_nor_company_changes_logits(make: MakeEngine<'_>) {
+pub(crate) fn logits_are_independent_of_padding_and_batch(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let mut engine = engine(make, &architecture);
@@ -130,7 +130,7 @@ pub(crate) fn neither_padding_nor_company_changes_logits(make: MakeEngine<'_>) {
     }
 }
 
-pub(crate) fn every_parameter_has_a_gradient_and_changes(make: MakeEngine<'_>) {
+pub(crate) fn all_parameters_have_gradients_and_are_updated(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let before = params(&architecture);
@@ -151,7 +151,7 @@ pub(crate) fn every_parameter_has_a_gradient_and_changes(make: MakeEngine<'_>) {
 }
 
 /// Directional derivative of the loss, with dropout, whose masks must be the same in both passes.
-pub(crate) fn gradients_with_dropout_are_the_slope_of_the_loss(make: MakeEngine<'_>) {
+pub(crate) fn gradients_with_dropout_match_finite_differences(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
@@ -222,7 +222,7 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
 }
 
 /// Two hosts with a micro-batch each compute the same step as one host with both.
-pub(crate) fn two_hosts_learn_as_one(make: MakeEngine<'_>) {
+pub(crate) fn two_hosts_match_one_host(make: MakeEngine<'_>) {
     for (family, head_alone) in FAMILIES
         .into_iter()
         .flat_map(|family| [(family, false), (family, true)])
@@ -255,7 +255,7 @@ pub(crate) fn two_hosts_learn_as_one(make: MakeEngine<'_>) {
     }
 }
 
-pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: MakeEngine<'_>) {
+pub(crate) fn frozen_parameters_are_unchanged_others_get_same_gradients(make: MakeEngine<'_>) {
     let architecture = small(Family::Bert);
     let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
     let mut all = engine(make, &architecture);
@@ -300,7 +300,7 @@ pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: MakeEngine
     );
 }
 
-pub(crate) fn a_restored_engine_goes_on_bit_for_bit(make: MakeEngine<'_>) {
+pub(crate) fn restored_engine_is_bit_identical(make: MakeEngine<'_>) {
     let architecture = small(Family::Roberta);
     let batch = batch(&architecture, &LENGTHS);
     let step = |engine: &mut dyn Engine, step| {
@@ -321,7 +321,7 @@ pub(crate) fn a_restored_engine_goes_on_bit_for_bit(make: MakeEngine<'_>) {
     assert_eq!(whole.weights().unwrap(), second.weights().unwrap());
 }
 
-pub(crate) fn a_step_is_adamw(make: MakeEngine<'_>) {
+pub(crate) fn optimizer_step_matches_adamw(make: MakeEngine<'_>) {
     let architecture = small(Family::DistilBert);
     let batch = batch(&architecture, &LENGTHS);
     let mut engine = engine(make, &architecture);
@@ -370,7 +370,7 @@ pub(crate) fn a_step_is_adamw(make: MakeEngine<'_>) {
     }
 }
 
-pub(crate) fn eight_rows_are_learnt_by_heart(make: MakeEngine<'_>) {
+pub(crate) fn overfits_eight_rows(make: MakeEngine<'_>) {
     let mut architecture = small(Family::Bert);
     architecture.dropout = Dropout {
         hidden: 0.0,
@@ -399,7 +399,7 @@ pub(crate) fn eight_rows_are_learnt_by_heart(make: MakeEngine<'_>) {
     assert!(last < 0.05, "{last}");
 }
 
-pub(crate) fn ids_and_lengths_without_a_place_are_refused(make: MakeEngine<'_>) {
+pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
     let mut engine = engine(make, &small(Family::Bert));
     let mut refused = |ids: Vec<u32>, length: usize| {
         let seq = ids.len();

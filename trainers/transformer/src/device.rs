@@ -103,14 +103,14 @@ impl Setup {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, group),
+            Place::Gpus(gpus) => self.on_gpus(gpus, architecture, &values, frozen, group),
         }
     }
 
     #[cfg(not(feature = "candle"))]
     fn on_gpus(
         self,
-        _: Place,
+        _: Vec<usize>,
         _: &Architecture,
         _: &Params,
         _: &[bool],
@@ -126,7 +126,7 @@ impl Setup {
     #[cfg(feature = "candle")]
     fn on_gpus(
         self,
-        place: Place,
+        gpus: Vec<usize>,
         architecture: &Architecture,
         values: &Params,
         frozen: &[bool],
@@ -143,7 +143,7 @@ impl Setup {
             }
         });
         let options = EngineOptions {
-            place,
+            gpus,
             precision: self.precision,
             trained: &trained,
             hosts,

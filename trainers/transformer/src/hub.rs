@@ -14,9 +14,8 @@ use hf_hub::{Cache, CacheRepo, Repo};
 use sagemaker::{Env, vars};
 
 use crate::config::CONFIG;
-use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
-use crate::tokenizer::TOKENIZER;
-use crate::weights::{INDEX, WEIGHTS, shards};
+use crate::tokenizer::{OPTIONAL, TOKENIZER};
+use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
 /// Time limit to connect: a user at a prompt waits a second for "offline".
@@ -178,7 +177,7 @@ impl HubModel<'_> {
 
     fn offline(&self, missing: &str, why: &str) -> Error {
         Error::new(format!(
-                "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub cannot be asked: {why}",
+                "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub is unreachable: {why}",
                 self.id,
                 self.cache.display()
             )).help("download the model where there is a network, or pass --pretrained-model a folder with config.json, \
@@ -189,7 +188,7 @@ impl HubModel<'_> {
         let (message, help) = match status(error) {
             Some(code @ (401 | 403)) => (
                 format!(
-                    "the hub refuses `{name}` of `{}` (HTTP {code}): there is no such model, or it is not for everybody",
+                    "the hub refuses `{name}` of `{}` (HTTP {code}): the model does not exist or is private",
                     self.id
                 ),
                 "check the id, or set HF_TOKEN to a token that may read it",
@@ -201,7 +200,7 @@ impl HubModel<'_> {
                     sanitize(&self.endpoint),
                     sanitize(&error.to_string())
                 ),
-                "try again; what is downloaded stays",
+                "try again; complete files are kept",
             ),
         };
         Error::new(message).help(help)
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_where_python_has_it() {
+    fn cache_is_that_of_huggingface_hub() {
         let found = |variables: &[(&str, &str)]| cache(&Env::from_map(variables.iter().copied()));
         let mut variables = Vec::new();
         assert_eq!(found(&variables), None);
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_home_is_said_at_once() {
+    fn unreachable_hosts_fail_fast() {
         let start = Instant::now();
         assert!(
             probe("http://127.0.0.1:1")

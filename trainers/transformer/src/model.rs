@@ -16,9 +16,9 @@ use crate::config::{CONFIG, Config};
 use crate::device::Setup;
 use crate::engine::{Engine, Params};
 use crate::predict;
-use crate::pretrained::{OPTIONAL, check_ids};
+use crate::pretrained::check_ids;
 use crate::tokenizer::token_cache::TokenCache;
-use crate::tokenizer::{TOKENIZER, TextTokenizer};
+use crate::tokenizer::{OPTIONAL, TOKENIZER, TextTokenizer};
 use crate::weights::{self, Head, WEIGHTS};
 
 /// A trained model.
@@ -54,7 +54,7 @@ impl TransformerModel {
 }
 
 fn unprepared() -> Error {
-    Error::new("the model was not made ready to predict").help("please report it")
+    Error::new("the model is not loaded to a device").help("please report it")
 }
 
 impl Model for TransformerModel {
@@ -164,7 +164,7 @@ impl Model for TransformerModel {
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let text = text.ok_or_else(|| {
             Error::usage(
-                "expected a text, found none: a word has no weight of its own in a transformer",
+                "expected a text, found none: words have no weights of their own in a transformer",
             )
             .help("try `explain --model-dir DIR \"some text\"`")
         })?;

@@ -12,15 +12,9 @@ use serde_json::{Map, Value};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokenizer::{TOKENIZER, TextTokenizer};
-use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
+use crate::tokenizer::{OPTIONAL, TOKENIZER, TOKENIZER_CONFIG, TextTokenizer};
+use crate::weights::{self, Head, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
-/// Pickled weights: loading them can run any code.
-pub(crate) const PICKLE: &str = "pytorch_model.bin";
-/// Tokenizer settings of Python.
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Tokenizer files that are copied to the model folder if they exist.
-pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
 /// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
 
@@ -178,7 +172,7 @@ fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
             "expected a folder for --pretrained-model, found the file `{}`",
             sanitize(name)
         ))
-        .help("give the folder that holds config.json, model.safetensors and tokenizer.json"));
+        .help("give the folder with config.json, model.safetensors and tokenizer.json"));
     }
     if hub::is_id(name) {
         return hub::fetch(name, paths.env());
@@ -233,19 +227,6 @@ fn check_files(dir: &Path) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-/// Returns the error for pickled weights.
-pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
-    Error::new(format!(
-            "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is read, and is not read here",
-            path.display()
-        )).help(format!(
-            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
-             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
-             `tokenizer.json` beside it",
-            sanitize(model)
-        ))
 }
 
 /// Refuses a tokenizer with ids that have no embeddings.

@@ -11,6 +11,8 @@ use crate::engine::Params;
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// Pickled weights: loading them can run any code.
+pub(crate) const PICKLE: &str = "pytorch_model.bin";
 
 /// Prefixes of an encoder's names in a checkpoint with a head.
 const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
@@ -59,7 +61,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
         .iter()
         .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
     {
-        Some(name) => Err(format!("`{}` is no file name", sanitize(name))),
+        Some(name) => Err(format!("`{}` is not a file name", sanitize(name))),
         None => Ok(names),
     }
 }
@@ -210,10 +212,23 @@ fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
         count => format!(" and `{}` more files", count - 1),
     };
     Error::new(format!(
-            "expected the tensor `{}` in `{}`{more}, found none of this name, with or without the part before the first dot",
+            "expected the tensor `{}` in `{}`{more}, found none, with or without the prefix before the first dot",
             parameter.name,
             first.display()
         )).help("check that the weights are those of the whole encoder that `config.json` describes")
+}
+
+/// Returns the error for pickled weights.
+pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
+    Error::new(format!(
+            "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is loaded, and is refused",
+            path.display()
+        )).help(format!(
+            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
+             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
+             `tokenizer.json` beside it",
+            sanitize(model)
+        ))
 }
 
 pub(crate) fn unreadable(path: &Path, error: TensorError) -> Error {
@@ -237,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_and_without_prefix_are_the_same() {
+    fn canonical_names_have_no_prefix() {
         for (found, expected) in [
             ("bert.pooler.dense.bias", "pooler.dense.bias"),
             ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"),
@@ -256,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_does_not_lead_out_of_its_folder() {
+    fn index_cannot_point_out_of_its_folder() {
         let index =
             |file: &str| format!(r#"{{"weight_map": {{"a": "{file}", "b": "x.safetensors"}}}}"#);
         let names = shards(index("y.safetensors").as_bytes()).unwrap();
@@ -268,7 +283,7 @@ mod tests {
             assert!(
                 shards(index(evil).as_bytes())
                     .unwrap_err()
-                    .contains("is no file name")
+                    .contains("is not a file name")
             );
         }
         assert!(shards(b"{}").is_err());

@@ -56,7 +56,7 @@ fn is_progress(line: &str) -> bool {
 }
 
 #[test]
-fn what_was_typed() {
+fn invalid_arguments() {
     let train = "train --train rows.csv --model-dir model --pretrained-model nowhere";
     let lines = [
         "--freze-layers 1",

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_dropped_and_neighbours_differ() {
+    fn drop_rate_is_p_and_neighbours_are_independent() {
         let all = factors(1, 0, 8, 64);
         let dropped = all.iter().filter(|&&factor| factor == 0.0).count() as f64;
         let (n, expected) = (all.len() as f64, 0.1);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_batch_has_a_seed_of_its_own() {
+    fn batches_have_different_seeds() {
         let of = |seed, step, first_row| {
             device_seed(DropoutKey {
                 seed,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_batches_nor_padding_change_a_row() {
+    fn mask_of_row_is_independent_of_batch_and_padding() {
         let all = factors(1, 0, 8, 64);
         let row = 64 * 384;
         assert_eq!(factors(1, 3, 1, 64), all[3 * row..4 * row]);

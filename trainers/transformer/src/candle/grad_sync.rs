@@ -3,23 +3,7 @@
 use candle_core::{Device, Tensor};
 use diagnostics::Error;
 
-use super::candle_error;
-
-/// Broadcasts bytes from rank 0: each process calls it once, rank 0 with `Some`. NCCL needs no more
-/// to find the other processes.
-pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
-
-/// This host within the hosts of a run.
-#[cfg_attr(
-    not(feature = "nccl"),
-    expect(dead_code, reason = "NCCL alone asks where this host is")
-)]
-pub(crate) struct HostGroup<'a> {
-    /// Starts at 0.
-    pub(crate) rank: usize,
-    pub(crate) world_size: usize,
-    pub(crate) broadcast: Broadcast<'a>,
-}
+use super::{HostGroup, candle_error};
 
 /// All-reduce of the gradients of several devices.
 pub(super) enum GradSync {
@@ -38,7 +22,7 @@ impl GradSync {
             return super::nccl::NcclGroup::new(devices, hosts).map(Self::Nccl);
         }
         if gpus && hosts.is_some_and(|hosts| hosts.world_size > 1) {
-            return Err(Error::new("expected a program with NCCL for a run on several hosts with GPUs, this one was built without").help("build it with --features nccl (docs/cuda.md), or run on one host"));
+            return Err(Error::new("expected a program with NCCL for a run on several hosts with GPUs, this one was built without").help("build it with --features nccl (docs/guide/gpus.md), or run on one host"));
         }
         Ok(Self::Host)
     }

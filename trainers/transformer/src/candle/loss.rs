@@ -45,7 +45,7 @@ mod tests {
     /// loss.backward(); print(loss, logits.grad)
     /// ```
     #[test]
-    fn it_is_pytorchs() {
+    fn matches_pytorch() {
         let target = LossTarget {
             labels: &[2, 0],
             class_weights: &[1.0, 0.5, 2.0],

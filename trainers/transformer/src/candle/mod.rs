@@ -20,19 +20,33 @@ use candle_core::{DType, Device, Error as CandleError, Tensor};
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
-use crate::device::Place;
 use crate::engine::{AdamWStep, AllReduce, Batch, Engine, LossTarget, Params, TrainerState};
 use training::Precision;
-
-pub(crate) use grad_sync::HostGroup;
 
 use grad_sync::GradSync;
 use net::Net;
 use param_layout::ParamLayout;
 
+/// Broadcasts bytes from rank 0: each process calls it once, rank 0 with `Some`. NCCL needs no more
+/// to find the other processes.
+pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
+
+/// This host within the hosts of a run.
+#[cfg_attr(
+    not(feature = "nccl"),
+    expect(dead_code, reason = "NCCL alone asks where this host is")
+)]
+pub(crate) struct HostGroup<'a> {
+    /// Starts at 0.
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) broadcast: Broadcast<'a>,
+}
+
 /// Options of the engine.
 pub(crate) struct EngineOptions<'a> {
-    pub(crate) place: Place,
+    /// Indices of GPUs; empty: the CPU.
+    pub(crate) gpus: Vec<usize>,
     /// `None`: mixed on GPUs, full on the CPU.
     pub(crate) precision: Option<Precision>,
     /// True for trained parameters, in the order of `Architecture::parameters`.
@@ -57,7 +71,7 @@ fn candle_error(error: CandleError) -> Error {
     let help = if text.to_ascii_lowercase().contains("out of memory") {
         "lower --batch-size or --max-len, or accumulate gradients of smaller batches"
     } else {
-        "lower --batch-size if memory may be short; else please report it with the command that you typed"
+        "lower --batch-size if memory may be short; otherwise please report it with the command line"
     };
     Error::new(format!("candle failed: {first}")).help(help)
 }
@@ -69,11 +83,11 @@ impl CandleEngine {
         params: &Params,
         options: EngineOptions<'_>,
     ) -> Result<Self, Error> {
-        let devices = match &options.place {
-            Place::Cpu => vec![(Device::Cpu, DType::F32)],
-            Place::Gpus(numbers) => numbers
+        let devices = match options.gpus.as_slice() {
+            [] => vec![(Device::Cpu, DType::F32)],
+            gpus => gpus
                 .iter()
-                .map(|&number| open_gpu(number, options.precision))
+                .map(|&index| open_gpu(index, options.precision))
                 .collect::<Result<_, _>>()?,
         };
         Self::on(architecture, params, &devices, options)
@@ -207,7 +221,7 @@ fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DTyp
         return Err(Error::new(format!(
                 "expected a GPU of compute capability `{built}` or more, as this program was built for, \
                  found `{capability}`"
-            )).help("build it with CUDA_COMPUTE_CAP set to the GPU's (docs/cuda.md), or use --device cpu"));
+            )).help("build it with CUDA_COMPUTE_CAP set to the GPU's (docs/guide/gpus.md), or use --device cpu"));
     }
     let dtype = match precision {
         Some(Precision::Full) => DType::F32,

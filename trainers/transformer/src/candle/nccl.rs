@@ -13,7 +13,7 @@ use candle_core::{
 use diagnostics::Error;
 use std::sync::Arc;
 
-use super::grad_sync::HostGroup;
+use super::HostGroup;
 
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;

@@ -203,7 +203,7 @@ mod tests {
     use crate::reference::small;
 
     #[test]
-    fn parameters_lie_apart_and_ranges_hold_all_of_them() {
+    fn parameters_are_disjoint_and_covered_by_groups() {
         for family in [Family::Bert, Family::Roberta, Family::DistilBert] {
             let architecture = small(family);
             let parameters = architecture.parameters();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_parameters_are_in_no_range() {
+    fn frozen_parameters_are_in_no_group() {
         let architecture = small(Family::Bert);
         let parameters = architecture.parameters();
         let trained: Vec<bool> = parameters

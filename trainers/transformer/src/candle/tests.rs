@@ -15,7 +15,7 @@ fn on(
     devices: &[(Device, DType)],
 ) -> CandleEngine {
     let options = EngineOptions {
-        place: Place::Cpu,
+        gpus: Vec::new(),
         precision: None,
         trained,
         hosts: None,
@@ -48,12 +48,12 @@ fn on_cpu(check: fn(conformance::MakeEngine<'_>)) {
 
 conformance::tests! { on_cpu }
 conformance::tests! { on_cpu:
-    logits_and_gradients_are_those_of_transformers
-    two_hosts_learn_as_one
+    logits_and_gradients_match_transformers
+    two_hosts_match_one_host
 }
 
 #[test]
-fn half_precision_is_what_both_card_and_program_have() {
+fn half_dtype_needs_support_of_gpu_and_program() {
     for (capability, built, expected) in [
         (70, "70", DType::F16),
         (75, "", DType::F16),
@@ -113,7 +113,7 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
 }
 
 #[test]
-fn half_precision_comes_close_and_an_overflow_shows() {
+fn half_precision_is_close_and_overflow_is_detected() {
     let architecture = small(Family::Bert);
     let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
     let mut full = several(&architecture, &params, &[DType::F32]);
@@ -148,7 +148,7 @@ fn half_precision_comes_close_and_an_overflow_shows() {
 }
 
 #[test]
-fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
+fn queries_are_scaled_before_scores_overflow() {
     let architecture = small(Family::Bert);
     let engine = several(&architecture, &params(&architecture), &[DType::F16]);
     let net = &engine.nets[0];
@@ -166,7 +166,7 @@ fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
 }
 
 #[test]
-fn where_nothing_learns_there_are_weights_alone() {
+fn inference_has_no_training_buffers() {
     let architecture = small(Family::Bert);
     let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
     let frozen = vec![false; architecture.parameters().len()];

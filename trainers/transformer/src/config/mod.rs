@@ -205,7 +205,7 @@ impl Config {
         }
         if architecture.max_position_embeddings <= architecture.first_position() + 2 {
             return Err(format!(
-                "expected `max_position_embeddings` for texts of some length, found `{}`",
+                "expected `max_position_embeddings` large enough for a text, found `{}`",
                 architecture.max_position_embeddings
             ));
         }

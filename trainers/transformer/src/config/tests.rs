@@ -17,7 +17,7 @@ fn parse(changes: &Value) -> Result<Config, (String, String)> {
 }
 
 #[test]
-fn the_families_read_their_own_keys() {
+fn families_read_their_own_keys() {
     let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
     let found = bert.architecture(3, None).unwrap();
     assert_eq!(
@@ -52,7 +52,7 @@ fn the_families_read_their_own_keys() {
 }
 
 #[test]
-fn other_networks_are_refused_by_name() {
+fn unsupported_networks_are_errors() {
     for (change, said) in [
         (json!({ "model_type": "gpt2" }), "found `gpt2`"),
         (json!({ "model_type": null }), "found none"),
@@ -82,7 +82,7 @@ fn other_networks_are_refused_by_name() {
         (json!({ "layer_norm_eps": -1 }), "above 0 and below 1"),
         (
             json!({ "max_position_embeddings": 1 }),
-            "for texts of some length",
+            "large enough for a text",
         ),
     ] {
         let (message, help) = parse(&change).unwrap_err();
@@ -93,7 +93,7 @@ fn other_networks_are_refused_by_name() {
 }
 
 #[test]
-fn a_trained_model_keeps_what_it_does_not_change() {
+fn trained_config_keeps_other_keys() {
     let classes = ["neg".to_owned(), "pos".to_owned()];
     let config = parse(&json!({ "num_labels": 5 }))
         .unwrap()

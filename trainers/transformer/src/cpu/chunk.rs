@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_have_all_rows_in_order() {
+    fn chunks_keep_all_rows_in_order() {
         let lengths = vec![3, 9, 1, 4, 4];
         let batch = Batch {
             ids: vec![0; 45],

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_dropped_and_neighbours_are_independent() {
+    fn drop_rate_is_p_and_neighbours_are_independent() {
         for row in 0..20 {
             let mask = mask(KEY, row, Site::Out(2));
             let share = |count: usize| count as f64 / mask.len() as f64;

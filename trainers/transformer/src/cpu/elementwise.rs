@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slopes_are_those_of_the_values() {
+    fn derivatives_match_finite_differences() {
         for of in [gelu_erf, gelu_tanh] {
             for step in -60..60 {
                 let x = step as f32 / 10.0;

@@ -92,7 +92,7 @@ pub(super) fn matmul(
             && fits(right.data.len(), (k, n), right.strides)
             && fits(to.data.len(), (m, n), (to.stride, 1))
             && (to.stride >= n || m <= 1),
-        "a matrix leaves its slice"
+        "matrix out of bounds of its slice"
     );
     let stride = |stride: usize| stride as isize;
     #[expect(unsafe_code, reason = "gemm takes pointers")]
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_parts() {
+    fn matmul_of_parts() {
         // (2, 3), its rows 4 apart; (3, 2)
         let left = [1.0, 2.0, 3.0, 9.0, 4.0, 5.0, 6.0];
         let right = [1.0, 0.0, 0.0, 1.0, 2.0, 3.0];
@@ -203,8 +203,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a matrix leaves its slice")]
-    fn a_matrix_must_lie_in_its_slice() {
+    #[should_panic(expected = "matrix out of bounds of its slice")]
+    fn matrix_out_of_bounds_panics() {
         let mut to = [0.0; 3];
         let one = [1.0; 4];
         let a = Mat::new(&one, 2, 2);

@@ -183,7 +183,7 @@ fn run_workers<R: Send>(
 }
 
 fn worker_panicked() -> Error {
-    Error::new("a thread of the network died").help("this is a bug: please report it")
+    Error::new("a worker thread panicked").help("this is a bug: please report it")
 }
 
 /// Copies parameters to their locations.
@@ -229,7 +229,7 @@ fn take_weights(values: Params, net: &mut Net) -> Result<(), Error> {
 
 fn shape_mismatch(number: usize) -> Error {
     Error::new(format!(
-        "parameter {number} has not the size that the network expects"
+        "parameter {number} does not have the size that the network expects"
     ))
     .help("do the weights belong to this config.json?")
 }

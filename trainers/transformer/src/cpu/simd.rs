@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_that_of_the_library() {
+    fn exp_matches_std() {
         for step in -8700..=8800 {
             let x = step as f32 / 100.0;
             let (ours, theirs) = (exp(x), x.exp());
@@ -129,7 +129,7 @@ mod tests {
 
     /// Phi by Simpson's rule on the density.
     #[test]
-    fn normal_is_the_integral_of_its_bell() {
+    fn normal_cdf_is_integral_of_density() {
         let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
         let (mut integral, width) = (0.0, 1e-3);
         for step in -9000..9000 {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_have_all_numbers() {
+    fn sum_and_max_use_all_numbers() {
         for length in [0, 1, 31, 32, 33, 100] {
             let numbers: Vec<f32> = (0..length).map(|n| n as f32 - 40.0).collect();
             let (mut found, mut all) = (f32::NEG_INFINITY, 0.0);

@@ -23,12 +23,12 @@ fn on_two_threads(check: fn(conformance::MakeEngine<'_>)) {
 conformance::tests! { on_some_threads }
 conformance::tests! { on_some_threads:
     micro_batches_do_not_change_gradients
-    two_hosts_learn_as_one
+    two_hosts_match_one_host
 }
-conformance::tests! { on_two_threads: logits_and_gradients_are_those_of_transformers }
+conformance::tests! { on_two_threads: logits_and_gradients_match_transformers }
 
 #[test]
-fn the_same_run_ends_with_the_same_bits() {
+fn training_is_deterministic() {
     for family in FAMILIES {
         let architecture = small(family);
         let batch = batch(&architecture, &LENGTHS);
@@ -48,7 +48,7 @@ fn the_same_run_ends_with_the_same_bits() {
 }
 
 #[test]
-fn weights_that_do_not_fit_the_network_are_refused() {
+fn weights_of_wrong_size_are_errors() {
     let architecture = small(Family::Bert);
     let short: Params = params(&architecture).into_iter().skip(1).collect();
     let frozen = vec![false; short.len()];
@@ -56,7 +56,7 @@ fn weights_that_do_not_fit_the_network_are_refused() {
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_shows_in_the_norm() {
+fn non_finite_gradient_is_in_norm() {
     let architecture = small(Family::Bert);
     let trained = vec![true; architecture.parameters().len()];
     let mut engine = threads(2)(&architecture, &params(&architecture), &trained);

@@ -101,14 +101,16 @@ impl ProcessGroup {
                 "{} (waited `{} s`{interface})",
                 what(),
                 self.timeout.as_secs()
-            )).help("see that all hosts of the job run and reach each other, or give them more time by --host-timeout"))
+            )).help("check that all hosts of the job run and can reach each other, or increase --host-timeout"))
     }
 
     /// Returns the error for a lost connection. `peer` is an index of `peers`.
     fn peer_error(&self, peer: usize, error: &io::Error) -> Error {
         let number = if self.hosts.rank == 0 { peer + 1 } else { 0 };
         let name = self.hosts.names.get(number).map_or("?", String::as_str);
-        Error::new(format!("lost the host `{}`: {error}", sanitize(name))).help("see its log; started again, the run goes on from its last checkpoint if it has --checkpoint-dir")
+        Error::new(format!("lost the host `{}`: {error}", sanitize(name))).help(
+            "see its log; with --checkpoint-dir a restarted job resumes from its last checkpoint",
+        )
     }
 
     fn send(&mut self, peer: usize, bytes: &[u8]) -> Result<(), Error> {
@@ -125,7 +127,7 @@ impl ProcessGroup {
         let taken = stream.read_exact(&mut length).and_then(|()| {
             let length = u64::from_le_bytes(length);
             if length > MAX_MESSAGE_BYTES {
-                return Err(io::Error::other("it sends more than a host ever does"));
+                return Err(io::Error::other("its message is too long"));
             }
             let mut bytes = Vec::new();
             // Grows with the data received, not with the announced length.

@@ -162,7 +162,7 @@ impl ProcessGroup {
             }
             self.wait(end, stopped, || {
                 let name = sanitize(&self.hosts.names[missing + 1]);
-                format!("the host `{name}` did not come")
+                format!("the host `{name}` did not connect")
             })?;
         }
         let slots: Vec<TcpStream> = slots.into_iter().flatten().collect();
@@ -208,7 +208,7 @@ fn connect(address: &str, rank: usize) -> io::Result<TcpStream> {
                     stream.write_all(HELLO)?;
                     return Ok(stream);
                 }
-                last = io::Error::other("somebody else answers there");
+                last = io::Error::other("another program answers there");
             }
             Err(error) => last = error,
         }

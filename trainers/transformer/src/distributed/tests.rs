@@ -47,7 +47,7 @@ pub(crate) fn run_hosts<T: Send>(count: usize, work: impl Fn(ProcessGroup) -> T 
 }
 
 #[test]
-fn all_hosts_have_the_same_sum() {
+fn all_hosts_get_same_sum() {
     let found = run_hosts(3, |mut group| {
         let rank = group.rank_and_size().0;
         let mut values: Vec<f32> = (0..100_000)
@@ -69,7 +69,7 @@ fn all_hosts_have_the_same_sum() {
 }
 
 #[test]
-fn a_host_that_does_not_come_is_named_in_time() {
+fn missing_host_is_named_after_timeout() {
     let hosts = |rank| Hosts {
         names: vec!["algo-1".into(), "algo-2".into()],
         rank,
@@ -93,7 +93,7 @@ fn a_host_that_does_not_come_is_named_in_time() {
     let said = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("the host `algo-2` did not come"), "{said}");
+    assert!(said.contains("the host `algo-2` did not connect"), "{said}");
     first.leader = Some("algo-1".to_owned());
     let said = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
@@ -104,7 +104,7 @@ fn a_host_that_does_not_come_is_named_in_time() {
 }
 
 #[test]
-fn hosts_out_of_step_are_noticed() {
+fn hosts_out_of_step_are_errors() {
     let found = run_hosts(2, |mut group| {
         let mut values = vec![1.0; 3 + group.rank_and_size().0];
         group.sum(&mut values).map_err(|error| error.to_string())
@@ -124,7 +124,7 @@ fn hosts_out_of_step_are_noticed() {
 }
 
 #[test]
-fn numbers_of_the_first_are_those_of_all() {
+fn broadcast_sends_numbers_of_first_host() {
     let found = run_hosts(3, |mut group| {
         let rank = group.rank_and_size().0 as f64;
         group
@@ -147,7 +147,7 @@ fn connect(port: u16, says: &[u8]) -> TcpStream {
 
 /// Silent peers, other protocols and abandoned connections neither block nor take a slot.
 #[test]
-fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
+fn other_peers_do_not_block_hosts() {
     let port = free_port();
     let timeout = Duration::from_secs(60);
     let hello = |rank: u32| [&rendezvous::HELLO[..], &rank.to_le_bytes()].concat();
@@ -178,7 +178,7 @@ fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
 
 /// A slot is taken once, unless its connection is closed.
 #[test]
-fn a_taken_seat_is_refused() {
+fn taken_slot_is_refused() {
     let port = free_port();
     thread::scope(|scope| {
         let timeout = Duration::from_secs(60);

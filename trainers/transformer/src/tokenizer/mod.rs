@@ -16,6 +16,10 @@ pub(crate) mod token_cache;
 use token_cache::{PieceTokenizer, TokenCache};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// Tokenizer settings of Python.
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Tokenizer files that are copied to the model folder if they exist.
+pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
 
 /// Token range of a word, and its text.
 pub(crate) type WordSpan = (Range<usize>, String);
@@ -168,7 +172,7 @@ fn max_id(tokenizer: &Tokenizer) -> Option<u32> {
 
 fn unreadable(error: &str) -> Error {
     Error::new(format!("the tokenizer cannot read a text: {error}"))
-        .help("take another pretrained model, or report it to whoever made its `tokenizer.json`")
+        .help("take another pretrained model, or report it to the author of its `tokenizer.json`")
 }
 
 /// Token ids of one reading thread.
@@ -214,7 +218,7 @@ impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         let found = match &self.tokens {
             Some(tokens) => tokens.ids(text, &mut self.cache),
-            None => Err("there is none".to_owned()),
+            None => Err("the model has none".to_owned()),
         };
         let found = match found {
             Ok(found) => found,
@@ -324,7 +328,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn texts_are_cut_and_keep_their_special_tokens() {
+    fn truncation_keeps_special_tokens() {
         assert_eq!(
             tokens(5)
                 .encode("the good films of it", &mut TokenCache::default())
@@ -344,7 +348,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_trained_tokenizer_cuts_by_itself_and_pads_nothing() {
+    fn trained_tokenizer_truncates_without_padding() {
         let trained = tokens(7).trained_json().unwrap();
         let (before, after): (serde_json::Value, serde_json::Value) = (
             serde_json::from_str(&json()).unwrap(),
@@ -363,7 +367,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn words_are_pieces_of_the_text() {
+    fn words_are_spans_of_text() {
         let (ids, words) = tokens(64).encode_words("The Films, not").unwrap();
         assert_eq!(ids, [2, 4, 6, 9, 1, 15, 3]);
         let found: Vec<(Range<usize>, &str)> = words
@@ -377,7 +381,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn ids_of_a_small_vocabulary_take_two_bytes() {
+    fn small_vocabulary_has_u16_ids() {
         let mut encoder = Encoder::new(Some(&Arc::new(tokens(64))));
         encoder.encode("good");
         encoder.encode("");

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_begin_at_single_blanks() {
+    fn pieces_start_at_single_blanks() {
         let pieces = |text| split_pieces(text, &[false; 128]).collect::<Vec<_>>();
         assert_eq!(pieces("a film  I\n saw."), ["a", " film  I\n saw."]);
         assert_eq!(pieces(" so it is "), [" so", " it", " is "]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn berts_marks_are_words() {
+    fn bert_punctuation_is_separate() {
         let mut tokenizer = words();
         tokenizer.with_padding(None);
         let pieces = PieceTokenizer::new(&tokenizer, 64).unwrap();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_have_the_tokens_of_the_text() {
+    fn pieces_have_same_tokens_as_text() {
         for mut tokenizer in [words(), more_words(), bytes()] {
             tokenizer.with_padding(None);
             for max_len in [3, 6, 64] {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn tokenizers_that_look_further_read_whole_texts() {
+    fn context_dependent_tokenizers_have_no_pieces() {
         let with = |change: &dyn Fn(&mut serde_json::Value)| {
             let mut file = serde_json::from_str(&crate::tokenizer::tests::json()).unwrap();
             change(&mut file);

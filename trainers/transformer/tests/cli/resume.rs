@@ -32,7 +32,7 @@ fn newest(chain: &Path) -> Option<OsString> {
 /// 20 SIGKILLs at seeded random times, each followed by a resumed run: the same bytes at the end of
 /// each chain.
 #[test]
-fn killed_runs_change_nothing() {
+fn killed_runs_resume_to_same_model() {
     let home = Home::new();
     let rows = home.rows(120);
     let mut usual = home.train(&rows, &LONG).expect_code(0).seconds;
@@ -92,7 +92,7 @@ fn killed_runs_change_nothing() {
 
 /// SIGTERM leaves a model and a checkpoint; the next run resumes from it.
 #[test]
-fn a_stopped_run_goes_on() {
+fn stopped_run_resumes_to_same_model() {
     let home = Home::new();
     let rows = home.rows(200);
     let long = ["--epochs", "300", "--patience", "0"];
@@ -125,7 +125,7 @@ fn a_stopped_run_goes_on() {
 
 /// With a flipped byte in the newest checkpoint, the one before is used and the result is the same.
 #[test]
-fn a_torn_checkpoint_is_passed_over() {
+fn resumes_from_newest_valid_checkpoint() {
     let home = Home::new();
     let rows = home.rows(120);
     let chain = home.path("checkpoints");
@@ -160,7 +160,7 @@ fn a_torn_checkpoint_is_passed_over() {
 
 /// The checkpoint of another run is refused, with the difference.
 #[test]
-fn the_checkpoint_of_another_run_is_refused() {
+fn checkpoint_of_another_run_is_refused() {
     let home = Home::new();
     let rows = home.rows(120);
     let chain = home.path("checkpoints");

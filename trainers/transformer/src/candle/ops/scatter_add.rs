@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_an_id_are_added() {
+    fn rows_of_equal_ids_are_summed() {
         for ids in [
             vec![3],
             vec![0, 0, 0, 0, 0],
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_as_many_as_doublings() {
+    fn number_of_rounds_is_log2_of_count() {
         for (count, rounds) in [(1, 0), (2, 1), (3, 2), (8, 3), (9, 4), (1000, 10)] {
             let mut ids = vec![7; count];
             ids.extend([1, 2]);

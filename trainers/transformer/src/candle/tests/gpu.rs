@@ -22,10 +22,10 @@ fn on_gpu(check: fn(conformance::MakeEngine<'_>)) {
 }
 
 conformance::tests! { on_gpu }
-conformance::tests! { on_gpu: logits_and_gradients_are_those_of_transformers }
+conformance::tests! { on_gpu: logits_and_gradients_match_transformers }
 
 #[test]
-fn half_precision_comes_close() {
+fn half_precision_is_close() {
     let Some(device) = first() else { return };
     let architecture = small(Family::Bert);
     let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
@@ -49,7 +49,7 @@ fn half_precision_comes_close() {
 
 /// Replicas with own streams on one GPU, synchronized through host memory.
 #[test]
-fn replicas_learn_as_one() {
+fn replicas_match_single_device() {
     if first().is_none() {
         return;
     }
