@@ -1,10 +1,13 @@
-//! Times training steps of the CPU engine: bench/compare_transformer.py sets them beside PyTorch's.
+//! Times training steps of the CPU engine; bench/compare_transformer.py compares them with
+//! PyTorch's.
 //!
-//!     cargo run --release -p transformer --example step_speed -- model.safetensors THREADS ROWS TOKENS STEPS
+//!     cargo run --release -p transformer --example step_speed -- \
+//!         model.safetensors THREADS ROWS TOKENS STEPS
 //!
-//! `model.safetensors` is a BERT of MiniLM's shape (6 layers of 384); what it lacks, the classifier, is random. Prints a JSON
-//! object: the seconds of each step, the last loss, and `peak_bytes`, what the process had of memory at most.
-// The engine is no public interface: its sources are compiled into the example.
+//! `model.safetensors` is a BERT of MiniLM's shape (6 layers of 384); missing tensors (the
+//! classifier) are random. Prints a JSON object: the seconds of each step, the last loss, and
+//! `peak_bytes`, the maximum memory of the process.
+// The engine is not public: its sources are compiled into the example.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 #[path = "../src/architecture.rs"]
@@ -17,24 +20,24 @@ mod engine;
 use std::time::Instant;
 
 use architecture::{Activation, Architecture, Dropout, Family};
-use engine::{Batch, Engine, Noise, Target, Update};
+use engine::{AdamWStep, Batch, DropoutKey, Engine, LossTarget};
 use safetensors::SafeTensors;
 use training::Random;
 
 fn mini_lm() -> Architecture {
     Architecture {
         family: Family::Bert,
-        vocab: 30_522,
-        hidden: 384,
-        layers: 6,
-        heads: 12,
-        intermediate: 1536,
-        positions: 512,
-        types: 2,
-        activation: Activation::GeluErf,
-        norm_eps: 1e-12,
-        pad: 0,
-        classes: 2,
+        vocab_size: 30_522,
+        hidden_size: 384,
+        num_hidden_layers: 6,
+        num_attention_heads: 12,
+        intermediate_size: 1536,
+        max_position_embeddings: 512,
+        type_vocab_size: 2,
+        hidden_act: Activation::GeluErf,
+        layer_norm_eps: 1e-12,
+        pad_token_id: 0,
+        num_labels: 2,
         dropout: Dropout {
             hidden: 0.1,
             attention: 0.1,
@@ -43,7 +46,7 @@ fn mini_lm() -> Architecture {
     }
 }
 
-fn weights(architecture: &Architecture, path: &str) -> engine::Values {
+fn weights(architecture: &Architecture, path: &str) -> engine::Params {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut random = Random::new(1, &[]);
@@ -92,23 +95,23 @@ fn main() {
             seq: tokens,
         };
         let labels: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
-        let noise = Noise {
+        let dropout_key = DropoutKey {
             seed: 3,
             step,
             first_row: 0,
         };
-        let target = Target {
+        let target = LossTarget {
             labels: &labels,
             class_weights: &[1.0, 1.0],
             total_weight: rows as f64,
             label_smoothing: 0.0,
-            noise: Some(noise),
+            dropout_key: Some(dropout_key),
             loss_scale: 1.0,
         };
         let began = Instant::now();
         last = engine.accumulate(&batch, &target).unwrap();
         let norm = engine.gradient_norm().unwrap();
-        let update = Update {
+        let update = AdamWStep {
             step,
             rate: 5e-5,
             beta_1: 0.9,
@@ -117,7 +120,7 @@ fn main() {
             weight_decay: 0.01,
             scale: (1.0 / norm).min(1.0),
         };
-        engine.update(&update).unwrap();
+        engine.optimizer_step(&update).unwrap();
         seconds.push(began.elapsed().as_secs_f64());
     }
     let answer =

@@ -1,63 +1,63 @@
-//! What a checkpoint's `config.json` says of the network, and which parameters follow from it, by the names that
-//! Hugging Face's `*ForSequenceClassification` classes give them.
+//! Network architecture by a checkpoint's `config.json`, and its parameters by the names of Hugging
+//! Face's `*ForSequenceClassification` classes.
 //!
-//! All families are encoders with the layer norm after each residual sum; they differ in names, in what stands before
-//! the first layer and in the head.
+//! All families are encoders with post-layer-norm. They differ in names, in the embeddings and in
+//! the head.
 
-/// Which classes of transformers the weights belong to.
+/// Model family of transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Token types; pooler (dense, tanh) and `classifier`. MiniLM is one too.
     Bert,
     /// Positions count from the id of padding + 1; head of `classifier.dense`, tanh, `classifier.out_proj`.
     Roberta,
-    /// No token types; no dropout behind the attention; head of `pre_classifier`, relu, `classifier`.
+    /// No token types; no dropout after attention; head of `pre_classifier`, relu, `classifier`.
     DistilBert,
 }
 
-/// What stands between the two matrices of the feed-forward part.
+/// Activation of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// x * Phi(x), `gelu` in config.json.
     GeluErf,
-    /// Its approximation by tanh, `gelu_new` or `gelu_pytorch_tanh`.
+    /// tanh approximation of GELU, `gelu_new` or `gelu_pytorch_tanh`.
     GeluTanh,
     /// max(x, 0)
     Relu,
 }
 
-/// Sizes and constants of a network.
+/// Sizes and constants of a network, named as in config.json.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Architecture {
     pub(crate) family: Family,
     /// Rows of the word embeddings.
-    pub(crate) vocab: usize,
-    pub(crate) hidden: usize,
-    pub(crate) layers: usize,
-    /// `hidden` is a multiple of it.
-    pub(crate) heads: usize,
-    /// Width of the feed-forward part.
-    pub(crate) intermediate: usize,
+    pub(crate) vocab_size: usize,
+    pub(crate) hidden_size: usize,
+    pub(crate) num_hidden_layers: usize,
+    /// Divides `hidden_size`.
+    pub(crate) num_attention_heads: usize,
+    /// Width of the feed-forward block.
+    pub(crate) intermediate_size: usize,
     /// Rows of the position embeddings.
-    pub(crate) positions: usize,
-    /// Rows of the token type embeddings, all texts have type 0; 0 where the family has none.
-    pub(crate) types: usize,
-    pub(crate) activation: Activation,
-    pub(crate) norm_eps: f64,
-    /// Id of padding.
-    pub(crate) pad: u32,
-    pub(crate) classes: usize,
+    pub(crate) max_position_embeddings: usize,
+    /// Rows of the token type embeddings (all texts have type 0); 0 if the family has none.
+    pub(crate) type_vocab_size: usize,
+    pub(crate) hidden_act: Activation,
+    pub(crate) layer_norm_eps: f64,
+    /// Id of the padding token.
+    pub(crate) pad_token_id: u32,
+    pub(crate) num_labels: usize,
     pub(crate) dropout: Dropout,
 }
 
-/// Shares that training drops.
+/// Dropout probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Dropout {
-    /// Of the embeddings and of what is added to each residual.
+    /// For embeddings and residual branches.
     pub(crate) hidden: f64,
-    /// Of the attention's probabilities.
+    /// For attention probabilities.
     pub(crate) attention: f64,
-    /// Of what the last linear layer sees (RoBERTa: the last two).
+    /// For the input of the last linear layer (RoBERTa: of the last two).
     pub(crate) head: f64,
 }
 
@@ -69,70 +69,71 @@ pub(crate) struct Parameter {
     pub(crate) role: Role,
 }
 
-/// What a parameter is for.
+/// Role of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// (vocab, hidden)
-    Words,
+    WordEmbeddings,
     /// (positions, hidden)
-    Positions,
+    PositionEmbeddings,
     /// (types, hidden)
-    Types,
-    /// Of the layer norm behind the embeddings: (hidden), weight and bias.
-    EmbeddingNorm(Norm),
-    /// Of the layer of this number.
-    Layer(usize, InLayer),
+    TokenTypeEmbeddings,
+    /// Layer norm after the embeddings: weight and bias, (hidden) each.
+    EmbeddingNorm(NormParam),
+    /// Parameter of the layer with this index.
+    Layer(usize, LayerParam),
     /// The head's first linear layer, (hidden, hidden) and (hidden).
-    HeadDense(Linear),
+    HeadDense(LinearParam),
     /// The head's last linear layer, (classes, hidden) and (classes).
-    HeadOut(Linear),
+    HeadOut(LinearParam),
 }
 
-/// A layer's parameters. Weights are (outputs, inputs), as in PyTorch.
+/// Role of a parameter within a layer. Weights are (outputs, inputs), as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InLayer {
-    Query(Linear),
-    Key(Linear),
-    Value(Linear),
-    /// (hidden, hidden), from the heads' outputs
-    AttentionOut(Linear),
-    AttentionNorm(Norm),
+pub(crate) enum LayerParam {
+    Query(LinearParam),
+    Key(LinearParam),
+    Value(LinearParam),
+    /// Output projection, (hidden, hidden)
+    AttentionOut(LinearParam),
+    AttentionNorm(NormParam),
     /// (intermediate, hidden)
-    Up(Linear),
+    Up(LinearParam),
     /// (hidden, intermediate)
-    Down(Linear),
-    OutNorm(Norm),
+    Down(LinearParam),
+    OutNorm(NormParam),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Linear {
+pub(crate) enum LinearParam {
     Weight,
     Bias,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Norm {
+pub(crate) enum NormParam {
     Weight,
     Bias,
 }
 
 impl Role {
-    /// Biases and layer norms are not decayed (as in transformers' Trainer).
+    /// True for parameters with weight decay: not biases and layer norms (as in transformers'
+    /// Trainer).
     pub(crate) fn decays(self) -> bool {
-        use InLayer::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
+        use LayerParam::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
         match self {
-            Self::Words | Self::Positions | Self::Types => true,
+            Self::WordEmbeddings | Self::PositionEmbeddings | Self::TokenTypeEmbeddings => true,
             Self::EmbeddingNorm(_) | Self::Layer(_, AttentionNorm(_) | OutNorm(_)) => false,
-            Self::HeadDense(part) | Self::HeadOut(part) => part == Linear::Weight,
+            Self::HeadDense(part) | Self::HeadOut(part) => part == LinearParam::Weight,
             Self::Layer(
                 _,
                 Query(part) | Key(part) | Value(part) | AttentionOut(part) | Up(part) | Down(part),
-            ) => part == Linear::Weight,
+            ) => part == LinearParam::Weight,
         }
     }
 }
 
-/// The names of a family's parts.
+/// Names of a family's modules.
 struct Names {
     embeddings: &'static str,
     embedding_norm: &'static str,
@@ -189,7 +190,7 @@ const DISTILBERT: Names = Names {
 };
 
 impl Architecture {
-    /// All trainable tensors, in a fixed order: embeddings, layers from the first, head.
+    /// Returns all parameters in a fixed order: embeddings, layers, head.
     pub(crate) fn parameters(&self) -> Vec<Parameter> {
         let names = match self.family {
             Family::Bert => &BERT,
@@ -201,35 +202,43 @@ impl Architecture {
             let shape = shape.to_vec();
             all.push(Parameter { name, shape, role });
         };
-        let (hidden, wide) = (self.hidden, self.intermediate);
+        let (hidden, wide) = (self.hidden_size, self.intermediate_size);
         let at = names.embeddings;
         let table = |name: &str| format!("{at}.{name}_embeddings.weight");
-        add(table("word"), &[self.vocab, hidden], Role::Words);
+        add(
+            table("word"),
+            &[self.vocab_size, hidden],
+            Role::WordEmbeddings,
+        );
         add(
             table("position"),
-            &[self.positions, hidden],
-            Role::Positions,
+            &[self.max_position_embeddings, hidden],
+            Role::PositionEmbeddings,
         );
-        if self.types > 0 {
-            add(table("token_type"), &[self.types, hidden], Role::Types);
+        if self.type_vocab_size > 0 {
+            add(
+                table("token_type"),
+                &[self.type_vocab_size, hidden],
+                Role::TokenTypeEmbeddings,
+            );
         }
-        for (part, name) in [(Norm::Weight, "weight"), (Norm::Bias, "bias")] {
+        for (part, name) in [(NormParam::Weight, "weight"), (NormParam::Bias, "bias")] {
             let norm = format!("{at}.{}.{name}", names.embedding_norm);
             add(norm, &[hidden], Role::EmbeddingNorm(part));
         }
-        for layer in 0..self.layers {
-            for (name, shape, role) in in_layer(names, hidden, wide) {
+        for layer in 0..self.num_hidden_layers {
+            for (name, shape, role) in layer_params(names, hidden, wide) {
                 let name = format!("{}.{layer}.{name}", names.layer);
                 add(name, &shape, Role::Layer(layer, role));
             }
         }
         for (part, dense, out) in [
             (
-                Linear::Weight,
+                LinearParam::Weight,
                 vec![hidden, hidden],
-                vec![self.classes, hidden],
+                vec![self.num_labels, hidden],
             ),
-            (Linear::Bias, vec![hidden], vec![self.classes]),
+            (LinearParam::Bias, vec![hidden], vec![self.num_labels]),
         ] {
             add(
                 linear(names.head_dense, part),
@@ -241,57 +250,70 @@ impl Architecture {
         all
     }
 
-    /// The row of the position embeddings that the first token takes.
+    /// Returns the position id of the first token.
     pub(crate) fn first_position(&self) -> usize {
         match self.family {
-            Family::Roberta => self.pad as usize + 1,
+            Family::Roberta => self.pad_token_id as usize + 1,
             Family::Bert | Family::DistilBert => 0,
         }
     }
 
-    /// Tokens that a text can have.
-    pub(crate) fn longest(&self) -> usize {
-        self.positions - self.first_position()
+    /// Returns the maximum number of tokens of a text.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_position_embeddings - self.first_position()
     }
 }
 
-fn linear(name: &str, part: Linear) -> String {
+fn linear(name: &str, part: LinearParam) -> String {
     match part {
-        Linear::Weight => format!("{name}.weight"),
-        Linear::Bias => format!("{name}.bias"),
+        LinearParam::Weight => format!("{name}.weight"),
+        LinearParam::Bias => format!("{name}.bias"),
     }
 }
 
-/// Name, shape and role of each parameter of a layer.
-fn in_layer(names: &Names, hidden: usize, wide: usize) -> Vec<(String, Vec<usize>, InLayer)> {
+/// Returns name, shape and role of each parameter of a layer.
+fn layer_params(
+    names: &Names,
+    hidden: usize,
+    wide: usize,
+) -> Vec<(String, Vec<usize>, LayerParam)> {
     let mut all = Vec::new();
-    let mut dense = |name: &str, outputs, inputs, role: fn(Linear) -> InLayer| {
+    let mut dense = |name: &str, outputs, inputs, role: fn(LinearParam) -> LayerParam| {
         all.push((
-            linear(name, Linear::Weight),
+            linear(name, LinearParam::Weight),
             vec![outputs, inputs],
-            role(Linear::Weight),
+            role(LinearParam::Weight),
         ));
         all.push((
-            linear(name, Linear::Bias),
+            linear(name, LinearParam::Bias),
             vec![outputs],
-            role(Linear::Bias),
+            role(LinearParam::Bias),
         ));
     };
-    dense(names.query, hidden, hidden, InLayer::Query);
-    dense(names.key, hidden, hidden, InLayer::Key);
-    dense(names.value, hidden, hidden, InLayer::Value);
-    dense(names.attention_out, hidden, hidden, InLayer::AttentionOut);
-    dense(names.up, wide, hidden, InLayer::Up);
-    dense(names.down, hidden, wide, InLayer::Down);
+    dense(names.query, hidden, hidden, LayerParam::Query);
+    dense(names.key, hidden, hidden, LayerParam::Key);
+    dense(names.value, hidden, hidden, LayerParam::Value);
+    dense(
+        names.attention_out,
+        hidden,
+        hidden,
+        LayerParam::AttentionOut,
+    );
+    dense(names.up, wide, hidden, LayerParam::Up);
+    dense(names.down, hidden, wide, LayerParam::Down);
     for (name, role) in [
         (
             names.attention_norm,
-            InLayer::AttentionNorm as fn(Norm) -> InLayer,
+            LayerParam::AttentionNorm as fn(NormParam) -> LayerParam,
         ),
-        (names.out_norm, InLayer::OutNorm),
+        (names.out_norm, LayerParam::OutNorm),
     ] {
-        all.push((format!("{name}.weight"), vec![hidden], role(Norm::Weight)));
-        all.push((format!("{name}.bias"), vec![hidden], role(Norm::Bias)));
+        all.push((
+            format!("{name}.weight"),
+            vec![hidden],
+            role(NormParam::Weight),
+        ));
+        all.push((format!("{name}.bias"), vec![hidden], role(NormParam::Bias)));
     }
     all
 }

@@ -5,8 +5,8 @@ use training::{DeviceChoice, Precision};
 
 use crate::architecture::Architecture;
 use crate::cpu::CpuEngine;
-use crate::engine::{Engine, Values};
-use crate::meeting::Meeting;
+use crate::distributed::ProcessGroup;
+use crate::engine::{Engine, Params};
 
 /// The devices of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,27 +94,27 @@ impl Setup {
     pub(crate) fn engine(
         self,
         architecture: &Architecture,
-        values: Values,
+        values: Params,
         frozen: &[bool],
-        meeting: Option<&mut Meeting>,
+        group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
         match find(self.device, self.precision)? {
             Place::Cpu => {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            gpus @ Place::Gpus(_) => self.on_gpus(gpus, architecture, &values, frozen, meeting),
+            Place::Gpus(gpus) => self.on_gpus(gpus, architecture, &values, frozen, group),
         }
     }
 
     #[cfg(not(feature = "candle"))]
     fn on_gpus(
         self,
-        _: Place,
+        _: Vec<usize>,
         _: &Architecture,
-        _: &Values,
+        _: &Params,
         _: &[bool],
-        _: Option<&mut Meeting>,
+        _: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
         // Unreachable: without CUDA no GPU is found.
         Err(
@@ -126,29 +126,29 @@ impl Setup {
     #[cfg(feature = "candle")]
     fn on_gpus(
         self,
-        place: Place,
+        gpus: Vec<usize>,
         architecture: &Architecture,
-        values: &Values,
+        values: &Params,
         frozen: &[bool],
-        meeting: Option<&mut Meeting>,
+        group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
-        use crate::candle::{CandleEngine, Hosts, Setting};
+        use crate::candle::{CandleEngine, EngineOptions, HostGroup};
         let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
-        let hosts = meeting.map(|meeting| {
-            let (rank, count) = meeting.rank_of();
-            Hosts {
+        let hosts = group.map(|group| {
+            let (rank, count) = group.rank_and_size();
+            HostGroup {
                 rank,
-                count,
-                exchange: Box::new(move |own| meeting.share(own)),
+                world_size: count,
+                broadcast: Box::new(move |own| group.broadcast(own)),
             }
         });
-        let setting = Setting {
-            place,
+        let options = EngineOptions {
+            gpus,
             precision: self.precision,
             trained: &trained,
             hosts,
         };
-        Ok(Box::new(CandleEngine::new(architecture, values, setting)?))
+        Ok(Box::new(CandleEngine::new(architecture, values, options)?))
     }
 }
 

@@ -1,18 +1,19 @@
-//! What computes: logits, gradients, steps of AdamW. Two engines, one trait. `cpu` has forward and backward pass written
-//! out on buffers that live as long as the run; `candle` has candle's tensors and their automatic gradients, for GPUs
-//! (and, in tests, as the judge of the first).
+//! Interface of the engines, which compute logits, gradients and AdamW steps.
+//!
+//! `cpu` has forward and backward pass written out on buffers that live as long as the run.
+//! `candle` does the same with candle's tensors, for GPUs; tests compare the two.
 
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
 
 /// Values of all parameters, each row-major, in the order of `Architecture::parameters`.
-pub(crate) type Values = Vec<Vec<f32>>;
+pub(crate) type Params = Vec<Vec<f32>>;
 
 /// Rows of token ids, padded on the right to the longest.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    /// (rows, seq), row-major; what is padding is never looked at
+    /// (rows, seq), row-major; padding is ignored
     pub(crate) ids: Vec<u32>,
     /// Tokens of each row, from 1 to `seq`.
     pub(crate) lengths: Vec<usize>,
@@ -20,127 +21,154 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Refuses rows of a length, and ids, that the network has no place for.
+    /// Pads rows of at least one id each with `pad`.
+    pub(crate) fn padded<R: AsRef<[u32]>>(rows: &[R], pad: u32) -> Self {
+        let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().len()).collect();
+        let seq = lengths.iter().copied().max().unwrap_or(1);
+        let mut ids = Vec::with_capacity(rows.len() * seq);
+        for row in rows {
+            ids.extend(row.as_ref());
+            ids.resize(ids.len().next_multiple_of(seq), pad);
+        }
+        Self { ids, lengths, seq }
+    }
+
+    /// Refuses row lengths and ids outside the network's range.
     pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), Error> {
-        let longest = architecture.longest().min(self.seq);
-        let fits = self
+        let max_tokens = architecture.max_tokens().min(self.seq);
+        let lengths_fit = self
             .lengths
             .iter()
-            .all(|&length| (1..=longest).contains(&length))
+            .all(|&length| (1..=max_tokens).contains(&length))
             && self.ids.len() == self.lengths.len() * self.seq;
-        let known = |&id: &u32| (id as usize) < architecture.vocab;
-        if fits && self.rows().all(|row| row.iter().all(known)) {
+        let known = |&id: &u32| (id as usize) < architecture.vocab_size;
+        if lengths_fit && self.rows().all(|row| row.iter().all(known)) {
             return Ok(());
         }
         Err(Error::new(format!(
-                "a batch does not fit the network: expected rows of 1 to {longest} ids below the vocabulary's size"
+                "a batch does not fit the network: expected rows of 1 to {max_tokens} ids below the vocabulary's size"
             )).help("does tokenizer.json belong to this model?"))
     }
 
-    /// The ids of each row, without padding.
+    /// Returns the ids of each row, without padding.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[u32]> {
         let rows = self.ids.chunks(self.seq.max(1)).zip(&self.lengths);
         rows.map(|(ids, &length)| &ids[..length])
     }
 }
 
-/// What a training step needs besides its rows.
+/// Inputs of the loss besides the logits.
 #[derive(Clone, Debug)]
-pub(crate) struct Target<'a> {
+pub(crate) struct LossTarget<'a> {
     /// Class of each row.
     pub(crate) labels: &'a [u32],
-    /// Factor of the loss of a row of each class.
+    /// Weight of each class.
     pub(crate) class_weights: &'a [f32],
-    /// Sum of the class weights of all rows of the step, those of other micro-batches and processes included: the loss is
-    /// the weighted mean over them, as PyTorch's `CrossEntropyLoss(weight=...)`.
+    /// Sum of the class weights of all rows of the step, including other micro-batches and
+    /// processes: the loss is the weighted mean over them, as PyTorch's
+    /// `CrossEntropyLoss(weight=...)`.
     pub(crate) total_weight: f64,
-    /// Share of the target distribution that is spread over all classes (Szegedy et al. 2016), as PyTorch's.
+    /// Label smoothing (Szegedy et al. 2016), as PyTorch's.
     pub(crate) label_smoothing: f64,
-    /// `None`: nothing is dropped.
-    pub(crate) noise: Option<Noise>,
-    /// What the loss is multiplied by before the backward pass, so that gradients fit into half precision; 1 elsewhere.
+    /// `None`: no dropout.
+    pub(crate) dropout_key: Option<DropoutKey>,
+    /// Factor of the loss in the backward pass, so that gradients fit into half precision;
+    /// otherwise 1.
     pub(crate) loss_scale: f64,
 }
 
-/// Where a step's dropout masks come from: they follow from seed, step and the number of the row within the step, so that
-/// neither micro-batches nor threads change them.
+/// Key of a step's dropout masks: they depend on seed, step and the row's index within the step, so
+/// that neither micro-batches nor threads change them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Noise {
+pub(crate) struct DropoutKey {
     pub(crate) seed: u64,
     pub(crate) step: u64,
-    /// Number of the first row within the step.
+    /// Index of the first row within the step.
     pub(crate) first_row: u64,
 }
 
 /// AdamW (Loshchilov and Hutter 2019) for one step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Update {
-    /// Steps taken, this one included.
+pub(crate) struct AdamWStep {
+    /// Steps taken, including this one.
     pub(crate) step: u64,
     pub(crate) rate: f64,
     pub(crate) beta_1: f64,
     pub(crate) beta_2: f64,
     pub(crate) epsilon: f64,
-    /// Of parameters whose role decays.
+    /// Applied to parameters whose role decays.
     pub(crate) weight_decay: f64,
-    /// What gradients are multiplied by first: clipping and 1 / loss scale.
+    /// Factor of the gradients: clipping and 1 / loss scale.
     pub(crate) scale: f64,
 }
 
-/// Everything that training changes.
+/// Weights and optimizer state.
 #[derive(Clone, Debug)]
-pub(crate) struct Saved {
-    pub(crate) weights: Values,
+pub(crate) struct TrainerState {
+    pub(crate) weights: Params,
     /// AdamW's first and second moments; empty vectors for frozen parameters.
-    pub(crate) first: Values,
-    pub(crate) second: Values,
+    pub(crate) first: Params,
+    pub(crate) second: Params,
 }
 
-/// Sums a vector over all processes of a run; the sum is the same to the bit in each of them.
+/// Sums a vector over all processes of a run. Results are bit-identical in all of them.
 pub(crate) trait AllReduce: Send {
     /// Replaces `values` by their sum over all processes.
     fn sum(&mut self, values: &mut [f32]) -> Result<(), Error>;
 }
 
-/// A network that learns.
+/// A network that can be trained.
 pub(crate) trait Engine: Send {
-    /// Logits (rows, classes), row-major, without dropout.
+    /// Returns logits (rows, classes), row-major, without dropout.
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error>;
 
-    /// Adds a micro-batch's gradients, times `loss_scale`, to those since the last `update` or `discard`; answers its
-    /// share of the step's loss, without `loss_scale`.
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error>;
+    /// Accumulates a micro-batch's gradients times `loss_scale`, since the last `optimizer_step` or
+    /// `zero_grad`. Returns its part of the step's loss, without `loss_scale`.
+    fn accumulate(&mut self, batch: &Batch, target: &LossTarget<'_>) -> Result<f64, Error>;
 
     /// Sums the gradients over the processes of a run.
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error>;
+    fn all_reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error>;
 
-    /// The length of all gradients as one vector, `loss_scale` still in it; infinite or NaN if one of them is.
+    /// Returns the L2 norm of all gradients, including `loss_scale`; infinite or NaN if any of them
+    /// is.
     fn gradient_norm(&mut self) -> Result<f64, Error>;
 
-    /// Changes the weights by the gradients, and forgets these.
-    fn update(&mut self, update: &Update) -> Result<(), Error>;
+    /// Updates the weights and clears the gradients.
+    fn optimizer_step(&mut self, adamw: &AdamWStep) -> Result<(), Error>;
 
-    /// Forgets the gradients.
-    fn discard(&mut self) -> Result<(), Error>;
+    /// Clears the gradients.
+    fn zero_grad(&mut self) -> Result<(), Error>;
 
-    /// The gradients since the last `update` or `discard`, for tests.
+    /// Returns the accumulated gradients, for tests.
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Error>;
+    fn gradients(&mut self) -> Result<Params, Error>;
 
-    /// The weights as they are.
-    fn weights(&self) -> Result<Values, Error>;
+    /// Returns the weights.
+    fn weights(&self) -> Result<Params, Error>;
 
-    /// All that a resume needs.
-    fn save(&self) -> Result<Saved, Error>;
+    /// Returns the state for a checkpoint.
+    fn save(&self) -> Result<TrainerState, Error>;
 
     /// Replaces weights and moments.
-    fn restore(&mut self, saved: &Saved) -> Result<(), Error>;
+    fn restore(&mut self, saved: &TrainerState) -> Result<(), Error>;
 
-    /// Whether gradients are of a half precision that overflows, so that the loss has to be scaled: f16, not bf16.
-    fn is_scaled(&self) -> bool {
+    /// True if gradients are in f16, which needs a scaled loss. bf16 does not.
+    fn needs_loss_scaling(&self) -> bool {
         false
     }
 
-    /// What computes, such as `cpu` or `cuda:0`, for reports.
+    /// Returns the name of the device, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_padded_to_the_longest() {
+        let batch = Batch::padded(&[vec![5, 6, 7], vec![8]], 9);
+        assert_eq!(batch.ids, [5, 6, 7, 8, 9, 9]);
+        assert_eq!((batch.lengths, batch.seq), (vec![3, 1], 3));
+    }
 }

@@ -1,7 +1,7 @@
-//! Pretrained models from the Hugging Face hub, in the cache that its Python library has too.
+//! Pretrained models from the Hugging Face hub, in the cache shared with its Python library.
 //!
-//! What is cached is not asked for again. Where the hub cannot be reached the answer comes within a second: it is looked
-//! for by a connection of our own first, because the client has no time limit.
+//! Cached files need no network. If the hub is unreachable, the error comes within a second: a
+//! connection is tried first, because the client has no timeout.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -14,23 +14,22 @@ use hf_hub::{Cache, CacheRepo, Repo};
 use sagemaker::{Env, env_vars};
 
 use crate::config::CONFIG;
-use crate::pretrained::{OPTIONAL, PICKLE, refuse_pickle};
-use crate::tokens::TOKENIZER;
-use crate::weights::{INDEX, WEIGHTS, shards};
+use crate::tokenizer::{OPTIONAL, TOKENIZER};
+use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// Time to find the hub in: a person at a prompt waits a second for "offline".
-const PATIENCE: Duration = Duration::from_millis(900);
-/// A connection that breaks within 400 MB is not rare.
+/// Time limit to connect: a user at a prompt waits a second for "offline".
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
+/// Broken connections are common in downloads of 400 MB.
 const RETRIES: usize = 3;
 
-/// Whether a name can be that of a model of the hub: `name` or `owner/name`.
+/// True if a name can be the id of a model of the hub: `name` or `owner/name`.
 pub(crate) fn is_id(name: &str) -> bool {
     let good = |part: &str| {
         let mut bytes = part.bytes();
         !part.is_empty()
             && !part.starts_with(['.', '-'])
-            // The hub's own limit for a name.
+            // The hub's limit on names.
             && part.len() <= 96
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
@@ -38,18 +37,18 @@ pub(crate) fn is_id(name: &str) -> bool {
     parts.len() <= 2 && parts.into_iter().all(good)
 }
 
-/// A model of the hub that is being fetched.
-struct Model<'a> {
+/// A model of the hub that is downloaded.
+struct HubModel<'a> {
     id: &'a str,
     cached: CacheRepo,
     cache: PathBuf,
     endpoint: String,
     env: &'a Env,
-    /// Made when something has to be asked for.
+    /// Created for the first download.
     api: Option<Api>,
 }
 
-/// The folder of a model, complete.
+/// Returns the folder of a complete model.
 pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     let cache = cache(env).ok_or_else(|| {
         Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
@@ -57,7 +56,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     let endpoint = env
         .get(env_vars::HF_ENDPOINT)
         .and_then(|value| value.to_str());
-    let mut model = Model {
+    let mut model = HubModel {
         id,
         cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
         cache,
@@ -68,8 +67,8 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
         env,
         api: None,
     };
-    let config = model.need(CONFIG)?;
-    model.need(TOKENIZER)?;
+    let config = model.require(CONFIG)?;
+    model.require(TOKENIZER)?;
     model.weights()?;
     if model.api.is_some() {
         for name in OPTIONAL {
@@ -80,7 +79,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     Ok(config.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// As Python's huggingface_hub has it.
+/// Returns the cache folder, as Python's huggingface_hub does.
 fn cache(env: &Env) -> Option<PathBuf> {
     let folder = |variable| env.get(variable).map(PathBuf::from);
     let caches = || {
@@ -91,9 +90,9 @@ fn cache(env: &Env) -> Option<PathBuf> {
     folder(env_vars::HF_HUB_CACHE).or_else(|| Some(home()?.join("hub")))
 }
 
-impl Model<'_> {
-    /// The path of a file that the model cannot do without.
-    fn need(&mut self, name: &str) -> Result<PathBuf, Error> {
+impl HubModel<'_> {
+    /// Returns the path of a required file.
+    fn require(&mut self, name: &str) -> Result<PathBuf, Error> {
         self.try_get(name)?.ok_or_else(|| {
             Error::new(format!(
                 "expected `{name}` in the model `{}` of the hub, found none",
@@ -110,7 +109,7 @@ impl Model<'_> {
         let Some(index) = self.try_get(INDEX)? else {
             return match self.try_get(PICKLE) {
                 Ok(Some(path)) => Err(refuse_pickle(&path, self.id)),
-                _ => self.need(WEIGHTS).map(|_| ()),
+                _ => self.require(WEIGHTS).map(|_| ()),
             };
         };
         let text = std::fs::read(&index).map_err(Error::io("read", &index))?;
@@ -120,10 +119,10 @@ impl Model<'_> {
         })?;
         names
             .iter()
-            .try_for_each(|name| self.need(name).map(|_| ()))
+            .try_for_each(|name| self.require(name).map(|_| ()))
     }
 
-    /// The path of a file; `None` if the model has none of this name.
+    /// Returns the path of a file; `None` if the model does not have it.
     fn try_get(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
         if let Some(path) = self.cached.get(name) {
             return Ok(Some(path));
@@ -133,7 +132,7 @@ impl Model<'_> {
             None => self.connect(name)?,
         };
         let got = if name == PICKLE {
-            // Unread: it is enough that it is there.
+            // Only its existence matters.
             api.metadata(&api.model(self.id.to_owned()).url(name))
                 .map(|_| PathBuf::from(name))
         } else {
@@ -143,7 +142,7 @@ impl Model<'_> {
         match got {
             Ok(path) => Ok(Some(path)),
             Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(self.failed(name, &error)),
+            Err(error) => Err(self.download_error(name, &error)),
         }
     }
 
@@ -156,9 +155,9 @@ impl Model<'_> {
         }
         let mut proxies = env_vars::PROXIES.iter().map(|&proxy| self.env.get(proxy));
         let proxy = proxies.find_map(|proxy| Some(proxy?.to_str()?.to_owned()));
-        // Who has a proxy may have hosts that are reached without, by NO_PROXY.
-        if let Err(why) = proxy.as_deref().map_or(Err(String::new()), reach)
-            && let Err(direct) = reach(&self.endpoint)
+        // With a proxy, NO_PROXY may still allow direct connections.
+        if let Err(why) = proxy.as_deref().map_or(Err(String::new()), probe)
+            && let Err(direct) = probe(&self.endpoint)
         {
             let why = match proxy {
                 Some(_) => format!("the proxy {why}, and {direct}"),
@@ -175,23 +174,23 @@ impl Model<'_> {
         }
         builder
             .build()
-            .map_err(|error| self.failed(missing, &error))
+            .map_err(|error| self.download_error(missing, &error))
     }
 
     fn offline(&self, missing: &str, why: &str) -> Error {
         Error::new(format!(
-                "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub cannot be asked: {why}",
+                "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub is unreachable: {why}",
                 self.id,
                 self.cache.display()
             )).help("download the model where there is a network, or pass --pretrained-model a folder with config.json, \
              model.safetensors and tokenizer.json")
     }
 
-    fn failed(&self, name: &str, error: &ApiError) -> Error {
+    fn download_error(&self, name: &str, error: &ApiError) -> Error {
         let (message, help) = match status(error) {
             Some(code @ (401 | 403)) => (
                 format!(
-                    "the hub refuses `{name}` of `{}` (HTTP {code}): there is no such model, or it is not for everybody",
+                    "the hub refuses `{name}` of `{}` (HTTP {code}): the model does not exist or is private",
                     self.id
                 ),
                 "check the id, or set HF_TOKEN to a token that may read it",
@@ -203,7 +202,7 @@ impl Model<'_> {
                     sanitize(&self.endpoint),
                     sanitize(&error.to_string())
                 ),
-                "try again; what is downloaded stays",
+                "try again; complete files are kept",
             ),
         };
         Error::new(message).help(help)
@@ -214,7 +213,7 @@ fn status(error: &ApiError) -> Option<u16> {
     let ApiError::RequestError(error) = error else {
         return None;
     };
-    // The client's own error type is not part of what this crate sees: `http status: 404`.
+    // The client's error type is not accessible here: parses `http status: 404`.
     error
         .to_string()
         .strip_prefix("http status: ")?
@@ -222,11 +221,11 @@ fn status(error: &ApiError) -> Option<u16> {
         .ok()
 }
 
-/// Whether somebody answers at an address, such as `https://host` or `http://user:password@proxy:3128`.
-fn reach(endpoint: &str) -> Result<(), String> {
+/// Tries to connect to an address such as `https://host` or `http://user:password@proxy:3128`.
+fn probe(endpoint: &str) -> Result<(), String> {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("https", endpoint));
     let host = rest.split('/').next().unwrap_or_default();
-    // Nobody else is to see a proxy's password.
+    // Messages must not contain a proxy's password.
     let host = host.rsplit('@').next().unwrap_or_default().to_owned();
     let port = match scheme {
         "http" => 80,
@@ -246,22 +245,22 @@ fn reach(endpoint: &str) -> Result<(), String> {
     };
     let start = Instant::now();
     let (answer, found) = mpsc::channel();
-    // The system's resolver has a time limit of its own, of many seconds.
+    // The system's resolver has its own timeout of many seconds.
     std::thread::spawn(move || {
         let found = name
             .to_socket_addrs()
             .map(Iterator::collect::<Vec<SocketAddr>>);
-        // Nobody waits any more if it took too long.
+        // The receiver is gone if it took too long.
         let _ = answer.send(found);
     });
-    let addresses = match found.recv_timeout(PATIENCE) {
+    let addresses = match found.recv_timeout(CONNECT_TIMEOUT) {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(format!("`{}` is not found: {error}", sanitize(&host))),
         Err(_) => return Err(format!("`{}` is not found in time", sanitize(&host))),
     };
     let mut last = "it has no address".to_owned();
     for address in addresses {
-        let left = PATIENCE.saturating_sub(start.elapsed());
+        let left = CONNECT_TIMEOUT.saturating_sub(start.elapsed());
         if left.is_zero() {
             break;
         }
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_where_python_has_it() {
+    fn cache_is_that_of_huggingface_hub() {
         let found = |variables: &[(&str, &str)]| cache(&Env::from_map(variables.iter().copied()));
         let mut variables = Vec::new();
         assert_eq!(found(&variables), None);
@@ -310,18 +309,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_home_is_said_at_once() {
+    fn unreachable_hosts_fail_fast() {
         let start = Instant::now();
         assert!(
-            reach("http://127.0.0.1:1")
+            probe("http://127.0.0.1:1")
                 .unwrap_err()
                 .contains("does not answer")
         );
-        let proxy = reach("http://user:secret@127.0.0.1:1").unwrap_err();
+        let proxy = probe("http://user:secret@127.0.0.1:1").unwrap_err();
         assert!(proxy.contains("`127.0.0.1:1`") && !proxy.contains("secret"));
-        // An address that answers nothing (RFC 5737).
-        assert!(reach("http://192.0.2.1").is_err());
-        assert!(reach("https://nowhere.invalid/x").is_err());
-        assert!(start.elapsed() < 3 * PATIENCE + Duration::from_millis(500));
+        // An address that never answers (RFC 5737).
+        assert!(probe("http://192.0.2.1").is_err());
+        assert!(probe("https://nowhere.invalid/x").is_err());
+        assert!(start.elapsed() < 3 * CONNECT_TIMEOUT + Duration::from_millis(500));
     }
 }

@@ -16,11 +16,13 @@ use training::{
 };
 
 use crate::architecture::{Architecture, Parameter, Role};
-use crate::engine::{AllReduce as _, Batch, Engine, Noise, Saved, Target, Update, Values};
-use crate::evaluate::logits;
-use crate::meeting::Meeting;
+use crate::distributed::ProcessGroup;
+use crate::engine::{
+    AdamWStep, AllReduce as _, Batch, DropoutKey, Engine, LossTarget, Params, TrainerState,
+};
 use crate::params::{Freeze, TransformerParams};
-use crate::tokens::Rows;
+use crate::predict::logits;
+use crate::tokenizer::EncodedRows;
 
 /// AdamW's constants (Loshchilov and Hutter 2019): the defaults of PyTorch and transformers.
 const BETAS: (f64, f64) = (0.9, 0.999);
@@ -32,7 +34,7 @@ pub(crate) struct TrainContext<'a> {
     /// Its steps have the rows of all hosts and micro-batches.
     pub(crate) plan: TrainPlan<'a>,
     pub(crate) table: &'a RowTable,
-    pub(crate) rows: Rows,
+    pub(crate) rows: EncodedRows,
     pub(crate) architecture: Architecture,
     pub(crate) class_weights: Vec<f32>,
 }
@@ -54,9 +56,9 @@ impl TrainContext<'_> {
             return Ok(None);
         }
         let ids: Vec<Vec<u32>> = rows.iter().map(|&row| self.rows.ids(row)).collect();
-        let shape = (self.architecture.pad, self.architecture.classes);
+        let shape = (self.architecture.pad_token_id, self.architecture.num_labels);
         let found = logits(engine, &ids, shape, &|| run.stopped())?;
-        Ok(found.map(|logits| Scores::of_logits(logits, self.architecture.classes)))
+        Ok(found.map(|logits| Scores::of_logits(logits, self.architecture.num_labels)))
     }
 }
 
@@ -64,7 +66,7 @@ impl TrainContext<'_> {
 pub(crate) struct TransformerLearner<'a> {
     context: &'a TrainContext<'a>,
     engine: Box<dyn Engine>,
-    meeting: Option<Meeting>,
+    group: Option<ProcessGroup>,
     parameters: Vec<Parameter>,
     /// Seed of the dropout masks.
     dropout: u64,
@@ -75,13 +77,13 @@ impl<'a> TransformerLearner<'a> {
     pub(crate) fn start(
         context: &'a TrainContext<'a>,
         engine: Box<dyn Engine>,
-        meeting: Option<Meeting>,
+        group: Option<ProcessGroup>,
         run: &Run,
-    ) -> Result<(Self, TrainState, Option<Best<Values>>), Error> {
+    ) -> Result<(Self, TrainState, Option<Best<Params>>), Error> {
         let mut learner = Self {
             context,
             engine,
-            meeting,
+            group,
             parameters: context.architecture.parameters(),
             dropout: run.stream("dropout"),
         };
@@ -90,7 +92,7 @@ impl<'a> TransformerLearner<'a> {
         Ok((learner, state, best))
     }
 
-    fn restore(&mut self, run: &Run) -> Result<(TrainState, Option<Best<Values>>), Error> {
+    fn restore(&mut self, run: &Run) -> Result<(TrainState, Option<Best<Params>>), Error> {
         let Some((state, mut arrays)) = read_checkpoint(run)? else {
             return Ok((TrainState::default(), None));
         };
@@ -102,14 +104,14 @@ impl<'a> TransformerLearner<'a> {
                     true => Ok(Vec::new()),
                     false => take(&mut arrays, prefix, parameter),
                 })
-                .collect::<Result<Values, Error>>()
+                .collect::<Result<Params, Error>>()
         };
         let (first, second) = (moments("first/")?, moments("second/")?);
         let mut all = |prefix: &str| {
             let parameters = self.parameters.iter();
             parameters
                 .map(|parameter| take(&mut arrays, prefix, parameter))
-                .collect::<Result<Values, Error>>()
+                .collect::<Result<Params, Error>>()
         };
         let weights = all("weights/")?;
         let best = match state.best_epoch() {
@@ -120,7 +122,7 @@ impl<'a> TransformerLearner<'a> {
             }),
             None => None,
         };
-        self.engine.restore(&Saved {
+        self.engine.restore(&TrainerState {
             weights,
             first,
             second,
@@ -130,12 +132,12 @@ impl<'a> TransformerLearner<'a> {
 
     /// Sends the restored state of rank 0 to the other hosts, which have no checkpoints.
     fn sync_state(&mut self, state: &mut TrainState) -> Result<(), Error> {
-        let Some(meeting) = &mut self.meeting else {
+        let Some(group) = &mut self.group else {
             return Ok(());
         };
-        let leads = meeting.rank_of().0 == 0;
+        let leads = group.rank_and_size().0 == 0;
         let own = leads.then(|| json!(state).to_string());
-        let shared = meeting.share(own.as_deref().map(str::as_bytes))?;
+        let shared = group.broadcast(own.as_deref().map(str::as_bytes))?;
         if !leads {
             *state = serde_json::from_slice(&shared)
                 .map_err(|error| incompatible_checkpoint(&error.to_string()))?;
@@ -149,7 +151,7 @@ impl<'a> TransformerLearner<'a> {
                 if !leads {
                     values.fill(0.0);
                 }
-                meeting.sum(values)?;
+                group.sum(values)?;
             }
         }
         self.engine.restore(&saved)
@@ -164,7 +166,10 @@ impl<'a> TransformerLearner<'a> {
     /// of `batch_size`, round robin. Returns this host's share of the loss.
     fn accumulate(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<f64, Error> {
         let context = self.context;
-        let (rank, hosts) = self.meeting.as_ref().map_or((0, 1), Meeting::rank_of);
+        let (rank, hosts) = self
+            .group
+            .as_ref()
+            .map_or((0, 1), ProcessGroup::rank_and_size);
         let label = |&row: &u32| context.table.labels[row as usize];
         let weight = |row: &u32| f64::from(context.class_weights[label(row) as usize]);
         let total_weight = rows.iter().map(weight).sum();
@@ -173,50 +178,51 @@ impl<'a> TransformerLearner<'a> {
         for (number, rows) in rows.chunks(size).enumerate().skip(rank).step_by(hosts) {
             let ids: Vec<Vec<u32>> = rows.iter().map(|&row| context.rows.ids(row)).collect();
             let labels: Vec<u32> = rows.iter().map(label).collect();
-            let target = Target {
+            let target = LossTarget {
                 labels: &labels,
                 class_weights: &context.class_weights,
                 total_weight,
                 label_smoothing: context.params.label_smoothing,
-                noise: Some(Noise {
+                dropout_key: Some(DropoutKey {
                     seed: self.dropout,
                     step,
                     first_row: (number * size) as u64,
                 }),
                 loss_scale,
             };
-            loss += self
-                .engine
-                .accumulate(&Batch::of(&ids, context.architecture.pad), &target)?;
+            loss += self.engine.accumulate(
+                &Batch::padded(&ids, context.architecture.pad_token_id),
+                &target,
+            )?;
         }
         Ok(loss)
     }
 }
 
 impl training::Learner for TransformerLearner<'_> {
-    type Weights = Values;
+    type Weights = Params;
 
     fn tokens(&self, row: u32) -> usize {
         self.context.rows.length(row)
     }
 
     fn is_scaled(&self) -> bool {
-        self.engine.is_scaled()
+        self.engine.needs_loss_scaling()
     }
 
     fn backward(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<(f64, f64), Error> {
         let mut loss = self.accumulate(rows, step, loss_scale)?;
-        if let Some(meeting) = &mut self.meeting {
+        if let Some(group) = &mut self.group {
             let mut sum = [loss as f32];
-            meeting.sum(&mut sum)?;
+            group.sum(&mut sum)?;
             loss = sum[0].into();
-            self.engine.reduce(meeting)?;
+            self.engine.all_reduce(group)?;
         }
         Ok((loss, self.engine.gradient_norm()?))
     }
 
     fn update(&mut self, step: OptimizerStep) -> Result<(), Error> {
-        self.engine.update(&Update {
+        self.engine.optimizer_step(&AdamWStep {
             step: step.update,
             rate: step.rate,
             beta_1: BETAS.0,
@@ -228,14 +234,14 @@ impl training::Learner for TransformerLearner<'_> {
     }
 
     fn discard(&mut self) -> Result<(), Error> {
-        self.engine.discard()
+        self.engine.zero_grad()
     }
 
-    fn weights(&self) -> Result<Values, Error> {
+    fn weights(&self) -> Result<Params, Error> {
         self.engine.weights()
     }
 
-    fn is_finite(weights: &Values) -> bool {
+    fn is_finite(weights: &Params) -> bool {
         weights.iter().flatten().all(|weight| weight.is_finite())
     }
 
@@ -243,7 +249,7 @@ impl training::Learner for TransformerLearner<'_> {
         self.context.scores(self.engine.as_mut(), rows, run)
     }
 
-    fn save(&self, best: Option<&Values>, path: &Path) -> Result<(), Error> {
+    fn save(&self, best: Option<&Params>, path: &Path) -> Result<(), Error> {
         let saved = self.engine.save()?;
         let mut all = vec![
             ("weights/", &saved.weights),
@@ -269,17 +275,18 @@ impl training::Learner for TransformerLearner<'_> {
     }
 
     fn sync_stop(&mut self, stop: bool) -> Result<bool, Error> {
-        match &mut self.meeting {
+        match &mut self.group {
             None => Ok(stop),
-            Some(meeting) => meeting.any(stop),
+            Some(group) => group.any_rank(stop),
         }
     }
 
     fn sync_validation(&mut self, own: Validation) -> Result<Validation, Error> {
-        let Some(meeting) = &mut self.meeting else {
+        let Some(group) = &mut self.group else {
             return Ok(own);
         };
-        let [accuracy, loss, macro_f1] = meeting.lead([own.accuracy, own.loss, own.macro_f1])?;
+        let [accuracy, loss, macro_f1] =
+            group.broadcast_f64([own.accuracy, own.loss, own.macro_f1])?;
         Ok(Validation {
             accuracy,
             loss,

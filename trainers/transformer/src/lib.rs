@@ -3,24 +3,23 @@
 mod architecture;
 #[cfg(feature = "candle")]
 mod candle;
-#[cfg(test)]
-mod checks;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod cpu;
 mod device;
+mod distributed;
 mod engine;
-mod evaluate;
-mod explain;
 mod hub;
-#[cfg(test)]
-mod judge;
 mod learner;
-mod meeting;
 mod model;
 pub mod params;
-mod pieces;
+mod predict;
+#[cfg(test)]
+mod reference;
+
 mod pretrained;
-mod tokens;
+mod tokenizer;
 mod train;
 mod weights;
 
@@ -34,11 +33,11 @@ use training::Run;
 
 pub use model::TransformerModel;
 use params::{DeviceArgs, TransformerArgs, TransformerParams};
-pub use tokens::Encoder;
+pub use tokenizer::Encoder;
 
 use device::Setup;
 
-/// The transformer as a trainer.
+/// The transformer trainer.
 pub struct Transformer;
 
 impl Trainer for Transformer {
@@ -67,7 +66,7 @@ impl Trainer for Transformer {
     fn fingerprint(params: &TransformerParams) -> BTreeMap<String, String> {
         params
             .pretrained()
-            .map(|found| found.identity())
+            .map(|found| found.fingerprint())
             .unwrap_or_default()
     }
 

@@ -1,4 +1,5 @@
-//! A trained model and its folder, in Hugging Face's layout: docs/transformer-model.md reads it in Python.
+//! A trained model and its folder in Hugging Face's layout: see
+//! docs/reference/models/transformer.md.
 
 use std::fs;
 use std::path::Path;
@@ -13,12 +14,11 @@ use training::{Tensor, write_tensors};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::device::Setup;
-use crate::engine::{Engine, Values};
-use crate::evaluate::logits;
-use crate::explain;
-use crate::pieces::Memory;
-use crate::pretrained::{OPTIONAL, check_ids};
-use crate::tokens::{TOKENIZER, Tokens};
+use crate::engine::{Engine, Params};
+use crate::predict;
+use crate::pretrained::check_ids;
+use crate::tokenizer::token_cache::TokenCache;
+use crate::tokenizer::{OPTIONAL, TOKENIZER, TextTokenizer};
 use crate::weights::{self, Head, WEIGHTS};
 
 /// A trained model.
@@ -26,19 +26,20 @@ pub struct TransformerModel {
     pub(crate) classes: Vec<String>,
     pub(crate) config: Config,
     pub(crate) architecture: Architecture,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Arc<TextTokenizer>,
     pub(crate) extras: Vec<(String, Vec<u8>)>,
-    pub(crate) values: Values,
-    /// One for all threads: it takes all cores by itself, and weights are large. The others tokenise meanwhile.
+    pub(crate) params: Params,
+    /// Shared by all threads: it uses all cores by itself, and weights are large. Other threads
+    /// tokenize meanwhile.
     pub(crate) engine: Mutex<Option<Box<dyn Engine>>>,
 }
 
 impl TransformerModel {
-    /// Makes what predicts; the weights move into it.
+    /// Moves the weights into an engine.
     pub(crate) fn prepare(&mut self, setup: Setup) -> Result<(), Error> {
-        let values = std::mem::take(&mut self.values);
-        let frozen = vec![true; values.len()];
-        let engine = setup.engine(&self.architecture, values, &frozen, None)?;
+        let params = std::mem::take(&mut self.params);
+        let frozen = vec![true; params.len()];
+        let engine = setup.engine(&self.architecture, params, &frozen, None)?;
         self.engine = Mutex::new(Some(engine));
         Ok(())
     }
@@ -48,18 +49,19 @@ impl TransformerModel {
     }
 
     fn shape(&self) -> (u32, usize) {
-        (self.architecture.pad, self.architecture.classes)
+        (self.architecture.pad_token_id, self.architecture.num_labels)
     }
 }
 
 fn unprepared() -> Error {
-    Error::new("the model was not made ready to predict").help("please report it")
+    Error::new("the model is not loaded to a device").help("please report it")
 }
 
 impl Model for TransformerModel {
-    type Scratch = Memory;
+    type Scratch = TokenCache;
 
-    /// Rows are sorted by length within a block: enough for that, few enough that several threads tokenise.
+    /// Rows are sorted by length within a block: large enough for that, small enough that several
+    /// threads tokenize.
     const BLOCK_BYTES: usize = 2 * 1024 * 1024;
 
     fn classes(&self) -> &[String] {
@@ -72,20 +74,20 @@ impl Model for TransformerModel {
             fs::write(&path, bytes).map_err(Error::io("write", &path))
         };
         write(CONFIG, self.config.text().as_bytes())?;
-        write(TOKENIZER, &self.tokens.trained()?)?;
+        write(TOKENIZER, &self.tokens.trained_json()?)?;
         for (name, bytes) in &self.extras {
             write(name, bytes)?;
         }
         let parameters = self.architecture.parameters();
         let tensors = parameters
             .iter()
-            .zip(&self.values)
+            .zip(&self.params)
             .map(|(parameter, data)| Tensor {
                 name: parameter.name.clone(),
                 shape: &parameter.shape,
                 data,
             });
-        // transformers refuses a file that does not say which framework's layout it has.
+        // transformers refuses a file without its framework's format.
         write_tensors(&dir.join(WEIGHTS), &[("format", "pt")], tensors.collect())
     }
 
@@ -104,14 +106,14 @@ impl Model for TransformerModel {
         let architecture = config
             .architecture(classes.len(), None)
             .map_err(|why| no_model(&why))?;
-        let max_len = config.max_len().unwrap_or(architecture.longest());
-        if !(3..=architecture.longest()).contains(&max_len) {
+        let max_len = config.max_len().unwrap_or(architecture.max_tokens());
+        if !(3..=architecture.max_tokens()).contains(&max_len) {
             return Err(no_model(&format!(
                 "expected texts of 3 to `{}` tokens, found a `max_len` of `{max_len}`",
-                architecture.longest()
+                architecture.max_tokens()
             )));
         }
-        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len)?;
+        let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
         let mut extras = Vec::new();
         for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
@@ -123,11 +125,11 @@ impl Model for TransformerModel {
         }
         let head = Head {
             keep: true,
-            deviation: 0.0,
+            initializer_range: 0.0,
             seed: 0,
         };
         let loaded = weights::load(&weights::files(dir)?, &architecture, head, 2)?;
-        if let Some(name) = loaded.fresh.first() {
+        if let Some(name) = loaded.initialized.first() {
             return Err(no_model(&format!(
                 "expected the weights `{name}`, found none"
             )));
@@ -138,21 +140,21 @@ impl Model for TransformerModel {
             architecture,
             tokens: Arc::new(tokens),
             extras,
-            values: loaded.values,
+            params: loaded.params,
             engine: Mutex::new(None),
         })
     }
 
-    fn scratch(&self) -> Memory {
-        Memory::default()
+    fn scratch(&self) -> TokenCache {
+        TokenCache::default()
     }
 
-    fn predict(&self, memory: &mut Memory, texts: &[&str]) -> Result<Scores, Error> {
-        let rows = texts.iter().map(|text| self.tokens.encode(text, memory));
+    fn predict(&self, cache: &mut TokenCache, texts: &[&str]) -> Result<Scores, Error> {
+        let rows = texts.iter().map(|text| self.tokens.encode(text, cache));
         let rows = rows.collect::<Result<Vec<_>, Error>>()?;
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
-        let found = logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
+        let found = predict::logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
         Ok(Scores::of_logits(
             found.unwrap_or_default(),
             self.classes.len(),
@@ -162,14 +164,14 @@ impl Model for TransformerModel {
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
         let text = text.ok_or_else(|| {
             Error::usage(
-                "expected a text, found none: a word has no weight of its own in a transformer",
+                "expected a text, found none: words have no weights of their own in a transformer",
             )
             .help("try `explain --model-dir DIR \"some text\"`")
         })?;
-        let (ids, words) = self.tokens.words(text)?;
+        let (ids, words) = self.tokens.encode_words(text)?;
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
-        let weights = explain::text(engine.as_mut(), &ids, &words, self.shape())?;
+        let weights = predict::explain(engine.as_mut(), &ids, &words, self.shape())?;
         Ok(ClassFeatures::strongest(&self.classes, weights, top))
     }
 }

@@ -1,4 +1,4 @@
-//! What can be typed, and what becomes of it.
+//! Command line arguments, and the parameters they become.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -10,45 +10,57 @@ use harness::range::{above_zero, below_one, not_negative, up_to_one};
 pub use training::{ClassWeight, Schedule};
 
 use crate::pretrained::Pretrained;
-use crate::tokens::Tokens;
+use crate::tokenizer::TextTokenizer;
 pub use training::{DeviceChoice, Precision};
 
-/// 600 s: the instances of a job start within minutes of each other.
+/// Seconds: the instances of a job start within minutes of each other.
 const HOST_TIMEOUT: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
 
-/// The trainer's own arguments; the names of the old script's flags and their meaning are kept.
+/// Arguments of `train`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub struct TransformerArgs {
-    /// Where training starts from: a folder in Hugging Face's layout (config.json, model.safetensors, tokenizer.json) or
-    /// the id of a model of the hub [default: the channel `model`]
+    /// Pretrained model: a folder or a hub id [default: the channel `model`]
+    ///
+    /// A folder in Hugging Face's layout (config.json, model.safetensors, tokenizer.json) or the id
+    /// of a model of the Hugging Face hub.
     #[arg(long, value_name = "FOLDER|ID")]
     pretrained_model: Option<String>,
-    /// Tokens of a text that are read, from its start, special ones included; at most the positions of the pretrained
-    /// model [default: 256]
+    /// Maximum tokens of a text, including special ones [default: 256]
+    ///
+    /// Longer texts are truncated at the end. At most the positions of the pretrained model.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
     max_len: Option<u32>,
-    /// Layers that are not trained, from the first on, and with them the embeddings; `all`: the head alone is
+    /// Number of layers that are not trained, or `all` for all but the head
+    ///
+    /// Counted from the first; the embeddings are then not trained either.
     #[arg(long, value_name = "N|all", default_value = "none")]
     freeze_layers: Freeze,
-    /// Share that a training step drops of hidden values, attention and what the head sees [default: as config.json has
-    /// it, mostly 0.1]
+    /// Dropout probability [default: as in config.json, usually 0.1]
+    ///
+    /// Of hidden values, attention probabilities and the input of the classification head.
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
 
-    /// Passes over the training rows (2 to 4: Devlin et al. 2019)
+    /// Number of passes over the training rows (2 to 4: Devlin et al. 2019)
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     epochs: u32,
-    /// Rows that are worked on at once; a step has as many per host, times --accumulate (16 or 32: Devlin et al. 2019)
+    /// Rows per batch and host (16 or 32: Devlin et al. 2019)
+    ///
+    /// An optimizer step has this many rows per host, times --accumulate.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
     batch_size: u32,
-    /// Batches whose gradients make a step: larger steps in the memory of a batch
+    /// Batches per optimizer step (gradient accumulation)
+    ///
+    /// Larger steps in the memory of one batch.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
     accumulate: u32,
-    /// Make batches of random rows; otherwise they have rows of about equal length, with little padding
+    /// Make batches of random rows instead of rows of similar length
+    ///
+    /// Batches of rows of similar length have little padding.
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
     no_buckets: bool,
-    /// Highest learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
+    /// Maximum learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
     #[arg(
         long,
         value_name = "RATE",
@@ -56,10 +68,12 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     learning_rate: f64,
-    /// Learning rate over the steps
+    /// Learning rate schedule after the warm-up
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
-    /// Share of the steps over which the learning rate rises from 0 (0.1: Devlin et al. 2019)
+    /// Fraction of the steps with a rising learning rate (0.1: Devlin et al. 2019)
+    ///
+    /// The learning rate rises linearly from 0.
     #[arg(
         long,
         value_name = "SHARE",
@@ -67,7 +81,9 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     warm_up: f64,
-    /// Decay of AdamW (Loshchilov and Hutter 2019), of all weights but biases and norms (0.01: Devlin et al. 2019)
+    /// Weight decay of AdamW (0.01: Devlin et al. 2019)
+    ///
+    /// Applies to all parameters except biases and layer norms (Loshchilov and Hutter 2019).
     #[arg(
         long,
         value_name = "DECAY",
@@ -75,7 +91,7 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     weight_decay: f64,
-    /// Norm to which larger gradients are cut; 0: they are not cut
+    /// Maximum norm of gradients; larger ones are scaled down; 0 disables it
     #[arg(
         long,
         value_name = "NORM",
@@ -83,7 +99,7 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     clip_norm: f64,
-    /// Share of the target that is spread over all classes (Szegedy et al. 2016)
+    /// Label smoothing (Szegedy et al. 2016)
     #[arg(
         long,
         value_name = "SHARE",
@@ -91,15 +107,19 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     label_smoothing: f64,
-    /// Epochs without a higher validation accuracy after which training stops; 0: it never does. The epoch of the highest
-    /// is the model in any case; of equals, that of the lower loss
+    /// Epochs without a higher validation accuracy before training stops; 0 disables it
+    ///
+    /// The model is always that of the epoch with the highest validation accuracy; among equals, that
+    /// with the lowest loss.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: u32,
-    /// Give every class the same total weight
+    /// Weights of the classes in the loss
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
     class_weight: ClassWeight,
 
-    /// Where to train: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N
+    /// Device to train on: auto, cpu, cuda or cuda:N
+    ///
+    /// `auto` and `cuda` use all GPUs; without one, `auto` uses the CPU. `cuda:N` uses one GPU.
     #[arg(
         long,
         value_name = "DEVICE",
@@ -107,18 +127,20 @@ pub struct TransformerArgs {
         help_heading = "Device"
     )]
     device: DeviceChoice,
-    /// Numbers to train with [default: mixed on GPUs, full else]
+    /// Numeric precision of training [default: mixed on GPUs, full on CPUs]
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
-    /// Seconds that hosts of one job wait for each other, at the start and in every step
+    /// Seconds that the hosts of a job wait for each other, at the start and in each step
     #[arg(long, value_name = "SECONDS", default_value_t = HOST_TIMEOUT, help_heading = "Device")]
     host_timeout: NonZeroU32,
 }
 
-/// What can be typed for `evaluate`, `predict` and `explain`.
+/// Arguments of `evaluate`, `predict` and `explain`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DeviceArgs {
-    /// Where to predict: auto (a GPU if there is one, else the CPU), cpu, cuda, cuda:N
+    /// Device to predict on: auto, cpu, cuda or cuda:N
+    ///
+    /// `auto` and `cuda` use all GPUs; without one, `auto` uses the CPU. `cuda:N` uses one GPU.
     #[arg(
         long,
         value_name = "DEVICE",
@@ -126,19 +148,19 @@ pub struct DeviceArgs {
         help_heading = "Device"
     )]
     pub(crate) device: DeviceChoice,
-    /// Numbers to predict with [default: mixed on GPUs, full else]
+    /// Numeric precision of predictions [default: mixed on GPUs, full on CPUs]
     #[arg(long, value_enum, help_heading = "Device")]
     pub(crate) precision: Option<Precision>,
 }
 
-/// Which parameters stay as they are.
+/// Parameters that are not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freeze {
     /// None.
     None,
-    /// Those of the embeddings and of so many layers.
+    /// The embeddings and this many layers.
     Layers(usize),
-    /// All but the head's.
+    /// All but the classification head.
     All,
 }
 
@@ -160,53 +182,53 @@ impl FromStr for Freeze {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct TransformerParams {
-    /// As typed.
+    /// As given.
     pretrained_model: Option<String>,
     max_len: Option<u32>,
-    /// Found, once it was looked for.
+    /// Set by `locate`.
     pretrained: Option<Pretrained>,
-    /// Which parameters stay as they are.
+    /// Parameters that are not trained.
     pub freeze: Freeze,
-    /// `None`: as the pretrained model's configuration has it.
+    /// `None`: as in the pretrained model's configuration.
     pub dropout: Option<f64>,
-    /// Passes over the training rows.
+    /// Number of passes over the training rows.
     pub epochs: u64,
-    /// Rows that are worked on at once.
+    /// Rows per batch and host.
     pub batch_size: usize,
-    /// Batches of a step.
+    /// Batches per optimizer step.
     pub accumulate: usize,
-    /// Whether a batch has rows of about equal length.
+    /// True if batches have rows of similar length.
     pub buckets: bool,
-    /// The highest.
+    /// Maximum of the schedule.
     pub learning_rate: f64,
-    /// Learning rate over the steps.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Share of the steps, 0 to 1.
+    /// Fraction of the steps, 0 to 1.
     pub warm_up: f64,
-    /// AdamW's.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
-    /// `None`: gradients are not cut.
+    /// `None`: gradients are not clipped.
     pub clip_norm: Option<f64>,
     /// 0 to below 1.
     pub label_smoothing: f64,
     /// `None`: training never stops early.
     pub patience: Option<u64>,
-    /// How classes are weighed.
+    /// Weights of the classes in the loss.
     pub class_weight: ClassWeight,
-    /// Where to train.
+    /// Device to train on.
     pub device: DeviceChoice,
-    /// `None`: what the device does best.
+    /// `None`: the default of the device.
     pub precision: Option<Precision>,
-    /// Seconds that hosts wait for each other.
+    /// Seconds.
     pub host_timeout: u64,
 }
 
 impl TransformerArgs {
-    /// Checks what was typed; what it names is looked for later.
+    /// Checks the values. The pretrained model is located later.
     ///
     /// # Errors
     ///
-    /// A value is outside of its range, or does not go with another.
+    /// If a value is out of range.
     pub fn check(self) -> Result<TransformerParams, Error> {
         above_zero("learning-rate", self.learning_rate, "5e-5")?;
         up_to_one("warm-up", self.warm_up, "0.1")?;
@@ -252,11 +274,11 @@ impl TransformerArgs {
 }
 
 impl TransformerParams {
-    /// Looks for the pretrained model.
+    /// Locates the pretrained model.
     pub(crate) fn locate(&mut self, paths: &sagemaker::Paths) -> Result<(), Error> {
-        let typed = self.pretrained_model.as_deref();
-        let pretrained = Pretrained::find(typed, paths, self.max_len)?;
-        let layers = pretrained.architecture(2, None)?.layers;
+        let given = self.pretrained_model.as_deref();
+        let pretrained = Pretrained::find(given, paths, self.max_len)?;
+        let layers = pretrained.architecture(2, None)?.num_hidden_layers;
         if let Freeze::Layers(frozen) = self.freeze
             && frozen > layers
         {
@@ -268,17 +290,17 @@ impl TransformerParams {
         Ok(())
     }
 
-    /// The pretrained model's tokenizer, if it was looked for.
-    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+    /// Returns the tokenizer of the pretrained model, if it is located.
+    pub(crate) fn tokens(&self) -> Option<&Arc<TextTokenizer>> {
         self.pretrained
             .as_ref()
             .map(|pretrained| &pretrained.tokens)
     }
 
-    /// The pretrained model, which was looked for first.
+    /// Returns the pretrained model, which must be located first.
     pub(crate) fn pretrained(&self) -> Result<&Pretrained, Error> {
         self.pretrained.as_ref().ok_or_else(|| {
-            Error::new("the pretrained model was not looked for").help("please report it")
+            Error::new("the pretrained model is not located").help("please report it")
         })
     }
 }

@@ -1,4 +1,5 @@
-//! The pretrained model that training starts from: a folder in Hugging Face's layout, the channel `model`, or the hub.
+//! The pretrained model: a folder in Hugging Face's layout, the channel `model`, or a model of the
+//! hub.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,43 +12,37 @@ use serde_json::{Map, Value};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokens::{TOKENIZER, Tokens};
-use crate::weights::{self, Head, INDEX, Loaded, WEIGHTS};
+use crate::tokenizer::{OPTIONAL, TOKENIZER, TOKENIZER_CONFIG, TextTokenizer};
+use crate::weights::{self, Head, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
-/// Weights as a pickle: a program that runs when it is read.
-pub(crate) const PICKLE: &str = "pytorch_model.bin";
-/// Python's settings of the tokenizer.
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Files that go with the tokenizer into the model folder, where there are such.
-pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
-/// The channel that may bring it.
+/// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
 
-/// A pretrained model: what is small is read, the weights are where they lie.
+/// A pretrained model. Weights are not loaded yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Pretrained {
-    /// As it was named.
+    /// Folder or id, as given.
     name: String,
     pub(crate) config: Config,
-    pub(crate) tokens: Arc<Tokens>,
-    /// Tokens of a text that are read.
+    pub(crate) tokens: Arc<TextTokenizer>,
+    /// Maximum tokens of a text.
     pub(crate) max_len: usize,
-    /// Further files of the tokenizer, as they are.
+    /// Further files of the tokenizer.
     extras: Vec<(String, Vec<u8>)>,
     files: Vec<PathBuf>,
 }
 
 impl Pretrained {
-    /// Looks for what was asked for, else for the channel.
+    /// Finds the given model, or that of the channel.
     pub(crate) fn find(
-        typed: Option<&str>,
+        given: Option<&str>,
         paths: &Paths,
         max_len: Option<u32>,
     ) -> Result<Self, Error> {
-        let (name, dir) = match typed {
-            Some(name) => (name.to_owned(), folder(name, paths)?),
+        let (name, dir) = match given {
+            Some(name) => (name.to_owned(), resolve_dir(name, paths)?),
             None => {
-                let dir = paths.channel(CHANNEL).ok_or_else(nothing)?;
+                let dir = paths.channel(CHANNEL).ok_or_else(none_given)?;
                 (dir.display().to_string(), dir)
             }
         };
@@ -55,11 +50,11 @@ impl Pretrained {
     }
 
     fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Error> {
-        complete(dir)?;
+        check_files(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
         let longest = config
             .architecture(2, None)
-            .map_or(0, |found| found.longest());
+            .map_or(0, |found| found.max_tokens());
         let max_len = match max_len.map(|len| len as usize) {
             Some(len) if len > longest => {
                 return Err(Error::usage(format!(
@@ -70,7 +65,7 @@ impl Pretrained {
             Some(len) => len,
             None => DEFAULT_MAX_LEN.min(longest),
         };
-        let tokens = Tokens::read(&dir.join(TOKENIZER), max_len)?;
+        let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
         let mut extras = Vec::new();
         for name in OPTIONAL {
@@ -90,7 +85,7 @@ impl Pretrained {
         })
     }
 
-    /// The network for these classes.
+    /// Returns the network for a number of classes.
     pub(crate) fn architecture(
         &self,
         classes: usize,
@@ -101,7 +96,7 @@ impl Pretrained {
             .map_err(|why| Error::new(why).help("choose another pretrained model"))
     }
 
-    /// Its weights; a head for other classes is initialised anew.
+    /// Loads the weights; a head for other classes is initialized.
     pub(crate) fn load(
         &self,
         architecture: &Architecture,
@@ -111,13 +106,13 @@ impl Pretrained {
     ) -> Result<Loaded, Error> {
         let head = Head {
             keep: self.config.labels().is_some_and(|labels| labels == classes),
-            deviation: self.config.deviation(),
+            initializer_range: self.config.initializer_range(),
             seed,
         };
         weights::load(&self.files, architecture, head, threads)
     }
 
-    /// Further files of the tokenizer for the folder of a trained model: Python cuts texts as they were in training.
+    /// Returns further tokenizer files for the trained model, with its token limit for Python.
     pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut extras = self.extras.clone();
         if !extras.iter().any(|(name, _)| name == TOKENIZER_CONFIG) {
@@ -140,19 +135,19 @@ impl Pretrained {
         Ok(extras)
     }
 
-    /// How it was named.
+    /// Returns the folder or id, as given.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its content, for a checkpoint to agree with.
-    pub(crate) fn identity(&self) -> BTreeMap<String, String> {
+    /// Returns checksums of the content, for checkpoints.
+    pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut sums = vec![
             diagnostics::sha256(self.config.text().as_bytes()),
             self.tokens.sha256(),
         ];
         for path in &self.files {
-            // What cannot be read now cannot be read later either, and that says why.
+            // An unreadable file fails later, with its error.
             sums.push(diagnostics::sha256_file(path).unwrap_or_default());
         }
         let sum = diagnostics::sha256(sums.join(" ").as_bytes());
@@ -163,11 +158,11 @@ impl Pretrained {
     }
 }
 
-/// What the bars of this project are measured with: three quarters of IMDB's reviews have more than 128 tokens, and attention
-/// costs the square of the length. Short texts are not padded to it.
+/// The setting of this project's benchmarks: three quarters of IMDB's reviews have more than 128
+/// tokens, and attention costs the square of the length. Short texts are not padded to it.
 const DEFAULT_MAX_LEN: usize = 256;
 
-fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
+fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
     let path = PathBuf::from(name);
     if path.is_dir() {
         return Ok(path);
@@ -177,7 +172,7 @@ fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
             "expected a folder for --pretrained-model, found the file `{}`",
             sanitize(name)
         ))
-        .help("give the folder that holds config.json, model.safetensors and tokenizer.json"));
+        .help("give the folder with config.json, model.safetensors and tokenizer.json"));
     }
     if hub::is_id(name) {
         return hub::fetch(name, paths.env());
@@ -188,13 +183,13 @@ fn folder(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
         )).help("check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2"))
 }
 
-fn nothing() -> Error {
+fn none_given() -> Error {
     Error::usage("expected a pretrained model, found neither --pretrained-model nor a channel `model`").help("pass --pretrained-model a folder in Hugging Face's layout or the id of a model of the hub, such as \
          sentence-transformers/all-MiniLM-L6-v2")
 }
 
-/// Refuses a folder in which something is missing.
-fn complete(dir: &Path) -> Result<(), Error> {
+/// Refuses an incomplete folder.
+fn check_files(dir: &Path) -> Result<(), Error> {
     let lacks = |name: &str, help: &str| {
         Err(Error::new(format!(
             "expected `{name}` in `{}`, found none",
@@ -234,28 +229,17 @@ fn complete(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says what to do instead.
-pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
-    Error::new(format!(
-            "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is read, and is not read here",
-            path.display()
-        )).help(format!(
-            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
-             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
-             `tokenizer.json` beside it",
-            sanitize(model)
-        ))
-}
-
-/// Refuses a tokenizer whose ids the network has no embeddings for.
-pub(crate) fn check_ids(dir: &Path, tokens: &Tokens, config: &Config) -> Result<(), Error> {
-    let vocab = config.architecture(2, None).map_or(0, |found| found.vocab);
-    if (tokens.largest as usize) < vocab {
+/// Refuses a tokenizer with ids that have no embeddings.
+pub(crate) fn check_ids(dir: &Path, tokens: &TextTokenizer, config: &Config) -> Result<(), Error> {
+    let vocab = config
+        .architecture(2, None)
+        .map_or(0, |found| found.vocab_size);
+    if (tokens.max_id as usize) < vocab {
         return Ok(());
     }
     Err(Error::new(format!(
         "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
-        tokens.largest,
+        tokens.max_id,
         dir.join(TOKENIZER).display()
     ))
     .help("take tokenizer and weights from the same model"))

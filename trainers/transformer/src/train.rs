@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 use training::{Fitted, Run, TrainPlan, fit};
 
 use crate::device::Setup;
-use crate::engine::Values;
+use crate::distributed::ProcessGroup;
+use crate::engine::Params;
 use crate::learner::{TrainContext, TransformerLearner};
-use crate::meeting::Meeting;
 use crate::model::TransformerModel;
 use crate::params::TransformerParams;
-use crate::tokens::{Encoder, Rows};
+use crate::tokenizer::{EncodedRows, Encoder};
 use crate::weights::Loaded;
 
 pub(crate) fn train(
@@ -27,7 +27,7 @@ pub(crate) fn train(
 ) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
     let pretrained = params.pretrained()?;
-    let rows = Rows::new(table, encoders)?;
+    let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
     let train = table.of(Split::Train);
     let hosts = run.hosts().names.len().max(1);
@@ -57,17 +57,19 @@ pub(crate) fn train(
     }
     run.progress("loading the pretrained model");
     let seed = run.stream("head");
-    let Loaded { values, fresh } =
-        pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
+    let Loaded {
+        params: values,
+        initialized: fresh,
+    } = pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
     let timeout = Duration::from_secs(params.host_timeout);
-    let mut meeting = Meeting::of(run.hosts(), timeout, &|| run.stopped())?;
-    if let Some(meeting) = &mut meeting {
-        check_same_data(&context, meeting)?;
+    let mut group = ProcessGroup::init(run.hosts(), timeout, &|| run.stopped())?;
+    if let Some(group) = &mut group {
+        check_same_data(&context, group)?;
     }
     let frozen = context.frozen();
     let engine =
-        setup(params, run).engine(&context.architecture, values, &frozen, meeting.as_mut())?;
-    let (mut learner, state, best) = TransformerLearner::start(&context, engine, meeting, run)?;
+        setup(params, run).engine(&context.architecture, values, &frozen, group.as_mut())?;
+    let (mut learner, state, best) = TransformerLearner::start(&context, engine, group, run)?;
     let fitted = fit(&mut learner, &context.plan, state, best, run)?;
     let details = details(&context, &learner, &fitted, &fresh);
     // Frees moments and gradients.
@@ -77,7 +79,7 @@ pub(crate) fn train(
 
 fn finish(
     context: &TrainContext<'_>,
-    Fitted { best, error, .. }: Fitted<Values>,
+    Fitted { best, error, .. }: Fitted<Params>,
     details: Map<String, Value>,
     run: &Run,
 ) -> Result<Trained<TransformerModel>, Error> {
@@ -110,7 +112,7 @@ fn finish(
         architecture: context.architecture.clone(),
         tokens: Arc::clone(&pretrained.tokens),
         extras: pretrained.extras()?,
-        values,
+        params: values,
         engine: Mutex::new(None),
     };
     Ok(Trained {
@@ -125,7 +127,7 @@ fn finish(
 fn details(
     context: &TrainContext<'_>,
     learner: &TransformerLearner<'_>,
-    Fitted { state, best, .. }: &Fitted<Values>,
+    Fitted { state, best, .. }: &Fitted<Params>,
     fresh: &[String],
 ) -> Map<String, Value> {
     let parameters = context.architecture.parameters();
@@ -167,17 +169,17 @@ fn setup(params: &TransformerParams, run: &Run) -> Setup {
 }
 
 /// Refuses hosts with different rows, as with `ShardedByS3Key`: their batches would differ.
-fn check_same_data(context: &TrainContext<'_>, meeting: &mut Meeting) -> Result<(), Error> {
+fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Result<(), Error> {
     let mut content = Vec::new();
     for (row, label) in (0..).zip(&context.table.labels) {
         content.extend(label.to_le_bytes());
         content.extend(context.rows.ids(row).iter().flat_map(|id| id.to_le_bytes()));
     }
     let own = diagnostics::sha256(&content);
-    let leads = meeting.rank_of().0 == 0;
-    let first = meeting.share(leads.then_some(own.as_bytes()))?;
+    let leads = group.rank_and_size().0 == 0;
+    let first = group.broadcast(leads.then_some(own.as_bytes()))?;
     // All hosts must fail: otherwise the others would wait for one that has ended.
-    if meeting.any(first != own.as_bytes())? {
+    if group.any_rank(first != own.as_bytes())? {
         return Err(Error::new(
             "expected the same rows on all hosts, found others than on the first",
         )

@@ -6,33 +6,35 @@ use std::path::{Path, PathBuf};
 use diagnostics::{Error, sanitize};
 use training::{Random, TensorError, TensorFile};
 
-use crate::architecture::{Architecture, Linear, Parameter, Role};
-use crate::engine::Values;
+use crate::architecture::{Architecture, LinearParam, Parameter, Role};
+use crate::engine::Params;
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// Pickled weights: loading them can run any code.
+pub(crate) const PICKLE: &str = "pytorch_model.bin";
 
-/// What stands before the names of an encoder in a checkpoint that has a head.
+/// Prefixes of an encoder's names in a checkpoint with a head.
 const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
 
-/// Weights, and which of them the checkpoint lacked.
+/// Loaded weights.
 pub(crate) struct Loaded {
-    pub(crate) values: Values,
-    /// Names of parameters of the head that were initialised.
-    pub(crate) fresh: Vec<String>,
+    pub(crate) params: Params,
+    /// Names of the head's parameters that were initialized.
+    pub(crate) initialized: Vec<String>,
 }
 
-/// How the head of a checkpoint is taken.
+/// Treatment of the checkpoint's head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// Whether its last layer is for these very classes.
+    /// True if its last layer is for the same classes.
     pub(crate) keep: bool,
-    /// Deviation and seed of what is initialised.
-    pub(crate) deviation: f64,
+    /// Standard deviation and seed of initialized weights.
+    pub(crate) initializer_range: f64,
     pub(crate) seed: u64,
 }
 
-/// The files that hold the weights of a folder; those that the index names, where there is one.
+/// Returns the weight files of a folder, by the index if there is one.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     if dir.join(WEIGHTS).exists() {
         return Ok(vec![dir.join(WEIGHTS)]);
@@ -46,7 +48,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The names of the files that an index names.
+/// Returns the file names in an index.
 pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     #[derive(serde::Deserialize)]
     struct Index {
@@ -54,12 +56,12 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     }
     let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    // A stranger's index must not lead out of the folder.
+    // An untrusted index must not point out of the folder.
     match names
         .iter()
         .find(|name| Path::new(name).file_name() != Some(name.as_ref()))
     {
-        Some(name) => Err(format!("`{}` is no file name", sanitize(name))),
+        Some(name) => Err(format!("`{}` is not a file name", sanitize(name))),
         None => Ok(names),
     }
 }
@@ -79,7 +81,7 @@ pub(crate) fn load(
             place.insert(canonical(&name), (number, name));
         }
     }
-    let mut fresh = Vec::new();
+    let mut initialized = Vec::new();
     let mut sources = Vec::new();
     let parameters = architecture.parameters();
     for (number, parameter) in parameters.iter().enumerate() {
@@ -91,17 +93,17 @@ pub(crate) fn load(
         sources.push(match found {
             Some((file, name)) => Source::Tensor(*file, name),
             None if in_head(parameter.role) => {
-                fresh.push(parameter.name.clone());
-                Source::Fresh(number as u64)
+                initialized.push(parameter.name.clone());
+                Source::Initialized(number as u64)
             }
             None => return Err(missing(files, parameter)),
         });
     }
     let all: Vec<_> = parameters.iter().zip(sources).collect();
-    // Half of the time is the kernel's, which makes the pages.
+    // Half of the time is spent by the kernel on page faults.
     let (own, others) = match threads {
         1 => all.split_at(all.len()),
-        _ => all.split_at(middle(&parameters)),
+        _ => all.split_at(half_point(&parameters)),
     };
     let values = std::thread::scope(|scope| {
         let other = scope.spawn(|| values(&open, others, head));
@@ -112,19 +114,22 @@ pub(crate) fn load(
         });
         Ok::<_, Error>(values)
     })?;
-    Ok(Loaded { values, fresh })
+    Ok(Loaded {
+        params: values,
+        initialized,
+    })
 }
 
-/// Where a parameter comes from.
+/// Source of a parameter.
 enum Source<'a> {
     /// File and name in it.
     Tensor(usize, &'a str),
-    /// Nowhere; its number.
-    Fresh(u64),
+    /// Missing; index of the parameter.
+    Initialized(u64),
 }
 
-/// How many of the first parameters have half of all numbers, about.
-fn middle(parameters: &[Parameter]) -> usize {
+/// Returns how many of the first parameters make half of all numbers.
+fn half_point(parameters: &[Parameter]) -> usize {
     let size = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
     let half = parameters.iter().map(size).sum::<usize>() / 2;
     let mut sum = 0;
@@ -135,15 +140,15 @@ fn middle(parameters: &[Parameter]) -> usize {
     below.count().max(1).min(parameters.len())
 }
 
-/// One parameter at a time.
+/// Reads or initializes parameters.
 fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
     head: Head,
-) -> Result<Values, Error> {
+) -> Result<Params, Error> {
     let values = sources.iter().map(|(parameter, source)| match source {
         Source::Tensor(file, name) => read(&files[*file], name, parameter),
-        Source::Fresh(number) => Ok(initial(parameter, *number, head)),
+        Source::Initialized(number) => Ok(initial(parameter, *number, head)),
     });
     values.collect()
 }
@@ -174,19 +179,20 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
     }
 }
 
-/// Weights are normal, biases zero, as in transformers.
+/// Returns normal weights and zero biases, as transformers does.
 fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
     let count = parameter.shape.iter().product();
-    if let Role::HeadDense(Linear::Bias) | Role::HeadOut(Linear::Bias) = parameter.role {
+    if let Role::HeadDense(LinearParam::Bias) | Role::HeadOut(LinearParam::Bias) = parameter.role {
         return vec![0.0; count];
     }
     let mut random = Random::new(head.seed, &[number]);
     (0..count)
-        .map(|_| (head.deviation * random.normal()) as f32)
+        .map(|_| (head.initializer_range * random.normal()) as f32)
         .collect()
 }
 
-/// A name without the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and beta.
+/// Removes the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and
+/// beta.
 fn canonical(name: &str) -> String {
     let name = PREFIXES
         .iter()
@@ -206,10 +212,23 @@ fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
         count => format!(" and `{}` more files", count - 1),
     };
     Error::new(format!(
-            "expected the tensor `{}` in `{}`{more}, found none of this name, with or without the part before the first dot",
+            "expected the tensor `{}` in `{}`{more}, found none, with or without the prefix before the first dot",
             parameter.name,
             first.display()
         )).help("check that the weights are those of the whole encoder that `config.json` describes")
+}
+
+/// Returns the error for pickled weights.
+pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
+    Error::new(format!(
+            "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is loaded, and is refused",
+            path.display()
+        )).help(format!(
+            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
+             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
+             `tokenizer.json` beside it",
+            sanitize(model)
+        ))
 }
 
 pub(crate) fn unreadable(path: &Path, error: TensorError) -> Error {
@@ -233,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_and_without_prefix_are_the_same() {
+    fn canonical_names_have_no_prefix() {
         for (found, expected) in [
             ("bert.pooler.dense.bias", "pooler.dense.bias"),
             ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"),
@@ -252,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_does_not_lead_out_of_its_folder() {
+    fn index_cannot_point_out_of_its_folder() {
         let index =
             |file: &str| format!(r#"{{"weight_map": {{"a": "{file}", "b": "x.safetensors"}}}}"#);
         let names = shards(index("y.safetensors").as_bytes()).unwrap();
@@ -264,7 +283,7 @@ mod tests {
             assert!(
                 shards(index(evil).as_bytes())
                     .unwrap_err()
-                    .contains("is no file name")
+                    .contains("is not a file name")
             );
         }
         assert!(shards(b"{}").is_err());

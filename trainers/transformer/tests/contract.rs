@@ -1,4 +1,4 @@
-//! SageMaker's training contract, tried on the real binary.
+//! SageMaker's training contract, tested on the binary.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -27,11 +27,11 @@ fn trainer() -> testkit::Trainer {
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_transformer").into(),
         quick: with(&["--no-report", "--epochs", "2"]),
-        // So many epochs that it is stopped within one, after some.
+        // Enough epochs that it is stopped within one.
         long_data: testkit::movie_csv(),
         long: with(&["--epochs", "30", "--patience", "0"]),
         tune: Vec::new(),
-        // A string in a string in a string, and numbers.
+        // A nested JSON string, and numbers.
         hyperparameters: pairs(&[
             ("accumulate", "\"2\""),
             ("learning_rate", "0.01"),

@@ -1,5 +1,5 @@
-//! Help texts and error messages, word by word. A change is shown by the test; `INSTA_UPDATE=always ./test -p transformer`
-//! accepts it.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p transformer` accepts
+//! changes.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests, outside of a test function"
@@ -19,7 +19,7 @@ fn help_of_each_command() {
     assert_eq!(harness::help::<transformer::Transformer>("serve"), None);
 }
 
-/// The command lines after each other in one folder, each with its exit code and what it prints on standard error.
+/// Runs command lines in one folder, each with its exit code and standard error.
 #[track_caller]
 fn snapshot(name: &str, lines: &[&str]) {
     let home = tempfile::tempdir().unwrap();
@@ -33,7 +33,7 @@ fn snapshot(name: &str, lines: &[&str]) {
             .args(line.split_whitespace());
         let outcome = run(command);
         let code = outcome.code().unwrap();
-        // A run that works prints its times, which differ.
+        // Successful runs print times, which differ.
         let told: Vec<&str> = outcome
             .stderr
             .lines()
@@ -56,7 +56,7 @@ fn is_progress(line: &str) -> bool {
 }
 
 #[test]
-fn what_was_typed() {
+fn invalid_arguments() {
     let train = "train --train rows.csv --model-dir model --pretrained-model nowhere";
     let lines = [
         "--freze-layers 1",
@@ -78,14 +78,14 @@ fn what_was_typed() {
         "--seed 1",
     ];
     let lines = lines.map(|line| format!("{train} {line}"));
-    snapshot("typed", &lines.each_ref().map(String::as_str));
+    snapshot("invalid_arguments", &lines.each_ref().map(String::as_str));
 }
 
-/// Whatever fails, a way out is named at the end.
+/// Every error ends with help.
 #[test]
 fn every_message_ends_with_help() {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
-    let text = std::fs::read_to_string(snapshots.join("messages__typed.snap")).unwrap();
+    let text = std::fs::read_to_string(snapshots.join("messages__invalid_arguments.snap")).unwrap();
     let mut seen = 0;
     for answer in text
         .split("$ transformer ")

@@ -2,55 +2,61 @@
 
 use candle_core::{Error, Result, Tensor};
 
-use super::masks::Mask;
+use super::dropout::Mask;
 use super::net::Net;
-use super::ops::{Heads, Ops as _, Tokens};
-use crate::engine::Noise;
+use super::ops::{Heads, Ops as _, TokenBatch};
+use crate::engine::DropoutKey;
 
-/// What the backward pass needs of the forward pass.
+/// Tensors saved for the backward pass.
 pub(super) struct AttentionTape {
-    /// (rows, heads, seq, width) D each; the queries are scaled
+    /// (rows, heads, seq, width) D each; the queries are already scaled
     query: Tensor,
     key: Tensor,
     value: Tensor,
     /// (rows, heads, seq, seq) D
     probabilities: Tensor,
-    /// with dropout
+    /// After dropout, (rows, heads, seq, seq) D
     dropped: Tensor,
     mask: Option<Mask>,
 }
 
 impl Net {
-    pub(super) fn heads(&self, tokens: &Tokens) -> Heads {
-        let heads = self.architecture.heads;
+    pub(super) fn heads(&self, tokens: &TokenBatch) -> Heads {
+        let heads = self.architecture.num_attention_heads;
         Heads {
             rows: tokens.rows,
             heads,
             seq: tokens.seq,
-            width: self.architecture.hidden / heads,
+            width: self.architecture.hidden_size / heads,
         }
     }
 
-    /// Of the queries, not of the scores: those of wide heads may be beyond f16 before they are scaled.
+    /// Scale of the queries. Scores of wide heads may exceed f16 before scaling, so the queries are
+    /// scaled instead.
     fn scale(&self) -> f64 {
-        1.0 / ((self.architecture.hidden / self.architecture.heads) as f64).sqrt()
+        1.0 / ((self.architecture.hidden_size / self.architecture.num_attention_heads) as f64)
+            .sqrt()
     }
 
-    /// What the heads make of queries, keys and values (rows, heads, seq, width) D: (tokens, hidden) D.
+    /// Computes attention from queries, keys and values (rows, heads, seq, width) D: (tokens,
+    /// hidden) D.
     pub(super) fn attention(
         &self,
         qkv: Vec<Tensor>,
-        tokens: &Tokens,
-        noise: Option<Noise>,
+        tokens: &TokenBatch,
+        dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, AttentionTape)> {
         let [query, key, value] = <[Tensor; 3]>::try_from(qkv)
             .map_err(|_| Error::Msg("expected three parts".to_owned()))?;
         let query = (query * self.scale())?; // (rows, heads, seq, width) D
         let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
-        let (heads, most) = (self.heads(tokens), self.architecture.positions);
+        let (heads, most) = (
+            self.heads(tokens),
+            self.architecture.max_position_embeddings,
+        );
         let mask = self.mask(
-            noise,
+            dropout_key,
             site,
             self.architecture.dropout.attention,
             tokens.rows,
@@ -70,11 +76,12 @@ impl Net {
         Ok((context, tape))
     }
 
-    /// The gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the heads' output (tokens, hidden) D.
+    /// Returns the gradient of queries, keys and values (tokens, 3 * hidden) D, from that of the
+    /// output (tokens, hidden) D.
     pub(super) fn attention_backward(
         &self,
         tape: &AttentionTape,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         context: &Tensor,
     ) -> Result<Tensor> {
         let heads = self.heads(tokens);

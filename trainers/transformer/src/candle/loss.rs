@@ -1,9 +1,11 @@
-//! Cross entropy and its gradient, on the host: logits are few, and the loss has to come there anyway.
+//! Cross entropy and its gradient, on the host: logits are few, and the loss is needed there
+//! anyway.
 
-use crate::engine::Target;
+use crate::engine::LossTarget;
 
-/// A micro-batch's share of the step's loss, and the gradient of logits (rows, classes), times the loss scale.
-pub(super) fn loss(logits: &[f32], target: &Target<'_>) -> (f64, Vec<f32>) {
+/// Returns a micro-batch's part of the step's loss, and the gradient of logits (rows, classes)
+/// times the loss scale.
+pub(super) fn loss(logits: &[f32], target: &LossTarget<'_>) -> (f64, Vec<f32>) {
     let classes = target.class_weights.len();
     let weights: Vec<f64> = target.class_weights.iter().map(|&w| w.into()).collect();
     let smooth = target.label_smoothing / classes as f64;
@@ -16,7 +18,7 @@ pub(super) fn loss(logits: &[f32], target: &Target<'_>) -> (f64, Vec<f32>) {
         let exponentials: Vec<f64> = exponentials.collect();
         let total: f64 = exponentials.iter().sum();
         let own = (1.0 - target.label_smoothing) * weights[label as usize];
-        // What each class's -log(p) is multiplied by.
+        // Weight of each class's -log(p).
         let share = |class: usize| {
             let label = if class == label as usize { own } else { 0.0 };
             label + smooth * weights[class]
@@ -43,13 +45,13 @@ mod tests {
     /// loss.backward(); print(loss, logits.grad)
     /// ```
     #[test]
-    fn it_is_pytorchs() {
-        let target = Target {
+    fn matches_pytorch() {
+        let target = LossTarget {
             labels: &[2, 0],
             class_weights: &[1.0, 0.5, 2.0],
             total_weight: 3.0,
             label_smoothing: 0.1,
-            noise: None,
+            dropout_key: None,
             loss_scale: 4.0,
         };
         let (loss, gradient) = loss(&[0.5, -1.0, 2.0, 0.0, 3.0, -2.0], &target);

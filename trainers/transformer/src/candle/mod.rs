@@ -1,104 +1,118 @@
-//! The engine for GPUs, on candle's tensors: a network per device with the same weights, each of which takes its share of
-//! a batch's rows.
+//! The GPU engine, on candle's tensors: one replica per device, each for a part of a batch's rows.
 //!
-//! It is tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU, which was an H200 so far.
+//! Tested on candle's CPU device; bench/gpu_transformer.py checks and measures it on a GPU (so far
+//! an H200).
 
 mod attention;
-mod flat;
-mod link;
+mod dropout;
+mod forward_backward;
+mod grad_sync;
 mod loss;
-mod masks;
 #[cfg(feature = "nccl")]
 mod nccl;
 mod net;
 mod ops;
-mod passes;
+mod param_layout;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{DType, Device, Error, Tensor};
+use candle_core::{DType, Device, Error as CandleError, Tensor};
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
-use crate::device::Place;
-use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
+use crate::engine::{AdamWStep, AllReduce, Batch, Engine, LossTarget, Params, TrainerState};
 use training::Precision;
 
-pub(crate) use link::Hosts;
-
-use flat::Plan;
-use link::Link;
+use grad_sync::GradSync;
 use net::Net;
+use param_layout::ParamLayout;
 
-/// How the engine is to compute.
-pub(crate) struct Setting<'a> {
-    pub(crate) place: Place,
+/// Broadcasts bytes from rank 0: each process calls it once, rank 0 with `Some`. NCCL needs no more
+/// to find the other processes.
+pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
+
+/// This host within the hosts of a run.
+#[cfg_attr(
+    not(feature = "nccl"),
+    expect(dead_code, reason = "NCCL alone asks where this host is")
+)]
+pub(crate) struct HostGroup<'a> {
+    /// Starts at 0.
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) broadcast: Broadcast<'a>,
+}
+
+/// Options of the engine.
+pub(crate) struct EngineOptions<'a> {
+    /// Indices of GPUs; empty: the CPU.
+    pub(crate) gpus: Vec<usize>,
     /// `None`: mixed on GPUs, full on the CPU.
     pub(crate) precision: Option<Precision>,
-    /// Which parameters learn, in the order of `Architecture::parameters`.
+    /// True for trained parameters, in the order of `Architecture::parameters`.
     pub(crate) trained: &'a [bool],
-    /// The other hosts of the run, if NCCL is to sum over them.
-    pub(crate) hosts: Option<Hosts<'a>>,
+    /// The other hosts of the run, if NCCL sums over them.
+    pub(crate) hosts: Option<HostGroup<'a>>,
 }
 
-/// See the module.
+/// Engine of candle tensors.
 pub(crate) struct CandleEngine {
-    /// One per device, equal but for their gradients.
+    /// One replica per device; only their gradients differ.
     nets: Vec<Net>,
-    link: Link,
-    /// Whether each network has the sum of all gradients, not its own share.
-    summed: bool,
+    grad_sync: GradSync,
+    /// True if each replica has the summed gradients instead of its own.
+    synced: bool,
 }
 
-/// candle's word for what failed, and what can be done.
-fn failed(error: Error) -> Error {
+/// Converts a candle error and adds help.
+fn candle_error(error: CandleError) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim();
     let help = if text.to_ascii_lowercase().contains("out of memory") {
         "lower --batch-size or --max-len, or accumulate gradients of smaller batches"
     } else {
-        "lower --batch-size if memory may be short; else please report it with the command that you typed"
+        "lower --batch-size if memory may be short; otherwise please report it with the command line"
     };
     Error::new(format!("candle failed: {first}")).help(help)
 }
 
 impl CandleEngine {
-    /// A network with these weights.
+    /// Creates an engine with these parameters.
     pub(crate) fn new(
         architecture: &Architecture,
-        weights: &Values,
-        setting: Setting<'_>,
+        params: &Params,
+        options: EngineOptions<'_>,
     ) -> Result<Self, Error> {
-        let devices = match &setting.place {
-            Place::Cpu => vec![(Device::Cpu, DType::F32)],
-            Place::Gpus(numbers) => numbers
+        let devices = match options.gpus.as_slice() {
+            [] => vec![(Device::Cpu, DType::F32)],
+            gpus => gpus
                 .iter()
-                .map(|&number| gpu(number, setting.precision))
+                .map(|&index| open_gpu(index, options.precision))
                 .collect::<Result<_, _>>()?,
         };
-        Self::on(architecture, weights, &devices, setting)
+        Self::on(architecture, params, &devices, options)
     }
 
     fn on(
         architecture: &Architecture,
-        weights: &Values,
+        params: &Params,
         devices: &[(Device, DType)],
-        setting: Setting<'_>,
+        options: EngineOptions<'_>,
     ) -> Result<Self, Error> {
         let net = |(device, dtype): &(Device, DType)| {
-            let plan = Plan::new(architecture, setting.trained);
-            Net::new(architecture, plan, weights, device, *dtype).map_err(failed)
+            let layout = ParamLayout::new(architecture, options.trained);
+            Net::new(architecture, layout, params, device, *dtype).map_err(candle_error)
         };
         let all: Vec<Device> = devices.iter().map(|(device, _)| device.clone()).collect();
         Ok(Self {
             nets: devices.iter().map(net).collect::<Result<_, _>>()?,
-            link: Link::new(&all, setting.hosts)?,
-            summed: false,
+            grad_sync: GradSync::new(&all, options.hosts)?,
+            synced: false,
         })
     }
 
-    /// What each network makes of its share of the rows, in their order.
-    fn shared<T: Send>(
+    /// Applies a task to each replica's part of the rows; results are in order of the rows.
+    fn map_shares<T: Send>(
         &self,
         batch: &Batch,
         task: impl Fn(&Net, Batch, usize) -> candle_core::Result<T> + Sync,
@@ -114,30 +128,31 @@ impl CandleEngine {
             .map(|(number, lengths)| (number * size, share(number * size, lengths)))
             .zip(&self.nets)
             .collect();
-        each(work, |((first, share), net)| task(net, share, first))
+        par_map(work, |((first, share), net)| task(net, share, first))
     }
 
-    /// Sums the networks' gradients, and where NCCL does it those of all hosts.
+    /// Sums the replicas' gradients; with NCCL, those of all hosts.
     fn sum(&mut self) -> Result<(), Error> {
-        if !self.summed {
+        if !self.synced {
             let gradients = self.nets.iter().map(Net::gradients);
-            let gradients: Vec<&Tensor> = gradients.collect::<Result<_, _>>().map_err(failed)?;
-            self.link.sum(&gradients)?;
-            self.summed = true;
+            let gradients: Vec<&Tensor> =
+                gradients.collect::<Result<_, _>>().map_err(candle_error)?;
+            self.grad_sync.sum(&gradients)?;
+            self.synced = true;
         }
         Ok(())
     }
 }
 
-/// Runs a task per item, each on a thread of its own if there are several.
-fn each<I: Send, T: Send>(
+/// Runs a task per item, on a thread each if there are several.
+fn par_map<I: Send, T: Send>(
     items: Vec<I>,
     task: impl Fn(I) -> candle_core::Result<T> + Sync,
 ) -> Result<Vec<T>, Error> {
     if items.len() < 2 {
         return items
             .into_iter()
-            .map(|item| task(item).map_err(failed))
+            .map(|item| task(item).map_err(candle_error))
             .collect();
     }
     std::thread::scope(|scope| {
@@ -149,27 +164,27 @@ fn each<I: Send, T: Send>(
         threads
             .into_iter()
             .map(|thread| match thread.join() {
-                Ok(answer) => answer.map_err(failed),
+                Ok(answer) => answer.map_err(candle_error),
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect()
     })
 }
 
-/// The compute capability that a program was built for, such as `80` or `90a`; none is noted where it is that of a GPU that
-/// the build found.
+/// Parses the compute capability of the build, such as `80` or `90a`; empty if the build used that
+/// of a GPU it found.
 #[cfg(any(feature = "cuda", test))]
-fn least(built: &str) -> Option<i32> {
+fn min_capability(built: &str) -> Option<i32> {
     let digits = built.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     digits.replace('.', "").parse().ok()
 }
 
-/// The half precision of a GPU of this capability, with this program.
+/// Returns the half precision for a GPU of this capability and this program.
 #[cfg(any(feature = "cuda", test))]
-fn half(capability: i32, built: &str) -> DType {
-    // bf16 came with Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions"), and candle compiles its kernels for
-    // it at 80 and above alone (candle-kernels, src/compatibility.cuh).
-    if capability.min(least(built).unwrap_or(capability)) >= 80 {
+fn half_dtype(capability: i32, built: &str) -> DType {
+    // bf16 exists since Ampere (CUDA C++ Programming Guide, "Arithmetic Instructions"), and candle
+    // compiles its bf16 kernels only for 80 and above (candle-kernels, src/compatibility.cuh).
+    if capability.min(min_capability(built).unwrap_or(capability)) >= 80 {
         DType::BF16
     } else {
         DType::F16
@@ -177,41 +192,44 @@ fn half(capability: i32, built: &str) -> DType {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Error> {
+fn open_gpu(number: usize, _: Option<Precision>) -> Result<(Device, DType), Error> {
     Err(Error::new(format!(
         "expected a program with CUDA for GPU `{number}`, this one was built without"
     ))
     .help("use --device cpu"))
 }
 
-/// A GPU and what it trains with.
+/// Opens a GPU; returns it with its dtype.
 #[cfg(feature = "cuda")]
-fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Error> {
-    // A stream of its own: candle's default is the stream of the calling thread, and threads come and go here.
-    let device = Device::new_cuda_with_stream(number).map_err(failed)?;
+fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), Error> {
+    // Its own stream: candle's default is the stream of the calling thread, and threads here are
+    // short-lived.
+    let device = Device::new_cuda_with_stream(number).map_err(candle_error)?;
     let Device::Cuda(cuda) = &device else {
-        return Err(failed(Error::Msg("expected a CUDA device".to_owned())));
+        return Err(candle_error(CandleError::Msg(
+            "expected a CUDA device".to_owned(),
+        )));
     };
     let (major, minor) = cuda
         .cuda_stream()
         .context()
         .compute_capability()
-        .map_err(|error| failed(Error::Msg(error.to_string())))?;
+        .map_err(|error| candle_error(CandleError::Msg(error.to_string())))?;
     let built = env!("TRAINYARD_COMPUTE_CAP");
     let capability = major * 10 + minor;
-    if least(built).is_some_and(|least| capability < least) {
+    if min_capability(built).is_some_and(|min_capability| capability < min_capability) {
         return Err(Error::new(format!(
                 "expected a GPU of compute capability `{built}` or more, as this program was built for, \
                  found `{capability}`"
-            )).help("build it with CUDA_COMPUTE_CAP set to the GPU's (docs/cuda.md), or use --device cpu"));
+            )).help("build it with CUDA_COMPUTE_CAP set to the GPU's (docs/guide/gpus.md), or use --device cpu"));
     }
     let dtype = match precision {
         Some(Precision::Full) => DType::F32,
-        Some(Precision::Mixed) | None => half(capability, built),
+        Some(Precision::Mixed) | None => half_dtype(capability, built),
     };
     #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
-    // SAFETY: all work on the device goes to this one stream, so memory is neither freed nor written before what was
-    // started earlier is done.
+    // SAFETY: all work on the device uses this one stream, so memory is neither freed nor written
+    // before earlier work is done.
     unsafe {
         cuda.disable_event_tracking();
     }
@@ -221,31 +239,31 @@ fn gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DType), E
 impl Engine for CandleEngine {
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
         batch.check(&self.nets[0].architecture)?;
-        let parts = self.shared(batch, |net, share, _| {
+        let parts = self.map_shares(batch, |net, share, _| {
             let (logits, _) = net.forward(&net.tokens(&share)?, None, false)?; // (rows, classes) f32
             logits.flatten_all()?.to_vec1::<f32>()
         })?;
         Ok(parts.concat())
     }
 
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error> {
+    fn accumulate(&mut self, batch: &Batch, target: &LossTarget<'_>) -> Result<f64, Error> {
         batch.check(&self.nets[0].architecture)?;
-        if self.summed {
-            // The first network keeps the sum so far.
-            each(self.nets.iter().skip(1).collect(), |net| {
+        if self.synced {
+            // The first replica keeps the sum so far.
+            par_map(self.nets.iter().skip(1).collect(), |net| {
                 net.gradients()?.zero_set()
             })?;
-            self.summed = false;
+            self.synced = false;
         }
-        let losses = self.shared(batch, |net, share, first| {
+        let losses = self.map_shares(batch, |net, share, first| {
             let rows = share.lengths.len();
             let mut target = target.clone();
             target.labels = &target.labels[first..first + rows];
-            if let Some(noise) = &mut target.noise {
-                noise.first_row += first as u64;
+            if let Some(dropout_key) = &mut target.dropout_key {
+                dropout_key.first_row += first as u64;
             }
             let tokens = net.tokens(&share)?;
-            let (logits, tape) = net.forward(&tokens, target.noise, true)?; // (rows, classes) f32
+            let (logits, tape) = net.forward(&tokens, target.dropout_key, true)?; // (rows, classes) f32
             let (loss, gradient) = loss::loss(&logits.flatten_all()?.to_vec1::<f32>()?, &target);
             let gradient = Tensor::from_vec(gradient, (rows, ()), &net.device)?; // (rows, classes) f32
             net.backward(&tokens, tape, &gradient)?;
@@ -254,20 +272,20 @@ impl Engine for CandleEngine {
         Ok(losses.iter().sum())
     }
 
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
+    fn all_reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
         self.sum()?;
-        if self.link.spans_hosts() {
+        if self.grad_sync.spans_hosts() {
             return Ok(());
         }
         let first = &self.nets[0];
         let mut values = first
             .gradients()
             .and_then(Tensor::to_vec1::<f32>)
-            .map_err(failed)?;
+            .map_err(candle_error)?;
         all.sum(&mut values)?;
-        let len = first.plan.len;
-        let sum = Tensor::from_vec(values, len, &Device::Cpu).map_err(failed)?; // (len) f32
-        each(self.nets.iter().collect(), |net| {
+        let len = first.layout.len;
+        let sum = Tensor::from_vec(values, len, &Device::Cpu).map_err(candle_error)?; // (len) f32
+        par_map(self.nets.iter().collect(), |net| {
             net.gradients()?
                 .slice_set(&sum.to_device(&net.device)?, 0, 0)
         })?;
@@ -276,53 +294,56 @@ impl Engine for CandleEngine {
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {
         self.sum()?;
-        self.nets[0].gradient_norm().map_err(failed)
+        self.nets[0].gradient_norm().map_err(candle_error)
     }
 
-    fn update(&mut self, update: &Update) -> Result<(), Error> {
+    fn optimizer_step(&mut self, adamw: &AdamWStep) -> Result<(), Error> {
         self.sum()?;
-        each(self.nets.iter().collect(), |net| net.update(update))?;
-        self.discard()
+        par_map(self.nets.iter().collect(), |net| net.optimizer_step(adamw))?;
+        self.zero_grad()
     }
 
-    fn discard(&mut self) -> Result<(), Error> {
-        each(self.nets.iter().collect(), |net| {
+    fn zero_grad(&mut self) -> Result<(), Error> {
+        par_map(self.nets.iter().collect(), |net| {
             net.gradients()?.zero_set()
         })?;
-        self.summed = false;
+        self.synced = false;
         Ok(())
     }
 
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Error> {
+    fn gradients(&mut self) -> Result<Params, Error> {
         self.sum()?;
         let first = &self.nets[0];
-        let gradients = first.gradients().map_err(failed)?;
-        first.plan.unpack(gradients, false).map_err(failed)
+        let gradients = first.gradients().map_err(candle_error)?;
+        first.layout.unpack(gradients, false).map_err(candle_error)
     }
 
-    fn weights(&self) -> Result<Values, Error> {
+    fn weights(&self) -> Result<Params, Error> {
         let first = &self.nets[0];
-        first.plan.unpack(&first.weights, false).map_err(failed)
+        first
+            .layout
+            .unpack(&first.weights, false)
+            .map_err(candle_error)
     }
 
-    fn save(&self) -> Result<Saved, Error> {
+    fn save(&self) -> Result<TrainerState, Error> {
         let first = &self.nets[0];
-        let learning = first.learning().map_err(failed)?;
-        let values = |vector, trained| first.plan.unpack(vector, trained).map_err(failed);
-        Ok(Saved {
+        let buffers = first.buffers().map_err(candle_error)?;
+        let values = |vector, trained| first.layout.unpack(vector, trained).map_err(candle_error);
+        Ok(TrainerState {
             weights: values(&first.weights, false)?,
-            first: values(&learning.first, true)?,
-            second: values(&learning.second, true)?,
+            first: values(&buffers.first, true)?,
+            second: values(&buffers.second, true)?,
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
-        each(self.nets.iter().collect(), |net| net.restore(saved))?;
-        self.discard()
+    fn restore(&mut self, saved: &TrainerState) -> Result<(), Error> {
+        par_map(self.nets.iter().collect(), |net| net.restore(saved))?;
+        self.zero_grad()
     }
 
-    fn is_scaled(&self) -> bool {
+    fn needs_loss_scaling(&self) -> bool {
         self.nets[0].dtype == DType::F16
     }
 

@@ -1,5 +1,5 @@
-//! Sums over GPUs by NCCL. **It has run with one GPU alone**: the machine that was at hand, with an H200, had a single one, and
-//! NCCL refuses two members on one GPU.
+//! All-reduce over GPUs by NCCL. **Tested with a single GPU only**: the available machine (H200)
+//! had one, and NCCL refuses two ranks on one GPU.
 
 use std::ffi::c_char;
 
@@ -7,53 +7,60 @@ use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::cuda_backend::cudarc::nccl::result::{NcclError, group_end, group_start};
 use candle_core::cuda_backend::cudarc::nccl::safe::{Comm, Id, ReduceOp};
-use candle_core::{CpuStorage, CudaStorage, Device, Error, InplaceOp1, Layout, Tensor};
+use candle_core::{
+    CpuStorage, CudaStorage, Device, Error as CandleError, InplaceOp1, Layout, Tensor,
+};
 use diagnostics::Error;
 use std::sync::Arc;
 
-use super::link::Hosts;
+use super::HostGroup;
 
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;
 
-/// A GPU's place in a communicator.
+/// A GPU's communicator.
 struct Member(Comm);
 
 #[expect(unsafe_code, reason = "cudarc leaves the choice to its user")]
-// SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread Safety"); a member is
-// reached through its `World` alone, which is not `Sync`.
+// SAFETY: NCCL lets any thread use a communicator, one at a time (NCCL User Guide, "Thread
+// Safety"); a member is only accessible through its `NcclGroup`, which is not `Sync`.
 unsafe impl Send for Member {}
 
-/// The GPUs of a run: those of this host, in order, as members of one communicator.
-pub(super) struct World {
+/// Communicators of this host's GPUs, in order.
+pub(super) struct NcclGroup {
     members: Vec<Member>,
     hosts: usize,
 }
 
-fn failed(error: NcclError) -> Error {
+fn nccl_error(error: NcclError) -> Error {
     Error::new(format!("NCCL failed: {error:?}")).help("set NCCL_DEBUG=INFO to see why; on several hosts NCCL_SOCKET_IFNAME has to name the network interface")
 }
 
-impl World {
-    /// Each host must have as many GPUs as the others.
-    pub(super) fn new(devices: &[Device], hosts: Option<Hosts<'_>>) -> Result<Self, Error> {
+impl NcclGroup {
+    /// Each host must have the same number of GPUs.
+    pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
             .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
-            .collect::<Result<_, Error>>()
-            .map_err(super::failed)?;
-        let Some(mut hosts) = hosts.filter(|hosts| hosts.count > 1) else {
-            let members = Comm::from_devices(streams).map_err(failed)?;
+            .collect::<Result<_, CandleError>>()
+            .map_err(super::candle_error)?;
+        let Some(mut hosts) = hosts.filter(|hosts| hosts.world_size > 1) else {
+            let members = Comm::from_devices(streams).map_err(nccl_error)?;
             return Ok(Self {
                 members: members.into_iter().map(Member).collect(),
                 hosts: 1,
             });
         };
         let own = match hosts.rank {
-            0 => Some(Id::new().map_err(failed)?.internal().map(|byte| byte as u8)),
+            0 => Some(
+                Id::new()
+                    .map_err(nccl_error)?
+                    .internal()
+                    .map(|byte| byte as u8),
+            ),
             _ => None,
         };
-        let bytes = (hosts.exchange)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
+        let bytes = (hosts.broadcast)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
             Error::new(format!(
                 "expected `{ID_BYTES}` bytes from the first host, found `{}`",
@@ -62,7 +69,7 @@ impl World {
             .help("start the same version on all hosts")
         })?;
         let id = bytes.map(|byte| byte as c_char);
-        let (first, all) = (hosts.rank * streams.len(), hosts.count * streams.len());
+        let (first, all) = (hosts.rank * streams.len(), hosts.world_size * streams.len());
         // Each call waits for all others, so each has a thread.
         let members = std::thread::scope(|scope| {
             let threads: Vec<_> = streams
@@ -78,7 +85,7 @@ impl World {
         })?;
         Ok(Self {
             members,
-            hosts: hosts.count,
+            hosts: hosts.world_size,
         })
     }
 
@@ -86,19 +93,22 @@ impl World {
         self.hosts > 1
     }
 
-    /// Replaces each vector (len) f32 by the sum of all, those of other hosts included.
+    /// Replaces each vector (len) f32 by the sum over all GPUs of all hosts.
     pub(super) fn sum(&self, vectors: &[&Tensor]) -> Result<(), Error> {
-        // One thread has all GPUs: without a group the first call would wait for the second for ever.
-        group_start().map_err(failed)?;
+        // One thread drives all GPUs: without a group the first call would deadlock.
+        group_start().map_err(nccl_error)?;
         let sums = vectors.iter().zip(&self.members);
         let all = sums.map(|(vector, member)| vector.inplace_op1(&Sum(member)));
-        let done = all.collect::<Result<(), Error>>();
-        group_end().map_err(failed)?;
-        done.map_err(super::failed)?;
+        let done = all.collect::<Result<(), CandleError>>();
+        group_end().map_err(nccl_error)?;
+        done.map_err(super::candle_error)?;
         for vector in vectors {
-            // NCCL's errors come out here.
-            let device = vector.device().as_cuda_device().map_err(super::failed)?;
-            device.synchronize().map_err(super::failed)?;
+            // NCCL's errors are reported here.
+            let device = vector
+                .device()
+                .as_cuda_device()
+                .map_err(super::candle_error)?;
+            device.synchronize().map_err(super::candle_error)?;
         }
         Ok(())
     }
@@ -110,15 +120,15 @@ fn join(
     all: usize,
     id: [c_char; ID_BYTES],
 ) -> Result<Member, Error> {
-    // NCCL takes the thread's current GPU.
+    // NCCL uses the thread's current GPU.
     let bound = stream.context().bind_to_thread();
-    bound.map_err(|error| super::failed(Error::Msg(error.to_string())))?;
+    bound.map_err(|error| super::candle_error(CandleError::Msg(error.to_string())))?;
     Comm::from_rank(stream, rank, all, Id::uninit(id))
         .map(Member)
-        .map_err(failed)
+        .map_err(nccl_error)
 }
 
-/// A vector's sum over all members.
+/// Sums a vector over all members.
 struct Sum<'a>(&'a Member);
 
 impl InplaceOp1 for Sum<'_> {
@@ -136,22 +146,22 @@ impl InplaceOp1 for Sum<'_> {
             candle_core::bail!("expected a whole vector, found a part of one");
         }
         let done = self.0.0.all_reduce_in_place(values, &ReduceOp::Sum);
-        done.map_err(|error| Error::Msg(format!("NCCL failed: {error:?}")))?;
+        done.map_err(|error| CandleError::Msg(format!("NCCL failed: {error:?}")))?;
         Ok(())
     }
 }
 
-/// A GPU alone, as a communicator of one process and as one that others could have joined.
+/// Returns groups of one GPU: a communicator of one process, and one that others could have joined.
 #[cfg(test)]
-pub(super) fn worlds(device: &Device) -> [World; 2] {
+pub(super) fn groups(device: &Device) -> [NcclGroup; 2] {
     let stream = device.as_cuda_device().unwrap().cuda_stream();
     let id = Id::new().unwrap().internal().to_owned();
-    let joined = World {
+    let joined = NcclGroup {
         members: vec![join(stream, 0, 1, id).unwrap()],
         hosts: 1,
     };
     [
-        World::new(std::slice::from_ref(device), None).unwrap(),
+        NcclGroup::new(std::slice::from_ref(device), None).unwrap(),
         joined,
     ]
 }

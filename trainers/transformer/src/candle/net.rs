@@ -1,16 +1,18 @@
-//! The network: parameters on a device, forward pass, and the backward pass written out. Candle's automatic gradients are
-//! not used: they fill each gradient with zeros and add to it, which costs as much memory traffic as the operations do,
-//! and some of candle's own operations end them without a word (huggingface/candle#2977, #3011).
+//! Parameters of the network on a device.
+//!
+//! The backward pass is written out instead of using candle's autograd, which fills each gradient
+//! with zeros and adds to it (as much memory traffic as the operations themselves), and stops
+//! silently at some of candle's own operations (huggingface/candle#2977, #3011).
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
-use super::flat::{Plan, Range};
-use super::ops::{Composite, Norm, Ops as _, Tables, Tokens, Vectors};
-use crate::architecture::{self as parts, Architecture, InLayer, Role};
-use crate::engine::{Batch, Saved, Update, Values};
+use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, Norm, Ops as _, TokenBatch};
+use super::param_layout::{ParamGroup, ParamLayout};
+use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
+use crate::engine::{AdamWStep, Batch, Params, TrainerState};
 
-/// Sums that a long sum is made of: several per multiprocessor of any GPU (an H100 has 132).
-const SUMS: usize = 1024;
+/// Partial sums of a long sum: several per multiprocessor of any GPU (an H100 has 132).
+const PARTIAL_SUMS: usize = 1024;
 
 /// A linear layer's parameters, or their gradients.
 pub(super) struct Linear {
@@ -20,7 +22,7 @@ pub(super) struct Linear {
     pub(super) bias: Tensor,
 }
 
-/// A layer's parameters, or their gradients. Weights are of D, gradients of f32.
+/// A layer's parameters (D), or their gradients (f32).
 pub(super) struct Layer {
     /// Query, key and value: (3 * hidden, hidden)
     pub(super) qkv: Linear,
@@ -34,9 +36,9 @@ pub(super) struct Layer {
     pub(super) out_norm: Norm,
 }
 
-/// All parameters, or their gradients: views of the vectors.
-pub(super) struct Weights {
-    pub(super) tables: Tables,
+/// All parameters, or their gradients: views of the flat vectors.
+pub(super) struct ParamViews {
+    pub(super) tables: EmbeddingTables,
     pub(super) norm: Norm,
     pub(super) layers: Vec<Layer>,
     /// (hidden, hidden) f32
@@ -45,99 +47,102 @@ pub(super) struct Weights {
     pub(super) out: Linear,
 }
 
-impl Weights {
-    /// Views of a vector (len) f32; of the layers' matrices in the copy of half precision, if there is one.
+impl ParamViews {
+    /// Creates views of a vector (len) f32; with `half`, layer matrices are views of the
+    /// half-precision copy.
     pub(super) fn new(
         architecture: &Architecture,
-        plan: &Plan,
+        layout: &ParamLayout,
         vector: &Tensor,
         half: Option<&Tensor>,
     ) -> Result<Self> {
-        let view = |role| plan.view(vector, role, 1);
-        let linear = |role: fn(parts::Linear) -> Role| -> Result<Linear> {
+        let view = |role| layout.view(vector, role, 1);
+        let linear = |role: fn(LinearParam) -> Role| -> Result<Linear> {
             Ok(Linear {
-                weight: view(role(parts::Linear::Weight))?,
-                bias: view(role(parts::Linear::Bias))?,
+                weight: view(role(LinearParam::Weight))?,
+                bias: view(role(LinearParam::Bias))?,
             })
         };
-        let norm = |role: &dyn Fn(parts::Norm) -> Role| -> Result<Norm> {
+        let norm = |role: &dyn Fn(NormParam) -> Role| -> Result<Norm> {
             Ok(Norm {
-                weight: view(role(parts::Norm::Weight))?,
-                bias: view(role(parts::Norm::Bias))?,
+                weight: view(role(NormParam::Weight))?,
+                bias: view(role(NormParam::Bias))?,
             })
         };
         let layer = |number: usize| -> Result<Layer> {
-            let inner = |role: fn(parts::Linear) -> InLayer, count| -> Result<Linear> {
-                let weight = Role::Layer(number, role(parts::Linear::Weight));
-                let bias = Role::Layer(number, role(parts::Linear::Bias));
+            let inner = |role: fn(LinearParam) -> LayerParam, count| -> Result<Linear> {
+                let weight = Role::Layer(number, role(LinearParam::Weight));
+                let bias = Role::Layer(number, role(LinearParam::Bias));
                 Ok(Linear {
                     weight: match half {
-                        Some(half) => plan.half_view(half, weight, count)?,
-                        None => plan.view(vector, weight, count)?,
+                        Some(half) => layout.half_view(half, weight, count)?,
+                        None => layout.view(vector, weight, count)?,
                     },
-                    bias: plan.view(vector, bias, count)?,
+                    bias: layout.view(vector, bias, count)?,
                 })
             };
             Ok(Layer {
-                qkv: inner(InLayer::Query, 3)?,
-                out: inner(InLayer::AttentionOut, 1)?,
-                attention_norm: norm(&|part| Role::Layer(number, InLayer::AttentionNorm(part)))?,
-                up: inner(InLayer::Up, 1)?,
-                down: inner(InLayer::Down, 1)?,
-                out_norm: norm(&|part| Role::Layer(number, InLayer::OutNorm(part)))?,
+                qkv: inner(LayerParam::Query, 3)?,
+                out: inner(LayerParam::AttentionOut, 1)?,
+                attention_norm: norm(&|part| Role::Layer(number, LayerParam::AttentionNorm(part)))?,
+                up: inner(LayerParam::Up, 1)?,
+                down: inner(LayerParam::Down, 1)?,
+                out_norm: norm(&|part| Role::Layer(number, LayerParam::OutNorm(part)))?,
             })
         };
         Ok(Self {
-            tables: Tables {
-                words: view(Role::Words)?,
-                positions: view(Role::Positions)?,
-                types: match architecture.types {
+            tables: EmbeddingTables {
+                words: view(Role::WordEmbeddings)?,
+                positions: view(Role::PositionEmbeddings)?,
+                types: match architecture.type_vocab_size {
                     0 => None,
-                    _ => Some(view(Role::Types)?),
+                    _ => Some(view(Role::TokenTypeEmbeddings)?),
                 },
             },
             norm: norm(&Role::EmbeddingNorm)?,
-            layers: (0..architecture.layers).map(layer).collect::<Result<_>>()?,
+            layers: (0..architecture.num_hidden_layers)
+                .map(layer)
+                .collect::<Result<_>>()?,
             dense: linear(Role::HeadDense)?,
             out: linear(Role::HeadOut)?,
         })
     }
 }
 
-/// A network on one device.
+/// A replica of the network on one device.
 pub(super) struct Net {
     pub(super) architecture: Architecture,
     pub(super) device: Device,
-    /// Of the activations, D: f32, bf16 or f16.
+    /// D, the dtype of activations: f32, bf16 or f16.
     pub(super) dtype: DType,
-    pub(super) ops: Composite,
-    pub(super) plan: Plan,
+    pub(super) ops: CandleOps,
+    pub(super) layout: ParamLayout,
     /// (len) f32
     pub(super) weights: Tensor,
-    /// The layers' matrices in D, where that is half precision.
+    /// Copy of the layers' matrices in half precision.
     pub(super) half: Option<Tensor>,
     /// Views of `weights` and `half`.
-    pub(super) parameters: Weights,
-    /// `None` where nothing learns: a network that predicts takes a quarter of the memory.
-    learning: Option<Learning>,
+    pub(super) parameters: ParamViews,
+    /// `None` if no parameter is trained: inference needs a quarter of the memory.
+    buffers: Option<TrainingBuffers>,
 }
 
-/// What learning needs besides the weights.
-pub(super) struct Learning {
+/// Gradients and moments.
+pub(super) struct TrainingBuffers {
     /// Gradients, first and second moments: (len) f32 each.
     pub(super) gradients: Tensor,
     pub(super) first: Tensor,
     pub(super) second: Tensor,
     /// Views of `gradients`.
-    pub(super) of_parameters: Weights,
+    pub(super) gradient_views: ParamViews,
 }
 
-impl Learning {
-    fn new(architecture: &Architecture, plan: &Plan, device: &Device) -> Result<Self> {
-        let zeros = || Tensor::zeros(plan.len, DType::F32, device); // (len) f32
+impl TrainingBuffers {
+    fn new(architecture: &Architecture, layout: &ParamLayout, device: &Device) -> Result<Self> {
+        let zeros = || Tensor::zeros(layout.len, DType::F32, device); // (len) f32
         let gradients = zeros()?;
         Ok(Self {
-            of_parameters: Weights::new(architecture, plan, &gradients, None)?,
+            gradient_views: ParamViews::new(architecture, layout, &gradients, None)?,
             gradients,
             first: zeros()?,
             second: zeros()?,
@@ -148,44 +153,44 @@ impl Learning {
 impl Net {
     pub(super) fn new(
         architecture: &Architecture,
-        plan: Plan,
-        values: &Values,
+        layout: ParamLayout,
+        params: &Params,
         device: &Device,
         dtype: DType,
     ) -> Result<Self> {
-        let weights = plan.pack(values, device)?; // (len) f32
+        let weights = layout.pack(params, device)?; // (len) f32
         let half = match dtype {
             DType::F32 => None,
-            half => Some(plan.half(&weights, half)?),
+            half => Some(layout.half(&weights, half)?),
         };
         Ok(Self {
-            parameters: Weights::new(architecture, &plan, &weights, half.as_ref())?,
-            learning: match plan.trains(|_| true) {
-                true => Some(Learning::new(architecture, &plan, device)?),
+            parameters: ParamViews::new(architecture, &layout, &weights, half.as_ref())?,
+            buffers: match layout.any_trained(|_| true) {
+                true => Some(TrainingBuffers::new(architecture, &layout, device)?),
                 false => None,
             },
             architecture: architecture.clone(),
             device: device.clone(),
             dtype,
-            ops: Composite(device.clone()),
-            plan,
+            ops: CandleOps(device.clone()),
+            layout,
             weights,
             half,
         })
     }
 
-    /// What learning needs.
-    pub(super) fn learning(&self) -> Result<&Learning> {
+    /// Returns the training buffers.
+    pub(super) fn buffers(&self) -> Result<&TrainingBuffers> {
         let none = || candle_core::Error::Msg("nothing of this network learns".to_owned());
-        self.learning.as_ref().ok_or_else(none)
+        self.buffers.as_ref().ok_or_else(none)
     }
 
     /// (len) f32
     pub(super) fn gradients(&self) -> Result<&Tensor> {
-        Ok(&self.learning()?.gradients)
+        Ok(&self.buffers()?.gradients)
     }
 
-    /// Where it computes, and with what.
+    /// Returns device and dtype, such as `cuda:0 (bf16)`.
     pub(super) fn name(&self) -> String {
         let place = match self.device.location() {
             DeviceLocation::Cpu => "cpu".to_owned(),
@@ -199,65 +204,72 @@ impl Net {
         }
     }
 
-    /// A batch on the device, without columns that are padding in all rows; what padding holds is never looked up.
-    pub(super) fn tokens(&self, batch: &Batch) -> Result<Tokens> {
+    /// Copies a batch to the device without columns that are padding in all rows. Padding ids are
+    /// ignored.
+    pub(super) fn tokens(&self, batch: &Batch) -> Result<TokenBatch> {
         let seq = batch.lengths.iter().copied().max().unwrap_or(1);
         let mut ids = Vec::with_capacity(batch.lengths.len() * seq);
         for (row, &length) in batch.ids.chunks(batch.seq.max(1)).zip(&batch.lengths) {
             ids.extend(&row[..length]);
-            ids.resize(ids.len().next_multiple_of(seq), self.architecture.pad);
+            ids.resize(
+                ids.len().next_multiple_of(seq),
+                self.architecture.pad_token_id,
+            );
         }
-        Ok(Tokens {
+        Ok(TokenBatch {
             rows: batch.lengths.len(),
             seq,
             first_position: self.architecture.first_position(),
-            pad: self.architecture.pad as usize,
-            on_device: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
+            pad: self.architecture.pad_token_id as usize,
+            ids_on_device: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
             ids,
             lengths: batch.lengths.clone(),
         })
     }
 
-    /// The first layer whose weights, or those of one before it, learn; `None` if the embeddings do.
-    pub(super) fn lowest(&self) -> Option<usize> {
+    /// Returns the lowest layer that needs a backward pass; `None` if the embeddings are trained.
+    pub(super) fn first_trained_layer(&self) -> Option<usize> {
         let of = |layer| move |role: Role| matches!(role, Role::Layer(at, _) if at == layer);
-        let embeddings = self.plan.trains(|role| {
-            use Role::{EmbeddingNorm, Positions, Types, Words};
-            matches!(role, Words | Positions | Types | EmbeddingNorm(_))
+        let embeddings = self.layout.any_trained(|role| {
+            use Role::{EmbeddingNorm, PositionEmbeddings, TokenTypeEmbeddings, WordEmbeddings};
+            matches!(
+                role,
+                WordEmbeddings | PositionEmbeddings | TokenTypeEmbeddings | EmbeddingNorm(_)
+            )
         });
-        let layers = self.architecture.layers;
+        let layers = self.architecture.num_hidden_layers;
         (!embeddings).then(|| {
             (0..layers)
-                .find(|&layer| self.plan.trains(of(layer)))
+                .find(|&layer| self.layout.any_trained(of(layer)))
                 .unwrap_or(layers)
         })
     }
 
-    /// Changes the weights by AdamW.
-    pub(super) fn update(&self, update: &Update) -> Result<()> {
-        let learning = self.learning()?;
-        let vectors = Vectors {
+    /// Updates the parameters by AdamW.
+    pub(super) fn optimizer_step(&self, adamw: &AdamWStep) -> Result<()> {
+        let buffers = self.buffers()?;
+        let vectors = AdamWVectors {
             weights: &self.weights,
-            gradients: &learning.gradients,
-            first: &learning.first,
-            second: &learning.second,
+            gradients: &buffers.gradients,
+            first: &buffers.first,
+            second: &buffers.second,
         };
-        for range in self.plan.ranges() {
+        for range in self.layout.groups() {
             let decay = if range.decays {
-                update.weight_decay
+                adamw.weight_decay
             } else {
                 0.0
             };
             self.ops
-                .adamw(&vectors, (range.start, range.len), update, decay)?;
+                .adamw(&vectors, (range.start, range.len), adamw, decay)?;
             self.refresh(range)?;
         }
         Ok(())
     }
 
-    /// Brings the copy in half precision up to date.
-    fn refresh(&self, range: Range) -> Result<()> {
-        if let (Some(half), Some((from, to, len))) = (&self.half, self.plan.half_of(range)) {
+    /// Updates the half-precision copy.
+    fn refresh(&self, range: ParamGroup) -> Result<()> {
+        if let (Some(half), Some((from, to, len))) = (&self.half, self.layout.half_of(range)) {
             let new = self.weights.narrow(0, from, len)?.to_dtype(self.dtype)?; // (len) D
             half.slice_set(&new, 0, to)?;
         }
@@ -265,30 +277,33 @@ impl Net {
     }
 
     /// Replaces weights and moments.
-    pub(super) fn restore(&self, saved: &Saved) -> Result<()> {
-        let learning = self.learning()?;
+    pub(super) fn restore(&self, saved: &TrainerState) -> Result<()> {
+        let buffers = self.buffers()?;
         for (vector, values) in [
             (&self.weights, &saved.weights),
-            (&learning.first, &saved.first),
-            (&learning.second, &saved.second),
+            (&buffers.first, &saved.first),
+            (&buffers.second, &saved.second),
         ] {
-            vector.slice_set(&self.plan.pack(values, &self.device)?, 0, 0)?;
+            vector.slice_set(&self.layout.pack(values, &self.device)?, 0, 0)?;
         }
-        let all = Range {
+        let all = ParamGroup {
             start: 0,
-            len: self.plan.len,
+            len: self.layout.len,
             decays: false,
         };
         self.refresh(all)
     }
 
-    /// The length of what learns' gradients as one vector.
+    /// Returns the L2 norm of the gradients of trained parameters.
     pub(super) fn gradient_norm(&self) -> Result<f64> {
-        let (mut sum, gradients) = (0.0, &self.learning()?.gradients);
-        for Range { start, len, .. } in self.plan.ranges() {
-            // Many sums at once: a sum to a single number would keep one of a GPU's multiprocessors busy.
-            let columns = len / SUMS;
-            let parts = [(0, SUMS, columns), (SUMS * columns, 1, len % SUMS)];
+        let (mut sum, gradients) = (0.0, &self.buffers()?.gradients);
+        for ParamGroup { start, len, .. } in self.layout.groups() {
+            // Many sums at once: a sum to a single number would use one of a GPU's multiprocessors.
+            let columns = len / PARTIAL_SUMS;
+            let parts = [
+                (0, PARTIAL_SUMS, columns),
+                (PARTIAL_SUMS * columns, 1, len % PARTIAL_SUMS),
+            ];
             for (from, rows, columns) in parts {
                 if rows * columns > 0 {
                     let part = gradients.narrow(0, start + from, rows * columns)?;

@@ -3,55 +3,57 @@ mod gpu;
 
 use super::*;
 use crate::architecture::Family;
-use crate::checks;
-use crate::judge::{FAMILIES, LABELS, LENGTHS, UPDATE, batch, distance, small, target, values};
+use crate::conformance;
+use crate::reference::{
+    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, batch, distance, params, small, target,
+};
 
 fn on(
     architecture: &Architecture,
-    values: &Values,
+    params: &Params,
     trained: &[bool],
     devices: &[(Device, DType)],
 ) -> CandleEngine {
-    let setting = Setting {
-        place: Place::Cpu,
+    let options = EngineOptions {
+        gpus: Vec::new(),
         precision: None,
         trained,
         hosts: None,
     };
-    CandleEngine::on(architecture, values, devices, setting).unwrap()
+    CandleEngine::on(architecture, params, devices, options).unwrap()
 }
 
-fn several(architecture: &Architecture, values: &Values, devices: &[DType]) -> CandleEngine {
+fn several(architecture: &Architecture, params: &Params, devices: &[DType]) -> CandleEngine {
     let trained = vec![true; architecture.parameters().len()];
     let devices: Vec<_> = devices.iter().map(|&dtype| (Device::Cpu, dtype)).collect();
-    on(architecture, values, &trained, &devices)
+    on(architecture, params, &trained, &devices)
 }
 
 fn engine(architecture: &Architecture) -> CandleEngine {
-    several(architecture, &values(architecture), &[DType::F32])
+    several(architecture, &params(architecture), &[DType::F32])
 }
 
-fn boxed(architecture: &Architecture, values: &Values, trained: &[bool]) -> Box<dyn Engine> {
+fn boxed(architecture: &Architecture, params: &Params, trained: &[bool]) -> Box<dyn Engine> {
     Box::new(on(
         architecture,
-        values,
+        params,
         trained,
         &[(Device::Cpu, DType::F32)],
     ))
 }
 
-fn on_cpu(check: fn(checks::Make<'_>)) {
+fn on_cpu(check: fn(conformance::MakeEngine<'_>)) {
     check(&boxed);
 }
 
-checks::tests! { on_cpu }
-checks::tests! { on_cpu:
-    logits_and_gradients_are_those_of_transformers
-    two_hosts_learn_as_one
+conformance::tests! { on_cpu }
+conformance::tests! { on_cpu:
+    logits_and_gradients_match_transformers
+    two_hosts_match_one_host
 }
 
 #[test]
-fn half_precision_is_what_both_card_and_program_have() {
+fn half_dtype_needs_support_of_gpu_and_program() {
     for (capability, built, expected) in [
         (70, "70", DType::F16),
         (75, "", DType::F16),
@@ -62,7 +64,11 @@ fn half_precision_is_what_both_card_and_program_have() {
         (89, "8.6", DType::BF16),
         (90, "", DType::BF16),
     ] {
-        assert_eq!(half(capability, built), expected, "{capability} {built}");
+        assert_eq!(
+            half_dtype(capability, built),
+            expected,
+            "{capability} {built}"
+        );
     }
 }
 
@@ -75,9 +81,9 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
         let loss = whole.accumulate(&all, &target(true)).unwrap();
         let expected = whole.gradients().unwrap().concat();
 
-        let values = values(&architecture);
+        let params = params(&architecture);
         for replicas in [1, 2, 3, 7] {
-            let mut engine = several(&architecture, &values, &vec![DType::F32; replicas]);
+            let mut engine = several(&architecture, &params, &vec![DType::F32; replicas]);
             let mut sum = 0.0;
             for (first, end) in [(0, 3), (3, 5)] {
                 let part = Batch {
@@ -87,15 +93,15 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
                 };
                 let mut target = target(true);
                 target.labels = &LABELS[first..end];
-                target.noise.as_mut().unwrap().first_row = first as u64;
+                target.dropout_key.as_mut().unwrap().first_row = first as u64;
                 sum += engine.accumulate(&part, &target).unwrap();
-                // Asked for in between, the sum must not be counted twice.
+                // In between, to check that the sum is not counted twice.
                 engine.gradient_norm().unwrap();
             }
             assert!((sum - loss).abs() < 1e-6);
             let off = distance(&engine.gradients().unwrap().concat(), &expected);
             assert!(off < 1e-5, "{family:?}, {replicas} replicas: {off}");
-            engine.update(&UPDATE).unwrap();
+            engine.optimizer_step(&ADAMW_STEP).unwrap();
             let weights: Vec<_> = engine
                 .nets
                 .iter()
@@ -107,13 +113,13 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
 }
 
 #[test]
-fn half_precision_comes_close_and_an_overflow_shows() {
+fn half_precision_is_close_and_overflow_is_detected() {
     let architecture = small(Family::Bert);
-    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
-    let mut full = several(&architecture, &values, &[DType::F32]);
+    let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
+    let mut full = several(&architecture, &params, &[DType::F32]);
     full.accumulate(&batch, &target(true)).unwrap();
     let expected = full.gradients().unwrap();
-    let mut half = several(&architecture, &values, &[DType::F16]);
+    let mut half = several(&architecture, &params, &[DType::F16]);
     assert_eq!(half.device(), "cpu (f16)");
     let mut scaled = target(true);
     scaled.loss_scale = 1024.0;
@@ -121,37 +127,37 @@ fn half_precision_comes_close_and_an_overflow_shows() {
     let gradients = half.gradients().unwrap().concat();
     let gradients: Vec<f32> = gradients.iter().map(|gradient| gradient / 1024.0).collect();
     let off = distance(&gradients, &expected.concat());
-    // 11 bits of mantissa, a few dozen operations one after the other.
+    // 11 bits of mantissa, a few dozen operations in sequence.
     assert!(off < 0.02, "{off}");
     assert!(half.gradient_norm().unwrap().is_finite());
 
-    half.update(&Update {
+    half.optimizer_step(&AdamWStep {
         scale: 1.0 / 1024.0,
-        ..UPDATE
+        ..ADAMW_STEP
     })
     .unwrap();
-    full.update(&UPDATE).unwrap();
+    full.optimizer_step(&ADAMW_STEP).unwrap();
     let off = distance(&half.logits(&batch).unwrap(), &full.logits(&batch).unwrap());
     assert!(off < 0.05, "the copy of the weights follows them: {off}");
 
     scaled.loss_scale = 1e9;
     half.accumulate(&batch, &scaled).unwrap();
     assert!(!half.gradient_norm().unwrap().is_finite());
-    half.discard().unwrap();
+    half.zero_grad().unwrap();
     assert_eq!(half.gradient_norm().unwrap(), 0.0);
 }
 
 #[test]
-fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
+fn queries_are_scaled_before_scores_overflow() {
     let architecture = small(Family::Bert);
-    let engine = several(&architecture, &values(&architecture), &[DType::F16]);
+    let engine = several(&architecture, &params(&architecture), &[DType::F16]);
     let net = &engine.nets[0];
     let tokens = net.tokens(&batch(&architecture, &[2])).unwrap();
     let all = |number: f64| {
         let ones = Tensor::ones((1, 3, 2, 4), DType::F16, &Device::Cpu); // (rows, heads, seq, width) f16
         (ones.unwrap() * number).unwrap()
     };
-    // 4 * 150 * 150 is beyond 65,504, half of it is not.
+    // 4 * 150 * 150 exceeds 65,504, half of it does not.
     let qkv = vec![all(150.0), all(150.0), all(3.0)];
     let (context, _) = net.attention(qkv, &tokens, None, 0).unwrap(); // (tokens, hidden) f16
     let context = context.to_dtype(DType::F32).unwrap();
@@ -160,17 +166,17 @@ fn scores_beyond_half_precision_are_scaled_before_they_are_summed() {
 }
 
 #[test]
-fn where_nothing_learns_there_are_weights_alone() {
+fn inference_has_no_training_buffers() {
     let architecture = small(Family::Bert);
-    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
     let frozen = vec![false; architecture.parameters().len()];
     let mut frozen = on(
         &architecture,
-        &values,
+        &params,
         &frozen,
         &[(Device::Cpu, DType::F32)],
     );
-    assert!(frozen.nets[0].learning().is_err());
+    assert!(frozen.nets[0].buffers().is_err());
     let expected = engine(&architecture).logits(&batch).unwrap();
     assert_eq!(frozen.logits(&batch).unwrap(), expected);
     assert!(frozen.accumulate(&batch, &target(false)).is_err());

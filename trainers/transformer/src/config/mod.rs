@@ -1,4 +1,4 @@
-//! config.json of a pretrained or trained model: which network it describes, and its own words for the model folder.
+//! config.json of pretrained and trained models.
 
 #[cfg(test)]
 mod tests;
@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use crate::architecture::{Activation, Architecture, Dropout, Family};
 
 pub(crate) const CONFIG: &str = "config.json";
-/// Where this program's own settings stand in it.
-const OWN: &str = "trainyard";
-/// By this a folder is known as one that may be written over.
+/// Key of this program's own settings.
+const OWN_KEY: &str = "trainyard";
+/// Marks folders that may be overwritten.
 const FORMAT: &str = "trainyard-transformer";
 
 /// A config.json.
@@ -24,12 +24,12 @@ pub(crate) struct Config {
     family: Family,
 }
 
-/// No real checkpoint has more rows in a table; a stranger's file must not ask for all memory.
-const MOST_ROWS: usize = 10_000_000;
-/// Nor wider matrices.
-const MOST_WIDTH: usize = 65_536;
-/// Nor so many layers.
-const MOST_LAYERS: usize = 1024;
+/// Limit on rows of a table: untrusted files must not exhaust memory.
+const MAX_ROWS: usize = 10_000_000;
+/// Limit on the width of matrices.
+const MAX_WIDTH: usize = 65_536;
+/// Limit on layers.
+const MAX_LAYERS: usize = 1024;
 
 const FAMILIES: [(&str, Family, &str); 5] = [
     ("bert", Family::Bert, "BertForSequenceClassification"),
@@ -63,7 +63,7 @@ const ACTIVATIONS: [(&str, Activation); 4] = [
 ];
 
 impl Config {
-    /// Reads a config.json, and refuses one of a network that there is no code for.
+    /// Reads a config.json; refuses unsupported networks.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(&text).map_err(|(message, help)| {
@@ -104,7 +104,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses switches that would make it another network.
+    /// Refuses options that change the network.
     fn supported(&self) -> Result<(), String> {
         let expected = |key: &str, expected: &str, found: &Value| {
             let found = sanitize(&found.to_string()).into_owned();
@@ -150,14 +150,14 @@ impl Config {
         })
     }
 
-    /// The network for so many classes; `dropout` replaces the shares that the file has.
+    /// Returns the network for a number of classes; `dropout` overrides the file's probabilities.
     pub(crate) fn architecture(
         &self,
         classes: usize,
         dropout: Option<f64>,
     ) -> Result<Architecture, String> {
         let distil = self.family == Family::DistilBert;
-        let size = |key: &str, most: usize| self.size(key, most);
+        let size = |key: &str, max: usize| self.size(key, max);
         let [hidden, layers, heads, intermediate] = match distil {
             true => ["dim", "n_layers", "n_heads", "hidden_dim"],
             false => [
@@ -167,24 +167,24 @@ impl Config {
                 "intermediate_size",
             ],
         };
-        let vocab = size("vocab_size", MOST_ROWS)?;
+        let vocab_size = size("vocab_size", MAX_ROWS)?;
         let architecture = Architecture {
             family: self.family,
-            vocab,
-            hidden: size(hidden, MOST_WIDTH)?,
-            layers: size(layers, MOST_LAYERS)?,
-            heads: size(heads, MOST_WIDTH)?,
-            intermediate: size(intermediate, MOST_WIDTH)?,
-            positions: size("max_position_embeddings", MOST_ROWS)?,
-            types: if distil {
+            vocab_size,
+            hidden_size: size(hidden, MAX_WIDTH)?,
+            num_hidden_layers: size(layers, MAX_LAYERS)?,
+            num_attention_heads: size(heads, MAX_WIDTH)?,
+            intermediate_size: size(intermediate, MAX_WIDTH)?,
+            max_position_embeddings: size("max_position_embeddings", MAX_ROWS)?,
+            type_vocab_size: if distil {
                 0
             } else {
-                size("type_vocab_size", MOST_WIDTH)?
+                size("type_vocab_size", MAX_WIDTH)?
             },
-            activation: self.activation()?,
-            norm_eps: if distil { 1e-12 } else { self.epsilon()? },
-            pad: self.pad(vocab)?,
-            classes,
+            hidden_act: self.activation()?,
+            layer_norm_eps: if distil { 1e-12 } else { self.epsilon()? },
+            pad_token_id: self.pad_token_id(vocab_size)?,
+            num_labels: classes,
             dropout: match dropout {
                 Some(share) => Dropout {
                     hidden: share,
@@ -194,35 +194,39 @@ impl Config {
                 None => self.dropout()?,
             },
         };
-        if !architecture.hidden.is_multiple_of(architecture.heads) {
+        if !architecture
+            .hidden_size
+            .is_multiple_of(architecture.num_attention_heads)
+        {
             return Err(format!(
                 "expected `{hidden}` to be a multiple of `{heads}`, found `{}` and `{}`",
-                architecture.hidden, architecture.heads
+                architecture.hidden_size, architecture.num_attention_heads
             ));
         }
-        if architecture.positions <= architecture.first_position() + 2 {
+        if architecture.max_position_embeddings <= architecture.first_position() + 2 {
             return Err(format!(
-                "expected `max_position_embeddings` for texts of some length, found `{}`",
-                architecture.positions
+                "expected `max_position_embeddings` large enough for a text, found `{}`",
+                architecture.max_position_embeddings
             ));
         }
         Ok(architecture)
     }
 
-    fn pad(&self, vocab: usize) -> Result<u32, String> {
+    fn pad_token_id(&self, vocab_size: usize) -> Result<u32, String> {
         let default = u32::from(self.family == Family::Roberta);
         match self.json.get("pad_token_id") {
             None | Some(Value::Null) => Ok(default),
             Some(found) => {
                 let pad = found.as_u64().and_then(|id| u32::try_from(id).ok());
-                pad.filter(|&pad| (pad as usize) < vocab).ok_or_else(|| {
-                    format!("expected `pad_token_id` below `{vocab}`, found `{found}`")
-                })
+                pad.filter(|&pad| (pad as usize) < vocab_size)
+                    .ok_or_else(|| {
+                        format!("expected `pad_token_id` below `{vocab_size}`, found `{found}`")
+                    })
             }
         }
     }
 
-    /// The file's shares; transformers' defaults where it has none.
+    /// Returns the file's probabilities, with transformers' defaults.
     fn dropout(&self) -> Result<Dropout, String> {
         let share = |key: &str, default: f64| {
             let share = self.number(key, default)?;
@@ -259,17 +263,16 @@ impl Config {
         }
     }
 
-    fn size(&self, key: &str, most: usize) -> Result<usize, String> {
+    fn size(&self, key: &str, max: usize) -> Result<usize, String> {
         let found = self.json.get(key);
         let size = found.and_then(Value::as_u64).map(|size| size as usize);
-        size.filter(|size| (1..=most).contains(size))
-            .ok_or_else(|| {
-                let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
-                format!(
-                    "expected `{key}` from 1 to `{most}`, found {}",
-                    sanitize(&found)
-                )
-            })
+        size.filter(|size| (1..=max).contains(size)).ok_or_else(|| {
+            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
+            format!(
+                "expected `{key}` from 1 to `{max}`, found {}",
+                sanitize(&found)
+            )
+        })
     }
 
     fn number(&self, key: &str, default: f64) -> Result<f64, String> {
@@ -284,8 +287,9 @@ impl Config {
         }
     }
 
-    /// Deviation of weights that the checkpoint lacks (0.02: Devlin et al. 2019, as in transformers).
-    pub(crate) fn deviation(&self) -> f64 {
+    /// Returns the standard deviation of initial weights (0.02: Devlin et al. 2019, as in
+    /// transformers).
+    pub(crate) fn initializer_range(&self) -> f64 {
         let found = self.number("initializer_range", 0.02).unwrap_or(0.02);
         if (0.0..=1.0).contains(&found) {
             found
@@ -294,7 +298,7 @@ impl Config {
         }
     }
 
-    /// The labels in `id2label`, if they count from 0 and are different ones.
+    /// Returns the labels in `id2label`, if they count from 0 and are distinct.
     pub(crate) fn labels(&self) -> Option<Vec<String>> {
         let names = self.json.get("id2label")?.as_object()?;
         let label = |id: usize| Some(names.get(&id.to_string())?.as_str()?.to_owned());
@@ -303,13 +307,13 @@ impl Config {
         (different.len() == labels.len()).then_some(labels)
     }
 
-    /// Tokens of a text that the trained model reads, 0 if that is no number; nothing in a pretrained one.
+    /// Returns the token limit of the trained model, 0 if invalid; `None` for pretrained models.
     pub(crate) fn max_len(&self) -> Option<usize> {
-        let found = self.json.get(OWN)?.get("max_len")?;
+        let found = self.json.get(OWN_KEY)?.get("max_len")?;
         Some(found.as_u64().unwrap_or(0) as usize)
     }
 
-    /// For the folder of a trained model: what stood in the file stays, but for what training has changed.
+    /// Returns the configuration of a trained model: all other keys are kept.
     pub(crate) fn trained(&self, classes: &[String], max_len: usize) -> Self {
         let mut json = self.json.clone();
         for stale in [
@@ -338,7 +342,7 @@ impl Config {
             ("id2label", json!(id2label)),
             ("label2id", json!(label2id)),
             ("format", json!(FORMAT)),
-            (OWN, json!({ "max_len": max_len })),
+            (OWN_KEY, json!({ "max_len": max_len })),
         ] {
             json.insert(key.to_owned(), value);
         }
@@ -348,7 +352,7 @@ impl Config {
         }
     }
 
-    /// As text.
+    /// Returns the JSON text.
     pub(crate) fn text(&self) -> String {
         format!("{:#}\n", Value::Object(self.json.clone()))
     }

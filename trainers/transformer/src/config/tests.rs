@@ -17,11 +17,16 @@ fn parse(changes: &Value) -> Result<Config, (String, String)> {
 }
 
 #[test]
-fn the_families_read_their_own_keys() {
+fn families_read_their_own_keys() {
     let bert = parse(&json!({ "classifier_dropout": 0.3 })).unwrap();
     let found = bert.architecture(3, None).unwrap();
     assert_eq!(
-        (found.pad, found.types, found.classes, found.longest()),
+        (
+            found.pad_token_id,
+            found.type_vocab_size,
+            found.num_labels,
+            found.max_tokens()
+        ),
         (0, 2, 3, 32)
     );
     assert_eq!((found.dropout.hidden, found.dropout.head), (0.1, 0.3));
@@ -32,19 +37,22 @@ fn the_families_read_their_own_keys() {
     let roberta =
         parse(&json!({ "model_type": "roberta", "pad_token_id": 1, "type_vocab_size": 1 }));
     assert_eq!(
-        roberta.unwrap().architecture(2, None).unwrap().longest(),
+        roberta.unwrap().architecture(2, None).unwrap().max_tokens(),
         30
     );
     let distil = json!({ "model_type": "distilbert", "vocab_size": 50, "dim": 4, "n_layers": 1, "n_heads": 2,
         "hidden_dim": 8, "max_position_embeddings": 16, "activation": "relu" });
     let distil = Config::parse(distil.to_string().as_bytes()).unwrap();
     let found = distil.architecture(2, None).unwrap();
-    assert_eq!((found.hidden, found.types, found.dropout.head), (4, 0, 0.2));
-    assert_eq!(found.activation, Activation::Relu);
+    assert_eq!(
+        (found.hidden_size, found.type_vocab_size, found.dropout.head),
+        (4, 0, 0.2)
+    );
+    assert_eq!(found.hidden_act, Activation::Relu);
 }
 
 #[test]
-fn other_networks_are_refused_by_name() {
+fn unsupported_networks_are_errors() {
     for (change, said) in [
         (json!({ "model_type": "gpt2" }), "found `gpt2`"),
         (json!({ "model_type": null }), "found none"),
@@ -74,7 +82,7 @@ fn other_networks_are_refused_by_name() {
         (json!({ "layer_norm_eps": -1 }), "above 0 and below 1"),
         (
             json!({ "max_position_embeddings": 1 }),
-            "for texts of some length",
+            "large enough for a text",
         ),
     ] {
         let (message, help) = parse(&change).unwrap_err();
@@ -85,7 +93,7 @@ fn other_networks_are_refused_by_name() {
 }
 
 #[test]
-fn a_trained_model_keeps_what_it_does_not_change() {
+fn trained_config_keeps_other_keys() {
     let classes = ["neg".to_owned(), "pos".to_owned()];
     let config = parse(&json!({ "num_labels": 5 }))
         .unwrap()

@@ -1,40 +1,40 @@
-//! Scaled dot-product attention (Vaswani et al. 2017), row by row and head by head at the row's own length.
+//! Scaled dot-product attention (Vaswani et al. 2017), per row and head, without padding.
 
 use super::chunk::{Pass, Queries, sized};
-use super::elementwise::{dots, softmax, softmax_backward};
-use super::noise::Site;
-use super::product::{Mat, MatMut, To, product};
+use super::dropout::Site;
+use super::elementwise::{dot_rows, softmax, softmax_backward};
+use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
-/// Where queries, keys and values of a layer lie.
+/// Positions of queries, keys and values of a layer.
 #[derive(Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct QkvLayout {
     pub(super) queries: Queries,
-    /// Distance of a token's query from the next.
-    query: usize,
-    /// The same of keys and values, and where they begin within a token.
-    pair: usize,
-    key: usize,
-    value: usize,
+    /// Distance between the queries of adjacent tokens.
+    query_stride: usize,
+    /// The same for keys and values, and their offsets within a token.
+    kv_stride: usize,
+    key_offset: usize,
+    value_offset: usize,
 }
 
-impl Places {
-    /// All three side by side, (tokens, 3 hidden); or, where few are asked, queries (asked, hidden) and keys and values
-    /// (tokens, 2 hidden).
+impl QkvLayout {
+    /// All three interleaved, (tokens, 3 hidden); for few queries, queries (queries, hidden) and
+    /// keys and values (tokens, 2 hidden).
     pub(super) fn new(queries: Queries, hidden: usize) -> Self {
         match queries {
             Queries::All => Self {
                 queries,
-                query: 3 * hidden,
-                pair: 3 * hidden,
-                key: hidden,
-                value: 2 * hidden,
+                query_stride: 3 * hidden,
+                kv_stride: 3 * hidden,
+                key_offset: hidden,
+                value_offset: 2 * hidden,
             },
             Queries::First => Self {
                 queries,
-                query: hidden,
-                pair: 2 * hidden,
-                key: 0,
-                value: hidden,
+                query_stride: hidden,
+                kv_stride: 2 * hidden,
+                key_offset: 0,
+                value_offset: hidden,
             },
         }
     }
@@ -48,142 +48,154 @@ pub(super) struct HeadScratch {
     /// (queries, keys)
     dropped: Vec<f32>,
     /// (queries)
-    outs: Vec<f32>,
+    row_dots: Vec<f32>,
 }
 
-/// How many probabilities a chunk has.
-pub(super) fn probabilities(pass: &Pass<'_>, queries: Queries) -> usize {
+/// Returns the number of attention probabilities of a chunk.
+pub(super) fn num_probs(pass: &Pass<'_>, queries: Queries) -> usize {
     let squares = pass
         .chunk
         .queries(queries)
-        .map(|(row, asked)| asked.len() * row.length);
-    squares.sum::<usize>() * pass.architecture().heads
+        .map(|(row, range)| range.len() * row.length);
+    squares.sum::<usize>() * pass.architecture().num_attention_heads
 }
 
-/// `context` (asked, hidden) from `queries` and `pairs`; `kept` gets the probabilities, as `softmax` marks them.
+/// Computes `context` (queries, hidden); `probs` receives the probabilities, with the signs of
+/// `softmax`.
 pub(super) fn forward(
     pass: &Pass<'_>,
     layer: usize,
-    places: Places,
-    (queries, pairs): (&[f32], &[f32]),
-    kept: &mut [f32],
+    layout: QkvLayout,
+    (queries, qkv): (&[f32], &[f32]),
+    probs: &mut [f32],
     scratch: &mut HeadScratch,
     context: &mut [f32],
 ) {
-    let (hidden, heads) = (pass.architecture().hidden, pass.architecture().heads);
+    let (hidden, heads) = (
+        pass.architecture().hidden_size,
+        pass.architecture().num_attention_heads,
+    );
     let width = hidden / heads;
     let scale = 1.0 / (width as f32).sqrt();
-    let mut rest = kept;
-    for (row, asked) in pass.chunk.queries(places.queries) {
-        let (count, length) = (asked.len(), row.length);
+    let mut rest = probs;
+    for (row, range) in pass.chunk.queries(layout.queries) {
+        let (count, length) = (range.len(), row.length);
         let mask = pass.mask(row, Site::Probabilities(layer));
         for head in 0..heads {
             let probabilities;
             (probabilities, rest) = rest.split_at_mut(count * length);
-            let query = &queries[asked.start * places.query + head * width..];
-            let pair = &pairs[row.first * places.pair + head * width..];
+            let query = &queries[range.start * layout.query_stride + head * width..];
+            let kv = &qkv[row.first * layout.kv_stride + head * width..];
             // (count, width) x (width, length)
-            product(
+            matmul(
                 MatMut::new(probabilities, count, length),
-                To::Replace,
+                Accumulate::Replace,
                 scale,
-                Mat::part(query, count, width, places.query),
-                Mat::part(&pair[places.key..], length, width, places.pair).transposed(),
+                Mat::part(query, count, width, layout.query_stride),
+                Mat::part(&kv[layout.key_offset..], length, width, layout.kv_stride).transposed(),
             );
             let dropped = sized(&mut scratch.dropped, count * length);
             softmax(probabilities, length, mask, head * length * length, dropped);
-            let seen = if mask.is_some() {
+            let saved = if mask.is_some() {
                 &*dropped
             } else {
                 &*probabilities
             };
             // (count, length) x (length, width)
-            product(
+            matmul(
                 MatMut::part(
-                    &mut context[asked.start * hidden + head * width..],
+                    &mut context[range.start * hidden + head * width..],
                     count,
                     width,
                     hidden,
                 ),
-                To::Replace,
+                Accumulate::Replace,
                 1.0,
-                Mat::new(seen, count, length),
-                Mat::part(&pair[places.value..], length, width, places.pair),
+                Mat::new(saved, count, length),
+                Mat::part(&kv[layout.value_offset..], length, width, layout.kv_stride),
             );
         }
     }
 }
 
-/// What the backward pass reads.
-pub(super) struct Seen<'a> {
+/// Inputs of the backward pass.
+pub(super) struct SavedForBackward<'a> {
     pub(super) queries: &'a [f32],
-    pub(super) pairs: &'a [f32],
-    pub(super) kept: &'a [f32],
-    /// (asked, hidden)
+    pub(super) qkv: &'a [f32],
+    pub(super) probs: &'a [f32],
+    /// (queries, hidden)
     pub(super) context: &'a [f32],
-    /// Its gradient, (asked, hidden).
+    /// Gradient of the context, (queries, hidden).
     pub(super) gradient: &'a [f32],
 }
 
-/// Gradients of queries, keys and values, which lie as these do: `to` is one vector of all three, or one of queries and
-/// one of keys and values.
+/// Computes gradients of queries, keys and values in the same layout: `to` is one vector of all
+/// three, or one of queries and one of keys and values.
 pub(super) fn backward(
     pass: &Pass<'_>,
     layer: usize,
-    places: Places,
-    seen: &Seen<'_>,
+    layout: QkvLayout,
+    saved: &SavedForBackward<'_>,
     scratch: &mut HeadScratch,
     to: (&mut [f32], Option<&mut [f32]>),
 ) {
     let (first, mut second) = to;
-    let (hidden, heads) = (pass.architecture().hidden, pass.architecture().heads);
+    let (hidden, heads) = (
+        pass.architecture().hidden_size,
+        pass.architecture().num_attention_heads,
+    );
     let width = hidden / heads;
     let scale = 1.0 / (width as f32).sqrt();
-    let mut rest = seen.kept;
-    for (row, asked) in pass.chunk.queries(places.queries) {
-        let (count, length) = (asked.len(), row.length);
+    let mut rest = saved.probs;
+    for (row, range) in pass.chunk.queries(layout.queries) {
+        let (count, length) = (range.len(), row.length);
         let mask = pass.mask(row, Site::Probabilities(layer));
         for head in 0..heads {
-            let kept;
-            (kept, rest) = rest.split_at(count * length);
-            let query_at = asked.start * places.query + head * width;
-            let pair_at = row.first * places.pair + head * width;
-            let (key_at, value_at) = (pair_at + places.key, pair_at + places.value);
-            let at = asked.start * hidden + head * width;
-            let gradient = Mat::part(&seen.gradient[at..], count, width, hidden);
-            let outs = sized(&mut scratch.outs, count);
-            dots(
-                &seen.gradient[at..],
-                &seen.context[at..],
+            let probs;
+            (probs, rest) = rest.split_at(count * length);
+            let query_at = range.start * layout.query_stride + head * width;
+            let kv_at = row.first * layout.kv_stride + head * width;
+            let (key_at, value_at) = (kv_at + layout.key_offset, kv_at + layout.value_offset);
+            let at = range.start * hidden + head * width;
+            let gradient = Mat::part(&saved.gradient[at..], count, width, hidden);
+            let row_dots = sized(&mut scratch.row_dots, count);
+            dot_rows(
+                &saved.gradient[at..],
+                &saved.context[at..],
                 (width, hidden),
-                outs,
+                row_dots,
             );
             let scores = sized(&mut scratch.scores, count * length);
             // (count, width) x (width, length)
-            let value = Mat::part(&seen.pairs[value_at..], length, width, places.pair);
-            product(
+            let value = Mat::part(&saved.qkv[value_at..], length, width, layout.kv_stride);
+            matmul(
                 MatMut::new(scores, count, length),
-                To::Replace,
+                Accumulate::Replace,
                 1.0,
                 gradient,
                 value.transposed(),
             );
             let dropped = sized(&mut scratch.dropped, count * length);
             let factor = mask.map_or(1.0, |mask| mask.factor);
-            softmax_backward(scores, kept, length, factor, outs, dropped);
+            softmax_backward(scores, probs, length, factor, row_dots, dropped);
             let dropped = Mat::new(dropped, count, length).transposed();
             let scores = Mat::new(scores, count, length);
-            let query = Mat::part(&seen.queries[query_at..], count, width, places.query);
-            let key = Mat::part(&seen.pairs[key_at..], length, width, places.pair);
+            let query = Mat::part(
+                &saved.queries[query_at..],
+                count,
+                width,
+                layout.query_stride,
+            );
+            let key = Mat::part(&saved.qkv[key_at..], length, width, layout.kv_stride);
             // (count, length) x (length, width)
-            let to = MatMut::part(&mut first[query_at..], count, width, places.query);
-            product(to, To::Replace, scale, scores, key);
-            let pairs = second.as_deref_mut().unwrap_or(&mut *first);
+            let to = MatMut::part(&mut first[query_at..], count, width, layout.query_stride);
+            matmul(to, Accumulate::Replace, scale, scores, key);
+            let qkv = second.as_deref_mut().unwrap_or(&mut *first);
             // (length, count) x (count, width), twice
-            let to = MatMut::part(&mut pairs[key_at..], length, width, places.pair);
-            product(to, To::Replace, scale, scores.transposed(), query);
-            let to = MatMut::part(&mut pairs[value_at..], length, width, places.pair);
-            product(to, To::Replace, 1.0, dropped, gradient);
+            let to = MatMut::part(&mut qkv[key_at..], length, width, layout.kv_stride);
+            matmul(to, Accumulate::Replace, scale, scores.transposed(), query);
+            let to = MatMut::part(&mut qkv[value_at..], length, width, layout.kv_stride);
+            matmul(to, Accumulate::Replace, 1.0, dropped, gradient);
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The rows that go through the network together, without padding: their tokens lie one behind the other.
+//! Rows that are processed together, concatenated without padding.
 
 use std::ops::Range;
 
+use super::dropout::{Mask, Site};
 use super::layout::Layout;
-use super::noise::{Mask, Site};
 use crate::architecture::{Architecture, Family};
-use crate::engine::{Batch, Noise};
+use crate::engine::{Batch, DropoutKey};
 
-/// Weights, and where they are.
+/// Parameters and their layout.
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) architecture: Architecture,
@@ -21,9 +21,9 @@ pub(super) struct Net {
 /// A row of a batch within a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// Its number within the batch.
+    /// Index within the batch.
     pub(super) number: usize,
-    /// The number of its first token within the chunk.
+    /// Index of its first token within the chunk.
     pub(super) first: usize,
     pub(super) length: usize,
 }
@@ -41,22 +41,22 @@ pub(super) struct Chunk {
     pub(super) tokens: usize,
 }
 
-/// Which tokens a layer's output is needed of.
+/// Tokens whose output a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queries {
     All,
-    /// Those of the first token of each row: the head looks at no others, so the last layer computes no others.
+    /// The first token of each row: the head uses no others.
     First,
 }
 
 impl Chunk {
-    /// Cuts rows into chunks of at most `most` tokens, or of one row.
-    pub(super) fn cut(batch: &Batch, rows: &[usize], most: usize) -> Vec<Self> {
+    /// Splits rows into chunks of at most `max_tokens` tokens, but at least one row.
+    pub(super) fn split(batch: &Batch, rows: &[usize], max_tokens: usize) -> Vec<Self> {
         let mut chunks: Vec<Self> = Vec::new();
         for &number in rows {
             let length = batch.lengths[number];
             match chunks.last_mut() {
-                Some(chunk) if chunk.tokens + length <= most => chunk.push(number, length),
+                Some(chunk) if chunk.tokens + length <= max_tokens => chunk.push(number, length),
                 _ => {
                     let mut chunk = Self::default();
                     chunk.push(number, length);
@@ -76,15 +76,15 @@ impl Chunk {
         self.tokens += length;
     }
 
-    /// How many tokens are asked.
-    pub(super) fn asked(&self, queries: Queries) -> usize {
+    /// Returns the number of query tokens.
+    pub(super) fn num_queries(&self, queries: Queries) -> usize {
         match queries {
             Queries::All => self.tokens,
             Queries::First => self.rows.len(),
         }
     }
 
-    /// Each row with the place of its asked tokens among all that are asked.
+    /// Returns each row with the range of its query tokens.
     pub(super) fn queries(&self, queries: Queries) -> impl Iterator<Item = (&Row, Range<usize>)> {
         self.rows.iter().enumerate().map(move |(place, row)| {
             let range = match queries {
@@ -96,13 +96,13 @@ impl Chunk {
     }
 }
 
-/// A chunk on its way through the network.
+/// A chunk with its network and batch.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) net: &'a Net,
     pub(super) batch: &'a Batch,
     pub(super) chunk: &'a Chunk,
-    pub(super) noise: Option<Noise>,
+    pub(super) dropout_key: Option<DropoutKey>,
 }
 
 impl<'a> Pass<'a> {
@@ -110,13 +110,13 @@ impl<'a> Pass<'a> {
         &self.net.architecture
     }
 
-    /// Some parameters.
+    /// Returns the parameters in a range of `Net::dense`.
     pub(super) fn weights(&self, range: &Range<usize>) -> &'a [f32] {
         &self.net.dense[range.clone()]
     }
 
     pub(super) fn queries(&self, layer: usize) -> Queries {
-        if layer + 1 == self.architecture().layers {
+        if layer + 1 == self.architecture().num_hidden_layers {
             Queries::First
         } else {
             Queries::All
@@ -133,14 +133,14 @@ impl<'a> Pass<'a> {
             Site::Probabilities(_) => shares.attention,
             Site::HeadIn | Site::HeadOut => shares.head,
         };
-        Mask::new(self.noise, share, row.number, site)
+        Mask::new(self.dropout_key, share, row.number, site)
     }
 }
 
-/// A buffer of at least this length.
+/// Returns a buffer of this length, growing it if needed. Its content is undefined.
 pub(super) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     if buffer.len() < length {
-        // Nothing in it is worth to be copied.
+        // Drops the content instead of copying it.
         buffer.clear();
         buffer.resize(length, 0.0);
     }
@@ -152,14 +152,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_have_all_rows_in_order() {
+    fn chunks_keep_all_rows_in_order() {
         let lengths = vec![3, 9, 1, 4, 4];
         let batch = Batch {
             ids: vec![0; 45],
             lengths,
             seq: 9,
         };
-        let chunks = Chunk::cut(&batch, &[4, 1, 2, 0, 3], 8);
+        let chunks = Chunk::split(&batch, &[4, 1, 2, 0, 3], 8);
         let rows = |chunk: &Chunk| chunk.rows.iter().map(|row| row.number).collect::<Vec<_>>();
         assert_eq!(
             chunks.iter().map(rows).collect::<Vec<_>>(),

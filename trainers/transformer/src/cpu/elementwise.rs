@@ -1,19 +1,19 @@
-//! Activations, softmax and sums over tokens.
+//! Activations, softmax and column sums.
 
-use super::noise::Mask;
-use super::simd::{exp, largest, normal, sum, sum2, vectorised};
+use super::dropout::Mask;
+use super::simd::{exp, max, normal_cdf, sum, sum2, vectorized};
 use crate::architecture::Activation;
 
 /// sqrt(2 / pi) and the cubic term of the approximation (Hendrycks and Gimpel 2016).
 const TANH: (f32, f32) = (0.797_884_6, 0.044_715);
 /// 1 / sqrt(2 pi)
-const BELL: f32 = 0.398_942_3;
+const INV_SQRT_2_PI: f32 = 0.398_942_3;
 
-/// Value and slope at `x`.
+/// Returns value and derivative at `x`.
 #[inline(always)]
 fn gelu_erf(x: f32) -> (f32, f32) {
-    let (below, bell) = normal(x);
-    (x * below, below + x * BELL * bell)
+    let (below, density) = normal_cdf(x);
+    (x * below, below + x * INV_SQRT_2_PI * density)
 }
 
 #[inline(always)]
@@ -32,47 +32,47 @@ fn relu(x: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
-fn each(x: &mut [f32], bias: &[f32], value: &mut [f32], of: impl Fn(f32) -> (f32, f32)) {
+fn map_biased(x: &mut [f32], bias: &[f32], value: &mut [f32], of: impl Fn(f32) -> (f32, f32)) {
     let width = bias.len();
     for (x, value) in x.chunks_exact_mut(width).zip(value.chunks_exact_mut(width)) {
         let (x, value) = (&mut x[..width], &mut value[..width]);
-        for place in 0..width {
-            (value[place], x[place]) = of(x[place] + bias[place]);
+        for i in 0..width {
+            (value[i], x[i]) = of(x[i] + bias[i]);
         }
     }
 }
 
-/// (tokens, width): `value` becomes the activation of `x` + `bias`, `x` its slope there.
+/// (tokens, width): `value` becomes the activation of `x` + `bias`, `x` its derivative.
 pub(super) fn activate(kind: Activation, x: &mut [f32], bias: &[f32], value: &mut [f32]) {
     match kind {
-        Activation::GeluErf => vectorised(
+        Activation::GeluErf => vectorized(
             #[inline(always)]
-            || each(x, bias, value, gelu_erf),
+            || map_biased(x, bias, value, gelu_erf),
         ),
-        Activation::GeluTanh => vectorised(
+        Activation::GeluTanh => vectorized(
             #[inline(always)]
-            || each(x, bias, value, gelu_tanh),
+            || map_biased(x, bias, value, gelu_tanh),
         ),
-        Activation::Relu => vectorised(
+        Activation::Relu => vectorized(
             #[inline(always)]
-            || each(x, bias, value, relu),
+            || map_biased(x, bias, value, relu),
         ),
     }
 }
 
-/// (tokens, width): `gradient` is multiplied by `slope`, and added to the bias's gradient.
+/// (tokens, width): multiplies `gradient` by `slope` and adds it to the bias's gradient.
 pub(super) fn activate_backward(gradient: &mut [f32], slope: &[f32], bias: &mut [f32]) {
     let width = bias.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let tokens = gradient
                 .chunks_exact_mut(width)
                 .zip(slope.chunks_exact(width));
             for (gradient, slope) in tokens {
-                for place in 0..width {
-                    gradient[place] *= slope[place];
-                    bias[place] += gradient[place];
+                for i in 0..width {
+                    gradient[i] *= slope[i];
+                    bias[i] += gradient[i];
                 }
             }
         },
@@ -82,27 +82,28 @@ pub(super) fn activate_backward(gradient: &mut [f32], slope: &[f32], bias: &mut 
 /// Adds the rows of `gradient` (tokens, width) to the bias's gradient.
 pub(super) fn bias_backward(gradient: &[f32], bias: &mut [f32]) {
     let width = bias.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             for gradient in gradient.chunks_exact(width) {
-                for place in 0..width {
-                    bias[place] += gradient[place];
+                for i in 0..width {
+                    bias[i] += gradient[i];
                 }
             }
         },
     );
 }
 
-/// All rows of `out` (tokens, width) become the bias.
+/// Sets all rows of `out` (tokens, width) to the bias.
 pub(super) fn fill(out: &mut [f32], bias: &[f32]) {
     for row in out.chunks_exact_mut(bias.len()) {
         row.copy_from_slice(bias);
     }
 }
 
-/// Softmax of each row of `scores` (queries, keys), in place. What the mask drops gets a minus sign, so that the backward
-/// pass need not compute the mask again; `dropped` gets what is left, times the mask's factor.
+/// Softmax of each row of `scores` (queries, keys), in place. Dropped probabilities get a minus
+/// sign, so that the backward pass need not compute the mask again; `dropped` receives the
+/// probabilities after dropout.
 pub(super) fn softmax(
     scores: &mut [f32],
     keys: usize,
@@ -110,13 +111,13 @@ pub(super) fn softmax(
     first: usize,
     dropped: &mut [f32],
 ) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             for (query, scores) in scores.chunks_exact_mut(keys).enumerate() {
-                let most = largest(scores);
+                let peak = max(scores);
                 for score in &mut *scores {
-                    *score = exp(*score - most);
+                    *score = exp(*score - peak);
                 }
                 let share = 1.0 / sum(scores, |x| x);
                 let Some(mask) = mask else {
@@ -142,24 +143,25 @@ pub(super) fn softmax(
     );
 }
 
-/// `gradient` (queries, keys) of the dropped probabilities becomes that of the scores; `dropped` gets the dropped
-/// probabilities again. `outs` has, of each query, the sum of gradient x dropped probability.
+/// Turns `gradient` (queries, keys) of the dropped probabilities into that of the scores; `dropped`
+/// receives the dropped probabilities again. `row_dots` is the sum of gradient x dropped
+/// probability per query.
 pub(super) fn softmax_backward(
     gradient: &mut [f32],
     probabilities: &[f32],
     keys: usize,
     factor: f32,
-    outs: &[f32],
+    row_dots: &[f32],
     dropped: &mut [f32],
 ) {
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let rows = gradient
                 .chunks_exact_mut(keys)
                 .zip(probabilities.chunks_exact(keys));
             for (((gradient, marked), dropped), &out) in
-                rows.zip(dropped.chunks_exact_mut(keys)).zip(outs)
+                rows.zip(dropped.chunks_exact_mut(keys)).zip(row_dots)
             {
                 for key in 0..keys {
                     let keeps = !marked[key].is_sign_negative();
@@ -177,14 +179,14 @@ pub(super) fn softmax_backward(
     );
 }
 
-/// The products of vectors of `width` numbers, `stride` apart, with those of `b` at the same places.
-pub(super) fn dots(a: &[f32], b: &[f32], (width, stride): (usize, usize), out: &mut [f32]) {
-    vectorised(
+/// Dot products of vectors of `width` numbers, `stride` apart, in `a` and `b`.
+pub(super) fn dot_rows(a: &[f32], b: &[f32], (width, stride): (usize, usize), out: &mut [f32]) {
+    vectorized(
         #[inline(always)]
         || {
             for (number, out) in out.iter_mut().enumerate() {
-                let place = number * stride..number * stride + width;
-                *out = sum2(&a[place.clone()], &b[place], |a, b| a * b);
+                let range = number * stride..number * stride + width;
+                *out = sum2(&a[range.clone()], &b[range], |a, b| a * b);
             }
         },
     );
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slopes_are_those_of_the_values() {
+    fn derivatives_match_finite_differences() {
         for of in [gelu_erf, gelu_tanh] {
             for step in -60..60 {
                 let x = step as f32 / 10.0;

@@ -1,50 +1,50 @@
-//! Sums of word, position and type embeddings, normalised.
+//! Layer norm of the sum of word, position and type embeddings.
 
 use super::chunk::{Pass, sized};
-use super::gradient::{Gradient, Slots};
-use super::noise::{Site, drop};
-use super::norm::{Affine, AffineGradient, Normal, of_tokens, of_tokens_backward};
-use super::simd::vectorised;
+use super::dropout::{Site, apply_dropout};
+use super::gradient::{Gradient, TouchedRows};
+use super::norm::{Affine, AffineGradient, Normalized, norm_tokens, norm_tokens_backward};
+use super::simd::vectorized;
 
-/// What the backward pass needs of the tokens' norm.
+/// Values of a layer norm, saved for the backward pass.
 #[derive(Debug, Default)]
 pub(super) struct NormBuffers {
     /// (tokens, hidden)
     values: Vec<f32>,
     /// (tokens)
-    inverse: Vec<f32>,
+    rstd: Vec<f32>,
 }
 
 impl NormBuffers {
-    /// Of this many tokens.
-    pub(super) fn sized(&mut self, tokens: usize, hidden: usize) -> Normal<'_> {
-        Normal {
+    /// Returns the buffers for a number of tokens.
+    pub(super) fn sized(&mut self, tokens: usize, hidden: usize) -> Normalized<'_> {
+        Normalized {
             values: sized(&mut self.values, tokens * hidden),
-            inverse: sized(&mut self.inverse, tokens),
+            rstd: sized(&mut self.rstd, tokens),
         }
     }
 }
 
-/// `out` (tokens, hidden)
+/// Computes `out` (tokens, hidden).
 pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32]) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
-    let hidden = architecture.hidden;
+    let hidden = architecture.hidden_size;
     let mut normal = buffers.sized(pass.chunk.tokens, hidden);
     let positions = pass.weights(&layout.positions);
     let positions = &positions[architecture.first_position() * hidden..];
     // All tokens have type 0.
-    let kind = pass.weights(&layout.types).get(..hidden);
+    let token_type = pass.weights(&layout.types).get(..hidden);
     for row in &pass.chunk.rows {
         let ids = &pass.batch.ids[row.number * pass.batch.seq..][..row.length];
         let tokens = normal.values[row.first * hidden..].chunks_exact_mut(hidden);
         for ((sum, &id), position) in tokens.zip(ids).zip(positions.chunks_exact(hidden)) {
             let word = &pass.net.words[id as usize * hidden..][..hidden];
-            for place in 0..hidden {
-                sum[place] = word[place] + position[place];
+            for i in 0..hidden {
+                sum[i] = word[i] + position[i];
             }
-            if let Some(kind) = kind {
-                for (sum, kind) in sum.iter_mut().zip(kind) {
-                    *sum += kind;
+            if let Some(token_type) = token_type {
+                for (sum, token_type) in sum.iter_mut().zip(token_type) {
+                    *sum += token_type;
                 }
             }
         }
@@ -52,58 +52,58 @@ pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32
     let affine = Affine {
         weight: pass.weights(&layout.embedding_norm.weight),
         bias: pass.weights(&layout.embedding_norm.bias),
-        eps: architecture.norm_eps as f32,
+        eps: architecture.layer_norm_eps as f32,
     };
-    of_tokens(affine, &mut normal, out);
+    norm_tokens(affine, &mut normal, out);
     drop_rows(pass, Site::Embeddings, out);
 }
 
-/// Drops of all tokens (tokens, hidden).
+/// Applies dropout to all tokens (tokens, hidden).
 fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
-    let hidden = pass.architecture().hidden;
+    let hidden = pass.architecture().hidden_size;
     for row in &pass.chunk.rows {
         let mask = pass.mask(row, site);
         let tokens = &mut values[row.first * hidden..][..row.length * hidden];
-        vectorised(
+        vectorized(
             #[inline(always)]
-            || drop(tokens, mask, 0),
+            || apply_dropout(tokens, mask, 0),
         );
     }
 }
 
-/// Adds the embeddings' gradients, from that of the output.
+/// Accumulates the embeddings' gradients, from that of the output.
 pub(super) fn backward(
     pass: &Pass<'_>,
     buffers: &mut NormBuffers,
     gradient: &mut [f32],
     to: &mut Gradient,
-    slots: &Slots,
+    touched: &TouchedRows,
 ) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
-    let hidden = architecture.hidden;
+    let hidden = architecture.hidden_size;
     drop_rows(pass, Site::Embeddings, gradient);
     let normal = buffers.sized(pass.chunk.tokens, hidden);
     let norm = &layout.embedding_norm;
     let [weight, bias] = to.parts([&norm.weight, &norm.bias]);
     let mut sums = AffineGradient { weight, bias };
-    of_tokens_backward(gradient, &normal, pass.weights(&norm.weight), &mut sums);
+    norm_tokens_backward(gradient, &normal, pass.weights(&norm.weight), &mut sums);
     let first = layout.positions.start + architecture.first_position() * hidden;
     for row in &pass.chunk.rows {
         let ids = &pass.batch.ids[row.number * pass.batch.seq..][..row.length];
         let tokens = gradient[row.first * hidden..].chunks_exact(hidden);
         for ((token, gradient), &id) in tokens.take(row.length).enumerate().zip(ids) {
-            add(&mut to.dense[first + token * hidden..][..hidden], gradient);
+            add_assign(&mut to.dense[first + token * hidden..][..hidden], gradient);
             if !layout.types.is_empty() {
-                add(&mut to.dense[layout.types.start..][..hidden], gradient);
+                add_assign(&mut to.dense[layout.types.start..][..hidden], gradient);
             }
-            if let Some(slot) = slots.get(id as usize) {
-                add(&mut to.words[slot * hidden..][..hidden], gradient);
+            if let Some(slot) = touched.slot(id as usize) {
+                add_assign(&mut to.words[slot * hidden..][..hidden], gradient);
             }
         }
     }
 }
 
-fn add(to: &mut [f32], from: &[f32]) {
+fn add_assign(to: &mut [f32], from: &[f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += from;
     }

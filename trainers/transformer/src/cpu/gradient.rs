@@ -1,81 +1,85 @@
-//! The gradients that a thread has summed up.
+//! Gradients accumulated by a thread.
 
 use std::ops::Range;
 
 use super::layout::Layout;
-use super::product::{Mat, MatMut, To, product};
+use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
-/// Of all parameters, since the last step.
+/// Gradients of all parameters since the last step.
 #[derive(Debug, Default)]
 pub(super) struct Gradient {
-    /// Where the parameters lie in `Net::dense`.
+    /// Laid out as `Net::dense`.
     pub(super) dense: Vec<f32>,
-    /// (slots, hidden), of the words that `Slots` has
+    /// (slots, hidden), for the rows in `TouchedRows`
     pub(super) words: Vec<f32>,
-    /// Nothing is summed up yet: what `dense` holds is of another step.
-    pub(super) fresh: bool,
+    /// True if nothing is accumulated yet: `dense` is of an earlier step.
+    pub(super) stale: bool,
 }
 
-/// The words that have gradients, in the order in which they came.
+/// Rows of the word embeddings that have gradients, in order of first use.
 #[derive(Debug)]
-pub(super) struct Slots {
-    /// Of each word, its slot.
-    of: Vec<u32>,
+pub(super) struct TouchedRows {
+    /// Slot of each word.
+    slot_of: Vec<u32>,
     pub(super) words: Vec<u32>,
 }
 
-/// Of a word without gradient.
+/// Slot of words without gradient.
 const NONE: u32 = u32::MAX;
 
-impl Slots {
+impl TouchedRows {
     pub(super) fn new(vocab: usize) -> Self {
         Self {
-            of: vec![NONE; vocab],
+            slot_of: vec![NONE; vocab],
             words: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, word: u32) {
-        let slot = &mut self.of[word as usize];
+    pub(super) fn insert(&mut self, word: u32) {
+        let slot = &mut self.slot_of[word as usize];
         if *slot == NONE {
             *slot = self.words.len() as u32;
             self.words.push(word);
         }
     }
 
-    pub(super) fn get(&self, word: usize) -> Option<usize> {
-        let slot = self.of[word];
+    pub(super) fn slot(&self, word: usize) -> Option<usize> {
+        let slot = self.slot_of[word];
         (slot != NONE).then_some(slot as usize)
     }
 
     pub(super) fn clear(&mut self) {
         for word in self.words.drain(..) {
-            self.of[word as usize] = NONE;
+            self.slot_of[word as usize] = NONE;
         }
     }
 }
 
 impl Gradient {
-    /// Makes room, and forgets what is of another step. Matrices are not cleared: the first product replaces them.
+    /// Allocates buffers and clears stale ones, except matrices: the first product replaces them.
     pub(super) fn prepare(&mut self, layout: &Layout, words: usize) {
         if self.dense.is_empty() {
             self.dense = vec![0.0; layout.length];
         }
-        if self.fresh {
+        if self.stale {
             self.words.clear();
-            for range in &layout.vectors {
+            for range in &layout.elementwise {
                 self.dense[range.clone()].fill(0.0);
             }
         }
         self.words.resize(words, 0.0);
     }
 
-    pub(super) fn how(&self) -> To {
-        if self.fresh { To::Replace } else { To::Add }
+    pub(super) fn accumulate_mode(&self) -> Accumulate {
+        if self.stale {
+            Accumulate::Replace
+        } else {
+            Accumulate::Add
+        }
     }
 
-    /// Adds the gradient of a linear layer's weight (outputs, inputs) from those of its outputs (tokens, outputs) and
-    /// from its inputs (tokens, inputs).
+    /// Accumulates the gradient of a linear layer's weight (outputs, inputs) from that of its
+    /// outputs (tokens, outputs) and its inputs (tokens, inputs).
     pub(super) fn linear(
         &mut self,
         layout: &Layout,
@@ -84,21 +88,21 @@ impl Gradient {
         inputs: &[f32],
         tokens: usize,
     ) {
-        if !layout.learns(weight) || tokens == 0 {
+        if !layout.requires_grad(weight) || tokens == 0 {
             return;
         }
         let (height, width) = (outputs.len() / tokens, inputs.len() / tokens);
-        let how = self.how();
-        product(
+        let accumulate = self.accumulate_mode();
+        matmul(
             MatMut::new(&mut self.dense[weight.clone()], height, width),
-            how,
+            accumulate,
             1.0,
             Mat::new(outputs, tokens, height).transposed(),
             Mat::new(inputs, tokens, width),
         );
     }
 
-    /// Several parts at a time.
+    /// Returns several disjoint parts.
     #[expect(
         clippy::expect_used,
         reason = "parameters do not overlap, and `dense` has room for all"

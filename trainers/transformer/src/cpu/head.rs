@@ -1,19 +1,19 @@
 //! The classification head on the first token of each row, and the loss.
 
 use super::chunk::{Pass, sized};
+use super::dropout::{Site, apply_dropout};
 use super::elementwise::{bias_backward, fill};
 use super::gradient::Gradient;
-use super::noise::{Site, drop};
-use super::product::{To, linear, linear_backward};
+use super::matmul::{Accumulate, linear, linear_backward};
 use crate::architecture::Family;
-use crate::engine::Target;
+use crate::engine::LossTarget;
 
 #[derive(Debug, Default)]
 pub(super) struct HeadBuffers {
     /// (rows, hidden)
     hidden: Vec<f32>,
     /// After dropout, (rows, hidden)
-    seen: Vec<f32>,
+    dropped: Vec<f32>,
     /// (rows, classes)
     logits: Vec<f32>,
     /// (rows, hidden)
@@ -21,13 +21,13 @@ pub(super) struct HeadBuffers {
 }
 
 fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
-    let hidden = pass.architecture().hidden;
+    let hidden = pass.architecture().hidden_size;
     for (row, values) in pass.chunk.rows.iter().zip(values.chunks_exact_mut(hidden)) {
-        drop(values, pass.mask(row, site), 0);
+        apply_dropout(values, pass.mask(row, site), 0);
     }
 }
 
-/// Logits (rows, classes) of `first` (rows, hidden), which is dropped from in place.
+/// Computes logits (rows, classes) from `first` (rows, hidden), with dropout in place.
 pub(super) fn forward<'a>(
     pass: &Pass<'_>,
     first: &mut [f32],
@@ -40,7 +40,7 @@ pub(super) fn forward<'a>(
     fill(hidden, pass.weights(&layout.head_dense.bias));
     linear(
         hidden,
-        To::Add,
+        Accumulate::Add,
         first,
         pass.weights(&layout.head_dense.weight),
         rows,
@@ -53,28 +53,28 @@ pub(super) fn forward<'a>(
             Family::DistilBert => *value,
         };
     }
-    let seen = sized(&mut buffers.seen, first.len());
-    seen.copy_from_slice(hidden);
-    drop_rows(pass, Site::HeadOut, seen);
-    let logits = sized(&mut buffers.logits, rows * architecture.classes);
+    let dropped = sized(&mut buffers.dropped, first.len());
+    dropped.copy_from_slice(hidden);
+    drop_rows(pass, Site::HeadOut, dropped);
+    let logits = sized(&mut buffers.logits, rows * architecture.num_labels);
     fill(logits, pass.weights(&layout.head_out.bias));
     linear(
         logits,
-        To::Add,
-        seen,
+        Accumulate::Add,
+        dropped,
         pass.weights(&layout.head_out.weight),
         rows,
     );
     logits
 }
 
-/// The loss of each row; its logits become their gradient.
+/// Returns the loss of each row; logits become their gradients.
 pub(super) fn losses(
     pass: &Pass<'_>,
-    target: &Target<'_>,
+    target: &LossTarget<'_>,
     logits: &mut [f32],
 ) -> Vec<(usize, f64)> {
-    let classes = pass.architecture().classes;
+    let classes = pass.architecture().num_labels;
     let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
     rows.map(|(row, logits)| {
         let label = target.labels[row.number] as usize;
@@ -83,9 +83,9 @@ pub(super) fn losses(
     .collect()
 }
 
-/// Weighted cross entropy with smoothed labels, as PyTorch's: label y has the share 1 - smoothing, all classes the rest,
-/// each times its class weight.
-fn loss(target: &Target<'_>, label: usize, logits: &mut [f32]) -> f64 {
+/// Weighted cross entropy with label smoothing, as PyTorch's: label y has weight 1 - smoothing, the
+/// rest is spread over all classes, each times its class weight.
+fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
         .iter()
@@ -110,8 +110,8 @@ fn loss(target: &Target<'_>, label: usize, logits: &mut [f32]) -> f64 {
     loss
 }
 
-/// Adds the head's gradients from those of the logits, which the buffers hold; answers that of `first`, in which the
-/// head's input lies.
+/// Accumulates the head's gradients from those of the logits in the buffers. Returns that of
+/// `first`, the head's input.
 pub(super) fn backward<'a>(
     pass: &Pass<'_>,
     first: &mut [f32],
@@ -120,14 +120,14 @@ pub(super) fn backward<'a>(
 ) -> &'a mut [f32] {
     let layout = &pass.net.layout;
     let (rows, length) = (pass.chunk.rows.len(), first.len());
-    let logits = &buffers.logits[..rows * pass.architecture().classes];
+    let logits = &buffers.logits[..rows * pass.architecture().num_labels];
     let gradient = sized(&mut buffers.gradient, length);
-    let (hidden, seen) = (&mut buffers.hidden[..length], &buffers.seen[..length]);
+    let (hidden, dropped) = (&mut buffers.hidden[..length], &buffers.dropped[..length]);
     bias_backward(logits, &mut to.dense[layout.head_out.bias.clone()]);
-    to.linear(layout, &layout.head_out.weight, logits, seen, rows);
+    to.linear(layout, &layout.head_out.weight, logits, dropped, rows);
     linear_backward(
         gradient,
-        To::Replace,
+        Accumulate::Replace,
         logits,
         pass.weights(&layout.head_out.weight),
         rows,
@@ -142,10 +142,10 @@ pub(super) fn backward<'a>(
     }
     bias_backward(gradient, &mut to.dense[layout.head_dense.bias.clone()]);
     to.linear(layout, &layout.head_dense.weight, gradient, first, rows);
-    // The place of the activations, which nobody needs any more.
+    // Reuses the buffer of the activations.
     linear_backward(
         hidden,
-        To::Replace,
+        Accumulate::Replace,
         gradient,
         pass.weights(&layout.head_dense.weight),
         rows,

@@ -1,44 +1,44 @@
-//! Where each parameter lies. The word embeddings are a vector of their own, for most of their rows have no gradient;
-//! all others are parts of one, so that optimizer and sums are single passes. Query, key and value of a layer lie side
-//! by side: one product computes all three.
+//! Layout of the parameters. Word embeddings are a vector of their own, as most of their rows have
+//! no gradient; all others are parts of one vector, so that optimizer and sums are single passes.
+//! Query, key and value of a layer are adjacent: one product computes all three.
 
 use std::ops::Range;
 
-use crate::architecture::{Architecture, InLayer, Linear, Norm, Role};
+use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
 
-/// A linear layer: weight (outputs, inputs), bias (outputs).
+/// Ranges of a linear layer: weight (outputs, inputs), bias (outputs).
 #[derive(Clone, Debug, Default)]
-pub(super) struct LinearAt {
+pub(super) struct LinearRanges {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
 }
 
-/// A layer norm: (hidden) twice.
+/// Ranges of a layer norm, (hidden) each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct NormAt {
+pub(super) struct NormRanges {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct LayerAt {
+pub(super) struct LayerRanges {
     /// (3 hidden, hidden): query, key, value
-    pub(super) qkv: LinearAt,
-    pub(super) attention_out: LinearAt,
-    pub(super) attention_norm: NormAt,
-    pub(super) up: LinearAt,
-    pub(super) down: LinearAt,
-    pub(super) out_norm: NormAt,
+    pub(super) qkv: LinearRanges,
+    pub(super) attention_out: LinearRanges,
+    pub(super) attention_norm: NormRanges,
+    pub(super) up: LinearRanges,
+    pub(super) down: LinearRanges,
+    pub(super) out_norm: NormRanges,
 }
 
-/// Where a parameter is.
+/// Location of a parameter.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum ParamLocation {
     Words,
     Dense(Range<usize>),
 }
 
-/// What the optimizer does with a part.
+/// A trained range with the same weight decay.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Segment {
     pub(super) range: Range<usize>,
@@ -50,58 +50,66 @@ pub(super) struct Layout {
     pub(super) positions: Range<usize>,
     /// Empty where the family has none.
     pub(super) types: Range<usize>,
-    pub(super) embedding_norm: NormAt,
-    pub(super) layers: Vec<LayerAt>,
-    pub(super) head_dense: LinearAt,
-    pub(super) head_out: LinearAt,
-    /// Length of the vector.
+    pub(super) embedding_norm: NormRanges,
+    pub(super) layers: Vec<LayerRanges>,
+    pub(super) head_dense: LinearRanges,
+    pub(super) head_out: LinearRanges,
+    /// Length of the dense vector.
     pub(super) length: usize,
-    /// Of each parameter, in the order of `Architecture::parameters`.
-    pub(super) places: Vec<Place>,
-    /// Trainable parts, in order.
+    /// In the order of `Architecture::parameters`.
+    pub(super) locations: Vec<ParamLocation>,
+    /// Trained ranges, in order.
     pub(super) segments: Vec<Segment>,
-    /// What is no matrix of a linear layer: gradients of these are added up element by element.
-    pub(super) vectors: Vec<Range<usize>>,
-    /// Whether the word embeddings learn.
-    pub(super) words: bool,
-    /// The first layer whose backward pass is needed.
-    pub(super) lowest: usize,
-    /// Whether something below the first layer learns.
-    pub(super) embeddings: bool,
+    /// Parameters other than matrices of linear layers: their gradients are accumulated
+    /// elementwise.
+    pub(super) elementwise: Vec<Range<usize>>,
+    /// True if the word embeddings are trained.
+    pub(super) trains_words: bool,
+    /// The lowest layer that needs a backward pass.
+    pub(super) first_trained_layer: usize,
+    /// True if any embedding is trained.
+    pub(super) trains_embeddings: bool,
 }
 
 impl Layout {
     pub(super) fn new(architecture: &Architecture, frozen: &[bool]) -> Self {
         let parameters = architecture.parameters();
         let mut order: Vec<usize> = (0..parameters.len()).collect();
-        order.sort_by_key(|&number| rank(parameters[number].role));
+        order.sort_by_key(|&number| sort_key(parameters[number].role));
         let mut layout = Self::empty(architecture, parameters.len());
-        let mut lowest = architecture.layers;
+        let mut first_trained_layer = architecture.num_hidden_layers;
         for number in order {
             let parameter = &parameters[number];
-            let learns = !frozen.get(number).copied().unwrap_or(false);
+            let trained = !frozen.get(number).copied().unwrap_or(false);
             match parameter.role {
-                Role::Words | Role::Positions | Role::Types | Role::EmbeddingNorm(_) if learns => {
-                    layout.embeddings = true;
-                    lowest = 0;
+                Role::WordEmbeddings
+                | Role::PositionEmbeddings
+                | Role::TokenTypeEmbeddings
+                | Role::EmbeddingNorm(_)
+                    if trained =>
+                {
+                    layout.trains_embeddings = true;
+                    first_trained_layer = 0;
                 }
-                Role::Layer(layer, _) if learns => lowest = lowest.min(layer),
+                Role::Layer(layer, _) if trained => {
+                    first_trained_layer = first_trained_layer.min(layer)
+                }
                 _ => {}
             }
-            if parameter.role == Role::Words {
-                layout.words = learns;
-                layout.places[number] = Place::Words;
+            if parameter.role == Role::WordEmbeddings {
+                layout.trains_words = trained;
+                layout.locations[number] = ParamLocation::Words;
                 continue;
             }
             let range = layout.length..layout.length + parameter.shape.iter().product::<usize>();
             layout.length = range.end;
             layout.register(parameter.role, &range);
-            if learns {
-                layout.learn(range.clone(), parameter.role.decays());
+            if trained {
+                layout.add_segment(range.clone(), parameter.role.decays());
             }
-            layout.places[number] = Place::Dense(range);
+            layout.locations[number] = ParamLocation::Dense(range);
         }
-        layout.lowest = lowest;
+        layout.first_trained_layer = first_trained_layer;
         layout
     }
 
@@ -109,22 +117,22 @@ impl Layout {
         Self {
             positions: 0..0,
             types: 0..0,
-            embedding_norm: NormAt::default(),
-            layers: vec![LayerAt::default(); architecture.layers],
-            head_dense: LinearAt::default(),
-            head_out: LinearAt::default(),
+            embedding_norm: NormRanges::default(),
+            layers: vec![LayerRanges::default(); architecture.num_hidden_layers],
+            head_dense: LinearRanges::default(),
+            head_out: LinearRanges::default(),
             length: 0,
-            places: vec![Place::Words; parameters],
+            locations: vec![ParamLocation::Words; parameters],
             segments: Vec::new(),
-            vectors: Vec::new(),
-            words: false,
-            lowest: 0,
-            embeddings: false,
+            elementwise: Vec::new(),
+            trains_words: false,
+            first_trained_layer: 0,
+            trains_embeddings: false,
         }
     }
 
-    /// Notes a trainable part; neighbours of one kind become one.
-    fn learn(&mut self, range: Range<usize>, decays: bool) {
+    /// Appends a trained range, merging it with an adjacent one.
+    fn add_segment(&mut self, range: Range<usize>, decays: bool) {
         match self.segments.last_mut() {
             Some(last) if last.range.end == range.start && last.decays == decays => {
                 last.range.end = range.end;
@@ -135,53 +143,53 @@ impl Layout {
 
     fn register(&mut self, role: Role, range: &Range<usize>) {
         let mut matrix = false;
-        let mut linear = |at: &mut LinearAt, part| match part {
-            Linear::Weight => {
+        let mut linear = |at: &mut LinearRanges, part| match part {
+            LinearParam::Weight => {
                 matrix = true;
-                join(&mut at.weight, range);
+                extend_range(&mut at.weight, range);
             }
-            Linear::Bias => join(&mut at.bias, range),
+            LinearParam::Bias => extend_range(&mut at.bias, range),
         };
-        let norm = |at: &mut NormAt, part| match part {
-            Norm::Weight => at.weight = range.clone(),
-            Norm::Bias => at.bias = range.clone(),
+        let norm = |at: &mut NormRanges, part| match part {
+            NormParam::Weight => at.weight = range.clone(),
+            NormParam::Bias => at.bias = range.clone(),
         };
         match role {
-            Role::Words => {}
-            Role::Positions => self.positions = range.clone(),
-            Role::Types => self.types = range.clone(),
+            Role::WordEmbeddings => {}
+            Role::PositionEmbeddings => self.positions = range.clone(),
+            Role::TokenTypeEmbeddings => self.types = range.clone(),
             Role::EmbeddingNorm(part) => norm(&mut self.embedding_norm, part),
             Role::HeadDense(part) => linear(&mut self.head_dense, part),
             Role::HeadOut(part) => linear(&mut self.head_out, part),
             Role::Layer(layer, role) => {
                 let at = &mut self.layers[layer];
                 match role {
-                    InLayer::Query(part) | InLayer::Key(part) | InLayer::Value(part) => {
+                    LayerParam::Query(part) | LayerParam::Key(part) | LayerParam::Value(part) => {
                         linear(&mut at.qkv, part);
                     }
-                    InLayer::AttentionOut(part) => linear(&mut at.attention_out, part),
-                    InLayer::AttentionNorm(part) => norm(&mut at.attention_norm, part),
-                    InLayer::Up(part) => linear(&mut at.up, part),
-                    InLayer::Down(part) => linear(&mut at.down, part),
-                    InLayer::OutNorm(part) => norm(&mut at.out_norm, part),
+                    LayerParam::AttentionOut(part) => linear(&mut at.attention_out, part),
+                    LayerParam::AttentionNorm(part) => norm(&mut at.attention_norm, part),
+                    LayerParam::Up(part) => linear(&mut at.up, part),
+                    LayerParam::Down(part) => linear(&mut at.down, part),
+                    LayerParam::OutNorm(part) => norm(&mut at.out_norm, part),
                 }
             }
         }
         if !matrix {
-            self.vectors.push(range.clone());
+            self.elementwise.push(range.clone());
         }
     }
 
-    /// Whether something of this part learns.
-    pub(super) fn learns(&self, range: &Range<usize>) -> bool {
+    /// True if a part of this range is trained.
+    pub(super) fn requires_grad(&self, range: &Range<usize>) -> bool {
         self.segments
             .iter()
             .any(|segment| segment.range.start < range.end && range.start < segment.range.end)
     }
 }
 
-/// Widens a part by the one behind it.
-fn join(at: &mut Range<usize>, next: &Range<usize>) {
+/// Extends a range by the next one.
+fn extend_range(at: &mut Range<usize>, next: &Range<usize>) {
     if at.start == at.end {
         *at = next.clone();
     } else {
@@ -189,16 +197,19 @@ fn join(at: &mut Range<usize>, next: &Range<usize>) {
     }
 }
 
-/// Embeddings, layers, head; within a layer query, key and value, first their weights and then their biases.
-fn rank(role: Role) -> (usize, usize) {
-    let part = |part: Linear| usize::from(part == Linear::Bias);
+/// Embeddings, layers, head; within a layer the weights of query, key and value, then their biases.
+fn sort_key(role: Role) -> (usize, usize) {
+    let part = |part: LinearParam| usize::from(part == LinearParam::Bias);
     match role {
-        Role::Words | Role::Positions | Role::Types | Role::EmbeddingNorm(_) => (0, 0),
+        Role::WordEmbeddings
+        | Role::PositionEmbeddings
+        | Role::TokenTypeEmbeddings
+        | Role::EmbeddingNorm(_) => (0, 0),
         Role::Layer(layer, role) => {
             let within = match role {
-                InLayer::Query(of) => 3 * part(of),
-                InLayer::Key(of) => 3 * part(of) + 1,
-                InLayer::Value(of) => 3 * part(of) + 2,
+                LayerParam::Query(of) => 3 * part(of),
+                LayerParam::Key(of) => 3 * part(of) + 1,
+                LayerParam::Value(of) => 3 * part(of) + 2,
                 _ => 6,
             };
             (1 + layer, within)

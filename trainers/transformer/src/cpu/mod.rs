@@ -1,20 +1,21 @@
-//! The network on CPUs: forward and backward pass written out, in f32, on buffers that live as long as the engine.
+//! The CPU engine: forward and backward pass written out in f32, on buffers that live as long as
+//! the engine.
 //!
-//! Each thread takes whole rows through the network and back, with gradients of its own, and meets the others only when
-//! the gradients are summed up. Rows have no padding, and the last layer computes nothing but what the head looks at.
+//! Each thread processes whole rows with its own gradients; threads synchronize only to sum these.
+//! Rows have no padding, and the last layer computes only the first token, which the head uses.
 
 mod attention;
 mod chunk;
+mod dropout;
 mod elementwise;
 mod embed;
 mod gradient;
 mod head;
 mod layer;
 mod layout;
-mod noise;
+mod matmul;
 mod norm;
 mod optimizer;
-mod product;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -23,14 +24,14 @@ mod worker;
 use diagnostics::Error;
 
 use self::chunk::Net;
-use self::gradient::{Gradient, Slots};
-use self::layout::{Layout, Place};
+use self::gradient::{Gradient, TouchedRows};
+use self::layout::{Layout, ParamLocation};
 use self::optimizer::Moments;
 use self::worker::Worker;
 use crate::architecture::Architecture;
-use crate::engine::{AllReduce, Batch, Engine, Saved, Target, Update, Values};
+use crate::engine::{AdamWStep, AllReduce, Batch, Engine, LossTarget, Params, TrainerState};
 
-/// See the module.
+/// Engine of the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuEngine {
     net: Net,
@@ -38,34 +39,34 @@ pub(crate) struct CpuEngine {
     frozen: Vec<bool>,
     /// One per thread.
     workers: Vec<Worker>,
-    slots: Slots,
-    /// The squares of the gradients, if they are all summed up in the first worker's.
-    squares: Option<f64>,
+    touched: TouchedRows,
+    /// Squared norm of the gradients, if they are already summed in the first worker.
+    squared_norm: Option<f64>,
 }
 
 impl CpuEngine {
-    /// A network with these weights that learns all but the `frozen` ones.
+    /// Creates an engine that trains all parameters but the `frozen` ones.
     pub(crate) fn new(
         architecture: &Architecture,
-        values: Values,
+        values: Params,
         threads: usize,
         frozen: &[bool],
     ) -> Result<Self, Error> {
         let layout = Layout::new(architecture, frozen);
-        let words = architecture.vocab * architecture.hidden;
-        let unwritten = || vec![0.0; words];
+        let words = architecture.vocab_size * architecture.hidden_size;
+        let zeros = || vec![0.0; words];
         let mut workers: Vec<Worker> = Vec::new();
         workers.resize_with(threads.max(1), Worker::default);
         let mut engine = Self {
             moments: Moments {
                 dense: [Vec::new(), Vec::new()],
-                words: [unwritten(), unwritten()],
-                moved: vec![false; architecture.vocab],
+                words: [zeros(), zeros()],
+                has_moments: vec![false; architecture.vocab_size],
             },
             frozen: frozen.to_vec(),
             workers,
-            slots: Slots::new(architecture.vocab),
-            squares: None,
+            touched: TouchedRows::new(architecture.vocab_size),
+            squared_norm: None,
             net: Net {
                 architecture: architecture.clone(),
                 words: Vec::new(),
@@ -73,24 +74,24 @@ impl CpuEngine {
                 layout,
             },
         };
-        engine.discard()?;
+        engine.zero_grad()?;
         engine.fill(values)?;
         Ok(engine)
     }
 
-    /// Takes the weights; the moments, and what the first step writes its gradients into, are made meanwhile where there are several
-    /// threads.
-    fn fill(&mut self, values: Values) -> Result<(), Error> {
+    /// Takes the weights. With several threads, moments and the first gradient are allocated
+    /// meanwhile.
+    fn fill(&mut self, values: Params) -> Result<(), Error> {
         let (net, [first, second]) = (&mut self.net, &mut self.moments.dense);
         let length = net.layout.length;
         if self.frozen.iter().all(|&frozen| frozen) {
-            // Never looked at, so that they cost no memory.
+            // Never accessed, so the pages cost no memory.
             (*first, *second) = (vec![0.0; length], vec![0.0; length]);
-            return settle(values, net);
+            return take_weights(values, net);
         }
         if self.workers.len() == 1 {
-            (*first, *second) = (written(length), written(length));
-            return settle(values, net);
+            (*first, *second) = (prefault(length), prefault(length));
+            return take_weights(values, net);
         }
         let gradient = self
             .workers
@@ -98,15 +99,15 @@ impl CpuEngine {
             .map(|worker| &mut worker.gradient.dense);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                *first = written(length);
-                gradient.map(|gradient| *gradient = written(length))
+                *first = prefault(length);
+                gradient.map(|gradient| *gradient = prefault(length))
             });
-            *second = written(length);
-            settle(values, net)
+            *second = prefault(length);
+            take_weights(values, net)
         })
     }
 
-    fn set_weights(&mut self, values: &Values) -> Result<(), Error> {
+    fn set_weights(&mut self, values: &Params) -> Result<(), Error> {
         let net = &mut self.net;
         scatter(values, &net.layout, &mut net.dense, &mut net.words)
     }
@@ -115,129 +116,131 @@ impl CpuEngine {
         self.frozen.get(parameter).copied().unwrap_or(false)
     }
 
-    /// Sums the gradients of all threads up in the first one's; their squares.
+    /// Sums the gradients of all threads in the first worker. Returns their squared norm.
     fn combine(&mut self) -> f64 {
-        if let Some(squares) = self.squares {
-            return squares;
+        if let Some(squared_norm) = self.squared_norm {
+            return squared_norm;
         }
         let mut gradients: Vec<&mut Gradient> = self
             .workers
             .iter_mut()
             .map(|worker| &mut worker.gradient)
             .collect();
-        let squares = optimizer::combine(&self.net, &mut gradients, &self.net.layout.segments);
-        self.squares = Some(squares);
-        squares
+        let squared_norm = optimizer::combine(&self.net, &mut gradients, &self.net.layout.segments);
+        self.squared_norm = Some(squared_norm);
+        squared_norm
     }
 }
 
-/// Zeros that were written: what is read first and written then costs two page faults, and the second one interrupts all cores
-/// (the kernel's `do_wp_page`; a tenth of a second on two cores). The compiler must not see that they are zeros already.
-fn written(length: usize) -> Vec<f32> {
+/// Returns zeros in pages that are already mapped. Reading first and writing later costs two page
+/// faults, the second of which interrupts all cores (the kernel's `do_wp_page`; a tenth of a second
+/// on two cores). `black_box` keeps the compiler from removing the writes.
+fn prefault(length: usize) -> Vec<f32> {
     let mut zeros = vec![0.0; length];
     std::hint::black_box(&mut zeros).fill(0.0);
     zeros
 }
 
-/// Deals rows out so that all threads have about as much to do: the longest first, each to whom has least.
-fn deal(batch: &Batch, threads: usize, hidden: usize) -> Vec<Vec<usize>> {
+/// Partitions rows so that threads have about equal work: the longest first, each to the thread
+/// with the least.
+fn partition(batch: &Batch, threads: usize, hidden: usize) -> Vec<Vec<usize>> {
     // Linear layers cost 12 hidden² a token, attention 2 hidden x length.
     let cost = |row: &usize| batch.lengths[*row] * (6 * hidden + batch.lengths[*row]);
     let mut order: Vec<usize> = (0..batch.lengths.len()).collect();
     order.sort_by_key(|row| std::cmp::Reverse(cost(row)));
-    let mut hands = vec![(0, Vec::new()); threads];
+    let mut partitions = vec![(0, Vec::new()); threads];
     for row in order {
-        if let Some((sum, hand)) = hands.iter_mut().min_by_key(|(sum, _)| *sum) {
+        if let Some((sum, rows)) = partitions.iter_mut().min_by_key(|(sum, _)| *sum) {
             *sum += cost(&row);
-            hand.push(row);
+            rows.push(row);
         }
     }
-    hands.into_iter().map(|(_, hand)| hand).collect()
+    partitions.into_iter().map(|(_, rows)| rows).collect()
 }
 
-/// Lets each worker do its part, on a thread of its own; the answers in order of the workers.
-fn on_threads<R: Send>(
+/// Runs each worker on its own thread; results are in order of the workers.
+fn run_workers<R: Send>(
     workers: &mut [Worker],
-    hands: &[Vec<usize>],
+    partitions: &[Vec<usize>],
     work: impl Fn(&mut Worker, &[usize]) -> Vec<R> + Sync,
 ) -> Result<Vec<R>, Error> {
     let mut parts = workers
         .iter_mut()
-        .zip(hands)
-        .filter(|(_, hand)| !hand.is_empty());
+        .zip(partitions)
+        .filter(|(_, rows)| !rows.is_empty());
     let own = parts.next();
     std::thread::scope(|scope| {
         let work = &work;
         let others: Vec<_> = parts
-            .map(|(worker, hand)| scope.spawn(move || work(worker, hand)))
+            .map(|(worker, rows)| scope.spawn(move || work(worker, rows)))
             .collect();
-        let mut all = own.map_or(Vec::new(), |(worker, hand)| work(worker, hand));
+        let mut all = own.map_or(Vec::new(), |(worker, rows)| work(worker, rows));
         for other in others {
-            all.extend(other.join().map_err(|_| died())?);
+            all.extend(other.join().map_err(|_| worker_panicked())?);
         }
         Ok(all)
     })
 }
 
-fn died() -> Error {
-    Error::new("a thread of the network died").help("this is a bug: please report it")
+fn worker_panicked() -> Error {
+    Error::new("a worker thread panicked").help("this is a bug: please report it")
 }
 
-/// Copies parameters to their places.
+/// Copies parameters to their locations.
 fn scatter(
-    values: &Values,
+    values: &Params,
     layout: &Layout,
     dense: &mut [f32],
     words: &mut [f32],
 ) -> Result<(), Error> {
-    for (number, place) in layout.places.iter().enumerate() {
+    for (number, place) in layout.locations.iter().enumerate() {
         let to = match place {
-            Place::Words => &mut *words,
-            Place::Dense(range) => &mut dense[range.clone()],
+            ParamLocation::Words => &mut *words,
+            ParamLocation::Dense(range) => &mut dense[range.clone()],
         };
         match values.get(number) {
             Some(from) if from.len() == to.len() => to.copy_from_slice(from),
-            _ => return Err(misfit(number)),
+            _ => return Err(shape_mismatch(number)),
         }
     }
     Ok(())
 }
 
-/// The same where they are not needed any more: embeddings, half of a small model, are not copied.
-fn settle(values: Values, net: &mut Net) -> Result<(), Error> {
-    let words = net.architecture.vocab * net.architecture.hidden;
-    for (number, place) in net.layout.places.iter().enumerate() {
+/// Moves parameters to their locations: word embeddings, half of a small model, are not copied.
+fn take_weights(values: Params, net: &mut Net) -> Result<(), Error> {
+    let words = net.architecture.vocab_size * net.architecture.hidden_size;
+    for (number, place) in net.layout.locations.iter().enumerate() {
         let expected = match place {
-            Place::Words => words,
-            Place::Dense(range) => range.len(),
+            ParamLocation::Words => words,
+            ParamLocation::Dense(range) => range.len(),
         };
         if values.get(number).map(Vec::len) != Some(expected) {
-            return Err(misfit(number));
+            return Err(shape_mismatch(number));
         }
     }
-    for (place, values) in net.layout.places.iter().zip(values) {
+    for (place, values) in net.layout.locations.iter().zip(values) {
         match place {
-            Place::Words => net.words = values,
-            Place::Dense(range) => net.dense[range.clone()].copy_from_slice(&values),
+            ParamLocation::Words => net.words = values,
+            ParamLocation::Dense(range) => net.dense[range.clone()].copy_from_slice(&values),
         }
     }
     Ok(())
 }
 
-fn misfit(number: usize) -> Error {
+fn shape_mismatch(number: usize) -> Error {
     Error::new(format!(
-        "parameter {number} has not the size that the network expects"
+        "parameter {number} does not have the size that the network expects"
     ))
     .help("do the weights belong to this config.json?")
 }
 
-/// The reverse.
-fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Values {
-    let places = layout.places.iter();
-    places
+/// Copies parameters from their locations.
+fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Params {
+    let locations = layout.locations.iter();
+    locations
         .map(|place| match place {
-            Place::Words => words.to_vec(),
-            Place::Dense(range) => dense[range.clone()].to_vec(),
+            ParamLocation::Words => words.to_vec(),
+            ParamLocation::Dense(range) => dense[range.clone()].to_vec(),
         })
         .collect()
 }
@@ -245,9 +248,9 @@ fn gather(layout: &Layout, dense: &[f32], words: &[f32]) -> Values {
 impl Engine for CpuEngine {
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
         batch.check(&self.net.architecture)?;
-        let (net, classes) = (&self.net, self.net.architecture.classes);
-        let hands = deal(batch, self.workers.len(), net.architecture.hidden);
-        let rows = on_threads(&mut self.workers, &hands, |worker, rows| {
+        let (net, classes) = (&self.net, self.net.architecture.num_labels);
+        let partitions = partition(batch, self.workers.len(), net.architecture.hidden_size);
+        let rows = run_workers(&mut self.workers, &partitions, |worker, rows| {
             worker.logits(net, batch, rows)
         })?;
         let mut all = vec![0.0; batch.lengths.len() * classes];
@@ -257,55 +260,56 @@ impl Engine for CpuEngine {
         Ok(all)
     }
 
-    fn accumulate(&mut self, batch: &Batch, target: &Target<'_>) -> Result<f64, Error> {
+    fn accumulate(&mut self, batch: &Batch, target: &LossTarget<'_>) -> Result<f64, Error> {
         batch.check(&self.net.architecture)?;
-        self.squares = None;
-        if self.net.layout.words {
-            // As PyTorch's `padding_idx`: no gradient, should a text have it.
-            let pad = self.net.architecture.pad;
+        self.squared_norm = None;
+        if self.net.layout.trains_words {
+            // As PyTorch's `padding_idx`: no gradient, even if a text contains it.
+            let pad = self.net.architecture.pad_token_id;
             batch
                 .rows()
                 .flatten()
                 .filter(|&&id| id != pad)
-                .for_each(|&id| self.slots.add(id));
+                .for_each(|&id| self.touched.insert(id));
         }
-        let (net, slots) = (&self.net, &self.slots);
-        let hands = deal(batch, self.workers.len(), net.architecture.hidden);
-        let mut losses = on_threads(&mut self.workers, &hands, |worker, rows| {
-            worker.learn(net, batch, target, rows, slots)
+        let (net, touched) = (&self.net, &self.touched);
+        let partitions = partition(batch, self.workers.len(), net.architecture.hidden_size);
+        let mut losses = run_workers(&mut self.workers, &partitions, |worker, rows| {
+            worker.forward_backward(net, batch, target, rows, touched)
         })?;
         losses.sort_by_key(|&(row, _)| row);
         Ok(losses.into_iter().map(|(_, loss)| loss).sum())
     }
 
-    fn reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
+    fn all_reduce(&mut self, all: &mut dyn AllReduce) -> Result<(), Error> {
         self.combine();
-        self.squares = None;
-        let hidden = self.net.architecture.hidden;
-        if self.net.layout.words {
-            // Who has a gradient anywhere; then the gradients of these, in the order of their ids.
-            let vocab = self.net.architecture.vocab;
+        self.squared_norm = None;
+        let hidden = self.net.architecture.hidden_size;
+        if self.net.layout.trains_words {
+            // First the union of touched rows over all processes, then their gradients in order of
+            // ids.
+            let vocab = self.net.architecture.vocab_size;
             let mut seen: Vec<f32> = (0..vocab)
-                .map(|word| f32::from(u8::from(self.slots.get(word).is_some())))
+                .map(|word| f32::from(u8::from(self.touched.slot(word).is_some())))
                 .collect();
             all.sum(&mut seen)?;
             let words = (0..vocab).filter(|&word| seen[word] > 0.0);
             let mut sums = Vec::new();
             let own = &self.workers[0].gradient.words;
-            let mut slots = Slots::new(vocab);
+            let mut touched = TouchedRows::new(vocab);
             for word in words {
-                let place = self.slots.get(word).map(|slot| slot * hidden);
+                let place = self.touched.slot(word).map(|slot| slot * hidden);
                 match place.and_then(|place| own.get(place..place + hidden)) {
                     Some(row) => sums.extend_from_slice(row),
                     None => sums.resize(sums.len() + hidden, 0.0),
                 }
-                slots.add(word as u32);
+                touched.insert(word as u32);
             }
             all.sum(&mut sums)?;
             self.workers[0].gradient.words = sums;
-            self.slots = slots;
+            self.touched = touched;
         }
-        // What is frozen has none: most of a network whose head alone learns.
+        // Frozen parameters have no gradients: most of a network of which only the head is trained.
         let (dense, segments) = (
             &mut self.workers[0].gradient.dense,
             &self.net.layout.segments,
@@ -329,7 +333,7 @@ impl Engine for CpuEngine {
         Ok(self.combine().sqrt())
     }
 
-    fn update(&mut self, update: &Update) -> Result<(), Error> {
+    fn optimizer_step(&mut self, adamw: &AdamWStep) -> Result<(), Error> {
         self.combine();
         let gradient = &self.workers[0].gradient;
         let threads = self.workers.len();
@@ -337,29 +341,29 @@ impl Engine for CpuEngine {
             &mut self.net,
             &mut self.moments,
             gradient,
-            &self.slots,
-            update,
+            &self.touched,
+            adamw,
             threads,
         );
-        self.discard()
+        self.zero_grad()
     }
 
-    fn discard(&mut self) -> Result<(), Error> {
+    fn zero_grad(&mut self) -> Result<(), Error> {
         for worker in &mut self.workers {
-            worker.gradient.fresh = true;
+            worker.gradient.stale = true;
         }
-        self.slots.clear();
-        self.squares = None;
+        self.touched.clear();
+        self.squared_norm = None;
         Ok(())
     }
 
     #[cfg(test)]
-    fn gradients(&mut self) -> Result<Values, Error> {
+    fn gradients(&mut self) -> Result<Params, Error> {
         self.combine();
         let (net, gradient) = (&self.net, &self.workers[0].gradient);
-        let hidden = net.architecture.hidden;
+        let hidden = net.architecture.hidden_size;
         let mut words = vec![0.0; net.words.len()];
-        let rows = gradient.words.chunks(hidden).zip(&self.slots.words);
+        let rows = gradient.words.chunks(hidden).zip(&self.touched.words);
         for (row, &word) in rows {
             words[word as usize * hidden..][..hidden].copy_from_slice(row);
         }
@@ -372,11 +376,11 @@ impl Engine for CpuEngine {
         Ok(values)
     }
 
-    fn weights(&self) -> Result<Values, Error> {
+    fn weights(&self) -> Result<Params, Error> {
         Ok(gather(&self.net.layout, &self.net.dense, &self.net.words))
     }
 
-    fn save(&self) -> Result<Saved, Error> {
+    fn save(&self) -> Result<TrainerState, Error> {
         let moments = |number: usize| {
             let (dense, words) = (&self.moments.dense[number], &self.moments.words[number]);
             let mut values = gather(&self.net.layout, dense, words);
@@ -387,15 +391,15 @@ impl Engine for CpuEngine {
             }
             values
         };
-        Ok(Saved {
+        Ok(TrainerState {
             weights: self.weights()?,
             first: moments(0),
             second: moments(1),
         })
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<(), Error> {
-        self.discard()?;
+    fn restore(&mut self, saved: &TrainerState) -> Result<(), Error> {
+        self.zero_grad()?;
         self.set_weights(&saved.weights)?;
         let sizes = gather(&self.net.layout, &self.net.dense, &self.net.words);
         for (number, from) in [&saved.first, &saved.second].into_iter().enumerate() {
@@ -411,11 +415,11 @@ impl Engine for CpuEngine {
             );
             scatter(&from, &self.net.layout, dense, words)?;
         }
-        let hidden = self.net.architecture.hidden;
+        let hidden = self.net.architecture.hidden_size;
         let [first, second] = &self.moments.words;
         let rows = first.chunks_exact(hidden).zip(second.chunks_exact(hidden));
-        for (moved, (first, second)) in self.moments.moved.iter_mut().zip(rows) {
-            *moved = first.iter().chain(second).any(|&moment| moment != 0.0);
+        for (has_moments, (first, second)) in self.moments.has_moments.iter_mut().zip(rows) {
+            *has_moments = first.iter().chain(second).any(|&moment| moment != 0.0);
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! Layer norm (Ba, Kiros and Hinton 2016) of a sum, with the bias and the dropout of what is added: one pass over a
-//! token's numbers while they lie in the first cache.
+//! Layer norm (Ba, Kiros and Hinton 2016), fused with bias, dropout and residual: one pass over a
+//! token's numbers while they are in the L1 cache.
 
-use super::noise::Mask;
-use super::simd::{sum, sum2, vectorised};
+use super::dropout::Mask;
+use super::simd::{sum, sum2, vectorized};
 
-/// Parameters of a norm, (hidden) each.
+/// Parameters of a layer norm, (hidden) each.
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'a> {
     pub(super) weight: &'a [f32],
@@ -12,110 +12,110 @@ pub(super) struct Affine<'a> {
     pub(super) eps: f32,
 }
 
-/// What the backward pass needs of some tokens.
-pub(super) struct Normal<'a> {
+/// Values for the backward pass.
+pub(super) struct Normalized<'a> {
     /// (tokens, hidden), of mean 0 and variance 1
     pub(super) values: &'a mut [f32],
-    /// (tokens), one over the standard deviation
-    pub(super) inverse: &'a mut [f32],
+    /// (tokens), 1 / standard deviation
+    pub(super) rstd: &'a mut [f32],
 }
 
-/// Gradients of a norm's parameters, (hidden) each.
+/// Gradients of the parameters, (hidden) each.
 pub(super) struct AffineGradient<'a> {
     pub(super) weight: &'a mut [f32],
     pub(super) bias: &'a mut [f32],
 }
 
-/// Normalises `values`; answers one over their standard deviation.
+/// Normalizes `values`. Returns 1 / standard deviation.
 #[inline(always)]
 fn normalise(values: &mut [f32], out: &mut [f32], affine: Affine<'_>) -> f32 {
     let width = values.len();
     let mean = sum(values, |x| x) / width as f32;
     let variance = sum(values, |x| (x - mean) * (x - mean)) / width as f32;
-    let inverse = 1.0 / (variance + affine.eps).sqrt();
+    let rstd = 1.0 / (variance + affine.eps).sqrt();
     let (out, weight, bias) = (
         &mut out[..width],
         &affine.weight[..width],
         &affine.bias[..width],
     );
-    for place in 0..width {
-        values[place] = (values[place] - mean) * inverse;
-        out[place] = values[place] * weight[place] + bias[place];
+    for i in 0..width {
+        values[i] = (values[i] - mean) * rstd;
+        out[i] = values[i] * weight[i] + bias[i];
     }
-    inverse
+    rstd
 }
 
-/// Turns the gradient of a norm's output into that of its input.
+/// Turns the gradient of the output into that of the input.
 #[inline(always)]
 fn backward(
     gradient: &mut [f32],
     normal: &[f32],
-    inverse: f32,
+    rstd: f32,
     weight: &[f32],
     sums: &mut AffineGradient<'_>,
 ) {
     let width = gradient.len();
     let (normal, weight) = (&normal[..width], &weight[..width]);
     let (weight_sum, bias_sum) = (&mut sums.weight[..width], &mut sums.bias[..width]);
-    for place in 0..width {
-        weight_sum[place] += gradient[place] * normal[place];
-        bias_sum[place] += gradient[place];
-        gradient[place] *= weight[place];
+    for i in 0..width {
+        weight_sum[i] += gradient[i] * normal[i];
+        bias_sum[i] += gradient[i];
+        gradient[i] *= weight[i];
     }
     let mean = sum(gradient, |x| x) / width as f32;
     let slope = sum2(gradient, normal, |x, y| x * y) / width as f32;
-    for place in 0..width {
-        gradient[place] = inverse * (gradient[place] - mean - normal[place] * slope);
+    for i in 0..width {
+        gradient[i] = rstd * (gradient[i] - mean - normal[i] * slope);
     }
 }
 
-/// out = norm(residual + dropout(added + bias)), of the tokens of a row
-pub(super) fn of_sum(
+/// out = norm(residual + dropout(added + bias)), for the tokens of a row
+pub(super) fn norm_sum(
     added: &[f32],
     bias: &[f32],
     residual: &[f32],
     mask: Option<Mask>,
     affine: Affine<'_>,
-    normal: &mut Normal<'_>,
+    normal: &mut Normalized<'_>,
     out: &mut [f32],
 ) {
     let width = bias.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let tokens = added.chunks_exact(width).zip(residual.chunks_exact(width));
             let places = normal
                 .values
                 .chunks_exact_mut(width)
-                .zip(normal.inverse.iter_mut());
+                .zip(normal.rstd.iter_mut());
             let outs = out.chunks_exact_mut(width);
-            for (token, (((added, residual), (sum, inverse)), out)) in
+            for (token, (((added, residual), (sum, rstd)), out)) in
                 tokens.zip(places).zip(outs).enumerate()
             {
                 let (added, residual, sum) =
                     (&added[..width], &residual[..width], &mut sum[..width]);
                 if let Some(mask) = mask {
                     let first = (token * width) as u32;
-                    for place in 0..width {
-                        let kept = mask.of(first.wrapping_add(place as u32));
-                        sum[place] = residual[place] + (added[place] + bias[place]) * kept;
+                    for i in 0..width {
+                        let kept = mask.factor_of(first.wrapping_add(i as u32));
+                        sum[i] = residual[i] + (added[i] + bias[i]) * kept;
                     }
                 } else {
-                    for place in 0..width {
-                        sum[place] = residual[place] + (added[place] + bias[place]);
+                    for i in 0..width {
+                        sum[i] = residual[i] + (added[i] + bias[i]);
                     }
                 }
-                *inverse = normalise(sum, out, affine);
+                *rstd = normalise(sum, out, affine);
             }
         },
     );
 }
 
-/// The backward pass of `of_sum`: `gradient` of the norm's output becomes that of `residual`, `added` that of `added`,
-/// and `bias` is increased by the gradient of the bias.
-pub(super) fn of_sum_backward(
+/// Backward pass of `norm_sum`: `gradient` of the output becomes that of `residual`, `added`
+/// receives that of `added`, and `bias` accumulates that of the bias.
+pub(super) fn norm_sum_backward(
     gradient: &mut [f32],
-    (values, inverses): (&[f32], &[f32]),
+    (values, rstds): (&[f32], &[f32]),
     weight: &[f32],
     mask: Option<Mask>,
     sums: &mut AffineGradient<'_>,
@@ -123,28 +123,27 @@ pub(super) fn of_sum_backward(
     bias: &mut [f32],
 ) {
     let width = weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
-            let tokens = values.chunks_exact(width).zip(inverses);
+            let tokens = values.chunks_exact(width).zip(rstds);
             let gradients = gradient
                 .chunks_exact_mut(width)
                 .zip(added.chunks_exact_mut(width));
-            for (token, ((gradient, added), (normal, inverse))) in gradients.zip(tokens).enumerate()
-            {
-                backward(gradient, normal, *inverse, weight, sums);
+            for (token, ((gradient, added), (normal, rstd))) in gradients.zip(tokens).enumerate() {
+                backward(gradient, normal, *rstd, weight, sums);
                 let (added, bias) = (&mut added[..width], &mut bias[..width]);
                 if let Some(mask) = mask {
                     let first = (token * width) as u32;
-                    for place in 0..width {
-                        let kept = mask.of(first.wrapping_add(place as u32));
-                        added[place] = gradient[place] * kept;
-                        bias[place] += added[place];
+                    for i in 0..width {
+                        let kept = mask.factor_of(first.wrapping_add(i as u32));
+                        added[i] = gradient[i] * kept;
+                        bias[i] += added[i];
                     }
                 } else {
                     added.copy_from_slice(gradient);
-                    for place in 0..width {
-                        bias[place] += gradient[place];
+                    for i in 0..width {
+                        bias[i] += gradient[i];
                     }
                 }
             }
@@ -152,37 +151,37 @@ pub(super) fn of_sum_backward(
     );
 }
 
-/// Normalises the tokens that `normal.values` holds.
-pub(super) fn of_tokens(affine: Affine<'_>, normal: &mut Normal<'_>, out: &mut [f32]) {
+/// Normalizes the tokens in `normal.values`.
+pub(super) fn norm_tokens(affine: Affine<'_>, normal: &mut Normalized<'_>, out: &mut [f32]) {
     let width = affine.weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
             let tokens = normal
                 .values
                 .chunks_exact_mut(width)
-                .zip(normal.inverse.iter_mut());
-            for ((values, inverse), out) in tokens.zip(out.chunks_exact_mut(width)) {
-                *inverse = normalise(values, out, affine);
+                .zip(normal.rstd.iter_mut());
+            for ((values, rstd), out) in tokens.zip(out.chunks_exact_mut(width)) {
+                *rstd = normalise(values, out, affine);
             }
         },
     );
 }
 
-/// The backward pass of `of_tokens`, in place.
-pub(super) fn of_tokens_backward(
+/// Backward pass of `norm_tokens`, in place.
+pub(super) fn norm_tokens_backward(
     gradient: &mut [f32],
-    normal: &Normal<'_>,
+    normal: &Normalized<'_>,
     weight: &[f32],
     sums: &mut AffineGradient<'_>,
 ) {
     let width = weight.len();
-    vectorised(
+    vectorized(
         #[inline(always)]
         || {
-            let tokens = normal.values.chunks_exact(width).zip(normal.inverse.iter());
-            for (gradient, (normal, inverse)) in gradient.chunks_exact_mut(width).zip(tokens) {
-                backward(gradient, normal, *inverse, weight, sums);
+            let tokens = normal.values.chunks_exact(width).zip(normal.rstd.iter());
+            for (gradient, (normal, rstd)) in gradient.chunks_exact_mut(width).zip(tokens) {
+                backward(gradient, normal, *rstd, weight, sums);
             }
         },
     );

@@ -1,54 +1,54 @@
-//! AdamW (Loshchilov and Hutter 2019) as PyTorch has it, and the sums before it: single passes over all parameters, each
-//! thread on a part of its own.
+//! AdamW (Loshchilov and Hutter 2019) as in PyTorch, and the sum of gradients before it: single
+//! passes over all parameters, split over threads.
 
 use super::chunk::Net;
-use super::gradient::{Gradient, Slots};
+use super::gradient::{Gradient, TouchedRows};
 use super::layout::Segment;
-use super::simd::{sum, vectorised};
-use crate::engine::Update;
+use super::simd::{sum, vectorized};
+use crate::engine::AdamWStep;
 
 /// AdamW's first and second moments.
 #[derive(Debug)]
 pub(super) struct Moments {
-    /// Where the parameters lie in `Net::dense`.
+    /// Laid out as `Net::dense`.
     pub(super) dense: [Vec<f32>; 2],
     /// (vocab, hidden)
     pub(super) words: [Vec<f32>; 2],
-    /// Words that have had a gradient. The moments of all others are 0: nothing but decay moves them, and their moments,
-    /// which nobody has written yet, cost no memory.
-    pub(super) moved: Vec<bool>,
+    /// True for words that have had a gradient. The moments of all others are 0: only weight decay
+    /// changes them, and their moments, never written, cost no memory.
+    pub(super) has_moments: Vec<bool>,
 }
 
-/// What is the same for all parameters of a step.
+/// Constants of a step.
 #[derive(Clone, Copy)]
 struct Factors {
     scale: f32,
     /// 1 - beta 1; beta 2, 1 - beta 2
     first: f32,
     second: (f32, f32),
-    /// The learning rate over the first moment's bias.
+    /// Learning rate / first moment's bias correction.
     rate: f32,
-    /// One over the root of the second moment's bias.
+    /// 1 / sqrt(second moment's bias correction).
     root: f32,
     epsilon: f32,
     decay: f32,
 }
 
 impl Factors {
-    fn new(update: &Update, decays: bool) -> Self {
-        let steps = i32::try_from(update.step).unwrap_or(i32::MAX);
+    fn new(adamw: &AdamWStep, decays: bool) -> Self {
+        let steps = i32::try_from(adamw.step).unwrap_or(i32::MAX);
         let decay = if decays {
-            update.rate * update.weight_decay
+            adamw.rate * adamw.weight_decay
         } else {
             0.0
         };
         Self {
-            scale: update.scale as f32,
-            first: (1.0 - update.beta_1) as f32,
-            second: (update.beta_2 as f32, (1.0 - update.beta_2) as f32),
-            rate: (update.rate / (1.0 - update.beta_1.powi(steps))) as f32,
-            root: (1.0 / (1.0 - update.beta_2.powi(steps)).sqrt()) as f32,
-            epsilon: update.epsilon as f32,
+            scale: adamw.scale as f32,
+            first: (1.0 - adamw.beta_1) as f32,
+            second: (adamw.beta_2 as f32, (1.0 - adamw.beta_2) as f32),
+            rate: (adamw.rate / (1.0 - adamw.beta_1.powi(steps))) as f32,
+            root: (1.0 / (1.0 - adamw.beta_2.powi(steps)).sqrt()) as f32,
+            epsilon: adamw.epsilon as f32,
             decay: (1.0 - decay) as f32,
         }
     }
@@ -58,46 +58,46 @@ impl Factors {
         let [first, second] = moments;
         let length = weights.len();
         let (first, second) = (&mut first[..length], &mut second[..length]);
-        for place in 0..length {
-            let gradient = gradient(place) * self.scale;
-            first[place] += self.first * (gradient - first[place]);
-            second[place] = self.second.0 * second[place] + self.second.1 * gradient * gradient;
-            let root = second[place].sqrt() * self.root + self.epsilon;
-            weights[place] = weights[place] * self.decay - self.rate * first[place] / root;
+        for i in 0..length {
+            let gradient = gradient(i) * self.scale;
+            first[i] += self.first * (gradient - first[i]);
+            second[i] = self.second.0 * second[i] + self.second.1 * gradient * gradient;
+            let root = second[i].sqrt() * self.root + self.epsilon;
+            weights[i] = weights[i] * self.decay - self.rate * first[i] / root;
         }
     }
 }
 
-/// The part of a vector that a thread works on.
+/// The part of a vector for a thread.
 struct Part<'a> {
-    /// Where it begins.
+    /// Offset in the vector.
     start: usize,
     weights: &'a mut [f32],
     gradient: &'a [f32],
     moments: [&'a mut [f32]; 2],
 }
 
-/// Words that a thread works on.
+/// Words for a thread.
 struct WordPart<'a> {
     first: usize,
     weights: &'a mut [f32],
     moments: [&'a mut [f32]; 2],
-    moved: &'a mut [bool],
+    has_moments: &'a mut [bool],
 }
 
-/// Changes the weights by the summed gradient.
+/// Updates the weights by the summed gradient.
 pub(super) fn update(
     net: &mut Net,
     moments: &mut Moments,
     gradient: &Gradient,
-    slots: &Slots,
-    update: &Update,
+    touched: &TouchedRows,
+    adamw: &AdamWStep,
     threads: usize,
 ) {
-    let hidden = net.architecture.hidden;
-    let factors = [false, true].map(|decays| Factors::new(update, decays));
+    let hidden = net.architecture.hidden_size;
+    let factors = [false, true].map(|decays| Factors::new(adamw, decays));
     let size = net.dense.len().div_ceil(threads).max(1);
-    let words = net.architecture.vocab.div_ceil(threads).max(1);
+    let words = net.architecture.vocab_size.div_ceil(threads).max(1);
     let [first, second] = &mut moments.dense;
     let dense = net.dense.chunks_mut(size).zip(gradient.dense.chunks(size));
     let dense = dense.zip(first.chunks_mut(size).zip(second.chunks_mut(size)));
@@ -112,21 +112,23 @@ pub(super) fn update(
     let [first, second] = &mut moments.words;
     let rows = |moments| <[f32]>::chunks_mut(moments, words * hidden);
     let table = rows(&mut net.words).zip(rows(first).zip(rows(second)));
-    let table = table.zip(moments.moved.chunks_mut(words)).enumerate();
-    let table = table.map(|(number, ((weights, (first, second)), moved))| WordPart {
-        first: number * words,
-        weights,
-        moments: [first, second],
-        moved,
-    });
+    let table = table.zip(moments.has_moments.chunks_mut(words)).enumerate();
+    let table = table.map(
+        |(number, ((weights, (first, second)), has_moments))| WordPart {
+            first: number * words,
+            weights,
+            moments: [first, second],
+            has_moments,
+        },
+    );
     let (layout, mut table) = (&net.layout, table);
     std::thread::scope(|scope| {
         for (number, part) in dense.enumerate() {
-            let words = table.next().filter(|_| layout.words);
+            let words = table.next().filter(|_| layout.trains_words);
             let work = move || {
-                of_part(part, &layout.segments, factors);
+                update_part(part, &layout.segments, factors);
                 if let Some(words) = words {
-                    of_words(words, &gradient.words, slots, hidden, factors[1]);
+                    update_words(words, &gradient.words, touched, hidden, factors[1]);
                 }
             };
             if number + 1 == threads {
@@ -138,7 +140,7 @@ pub(super) fn update(
     });
 }
 
-fn of_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
+fn update_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
     let [first, second] = part.moments;
     for segment in segments {
         let start = segment.range.start.max(part.start) - part.start;
@@ -154,30 +156,36 @@ fn of_part(part: Part<'_>, segments: &[Segment], factors: [Factors; 2]) {
         let gradient = &part.gradient[start..end];
         let weights = &mut part.weights[start..end];
         let moments = [&mut first[start..end], &mut second[start..end]];
-        vectorised(
+        vectorized(
             #[inline(always)]
-            || factors.step(weights, |place| gradient[place], moments),
+            || factors.step(weights, |i| gradient[i], moments),
         );
     }
 }
 
-fn of_words(part: WordPart<'_>, gradients: &[f32], slots: &Slots, hidden: usize, factors: Factors) {
+fn update_words(
+    part: WordPart<'_>,
+    gradients: &[f32],
+    touched: &TouchedRows,
+    hidden: usize,
+    factors: Factors,
+) {
     let [first, second] = part.moments;
     let weights = part.weights.chunks_exact_mut(hidden);
     let moments = first
         .chunks_exact_mut(hidden)
         .zip(second.chunks_exact_mut(hidden));
-    for (number, ((weights, (first, second)), moved)) in
-        weights.zip(moments).zip(part.moved).enumerate()
+    for (number, ((weights, (first, second)), has_moments)) in
+        weights.zip(moments).zip(part.has_moments).enumerate()
     {
-        let slot = slots.get(part.first + number);
-        *moved |= slot.is_some();
+        let slot = touched.slot(part.first + number);
+        *has_moments |= slot.is_some();
         let gradient = slot.map(|slot| &gradients[slot * hidden..][..hidden]);
-        vectorised(
+        vectorized(
             #[inline(always)]
             || match gradient {
-                Some(gradient) => factors.step(weights, |place| gradient[place], [first, second]),
-                None if *moved => factors.step(weights, |_| 0.0, [first, second]),
+                Some(gradient) => factors.step(weights, |i| gradient[i], [first, second]),
+                None if *has_moments => factors.step(weights, |_| 0.0, [first, second]),
                 None if factors.decay < 1.0 => {
                     for weight in weights {
                         *weight *= factors.decay;
@@ -189,19 +197,19 @@ fn of_words(part: WordPart<'_>, gradients: &[f32], slots: &Slots, hidden: usize,
     }
 }
 
-/// Adds the gradients of all threads, in their order, to those of the first, and forgets the others; the squares of the
-/// sums.
+/// Adds the gradients of all threads to those of the first, in order, and marks the others stale.
+/// Returns the squared norm of the sums.
 pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Segment]) -> f64 {
     let threads = gradients.len();
     let Some((sum_of, others)) = gradients.split_first_mut() else {
         return 0.0;
     };
-    if sum_of.fresh {
+    if sum_of.stale {
         sum_of.prepare(&net.layout, 0);
         sum_of.dense.fill(0.0);
-        sum_of.fresh = false;
+        sum_of.stale = false;
     }
-    let others: Vec<&mut &mut Gradient> = others.iter_mut().filter(|other| !other.fresh).collect();
+    let others: Vec<&mut &mut Gradient> = others.iter_mut().filter(|other| !other.stale).collect();
     let longest = others
         .iter()
         .map(|other| other.words.len())
@@ -215,25 +223,25 @@ pub(super) fn combine(net: &Net, gradients: &mut [&mut Gradient], segments: &[Se
         range: 0..words,
         decays: true,
     }];
-    let squares = in_parts(&mut sum_of.dense, &dense, segments, threads)
-        + in_parts(&mut sum_of.words, &rows, &all, threads);
+    let squared_norm = sum_parts(&mut sum_of.dense, &dense, segments, threads)
+        + sum_parts(&mut sum_of.words, &rows, &all, threads);
     for other in others {
-        other.fresh = true;
+        other.stale = true;
     }
-    squares
+    squared_norm
 }
 
-/// `sum` + `others`, part by part, and the squares of what lies in the segments.
-fn in_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: usize) -> f64 {
+/// Adds `others` to `sum`, in parallel parts. Returns the squared norm within the segments.
+fn sum_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: usize) -> f64 {
     let size = sum.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let parts = sum.chunks_mut(size).enumerate();
         let handles: Vec<_> = parts
             .map(|(number, part)| {
-                scope.spawn(move || of_piece(part, number * size, others, segments))
+                scope.spawn(move || sum_piece(part, number * size, others, segments))
             })
             .collect();
-        // In order: the sum must not depend on who is first.
+        // In order: the sum must not depend on timing.
         handles
             .into_iter()
             .map(|handle| handle.join().unwrap_or(f64::NAN))
@@ -241,31 +249,31 @@ fn in_parts(sum: &mut [f32], others: &[&[f32]], segments: &[Segment], threads: u
     })
 }
 
-fn of_piece(part: &mut [f32], first: usize, others: &[&[f32]], segments: &[Segment]) -> f64 {
-    /// Small enough for the first cache, and for sums in f32.
+fn sum_piece(part: &mut [f32], first: usize, others: &[&[f32]], segments: &[Segment]) -> f64 {
+    /// Fits the L1 cache, and is short enough for sums in f32.
     const BLOCK: usize = 1024;
-    let mut squares = 0.0;
+    let mut squared_norm = 0.0;
     for segment in segments {
         let start = segment.range.start.max(first) - first;
         let end = segment.range.end.saturating_sub(first).min(part.len());
         let mut at = start;
         while at < end {
             let block = &mut part[at..end.min(at + BLOCK)];
-            vectorised(
+            vectorized(
                 #[inline(always)]
                 || {
                     for other in others {
-                        // The words of a thread that came later may be fewer.
+                        // Threads may have fewer words than the first.
                         let from = other.get(first + at..).unwrap_or(&[]);
                         for (sum, other) in block.iter_mut().zip(from) {
                             *sum += other;
                         }
                     }
-                    squares += f64::from(sum(block, |x| x * x));
+                    squared_norm += f64::from(sum(block, |x| x * x));
                 },
             );
             at += BLOCK;
         }
     }
-    squares
+    squared_norm
 }

@@ -1,16 +1,17 @@
-//! Loops for the processor that is there, and functions that LLVM can put into them.
+//! Loops for the available vector instructions, and functions that LLVM can vectorize.
 
-/// Partial sums of a loop: two registers of AVX-512, so that one addition need not wait for the last.
+/// Partial sums of a loop: two AVX-512 registers, so that additions are independent.
 const LANES: usize = 32;
 
-/// Runs a loop compiled for the widest vectors that this processor has. What it calls must be inlined.
+/// Runs a loop compiled for the widest vectors of this processor. Functions called in it must be
+/// inlined.
 #[inline(always)]
-pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
 #[inline(always)]
-fn total(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+fn reduce_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -21,7 +22,7 @@ fn total(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// The sum of `of` over pairs, in an order that depends on nothing but the length.
+/// Returns the sum of `of` over pairs, in an order that depends only on the length.
 #[inline(always)]
 pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -32,7 +33,7 @@ pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
             lanes[lane] += of(a[lane], b[lane]);
         }
     }
-    let mut sum = total(lanes, |a, b| a + b);
+    let mut sum = reduce_lanes(lanes, |a, b| a + b);
     for (&a, &b) in rest_a.iter().zip(rest_b) {
         sum += of(a, b);
     }
@@ -44,9 +45,9 @@ pub(super) fn sum(a: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sum2(a, a, |a, _| of(a))
 }
 
-/// The largest number, NaN aside.
+/// Returns the maximum, ignoring NaN.
 #[inline(always)]
-pub(super) fn largest(a: &[f32]) -> f32 {
+pub(super) fn max(a: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = a.as_chunks::<LANES>();
@@ -56,16 +57,16 @@ pub(super) fn largest(a: &[f32]) -> f32 {
         }
     }
     rest.iter()
-        .fold(total(lanes, larger), |most, &a| larger(a, most))
+        .fold(reduce_lanes(lanes, larger), |found, &a| larger(a, found))
 }
 
-/// e to the power of `x`, to 2 units in the last place; 0 for what is below -87, NaN for NaN.
+/// Returns e^x, to 2 units in the last place; 0 below -87, NaN for NaN.
 ///
-/// Cody and Waite 1980: x = n ln 2 + r; n through the mantissa of a large number, e^r by its Taylor series, which for
-/// |r| <= ln 2 / 2 is off by 7e-9 of the result behind the seventh power.
+/// Cody and Waite 1980: x = n ln 2 + r; n by adding a large number, e^r by its Taylor series, which
+/// for |r| <= ln 2 / 2 has a relative error of 7e-9 after the seventh power.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// 1.5 x 2^23: adding it leaves a number's integer part in the low bits.
+    /// 1.5 x 2^23: adding it moves a number's integer part to the low bits.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few enough digits for an exact product.
     const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
@@ -91,19 +92,19 @@ pub(super) fn exp(x: f32) -> f32 {
     if below { 0.0 } else { series * power }
 }
 
-/// Phi(x), the share of a standard normal distribution below `x`, to 3e-7, and e^(-x² / 2).
+/// Returns Phi(x), the normal distribution's CDF, to 3e-7, and e^(-x² / 2).
 ///
-/// Abramowitz and Stegun 1964, 7.1.26, which is good to 1.5e-7 for erf; the rest is rounding.
+/// Abramowitz and Stegun 1964, 7.1.26, which has an error of 1.5e-7 for erf; the rest is rounding.
 #[inline(always)]
-pub(super) fn normal(x: f32) -> (f32, f32) {
-    let bell = exp(-0.5 * x * x);
+pub(super) fn normal_cdf(x: f32) -> (f32, f32) {
+    let density = exp(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
     let mut series = 1.061_405_4;
     for factor in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
         series = series * t + factor;
     }
-    let outside = 0.5 * series * t * bell;
-    (if x < 0.0 { outside } else { 1.0 - outside }, bell)
+    let outside = 0.5 * series * t * density;
+    (if x < 0.0 { outside } else { 1.0 - outside }, density)
 }
 
 #[cfg(test)]
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_that_of_the_library() {
+    fn exp_matches_std() {
         for step in -8700..=8800 {
             let x = step as f32 / 100.0;
             let (ours, theirs) = (exp(x), x.exp());
@@ -126,31 +127,32 @@ mod tests {
         assert!(exp(f32::INFINITY) > 1e38);
     }
 
-    /// Phi by Simpson's rule on the bell.
+    /// Phi by Simpson's rule on the density.
     #[test]
-    fn normal_is_the_integral_of_its_bell() {
-        let bell = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    fn normal_cdf_is_integral_of_density() {
+        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
         let (mut integral, width) = (0.0, 1e-3);
         for step in -9000..9000 {
             let x = f64::from(step) * width;
-            integral += width / 6.0 * (bell(x) + 4.0 * bell(x + width / 2.0) + bell(x + width));
-            let (ours, _) = normal((x + width) as f32);
+            integral +=
+                width / 6.0 * (density(x) + 4.0 * density(x + width / 2.0) + density(x + width));
+            let (ours, _) = normal_cdf((x + width) as f32);
             assert!((f64::from(ours) - integral).abs() < 3e-7, "{x}");
         }
-        assert!(normal(f32::NAN).0.is_nan());
+        assert!(normal_cdf(f32::NAN).0.is_nan());
     }
 
     #[test]
-    fn sums_have_all_numbers() {
+    fn sum_and_max_use_all_numbers() {
         for length in [0, 1, 31, 32, 33, 100] {
             let numbers: Vec<f32> = (0..length).map(|n| n as f32 - 40.0).collect();
-            let (mut most, mut all) = (f32::NEG_INFINITY, 0.0);
+            let (mut found, mut all) = (f32::NEG_INFINITY, 0.0);
             for &number in &numbers {
-                most = f32::max(most, number);
+                found = f32::max(found, number);
                 all += number;
             }
             assert_eq!(sum(&numbers, |x| x), all);
-            assert_eq!(largest(&numbers), most);
+            assert_eq!(max(&numbers), found);
         }
     }
 }

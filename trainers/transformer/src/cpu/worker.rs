@@ -1,131 +1,156 @@
-//! What a thread does with its rows: chunk by chunk through the whole network and back, on buffers of its own.
+//! Work of a thread: takes its rows through the network and back in chunks, on its own buffers.
 
 use super::chunk::{Chunk, Net, Pass, sized};
 use super::embed::{self, NormBuffers};
-use super::gradient::{Gradient, Slots};
+use super::gradient::{Gradient, TouchedRows};
 use super::head::{self, HeadBuffers};
-use super::layer::{self, Back, LayerBuffers, Scratch};
-use crate::engine::{Batch, Target};
+use super::layer::{self, BackwardContext, LayerBuffers, Scratch};
+use crate::engine::{Batch, LossTarget};
 
-/// Tokens that go through the network together: more make the matrix products faster, fewer leave more of the
-/// activations in the caches.
-const CHUNK: usize = 512;
+/// Tokens of a chunk: more make matrix products faster, fewer keep more of the activations in the
+/// caches.
+const CHUNK_TOKENS: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     pub(super) gradient: Gradient,
     embeddings: NormBuffers,
-    /// Inputs of the layers and the last one's output, (tokens, hidden)
+    /// Inputs of the layers and output of the last, (tokens, hidden)
     inputs: Vec<Vec<f32>>,
     layers: Vec<LayerBuffers>,
     head: HeadBuffers,
     scratch: Scratch,
     /// Gradient of a layer's output, (tokens, hidden)
-    below: Vec<f32>,
+    gradient_out: Vec<f32>,
 }
 
-/// Which of the shared buffers belong to a layer. Those below the lowest that learns need not remember anything.
-fn place(layer: usize, lowest: usize) -> usize {
-    layer.saturating_sub(lowest)
+/// Returns the index of a layer's buffers. Layers below the lowest trained one share theirs.
+fn buffer_index(layer: usize, first_trained: usize) -> usize {
+    layer.saturating_sub(first_trained)
 }
 
-/// The same for its input: two that take turns below the lowest.
-fn input_place(layer: usize, lowest: usize) -> usize {
-    if layer >= lowest {
-        layer - lowest + 1
+/// Returns the index of a layer's input; below the lowest trained layer two alternate.
+fn input_index(layer: usize, first_trained: usize) -> usize {
+    if layer >= first_trained {
+        layer - first_trained + 1
     } else {
-        (lowest - layer + 1) % 2
+        (first_trained - layer + 1) % 2
     }
 }
 
 impl Worker {
-    /// Logits (rows, classes) of a chunk; what layers from `lowest` on need for the backward pass is kept.
-    fn forward(&mut self, pass: &Pass<'_>, lowest: usize) -> &mut [f32] {
-        let (layers, hidden) = (pass.architecture().layers, pass.architecture().hidden);
+    /// Computes logits (rows, classes) of a chunk; layers from `first_trained` save values for the
+    /// backward pass.
+    fn forward(&mut self, pass: &Pass<'_>, first_trained: usize) -> &mut [f32] {
+        let (layers, hidden) = (
+            pass.architecture().num_hidden_layers,
+            pass.architecture().hidden_size,
+        );
         let tokens = pass.chunk.tokens;
         let inputs = &mut self.inputs;
-        inputs.resize_with(input_place(layers, lowest).max(1) + 1, Vec::new);
-        self.layers
-            .resize_with(place(layers - 1, lowest) + 1, LayerBuffers::default);
-        let first = sized(&mut inputs[input_place(0, lowest)], tokens * hidden);
+        inputs.resize_with(input_index(layers, first_trained).max(1) + 1, Vec::new);
+        self.layers.resize_with(
+            buffer_index(layers - 1, first_trained) + 1,
+            LayerBuffers::default,
+        );
+        let first = sized(&mut inputs[input_index(0, first_trained)], tokens * hidden);
         embed::forward(pass, &mut self.embeddings, first);
         for layer in 0..layers {
-            let mut out = std::mem::take(&mut inputs[input_place(layer + 1, lowest)]);
-            let asked = pass.chunk.asked(pass.queries(layer));
-            let input = &inputs[input_place(layer, lowest)][..tokens * hidden];
-            let buffers = &mut self.layers[place(layer, lowest)];
-            let to = sized(&mut out, asked * hidden);
+            let mut out = std::mem::take(&mut inputs[input_index(layer + 1, first_trained)]);
+            let num_queries = pass.chunk.num_queries(pass.queries(layer));
+            let input = &inputs[input_index(layer, first_trained)][..tokens * hidden];
+            let buffers = &mut self.layers[buffer_index(layer, first_trained)];
+            let to = sized(&mut out, num_queries * hidden);
             layer::forward(pass, layer, input, buffers, &mut self.scratch, to);
-            inputs[input_place(layer + 1, lowest)] = out;
+            inputs[input_index(layer + 1, first_trained)] = out;
         }
-        let last = &mut inputs[input_place(layers, lowest)][..pass.chunk.rows.len() * hidden];
+        let last =
+            &mut inputs[input_index(layers, first_trained)][..pass.chunk.rows.len() * hidden];
         head::forward(pass, last, &mut self.head)
     }
 
-    /// Adds the gradients of a chunk whose logits have become their gradients.
-    fn backward(&mut self, pass: &Pass<'_>, slots: &Slots) {
-        let (layers, hidden) = (pass.architecture().layers, pass.architecture().hidden);
+    /// Accumulates the gradients of a chunk, from those of its logits.
+    fn backward(&mut self, pass: &Pass<'_>, touched: &TouchedRows) {
+        let (layers, hidden) = (
+            pass.architecture().num_hidden_layers,
+            pass.architecture().hidden_size,
+        );
         let (layout, tokens) = (&pass.net.layout, pass.chunk.tokens);
-        let last = &mut self.inputs[input_place(layers, layout.lowest)];
+        let last = &mut self.inputs[input_index(layers, layout.first_trained_layer)];
         let last = &mut last[..pass.chunk.rows.len() * hidden];
         let first = head::backward(pass, last, &mut self.head, &mut self.gradient);
-        for layer in (layout.lowest..layers).rev() {
-            let mut back = Back {
-                input: &self.inputs[input_place(layer, layout.lowest)][..tokens * hidden],
+        for layer in (layout.first_trained_layer..layers).rev() {
+            let mut context = BackwardContext {
+                input: &self.inputs[input_index(layer, layout.first_trained_layer)]
+                    [..tokens * hidden],
                 to: &mut self.gradient,
                 scratch: &mut self.scratch,
-                below: layer > layout.lowest || layout.embeddings,
+                input_grad: layer > layout.first_trained_layer || layout.trains_embeddings,
             };
-            let buffers = &mut self.layers[place(layer, layout.lowest)];
+            let buffers = &mut self.layers[buffer_index(layer, layout.first_trained_layer)];
             if layer + 1 == layers {
-                layer::backward(pass, layer, buffers, &mut back, first, &mut self.below);
+                layer::backward(
+                    pass,
+                    layer,
+                    buffers,
+                    &mut context,
+                    first,
+                    &mut self.gradient_out,
+                );
             } else {
-                let gradient = &mut std::mem::take(&mut self.below);
+                let gradient = &mut std::mem::take(&mut self.gradient_out);
                 let all = &mut gradient[..tokens * hidden];
-                layer::backward(pass, layer, buffers, &mut back, all, &mut self.below);
-                self.below = std::mem::take(gradient);
+                layer::backward(
+                    pass,
+                    layer,
+                    buffers,
+                    &mut context,
+                    all,
+                    &mut self.gradient_out,
+                );
+                self.gradient_out = std::mem::take(gradient);
             }
         }
-        if layout.embeddings {
-            let gradient = &mut self.below[..tokens * hidden];
+        if layout.trains_embeddings {
+            let gradient = &mut self.gradient_out[..tokens * hidden];
             embed::backward(
                 pass,
                 &mut self.embeddings,
                 gradient,
                 &mut self.gradient,
-                slots,
+                touched,
             );
         }
-        self.gradient.fresh = false;
+        self.gradient.stale = false;
     }
 
-    /// Adds the gradients of these rows; their losses.
-    pub(super) fn learn(
+    /// Accumulates the gradients of these rows. Returns row and loss of each.
+    pub(super) fn forward_backward(
         &mut self,
         net: &Net,
         batch: &Batch,
-        target: &Target<'_>,
+        target: &LossTarget<'_>,
         rows: &[usize],
-        slots: &Slots,
+        touched: &TouchedRows,
     ) -> Vec<(usize, f64)> {
         let mut losses = Vec::with_capacity(rows.len());
-        let words = slots.words.len() * net.architecture.hidden;
+        let words = touched.words.len() * net.architecture.hidden_size;
         self.gradient.prepare(&net.layout, words);
-        for chunk in &Chunk::cut(batch, rows, CHUNK) {
+        for chunk in &Chunk::split(batch, rows, CHUNK_TOKENS) {
             let pass = Pass {
                 net,
                 batch,
                 chunk,
-                noise: target.noise,
+                dropout_key: target.dropout_key,
             };
-            let logits = self.forward(&pass, net.layout.lowest);
+            let logits = self.forward(&pass, net.layout.first_trained_layer);
             losses.extend(head::losses(&pass, target, logits));
-            self.backward(&pass, slots);
+            self.backward(&pass, touched);
         }
         losses
     }
 
-    /// The logits of these rows.
+    /// Returns the logits of these rows.
     pub(super) fn logits(
         &mut self,
         net: &Net,
@@ -133,16 +158,16 @@ impl Worker {
         rows: &[usize],
     ) -> Vec<(usize, Vec<f32>)> {
         let mut all = Vec::with_capacity(rows.len());
-        for chunk in &Chunk::cut(batch, rows, CHUNK) {
+        for chunk in &Chunk::split(batch, rows, CHUNK_TOKENS) {
             let pass = Pass {
                 net,
                 batch,
                 chunk,
-                noise: None,
+                dropout_key: None,
             };
-            // No layer learns: nothing is kept.
-            let logits = self.forward(&pass, net.architecture.layers);
-            let logits = logits.chunks_exact(net.architecture.classes);
+            // No layer is trained: nothing is saved.
+            let logits = self.forward(&pass, net.architecture.num_hidden_layers);
+            let logits = logits.chunks_exact(net.architecture.num_labels);
             let numbers = chunk.rows.iter().map(|row| row.number);
             all.extend(numbers.zip(logits.map(<[f32]>::to_vec)));
         }

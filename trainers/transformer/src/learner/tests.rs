@@ -8,10 +8,10 @@ use training::{TrainPlan, fit};
 
 use super::*;
 use crate::architecture::Family;
-use crate::judge::small;
 use crate::params::{TransformerArgs, TransformerParams};
-use crate::tokens::tests::tokens;
-use crate::tokens::{Encoder, Rows};
+use crate::reference::small;
+use crate::tokenizer::tests::tokens;
+use crate::tokenizer::{EncodedRows, Encoder};
 
 /// A call of the engine.
 #[derive(Debug, PartialEq)]
@@ -33,20 +33,20 @@ impl Engine for Fake {
     fn logits(&mut self, _: &Batch) -> Result<Vec<f32>, Error> {
         Ok(Vec::new())
     }
-    fn accumulate(&mut self, _: &Batch, target: &Target<'_>) -> Result<f64, Error> {
+    fn accumulate(&mut self, _: &Batch, target: &LossTarget<'_>) -> Result<f64, Error> {
         self.calls
             .send(Call::Accumulate(target.loss_scale))
             .unwrap();
         Ok(0.25)
     }
-    fn reduce(&mut self, _: &mut dyn crate::engine::AllReduce) -> Result<(), Error> {
+    fn all_reduce(&mut self, _: &mut dyn crate::engine::AllReduce) -> Result<(), Error> {
         Ok(())
     }
     fn gradient_norm(&mut self) -> Result<f64, Error> {
         Ok(self.norms.remove(0))
     }
-    fn update(&mut self, update: &Update) -> Result<(), Error> {
-        let Update {
+    fn optimizer_step(&mut self, update: &AdamWStep) -> Result<(), Error> {
+        let AdamWStep {
             step,
             rate,
             weight_decay,
@@ -57,23 +57,23 @@ impl Engine for Fake {
         self.calls.send(call).unwrap();
         Ok(())
     }
-    fn discard(&mut self) -> Result<(), Error> {
+    fn zero_grad(&mut self) -> Result<(), Error> {
         self.calls.send(Call::Discard).unwrap();
         Ok(())
     }
-    fn gradients(&mut self) -> Result<Values, Error> {
+    fn gradients(&mut self) -> Result<Params, Error> {
         Ok(Vec::new())
     }
-    fn weights(&self) -> Result<Values, Error> {
+    fn weights(&self) -> Result<Params, Error> {
         Ok(Vec::new())
     }
-    fn save(&self) -> Result<Saved, Error> {
+    fn save(&self) -> Result<TrainerState, Error> {
         Err(Error::new("nothing is saved"))
     }
-    fn restore(&mut self, _: &Saved) -> Result<(), Error> {
+    fn restore(&mut self, _: &TrainerState) -> Result<(), Error> {
         Ok(())
     }
-    fn is_scaled(&self) -> bool {
+    fn needs_loss_scaling(&self) -> bool {
         true
     }
     fn device(&self) -> String {
@@ -113,7 +113,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
             clip_norm: params.clip_norm,
         },
         table,
-        rows: Rows::new(table, vec![encoder]).unwrap(),
+        rows: EncodedRows::new(table, vec![encoder]).unwrap(),
         architecture: small(Family::Bert),
         class_weights: vec![1.0; 2],
     }
@@ -143,7 +143,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
             norms: vec![f64::INFINITY, 8.0 * scale / 2.0],
             calls,
         }),
-        meeting: None,
+        group: None,
         parameters: Vec::new(),
         dropout: 0,
     };

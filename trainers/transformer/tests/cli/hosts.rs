@@ -8,7 +8,7 @@ use testkit::{movie_csv, run, start};
 
 use super::{Home, kit};
 
-/// A job's folder for a host.
+/// Creates the job's folder of a host.
 fn host(home: &Home, number: usize) -> PathBuf {
     let base = home.path(&format!("host-{number}"));
     let config = base.join("input/config");
@@ -43,7 +43,7 @@ fn job(base: &Path, rows: &Path, port: u16, flags: &[&str]) -> Command {
     command
 }
 
-/// Loss of each epoch.
+/// Returns the loss of each epoch.
 fn losses(metrics: &Path) -> Vec<f64> {
     let metrics: serde_json::Value =
         serde_json::from_slice(&std::fs::read(metrics).unwrap()).unwrap();
@@ -55,7 +55,7 @@ fn losses(metrics: &Path) -> Vec<f64> {
 }
 
 #[test]
-fn two_processes_learn_as_one_with_the_double_batch() {
+fn two_processes_match_one_with_double_batch() {
     let home = Home::new();
     let rows = movie_csv();
     let bases = [host(&home, 1), host(&home, 2)];
@@ -70,7 +70,7 @@ fn two_processes_learn_as_one_with_the_double_batch() {
         "--host-timeout",
         "60",
     ];
-    // The first one comes second.
+    // The first host starts second.
     let second = start(job(&bases[1], &rows, port, &flags));
     let first = start(job(&bases[0], &rows, port, &flags));
     let limit = Duration::from_secs(120);
@@ -106,7 +106,7 @@ fn two_processes_learn_as_one_with_the_double_batch() {
 }
 
 #[test]
-fn other_data_on_another_host_is_refused_by_both() {
+fn different_data_on_hosts_is_an_error() {
     let home = Home::new();
     let few = home.rows(80);
     let bases = [host(&home, 1), host(&home, 2)];
@@ -130,7 +130,7 @@ fn other_data_on_another_host_is_refused_by_both() {
 }
 
 #[test]
-fn a_host_that_does_not_come_is_named() {
+fn missing_host_is_named() {
     let home = Home::new();
     let base = host(&home, 1);
     let outcome = run(job(
@@ -141,15 +141,15 @@ fn a_host_that_does_not_come_is_named() {
     ));
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
     assert!(
-        outcome.stderr.contains("the host `algo-2` did not come"),
+        outcome.stderr.contains("the host `algo-2` did not connect"),
         "{}",
         outcome.stderr
     );
 }
 
-/// Both end when one is told to, in the middle of an epoch, and go on together.
+/// Both hosts stop when one is stopped within an epoch, and resume together.
 #[test]
-fn a_stopped_job_of_two_hosts_goes_on() {
+fn stopped_job_of_two_hosts_resumes() {
     let home = Home::new();
     let rows = home.rows(200);
     let bases = [host(&home, 1), host(&home, 2)];
@@ -172,7 +172,7 @@ fn a_stopped_job_of_two_hosts_goes_on() {
     };
     let both = |stop: bool, timeout: &str| {
         let port = testkit::free_port();
-        // Checkpoints belong to the first.
+        // Only the first host has checkpoints.
         let dirs = [chain.clone(), home.path("none")];
         let start = |host: usize| {
             let flags = flags(&dirs[host], timeout);
@@ -181,7 +181,8 @@ fn a_stopped_job_of_two_hosts_goes_on() {
         };
         let (mut second, mut first) = (start(1), start(0));
         if stop {
-            // Its first epoch has left a checkpoint; all but the last of the next one's ninety steps leave none.
+            // The first epoch has left a checkpoint; of the next one's ninety steps only the last
+            // leaves one.
             while !chain.exists() || std::fs::read_dir(&chain).unwrap().count() == 0 {
                 assert!(
                     !first.ended() && !second.ended(),
@@ -215,7 +216,7 @@ fn a_stopped_job_of_two_hosts_goes_on() {
             .any(|name| name.to_string_lossy().ends_with(&last)),
         "no checkpoint of step {last}: {names:?}"
     );
-    // More patience makes no other run of it.
+    // Another timeout does not change the fingerprint.
     let (said, whole) = both(false, "61");
     assert!(said.contains("going on from the checkpoint"), "{said}");
     assert!(stopped != whole);

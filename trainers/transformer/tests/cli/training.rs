@@ -1,11 +1,11 @@
-//! What training does, says and where it stops.
+//! Divergence, early stopping, and the effect of each option.
 
 use testkit::movie_csv;
 
 use super::Home;
 
 #[track_caller]
-fn ends_without_a_number(home: &Home, flags: &[&str]) {
+fn assert_diverges(home: &Home, flags: &[&str]) {
     let fixed = ["--epochs", "6", "--patience", "0", "--clip-norm", "0"];
     let outcome = home.train(&movie_csv(), &[&fixed, flags].concat());
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
@@ -19,9 +19,10 @@ fn ends_without_a_number(home: &Home, flags: &[&str]) {
 }
 
 #[test]
-fn a_loss_that_is_no_number_keeps_the_last_good_model() {
+fn divergence_keeps_last_good_model() {
     let home = Home::new();
-    // Each step makes the weights 1 - 0.001 * 2500 times as large, until they are beyond f32: the fourth epoch.
+    // Each step multiplies the weights by 1 - 0.001 * 2500, until they exceed f32 in the fourth
+    // epoch.
     let flags = [
         "--learning-rate",
         "1e-3",
@@ -32,7 +33,7 @@ fn a_loss_that_is_no_number_keeps_the_last_good_model() {
         "--schedule",
         "constant",
     ];
-    ends_without_a_number(&home, &flags);
+    assert_diverges(&home, &flags);
     let metrics = home.metrics();
     assert_eq!(metrics["history"].as_array().unwrap().len(), 3);
     assert_eq!(metrics["details"]["model_of_epoch"], 1);
@@ -44,16 +45,16 @@ fn a_loss_that_is_no_number_keeps_the_last_good_model() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_at_once_leaves_no_model() {
+fn divergence_in_first_epoch_leaves_no_model() {
     let home = Home::new();
     let flags = ["--learning-rate", "1e36", "--warm-up", "1"];
-    ends_without_a_number(&home, &flags);
+    assert_diverges(&home, &flags);
     assert!(!home.path("model/model.safetensors").exists());
 }
 
-/// The only step of an epoch breaks the network: nothing but a look at what it left shows it.
+/// The only step of an epoch breaks the network: only the check of the weights can detect it.
 #[test]
-fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
+fn divergence_in_last_step_is_detected() {
     let home = Home::new();
     let flags = [
         "--batch-size",
@@ -75,7 +76,7 @@ fn what_the_last_step_of_an_epoch_breaks_is_no_model() {
 }
 
 #[test]
-fn training_stops_when_the_validation_accuracy_does_not_rise() {
+fn early_stopping_keeps_best_epoch() {
     let home = Home::new();
     let flags = [
         "--epochs",
@@ -105,9 +106,9 @@ fn training_stops_when_the_validation_accuracy_does_not_rise() {
     );
 }
 
-/// What decides is learnt, whatever the batches are made of.
+/// Micro-batches do not change the losses.
 #[test]
-fn accumulated_batches_learn_as_one_large_one() {
+fn accumulation_matches_large_batch() {
     let home = Home::new();
     let rows = home.rows(120);
     let losses = |flags: &[&str]| -> Vec<f64> {
@@ -147,7 +148,7 @@ fn accumulated_batches_learn_as_one_large_one() {
 }
 
 #[test]
-fn frozen_layers_stay_and_the_head_learns() {
+fn frozen_layers_are_unchanged_and_head_is_trained() {
     let home = Home::new();
     home.train(&movie_csv(), &["--epochs", "1", "--freeze-layers", "all"])
         .expect_code(0);
@@ -172,7 +173,7 @@ fn frozen_layers_stay_and_the_head_learns() {
 }
 
 #[test]
-fn every_flag_of_training_changes_the_model() {
+fn every_training_option_changes_the_model() {
     let home = Home::new();
     let mut rows = testkit::movie_rows();
     rows.truncate(200);

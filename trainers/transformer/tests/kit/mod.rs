@@ -1,5 +1,5 @@
-//! A pretrained model that trains within a second: a BERT of two narrow layers with random weights, and a tokenizer of
-//! the words of the sample.
+//! A pretrained model that trains within a second: a BERT of two narrow layers with random weights,
+//! and a tokenizer with the words of the sample.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ const LAYERS: usize = 2;
 const WIDE: usize = 32;
 pub(crate) const POSITIONS: usize = 64;
 
-/// SplitMix64, to be independent of the crate.
+/// SplitMix64, independent of the crate.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// At least 0, below 1.
+    /// Returns a number in [0, 1).
     pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// The words that stand in the sample most often.
+/// Returns the most frequent words of the sample.
 fn words() -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for row in testkit::movie_rows() {
@@ -54,7 +54,8 @@ pub(crate) fn config(vocab: usize) -> Value {
     })
 }
 
-/// Name and shape of each tensor of a `BertModel` without pooler, as it is in checkpoints for sentences.
+/// Returns name and shape of each tensor of a `BertModel` without pooler, as in
+/// sentence-transformers checkpoints.
 pub(crate) fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
@@ -160,13 +161,13 @@ fn tokenizer(special: &[&str], vocab: &serde_json::Map<String, Value>) -> Value 
     })
 }
 
-/// The folder, made once for all tests of a build.
+/// Returns the folder, created once for all tests of a build.
 pub(crate) fn pretrained() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow-bert");
     if !dir.join("config.json").exists() {
         let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         write(&new.path().join("m"));
-        // Another test may have been faster: then there is one already, and it is the same.
+        // Another test may have created the same folder meanwhile.
         let _ = std::fs::rename(new.path().join("m"), &dir);
     }
     dir

@@ -1,21 +1,24 @@
-//! The operations, of candle's own.
+//! The operations, composed of candle's own.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::by_id::Pairs;
-use super::{Heads, Norm, NormGradients, Ops, Rates, Sum, Tables, Tokens, Vectors, rates};
+use super::scatter_add::ScatterAdd;
+use super::{
+    AdamWVectors, BiasCorrection, EmbeddingTables, Heads, Norm, NormGradients, NormInput, Ops,
+    TokenBatch, bias_correction,
+};
 use crate::architecture::Activation;
-use crate::candle::masks::{Grid, Mask};
-use crate::engine::{Noise, Update};
+use crate::candle::dropout::{Mask, MaskShape};
+use crate::engine::{AdamWStep, DropoutKey};
 
-/// Several kernels and passes over memory for each operation; see `Ops`.
-pub(in crate::candle) struct Composite(pub(in crate::candle) Device);
+/// Uses several kernels and passes over memory for each operation; see `Ops`.
+pub(in crate::candle) struct CandleOps(pub(in crate::candle) Device);
 
 fn f32(x: &Tensor) -> Result<Tensor> {
     x.to_dtype(DType::F32)
 }
 
-/// x (.., any shape of the mask's elements) f32 times the factors.
+/// Returns x f32 (any shape of the mask's elements) times the factors.
 fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     match mask.and_then(|mask| mask.tensor.as_ref()) {
         Some(factors) => x.mul(&factors.reshape(x.shape())?),
@@ -23,7 +26,7 @@ fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
     }
 }
 
-/// (x - mean) / deviation, and 1 / deviation: (tokens, hidden) and (tokens, 1) f32.
+/// Returns (x - mean) / std and 1 / std: (tokens, hidden) and (tokens, 1) f32.
 fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     let sum = f32(sum)?;
     let centred = sum.broadcast_sub(&sum.mean_keepdim(1)?)?;
@@ -31,7 +34,7 @@ fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     Ok((centred.broadcast_div(&deviation)?, deviation.recip()?))
 }
 
-/// Phi(x), which `gelu` multiplies x by, and its slope, for x of f32.
+/// Returns Phi(x), GELU's factor of x, and its derivative, for x f32.
 fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
     use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
     match activation {
@@ -57,8 +60,8 @@ fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
     }
 }
 
-/// (rows, 1, 1, seq) f32: 0, and -inf where a row has ended.
-fn padding(tokens: &Tokens, device: &Device) -> Result<Tensor> {
+/// Returns (rows, 1, 1, seq) f32: 0, and -inf for padding.
+fn padding(tokens: &TokenBatch, device: &Device) -> Result<Tensor> {
     let ends = tokens.lengths.iter();
     let all: Vec<f32> = ends
         .flat_map(|&end| {
@@ -68,14 +71,14 @@ fn padding(tokens: &Tokens, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(all, (tokens.rows, 1, 1, tokens.seq), device)
 }
 
-/// Replaces a part of a vector.
-fn set(part: &Tensor, values: &Tensor) -> Result<()> {
+/// Overwrites a part of a vector.
+fn assign(part: &Tensor, values: &Tensor) -> Result<()> {
     part.slice_set(&values.contiguous()?, 0, 0)
 }
 
-impl Ops for Composite {
-    fn mask(&self, noise: Noise, site: u64, share: f64, grid: Grid) -> Result<Mask> {
-        let mut mask = Mask::new(noise, site, share, grid);
+impl Ops for CandleOps {
+    fn mask(&self, dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Result<Mask> {
+        let mut mask = Mask::new(dropout_key, site, p, shape);
         mask.tensor = Some(match &self.0 {
             Device::Cpu => mask.factors(&self.0)?,
             gpu => mask.factors_of_device(gpu)?,
@@ -87,8 +90,8 @@ impl Ops for Composite {
         masked(&f32(x)?, Some(mask))?.to_dtype(x.dtype())
     }
 
-    fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor> {
-        let words = tables.words.index_select(&tokens.on_device, 0)?; // (tokens, hidden) f32
+    fn embed(&self, tables: &EmbeddingTables, tokens: &TokenBatch, dtype: DType) -> Result<Tensor> {
+        let words = tables.words.index_select(&tokens.ids_on_device, 0)?; // (tokens, hidden) f32
         let hidden = words.dim(1)?;
         let positions = tables
             .positions
@@ -103,10 +106,15 @@ impl Ops for Composite {
             .to_dtype(dtype)
     }
 
-    fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()> {
+    fn embed_backward(
+        &self,
+        gradient: &Tensor,
+        tokens: &TokenBatch,
+        tables: &EmbeddingTables,
+    ) -> Result<()> {
         let gradient = f32(gradient)?; // (tokens, hidden) f32
-        let pairs = Pairs::new(&tokens.ids, tables.words.dim(0)?, tokens.pad);
-        self.add(&tables.words, &pairs.sum(&gradient)?)?; // (vocab, hidden) f32
+        let scatter = ScatterAdd::new(&tokens.ids, tables.words.dim(0)?, tokens.pad);
+        self.add(&tables.words, &scatter.sum(&gradient)?)?; // (vocab, hidden) f32
         let by_row = gradient.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) f32
         let positions = by_row.sum(0)?; // (seq, hidden) f32
         self.add(
@@ -121,7 +129,7 @@ impl Ops for Composite {
         Ok(())
     }
 
-    fn norm(&self, sum: &Sum<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)> {
+    fn norm(&self, sum: &NormInput<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)> {
         let dtype = sum.x.dtype();
         let mut z = f32(sum.x)?; // (tokens, hidden) f32
         if let Some(bias) = sum.bias {
@@ -201,7 +209,7 @@ impl Ops for Composite {
     fn softmax(
         &self,
         scores: &Tensor,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         mask: Option<&Mask>,
     ) -> Result<(Tensor, Tensor)> {
         let dtype = scores.dtype();
@@ -247,29 +255,29 @@ impl Ops for Composite {
     }
 
     fn add(&self, sum: &Tensor, gradient: &Tensor) -> Result<()> {
-        set(sum, &(sum + f32(gradient)?)?)
+        assign(sum, &(sum + f32(gradient)?)?)
     }
 
     fn adamw(
         &self,
-        vectors: &Vectors<'_>,
+        vectors: &AdamWVectors<'_>,
         (start, len): (usize, usize),
-        update: &Update,
+        adamw: &AdamWStep,
         decay: f64,
     ) -> Result<()> {
         let part = |vector: &Tensor| vector.narrow(0, start, len); // (len) f32
-        let Rates { rate, root } = rates(update);
-        let gradient = (part(vectors.gradients)? * update.scale)?;
+        let BiasCorrection { rate, root } = bias_correction(adamw);
+        let gradient = (part(vectors.gradients)? * adamw.scale)?;
         let first = part(vectors.first)?;
-        let first_new = ((&first * update.beta_1)? + (&gradient * (1.0 - update.beta_1))?)?;
+        let first_new = ((&first * adamw.beta_1)? + (&gradient * (1.0 - adamw.beta_1))?)?;
         let second = part(vectors.second)?;
-        let second_new = ((&second * update.beta_2)? + (gradient.sqr()? * (1.0 - update.beta_2))?)?;
-        let deviation = ((second_new.sqrt()? * root)? + update.epsilon)?;
+        let second_new = ((&second * adamw.beta_2)? + (gradient.sqr()? * (1.0 - adamw.beta_2))?)?;
+        let deviation = ((second_new.sqrt()? * root)? + adamw.epsilon)?;
         let weights = part(vectors.weights)?;
         let weights_new =
-            ((&weights * (1.0 - update.rate * decay))? - (first_new.div(&deviation)? * rate)?)?;
-        set(&first, &first_new)?;
-        set(&second, &second_new)?;
-        set(&weights, &weights_new)
+            ((&weights * (1.0 - adamw.rate * decay))? - (first_new.div(&deviation)? * rate)?)?;
+        assign(&first, &first_new)?;
+        assign(&second, &second_new)?;
+        assign(&weights, &weights_new)
     }
 }

@@ -1,37 +1,37 @@
-//! What the passes are made of besides matrix products, of candle's own operations (`Composite`) on every device.
+//! Operations of forward and backward pass besides matrix products.
 //!
-//! Tensors are contiguous. D is the activations' type: f32, or bf16 or f16 on GPUs. What adds up many numbers does so in
-//! f32.
+//! Tensors are contiguous. D is the dtype of activations: f32, or bf16 or f16 on GPUs. Long sums
+//! are computed in f32.
 
-mod by_id;
 mod composite;
+mod scatter_add;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::masks::{Grid, Mask};
+use super::dropout::{Mask, MaskShape};
 use crate::architecture::Activation;
-use crate::engine::{Noise, Update};
+use crate::engine::{AdamWStep, DropoutKey};
 
-pub(super) use composite::Composite;
+pub(super) use composite::CandleOps;
 
 /// The tokens of a batch.
-pub(super) struct Tokens {
+pub(super) struct TokenBatch {
     pub(super) rows: usize,
     pub(super) seq: usize,
-    /// Row of the position embeddings for the first token.
+    /// Position id of the first token.
     pub(super) first_position: usize,
-    /// The token for padding, whose embedding does not learn.
+    /// The padding token, whose embedding is not trained.
     pub(super) pad: usize,
-    /// Tokens of each row that are no padding.
+    /// Tokens of each row without padding.
     pub(super) lengths: Vec<usize>,
     /// rows * seq
     pub(super) ids: Vec<u32>,
-    /// The same on the device (rows * seq) u32.
-    pub(super) on_device: Tensor,
+    /// The same on the device, (rows * seq) u32.
+    pub(super) ids_on_device: Tensor,
 }
 
 /// Embeddings, or their gradients.
-pub(super) struct Tables {
+pub(super) struct EmbeddingTables {
     /// (vocab, hidden) f32
     pub(super) words: Tensor,
     /// (positions, hidden) f32
@@ -48,8 +48,8 @@ pub(super) struct Norm {
     pub(super) bias: Tensor,
 }
 
-/// What goes into a layer norm: `residual + dropout(x + bias)`.
-pub(super) struct Sum<'a> {
+/// Input of a layer norm: `residual + dropout(x + bias)`.
+pub(super) struct NormInput<'a> {
     /// (tokens, hidden) D
     pub(super) x: &'a Tensor,
     /// (hidden) f32
@@ -59,17 +59,17 @@ pub(super) struct Sum<'a> {
     pub(super) mask: Option<&'a Mask>,
 }
 
-/// What a layer norm hands back.
+/// Gradients of a layer norm.
 pub(super) struct NormGradients {
-    /// Of the sum, and so of the residual (tokens, hidden) D.
+    /// Of the sum, which is also that of the residual (tokens, hidden) D.
     pub(super) sum: Tensor,
     /// Of x (tokens, hidden) D.
     pub(super) x: Tensor,
-    /// Of the weight, before it is summed over tokens (tokens, hidden) D.
+    /// Of the weight, not yet summed over tokens (tokens, hidden) D.
     pub(super) weight: Tensor,
 }
 
-/// The heads of an attention.
+/// Shape of multi-head attention.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heads {
     pub(super) rows: usize,
@@ -79,33 +79,38 @@ pub(super) struct Heads {
     pub(super) width: usize,
 }
 
-/// The vectors that a step changes, (len) f32 each.
-pub(super) struct Vectors<'a> {
+/// The vectors of an AdamW step, (len) f32 each.
+pub(super) struct AdamWVectors<'a> {
     pub(super) weights: &'a Tensor,
     pub(super) gradients: &'a Tensor,
     pub(super) first: &'a Tensor,
     pub(super) second: &'a Tensor,
 }
 
-/// See the module.
+/// Operations on a device.
 pub(super) trait Ops: Send + Sync {
     /// Draws a mask.
-    fn mask(&self, noise: Noise, site: u64, share: f64, grid: Grid) -> Result<Mask>;
+    fn mask(&self, dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Result<Mask>;
 
-    /// x with the mask's elements dropped (.., any shape of the grid's elements).
+    /// Applies dropout to x (any shape of the mask's elements).
     fn dropout(&self, x: &Tensor, mask: &Mask) -> Result<Tensor>;
 
-    /// The sum of all embeddings of each token (tokens, hidden) of this type.
-    fn embed(&self, tables: &Tables, tokens: &Tokens, dtype: DType) -> Result<Tensor>;
+    /// Returns the sum of the embeddings of each token (tokens, hidden) in this dtype.
+    fn embed(&self, tables: &EmbeddingTables, tokens: &TokenBatch, dtype: DType) -> Result<Tensor>;
 
-    /// Adds the gradient (tokens, hidden) D of the embeddings' sum to the tables'. That of padding is zero;
-    /// the token for padding has none even where a text holds it, as with PyTorch's `padding_idx`.
-    fn embed_backward(&self, gradient: &Tensor, tokens: &Tokens, tables: &Tables) -> Result<()>;
+    /// Adds the gradient (tokens, hidden) D of the embeddings' sum to the tables'. It is zero for
+    /// padding; the padding token has none even within a text, as with PyTorch's `padding_idx`.
+    fn embed_backward(
+        &self,
+        gradient: &Tensor,
+        tokens: &TokenBatch,
+        tables: &EmbeddingTables,
+    ) -> Result<()>;
 
-    /// The layer norm of the sum, and the sum: (tokens, hidden) D each.
-    fn norm(&self, sum: &Sum<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)>;
+    /// Returns the layer norm of the sum, and the sum: (tokens, hidden) D each.
+    fn norm(&self, sum: &NormInput<'_>, norm: &Norm, eps: f64) -> Result<(Tensor, Tensor)>;
 
-    /// From the gradient (tokens, hidden) D of what `norm` gave, and the sum.
+    /// Returns gradients from that of the output of `norm` (tokens, hidden) D and the sum.
     fn norm_backward(
         &self,
         gradient: &Tensor,
@@ -115,7 +120,8 @@ pub(super) trait Ops: Send + Sync {
         eps: f64,
     ) -> Result<NormGradients>;
 
-    /// (tokens, parts * hidden) D plus the bias (parts * hidden) f32, as `parts` tensors (rows, heads, seq, width) D.
+    /// Splits (tokens, parts * hidden) D plus the bias (parts * hidden) f32 into `parts` tensors
+    /// (rows, heads, seq, width) D.
     fn split(
         &self,
         x: &Tensor,
@@ -124,18 +130,20 @@ pub(super) trait Ops: Send + Sync {
         parts: usize,
     ) -> Result<Vec<Tensor>>;
 
-    /// Tensors (rows, heads, seq, width) D as one (tokens, parts * hidden) D.
+    /// Joins tensors (rows, heads, seq, width) D to (tokens, parts * hidden) D.
     fn merge(&self, parts: &[&Tensor], heads: Heads) -> Result<Tensor>;
 
-    /// Probabilities of scores (rows, heads, seq, seq) D over what is no padding; as they are, and with dropout.
+    /// Returns the probabilities of scores (rows, heads, seq, seq) D without padding, before and
+    /// after dropout.
     fn softmax(
         &self,
         scores: &Tensor,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         mask: Option<&Mask>,
     ) -> Result<(Tensor, Tensor)>;
 
-    /// The gradient of the scores, from that of the dropped probabilities and the probabilities (rows, heads, seq, seq) D.
+    /// Returns the gradient of the scores, from that of the dropped probabilities and the
+    /// probabilities (rows, heads, seq, seq) D.
     fn softmax_backward(
         &self,
         gradient: &Tensor,
@@ -143,10 +151,10 @@ pub(super) trait Ops: Send + Sync {
         mask: Option<&Mask>,
     ) -> Result<Tensor>;
 
-    /// activation(x + bias), (tokens, intermediate) D.
+    /// Returns activation(x + bias), (tokens, intermediate) D.
     fn activate(&self, x: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor>;
 
-    /// The gradient of x.
+    /// Returns the gradient of x.
     fn activate_backward(
         &self,
         gradient: &Tensor,
@@ -155,31 +163,31 @@ pub(super) trait Ops: Send + Sync {
         activation: Activation,
     ) -> Result<Tensor>;
 
-    /// Adds a gradient of D or f32 to this part of a vector, f32 of the same shape.
+    /// Adds a gradient of D or f32 to a part of an f32 vector, in place.
     fn add(&self, sum: &Tensor, gradient: &Tensor) -> Result<()>;
 
-    /// AdamW on `len` elements from `start` on; `decay` is the weight decay of these.
+    /// Applies AdamW to `len` elements from `start`; `decay` is their weight decay.
     fn adamw(
         &self,
-        vectors: &Vectors<'_>,
+        vectors: &AdamWVectors<'_>,
         range: (usize, usize),
-        update: &Update,
+        adamw: &AdamWStep,
         decay: f64,
     ) -> Result<()>;
 }
 
-/// AdamW's step with the corrections of its moments, which start at 0, taken in.
-pub(super) struct Rates {
-    /// Of the first moment over the root of the second.
+/// AdamW's bias correction, folded into two factors.
+pub(super) struct BiasCorrection {
+    /// Of first moment / sqrt(second moment).
     pub(super) rate: f64,
-    /// What the root of the second moment is multiplied by.
+    /// Of sqrt(second moment).
     pub(super) root: f64,
 }
 
-fn rates(update: &Update) -> Rates {
-    let step = update.step as f64;
-    Rates {
-        rate: update.rate / (1.0 - update.beta_1.powf(step)),
-        root: 1.0 / (1.0 - update.beta_2.powf(step)).sqrt(),
+fn bias_correction(adamw: &AdamWStep) -> BiasCorrection {
+    let step = adamw.step as f64;
+    BiasCorrection {
+        rate: adamw.rate / (1.0 - adamw.beta_1.powf(step)),
+        root: 1.0 / (1.0 - adamw.beta_2.powf(step)).sqrt(),
     }
 }

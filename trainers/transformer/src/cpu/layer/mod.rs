@@ -1,56 +1,57 @@
-//! A layer: attention, norm, feed-forward part, norm.
+//! A transformer layer: attention, norm, feed-forward block, norm.
 
 mod backward;
 
 use std::ops::Range;
 
-use super::attention::{self, HeadScratch, Places};
+use super::attention::{self, HeadScratch, QkvLayout};
 use super::chunk::{Pass, Queries, sized};
+use super::dropout::Site;
 use super::elementwise::{activate, fill};
 use super::embed::NormBuffers;
-use super::layout::NormAt;
-use super::noise::Site;
-use super::norm::{Affine, Normal, of_sum};
-use super::product::{To, linear};
-pub(super) use backward::{Back, backward};
+use super::layout::NormRanges;
+use super::matmul::{Accumulate, linear};
+use super::norm::{Affine, Normalized, norm_sum};
+pub(super) use backward::{BackwardContext, backward};
 
-/// What the backward pass needs of a layer. `asked` is the number of tokens that the output is needed of.
+/// Values saved for the backward pass. `queries` is the number of query tokens.
 #[derive(Debug, Default)]
 pub(super) struct LayerBuffers {
-    /// Queries, keys and values, (tokens, 3 hidden); of the last layer keys and values, (tokens, 2 hidden)
-    pairs: Vec<f32>,
-    /// Of the last layer: (asked, hidden)
+    /// Queries, keys and values, (tokens, 3 hidden); in the last layer keys and values, (tokens, 2
+    /// hidden)
+    qkv: Vec<f32>,
+    /// Last layer only: (queries, hidden)
     queries: Vec<f32>,
-    /// Of the last layer: the inputs that are asked, (asked, hidden)
+    /// Last layer only: inputs of the queries, (queries, hidden)
     inputs: Vec<f32>,
-    /// Row by row, (heads, asked of the row, length)
-    kept: Vec<f32>,
-    /// (asked, hidden)
+    /// Row by row, (heads, queries of the row, length)
+    probs: Vec<f32>,
+    /// (queries, hidden)
     context: Vec<f32>,
     attention_norm: NormBuffers,
-    /// Its output, (asked, hidden)
+    /// Output of the attention norm, (queries, hidden)
     middle: Vec<f32>,
-    /// (asked, intermediate), and its slope
+    /// (queries, intermediate), and the derivative
     active: Vec<f32>,
     slope: Vec<f32>,
     out_norm: NormBuffers,
 }
 
-/// Buffers that no layer needs longer than its turn.
+/// Buffers shared by all layers.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// (tokens, hidden)
     hidden: Vec<f32>,
-    /// (asked, intermediate)
+    /// (queries, intermediate)
     wide: Vec<f32>,
     /// (tokens, 3 hidden)
-    pairs: Vec<f32>,
-    /// (asked, hidden)
+    qkv: Vec<f32>,
+    /// (queries, hidden)
     queries: Vec<f32>,
     head: HeadScratch,
 }
 
-/// Parts of the joint weight and bias of queries, keys and values: those of the queries, those of the others.
+/// Splits the joint weight or bias: queries, and keys with values.
 fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     let third = range.len() / 3;
     (
@@ -59,7 +60,7 @@ fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
     )
 }
 
-/// `out` (asked, hidden) from `input` (tokens, hidden)
+/// Computes `out` (queries, hidden) from `input` (tokens, hidden).
 pub(super) fn forward(
     pass: &Pass<'_>,
     layer: usize,
@@ -69,43 +70,46 @@ pub(super) fn forward(
     out: &mut [f32],
 ) {
     let (architecture, at) = (pass.architecture(), &pass.net.layout.layers[layer]);
-    let (hidden, wide) = (architecture.hidden, architecture.intermediate);
+    let (hidden, wide) = (architecture.hidden_size, architecture.intermediate_size);
     let queries = pass.queries(layer);
-    let (tokens, asked) = (pass.chunk.tokens, pass.chunk.asked(queries));
+    let (tokens, num_queries) = (pass.chunk.tokens, pass.chunk.num_queries(queries));
 
     project(pass, layer, input, buffers);
-    let pairs = &buffers.pairs[..];
+    let qkv = &buffers.qkv[..];
     let (asking, residual) = match queries {
-        Queries::All => (pairs, input),
-        Queries::First => (&buffers.queries[..], &buffers.inputs[..asked * hidden]),
+        Queries::All => (qkv, input),
+        Queries::First => (
+            &buffers.queries[..],
+            &buffers.inputs[..num_queries * hidden],
+        ),
     };
-    let context = sized(&mut buffers.context, asked * hidden);
-    let kept = sized(&mut buffers.kept, attention::probabilities(pass, queries));
-    let places = Places::new(queries, hidden);
+    let context = sized(&mut buffers.context, num_queries * hidden);
+    let probs = sized(&mut buffers.probs, attention::num_probs(pass, queries));
+    let qkv_layout = QkvLayout::new(queries, hidden);
     attention::forward(
         pass,
         layer,
-        places,
-        (asking, pairs),
-        kept,
+        qkv_layout,
+        (asking, qkv),
+        probs,
         &mut scratch.head,
         context,
     );
 
     let added = sized(&mut scratch.hidden, tokens * hidden);
-    let added = &mut added[..asked * hidden];
+    let added = &mut added[..num_queries * hidden];
     linear(
         added,
-        To::Replace,
+        Accumulate::Replace,
         context,
         pass.weights(&at.attention_out.weight),
-        asked,
+        num_queries,
     );
-    let middle = sized(&mut buffers.middle, asked * hidden);
-    let mut normal = buffers.attention_norm.sized(asked, hidden);
+    let middle = sized(&mut buffers.middle, num_queries * hidden);
+    let mut normal = buffers.attention_norm.sized(num_queries, hidden);
     let bias = pass.weights(&at.attention_out.bias);
     let site = Site::AttentionOut(layer);
-    normed(
+    add_dropout_norm(
         pass,
         queries,
         site,
@@ -115,31 +119,31 @@ pub(super) fn forward(
         middle,
     );
 
-    let slope = sized(&mut buffers.slope, asked * wide);
+    let slope = sized(&mut buffers.slope, num_queries * wide);
     linear(
         slope,
-        To::Replace,
+        Accumulate::Replace,
         middle,
         pass.weights(&at.up.weight),
-        asked,
+        num_queries,
     );
-    let active = sized(&mut buffers.active, asked * wide);
+    let active = sized(&mut buffers.active, num_queries * wide);
     activate(
-        architecture.activation,
+        architecture.hidden_act,
         slope,
         pass.weights(&at.up.bias),
         active,
     );
     linear(
         added,
-        To::Replace,
+        Accumulate::Replace,
         active,
         pass.weights(&at.down.weight),
-        asked,
+        num_queries,
     );
-    let mut normal = buffers.out_norm.sized(asked, hidden);
+    let mut normal = buffers.out_norm.sized(num_queries, hidden);
     let bias = pass.weights(&at.down.bias);
-    normed(
+    add_dropout_norm(
         pass,
         queries,
         Site::Out(layer),
@@ -150,58 +154,70 @@ pub(super) fn forward(
     );
 }
 
-/// Queries, keys and values.
+/// Computes queries, keys and values.
 fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuffers) {
     let (at, hidden) = (
         &pass.net.layout.layers[layer].qkv,
-        pass.architecture().hidden,
+        pass.architecture().hidden_size,
     );
     let tokens = pass.chunk.tokens;
     if pass.queries(layer) == Queries::All {
-        let pairs = sized(&mut buffers.pairs, tokens * 3 * hidden);
-        fill(pairs, pass.weights(&at.bias));
-        linear(pairs, To::Add, input, pass.weights(&at.weight), tokens);
+        let qkv = sized(&mut buffers.qkv, tokens * 3 * hidden);
+        fill(qkv, pass.weights(&at.bias));
+        linear(
+            qkv,
+            Accumulate::Add,
+            input,
+            pass.weights(&at.weight),
+            tokens,
+        );
         return;
     }
     let rows = pass.chunk.rows.len();
     let ((query_weight, weight), (query_bias, bias)) = (split(&at.weight), split(&at.bias));
-    let pairs = sized(&mut buffers.pairs, tokens * 2 * hidden);
-    fill(pairs, pass.weights(&bias));
-    linear(pairs, To::Add, input, pass.weights(&weight), tokens);
+    let qkv = sized(&mut buffers.qkv, tokens * 2 * hidden);
+    fill(qkv, pass.weights(&bias));
+    linear(qkv, Accumulate::Add, input, pass.weights(&weight), tokens);
     let inputs = sized(&mut buffers.inputs, rows * hidden);
     for (to, row) in inputs.chunks_exact_mut(hidden).zip(&pass.chunk.rows) {
         to.copy_from_slice(&input[row.first * hidden..][..hidden]);
     }
     let queries = sized(&mut buffers.queries, rows * hidden);
     fill(queries, pass.weights(&query_bias));
-    linear(queries, To::Add, inputs, pass.weights(&query_weight), rows);
+    linear(
+        queries,
+        Accumulate::Add,
+        inputs,
+        pass.weights(&query_weight),
+        rows,
+    );
 }
 
-/// Norm of the residual sum, row by row: each has a mask of its own.
-fn normed(
+/// Layer norm of residual + dropout(added + bias), row by row: each row has its own mask.
+fn add_dropout_norm(
     pass: &Pass<'_>,
     queries: Queries,
     site: Site,
-    at: &NormAt,
+    at: &NormRanges,
     (added, bias, residual): (&[f32], &[f32], &[f32]),
-    normal: &mut Normal<'_>,
+    normal: &mut Normalized<'_>,
     out: &mut [f32],
 ) {
-    let hidden = pass.architecture().hidden;
+    let hidden = pass.architecture().hidden_size;
     let affine = Affine {
         weight: pass.weights(&at.weight),
         bias: pass.weights(&at.bias),
-        eps: pass.architecture().norm_eps as f32,
+        eps: pass.architecture().layer_norm_eps as f32,
     };
-    for (row, asked) in pass.chunk.queries(queries) {
-        let place = asked.start * hidden..asked.end * hidden;
-        let mut normal = Normal {
+    for (row, range) in pass.chunk.queries(queries) {
+        let place = range.start * hidden..range.end * hidden;
+        let mut normal = Normalized {
             values: &mut normal.values[place.clone()],
-            inverse: &mut normal.inverse[asked],
+            rstd: &mut normal.rstd[range],
         };
         let (added, residual) = (&added[place.clone()], &residual[place.clone()]);
         let mask = pass.mask(row, site);
-        of_sum(
+        norm_sum(
             added,
             bias,
             residual,

@@ -1,21 +1,22 @@
-//! Sums of rows that belong to the same id: the gradient of an embedding.
+//! Sums rows of equal ids: the gradient of an embedding.
 //!
-//! candle's `index_add` has a GPU walk through all tokens with one thread per column. Here rows are added pair by pair: as
-//! many rounds as the most frequent id has doublings, each of which keeps the whole GPU busy. The order of the sums follows
-//! from the ids alone, so they are the same to the bit in every run, which atomic additions are not.
+//! candle's `index_add` loops over all tokens with one GPU thread per column. Here rows are added
+//! pairwise: log2 of the most frequent id's count rounds, each of which uses the whole GPU. The
+//! order of the sums depends only on the ids, so results are bit-identical in every run, unlike
+//! with atomic additions.
 
 use candle_core::{Result, Tensor};
 
-/// Which rows to add, planned where the ids are known.
-pub(super) struct Pairs {
-    /// Rows of the sum before, and one after its last for a row without a partner.
+/// Plan of the sums by the ids.
+pub(super) struct ScatterAdd {
+    /// Pairs of rows of the previous sum; the index after the last row stands for zeros.
     rounds: Vec<(Vec<u32>, Vec<u32>)>,
-    /// The row of each id in the last sum, one after its last if the id does not occur.
+    /// Row of each id in the last sum; the index after the last row if the id does not occur.
     rows: Vec<u32>,
 }
 
-impl Pairs {
-    /// `ids` are below `count`; rows of the id `none` are left out.
+impl ScatterAdd {
+    /// Plans sums for `ids` below `count`, without those of the id `none`.
     pub(super) fn new(ids: &[u32], count: usize, none: usize) -> Self {
         let id = |row: &u32| ids[*row as usize];
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
@@ -48,12 +49,12 @@ impl Pairs {
         Self { rounds, rows }
     }
 
-    /// Rows (ids, columns) f32 as sums (count, columns) f32.
+    /// Sums rows (ids, columns) f32 to (count, columns) f32.
     pub(super) fn sum(&self, rows: &Tensor) -> Result<Tensor> {
         let select = |from: &Tensor, rows: &[u32]| {
             from.index_select(&Tensor::new(rows, from.device())?, 0) // (rows, columns) f32
         };
-        // The row of zeros is the partner of those that have none.
+        // The row of zeros is the partner of rows without one.
         let with_zeros = |rows: &Tensor| rows.pad_with_zeros(0, 0, 1)?.contiguous();
         let mut sum = with_zeros(rows)?; // (ids + 1, columns) f32
         for (left, right) in &self.rounds {
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_an_id_are_added() {
+    fn rows_of_equal_ids_are_summed() {
         for ids in [
             vec![3],
             vec![0, 0, 0, 0, 0],
@@ -84,18 +85,18 @@ mod tests {
             }
             expected[1] = [0.0; 2];
             let rows = Tensor::from_vec(values, (ids.len(), 2), &Device::Cpu).unwrap();
-            let sums = Pairs::new(&ids, 6, 1).sum(&rows).unwrap();
+            let sums = ScatterAdd::new(&ids, 6, 1).sum(&rows).unwrap();
             // Whole numbers: exact in any order.
             assert_eq!(sums.to_vec2::<f32>().unwrap(), expected, "{ids:?}");
         }
     }
 
     #[test]
-    fn rounds_are_as_many_as_doublings() {
+    fn number_of_rounds_is_log2_of_count() {
         for (count, rounds) in [(1, 0), (2, 1), (3, 2), (8, 3), (9, 4), (1000, 10)] {
             let mut ids = vec![7; count];
             ids.extend([1, 2]);
-            assert_eq!(Pairs::new(&ids, 8, 0).rounds.len(), rounds, "{count}");
+            assert_eq!(ScatterAdd::new(&ids, 8, 0).rounds.len(), rounds, "{count}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Dropout masks as functions of counters: they are computed again where the backward pass needs them, and neither
-//! threads nor micro-batches nor padding change them.
+//! Counter-based dropout masks: recomputed in the backward pass, and independent of threads,
+//! micro-batches and padding.
 
 use training::Random;
 
 use crate::engine;
 
-/// A place in the network that drops.
+/// A dropout layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Site {
     Embeddings,
-    /// Of the layer of this number.
+    /// Attention probabilities of the layer with this index.
     Probabilities(usize),
     AttentionOut(usize),
     Out(usize),
-    /// What the head's first linear layer sees, and what its last one sees.
+    /// Inputs of the head's first and last linear layer.
     HeadIn,
     HeadOut,
 }
@@ -31,48 +31,53 @@ impl Site {
     }
 }
 
-/// What one site drops of one row.
+/// The mask of a site and a row.
 #[derive(Clone, Copy)]
 pub(super) struct Mask {
     key: (u32, u32),
-    /// Of 2^32 numbers, how many drop.
-    drops: u32,
-    /// What is kept is multiplied by it.
+    /// Elements whose 32-bit hash is lower are dropped.
+    threshold: u32,
+    /// Factor of kept elements.
     pub(super) factor: f32,
 }
 
 impl Mask {
-    /// `None` where nothing is dropped.
+    /// `None` without dropout.
     pub(super) fn new(
-        noise: Option<engine::Noise>,
-        share: f64,
+        dropout_key: Option<engine::DropoutKey>,
+        p: f64,
         row: usize,
         site: Site,
     ) -> Option<Self> {
-        let noise = noise.filter(|_| share > 0.0)?;
-        let counters = [noise.step, noise.first_row + row as u64, site.number()];
-        let bits = Random::new(noise.seed, &counters).bits();
+        let dropout_key = dropout_key.filter(|_| p > 0.0)?;
+        let counters = [
+            dropout_key.step,
+            dropout_key.first_row + row as u64,
+            site.number(),
+        ];
+        let bits = Random::new(dropout_key.seed, &counters).bits();
         Some(Self {
             key: ((bits >> 32) as u32, bits as u32),
-            drops: (share * 4_294_967_296.0) as u32,
-            factor: (1.0 / (1.0 - share)) as f32,
+            threshold: (p * 4_294_967_296.0) as u32,
+            factor: (1.0 / (1.0 - p)) as f32,
         })
     }
 
-    /// Whether this element stays.
+    /// True if this element is kept.
     ///
-    /// Two multiplications mix 32 bits well (constants: github.com/skeeto/hash-prospector, "lowbias32"); the second half
-    /// of the key between them keeps masks apart whose first halves happen to be neighbours.
+    /// Two multiplications mix 32 bits well (constants: github.com/skeeto/hash-prospector,
+    /// "lowbias32"); the second half of the key between them separates masks with adjacent first
+    /// halves.
     #[inline(always)]
     pub(super) fn keeps(&self, element: u32) -> bool {
         let x = element.wrapping_mul(0x9e37_79b9).wrapping_add(self.key.0);
         let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d) ^ self.key.1;
-        (x ^ (x >> 15)).wrapping_mul(0x846c_a68b) >= self.drops
+        (x ^ (x >> 15)).wrapping_mul(0x846c_a68b) >= self.threshold
     }
 
-    /// 0 or `factor`
+    /// Returns 0 or `factor`.
     #[inline(always)]
-    pub(super) fn of(&self, element: u32) -> f32 {
+    pub(super) fn factor_of(&self, element: u32) -> f32 {
         if self.keeps(element) {
             self.factor
         } else {
@@ -81,12 +86,12 @@ impl Mask {
     }
 }
 
-/// Drops of `values`, the elements of a row from number `first` on.
+/// Applies the mask to `values`, the elements of a row from `first`.
 #[inline(always)]
-pub(super) fn drop(values: &mut [f32], mask: Option<Mask>, first: usize) {
+pub(super) fn apply_dropout(values: &mut [f32], mask: Option<Mask>, first: usize) {
     if let Some(mask) = mask {
         for (value, element) in values.iter_mut().zip(first as u32..) {
-            *value *= mask.of(element);
+            *value *= mask.factor_of(element);
         }
     }
 }
@@ -95,21 +100,21 @@ pub(super) fn drop(values: &mut [f32], mask: Option<Mask>, first: usize) {
 mod tests {
     use super::*;
 
-    const NOISE: engine::Noise = engine::Noise {
+    const KEY: engine::DropoutKey = engine::DropoutKey {
         seed: 3,
         step: 5,
         first_row: 7,
     };
 
-    fn mask(noise: engine::Noise, row: usize, site: Site) -> Vec<bool> {
-        let mask = Mask::new(Some(noise), 0.1, row, site).unwrap();
+    fn mask(dropout_key: engine::DropoutKey, row: usize, site: Site) -> Vec<bool> {
+        let mask = Mask::new(Some(dropout_key), 0.1, row, site).unwrap();
         (0..100_000).map(|element| mask.keeps(element)).collect()
     }
 
     #[test]
-    fn a_tenth_is_dropped_and_neighbours_are_independent() {
+    fn drop_rate_is_p_and_neighbours_are_independent() {
         for row in 0..20 {
-            let mask = mask(NOISE, row, Site::Out(2));
+            let mask = mask(KEY, row, Site::Out(2));
             let share = |count: usize| count as f64 / mask.len() as f64;
             let dropped = share(mask.iter().filter(|&&keeps| !keeps).count());
             // Standard deviation 0.00095.
@@ -124,10 +129,10 @@ mod tests {
 
     #[test]
     fn masks_differ_by_row_site_step_and_seed_only() {
-        let one = mask(NOISE, 1, Site::Embeddings);
-        let moved = engine::Noise {
+        let one = mask(KEY, 1, Site::Embeddings);
+        let moved = engine::DropoutKey {
             first_row: 8,
-            ..NOISE
+            ..KEY
         };
         assert_eq!(one, mask(moved, 0, Site::Embeddings));
         let agree = |other: &[bool]| {
@@ -135,14 +140,14 @@ mod tests {
             both as f64 / one.len() as f64
         };
         for other in [
-            mask(NOISE, 2, Site::Embeddings),
-            mask(NOISE, 1, Site::HeadIn),
-            mask(engine::Noise { step: 6, ..NOISE }, 1, Site::Embeddings),
-            mask(engine::Noise { seed: 4, ..NOISE }, 1, Site::Embeddings),
+            mask(KEY, 2, Site::Embeddings),
+            mask(KEY, 1, Site::HeadIn),
+            mask(engine::DropoutKey { step: 6, ..KEY }, 1, Site::Embeddings),
+            mask(engine::DropoutKey { seed: 4, ..KEY }, 1, Site::Embeddings),
         ] {
             assert!((agree(&other) - 0.01).abs() < 0.0015);
         }
-        assert!(Mask::new(Some(NOISE), 0.0, 1, Site::HeadIn).is_none());
+        assert!(Mask::new(Some(KEY), 0.0, 1, Site::HeadIn).is_none());
         assert!(Mask::new(None, 0.5, 1, Site::HeadIn).is_none());
     }
 }

@@ -1,64 +1,66 @@
-//! Which elements dropout drops: on a CPU a function of seed, step, place in the network, row and element, so that neither
-//! batches nor padding change it. A GPU draws with cuRAND, which is seeded for every batch: the same rows in the same
-//! batches drop the same in every run, also in one that resumes.
+//! Dropout masks.
+//!
+//! On a CPU they are a function of seed, step, site, row and element, so that neither batches nor
+//! padding change them. GPUs use cuRAND, seeded per batch: the same rows in the same batches have
+//! the same masks in every run, also after a resume.
 
 use candle_core::{DType, Device, Result, Tensor};
 use training::Random;
 
-use crate::engine::Noise;
+use crate::engine::DropoutKey;
 
-/// What a mask covers: for each row of a batch `dims` elements, which count in steps of `strides`. The strides do not follow
-/// from the batch's padding.
+/// Shape of a mask: for each row of a batch `dims` elements, numbered with `strides`, which do not
+/// depend on the batch's padding.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+pub(super) struct MaskShape {
     pub(super) rows: usize,
     pub(super) dims: [usize; 3],
     pub(super) strides: [usize; 2],
 }
 
-/// A drawn mask.
+/// A dropout mask.
 pub(super) struct Mask {
-    pub(super) share: f64,
-    pub(super) grid: Grid,
+    pub(super) p: f64,
+    pub(super) shape: MaskShape,
     /// (rows, 2)
     pub(super) keys: Vec<u32>,
-    /// The factors of all elements (rows, dims) f32 on the device.
+    /// Factor of each element, (rows, dims) f32 on the device.
     pub(super) tensor: Option<Tensor>,
 }
 
 impl Mask {
-    /// `site` is the place in the network.
-    pub(super) fn new(noise: Noise, site: u64, share: f64, grid: Grid) -> Self {
-        let keys = (0..grid.rows as u64).flat_map(|row| {
-            let counters = [noise.step, site, noise.first_row + row];
-            let bits = Random::new(noise.seed, &counters).bits();
+    /// Creates the mask of a site: the index of a dropout layer.
+    pub(super) fn new(dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Self {
+        let keys = (0..shape.rows as u64).flat_map(|row| {
+            let counters = [dropout_key.step, site, dropout_key.first_row + row];
+            let bits = Random::new(dropout_key.seed, &counters).bits();
             [bits as u32, (bits >> 32) as u32]
         });
         Self {
-            share,
-            grid,
+            p,
+            shape,
             keys: keys.collect(),
             tensor: None,
         }
     }
 
-    /// An element whose hash is at least this is kept.
+    /// Returns the smallest hash of a kept element.
     pub(super) fn threshold(&self) -> u32 {
-        (self.share * 2f64.powi(32)) as u32
+        (self.p * 2f64.powi(32)) as u32
     }
 
-    /// What is kept is multiplied by this.
+    /// Returns the factor of kept elements.
     pub(super) fn factor(&self) -> f32 {
-        (1.0 / (1.0 - self.share)) as f32
+        (1.0 / (1.0 - self.p)) as f32
     }
 
-    /// The factor of each element (rows, dims[0], dims[1], dims[2]) f32.
+    /// Returns the factor of each element (rows, dims[0], dims[1], dims[2]) f32.
     pub(super) fn factors(&self, device: &Device) -> Result<Tensor> {
-        let Grid {
+        let MaskShape {
             rows,
             dims: [a, b, c],
             strides,
-        } = self.grid;
+        } = self.shape;
         let (threshold, factor) = (self.threshold(), self.factor());
         let mut all = Vec::with_capacity(rows * a * b * c);
         for key in self.keys.chunks_exact(2) {
@@ -73,18 +75,19 @@ impl Mask {
         Tensor::from_vec(all, (rows, a, b, c), device)
     }
 
-    /// Such factors from the device's own generator, which is faster than to draw here and send; see `device_seed`.
+    /// Draws the factors with the device's generator, which is faster than copying them; see
+    /// `device_seed`.
     pub(super) fn factors_of_device(&self, device: &Device) -> Result<Tensor> {
-        let Grid { rows, dims, .. } = self.grid;
+        let MaskShape { rows, dims, .. } = self.shape;
         let shape = (rows, dims[0], dims[1], dims[2]);
-        let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(self.share as f32)?;
+        let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(self.p as f32)?;
         kept.to_dtype(DType::F32)? * f64::from(self.factor())
     }
 }
 
-/// What a device's generator starts with for a batch: another for each step, micro-batch and GPU.
-pub(super) fn device_seed(noise: Noise) -> u64 {
-    Random::new(noise.seed, &[noise.step, noise.first_row]).bits()
+/// Returns the generator's seed for a batch: different for each step, micro-batch and GPU.
+pub(super) fn device_seed(dropout_key: DropoutKey) -> u64 {
+    Random::new(dropout_key.seed, &[dropout_key.step, dropout_key.first_row]).bits()
 }
 
 /// MurmurHash3's finaliser (Appleby 2011).
@@ -94,7 +97,7 @@ fn mix(mut hash: u32) -> u32 {
     hash ^ (hash >> 16)
 }
 
-/// 32 random bits.
+/// Returns 32 random bits.
 fn hash(element: u32, first: u32, second: u32) -> u32 {
     mix(mix(element ^ first) ^ second)
 }
@@ -104,23 +107,23 @@ mod tests {
     use super::*;
 
     fn factors(seed: u64, first_row: u64, rows: usize, seq: usize) -> Vec<f32> {
-        let noise = Noise {
+        let dropout_key = DropoutKey {
             seed,
             step: 7,
             first_row,
         };
-        let grid = Grid {
+        let shape = MaskShape {
             rows,
             dims: [1, seq, 384],
             strides: [0, 384],
         };
-        let mask = Mask::new(noise, 3, 0.1, grid);
+        let mask = Mask::new(dropout_key, 3, 0.1, shape);
         let factors = mask.factors(&Device::Cpu).unwrap();
         factors.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
-    fn a_tenth_is_dropped_and_neighbours_differ() {
+    fn drop_rate_is_p_and_neighbours_are_independent() {
         let all = factors(1, 0, 8, 64);
         let dropped = all.iter().filter(|&&factor| factor == 0.0).count() as f64;
         let (n, expected) = (all.len() as f64, 0.1);
@@ -142,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn every_batch_has_a_seed_of_its_own() {
+    fn batches_have_different_seeds() {
         let of = |seed, step, first_row| {
-            device_seed(Noise {
+            device_seed(DropoutKey {
                 seed,
                 step,
                 first_row,
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_batches_nor_padding_change_a_row() {
+    fn mask_of_row_is_independent_of_batch_and_padding() {
         let all = factors(1, 0, 8, 64);
         let row = 64 * 384;
         assert_eq!(factors(1, 3, 1, 64), all[3 * row..4 * row]);

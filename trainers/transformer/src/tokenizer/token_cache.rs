@@ -1,8 +1,9 @@
-//! Tokens of a text, piece by piece: words come again and again, and what the tokenizer made of one is kept.
+//! Cache of tokens per piece of text: words repeat, and their tokens are kept.
 //!
-//! A piece begins at each blank that stands alone between two other characters, and has that blank; for BERT's tokenizers also
-//! between a letter and a punctuation mark. Of tokenizers that part words there, and look at nothing beyond, the pieces' tokens
-//! are the text's; others read texts as a whole.
+//! A piece starts at each single blank between two other characters, and includes it; for BERT's
+//! tokenizers also between a letter and a punctuation mark. For tokenizers that split there and
+//! have no longer context, the tokens of the pieces are those of the text; other tokenizers read
+//! whole texts.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,37 +13,38 @@ use tokenizers::{
     PreTokenizerWrapper as PreTokenizer, Tokenizer,
 };
 
-/// How pieces become a text.
-pub(crate) struct Pieces {
-    /// Special tokens around those of the text.
+/// Tokenizes texts by pieces.
+pub(crate) struct PieceTokenizer {
+    /// Special tokens before and after a text.
     before: Vec<u32>,
     after: Vec<u32>,
-    /// Tokens of a text that are kept.
-    room: usize,
-    /// ASCII characters that are a word of their own wherever they stand.
-    alone: [bool; 128],
-    /// Whether letters become small, if a word of ASCII letters that the vocabulary has is one token.
-    whole: Option<bool>,
+    /// Maximum tokens of a text, without special ones.
+    max_tokens: usize,
+    /// ASCII characters that are always a word of their own.
+    standalone: [bool; 128],
+    /// `Some` if words of ASCII letters in the vocabulary are one token; true if letters are
+    /// lowercased.
+    direct_lookup: Option<bool>,
 }
 
-/// The pieces that a thread has seen so far, up to a number.
+/// The pieces that a thread has seen, up to a limit.
 #[derive(Default)]
-pub struct Memory {
-    places: HashMap<Box<str>, Range<usize>>,
+pub struct TokenCache {
+    ranges: HashMap<Box<str>, Range<usize>>,
     ids: Vec<u32>,
 }
 
-impl Memory {
-    /// All pieces of 25,000 film reviews (96,224 of IMDB); 100 bytes each, about.
-    const MOST: usize = 100_000;
-    /// Bytes of a piece that is kept: what is longer is no word, and hardly comes again.
-    const LONGEST: usize = 32;
+impl TokenCache {
+    /// All pieces of 25,000 film reviews (96,224 of IMDB), about 100 bytes each.
+    const MAX_PIECES: usize = 100_000;
+    /// Maximum bytes of a cached piece: longer ones rarely repeat.
+    const MAX_PIECE_BYTES: usize = 32;
 }
 
-impl Pieces {
-    /// For a tokenizer that cuts texts to `max_len` tokens; `None` if it may read a text in another way than its pieces.
+impl PieceTokenizer {
+    /// `None` if the tokenizer may read a text differently from its pieces.
     pub(crate) fn new(tokenizer: &Tokenizer, max_len: usize) -> Option<Self> {
-        if !by_words(tokenizer) {
+        if !splits_into_words(tokenizer) {
             return None;
         }
         let ids = |text: &str, special| {
@@ -53,22 +55,23 @@ impl Pieces {
         let (before, after) = (0..=special.len())
             .map(|at| special.split_at(at))
             .find(|(before, after)| with == [before, &without[..], after].concat())?;
-        let room = max_len.checked_sub(special.len())?;
-        (room > 0 && !without.is_empty()).then(|| Self {
+        let max_tokens = max_len.checked_sub(special.len())?;
+        (max_tokens > 0 && !without.is_empty()).then(|| Self {
             before: before.to_vec(),
             after: after.to_vec(),
-            room,
-            alone: alone(tokenizer),
-            whole: whole(tokenizer),
+            max_tokens,
+            standalone: standalone(tokenizer),
+            direct_lookup: direct_lookup(tokenizer),
         })
     }
 
-    /// The token of a piece that is a word of the vocabulary: what the tokenizer would find, without its detours.
+    /// Returns the token of a piece that is a word of the vocabulary: the tokenizer's result,
+    /// faster.
     fn word(&self, tokenizer: &Tokenizer, piece: &str) -> Option<u32> {
-        let small = self.whole?;
+        let small = self.direct_lookup?;
         let word = piece.strip_prefix(' ').unwrap_or(piece);
         let plain = word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        if word.is_empty() || word.len() > Memory::LONGEST || !plain {
+        if word.is_empty() || word.len() > TokenCache::MAX_PIECE_BYTES || !plain {
             return None;
         }
         let model = tokenizer.get_model();
@@ -78,18 +81,18 @@ impl Pieces {
         }
     }
 
-    /// What `tokenizer` makes of a text.
+    /// Returns the ids that `tokenizer` gives for a text.
     pub(crate) fn ids(
         &self,
         tokenizer: &Tokenizer,
         text: &str,
-        memory: &mut Memory,
+        cache: &mut TokenCache,
     ) -> tokenizers::Result<Vec<u32>> {
         let mut ids = self.before.clone();
-        let full = self.before.len() + self.room;
-        for piece in of(text, &self.alone) {
-            if let Some(place) = memory.places.get(piece) {
-                ids.extend(&memory.ids[place.clone()]);
+        let full = self.before.len() + self.max_tokens;
+        for piece in split_pieces(text, &self.standalone) {
+            if let Some(range) = cache.ranges.get(piece) {
+                ids.extend(&cache.ids[range.clone()]);
             } else {
                 let word = self.word(tokenizer, piece);
                 let found = match word {
@@ -97,11 +100,13 @@ impl Pieces {
                     None => tokenizer.encode_fast(piece, false)?.get_ids().to_vec(),
                 };
                 ids.extend(&found);
-                if piece.len() <= Memory::LONGEST && memory.places.len() < Memory::MOST {
-                    let start = memory.ids.len();
-                    memory.ids.extend(&found);
-                    let place = start..memory.ids.len();
-                    memory.places.insert(piece.into(), place);
+                if piece.len() <= TokenCache::MAX_PIECE_BYTES
+                    && cache.ranges.len() < TokenCache::MAX_PIECES
+                {
+                    let start = cache.ids.len();
+                    cache.ids.extend(&found);
+                    let range = start..cache.ids.len();
+                    cache.ranges.insert(piece.into(), range);
                 }
             }
             if ids.len() >= full {
@@ -114,8 +119,8 @@ impl Pieces {
     }
 }
 
-/// Whether a tokenizer parts words at blanks, and looks at nothing beyond.
-fn by_words(tokenizer: &Tokenizer) -> bool {
+/// True if a tokenizer splits at blanks and has no longer context.
+fn splits_into_words(tokenizer: &Tokenizer) -> bool {
     let by_character = matches!(
         tokenizer.get_normalizer(),
         None | Some(Normalizer::BertNormalizer(_) | Normalizer::Lowercase(_))
@@ -130,7 +135,7 @@ fn by_words(tokenizer: &Tokenizer) -> bool {
         ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => true,
         ModelWrapper::Unigram(_) => false,
     };
-    // Such a token would reach into the next piece.
+    // Such a token would extend into the next piece.
     let reaches = tokenizer
         .get_added_tokens_decoder()
         .into_values()
@@ -143,27 +148,28 @@ fn is_bert(tokenizer: &Tokenizer) -> bool {
     matches!(found, Some(PreTokenizer::BertPreTokenizer(_)))
 }
 
-/// Whether a token that is looked for before words are parted may look otherwise in a normalised text.
-fn hidden(token: &AddedToken) -> bool {
+/// True if an added token, which is matched before words are split, may look different in a
+/// normalized text.
+fn changed_by_normalizer(token: &AddedToken) -> bool {
     token.normalized && !token.content.is_ascii()
 }
 
-/// See `Pieces::alone`.
-fn alone(tokenizer: &Tokenizer) -> [bool; 128] {
+/// See `PieceTokenizer::standalone`.
+fn standalone(tokenizer: &Tokenizer) -> [bool; 128] {
     let added = tokenizer.get_added_tokens_decoder();
-    let parts = is_bert(tokenizer) && !added.values().any(hidden);
-    // Whether a token stands as a word of its own depends on what is beside it, and `_` may be part of a word.
+    let parts = is_bert(tokenizer) && !added.values().any(changed_by_normalizer);
+    // A single-word token depends on its neighbours, and `_` may be part of a word.
     let words = added.values().any(|token| token.single_word);
     std::array::from_fn(|code| {
         let mark = char::from(code as u8);
-        // What is looked for first, such as `[MASK]`, must stay in one piece.
+        // Added tokens such as `[MASK]` must stay in one piece.
         let inside = added.values().any(|token| token.content.contains(mark));
         parts && mark.is_ascii_punctuation() && !inside && !(mark == '_' && words)
     })
 }
 
-/// See `Pieces::whole`: WordPiece tries the whole word first.
-fn whole(tokenizer: &Tokenizer) -> Option<bool> {
+/// See `PieceTokenizer::direct_lookup`: WordPiece tries the whole word first.
+fn direct_lookup(tokenizer: &Tokenizer) -> Option<bool> {
     let ModelWrapper::WordPiece(model) = tokenizer.get_model() else {
         return None;
     };
@@ -171,8 +177,9 @@ fn whole(tokenizer: &Tokenizer) -> Option<bool> {
     let added = tokenizer.get_added_tokens_decoder();
     let within = added
         .values()
-        .any(|token| hidden(token) || letters(&token.content));
-    if !is_bert(tokenizer) || within || model.max_input_chars_per_word < Memory::LONGEST {
+        .any(|token| changed_by_normalizer(token) || letters(&token.content));
+    if !is_bert(tokenizer) || within || model.max_input_chars_per_word < TokenCache::MAX_PIECE_BYTES
+    {
         return None;
     }
     Some(match tokenizer.get_normalizer() {
@@ -182,22 +189,22 @@ fn whole(tokenizer: &Tokenizer) -> Option<bool> {
     })
 }
 
-/// The pieces of a text, which together are the text.
-fn of<'a>(text: &'a str, alone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
+/// Splits a text into pieces.
+fn split_pieces<'a>(text: &'a str, standalone: &[bool; 128]) -> impl Iterator<Item = &'a str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let (piece, others) = rest.split_at(end(rest, alone));
+        let (piece, others) = rest.split_at(piece_end(rest, standalone));
         rest = others;
         Some(piece)
     })
 }
 
-/// Where a text's first piece ends.
-fn end(text: &str, alone: &[bool; 128]) -> usize {
-    let is_alone = |letter: char| alone.get(letter as usize) == Some(&true);
+/// Returns the end of a text's first piece.
+fn piece_end(text: &str, standalone: &[bool; 128]) -> usize {
+    let is_standalone = |letter: char| standalone.get(letter as usize) == Some(&true);
     let mut letters = text.char_indices().peekable();
     let mut before = None;
     while let Some((at, letter)) = letters.next() {
@@ -207,8 +214,8 @@ fn end(text: &str, alone: &[bool; 128]) -> usize {
                 !char::is_whitespace(before) && !after.is_whitespace()
             }
             (Some(before), letter, _) => {
-                (is_alone(before) && letter.is_ascii_alphanumeric())
-                    || (before.is_ascii_alphanumeric() && is_alone(letter))
+                (is_standalone(before) && letter.is_ascii_alphanumeric())
+                    || (before.is_ascii_alphanumeric() && is_standalone(letter))
             }
             (None, ..) => false,
         };
@@ -225,8 +232,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_begin_at_single_blanks() {
-        let pieces = |text| of(text, &[false; 128]).collect::<Vec<_>>();
+    fn pieces_start_at_single_blanks() {
+        let pieces = |text| split_pieces(text, &[false; 128]).collect::<Vec<_>>();
         assert_eq!(pieces("a film  I\n saw."), ["a", " film  I\n saw."]);
         assert_eq!(pieces(" so it is "), [" so", " it", " is "]);
         assert_eq!(pieces(""), [""; 0]);
@@ -234,23 +241,23 @@ mod tests {
     }
 
     #[test]
-    fn berts_marks_are_words() {
+    fn bert_punctuation_is_separate() {
         let mut tokenizer = words();
         tokenizer.with_padding(None);
-        let pieces = Pieces::new(&tokenizer, 64).unwrap();
+        let pieces = PieceTokenizer::new(&tokenizer, 64).unwrap();
         assert_eq!(
-            (pieces.whole, pieces.word(&tokenizer, " Film")),
+            (pieces.direct_lookup, pieces.word(&tokenizer, " Film")),
             (Some(true), Some(6))
         );
-        let alone = pieces.alone;
-        let found: Vec<&str> = of("a (good) film, it's [SEP].", &alone).collect();
+        let standalone = pieces.standalone;
+        let found: Vec<&str> = split_pieces("a (good) film, it's [SEP].", &standalone).collect();
         let expected = [
             "a", " (", "good", ")", " film", ",", " it", "'", "s", " [SEP].",
         ];
         assert_eq!(found, expected);
     }
 
-    /// BPE on bytes, as RoBERTa's, with a mask that takes the blank before it.
+    /// Byte-level BPE as RoBERTa's, with a mask token that includes the blank before it.
     fn bytes() -> Tokenizer {
         let vocab = serde_json::json!({ "<s>": 0, "</s>": 1, "<mask>": 2, "Ġ": 3, "a": 4, "b": 5, "Ġa": 6, "ab": 7, "'": 8,
             "s": 9, "Ċ": 10, "1": 11, "!": 12 });
@@ -273,19 +280,19 @@ mod tests {
     }
 
     fn words() -> Tokenizer {
-        Tokenizer::from_bytes(crate::tokens::tests::json()).unwrap()
+        Tokenizer::from_bytes(crate::tokenizer::tests::json()).unwrap()
     }
 
-    /// With words of its own that are looked for before others: one that stands alone, one as it looks when it is normalised.
+    /// With added tokens: a single-word one, and one that is matched in normalized text.
     fn more_words() -> Tokenizer {
         let mut tokenizer = words();
-        let alone = AddedToken::from("covid", false).single_word(true);
+        let standalone = AddedToken::from("covid", false).single_word(true);
         let normalised = AddedToken::from("É-x", false).normalized(true);
-        tokenizer.add_tokens([alone, normalised]).unwrap();
+        tokenizer.add_tokens([standalone, normalised]).unwrap();
         tokenizer
     }
 
-    /// Texts of characters that could be told apart wrongly.
+    /// Returns texts of characters at which splitting could go wrong.
     fn texts() -> Vec<String> {
         const PARTS: [&str; 32] = [
             "covid", "_", "É-x", "-x", ".", ",", "-", "(", " ", " ", " ", "  ", "\n", "\t", "a",
@@ -300,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_have_the_tokens_of_the_text() {
+    fn pieces_have_same_tokens_as_text() {
         for mut tokenizer in [words(), more_words(), bytes()] {
             tokenizer.with_padding(None);
             for max_len in [3, 6, 64] {
@@ -309,26 +316,26 @@ mod tests {
                     ..Default::default()
                 };
                 tokenizer.with_truncation(Some(cut)).unwrap();
-                let pieces = Pieces::new(&tokenizer, max_len).unwrap();
-                let mut memory = Memory::default();
+                let pieces = PieceTokenizer::new(&tokenizer, max_len).unwrap();
+                let mut cache = TokenCache::default();
                 for text in texts() {
-                    let whole = tokenizer.encode_fast(text.as_str(), true).unwrap();
-                    let found = pieces.ids(&tokenizer, &text, &mut memory).unwrap();
-                    assert_eq!(found, whole.get_ids(), "{text:?}, {max_len}");
+                    let expected = tokenizer.encode_fast(text.as_str(), true).unwrap();
+                    let found = pieces.ids(&tokenizer, &text, &mut cache).unwrap();
+                    assert_eq!(found, expected.get_ids(), "{text:?}, {max_len}");
                 }
-                assert!(!memory.places.is_empty());
+                assert!(!cache.ranges.is_empty());
             }
         }
     }
 
     #[test]
-    fn tokenizers_that_look_further_read_whole_texts() {
+    fn context_dependent_tokenizers_have_no_pieces() {
         let with = |change: &dyn Fn(&mut serde_json::Value)| {
-            let mut file = serde_json::from_str(&crate::tokens::tests::json()).unwrap();
+            let mut file = serde_json::from_str(&crate::tokenizer::tests::json()).unwrap();
             change(&mut file);
             let mut tokenizer = Tokenizer::from_bytes(file.to_string()).unwrap();
             tokenizer.with_padding(None);
-            Pieces::new(&tokenizer, 64).is_some()
+            PieceTokenizer::new(&tokenizer, 64).is_some()
         };
         assert!(with(&|_| {}));
         assert!(!with(
@@ -340,6 +347,9 @@ mod tests {
         assert!(!with(
             &|file| file["normalizer"] = serde_json::json!({ "type": "NFKC" })
         ));
-        assert!(Pieces::new(&words(), 2).is_none(), "no room for a text");
+        assert!(
+            PieceTokenizer::new(&words(), 2).is_none(),
+            "no room for a text"
+        );
     }
 }

@@ -1,16 +1,16 @@
-//! Matrix products by the `gemm` crate, on one thread.
+//! Single-threaded matrix products by the `gemm` crate.
 
-/// Numbers of a slice seen as a matrix.
+/// A slice as a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Mat<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
-    /// Distance of a row from the next, and of a column.
+    /// Strides of rows and columns.
     strides: (usize, usize),
 }
 
-/// The same, to be written; columns lie side by side.
+/// A mutable matrix with adjacent columns.
 pub(super) struct MatMut<'a> {
     data: &'a mut [f32],
     rows: usize,
@@ -62,20 +62,26 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// Whether all elements of a matrix lie in a slice of this length.
+/// True if all elements of a matrix are within a slice of this length.
 fn fits(length: usize, (rows, cols): (usize, usize), strides: (usize, usize)) -> bool {
     rows == 0 || cols == 0 || (rows - 1) * strides.0 + (cols - 1) * strides.1 < length
 }
 
-/// What becomes of the numbers that the result's place holds.
+/// Treatment of the result's previous content.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+pub(super) enum Accumulate {
     Replace,
     Add,
 }
 
 /// `to` = or += `factor` x `left` (m, k) x `right` (k, n)
-pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right: Mat<'_>) {
+pub(super) fn matmul(
+    to: MatMut<'_>,
+    accumulate: Accumulate,
+    factor: f32,
+    left: Mat<'_>,
+    right: Mat<'_>,
+) {
     let (m, n, k) = (left.rows, right.cols, left.cols);
     assert!(
         right.rows == k && to.rows == m && to.cols == n,
@@ -86,12 +92,13 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
             && fits(right.data.len(), (k, n), right.strides)
             && fits(to.data.len(), (m, n), (to.stride, 1))
             && (to.stride >= n || m <= 1),
-        "a matrix leaves its slice"
+        "matrix out of bounds of its slice"
     );
     let stride = |stride: usize| stride as isize;
     #[expect(unsafe_code, reason = "gemm takes pointers")]
-    // SAFETY: by the assertions above every element of the three matrices lies within its slice, and no two elements of
-    // `to` are one; `to` is borrowed exclusively, so it overlaps neither `left` nor `right`.
+    // SAFETY: by the assertions above every element of the three matrices is within its slice, and
+    // no two elements of `to` are the same; `to` is borrowed exclusively, so it overlaps neither
+    // `left` nor `right`.
     unsafe {
         gemm::gemm(
             m,
@@ -100,7 +107,7 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
             to.data.as_mut_ptr(),
             1,
             stride(to.stride),
-            how == To::Add,
+            accumulate == Accumulate::Add,
             left.data.as_ptr(),
             stride(left.strides.1),
             stride(left.strides.0),
@@ -118,15 +125,21 @@ pub(super) fn product(to: MatMut<'_>, how: To, factor: f32, left: Mat<'_>, right
 }
 
 /// out (tokens, outputs) = inputs (tokens, inputs) x weightᵀ (inputs, outputs)
-pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], tokens: usize) {
+pub(super) fn linear(
+    out: &mut [f32],
+    accumulate: Accumulate,
+    inputs: &[f32],
+    weight: &[f32],
+    tokens: usize,
+) {
     if tokens == 0 {
         return;
     }
     let (width, height) = (inputs.len() / tokens, out.len() / tokens);
     let weight = Mat::new(weight, height, width).transposed();
-    product(
+    matmul(
         MatMut::new(out, tokens, height),
-        how,
+        accumulate,
         1.0,
         Mat::new(inputs, tokens, width),
         weight,
@@ -136,7 +149,7 @@ pub(super) fn linear(out: &mut [f32], how: To, inputs: &[f32], weight: &[f32], t
 /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
 pub(super) fn linear_backward(
     inputs: &mut [f32],
-    how: To,
+    accumulate: Accumulate,
     outputs: &[f32],
     weight: &[f32],
     tokens: usize,
@@ -146,9 +159,9 @@ pub(super) fn linear_backward(
     }
     let (width, height) = (inputs.len() / tokens, outputs.len() / tokens);
     let weight = Mat::new(weight, height, width);
-    product(
+    matmul(
         MatMut::new(inputs, tokens, width),
-        how,
+        accumulate,
         1.0,
         Mat::new(outputs, tokens, height),
         weight,
@@ -160,22 +173,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_parts() {
+    fn matmul_of_parts() {
         // (2, 3), its rows 4 apart; (3, 2)
         let left = [1.0, 2.0, 3.0, 9.0, 4.0, 5.0, 6.0];
         let right = [1.0, 0.0, 0.0, 1.0, 2.0, 3.0];
         let mut to = [1.0; 5];
         let a = Mat::part(&left, 2, 3, 4);
         let b = Mat::new(&right, 3, 2);
-        product(MatMut::part(&mut to, 2, 2, 3), To::Replace, 2.0, a, b);
+        matmul(
+            MatMut::part(&mut to, 2, 2, 3),
+            Accumulate::Replace,
+            2.0,
+            a,
+            b,
+        );
         assert_eq!(to, [14.0, 22.0, 1.0, 32.0, 46.0]);
-        product(MatMut::part(&mut to, 2, 2, 3), To::Add, 1.0, a, b);
+        matmul(MatMut::part(&mut to, 2, 2, 3), Accumulate::Add, 1.0, a, b);
         assert_eq!(to, [21.0, 33.0, 1.0, 48.0, 69.0]);
         let mut square = [0.0; 4];
         let c = Mat::new(&right, 3, 2);
-        product(
+        matmul(
             MatMut::new(&mut square, 2, 2),
-            To::Replace,
+            Accumulate::Replace,
             1.0,
             c.transposed(),
             c,
@@ -184,11 +203,11 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a matrix leaves its slice")]
-    fn a_matrix_must_lie_in_its_slice() {
+    #[should_panic(expected = "matrix out of bounds of its slice")]
+    fn matrix_out_of_bounds_panics() {
         let mut to = [0.0; 3];
         let one = [1.0; 4];
         let a = Mat::new(&one, 2, 2);
-        product(MatMut::new(&mut to, 2, 2), To::Replace, 1.0, a, a);
+        matmul(MatMut::new(&mut to, 2, 2), Accumulate::Replace, 1.0, a, a);
     }
 }

@@ -1,16 +1,16 @@
-//! All parameters in one vector, and so their gradients and moments: a step of AdamW, a norm, a sum over GPUs is then one
-//! operation, not one for each of a hundred tensors.
+//! All parameters in one vector, likewise gradients and moments: an AdamW step, a norm and an
+//! all-reduce are single operations instead of one per tensor.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::architecture::{Architecture, InLayer, Linear, Role};
-use crate::engine::Values;
+use crate::architecture::{Architecture, LayerParam, LinearParam, Role};
+use crate::engine::Params;
 
-/// Elements that parameters start at a multiple of: 256 bytes in f32, 128 in half precision, more than cuBLAS needs for
-/// its fastest kernels.
+/// Alignment of parameters in elements: 256 bytes in f32, 128 in half precision, more than cuBLAS
+/// needs for its fastest kernels.
 const ALIGNMENT: usize = 64;
 
-/// Where a parameter lies.
+/// Position of a parameter.
 #[derive(Clone, Debug)]
 struct Span {
     offset: usize,
@@ -27,43 +27,47 @@ impl Span {
     }
 }
 
-/// A stretch of the vector that AdamW treats alike.
+/// A range of the vector with the same weight decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
+pub(super) struct ParamGroup {
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) decays: bool,
 }
 
-/// Which part of the vector a parameter belongs to: what decays first, and of it what half precision has a copy of last.
+/// Returns the section of a parameter: those with weight decay first, among them the layers'
+/// matrices last.
 fn section(role: Role) -> usize {
     match role {
-        Role::Words | Role::Positions | Role::Types => 0,
-        Role::HeadDense(Linear::Weight) | Role::HeadOut(Linear::Weight) => 1,
+        Role::WordEmbeddings | Role::PositionEmbeddings | Role::TokenTypeEmbeddings => 0,
+        Role::HeadDense(LinearParam::Weight) | Role::HeadOut(LinearParam::Weight) => 1,
         Role::Layer(..) if role.decays() => 2,
         _ => 3,
     }
 }
 
-/// Query, key and value are one matrix to the passes: nothing may lie between them.
+/// True for key and value: with the query they form one matrix, without gaps.
 fn follows_directly(role: Role) -> bool {
-    matches!(role, Role::Layer(_, InLayer::Key(_) | InLayer::Value(_)))
+    matches!(
+        role,
+        Role::Layer(_, LayerParam::Key(_) | LayerParam::Value(_))
+    )
 }
 
-/// The plan of the vectors.
-pub(super) struct Plan {
+/// Layout of the flat vectors.
+pub(super) struct ParamLayout {
     /// In the order of `Architecture::parameters`.
     spans: Vec<Span>,
     roles: Vec<Role>,
     trained: Vec<bool>,
     /// Elements of each vector.
     pub(super) len: usize,
-    /// The layers' matrices: first element and end.
+    /// Start and end of the layers' matrices.
     matrices: (usize, usize),
 }
 
-impl Plan {
-    /// `trained` says of each parameter whether it learns.
+impl ParamLayout {
+    /// `trained` is true for trained parameters.
     pub(super) fn new(architecture: &Architecture, trained: &[bool]) -> Self {
         let parameters = architecture.parameters();
         let mut order: Vec<usize> = (0..parameters.len()).collect();
@@ -96,59 +100,60 @@ impl Plan {
         }
     }
 
-    /// What AdamW changes; padding belongs to what stands before it, and stays zero.
-    pub(super) fn ranges(&self) -> Vec<Range> {
+    /// Returns the ranges that AdamW updates. Alignment gaps belong to the range before them and
+    /// stay zero.
+    pub(super) fn groups(&self) -> Vec<ParamGroup> {
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
         order.sort_by_key(|&number| self.spans[number].offset);
-        let mut ranges: Vec<Range> = Vec::new();
+        let mut groups: Vec<ParamGroup> = Vec::new();
         for number in order.into_iter().filter(|&number| self.trained[number]) {
             let (span, decays) = (&self.spans[number], self.roles[number].decays());
             let (start, len) = (span.offset, span.len());
-            match ranges.last_mut() {
+            match groups.last_mut() {
                 Some(last)
                     if last.decays == decays
                         && (last.start + last.len).next_multiple_of(ALIGNMENT) >= start =>
                 {
                     last.len = span.end() - last.start;
                 }
-                _ => ranges.push(Range { start, len, decays }),
+                _ => groups.push(ParamGroup { start, len, decays }),
             }
         }
-        ranges
+        groups
     }
 
-    /// Whether a parameter that `belongs` learns.
-    pub(super) fn trains(&self, belongs: impl Fn(Role) -> bool) -> bool {
+    /// True if any parameter whose role matches is trained.
+    pub(super) fn any_trained(&self, belongs: impl Fn(Role) -> bool) -> bool {
         let mut all = self.roles.iter().zip(&self.trained);
         all.any(|(&role, &trained)| trained && belongs(role))
     }
 
-    /// The place of a parameter among all; each role of `Architecture::parameters` has one.
-    fn number(&self, role: Role) -> Result<usize> {
+    /// Returns the index of a role in `Architecture::parameters`.
+    fn index(&self, role: Role) -> Result<usize> {
         let found = self.roles.iter().position(|&other| other == role);
         found.ok_or_else(|| candle_core::Error::Msg(format!("no parameter {role:?}")))
     }
 
-    /// `parts` parameters that follow each other from this one on, as one of `parts` times as many rows.
+    /// Returns a view of `parts` consecutive parameters, stacked along the first dimension.
     pub(super) fn view(&self, vector: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
         self.view_from(vector, role, parts, 0)
     }
 
-    /// A layer's matrices in the copy of half precision.
+    /// Returns a view of the half-precision copy of layer matrices.
     pub(super) fn half_view(&self, half: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
         self.view_from(half, role, parts, self.matrices.0)
     }
 
     fn view_from(&self, vector: &Tensor, role: Role, parts: usize, from: usize) -> Result<Tensor> {
-        let span = &self.spans[self.number(role)?];
+        let span = &self.spans[self.index(role)?];
         let mut shape = span.shape.clone();
         shape[0] *= parts;
         let flat = vector.narrow(0, span.offset - from, span.len() * parts)?;
         flat.reshape(shape)
     }
 
-    /// A vector (len) with these values.
-    pub(super) fn pack(&self, values: &Values, device: &Device) -> Result<Tensor> {
+    /// Copies parameters to a vector (len).
+    pub(super) fn pack(&self, values: &Params, device: &Device) -> Result<Tensor> {
         let mut all = vec![0.0; self.len];
         for (span, values) in self.spans.iter().zip(values) {
             // Moments of frozen parameters are empty.
@@ -162,13 +167,13 @@ impl Plan {
         Tensor::from_vec(all, self.len, device) // (len) f32
     }
 
-    /// The values of a vector (len); those of frozen parameters are left out if `trained`.
-    pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Values> {
+    /// Copies a vector (len) to parameters; with `trained`, frozen ones are empty.
+    pub(super) fn unpack(&self, vector: &Tensor, trained: bool) -> Result<Params> {
         let all = vector.to_vec1::<f32>()?;
         let spans = self.spans.iter().zip(&self.trained);
         Ok(spans
-            .map(|(span, &learns)| {
-                if trained && !learns {
+            .map(|(span, &trained_here)| {
+                if trained && !trained_here {
                     return Vec::new();
                 }
                 all[span.offset..span.end()].to_vec()
@@ -176,14 +181,15 @@ impl Plan {
             .collect())
     }
 
-    /// The layers' matrices of a vector (len), in this type.
+    /// Returns the layers' matrices of a vector (len) in this dtype.
     pub(super) fn half(&self, vector: &Tensor, dtype: DType) -> Result<Tensor> {
         let (start, end) = self.matrices;
         vector.narrow(0, start, end - start)?.to_dtype(dtype)
     }
 
-    /// The part of a range that has a copy in half precision: its start in the vector, its start in the copy, its length.
-    pub(super) fn half_of(&self, range: Range) -> Option<(usize, usize, usize)> {
+    /// Returns the overlap of a range with the half-precision copy: start in the vector, start in
+    /// the copy, length.
+    pub(super) fn half_of(&self, range: ParamGroup) -> Option<(usize, usize, usize)> {
         let start = range.start.max(self.matrices.0);
         let end = (range.start + range.len).min(self.matrices.1);
         (start < end).then(|| (start, start - self.matrices.0, end - start))
@@ -194,39 +200,40 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::architecture::Family;
-    use crate::judge::small;
+    use crate::reference::small;
 
     #[test]
-    fn parameters_lie_apart_and_ranges_hold_all_of_them() {
+    fn parameters_are_disjoint_and_covered_by_groups() {
         for family in [Family::Bert, Family::Roberta, Family::DistilBert] {
             let architecture = small(family);
             let parameters = architecture.parameters();
-            let plan = Plan::new(&architecture, &vec![true; parameters.len()]);
-            let mut spans = plan.spans.clone();
+            let layout = ParamLayout::new(&architecture, &vec![true; parameters.len()]);
+            let mut spans = layout.spans.clone();
             spans.sort_by_key(|span| span.offset);
             assert!(spans.windows(2).all(|pair| pair[0].end() <= pair[1].offset));
-            let ranges = plan.ranges();
-            assert_eq!(ranges.len(), 2, "{ranges:?}");
-            for (span, parameter) in plan.spans.iter().zip(&parameters) {
-                let range = ranges[usize::from(!parameter.role.decays())];
+            let groups = layout.groups();
+            assert_eq!(groups.len(), 2, "{groups:?}");
+            for (span, parameter) in layout.spans.iter().zip(&parameters) {
+                let range = groups[usize::from(!parameter.role.decays())];
                 assert!(range.start <= span.offset && span.end() <= range.start + range.len);
             }
         }
     }
 
     #[test]
-    fn frozen_parameters_are_in_no_range() {
+    fn frozen_parameters_are_in_no_group() {
         let architecture = small(Family::Bert);
         let parameters = architecture.parameters();
         let trained: Vec<bool> = parameters
             .iter()
             .map(|parameter| matches!(parameter.role, Role::Layer(1, _) | Role::HeadOut(_)))
             .collect();
-        let plan = Plan::new(&architecture, &trained);
-        for (span, &learns) in plan.spans.iter().zip(&trained) {
-            let inside =
-                |range: &Range| range.start <= span.offset && span.offset < range.start + range.len;
-            assert_eq!(plan.ranges().iter().any(inside), learns);
+        let layout = ParamLayout::new(&architecture, &trained);
+        for (span, &trained_here) in layout.spans.iter().zip(&trained) {
+            let inside = |range: &ParamGroup| {
+                range.start <= span.offset && span.offset < range.start + range.len
+            };
+            assert_eq!(layout.groups().iter().any(inside), trained_here);
         }
     }
 }

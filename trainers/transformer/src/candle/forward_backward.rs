@@ -1,23 +1,23 @@
-//! Forward and backward pass.
+//! Forward and backward pass of the network.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::attention::AttentionTape;
-use super::masks::{Grid, Mask, device_seed};
+use super::dropout::{Mask, MaskShape, device_seed};
 use super::net::{Layer, Linear, Net};
-use super::ops::{NormGradients, Ops as _, Sum, Tokens};
+use super::ops::{NormGradients, NormInput, Ops as _, TokenBatch};
 use crate::architecture::Family;
-use crate::engine::Noise;
+use crate::engine::DropoutKey;
 
-/// Places of masks in a layer, and how many numbers a layer has for them.
+/// Offsets of the dropout sites in a layer, and their number.
 const ATTENTION: u64 = 0;
 const ATTENTION_OUT: u64 = 1;
 const OUT: u64 = 2;
 const SITES: u64 = 3;
 
-/// What the backward pass needs of the forward pass.
+/// Tensors saved for the backward pass.
 pub(super) struct Tape {
-    /// The embeddings' sum (tokens, hidden) D
+    /// Sum of the embeddings (tokens, hidden) D
     sum: Tensor,
     mask: Option<Mask>,
     layers: Vec<LayerTape>,
@@ -27,15 +27,15 @@ pub(super) struct Tape {
 struct LayerTape {
     /// (tokens, hidden) D
     x: Tensor,
-    attended: AttentionTape,
+    attention: AttentionTape,
     /// (tokens, hidden) D
     context: Tensor,
-    /// What the layer norms saw (tokens, hidden) D
+    /// Inputs of the layer norms (tokens, hidden) D
     attention_sum: Tensor,
     out_sum: Tensor,
     /// (tokens, hidden) D
     middle: Tensor,
-    /// Before and behind the activation (tokens, intermediate) D
+    /// Before and after the activation (tokens, intermediate) D
     up: Tensor,
     active: Tensor,
     attention_out_mask: Option<Mask>,
@@ -43,58 +43,69 @@ struct LayerTape {
 }
 
 struct HeadTape {
-    /// What the dense layer saw (rows, hidden) f32
+    /// Input of the dense layer (rows, hidden) f32
     first: Tensor,
     first_mask: Option<Mask>,
-    /// Behind tanh or relu (rows, hidden) f32
+    /// After tanh or relu (rows, hidden) f32
     dense: Tensor,
-    /// What the last layer saw (rows, hidden) f32
+    /// Input of the last layer (rows, hidden) f32
     dropped: Tensor,
     mask: Option<Mask>,
 }
 
-/// x (n, inputs) times the weight: (n, outputs), without the bias.
-fn times(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+/// Returns x (n, inputs) times the transposed weight: (n, outputs), without bias.
+fn matmul_t(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
 
 impl Net {
     pub(super) fn mask(
         &self,
-        noise: Option<Noise>,
+        dropout_key: Option<DropoutKey>,
         site: u64,
-        share: f64,
+        p: f64,
         rows: usize,
         dims: [usize; 3],
         strides: [usize; 2],
     ) -> Result<Option<Mask>> {
-        let Some(noise) = noise.filter(|_| share > 0.0) else {
+        let Some(dropout_key) = dropout_key.filter(|_| p > 0.0) else {
             return Ok(None);
         };
-        let grid = Grid {
+        let grid = MaskShape {
             rows,
             dims,
             strides,
         };
-        self.ops.mask(noise, site, share, grid).map(Some)
+        self.ops.mask(dropout_key, site, p, grid).map(Some)
     }
 
-    /// Of (tokens, hidden).
+    /// Returns a mask of (tokens, hidden).
     fn hidden_mask(
         &self,
-        noise: Option<Noise>,
+        dropout_key: Option<DropoutKey>,
         site: u64,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
     ) -> Result<Option<Mask>> {
-        let (share, hidden) = (self.architecture.dropout.hidden, self.architecture.hidden);
+        let (p, hidden) = (
+            self.architecture.dropout.hidden,
+            self.architecture.hidden_size,
+        );
         let dims = [1, tokens.seq, hidden];
-        self.mask(noise, site, share, tokens.rows, dims, [0, hidden])
+        self.mask(dropout_key, site, p, tokens.rows, dims, [0, hidden])
     }
 
-    /// Of (rows, hidden).
-    fn head_mask(&self, noise: Option<Noise>, site: u64, rows: usize) -> Result<Option<Mask>> {
-        let (share, hidden) = (self.architecture.dropout.head, self.architecture.hidden);
-        self.mask(noise, site, share, rows, [1, 1, hidden], [0, 0])
+    /// Returns a mask of (rows, hidden).
+    fn head_mask(
+        &self,
+        dropout_key: Option<DropoutKey>,
+        site: u64,
+        rows: usize,
+    ) -> Result<Option<Mask>> {
+        let (p, hidden) = (
+            self.architecture.dropout.head,
+            self.architecture.hidden_size,
+        );
+        self.mask(dropout_key, site, p, rows, [1, 1, hidden], [0, 0])
     }
 
     fn dropped(&self, x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
@@ -104,38 +115,38 @@ impl Net {
         }
     }
 
-    /// Logits (rows, classes) f32; the tape has layers only if it is to be kept.
+    /// Returns logits (rows, classes) f32; the tape contains the layers only if `keep`.
     pub(super) fn forward(
         &self,
-        tokens: &Tokens,
-        noise: Option<Noise>,
+        tokens: &TokenBatch,
+        dropout_key: Option<DropoutKey>,
         keep: bool,
     ) -> Result<(Tensor, Tape)> {
-        // candle's CPU device has no seed; its masks are drawn without it.
-        if let Some(noise) = noise.filter(|_| !self.device.is_cpu()) {
-            self.device.set_seed(device_seed(noise))?;
+        // candle's CPU device has no seed; its masks are computed here.
+        if let Some(dropout_key) = dropout_key.filter(|_| !self.device.is_cpu()) {
+            self.device.set_seed(device_seed(dropout_key))?;
         }
-        let (weights, eps) = (&self.parameters, self.architecture.norm_eps);
+        let (weights, eps) = (&self.parameters, self.architecture.layer_norm_eps);
         let sum = self.ops.embed(&weights.tables, tokens, self.dtype)?; // (tokens, hidden) D
-        let plain = Sum {
+        let plain = NormInput {
             x: &sum,
             bias: None,
             residual: None,
             mask: None,
         };
         let (x, sum) = self.ops.norm(&plain, &weights.norm, eps)?; // (tokens, hidden) D
-        let site = self.architecture.layers as u64 * SITES;
-        let mask = self.hidden_mask(noise, site, tokens)?;
+        let site = self.architecture.num_hidden_layers as u64 * SITES;
+        let mask = self.hidden_mask(dropout_key, site, tokens)?;
         let mut x = self.dropped(&x, mask.as_ref())?; // (tokens, hidden) D
         let mut layers = Vec::with_capacity(weights.layers.len());
         for (number, layer) in weights.layers.iter().enumerate() {
-            let (y, tape) = self.layer(layer, x, tokens, noise, number as u64 * SITES)?;
+            let (y, tape) = self.layer(layer, x, tokens, dropout_key, number as u64 * SITES)?;
             if keep {
                 layers.push(tape);
             }
             x = y; // (tokens, hidden) D
         }
-        let (logits, head) = self.head(&x, tokens, noise, site)?; // (rows, classes) f32
+        let (logits, head) = self.head(&x, tokens, dropout_key, site)?; // (rows, classes) f32
         let tape = Tape {
             sum,
             mask,
@@ -145,35 +156,35 @@ impl Net {
         Ok((logits, tape))
     }
 
-    /// The layer's output (tokens, hidden) D.
+    /// Returns the layer's output (tokens, hidden) D.
     fn layer(
         &self,
         layer: &Layer,
         x: Tensor,
-        tokens: &Tokens,
-        noise: Option<Noise>,
+        tokens: &TokenBatch,
+        dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, LayerTape)> {
         let (ops, architecture) = (&self.ops, &self.architecture);
-        let projected = times(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
+        let projected = matmul_t(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
         let qkv = ops.split(&projected, Some(&layer.qkv.bias), self.heads(tokens), 3)?;
-        let (context, attended) = self.attention(qkv, tokens, noise, site + ATTENTION)?; // (tokens, hidden) D
-        // DistilBERT drops nothing here.
-        let here = noise.filter(|_| architecture.family != Family::DistilBert);
+        let (context, attention) = self.attention(qkv, tokens, dropout_key, site + ATTENTION)?; // (tokens, hidden) D
+        // DistilBERT has no dropout here.
+        let here = dropout_key.filter(|_| architecture.family != Family::DistilBert);
         let attention_out_mask = self.hidden_mask(here, site + ATTENTION_OUT, tokens)?;
-        let attention = Sum {
-            x: &times(&context, &layer.out.weight)?, // (tokens, hidden) D
+        let attention_in = NormInput {
+            x: &matmul_t(&context, &layer.out.weight)?, // (tokens, hidden) D
             bias: Some(&layer.out.bias),
             residual: Some(&x),
             mask: attention_out_mask.as_ref(),
         };
-        let eps = architecture.norm_eps;
-        let (middle, attention_sum) = ops.norm(&attention, &layer.attention_norm, eps)?; // (tokens, hidden) D
-        let up = times(&middle, &layer.up.weight)?; // (tokens, intermediate) D
-        let active = ops.activate(&up, &layer.up.bias, architecture.activation)?; // (tokens, intermediate) D
-        let out_mask = self.hidden_mask(noise, site + OUT, tokens)?;
-        let out = Sum {
-            x: &times(&active, &layer.down.weight)?, // (tokens, hidden) D
+        let eps = architecture.layer_norm_eps;
+        let (middle, attention_sum) = ops.norm(&attention_in, &layer.attention_norm, eps)?; // (tokens, hidden) D
+        let up = matmul_t(&middle, &layer.up.weight)?; // (tokens, intermediate) D
+        let active = ops.activate(&up, &layer.up.bias, architecture.hidden_act)?; // (tokens, intermediate) D
+        let out_mask = self.hidden_mask(dropout_key, site + OUT, tokens)?;
+        let out = NormInput {
+            x: &matmul_t(&active, &layer.down.weight)?, // (tokens, hidden) D
             bias: Some(&layer.down.bias),
             residual: Some(&middle),
             mask: out_mask.as_ref(),
@@ -181,7 +192,7 @@ impl Net {
         let (y, out_sum) = ops.norm(&out, &layer.out_norm, eps)?; // (tokens, hidden) D
         let tape = LayerTape {
             x,
-            attended,
+            attention,
             context,
             attention_sum,
             out_sum,
@@ -194,29 +205,29 @@ impl Net {
         Ok((y, tape))
     }
 
-    /// Logits (rows, classes) f32.
+    /// Returns logits (rows, classes) f32.
     fn head(
         &self,
         x: &Tensor,
-        tokens: &Tokens,
-        noise: Option<Noise>,
+        tokens: &TokenBatch,
+        dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, HeadTape)> {
         let (family, weights) = (self.architecture.family, &self.parameters);
         let x = x.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) D
         let first = x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?; // (rows, hidden) D
         let first = first.to_dtype(DType::F32)?;
-        let roberta = noise.filter(|_| family == Family::Roberta);
+        let roberta = dropout_key.filter(|_| family == Family::Roberta);
         let first_mask = self.head_mask(roberta, site + 1, tokens.rows)?;
         let first = self.dropped(&first, first_mask.as_ref())?; // (rows, hidden) f32
-        let dense = times(&first, &weights.dense.weight)?.broadcast_add(&weights.dense.bias)?; // (rows, hidden) f32
+        let dense = matmul_t(&first, &weights.dense.weight)?.broadcast_add(&weights.dense.bias)?; // (rows, hidden) f32
         let dense = match family {
             Family::DistilBert => dense.relu()?,
             Family::Bert | Family::Roberta => dense.tanh()?,
         };
-        let mask = self.head_mask(noise, site + 2, tokens.rows)?;
+        let mask = self.head_mask(dropout_key, site + 2, tokens.rows)?;
         let dropped = self.dropped(&dense, mask.as_ref())?; // (rows, hidden) f32
-        let logits = times(&dropped, &weights.out.weight)?.broadcast_add(&weights.out.bias)?; // (rows, classes) f32
+        let logits = matmul_t(&dropped, &weights.out.weight)?.broadcast_add(&weights.out.bias)?; // (rows, classes) f32
         let tape = HeadTape {
             first,
             first_mask,
@@ -227,22 +238,22 @@ impl Net {
         Ok((logits, tape))
     }
 
-    /// Adds to the gradients, from that of the logits (rows, classes) f32.
-    pub(super) fn backward(&self, tokens: &Tokens, tape: Tape, logits: &Tensor) -> Result<()> {
-        let (lowest, sums) = (self.lowest(), &self.learning()?.of_parameters);
+    /// Accumulates gradients, from that of the logits (rows, classes) f32.
+    pub(super) fn backward(&self, tokens: &TokenBatch, tape: Tape, logits: &Tensor) -> Result<()> {
+        let (first_trained, sums) = (self.first_trained_layer(), &self.buffers()?.gradient_views);
         let mut gradient = self.head_backward(tokens, &tape.head, logits)?; // (tokens, hidden) D
         let ones = Tensor::ones((1, gradient.dim(0)?), self.dtype, &self.device)?; // (1, tokens) D
         for (number, layer) in tape.layers.into_iter().enumerate().rev() {
-            if lowest.is_some_and(|lowest| number < lowest) {
+            if first_trained.is_some_and(|first_trained| number < first_trained) {
                 return Ok(());
             }
             gradient = self.layer_backward(number, &layer, tokens, &gradient, &ones)?; // (tokens, hidden) D
         }
-        if lowest.is_some() {
+        if first_trained.is_some() {
             return Ok(());
         }
         let gradient = self.dropped(&gradient, tape.mask.as_ref())?; // (tokens, hidden) D
-        let (norm, eps) = (&self.parameters.norm, self.architecture.norm_eps);
+        let (norm, eps) = (&self.parameters.norm, self.architecture.layer_norm_eps);
         let parts = self
             .ops
             .norm_backward(&gradient, &tape.sum, norm, None, eps)?;
@@ -251,13 +262,14 @@ impl Net {
         self.ops.embed_backward(&parts.sum, tokens, &sums.tables)
     }
 
-    /// Adds what `gradient` (tokens, outputs) D sums up to over tokens to a bias's (outputs) f32. As a matrix product:
-    /// candle's sum over the first dimension reads memory in strides on a GPU.
+    /// Adds the sum of `gradient` (tokens, outputs) D over tokens to a bias's gradient (outputs)
+    /// f32. As a matrix product: candle's sum over the first dimension has strided reads on a GPU.
     fn add_columns(&self, sum: &Tensor, ones: &Tensor, gradient: &Tensor) -> Result<()> {
         self.ops.add(sum, &ones.matmul(gradient)?.squeeze(0)?) // (outputs) D
     }
 
-    /// Adds to a linear layer's gradients, from that of its output (n, outputs) and its input (n, inputs).
+    /// Accumulates a linear layer's gradients, from that of its output (n, outputs) and its input
+    /// (n, inputs).
     fn add_linear(
         &self,
         sums: &Linear,
@@ -269,9 +281,14 @@ impl Net {
         self.add_columns(&sums.bias, ones, gradient)
     }
 
-    /// The gradient of the last layer's output (tokens, hidden) D.
-    fn head_backward(&self, tokens: &Tokens, tape: &HeadTape, logits: &Tensor) -> Result<Tensor> {
-        let (weights, sums) = (&self.parameters, &self.learning()?.of_parameters);
+    /// Returns the gradient of the last layer's output (tokens, hidden) D.
+    fn head_backward(
+        &self,
+        tokens: &TokenBatch,
+        tape: &HeadTape,
+        logits: &Tensor,
+    ) -> Result<Tensor> {
+        let (weights, sums) = (&self.parameters, &self.buffers()?.gradient_views);
         let ones = Tensor::ones((1, tokens.rows), DType::F32, &self.device)?; // (1, rows) f32
         self.add_linear(&sums.out, &ones, logits, &tape.dropped)?;
         let dropped = logits.matmul(&weights.out.weight)?; // (rows, hidden) f32
@@ -290,23 +307,23 @@ impl Net {
         all.reshape((tokens.rows * tokens.seq, ()))?.contiguous()
     }
 
-    /// The gradient of the layer's input (tokens, hidden) D.
+    /// Returns the gradient of the layer's input (tokens, hidden) D.
     fn layer_backward(
         &self,
         number: usize,
         tape: &LayerTape,
-        tokens: &Tokens,
+        tokens: &TokenBatch,
         gradient: &Tensor,
         ones: &Tensor,
     ) -> Result<Tensor> {
         let (layer, sums) = (
             &self.parameters.layers[number],
-            &self.learning()?.of_parameters.layers[number],
+            &self.buffers()?.gradient_views.layers[number],
         );
-        let (ops, activation) = (&self.ops, self.architecture.activation);
+        let (ops, activation) = (&self.ops, self.architecture.hidden_act);
         let norm =
             |gradient: &Tensor, sum, norm, to: &super::ops::Norm, mask| -> Result<NormGradients> {
-                let eps = self.architecture.norm_eps;
+                let eps = self.architecture.layer_norm_eps;
                 let parts = ops.norm_backward(gradient, sum, norm, mask, eps)?;
                 self.add_columns(&to.weight, ones, &parts.weight)?;
                 self.add_columns(&to.bias, ones, gradient)?;
@@ -336,7 +353,7 @@ impl Net {
         )?;
         self.add_linear(&sums.out, ones, &attention.x, &tape.context)?;
         let context = attention.x.matmul(&layer.out.weight)?; // (tokens, hidden) D
-        let qkv = self.attention_backward(&tape.attended, tokens, &context)?; // (tokens, 3 * hidden) D
+        let qkv = self.attention_backward(&tape.attention, tokens, &context)?; // (tokens, 3 * hidden) D
         self.add_linear(&sums.qkv, ones, &qkv, &tape.x)?;
         attention.sum + qkv.matmul(&layer.qkv.weight)? // (tokens, hidden) D
     }

@@ -1,7 +1,8 @@
-//! How the hosts of a run find each other and add up: the first one listens, the others come, and what is summed goes
-//! through the first. On CPUs gradients take this way; on GPUs it carries what NCCL needs to start, and small numbers.
+//! Process group of a run's hosts, as in `torch.distributed`: the first host listens, the others
+//! connect, and sums go through the first. CPU engines reduce gradients this way; with GPUs it
+//! carries only NCCL's id and small numbers.
 
-mod door;
+mod rendezvous;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -15,66 +16,70 @@ use training::Hosts;
 
 use crate::engine::AllReduce;
 
-/// Where the first host waits, unless `TRAINYARD_LEADER` says so.
+/// Port of the first host, unless `TRAINYARD_LEADER` gives another address.
 const PORT: u16 = 29_400;
-/// Time between two looks at a door.
-const PAUSE: Duration = Duration::from_millis(50);
-/// No host sends more at once: the weights of a model of 10 billion numbers.
-const MOST_BYTES: u64 = 40_000_000_000;
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Limit on a message: the weights of a model with 10 billion parameters.
+const MAX_MESSAGE_BYTES: u64 = 40_000_000_000;
 
-/// The hosts, connected.
+/// The connected hosts of a run.
 #[derive(Debug)]
-pub(crate) struct Meeting {
+pub(crate) struct ProcessGroup {
     hosts: Hosts,
-    /// The first host has all others, in the order of their ranks; they have the first.
+    /// On the first host all others, in order of rank; elsewhere the first host.
     peers: Vec<TcpStream>,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Meeting {
-    /// Waits until all are there, at most for `patience`, which every later answer may take too; `None` where there is
-    /// one host alone. `stopped` ends the wait.
-    pub(crate) fn of(
+impl ProcessGroup {
+    /// Connects all hosts. `timeout` limits this and every later wait. Returns `None` for a single
+    /// host. `stopped` cancels the wait.
+    pub(crate) fn init(
         hosts: &Hosts,
-        patience: Duration,
+        timeout: Duration,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let count = hosts.names.len();
         if count < 2 {
             return Ok(None);
         }
-        let place = match (&hosts.leader, hosts.names.first()) {
-            (Some(place), _) => place.clone(),
+        let address = match (&hosts.leader, hosts.names.first()) {
+            (Some(address), _) => address.clone(),
             (None, Some(name)) => format!("{name}:{PORT}"),
             (None, None) => return Ok(None),
         };
-        let end = Instant::now() + patience;
-        let mut meeting = Self {
+        let end = Instant::now() + timeout;
+        let mut group = Self {
             hosts: hosts.clone(),
             peers: Vec::new(),
-            patience,
+            timeout,
         };
-        meeting.peers = if hosts.rank == 0 {
-            meeting.receive(&place, end, stopped)?
+        group.peers = if hosts.rank == 0 {
+            group.accept_all(&address, end, stopped)?
         } else {
-            vec![meeting.join(&place, end, stopped)?]
+            vec![group.join(&address, end, stopped)?]
         };
-        for peer in &meeting.peers {
+        for peer in &group.peers {
             let set = peer
                 .set_nodelay(true)
-                .and_then(|()| peer.set_read_timeout(Some(patience)))
-                .and_then(|()| peer.set_write_timeout(Some(patience)));
-            set.map_err(|error| meeting.lost(0, &error))?;
+                .and_then(|()| peer.set_read_timeout(Some(timeout)))
+                .and_then(|()| peer.set_write_timeout(Some(timeout)));
+            set.map_err(|error| group.peer_error(0, &error))?;
         }
-        Ok(Some(meeting))
+        Ok(Some(group))
     }
 
-    /// This host's place, and how many there are.
-    pub(crate) fn rank_of(&self) -> (usize, usize) {
+    /// Returns this host's rank and the number of hosts.
+    pub(crate) fn rank_and_size(&self) -> (usize, usize) {
         (self.hosts.rank, self.hosts.names.len())
     }
 
-    /// A pause, or why there is none any more.
+    /// Sleeps until the next poll.
+    ///
+    /// # Errors
+    ///
+    /// If the run was stopped or the time is over.
     fn wait(
         &self,
         end: Instant,
@@ -85,7 +90,7 @@ impl Meeting {
             return Err(Error::stopped());
         }
         if Instant::now() < end {
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
             return Ok(());
         }
         let interface = self.hosts.interface.as_ref();
@@ -95,15 +100,17 @@ impl Meeting {
         Err(Error::new(format!(
                 "{} (waited `{} s`{interface})",
                 what(),
-                self.patience.as_secs()
-            )).help("see that all hosts of the job run and reach each other, or give them more time by --host-timeout"))
+                self.timeout.as_secs()
+            )).help("check that all hosts of the job run and can reach each other, or increase --host-timeout"))
     }
 
-    /// Why an answer did not come. `peer` counts within `peers`.
-    fn lost(&self, peer: usize, error: &io::Error) -> Error {
+    /// Returns the error for a lost connection. `peer` is an index of `peers`.
+    fn peer_error(&self, peer: usize, error: &io::Error) -> Error {
         let number = if self.hosts.rank == 0 { peer + 1 } else { 0 };
         let name = self.hosts.names.get(number).map_or("?", String::as_str);
-        Error::new(format!("lost the host `{}`: {error}", sanitize(name))).help("see its log; started again, the run goes on from its last checkpoint if it has --checkpoint-dir")
+        Error::new(format!("lost the host `{}`: {error}", sanitize(name))).help(
+            "see its log; with --checkpoint-dir a restarted job resumes from its last checkpoint",
+        )
     }
 
     fn send(&mut self, peer: usize, bytes: &[u8]) -> Result<(), Error> {
@@ -111,19 +118,19 @@ impl Meeting {
         let sent = stream
             .write_all(&(bytes.len() as u64).to_le_bytes())
             .and_then(|()| stream.write_all(bytes));
-        sent.map_err(|error| self.lost(peer, &error))
+        sent.map_err(|error| self.peer_error(peer, &error))
     }
 
-    fn take(&mut self, peer: usize) -> Result<Vec<u8>, Error> {
+    fn receive(&mut self, peer: usize) -> Result<Vec<u8>, Error> {
         let mut stream = &self.peers[peer];
         let mut length = [0; 8];
         let taken = stream.read_exact(&mut length).and_then(|()| {
             let length = u64::from_le_bytes(length);
-            if length > MOST_BYTES {
-                return Err(io::Error::other("it sends more than a host ever does"));
+            if length > MAX_MESSAGE_BYTES {
+                return Err(io::Error::other("its message is too long"));
             }
             let mut bytes = Vec::new();
-            // Grows as bytes come, not as they are announced.
+            // Grows with the data received, not with the announced length.
             stream.take(length).read_to_end(&mut bytes)?;
             if bytes.len() as u64 == length {
                 Ok(bytes)
@@ -131,13 +138,13 @@ impl Meeting {
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
         });
-        taken.map_err(|error| self.lost(peer, &error))
+        taken.map_err(|error| self.peer_error(peer, &error))
     }
 
-    /// Gives everybody the bytes of the first host, which alone passes some.
-    pub(crate) fn share(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    /// Broadcasts the bytes of the first host, which passes `Some`.
+    pub(crate) fn broadcast(&mut self, own: Option<&[u8]>) -> Result<Vec<u8>, Error> {
         let Some(own) = own.filter(|_| self.hosts.rank == 0) else {
-            return self.take(0);
+            return self.receive(0);
         };
         for peer in 0..self.peers.len() {
             self.send(peer, own)?;
@@ -145,36 +152,39 @@ impl Meeting {
         Ok(own.to_vec())
     }
 
-    /// Gives everybody the numbers of the first host.
-    pub(crate) fn lead<const N: usize>(&mut self, own: [f64; N]) -> Result<[f64; N], Error> {
+    /// Broadcasts the numbers of the first host.
+    pub(crate) fn broadcast_f64<const N: usize>(
+        &mut self,
+        own: [f64; N],
+    ) -> Result<[f64; N], Error> {
         let bytes = own.map(f64::to_le_bytes).concat();
-        let bytes = self.share(Some(&bytes))?;
+        let bytes = self.broadcast(Some(&bytes))?;
         let (numbers, rest) = bytes.as_chunks::<8>();
         let found = <[[u8; 8]; N]>::try_from(numbers).ok();
         match found.filter(|_| rest.is_empty()) {
             Some(numbers) => Ok(numbers.map(f64::from_le_bytes)),
-            None => Err(self.lost(0, &out_of_step())),
+            None => Err(self.peer_error(0, &out_of_step())),
         }
     }
 
-    /// Whether any host says so.
-    pub(crate) fn any(&mut self, own: bool) -> Result<bool, Error> {
+    /// True on all hosts if any host passes true.
+    pub(crate) fn any_rank(&mut self, own: bool) -> Result<bool, Error> {
         let mut votes = [f32::from(u8::from(own))];
         self.sum(&mut votes)?;
         Ok(votes[0] > 0.0)
     }
 }
 
-impl AllReduce for Meeting {
+impl AllReduce for ProcessGroup {
     fn sum(&mut self, values: &mut [f32]) -> Result<(), Error> {
         if self.hosts.rank > 0 {
             self.send(0, &bytes_of(values))?;
-            let sum = self.take(0)?;
-            return self.put(0, values, &sum, |value, sum| *value = sum);
+            let sum = self.receive(0)?;
+            return self.combine(0, values, &sum, |value, sum| *value = sum);
         }
         for peer in 0..self.peers.len() {
-            let theirs = self.take(peer)?;
-            self.put(peer, values, &theirs, |value, theirs| *value += theirs)?;
+            let theirs = self.receive(peer)?;
+            self.combine(peer, values, &theirs, |value, theirs| *value += theirs)?;
         }
         let sum = bytes_of(values);
         for peer in 0..self.peers.len() {
@@ -184,8 +194,8 @@ impl AllReduce for Meeting {
     }
 }
 
-impl Meeting {
-    fn put(
+impl ProcessGroup {
+    fn combine(
         &self,
         peer: usize,
         values: &mut [f32],
@@ -194,7 +204,7 @@ impl Meeting {
     ) -> Result<(), Error> {
         let (numbers, rest) = bytes.as_chunks::<4>();
         if numbers.len() != values.len() || !rest.is_empty() {
-            return Err(self.lost(peer, &out_of_step()));
+            return Err(self.peer_error(peer, &out_of_step()));
         }
         for (value, &bytes) in values.iter_mut().zip(numbers) {
             each(value, f32::from_le_bytes(bytes));
@@ -214,10 +224,10 @@ fn out_of_step() -> io::Error {
     io::Error::other("it is at another step, or of another version")
 }
 
-fn unusable(place: &str) -> Error {
+fn invalid_address(address: &str) -> Error {
     Error::usage(format!(
         "expected `host:port` in TRAINYARD_LEADER, found `{}`",
-        sanitize(place)
+        sanitize(address)
     ))
     .help(format!(
         "use the name of the first host, such as `algo-1:{PORT}`"

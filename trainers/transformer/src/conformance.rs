@@ -1,35 +1,38 @@
-//! What every engine has to do right, as checks of an engine that the caller makes: the tests of both engines.
+//! Conformance tests of engines, run for both.
 
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, Role};
-use crate::engine::{Batch, Engine, Target, Update, Values};
-use crate::judge::{
-    FAMILIES, LABELS, LENGTHS, LONG, UPDATE, batch, distance, judged, small, target, values, wide,
+use crate::distributed::tests::run_hosts;
+use crate::engine::{AdamWStep, Batch, Engine, LossTarget, Params};
+use crate::reference::{
+    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG, batch, distance, params, reference_outputs, small,
+    target, wide,
 };
-use crate::meeting::tests::meet;
 
-/// Makes an engine of these weights; `true` learns.
-pub(crate) type Make<'a> = &'a (dyn Fn(&Architecture, &Values, &[bool]) -> Box<dyn Engine> + Sync);
+/// Creates an engine with these parameters; `true` marks trained ones.
+pub(crate) type MakeEngine<'a> =
+    &'a (dyn Fn(&Architecture, &Params, &[bool]) -> Box<dyn Engine> + Sync);
 
-/// Tests of these names, each of which gives `$run` the check of its name; without names, of those that all engines have.
+/// Defines tests of these names, each of which passes the check of its name to `$run`; without
+/// names, the tests common to all engines.
 macro_rules! tests {
     ($run:ident: $($name:ident)*) => {
         $(#[test]
         fn $name() {
-            $run($crate::checks::$name);
+            $run($crate::conformance::$name);
         })*
     };
     ($run:ident) => {
-        $crate::checks::tests! { $run:
-            neither_padding_nor_company_changes_logits
-            every_parameter_has_a_gradient_and_changes
-            gradients_with_dropout_are_the_slope_of_the_loss
-            what_is_frozen_stays_and_the_rest_learns_the_same
-            a_restored_engine_goes_on_bit_for_bit
-            a_step_is_adamw
-            eight_rows_are_learnt_by_heart
-            ids_and_lengths_without_a_place_are_refused
+        $crate::conformance::tests! { $run:
+            logits_are_independent_of_padding_and_batch
+            all_parameters_have_gradients_and_are_updated
+            gradients_with_dropout_match_finite_differences
+            frozen_parameters_are_unchanged_others_get_same_gradients
+            restored_engine_is_bit_identical
+            optimizer_step_matches_adamw
+            overfits_eight_rows
+            ids_and_lengths_out_of_range_are_errors
         }
     };
 }
@@ -39,11 +42,11 @@ fn all(architecture: &Architecture) -> Vec<bool> {
     vec![true; architecture.parameters().len()]
 }
 
-fn engine(make: Make<'_>, architecture: &Architecture) -> Box<dyn Engine> {
-    make(architecture, &values(architecture), &all(architecture))
+fn engine(make: MakeEngine<'_>, architecture: &Architecture) -> Box<dyn Engine> {
+    make(architecture, &params(architecture), &all(architecture))
 }
 
-pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
+pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
     for (mut architecture, activation) in [
         (small(Family::Bert), Activation::GeluErf),
         (wide(Family::Bert), Activation::GeluErf),
@@ -53,20 +56,20 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
         (small(Family::DistilBert), Activation::Relu),
         (wide(Family::DistilBert), Activation::GeluErf),
     ] {
-        architecture.activation = activation;
-        let lengths = if architecture.positions > 100 {
+        architecture.hidden_act = activation;
+        let lengths = if architecture.max_position_embeddings > 100 {
             LONG
         } else {
             LENGTHS
         };
-        let (values, mut batch) = (values(&architecture), batch(&architecture, &lengths));
-        // A text may hold the token for padding, which has no gradient. transformers' RoBERTa gives it no position
-        // either, and would count on differently.
+        let (params, mut batch) = (params(&architecture), batch(&architecture, &lengths));
+        // A text may contain the padding token, which has no gradient. transformers' RoBERTa gives
+        // it no position and shifts the others.
         if architecture.family != Family::Roberta {
-            batch.ids[2] = architecture.pad;
+            batch.ids[2] = architecture.pad_token_id;
         }
-        let theirs = judged(&architecture, &values, &batch);
-        let mut engine = make(&architecture, &values, &all(&architecture));
+        let theirs = reference_outputs(&architecture, &params, &batch);
+        let mut engine = make(&architecture, &params, &all(&architecture));
 
         let logits = engine.logits(&batch).unwrap();
         let off = logits
@@ -86,7 +89,7 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
         for (parameter, ours) in parameters.iter().zip(&gradients) {
             let theirs = &theirs[&format!("gradient.{}", parameter.name)];
             if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
-                // A constant that is added to all keys changes nothing: what is there is rounding.
+                // A constant added to all keys has no effect: the gradient is rounding noise.
                 assert!(
                     ours.iter()
                         .chain(theirs)
@@ -100,7 +103,7 @@ pub(crate) fn logits_and_gradients_are_those_of_transformers(make: Make<'_>) {
     }
 }
 
-pub(crate) fn neither_padding_nor_company_changes_logits(make: Make<'_>) {
+pub(crate) fn logits_are_independent_of_padding_and_batch(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let mut engine = engine(make, &architecture);
@@ -109,7 +112,7 @@ pub(crate) fn neither_padding_nor_company_changes_logits(make: Make<'_>) {
         for (row, &length) in LENGTHS.iter().enumerate() {
             for padding in [0, 2] {
                 let mut ids = all.ids[row * all.seq..][..length].to_vec();
-                // What is padding is never looked at: not even an id that does not exist.
+                // Padding ids are ignored, even invalid ones.
                 ids.extend(vec![u32::MAX; padding]);
                 let seq = ids.len();
                 let alone = Batch {
@@ -127,15 +130,15 @@ pub(crate) fn neither_padding_nor_company_changes_logits(make: Make<'_>) {
     }
 }
 
-pub(crate) fn every_parameter_has_a_gradient_and_changes(make: Make<'_>) {
+pub(crate) fn all_parameters_have_gradients_and_are_updated(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
-        let before = values(&architecture);
+        let before = params(&architecture);
         let mut engine = engine(make, &architecture);
         let batch = batch(&architecture, &LENGTHS);
         engine.accumulate(&batch, &target(true)).unwrap();
         let gradients = engine.gradients().unwrap();
-        engine.update(&UPDATE).unwrap();
+        engine.optimizer_step(&ADAMW_STEP).unwrap();
         let after = engine.weights().unwrap();
         for (number, parameter) in architecture.parameters().iter().enumerate() {
             let learns = gradients[number].iter().any(|&gradient| gradient != 0.0);
@@ -147,25 +150,24 @@ pub(crate) fn every_parameter_has_a_gradient_and_changes(make: Make<'_>) {
     }
 }
 
-/// Along a random direction, the loss rises as the gradients say; with dropout, whose masks have to be the same in both
-/// passes.
-pub(crate) fn gradients_with_dropout_are_the_slope_of_the_loss(make: Make<'_>) {
+/// Directional derivative of the loss, with dropout, whose masks must be the same in both passes.
+pub(crate) fn gradients_with_dropout_match_finite_differences(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
-        let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+        let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
         let mut random = Random::new(8, &[]);
-        let moved = |by: f32, direction: &Values| {
-            let moved = |(values, along): (&Vec<f32>, &Vec<f32>)| {
-                values.iter().zip(along).map(|(v, d)| v + by * d).collect()
+        let moved = |by: f32, direction: &Params| {
+            let moved = |(params, along): (&Vec<f32>, &Vec<f32>)| {
+                params.iter().zip(along).map(|(v, d)| v + by * d).collect()
             };
-            let values: Values = values.iter().zip(direction).map(moved).collect();
-            let mut engine = make(&architecture, &values, &all(&architecture));
+            let params: Params = params.iter().zip(direction).map(moved).collect();
+            let mut engine = make(&architecture, &params, &all(&architecture));
             let loss = engine.accumulate(&batch, &target(true)).unwrap();
             (loss, engine.gradients().unwrap())
         };
-        let direction: Values = values
+        let direction: Params = params
             .iter()
-            .map(|values| values.iter().map(|_| random.normal() as f32).collect())
+            .map(|params| params.iter().map(|_| random.normal() as f32).collect())
             .collect();
         let (_, gradients) = moved(0.0, &direction);
         let (gradients, flat) = (gradients.concat(), direction.concat());
@@ -183,7 +185,7 @@ pub(crate) fn gradients_with_dropout_are_the_slope_of_the_loss(make: Make<'_>) {
     }
 }
 
-pub(crate) fn micro_batches_do_not_change_gradients(make: Make<'_>) {
+pub(crate) fn micro_batches_do_not_change_gradients(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let all = batch(&architecture, &LENGTHS);
@@ -195,7 +197,7 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: Make<'_>) {
         for (first, end) in [(0, 3), (3, 5)] {
             let (part, target) = part(&all, first, end);
             sum += engine.accumulate(&part, &target).unwrap();
-            // Asked for in between, the sum must not be counted twice.
+            // In between, to check that the sum is not counted twice.
             engine.gradient_norm().unwrap();
         }
         assert!((sum - loss).abs() < 1e-6);
@@ -204,12 +206,12 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: Make<'_>) {
     }
 }
 
-/// Some rows of the batch of `LENGTHS`, as a micro-batch of its step.
-fn part(all: &Batch, first: usize, end: usize) -> (Batch, Target<'static>) {
+/// Returns some rows of the batch of `LENGTHS` as a micro-batch of its step.
+fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
     let mut target = target(true);
     target.labels = &LABELS[first..end];
-    if let Some(noise) = &mut target.noise {
-        noise.first_row = first as u64;
+    if let Some(dropout_key) = &mut target.dropout_key {
+        dropout_key.first_row = first as u64;
     }
     let part = Batch {
         ids: all.ids[first * all.seq..end * all.seq].to_vec(),
@@ -219,8 +221,8 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, Target<'static>) {
     (part, target)
 }
 
-/// Two hosts with a micro-batch each learn what one host learns from both.
-pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
+/// Two hosts with a micro-batch each compute the same step as one host with both.
+pub(crate) fn two_hosts_match_one_host(make: MakeEngine<'_>) {
     for (family, head_alone) in FAMILIES
         .into_iter()
         .flat_map(|family| [(family, false), (family, true)])
@@ -230,21 +232,21 @@ pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
             !head_alone || matches!(parameter.role, Role::HeadDense(_) | Role::HeadOut(_))
         };
         let trained: Vec<bool> = architecture.parameters().iter().map(learns).collect();
-        let engine = || make(&architecture, &values(&architecture), &trained);
+        let engine = || make(&architecture, &params(&architecture), &trained);
         let rows = batch(&architecture, &LENGTHS);
         let mut whole = engine();
         whole.accumulate(&rows, &target(true)).unwrap();
         let norm = whole.gradient_norm().unwrap();
         let expected = whole.gradients().unwrap().concat();
-        let found = meet(2, |mut meeting| {
-            let (first, end) = [(0, 3), (3, 5)][meeting.rank_of().0];
+        let found = run_hosts(2, |mut group| {
+            let (first, end) = [(0, 3), (3, 5)][group.rank_and_size().0];
             let (part, target) = part(&rows, first, end);
             let mut engine = engine();
             engine.accumulate(&part, &target).unwrap();
-            engine.reduce(&mut meeting).unwrap();
+            engine.all_reduce(&mut group).unwrap();
             let norm = engine.gradient_norm().unwrap();
             let gradients = engine.gradients().unwrap().concat();
-            engine.update(&UPDATE).unwrap();
+            engine.optimizer_step(&ADAMW_STEP).unwrap();
             (norm, gradients, engine.weights().unwrap())
         });
         assert_eq!(found[0].2, found[1].2, "{family:?}: the same to the bit");
@@ -253,9 +255,9 @@ pub(crate) fn two_hosts_learn_as_one(make: Make<'_>) {
     }
 }
 
-pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: Make<'_>) {
+pub(crate) fn frozen_parameters_are_unchanged_others_get_same_gradients(make: MakeEngine<'_>) {
     let architecture = small(Family::Bert);
-    let (values, batch) = (values(&architecture), batch(&architecture, &LENGTHS));
+    let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
     let mut all = engine(make, &architecture);
     all.accumulate(&batch, &target(false)).unwrap();
     let expected = all.gradients().unwrap();
@@ -269,16 +271,16 @@ pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: Make<'_>) 
             )
         })
         .collect();
-    let mut engine = make(&architecture, &values, &trained);
+    let mut engine = make(&architecture, &params, &trained);
     engine.accumulate(&batch, &target(false)).unwrap();
     let gradients = engine.gradients().unwrap();
     let norm = engine.gradient_norm().unwrap();
-    engine.update(&UPDATE).unwrap();
+    engine.optimizer_step(&ADAMW_STEP).unwrap();
     let (weights, saved) = (engine.weights().unwrap(), engine.save().unwrap());
     let mut squares = 0.0;
     for (number, &learns) in trained.iter().enumerate() {
         assert_eq!(
-            weights[number] != values[number],
+            weights[number] != params[number],
             learns,
             "{}",
             parameters[number].name
@@ -298,14 +300,16 @@ pub(crate) fn what_is_frozen_stays_and_the_rest_learns_the_same(make: Make<'_>) 
     );
 }
 
-pub(crate) fn a_restored_engine_goes_on_bit_for_bit(make: Make<'_>) {
+pub(crate) fn restored_engine_is_bit_identical(make: MakeEngine<'_>) {
     let architecture = small(Family::Roberta);
     let batch = batch(&architecture, &LENGTHS);
     let step = |engine: &mut dyn Engine, step| {
         let mut target = target(true);
-        target.noise.as_mut().unwrap().step = step;
+        target.dropout_key.as_mut().unwrap().step = step;
         engine.accumulate(&batch, &target).unwrap();
-        engine.update(&Update { step, ..UPDATE }).unwrap();
+        engine
+            .optimizer_step(&AdamWStep { step, ..ADAMW_STEP })
+            .unwrap();
     };
     let mut whole = engine(make, &architecture);
     (1..=4).for_each(|number| step(&mut *whole, number));
@@ -317,7 +321,7 @@ pub(crate) fn a_restored_engine_goes_on_bit_for_bit(make: Make<'_>) {
     assert_eq!(whole.weights().unwrap(), second.weights().unwrap());
 }
 
-pub(crate) fn a_step_is_adamw(make: Make<'_>) {
+pub(crate) fn optimizer_step_matches_adamw(make: MakeEngine<'_>) {
     let architecture = small(Family::DistilBert);
     let batch = batch(&architecture, &LENGTHS);
     let mut engine = engine(make, &architecture);
@@ -332,12 +336,12 @@ pub(crate) fn a_step_is_adamw(make: Make<'_>) {
     for step in 1..=3 {
         engine.accumulate(&batch, &target(false)).unwrap();
         let (weights, gradients) = (engine.weights().unwrap(), engine.gradients().unwrap());
-        let update = Update {
+        let update = AdamWStep {
             step,
             scale: 0.5,
-            ..UPDATE
+            ..ADAMW_STEP
         };
-        engine.update(&update).unwrap();
+        engine.optimizer_step(&update).unwrap();
         let after = engine.weights().unwrap();
         let correct = |beta: f64| 1.0 - beta.powi(step as i32);
         for (number, parameter) in parameters.iter().enumerate() {
@@ -366,7 +370,7 @@ pub(crate) fn a_step_is_adamw(make: Make<'_>) {
     }
 }
 
-pub(crate) fn eight_rows_are_learnt_by_heart(make: Make<'_>) {
+pub(crate) fn overfits_eight_rows(make: MakeEngine<'_>) {
     let mut architecture = small(Family::Bert);
     architecture.dropout = Dropout {
         hidden: 0.0,
@@ -376,24 +380,26 @@ pub(crate) fn eight_rows_are_learnt_by_heart(make: Make<'_>) {
     let lengths = [3, 4, 5, 6, 7, 8, 9, 10];
     let batch = batch(&architecture, &lengths);
     let labels = [0, 1, 2, 0, 1, 2, 0, 1];
-    let target = Target {
+    let target = LossTarget {
         labels: &labels,
         class_weights: &[1.0; 3],
         total_weight: 8.0,
         label_smoothing: 0.0,
-        noise: None,
+        dropout_key: None,
         loss_scale: 1.0,
     };
     let mut engine = engine(make, &architecture);
     let mut last = f64::INFINITY;
     for step in 1..=60 {
         last = engine.accumulate(&batch, &target).unwrap();
-        engine.update(&Update { step, ..UPDATE }).unwrap();
+        engine
+            .optimizer_step(&AdamWStep { step, ..ADAMW_STEP })
+            .unwrap();
     }
     assert!(last < 0.05, "{last}");
 }
 
-pub(crate) fn ids_and_lengths_without_a_place_are_refused(make: Make<'_>) {
+pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
     let mut engine = engine(make, &small(Family::Bert));
     let mut refused = |ids: Vec<u32>, length: usize| {
         let seq = ids.len();

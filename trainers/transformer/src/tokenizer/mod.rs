@@ -1,4 +1,4 @@
-//! Texts to token ids by a tokenizer.json, and the corpus as such ids.
+//! Texts to token ids by a tokenizer.json, and the ids of all rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,40 +11,47 @@ use diagnostics::Error;
 use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
-use crate::pieces::{Memory, Pieces};
+pub(crate) mod token_cache;
+
+use token_cache::{PieceTokenizer, TokenCache};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// Tokenizer settings of Python.
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Tokenizer files that are copied to the model folder if they exist.
+pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
 
-/// The places of a word's tokens, and what it looks like.
-pub(crate) type Word = (Range<usize>, String);
+/// Token range of a word, and its text.
+pub(crate) type WordSpan = (Range<usize>, String);
 
-/// A tokenizer.json that cuts texts to so many tokens, special ones among them.
-pub(crate) struct Tokens {
+/// A tokenizer.json with truncation, special tokens included.
+pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
-    /// `None`: it reads texts as a whole.
-    pieces: Option<Pieces>,
-    /// The file as it was.
+    /// `None`: texts are tokenized as a whole.
+    pieces: Option<PieceTokenizer>,
+    /// Content of the file.
     json: Vec<u8>,
-    /// What stands for a text without any token.
-    nothing: u32,
-    /// Ids of tokens that no text holds, such as `[CLS]`.
+    /// Replaces a text without tokens.
+    unknown_id: u32,
+    /// Ids of special tokens, such as `[CLS]`.
     special: Vec<u32>,
-    /// The largest id of its vocabulary.
-    pub(crate) largest: u32,
+    /// Largest id of the vocabulary.
+    pub(crate) max_id: u32,
 }
 
-impl fmt::Debug for Tokens {
+impl fmt::Debug for TextTokenizer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let largest = self.largest;
+        let max_id = self.max_id;
         formatter
             .debug_struct("Tokens")
-            .field("largest", &largest)
+            .field("largest", &max_id)
             .finish_non_exhaustive()
     }
 }
 
-impl Tokens {
-    /// Reads a tokenizer.json. Padding and cutting that it asks for is left to us: MiniLM's pads every text to 128.
+impl TextTokenizer {
+    /// Reads a tokenizer.json. Its padding and truncation are overridden: MiniLM's pads every text
+    /// to 128.
     pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Error> {
         let json = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::parse(json, max_len).map_err(|error| {
@@ -62,7 +69,7 @@ impl Tokens {
         tokenizer
             .with_truncation(Some(cut))
             .map_err(|error| error.to_string())?;
-        let largest = largest(&tokenizer).ok_or("it has no tokens")?;
+        let max_id = max_id(&tokenizer).ok_or("it has no tokens")?;
         let added = tokenizer.get_added_tokens_decoder();
         let special = added
             .iter()
@@ -72,23 +79,23 @@ impl Tokens {
             .iter()
             .find_map(|name| tokenizer.token_to_id(name));
         Ok(Self {
-            nothing: unknown.unwrap_or(0),
+            unknown_id: unknown.unwrap_or(0),
             special: special.collect(),
-            pieces: Pieces::new(&tokenizer, max_len),
+            pieces: PieceTokenizer::new(&tokenizer, max_len),
             tokenizer,
             json,
-            largest,
+            max_id,
         })
     }
 
-    /// The ids of a text, at least one.
-    pub(crate) fn encode(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, Error> {
-        self.ids(text, memory).map_err(|error| refused(&error))
+    /// Returns the ids of a text, at least one.
+    pub(crate) fn encode(&self, text: &str, cache: &mut TokenCache) -> Result<Vec<u32>, Error> {
+        self.ids(text, cache).map_err(|error| unreadable(&error))
     }
 
-    fn ids(&self, text: &str, memory: &mut Memory) -> Result<Vec<u32>, String> {
+    fn ids(&self, text: &str, cache: &mut TokenCache) -> Result<Vec<u32>, String> {
         let found = match &self.pieces {
-            Some(pieces) => pieces.ids(&self.tokenizer, text, memory),
+            Some(pieces) => pieces.ids(&self.tokenizer, text, cache),
             None => self
                 .tokenizer
                 .encode_fast(text, true)
@@ -96,17 +103,17 @@ impl Tokens {
         };
         let mut ids = found.map_err(|error| error.to_string())?;
         if ids.is_empty() {
-            ids.push(self.nothing);
+            ids.push(self.unknown_id);
         }
         Ok(ids)
     }
 
-    /// The ids of a text, and for each word that is read its tokens' places and what it looks like.
-    pub(crate) fn words(&self, text: &str) -> Result<(Vec<u32>, Vec<Word>), Error> {
+    /// Returns the ids of a text, and token range and text of each of its words.
+    pub(crate) fn encode_words(&self, text: &str) -> Result<(Vec<u32>, Vec<WordSpan>), Error> {
         let encoding = self
             .tokenizer
             .encode(text, true)
-            .map_err(|error| refused(&error.to_string()))?;
+            .map_err(|error| unreadable(&error.to_string()))?;
         let mut words: Vec<(Range<usize>, Range<usize>, Option<u32>)> = Vec::new();
         let places = encoding
             .get_ids()
@@ -133,10 +140,9 @@ impl Tokens {
         Ok((encoding.get_ids().to_vec(), named.collect()))
     }
 
-    /// The file of a model that was trained on texts as they are cut here, and not padded; all else in it stays word by
-    /// word.
-    pub(crate) fn trained(&self) -> Result<Vec<u8>, Error> {
-        let of_file = |error: serde_json::Error| refused(&error.to_string());
+    /// Returns tokenizer.json with this truncation and without padding; the rest is unchanged.
+    pub(crate) fn trained_json(&self) -> Result<Vec<u8>, Error> {
+        let of_file = |error: serde_json::Error| unreadable(&error.to_string());
         let mut file: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(&self.json).map_err(of_file)?;
         let cut = serde_json::value::to_raw_value(&self.tokenizer.get_truncation());
@@ -148,14 +154,15 @@ impl Tokens {
         serde_json::to_vec(&file).map_err(of_file)
     }
 
-    /// Of the file.
+    /// Returns the checksum of the file.
     pub(crate) fn sha256(&self) -> String {
         diagnostics::sha256(&self.json)
     }
 }
 
-/// The largest id. Where ids have no gaps that is how many there are, less one, and the vocabulary need not be copied.
-fn largest(tokenizer: &Tokenizer) -> Option<u32> {
+/// Returns the largest id. Without gaps it follows from the size, so that the vocabulary is not
+/// copied.
+fn max_id(tokenizer: &Tokenizer) -> Option<u32> {
     let count = u32::try_from(tokenizer.get_vocab_size(true)).ok()?;
     if (0..count).all(|id| tokenizer.id_to_token(id).is_some()) {
         return count.checked_sub(1);
@@ -163,41 +170,41 @@ fn largest(tokenizer: &Tokenizer) -> Option<u32> {
     tokenizer.get_vocab(true).into_values().max()
 }
 
-fn refused(error: &str) -> Error {
+fn unreadable(error: &str) -> Error {
     Error::new(format!("the tokenizer cannot read a text: {error}"))
-        .help("take another pretrained model, or report it to whoever made its `tokenizer.json`")
+        .help("take another pretrained model, or report it to the author of its `tokenizer.json`")
 }
 
-/// What one reading thread makes of its rows.
+/// Token ids of one reading thread.
 pub struct Encoder {
-    tokens: Option<Arc<Tokens>>,
-    memory: Memory,
+    tokens: Option<Arc<TextTokenizer>>,
+    cache: TokenCache,
     ids: Ids,
-    /// Where each row ends.
+    /// End of each row in `ids`.
     ends: Vec<usize>,
-    /// Why the first text that the tokenizer could not read was not.
-    refused: Option<String>,
+    /// Error of the first text that could not be tokenized.
+    unreadable: Option<String>,
 }
 
-/// Ids in as few bytes as their vocabulary allows.
+/// Ids, in two bytes if the vocabulary allows.
 enum Ids {
-    Short(Vec<u16>),
-    Long(Vec<u32>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
 }
 
 impl Encoder {
-    /// An empty one; without a tokenizer it refuses every text.
-    pub(crate) fn new(tokens: Option<&Arc<Tokens>>) -> Self {
-        let largest = tokens.map_or(0, |tokens| tokens.largest);
+    /// Creates an empty encoder; without a tokenizer it refuses every text.
+    pub(crate) fn new(tokens: Option<&Arc<TextTokenizer>>) -> Self {
+        let max_id = tokens.map_or(0, |tokens| tokens.max_id);
         Self {
-            ids: match u16::try_from(largest) {
-                Ok(_) => Ids::Short(Vec::new()),
-                Err(_) => Ids::Long(Vec::new()),
+            ids: match u16::try_from(max_id) {
+                Ok(_) => Ids::U16(Vec::new()),
+                Err(_) => Ids::U32(Vec::new()),
             },
             tokens: tokens.map(Arc::clone),
-            memory: Memory::default(),
+            cache: TokenCache::default(),
             ends: Vec::new(),
-            refused: None,
+            unreadable: None,
         }
     }
 
@@ -210,23 +217,23 @@ impl Encoder {
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         let found = match &self.tokens {
-            Some(tokens) => tokens.ids(text, &mut self.memory),
-            None => Err("there is none".to_owned()),
+            Some(tokens) => tokens.ids(text, &mut self.cache),
+            None => Err("the model has none".to_owned()),
         };
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                self.refused = self.refused.take().or(Some(error));
+                self.unreadable = self.unreadable.take().or(Some(error));
                 Vec::new()
             }
         };
         let end = match &mut self.ids {
-            Ids::Short(ids) => {
-                // No id is above `largest`, which fits.
+            Ids::U16(ids) => {
+                // No id exceeds `max_id`, which fits.
                 ids.extend(found.into_iter().map(|id| id as u16));
                 ids.len()
             }
-            Ids::Long(ids) => {
+            Ids::U32(ids) => {
                 ids.extend(found);
                 ids.len()
             }
@@ -235,24 +242,24 @@ impl Encode for Encoder {
     }
 }
 
-/// The ids of all rows.
-pub(crate) struct Rows {
+/// The token ids of all rows.
+pub(crate) struct EncodedRows {
     encoders: Vec<Encoder>,
-    /// Encoder and place in it, of each row.
+    /// Encoder and index of each row.
     order: Vec<(u32, u32)>,
 }
 
-impl Rows {
-    /// What the encoders made of the rows.
+impl EncodedRows {
+    /// Joins the encoders of all threads.
     pub(crate) fn new(table: &RowTable, mut encoders: Vec<Encoder>) -> Result<Self, Error> {
         if let Some(error) = encoders
             .iter_mut()
-            .find_map(|encoder| encoder.refused.take())
+            .find_map(|encoder| encoder.unreadable.take())
         {
-            return Err(refused(&error));
+            return Err(unreadable(&error));
         }
         for encoder in &mut encoders {
-            encoder.memory = Memory::default();
+            encoder.cache = TokenCache::default();
         }
         let order = table
             .order
@@ -262,20 +269,20 @@ impl Rows {
         Ok(Self { encoders, order })
     }
 
-    /// How many tokens a row has.
+    /// Returns the number of tokens of a row.
     pub(crate) fn length(&self, row: u32) -> usize {
         let (encoder, index) = self.order[row as usize];
         self.encoders[encoder as usize].range(index as usize).len()
     }
 
-    /// The ids of a row.
+    /// Returns the ids of a row.
     pub(crate) fn ids(&self, row: u32) -> Vec<u32> {
         let (encoder, index) = self.order[row as usize];
         let encoder = &self.encoders[encoder as usize];
         let range = encoder.range(index as usize);
         match &encoder.ids {
-            Ids::Short(ids) => ids[range].iter().map(|&id| id.into()).collect(),
-            Ids::Long(ids) => ids[range].to_vec(),
+            Ids::U16(ids) => ids[range].iter().map(|&id| id.into()).collect(),
+            Ids::U32(ids) => ids[range].to_vec(),
         }
     }
 }
@@ -284,7 +291,7 @@ impl Rows {
 pub(crate) mod tests {
     use super::*;
 
-    /// A tokenizer of few words that asks for padding and cutting, as MiniLM's does.
+    /// Returns a small tokenizer with padding and truncation, as MiniLM's.
     pub(crate) fn json() -> String {
         let names = "[PAD] [UNK] [CLS] [SEP] the a film good bad ##s of is and movie it not";
         let vocab: serde_json::Map<String, serde_json::Value> = names
@@ -316,33 +323,33 @@ pub(crate) mod tests {
         .to_string()
     }
 
-    pub(crate) fn tokens(max_len: usize) -> Tokens {
-        Tokens::parse(json().into_bytes(), max_len).unwrap()
+    pub(crate) fn tokens(max_len: usize) -> TextTokenizer {
+        TextTokenizer::parse(json().into_bytes(), max_len).unwrap()
     }
 
     #[test]
-    fn texts_are_cut_and_keep_their_special_tokens() {
+    fn truncation_keeps_special_tokens() {
         assert_eq!(
             tokens(5)
-                .encode("the good films of it", &mut Memory::default())
+                .encode("the good films of it", &mut TokenCache::default())
                 .unwrap(),
             [2, 4, 7, 6, 3]
         );
         assert_eq!(
             tokens(64)
-                .encode("the good films", &mut Memory::default())
+                .encode("the good films", &mut TokenCache::default())
                 .unwrap(),
             [2, 4, 7, 6, 9, 3]
         );
         assert_eq!(
-            tokens(64).encode("", &mut Memory::default()).unwrap(),
+            tokens(64).encode("", &mut TokenCache::default()).unwrap(),
             [2, 3]
         );
     }
 
     #[test]
-    fn a_trained_tokenizer_cuts_by_itself_and_pads_nothing() {
-        let trained = tokens(7).trained().unwrap();
+    fn trained_tokenizer_truncates_without_padding() {
+        let trained = tokens(7).trained_json().unwrap();
         let (before, after): (serde_json::Value, serde_json::Value) = (
             serde_json::from_str(&json()).unwrap(),
             serde_json::from_slice(&trained).unwrap(),
@@ -354,14 +361,14 @@ pub(crate) mod tests {
         let again = Tokenizer::from_bytes(&trained).unwrap();
         let ids = again.encode("the good films of it and not", true).unwrap();
         let expected = tokens(7)
-            .encode("the good films of it and not", &mut Memory::default())
+            .encode("the good films of it and not", &mut TokenCache::default())
             .unwrap();
         assert_eq!(ids.get_ids(), expected);
     }
 
     #[test]
-    fn words_are_pieces_of_the_text() {
-        let (ids, words) = tokens(64).words("The Films, not").unwrap();
+    fn words_are_spans_of_text() {
+        let (ids, words) = tokens(64).encode_words("The Films, not").unwrap();
         assert_eq!(ids, [2, 4, 6, 9, 1, 15, 3]);
         let found: Vec<(Range<usize>, &str)> = words
             .iter()
@@ -374,13 +381,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn ids_of_a_small_vocabulary_take_two_bytes() {
+    fn small_vocabulary_has_u16_ids() {
         let mut encoder = Encoder::new(Some(&Arc::new(tokens(64))));
         encoder.encode("good");
         encoder.encode("");
         encoder.encode("bad bad");
-        assert!(matches!(&encoder.ids, Ids::Short(ids) if ids.len() == 9));
-        let rows = Rows {
+        assert!(matches!(&encoder.ids, Ids::U16(ids) if ids.len() == 9));
+        let rows = EncodedRows {
             encoders: vec![encoder],
             order: vec![(0, 2), (0, 0)],
         };

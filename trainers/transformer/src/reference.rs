@@ -1,4 +1,4 @@
-//! Small networks, their rows and what transformers makes of them: what the engines are tested with.
+//! Test fixtures: small networks, batches, and reference outputs of transformers.
 
 use std::collections::HashMap;
 
@@ -7,34 +7,34 @@ use serde_json::json;
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
-use crate::engine::{Batch, Noise, Target, Update, Values};
+use crate::engine::{AdamWStep, Batch, DropoutKey, LossTarget, Params};
 
 pub(crate) const FAMILIES: [Family; 3] = [Family::Bert, Family::Roberta, Family::DistilBert];
 
-/// A network of a few thousand parameters, nothing of which is a multiple of anything.
+/// Returns a network of a few thousand parameters, with no size a multiple of another.
 pub(crate) fn small(family: Family) -> Architecture {
     let roberta = usize::from(family == Family::Roberta);
     Architecture {
         family,
-        vocab: 23,
-        hidden: 12,
-        layers: 2,
-        heads: 3,
-        intermediate: 20,
-        positions: 11 + 2 * roberta,
-        types: match family {
+        vocab_size: 23,
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        intermediate_size: 20,
+        max_position_embeddings: 11 + 2 * roberta,
+        type_vocab_size: match family {
             Family::Bert => 2,
             Family::Roberta => 1,
             Family::DistilBert => 0,
         },
-        activation: Activation::GeluErf,
-        norm_eps: if family == Family::Roberta {
+        hidden_act: Activation::GeluErf,
+        layer_norm_eps: if family == Family::Roberta {
             1e-5
         } else {
             1e-12
         },
-        pad: roberta as u32,
-        classes: 3,
+        pad_token_id: roberta as u32,
+        num_labels: 3,
         dropout: Dropout {
             hidden: 0.3,
             attention: 0.2,
@@ -43,22 +43,22 @@ pub(crate) fn small(family: Family) -> Architecture {
     }
 }
 
-/// One whose rows are longer than any vector of a processor, and no multiple of it.
+/// Returns a network whose rows are longer than any vector register, and not a multiple of it.
 pub(crate) fn wide(family: Family) -> Architecture {
     Architecture {
-        vocab: 60,
-        hidden: 120,
-        intermediate: 200,
-        positions: 150,
+        vocab_size: 60,
+        hidden_size: 120,
+        intermediate_size: 200,
+        max_position_embeddings: 150,
         ..small(family)
     }
 }
 
-/// Weights large enough that softmax and gelu are far from linear.
-pub(crate) fn values(architecture: &Architecture) -> Values {
+/// Returns weights large enough that softmax and GELU are far from linear.
+pub(crate) fn params(architecture: &Architecture) -> Params {
     let mut random = Random::new(11, &[]);
     let parameters = architecture.parameters();
-    let size = 0.4 * (12.0 / architecture.hidden as f64).sqrt();
+    let size = 0.4 * (12.0 / architecture.hidden_size as f64).sqrt();
     let values = parameters.iter().map(|parameter| {
         let norm = matches!(parameter.role, Role::EmbeddingNorm(_))
             || parameter.name.contains("LayerNorm.weight");
@@ -70,15 +70,15 @@ pub(crate) fn values(architecture: &Architecture) -> Values {
     values.collect()
 }
 
-/// Rows of these lengths, of all ids but padding.
+/// Returns rows of these lengths, without padding ids.
 pub(crate) fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
     let seq = lengths.iter().copied().max().unwrap();
     let mut random = Random::new(5, &[]);
     let mut ids = Vec::new();
     for &length in lengths {
-        let id = |_| 2 + (random.uniform() * (architecture.vocab - 2) as f64) as u32;
+        let id = |_| 2 + (random.uniform() * (architecture.vocab_size - 2) as f64) as u32;
         ids.extend((0..length).map(id));
-        ids.extend(vec![architecture.pad; seq - length]);
+        ids.extend(vec![architecture.pad_token_id; seq - length]);
     }
     Batch {
         ids,
@@ -93,14 +93,14 @@ pub(crate) const LONG: [usize; 5] = [130, 3, 1, 33, 77];
 pub(crate) const LABELS: [u32; 5] = [2, 0, 1, 2, 1];
 pub(crate) const CLASS_WEIGHTS: [f32; 3] = [1.0, 0.5, 2.0];
 
-pub(crate) fn target(noise: bool) -> Target<'static> {
+pub(crate) fn target(dropout_key: bool) -> LossTarget<'static> {
     let weight = |&label: &u32| f64::from(CLASS_WEIGHTS[label as usize]);
-    Target {
+    LossTarget {
         labels: &LABELS,
         class_weights: &CLASS_WEIGHTS,
         total_weight: LABELS.iter().map(weight).sum(),
         label_smoothing: 0.1,
-        noise: noise.then_some(Noise {
+        dropout_key: dropout_key.then_some(DropoutKey {
             seed: 3,
             step: 9,
             first_row: 0,
@@ -109,7 +109,7 @@ pub(crate) fn target(noise: bool) -> Target<'static> {
     }
 }
 
-pub(crate) const UPDATE: Update = Update {
+pub(crate) const ADAMW_STEP: AdamWStep = AdamWStep {
     step: 1,
     rate: 1e-2,
     beta_1: 0.9,
@@ -119,7 +119,7 @@ pub(crate) const UPDATE: Update = Update {
     scale: 1.0,
 };
 
-/// The largest difference, as a share of the largest number expected.
+/// Returns the maximum difference relative to the maximum expected value.
 pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
     assert_eq!(ours.len(), theirs.len());
     let largest = |all: &mut dyn Iterator<Item = f32>| all.fold(0.0, f32::max);
@@ -135,7 +135,7 @@ pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
     largest(differences) / scale.max(f32::MIN_POSITIVE)
 }
 
-/// The files' tensors by name.
+/// Reads a file's tensors by name.
 pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -150,51 +150,53 @@ pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
     all.map(|(name, view)| (name, numbers(view))).collect()
 }
 
-/// config.json of a network, for transformers.
+/// Returns a config.json for transformers.
 pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
-    let activation = match architecture.activation {
+    let activation = match architecture.hidden_act {
         Activation::GeluErf => "gelu",
         Activation::GeluTanh => "gelu_new",
         Activation::Relu => "relu",
     };
     let Architecture {
-        vocab,
-        hidden,
-        layers,
-        heads,
-        intermediate,
+        vocab_size,
+        hidden_size,
+        num_hidden_layers,
+        num_attention_heads,
+        intermediate_size,
+        max_position_embeddings,
+        type_vocab_size,
+        layer_norm_eps,
+        pad_token_id,
+        num_labels,
         ..
     } = *architecture;
-    let (positions, pad, classes) = (
-        architecture.positions,
-        architecture.pad,
-        architecture.classes,
-    );
     if architecture.family == Family::DistilBert {
         return json!({
-            "model_type": "distilbert", "vocab_size": vocab, "dim": hidden, "n_layers": layers, "n_heads": heads,
-            "hidden_dim": intermediate, "max_position_embeddings": positions, "pad_token_id": pad,
-            "activation": activation, "num_labels": classes,
+            "model_type": "distilbert", "vocab_size": vocab_size, "dim": hidden_size,
+            "n_layers": num_hidden_layers, "n_heads": num_attention_heads, "hidden_dim": intermediate_size,
+            "max_position_embeddings": max_position_embeddings, "pad_token_id": pad_token_id,
+            "activation": activation, "num_labels": num_labels,
         });
     }
     json!({
-        "model_type": if architecture.family == Family::Bert { "bert" } else { "roberta" }, "vocab_size": vocab,
-        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "intermediate_size": intermediate, "max_position_embeddings": positions, "pad_token_id": pad,
-        "type_vocab_size": architecture.types, "layer_norm_eps": architecture.norm_eps, "hidden_act": activation,
-        "num_labels": classes,
+        "model_type": if architecture.family == Family::Bert { "bert" } else { "roberta" },
+        "vocab_size": vocab_size, "hidden_size": hidden_size, "num_hidden_layers": num_hidden_layers,
+        "num_attention_heads": num_attention_heads, "intermediate_size": intermediate_size,
+        "max_position_embeddings": max_position_embeddings, "pad_token_id": pad_token_id,
+        "type_vocab_size": type_vocab_size, "layer_norm_eps": layer_norm_eps,
+        "hidden_act": activation, "num_labels": num_labels,
     })
 }
 
-/// What transformers' classes make of the same weights and rows.
-pub(crate) fn judged(
+/// Returns logits, loss and gradients of transformers for the same weights and rows.
+pub(crate) fn reference_outputs(
     architecture: &Architecture,
-    values: &Values,
+    params: &Params,
     batch: &Batch,
 ) -> HashMap<String, Vec<f32>> {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights.safetensors");
-    let bytes: Vec<Vec<u8>> = values
+    let bytes: Vec<Vec<u8>> = params
         .iter()
         .map(|values| {
             values

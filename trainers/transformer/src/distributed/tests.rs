@@ -1,4 +1,4 @@
-//! Hosts on this machine, each on a thread of its own.
+//! Tests with hosts as threads of this process.
 
 use diagnostics::ErrorKind;
 use std::io::Write as _;
@@ -21,8 +21,8 @@ fn host(rank: usize, count: usize, port: u16) -> Hosts {
     }
 }
 
-/// So many hosts on this machine, each on a thread of its own.
-pub(crate) fn meet<T: Send>(count: usize, work: impl Fn(Meeting) -> T + Sync) -> Vec<T> {
+/// Runs a function on hosts that are threads of this process.
+pub(crate) fn run_hosts<T: Send>(count: usize, work: impl Fn(ProcessGroup) -> T + Sync) -> Vec<T> {
     let free = free_port();
     let hosts = |rank| host(rank, count, free);
     thread::scope(|scope| {
@@ -30,9 +30,9 @@ pub(crate) fn meet<T: Send>(count: usize, work: impl Fn(Meeting) -> T + Sync) ->
         let threads: Vec<_> = (0..count)
             .map(|rank| {
                 scope.spawn(move || {
-                    let patience = Duration::from_secs(60);
+                    let timeout = Duration::from_secs(60);
                     work(
-                        Meeting::of(&hosts(rank), patience, &|| false)
+                        ProcessGroup::init(&hosts(rank), timeout, &|| false)
                             .unwrap()
                             .unwrap(),
                     )
@@ -47,15 +47,15 @@ pub(crate) fn meet<T: Send>(count: usize, work: impl Fn(Meeting) -> T + Sync) ->
 }
 
 #[test]
-fn all_hosts_have_the_same_sum() {
-    let found = meet(3, |mut meeting| {
-        let rank = meeting.rank_of().0;
+fn all_hosts_get_same_sum() {
+    let found = run_hosts(3, |mut group| {
+        let rank = group.rank_and_size().0;
         let mut values: Vec<f32> = (0..100_000)
             .map(|n| (n * (rank + 1)) as f32 * 0.1)
             .collect();
-        meeting.sum(&mut values).unwrap();
-        let voted = meeting.any(rank == 2).unwrap() && !meeting.any(false).unwrap();
-        let told = meeting.share((rank == 0).then_some(b"id")).unwrap();
+        group.sum(&mut values).unwrap();
+        let voted = group.any_rank(rank == 2).unwrap() && !group.any_rank(false).unwrap();
+        let told = group.broadcast((rank == 0).then_some(b"id")).unwrap();
         (values, voted, told)
     });
     let expected = (0..100_000).map(|n| 0.6 * n as f32);
@@ -69,15 +69,15 @@ fn all_hosts_have_the_same_sum() {
 }
 
 #[test]
-fn a_host_that_does_not_come_is_named_in_time() {
+fn missing_host_is_named_after_timeout() {
     let hosts = |rank| Hosts {
         names: vec!["algo-1".into(), "algo-2".into()],
         rank,
         leader: Some("127.0.0.1:1".to_owned()),
         interface: Some("eth0".to_owned()),
     };
-    let patience = Duration::from_millis(300);
-    let said = Meeting::of(&hosts(1), patience, &|| false)
+    let timeout = Duration::from_millis(300);
+    let said = ProcessGroup::init(&hosts(1), timeout, &|| false)
         .unwrap_err()
         .to_string();
     assert!(
@@ -90,26 +90,24 @@ fn a_host_that_does_not_come_is_named_in_time() {
     );
     let mut first = hosts(0);
     first.leader = Some("127.0.0.1:0".to_owned());
-    let said = Meeting::of(&first, patience, &|| false)
+    let said = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("the host `algo-2` did not come"), "{said}");
+    assert!(said.contains("the host `algo-2` did not connect"), "{said}");
     first.leader = Some("algo-1".to_owned());
-    let said = Meeting::of(&first, patience, &|| false)
+    let said = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
         .to_string();
     assert!(said.contains("expected `host:port`"), "{said}");
-    let stopped = Meeting::of(&hosts(1), Duration::from_secs(60), &|| true);
+    let stopped = ProcessGroup::init(&hosts(1), Duration::from_secs(60), &|| true);
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
 }
 
 #[test]
-fn hosts_out_of_step_are_noticed() {
-    let found = meet(2, |mut meeting| {
-        let mut values = vec![1.0; 3 + meeting.rank_of().0];
-        meeting
-            .sum(&mut values)
-            .map_err(|failure| failure.to_string())
+fn hosts_out_of_step_are_errors() {
+    let found = run_hosts(2, |mut group| {
+        let mut values = vec![1.0; 3 + group.rank_and_size().0];
+        group.sum(&mut values).map_err(|error| error.to_string())
     });
     assert!(
         found[0]
@@ -126,16 +124,18 @@ fn hosts_out_of_step_are_noticed() {
 }
 
 #[test]
-fn numbers_of_the_first_are_those_of_all() {
-    let found = meet(3, |mut meeting| {
-        let rank = meeting.rank_of().0 as f64;
-        meeting.lead([rank + 0.1, f64::MIN_POSITIVE]).unwrap()
+fn broadcast_sends_numbers_of_first_host() {
+    let found = run_hosts(3, |mut group| {
+        let rank = group.rank_and_size().0 as f64;
+        group
+            .broadcast_f64([rank + 0.1, f64::MIN_POSITIVE])
+            .unwrap()
     });
     assert_eq!(found, [[0.1, f64::MIN_POSITIVE]; 3]);
 }
 
-/// Waits until somebody listens there.
-fn knock(port: u16, says: &[u8]) -> TcpStream {
+/// Connects and sends bytes, once the port is open.
+fn connect(port: u16, says: &[u8]) -> TcpStream {
     loop {
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
             stream.write_all(says).unwrap();
@@ -145,54 +145,53 @@ fn knock(port: u16, says: &[u8]) -> TcpStream {
     }
 }
 
-/// Whoever stands before the door without a word, with other words, or goes away after the first ones holds up nobody and
-/// has no seat.
+/// Silent peers, other protocols and abandoned connections neither block nor take a slot.
 #[test]
-fn strangers_neither_hold_up_hosts_nor_take_their_seats() {
+fn other_peers_do_not_block_hosts() {
     let port = free_port();
-    let patience = Duration::from_secs(60);
-    let hello = |rank: u32| [&door::HELLO[..], &rank.to_le_bytes()].concat();
+    let timeout = Duration::from_secs(60);
+    let hello = |rank: u32| [&rendezvous::HELLO[..], &rank.to_le_bytes()].concat();
     let start = Instant::now();
     thread::scope(|scope| {
         let first = scope.spawn(move || {
-            let mut meeting = Meeting::of(&host(0, 2, port), patience, &|| false)
+            let mut group = ProcessGroup::init(&host(0, 2, port), timeout, &|| false)
                 .unwrap()
                 .unwrap();
-            meeting.any(false).unwrap()
+            group.any_rank(false).unwrap()
         });
-        let silent: Vec<_> = (0..30).map(|_| knock(port, b"")).collect();
-        let other = knock(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        let beyond = knock(port, &hello(2));
-        // As a host does that has waited too long, and comes again.
-        let waits = knock(port, &hello(1));
-        drop(knock(port, &hello(1)));
+        let silent: Vec<_> = (0..30).map(|_| connect(port, b"")).collect();
+        let other = connect(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let beyond = connect(port, &hello(2));
+        // As a host that has timed out and connects again.
+        let waits = connect(port, &hello(1));
+        drop(connect(port, &hello(1)));
         thread::sleep(Duration::from_millis(200));
-        let mut second = Meeting::of(&host(1, 2, port), patience, &|| false)
+        let mut second = ProcessGroup::init(&host(1, 2, port), timeout, &|| false)
             .unwrap()
             .unwrap();
-        assert!(second.any(true).unwrap());
+        assert!(second.any_rank(true).unwrap());
         assert!(first.join().unwrap());
         drop((silent, other, beyond, waits));
     });
     assert!(start.elapsed() < Duration::from_secs(4), "held up");
 }
 
-/// A seat is given once, unless who had it has gone.
+/// A slot is taken once, unless its connection is closed.
 #[test]
-fn a_taken_seat_is_refused() {
+fn taken_slot_is_refused() {
     let port = free_port();
     thread::scope(|scope| {
-        let patience = Duration::from_secs(60);
-        let meets = |rank, patience| Meeting::of(&host(rank, 3, port), patience, &|| false);
-        let first = scope.spawn(move || meets(0, patience).unwrap().unwrap().any(false));
-        let mut second = meets(1, patience).unwrap().unwrap();
-        // It was told so before the first host has noted it.
+        let timeout = Duration::from_secs(60);
+        let join = |rank, timeout| ProcessGroup::init(&host(rank, 3, port), timeout, &|| false);
+        let first = scope.spawn(move || join(0, timeout).unwrap().unwrap().any_rank(false));
+        let mut second = join(1, timeout).unwrap().unwrap();
+        // The second host is connected before the first has filled its slot.
         thread::sleep(Duration::from_millis(300));
-        let again = meets(1, Duration::from_millis(300)).unwrap_err();
+        let again = join(1, Duration::from_millis(300)).unwrap_err();
         let said = again.to_string();
         assert!(said.contains("the first host does not answer"), "{said}");
-        let third = scope.spawn(move || meets(2, patience).unwrap().unwrap().any(true));
-        assert!(second.any(false).unwrap());
+        let third = scope.spawn(move || join(2, timeout).unwrap().unwrap().any_rank(true));
+        assert!(second.any_rank(false).unwrap());
         assert!(first.join().unwrap().unwrap() && third.join().unwrap().unwrap());
     });
 }
