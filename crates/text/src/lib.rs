@@ -23,7 +23,7 @@ const TOKEN_CAPACITY: usize = 1 << 24;
 
 /// Rows of one reading thread as word ids, in text order, without stop words. Ids are local to this
 /// encoder.
-pub struct EncodedRows {
+pub struct TokenizedRows {
     scanner: Scanner,
     first_slots: FirstSlots,
     pub(crate) words: Words,
@@ -34,7 +34,7 @@ pub struct EncodedRows {
     pub(crate) ends: Vec<usize>,
 }
 
-impl EncodedRows {
+impl TokenizedRows {
     /// Creates an encoder that skips `stop_words` (lower case) and words of fewer than
     /// `min_word_length` (1 or 2) characters.
     pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
@@ -80,7 +80,7 @@ pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
 }
 
-impl Encode for EncodedRows {
+impl Encode for TokenizedRows {
     fn encode(&mut self, text: &str) {
         self.push(text);
     }

@@ -1,6 +1,6 @@
 //! Texts as sequences of word ids: rows of a corpus, and new texts.
 
-use crate::{EncodedRows, FirstSlots, NO_ID, Scanner, Words};
+use crate::{FirstSlots, NO_ID, Scanner, TokenizedRows, Words};
 
 /// Words of all rows of a corpus, in row order, independent of the number of threads.
 pub struct WordRows {
@@ -13,11 +13,11 @@ pub struct WordRows {
 impl WordRows {
     /// Joins the encoders; `order` has each row's encoder and its index there.
     pub fn gather(
-        mut encoders: Vec<EncodedRows>,
+        mut encoders: Vec<TokenizedRows>,
         order: impl ExactSizeIterator<Item = (usize, usize)>,
     ) -> Self {
         if encoders.len() == 1 {
-            let EncodedRows {
+            let TokenizedRows {
                 words,
                 tokens,
                 ends,
@@ -133,8 +133,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn encoder(texts: &[&str]) -> EncodedRows {
-        let mut encoder = EncodedRows::new(&Arc::from([]), 1);
+    fn encoder(texts: &[&str]) -> TokenizedRows {
+        let mut encoder = TokenizedRows::new(&Arc::from([]), 1);
         texts.iter().for_each(|text| encoder.push(text));
         encoder
     }

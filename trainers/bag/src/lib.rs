@@ -30,7 +30,7 @@ use std::sync::Arc;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{NoArgs, Trained, Trainer};
-use text::EncodedRows;
+use text::TokenizedRows;
 use training::Run;
 
 /// The bag as a trainer.
@@ -41,7 +41,7 @@ impl Trainer for Bag {
     const ABOUT: &'static str = "Train a classifier on word and n-gram embeddings";
     type Args = BagArgs;
     type Params = BagParams;
-    type Encoder = EncodedRows;
+    type Encoder = TokenizedRows;
     type Model = BagModel;
     type PredictArgs = NoArgs;
 
@@ -55,14 +55,14 @@ impl Trainer for Bag {
         any_threads()
     }
 
-    fn encoder(_: &BagParams) -> EncodedRows {
-        EncodedRows::new(&Arc::from([]), rows::MIN_WORD_LENGTH)
+    fn encoder(_: &BagParams) -> TokenizedRows {
+        TokenizedRows::new(&Arc::from([]), rows::MIN_WORD_LENGTH)
     }
 
     fn train(
         params: &BagParams,
         rows: &RowTable,
-        encoders: Vec<EncodedRows>,
+        encoders: Vec<TokenizedRows>,
         run: &mut Run,
     ) -> Result<Trained<BagModel>, Error> {
         train(params, rows, encoders, run)

@@ -2,7 +2,7 @@
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
-use text::EncodedRows;
+use text::TokenizedRows;
 use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 
 use crate::params::BagParams;
@@ -33,7 +33,7 @@ pub(crate) fn weigh(counts: &mut [f32]) {
 pub(crate) fn weighted_terms(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<EncodedRows>,
+    shards: Vec<TokenizedRows>,
 ) -> Result<Counts, Error> {
     let counted: Vec<bool> = table
         .splits

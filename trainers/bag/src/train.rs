@@ -11,7 +11,7 @@ use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::SplitScores;
 use serde_json::{Map, json};
-use text::EncodedRows;
+use text::TokenizedRows;
 use text::features::Counts;
 use training::{Random, Run, not_finite};
 
@@ -48,7 +48,7 @@ struct TrainContext<'a> {
 pub fn train(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<EncodedRows>,
+    shards: Vec<TokenizedRows>,
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;

@@ -4,24 +4,27 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use text::{EncodedRows, WordRows};
+use text::{TokenizedRows, WordRows};
 
 use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
 
 /// Encodes the rows of one reading thread.
 pub enum Encoder {
     /// Into words.
-    Words(Box<EncodedRows>),
+    Words(Box<TokenizedRows>),
     /// Into ids of a tokenizer file.
-    Tokens(TokenShard),
+    Tokens(TokenIdRows),
 }
 
 impl Encoder {
     /// Returns an empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<FileTokenizer>>) -> Self {
         match tokenizer {
-            None => Self::Words(Box::new(EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH))),
-            Some(tokenizer) => Self::Tokens(TokenShard {
+            None => Self::Words(Box::new(TokenizedRows::new(
+                &Arc::from([]),
+                MIN_WORD_LENGTH,
+            ))),
+            Some(tokenizer) => Self::Tokens(TokenIdRows {
                 tokenizer: Arc::clone(tokenizer),
                 rows: EncodedRows::default(),
                 error: None,
@@ -30,7 +33,7 @@ impl Encoder {
     }
 
     /// Returns the words of all encoders; those of a tokenizer file have none.
-    pub(crate) fn words(encoders: Vec<Self>) -> Vec<EncodedRows> {
+    pub(crate) fn words(encoders: Vec<Self>) -> Vec<TokenizedRows> {
         let words = |encoder| match encoder {
             Self::Words(shard) => Some(*shard),
             Self::Tokens(_) => None,
@@ -49,14 +52,14 @@ impl Encode for Encoder {
 }
 
 /// Ids of a tokenizer file.
-pub struct TokenShard {
+pub struct TokenIdRows {
     tokenizer: Arc<FileTokenizer>,
     rows: EncodedRows,
     /// The error of the first text that could not be encoded.
     error: Option<String>,
 }
 
-impl TokenShard {
+impl TokenIdRows {
     fn push(&mut self, text: &str) {
         match self.tokenizer.encode(text) {
             Ok(ids) => self.rows.push(ids),

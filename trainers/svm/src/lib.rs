@@ -19,7 +19,7 @@ use harness::{NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
-use text::EncodedRows;
+use text::TokenizedRows;
 
 /// The SVM as a trainer.
 pub struct Svm;
@@ -29,7 +29,7 @@ impl Trainer for Svm {
     const ABOUT: &'static str = "Train a linear SVM on tf-idf features";
     type Args = SvmArgs;
     type Params = SvmParams;
-    type Encoder = EncodedRows;
+    type Encoder = TokenizedRows;
     type Model = SvmModel;
     type PredictArgs = NoArgs;
 
@@ -37,14 +37,14 @@ impl Trainer for Svm {
         args.check()
     }
 
-    fn encoder(params: &SvmParams) -> EncodedRows {
-        EncodedRows::new(&params.stop_words, params.min_word_length)
+    fn encoder(params: &SvmParams) -> TokenizedRows {
+        TokenizedRows::new(&params.stop_words, params.min_word_length)
     }
 
     fn train(
         params: &SvmParams,
         rows: &RowTable,
-        encoders: Vec<EncodedRows>,
+        encoders: Vec<TokenizedRows>,
         run: &mut Run,
     ) -> Result<Trained<SvmModel>, Error> {
         train::train(params, rows, encoders, run)

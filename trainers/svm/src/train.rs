@@ -17,7 +17,7 @@ use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
 use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
 use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
-use text::EncodedRows;
+use text::TokenizedRows;
 use text::features::{Counts, FitError, fit};
 
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
@@ -28,7 +28,7 @@ const TUNE_NGRAMS: usize = 3;
 pub(crate) fn train(
     params: &SvmParams,
     rows: &RowTable,
-    shards: Vec<EncodedRows>,
+    shards: Vec<TokenizedRows>,
     run: &mut Run,
 ) -> Result<Trained<SvmModel>, Error> {
     let mut params = params.clone();

@@ -2,7 +2,7 @@
 
 use super::ngrams::{Documents, Level, extend};
 use super::{CsrPattern, FeatureParams, Terms};
-use crate::{EncodedRows, NO_ID, WordRows, Words};
+use crate::{NO_ID, TokenizedRows, WordRows, Words};
 
 /// Term counts of all rows, and the vocabulary.
 pub struct Counts {
@@ -39,7 +39,7 @@ pub enum FitError {
 /// # Errors
 /// If no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
 pub fn fit(
-    encoders: Vec<EncodedRows>,
+    encoders: Vec<TokenizedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
     counted: &[bool],
     params: &FeatureParams,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
 use text::features::{Counts, FeatureParams, Frequency, fit};
-use text::{EncodedRows, english};
+use text::{TokenizedRows, english};
 
 /// Options of the feature extraction.
 struct Features {
@@ -51,7 +51,7 @@ fn counts(rows: &Path, features: &Features) -> Counts {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
     };
-    let make = || EncodedRows::new(&features.stop_words, 2);
+    let make = || TokenizedRows::new(&features.stop_words, 2);
     let read = dataset::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
     let counted = vec![true; read.labels.len()];
     let order = read
