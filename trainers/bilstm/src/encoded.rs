@@ -4,35 +4,35 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use text::{Shard, WordRows};
+use text::{EncodedRows, WordRows};
 
 use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
 
 /// Encodes the rows of one reading thread.
 pub enum Encoder {
     /// Into words.
-    Words(Box<Shard>),
+    Words(Box<EncodedRows>),
     /// Into ids of a tokenizer file.
-    Tokens(TokenShard),
+    Tokens(TokenRows),
 }
 
 impl Encoder {
     /// Returns an empty encoder.
     pub(crate) fn new(tokenizer: Option<&Arc<FileTokenizer>>) -> Self {
         match tokenizer {
-            None => Self::Words(Box::new(Shard::new(&Arc::from([]), MIN_WORD_LENGTH))),
-            Some(tokenizer) => Self::Tokens(TokenShard {
+            None => Self::Words(Box::new(EncodedRows::new(&Arc::from([]), MIN_WORD_LENGTH))),
+            Some(tokenizer) => Self::Tokens(TokenRows {
                 tokenizer: Arc::clone(tokenizer),
-                rows: EncodedRows::default(),
+                rows: IdRows::default(),
                 error: None,
             }),
         }
     }
 
     /// Returns the words of all encoders; those of a tokenizer file have none.
-    pub(crate) fn words(encoders: Vec<Self>) -> Vec<Shard> {
+    pub(crate) fn words(encoders: Vec<Self>) -> Vec<EncodedRows> {
         let words = |encoder| match encoder {
-            Self::Words(shard) => Some(*shard),
+            Self::Words(rows) => Some(*rows),
             Self::Tokens(_) => None,
         };
         encoders.into_iter().filter_map(words).collect()
@@ -42,21 +42,21 @@ impl Encoder {
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         match self {
-            Self::Words(shard) => shard.push(text),
-            Self::Tokens(shard) => shard.push(text),
+            Self::Words(rows) => rows.push(text),
+            Self::Tokens(rows) => rows.push(text),
         }
     }
 }
 
 /// Ids of a tokenizer file.
-pub struct TokenShard {
+pub struct TokenRows {
     tokenizer: Arc<FileTokenizer>,
-    rows: EncodedRows,
+    rows: IdRows,
     /// The error of the first text that could not be encoded.
     error: Option<String>,
 }
 
-impl TokenShard {
+impl TokenRows {
     fn push(&mut self, text: &str) {
         match self.tokenizer.encode(text) {
             Ok(ids) => self.rows.push(ids),
@@ -70,12 +70,12 @@ impl TokenShard {
 
 /// The ids of all rows.
 #[derive(Default)]
-pub(crate) struct EncodedRows {
+pub(crate) struct IdRows {
     ids: Vec<u32>,
     ends: Vec<usize>,
 }
 
-impl EncodedRows {
+impl IdRows {
     /// Returns the ids of a row.
     pub(crate) fn ids(&self, row: u32) -> &[u32] {
         let row = row as usize;
@@ -104,18 +104,18 @@ pub(crate) fn encode_rows(
     encoders: Vec<Encoder>,
     vocab_size: usize,
     limit: usize,
-) -> Result<(Tokenizer, EncodedRows), Error> {
+) -> Result<(Tokenizer, IdRows), Error> {
     let (mut words, mut tokens) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
-            Encoder::Words(shard) => words.push(*shard),
-            Encoder::Tokens(shard) => tokens.push(shard),
+            Encoder::Words(rows) => words.push(*rows),
+            Encoder::Tokens(rows) => tokens.push(rows),
         }
     }
     let order = table.order.iter();
-    let mut rows = EncodedRows::default();
-    let Some(tokenizer) = tokens.first().map(|shard| Arc::clone(&shard.tokenizer)) else {
-        let order = order.map(|row| (row.shard as usize, row.index as usize));
+    let mut rows = IdRows::default();
+    let Some(tokenizer) = tokens.first().map(|rows| Arc::clone(&rows.tokenizer)) else {
+        let order = order.map(|row| (row.encoder as usize, row.index as usize));
         let words = WordRows::gather(words, order);
         let (tokenizer, id_of) = vocabulary(table, &words, vocab_size)?;
         for row in 0..words.len() {
@@ -124,12 +124,12 @@ pub(crate) fn encode_rows(
         }
         return Ok((tokenizer, rows));
     };
-    if let Some(error) = tokens.iter_mut().find_map(|shard| shard.error.take()) {
+    if let Some(error) = tokens.iter_mut().find_map(|rows| rows.error.take()) {
         return Err(FileTokenizer::cannot_encode(error));
     }
     let tokenizer = Tokenizer::File(tokenizer);
     for row in order {
-        let ids = tokens[row.shard as usize].rows.ids(row.index).iter();
+        let ids = tokens[row.encoder as usize].rows.ids(row.index).iter();
         rows.push_or(ids.take(limit).copied(), tokenizer.unknown());
     }
     Ok((tokenizer, rows))

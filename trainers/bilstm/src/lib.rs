@@ -99,7 +99,7 @@ impl Trainer for BiLstm {
                     model: TextModel::Bag(Box::new(trained.model)),
                     scores: trained.scores,
                     details: trained.details,
-                    failure: trained.failure,
+                    error: trained.error,
                 })
             }
         }
