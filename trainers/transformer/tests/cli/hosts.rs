@@ -217,7 +217,7 @@ fn a_stopped_job_of_two_hosts_goes_on() {
     );
     // More patience makes no other run of it.
     let (said, whole) = both(false, "61");
-    assert!(said.contains("going on from the checkpoint"), "{said}");
+    assert!(said.contains("resuming from the checkpoint"), "{said}");
     assert!(stopped != whole);
     std::fs::remove_dir_all(&chain).unwrap();
     let (_, undisturbed) = both(false, "61");
