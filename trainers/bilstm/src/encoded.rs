@@ -13,7 +13,7 @@ pub enum Encoder {
     /// Into words.
     Words(Box<TokenizedRows>),
     /// Into ids of a tokenizer file.
-    Tokens(TokenIdRows),
+    Tokens(TokenRows),
 }
 
 impl Encoder {
@@ -24,9 +24,9 @@ impl Encoder {
                 &Arc::from([]),
                 MIN_WORD_LENGTH,
             ))),
-            Some(tokenizer) => Self::Tokens(TokenIdRows {
+            Some(tokenizer) => Self::Tokens(TokenRows {
                 tokenizer: Arc::clone(tokenizer),
-                rows: EncodedRows::default(),
+                rows: IdRows::default(),
                 error: None,
             }),
         }
@@ -35,7 +35,7 @@ impl Encoder {
     /// Returns the words of all encoders; those of a tokenizer file have none.
     pub(crate) fn words(encoders: Vec<Self>) -> Vec<TokenizedRows> {
         let words = |encoder| match encoder {
-            Self::Words(shard) => Some(*shard),
+            Self::Words(rows) => Some(*rows),
             Self::Tokens(_) => None,
         };
         encoders.into_iter().filter_map(words).collect()
@@ -45,21 +45,21 @@ impl Encoder {
 impl Encode for Encoder {
     fn encode(&mut self, text: &str) {
         match self {
-            Self::Words(shard) => shard.push(text),
-            Self::Tokens(shard) => shard.push(text),
+            Self::Words(rows) => rows.push(text),
+            Self::Tokens(rows) => rows.push(text),
         }
     }
 }
 
 /// Ids of a tokenizer file.
-pub struct TokenIdRows {
+pub struct TokenRows {
     tokenizer: Arc<FileTokenizer>,
-    rows: EncodedRows,
+    rows: IdRows,
     /// The error of the first text that could not be encoded.
     error: Option<String>,
 }
 
-impl TokenIdRows {
+impl TokenRows {
     fn push(&mut self, text: &str) {
         match self.tokenizer.encode(text) {
             Ok(ids) => self.rows.push(ids),
@@ -73,12 +73,12 @@ impl TokenIdRows {
 
 /// The ids of all rows.
 #[derive(Default)]
-pub(crate) struct EncodedRows {
+pub(crate) struct IdRows {
     ids: Vec<u32>,
     ends: Vec<usize>,
 }
 
-impl EncodedRows {
+impl IdRows {
     /// Returns the ids of a row.
     pub(crate) fn ids(&self, row: u32) -> &[u32] {
         let row = row as usize;
@@ -107,17 +107,17 @@ pub(crate) fn encode_rows(
     encoders: Vec<Encoder>,
     vocab_size: usize,
     limit: usize,
-) -> Result<(Tokenizer, EncodedRows), Error> {
+) -> Result<(Tokenizer, IdRows), Error> {
     let (mut words, mut tokens) = (Vec::new(), Vec::new());
     for encoder in encoders {
         match encoder {
-            Encoder::Words(shard) => words.push(*shard),
-            Encoder::Tokens(shard) => tokens.push(shard),
+            Encoder::Words(rows) => words.push(*rows),
+            Encoder::Tokens(rows) => tokens.push(rows),
         }
     }
     let order = table.order.iter();
-    let mut rows = EncodedRows::default();
-    let Some(tokenizer) = tokens.first().map(|shard| Arc::clone(&shard.tokenizer)) else {
+    let mut rows = IdRows::default();
+    let Some(tokenizer) = tokens.first().map(|rows| Arc::clone(&rows.tokenizer)) else {
         let order = order.map(|row| (row.encoder as usize, row.index as usize));
         let words = WordRows::gather(words, order);
         let (tokenizer, id_of) = vocabulary(table, &words, vocab_size)?;
@@ -127,7 +127,7 @@ pub(crate) fn encode_rows(
         }
         return Ok((tokenizer, rows));
     };
-    if let Some(error) = tokens.iter_mut().find_map(|shard| shard.error.take()) {
+    if let Some(error) = tokens.iter_mut().find_map(|rows| rows.error.take()) {
         return Err(FileTokenizer::cannot_encode(error));
     }
     let tokenizer = Tokenizer::File(tokenizer);

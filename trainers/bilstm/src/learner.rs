@@ -13,7 +13,7 @@ use training::{
 
 use crate::allocator;
 use crate::device::{Devices, torch_error};
-use crate::encoded::EncodedRows;
+use crate::encoded::IdRows;
 use crate::evaluate::logits;
 use crate::net::{Dropout, Shape, values};
 use crate::optimizer::Adam;
@@ -26,7 +26,7 @@ pub(crate) struct TrainContext<'a> {
     pub(crate) params: &'a LstmParams,
     pub(crate) plan: TrainPlan<'a>,
     pub(crate) table: &'a RowTable,
-    pub(crate) rows: EncodedRows,
+    pub(crate) rows: IdRows,
     pub(crate) shape: Shape,
     pub(crate) class_weights: Vec<f32>,
 }

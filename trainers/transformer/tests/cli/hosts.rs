@@ -218,7 +218,7 @@ fn stopped_job_of_two_hosts_resumes() {
     );
     // Another timeout does not change the fingerprint.
     let (said, whole) = both(false, "61");
-    assert!(said.contains("going on from the checkpoint"), "{said}");
+    assert!(said.contains("resuming from the checkpoint"), "{said}");
     assert!(stopped != whole);
     std::fs::remove_dir_all(&chain).unwrap();
     let (_, undisturbed) = both(false, "61");
