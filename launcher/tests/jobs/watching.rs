@@ -321,7 +321,7 @@ fn download_finds_model_by_job_name() {
     let empty = ended(json!([["Starting", 0.1]]));
     let outcome = trainyard(&moto, &["download", "none", "--job-name", &empty]);
     let text = &outcome.expect_code(1).stderr;
-    assert!(text.contains("left no model: Completed"), "{text}");
+    assert!(text.contains("has no model: Completed"), "{text}");
     let name = ended(json!([["Downloading", 0.1], ["Training", 0.1]]));
     let fetched = trainyard(&moto, &["download", "model", "--job-name", &name]);
     fetched.expect_code(0);

@@ -163,7 +163,7 @@ fn interrupted(running: testkit::Running) {
     let outcome = running.finish(Duration::from_secs(20));
     outcome.expect_code(130);
     assert!(
-        outcome.stderr.contains("goes on where it was"),
+        outcome.stderr.contains("run the same command again to resume"),
         "{}",
         outcome.stderr
     );
