@@ -237,7 +237,7 @@ impl Connection<'_> {
     fn serve(&self) -> std::io::Result<()> {
         let mut client = BufReader::new(self.client);
         while let Some(head) = Head::read(&mut client)? {
-            if !self.one(&head, &mut client)? {
+            if !self.forward(&head, &mut client)? {
                 return Ok(());
             }
         }
@@ -245,7 +245,7 @@ impl Connection<'_> {
     }
 
     /// Forwards one request; true if another may follow.
-    fn one(&self, head: &Head, client: &mut impl Read) -> std::io::Result<bool> {
+    fn forward(&self, head: &Head, client: &mut impl Read) -> std::io::Result<bool> {
         let mut words = head.first.split(' ').map(str::to_owned);
         let (method, target) = (
             words.next().unwrap_or_default(),
@@ -275,6 +275,17 @@ impl Connection<'_> {
         } else if !self.upload(at, client, &mut server, length, fault.as_ref())? {
             return Ok(false);
         }
+        self.download(at, &method, server, fault.as_ref())
+    }
+
+    /// Forwards the response; true if another request may follow.
+    fn download(
+        &self,
+        at: usize,
+        method: &str,
+        server: TcpStream,
+        fault: Option<&Fault>,
+    ) -> std::io::Result<bool> {
         let mut server = BufReader::new(server);
         let Some(answer) = Head::read(&mut server)? else {
             return Ok(false);
@@ -300,9 +311,9 @@ impl Connection<'_> {
             answer.length().unwrap_or(u64::MAX)
         };
         let (cut, flip, stall) = match fault {
-            Some(Fault::CutDownload(at)) => (Some(at), None, false),
-            Some(Fault::StallDownload(at)) => (Some(at), None, true),
-            Some(Fault::FlipDownload(at)) => (None, Some(at), false),
+            Some(Fault::CutDownload(at)) => (Some(*at), None, false),
+            Some(Fault::StallDownload(at)) => (Some(*at), None, true),
+            Some(Fault::FlipDownload(at)) => (None, Some(*at), false),
             _ => (None, None, false),
         };
         let limit = cut.unwrap_or(length).min(length);

@@ -9,7 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use testkit::Trainer;
+use testkit::{Trainer, pairs, strings};
 
 /// A small executable that starts the toy; the folder keeps it alive.
 fn toy(folder: &Path, fault: &str) -> Trainer {
@@ -23,12 +23,6 @@ fn toy(folder: &Path, fault: &str) -> Trainer {
     );
     std::fs::write(&bin, start).unwrap();
     std::fs::set_permissions(&bin, Permissions::from_mode(0o755)).unwrap();
-    let owned = |flags: &[&str]| {
-        flags
-            .iter()
-            .map(|flag| (*flag).to_owned())
-            .collect::<Vec<_>>()
-    };
     let metrics = ["train", "validation", "test"].iter().flat_map(|set| {
         ["accuracy", "macro_f1"].map(|metric| {
             let name = format!("{set}:{metric}");
@@ -38,15 +32,12 @@ fn toy(folder: &Path, fault: &str) -> Trainer {
     Trainer {
         bin,
         quick: Vec::new(),
-        // The toy would take long for IMDB; the pause stands for a solver.
+        // The toy is slow on IMDB; the pause takes the time of a solver.
         long_data: testkit::movie_csv(),
-        long: owned(&["--pause", "0.5"]),
-        tune: owned(&["--pause", "1"]),
-        hyperparameters: vec![
-            ("min_df".into(), "\"3\"".into()),
-            ("stopwords".into(), "\"\\\"english\\\"\"".into()),
-        ],
-        flags: owned(&["--min-df", "3", "--stopwords", "english"]),
+        long: strings(&["--pause", "0.5"]),
+        tune: strings(&["--pause", "1"]),
+        hyperparameters: pairs(&[("min_df", "\"3\""), ("stopwords", "\"\\\"english\\\"\"")]),
+        flags: strings(&["--min-df", "3", "--stopwords", "english"]),
         number: ("min_df".into(), "2".into(), "8".into()),
         switch: "sublinear_tf".into(),
         metrics: metrics.collect(),

@@ -12,7 +12,7 @@ use harness::Trained;
 use harness::trainer::SplitScores;
 use serde_json::{Map, json};
 use text::TokenizedRows;
-use text::features::Counts;
+use text::features::{Counts, LazyLookup};
 use training::{Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
@@ -317,7 +317,7 @@ impl<'a> TrainContext<'a> {
             terms,
             max_ngrams: self.params.max_ngrams,
             net: net.scaled(&self.scale).reordered(&column_of_term),
-            lookup: std::sync::OnceLock::new(),
+            lookup: LazyLookup::default(),
         };
         Ok(Trained {
             model,

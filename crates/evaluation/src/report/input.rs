@@ -12,7 +12,7 @@ pub struct Report<'a> {
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
     pub sets: Vec<SetReport<'a>>,
     /// Row counts per channel.
-    pub account: Vec<ChannelCounts>,
+    pub channels: Vec<ChannelCounts>,
     /// The strongest words per class.
     pub strongest: Vec<ClassFeatures>,
     /// The worst errors, worst first.

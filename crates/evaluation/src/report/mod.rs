@@ -63,7 +63,7 @@ pub fn html(report: &Report) -> String {
             quality::folded_section(&mut page, set);
         }
     }
-    run::account(&mut page, &report.account);
+    run::channels(&mut page, &report.channels);
     run::section(&mut page, &report.run);
     page.raw("</main></body></html>\n");
     page.finish()
@@ -97,7 +97,7 @@ fn contents(page: &mut Html, report: &Report) {
             !report.suspects.is_empty(),
             "<a href=\"#suspects\">likely mislabelled</a>",
         ),
-        (!report.account.is_empty(), "<a href=\"#data\">data</a>"),
+        (!report.channels.is_empty(), "<a href=\"#data\">data</a>"),
         (true, "<a href=\"#run\">run</a>"),
     ];
     page.raw("<nav>");

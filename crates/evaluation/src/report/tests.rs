@@ -75,7 +75,7 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
                 evaluation,
             },
         ],
-        account: vec![ChannelCounts {
+        channels: vec![ChannelCounts {
             channel: own(),
             files: vec![FileRow {
                 path: own(),

@@ -151,6 +151,17 @@ impl Trainer {
     }
 }
 
+/// Returns owned flags, for [`Trainer`].
+pub fn strings(flags: &[&str]) -> Vec<String> {
+    flags.iter().map(|&flag| flag.to_owned()).collect()
+}
+
+/// Returns owned names and values, for [`Trainer`].
+pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    pairs.iter().map(owned).collect()
+}
+
 /// A job whose `train` channel is the first 400 rows of the sample.
 fn job() -> FakeMl {
     FakeMl::new().channel("train", "train.csv", to_csv(&train_rows()))

@@ -8,33 +8,18 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Trainer, job, train_rows};
-use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, run, skip, start, to_csv};
+use crate::{
+    FakeMl, Outcome, Running, SplitMix64, as_pid_1, pid_1_allowed, run, skip, start, to_csv,
+};
 
 /// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded machine.
-const SOON: Duration = Duration::from_secs(15);
-
-/// Fractions in 0..1, the same in every run (SplitMix64).
-pub(super) struct Moments(u64);
-
-impl Moments {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends SIGTERM and checks: exit in time with code 0, no failure file, a complete model or none.
 #[track_caller]
 fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outcome {
     running.sigterm();
-    let outcome = running.finish(SOON);
+    let outcome = running.finish(STOP_TIMEOUT);
     assert!(
         outcome.code() == Some(0),
         "{moment}: expected exit code 0, found {}\n{}",
@@ -43,7 +28,7 @@ fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outco
     );
     assert!(
         ml.failure().is_none(),
-        "{moment}: a stop is no failure: {:?}",
+        "{moment}: a stopped job wrote a failure file: {:?}",
         ml.failure()
     );
     trainer.assert_complete_or_none(ml, moment);
@@ -121,14 +106,14 @@ fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32
     let mut usual = run(FakeMl::new().train(&trainer.bin, &flags))
         .expect_code(0)
         .seconds;
-    let mut moments = Moments::new(seed);
+    let mut random = SplitMix64(seed);
     let mut stopped = 0;
     for _ in 0..rounds {
         let ml = FakeMl::new();
         let mut running = start(ml.train(&trainer.bin, &flags));
         let pid = running.pid();
         running.wait_for_handler(pid);
-        let share = moments.next();
+        let share = random.uniform();
         let ended = running.ends_within(Duration::from_secs_f64(usual * share));
         stopped += u32::from(!ended);
         let moment = format!("after {:.0} % of the usual time", share * 100.0);
@@ -195,7 +180,7 @@ pub fn process_1_handles_sigterm(trainer: &Trainer) {
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
     let mut running = start(as_pid_1(&ml.train(&trainer.bin, &trainer.quick)));
     running.sigterm_to_process_1();
-    let outcome = running.finish(SOON);
+    let outcome = running.finish(STOP_TIMEOUT);
     outcome.expect_code(0);
     trainer.assert_complete_or_none(&ml, "as process 1");
 }

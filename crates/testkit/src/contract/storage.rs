@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::stopping::Moments;
 use super::{Trainer, assert_cause, failure, flag, job, weights};
 use crate::{
     on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
@@ -91,7 +90,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let mut ml = job();
     let mut usual = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
     let mut killed = 0;
-    let mut moments = Moments::new(7);
+    let mut random = SplitMix64(7);
     for round in 0..16 {
         if round % 4 == 0 {
             ml = job();
@@ -100,7 +99,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         let flags = trainer.quick_and(&flags[round % 2]);
         let mut running = start(ml.train(&trainer.bin, &flags));
         // Late in the run, when the model is written.
-        let share = 0.4 + 0.6 * moments.next();
+        let share = 0.4 + 0.6 * random.uniform();
         let ended = running.ends_within(Duration::from_secs_f64(usual * share));
         running.sigkill();
         killed += u32::from(!ended);
@@ -133,6 +132,6 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let outcome = run(predict);
     assert!(
         !outcome.expect_code(0).stdout.trim().is_empty(),
-        "`predict` says nothing"
+        "`predict` prints nothing"
     );
 }

@@ -240,13 +240,8 @@ const SCRIPTS: [&str; 24] = [
 /// Rows of random letters of all scripts up to Unicode 14, the version of our table.
 fn random_texts() -> Vec<String> {
     let assigned = regex::Regex::new(r"\p{age:14.0}").unwrap();
-    let mut state = 14u64;
-    let mut next = |limit: u64| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % limit
-    };
+    let mut random = testkit::SplitMix64(14);
+    let mut next = |limit: u64| random.bits() % limit;
     let planes = [
         0x20..0x80,
         0x80..0x600,

@@ -24,7 +24,6 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) counts: Vec<(&'static str, RowCounts)>,
     pub(super) run: Run,
     pub(super) trained: Trained<T::Model>,
-    pub(super) details: Map<String, Value>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
 }
@@ -185,7 +184,10 @@ impl<T: Trainer> Finished<T> {
         if let Some(restored) = self.run.restored() {
             metrics.insert("resumed_from_step".to_owned(), json!(restored.step));
         }
-        metrics.insert("details".to_owned(), Value::Object(self.details.clone()));
+        metrics.insert(
+            "details".to_owned(),
+            Value::Object(self.trained.details.clone()),
+        );
         metrics.insert("started".to_owned(), json!(usage.started));
         metrics.extend(usage.to_json());
         Value::Object(metrics)

@@ -75,8 +75,8 @@ pub(super) fn fingerprint<T: Trainer>(
             fingerprint.insert(format!("--{}", name.replace('_', "-")), value.clone());
         }
     }
-    for (channel, account) in counts {
-        for (number, file) in (1..).zip(&account.files) {
+    for (channel, counts) in counts {
+        for (number, file) in (1..).zip(&counts.files) {
             let size = || format!("{} bytes", file.bytes);
             fingerprint.insert(
                 format!("sha256 of file {number} of the {channel} data"),
