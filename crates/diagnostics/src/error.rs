@@ -229,7 +229,7 @@ fn io_help(error: &std::io::Error) -> &'static str {
             "give the user that runs this access to it"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "free some room, or choose another disk"
+            "free some space, or choose another disk"
         }
         _ => "check the disk and the path",
     }

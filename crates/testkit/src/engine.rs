@@ -11,7 +11,7 @@ pub struct Engine {
     images: RefCell<Vec<String>>,
 }
 
-/// The engine of this machine.
+/// Returns the engine of this machine.
 ///
 /// # Panics
 /// If none answers: `./test` starts one.

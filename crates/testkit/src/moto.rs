@@ -19,8 +19,8 @@ pub const CANARY_KEY_ID: &str = "AKIACANARYBIRD000001";
 /// The secret key of [`Moto::command`]; it must not appear anywhere.
 pub const CANARY_SECRET: &str = "canary-secret/that+must/never/be/seen-0001";
 
-/// Variables that commands inherit from the tests; none of AWS.
-const KEPT: [&str; 9] = [
+/// Variables that commands inherit from the tests; none are AWS's.
+const INHERITED: [&str; 9] = [
     "PATH",
     "TMPDIR",
     "LANG",
@@ -86,7 +86,7 @@ impl Moto {
     pub fn command(&self, binary: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(binary);
         command.env_clear();
-        for name in KEPT {
+        for name in INHERITED {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -130,7 +130,7 @@ impl Moto {
         serde_json::from_str(&outcome.stdout).expect("one `show(value)`")
     }
 
-    /// Sets the course of jobs whose names start with `settings["prefix"]`: see `moto_jobs.py`.
+    /// Sets the schedule of jobs whose names start with `settings["prefix"]`: see `moto_jobs.py`.
     #[track_caller]
     pub fn job(&self, settings: &Value) {
         self.control("job", settings);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Long enough for a loaded machine: only a hang exceeds it.
-const LIMIT: Duration = Duration::from_secs(180);
+/// Time limit, long enough for a loaded machine: only a hang exceeds it.
+const RUN_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The result of a process.
 #[derive(Debug)]
@@ -153,8 +153,8 @@ impl Running {
         panic!("the process does not catch SIGTERM, 10 s after its start");
     }
 
-    /// Sends SIGTERM to the process that this one, an `unshare`, has started, as soon as that one catches it and has
-    /// been at work for a moment.
+    /// Sends SIGTERM to the child of this process, an `unshare`, soon after the child has installed a
+    /// handler.
     ///
     /// # Panics
     /// If there is none, or if it ends before.
@@ -273,7 +273,7 @@ fn catches_sigterm(pid: u32) -> bool {
 /// If it cannot be started or hangs.
 #[track_caller]
 pub fn run(command: Command) -> Outcome {
-    run_within(command, LIMIT)
+    run_within(command, RUN_TIMEOUT)
 }
 
 /// Runs a process that has to end within `limit`.

@@ -13,7 +13,7 @@ pub const REGISTRY_USER: &str = "canary-user";
 /// Its password; it must appear only in requests.
 pub const REGISTRY_PASSWORD: &str = "canary-registry-password-0001";
 
-/// The user above, and the one that moto's ECR gives (`AWS`, `123456789012-auth-token`). bcrypt at its lowest cost,
+/// The user above, and the user of moto's ECR (`AWS`, `123456789012-auth-token`). bcrypt at its lowest cost,
 /// made with Python's `crypt.crypt(password, "$2b$04$abcdefghijklmnopqrstuu")`.
 const HTPASSWD: &str = "\
 canary-user:$2b$04$abcdefghijklmnopqrstuuy7H3CG7ObpIqaSKQNZB9TaoLLIj5yWy

@@ -10,7 +10,7 @@ use crate::process::{Outcome, run};
 
 /// The result of a command on a small disk.
 pub struct SmallDisk {
-    /// How the command ended.
+    /// Result of the command.
     pub outcome: Outcome,
     /// Relative paths that it left on the disk.
     pub left: Vec<String>,

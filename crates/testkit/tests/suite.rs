@@ -1,4 +1,4 @@
-//! The contract suite on a toy trainer: it passes the right one, and finds each fault.
+//! The contract suite on a toy trainer: the correct toy passes, and each fault is detected.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -71,12 +71,18 @@ mod right {
     testkit::contract_suite!(trainer());
 }
 
-/// Runs one contract test on a toy with one fault: it has to panic, and to say why.
-fn find(name: &str, fault: &str, test: fn(&Trainer), says: &str, allowed: fn() -> bool) {
+/// Runs one contract test on a toy with one fault: it must panic with `message`.
+fn assert_detects(
+    name: &str,
+    fault: &str,
+    test: fn(&Trainer),
+    message: &str,
+    allowed: fn() -> bool,
+) {
     if !allowed() {
         return testkit::skip(
             &format!("suite: faulty::{name}"),
-            "the kernel allows no namespace",
+            "the kernel forbids namespaces",
         );
     }
     let folder = tempfile::tempdir().unwrap();
@@ -84,18 +90,21 @@ fn find(name: &str, fault: &str, test: fn(&Trainer), says: &str, allowed: fn() -
     let panic = std::panic::catch_unwind(|| test(&trainer)).expect_err("the fault is not found");
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.unwrap_or_else(|| (*panic.downcast_ref::<&str>().unwrap()).to_owned());
-    assert!(text.contains(says), "expected `{says}`, found: {text}");
+    assert!(
+        text.contains(message),
+        "expected `{message}`, found: {text}"
+    );
 }
 
-/// Each fault, the test that has to find it, what that test says, and what the kernel must allow for it.
+/// Each fault with the test that detects it, the test's message, and the kernel feature it needs.
 macro_rules! faults {
-    ($($name:ident: $fault:literal, $test:ident, $says:literal $(, $allowed:ident)?;)*) => {
+    ($($name:ident: $fault:literal, $test:ident, $message:literal $(, $allowed:ident)?;)*) => {
         mod faulty {
             $(
                 #[test]
                 fn $name() {
                     let allowed: &[fn() -> bool] = &[$(testkit::$allowed,)? || true];
-                    super::find(stringify!($name), $fault, testkit::contract::$test, $says, allowed[0]);
+                    super::assert_detects(stringify!($name), $fault, testkit::contract::$test, $message, allowed[0]);
                 }
             )*
         }

@@ -6,8 +6,8 @@ use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, 
 use crate::distributed::tests::run_hosts;
 use crate::engine::{AdamWStep, Batch, Engine, LossTarget, Params};
 use crate::reference::{
-    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG, batch, distance, params, reference_outputs, small,
-    target, wide,
+    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG_LENGTHS, batch, distance, params,
+    reference_outputs, small, target, wide,
 };
 
 /// Creates an engine with these parameters; `true` marks trained ones.
@@ -58,7 +58,7 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
     ] {
         architecture.hidden_act = activation;
         let lengths = if architecture.max_position_embeddings > 100 {
-            LONG
+            LONG_LENGTHS
         } else {
             LENGTHS
         };
@@ -410,9 +410,9 @@ pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
         };
         let mut target = target(false);
         target.labels = &LABELS[..1];
-        let learnt = engine.accumulate(&batch, &target);
-        assert_eq!(engine.logits(&batch).is_err(), learnt.is_err());
-        learnt.is_err()
+        let accumulated = engine.accumulate(&batch, &target);
+        assert_eq!(engine.logits(&batch).is_err(), accumulated.is_err());
+        accumulated.is_err()
     };
     assert!(!refused(vec![22, 22], 2));
     assert!(refused(vec![22, 23], 2), "an id beyond the vocabulary");

@@ -72,7 +72,7 @@ fn argmax(row: &[f32]) -> u32 {
 pub struct Evaluation {
     /// Number of rows.
     pub rows: u64,
-    /// Share of rows whose prediction is right; 0 when there is no row.
+    /// Share of rows with the right prediction; 0 without rows.
     pub accuracy: f64,
     /// 95 % Wilson score interval of the accuracy.
     pub accuracy_interval: (f64, f64),
@@ -90,7 +90,7 @@ pub struct Evaluation {
     pub per_class: Vec<ClassMetrics>,
     /// Rows by `[true class][predicted class]`.
     pub confusion: Vec<Vec<u64>>,
-    /// The bins of the calibration plot; empty without probabilities.
+    /// Bins of the calibration plot; empty without probabilities.
     pub calibration: Vec<Bin>,
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
     #[serde(skip)]

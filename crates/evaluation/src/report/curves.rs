@@ -8,7 +8,7 @@ use super::plots::{COLORS, FAINT, dots, legend, line, unit_square};
 use crate::metrics::{Bin, ClassMetrics, Evaluation, thin};
 
 /// With more lines only the weakest classes are coloured.
-const COLOURED: usize = 8;
+const MAX_COLOURED: usize = 8;
 
 /// Classes to colour if there are many.
 const WEAKEST: usize = 3;
@@ -82,7 +82,7 @@ fn class_lines(
         return;
     }
     let mut faint = 0;
-    if shown.len() > COLOURED {
+    if shown.len() > MAX_COLOURED {
         let rank = |class: usize| area_of(class).unwrap_or(0.0);
         shown.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
         faint = shown.len() - WEAKEST;

@@ -25,7 +25,7 @@ pub struct Report<'a> {
     pub warnings: Vec<String>,
 }
 
-/// What is needed to repeat the run.
+/// Settings that repeat the run, and its time and memory.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
     /// Version of the trainer.
@@ -137,9 +137,9 @@ pub struct RowExample {
 /// Learning curves that share a plot.
 #[derive(Clone, Debug, Default)]
 pub struct LearningCurve {
-    /// What is measured, such as `loss`.
+    /// Title of the y axis, such as `loss`.
     pub name: String,
-    /// What it is measured over, such as `epoch`.
+    /// Title of the x axis, such as `epoch`.
     pub x_name: String,
     /// The lines; at most eight.
     pub lines: Vec<CurveLine>,

@@ -132,7 +132,7 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         }
         plots.push(plot.into());
         let last = points.last().map_or(f64::NAN, |&(_, y)| y);
-        let note = format!("{last:.4} in the end");
+        let note = format!("final {last:.4}");
         entries.push((color, format::short(&drawn.name, 40), note));
     }
     if plots.is_empty() {

@@ -1,4 +1,4 @@
-//! Warnings, row counts, and what is needed to repeat the run.
+//! Warnings, row counts, and settings that repeat the run.
 
 use super::format::{bytes, count, seconds};
 use super::html::Html;

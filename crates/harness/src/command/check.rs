@@ -1,4 +1,4 @@
-//! `check`: lists what is wrong with the data.
+//! `check`: lists the problems of the data.
 
 use std::sync::atomic::AtomicBool;
 

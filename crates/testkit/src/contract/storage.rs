@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Trainer, assert_cause, failure, flag, job, weights};
 use crate::{
-    on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
+    SplitMix64, on_read_only_folder, on_small_disk, read_only_allowed, run, skip,
+    small_disk_allowed, start,
 };
 
 /// A read-only model folder is an error that names it.

@@ -384,14 +384,14 @@ impl Filter {
         filter
     }
 
-    fn place(&self, key: u64) -> (usize, u64) {
+    fn position(&self, key: u64) -> (usize, u64) {
         // The map uses other bits of the same hash.
         let hash = hash(key) >> 20;
         ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
     }
 
     fn may_contain(&self, key: u64) -> bool {
-        let (word, bit) = self.place(key);
+        let (word, bit) = self.position(key);
         self.0[word] & bit != 0
     }
 }

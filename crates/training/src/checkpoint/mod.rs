@@ -119,7 +119,7 @@ impl Checkpoints {
                         dir.display()
                     ));
                 }
-                Err(Unusable::Refused(failure)) => return Err(failure),
+                Err(Unusable::Refused(error)) => return Err(error),
             }
         }
         if let (None, Some(last)) = (&found.restored, found.warnings.last_mut()) {

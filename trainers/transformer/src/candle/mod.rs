@@ -227,7 +227,7 @@ fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DTyp
         Some(Precision::Full) => DType::F32,
         Some(Precision::Mixed) | None => half_dtype(capability, built),
     };
-    #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
+    #[expect(unsafe_code, reason = "candle's switch for a single stream")]
     // SAFETY: all work on the device uses this one stream, so memory is neither freed nor written
     // before earlier work is done.
     unsafe {
