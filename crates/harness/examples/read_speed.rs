@@ -1,5 +1,5 @@
-//! Measures the speed of reading a channel: rows, bytes per second, and CPU time of reading, hashing,
-//! splitting and checking. The encoder only adds up lengths.
+//! Measures the speed of reading a channel: rows, bytes per second, and CPU time of reading,
+//! hashing, splitting and checking. The encoder only adds up lengths.
 //!
 //!     cargo run --release -p harness --example read_speed -- PATH [THREADS]
 

@@ -1,5 +1,5 @@
-//! Range checks for numeric arguments. Each returns the value, or an [`Error`] with the flag, the range
-//! and an example.
+//! Range checks for numeric arguments. Each returns the value, or an [`Error`] with the flag, the
+//! range and an example.
 
 use diagnostics::Error;
 

@@ -1,4 +1,5 @@
-//! The Docker engine for one test; its containers and images are removed after the test, also on failure.
+//! The Docker engine for one test; its containers and images are removed after the test, also on
+//! failure.
 
 use std::cell::RefCell;
 use std::process::Command;

@@ -112,8 +112,8 @@ impl FaultProxy {
         &self.url
     }
 
-    /// Injects the fault into `times` requests of this method whose target contains `part`, after `skip`
-    /// others.
+    /// Injects the fault into `times` requests of this method whose target contains `part`, after
+    /// `skip` others.
     pub fn fault(&self, method: &'static str, part: &str, skip: usize, times: usize, fault: Fault) {
         let part = part.to_owned();
         lock(&self.shared.0).rules.push(Rule {
@@ -378,7 +378,8 @@ impl Connection<'_> {
         let full = Duration::from_secs(120);
         let start = Instant::now();
         while start.elapsed() < full && !lock(&self.shared.0).closed {
-            // Unread data fills the buffers, as in a dead network; a closed client is an end of file.
+            // Unread data fills the buffers, as in a dead network; a closed client is an end of
+            // file.
             match client.peek(&mut [0]) {
                 Ok(0) => return,
                 Ok(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -486,7 +487,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_standard_s_check_value() {
+    fn crc32_of_the_check_string() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(base64(&0xcbf4_3926_u32.to_be_bytes()), "y/Q5Jg==");
     }

@@ -62,7 +62,7 @@ pub fn moto() -> Moto {
         .expect("moto's first line is text");
     assert!(
         url.starts_with("http://"),
-        "moto did not start, found `{url}`; its own words are above"
+        "moto did not start, found `{url}`; its output is above"
     );
     Moto {
         child,
@@ -82,7 +82,8 @@ impl Moto {
         self.home.path()
     }
 
-    /// Returns a command with this server, canary credentials and an empty home folder, in which it runs.
+    /// Returns a command with this server, canary credentials and an empty home folder, in which it
+    /// runs.
     pub fn command(&self, binary: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(binary);
         command.env_clear();
@@ -136,13 +137,15 @@ impl Moto {
         self.control("job", settings);
     }
 
-    /// Makes the next `times` requests of the operation (`*`: any) fail; kinds are in `moto_server.py`.
+    /// Makes the next `times` requests of the operation (`*`: any) fail; kinds are in
+    /// `moto_server.py`.
     #[track_caller]
     pub fn fault(&self, operation: &str, kind: &str, times: u32) {
         self.fault_with(&json!({"operation": operation, "kind": kind, "times": times}));
     }
 
-    /// A fault with options: `after` a number of requests, only if they `match` a text, `seconds` to stall.
+    /// A fault with options: `after` a number of requests, only if they `match` a text, `seconds`
+    /// to stall.
     #[track_caller]
     pub fn fault_with(&self, fault: &Value) {
         self.control("fault", fault);

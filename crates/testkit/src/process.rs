@@ -129,7 +129,8 @@ impl Running {
         std::fs::read_dir("/proc").ok()?.find_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // `pid (name) state parent ...`; the name may contain anything, so search after the bracket.
+            // `pid (name) state parent ...`; the name may contain anything, so search after the
+            // bracket.
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
             (parent.parse() == Ok(self.pid())).then_some(pid)
         })
@@ -153,8 +154,8 @@ impl Running {
         panic!("the process does not catch SIGTERM, 10 s after its start");
     }
 
-    /// Sends SIGTERM to the child of this process, an `unshare`, soon after the child has installed a
-    /// handler.
+    /// Sends SIGTERM to the child of this process, an `unshare`, soon after the child has installed
+    /// a handler.
     ///
     /// # Panics
     /// If there is none, or if it ends before.

@@ -162,8 +162,8 @@ impl<'a> TransformerLearner<'a> {
         self.engine.device()
     }
 
-    /// Accumulates the gradients of this host's micro-batches: rows are dealt to the hosts in chunks
-    /// of `batch_size`, round robin. Returns this host's share of the loss.
+    /// Accumulates the gradients of this host's micro-batches: rows are dealt to the hosts in
+    /// chunks of `batch_size`, round robin. Returns this host's share of the loss.
     fn accumulate(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<f64, Error> {
         let context = self.context;
         let (rank, hosts) = self

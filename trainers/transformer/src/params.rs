@@ -109,8 +109,8 @@ pub struct TransformerArgs {
     label_smoothing: f64,
     /// Epochs without a higher validation accuracy before training stops; 0 disables it
     ///
-    /// The model is always that of the epoch with the highest validation accuracy; among equals, that
-    /// with the lowest loss.
+    /// The model is always that of the epoch with the highest validation accuracy; among equals,
+    /// that with the lowest loss.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: u32,
     /// Weights of the classes in the loss

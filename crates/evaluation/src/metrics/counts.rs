@@ -34,7 +34,8 @@ pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMe
         .collect()
 }
 
-/// As `f1_score(average="macro", zero_division=0)`: classes without rows and predictions do not count.
+/// As `f1_score(average="macro", zero_division=0)`: classes without rows and predictions do not
+/// count.
 pub(super) fn macro_f1(per_class: &[ClassMetrics]) -> f64 {
     let named = per_class.iter().filter(|c| c.support + c.predicted > 0);
     mean(named.map(|c| c.f1)).unwrap_or(0.0)

@@ -135,9 +135,9 @@ pub const MAX_POINTS: usize = 200;
 
 /// Compares scores with labels.
 ///
-/// With two classes, rows are ranked by the difference of the decision values, which keeps the order
-/// of rows whose probability rounds to 1. With more classes they are ranked by probability if there
-/// is one, as in `roc_auc_score(multi_class="ovr")`.
+/// With two classes, rows are ranked by the difference of the decision values, which keeps the
+/// order of rows whose probability rounds to 1. With more classes they are ranked by probability if
+/// there is one, as in `roc_auc_score(multi_class="ovr")`.
 ///
 /// # Panics
 /// If the arrays have different lengths, or a label is not below `scores.classes`: a bug of the

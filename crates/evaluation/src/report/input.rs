@@ -97,7 +97,8 @@ pub struct ClassFeatures {
 }
 
 impl ClassFeatures {
-    /// The `top` strongest of each class's words, positive ones only; of equals the first in code point order.
+    /// The `top` strongest of each class's words, positive ones only; of equals the first in code
+    /// point order.
     #[must_use]
     pub fn strongest(
         classes: &[String],

@@ -24,7 +24,7 @@ use html::Html;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Start of the page; identifies a report of ours.
+/// Start of the page; identifies reports of Trainyard.
 pub const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\

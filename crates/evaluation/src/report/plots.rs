@@ -16,7 +16,7 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 340.0;
 
 /// Colours of lines, by the names that `style.css` gives them: blue, vermilion, green and so on,
-/// apart for colour-blind eyes too (Okabe and Ito 2008).
+/// distinguishable for colour-blind readers (Okabe and Ito 2008).
 pub(super) const COLORS: [&str; 8] = [
     "var(--c0)",
     "var(--c1)",

@@ -1,5 +1,5 @@
-//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary of
-//! another would load and predict wrongly.
+//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary
+//! of another would load and predict wrongly.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -177,10 +177,7 @@ pub fn missing_train_channel_is_in_failure_file(trainer: &Trainer) {
     let ml = FakeMl::new().channel("validation", "rows.csv", to_csv(&validation_rows()));
     let outcome = trainer.train::<&str>(&ml, &[]);
     assert_cause(&ml, &outcome, &["train"]);
-    assert!(
-        failure(&ml, &outcome).contains("help:"),
-        "no way out is named"
-    );
+    assert!(failure(&ml, &outcome).contains("help:"), "no help");
     assert!(ml.model_files().is_empty());
 }
 

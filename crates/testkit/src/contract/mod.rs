@@ -35,10 +35,11 @@ pub struct Trainer {
     pub hyperparameters: Vec<(String, String)>,
     /// The same settings as command line flags.
     pub flags: Vec<String>,
-    /// A numeric hyperparameter with two values that give different models. Neither `quick` nor `long`
-    /// sets it.
+    /// A numeric hyperparameter with two values that give different models. Neither `quick` nor
+    /// `long` sets it.
     pub number: (String, String, String),
-    /// A boolean hyperparameter that is false by default and changes the model; empty if there is none.
+    /// A boolean hyperparameter that is false by default and changes the model; empty if there is
+    /// none.
     pub switch: String,
     /// Name and regular expression of each metric.
     pub metrics: Vec<(String, String)>,

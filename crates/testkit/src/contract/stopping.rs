@@ -1,5 +1,5 @@
-//! SIGTERM: SageMaker kills after 120 s. The trainer must exit within seconds with code 0 and a complete
-//! model or none.
+//! SIGTERM: SageMaker kills after 120 s. The trainer must exit within seconds with code 0 and a
+//! complete model or none.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -12,7 +12,8 @@ use crate::{
     FakeMl, Outcome, Running, SplitMix64, as_pid_1, pid_1_allowed, run, skip, start, to_csv,
 };
 
-/// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded machine.
+/// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded
+/// machine.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends SIGTERM and checks: exit in time with code 0, no failure file, a complete model or none.
@@ -81,7 +82,7 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
         .read(true)
         .write(true)
         .open(fifo)
-        .expect("a fifo of ours");
+        .expect("the fifo can be opened");
     let (done, written) = mpsc::channel();
     std::thread::spawn(move || {
         let result = file.write_all(&bytes);
@@ -91,7 +92,7 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
     written
         .recv_timeout(Duration::from_secs(60))
         .expect("the trainer does not read its channel")
-        .expect("a fifo takes bytes")
+        .expect("the fifo can be written")
 }
 
 /// Flags of a job with much data.
@@ -157,7 +158,7 @@ pub fn sigterm_while_saving(trainer: &Trainer) {
         std::thread::sleep(Duration::from_micros(400 * round));
         stop(trainer, &ml, running, "while saving");
     }
-    assert!(seen > 0, "a model was seen while it was written");
+    assert!(seen > 0, "a run was stopped while it wrote a model");
 }
 
 fn ml_files(ml: &FakeMl) -> (Vec<String>, Vec<String>) {

@@ -82,7 +82,8 @@ pub fn mounted_model_folder_is_written(trainer: &Trainer) {
     assert!(hidden.is_empty(), "temporary files are left: {hidden:?}");
 }
 
-/// SIGKILL at any moment leaves the old or the new model, or none, and does not disturb the next run.
+/// SIGKILL at any moment leaves the old or the new model, or none, and does not disturb the next
+/// run.
 pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let (name, one, two) = &trainer.number;
     let flags = [one, two].map(|value| [flag(name), value.clone()]);
@@ -121,7 +122,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         );
         assert!(
             whole.contains(&weights(&model)),
-            "round {round}: a model of no run"
+            "round {round}: a mixture of two models"
         );
     }
     assert!(killed > 0, "a run was killed before its end");

@@ -378,7 +378,7 @@ impl Filter {
     fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
         let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
         for key in keys {
-            let (word, bit) = filter.place(key);
+            let (word, bit) = filter.position(key);
             filter.0[word] |= bit;
         }
         filter

@@ -240,7 +240,7 @@ const SCRIPTS: [&str; 24] = [
     "ﷺ ﬀ ｆｕｌｌ ＷＩＤＴＨ Ａ１",
 ];
 
-/// Rows of random letters of all scripts up to Unicode 14, the version of our table.
+/// Rows of random letters of all scripts up to Unicode 14, the version of the table.
 fn random_texts() -> Vec<String> {
     let assigned = regex::Regex::new(r"\p{age:14.0}").unwrap();
     let mut random = testkit::SplitMix64(14);

@@ -32,10 +32,7 @@ use param_layout::ParamLayout;
 pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
 
 /// This host within the hosts of a run.
-#[cfg_attr(
-    not(feature = "nccl"),
-    expect(dead_code, reason = "NCCL alone asks where this host is")
-)]
+#[cfg_attr(not(feature = "nccl"), expect(dead_code, reason = "used by NCCL only"))]
 pub(crate) struct HostGroup<'a> {
     /// Starts at 0.
     pub(crate) rank: usize,

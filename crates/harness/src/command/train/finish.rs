@@ -281,8 +281,8 @@ fn resource_line(usage: &ResourceUsage) -> MetricLine {
 /// Minimum rows that can distinguish a model from chance.
 const MIN_ROWS: u64 = 20;
 
-/// Constant and random answers have a sum of recalls of 1. The threshold is slightly higher, because
-/// random answers vary.
+/// Constant and random answers have a sum of recalls of 1. The threshold is slightly higher,
+/// because random answers vary.
 const CHANCE_RECALL_SUM: f64 = 1.1;
 
 /// Returns the most frequent class and its share of the rows if always answering it is as good as

@@ -277,7 +277,7 @@ fn resumes_after_kill_at_any_moment() {
     let warnings = home.metrics()["warnings"].to_string();
     assert!(
         !warnings.contains("damaged"),
-        "a kill damages nothing: {warnings}"
+        "no checkpoint is damaged: {warnings}"
     );
 }
 
