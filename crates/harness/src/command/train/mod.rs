@@ -88,11 +88,7 @@ pub(super) fn run<T: Trainer>(
         progress.println("this trainer uses one host; this host is not the leader and exits");
         return Ok(());
     }
-    let threads = options.threads.get();
-    let mut run = Run::new(threads, common.seed, stop.clone(), Arc::clone(&progress));
-    if common.no_report {
-        run = run.without_report();
-    }
+    let mut run = new_run(&common, options.threads.get(), &stop, &progress);
     run.set_hosts(hosts::<T>(paths, resources));
     if wants_checkpoints && checkpoints.is_none() {
         warn_no_checkpoint_dir(&mut run, paths);
@@ -132,6 +128,14 @@ pub(super) fn run<T: Trainer>(
         &run_paths.output_dir,
         &progress,
     )
+}
+
+fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progress>) -> Run {
+    let run = Run::new(threads, common.seed, stop.clone(), Arc::clone(progress));
+    match common.no_report {
+        true => run.without_report(),
+        false => run,
+    }
 }
 
 fn read_corpus<T: Trainer>(
