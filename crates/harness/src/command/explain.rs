@@ -14,7 +14,7 @@ pub(super) fn command<T: Trainer>() -> Command {
         .about("Show the strongest features of each class")
         .long_about(
             "Show the strongest features of each class.\n\nWithout TEXT: the strongest features of the model. With TEXT: the \
-             prediction for it, and the features of the text that decided.",
+             prediction for it, and its strongest features.",
         )
         .after_help(format!(
             "Examples:\n  {name} explain --model-dir models/{name}\n  {name} explain --model-dir models/{name} \"some text\"",
