@@ -139,7 +139,7 @@ impl Running {
     /// Waits until the process `pid` catches SIGTERM; false if it ended first.
     ///
     /// # Panics
-    /// If it still does not catch it after some seconds.
+    /// If it has no handler after some seconds.
     pub fn wait_for_handler(&mut self, pid: u32) -> bool {
         let until = Instant::now() + Duration::from_secs(10);
         while Instant::now() < until {
@@ -158,7 +158,7 @@ impl Running {
     /// a handler.
     ///
     /// # Panics
-    /// If there is none, or if it ends before.
+    /// If there is no child, or it ends before.
     pub fn sigterm_to_process_1(&mut self) {
         let until = Instant::now() + Duration::from_secs(20);
         // It starts as a copy of `unshare`.

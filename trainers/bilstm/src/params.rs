@@ -1,4 +1,4 @@
-//! Arguments of the command line, and the parameters made of them.
+//! Command line arguments and checked parameters.
 
 use std::path::PathBuf;
 use std::sync::Arc;

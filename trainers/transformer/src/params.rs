@@ -1,4 +1,4 @@
-//! Command line arguments, and the parameters they become.
+//! Command line arguments and checked parameters.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;

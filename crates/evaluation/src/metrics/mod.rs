@@ -127,10 +127,10 @@ pub struct ClassCurves {
     pub pr: Vec<(f64, f64)>,
 }
 
-/// With more classes no curves are kept: the plot would be unreadable.
+/// Maximum classes with curves: a plot of more would be unreadable.
 pub const MAX_CURVES: usize = 30;
 
-/// Points of a thinned curve; more would not be visible.
+/// Maximum points of a thinned curve; more would not be visible.
 pub const MAX_POINTS: usize = 200;
 
 /// Compares scores with labels.

@@ -7,7 +7,7 @@ use super::html::Html;
 use super::plots::{COLORS, FAINT, dots, legend, line, unit_square};
 use crate::metrics::{Bin, ClassMetrics, Evaluation, thin};
 
-/// With more lines only the weakest classes are coloured.
+/// Maximum coloured lines; of more, only the weakest classes are coloured.
 const MAX_COLOURED: usize = 8;
 
 /// Classes to colour if there are many.
@@ -66,7 +66,7 @@ fn precision_recall(page: &mut Html, evaluation: &Evaluation) {
     page.raw("</figure>");
 }
 
-/// One line per class, weakest drawn last so that it lies on top.
+/// One line per class, weakest drawn last so that it is on top.
 fn class_lines(
     page: &mut Html,
     evaluation: &Evaluation,

@@ -28,7 +28,7 @@ pub(super) fn optional(value: Option<f64>, decimals: usize) -> String {
 
 /// Formats a duration: `0.3 s`, `12.3 s`, `3 min 20 s`, `5 h 2 min`.
 pub(super) fn seconds(value: f64) -> String {
-    // Minutes are made of rounded seconds: 119.9 s is 2 min 0 s.
+    // Rounds to seconds first: 119.9 s is 2 min 0 s.
     let whole = value.round() as u64;
     match whole {
         0 if value < 0.095 => format!("{:.0}\u{a0}ms", value * 1000.0),
