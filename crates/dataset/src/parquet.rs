@@ -110,8 +110,8 @@ impl Parquet {
         }
     }
 
-    fn file_counts(&mut self, source: &Source, whole: bool) -> FileCounts {
-        let sha256 = self.sha256.take().filter(|_| whole);
+    fn file_counts(&mut self, source: &Source, complete: bool) -> FileCounts {
+        let sha256 = self.sha256.take().filter(|_| complete);
         FileCounts {
             path: source.display.clone(),
             bytes: self.bytes,

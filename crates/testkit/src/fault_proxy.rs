@@ -317,7 +317,7 @@ impl Connection<'_> {
             _ => (None, None, false),
         };
         let limit = cut.unwrap_or(length).min(length);
-        let whole = copy(&mut server, &mut out, limit, flip, |bytes| {
+        let complete = copy(&mut server, &mut out, limit, flip, |bytes| {
             self.update(at, |passed| passed.down += bytes)
         })?;
         if cut.is_some() {
@@ -326,8 +326,8 @@ impl Connection<'_> {
             }
             return Ok(false);
         }
-        self.update(at, |passed| passed.done = whole || length == u64::MAX);
-        Ok(keep && whole)
+        self.update(at, |passed| passed.done = complete || length == u64::MAX);
+        Ok(keep && complete)
     }
 
     /// Forwards the request body; false if the fault ended it.

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{movie_rows, run, to_csv};
 
 /// First words of progress lines, which are not messages.
-const PROGRESS: [&str; 3] = ["reading the data", "train:", "2 classes"];
+const PROGRESS: [&str; 5] = ["reading", "loading", "training", "train:", "2 classes"];
 
 /// A temporary folder in which command lines of one trainer run. It contains `rows.csv`, the first
 /// 40 rows of the sample.

@@ -54,12 +54,12 @@ impl Resume<'_> {
     /// If a model differs, or fewer than half of the killed runs had a checkpoint to resume from.
     pub fn kill_repeatedly(&self, kills: u32, variants: &[&[&str]]) {
         let rows = self.workspace.rows(120);
-        let mut usual = f64::MAX;
+        let mut duration = f64::MAX;
         let expected: Vec<Vec<u8>> = variants
             .iter()
             .map(|more| {
                 let outcome = self.workspace.train(&rows, &[self.flags, more].concat());
-                usual = usual.min(outcome.expect_code(0).seconds);
+                duration = duration.min(outcome.expect_code(0).seconds);
                 self.workspace.weights()
             })
             .collect();
@@ -72,13 +72,13 @@ impl Resume<'_> {
             chains += 1;
             let flags = self.with_checkpoints(&dir, variants[variant]);
             for round in 0..4 {
-                let time = usual * random.uniform();
+                let time = duration * random.uniform();
                 let (ended, outcome) = self.kill_after(time, round % 2 == 1, &rows, &dir, &flags);
                 killed += u32::from(!ended);
                 resumed += u32::from(outcome.stderr.contains(RESUMED));
                 if ended {
                     // The machine may be less busy than at first.
-                    usual = usual.min(outcome.seconds);
+                    duration = duration.min(outcome.seconds);
                 }
             }
             let outcome = self.workspace.train(&rows, &flags);

@@ -29,12 +29,12 @@ pub(super) fn optional(value: Option<f64>, decimals: usize) -> String {
 /// Formats a duration: `0.3 s`, `12.3 s`, `3 min 20 s`, `5 h 2 min`.
 pub(super) fn seconds(value: f64) -> String {
     // Rounds to seconds first: 119.9 s is 2 min 0 s.
-    let whole = value.round() as u64;
-    match whole {
+    let seconds = value.round() as u64;
+    match seconds {
         0 if value < 0.095 => format!("{:.0}\u{a0}ms", value * 1000.0),
         0..60 => format!("{value:.1}\u{a0}s"),
-        60..3600 => format!("{}\u{a0}min {}\u{a0}s", whole / 60, whole % 60),
-        _ => format!("{}\u{a0}h {}\u{a0}min", whole / 3600, whole % 3600 / 60),
+        60..3600 => format!("{}\u{a0}min {}\u{a0}s", seconds / 60, seconds % 60),
+        _ => format!("{}\u{a0}h {}\u{a0}min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 

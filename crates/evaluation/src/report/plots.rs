@@ -152,8 +152,8 @@ fn x_axis(layout: Layout, xs: &[f64]) -> Layout {
         return layout;
     }
     let layout = layout.with_x_axis_min(low).with_x_axis_max(high);
-    let whole = xs.iter().all(|x| x.fract() == 0.0);
-    if whole && high - low <= 12.0 {
+    let integral = xs.iter().all(|x| x.fract() == 0.0);
+    if integral && high - low <= 12.0 {
         layout.with_x_tick_step(1.0)
     } else {
         layout

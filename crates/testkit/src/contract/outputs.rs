@@ -100,8 +100,12 @@ pub fn logs_are_plain_without_terminal(trainer: &Trainer) {
         "an escape sequence in: {output:?}"
     );
     let lines = output.lines().count();
-    let most = 100 + (outcome.seconds / 2.0) as usize;
-    assert!(lines <= most, "{lines} lines in {:.1} s", outcome.seconds);
+    let max_lines = 100 + (outcome.seconds / 2.0) as usize;
+    assert!(
+        lines <= max_lines,
+        "{lines} lines in {:.1} s",
+        outcome.seconds
+    );
     assert!(lines > 0, "there are log lines");
 }
 

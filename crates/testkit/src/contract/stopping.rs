@@ -104,7 +104,7 @@ fn long_job(trainer: &Trainer, flags: &[String]) -> Vec<String> {
 /// Sends SIGTERM at random moments of a run with much data.
 fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32) {
     let flags = long_job(trainer, flags);
-    let mut usual = run(FakeMl::new().train(&trainer.bin, &flags))
+    let mut duration = run(FakeMl::new().train(&trainer.bin, &flags))
         .expect_code(0)
         .seconds;
     let mut random = SplitMix64(seed);
@@ -115,13 +115,13 @@ fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32
         let pid = running.pid();
         running.wait_for_handler(pid);
         let share = random.uniform();
-        let ended = running.ends_within(Duration::from_secs_f64(usual * share));
+        let ended = running.ends_within(Duration::from_secs_f64(duration * share));
         stopped += u32::from(!ended);
         let moment = format!("after {:.0} % of the usual time", share * 100.0);
         let outcome = stop(trainer, &ml, running, &moment);
         if ended {
             // The machine became faster: use the new duration.
-            usual = usual.min(outcome.seconds);
+            duration = duration.min(outcome.seconds);
         }
     }
     assert!(stopped > 0, "a run was stopped before its end");

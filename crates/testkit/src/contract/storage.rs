@@ -87,10 +87,10 @@ pub fn mounted_model_folder_is_written(trainer: &Trainer) {
 pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let (name, one, two) = &trainer.number;
     let flags = [one, two].map(|value| [flag(name), value.clone()]);
-    let whole = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
+    let models = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
 
     let mut ml = job();
-    let mut usual = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
+    let mut duration = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
     let mut killed = 0;
     let mut random = SplitMix64(7);
     for round in 0..16 {
@@ -102,13 +102,13 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         let mut running = start(ml.train(&trainer.bin, &flags));
         // Late in the run, when the model is written.
         let share = 0.4 + 0.6 * random.uniform();
-        let ended = running.ends_within(Duration::from_secs_f64(usual * share));
+        let ended = running.ends_within(Duration::from_secs_f64(duration * share));
         running.sigkill();
         killed += u32::from(!ended);
         let outcome = running.finish(Duration::from_secs(30));
         if ended {
             // The machine became faster: use the new duration.
-            usual = usual.min(outcome.seconds);
+            duration = duration.min(outcome.seconds);
         }
         let model = ml.model_dir();
         let files = ml.model_files();
@@ -121,7 +121,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
             "round {round}: half a model: {files:?}"
         );
         assert!(
-            whole.contains(&weights(&model)),
+            models.contains(&weights(&model)),
             "round {round}: a mixture of two models"
         );
     }
