@@ -69,7 +69,7 @@ impl From<ErrorKind> for Exit {
     }
 }
 
-/// An error as the user reads it: lower case, no full stop, values in backticks, then what to do.
+/// An error for the user: lower case, no full stop, values in backticks, then help lines.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,

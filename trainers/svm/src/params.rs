@@ -30,7 +30,7 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 pub struct SvmArgs {
     /// Longest n-gram, in words
     ///
-    /// With --tune, n-grams up to 1, 2 and this length are tried, which is then at least 3.
+    /// --tune tries n-grams of up to 1, 2 and this many words, at least 3.
     #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
     max_ngrams: u8,
     /// Drop terms in fewer training rows: a count, or a share below 1.0
