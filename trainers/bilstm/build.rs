@@ -1,10 +1,11 @@
-//! Writes where libtorch lies into the programs of this package, so that `cargo run` and `cargo test` find it.
+//! Adds libtorch's folder to the run path of this package's programs, for `cargo run` and
+//! `cargo test`.
 
 use std::env;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=TRAINYARD_RPATH");
-    // torch-sys says it to its direct dependants.
+    // Set by torch-sys for its direct dependants.
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     let rpath = env::var("TRAINYARD_RPATH").or_else(|_| env::var("DEP_TCH_LIBTORCH_LIB"));
     if let Ok(rpath) = rpath {

@@ -127,10 +127,10 @@ impl Decoder {
         };
         let block = &*block;
         // Validating the whole block is much faster than validating each record.
-        let whole = std::str::from_utf8(&block.bytes[..block.used]).ok();
+        let valid = std::str::from_utf8(&block.bytes[..block.used]).ok();
         let mut work = Work {
             block,
-            whole,
+            valid,
             options,
             labels,
             reporter: Reporter {
@@ -158,7 +158,7 @@ impl Decoder {
             }
         }
         let batch = Batch {
-            block: whole.unwrap_or_default(),
+            block: valid.unwrap_or_default(),
             scratch: &self.scratch,
             rows: &self.rows,
         };
@@ -169,7 +169,7 @@ impl Decoder {
 struct Work<'a, 'd> {
     block: &'a Block,
     /// Text of the block, if all of it is valid UTF-8.
-    whole: Option<&'a str>,
+    valid: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
     reporter: Reporter<'a>,
@@ -237,7 +237,7 @@ impl<'a> Work<'a, '_> {
         let from = if span.scratch {
             self.decoder.scratch.as_str()
         } else {
-            self.whole.unwrap_or_default()
+            self.valid.unwrap_or_default()
         };
         from[span.start..span.end].chars().all(char::is_whitespace)
     }
@@ -245,8 +245,8 @@ impl<'a> Work<'a, '_> {
     /// Returns the text of a record; refuses invalid UTF-8.
     fn valid(&self, record: &Record, findings: &mut Findings) -> Result<&'a str, Refused> {
         let range = record.start as usize..record.end as usize;
-        match self.whole {
-            Some(whole) => Ok(&whole[range]),
+        match self.valid {
+            Some(valid) => Ok(&valid[range]),
             None => self.text(range, record, findings),
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Work<'a, '_> {
     ) -> Result<Span, Refused> {
         let (start, end) = (field.start as usize, field.end as usize);
         let from = self.decoder.scratch.len();
-        match (field.shape, self.whole) {
+        match (field.shape, self.valid) {
             (Shape::Plain, Some(_)) => {
                 return Ok(Span {
                     start,
@@ -282,8 +282,8 @@ impl<'a> Work<'a, '_> {
                     scratch: false,
                 });
             }
-            (Shape::Doubled, Some(whole)) => {
-                undouble(&whole[start..end], &mut self.decoder.scratch)
+            (Shape::Doubled, Some(valid)) => {
+                undouble(&valid[start..end], &mut self.decoder.scratch)
             }
             (Shape::Plain, None) => {
                 let text = self.text(start..end, record, findings)?;

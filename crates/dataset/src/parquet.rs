@@ -66,7 +66,7 @@ impl Parquet {
     ) -> Result<Option<Self>, FileError> {
         let Some(path) = &source.path else {
             let message = "cannot read parquet from standard input".to_owned();
-            return Err(error(message, "pass a file instead"));
+            return Err(file_error(message, "pass a file instead"));
         };
         let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
         let file = File::open(path).map_err(io)?;
@@ -110,8 +110,8 @@ impl Parquet {
         }
     }
 
-    fn file_counts(&mut self, source: &Source, whole: bool) -> FileCounts {
-        let sha256 = self.sha256.take().filter(|_| whole);
+    fn file_counts(&mut self, source: &Source, complete: bool) -> FileCounts {
+        let sha256 = self.sha256.take().filter(|_| complete);
         FileCounts {
             path: source.display.clone(),
             bytes: self.bytes,
@@ -136,7 +136,7 @@ impl Parquet {
             None => vec![None; wanted],
         };
         if texts.len() != wanted || labels.len() != wanted {
-            return Err(error(
+            return Err(file_error(
                 "columns have different numbers of rows".to_owned(),
                 "write the file again",
             ));
@@ -144,7 +144,7 @@ impl Parquet {
         group.left -= wanted;
         block.used = block.bytes.len();
         if u32::try_from(block.used).is_err() {
-            return Err(error(
+            return Err(file_error(
                 format!("`{wanted}` rows have more than 4 GiB of text"),
                 "split the texts",
             ));
@@ -233,7 +233,7 @@ impl Column {
                     to.extend(value.to_string().bytes())
                 })
             }
-            _ => Err(error(
+            _ => Err(file_error(
                 "the column's type changes within the file".to_owned(),
                 "write the file again",
             )),
@@ -310,7 +310,7 @@ fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), FileE
                 name(&column)
             );
             let help = "pass another column, or write the file with that type";
-            return Err(error(message, help));
+            return Err(file_error(message, help));
         }
     }
     Ok(())
@@ -334,18 +334,18 @@ fn hash(file: File) -> Result<String, FileError> {
 fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = "the parquet file cannot be read: it is inconsistent".to_owned();
-        Err(error(message, "download or write the file again"))
+        Err(file_error(message, "download or write the file again"))
     })
 }
 
-fn damaged(cause: ParquetError) -> FileError {
-    error(
-        format!("the parquet file cannot be read: {cause}"),
+fn damaged(error: ParquetError) -> FileError {
+    file_error(
+        format!("the parquet file cannot be read: {error}"),
         "download or write the file again",
     )
 }
 
-fn error(message: String, help: &str) -> FileError {
+fn file_error(message: String, help: &str) -> FileError {
     FileError {
         code: &codes::PARQUET,
         message,

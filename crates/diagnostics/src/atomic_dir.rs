@@ -65,9 +65,9 @@ impl Staged {
     /// Creates an empty folder next to `dir` that can replace it by a rename. `None` if `dir` is a
     /// mount point (such as SageMaker's /opt/ml/model), or if the parent folder is not writable or
     /// the owner cannot be kept.
-    pub fn beside(dir: &Path) -> Option<Self> {
+    pub fn next_to(dir: &Path) -> Option<Self> {
         let parent = parent(dir);
-        let staged = Self(parent.join(format!("{}{}", beside_prefix(dir)?, std::process::id())));
+        let staged = Self(parent.join(format!("{}{}", partial_prefix(dir)?, std::process::id())));
         let Ok(old) = fs::metadata(dir) else {
             return staged.create().ok();
         };
@@ -120,7 +120,7 @@ pub fn parent(dir: &Path) -> &Path {
 }
 
 /// Returns `.NAME.partial-`, the prefix of temporary folders next to `dir`.
-fn beside_prefix(dir: &Path) -> Option<String> {
+fn partial_prefix(dir: &Path) -> Option<String> {
     Some(format!(".{}{PARTIAL}", dir.file_name()?.to_str()?))
 }
 
@@ -134,7 +134,7 @@ pub fn remove_stale(dir: &Path) {
         }
     };
     remove(dir, PARTIAL);
-    if let Some(prefix) = beside_prefix(dir) {
+    if let Some(prefix) = partial_prefix(dir) {
         remove(parent(dir), &prefix);
     }
 }

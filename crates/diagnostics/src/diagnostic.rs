@@ -60,7 +60,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// A stable code such as `D014`.
     pub code: &'static str,
-    /// What was expected and what was found: lower case, no full stop, values in backticks.
+    /// Message, with the expected and the actual value: lower case, no full stop, values in
+    /// backticks.
     pub message: String,
     /// First place of the finding.
     #[serde(skip_serializing_if = "Option::is_none")]

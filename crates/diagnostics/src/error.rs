@@ -69,7 +69,7 @@ impl From<ErrorKind> for Exit {
     }
 }
 
-/// An error as the user reads it: lower case, no full stop, values in backticks, then what to do.
+/// An error for the user: lower case, no full stop, values in backticks, then help lines.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -229,7 +229,7 @@ fn io_help(error: &std::io::Error) -> &'static str {
             "give the user that runs this access to it"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "free some room, or choose another disk"
+            "free some space, or choose another disk"
         }
         _ => "check the disk and the path",
     }

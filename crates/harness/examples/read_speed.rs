@@ -1,7 +1,7 @@
-//! How fast a channel is read: `cargo run --release -p harness --example read_speed -- PATH [THREADS]`.
+//! Measures the speed of reading a channel: rows, bytes per second, and CPU time of reading,
+//! hashing, splitting and checking. The encoder only adds up lengths.
 //!
-//! Prints rows, bytes per second, and the time of the processor for reading, hashing, splitting and checking alone: the
-//! encoder only adds up lengths.
+//!     cargo run --release -p harness --example read_speed -- PATH [THREADS]
 
 use dataset::{Encode, ReadOptions, read, sources};
 use std::path::Path;
@@ -16,7 +16,7 @@ impl Encode for Lengths {
     }
 }
 
-/// Milliseconds of processor time so far, where /proc tells.
+/// CPU time of the running threads in milliseconds; Linux only.
 fn cpu_ms() -> Option<f64> {
     let nanoseconds = std::fs::read_dir("/proc/self/task")
         .ok()?
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     let seconds = start.elapsed().as_secs_f64();
     let bytes: u64 = rows.counts.files.iter().map(|file| file.bytes).sum();
-    let letters: u64 = rows.encoders.iter().map(|shard| shard.0).sum();
+    let letters: u64 = rows.encoders.iter().map(|lengths| lengths.0).sum();
     println!(
         "{} rows, {} labels, {letters} bytes of text",
         rows.counts.used,
@@ -58,9 +58,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seconds * 1e3,
         bytes as f64 / seconds / 1e6
     );
-    // Threads that have ended are not in this list: with one thread it is all there is.
+    // Threads that have ended are not in this list, so it is complete only with one thread.
     if let Some(ms) = cpu_ms().filter(|_| options.threads.get() == 1) {
-        println!("{ms:.1} ms of processor time since the start of the process");
+        println!("{ms:.1} ms of CPU time since the start of the process");
     }
     for finding in rows.findings.iter() {
         println!("{finding}");

@@ -1,4 +1,4 @@
-//! What a trainer gets by implementing [`Trainer`]: command line, life cycle, model folder.
+//! Command line, life cycle and model folder for types that implement [`Trainer`].
 
 mod command;
 pub mod model_dir;

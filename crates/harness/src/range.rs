@@ -1,5 +1,5 @@
-//! Range checks for numeric arguments. Each returns the value, or an [`Error`] with the flag, the range
-//! and an example.
+//! Range checks for numeric arguments. Each returns the value, or an [`Error`] with the flag, the
+//! range and an example.
 
 use diagnostics::Error;
 
@@ -68,11 +68,11 @@ mod tests {
                 assert_eq!(check("x", value, "1").unwrap(), value, "{number}");
             }
             for &value in outside.iter().chain(&[f64::NAN, f64::INFINITY]) {
-                let failure = check("x", value, "1").unwrap_err().to_string();
+                let message = check("x", value, "1").unwrap_err().to_string();
                 let (found, help) = (format!("found `{value}`"), "help: use --x 1,");
                 assert!(
-                    failure.contains(&found) && failure.contains(help),
-                    "{number}: {failure}"
+                    message.contains(&found) && message.contains(help),
+                    "{number}: {message}"
                 );
             }
         }

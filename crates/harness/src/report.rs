@@ -57,10 +57,10 @@ pub(crate) fn build(
             .into_iter()
             .map(|(name, evaluation)| SetReport { name, evaluation })
             .collect(),
-        account: input
+        channels: input
             .counts
             .iter()
-            .map(|(channel, account)| channel_account(channel, account))
+            .map(|(channel, counts)| channel_counts(channel, counts))
             .collect(),
         strongest: input.strongest.clone(),
         worst: input.examples(&worst, worst_texts),
@@ -158,7 +158,7 @@ impl Input<'_> {
     }
 }
 
-fn channel_account(channel: &str, account: &RowCounts) -> ChannelCounts {
+fn channel_counts(channel: &str, counts: &RowCounts) -> ChannelCounts {
     let file = |file: &dataset::FileCounts| FileRow {
         path: file.path.clone(),
         rows: file.rows_read,
@@ -167,10 +167,10 @@ fn channel_account(channel: &str, account: &RowCounts) -> ChannelCounts {
     };
     ChannelCounts {
         channel: channel.to_owned(),
-        files: account.files.iter().map(file).collect(),
-        read: account.read,
-        used: account.used,
-        dropped: account
+        files: counts.files.iter().map(file).collect(),
+        read: counts.read,
+        used: counts.used,
+        dropped: counts
             .dropped
             .iter()
             .map(|(reason, count)| ((*reason).to_owned(), *count))

@@ -1,4 +1,4 @@
-//! What a trainer prints for programs: `describe --json` and `--error-format json`.
+//! Output of trainers for programs: `describe --json` and `--error-format json`.
 //!
 //! A trainer writes these types, the launcher reads them. Where SageMaker's `TrainingSpecification`
 //! has a field for something, the same words are used here. Unknown fields are ignored, so that a
@@ -132,7 +132,7 @@ pub struct ErrorReport {
 pub struct ReportedError {
     /// Lower case, no full stop, values in backticks.
     pub message: String,
-    /// What to do, one line each.
+    /// Actions that remove the error, one line each.
     #[serde(default)]
     pub help: Vec<String>,
     /// Exit code of the process.
@@ -154,10 +154,10 @@ pub struct ReportedDiagnostic {
     pub code: String,
     /// Lower case, no full stop, values in backticks.
     pub message: String,
-    /// The first place where it was found.
+    /// First place of the finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<ReportedPlace>,
-    /// What to do.
+    /// Action that removes the error.
     pub help: String,
 }
 

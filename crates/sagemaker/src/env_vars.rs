@@ -15,83 +15,36 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
-/// Folder that replaces `/opt/ml`.
-pub const BASE_DIR: Variable = Variable {
-    name: "SAGEMAKER_BASE_DIR",
-    meaning: "folder that replaces /opt/ml",
-};
+macro_rules! variables {
+    ($($constant:ident = $name:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: Variable = Variable { name: $name, meaning: $meaning };)*
 
-/// Folder of the model.
-pub const MODEL_DIR: Variable = Variable {
-    name: "SM_MODEL_DIR",
-    meaning: "folder for the model; by default `model` in the base folder",
-};
+        /// All variables that are read.
+        pub const ALL: &[Variable] = &[
+            $($constant,)*
+            PROXIES[0], PROXIES[1], PROXIES[2], PROXIES[3], PROXIES[4], PROXIES[5],
+        ];
+    };
+}
 
-/// Folder of reports.
-pub const OUTPUT_DATA_DIR: Variable = Variable {
-    name: "SM_OUTPUT_DATA_DIR",
-    meaning: "folder for reports; by default `output/data` in the base folder",
-};
-
-/// File or folder of a channel.
-pub const CHANNEL: Variable = Variable {
-    name: "SM_CHANNEL_<NAME>",
-    meaning: "file or folder of the channel; by default `input/data/<name>` in the base folder",
-};
-
-/// Name of the training job, set by SageMaker.
-pub const JOB_NAME: Variable = Variable {
-    name: "TRAINING_JOB_NAME",
-    meaning: "name of the training job; set only in training containers",
-};
-
-/// Rendezvous address of a job with several hosts.
-pub const LEADER: Variable = Variable {
-    name: "TRAINYARD_LEADER",
-    meaning: "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400",
-};
-
-/// The user's home folder.
-pub const HOME: Variable = Variable {
-    name: "HOME",
-    meaning: "home folder; `.cache/huggingface` below it is the cache of pretrained models",
-};
-
-/// The user's cache folder.
-pub const XDG_CACHE_HOME: Variable = Variable {
-    name: "XDG_CACHE_HOME",
-    meaning: "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`",
-};
-
-/// Hugging Face home folder.
-pub const HF_HOME: Variable = Variable {
-    name: "HF_HOME",
-    meaning: "Hugging Face home folder; `hub` below it is the cache of pretrained models; by default `~/.cache/huggingface`",
-};
-
-/// Cache of pretrained models.
-pub const HF_HUB_CACHE: Variable = Variable {
-    name: "HF_HUB_CACHE",
-    meaning: "cache of pretrained models; by default `hub` in `HF_HOME`",
-};
-
-/// Offline mode.
-pub const HF_HUB_OFFLINE: Variable = Variable {
-    name: "HF_HUB_OFFLINE",
-    meaning: "1: use only cached pretrained models",
-};
-
-/// Access token.
-pub const HF_TOKEN: Variable = Variable {
-    name: "HF_TOKEN",
-    meaning: "token for private models of the hub; by default the content of `HF_HOME/token`",
-};
-
-/// Address of the hub.
-pub const HF_ENDPOINT: Variable = Variable {
-    name: "HF_ENDPOINT",
-    meaning: "address of the hub; by default https://huggingface.co",
-};
+variables! {
+    BASE_DIR = "SAGEMAKER_BASE_DIR", "folder that replaces /opt/ml";
+    MODEL_DIR = "SM_MODEL_DIR", "folder for the model; by default `model` in the base folder";
+    OUTPUT_DATA_DIR = "SM_OUTPUT_DATA_DIR", "folder for reports; by default `output/data` in the base folder";
+    CHANNEL = "SM_CHANNEL_<NAME>", "file or folder of the channel; by default `input/data/<name>` in the base folder";
+    JOB_NAME = "TRAINING_JOB_NAME", "name of the training job; set only in training containers";
+    LEADER = "TRAINYARD_LEADER",
+        "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400";
+    HOME = "HOME", "home folder; `.cache/huggingface` below it is the cache of pretrained models";
+    XDG_CACHE_HOME = "XDG_CACHE_HOME",
+        "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`";
+    HF_HOME = "HF_HOME",
+        "Hugging Face home folder; `hub` below it is the cache of pretrained models; by default `~/.cache/huggingface`";
+    HF_HUB_CACHE = "HF_HUB_CACHE", "cache of pretrained models; by default `hub` in `HF_HOME`";
+    HF_HUB_OFFLINE = "HF_HUB_OFFLINE", "1: use only cached pretrained models";
+    HF_TOKEN = "HF_TOKEN", "token for private models of the hub; by default the content of `HF_HOME/token`";
+    HF_ENDPOINT = "HF_ENDPOINT", "address of the hub; by default https://huggingface.co";
+}
 
 const fn proxy(name: &'static str) -> Variable {
     Variable {
@@ -108,29 +61,6 @@ pub const PROXIES: [Variable; 6] = [
     proxy("https_proxy"),
     proxy("HTTP_PROXY"),
     proxy("http_proxy"),
-];
-
-/// All variables that are read.
-pub const ALL: &[Variable] = &[
-    BASE_DIR,
-    MODEL_DIR,
-    OUTPUT_DATA_DIR,
-    CHANNEL,
-    JOB_NAME,
-    LEADER,
-    HOME,
-    XDG_CACHE_HOME,
-    HF_HOME,
-    HF_HUB_CACHE,
-    HF_HUB_OFFLINE,
-    HF_TOKEN,
-    HF_ENDPOINT,
-    PROXIES[0],
-    PROXIES[1],
-    PROXIES[2],
-    PROXIES[3],
-    PROXIES[4],
-    PROXIES[5],
 ];
 
 pub(crate) const CHANNEL_PREFIX: &str = "SM_CHANNEL_";

@@ -172,15 +172,15 @@ fn toolkit_decodes_the_same_values() {
     ] {
         values.insert(own.to_owned(), "\"train\"".to_owned());
     }
-    let judged = decoded_by_both(&values);
-    assert_eq!(judged.len(), 41, "reserved keys are skipped on both sides");
-    let different: Vec<_> = judged.iter().filter(|(_, same)| !same).collect();
+    let decoded = decoded_by_both(&values);
+    assert_eq!(decoded.len(), 41, "reserved keys are skipped on both sides");
+    let different: Vec<_> = decoded.iter().filter(|(_, same)| !same).collect();
     assert!(different.is_empty(), "{different:?}");
 }
 
 #[test]
 fn intended_differences_from_the_toolkit() {
-    // The toolkit passes these on as strings: a Python script can parse `True`. A typed command
+    // The toolkit passes these on as strings: a Python script can parse `True`. A command
     // line must not get `None` for a missing value, nor doubled quotes.
     let values = numbered(["True", "False", "None", r#""\"english\"""#]);
     for (value, same) in decoded_by_both(&values) {

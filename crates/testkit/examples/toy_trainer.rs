@@ -1,5 +1,5 @@
-//! A trainer that does what a test asks of it, by the hyperparameter `mode` in `hyperparameters.json`. It learns nothing,
-//! obeys SageMaker's contract where it is told to, and breaks it where it is told to. Static, it runs in an empty image.
+//! A trainer whose hyperparameter `mode` selects its behaviour, such as writing checkpoints or
+//! ignoring SIGTERM. It has no model. Linked statically, it runs in an empty image.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,8 +15,13 @@ fn main() -> std::io::Result<()> {
     }
     let base = PathBuf::from(std::env::var_os("SAGEMAKER_BASE_DIR").unwrap_or("/opt/ml".into()));
     let text = fs::read_to_string(base.join("input/config/hyperparameters.json"))?;
-    let asked: serde_json::Value = serde_json::from_str(&text)?;
-    let get = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
+    let hyperparameters: serde_json::Value = serde_json::from_str(&text)?;
+    let get = |name: &str| {
+        hyperparameters[name]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let stop = Arc::new(AtomicBool::new(false));
     // 15 is SIGTERM.
     signal_hook::flag::register(15, Arc::clone(&stop))?;
@@ -44,7 +49,7 @@ fn main() -> std::io::Result<()> {
                 fs::remove_file(entry?.path())?;
             }
         }
-        // Something that is long to pack.
+        // A model that takes long to pack.
         "large" => {
             let mut noise = 1_u64;
             let mut bytes = Vec::new();
@@ -68,7 +73,7 @@ fn main() -> std::io::Result<()> {
         }
         "links" => links(&base.join("model"))?,
         "orphan" => {
-            // A child that would hold the log open for ever.
+            // A child that keeps the log open.
             std::process::Command::new("sleep").arg("1000").spawn()?;
             fs::write(base.join("model/done"), "")?;
         }
@@ -84,7 +89,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// Counts to `last`, a file per step, and goes on where the checkpoints end.
+/// Counts to `last` with a file per step; continues from the checkpoints.
 fn steps(base: &Path, stop: &AtomicBool, last: u32) -> std::io::Result<()> {
     let folder = base.join("checkpoints");
     let done = fs::read_dir(&folder)?.filter_map(|entry| {
@@ -111,7 +116,7 @@ fn steps(base: &Path, stop: &AtomicBool, last: u32) -> std::io::Result<()> {
     fs::write(base.join("model/steps"), format!("{last}, from {done}"))
 }
 
-/// Writes what it sees as results.
+/// Writes environment, files and configuration as results.
 fn look(base: &Path) -> std::io::Result<()> {
     let variables: std::collections::BTreeMap<_, _> = std::env::vars().collect();
     let mut files = Vec::new();
@@ -153,7 +158,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<String>) -> std::io::Result<
     Ok(())
 }
 
-/// Takes more and more, once SIGTERM has told it to.
+/// Allocates more and more memory after SIGTERM.
 fn memory(stop: &AtomicBool) {
     eprintln!("toy: ready");
     while !stop.load(Ordering::Relaxed) {
@@ -170,7 +175,7 @@ fn memory(stop: &AtomicBool) {
     }
 }
 
-/// What a log may hold.
+/// Prints long lines, invalid UTF-8 and a line in two parts.
 fn noise() -> std::io::Result<()> {
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
     for line in 0..200 {

@@ -40,9 +40,9 @@ pub fn to_csv(rows: &[Row]) -> Vec<u8> {
         .into_iter()
         .chain(rows.iter().map(|row| [row.text.as_str(), &row.label]));
     for record in records {
-        writer.write_record(record).expect("a Vec takes every byte");
+        writer.write_record(record).expect("a Vec can be written");
     }
-    writer.into_inner().expect("a Vec takes every byte")
+    writer.into_inner().expect("a Vec can be written")
 }
 
 /// The folder of real data: `TRAINYARD_DATA`, else the repository's `data`.

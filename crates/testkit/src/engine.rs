@@ -1,4 +1,5 @@
-//! The Docker engine for one test; its containers and images are removed after the test, also on failure.
+//! The Docker engine for one test; its containers and images are removed after the test, also on
+//! failure.
 
 use std::cell::RefCell;
 use std::process::Command;
@@ -11,7 +12,7 @@ pub struct Engine {
     images: RefCell<Vec<String>>,
 }
 
-/// The engine of this machine.
+/// Returns the engine of this machine.
 ///
 /// # Panics
 /// If none answers: `./test` starts one.

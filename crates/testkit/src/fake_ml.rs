@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A temporary folder that stands for `/opt/ml` through `SAGEMAKER_BASE_DIR`.
+/// A temporary folder that replaces `/opt/ml` by `SAGEMAKER_BASE_DIR`.
 pub struct FakeMl {
     root: TempDir,
 }
@@ -22,10 +22,10 @@ impl FakeMl {
     /// Creates the folders and configuration files of a job with one host, no channels and no
     /// hyperparameters.
     pub fn new() -> Self {
-        let root = TempDir::new().expect("a temporary folder can be made");
+        let root = TempDir::new().expect("a temporary folder can be created");
         let ml = Self { root };
         for folder in ["input/config", "input/data", "model", "output/data"] {
-            std::fs::create_dir_all(ml.path(folder)).expect("a temporary folder takes folders");
+            std::fs::create_dir_all(ml.path(folder)).expect("folders can be created");
         }
         ml.write_json("input/config/hyperparameters.json", &json!({}));
         ml.write_json("input/config/inputdataconfig.json", &json!({}));
@@ -115,7 +115,7 @@ impl FakeMl {
         );
         self.write_json(file, &all.into());
         std::fs::create_dir_all(self.path(format!("input/data/{name}")))
-            .expect("a temporary folder takes folders");
+            .expect("folders can be created");
         self
     }
 
@@ -162,5 +162,5 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 pub fn fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
-        .unwrap_or_else(|error| panic!("cannot make the fifo `{}`: {error}", path.display()));
+        .unwrap_or_else(|error| panic!("cannot create the fifo `{}`: {error}", path.display()));
 }

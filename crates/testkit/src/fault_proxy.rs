@@ -112,8 +112,8 @@ impl FaultProxy {
         &self.url
     }
 
-    /// Injects the fault into `times` requests of this method whose target contains `part`, after `skip`
-    /// others.
+    /// Injects the fault into `times` requests of this method whose target contains `part`, after
+    /// `skip` others.
     pub fn fault(&self, method: &'static str, part: &str, skip: usize, times: usize, fault: Fault) {
         let part = part.to_owned();
         lock(&self.shared.0).rules.push(Rule {
@@ -237,7 +237,7 @@ impl Connection<'_> {
     fn serve(&self) -> std::io::Result<()> {
         let mut client = BufReader::new(self.client);
         while let Some(head) = Head::read(&mut client)? {
-            if !self.one(&head, &mut client)? {
+            if !self.forward(&head, &mut client)? {
                 return Ok(());
             }
         }
@@ -245,7 +245,7 @@ impl Connection<'_> {
     }
 
     /// Forwards one request; true if another may follow.
-    fn one(&self, head: &Head, client: &mut impl Read) -> std::io::Result<bool> {
+    fn forward(&self, head: &Head, client: &mut impl Read) -> std::io::Result<bool> {
         let mut words = head.first.split(' ').map(str::to_owned);
         let (method, target) = (
             words.next().unwrap_or_default(),
@@ -275,6 +275,17 @@ impl Connection<'_> {
         } else if !self.upload(at, client, &mut server, length, fault.as_ref())? {
             return Ok(false);
         }
+        self.download(at, &method, server, fault.as_ref())
+    }
+
+    /// Forwards the response; true if another request may follow.
+    fn download(
+        &self,
+        at: usize,
+        method: &str,
+        server: TcpStream,
+        fault: Option<&Fault>,
+    ) -> std::io::Result<bool> {
         let mut server = BufReader::new(server);
         let Some(answer) = Head::read(&mut server)? else {
             return Ok(false);
@@ -300,13 +311,13 @@ impl Connection<'_> {
             answer.length().unwrap_or(u64::MAX)
         };
         let (cut, flip, stall) = match fault {
-            Some(Fault::CutDownload(at)) => (Some(at), None, false),
-            Some(Fault::StallDownload(at)) => (Some(at), None, true),
-            Some(Fault::FlipDownload(at)) => (None, Some(at), false),
+            Some(Fault::CutDownload(at)) => (Some(*at), None, false),
+            Some(Fault::StallDownload(at)) => (Some(*at), None, true),
+            Some(Fault::FlipDownload(at)) => (None, Some(*at), false),
             _ => (None, None, false),
         };
         let limit = cut.unwrap_or(length).min(length);
-        let whole = copy(&mut server, &mut out, limit, flip, |bytes| {
+        let complete = copy(&mut server, &mut out, limit, flip, |bytes| {
             self.update(at, |passed| passed.down += bytes)
         })?;
         if cut.is_some() {
@@ -315,8 +326,8 @@ impl Connection<'_> {
             }
             return Ok(false);
         }
-        self.update(at, |passed| passed.done = whole || length == u64::MAX);
-        Ok(keep && whole)
+        self.update(at, |passed| passed.done = complete || length == u64::MAX);
+        Ok(keep && complete)
     }
 
     /// Forwards the request body; false if the fault ended it.
@@ -367,7 +378,8 @@ impl Connection<'_> {
         let full = Duration::from_secs(120);
         let start = Instant::now();
         while start.elapsed() < full && !lock(&self.shared.0).closed {
-            // Unread data fills the buffers, as in a dead network; a closed client is an end of file.
+            // Unread data fills the buffers, as in a dead network; a closed client is an end of
+            // file.
             match client.peek(&mut [0]) {
                 Ok(0) => return,
                 Ok(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -475,7 +487,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_standard_s_check_value() {
+    fn crc32_of_the_check_string() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(base64(&0xcbf4_3926_u32.to_be_bytes()), "y/Q5Jg==");
     }

@@ -24,7 +24,7 @@ pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
     run(command)
 }
 
-/// Runs `tests/judges/NAME.py` with the pinned PyTorch and gives the JSON object that it prints.
+/// Runs `tests/judges/NAME.py` with the pinned PyTorch and returns the JSON object that it prints.
 ///
 /// # Panics
 /// If `TRAINYARD_TORCH_PYTHON` is not set, or if the judge fails or prints anything else.
@@ -48,7 +48,7 @@ fn script(name: &str) -> std::path::PathBuf {
         .with_extension("py")
 }
 
-/// Runs `tests/judges/NAME.py` and gives the JSON object that it prints.
+/// Runs `tests/judges/NAME.py` and returns the JSON object that it prints.
 ///
 /// # Panics
 /// If the judge fails or prints anything else.

@@ -1,5 +1,5 @@
-//! What the trainers' tests share: a fake `/opt/ml`, processes with time limits, small and read-only
-//! disks, Python judges, the suite of contract tests that every trainer must pass, and AWS as moto plays it.
+//! Helpers of all crates' tests: a fake `/opt/ml`, processes with time limits, small and read-only
+//! disks, Python judges, the suite of contract tests that every trainer must pass, and moto as AWS.
 //!
 //! A trainer's `tests/contract.rs` is a description of the trainer and one line:
 //!
@@ -20,22 +20,26 @@ mod engine;
 mod fake_ml;
 mod fault_proxy;
 mod judge;
+mod messages;
 mod moto;
 mod process;
+mod random;
 mod registry;
 pub mod resume;
 mod sandbox;
 mod workspace;
 
 pub use cli_reference::{check_cli_reference, check_trainer_reference};
-pub use contract::Trainer;
+pub use contract::{Trainer, pairs, strings};
 pub use data::{Row, data_dir, imdb_train, movie_csv, movie_rows, to_csv};
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
 pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
 pub use judge::{judge, python, torch_judge};
+pub use messages::MessageFixture;
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};
+pub use random::SplitMix64;
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};
 pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,

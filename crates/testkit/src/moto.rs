@@ -19,8 +19,8 @@ pub const CANARY_KEY_ID: &str = "AKIACANARYBIRD000001";
 /// The secret key of [`Moto::command`]; it must not appear anywhere.
 pub const CANARY_SECRET: &str = "canary-secret/that+must/never/be/seen-0001";
 
-/// Variables that commands inherit from the tests; none of AWS.
-const KEPT: [&str; 9] = [
+/// Variables that commands inherit from the tests; none are AWS's.
+const INHERITED: [&str; 9] = [
     "PATH",
     "TMPDIR",
     "LANG",
@@ -62,7 +62,7 @@ pub fn moto() -> Moto {
         .expect("moto's first line is text");
     assert!(
         url.starts_with("http://"),
-        "moto did not start, found `{url}`; its own words are above"
+        "moto did not start, found `{url}`; its output is above"
     );
     Moto {
         child,
@@ -82,11 +82,12 @@ impl Moto {
         self.home.path()
     }
 
-    /// Returns a command with this server, canary credentials and an empty home folder, in which it runs.
+    /// Returns a command with this server, canary credentials and an empty home folder, in which it
+    /// runs.
     pub fn command(&self, binary: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(binary);
         command.env_clear();
-        for name in KEPT {
+        for name in INHERITED {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -130,19 +131,21 @@ impl Moto {
         serde_json::from_str(&outcome.stdout).expect("one `show(value)`")
     }
 
-    /// Sets the course of jobs whose names start with `settings["prefix"]`: see `moto_jobs.py`.
+    /// Sets the schedule of jobs whose names start with `settings["prefix"]`: see `moto_jobs.py`.
     #[track_caller]
     pub fn job(&self, settings: &Value) {
         self.control("job", settings);
     }
 
-    /// Makes the next `times` requests of the operation (`*`: any) fail; kinds are in `moto_server.py`.
+    /// Makes the next `times` requests of the operation (`*`: any) fail; kinds are in
+    /// `moto_server.py`.
     #[track_caller]
     pub fn fault(&self, operation: &str, kind: &str, times: u32) {
         self.fault_with(&json!({"operation": operation, "kind": kind, "times": times}));
     }
 
-    /// A fault with options: `after` a number of requests, only if they `match` a text, `seconds` to stall.
+    /// A fault with options: `after` a number of requests, only if they `match` a text, `seconds`
+    /// to stall.
     #[track_caller]
     pub fn fault_with(&self, fault: &Value) {
         self.control("fault", fault);

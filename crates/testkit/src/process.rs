@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Long enough for a loaded machine: only a hang exceeds it.
-const LIMIT: Duration = Duration::from_secs(180);
+/// Time limit, long enough for a loaded machine: only a hang exceeds it.
+const RUN_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The result of a process.
 #[derive(Debug)]
@@ -129,7 +129,8 @@ impl Running {
         std::fs::read_dir("/proc").ok()?.find_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // `pid (name) state parent ...`; the name may contain anything, so search after the bracket.
+            // `pid (name) state parent ...`; the name may contain anything, so search after the
+            // bracket.
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
             (parent.parse() == Ok(self.pid())).then_some(pid)
         })
@@ -138,7 +139,7 @@ impl Running {
     /// Waits until the process `pid` catches SIGTERM; false if it ended first.
     ///
     /// # Panics
-    /// If it still does not catch it after some seconds.
+    /// If it has no handler after some seconds.
     pub fn wait_for_handler(&mut self, pid: u32) -> bool {
         let until = Instant::now() + Duration::from_secs(10);
         while Instant::now() < until {
@@ -153,11 +154,11 @@ impl Running {
         panic!("the process does not catch SIGTERM, 10 s after its start");
     }
 
-    /// Sends SIGTERM to the process that this one, an `unshare`, has started, as soon as that one catches it and has
-    /// been at work for a moment.
+    /// Sends SIGTERM to the child of this process, an `unshare`, soon after the child has installed
+    /// a handler.
     ///
     /// # Panics
-    /// If there is none, or if it ends before.
+    /// If there is no child, or it ends before.
     pub fn sigterm_to_process_1(&mut self) {
         let until = Instant::now() + Duration::from_secs(20);
         // It starts as a copy of `unshare`.
@@ -273,7 +274,7 @@ fn catches_sigterm(pid: u32) -> bool {
 /// If it cannot be started or hangs.
 #[track_caller]
 pub fn run(command: Command) -> Outcome {
-    run_within(command, LIMIT)
+    run_within(command, RUN_TIMEOUT)
 }
 
 /// Runs a process that has to end within `limit`.

@@ -13,8 +13,8 @@ pub const REGISTRY_USER: &str = "canary-user";
 /// Its password; it must appear only in requests.
 pub const REGISTRY_PASSWORD: &str = "canary-registry-password-0001";
 
-/// The user above, and the one that moto's ECR gives (`AWS`, `123456789012-auth-token`). bcrypt at its lowest cost,
-/// made with Python's `crypt.crypt(password, "$2b$04$abcdefghijklmnopqrstuu")`.
+/// The user above, and the user of moto's ECR (`AWS`, `123456789012-auth-token`). bcrypt at its
+/// lowest cost, made with Python's `crypt.crypt(password, "$2b$04$abcdefghijklmnopqrstuu")`.
 const HTPASSWD: &str = "\
 canary-user:$2b$04$abcdefghijklmnopqrstuuy7H3CG7ObpIqaSKQNZB9TaoLLIj5yWy
 AWS:$2b$04$abcdefghijklmnopqrstuu/cMn6kFoLFEf9ShbIPSVtJoiKQtizZG
@@ -32,7 +32,7 @@ pub struct Registry {
 /// # Panics
 /// If `docker-registry` is not installed or does not start.
 pub fn registry() -> Registry {
-    let folder = TempDir::new().expect("a temporary folder can be made");
+    let folder = TempDir::new().expect("a temporary folder can be created");
     std::fs::write(folder.path().join("htpasswd"), HTPASSWD).expect("it can be written");
     let mut registry = Registry {
         child: None,

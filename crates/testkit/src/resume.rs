@@ -4,25 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Outcome, Workspace, start};
+use crate::{Outcome, SplitMix64, Workspace, start};
 
 /// Messages of the harness.
 const RESUMED: &str = "resuming from the checkpoint";
 const SKIPPED: &str = "skipped the damaged checkpoint";
-
-/// SplitMix64, independent of the tested crates.
-pub struct SplitMix64(pub u64);
-
-impl SplitMix64 {
-    /// Returns a number of at least 0 and below 1.
-    pub fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 /// Returns the name of the newest checkpoint.
 pub fn newest_checkpoint(dir: &Path) -> Option<OsString> {
@@ -68,12 +54,12 @@ impl Resume<'_> {
     /// If a model differs, or fewer than half of the killed runs had a checkpoint to resume from.
     pub fn kill_repeatedly(&self, kills: u32, variants: &[&[&str]]) {
         let rows = self.workspace.rows(120);
-        let mut usual = f64::MAX;
+        let mut duration = f64::MAX;
         let expected: Vec<Vec<u8>> = variants
             .iter()
             .map(|more| {
                 let outcome = self.workspace.train(&rows, &[self.flags, more].concat());
-                usual = usual.min(outcome.expect_code(0).seconds);
+                duration = duration.min(outcome.expect_code(0).seconds);
                 self.workspace.weights()
             })
             .collect();
@@ -86,13 +72,13 @@ impl Resume<'_> {
             chains += 1;
             let flags = self.with_checkpoints(&dir, variants[variant]);
             for round in 0..4 {
-                let time = usual * random.uniform();
+                let time = duration * random.uniform();
                 let (ended, outcome) = self.kill_after(time, round % 2 == 1, &rows, &dir, &flags);
                 killed += u32::from(!ended);
                 resumed += u32::from(outcome.stderr.contains(RESUMED));
                 if ended {
                     // The machine may be less busy than at first.
-                    usual = usual.min(outcome.seconds);
+                    duration = duration.min(outcome.seconds);
                 }
             }
             let outcome = self.workspace.train(&rows, &flags);

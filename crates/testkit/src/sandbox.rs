@@ -1,5 +1,5 @@
-//! Full or read-only disks and a new process table, by Linux namespaces that end with the test. A test
-//! is skipped, with a message, only if the kernel forbids namespaces.
+//! Full or read-only disks and a new process table, by Linux namespaces that end with the test. A
+//! test is skipped, with a message, only if the kernel forbids namespaces.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,14 +10,14 @@ use crate::process::{Outcome, run};
 
 /// The result of a command on a small disk.
 pub struct SmallDisk {
-    /// How the command ended.
+    /// Result of the command.
     pub outcome: Outcome,
     /// Relative paths that it left on the disk.
     pub left: Vec<String>,
 }
 
-/// Reports that a test cannot run on this machine. `./test` prints it at its end and counts the test
-/// as skipped. The name must be unique.
+/// Reports that a test cannot run on this machine. `./test` prints it at its end and counts the
+/// test as skipped. The name must be unique.
 pub fn skip(test: &str, reason: &str) {
     let mut line = String::new();
     let _ = writeln!(line, "{test}: {reason}");
@@ -66,8 +66,8 @@ pub fn pid_1_allowed() -> bool {
     allowed(probe)
 }
 
-/// Appends `command` to `outer`. The environment is the command's plus the system's PATH for the tools
-/// of `outer`.
+/// Appends `command` to `outer`. The environment is the command's plus the system's PATH for the
+/// tools of `outer`.
 fn wrap(mut outer: Command, command: &Command) -> Command {
     outer
         .arg(command.get_program())
@@ -93,7 +93,7 @@ fn wrap(mut outer: Command, command: &Command) -> Command {
 /// # Panics
 /// If the disk cannot be created: check [`small_disk_allowed`] first.
 pub fn on_small_disk(command: &Command, folder: &Path, kib: u32) -> SmallDisk {
-    let listing = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let listing = tempfile::NamedTempFile::new().expect("a temporary file can be created");
     let mut outer = unshare(&["--mount"]);
     outer
         .args([
@@ -126,9 +126,9 @@ pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
         // Permissions do not bind root.
         use std::os::unix::fs::PermissionsExt as _;
         let mode = |bits| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(bits));
-        mode(0o555).expect("the folder is ours");
+        mode(0o555).expect("the folder belongs to the test");
         let outcome = run(command);
-        mode(0o755).expect("the folder is ours");
+        mode(0o755).expect("the folder belongs to the test");
         return outcome;
     }
     let mut outer = unshare(&["--mount"]);

@@ -71,7 +71,7 @@ impl Workspace {
     /// Returns the bytes of the weights.
     ///
     /// # Panics
-    /// If there is no model.
+    /// If the model is missing.
     #[track_caller]
     pub fn weights(&self) -> Vec<u8> {
         std::fs::read(self.path("model/model.safetensors")).expect("the model has weights")
@@ -80,7 +80,7 @@ impl Workspace {
     /// Returns `metrics.json`.
     ///
     /// # Panics
-    /// If there is no model.
+    /// If the model is missing.
     #[track_caller]
     pub fn metrics(&self) -> serde_json::Value {
         let text = std::fs::read(self.path("model/metrics.json")).expect("the model has metrics");

@@ -1,4 +1,4 @@
-//! The scripts that come with the repository: data, counting, README commands, judges.
+//! The scripts of the repository: data, counting, README commands, judges.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ fn repository() -> PathBuf {
 }
 
 #[test]
-fn the_sample_is_balanced_and_without_duplicates() {
+fn sample_is_balanced_and_has_no_duplicates() {
     let rows = movie_rows();
     assert_eq!(rows.len(), 600);
     assert_eq!(rows.iter().filter(|row| row.label == "1").count(), 300);
@@ -20,13 +20,10 @@ fn the_sample_is_balanced_and_without_duplicates() {
 }
 
 #[test]
-fn the_sample_can_be_drawn_again() {
+fn sample_is_reproducible() {
     let source = testkit::data_dir().join("imdb/train.csv");
     if !source.is_file() {
-        return testkit::skip(
-            "scripts: the_sample_can_be_drawn_again",
-            "no imdb/train.csv",
-        );
+        return testkit::skip("scripts: sample_is_reproducible", "no imdb/train.csv");
     }
     let folder = tempfile::tempdir().unwrap();
     let drawn = folder.path().join("movie.csv");
@@ -36,7 +33,7 @@ fn the_sample_can_be_drawn_again() {
 }
 
 #[test]
-fn the_original_folders_become_a_csv() {
+fn imdb_folders_convert_to_csv() {
     let folder = tempfile::tempdir().unwrap();
     let script = repository().join("data/imdb_to_csv.py");
     let csv = folder.path().join("imdb.csv");
@@ -53,7 +50,7 @@ fn the_original_folders_become_a_csv() {
     let incomplete = python(&script, &[&train, &csv]);
     incomplete.expect_code(1);
     assert!(incomplete.stderr.contains("no reviews in") && incomplete.stderr.contains("help:"));
-    assert!(!csv.exists(), "half a set is worse than none");
+    assert!(!csv.exists(), "no partial CSV");
 
     std::fs::create_dir_all(train.join("neg")).unwrap();
     std::fs::write(train.join("neg/0_1.txt"), "bad").unwrap();
@@ -63,7 +60,7 @@ fn the_original_folders_become_a_csv() {
 }
 
 #[test]
-fn tests_are_counted_as_the_runners_report_them() {
+fn test_counts_match_the_runners() {
     let folder = tempfile::tempdir().unwrap();
     let (log, skips) = (folder.path().join("log"), folder.path().join("skips"));
     let script = repository().join("tests/count.py");
@@ -95,8 +92,8 @@ fn tests_are_counted_as_the_runners_report_them() {
         (Some(0), "2 passed, 0 failed, 0 skipped\n".into())
     );
     let flaky = "  Summary [ 1s] 2 tests run: 2 passed (1 flaky), 0 skipped\n   FLAKY 2/2 [   0.005s] (2/2) svm resumes\n";
-    let said = "passed only when repeated: svm resumes\n2 passed, 0 failed, 0 skipped\n";
-    assert_eq!(count(flaky, ""), (Some(0), said.into()));
+    let expected = "passed only when repeated: svm resumes\n2 passed, 0 failed, 0 skipped\n";
+    assert_eq!(count(flaky, ""), (Some(0), expected.into()));
     assert_eq!(
         count("error: could not compile\n", "").0,
         Some(1),
@@ -150,7 +147,7 @@ fn word_characters_are_compared() {
     assert_eq!(compared["table_only"], serde_json::json!([]));
 }
 
-/// The judges judge scikit-learn itself right, and a changed number wrong.
+/// Judges accept scikit-learn's own results and reject a changed number.
 #[test]
 fn judges_agree_with_scikit_learn() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,14 +181,14 @@ fn judges_agree_with_scikit_learn() {
     for loss in ["hinge", "squared_hinge", "log"] {
         let flags = ["--loss", loss, "--c", "0.5", "--model-dir"].map(str::to_owned);
         let model = path(&format!("model-{loss}"));
-        let judged = judge(
+        let compared = judge(
             "liblinear",
             &with(&[std::slice::from_ref(&csv), &flags, &[model]].concat()),
         );
-        let problem = &judged["problems"][0];
-        assert_eq!(problem["converged"], true, "{judged}");
+        let problem = &compared["problems"][0];
+        assert_eq!(problem["converged"], true, "{compared}");
         let difference = problem["relative_difference"].as_f64().unwrap();
-        assert!(difference.abs() < 1e-6, "{loss}: {judged}");
+        assert!(difference.abs() < 1e-6, "{loss}: {compared}");
     }
 
     let read = judge("read_model", &[path("model-hinge"), csv]);
@@ -216,13 +213,13 @@ fn judges_agree_with_scikit_learn() {
 }
 
 #[test]
-fn the_comparison_computes_what_it_says() {
+fn comparison_tests_pass() {
     let script = repository().join("tests/tests/comparison.py");
     python(&script, &[] as &[&str]).expect_code(0);
 }
 
 #[test]
-fn the_comparison_says_what_it_lacks() {
+fn comparison_without_data_is_an_error_with_help() {
     let script = repository().join("bench/compare");
     let empty = tempfile::tempdir().unwrap();
     let no_data = python(&script, &["--data", empty.path().to_str().unwrap()]);
@@ -238,7 +235,7 @@ fn the_comparison_says_what_it_lacks() {
 }
 
 #[test]
-fn scripts_say_how_they_are_used() {
+fn scripts_print_usage() {
     for script in [
         "data/make_sample.py",
         "data/imdb_to_csv.py",
@@ -255,7 +252,7 @@ fn scripts_say_how_they_are_used() {
 }
 
 #[test]
-fn the_benchmark_of_gpus_says_that_there_is_none() {
+fn gpu_benchmark_without_gpu_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), "{}").unwrap();
     let results = folder.path().join("results");
@@ -270,12 +267,12 @@ fn the_benchmark_of_gpus_says_that_there_is_none() {
             bench.arg("--pretrained-model").arg(folder.path());
         }
         bench.arg("--out").arg(&results);
-        let said = run(bench).expect_code(1).stderr.clone();
-        assert!(said.contains("error: no GPU"), "{said}");
+        let stderr = run(bench).expect_code(1).stderr.clone();
+        assert!(stderr.contains("error: no GPU"), "{stderr}");
         assert!(
-            said.contains("help: run it where `nvidia-smi` shows one"),
-            "{said}"
+            stderr.contains("help: run it where `nvidia-smi` shows one"),
+            "{stderr}"
         );
-        assert!(!results.exists(), "results of nothing");
+        assert!(!results.exists(), "no results without a GPU");
     }
 }

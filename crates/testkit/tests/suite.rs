@@ -1,4 +1,4 @@
-//! The contract suite on a toy trainer: it passes the right one, and finds each fault.
+//! The contract suite on a toy trainer: the correct toy passes, and each fault is detected.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,7 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use testkit::Trainer;
+use testkit::{Trainer, pairs, strings};
 
 /// A small executable that starts the toy; the folder keeps it alive.
 fn toy(folder: &Path, fault: &str) -> Trainer {
@@ -23,12 +23,6 @@ fn toy(folder: &Path, fault: &str) -> Trainer {
     );
     std::fs::write(&bin, start).unwrap();
     std::fs::set_permissions(&bin, Permissions::from_mode(0o755)).unwrap();
-    let owned = |flags: &[&str]| {
-        flags
-            .iter()
-            .map(|flag| (*flag).to_owned())
-            .collect::<Vec<_>>()
-    };
     let metrics = ["train", "validation", "test"].iter().flat_map(|set| {
         ["accuracy", "macro_f1"].map(|metric| {
             let name = format!("{set}:{metric}");
@@ -38,15 +32,12 @@ fn toy(folder: &Path, fault: &str) -> Trainer {
     Trainer {
         bin,
         quick: Vec::new(),
-        // The toy would take long for IMDB; the pause stands for a solver.
+        // The toy is slow on IMDB; the pause takes the time of a solver.
         long_data: testkit::movie_csv(),
-        long: owned(&["--pause", "0.5"]),
-        tune: owned(&["--pause", "1"]),
-        hyperparameters: vec![
-            ("min_df".into(), "\"3\"".into()),
-            ("stopwords".into(), "\"\\\"english\\\"\"".into()),
-        ],
-        flags: owned(&["--min-df", "3", "--stopwords", "english"]),
+        long: strings(&["--pause", "0.5"]),
+        tune: strings(&["--pause", "1"]),
+        hyperparameters: pairs(&[("min_df", "\"3\""), ("stopwords", "\"\\\"english\\\"\"")]),
+        flags: strings(&["--min-df", "3", "--stopwords", "english"]),
         number: ("min_df".into(), "2".into(), "8".into()),
         switch: "sublinear_tf".into(),
         metrics: metrics.collect(),
@@ -80,12 +71,18 @@ mod right {
     testkit::contract_suite!(trainer());
 }
 
-/// Runs one contract test on a toy with one fault: it has to panic, and to say why.
-fn find(name: &str, fault: &str, test: fn(&Trainer), says: &str, allowed: fn() -> bool) {
+/// Runs one contract test on a toy with one fault: it must panic with `message`.
+fn assert_detects(
+    name: &str,
+    fault: &str,
+    test: fn(&Trainer),
+    message: &str,
+    allowed: fn() -> bool,
+) {
     if !allowed() {
         return testkit::skip(
             &format!("suite: faulty::{name}"),
-            "the kernel allows no namespace",
+            "the kernel forbids namespaces",
         );
     }
     let folder = tempfile::tempdir().unwrap();
@@ -93,18 +90,21 @@ fn find(name: &str, fault: &str, test: fn(&Trainer), says: &str, allowed: fn() -
     let panic = std::panic::catch_unwind(|| test(&trainer)).expect_err("the fault is not found");
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.unwrap_or_else(|| (*panic.downcast_ref::<&str>().unwrap()).to_owned());
-    assert!(text.contains(says), "expected `{says}`, found: {text}");
+    assert!(
+        text.contains(message),
+        "expected `{message}`, found: {text}"
+    );
 }
 
-/// Each fault, the test that has to find it, what that test says, and what the kernel must allow for it.
+/// Each fault with the test that detects it, the test's message, and the kernel feature it needs.
 macro_rules! faults {
-    ($($name:ident: $fault:literal, $test:ident, $says:literal $(, $allowed:ident)?;)*) => {
+    ($($name:ident: $fault:literal, $test:ident, $message:literal $(, $allowed:ident)?;)*) => {
         mod faulty {
             $(
                 #[test]
                 fn $name() {
                     let allowed: &[fn() -> bool] = &[$(testkit::$allowed,)? || true];
-                    super::find(stringify!($name), $fault, testkit::contract::$test, $says, allowed[0]);
+                    super::assert_detects(stringify!($name), $fault, testkit::contract::$test, $message, allowed[0]);
                 }
             )*
         }

@@ -174,9 +174,9 @@ impl Scanner {
     /// Finds starts and ends of runs of at least [`Self::shortest`] marked bytes. Uses bit
     /// arithmetic, because branches at word ends cannot be predicted.
     fn place_words(&mut self) {
-        let most = self.masks.len() * BLOCK / 2;
-        self.starts.clear(most);
-        self.ends.clear(most);
+        let capacity = self.masks.len() * BLOCK / 2;
+        self.starts.clear(capacity);
+        self.ends.clear(capacity);
         let longer = self.shortest > 1;
         let mut before = 0;
         for (block, &mask) in self.masks.iter().enumerate() {
@@ -230,7 +230,7 @@ impl Scanner {
     }
 }
 
-/// Offsets in a text. The buffer has spare room: writes may go past `count`.
+/// Offsets in a text. The buffer has spare space: writes may go past `count`.
 #[derive(Default)]
 struct Places {
     places: Vec<u32>,
@@ -238,11 +238,11 @@ struct Places {
 }
 
 impl Places {
-    /// Clears the offsets and reserves room for `most`.
-    fn clear(&mut self, most: usize) {
+    /// Clears the offsets and reserves space for `capacity` of them.
+    fn clear(&mut self, capacity: usize) {
         self.count = 0;
-        if self.places.len() < most + BLOCK {
-            self.places.resize(most + BLOCK, 0);
+        if self.places.len() < capacity + BLOCK {
+            self.places.resize(capacity + BLOCK, 0);
         }
     }
 

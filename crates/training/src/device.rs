@@ -53,7 +53,7 @@ impl DeviceChoice {
     /// Returns the indices of the chosen GPUs on a machine with `count` usable ones; none: the CPU.
     ///
     /// # Errors
-    /// If there are too few GPUs: the error that `too_few` makes of the expected number.
+    /// If there are too few GPUs: `too_few` of the expected number.
     pub fn gpus(
         self,
         count: usize,

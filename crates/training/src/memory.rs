@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// Returns the bytes that are available under the limits of the machine and the container; `None` if
-/// unknown. `root` is `/` except in tests.
+/// Returns the bytes that are available under the limits of the machine and the container; `None`
+/// if unknown. `root` is `/` except in tests.
 pub fn available(root: &Path) -> Option<u64> {
     let limits = [machine(root), cgroup_v2(root), cgroup_v1(root)];
     limits.into_iter().flatten().min()
@@ -15,7 +15,8 @@ fn machine(root: &Path) -> Option<u64> {
     entry(&root.join("proc/meminfo"), "MemAvailable:").map(|kilobytes| kilobytes * 1024)
 }
 
-/// Memory left by cgroup v2. The page cache can be reclaimed, so only anonymous memory counts as used.
+/// Memory left by cgroup v2. The page cache can be reclaimed, so only anonymous memory counts as
+/// used.
 fn cgroup_v2(root: &Path) -> Option<u64> {
     let group = root.join("sys/fs/cgroup");
     // Without a limit the file contains `max`.
@@ -45,7 +46,7 @@ fn entry(path: &Path, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Creates a folder with these files that stands for `/`.
+    /// Creates a folder with these files, to be used as `/`.
     fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {

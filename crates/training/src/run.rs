@@ -84,7 +84,8 @@ impl Run {
         self.history = history;
     }
 
-    /// Returns a run for a part of the work, with its own threads and warnings, without checkpoints.
+    /// Returns a run for a part of the work, with its own threads and warnings, without
+    /// checkpoints.
     pub fn with_threads(&self, threads: usize) -> Self {
         Self::new(
             threads.max(1),
@@ -140,7 +141,8 @@ impl Run {
         self.progress.set_message(message);
     }
 
-    /// Prints a warning and adds it to the report. A message may start with its code: `[D022]: ...`.
+    /// Prints a warning and adds it to the report. A message may start with its code: `[D022]:
+    /// ...`.
     pub fn warn(&mut self, message: String) {
         let colon = if message.starts_with('[') { "" } else { ": " };
         self.progress.println(&format!("warning{colon}{message}"));
@@ -189,8 +191,8 @@ impl Run {
             .is_some_and(|checkpoints| checkpoints.due(step, ended))
     }
 
-    /// Writes a checkpoint: `write` fills an empty folder with files. The two newest checkpoints are
-    /// kept. Does nothing without a folder for checkpoints.
+    /// Writes a checkpoint: `write` fills an empty folder with files. The two newest checkpoints
+    /// are kept. Does nothing without a folder for checkpoints.
     ///
     /// A full or read-only disk is a warning, and training continues: `write` must return such
     /// errors as [`ErrorKind::Io`].

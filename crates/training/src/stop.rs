@@ -17,8 +17,9 @@ const INTERRUPTED: i32 = Exit::Interrupted as i32;
 /// Exit code after SIGTERM, as in shells.
 const TERMINATED: i32 = 128 + SIGTERM;
 
-/// Makes SIGTERM and Ctrl-C end this process at once with the shells' exit codes. That is the default
-/// except for process 1, which the program of a container is. Removes the file `unfinished`.
+/// Makes SIGTERM and Ctrl-C end this process at once with the shells' exit codes. That is the
+/// default except for process 1, which the program of a container is. Removes the file
+/// `unfinished`.
 ///
 /// # Errors
 /// If the handlers cannot be installed.

@@ -3,13 +3,12 @@
 pub(crate) mod files;
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{Lookup, LookupScratch, Terms};
+use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
 
 use crate::net::{Net, NetScratch};
 use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
@@ -22,12 +21,8 @@ pub struct BagModel {
     /// Longest n-gram, in words.
     pub(crate) max_ngrams: usize,
     pub(crate) net: Net,
-    pub(crate) lookup: OnceLock<Lookup>,
+    pub(crate) lookup: LazyLookup,
 }
-
-/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
-/// the table takes a hundred times as long as one text.
-const LOOKUP_THRESHOLD: usize = 16;
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
@@ -65,8 +60,7 @@ impl Model for BagModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let few = texts.len() <= LOOKUP_THRESHOLD && self.lookup.get().is_none();
-        let lookup = (!few).then(|| self.lookup.get_or_init(|| Lookup::new(&self.terms, &[])));
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, &[]);
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
             self.count_terms(lookup, scratch, text);

@@ -45,7 +45,7 @@ pub struct BagArgs {
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
-    /// Weights of the classes
+    /// Class weights
     #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
     pub class_weight: ClassWeight,
 }
@@ -69,7 +69,7 @@ pub struct BagParams {
     pub(crate) learning_rate: f64,
     /// Learning rate schedule.
     pub(crate) schedule: Schedule,
-    /// Weights of the classes.
+    /// Class weights.
     pub(crate) class_weight: ClassWeight,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn weigh(counts: &mut [f32]) {
 pub(crate) fn weighted_terms(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<TokenizedRows>,
+    encoders: Vec<TokenizedRows>,
 ) -> Result<Counts, Error> {
     let counted: Vec<bool> = table
         .splits
@@ -51,7 +51,7 @@ pub(crate) fn weighted_terms(
         max_features: params.vocab_size,
     };
     let mut counts =
-        fit(shards, order, &counted, &features).map_err(|error| fit_error(error, params))?;
+        fit(encoders, order, &counted, &features).map_err(|error| fit_error(error, params))?;
     for row in 0..counts.pattern.rows() {
         weigh(&mut counts.values[counts.pattern.range(row)]);
     }

@@ -1,9 +1,9 @@
 //! Temperature scaling: calibration by one divisor of the logits (Guo, Pleiss, Sun and Weinberger
 //! 2017).
 
-/// Fewest rows: with fewer, a single misclassified row has too much influence.
+/// Minimum rows: with fewer, a single misclassified row has too much influence.
 const MIN_ROWS: usize = 100;
-/// Most rows used: they determine the temperature to about 0.01.
+/// Maximum rows used: these determine the temperature to about 0.01.
 const MAX_ROWS: usize = 20_000;
 
 /// Returns the temperature that minimises the loss of held-out rows; `None` if there are too few

@@ -12,7 +12,7 @@ use harness::Trained;
 use harness::trainer::SplitScores;
 use serde_json::{Map, json};
 use text::TokenizedRows;
-use text::features::Counts;
+use text::features::{Counts, LazyLookup};
 use training::{Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
@@ -38,7 +38,7 @@ struct TrainContext<'a> {
     scale: Vec<f32>,
 }
 
-/// Trains on the rows of `Split::Train` and scores all splits. `shards` contain words of any
+/// Trains on the rows of `Split::Train` and scores all splits. `encoders` contain words of any
 /// length.
 ///
 /// # Errors
@@ -48,11 +48,11 @@ struct TrainContext<'a> {
 pub fn train(
     params: &BagParams,
     table: &RowTable,
-    shards: Vec<TokenizedRows>,
+    encoders: Vec<TokenizedRows>,
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
-    let counts = rows::weighted_terms(params, table, shards)?;
+    let counts = rows::weighted_terms(params, table, encoders)?;
     let context = TrainContext::new(params, table, counts);
     run.progress(&format!(
         "{} terms in {} training rows",
@@ -317,7 +317,7 @@ impl<'a> TrainContext<'a> {
             terms,
             max_ngrams: self.params.max_ngrams,
             net: net.scaled(&self.scale).reordered(&column_of_term),
-            lookup: std::sync::OnceLock::new(),
+            lookup: LazyLookup::default(),
         };
         Ok(Trained {
             model,

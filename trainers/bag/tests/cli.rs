@@ -47,7 +47,7 @@ impl Workspace {
 
 /// Enough epochs to kill a run in the middle, and dropout, so that its random stream is resumed
 /// too.
-const LONG: [&str; 8] = [
+const LONG_RUN: [&str; 8] = [
     "--epochs",
     "40",
     "--dropout",
@@ -142,10 +142,14 @@ fn checkpoints(workspace: &Workspace) -> PathBuf {
 fn killed_runs_resume_to_the_same_model() {
     let workspace = Workspace::new();
     let rows = movie_csv();
-    let usual = train(&workspace, &rows, &LONG).expect_code(0).seconds;
+    let usual = train(&workspace, &rows, &LONG_RUN).expect_code(0).seconds;
     let expected = workspace.weights();
     let chain = checkpoints(&workspace);
-    let more = [&LONG[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
+    let more = [
+        &LONG_RUN[..],
+        &["--checkpoint-dir", chain.to_str().unwrap()],
+    ]
+    .concat();
     let mut resumed = 0;
     for kill in 1..=12 {
         let mut running = start(workspace.command("train", &flags(&rows, &more)));
@@ -166,7 +170,11 @@ fn resumes_within_an_epoch() {
     let workspace = Workspace::new();
     let rows = movie_csv();
     let chain = checkpoints(&workspace);
-    let more = [&LONG[..], &["--checkpoint-dir", chain.to_str().unwrap()]].concat();
+    let more = [
+        &LONG_RUN[..],
+        &["--checkpoint-dir", chain.to_str().unwrap()],
+    ]
+    .concat();
     train(&workspace, &rows, &more).expect_code(0);
     let expected = workspace.weights();
     let mut steps: Vec<PathBuf> = std::fs::read_dir(&chain)

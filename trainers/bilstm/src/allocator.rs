@@ -11,7 +11,7 @@ mod jemalloc {
     #[global_allocator]
     static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-    /// Sets how long free memory is retained, in milliseconds; -1: for ever; 0: not at all.
+    /// Sets how long free memory is retained, in milliseconds; -1: forever; 0: not at all.
     pub(super) fn set_decay(milliseconds: isize) {
         #[expect(unsafe_code, reason = "jemalloc's settings have no types")]
         // SAFETY: the name ends with a zero, and the value is an ssize_t by jemalloc's manual

@@ -1,4 +1,4 @@
-//! Arguments of the command line, and the parameters made of them.
+//! Command line arguments and checked parameters.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ pub struct TextArgs {
 
     /// Device to train on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
     ///
-    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs.
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs. cuda:N: one GPU.
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     device: Option<DeviceChoice>,
     /// Precision of training [default: mixed on GPUs, full on a CPU]
@@ -107,7 +107,7 @@ pub struct TextArgs {
 pub struct PredictArgs {
     /// Device to predict on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
     ///
-    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs.
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs. cuda:N: one GPU.
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub(crate) device: Option<DeviceChoice>,
 }

@@ -1,21 +1,15 @@
-//! SageMaker's training contract, tested on the real binary.
+//! SageMaker's training contract, tested on the binary.
 #![cfg(feature = "libtorch")]
 
-fn strings(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
-}
+use testkit::{pairs, strings};
 
 fn trainer() -> testkit::Trainer {
-    let pairs = |pairs: &[(&str, &str)]| {
-        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        pairs.iter().map(owned).collect()
-    };
     let small = ["--emb-size", "8", "--hidden-size", "8"];
     let with = |more: &[&str]| strings(&[&small[..], more].concat());
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_bilstm").into(),
         quick: with(&["--no-report", "--epochs", "2"]),
-        // Enough epochs to be stopped within one of them.
+        // Enough epochs that the run is stopped during one of them.
         long_data: testkit::movie_csv(),
         long: with(&["--epochs", "12", "--patience", "0"]),
         tune: Vec::new(),

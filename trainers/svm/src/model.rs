@@ -2,8 +2,6 @@
 
 pub(crate) mod files;
 
-use std::sync::OnceLock;
-
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
@@ -14,7 +12,7 @@ use crate::kernel::KernelSvm;
 use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
-use text::features::{Lookup, LookupScratch, Terms};
+use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
@@ -28,12 +26,8 @@ pub struct SvmModel {
     pub(crate) classifier: Classifier,
     /// One sigmoid per output; empty if the model is not calibrated.
     pub(crate) platt: Vec<Platt>,
-    pub(crate) lookup: OnceLock<Lookup>,
+    pub(crate) lookup: LazyLookup,
 }
-
-/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
-/// the table takes a hundred times as long as one text.
-const LOOKUP_THRESHOLD: usize = 16;
 
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -121,11 +115,6 @@ pub struct Scratch {
 impl SvmModel {
     fn outputs(&self) -> usize {
         outputs(self.classes.len())
-    }
-
-    fn lookup(&self) -> &Lookup {
-        self.lookup
-            .get_or_init(|| Lookup::new(&self.terms, &self.features.stop_words))
     }
 
     /// Counts the terms of the text in `scratch`, by binary search if there is no `lookup`.
@@ -325,8 +314,8 @@ impl Model for SvmModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let few = texts.len() <= LOOKUP_THRESHOLD && self.lookup.get().is_none();
-        let lookup = (!few).then(|| self.lookup());
+        let stop_words = &self.features.stop_words;
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, stop_words);
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
             self.decision_function(lookup, scratch, text);

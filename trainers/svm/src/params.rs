@@ -30,7 +30,7 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 pub struct SvmArgs {
     /// Longest n-gram, in words
     ///
-    /// With --tune, n-grams up to 1, 2 and this length are tried, which is then at least 3.
+    /// --tune tries n-grams of up to 1, 2 and this many words, at least 3.
     #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
     max_ngrams: u8,
     /// Drop terms in fewer training rows: a count, or a share below 1.0
@@ -82,7 +82,7 @@ pub struct SvmArgs {
     /// Inverse regularisation strength as in LinearSVC [default: 1]
     #[arg(long = "c", alias = "C", value_name = "C", help_heading = "Solver")]
     c: Option<f64>,
-    /// Weights of the classes
+    /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
     class_weight: ClassWeight,
     /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]
@@ -151,7 +151,7 @@ enum LossArg {
     Log,
 }
 
-/// Weights of the classes.
+/// Class weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClassWeight {
     /// Every row has the same weight.
@@ -287,7 +287,7 @@ pub struct SvmParams {
     pub loss: Loss,
     /// Regularisation of the solver.
     pub regularisation: Regularisation,
-    /// Weights of the classes.
+    /// Class weights.
     pub class_weight: ClassWeight,
     /// Tolerance of the solver.
     pub tolerance: f64,

@@ -1,7 +1,6 @@
 //! The training run, from the data set to the model.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
@@ -18,7 +17,7 @@ use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
 use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
 use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
 use text::TokenizedRows;
-use text::features::{Counts, FitError, fit};
+use text::features::{Counts, FitError, LazyLookup, fit};
 
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
 /// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
@@ -170,7 +169,7 @@ impl FinalFit<'_> {
                 .collect(),
             classifier: fitted.classifier.select_columns(&columns),
             platt,
-            lookup: OnceLock::new(),
+            lookup: LazyLookup::default(),
         };
         Ok(Trained {
             model,

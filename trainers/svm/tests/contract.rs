@@ -1,14 +1,8 @@
-//! Tests SageMaker's training contract with the real binary.
+//! SageMaker's training contract, tested on the binary.
 
-fn strings(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
-}
+use testkit::{pairs, strings};
 
 fn trainer() -> testkit::Trainer {
-    let pairs = |pairs: &[(&str, &str)]| {
-        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        pairs.iter().map(owned).collect()
-    };
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_svm").into(),
         quick: strings(&["--no-report"]),

@@ -1,7 +1,7 @@
 //! Compares the sparse solver with the linear kernel of linfa-svm on small dense data.
 //!
-//! The bias of linfa is free; ours is the weight of a column of ones, so it is regularised. The
-//! tests use data for which both are 0, or inequalities that hold for any data.
+//! The bias of linfa is free; that of the sparse solver is the weight of a column of ones, so it is
+//! regularised. The tests use data for which both are 0, or inequalities that hold for any data.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 

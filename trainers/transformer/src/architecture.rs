@@ -9,7 +9,8 @@
 pub(crate) enum Family {
     /// Token types; pooler (dense, tanh) and `classifier`. MiniLM is one too.
     Bert,
-    /// Positions count from the id of padding + 1; head of `classifier.dense`, tanh, `classifier.out_proj`.
+    /// Positions count from the id of padding + 1; head of `classifier.dense`, tanh,
+    /// `classifier.out_proj`.
     Roberta,
     /// No token types; no dropout after attention; head of `pre_classifier`, relu, `classifier`.
     DistilBert,

@@ -6,8 +6,8 @@ use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, 
 use crate::distributed::tests::run_hosts;
 use crate::engine::{AdamWStep, Batch, Engine, LossTarget, Params};
 use crate::reference::{
-    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG, batch, distance, params, reference_outputs, small,
-    target, wide,
+    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG_LENGTHS, batch, distance, params,
+    reference_outputs, small, target, wide,
 };
 
 /// Creates an engine with these parameters; `true` marks trained ones.
@@ -58,7 +58,7 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
     ] {
         architecture.hidden_act = activation;
         let lengths = if architecture.max_position_embeddings > 100 {
-            LONG
+            LONG_LENGTHS
         } else {
             LENGTHS
         };
@@ -68,36 +68,36 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
         if architecture.family != Family::Roberta {
             batch.ids[2] = architecture.pad_token_id;
         }
-        let theirs = reference_outputs(&architecture, &params, &batch);
+        let expected = reference_outputs(&architecture, &params, &batch);
         let mut engine = make(&architecture, &params, &all(&architecture));
 
         let logits = engine.logits(&batch).unwrap();
         let off = logits
             .iter()
-            .zip(&theirs["logits"])
+            .zip(&expected["logits"])
             .map(|(a, b)| (a - b).abs());
         assert!(
             off.fold(0.0, f32::max) < 1e-4,
             "{logits:?} {:?}",
-            theirs["logits"]
+            expected["logits"]
         );
         let loss = engine.accumulate(&batch, &target(false)).unwrap();
-        assert!((loss - f64::from(theirs["loss"][0])).abs() < 1e-4);
+        assert!((loss - f64::from(expected["loss"][0])).abs() < 1e-4);
         let gradients = engine.gradients().unwrap();
         let parameters = architecture.parameters();
-        assert_eq!(theirs.len(), parameters.len() + 2);
+        assert_eq!(expected.len(), parameters.len() + 2);
         for (parameter, ours) in parameters.iter().zip(&gradients) {
-            let theirs = &theirs[&format!("gradient.{}", parameter.name)];
+            let expected = &expected[&format!("gradient.{}", parameter.name)];
             if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
                 // A constant added to all keys has no effect: the gradient is rounding noise.
                 assert!(
                     ours.iter()
-                        .chain(theirs)
+                        .chain(expected)
                         .all(|gradient| gradient.abs() < 1e-6)
                 );
                 continue;
             }
-            let off = distance(ours, theirs);
+            let off = distance(ours, expected);
             assert!(off < 1e-3, "{}: {off}", parameter.name);
         }
     }
@@ -189,9 +189,9 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: MakeEngine<'_>) {
     for family in FAMILIES {
         let architecture = small(family);
         let all = batch(&architecture, &LENGTHS);
-        let mut whole = engine(make, &architecture);
-        let loss = whole.accumulate(&all, &target(true)).unwrap();
-        let expected = whole.gradients().unwrap().concat();
+        let mut single = engine(make, &architecture);
+        let loss = single.accumulate(&all, &target(true)).unwrap();
+        let expected = single.gradients().unwrap().concat();
         let mut engine = engine(make, &architecture);
         let mut sum = 0.0;
         for (first, end) in [(0, 3), (3, 5)] {
@@ -234,10 +234,10 @@ pub(crate) fn two_hosts_match_one_host(make: MakeEngine<'_>) {
         let trained: Vec<bool> = architecture.parameters().iter().map(learns).collect();
         let engine = || make(&architecture, &params(&architecture), &trained);
         let rows = batch(&architecture, &LENGTHS);
-        let mut whole = engine();
-        whole.accumulate(&rows, &target(true)).unwrap();
-        let norm = whole.gradient_norm().unwrap();
-        let expected = whole.gradients().unwrap().concat();
+        let mut single = engine();
+        single.accumulate(&rows, &target(true)).unwrap();
+        let norm = single.gradient_norm().unwrap();
+        let expected = single.gradients().unwrap().concat();
         let found = run_hosts(2, |mut group| {
             let (first, end) = [(0, 3), (3, 5)][group.rank_and_size().0];
             let (part, target) = part(&rows, first, end);
@@ -311,14 +311,14 @@ pub(crate) fn restored_engine_is_bit_identical(make: MakeEngine<'_>) {
             .optimizer_step(&AdamWStep { step, ..ADAMW_STEP })
             .unwrap();
     };
-    let mut whole = engine(make, &architecture);
-    (1..=4).for_each(|number| step(&mut *whole, number));
+    let mut single = engine(make, &architecture);
+    (1..=4).for_each(|number| step(&mut *single, number));
     let mut first = engine(make, &architecture);
     (1..=2).for_each(|number| step(&mut *first, number));
     let mut second = engine(make, &architecture);
     second.restore(&first.save().unwrap()).unwrap();
     (3..=4).for_each(|number| step(&mut *second, number));
-    assert_eq!(whole.weights().unwrap(), second.weights().unwrap());
+    assert_eq!(single.weights().unwrap(), second.weights().unwrap());
 }
 
 pub(crate) fn optimizer_step_matches_adamw(make: MakeEngine<'_>) {
@@ -410,9 +410,9 @@ pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
         };
         let mut target = target(false);
         target.labels = &LABELS[..1];
-        let learnt = engine.accumulate(&batch, &target);
-        assert_eq!(engine.logits(&batch).is_err(), learnt.is_err());
-        learnt.is_err()
+        let accumulated = engine.accumulate(&batch, &target);
+        assert_eq!(engine.logits(&batch).is_err(), accumulated.is_err());
+        accumulated.is_err()
     };
     assert!(!refused(vec![22, 22], 2));
     assert!(refused(vec![22, 23], 2), "an id beyond the vocabulary");

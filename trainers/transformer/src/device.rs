@@ -89,8 +89,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Returns an engine with these weights, of which `frozen` do not change, for a run on the hosts of
-    /// the group.
+    /// Returns an engine with these weights, of which `frozen` do not change, for a run on the
+    /// hosts of the group.
     pub(crate) fn engine(
         self,
         architecture: &Architecture,

@@ -47,7 +47,7 @@ impl Batch {
         }
         Err(Error::new(format!(
                 "a batch does not fit the network: expected rows of 1 to {max_tokens} ids below the vocabulary's size"
-            )).help("does tokenizer.json belong to this model?"))
+            )).help("use the tokenizer.json of this model"))
     }
 
     /// Returns the ids of each row, without padding.

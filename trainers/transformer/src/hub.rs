@@ -20,8 +20,8 @@ use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 const ENDPOINT: &str = "https://huggingface.co";
 /// Time limit to connect: a user at a prompt waits a second for "offline".
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
-/// Broken connections are common in downloads of 400 MB.
-const RETRIES: usize = 3;
+/// Maximum retries: broken connections are common in downloads of 400 MB.
+const MAX_RETRIES: usize = 3;
 
 /// True if a name can be the id of a model of the hub: `name` or `owner/name`.
 pub(crate) fn is_id(name: &str) -> bool {
@@ -167,7 +167,7 @@ impl HubModel<'_> {
         }
         let mut builder = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
             .with_progress(false)
-            .with_retries(RETRIES)
+            .with_retries(MAX_RETRIES)
             .with_endpoint(self.endpoint.clone());
         if let Some(token) = self.env.get(env_vars::HF_TOKEN) {
             builder = builder.with_token(Some(token.to_string_lossy().into_owned()));

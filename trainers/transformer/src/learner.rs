@@ -135,10 +135,10 @@ impl<'a> TransformerLearner<'a> {
         let Some(group) = &mut self.group else {
             return Ok(());
         };
-        let leads = group.rank_and_size().0 == 0;
-        let own = leads.then(|| json!(state).to_string());
+        let is_leader = group.rank_and_size().0 == 0;
+        let own = is_leader.then(|| json!(state).to_string());
         let shared = group.broadcast(own.as_deref().map(str::as_bytes))?;
-        if !leads {
+        if !is_leader {
             *state = serde_json::from_slice(&shared)
                 .map_err(|error| incompatible_checkpoint(&error.to_string()))?;
         }
@@ -148,7 +148,7 @@ impl<'a> TransformerLearner<'a> {
         let mut saved = self.engine.save()?;
         for values in [&mut saved.weights, &mut saved.first, &mut saved.second] {
             for values in values {
-                if !leads {
+                if !is_leader {
                     values.fill(0.0);
                 }
                 group.sum(values)?;
@@ -162,8 +162,8 @@ impl<'a> TransformerLearner<'a> {
         self.engine.device()
     }
 
-    /// Accumulates the gradients of this host's micro-batches: rows are dealt to the hosts in chunks
-    /// of `batch_size`, round robin. Returns this host's share of the loss.
+    /// Accumulates the gradients of this host's micro-batches: rows are dealt to the hosts in
+    /// chunks of `batch_size`, round robin. Returns this host's share of the loss.
     fn accumulate(&mut self, rows: &[u32], step: u64, loss_scale: f64) -> Result<f64, Error> {
         let context = self.context;
         let (rank, hosts) = self

@@ -29,7 +29,7 @@ pub struct TransformerModel {
     pub(crate) tokens: Arc<TextTokenizer>,
     pub(crate) extras: Vec<(String, Vec<u8>)>,
     pub(crate) params: Params,
-    /// Shared by all threads: it uses all cores by itself, and weights are large. Other threads
+    /// Shared by all threads: it already uses all cores, and weights are large. Other threads
     /// tokenize meanwhile.
     pub(crate) engine: Mutex<Option<Box<dyn Engine>>>,
 }

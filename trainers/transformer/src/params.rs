@@ -1,4 +1,4 @@
-//! Command line arguments, and the parameters they become.
+//! Command line arguments and checked parameters.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ pub struct TransformerArgs {
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
 
-    /// Number of passes over the training rows (2 to 4: Devlin et al. 2019)
+    /// Passes over the training rows (2 to 4: Devlin et al. 2019)
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
     epochs: u32,
     /// Rows per batch and host (16 or 32: Devlin et al. 2019)
@@ -57,10 +57,10 @@ pub struct TransformerArgs {
     accumulate: u32,
     /// Make batches of random rows instead of rows of similar length
     ///
-    /// Batches of rows of similar length have little padding.
+    /// Rows of similar length need little padding.
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
     no_buckets: bool,
-    /// Maximum learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
+    /// Peak learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
     #[arg(
         long,
         value_name = "RATE",
@@ -68,10 +68,10 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     learning_rate: f64,
-    /// Learning rate schedule after the warm-up
+    /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
-    /// Fraction of the steps with a rising learning rate (0.1: Devlin et al. 2019)
+    /// Share of the steps with a rising learning rate (0.1: Devlin et al. 2019)
     ///
     /// The learning rate rises linearly from 0.
     #[arg(
@@ -91,7 +91,7 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     weight_decay: f64,
-    /// Maximum norm of gradients; larger ones are scaled down; 0 disables it
+    /// Maximum gradient norm, 0 for no clipping
     #[arg(
         long,
         value_name = "NORM",
@@ -107,19 +107,19 @@ pub struct TransformerArgs {
         help_heading = "Training"
     )]
     label_smoothing: f64,
-    /// Epochs without a higher validation accuracy before training stops; 0 disables it
+    /// Epochs without improvement before training stops, 0 for never
     ///
-    /// The model is always that of the epoch with the highest validation accuracy; among equals, that
-    /// with the lowest loss.
+    /// The model is that of the epoch with the highest validation accuracy, then the lowest
+    /// validation loss.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
     patience: u32,
-    /// Weights of the classes in the loss
+    /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
     class_weight: ClassWeight,
 
-    /// Device to train on: auto, cpu, cuda or cuda:N
+    /// Device to train on: auto, cpu, cuda, cuda:N
     ///
-    /// `auto` and `cuda` use all GPUs; without one, `auto` uses the CPU. `cuda:N` uses one GPU.
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs. cuda:N: one GPU.
     #[arg(
         long,
         value_name = "DEVICE",
@@ -127,7 +127,7 @@ pub struct TransformerArgs {
         help_heading = "Device"
     )]
     device: DeviceChoice,
-    /// Numeric precision of training [default: mixed on GPUs, full on CPUs]
+    /// Precision of training [default: mixed on GPUs, full on a CPU]
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
     /// Seconds that the hosts of a job wait for each other, at the start and in each step
@@ -138,9 +138,9 @@ pub struct TransformerArgs {
 /// Arguments of `evaluate`, `predict` and `explain`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DeviceArgs {
-    /// Device to predict on: auto, cpu, cuda or cuda:N
+    /// Device to predict on: auto, cpu, cuda, cuda:N
     ///
-    /// `auto` and `cuda` use all GPUs; without one, `auto` uses the CPU. `cuda:N` uses one GPU.
+    /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs. cuda:N: one GPU.
     #[arg(
         long,
         value_name = "DEVICE",
@@ -148,7 +148,7 @@ pub struct DeviceArgs {
         help_heading = "Device"
     )]
     pub(crate) device: DeviceChoice,
-    /// Numeric precision of predictions [default: mixed on GPUs, full on CPUs]
+    /// Precision of predictions [default: mixed on GPUs, full on a CPU]
     #[arg(long, value_enum, help_heading = "Device")]
     pub(crate) precision: Option<Precision>,
 }
@@ -191,7 +191,7 @@ pub struct TransformerParams {
     pub freeze: Freeze,
     /// `None`: as in the pretrained model's configuration.
     pub dropout: Option<f64>,
-    /// Number of passes over the training rows.
+    /// Passes over the training rows.
     pub epochs: u64,
     /// Rows per batch and host.
     pub batch_size: usize,
@@ -199,11 +199,11 @@ pub struct TransformerParams {
     pub accumulate: usize,
     /// True if batches have rows of similar length.
     pub buckets: bool,
-    /// Maximum of the schedule.
+    /// Peak learning rate of AdamW.
     pub learning_rate: f64,
     /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Fraction of the steps, 0 to 1.
+    /// Share of the steps with a rising learning rate, 0 to 1.
     pub warm_up: f64,
     /// Weight decay of AdamW.
     pub weight_decay: f64,
@@ -213,7 +213,7 @@ pub struct TransformerParams {
     pub label_smoothing: f64,
     /// `None`: training never stops early.
     pub patience: Option<u64>,
-    /// Weights of the classes in the loss.
+    /// Class weights.
     pub class_weight: ClassWeight,
     /// Device to train on.
     pub device: DeviceChoice,

@@ -7,11 +7,11 @@ use diagnostics::Error;
 
 use crate::engine::{Batch, Engine};
 
-/// Tokens of a batch, including padding on GPUs: large enough for fast matrix products, small
-/// enough for a cache shared by several cores.
-const TOKENS: usize = 4096;
+/// Maximum tokens of a batch, including padding on GPUs: large enough for fast matrix products,
+/// small enough for a cache shared by several cores.
+const MAX_TOKENS: usize = 4096;
 /// Maximum rows of a batch.
-const ROWS: usize = 64;
+const MAX_ROWS: usize = 64;
 
 /// Returns logits (rows, classes), in order; `None` if it was stopped.
 pub(crate) fn logits<R: AsRef<[u32]>>(
@@ -30,8 +30,8 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
         if stopped() {
             return Ok(None);
         }
-        let most = (TOKENS / length(first)).clamp(1, ROWS);
-        let (some, others) = rest.split_at(most.min(rest.len()));
+        let batch_rows = (MAX_TOKENS / length(first)).clamp(1, MAX_ROWS);
+        let (some, others) = rest.split_at(batch_rows.min(rest.len()));
         rest = others;
         let batch: Vec<&[u32]> = some.iter().map(|&row| rows[row].as_ref()).collect();
         let found = engine.logits(&Batch::padded(&batch, pad))?;

@@ -89,7 +89,7 @@ pub(crate) fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
 
 pub(crate) const LENGTHS: [usize; 5] = [7, 3, 1, 5, 11];
 /// The same for `wide`.
-pub(crate) const LONG: [usize; 5] = [130, 3, 1, 33, 77];
+pub(crate) const LONG_LENGTHS: [usize; 5] = [130, 3, 1, 33, 77];
 pub(crate) const LABELS: [u32; 5] = [2, 0, 1, 2, 1];
 pub(crate) const CLASS_WEIGHTS: [f32; 3] = [1.0, 0.5, 2.0];
 

@@ -226,7 +226,7 @@ pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
         )).help(format!(
             "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
              AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
-             `tokenizer.json` beside it",
+             `tokenizer.json` next to it",
             sanitize(model)
         ))
 }

@@ -7,15 +7,9 @@
 
 mod kit;
 
-fn strings(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
-}
+use testkit::{pairs, strings};
 
 fn trainer() -> testkit::Trainer {
-    let pairs = |pairs: &[(&str, &str)]| {
-        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        pairs.iter().map(owned).collect()
-    };
     let pretrained = kit::pretrained();
     let fixed = [
         "--pretrained-model",
@@ -27,7 +21,7 @@ fn trainer() -> testkit::Trainer {
     testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_transformer").into(),
         quick: with(&["--no-report", "--epochs", "2"]),
-        // Enough epochs that it is stopped within one.
+        // Enough epochs that the run is stopped during one of them.
         long_data: testkit::movie_csv(),
         long: with(&["--epochs", "30", "--patience", "0"]),
         tune: Vec::new(),

@@ -67,17 +67,17 @@ fn truncated_and_damaged_files_are_errors() {
         bytes
     };
     let cut = |bytes: &[u8]| bytes[..bytes.len() - 20].to_vec();
-    insta::assert_snapshot!(given("cut.csv.gz", cut(&whole_gz)).says(&options()), @r"
+    insta::assert_snapshot!(given("cut.csv.gz", cut(&whole_gz)).messages(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.gz
       help: download the file again; it is truncated
     ");
-    insta::assert_snapshot!(given("cut.csv.zst", cut(&whole_zst)).says(&options()), @r"
+    insta::assert_snapshot!(given("cut.csv.zst", cut(&whole_zst)).messages(&options()), @r"
     error[D006]: the compressed data ends too early
       --> cut.csv.zst
       help: download the file again; it is truncated
     ");
-    insta::assert_snapshot!(given("head.csv.gz", &whole_gz[..5]).says(&options()), @r"
+    insta::assert_snapshot!(given("head.csv.gz", &whole_gz[..5]).messages(&options()), @r"
     error[D006]: the compressed data ends too early
       --> head.csv.gz
       help: download the file again; it is truncated
@@ -87,32 +87,32 @@ fn truncated_and_damaged_files_are_errors() {
         damaged(whole_zst),
         [whole_gz, b"garbage".to_vec()].concat(),
     ] {
-        let said = given("damaged.csv", bytes).says(&dropping());
+        let message = given("damaged.csv", bytes).messages(&dropping());
         assert!(
-            said.starts_with("error[D006]: the compressed data "),
-            "{said}"
+            message.starts_with("error[D006]: the compressed data "),
+            "{message}"
         );
     }
 }
 
 #[test]
 fn unsupported_file_types_are_refused() {
-    insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").says(&options()), @r"
+    insta::assert_snapshot!(given("a.csv", b"PK\x03\x04\x14\0rest").messages(&options()), @r"
     error[D007]: the file is a zip archive
       --> a.csv
       help: unpack it, and pass the file inside
     ");
-    insta::assert_snapshot!(given("a.csv", b"\xfd7zXZ\0rest").says(&options()), @r"
+    insta::assert_snapshot!(given("a.csv", b"\xfd7zXZ\0rest").messages(&options()), @r"
     error[D007]: the file is compressed with xz
       --> a.csv
       help: decompress it, or use gzip or zstd
     ");
-    insta::assert_snapshot!(given("a.csv", b"BZh91AY&SY").says(&options()), @r"
+    insta::assert_snapshot!(given("a.csv", b"BZh91AY&SY").messages(&options()), @r"
     error[D007]: the file is compressed with bzip2
       --> a.csv
       help: decompress it, or use gzip or zstd
     ");
-    insta::assert_snapshot!(given("a.csv", b"PAR1....").says(&options()), @r"
+    insta::assert_snapshot!(given("a.csv", b"PAR1....").messages(&options()), @r"
     error[D007]: the file is a parquet file
       --> a.csv
       help: rename it to end in .parquet
@@ -184,7 +184,7 @@ fn explicit_files_may_have_any_extension() {
 
 #[test]
 fn missing_files_suggest_similar_names() {
-    let says = |folder: &tempfile::TempDir, name: &str| {
+    let messages = |folder: &tempfile::TempDir, name: &str| {
         without(
             &sources(&folder.path().join(name)).unwrap_err().to_string(),
             folder.path(),
@@ -196,27 +196,27 @@ fn missing_files_suggest_similar_names() {
         ("other/a.txt", ""),
         ("other/b.xlsx", ""),
     ]);
-    insta::assert_snapshot!(says(&given, "movies.csv"), @r"
+    insta::assert_snapshot!(messages(&given, "movies.csv"), @r"
     error[D001]: no such file or folder
       --> movies.csv
       help: did you mean `movie.csv`?
     ");
-    insta::assert_snapshot!(says(&given, "quite else"), @r"
+    insta::assert_snapshot!(messages(&given, "quite else"), @r"
     error[D001]: no such file or folder
       --> quite else
       help: pass the path of an existing file or folder
     ");
-    insta::assert_snapshot!(says(&given, "no/movie.csv"), @r"
+    insta::assert_snapshot!(messages(&given, "no/movie.csv"), @r"
     error[D001]: no such file or folder
       --> no/movie.csv
       help: the folder `no` does not exist; pass a path relative to the current folder, or an absolute one
     ");
-    insta::assert_snapshot!(says(&given, "empty"), @r"
+    insta::assert_snapshot!(messages(&given, "empty"), @r"
     error[D002]: the folder contains no data files; it is empty
       --> empty
       help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
     ");
-    insta::assert_snapshot!(says(&given, "other"), @r"
+    insta::assert_snapshot!(messages(&given, "other"), @r"
     error[D002]: the folder contains no data files; it contains `a.txt`, `b.xlsx`
       --> other
       help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
@@ -246,7 +246,7 @@ fn folder_without_rows_is_error() {
 #[test]
 #[cfg(not(feature = "parquet"))]
 fn parquet_without_the_feature_is_error() {
-    insta::assert_snapshot!(given("a.parquet", "PAR1").says(&options()), @r"
+    insta::assert_snapshot!(given("a.parquet", "PAR1").messages(&options()), @r"
     error[D007]: this program was built without parquet support
       --> a.parquet
       help: build with `--features parquet`, or convert the file to CSV

@@ -61,17 +61,18 @@ impl Given {
     }
 
     /// Returns all messages about the file, without the name of the folder.
-    fn says(&self, options: &ReadOptions) -> String {
-        let said = match self.read(options) {
+    fn messages(&self, options: &ReadOptions) -> String {
+        let message = match self.read(options) {
             Ok(rows) => rows.findings.to_string(),
             Err(error) => error.to_string(),
         };
-        without(&said, self.folder.path())
+        without(&message, self.folder.path())
     }
 }
 
-fn without(said: &str, folder: &Path) -> String {
-    said.replace(&format!("{}/", folder.display()), "")
+fn without(message: &str, folder: &Path) -> String {
+    message
+        .replace(&format!("{}/", folder.display()), "")
         .replace(&folder.display().to_string(), "FOLDER")
 }
 

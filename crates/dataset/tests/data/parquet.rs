@@ -9,7 +9,7 @@ use ::parquet::schema::parser::parse_message_type;
 use dataset::fetch_texts;
 use std::sync::Arc;
 
-enum Values {
+enum ColumnValues {
     /// Optional strings.
     Strings(Vec<Option<&'static str>>),
     Integers(Vec<i64>),
@@ -17,7 +17,7 @@ enum Values {
 }
 
 /// Returns a file whose row groups have these columns.
-fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Vec<u8> {
+fn parquet_file(schema: &str, groups: &[Vec<ColumnValues>], compression: Compression) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(
         WriterProperties::builder()
@@ -31,7 +31,7 @@ fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Ve
         for values in group {
             let mut column = row_group.next_column().unwrap().unwrap();
             match values {
-                Values::Strings(values) => {
+                ColumnValues::Strings(values) => {
                     let levels: Vec<i16> = values
                         .iter()
                         .map(|value| i16::from(value.is_some()))
@@ -46,13 +46,13 @@ fn written(schema: &str, groups: &[Vec<Values>], compression: Compression) -> Ve
                         .write_batch(&there, Some(&levels), None)
                         .unwrap();
                 }
-                Values::Integers(values) => {
+                ColumnValues::Integers(values) => {
                     column
                         .typed::<Int64Type>()
                         .write_batch(values, None, None)
                         .unwrap();
                 }
-                Values::Truths(values) => {
+                ColumnValues::Truths(values) => {
                     column
                         .typed::<BoolType>()
                         .write_batch(values, None, None)
@@ -80,15 +80,15 @@ fn reads_several_row_groups_in_all_compressions() {
     ] {
         let groups = [
             vec![
-                Values::Integers(vec![1, -2]),
-                Values::Strings(vec![Some("a"), Some("é")]),
+                ColumnValues::Integers(vec![1, -2]),
+                ColumnValues::Strings(vec![Some("a"), Some("é")]),
             ],
             vec![
-                Values::Integers(vec![1]),
-                Values::Strings(vec![Some("c\n")]),
+                ColumnValues::Integers(vec![1]),
+                ColumnValues::Strings(vec![Some("c\n")]),
             ],
         ];
-        let file = given("a.parquet", written(INTEGERS, &groups, compression));
+        let file = given("a.parquet", parquet_file(INTEGERS, &groups, compression));
         assert_eq!(
             file.pairs(&options()),
             [pair("a", "1"), pair("é", "-2"), pair("c\n", "1")]
@@ -104,9 +104,12 @@ fn reads_long_files_with_nulls() {
     let labels = (0..5000)
         .map(|row| if row % 11 == 0 { None } else { Some("x") })
         .collect();
-    let bytes = written(
+    let bytes = parquet_file(
         STRINGS,
-        &[vec![Values::Strings(texts), Values::Strings(labels)]],
+        &[vec![
+            ColumnValues::Strings(texts),
+            ColumnValues::Strings(labels),
+        ]],
         Compression::SNAPPY,
     );
     let file = given("a.parquet", &bytes);
@@ -123,7 +126,7 @@ fn reads_long_files_with_nulls() {
         fetch_texts(&file.source(), &options(), &rows.places[..1]).unwrap(),
         ["text"]
     );
-    insta::assert_snapshot!(file.says(&options()), @r"
+    insta::assert_snapshot!(file.messages(&options()), @r"
     error[D013]: row has no text
       --> a.parquet (record 1)
       help: 715 such rows; fix them, or pass --drop-missing
@@ -135,24 +138,24 @@ fn reads_long_files_with_nulls() {
 
 #[test]
 fn missing_columns_and_wrong_types_are_errors() {
-    let strings = || Values::Strings(vec![Some("a")]);
-    let says = |schema, values| {
-        let bytes = written(schema, &[values], Compression::UNCOMPRESSED);
-        given("a.parquet", bytes).says(&options())
+    let strings = || ColumnValues::Strings(vec![Some("a")]);
+    let messages = |schema, values| {
+        let bytes = parquet_file(schema, &[values], Compression::UNCOMPRESSED);
+        given("a.parquet", bytes).messages(&options())
     };
     let schema = "message m { optional binary review (UTF8); optional binary label (UTF8); }";
-    insta::assert_snapshot!(says(schema, vec![strings(), strings()]), @r"
+    insta::assert_snapshot!(messages(schema, vec![strings(), strings()]), @r"
     error[D005]: no column is named `text`; the file has `review`, `label`
       --> a.parquet
       help: pass --text-column NAME
     ");
     let schema = "message m { required boolean text; optional binary label (UTF8); }";
-    insta::assert_snapshot!(says(schema, vec![Values::Truths(vec![true]), strings()]), @r"
+    insta::assert_snapshot!(messages(schema, vec![ColumnValues::Truths(vec![true]), strings()]), @r"
     error[D009]: expected the column `text` to be a string, found `BOOLEAN`
       --> a.parquet
       help: pass another column, or write the file with that type
     ");
-    insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").says(&options()), @r"
+    insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").messages(&options()), @r"
     error[D009]: the parquet file cannot be read: Parquet error: Invalid Parquet file. Corrupt footer
       --> a.parquet
       help: download or write the file again
@@ -161,8 +164,8 @@ fn missing_columns_and_wrong_types_are_errors() {
 
 #[test]
 fn invalid_utf8_values_are_refused() {
-    let values = || Values::Strings(vec![Some("one"), Some("two"), Some("three")]);
-    let mut bytes = written(
+    let values = || ColumnValues::Strings(vec![Some("one"), Some("two"), Some("three")]);
+    let mut bytes = parquet_file(
         STRINGS,
         &[vec![values(), values()]],
         Compression::UNCOMPRESSED,
@@ -177,7 +180,7 @@ fn invalid_utf8_values_are_refused() {
     (bytes[two + 4], bytes[one + 4]) = (0xff, 0xff);
     let file = given("a.parquet", bytes);
     assert_eq!(file.pairs(&dropping()), [pair("three", "three")]);
-    insta::assert_snapshot!(file.says(&options()), @r"
+    insta::assert_snapshot!(file.messages(&options()), @r"
     error[D012]: the row is not valid UTF-8
       --> a.parquet (record 1)
       help: 2 such rows; rewrite them as UTF-8, or pass --drop-malformed
@@ -187,13 +190,13 @@ fn invalid_utf8_values_are_refused() {
 #[test]
 fn damaged_files_are_refused_and_do_not_panic() {
     let column = || {
-        Values::Strings(
+        ColumnValues::Strings(
             (0..300)
                 .map(|row| (row % 5 > 0).then_some("some text"))
                 .collect(),
         )
     };
-    let bytes = written(STRINGS, &[vec![column(), column()]], Compression::SNAPPY);
+    let bytes = parquet_file(STRINGS, &[vec![column(), column()]], Compression::SNAPPY);
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;

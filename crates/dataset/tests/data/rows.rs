@@ -104,7 +104,7 @@ fn invalid_rows_in_other_encodings_are_refused() {
     bytes.extend("b,x\nfine,y\n".encode_utf16().flat_map(u16::to_le_bytes));
     let file = given("a.csv", bytes);
     assert_eq!(file.pairs(&dropping()), [pair("fine", "y")]);
-    insta::assert_snapshot!(file.says(&options()), @r"
+    insta::assert_snapshot!(file.messages(&options()), @r"
     error[D012]: the row is not valid UTF-16LE
       --> a.csv:2:2 (record 1)
       help: 1 such row; fix it, or pass the right encoding with --encoding, or pass --drop-malformed

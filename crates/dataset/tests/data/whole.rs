@@ -45,8 +45,8 @@ fn single_class_and_leaks_are_found() {
     assert_eq!(one_class(&test_rows, &test.source()), None);
     let found = leak((&train_rows, &train.source()), (&test_rows, &test.source()));
     assert_eq!(found.count(&codes::LEAK), 1);
-    let said = without(&found.to_string(), train.folder.path());
-    insta::assert_snapshot!(without(&said, test.folder.path()), @r"
+    let message = without(&found.to_string(), train.folder.path());
+    insta::assert_snapshot!(without(&message, test.folder.path()), @r"
     warning[D023]: the text is also in the training data at `train.csv:3 (record 2)`
       --> test.csv:3 (record 2)
       help: 1 such row; remove it from one of the two data sets; otherwise the score is too high
@@ -60,8 +60,8 @@ fn check_continues_after_errors() {
         "text,label\na,x\nb,\nc,\nd,\na,y\ne,X\na,x\nf,g,h\n",
     );
     let test = given("test.csv", "text,label\n,x\na,x\n");
-    let mut said = Vec::new();
-    let mut each = |finding: &diagnostics::Diagnostic| said.push(finding.to_string());
+    let mut all = Vec::new();
+    let mut each = |finding: &diagnostics::Diagnostic| all.push(finding.to_string());
     let summary = check(
         &train.source(),
         &test.source(),
@@ -71,11 +71,11 @@ fn check_continues_after_errors() {
         &mut each,
     )
     .unwrap();
-    let said = without(
-        &without(&said.join("\n"), train.folder.path()),
+    let message = without(
+        &without(&all.join("\n"), train.folder.path()),
         test.folder.path(),
     );
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(message, @r"
     error[D010]: row has `3` fields, the header has `2`
       --> train.csv:9:5 (record 8)
       help: fix it (quote texts that contain the delimiter), or pass --drop-malformed

@@ -34,13 +34,14 @@ pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMe
         .collect()
 }
 
-/// As `f1_score(average="macro", zero_division=0)`: classes without rows and predictions do not count.
+/// Macro F1, as `f1_score(average="macro", zero_division=0)`: without classes that have neither
+/// rows nor predictions.
 pub(super) fn macro_f1(per_class: &[ClassMetrics]) -> f64 {
     let named = per_class.iter().filter(|c| c.support + c.predicted > 0);
     mean(named.map(|c| c.f1)).unwrap_or(0.0)
 }
 
-/// As `f1_score(average="weighted", zero_division=0)`.
+/// Weighted F1, as `f1_score(average="weighted", zero_division=0)`.
 pub(super) fn weighted_f1(per_class: &[ClassMetrics]) -> f64 {
     let rows: u64 = per_class.iter().map(|c| c.support).sum();
     let sum: f64 = per_class.iter().map(|c| c.f1 * c.support as f64).sum();

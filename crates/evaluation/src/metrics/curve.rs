@@ -21,7 +21,7 @@ pub(super) struct Thinner {
 struct Column {
     number: u32,
     seen: u64,
-    // Each with its place in the order of arrival.
+    // Each with its position in the order of arrival.
     first: (u64, Point),
     low: (u64, Point),
     high: (u64, Point),
@@ -118,7 +118,7 @@ pub(crate) fn thin(points: &[Point], limit: usize) -> Vec<Point> {
         (right[l], left[r]) = (r, l);
         for j in [l, r] {
             if j != 0 && j != n - 1 {
-                // Never smaller than what was just dropped: else a whole hill could vanish.
+                // At least the size of the point just dropped: otherwise a whole peak could vanish.
                 sizes[j] = size(left[j], j, right[j]).max(f64::from_bits(bits));
                 heap.push(Reverse((sizes[j].to_bits(), j)));
             }

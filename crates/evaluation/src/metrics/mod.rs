@@ -72,7 +72,7 @@ fn argmax(row: &[f32]) -> u32 {
 pub struct Evaluation {
     /// Number of rows.
     pub rows: u64,
-    /// Share of rows whose prediction is right; 0 when there is no row.
+    /// Share of rows with the right prediction; 0 without rows.
     pub accuracy: f64,
     /// 95 % Wilson score interval of the accuracy.
     pub accuracy_interval: (f64, f64),
@@ -90,7 +90,7 @@ pub struct Evaluation {
     pub per_class: Vec<ClassMetrics>,
     /// Rows by `[true class][predicted class]`.
     pub confusion: Vec<Vec<u64>>,
-    /// The bins of the calibration plot; empty without probabilities.
+    /// Bins of the calibration plot; empty without probabilities.
     pub calibration: Vec<Bin>,
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
     #[serde(skip)]
@@ -127,17 +127,17 @@ pub struct ClassCurves {
     pub pr: Vec<(f64, f64)>,
 }
 
-/// With more classes no curves are kept: the plot would be unreadable.
+/// Maximum classes with curves: a plot of more would be unreadable.
 pub const MAX_CURVES: usize = 30;
 
-/// Points of a thinned curve; more would not be visible.
+/// Maximum points of a thinned curve; more would not be visible.
 pub const MAX_POINTS: usize = 200;
 
 /// Compares scores with labels.
 ///
-/// With two classes, rows are ranked by the difference of the decision values, which keeps the order
-/// of rows whose probability rounds to 1. With more classes they are ranked by probability if there
-/// is one, as in `roc_auc_score(multi_class="ovr")`.
+/// With two classes, rows are ranked by the difference of the decision values, which keeps the
+/// order of rows whose probability rounds to 1. With more classes they are ranked by probability if
+/// there is one, as in `roc_auc_score(multi_class="ovr")`.
 ///
 /// # Panics
 /// If the arrays have different lengths, or a label is not below `scores.classes`: a bug of the

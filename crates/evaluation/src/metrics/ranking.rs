@@ -21,7 +21,7 @@ pub(super) fn rank(labels: &[u32], scores: &Scores, class: u32, curves: bool) ->
     let mut area = 0u128;
     let mut average_precision = 0.0;
     let mut last = (0usize, 0usize);
-    sweep(&positive, &negative, |hits, misses| {
+    for_each_threshold(&positive, &negative, |hits, misses| {
         area += ((misses - last.1) as u128) * ((hits + last.0) as u128);
         let precision = hits as f64 / (hits + misses) as f64;
         average_precision += (hits - last.0) as f64 / p * precision;
@@ -89,7 +89,7 @@ fn key(score: f32) -> u32 {
 
 /// Walks the thresholds from the highest down; calls `step` with the rows of the class and the
 /// other rows at or above each. Rows of equal score are counted together.
-fn sweep(positive: &[u32], negative: &[u32], mut step: impl FnMut(usize, usize)) {
+fn for_each_threshold(positive: &[u32], negative: &[u32], mut step: impl FnMut(usize, usize)) {
     let (mut p, mut n) = (positive.len(), negative.len());
     while p > 0 || n > 0 {
         let threshold = positive[..p].last().max(negative[..n].last());

@@ -7,8 +7,8 @@ use super::html::Html;
 use super::plots::{COLORS, FAINT, dots, legend, line, unit_square};
 use crate::metrics::{Bin, ClassMetrics, Evaluation, thin};
 
-/// With more lines only the weakest classes are coloured.
-const COLOURED: usize = 8;
+/// Maximum coloured lines; of more, only the weakest classes are coloured.
+const MAX_COLOURED: usize = 8;
 
 /// Classes to colour if there are many.
 const WEAKEST: usize = 3;
@@ -66,7 +66,7 @@ fn precision_recall(page: &mut Html, evaluation: &Evaluation) {
     page.raw("</figure>");
 }
 
-/// One line per class, weakest drawn last so that it lies on top.
+/// One line per class, weakest drawn last so that it is on top.
 fn class_lines(
     page: &mut Html,
     evaluation: &Evaluation,
@@ -82,7 +82,7 @@ fn class_lines(
         return;
     }
     let mut faint = 0;
-    if shown.len() > COLOURED {
+    if shown.len() > MAX_COLOURED {
         let rank = |class: usize| area_of(class).unwrap_or(0.0);
         shown.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
         faint = shown.len() - WEAKEST;

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// `25000` as `25,000`.
+/// Formats `25000` as `25,000`.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
@@ -13,7 +13,7 @@ pub(super) fn count(value: u64) -> String {
     out
 }
 
-/// `0.918` as `91.80 %`.
+/// Formats `0.918` as `91.80 %`.
 pub(super) fn percent(share: f64, decimals: usize) -> String {
     format!("{:.decimals$}\u{a0}%", 100.0 * share)
 }
@@ -26,19 +26,19 @@ pub(super) fn optional(value: Option<f64>, decimals: usize) -> String {
     )
 }
 
-/// `0.3 s`, `12.3 s`, `3 min 20 s`, `5 h 2 min`.
+/// Formats a duration: `0.3 s`, `12.3 s`, `3 min 20 s`, `5 h 2 min`.
 pub(super) fn seconds(value: f64) -> String {
-    // Minutes are made of rounded seconds: 119.9 s is 2 min 0 s.
-    let whole = value.round() as u64;
-    match whole {
+    // Rounds to seconds first: 119.9 s is 2 min 0 s.
+    let seconds = value.round() as u64;
+    match seconds {
         0 if value < 0.095 => format!("{:.0}\u{a0}ms", value * 1000.0),
         0..60 => format!("{value:.1}\u{a0}s"),
-        60..3600 => format!("{}\u{a0}min {}\u{a0}s", whole / 60, whole % 60),
-        _ => format!("{}\u{a0}h {}\u{a0}min", whole / 3600, whole % 3600 / 60),
+        60..3600 => format!("{}\u{a0}min {}\u{a0}s", seconds / 60, seconds % 60),
+        _ => format!("{}\u{a0}h {}\u{a0}min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
-/// `212 MiB`.
+/// Formats bytes: `212 MiB`.
 pub(super) fn bytes(value: u64) -> String {
     let mut scaled = value as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
@@ -51,8 +51,8 @@ pub(super) fn bytes(value: u64) -> String {
     format!("{scaled:.1}\u{a0}TiB")
 }
 
-/// The first `limit` characters and the rest, parted at a space where there is one near.
-pub(super) fn cut(text: &str, limit: usize) -> (&str, &str) {
+/// The first `limit` characters and the rest, split at a space if one is near.
+pub(super) fn split_text(text: &str, limit: usize) -> (&str, &str) {
     let Some((end, _)) = text.char_indices().nth(limit) else {
         return (text, "");
     };
@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn texts_are_cut_between_characters_and_lose_nothing() {
         let text = "é".repeat(700);
-        let (head, rest) = cut(&text, 600);
+        let (head, rest) = split_text(&text, 600);
         assert_eq!((head.chars().count(), rest.chars().count()), (600, 100));
-        let (head, rest) = cut("one two three four", 14);
+        let (head, rest) = split_text("one two three four", 14);
         assert_eq!((head, rest), ("one two three", " four"));
-        assert_eq!(cut("short", 600), ("short", ""));
+        assert_eq!(split_text("short", 600), ("short", ""));
         assert_eq!(short("abcdef", 4), "abc\u{2026}");
         assert_eq!(short("abcd", 4), "abcd");
     }

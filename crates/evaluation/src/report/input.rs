@@ -12,7 +12,7 @@ pub struct Report<'a> {
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
     pub sets: Vec<SetReport<'a>>,
     /// Row counts per channel.
-    pub account: Vec<ChannelCounts>,
+    pub channels: Vec<ChannelCounts>,
     /// The strongest words per class.
     pub strongest: Vec<ClassFeatures>,
     /// The worst errors, worst first.
@@ -25,7 +25,7 @@ pub struct Report<'a> {
     pub warnings: Vec<String>,
 }
 
-/// What is needed to repeat the run.
+/// Settings that repeat the run, and its time and memory.
 #[derive(Clone, Debug, Default)]
 pub struct RunInfo {
     /// Version of the trainer.
@@ -97,7 +97,8 @@ pub struct ClassFeatures {
 }
 
 impl ClassFeatures {
-    /// The `top` strongest of each class's words, positive ones only; of equals the first in code point order.
+    /// The `top` strongest of each class's words, positive ones only; of equals the first in code
+    /// point order.
     #[must_use]
     pub fn strongest(
         classes: &[String],
@@ -137,9 +138,9 @@ pub struct RowExample {
 /// Learning curves that share a plot.
 #[derive(Clone, Debug, Default)]
 pub struct LearningCurve {
-    /// What is measured, such as `loss`.
+    /// Title of the y axis, such as `loss`.
     pub name: String,
-    /// What it is measured over, such as `epoch`.
+    /// Title of the x axis, such as `epoch`.
     pub x_name: String,
     /// The lines; at most eight.
     pub lines: Vec<CurveLine>,

@@ -24,7 +24,7 @@ use html::Html;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Start of the page; identifies a report of ours.
+/// Start of the page; identifies reports of Trainyard.
 pub const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
     <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
@@ -63,7 +63,7 @@ pub fn html(report: &Report) -> String {
             quality::folded_section(&mut page, set);
         }
     }
-    run::account(&mut page, &report.account);
+    run::channels(&mut page, &report.channels);
     run::section(&mut page, &report.run);
     page.raw("</main></body></html>\n");
     page.finish()
@@ -97,7 +97,7 @@ fn contents(page: &mut Html, report: &Report) {
             !report.suspects.is_empty(),
             "<a href=\"#suspects\">likely mislabelled</a>",
         ),
-        (!report.account.is_empty(), "<a href=\"#data\">data</a>"),
+        (!report.channels.is_empty(), "<a href=\"#data\">data</a>"),
         (true, "<a href=\"#run\">run</a>"),
     ];
     page.raw("<nav>");

@@ -16,7 +16,7 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 340.0;
 
 /// Colours of lines, by the names that `style.css` gives them: blue, vermilion, green and so on,
-/// apart for colour-blind eyes too (Okabe and Ito 2008).
+/// distinguishable for colour-blind readers (Okabe and Ito 2008).
 pub(super) const COLORS: [&str; 8] = [
     "var(--c0)",
     "var(--c1)",
@@ -132,7 +132,7 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         }
         plots.push(plot.into());
         let last = points.last().map_or(f64::NAN, |&(_, y)| y);
-        let note = format!("{last:.4} in the end");
+        let note = format!("final {last:.4}");
         entries.push((color, format::short(&drawn.name, 40), note));
     }
     if plots.is_empty() {
@@ -152,8 +152,8 @@ fn x_axis(layout: Layout, xs: &[f64]) -> Layout {
         return layout;
     }
     let layout = layout.with_x_axis_min(low).with_x_axis_max(high);
-    let whole = xs.iter().all(|x| x.fract() == 0.0);
-    if whole && high - low <= 12.0 {
+    let integral = xs.iter().all(|x| x.fract() == 0.0);
+    if integral && high - low <= 12.0 {
         layout.with_x_tick_step(1.0)
     } else {
         layout

@@ -11,7 +11,7 @@ const MAX_CLASSES: usize = 40;
 const MAX_MATRIX: usize = 30;
 
 /// Length of the list of confused pairs, which is also no longer than half of all pairs.
-const PAIRS: usize = 12;
+const MAX_PAIRS: usize = 12;
 
 /// The main numbers.
 pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetReport>) {
@@ -54,7 +54,7 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
     let cpu = report
         .run
         .cpu_seconds
-        .map(|cpu| format!("{} of processor time", seconds(cpu)));
+        .map(|cpu| format!("{} of CPU time", seconds(cpu)));
     tile(
         page,
         "time",
@@ -114,7 +114,7 @@ fn body(page: &mut Html, evaluation: &Evaluation) {
         page.raw("<p class=\"quiet\">too many classes for a matrix; the most confused pairs:</p>");
     }
     if evaluation.per_class.len() > 2 {
-        pairs(page, evaluation);
+        confused_pairs(page, evaluation);
     }
     page.raw("<h3>Curves</h3>");
     curves::figures(page, evaluation);
@@ -212,8 +212,8 @@ fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
         .wrap("<small>", percent(share, 1), "</small></td>");
 }
 
-/// The largest cells beside the diagonal.
-fn pairs(page: &mut Html, evaluation: &Evaluation) {
+/// The largest cells off the diagonal.
+fn confused_pairs(page: &mut Html, evaluation: &Evaluation) {
     let mut cells: Vec<(u64, usize, usize)> = Vec::new();
     for (truth, row) in evaluation.confusion.iter().enumerate() {
         cells.extend(
@@ -230,7 +230,10 @@ fn pairs(page: &mut Html, evaluation: &Evaluation) {
     }
     page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
     let classes = evaluation.per_class.len();
-    for &(rows, truth, guess) in cells.iter().take(PAIRS.min(classes * (classes - 1) / 2)) {
+    for &(rows, truth, guess) in cells
+        .iter()
+        .take(MAX_PAIRS.min(classes * (classes - 1) / 2))
+    {
         let class = &evaluation.per_class[truth];
         page.wrap(
             "<li><span class=\"label\">",

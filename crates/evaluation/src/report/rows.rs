@@ -1,15 +1,15 @@
 //! Lists of wrong or suspicious rows.
 
-use super::format::{count, cut, percent, short};
+use super::format::{count, percent, short, split_text};
 use super::html::Html;
 use super::input::RowExample;
 
-/// Characters shown at once, and those that can be unfolded: one row may be a whole book.
+/// Maximum characters shown at once, and maximum of those that can be unfolded.
 const MAX_SHOWN: usize = 600;
-const FOLDED: usize = 20_000;
+const MAX_FOLDED: usize = 20_000;
 
-/// A rest of fewer bytes is not folded.
-const SHORT_REST: usize = 100;
+/// Minimum length of a rest that is folded.
+const MIN_FOLDED_BYTES: usize = 100;
 
 /// Title and note of a list.
 pub(super) struct Titles {
@@ -68,8 +68,8 @@ fn article(page: &mut Html, row: &RowExample) {
     );
     page.raw("</header>");
 
-    let (head, rest) = match cut(&row.text, MAX_SHOWN) {
-        (_, rest) if rest.len() < SHORT_REST => (row.text.as_str(), ""),
+    let (head, rest) = match split_text(&row.text, MAX_SHOWN) {
+        (_, rest) if rest.len() < MIN_FOLDED_BYTES => (row.text.as_str(), ""),
         parts => parts,
     };
     page.raw("<p class=\"sample\" dir=\"auto\">").text(head);
@@ -78,7 +78,7 @@ fn article(page: &mut Html, row: &RowExample) {
         return;
     }
     page.raw("\u{2026}</p>");
-    let (rest, hidden) = cut(rest, FOLDED);
+    let (rest, hidden) = split_text(rest, MAX_FOLDED);
     let length = count(rest.chars().count() as u64);
     page.wrap("<details><summary>", length, " more characters</summary>");
     page.wrap("<p class=\"sample\" dir=\"auto\">", rest, "</p>");

@@ -1,4 +1,4 @@
-//! Warnings, row counts, and what is needed to repeat the run.
+//! Warnings, row counts, and settings that repeat the run.
 
 use super::format::{bytes, count, seconds};
 use super::html::Html;
@@ -15,7 +15,7 @@ pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
     page.raw("</ul></section>");
 }
 
-pub(super) fn account(page: &mut Html, channels: &[ChannelCounts]) {
+pub(super) fn channels(page: &mut Html, channels: &[ChannelCounts]) {
     if channels.is_empty() {
         return;
     }

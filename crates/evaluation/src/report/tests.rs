@@ -38,7 +38,7 @@ fn evaluation(names: &[&str], rows: usize, calibrated: bool) -> Evaluation {
     )
 }
 
-/// A report in which `word` stands wherever the user's data can reach.
+/// A report with `word` in every place that user data can reach.
 fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
     let own = || word.to_owned();
     let row = RowExample {
@@ -75,7 +75,7 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
                 evaluation,
             },
         ],
-        account: vec![ChannelCounts {
+        channels: vec![ChannelCounts {
             channel: own(),
             files: vec![FileRow {
                 path: own(),

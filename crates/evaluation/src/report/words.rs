@@ -4,17 +4,17 @@ use super::format::short;
 use super::html::Html;
 use super::input::ClassFeatures;
 
-/// Words per class, and classes that are not folded.
-const WORDS: usize = 25;
-const UNFOLDED: usize = 12;
+/// Maximum words per class, and maximum classes that are not folded.
+const MAX_WORDS: usize = 25;
+const MAX_UNFOLDED: usize = 12;
 
 pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     if classes.is_empty() {
         return;
     }
     page.raw("<section id=\"words\"><h2>Strongest features</h2>")
-        .raw("<p class=\"quiet\">weights that speak for each class</p>");
-    let (open, folded) = classes.split_at(classes.len().min(UNFOLDED));
+        .raw("<p class=\"quiet\">strongest weights of each class</p>");
+    let (open, folded) = classes.split_at(classes.len().min(MAX_UNFOLDED));
     cards(page, open);
     if !folded.is_empty() {
         page.wrap(
@@ -36,7 +36,7 @@ fn cards(page: &mut Html, classes: &[ClassFeatures]) {
             short(&class.label, 60),
             "</h3>",
         );
-        let shown = &class.features[..class.features.len().min(WORDS)];
+        let shown = &class.features[..class.features.len().min(MAX_WORDS)];
         if shown.is_empty() {
             page.raw("<p class=\"quiet\">none</p>");
         }

@@ -14,7 +14,7 @@ const MAX_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub(super) struct GlobalArgs {
-    /// How errors are printed on standard error
+    /// Format of errors on standard error
     #[arg(
         long,
         global = true,

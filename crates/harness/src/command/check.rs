@@ -1,4 +1,4 @@
-//! `check`: lists what is wrong with the data.
+//! `check`: lists the problems of the data.
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,9 +12,9 @@ use crate::Trainer;
 
 pub(super) fn command<T: Trainer>() -> Command {
     CheckArgs::augment_args(Command::new("check"))
-        .about("List what is wrong with the data, row by row")
+        .about("List the problems of labelled data")
         .long_about(
-            "List what is wrong with the data, row by row.\n\nThe exit code is 1 if `train` would refuse the data.",
+            "List the problems of labelled data.\n\nThe exit code is 1 if `train` would refuse the data.",
         )
         .after_help(format!(
             "Examples:\n  {name} check --data reviews.csv\n  {name} check --data train/ --test test.csv --json",

@@ -1,4 +1,4 @@
-//! `describe`: prints what programs need to know of a trainer.
+//! `describe`: prints a description of the trainer, also as JSON for programs.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ pub(super) fn command() -> Command {
     DescribeArgs::augment_args(Command::new("describe"))
         .about("Describe channels, hyperparameters and metrics for programs")
         .long_about(
-            "Describe channels, hyperparameters and metrics for programs.\n\nThe words are those of SageMaker's TrainingSpecification. \
+            "Describe channels, hyperparameters and metrics for programs.\n\nNames are those of SageMaker's TrainingSpecification. \
              `trainyard` reads this to check a job before it starts.",
         )
 }
@@ -191,7 +191,7 @@ fn parameter_type(arg: &Arg) -> ParameterType {
     }
 }
 
-/// Finds the accepted range by asking the parser, which does not tell its limits.
+/// Finds the accepted range by trying values: the parser does not expose its limits.
 fn integer_range(train: &Command, name: &str) -> Option<ParameterRange> {
     let accepts = |value: u64| {
         let arguments = ["train".to_owned(), format!("--{name}={value}")].map(OsString::from);
@@ -199,7 +199,7 @@ fn integer_range(train: &Command, name: &str) -> Option<ParameterRange> {
         parsed.map_err(|error| error.kind()).err() != Some(clap::error::ErrorKind::ValueValidation)
     };
     let min = (0..3).find(|&value| accepts(value))?;
-    // The largest value below 2^63, where JSON readers and SageMaker stop.
+    // The largest value below 2^63, the limit of JSON readers and SageMaker.
     let (mut low, mut high) = (min, i64::MAX as u64);
     if accepts(high) {
         low = high;

@@ -11,10 +11,10 @@ use crate::{Model, Trainer};
 pub(super) fn command<T: Trainer>() -> Command {
     let command = ExplainArgs::augment_args(Command::new("explain"));
     T::PredictArgs::augment_args(command)
-        .about("Show the features that decide for each class")
+        .about("Show the strongest features of each class")
         .long_about(
-            "Show the features that decide for each class.\n\nWithout TEXT: the strongest features of the model. With TEXT: the \
-             prediction for it, and the features of the text that decided.",
+            "Show the strongest features of each class.\n\nWithout TEXT: the strongest features of the model. With TEXT: the \
+             prediction for it, and its strongest features.",
         )
         .after_help(format!(
             "Examples:\n  {name} explain --model-dir models/{name}\n  {name} explain --model-dir models/{name} \"some text\"",

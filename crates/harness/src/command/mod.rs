@@ -1,4 +1,5 @@
-//! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`, `describe`.
+//! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`,
+//! `describe`.
 
 mod args;
 mod check;
@@ -99,7 +100,7 @@ fn command<T: Trainer>() -> Command {
     GlobalArgs::augment_args(command)
 }
 
-/// Returns `None` if help or the version was asked for; it is printed already.
+/// Returns `None` if help or the version was requested; it is already printed.
 fn parse<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, Error> {
     let command = command::<T>();
     let arguments = hyperparameters::merge(&command, paths, arguments)?;

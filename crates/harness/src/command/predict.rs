@@ -69,7 +69,7 @@ pub(super) fn run<T: Trainer>(
     set_unfinished(partial.as_deref());
     let target = output.as_deref().unwrap_or(Path::new("standard output"));
     let mut write = |text: &str| match out.write_all(text.as_bytes()) {
-        // A closed pipe (`| head`) is not an error, and nobody reads the rest.
+        // A closed pipe (`| head`) is not an error; the rest is not needed.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other.map_err(Error::io("write", target)),
     };

@@ -1,5 +1,5 @@
-//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary of
-//! another would load and predict wrongly.
+//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary
+//! of another would load and predict wrongly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     std::iter::once(CONFIG.to_owned()).chain(others).collect()
 }
 
-/// Verifies the files of a model. Models of old versions have no checksums and pass.
+/// Verifies the files of a model. Models of older versions have no checksums and pass.
 pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -108,7 +108,7 @@ mod tests {
             ("`weights` is missing", |dir| {
                 fs::remove_file(dir.join("weights")).unwrap()
             }),
-            ("`../weights` is no file name", |dir| {
+            ("`../weights` is not a file name", |dir| {
                 let path = dir.join("config.json");
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(&path, text.replace("\"weights\"", "\"../weights\"")).unwrap();

@@ -1,4 +1,4 @@
-//! What model folders have in common: names of files, how they are read and refused.
+//! Model folders: names of files, and functions that read, check and write them.
 
 mod checksums;
 mod save;

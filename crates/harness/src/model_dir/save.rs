@@ -62,7 +62,7 @@ pub(crate) fn save(
         let parent = parent(&real);
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
     }
-    if let Some(staged) = Staged::beside(&real) {
+    if let Some(staged) = Staged::next_to(&real) {
         fill(staged.path())?;
         if place_whole(staged.path(), &real).is_ok() {
             return Ok(());
@@ -239,7 +239,7 @@ mod tests {
         write(&dir, "one");
         let failed = save(&dir, &[], |staged| {
             fs::write(staged.join(CONFIG), "two").unwrap();
-            Err(Error::new("full").help("free some room"))
+            Err(Error::new("full").help("free some space"))
         });
         assert!(failed.is_err());
         assert_eq!(word(&dir), "one");

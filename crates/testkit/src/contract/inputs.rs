@@ -177,10 +177,7 @@ pub fn missing_train_channel_is_in_failure_file(trainer: &Trainer) {
     let ml = FakeMl::new().channel("validation", "rows.csv", to_csv(&validation_rows()));
     let outcome = trainer.train::<&str>(&ml, &[]);
     assert_cause(&ml, &outcome, &["train"]);
-    assert!(
-        failure(&ml, &outcome).contains("help:"),
-        "no way out is named"
-    );
+    assert!(failure(&ml, &outcome).contains("help:"), "no help");
     assert!(ml.model_files().is_empty());
 }
 
@@ -198,13 +195,13 @@ pub fn validation_and_test_channels_are_evaluated(trainer: &Trainer) {
             .last()
             .unwrap_or_else(|| panic!("`{name}` is not printed:\n{}", outcome.output()));
         let data = ml.path(format!("input/data/{channel}"));
-        let judged = trainer.evaluate(&ml.model_dir(), &data);
-        let judged = judged.expect_code(0).json()["accuracy"].as_f64();
-        let judged = judged.expect("`evaluate --json` has a number `accuracy`");
+        let outcome = trainer.evaluate(&ml.model_dir(), &data);
+        let evaluated = outcome.expect_code(0).json()["accuracy"].as_f64();
+        let evaluated = evaluated.expect("`evaluate --json` has a number `accuracy`");
         // Metric lines are rounded to at least four digits.
         assert!(
-            (printed - judged).abs() < 1e-4,
-            "{name}: printed {printed}, evaluated {judged}"
+            (printed - evaluated).abs() < 1e-4,
+            "{name}: printed {printed}, evaluated {evaluated}"
         );
     }
 }

@@ -35,10 +35,11 @@ pub struct Trainer {
     pub hyperparameters: Vec<(String, String)>,
     /// The same settings as command line flags.
     pub flags: Vec<String>,
-    /// A numeric hyperparameter with two values that give different models. Neither `quick` nor `long`
-    /// sets it.
+    /// A numeric hyperparameter with two values that give different models. Neither `quick` nor
+    /// `long` sets it.
     pub number: (String, String, String),
-    /// A boolean hyperparameter that is false by default and changes the model; empty if there is none.
+    /// A boolean hyperparameter that is false by default and changes the model; empty if there is
+    /// none.
     pub switch: String,
     /// Name and regular expression of each metric.
     pub metrics: Vec<(String, String)>,
@@ -149,6 +150,17 @@ impl Trainer {
             outcome.stderr
         );
     }
+}
+
+/// Returns owned flags, for [`Trainer`].
+pub fn strings(flags: &[&str]) -> Vec<String> {
+    flags.iter().map(|&flag| flag.to_owned()).collect()
+}
+
+/// Returns owned names and values, for [`Trainer`].
+pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    pairs.iter().map(owned).collect()
 }
 
 /// A job whose `train` channel is the first 400 rows of the sample.

@@ -100,8 +100,12 @@ pub fn logs_are_plain_without_terminal(trainer: &Trainer) {
         "an escape sequence in: {output:?}"
     );
     let lines = output.lines().count();
-    let most = 100 + (outcome.seconds / 2.0) as usize;
-    assert!(lines <= most, "{lines} lines in {:.1} s", outcome.seconds);
+    let max_lines = 100 + (outcome.seconds / 2.0) as usize;
+    assert!(
+        lines <= max_lines,
+        "{lines} lines in {:.1} s",
+        outcome.seconds
+    );
     assert!(lines > 0, "there are log lines");
 }
 
@@ -156,13 +160,13 @@ pub fn data_cannot_forge_metrics(trainer: &Trainer) {
 pub fn json_prints_one_object(trainer: &Trainer) {
     let ml = job().channel("validation", "validation.csv", to_csv(&validation_rows()));
     let outcome = trainer.train(&ml, &["--json"]);
-    let facts = outcome.expect_code(0).json();
+    let trained = outcome.expect_code(0).json();
     for name in ["accuracy", "macro_f1", "rows", "seconds", "peak_rss_bytes"] {
-        assert!(facts[name].is_number(), "no number `{name}` in {facts}");
+        assert!(trained[name].is_number(), "no number `{name}` in {trained}");
     }
     let data = ml.path("input/data/validation");
     let outcome = trainer.evaluate(&ml.model_dir(), &data);
-    let judged = outcome.expect_code(0).json();
+    let evaluated = outcome.expect_code(0).json();
     for name in [
         "accuracy",
         "macro_f1",
@@ -172,10 +176,13 @@ pub fn json_prints_one_object(trainer: &Trainer) {
         "seconds",
         "peak_rss_bytes",
     ] {
-        assert!(judged[name].is_number(), "no number `{name}` in {judged}");
+        assert!(
+            evaluated[name].is_number(),
+            "no number `{name}` in {evaluated}"
+        );
     }
-    assert_eq!(judged["rows"], validation_rows().len());
-    assert_eq!(facts["accuracy"], judged["accuracy"]);
+    assert_eq!(evaluated["rows"], validation_rows().len());
+    assert_eq!(trained["accuracy"], evaluated["accuracy"]);
 }
 
 /// The failure file has at most the first 1,024 characters of the message.

@@ -1,5 +1,5 @@
-//! SIGTERM: SageMaker kills after 120 s. The trainer must exit within seconds with code 0 and a complete
-//! model or none.
+//! SIGTERM: SageMaker kills after 120 s. The trainer must exit within seconds with code 0 and a
+//! complete model or none.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -8,33 +8,19 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Trainer, job, train_rows};
-use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, run, skip, start, to_csv};
+use crate::{
+    FakeMl, Outcome, Running, SplitMix64, as_pid_1, pid_1_allowed, run, skip, start, to_csv,
+};
 
-/// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded machine.
-const SOON: Duration = Duration::from_secs(15);
-
-/// Fractions in 0..1, the same in every run (SplitMix64).
-pub(super) struct Moments(u64);
-
-impl Moments {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
+/// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded
+/// machine.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends SIGTERM and checks: exit in time with code 0, no failure file, a complete model or none.
 #[track_caller]
 fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outcome {
     running.sigterm();
-    let outcome = running.finish(SOON);
+    let outcome = running.finish(STOP_TIMEOUT);
     assert!(
         outcome.code() == Some(0),
         "{moment}: expected exit code 0, found {}\n{}",
@@ -43,7 +29,7 @@ fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outco
     );
     assert!(
         ml.failure().is_none(),
-        "{moment}: a stop is no failure: {:?}",
+        "{moment}: a stopped job wrote a failure file: {:?}",
         ml.failure()
     );
     trainer.assert_complete_or_none(ml, moment);
@@ -96,7 +82,7 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
         .read(true)
         .write(true)
         .open(fifo)
-        .expect("a fifo of ours");
+        .expect("the fifo can be opened");
     let (done, written) = mpsc::channel();
     std::thread::spawn(move || {
         let result = file.write_all(&bytes);
@@ -106,7 +92,7 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
     written
         .recv_timeout(Duration::from_secs(60))
         .expect("the trainer does not read its channel")
-        .expect("a fifo takes bytes")
+        .expect("the fifo can be written")
 }
 
 /// Flags of a job with much data.
@@ -118,24 +104,24 @@ fn long_job(trainer: &Trainer, flags: &[String]) -> Vec<String> {
 /// Sends SIGTERM at random moments of a run with much data.
 fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32) {
     let flags = long_job(trainer, flags);
-    let mut usual = run(FakeMl::new().train(&trainer.bin, &flags))
+    let mut duration = run(FakeMl::new().train(&trainer.bin, &flags))
         .expect_code(0)
         .seconds;
-    let mut moments = Moments::new(seed);
+    let mut random = SplitMix64(seed);
     let mut stopped = 0;
     for _ in 0..rounds {
         let ml = FakeMl::new();
         let mut running = start(ml.train(&trainer.bin, &flags));
         let pid = running.pid();
         running.wait_for_handler(pid);
-        let share = moments.next();
-        let ended = running.ends_within(Duration::from_secs_f64(usual * share));
+        let share = random.uniform();
+        let ended = running.ends_within(Duration::from_secs_f64(duration * share));
         stopped += u32::from(!ended);
         let moment = format!("after {:.0} % of the usual time", share * 100.0);
         let outcome = stop(trainer, &ml, running, &moment);
         if ended {
             // The machine became faster: use the new duration.
-            usual = usual.min(outcome.seconds);
+            duration = duration.min(outcome.seconds);
         }
     }
     assert!(stopped > 0, "a run was stopped before its end");
@@ -172,7 +158,7 @@ pub fn sigterm_while_saving(trainer: &Trainer) {
         std::thread::sleep(Duration::from_micros(400 * round));
         stop(trainer, &ml, running, "while saving");
     }
-    assert!(seen > 0, "a model was seen while it was written");
+    assert!(seen > 0, "a run was stopped while it wrote a model");
 }
 
 fn ml_files(ml: &FakeMl) -> (Vec<String>, Vec<String>) {
@@ -195,7 +181,7 @@ pub fn process_1_handles_sigterm(trainer: &Trainer) {
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
     let mut running = start(as_pid_1(&ml.train(&trainer.bin, &trainer.quick)));
     running.sigterm_to_process_1();
-    let outcome = running.finish(SOON);
+    let outcome = running.finish(STOP_TIMEOUT);
     outcome.expect_code(0);
     trainer.assert_complete_or_none(&ml, "as process 1");
 }

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::stopping::Moments;
 use super::{Trainer, assert_cause, failure, flag, job, weights};
 use crate::{
-    on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
+    SplitMix64, on_read_only_folder, on_small_disk, read_only_allowed, run, skip,
+    small_disk_allowed, start,
 };
 
 /// A read-only model folder is an error that names it.
@@ -82,16 +82,17 @@ pub fn mounted_model_folder_is_written(trainer: &Trainer) {
     assert!(hidden.is_empty(), "temporary files are left: {hidden:?}");
 }
 
-/// SIGKILL at any moment leaves the old or the new model, or none, and does not disturb the next run.
+/// SIGKILL at any moment leaves the old or the new model, or none, and does not disturb the next
+/// run.
 pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let (name, one, two) = &trainer.number;
     let flags = [one, two].map(|value| [flag(name), value.clone()]);
-    let whole = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
+    let models = flags.each_ref().map(|flags| trainer.weights(&job(), flags));
 
     let mut ml = job();
-    let mut usual = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
+    let mut duration = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
     let mut killed = 0;
-    let mut moments = Moments::new(7);
+    let mut random = SplitMix64(7);
     for round in 0..16 {
         if round % 4 == 0 {
             ml = job();
@@ -100,14 +101,14 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         let flags = trainer.quick_and(&flags[round % 2]);
         let mut running = start(ml.train(&trainer.bin, &flags));
         // Late in the run, when the model is written.
-        let share = 0.4 + 0.6 * moments.next();
-        let ended = running.ends_within(Duration::from_secs_f64(usual * share));
+        let share = 0.4 + 0.6 * random.uniform();
+        let ended = running.ends_within(Duration::from_secs_f64(duration * share));
         running.sigkill();
         killed += u32::from(!ended);
         let outcome = running.finish(Duration::from_secs(30));
         if ended {
             // The machine became faster: use the new duration.
-            usual = usual.min(outcome.seconds);
+            duration = duration.min(outcome.seconds);
         }
         let model = ml.model_dir();
         let files = ml.model_files();
@@ -120,8 +121,8 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
             "round {round}: half a model: {files:?}"
         );
         assert!(
-            whole.contains(&weights(&model)),
-            "round {round}: a model of no run"
+            models.contains(&weights(&model)),
+            "round {round}: a mixture of two models"
         );
     }
     assert!(killed > 0, "a run was killed before its end");
@@ -133,6 +134,6 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let outcome = run(predict);
     assert!(
         !outcome.expect_code(0).stdout.trim().is_empty(),
-        "`predict` says nothing"
+        "`predict` prints nothing"
     );
 }

@@ -7,7 +7,7 @@ mod terms;
 
 pub use fit::{Counts, FitError, fit};
 pub use matrix::CsrPattern;
-pub use terms::{Lookup, LookupScratch, Terms};
+pub use terms::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A document frequency, for scikit-learn's `min_df` and `max_df`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

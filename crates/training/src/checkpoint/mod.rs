@@ -1,5 +1,6 @@
-//! Checkpoints, from which a killed run resumes. Each is a folder, `step-000000001200`, written under
-//! a temporary name and renamed, with a manifest that is written last and has the SHA-256 of each file.
+//! Checkpoints, from which a killed run resumes. Each is a folder, `step-000000001200`, written
+//! under a temporary name and renamed, with a manifest that is written last and has the SHA-256 of
+//! each file.
 //!
 //! A checkpoint belongs to one run: the manifest has the fingerprint of its data, seed, threads and
 //! arguments, and other runs are refused. A damaged checkpoint is skipped with a warning and the
@@ -119,7 +120,7 @@ impl Checkpoints {
                         dir.display()
                     ));
                 }
-                Err(Unusable::Refused(failure)) => return Err(failure),
+                Err(Unusable::Refused(error)) => return Err(error),
             }
         }
         if let (None, Some(last)) = (&found.restored, found.warnings.last_mut()) {

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use diagnostics::Error;
 use harness::model_dir::{
     CONFIG, TENSORS, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
 };
-use text::features::Terms;
+use text::features::{LazyLookup, Terms};
 
 use super::BagModel;
 use crate::rows::MIN_WORD_LENGTH;
@@ -89,7 +88,7 @@ pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
         classes: config.id2label.into_values().collect(),
         terms,
         max_ngrams: config.max_ngrams,
-        lookup: OnceLock::new(),
+        lookup: LazyLookup::default(),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use diagnostics::Error;
 use training::memory;
 
-/// Most training rows. linfa-kernel fills the kernel matrix in about 1 ns x n² x components on one
-/// thread, and its solver reads whole columns of it in every step. measured on IMDB, 100
+/// Maximum training rows. linfa-kernel fills the kernel matrix in about 1 ns x n² x components on
+/// one thread, and its solver reads whole columns of it in every step. measured on IMDB, 100
 /// components, 2 cores: 4,000 rows take 7 s of CPU time and 0.3 GB, 8,000 rows 22 s and 0.7 GB.
 const MAX_ROWS: usize = 8000;
 /// Bytes per entry of the kernel matrix.

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use diagnostics::Error;
 use harness::model_dir::{
     CONFIG, TENSORS, VOCABULARY, check_format, check_ids, read, unreadable, write,
 };
-use text::features::Terms;
+use text::features::{LazyLookup, Terms};
 
 use super::{Classifier, FeatureConfig, SvmModel};
 use crate::calibrate::Platt;
@@ -140,7 +139,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
         scale,
         classifier,
         platt,
-        lookup: OnceLock::new(),
+        lookup: LazyLookup::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use training::Random;
 use super::dual::{DualProblem, Weights, shuffle};
 use super::{Convergence, LinearSvm, LinearSvmValidParams};
 
-/// Most Newton steps on one coordinate, as in the paper.
+/// Maximum Newton steps on one coordinate, as in the paper.
 const MAX_NEWTON: u32 = 100;
 /// Step reduction when a Newton step leaves the interval: ξ in the paper.
 const XI: f64 = 0.1;

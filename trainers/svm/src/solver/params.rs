@@ -65,7 +65,7 @@ impl LinearSvmValidParams {
         self.tolerance
     }
 
-    /// Most passes over the rows.
+    /// Maximum passes over the rows.
     pub fn max_epochs(&self) -> u32 {
         self.max_epochs
     }

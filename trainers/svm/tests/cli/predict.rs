@@ -211,10 +211,10 @@ fn output_must_not_replace_a_model_file() {
     }
     assert_eq!(workspace.model(), before);
     // Other files in the model folder may be written and replaced.
-    let beside = workspace.path("model/answers.csv");
+    let inside = workspace.path("model/answers.csv");
     for _ in 0..2 {
         workspace
-            .svm("predict", &["--output", beside.to_str().unwrap(), "good"])
+            .svm("predict", &["--output", inside.to_str().unwrap(), "good"])
             .expect_code(0);
     }
 }

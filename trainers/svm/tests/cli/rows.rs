@@ -25,18 +25,18 @@ fn dropped_rows_are_counted() {
             "--drop-missing",
         ],
     );
-    let account = &outcome.expect_code(0).json()["data"]["train"];
+    let counts = &outcome.expect_code(0).json()["data"]["train"];
     assert_eq!(
-        (&account["read"], &account["used"]),
+        (&counts["read"], &counts["used"]),
         (&304.into(), &300.into())
     );
-    let dropped: u64 = account["dropped"]
+    let dropped: u64 = counts["dropped"]
         .as_object()
         .unwrap()
         .values()
         .map(|count| count.as_u64().unwrap())
         .sum();
-    assert_eq!(dropped, 4, "{account}");
+    assert_eq!(dropped, 4, "{counts}");
     assert!(
         outcome
             .stderr

@@ -31,7 +31,7 @@ fn unlimited(max_ngrams: usize) -> FeatureParams {
     }
 }
 
-/// Options of the old script.
+/// Options of the original script.
 fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Features {
     Features {
         params: FeatureParams {
@@ -46,7 +46,7 @@ fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Features {
 
 fn counts(rows: &Path, features: &Features) -> Counts {
     let sources = dataset::sources(rows).unwrap();
-    // Two threads make two shards.
+    // Two threads have two encoders.
     let options = ReadOptions {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
@@ -105,18 +105,21 @@ fn compare(rows: &Path, features: &Features) -> Value {
     dump(&counts(rows, features), features.tf, folder.path());
     let matrix = folder.path().join("matrix.safetensors");
     let paths = [matrix.to_str().unwrap(), rows.to_str().unwrap()];
-    let judged = judge("tfidf", &[&paths, features.flags].concat());
-    assert_eq!(judged["equal_vocabulary"], true, "{judged}");
-    assert_eq!(judged["nonzeros"][0], judged["nonzeros"][1], "{judged}");
-    let difference = judged["max_abs_difference"].as_f64().unwrap();
-    assert!(difference <= 1e-6, "{judged}");
-    judged
+    let compared = judge("tfidf", &[&paths, features.flags].concat());
+    assert_eq!(compared["equal_vocabulary"], true, "{compared}");
+    assert_eq!(
+        compared["nonzeros"][0], compared["nonzeros"][1],
+        "{compared}"
+    );
+    let difference = compared["max_abs_difference"].as_f64().unwrap();
+    assert!(difference <= 1e-6, "{compared}");
+    compared
 }
 
 /// Asserts the known number of columns on the real training data.
-fn assert_columns(judged: &Value, columns: u64) {
-    if judged["rows"] == 25_000 {
-        assert_eq!(judged["columns"][1], columns, "{judged}");
+fn assert_columns(compared: &Value, columns: u64) {
+    if compared["rows"] == 25_000 {
+        assert_eq!(compared["columns"][1], columns, "{compared}");
     }
 }
 
@@ -130,8 +133,8 @@ fn imdb_unigrams() {
         "--stopwords",
         "english",
     ];
-    let judged = compare(&testkit::imdb_train(), &script(1, flags));
-    assert_columns(&judged, 26_968);
+    let compared = compare(&testkit::imdb_train(), &script(1, flags));
+    assert_columns(&compared, 26_968);
 }
 
 #[test]
@@ -144,8 +147,8 @@ fn imdb_bigrams() {
         "--stopwords",
         "english",
     ];
-    let judged = compare(&testkit::imdb_train(), &script(2, flags));
-    assert_columns(&judged, 81_093);
+    let compared = compare(&testkit::imdb_train(), &script(2, flags));
+    assert_columns(&compared, 81_093);
 }
 
 #[test]
@@ -172,7 +175,7 @@ fn sublinear_with_shares_and_without_stop_words() {
 }
 
 /// `max_features` keeps the most frequent terms. scikit-learn sorts ties unstably, so the limit is
-/// put where there is no tie.
+/// chosen without a tie.
 #[test]
 fn max_features_keeps_the_most_frequent() {
     let rows = super::data("ag_news/train.csv");
@@ -237,16 +240,11 @@ const SCRIPTS: [&str; 24] = [
     "ﷺ ﬀ ｆｕｌｌ ＷＩＤＴＨ Ａ１",
 ];
 
-/// Rows of random letters of all scripts up to Unicode 14, the version of our table.
+/// Rows of random letters of all scripts up to Unicode 14, the version of the table.
 fn random_texts() -> Vec<String> {
     let assigned = regex::Regex::new(r"\p{age:14.0}").unwrap();
-    let mut state = 14u64;
-    let mut next = |limit: u64| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % limit
-    };
+    let mut random = testkit::SplitMix64(14);
+    let mut next = |limit: u64| random.bits() % limit;
     let planes = [
         0x20..0x80,
         0x80..0x600,
@@ -290,6 +288,9 @@ fn texts_of_all_scripts() {
         tf: TermFrequency::Raw,
         flags: &["--max-ngrams", "3"],
     };
-    let judged = compare(&rows, &features);
-    assert!(judged["columns"][1].as_u64().unwrap() > 2000, "{judged}");
+    let compared = compare(&rows, &features);
+    assert!(
+        compared["columns"][1].as_u64().unwrap() > 2000,
+        "{compared}"
+    );
 }

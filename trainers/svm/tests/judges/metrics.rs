@@ -15,23 +15,23 @@ fn compare(set: &str, flags: &[&str]) {
     train(&rows, &model, flags);
     let predictions = folder.path().join("predictions.jsonl");
     std::fs::write(&predictions, predict(&model, &test)).unwrap();
-    let judged = judge("metrics", &[&predictions, &test]);
+    let reference = judge("metrics", &[&predictions, &test]);
 
     let [model, test] = [&model, &test].map(|path| path.to_str().unwrap());
     let found = svm(&["evaluate", "--model-dir", model, "--data", test, "--json"]).json();
-    assert_eq!(found["rows"], judged["rows"]);
-    assert_eq!(found["confusion"], judged["confusion"]);
+    assert_eq!(found["rows"], reference["rows"]);
+    assert_eq!(found["confusion"], reference["confusion"]);
     for name in ["accuracy", "macro_f1"] {
-        close(&found[name], &judged[name], 1e-9, name);
+        close(&found[name], &reference[name], 1e-9, name);
     }
     let calibrated = !flags.contains(&"none");
     assert_eq!(found["log_loss"].is_number(), calibrated);
-    let labels = judged["labels"].as_array().unwrap();
+    let labels = reference["labels"].as_array().unwrap();
     let classes = found["per_class"].as_array().unwrap();
     assert_eq!(labels.len(), classes.len());
     for (label, class) in labels.iter().zip(classes) {
         assert_eq!(&class["label"], label);
-        let theirs = &judged["per_class"][label.as_str().unwrap()];
+        let theirs = &reference["per_class"][label.as_str().unwrap()];
         assert_eq!(class["support"], theirs["support"]);
         for name in ["precision", "recall", "f1"] {
             close(&class[name], &theirs[name], 1e-9, name);
@@ -43,8 +43,8 @@ fn compare(set: &str, flags: &[&str]) {
         }
     }
     if calibrated {
-        close(&found["log_loss"], &judged["log_loss"], 1e-5, "log_loss");
-        close(&found["ece"], &judged["ece"], 1e-6, "ece");
+        close(&found["log_loss"], &reference["log_loss"], 1e-5, "log_loss");
+        close(&found["ece"], &reference["ece"], 1e-6, "ece");
     }
 }
 

@@ -17,15 +17,15 @@ fn compare_within(bound: f64, rows: &str, flags: &[&str], own: &[&str]) {
     let rows = data(rows);
     let folder = tempfile::tempdir().unwrap();
     let exact = ["--validation-split", "0", "--calibration", "none"];
-    let facts = train(&rows, folder.path(), &[flags, own, &exact].concat());
+    let trained = train(&rows, folder.path(), &[flags, own, &exact].concat());
     let paths = [
         rows.to_str().unwrap(),
         "--model-dir",
         folder.path().to_str().unwrap(),
     ];
-    let judged = judge("liblinear", &[&paths, flags].concat());
-    let problems = judged["problems"].as_array().unwrap();
-    let solved = facts["details"]["solver"].as_array().unwrap();
+    let reference = judge("liblinear", &[&paths, flags].concat());
+    let problems = reference["problems"].as_array().unwrap();
+    let solved = trained["details"]["solver"].as_array().unwrap();
     assert_eq!(problems.len(), solved.len());
     for (problem, solved) in problems.iter().zip(solved) {
         assert_eq!(
@@ -47,7 +47,7 @@ fn compare_within(bound: f64, rows: &str, flags: &[&str], own: &[&str]) {
     }
 }
 
-/// Features of the old script.
+/// Features of the original script.
 const SCRIPT: [&str; 6] = [
     "--max-ngrams",
     "1",
@@ -157,19 +157,19 @@ fn alpha_is_c_of_the_training_rows() {
     let rows = testkit::movie_csv();
     let tensors = |flags: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
-        let facts = train(
+        let trained = train(
             &rows,
             folder.path(),
             &[flags, &["--validation-split", "0"]].concat(),
         );
         (
             std::fs::read(folder.path().join("model.safetensors")).unwrap(),
-            facts,
+            trained,
         )
     };
     // 600 rows: C = 1 / (600 x 0.001).
-    let (by_alpha, facts) = tensors(&["--alpha", "0.001"]);
-    assert!((number(&facts["details"]["setting"]["c"]) - 1.0 / 0.6).abs() < 1e-12);
+    let (by_alpha, trained) = tensors(&["--alpha", "0.001"]);
+    assert!((number(&trained["details"]["setting"]["c"]) - 1.0 / 0.6).abs() < 1e-12);
     let (by_old_name, _) = tensors(&["--learning_rate", "0.001"]);
     assert!(by_alpha == by_old_name);
     svm(&["train", "--check", "--C=1"]);

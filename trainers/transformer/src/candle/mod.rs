@@ -32,10 +32,7 @@ use param_layout::ParamLayout;
 pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
 
 /// This host within the hosts of a run.
-#[cfg_attr(
-    not(feature = "nccl"),
-    expect(dead_code, reason = "NCCL alone asks where this host is")
-)]
+#[cfg_attr(not(feature = "nccl"), expect(dead_code, reason = "used by NCCL only"))]
 pub(crate) struct HostGroup<'a> {
     /// Starts at 0.
     pub(crate) rank: usize,
@@ -227,7 +224,7 @@ fn open_gpu(number: usize, precision: Option<Precision>) -> Result<(Device, DTyp
         Some(Precision::Full) => DType::F32,
         Some(Precision::Mixed) | None => half_dtype(capability, built),
     };
-    #[expect(unsafe_code, reason = "candle's way to say that one stream is enough")]
+    #[expect(unsafe_code, reason = "candle's switch for a single stream")]
     // SAFETY: all work on the device uses this one stream, so memory is neither freed nor written
     // before earlier work is done.
     unsafe {

@@ -181,7 +181,7 @@ impl Net {
 
     /// Returns the training buffers.
     pub(super) fn buffers(&self) -> Result<&TrainingBuffers> {
-        let none = || candle_core::Error::Msg("nothing of this network learns".to_owned());
+        let none = || candle_core::Error::Msg("no parameter of this network is trained".to_owned());
         self.buffers.as_ref().ok_or_else(none)
     }
 

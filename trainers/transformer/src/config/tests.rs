@@ -53,7 +53,7 @@ fn families_read_their_own_keys() {
 
 #[test]
 fn unsupported_networks_are_errors() {
-    for (change, said) in [
+    for (change, expected) in [
         (json!({ "model_type": "gpt2" }), "found `gpt2`"),
         (json!({ "model_type": null }), "found none"),
         (
@@ -86,7 +86,7 @@ fn unsupported_networks_are_errors() {
         ),
     ] {
         let (message, help) = parse(&change).unwrap_err();
-        assert!(message.contains(said), "{message}");
+        assert!(message.contains(expected), "{message}");
         assert!(!help.is_empty());
     }
     assert!(Config::parse(b"[]").is_err() && Config::parse(b"{").is_err());

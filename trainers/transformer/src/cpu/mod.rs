@@ -231,7 +231,7 @@ fn shape_mismatch(number: usize) -> Error {
     Error::new(format!(
         "parameter {number} does not have the size that the network expects"
     ))
-    .help("do the weights belong to this config.json?")
+    .help("use weights and config.json of the same model")
 }
 
 /// Copies parameters from their locations.

@@ -2,7 +2,7 @@
 //!
 //! Handshake: a host sends the greeting and its rank, the first host answers, the host confirms,
 //! and gets its slot. Connections that are abandoned or not from a host get none. Slow and silent
-//! peers block nobody.
+//! peers do not block others.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};

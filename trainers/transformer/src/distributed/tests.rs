@@ -55,16 +55,16 @@ fn all_hosts_get_same_sum() {
             .collect();
         group.sum(&mut values).unwrap();
         let voted = group.any_rank(rank == 2).unwrap() && !group.any_rank(false).unwrap();
-        let told = group.broadcast((rank == 0).then_some(b"id")).unwrap();
-        (values, voted, told)
+        let id = group.broadcast((rank == 0).then_some(b"id")).unwrap();
+        (values, voted, id)
     });
     let expected = (0..100_000).map(|n| 0.6 * n as f32);
     let close = |(value, expected): (&f32, f32)| (value - expected).abs() <= 1e-5 * expected;
     assert!(found[0].0.iter().zip(expected).all(close));
-    for (values, voted, told) in &found {
+    for (values, voted, id) in &found {
         assert_eq!(values, &found[0].0, "to the bit");
         assert!(*voted);
-        assert_eq!(told, b"id");
+        assert_eq!(id, b"id");
     }
 }
 
@@ -77,28 +77,31 @@ fn missing_host_is_named_after_timeout() {
         interface: Some("eth0".to_owned()),
     };
     let timeout = Duration::from_millis(300);
-    let said = ProcessGroup::init(&hosts(1), timeout, &|| false)
+    let message = ProcessGroup::init(&hosts(1), timeout, &|| false)
         .unwrap_err()
         .to_string();
     assert!(
-        said.contains("the first host does not answer at `127.0.0.1:1`"),
-        "{said}"
+        message.contains("the first host does not answer at `127.0.0.1:1`"),
+        "{message}"
     );
     assert!(
-        said.contains("network interface `eth0`") && said.contains("--host-timeout"),
-        "{said}"
+        message.contains("network interface `eth0`") && message.contains("--host-timeout"),
+        "{message}"
     );
     let mut first = hosts(0);
     first.leader = Some("127.0.0.1:0".to_owned());
-    let said = ProcessGroup::init(&first, timeout, &|| false)
+    let message = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("the host `algo-2` did not connect"), "{said}");
+    assert!(
+        message.contains("the host `algo-2` did not connect"),
+        "{message}"
+    );
     first.leader = Some("algo-1".to_owned());
-    let said = ProcessGroup::init(&first, timeout, &|| false)
+    let message = ProcessGroup::init(&first, timeout, &|| false)
         .unwrap_err()
         .to_string();
-    assert!(said.contains("expected `host:port`"), "{said}");
+    assert!(message.contains("expected `host:port`"), "{message}");
     let stopped = ProcessGroup::init(&hosts(1), Duration::from_secs(60), &|| true);
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
 }
@@ -135,10 +138,10 @@ fn broadcast_sends_numbers_of_first_host() {
 }
 
 /// Connects and sends bytes, once the port is open.
-fn connect(port: u16, says: &[u8]) -> TcpStream {
+fn connect(port: u16, bytes: &[u8]) -> TcpStream {
     loop {
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            stream.write_all(says).unwrap();
+            stream.write_all(bytes).unwrap();
             return stream;
         }
         thread::sleep(Duration::from_millis(5));
@@ -188,8 +191,11 @@ fn taken_slot_is_refused() {
         // The second host is connected before the first has filled its slot.
         thread::sleep(Duration::from_millis(300));
         let again = join(1, Duration::from_millis(300)).unwrap_err();
-        let said = again.to_string();
-        assert!(said.contains("the first host does not answer"), "{said}");
+        let message = again.to_string();
+        assert!(
+            message.contains("the first host does not answer"),
+            "{message}"
+        );
         let third = scope.spawn(move || join(2, timeout).unwrap().unwrap().any_rank(true));
         assert!(second.any_rank(false).unwrap());
         assert!(first.join().unwrap().unwrap() && third.join().unwrap().unwrap());

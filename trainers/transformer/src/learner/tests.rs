@@ -119,7 +119,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
     }
 }
 
-/// An overflow changes nothing but the loss scale; the next step is the first for AdamW.
+/// An overflow changes only the loss scale; the next step is the first for AdamW.
 #[test]
 fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
     let params = params("--learning-rate 0.01 --clip-norm 2 --weight-decay 0.5");

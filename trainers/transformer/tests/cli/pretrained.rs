@@ -32,14 +32,14 @@ fn train(home: &Home, pretrained: &str, more: &[&str], env: &[(&str, &Path)]) ->
 }
 
 #[track_caller]
-fn refused(home: &Home, dir: &Path, said: &[&str]) {
+fn refused(home: &Home, dir: &Path, expected: &[&str]) {
     let start = Instant::now();
     let outcome = train(home, dir.to_str().unwrap(), &[], &[]);
     assert!(matches!(outcome.code(), Some(1 | 2)), "{}", outcome.stderr);
-    for said in said.iter().chain(&["  help: "]) {
+    for expected in expected.iter().chain(&["  help: "]) {
         assert!(
-            outcome.stderr.contains(said),
-            "no `{said}` in {}",
+            outcome.stderr.contains(expected),
+            "no `{expected}` in {}",
             outcome.stderr
         );
     }
@@ -192,13 +192,13 @@ fn offline_error_names_missing_file() {
         let outcome = train(&home, "nobody/nothing", &[], &env);
         assert!(start.elapsed().as_secs_f64() < 2.0, "within a second or so");
         assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
-        for said in [
+        for expected in [
             "`config.json`",
             "`nobody/nothing`",
             "the hub is unreachable",
             "  help: ",
         ] {
-            assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
         }
         let proxied = outcome.stderr.contains("the proxy `127.0.0.1:2`");
         assert_eq!(proxied, name == "HTTPS_PROXY", "{}", outcome.stderr);

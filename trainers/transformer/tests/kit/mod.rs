@@ -12,20 +12,6 @@ const LAYERS: usize = 2;
 const WIDE: usize = 32;
 pub(crate) const POSITIONS: usize = 64;
 
-/// SplitMix64, independent of the crate.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// Returns a number in [0, 1).
-    pub(crate) fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 /// Returns the most frequent words of the sample.
 fn words() -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -113,7 +99,7 @@ pub(crate) fn write(dir: &Path) {
         .to_string(),
     )
     .unwrap();
-    let mut random = Random(5);
+    let mut random = testkit::SplitMix64(5);
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors(size)
         .into_iter()
         .map(|(name, shape)| {

@@ -24,7 +24,6 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) counts: Vec<(&'static str, RowCounts)>,
     pub(super) run: Run,
     pub(super) trained: Trained<T::Model>,
-    pub(super) details: Map<String, Value>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
 }
@@ -115,7 +114,7 @@ impl<T: Trainer> Finished<T> {
             missing.push("the rows of --test were not scored");
         }
         if !no_report {
-            missing.push("there is no report.html");
+            missing.push("report.html was not written");
         }
         if !missing.is_empty() {
             self.run
@@ -149,7 +148,7 @@ impl<T: Trainer> Finished<T> {
 
     fn metrics(&self, evaluated: &[Evaluated], usage: &ResourceUsage, seed: u64) -> Value {
         let mut metrics = Map::new();
-        // The main numbers stand at the top level, whatever splits there are.
+        // The main numbers are at the top level, for any splits.
         if let Some(first) = evaluated.first() {
             if let Value::Object(values) = json!(first.evaluation) {
                 let main = ["accuracy", "macro_f1", "log_loss", "ece", "rows"];
@@ -185,7 +184,10 @@ impl<T: Trainer> Finished<T> {
         if let Some(restored) = self.run.restored() {
             metrics.insert("resumed_from_step".to_owned(), json!(restored.step));
         }
-        metrics.insert("details".to_owned(), Value::Object(self.details.clone()));
+        metrics.insert(
+            "details".to_owned(),
+            Value::Object(self.trained.details.clone()),
+        );
         metrics.insert("started".to_owned(), json!(usage.started));
         metrics.extend(usage.to_json());
         Value::Object(metrics)
@@ -276,11 +278,11 @@ fn resource_line(usage: &ResourceUsage) -> MetricLine {
         )
 }
 
-/// Fewer rows cannot tell a model from chance.
+/// Minimum rows that can distinguish a model from chance.
 const MIN_ROWS: u64 = 20;
 
-/// The sum of the recalls of a model that learnt nothing is 1, for constant and for random answers;
-/// slightly more, because random answers vary.
+/// Constant and random answers have a sum of recalls of 1. The threshold is slightly higher,
+/// because random answers vary.
 const CHANCE_RECALL_SUM: f64 = 1.1;
 
 /// Returns the most frequent class and its share of the rows if always answering it is as good as
@@ -290,7 +292,7 @@ fn chance_level(evaluation: &Evaluation) -> Option<(&ClassMetrics, f64)> {
     let common = classes().max_by_key(|class| class.support)?;
     let share = common.support as f64 / evaluation.rows.max(1) as f64;
     let recall_sum: f64 = classes().map(|class| class.recall).sum();
-    // With one class there is nothing to learn.
+    // With one class always answering it is right.
     let comparable = evaluation.rows >= MIN_ROWS && share < 1.0;
     (comparable && evaluation.accuracy <= share && recall_sum <= CHANCE_RECALL_SUM)
         .then_some((common, share))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
-use dataset::{Corpus, Findings, RowCounts, RowTable, Split};
+use dataset::{Channels, Corpus, Findings, ReadOptions, RowCounts, RowTable, Split};
 use diagnostics::{Error, ErrorKind, print_line, sanitize};
 use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
@@ -88,59 +88,36 @@ pub(super) fn run<T: Trainer>(
         progress.println("this trainer uses one host; this host is not the leader and exits");
         return Ok(());
     }
-    let threads = options.threads.get();
-    let mut run = Run::new(threads, common.seed, stop.clone(), Arc::clone(&progress));
-    if common.no_report {
-        run = run.without_report();
-    }
+    let mut run = new_run(&common, options.threads.get(), &stop, &progress);
     run.set_hosts(hosts::<T>(paths, resources));
     if wants_checkpoints && checkpoints.is_none() {
         warn_no_checkpoint_dir(&mut run, paths);
     }
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
-    run.progress("reading the data");
-    let encoder = || T::encoder(&params);
-    let Corpus {
-        rows,
-        encoders,
-        counts,
-        findings,
-    } = Corpus::read(
-        run_paths.channels,
-        &options,
-        common.validation_split,
-        run.stream("split"),
-        encoder,
-        &stop.flag(),
-    )?;
-    print_counts(&progress, &rows, &counts);
-    warn_findings(&mut run, &findings);
-    if common.validation_split > 0.0 && !rows.splits.contains(&Split::Validation) {
-        warn_no_validation(&mut run, common.validation_split);
-    }
+    let corpus = read_corpus::<T>(&params, run_paths.channels, &common, &options, &mut run)?;
+    print_counts(&progress, &corpus.rows, &corpus.counts);
+    warn_findings(&mut run, &corpus, common.validation_split);
     let parameters = parameters::<T>(matches);
     if let Some(checkpoints) = checkpoints.filter(|_| is_leader) {
-        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &counts, &run);
+        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &corpus.counts, &run);
         resume::open::<T>(checkpoints, fingerprint, &mut run)?;
     }
     stop.enter(Phase::Training);
     run.progress("training");
-    let trained = T::train(&params, &rows, encoders, &mut run);
-    let mut trained = trained.map_err(|error| match error.kind() {
+    let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
+    let trained = trained.map_err(|error| match error.kind() {
         ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
         _ => error,
     })?;
     if !is_leader {
         return Ok(());
     }
-    let details = std::mem::take(&mut trained.details);
     let finished = Finished::<T> {
-        rows,
-        counts,
+        rows: corpus.rows,
+        counts: corpus.counts,
         run,
         trained,
-        details,
         parameters,
         options,
     };
@@ -150,6 +127,32 @@ pub(super) fn run<T: Trainer>(
         &run_paths.model_dir,
         &run_paths.output_dir,
         &progress,
+    )
+}
+
+fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progress>) -> Run {
+    let run = Run::new(threads, common.seed, stop.clone(), Arc::clone(progress));
+    match common.no_report {
+        true => run.without_report(),
+        false => run,
+    }
+}
+
+fn read_corpus<T: Trainer>(
+    params: &T::Params,
+    channels: Channels,
+    common: &TrainArgs,
+    options: &ReadOptions,
+    run: &mut Run,
+) -> Result<Corpus<T::Encoder>, Error> {
+    run.progress("reading the data");
+    Corpus::read(
+        channels,
+        options,
+        common.validation_split,
+        run.stream("split"),
+        || T::encoder(params),
+        &run.stop_flag(),
     )
 }
 
@@ -183,13 +186,6 @@ fn warn_unused_channels<T: Trainer>(run: &mut Run, paths: &Paths) -> Result<(), 
         ));
     }
     Ok(())
-}
-
-fn warn_no_validation(run: &mut Run, share: f64) {
-    run.warn(format!(
-        "no class has enough rows for a validation share of {share}: nothing is validated or calibrated\n  help: \
-         raise --validation-split, or pass --validation"
-    ));
 }
 
 /// Returns the hosts that train together; none if this host trains alone.
@@ -238,8 +234,8 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
 }
 
 fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
-    for (channel, account) in counts {
-        let dropped: Vec<String> = account
+    for (channel, counts) in counts {
+        let dropped: Vec<String> = counts
             .dropped
             .iter()
             .map(|(reason, count)| format!("{count} {reason}"))
@@ -251,10 +247,10 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
         };
         progress.println(&format!(
             "{channel}: {} rows read, {} used, {dropped}",
-            account.read, account.used
+            counts.read, counts.used
         ));
     }
-    let count = |part| rows.splits.iter().filter(|&&of| of == part).count();
+    let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
     progress.println(&format!(
         "{} classes; {} rows to train on, {} to validate on, {} to test on",
         rows.classes.len(),
@@ -264,8 +260,8 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
     ));
 }
 
-fn warn_findings(run: &mut Run, findings: &[Findings]) {
-    for warning in findings.iter().flat_map(Findings::warnings) {
+fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
+    for warning in corpus.findings.iter().flat_map(Findings::warnings) {
         let text = warning.to_string();
         run.warn(
             text.strip_prefix("warning")
@@ -273,5 +269,11 @@ fn warn_findings(run: &mut Run, findings: &[Findings]) {
                 .trim_start_matches(": ")
                 .to_owned(),
         );
+    }
+    if validation_split > 0.0 && !corpus.rows.splits.contains(&Split::Validation) {
+        run.warn(format!(
+            "no class has enough rows for a validation share of {validation_split}: nothing is validated or \
+             calibrated\n  help: raise --validation-split, or pass --validation"
+        ));
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn checkpoint_dir(
     let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     if absolute(&dir) == absolute(model) {
         return Err(Error::usage(format!(
-            "expected --checkpoint-dir apart from the model, found `{}` for both",
+            "expected --checkpoint-dir and --model-dir to differ, found `{}` for both",
             dir.display()
         ))
         .help("choose another --checkpoint-dir"));
@@ -56,7 +56,7 @@ pub(super) fn checkpoint_dir(
     Ok(Some((dir, args.checkpoint_every)))
 }
 
-/// Returns what the model depends on: data by checksum, arguments by value.
+/// Returns the inputs of the model: data by checksum, arguments by value.
 pub(super) fn fingerprint<T: Trainer>(
     params: &T::Params,
     parameters: &BTreeMap<String, String>,
@@ -75,8 +75,8 @@ pub(super) fn fingerprint<T: Trainer>(
             fingerprint.insert(format!("--{}", name.replace('_', "-")), value.clone());
         }
     }
-    for (channel, account) in counts {
-        for (number, file) in (1..).zip(&account.files) {
+    for (channel, counts) in counts {
+        for (number, file) in (1..).zip(&counts.files) {
             let size = || format!("{} bytes", file.bytes);
             fingerprint.insert(
                 format!("sha256 of file {number} of the {channel} data"),

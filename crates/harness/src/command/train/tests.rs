@@ -159,16 +159,16 @@ fn other_settings_or_data_are_refused() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let said = stderr(&["--learning-rate", "2", "--seed", "3"]);
+    let message = stderr(&["--learning-rate", "2", "--seed", "3"]);
     assert!(
-        said.contains(
+        message.contains(
             "--learning-rate is `1` in the checkpoint and `2` in this run; --seed is `0` in the checkpoint and `3` in this run"
         ),
-        "{said}"
+        "{message}"
     );
     assert!(
-        said.contains("help: to resume, use the values of the checkpoint"),
-        "{said}"
+        message.contains("help: to resume, use the values of the checkpoint"),
+        "{message}"
     );
     fs::write(home.at("train.csv"), "text,label\na,0\nb,1\nc,0\nd,1\n").unwrap();
     assert!(stderr(&[]).contains("sha256 of file 1 of the train data is `"));
@@ -191,10 +191,10 @@ fn diverged_run_saves_last_good_model_and_fails() {
 fn regexes_find_metrics_of_steps_and_epochs() {
     let home = Home::new();
     let output = home.start(&[]).wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     let values = |metric: metrics::Metric| {
         let regex = regex::Regex::new(&metric.regex()).unwrap();
-        let found = said
+        let found = stderr
             .lines()
             .filter_map(|line| regex.captures(line)?[1].parse::<f64>().ok());
         found.collect::<Vec<_>>()
@@ -211,12 +211,12 @@ fn regexes_find_metrics_of_steps_and_epochs() {
     // One per epoch, and the first step's.
     assert_eq!(values(Metric::Of(Split::Train, Loss)).len(), 7);
     assert!(
-        said.contains("step 1 of 60: progress:step=1; train:loss=1.0000;"),
-        "{said}"
+        stderr.contains("step 1 of 60: progress:step=1; train:loss=1.0000;"),
+        "{stderr}"
     );
     assert!(
-        said.contains("epoch 6 of 6: loss 0.0167; validation loss 0.0250, accuracy 0.9833"),
-        "{said}"
+        stderr.contains("epoch 6 of 6: loss 0.0167; validation loss 0.0250, accuracy 0.9833"),
+        "{stderr}"
     );
 }
 
@@ -241,9 +241,9 @@ fn chance_level_model_warns() {
     assert_eq!(home.train(&["--no-report", "--validation-split", "0.5"]), 0);
     let warnings = home.metrics()["warnings"].to_string();
     let accuracy = home.metrics()["accuracy"].as_f64().unwrap();
-    let told = format!("accuracy {accuracy:.4} on");
+    let accuracy = format!("accuracy {accuracy:.4} on");
     assert!(!warnings.contains("no checkpoints"), "{warnings}");
-    assert!(warnings.contains(&told), "{warnings}");
+    assert!(warnings.contains(&accuracy), "{warnings}");
     assert!(warnings.contains("always answering"), "{warnings}");
 }
 
@@ -277,7 +277,7 @@ fn resumes_after_kill_at_any_moment() {
     let warnings = home.metrics()["warnings"].to_string();
     assert!(
         !warnings.contains("damaged"),
-        "a kill damages nothing: {warnings}"
+        "no checkpoint is damaged: {warnings}"
     );
 }
 
@@ -300,9 +300,9 @@ fn full_disk_skips_checkpoint_and_training_continues() {
     let warnings = home.metrics()["warnings"].clone();
     let saved = |warning: &&str| warning.contains("was not written");
     let all = warnings.as_array().unwrap().iter();
-    let mut told = all.filter_map(serde_json::Value::as_str).filter(saved);
-    let warning = told.next().unwrap();
-    assert_eq!(told.count(), 0, "warned once: {warnings}");
+    let mut messages = all.filter_map(serde_json::Value::as_str).filter(saved);
+    let warning = messages.next().unwrap();
+    assert_eq!(messages.count(), 0, "warned once: {warnings}");
     for words in [
         "step 10 was not written; training continues",
         "would start from step 7",
@@ -380,10 +380,10 @@ fn preflight_fails_before_reading() {
     let home = Home::new();
     let output = home.start(&["--unready"]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("expected a GPU, found none") && !said.contains("rows read"),
-        "{said}"
+        stderr.contains("expected a GPU, found none") && !stderr.contains("rows read"),
+        "{stderr}"
     );
     // --check may run on another machine than training.
     assert_eq!(home.train(&["--unready", "--check"]), 0);

@@ -61,11 +61,11 @@ pub(super) struct NormInput<'a> {
 
 /// Gradients of a layer norm.
 pub(super) struct NormGradients {
-    /// Of the sum, which is also that of the residual (tokens, hidden) D.
+    /// Gradient of the sum, equal to that of the residual (tokens, hidden) D.
     pub(super) sum: Tensor,
-    /// Of x (tokens, hidden) D.
+    /// Gradient of x (tokens, hidden) D.
     pub(super) x: Tensor,
-    /// Of the weight, not yet summed over tokens (tokens, hidden) D.
+    /// Gradient of the weight, not yet summed over tokens (tokens, hidden) D.
     pub(super) weight: Tensor,
 }
 

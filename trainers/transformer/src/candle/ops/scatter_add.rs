@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor};
 
 /// Plan of the sums by the ids.
 pub(super) struct ScatterAdd {
-    /// Pairs of rows of the previous sum; the index after the last row stands for zeros.
+    /// Pairs of rows of the previous sum; the index after the last row means zeros.
     rounds: Vec<(Vec<u32>, Vec<u32>)>,
     /// Row of each id in the last sum; the index after the last row if the id does not occur.
     rows: Vec<u32>,

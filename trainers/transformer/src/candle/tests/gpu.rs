@@ -90,7 +90,7 @@ fn nccl_sums() {
     for world in crate::candle::nccl::groups(&device) {
         let params = [1.5_f32, -2.0, 0.25];
         let vector = Tensor::new(&params, &device).unwrap(); // (3) f32
-        let doubled = (&vector * 2.0).unwrap(); // (3) f32, not yet there when the sum is asked for
+        let doubled = (&vector * 2.0).unwrap(); // (3) f32, not yet computed when the sum starts
         world.sum(&[&doubled]).unwrap();
         assert_eq!(doubled.to_vec1::<f32>().unwrap(), [3.0, -4.0, 0.5]);
     }

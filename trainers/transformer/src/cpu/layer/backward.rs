@@ -59,6 +59,23 @@ pub(in crate::cpu) fn backward(
     gradient: &mut [f32],
     gradient_in: &mut Vec<f32>,
 ) {
+    feed_forward_backward(pass, layer, buffers, ctx, gradient);
+    attention_out_backward(pass, layer, buffers, ctx, gradient);
+    match pass.queries(layer) {
+        Queries::All => all_backward(pass, layer, buffers, ctx, gradient),
+        Queries::First => first_backward(pass, layer, buffers, ctx, gradient, gradient_in),
+    }
+}
+
+/// Backward pass of the feed-forward block; `gradient` becomes that of the block's input.
+#[inline]
+fn feed_forward_backward(
+    pass: &Pass<'_>,
+    layer: usize,
+    buffers: &mut LayerBuffers,
+    ctx: &mut BackwardContext<'_>,
+    gradient: &mut [f32],
+) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
     let (hidden, wide, at) = (
         architecture.hidden_size,
@@ -105,7 +122,28 @@ pub(in crate::cpu) fn backward(
         pass.weights(&at.up.weight),
         num_queries,
     );
+}
 
+/// Backward pass of the attention norm and the output projection; `scratch.wide` receives the
+/// gradient of the context.
+#[inline]
+fn attention_out_backward(
+    pass: &Pass<'_>,
+    layer: usize,
+    buffers: &mut LayerBuffers,
+    ctx: &mut BackwardContext<'_>,
+    gradient: &mut [f32],
+) {
+    let (architecture, layout) = (pass.architecture(), &pass.net.layout);
+    let (hidden, wide, at) = (
+        architecture.hidden_size,
+        architecture.intermediate_size,
+        &layout.layers[layer],
+    );
+    let queries = pass.queries(layer);
+    let num_queries = pass.chunk.num_queries(queries);
+    let BackwardContext { to, scratch, .. } = ctx;
+    let added = &mut sized(&mut scratch.hidden, pass.chunk.tokens * hidden)[..num_queries * hidden];
     let normal = buffers.attention_norm.sized(num_queries, hidden);
     let norm = (&at.attention_norm, &at.attention_out.bias);
     let site = (queries, Site::AttentionOut(layer));
@@ -128,10 +166,6 @@ pub(in crate::cpu) fn backward(
         pass.weights(&at.attention_out.weight),
         num_queries,
     );
-    match queries {
-        Queries::All => all_backward(pass, layer, buffers, ctx, gradient),
-        Queries::First => first_backward(pass, layer, buffers, ctx, gradient, gradient_in),
-    }
 }
 
 /// Backward pass from the context's gradient, `scratch.wide`, with queries of all tokens.

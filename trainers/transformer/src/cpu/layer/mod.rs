@@ -69,12 +69,26 @@ pub(super) fn forward(
     scratch: &mut Scratch,
     out: &mut [f32],
 ) {
-    let (architecture, at) = (pass.architecture(), &pass.net.layout.layers[layer]);
-    let (hidden, wide) = (architecture.hidden_size, architecture.intermediate_size);
+    project(pass, layer, input, buffers);
+    attention_block(pass, layer, input, buffers, scratch);
+    feed_forward_block(pass, layer, buffers, scratch, out);
+}
+
+/// Computes `buffers.middle`: attention, output projection and norm.
+#[inline]
+fn attention_block(
+    pass: &Pass<'_>,
+    layer: usize,
+    input: &[f32],
+    buffers: &mut LayerBuffers,
+    scratch: &mut Scratch,
+) {
+    let (at, hidden) = (
+        &pass.net.layout.layers[layer],
+        pass.architecture().hidden_size,
+    );
     let queries = pass.queries(layer);
     let (tokens, num_queries) = (pass.chunk.tokens, pass.chunk.num_queries(queries));
-
-    project(pass, layer, input, buffers);
     let qkv = &buffers.qkv[..];
     let (asking, residual) = match queries {
         Queries::All => (qkv, input),
@@ -118,7 +132,22 @@ pub(super) fn forward(
         &mut normal,
         middle,
     );
+}
 
+/// Computes `out` from `buffers.middle`: two linear layers with the activation between, and norm.
+#[inline]
+fn feed_forward_block(
+    pass: &Pass<'_>,
+    layer: usize,
+    buffers: &mut LayerBuffers,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
+    let (architecture, at) = (pass.architecture(), &pass.net.layout.layers[layer]);
+    let (hidden, wide) = (architecture.hidden_size, architecture.intermediate_size);
+    let queries = pass.queries(layer);
+    let num_queries = pass.chunk.num_queries(queries);
+    let middle = &buffers.middle[..num_queries * hidden];
     let slope = sized(&mut buffers.slope, num_queries * wide);
     linear(
         slope,
@@ -134,6 +163,7 @@ pub(super) fn forward(
         pass.weights(&at.up.bias),
         active,
     );
+    let added = &mut sized(&mut scratch.hidden, pass.chunk.tokens * hidden)[..num_queries * hidden];
     linear(
         added,
         Accumulate::Replace,

@@ -111,7 +111,7 @@ impl Trainer for Toy {
             (value, step) = (text[..20].parse().unwrap(), restored.step);
             assert_eq!(restored.state, json!({ "step": step }));
         }
-        let mut failure = None;
+        let mut error = None;
         while step < EPOCHS * STEPS && !run.stopped() {
             value = mix(value ^ step ^ params.learning_rate);
             step += 1;
@@ -120,7 +120,7 @@ impl Trainer for Toy {
                 return Err(Error::new("crashed").help("try again"));
             }
             if params.nan == Some(step) {
-                failure = Some(Error::new("the loss is NaN").help("lower --learning-rate"));
+                error = Some(Error::new("the loss is NaN").help("lower --learning-rate"));
                 break;
             }
             run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
@@ -147,7 +147,7 @@ impl Trainer for Toy {
                 ..SplitScores::default()
             },
             details: serde_json::Map::new(),
-            error: failure,
+            error,
         })
     }
 }
