@@ -163,7 +163,9 @@ fn interrupted(running: testkit::Running) {
     let outcome = running.finish(Duration::from_secs(20));
     outcome.expect_code(130);
     assert!(
-        outcome.stderr.contains("run the same command again to resume"),
+        outcome
+            .stderr
+            .contains("run the same command again to resume"),
         "{}",
         outcome.stderr
     );
