@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::process::Command;
 
 use crate::trainer::{Compiled, Source, Trainer, cargo, cargo_home, no_cargo};
-use crate::variable::set;
+use crate::variable;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link, Package};
 
@@ -150,7 +150,10 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
 /// would compile every dependency again in every clone, even where clones share a target folder.
 /// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
-    let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
+    let mut flags: Vec<OsString> = match (
+        variable::get("CARGO_ENCODED_RUSTFLAGS"),
+        variable::get("RUSTFLAGS"),
+    ) {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
             .to_string_lossy()

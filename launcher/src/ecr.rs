@@ -22,7 +22,7 @@ pub(crate) async fn log_in(
         Some(registry) => registry,
         None => address
             .as_deref()
-            .ok_or_else(|| broken("comes without the registry's address"))?,
+            .ok_or_else(|| broken("has no registry address"))?,
     };
     Ok((
         RegistryRef::parse(address, repository)?.into_own_ecr(),
@@ -43,15 +43,15 @@ async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<
         .await
         .map_err(|error| explain("cannot log in to ECR", error))?;
     let data = answer.authorization_data().first();
-    let data = data.ok_or_else(|| broken("is missing in its answer"))?;
+    let data = data.ok_or_else(|| broken("is missing in the response"))?;
     let pair = data
         .authorization_token()
         .and_then(|token| BASE64_STANDARD.decode(token).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = pair.ok_or_else(|| broken("is no base64"))?;
+    let pair = pair.ok_or_else(|| broken("is not base64"))?;
     let (user, password) = pair
         .split_once(':')
-        .ok_or_else(|| broken("holds no user and password"))?;
+        .ok_or_else(|| broken("has no user and password"))?;
     let from = "ECR's GetAuthorizationToken".to_owned();
     let address = data.proxy_endpoint().map(str::to_owned);
     Ok((Credentials::new(user, password, from), address))
@@ -71,7 +71,7 @@ fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuild
 
 fn broken(what: &str) -> Error {
     Error::new(format!("ECR's authorization token {what}"))
-        .help("look at what answers there: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` asks it too")
+        .help("check the endpoint: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` checks it too")
 }
 
 /// Creates the repository; true if it did not exist.

@@ -19,7 +19,7 @@ impl s3::Context for Aws {
         explain(action, error)
     }
 
-    fn next_command(&self, command: &str) -> String {
-        self.next(command)
+    fn suggest(&self, command: &str) -> String {
+        self.suggest(command)
     }
 }

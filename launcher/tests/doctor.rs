@@ -392,7 +392,7 @@ fn missing_slow_or_failing_cargo_is_reported() {
         let cargo = folder.path().join("cargo");
         std::fs::write(&cargo, script).expect("it can be written");
         let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&cargo, mode).expect("it is ours");
+        std::fs::set_permissions(&cargo, mode).expect("own file");
         let mut command = first_run("http://127.0.0.1:1");
         command
             .args(["doctor", "svm", "--json", "--region", "eu-west-1"])

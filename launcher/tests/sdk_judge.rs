@@ -36,7 +36,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn sagemaker_sdk_trains_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));
-    let Place::Docker(image, _) = &jobs.place else {
+    let Backend::Docker(image, _) = &jobs.backend else {
         panic!("made with an image");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges/sagemaker_sdk.py");

@@ -38,7 +38,7 @@ use libraries::Libraries;
 use manifest::Config;
 use revision::Revision;
 
-/// How a binary contains its libraries.
+/// Linkage of a binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Link {
@@ -61,7 +61,7 @@ pub struct Package {
     pub workspace: PathBuf,
     /// cargo's target folder, for caches.
     pub target_dir: PathBuf,
-    /// How the binary contains its libraries.
+    /// Linkage of the binary.
     pub link: Link,
     /// File names, with `*`, of libraries that the program opens at run time.
     pub opened_libraries: Vec<String>,

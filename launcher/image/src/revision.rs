@@ -43,7 +43,10 @@ impl Revision {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();
-            return Err(format!("git says `{}`", diagnostics::sanitize(line.trim())));
+            return Err(format!(
+                "git reports `{}`",
+                diagnostics::sanitize(line.trim())
+            ));
         }
         Self::parse(&String::from_utf8_lossy(&output.stdout))
             .ok_or_else(|| "the repository has no commit yet".to_owned())

@@ -21,8 +21,8 @@ pub trait Context: Debug + Send + Sync {
     /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
 
-    /// Returns a command to run next, in backticks, with the caller's AWS options.
-    fn next_command(&self, command: &str) -> String;
+    /// Returns a command to suggest, in backticks, with the caller's AWS options.
+    fn suggest(&self, command: &str) -> String;
 }
 
 /// S3 client and settings of one transfer.
@@ -54,9 +54,9 @@ impl Store {
         }
     }
 
-    /// Returns a command to run next, in backticks, with the caller's AWS options.
-    pub(crate) fn next(&self, command: &str) -> String {
-        self.context.next_command(command)
+    /// Returns a command to suggest, in backticks, with the caller's AWS options.
+    pub(crate) fn suggest(&self, command: &str) -> String {
+        self.context.suggest(command)
     }
 
     /// Converts the error of a request.

@@ -84,7 +84,7 @@ impl Store {
 
     /// Requests size, ETag and checksum of an object.
     pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
-        let what = format!("look at `{url}`");
+        let what = format!("access `{url}`");
         self.send_request(&what, || async {
             self.s3
                 .head_object()
@@ -182,7 +182,7 @@ impl Store {
 
     /// Requests the size of a part, and the number of parts if S3 tells.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
-        let what = format!("look at `{url}`");
+        let what = format!("access `{url}`");
         let head = self.send_request(&what, || async {
             self.s3
                 .head_object()

@@ -131,7 +131,7 @@ impl Store {
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
-    /// Returns our newest unfinished upload to the key with its parts, or starts a new one.
+    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new one.
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
@@ -169,7 +169,7 @@ impl Store {
         });
         let created = created.await?;
         let id = created.upload_id().ok_or_else(|| {
-            Error::new(format!("cannot {what}: the answer has no upload id")).help(
+            Error::new(format!("cannot {what}: the response has no upload ID")).help(
                 "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
             )
         })?;
@@ -336,7 +336,7 @@ impl PartUploader {
                 .help("another upload to the same key ended meanwhile; run the same command again"),
             _ => error
                 .error
-                .help("what was sent is kept: run the same command again to resume"),
+                .help("the uploaded parts are kept: run the same command again to resume"),
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Upload {
     /// URL above all files; for a single file, its own URL.
     top: S3Url,
     files: Vec<(LocalFile, S3Url)>,
-    left_out: Vec<Skipped>,
+    skipped_files: Vec<Skipped>,
     folder: bool,
 }
 
@@ -46,7 +46,7 @@ impl Upload {
         let SourceTree {
             folder,
             files,
-            left_out,
+            skipped_files,
         } = walk(source)?;
         let below = folder || to.key.is_empty() || to.key.ends_with('/');
         let files: Vec<_> = files
@@ -75,7 +75,7 @@ impl Upload {
         Ok(Self {
             top,
             files,
-            left_out,
+            skipped_files,
             folder,
         })
     }
@@ -98,9 +98,9 @@ impl Upload {
         self.files.len()
     }
 
-    /// Returns the files that are not sent.
-    pub fn left_out(&self) -> &[Skipped] {
-        &self.left_out
+    /// Returns the files that are skipped.
+    pub fn skipped_files(&self) -> &[Skipped] {
+        &self.skipped_files
     }
 
     /// Returns the requests without sending them. `s3` records requests; `take_request` returns the
@@ -153,7 +153,7 @@ impl Upload {
             }
         }
         if self.files.is_empty() {
-            plan.push(("send nothing: there is no file".to_owned(), None));
+            plan.push(("upload nothing: no files".to_owned(), None));
         }
         plan
     }
@@ -180,7 +180,7 @@ impl Upload {
         progress.finish();
         Ok(Uploaded {
             summary: Summary::new(objects, started.elapsed().as_secs_f64()),
-            left_out: self.left_out,
+            skipped_files: self.skipped_files,
         })
     }
 

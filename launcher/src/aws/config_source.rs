@@ -141,7 +141,7 @@ fn credential_error(error: &str) -> String {
         "no providers in chain",
         "did not load",
     ];
-    if no_source.iter().any(|words| lower.contains(words)) {
+    if no_source.iter().any(|phrase| lower.contains(phrase)) {
         return "none in the environment, the profile or the machine's metadata".to_owned();
     }
     error.to_owned()

@@ -53,7 +53,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
 
 /// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
 fn tls_context() -> Result<TlsContext> {
-    let store = match variable::set("AWS_CA_BUNDLE") {
+    let store = match variable::get("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
         None => TrustStore::default(),
     };

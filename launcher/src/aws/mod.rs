@@ -121,7 +121,7 @@ impl Aws {
     }
 
     /// Returns a command to suggest, in backticks, with the same AWS options.
-    pub(crate) fn next(&self, command: &str) -> String {
+    pub(crate) fn suggest(&self, command: &str) -> String {
         format!("`trainyard {command}{}`", self.given_options)
     }
 
@@ -192,7 +192,7 @@ impl Aws {
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(
-                self.endpoint_url().is_some() || variable::set("AWS_ENDPOINT_URL_S3").is_some(),
+                self.endpoint_url().is_some() || variable::get("AWS_ENDPOINT_URL_S3").is_some(),
             )
             .build();
         aws_sdk_s3::Client::from_conf(config)

@@ -30,7 +30,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
         Error::new(format!("{what} in region `{}`", aws.region()))
             .help(format!(
                 "push it: {}",
-                aws.next(&format!("push {trainer} --create-repository"))
+                aws.suggest(&format!("push {trainer} --create-repository"))
             ))
             .help("or pass `--image URI`, or another `--region`")
     };

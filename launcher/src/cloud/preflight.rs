@@ -102,7 +102,7 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
             if keys.is_empty() && page.is_truncated() != Some(true) {
                 return Err(no_data(aws, channel, url));
             }
-            if let Some(other) = keys.iter().find(|key| is_beside(key, &url.key)) {
+            if let Some(other) = keys.iter().find(|key| is_sibling(key, &url.key)) {
                 eprint_line(format!(
                     "warning: channel `{channel}`: SageMaker reads every object whose key starts with `{url}`, \
                      including `s3://{}/{}`\n  help: pass `{}` for this folder only",
@@ -122,7 +122,7 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
 }
 
 /// True if a key starts with the prefix but is neither that object nor below that folder.
-fn is_beside(key: &str, prefix: &str) -> bool {
+fn is_sibling(key: &str, prefix: &str) -> bool {
     let rest = key.strip_prefix(prefix).unwrap_or_default();
     !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
 }
@@ -136,11 +136,11 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
     ))
     .help(format!(
         "upload data: {}",
-        aws.next(&format!("upload PATH {upload}"))
+        aws.suggest(&format!("upload PATH {upload}"))
     ))
     .help(format!(
         "list the bucket: {}",
-        aws.next(&format!("download {look} . --dry-run"))
+        aws.suggest(&format!("download {look} . --dry-run"))
     ))
 }
 

@@ -92,12 +92,12 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         let model = ModelDownload::new(from, to, options)?;
         return download_model(model, &store, args.dry_run, context.format).await;
     }
-    let fetch = until_interrupted(Download::plan(&store, &from, to)).await?;
+    let download = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        Plan::from(fetch.dry_run()).print(context.format)?;
+        Plan::from(download.dry_run()).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let downloaded = until_interrupted(fetch.run(&store)).await?;
+    let downloaded = until_interrupted(download.run(&store)).await?;
     context.format.answer(&downloaded, |downloaded| {
         format!("downloaded `{from}`: {}", downloaded.summary.text())
     })?;

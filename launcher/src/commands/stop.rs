@@ -116,7 +116,7 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
 fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
         "Ctrl-C: the job is still stopping\n  help: {} shows its state",
-        aws.next(&format!("status {name}"))
+        aws.suggest(&format!("status {name}"))
     ));
     if context.format == Format::Json {
         let answer = serde_json::json!({"name": name, "interrupted": true});

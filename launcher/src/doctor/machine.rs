@@ -141,7 +141,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
                 .help(format!("`cargo build --release -p {own}`")),
             None => Check::warning(
                 name,
-                format!("no binary `{own}` beside trainyard or on the PATH"),
+                format!("no binary `{own}` next to trainyard or on the PATH"),
             )
             .help("put it on the PATH, or run this in Trainyard's repository"),
         };

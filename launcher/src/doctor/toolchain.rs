@@ -34,8 +34,8 @@ async fn toolchain(folder: &Path) -> Check {
             )
             .help("install Rust from https://rustup.rs");
         }
-        Err(ProgramError::Failed(said)) => {
-            return Check::problem(name, format!("`cargo --version`: {said}"))
+        Err(ProgramError::Failed(message)) => {
+            return Check::problem(name, format!("`cargo --version`: {message}"))
                 .help("`rustup toolchain install` in the repository installs the version of rust-toolchain.toml");
         }
     };
@@ -92,8 +92,10 @@ async fn target(folder: &Path, triple: &str) -> Check {
         )
         .help(format!("`rustup target add {triple}`")),
         Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
-        Err(ProgramError::Failed(said)) => Check::warning(name, format!("`rustc` failed: {said}"))
-            .help(format!("`rustup target add {triple}`")),
+        Err(ProgramError::Failed(message)) => {
+            Check::warning(name, format!("`rustc` failed: {message}"))
+                .help(format!("`rustup target add {triple}`"))
+        }
     }
 }
 
@@ -266,7 +268,7 @@ mod tests {
             ),
         )
         .expect("it can be written");
-        for (machine, library, said) in [
+        for (machine, library, expected) in [
             (
                 "x86_64-linux-gnu",
                 program.display().to_string(),
@@ -288,9 +290,9 @@ mod tests {
             );
             std::fs::write(&program, script).expect("it can be written");
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
-                .expect("ours");
+                .expect("own file");
             let check = linker(folder.path(), triple).await;
-            assert!(format!("{check:?}").contains(said), "{check:?}");
+            assert!(format!("{check:?}").contains(expected), "{check:?}");
         }
     }
 }

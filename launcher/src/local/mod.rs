@@ -105,7 +105,7 @@ pub(crate) async fn train(
         eprint_line(ending);
     }
     std::mem::take(&mut outcome.errors).into_result()?;
-    eprint_line(report.next(job, context));
+    eprint_line(report.suggestion(job, context));
     context.format.answer(&report, Report::text)?;
     Ok(report.exit(&outcome))
 }

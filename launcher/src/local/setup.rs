@@ -1,4 +1,4 @@
-//! What a local job is given: checked inputs, and the files that SageMaker writes below `/opt/ml`.
+//! Setup of a local job: checked inputs, and the files that SageMaker writes below `/opt/ml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -100,7 +100,7 @@ fn errors_of_aws_have_help() {
         ),
         (
             "validation",
-            vec!["AWS refuses the request: 1 validation error", "--dry-run"],
+            vec!["AWS rejects the request: 1 validation error", "--dry-run"],
         ),
         ("limit", vec!["is 0 Instances", "Service Quotas"]),
     ] {
@@ -118,7 +118,8 @@ fn errors_of_aws_have_help() {
     let outcome = train_with(&moto, &[]);
     let text = &outcome.expect_code(1).stderr;
     assert!(
-        text.contains("have expired") && text.contains("the job goes on: `trainyard logs svm-"),
+        text.contains("have expired")
+            && text.contains("the job keeps running: `trainyard logs svm-"),
         "{text}"
     );
     assert_eq!(jobs(&moto).len(), 1);

@@ -38,7 +38,7 @@ impl Backoff {
     }
 
     /// Returns the pause before the next attempt; none if there is no attempt left.
-    pub fn pause(&mut self) -> Option<Duration> {
+    fn pause(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let pause = self.next;
         self.next = (pause * self.factor).min(self.max_pause);

@@ -152,10 +152,10 @@ impl<'a> Registry<'a> {
         // credentials fail here.
         let there = match asked.await {
             Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
-            other => other.map_err(|error| self.explain("look at what is there", error))?,
+            other => other.map_err(|error| self.explain("check which parts exist", error))?,
         };
         if there {
-            eprint_line(format!("{}: there already", blob.what));
+            eprint_line(format!("{}: already present", blob.what));
             return Ok((blob, false));
         }
         let uploaded = self.with_retries(|| {
