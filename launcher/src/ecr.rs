@@ -38,11 +38,11 @@ pub(crate) async fn log_in_to(aws: &Aws, host: &EcrHost) -> Result<Credentials> 
 
 /// Returns credentials and the registry's address.
 async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<String>)> {
-    let answer = request(aws, account)
+    let response = request(aws, account)
         .send()
         .await
         .map_err(|error| explain("cannot log in to ECR", error))?;
-    let data = answer.authorization_data().first();
+    let data = response.authorization_data().first();
     let data = data.ok_or_else(|| broken("is missing in the response"))?;
     let pair = data
         .authorization_token()

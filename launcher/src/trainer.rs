@@ -79,13 +79,13 @@ impl Trainer {
             return Ok(Some(Self::without_source(name)));
         }
         let mut command = Command::from(metadata_command().cargo_command());
-        let asked = command
+        let output = command
             .env("RUSTUP_AUTO_INSTALL", "0")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
             .await;
-        let Ok(output) = asked else { return Ok(None) };
+        let Ok(output) = output else { return Ok(None) };
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();

@@ -67,7 +67,7 @@ impl Store {
         let code = error.code().unwrap_or_default().to_owned();
         let status = error
             .raw_response()
-            .map_or(0, |answer| answer.status().as_u16());
+            .map_or(0, |response| response.status().as_u16());
         let is_transient = is_transient(&error);
         let error = error.map_service_error(|error| error.meta().clone());
         RequestError {

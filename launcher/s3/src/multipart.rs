@@ -297,7 +297,7 @@ impl PartUploader {
         }
         let crc32 = sums.crc32();
         let what = format!("send part {} of `{}`", part.number, self.to);
-        let answer = self.store.send_data(&what, |idle| async {
+        let response = self.store.send_data(&what, |idle| async {
             self.file.check().map_err(RequestError::permanent)?;
             let attempt = self.progress.attempt();
             let body = FileBody::stream(Arc::clone(&self.file.file), part, idle, attempt.clone());
@@ -319,8 +319,8 @@ impl PartUploader {
             attempt.commit();
             Ok(sent)
         });
-        let answer = answer.await.map_err(|error| self.hint(error))?;
-        let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let response = response.await.map_err(|error| self.hint(error))?;
+        let etag = response.e_tag().unwrap_or_default().to_owned();
         Ok(Done {
             part,
             etag,

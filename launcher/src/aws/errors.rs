@@ -23,7 +23,7 @@ where
             let status = context.raw().status().as_u16();
             service_error(what, context.err(), status)
         }
-        SdkError::TimeoutError(_) => Error::new(format!("{what}: no answer in time"))
+        SdkError::TimeoutError(_) => Error::new(format!("{what}: no response in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();

@@ -135,8 +135,8 @@ impl Aws {
         self.config.endpoint_url()
     }
 
-    /// Configuration with a timeout for requests that are answered immediately.
-    fn with_answer_timeout(&self) -> SdkConfig {
+    /// Configuration with a timeout for requests with an immediate response.
+    fn with_response_timeout(&self) -> SdkConfig {
         let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(
@@ -151,19 +151,19 @@ impl Aws {
     fn answer_timeout(&self) -> Duration {
         let set = self.config.timeout_config();
         set.and_then(TimeoutConfig::operation_attempt_timeout)
-            .unwrap_or(connector::ANSWER_TIMEOUT)
+            .unwrap_or(connector::RESPONSE_TIMEOUT)
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.with_answer_timeout())
+        aws_sdk_sagemaker::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.with_answer_timeout())
+        aws_sdk_cloudwatchlogs::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.with_answer_timeout())
+        aws_sdk_ecr::Client::new(&self.with_response_timeout())
     }
 
     /// Returns the same account in another region.
@@ -176,11 +176,11 @@ impl Aws {
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.with_answer_timeout())
+        aws_sdk_sts::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        self.s3_of(&self.with_answer_timeout())
+        self.s3_of(&self.with_response_timeout())
     }
 
     /// Returns a client without timeouts for data transfers, which have their own check.

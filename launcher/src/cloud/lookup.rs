@@ -101,14 +101,14 @@ pub(crate) async fn describe_raw(
 ) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
     let body = ResponseBody::default();
-    let answer = client
+    let response = client
         .describe_training_job()
         .training_job_name(name)
         .customize()
         .interceptor(body.clone())
         .send()
         .await;
-    match answer {
+    match response {
         Ok(job) => Ok((job, body.json()?)),
         Err(error) => Err(describe_error(&client, name, error).await),
     }
@@ -150,17 +150,17 @@ fn is_unknown(error: &DescribeTrainingJobError) -> bool {
 
 /// Returns similar names among the last hundred jobs, or none without permission to list.
 async fn similar_names(client: &Client, name: &str) -> Vec<String> {
-    let answer = client
+    let response = client
         .list_training_jobs()
         .sort_by(SortBy::CreationTime)
         .sort_order(SortOrder::Descending)
         .max_results(100)
         .send()
         .await;
-    let Ok(answer) = answer else {
+    let Ok(response) = response else {
         return Vec::new();
     };
-    let jobs = answer.training_job_summaries.unwrap_or_default();
+    let jobs = response.training_job_summaries.unwrap_or_default();
     let mut near: Vec<(f64, String)> = jobs
         .into_iter()
         .filter_map(|job| job.training_job_name)

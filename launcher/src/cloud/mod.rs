@@ -229,13 +229,13 @@ async fn plan(
 
 fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
     eprint_line(follow_up_help(aws, job.name.as_str()));
-    let answer = serde_json::json!({
+    let result = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
         "status": "InProgress",
         "model": data::output(job)?.join(&format!("{}/output/model.tar.gz", job.name)).to_string(),
     });
-    context.format.answer(&answer, |_| job.name.to_string())?;
+    context.format.print(&result, |_| job.name.to_string())?;
     Ok(Exit::Ok)
 }
 
@@ -249,7 +249,7 @@ async fn follow_to_end(
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
         Ok(End::Ended(state)) => {
-            context.format.answer(&state, |state| state.text())?;
+            context.format.print(&state, |state| state.text())?;
             for line in state.suggestions(aws) {
                 eprint_line(line);
             }
@@ -274,14 +274,14 @@ async fn submit_uncancelled(
 ) -> Result<(String, bool)> {
     let mut submit = std::pin::pin!(submit);
     tokio::select! {
-        answer = &mut submit => return Ok((answer?, false)),
+        arn = &mut submit => return Ok((arn?, false)),
         () = interrupt.pressed() => {}
     }
     eprint_line(
         "Ctrl-C: the job is being created, waiting for SageMaker; press again to exit at once",
     );
     tokio::select! {
-        answer = &mut submit => Ok((answer?, true)),
+        arn = &mut submit => Ok((arn?, true)),
         () = interrupt.pressed() => Err(Error::with_kind(
             ErrorKind::Interrupted,
             format!("interrupted before SageMaker responded: job `{name}` may have been created"),
@@ -300,8 +300,8 @@ fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
         follow_up_help(aws, name)
     ));
     if context.format == Format::Json {
-        let answer = serde_json::json!({"name": name, "interrupted": true});
-        context.format.answer(&answer, |_| String::new())?;
+        let result = serde_json::json!({"name": name, "interrupted": true});
+        context.format.print(&result, |_| String::new())?;
     }
     Ok(Exit::Interrupted)
 }

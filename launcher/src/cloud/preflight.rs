@@ -86,14 +86,14 @@ pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Resu
 
 /// Checks that there is an object below a prefix. Returns false without permission to check.
 async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
-    let answer = aws
+    let response = aws
         .s3()
         .list_objects_v2()
         .bucket(&url.bucket)
         .prefix(&url.key)
         .send()
         .await;
-    match answer {
+    match response {
         Ok(page) => {
             // The S3 console creates an empty object for a folder. If a full page has nothing else,
             // data may follow on later pages.

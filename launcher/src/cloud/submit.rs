@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    fn asked() -> Request {
+    fn request() -> Request {
         Request::default()
             .role_arn("role")
             .hyper_parameters("min_df", "5")
@@ -245,31 +245,31 @@ mod tests {
                         .build(),
                 )
         };
-        assert!(matches_request(&asked(), &found().build()));
+        assert!(matches_request(&request(), &found().build()));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().role_arn("other").build()
         ));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().hyper_parameters("min_df", "6").build()
         ));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().environment("A", "1").build()
         ));
         let with_slash = OutputDataConfig::builder()
             .s3_output_path("s3://b/o/")
             .build();
         assert!(matches_request(
-            &asked(),
+            &request(),
             &found().output_data_config(with_slash).build()
         ));
         let elsewhere = OutputDataConfig::builder()
             .s3_output_path("s3://b/p")
             .build();
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().output_data_config(elsewhere).build()
         ));
     }

@@ -50,6 +50,6 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
         output,
     };
     let report = examine(&wanted, AwsSetup::find(&context.aws_args)).await;
-    context.format.answer(&report, Report::text)?;
+    context.format.print(&report, Report::text)?;
     Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

@@ -98,7 +98,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     let downloaded = until_interrupted(download.run(&store)).await?;
-    context.format.answer(&downloaded, |downloaded| {
+    context.format.print(&downloaded, |downloaded| {
         format!("downloaded `{from}`: {}", downloaded.summary.text())
     })?;
     Ok(Exit::Ok)
@@ -148,8 +148,8 @@ async fn download_model(
         Plan::from(steps).print(format)?;
         return Ok(Exit::Ok);
     }
-    let answer = until_interrupted(model.run(store)).await?;
-    format.answer(&answer, |answer| answer.text())?;
+    let result = until_interrupted(model.run(store)).await?;
+    format.print(&result, |result| result.text())?;
     Ok(Exit::Ok)
 }
 

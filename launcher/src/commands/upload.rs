@@ -61,7 +61,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
             return Ok(Exit::Ok);
         }
         let aborted = until_interrupted(leftover.abort(&store)).await?;
-        context.format.answer(&aborted, |aborted| aborted.text())?;
+        context.format.print(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }
     let upload = Upload::plan(&args.source, &to)?;
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     for file in &uploaded.skipped_files {
         eprint_line(format!("skipped: `{}` is {}", file.path, file.why));
     }
-    context.format.answer(&uploaded, |uploaded| {
+    context.format.print(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.summary.text())
     })?;
     Ok(Exit::Ok)

@@ -33,9 +33,9 @@ pub(super) async fn docker() -> Vec<Check> {
             }
         };
         match (engine.version().await, engine.info().await) {
-            (Ok(version), Ok(answer)) => {
-                let check = platform(&version.version.unwrap_or_default(), &answer);
-                info = Some(answer);
+            (Ok(version), Ok(response)) => {
+                let check = platform(&version.version.unwrap_or_default(), &response);
+                info = Some(response);
                 orphans = orphan_containers(&engine).await;
                 check
             }

@@ -32,7 +32,7 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
         .repository_name(&repository)
         .image_ids(tag);
     match request.send().await {
-        Ok(answer) => match answer.image_details().first() {
+        Ok(response) => match response.image_details().first() {
             Some(image) => Check::ok(NAME, format!("`{shown}:latest`{}", age_and_size(image))),
             None => empty(aws, &shown, trainer),
         },

@@ -106,7 +106,7 @@ pub(crate) async fn train(
     }
     std::mem::take(&mut outcome.errors).into_result()?;
     eprint_line(report.suggestion(job, context));
-    context.format.answer(&report, Report::text)?;
+    context.format.print(&report, Report::text)?;
     Ok(report.exit(&outcome))
 }
 

@@ -18,7 +18,7 @@ use diagnostics::Exit;
 /// Exit code after SIGKILL: 128 and its number.
 const KILLED: i32 = 137;
 
-/// Answer of the command: the keys of a SageMaker job and those of local jobs.
+/// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     name: String,

@@ -148,7 +148,7 @@ fn missing_credentials_or_endpoint_have_help() {
         outcome
             .expect_code(1)
             .stderr
-            .contains("no answer from `http://127.0.0.1:9`"),
+            .contains("no response from `http://127.0.0.1:9`"),
         "{}",
         outcome.stderr
     );
@@ -157,7 +157,7 @@ fn missing_credentials_or_endpoint_have_help() {
     let outcome = safe(run(unresolved));
     let text = &outcome.expect_code(1).stderr;
     assert!(
-        text.contains("no answer from `http://nobody.invalid`")
+        text.contains("no response from `http://nobody.invalid`")
             && text.contains("check the network")
             && !text.contains("credentials:"),
         "{text}"

@@ -115,8 +115,8 @@ pub fn may_have_succeeded<E>(error: &SdkError<E, HttpResponse>) -> bool {
     }
 }
 
-fn status(answer: &HttpResponse) -> u16 {
-    answer.status().as_u16()
+fn status(response: &HttpResponse) -> u16 {
+    response.status().as_u16()
 }
 
 /// True for AWS's codes for throttling.

@@ -38,8 +38,8 @@ pub(super) async fn show(args: &TrainArgs, context: &Context) -> Result<Exit> {
             .help("pass `--trainer-binary FILE` with the binary of a trainer"));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let answer = json!({"trainer": args.trainer, "help": text});
-    context.format.answer(&answer, |_| text.clone())?;
+    let result = json!({"trainer": args.trainer, "help": text});
+    context.format.print(&result, |_| text.clone())?;
     eprint_line(format!(
         "these are the options of `{0} train`: pass hyperparameters after `--`, as in `trainyard train {0} .. -- --NAME VALUE`; \
          `--data` and `--output` set data and model folder of a job",
