@@ -99,7 +99,11 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
 }
 
 /// Returns the requests of [`create`] and [`log_in`] without sending them.
-pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(String, Value)> {
+pub(crate) async fn dry_run_create(
+    aws: &Aws,
+    repository: &str,
+    create: bool,
+) -> Vec<(String, Value)> {
     let (aws, recorder) = aws.dry_run();
     let ecr = aws.ecr();
     let mut requests = Vec::new();
@@ -114,19 +118,19 @@ pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(
         requests.extend(recorder.take().map(|request| (what, request)));
     }
     let _ = request(&aws, None).send().await;
-    requests.extend(recorder.take().map(logging_in));
+    requests.extend(recorder.take().map(log_in_step));
     requests
 }
 
 /// Returns the request of [`log_in_to`] without sending it.
-pub(crate) async fn rehearse_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
+pub(crate) async fn dry_run_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
     let (aws, recorder) = aws.dry_run();
     let _ = request(&aws.in_region(&host.region), Some(&host.account))
         .send()
         .await;
-    recorder.take().map(logging_in)
+    recorder.take().map(log_in_step)
 }
 
-fn logging_in(request: Value) -> (String, Value) {
+fn log_in_step(request: Value) -> (String, Value) {
     ("log in to ECR".to_owned(), request)
 }

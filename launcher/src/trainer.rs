@@ -62,7 +62,7 @@ impl Trainer {
             return Ok(Self::without_source(name));
         }
         match metadata_command().exec() {
-            Ok(metadata) => Self::among(&metadata, name),
+            Ok(metadata) => Self::find_in(&metadata, name),
             // An existing binary or image needs no cargo.
             Err(cargo_metadata::Error::Io(error)) => Ok(Self {
                 no_cargo: Some(error.to_string()),
@@ -74,7 +74,7 @@ impl Trainer {
 
     /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if
     /// cargo does not start.
-    pub(crate) async fn look(name: &str) -> Result<Option<Self>> {
+    pub(crate) async fn find_cancellable(name: &str) -> Result<Option<Self>> {
         if !in_workspace()? {
             return Ok(Some(Self::without_source(name)));
         }
@@ -93,7 +93,7 @@ impl Trainer {
         }
         let metadata =
             MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(no_metadata)?;
-        Self::among(&metadata, name).map(Some)
+        Self::find_in(&metadata, name).map(Some)
     }
 
     fn without_source(name: &str) -> Self {
@@ -104,7 +104,7 @@ impl Trainer {
         }
     }
 
-    fn among(metadata: &Metadata, name: &str) -> Result<Self> {
+    fn find_in(metadata: &Metadata, name: &str) -> Result<Self> {
         let mut names = Vec::new();
         for package in metadata.workspace_packages() {
             let Some(own) = package.metadata.get("trainer") else {
@@ -349,8 +349,8 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
 
 fn unknown(name: &str, names: &[String]) -> Error {
     let near = names.iter().max_by(|a, b| {
-        let likeness = |other: &str| strsim::jaro_winkler(name, other);
-        likeness(a).total_cmp(&likeness(b))
+        let similarity = |other: &str| strsim::jaro_winkler(name, other);
+        similarity(a).total_cmp(&similarity(b))
     });
     let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7);
     let help = match near {

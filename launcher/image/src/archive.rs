@@ -52,7 +52,7 @@ impl Image {
 
     /// Writes the archive to a file, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let wrong = |error: io::Error| unwritable(path, &error);
+        let wrong = |error: io::Error| cannot_write(path, &error);
         // Devices and pipes are written to, not replaced.
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
@@ -109,7 +109,7 @@ impl Image {
 }
 
 /// Checks that an image can be written to `path`, before it is built.
-pub fn writable(path: &Path) -> Result<()> {
+pub fn check_writable(path: &Path) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::usage(format!(
             "cannot write `{}`: {why}",
@@ -139,7 +139,7 @@ pub fn writable(path: &Path) -> Result<()> {
     }
 }
 
-pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Error {
     Error::new(format!("cannot write `{}`: {error}", path.display()))
         .help("pass an `--output` in a folder that exists and that you may write to")
 }

@@ -45,12 +45,12 @@ impl Libraries {
         let mut pending = vec![binary.to_owned()];
         let mut folders = folders.to_vec();
         if opened.is_empty() {
-            found.close(&mut pending, &folders)?;
+            found.add_dependencies(&mut pending, &folders)?;
             found.deduplicate();
             return Ok(found);
         }
         // Linked libraries first: with `--binary`, their folders are where the opened ones are.
-        found.close(&mut pending, &folders)?;
+        found.add_dependencies(&mut pending, &folders)?;
         let linked_folders = found.files.values().filter_map(|path| path.parent());
         let system: BTreeSet<&Path> = SYSTEM.iter().map(Path::new).collect();
         let linked_folders: BTreeSet<PathBuf> = linked_folders
@@ -70,7 +70,7 @@ impl Libraries {
                 }
             }
         }
-        found.close(&mut pending, &folders)?;
+        found.add_dependencies(&mut pending, &folders)?;
         found.deduplicate();
         Ok(found)
     }
@@ -98,7 +98,7 @@ impl Libraries {
     }
 
     /// Adds the libraries of all pending files, recursively.
-    fn close(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
+    fn add_dependencies(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
         while let Some(path) = pending.pop() {
             let elf = Elf::read(&path).map_err(|found| {
                 Error::new(format!(
@@ -147,7 +147,7 @@ fn find_library(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Op
 }
 
 fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
-    let looked: Vec<_> = folders
+    let searched: Vec<_> = folders
         .iter()
         .map(|folder| folder.display().to_string())
         .chain(SYSTEM.iter().map(|folder| (*folder).to_owned()))
@@ -158,7 +158,7 @@ fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
     ))
     .help(format!(
         "install it for linux/amd64; looked at {}",
-        looked.join(", ")
+        searched.join(", ")
     ))
 }
 

@@ -106,7 +106,7 @@ impl Store {
             Err(error) => error,
         };
         let what = format!("look for `{url}`");
-        let asked = self.send_request(&what, || async {
+        let listing = self.send_request(&what, || async {
             self.s3
                 .list_objects_v2()
                 .bucket(&url.bucket)
@@ -116,8 +116,8 @@ impl Store {
                 .await
                 .map_err(|error| self.failed(&what, error))
         });
-        match asked.await {
-            Err(told) if !told.code.is_empty() => Err(told),
+        match listing.await {
+            Err(denied) if !denied.code.is_empty() => Err(denied),
             _ if error.status == 404 => Ok(None),
             _ => Err(error),
         }

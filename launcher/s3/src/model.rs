@@ -259,11 +259,11 @@ impl ModelDownload {
 fn holds_only(folder: &Path, other: &Path) -> bool {
     let known = |entry: io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
-        let there = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
+        let counterpart = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
         let kind = entry.file_type().ok()?;
-        let same = (kind.is_file() && there.is_file())
+        let same = (kind.is_file() && counterpart.is_file())
             || (kind.is_dir()
-                && there.is_dir()
+                && counterpart.is_dir()
                 && holds_only(&entry.path(), &other.join(entry.file_name())));
         same.then_some(())
     };

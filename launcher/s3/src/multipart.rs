@@ -45,7 +45,7 @@ impl Store {
         to: &S3Url,
         progress: &Progress,
     ) -> Result<Sent> {
-        let (upload, mut there) = self.find_or_create(to).await?;
+        let (upload, mut uploaded) = self.find_or_create(to).await?;
         let mut pool = TaskPool::new(Arc::clone(&self.permits));
         for part in split(file.size) {
             let permit = pool.permit().await?;
@@ -56,7 +56,7 @@ impl Store {
                 upload: upload.clone(),
                 progress: progress.clone(),
             };
-            let listed = there.remove(&part.number);
+            let listed = uploaded.remove(&part.number);
             pool.start(permit, async move { task.send(part, listed).await })?;
         }
         let mut done = pool.finish().await?;
@@ -106,7 +106,8 @@ impl Store {
         match joined {
             Ok(_) => {}
             // The response to an earlier attempt was lost: the upload is complete.
-            Err(error) if error.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
+            Err(error)
+                if error.code == "NoSuchUpload" && self.has_object(file, to, &crc32).await => {}
             // Two uploads to one key share their parts; S3 completes one of them or none.
             Err(error) if matches!(error.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
                 return Err(error.error.help(
@@ -122,7 +123,7 @@ impl Store {
         })
     }
 
-    async fn has(&self, file: &OpenFile, to: &S3Url, crc32: &str) -> bool {
+    async fn has_object(&self, file: &OpenFile, to: &S3Url, crc32: &str) -> bool {
         let Ok(head) = self.head(to).await else {
             return false;
         };
@@ -135,11 +136,11 @@ impl Store {
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
-                let ours = uploads.iter().filter(|upload| is_own(upload));
-                let newest = ours.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
+                let own = uploads.iter().filter(|upload| is_own(upload));
+                let newest = own.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
                 if let Some(id) = newest.and_then(MultipartUpload::upload_id) {
                     match self.parts_of(to, id).await {
-                        Ok(there) => return Ok((id.to_owned(), there)),
+                        Ok(uploaded) => return Ok((id.to_owned(), uploaded)),
                         // It ended between the two requests.
                         Err(error) if error.code == "NoSuchUpload" => {}
                         // Some servers that imitate S3 respond with what the SDK cannot read.
@@ -215,7 +216,7 @@ impl Store {
 
     async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<ListedParts, RequestError> {
         let what = format!("list the parts of `{to}`");
-        let mut there = ListedParts::new();
+        let mut uploaded = ListedParts::new();
         let mut marker = None;
         loop {
             let page = self
@@ -233,12 +234,12 @@ impl Store {
                 .await?;
             for part in page.parts() {
                 if let Some(number) = part.part_number().and_then(|n| u32::try_from(n).ok()) {
-                    there.insert(number, part.clone());
+                    uploaded.insert(number, part.clone());
                 }
             }
             marker = page.next_part_number_marker().map(str::to_owned);
             if page.is_truncated() != Some(true) || marker.is_none() {
-                return Ok(there);
+                return Ok(uploaded);
             }
         }
     }

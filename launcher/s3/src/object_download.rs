@@ -82,8 +82,8 @@ impl Store {
 
     /// Returns the object's checksum if the target already has it.
     async fn unchanged(&self, item: &Item) -> Result<Option<StoredChecksum>> {
-        let there = std::fs::symlink_metadata(&item.target);
-        if !there.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
+        let existing = std::fs::symlink_metadata(&item.target);
+        if !existing.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
             return Ok(None);
         }
         let head = self.head(&item.url).await?;
@@ -251,7 +251,7 @@ impl Store {
         });
         match sums.await {
             Ok(sums) => {
-                partial.note(part, &sums);
+                partial.record(part, &sums);
                 Ok(sums)
             }
             // The bytes belong to an older version.

@@ -58,8 +58,8 @@ pub(crate) fn targets<'a>(
         if folders.contains(path) {
             return Err(refuse(key, "another key has it as its folder"));
         }
-        for ours in [partial_path(path), records_path(path)] {
-            if let Some(other) = files.get(&ours) {
+        for own in [partial_path(path), records_path(path)] {
+            if let Some(other) = files.get(&own) {
                 return Err(refuse(
                     other,
                     "it has the name of a temporary file of another key",

@@ -161,19 +161,19 @@ impl Upload {
     /// Sends the files that S3 does not have yet.
     pub async fn run(self, store: &Store) -> Result<Uploaded> {
         let started = Instant::now();
-        let there = self.present(store).await?;
+        let existing = self.present(store).await?;
         let total = self.files.iter().map(|(local, _)| local.size).sum();
         let progress = Progress::new("sent", total, store.settings.progress);
         // Limits open files; requests have their own limit.
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
             let permit = pool.permit().await?;
-            let there = there
+            let existing = existing
                 .as_ref()
-                .map(|there| there.get(&url.key).copied().unwrap_or(u64::MAX));
+                .map(|existing| existing.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
             pool.start(permit, async move {
-                store.send_file(&local, &url, there, &progress).await
+                store.send_file(&local, &url, existing, &progress).await
             })?;
         }
         let objects = pool.finish().await?;
@@ -228,7 +228,7 @@ impl Store {
         &self,
         local: &LocalFile,
         to: &S3Url,
-        there: Option<u64>,
+        existing: Option<u64>,
         progress: &Progress,
     ) -> Result<Transferred> {
         let file = OpenFile::new(local)?;
@@ -240,8 +240,8 @@ impl Store {
             state,
             checksum: Some(checksum),
         };
-        if there.is_none_or(|there| there == file.size)
-            && let Some(checksum) = self.in_place(&file, to).await?
+        if existing.is_none_or(|existing| existing == file.size)
+            && let Some(checksum) = self.matching_checksum(&file, to).await?
         {
             progress.skip(file.size);
             return Ok(moved(0, State::Unchanged, checksum));
@@ -264,7 +264,7 @@ impl Store {
     }
 
     /// Returns the checksum of the object if it equals the file's.
-    async fn in_place(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
+    async fn matching_checksum(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
         let Ok(head) = self.head(to).await else {
             // An upload does not need this response.
             return Ok(None);

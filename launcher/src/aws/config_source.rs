@@ -191,13 +191,13 @@ mod tests {
         };
         assert_eq!(limit(&aws.with_response_timeout()), Some(RESPONSE_TIMEOUT));
         assert_eq!(s3_limit(aws.s3()), Some(RESPONSE_TIMEOUT));
-        assert_eq!(s3_limit(aws.s3_carrying()), None);
+        assert_eq!(s3_limit(aws.s3_for_transfers()), None);
         let aws = aws.with_short_timeouts();
         let short = Some(Duration::from_secs(10));
         // Transfers use the plain configuration, IAM its timeout.
         assert_eq!(limit(&aws.config), short);
         assert_eq!(limit(&aws.with_response_timeout()), short);
-        assert_eq!(Some(aws.answer_timeout()), short);
+        assert_eq!(Some(aws.response_timeout()), short);
         assert_eq!(s3_limit(aws.s3()), short);
     }
 

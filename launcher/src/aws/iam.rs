@@ -128,7 +128,7 @@ impl Aws {
     /// Sends GetRole. `name` comes from [`role_name`].
     pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
         // Outside of the SDK, so with its own timeout.
-        match tokio::time::timeout(self.answer_timeout(), self.get_role(name)).await {
+        match tokio::time::timeout(self.response_timeout(), self.get_role(name)).await {
             Ok(response) => response,
             Err(late) => Err(SdkError::timeout_error(late)),
         }

@@ -143,12 +143,12 @@ impl Aws {
                 set.and_then(TimeoutConfig::connect_timeout)
                     .unwrap_or(connector::CONNECT_TIMEOUT),
             )
-            .operation_attempt_timeout(self.answer_timeout())
+            .operation_attempt_timeout(self.response_timeout())
             .build();
         self.config.to_builder().timeout_config(timeouts).build()
     }
 
-    fn answer_timeout(&self) -> Duration {
+    fn response_timeout(&self) -> Duration {
         let set = self.config.timeout_config();
         set.and_then(TimeoutConfig::operation_attempt_timeout)
             .unwrap_or(connector::RESPONSE_TIMEOUT)
@@ -184,7 +184,7 @@ impl Aws {
     }
 
     /// Returns a client without timeouts for data transfers, which have their own check.
-    pub(crate) fn s3_carrying(&self) -> aws_sdk_s3::Client {
+    pub(crate) fn s3_for_transfers(&self) -> aws_sdk_s3::Client {
         self.s3_of(&self.config)
     }
 

@@ -165,7 +165,7 @@ async fn similar_names(client: &Client, name: &str) -> Vec<String> {
         .into_iter()
         .filter_map(|job| job.training_job_name)
         .map(|other| (strsim::jaro_winkler(name, &other), other))
-        .filter(|(likeness, _)| *likeness > SIMILARITY_THRESHOLD)
+        .filter(|(similarity, _)| *similarity > SIMILARITY_THRESHOLD)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.into_iter()

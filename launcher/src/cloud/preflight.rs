@@ -130,7 +130,7 @@ fn is_sibling(key: &str, prefix: &str) -> bool {
 fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
     let target = url.join("");
     let upload = quoted(&target.to_string());
-    let look = quoted(&format!("s3://{}/", url.bucket));
+    let bucket = quoted(&format!("s3://{}/", url.bucket));
     Error::new(format!(
         "channel `{channel}`: there is no object at `{url}` or below it"
     ))
@@ -140,7 +140,7 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
     ))
     .help(format!(
         "list the bucket: {}",
-        aws.suggest(&format!("download {look} . --dry-run"))
+        aws.suggest(&format!("download {bucket} . --dry-run"))
     ))
 }
 

@@ -115,7 +115,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     }
     // Checked before compiling for minutes.
     if let Some(path) = &args.output {
-        image::writable(path)?;
+        image::check_writable(path)?;
     }
     let options = BuildOptions::from(&args.options);
     if args.dry_run {

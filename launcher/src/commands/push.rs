@@ -196,7 +196,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
             if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
-                if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
+                if let Some((what, request)) = ecr::dry_run_log_in_to(&aws, &host).await {
                     plan.request(what, request);
                 }
             }
@@ -204,7 +204,9 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
         }
         None => {
             let aws = context.aws().await?;
-            for (what, request) in ecr::rehearse(&aws, &repository, args.create_repository).await {
+            for (what, request) in
+                ecr::dry_run_create(&aws, &repository, args.create_repository).await
+            {
                 plan.request(what, request);
             }
             match &args.ecr_registry {

@@ -116,7 +116,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     };
     let mut found = None;
     let checked = with_timeout(name, "cargo", async {
-        match Trainer::look(trainer).await {
+        match Trainer::find_cancellable(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
                 Check::ok(name, "found")

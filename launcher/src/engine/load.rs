@@ -25,8 +25,8 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
         ))
         .help("`docker info` and `docker system df` show the state of the engine")
     };
-    let there = engine.inspect_image(&reference).await;
-    let known = there.is_ok_and(|found| found.id.as_deref() == Some(image.id().as_str()));
+    let existing = engine.inspect_image(&reference).await;
+    let known = existing.is_ok_and(|found| found.id.as_deref() == Some(image.id().as_str()));
     if known {
         let options = TagImageOptionsBuilder::default()
             .repo(latest.trim_end_matches(":latest"))

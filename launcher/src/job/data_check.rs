@@ -15,10 +15,10 @@ use super::{Job, Location};
 use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too.
-const READING: [&str; 3] = ["text_column", "label_column", "encoding"];
+const SHARED_OPTIONS: [&str; 3] = ["text_column", "label_column", "encoding"];
 
 /// Hyperparameters that drop the rows which `check` reports as errors.
-const DROPPING: [&str; 2] = ["drop_missing", "drop_malformed"];
+const DROP_OPTIONS: [&str; 2] = ["drop_missing", "drop_malformed"];
 
 /// Time after which a message reports the running check.
 const PROGRESS_DELAY: Duration = Duration::from_secs(2);
@@ -37,8 +37,10 @@ pub(super) async fn run(job: &Job, trainer: &HostTrainer<'_>) -> Result<()> {
     }
     let mut given = hyperparameters::read(&trainer.paths().hyperparameters())
         .map_err(|error| super::refused("hyperparameters", &error))?;
-    let drops = given.iter().any(|h| DROPPING.contains(&h.name.as_str()));
-    given.retain(|h| READING.contains(&h.name.as_str()));
+    let drops = given
+        .iter()
+        .any(|h| DROP_OPTIONS.contains(&h.name.as_str()));
+    given.retain(|h| SHARED_OPTIONS.contains(&h.name.as_str()));
     let flags = hyperparameters::to_arguments(&given);
     let mut others: Vec<Option<&Path>> = ["validation", "test"]
         .into_iter()

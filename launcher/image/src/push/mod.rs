@@ -147,14 +147,14 @@ impl<'a> Registry<'a> {
             digest: part.digest.clone(),
             size: part.size(),
         };
-        let asked = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
+        let found = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
         // Push permission does not imply permission to look up parts: then upload. Wrong
         // credentials fail here.
-        let there = match asked.await {
+        let is_present = match found.await {
             Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
             other => other.map_err(|error| self.explain("check which parts exist", error))?,
         };
-        if there {
+        if is_present {
             eprint_line(format!("{}: already present", blob.what));
             return Ok((blob, false));
         }
