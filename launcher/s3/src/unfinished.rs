@@ -80,7 +80,7 @@ impl UnfinishedUploads {
         }
     }
 
-    /// Aborts until none is found: requests may still arrive meanwhile.
+    /// Aborts until no upload is left: requests may still arrive meanwhile.
     pub async fn abort_all(&self, store: &Store) -> Result<()> {
         while self.abort(store).await?.aborted > 0 {}
         Ok(())

@@ -19,8 +19,8 @@ impl Aws {
     /// Returns the account of an ARN and that of the credentials, if both are known and differ.
     pub(crate) async fn cross_account(&self, arn: &str) -> Option<(String, String)> {
         let theirs = arn_account(arn)?;
-        let ours = self.account().await?;
-        (theirs != ours).then(|| (theirs.to_owned(), ours))
+        let own = self.account().await?;
+        (theirs != own).then(|| (theirs.to_owned(), own))
     }
 }
 

@@ -33,11 +33,11 @@ pub(crate) async fn job_name<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
         return Ok(name);
     }
     match aws.cross_account(given).await {
-        Some((theirs, ours)) => Err(Error::usage(format!(
-            "the ARN is of account `{theirs}`, the credentials are of account `{ours}`"
+        Some((foreign, own)) => Err(Error::usage(format!(
+            "the ARN is of account `{foreign}`, the credentials are of account `{own}`"
         ))
         .help(format!(
-            "pass `--profile NAME` of account `{theirs}`; `trainyard doctor` shows the account of the credentials"
+            "pass `--profile NAME` of account `{foreign}`; `trainyard doctor` shows the account of the credentials"
         ))),
         None => Ok(name),
     }
@@ -60,12 +60,12 @@ pub(crate) fn job_name_offline<'a>(given: &'a str, aws: &Aws) -> Result<&'a str>
 }
 
 /// Refuses an ARN of another region: a job of that name in this region is a different one.
-fn same_region(arn: &str, ours: &str) -> Result<()> {
+fn same_region(arn: &str, own: &str) -> Result<()> {
     match arn.split(':').nth(3) {
-        Some(region) if region != ours => {
+        Some(region) if region != own => {
             let region = sanitize(region);
             Err(Error::usage(format!(
-                "the ARN is of region `{region}`, this command uses `{ours}`"
+                "the ARN is of region `{region}`, this command uses `{own}`"
             ))
             .help(format!("pass `--region {region}`")))
         }

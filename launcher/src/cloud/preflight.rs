@@ -148,11 +148,11 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
 async fn cross_account_role(aws: &Aws, job: &Job) {
     // A role given by name is always of this account.
     let role = job.cloud.role.as_deref().unwrap_or_default();
-    if let Some((theirs, ours)) = aws.cross_account(role).await {
+    if let Some((given, own)) = aws.cross_account(role).await {
         eprint_line(format!(
-            "warning: the role `{role}` is of account `{theirs}`, the credentials are of account `{ours}`: \
+            "warning: the role `{role}` is of account `{given}`, the credentials are of account `{own}`: \
              SageMaker accepts only roles of the account that runs the job\n  \
-             help: pass a role of account `{ours}`, or `--profile` of account `{theirs}`"
+             help: pass a role of account `{own}`, or `--profile` of account `{given}`"
         ));
     }
 }

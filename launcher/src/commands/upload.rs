@@ -53,14 +53,14 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         progress: context.format == Format::Text,
     };
     if args.abort {
-        let leftover = UnfinishedUploads::plan(&args.source, &to)?;
+        let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
         let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
-            let steps = until_interrupted(leftover.dry_run(&store)).await?;
+            let steps = until_interrupted(unfinished.dry_run(&store)).await?;
             Plan::from(steps).print(context.format)?;
             return Ok(Exit::Ok);
         }
-        let aborted = until_interrupted(leftover.abort(&store)).await?;
+        let aborted = until_interrupted(unfinished.abort(&store)).await?;
         context.format.print(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }

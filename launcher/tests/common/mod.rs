@@ -1,4 +1,4 @@
-//! A workspace with one small trainer, so that a test's image is its own.
+//! A workspace with one small trainer, so that each test has its own image.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -50,7 +50,7 @@ fn container_reads_given_hyperparameters() {
         r#"{"max_df": 0.5, "min-df": 2, "tags": ["a", "b"], "off": false, "none": null}"#,
     )
     .expect("written");
-    let typed = [
+    let given = [
         "--min-df=5",
         "--tune",
         "--bias=-1.5",
@@ -66,7 +66,7 @@ fn container_reads_given_hyperparameters() {
         file.to_str().expect("UTF-8"),
         "--",
     ];
-    arguments.extend(typed);
+    arguments.extend(given);
     train_with(&moto, &arguments).expect_code(0);
 
     let sent = &moto.requests("CreateTrainingJob")[0]["body"]["HyperParameters"];
@@ -85,7 +85,7 @@ fn container_reads_given_hyperparameters() {
     .map(str::to_owned)
     .to_vec();
     expected.extend(
-        typed
+        given
             .iter()
             .filter(|word| word.contains('='))
             .map(|&word| word.to_owned()),

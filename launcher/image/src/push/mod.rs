@@ -81,7 +81,7 @@ pub async fn push(
             false => pushed.present.push(blob),
         }
     }
-    // Tags are set last, so that nobody pulls an incomplete image.
+    // Tags are set last, so that no incomplete image is pulled.
     for tag in tags {
         if registry.tag(image, tag).await? {
             pushed.tagged.push(tag.clone());
