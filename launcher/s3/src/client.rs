@@ -78,20 +78,8 @@ impl Store {
         }
     }
 
-    /// Sends a request without a large body, with retries.
-    pub(crate) async fn send_request<T, Once>(
-        &self,
-        what: &str,
-        once: impl Fn() -> Once,
-    ) -> Result<T, RequestError>
-    where
-        Once: Future<Output = Result<T, RequestError>>,
-    {
-        with_retries(what, self.settings.stall, |_| once()).await
-    }
-
-    /// Sends a request that moves data and resets the timer, with retries.
-    pub(crate) async fn send_data<T, Once>(
+    /// Sends a request with retries. A request that moves data resets the timer.
+    pub(crate) async fn send<T, Once>(
         &self,
         what: &str,
         once: impl Fn(IdleTimer) -> Once,

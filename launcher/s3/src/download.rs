@@ -105,9 +105,7 @@ impl Download {
                 "the listing of `{below}` has the key `{}`, which is not below it",
                 sanitize(&object.key)
             ))
-            .help(
-                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
-            ));
+            .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?"));
         }
         let relative = |object: &Object| {
             let key = object.key.strip_prefix(&below.key);

@@ -33,6 +33,7 @@ use serde::Serialize;
 
 pub use client::{Context, Store};
 pub use download::Download;
+pub use local_files::escaping_links;
 pub use model::{ModelDownload, UnpackOptions};
 pub use unfinished::UnfinishedUploads;
 pub use upload::Upload;
@@ -99,11 +100,6 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Returns the links below `folder` that do not work when the folder is mounted alone.
-    pub fn escaping_links(folder: &Path) -> Vec<Self> {
-        local_files::escaping_links(folder)
-    }
-
     /// Returns an error if files were skipped: a job must not start with a part of its data.
     pub fn refuse(all: &[Self], channel: &str, given: &str) -> Result<()> {
         if all.is_empty() {

@@ -51,7 +51,7 @@ impl Store {
         let mut token = None;
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_objects_v2()
                         .bucket(&below.bucket)
@@ -85,7 +85,7 @@ impl Store {
     /// Requests size, ETag and checksum of an object.
     pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
         let what = format!("access `{url}`");
-        self.send_request(&what, || async {
+        self.send(&what, |_| async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
@@ -106,7 +106,7 @@ impl Store {
             Err(error) => error,
         };
         let what = format!("look for `{url}`");
-        let listing = self.send_request(&what, || async {
+        let listing = self.send(&what, |_| async {
             self.s3
                 .list_objects_v2()
                 .bucket(&url.bucket)
@@ -183,7 +183,7 @@ impl Store {
     /// Requests the size of a part, and the number of parts if S3 tells.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
         let what = format!("access `{url}`");
-        let head = self.send_request(&what, || async {
+        let head = self.send(&what, |_| async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)

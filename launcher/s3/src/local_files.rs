@@ -132,9 +132,9 @@ fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
     fs::metadata(&target).map_err(nothing)
 }
 
-/// Returns the links below `folder` that break when it is mounted alone at another place.
+/// Returns the links below `folder` that break when it is mounted alone at another path.
 /// Unreadable folders are ignored here.
-pub(crate) fn escaping_links(folder: &Path) -> Vec<Skipped> {
+pub fn escaping_links(folder: &Path) -> Vec<Skipped> {
     let mut found = Vec::new();
     if let Ok(root) = folder.canonicalize() {
         escaping_links_in(folder, 0, &root, &mut found);

@@ -157,7 +157,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let what = format!("start the upload of `{to}`");
-        let created = self.send_request(&what, || async {
+        let created = self.send(&what, |_| async {
             self.s3
                 .create_multipart_upload()
                 .bucket(&to.bucket)
@@ -170,9 +170,8 @@ impl Store {
         });
         let created = created.await?;
         let id = created.upload_id().ok_or_else(|| {
-            Error::new(format!("cannot {what}: the response has no upload ID")).help(
-                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
-            )
+            Error::new(format!("cannot {what}: the response has no upload ID"))
+                .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?")
         })?;
         Ok((id.to_owned(), ListedParts::new()))
     }
@@ -188,7 +187,7 @@ impl Store {
         let (mut key, mut id) = (None, None);
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_multipart_uploads()
                         .bucket(&to.bucket)
@@ -220,7 +219,7 @@ impl Store {
         let mut marker = None;
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_parts()
                         .bucket(&to.bucket)
@@ -247,7 +246,7 @@ impl Store {
     /// Aborts an unfinished upload and deletes its parts.
     pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
         let what = format!("abort the upload of `{to}`");
-        let aborted = self.send_request(&what, || async {
+        let aborted = self.send(&what, |_| async {
             self.s3
                 .abort_multipart_upload()
                 .bucket(&to.bucket)
@@ -298,7 +297,7 @@ impl PartUploader {
         }
         let crc32 = sums.crc32();
         let what = format!("send part {} of `{}`", part.number, self.to);
-        let response = self.store.send_data(&what, |idle| async {
+        let response = self.store.send(&what, |idle| async {
             self.file.check().map_err(RequestError::permanent)?;
             let attempt = self.progress.attempt();
             let body = FileBody::stream(Arc::clone(&self.file.file), part, idle, attempt.clone());

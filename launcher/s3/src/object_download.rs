@@ -109,7 +109,7 @@ impl Store {
         let (item, partial) = (&item, &partial);
         let what = &format!("download `{}`", item.url);
         let got = self
-            .send_data(what, |idle| async move {
+            .send(what, |idle| async move {
                 let attempt = progress.attempt();
                 let response = self.get(what, item, None).await?;
                 let stored = StoredChecksum::of(&headers!(response));
@@ -238,7 +238,7 @@ impl Store {
         progress: &Progress,
     ) -> Result<PartChecksums> {
         let what = &format!("download `{}`", item.url);
-        let sums = self.send_data(what, |idle| async move {
+        let sums = self.send(what, |idle| async move {
             let attempt = progress.attempt();
             let response = self.get(what, item, Some(part)).await?;
             let mut crc = crc32fast::Hasher::new();

@@ -290,7 +290,7 @@ impl Store {
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
         let what = format!("send `{}` to `{to}`", display(&file.path));
-        let sent = self.send_data(&what, |idle| async {
+        let sent = self.send(&what, |idle| async {
             file.check().map_err(RequestError::permanent)?;
             let attempt = progress.attempt();
             let body = FileBody::stream(Arc::clone(&file.file), part, idle, attempt.clone());
