@@ -261,10 +261,10 @@ fn dry_run_works_before_the_first_push() {
     let outcome = cloud::trainyard(&moto, &arguments);
     let plan = outcome.expect_code(0).json();
     let body = &request(&plan)["body"];
-    assert_eq!(body["RoleArn"], "<role: not known yet>");
+    assert_eq!(body["RoleArn"], "<role: unknown>");
     assert_eq!(
         body["AlgorithmSpecification"]["TrainingImage"],
-        "<image: not known yet>"
+        "<image: unknown>"
     );
     for part in [
         "`unheard-of` is not built, and a dry run builds nothing",

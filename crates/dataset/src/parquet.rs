@@ -338,9 +338,9 @@ fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, File
     })
 }
 
-fn damaged(error: ParquetError) -> FileError {
+fn damaged(cause: ParquetError) -> FileError {
     error(
-        format!("the parquet file cannot be read: {error}"),
+        format!("the parquet file cannot be read: {cause}"),
         "download or write the file again",
     )
 }

@@ -173,7 +173,9 @@ fn next_command_has_the_given_options() {
         outcome
             .stderr
             .contains("`trainyard download model --job-name svm-")
-            && outcome.stderr.contains(" --region us-east-1` unpacks"),
+            && outcome
+                .stderr
+                .contains(" --region us-east-1` downloads and unpacks the model"),
         "{}",
         outcome.stderr
     );

@@ -82,6 +82,6 @@ fn second_ctrl_c_exits_at_once() {
     running.sigint();
     let outcome = running.finish(Duration::from_secs(30));
     assert_eq!(outcome.code(), Some(130), "{}", outcome.stderr);
-    let message = "Ctrl-C again: leaving without saving";
+    let message = "Ctrl-C again: exiting without saving";
     assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
 }
