@@ -170,8 +170,8 @@ fn missing_data_is_refused() {
     );
     let text = &outcome.expect_code(0).stderr;
     assert!(
-        text.contains("`s3://bucket/folder-old/x.csv` too")
-            && text.contains("write `s3://bucket/folder/`"),
+        text.contains("including `s3://bucket/folder-old/x.csv`")
+            && text.contains("pass `s3://bucket/folder/` for this folder only"),
         "{text}"
     );
     moto.forget();
