@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::process::Command;
 
 use crate::trainer::{Compiled, Source, Trainer, cargo, cargo_home, no_cargo};
-use crate::variable::set;
+use crate::variable;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link, Package};
 
@@ -150,7 +150,10 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
 /// would compile every dependency again in every clone, even where clones share a target folder.
 /// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
-    let mut flags: Vec<OsString> = match (set("CARGO_ENCODED_RUSTFLAGS"), set("RUSTFLAGS")) {
+    let mut flags: Vec<OsString> = match (
+        variable::get("CARGO_ENCODED_RUSTFLAGS"),
+        variable::get("RUSTFLAGS"),
+    ) {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
             .to_string_lossy()
@@ -182,16 +185,16 @@ fn rustflags(target: &Path, link: Link) -> OsString {
 /// crates of clones by file times only. Dependencies can be shared.
 async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
     let triple = target.triple();
-    let note = source
+    let marker = source
         .target
         .join("trainyard")
         .join(format!("compiled-{triple}"));
     let own = source.workspace.as_os_str().as_encoded_bytes();
     let write_error = |error: std::io::Error| {
-        Error::new(format!("cannot write `{}`: {error}", note.display()))
+        Error::new(format!("cannot write `{}`: {error}", marker.display()))
             .help("set CARGO_TARGET_DIR to a folder that you may write to")
     };
-    match std::fs::read(&note) {
+    match std::fs::read(&marker) {
         Ok(last) if last == own => return Ok(()),
         Ok(_) => {
             let arguments = ["clean", "--workspace", "--release", "--target", triple];
@@ -212,9 +215,9 @@ async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
         // First build in this target folder.
         Err(_) => {}
     }
-    let folder = note.parent().unwrap_or(&source.target);
+    let folder = marker.parent().unwrap_or(&source.target);
     std::fs::create_dir_all(folder).map_err(write_error)?;
-    std::fs::write(&note, own).map_err(write_error)
+    std::fs::write(&marker, own).map_err(write_error)
 }
 
 /// Installs the target's standard library if it is missing.

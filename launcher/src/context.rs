@@ -26,7 +26,7 @@ impl Context {
     }
 
     /// Returns a command to suggest, in backticks, with the AWS options of this one.
-    pub(crate) fn next(&self, command: &str) -> String {
+    pub(crate) fn suggest(&self, command: &str) -> String {
         format!("`trainyard {command}{}`", self.aws_args.given_options())
     }
 

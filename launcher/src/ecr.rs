@@ -22,7 +22,7 @@ pub(crate) async fn log_in(
         Some(registry) => registry,
         None => address
             .as_deref()
-            .ok_or_else(|| broken("comes without the registry's address"))?,
+            .ok_or_else(|| broken("has no registry address"))?,
     };
     Ok((
         RegistryRef::parse(address, repository)?.into_own_ecr(),
@@ -38,20 +38,20 @@ pub(crate) async fn log_in_to(aws: &Aws, host: &EcrHost) -> Result<Credentials> 
 
 /// Returns credentials and the registry's address.
 async fn token(aws: &Aws, account: Option<&str>) -> Result<(Credentials, Option<String>)> {
-    let answer = request(aws, account)
+    let response = request(aws, account)
         .send()
         .await
         .map_err(|error| explain("cannot log in to ECR", error))?;
-    let data = answer.authorization_data().first();
-    let data = data.ok_or_else(|| broken("is missing in its answer"))?;
+    let data = response.authorization_data().first();
+    let data = data.ok_or_else(|| broken("is missing in the response"))?;
     let pair = data
         .authorization_token()
         .and_then(|token| BASE64_STANDARD.decode(token).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = pair.ok_or_else(|| broken("is no base64"))?;
+    let pair = pair.ok_or_else(|| broken("is not base64"))?;
     let (user, password) = pair
         .split_once(':')
-        .ok_or_else(|| broken("holds no user and password"))?;
+        .ok_or_else(|| broken("has no user and password"))?;
     let from = "ECR's GetAuthorizationToken".to_owned();
     let address = data.proxy_endpoint().map(str::to_owned);
     Ok((Credentials::new(user, password, from), address))
@@ -71,7 +71,7 @@ fn request(aws: &Aws, account: Option<&str>) -> GetAuthorizationTokenFluentBuild
 
 fn broken(what: &str) -> Error {
     Error::new(format!("ECR's authorization token {what}"))
-        .help("look at what answers there: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` asks it too")
+        .help("check the endpoint: `--endpoint-url`, AWS_ENDPOINT_URL_ECR; `trainyard doctor` checks it too")
 }
 
 /// Creates the repository; true if it did not exist.
@@ -99,7 +99,11 @@ pub(crate) async fn create(aws: &Aws, repository: &str) -> Result<bool> {
 }
 
 /// Returns the requests of [`create`] and [`log_in`] without sending them.
-pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(String, Value)> {
+pub(crate) async fn dry_run_create(
+    aws: &Aws,
+    repository: &str,
+    create: bool,
+) -> Vec<(String, Value)> {
     let (aws, recorder) = aws.dry_run();
     let ecr = aws.ecr();
     let mut requests = Vec::new();
@@ -114,19 +118,19 @@ pub(crate) async fn rehearse(aws: &Aws, repository: &str, create: bool) -> Vec<(
         requests.extend(recorder.take().map(|request| (what, request)));
     }
     let _ = request(&aws, None).send().await;
-    requests.extend(recorder.take().map(logging_in));
+    requests.extend(recorder.take().map(log_in_step));
     requests
 }
 
 /// Returns the request of [`log_in_to`] without sending it.
-pub(crate) async fn rehearse_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
+pub(crate) async fn dry_run_log_in_to(aws: &Aws, host: &EcrHost) -> Option<(String, Value)> {
     let (aws, recorder) = aws.dry_run();
     let _ = request(&aws.in_region(&host.region), Some(&host.account))
         .send()
         .await;
-    recorder.take().map(logging_in)
+    recorder.take().map(log_in_step)
 }
 
-fn logging_in(request: Value) -> (String, Value) {
+fn log_in_step(request: Value) -> (String, Value) {
     ("log in to ECR".to_owned(), request)
 }

@@ -38,10 +38,10 @@ pub(crate) async fn connect() -> Result<Docker> {
     let mut engine = match tokio::time::timeout(PING_TIMEOUT, engine.ping()).await {
         Err(_) => {
             return Err(Error::new(format!(
-                "the Docker engine at `{shown}` does not answer, {} s after the question",
+                "the Docker engine at `{shown}` did not respond within {} s",
                 PING_TIMEOUT.as_secs()
             ))
-            .help("`docker info` should answer; restart the engine if it does not"));
+            .help("run `docker info`; restart the engine if it fails"));
         }
         Ok(Err(error)) => return Err(no_engine(&shown, &error)),
         // Use the API version of an older engine.
@@ -87,7 +87,7 @@ fn endpoint(folder: &Path, name: &str) -> Result<String> {
     let file = folder.join("contexts/meta").join(digest).join("meta.json");
     let wrong = |found: String| {
         Error::new(format!("Docker's context `{}`: {found}", diagnostics::sanitize(name)))
-            .help("`docker context ls` shows those there are, `docker context use default` goes back to the usual one")
+            .help("`docker context ls` lists the contexts, `docker context use default` selects the default")
     };
     let text = std::fs::read(&file)
         .map_err(|error| wrong(format!("cannot read `{}`: {error}", file.display())))?;
@@ -98,7 +98,7 @@ fn endpoint(folder: &Path, name: &str) -> Result<String> {
         .and_then(Value::as_str);
     host.filter(|host| !host.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| wrong(format!("`{}` names no host of Docker", file.display())))
+        .ok_or_else(|| wrong(format!("`{}` has no Docker host", file.display())))
 }
 
 /// Returns the system's socket, else that of a rootless engine.

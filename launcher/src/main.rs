@@ -1,6 +1,6 @@
 //! `trainyard`: builds, pushes, runs and submits the trainers.
 //!
-//! It knows a trainer as SageMaker does: an image or a binary, files, arguments, exit codes.
+//! A trainer is what it is for SageMaker: an image or a binary with files, arguments, exit codes.
 
 mod aws;
 mod build;

@@ -16,7 +16,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// Prints `value` as JSON, or the result of `text`.
-    pub(crate) fn answer<T: Serialize>(
+    pub(crate) fn print<T: Serialize>(
         self,
         value: &T,
         text: impl FnOnce(&T) -> String,

@@ -51,7 +51,7 @@ impl Read for StreamReader {
             match self.chunks.blocking_recv() {
                 Some(Some(chunk)) => self.current = chunk?,
                 Some(None) => self.ended = true,
-                None => return Err(io::Error::other("given up")),
+                None => return Err(io::Error::other("cancelled")),
             }
         }
         let count = buffer.len().min(self.current.len());
@@ -88,7 +88,7 @@ impl Write for StreamWriter {
             Ok(()) => Ok(bytes.len()),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,
-                "the engine has stopped listening",
+                "the engine closed the connection",
             )),
         }
     }

@@ -62,7 +62,7 @@ impl Plan {
     /// Prints the plan: `{"dry_run": true, "steps": [{"what", "request"}]}`, or text.
     pub(crate) fn print(&self, format: Format) -> Result<()> {
         let document = serde_json::json!({"dry_run": true, "steps": self.steps});
-        format.answer(&document, |_| self.text())
+        format.print(&document, |_| self.text())
     }
 
     fn text(&self) -> String {

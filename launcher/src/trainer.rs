@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, Command};
 
-use crate::variable::set;
+use crate::variable;
 use diagnostics::{Error, Result, eprint_line};
 use image::Link;
 
@@ -62,7 +62,7 @@ impl Trainer {
             return Ok(Self::without_source(name));
         }
         match metadata_command().exec() {
-            Ok(metadata) => Self::among(&metadata, name),
+            Ok(metadata) => Self::find_in(&metadata, name),
             // An existing binary or image needs no cargo.
             Err(cargo_metadata::Error::Io(error)) => Ok(Self {
                 no_cargo: Some(error.to_string()),
@@ -74,18 +74,18 @@ impl Trainer {
 
     /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if
     /// cargo does not start.
-    pub(crate) async fn look(name: &str) -> Result<Option<Self>> {
+    pub(crate) async fn find_cancellable(name: &str) -> Result<Option<Self>> {
         if !in_workspace()? {
             return Ok(Some(Self::without_source(name)));
         }
         let mut command = Command::from(metadata_command().cargo_command());
-        let asked = command
+        let output = command
             .env("RUSTUP_AUTO_INSTALL", "0")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
             .await;
-        let Ok(output) = asked else { return Ok(None) };
+        let Ok(output) = output else { return Ok(None) };
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();
@@ -93,7 +93,7 @@ impl Trainer {
         }
         let metadata =
             MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(no_metadata)?;
-        Self::among(&metadata, name).map(Some)
+        Self::find_in(&metadata, name).map(Some)
     }
 
     fn without_source(name: &str) -> Self {
@@ -104,7 +104,7 @@ impl Trainer {
         }
     }
 
-    fn among(metadata: &Metadata, name: &str) -> Result<Self> {
+    fn find_in(metadata: &Metadata, name: &str) -> Result<Self> {
         let mut names = Vec::new();
         for package in metadata.workspace_packages() {
             let Some(own) = package.metadata.get("trainer") else {
@@ -200,7 +200,7 @@ impl Trainer {
     ) -> Result<Compiled> {
         let line = format!("cargo {}", arguments.join(" "));
         let (subcommand, rest) = arguments.split_at(1);
-        if io::stderr().is_terminal() && set("CARGO_TERM_COLOR").is_none() {
+        if io::stderr().is_terminal() && variable::get("CARGO_TERM_COLOR").is_none() {
             // Its standard error is a pipe.
             cargo.env("CARGO_TERM_COLOR", "always");
         }
@@ -287,8 +287,8 @@ pub(crate) fn cargo() -> OsString {
 
 /// Folder of cargo's registry and configuration.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
-    let user = || Some(PathBuf::from(set("HOME")?).join(".cargo"));
-    set("CARGO_HOME").map(PathBuf::from).or_else(user)
+    let user = || Some(PathBuf::from(variable::get("HOME")?).join(".cargo"));
+    variable::get("CARGO_HOME").map(PathBuf::from).or_else(user)
 }
 
 /// Error for a cargo that does not start.
@@ -349,8 +349,8 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
 
 fn unknown(name: &str, names: &[String]) -> Error {
     let near = names.iter().max_by(|a, b| {
-        let likeness = |other: &str| strsim::jaro_winkler(name, other);
-        likeness(a).total_cmp(&likeness(b))
+        let similarity = |other: &str| strsim::jaro_winkler(name, other);
+        similarity(a).total_cmp(&similarity(b))
     });
     let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7);
     let help = match near {

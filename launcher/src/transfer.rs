@@ -11,7 +11,7 @@ use crate::aws::{Aws, explain};
 
 /// Returns the store that a transfer uses.
 pub(crate) fn store(aws: &Aws, settings: Settings) -> Store {
-    Store::new(&aws.s3_carrying(), Arc::new(aws.clone()), settings)
+    Store::new(&aws.s3_for_transfers(), Arc::new(aws.clone()), settings)
 }
 
 impl s3::Context for Aws {
@@ -19,7 +19,7 @@ impl s3::Context for Aws {
         explain(action, error)
     }
 
-    fn next_command(&self, command: &str) -> String {
-        self.next(command)
+    fn suggest(&self, command: &str) -> String {
+        self.suggest(command)
     }
 }

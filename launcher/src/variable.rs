@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 /// Returns the value of a variable.
-pub(crate) fn set(name: &str) -> Option<OsString> {
+pub(crate) fn get(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
@@ -11,5 +11,5 @@ pub(crate) fn set(name: &str) -> Option<OsString> {
 pub(crate) fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {
     names
         .iter()
-        .find_map(|name| Some((*name, set(name)?.into_string().ok()?)))
+        .find_map(|name| Some((*name, get(name)?.into_string().ok()?)))
 }

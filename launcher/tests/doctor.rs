@@ -366,7 +366,7 @@ fn first_run_without_setup_matches_snapshot() {
         &report,
         "clock",
         "problem",
-        "no answer from `http://127.0.0.1:1`",
+        "no response from `http://127.0.0.1:1`",
     );
     for name in ["role", "bucket", "repository"] {
         expect(&report, name, "skipped", "no credentials");
@@ -392,7 +392,7 @@ fn missing_slow_or_failing_cargo_is_reported() {
         let cargo = folder.path().join("cargo");
         std::fs::write(&cargo, script).expect("it can be written");
         let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&cargo, mode).expect("it is ours");
+        std::fs::set_permissions(&cargo, mode).expect("own file");
         let mut command = first_run("http://127.0.0.1:1");
         command
             .args(["doctor", "svm", "--json", "--region", "eu-west-1"])
@@ -406,7 +406,7 @@ fn missing_slow_or_failing_cargo_is_reported() {
         &slow,
         "trainer",
         "problem",
-        "cargo did not answer within 5 s",
+        "cargo did not respond within 5 s",
     );
     let broken = ask("#!/bin/sh\necho \"auto-install is $RUSTUP_AUTO_INSTALL\" >&2\nexit 1\n");
     expect(
@@ -453,7 +453,7 @@ fn checks_time_out_without_response() {
             &report,
             name,
             "problem",
-            &format!("{service} did not answer within 5 s"),
+            &format!("{service} did not respond within 5 s"),
         );
     }
     // All checks wait concurrently.

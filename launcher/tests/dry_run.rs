@@ -84,9 +84,9 @@ fn violations(moto: &Moto, request: &Value) -> Vec<Value> {
 fn request_matches_the_api_model() {
     let moto = moto();
     for more in [vec![], ALL_OPTIONS.to_vec(), vec!["--keep-alive", "6h"]] {
-        let mut words = vec!["--dry-run", "--json"];
-        words.extend(&more);
-        let plan = train_with(&moto, &words).expect_code(0).json();
+        let mut arguments = vec!["--dry-run", "--json"];
+        arguments.extend(&more);
+        let plan = train_with(&moto, &arguments).expect_code(0).json();
         assert_eq!(plan["dry_run"], true);
         let request = request(&plan);
         assert_eq!(request["operation"], "SageMaker.CreateTrainingJob");
@@ -157,12 +157,12 @@ fn plan_equals_the_request() {
     for key in ["validation/x", "test/x"] {
         cloud::put(&moto, &format!("/bucket/{key}"), "x");
     }
-    let mut words = vec!["--dry-run", "--json"];
-    words.extend(ALL_OPTIONS);
-    let plan = train_with(&moto, &words).expect_code(0).json();
-    let mut words = vec!["--no-wait"];
-    words.extend(ALL_OPTIONS);
-    train_with(&moto, &words).expect_code(0);
+    let mut arguments = vec!["--dry-run", "--json"];
+    arguments.extend(ALL_OPTIONS);
+    let plan = train_with(&moto, &arguments).expect_code(0).json();
+    let mut arguments = vec!["--no-wait"];
+    arguments.extend(ALL_OPTIONS);
+    train_with(&moto, &arguments).expect_code(0);
     let mut shown = request(&plan)["body"].clone();
     let mut sent = moto.requests("CreateTrainingJob")[0]["body"].clone();
     assert_ne!(shown["TrainingJobName"], sent["TrainingJobName"]);
@@ -222,9 +222,9 @@ fn plan_equals_the_request() {
 #[test]
 fn dry_run_needs_no_credentials() {
     let moto = moto();
-    let words = train(&moto, &["--dry-run"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut command = command(&moto, &words);
+    let arguments = train(&moto, &["--dry-run"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(&moto, &arguments);
     for name in [
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -244,7 +244,7 @@ fn dry_run_needs_no_credentials() {
 #[test]
 fn dry_run_works_before_the_first_push() {
     let moto = moto();
-    let words = [
+    let arguments = [
         "train",
         "unheard-of",
         "--data",
@@ -258,7 +258,7 @@ fn dry_run_works_before_the_first_push() {
         "--dry-run",
         "--json",
     ];
-    let outcome = cloud::trainyard(&moto, &words);
+    let outcome = cloud::trainyard(&moto, &arguments);
     let plan = outcome.expect_code(0).json();
     let body = &request(&plan)["body"];
     assert_eq!(body["RoleArn"], "<role: unknown>");
@@ -275,7 +275,7 @@ fn dry_run_works_before_the_first_push() {
         assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
     }
     // A dry run refuses invalid options, too.
-    let wrong = words.map(|word| if word == "trainer" { "a b" } else { word });
+    let wrong = arguments.map(|word| if word == "trainer" { "a b" } else { word });
     cloud::trainyard(&moto, &wrong).expect_code(2);
 }
 

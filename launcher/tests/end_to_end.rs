@@ -41,10 +41,10 @@ fn push_upload_train_follow_download() {
     let trainer = lenient_trainer(&moto);
     let trainer = trainer.to_str().expect("UTF-8");
     let train = ["train", "toy", "--data", "s3://bucket/data", "--output"];
-    let mut words = train.to_vec();
-    words.extend(["s3://bucket/models", "--instance-type", "ml.m5.large"]);
-    words.extend(["--role", ROLE, "--trainer-binary", trainer, "--no-wait"]);
-    let job = go(&words).expect_code(0).stdout.trim().to_owned();
+    let mut arguments = train.to_vec();
+    arguments.extend(["s3://bucket/models", "--instance-type", "ml.m5.large"]);
+    arguments.extend(["--role", ROLE, "--trainer-binary", trainer, "--no-wait"]);
+    let job = go(&arguments).expect_code(0).stdout.trim().to_owned();
     let requests = moto.requests("CreateTrainingJob");
     let image = requests[0]["body"]["AlgorithmSpecification"]["TrainingImage"].clone();
     let image = image.as_str().expect("text");

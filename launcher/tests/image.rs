@@ -1,4 +1,4 @@
-//! Images: what is in them, that engines and other tools read them, and that SageMaker's contract holds inside.
+//! Images: their contents, engines and other tools that read them, and SageMaker's contract inside.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,15 +16,17 @@ use serde_json::Value;
 use testkit::{Engine, FakeMl, engine, run, run_within};
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a string: {value}"))
 }
 
 #[test]
-fn digest_does_not_depend_on_the_folder() {
+fn digest_is_the_same_in_every_folder() {
     let (one, two) = (Workspace::new("toy"), Workspace::new("toy"));
     let first = one.build(&[]);
     assert_eq!(first["digest"], two.build(&[])["digest"]);
-    // Without what was kept of the first build.
+    // Without the cache of the first build.
     std::fs::remove_dir_all(one.path("target/trainyard")).unwrap();
     assert_eq!(first["digest"], one.build(&[])["digest"]);
 
@@ -46,7 +48,8 @@ fn digest_does_not_depend_on_the_folder() {
     );
 }
 
-/// cargo tells clones' crates apart by the files' times alone: what another clone compiled later is no answer here.
+/// cargo distinguishes crates of clones only by file times: a binary that another clone compiled
+/// later must not be used.
 #[test]
 fn clones_can_share_a_target_folder() {
     let target = tempfile::tempdir().unwrap();
@@ -66,26 +69,26 @@ fn clones_can_share_a_target_folder() {
     let build = |clone: &Workspace, target: &Path| {
         let mut command = clone.command(&["build", "toy", "--json"]);
         command.env("CARGO_TARGET_DIR", target);
-        let answer = run_within(command, LONG).expect_code(0).json();
-        let said = run(Command::new(text(&answer["binary"]))).stdout;
-        (said, answer["layers"].clone())
+        let built = run_within(command, LONG).expect_code(0).json();
+        let output = run(Command::new(text(&built["binary"]))).stdout;
+        (output, built["layers"].clone())
     };
     let first = build(&one, target.path());
     assert_eq!(first.0, "one\n");
     assert_eq!(build(&two, target.path()).0, "two\n");
     assert_eq!(build(&one, target.path()), first);
-    // Nor is where it was compiled in it.
+    // The path of the target folder is not in the binary.
     assert_eq!(build(&one, &one.path("target")), first);
 }
 
 #[test]
-fn devices_and_pipes_are_written_not_replaced() {
+fn device_as_output_is_written_not_replaced() {
     let toy = Workspace::new("toy");
     std::fs::create_dir_all(toy.path("out")).unwrap();
     std::os::unix::fs::symlink("/dev/null", toy.path("out/null")).unwrap();
     toy.build(&["--output", "out/null"]);
     assert!(toy.path("out/null").is_symlink());
-    for (output, why) in [
+    for (output, expected) in [
         ("out", "cannot write `out`: it is a folder"),
         (
             "none/x.tar",
@@ -93,11 +96,11 @@ fn devices_and_pipes_are_written_not_replaced() {
         ),
     ] {
         for more in [&[][..], &["--dry-run"]] {
-            let words = [&["build", "toy", "--output", output], more].concat();
-            let refused = toy.trainyard(&words);
+            let arguments = [&["build", "toy", "--output", output], more].concat();
+            let refused = toy.trainyard(&arguments);
             let text = &refused.expect_code(2).stderr;
             assert!(
-                text.starts_with(&format!("error: {why}")) && text.contains("help: pass an"),
+                text.starts_with(&format!("error: {expected}")) && text.contains("help: pass an"),
                 "{text}"
             );
         }
@@ -105,7 +108,7 @@ fn devices_and_pipes_are_written_not_replaced() {
 }
 
 #[test]
-fn git_refusal_is_reported() {
+fn git_error_is_reported_once() {
     let toy = Workspace::new("toy");
     let mut command = toy.command(&["build", "toy", "--json"]);
     command
@@ -173,14 +176,14 @@ fn skopeo_reads_archive_without_local_paths() {
     }
 }
 
-/// Where the toolchain lacks the target, the build adds it: then this test needs rustup and the network.
+/// If the toolchain lacks the target, the build installs it, which needs rustup and the network.
 #[test]
 fn musl_binary_is_static() {
     let toy = Workspace::new("toy");
     let built = toy.build(&["--target", "x86_64-unknown-linux-musl"]);
     let layers = built["layers"].as_array().expect("layers");
     assert!(!layers.is_empty());
-    // What is linked dynamically is refused: see the next test.
+    // A dynamically linked binary would be refused, see the next test.
     let binary = toy.path("target/x86_64-unknown-linux-musl/release/toy");
     run(Command::new(binary)).expect_code(0);
 }
@@ -197,7 +200,7 @@ fn dynamic_binary_is_refused() {
         "{message}"
     );
     assert!(outcome.stderr.contains("help: expected a static program"));
-    // With --docker the engine compiles.
+    // With `--docker` the engine compiles the binary.
     let both = toy.trainyard(&["build", "toy", "--binary", own, "--docker"]);
     assert!(both.expect_code(2).stderr.contains("cannot be used with"));
 }
@@ -246,7 +249,7 @@ fn load_without_engine_fails() {
         "{}",
         outcome.stderr
     );
-    assert!(!toy.path("target").exists(), "it compiled first");
+    assert!(!toy.path("target").exists(), "nothing is compiled");
 }
 
 #[test]
@@ -299,47 +302,52 @@ fn dockerfile_builds_an_image_with_the_same_files_and_settings() {
     engine.remove_later(&reference);
     let latest = format!("trainyard/{}:latest", toy.name);
     engine.remove_later(&latest);
-    // The Dockerfile has one name for every trainer's program.
+    // In the Dockerfile, the program of every trainer has the same name.
     let rename = |text: &str| {
         let own = format!("usr/local/bin/{}", toy.name);
         text.replace(&own, "usr/local/bin/trainer")
     };
-    let here: Vec<_> = files(&engine, &reference)
+    let expected: Vec<_> = files(&engine, &reference)
         .iter()
         .map(|file| rename(file))
         .collect();
-    let settings_here = rename(&settings(&engine, &reference));
+    let expected_settings = rename(&settings(&engine, &reference));
     engine.remove(&reference);
     engine.remove(&latest);
 
     let answer = toy.build(&["--docker", "--docker-base", &base]);
     assert_eq!(text(&answer["reference"]), reference);
-    let there = files(&engine, &reference);
+    let found = files(&engine, &reference);
     assert!(
-        here.iter()
+        expected
+            .iter()
             .any(|file| file.ends_with("usr/local/bin/trainer")),
-        "{here:?}"
+        "{expected:?}"
     );
     assert!(
-        here.iter()
+        expected
+            .iter()
             .any(|file| file.starts_with("drwxrwxrwt") && file.ends_with(" tmp/")),
-        "{here:?}"
+        "{expected:?}"
     );
-    let missing: Vec<_> = here.iter().filter(|file| !there.contains(file)).collect();
-    assert!(missing.is_empty(), "{missing:?} not in {there:?}");
-    // Beyond these it has the C library.
-    assert!(there.iter().any(|file| file.ends_with("/libc.so.6")));
-    assert_eq!(settings_here, settings(&engine, &reference));
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|file| !found.contains(file))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} not in {found:?}");
+    // It also has the C library.
+    assert!(found.iter().any(|file| file.ends_with("/libc.so.6")));
+    assert_eq!(expected_settings, settings(&engine, &reference));
     assert_eq!(engine.run(&[&reference]).stdout, "toy [\"train\"]\n");
 }
 
-/// The real trainer's image in the engine, under a name of this test.
+/// Loads the image of `svm` into the engine, under a unique name.
 fn svm(engine: &Engine) -> (String, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     command
         .args(["build", "svm", "--json"])
         .current_dir(repository());
-    // The flags of the test's own build are not the image's.
+    // The flags of this test's build must not affect the image.
     command.env_remove("RUSTFLAGS");
     let outcome = run_within(command, LONG);
     outcome.expect_code(0);
@@ -363,7 +371,7 @@ fn svm_trains_without_network_read_only_and_unprivileged() {
     assert!(answer["size"].as_u64().unwrap() < 15_000_000, "{answer}");
     let rows = std::fs::read(testkit::movie_csv()).unwrap();
     let ml = FakeMl::new().channel("train", "movie.csv", rows);
-    for below in [
+    for folder in [
         "",
         "model",
         "output",
@@ -374,7 +382,7 @@ fn svm_trains_without_network_read_only_and_unprivileged() {
     ] {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(ml.path(below), mode).unwrap();
+        std::fs::set_permissions(ml.path(folder), mode).unwrap();
     }
     let folder = mount(&ml.path(""));
     let outcome = engine.run(&[
@@ -408,10 +416,10 @@ fn svm_trains_without_network_read_only_and_unprivileged() {
 }
 
 #[test]
-fn docker_stop_ends_svm_as_pid_1() {
+fn docker_stop_ends_svm_with_pid_1() {
     let engine = engine();
     let (image, _) = svm(&engine);
-    // Data that never comes: training waits.
+    // Nothing is written to the FIFO: the training waits.
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "movie.csv");
     let name = format!("{}-stop", engine.unique());
     let folder = mount(&ml.path(""));
@@ -431,12 +439,12 @@ fn docker_stop_ends_svm_as_pid_1() {
     };
     assert!(
         running.wait_for_handler(pid),
-        "it ended before it was stopped"
+        "the trainer ended before it was stopped"
     );
     let stop = engine.docker(&["stop", "--time", "60", &name]);
     stop.expect_code(0);
     let outcome = running.finish(Duration::from_secs(60));
     assert_eq!(outcome.code(), Some(0), "{}", outcome.stderr);
-    // Far from the 60 s after which the engine would have killed it.
+    // The engine would send SIGKILL after 60 s.
     assert!(stop.seconds < 10.0, "{} s", stop.seconds);
 }

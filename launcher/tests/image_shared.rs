@@ -26,7 +26,7 @@ opened-libraries = ["libopened*.so"]
 [workspace]
 "#;
 
-/// A library that it is linked with, which needs another one, and one that it opens.
+/// Builds a linked library, a library which that one needs, and one that the program opens.
 const BUILD: &str = r#"
 use std::process::Command;
 
@@ -47,7 +47,7 @@ fn main() {
     compile("deep", "int deep(void) { return 40; }", &[]);
     compile("linked", "int deep(void); int linked(void) { return deep() + 2; }", &["-L", &out, "-ldeep", "-Wl,-rpath,$ORIGIN"]);
     compile("opened_later", "int opened(void) { return 7; }", &[]);
-    // As in a CUDA toolkit: the same file by other names.
+    // The same file under another name, as in a CUDA toolkit.
     let _ = std::os::unix::fs::symlink("libopened_later.so", format!("{out}/libopened.so"));
     println!("cargo::rustc-link-search=native={out}");
     println!("cargo::rustc-link-lib=dylib=linked");
@@ -99,7 +99,7 @@ fn names(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn image_has_linked_and_opened_libraries() {
+fn image_contains_linked_and_opened_libraries() {
     let engine = engine();
     let toy = toy(engine.unique());
     let answer = toy.build(&["--load", "--output", "out/image.tar"]);
@@ -127,7 +127,7 @@ fn image_has_linked_and_opened_libraries() {
         "{links:?}"
     );
 
-    // Nothing of this machine's folders, neither in the binary nor as a debugger's symbols in the libraries.
+    // No paths of this machine, neither in the binary nor in debug symbols of the libraries.
     let everything = unpacked(&toy.path("out/image.tar"));
     let workspace = toy.path("").display().to_string();
     assert!(!holds(&everything, workspace.trim_end_matches('/')));
@@ -140,7 +140,7 @@ fn image_has_linked_and_opened_libraries() {
     assert_eq!(answer["layers"][1], changed["layers"][1]);
     assert_ne!(answer["layers"][2], changed["layers"][2]);
 
-    // A binary that is there says itself where its libraries are: here cargo's own, with the folder in it.
+    // The libraries of an existing binary are found by its run path, here cargo's.
     let own = run({
         let mut cargo = std::process::Command::new("cargo");
         cargo.args(["build", "--release", "--offline", "--quiet"]);
@@ -178,7 +178,7 @@ fn missing_library_is_named() {
     let toy = toy("toy");
     toy.build(&[]);
     let binary = toy.path("target/x86_64-unknown-linux-gnu/release/toy");
-    // Its run path points beside it, where nothing is.
+    // Its run path is a folder next to it that does not exist.
     let outcome = toy.trainyard(&["build", "toy", "--binary", &binary.display().to_string()]);
     outcome.expect_code(1);
     assert!(
@@ -193,7 +193,8 @@ fn missing_library_is_named() {
     assert!(musl.stderr.contains("shared libraries"), "{}", musl.stderr);
 }
 
-/// `trainyard build bilstm`, of the binary that the tests of the workspace have built: compiling one takes minutes.
+/// Runs `trainyard build bilstm` with the binary that the workspace tests have built: compiling one
+/// takes minutes.
 fn bilstm(binary: &Path, more: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     command
@@ -204,7 +205,7 @@ fn bilstm(binary: &Path, more: &[&str]) -> Value {
     run_within(command, LONG).expect_code(0).json()
 }
 
-/// A run in the engine with these arguments; the model's files.
+/// Trains in the engine with these arguments and returns the names of the model files.
 fn trains(engine: &Engine, image: &str, arguments: &[&str]) -> Vec<String> {
     let rows = std::fs::read(testkit::movie_csv()).unwrap();
     let ml = FakeMl::new().channel("train", "movie.csv", rows);
@@ -234,7 +235,7 @@ fn bilstm_trains_in_its_image_without_network() {
         );
         return testkit::skip(
             "image_shared: bilstm_trains_in_its_image_without_network",
-            "no bilstm beside trainyard, or no libtorch",
+            "no bilstm next to trainyard, or no libtorch",
         );
     }
     let engine = engine();
@@ -254,7 +255,7 @@ fn bilstm_trains_in_its_image_without_network() {
         );
     }
 
-    // The same layers, under a name of this test.
+    // The same layers, under a unique name.
     let toy = toy(engine.unique());
     let target = binary.parent().and_then(Path::parent).unwrap();
     let binary = binary.display().to_string();

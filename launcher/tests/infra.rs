@@ -244,9 +244,9 @@ fn existing_files_are_not_overwritten_without_force() {
 
 #[test]
 fn invalid_names_are_refused() {
-    for (flag, value, said) in [
+    for (flag, value, expected) in [
         ("--account", "*", "`--account *` is not an account ID"),
-        ("--bucket", "*", "is no bucket name"),
+        ("--bucket", "*", "is not a bucket name"),
         ("--bucket", "bucket/key", "is not a bucket name"),
         ("--also-region", "*", "`*` is not a region"),
         ("--also-region", "cn-north-1", "are in different partitions"),
@@ -275,7 +275,7 @@ fn invalid_names_are_refused() {
         let outcome = infra(&arguments);
         outcome.expect_code(2);
         assert!(
-            outcome.stderr.contains(said) && outcome.stderr.contains("help:"),
+            outcome.stderr.contains(expected) && outcome.stderr.contains("help:"),
             "{}",
             outcome.stderr
         );

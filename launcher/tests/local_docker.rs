@@ -217,11 +217,11 @@ fn files_belong_to_the_user_not_root() {
     // Other users may lack access to the target folder.
     let shared = tempfile::tempdir().expect("a folder");
     let readable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(shared.path(), readable).expect("ours");
+    fs::set_permissions(shared.path(), readable).expect("own file");
     let checks = shared.path().join("toy");
     fs::copy(toy(), &checks).expect("a copy");
-    let place = Place::Docker(Image::of(&checks), checks);
-    let jobs = Jobs::new("d-user", place);
+    let backend = Backend::Docker(Image::of(&checks), checks);
+    let jobs = Jobs::new("d-user", backend);
     let data = jobs.data();
     let launcher = jobs.path("trainyard");
     fs::copy(env!("CARGO_BIN_EXE_trainyard"), &launcher).expect("a copy");
@@ -229,7 +229,7 @@ fn files_belong_to_the_user_not_root() {
     chown.args(["-R", NOBODY]).arg(jobs.folder.path());
     run(chown).expect_code(0);
     let everybody = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(jobs.folder.path(), everybody).expect("ours");
+    fs::set_permissions(jobs.folder.path(), everybody).expect("own file");
     let checkpoints = format!("file://{}", jobs.path("kept").display());
     let more = [
         "--checkpoints",
@@ -272,7 +272,7 @@ fn files_belong_to_the_user_not_root() {
 #[test]
 fn image_with_user_may_write() {
     let image = Image::with(&toy(), &["ENTRYPOINT [\"/trainer\"]", "USER 1234:1234"]);
-    let jobs = Jobs::new("d-imguser", Place::Docker(image, toy()));
+    let jobs = Jobs::new("d-imguser", Backend::Docker(image, toy()));
     let checkpoints = format!("file://{}", jobs.path("kept").display());
     jobs.toy("steps", &["--checkpoints", &checkpoints])
         .expect_code(0);
@@ -283,7 +283,7 @@ fn image_with_user_may_write() {
 #[test]
 fn engine_errors_have_help() {
     let none = Image("trainyard-test:none".to_owned());
-    let jobs = Jobs::new("d-noimage", Place::Docker(none, toy()));
+    let jobs = Jobs::new("d-noimage", Backend::Docker(none, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(2);
     assert!(
@@ -295,7 +295,7 @@ fn engine_errors_have_help() {
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 
     let image = Image::with(&toy(), &["ENV X=1"]);
-    let jobs = Jobs::new("d-noentry", Place::Docker(image, toy()));
+    let jobs = Jobs::new("d-noentry", Backend::Docker(image, toy()));
     let outcome = jobs.toy("look", &[]);
     outcome.expect_code(1);
     assert!(
@@ -312,7 +312,7 @@ fn links_out_of_the_data_are_refused() {
     let none = Image("trainyard-test:none".to_owned());
     let jobs = Jobs::new(
         "d-links",
-        Place::Docker(none, Path::new("/bin/true").into()),
+        Backend::Docker(none, Path::new("/bin/true").into()),
     );
     let data = jobs.path("my data");
     fs::create_dir_all(data.join("sub")).expect("a folder");
@@ -337,10 +337,10 @@ fn links_out_of_the_data_are_refused() {
         for part in [
             "channel `train`: not all of `my data` can be sent:",
             "`my data/d.csv` is a link to outside of the folder",
-            "`my data/e.csv` is a link to nothing",
-            "`my data/g.csv` is a link by way of outside of the folder",
-            "`my data/sub/f.csv` is a link by way of outside of the folder",
-            "help: replace links by what they point to",
+            "`my data/e.csv` is a broken link",
+            "`my data/g.csv` is a link whose path leaves the folder",
+            "`my data/sub/f.csv` is a link whose path leaves the folder",
+            "help: replace links by copies of their targets",
         ] {
             assert!(text.contains(part), "no `{part}` in {text}");
         }
@@ -355,7 +355,10 @@ fn links_out_of_the_data_are_refused() {
 
 #[test]
 fn missing_engine_error_has_help() {
-    let jobs = Jobs::new("d-noengine", Place::Process(Path::new("/bin/true").into()));
+    let jobs = Jobs::new(
+        "d-noengine",
+        Backend::Process(Path::new("/bin/true").into()),
+    );
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
     jobs.environment(&mut command);
     command
@@ -384,7 +387,7 @@ fn gpu_needs_runtime() {
         return testkit::skip("gpu_needs_runtime", "this engine has a GPU runtime");
     }
     let jobs = toys("d-gpu");
-    let Place::Docker(image, _) = &jobs.place else {
+    let Backend::Docker(image, _) = &jobs.backend else {
         panic!("made with an image");
     };
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));

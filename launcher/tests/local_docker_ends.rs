@@ -24,8 +24,8 @@ fn failure_is_shown() {
 #[test]
 fn failure_reason_names_invalid_hyperparameter() {
     // `/bin/true` passes every check.
-    let place = Place::Docker(Image::of(&svm()), "/bin/true".into());
-    let jobs = Jobs::new("d-hyper", place);
+    let backend = Backend::Docker(Image::of(&svm()), "/bin/true".into());
+    let jobs = Jobs::new("d-hyper", backend);
     let outcome = run(jobs.train_on(&movie_csv(), &["--", "--min-df", "-1"]));
     let answer = outcome.expect_code(3).json();
     let failure = answer["failure_reason"].as_str().expect("a reason");

@@ -28,8 +28,8 @@ fn trainer_ends_when_launcher_is_killed() {
     let jobs = Jobs::new("p-orphan", toy_in(false));
     let started = jobs.start_toy("stubborn", &[]);
     // Its folder is not an orphan.
-    let beside = jobs.toy("look", &[]);
-    let log = &beside.expect_code(0).stderr;
+    let second = jobs.toy("look", &[]);
+    let log = &second.expect_code(0).stderr;
     assert!(!log.contains("killed launcher"), "{log}");
     let trainer = started.running.only_child().expect("the trainer runs");
     started.signal("KILL");
@@ -45,7 +45,7 @@ fn trainer_ends_when_launcher_is_killed() {
     }
     drop(started);
 
-    let left = fs::read_dir(jobs.path("tmp")).expect("ours");
+    let left = fs::read_dir(jobs.path("tmp")).expect("own file");
     let left: Vec<_> = left.flatten().map(|entry| entry.path()).collect();
     assert_eq!(left.len(), 1, "{left:?}");
     let help = format!("help: `rm -r {}`", left[0].display());
@@ -53,7 +53,7 @@ fn trainer_ends_when_launcher_is_killed() {
     assert!(next.stderr.contains(&help), "{}", next.stderr);
     let doctor = doctor(&jobs);
     assert!(doctor.contains(&help), "{doctor}");
-    fs::remove_dir_all(&left[0]).expect("ours");
+    fs::remove_dir_all(&left[0]).expect("own file");
     jobs.assert_clean();
 }
 
@@ -64,8 +64,8 @@ fn orphaned_container_is_reported() {
     let container = jobs.container();
     let help = format!("`docker rm --force --volumes {container}`");
     // Its launcher runs.
-    let beside = jobs.toy("look", &[]);
-    let log = &beside.expect_code(0).stderr;
+    let second = jobs.toy("look", &[]);
+    let log = &second.expect_code(0).stderr;
     assert!(!log.contains(&container), "{log}");
     assert!(!doctor(&jobs).contains(&container));
 
@@ -86,9 +86,9 @@ fn commands_report_local_jobs() {
     let jobs = Jobs::new("d-here", toy_in(true));
     let started = jobs.start_toy("until_stopped", &[]);
     let name = jobs.container();
-    let ask = |words: &[&str]| {
+    let ask = |arguments: &[&str]| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        command.args(words);
+        command.args(arguments);
         command
     };
     for word in ["status", "describe", "stop", "logs"] {

@@ -179,7 +179,7 @@ fn invalid_inputs_start_nothing() {
     fs::create_dir(&empty).expect("a folder");
     let outcome = run(jobs.train_on(&empty, &[]));
     assert!(outcome.expect_code(2).stderr.contains("is empty"));
-    let no_program = Jobs::new("p-noprog", Place::Process(movie_csv()));
+    let no_program = Jobs::new("p-noprog", Backend::Process(movie_csv()));
     let outcome = no_program.toy("look", &[]);
     assert!(outcome.expect_code(2).stderr.contains("cannot start"));
     assert_eq!(files(&jobs.path("out")), [""; 0]);
@@ -201,7 +201,7 @@ fn invalid_inputs_start_nothing() {
         "{text}"
     );
     assert_eq!(fs::read(jobs.path("out")).expect("untouched"), b"mine");
-    fs::remove_file(jobs.path("out")).expect("ours");
+    fs::remove_file(jobs.path("out")).expect("own file");
     jobs.assert_clean();
     no_program.assert_clean();
 }
@@ -273,7 +273,7 @@ fn full_disk_leaves_no_partial_archive() {
         disk.outcome
     );
     assert!(kept.join("model/model.safetensors").is_file());
-    fs::remove_dir_all(kept).expect("ours");
+    fs::remove_dir_all(kept).expect("own file");
     jobs.assert_clean();
 }
 
@@ -307,7 +307,7 @@ fn ctrl_c_while_packing_keeps_the_folder() {
         "{error:#}"
     );
     assert!(kept.join("model/noise").is_file());
-    fs::remove_dir_all(kept).expect("ours");
+    fs::remove_dir_all(kept).expect("own file");
     jobs.assert_clean();
     assert_eq!(files(&jobs.path("out")), [""; 0]);
 }

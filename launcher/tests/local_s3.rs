@@ -45,8 +45,8 @@ fn upload_command(error: &Value, what: &str) -> Vec<String> {
         .filter_map(Value::as_str)
         .find(|line| line.contains(what));
     let command = line.and_then(|line| line.split('`').nth(3));
-    let words = command.expect("a command").split(' ').skip(1);
-    words.map(str::to_owned).collect()
+    let arguments = command.expect("a command").split(' ').skip(1);
+    arguments.map(str::to_owned).collect()
 }
 
 /// If the upload is denied, the command in the message uploads the model.
@@ -66,9 +66,9 @@ fn denied_upload_keeps_the_model() {
     assert!(error.to_string().contains("access denied"), "{error:#}");
     moto.forget();
     for what in ["the results are kept", "the checkpoints are kept"] {
-        let words = upload_command(&error, what);
+        let arguments = upload_command(&error, what);
         let mut upload = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        upload.args(&words);
+        upload.args(&arguments);
         run(upload).expect_code(0);
     }
     remove_kept(&jobs);
@@ -96,10 +96,10 @@ fn model_is_uploaded_before_checkpoints() {
         &["--checkpoints", "s3://bucket/kept"],
     );
     let error = run(command).expect_code(1).json();
-    let words = upload_command(&error, "the checkpoints are kept");
+    let arguments = upload_command(&error, "the checkpoints are kept");
     let found = keys(&moto);
     assert_eq!(found, [format!("out/{}/output/model.tar.gz", job(&found))]);
-    assert_eq!(files(Path::new(&words[1])), ["new"]);
+    assert_eq!(files(Path::new(&arguments[1])), ["new"]);
     remove_kept(&jobs);
     jobs.assert_clean();
 }
@@ -133,8 +133,8 @@ fn ctrl_c_during_upload_keeps_the_model() {
         .finish(Duration::from_secs(20))
         .expect_code(130)
         .json();
-    let words = upload_command(&error, "the results are kept");
-    let kept = PathBuf::from(&words[1]);
+    let arguments = upload_command(&error, "the results are kept");
+    let kept = PathBuf::from(&arguments[1]);
     assert_eq!(files(&kept), ["model.tar.gz"]);
     assert!(unpacked(kept.join("model.tar.gz")).contains_key("model"));
     fs::remove_dir_all(kept).expect("it was kept");
@@ -237,13 +237,13 @@ fn job(keys: &[String]) -> String {
 /// Deletes the kept folders. There must be at least one.
 #[track_caller]
 fn remove_kept(jobs: &Jobs) {
-    let found: Vec<_> = fs::read_dir(jobs.path("tmp")).expect("ours").collect();
+    let found: Vec<_> = fs::read_dir(jobs.path("tmp")).expect("own file").collect();
     assert!(!found.is_empty(), "nothing was kept");
     for entry in found {
-        let entry = entry.expect("ours");
+        let entry = entry.expect("own file");
         let name = entry.file_name();
         assert!(name.to_string_lossy().starts_with("kept-"), "{name:?}");
-        fs::remove_dir_all(entry.path()).expect("ours");
+        fs::remove_dir_all(entry.path()).expect("own file");
     }
 }
 
@@ -334,7 +334,7 @@ fn missing_bucket_starts_nothing() {
     outcome.expect_code(0);
     let log = &outcome.stderr;
     assert!(
-        log.contains("not checked: these credentials may not look at the bucket `bucket`"),
+        log.contains("not checked: these credentials may not list the bucket `bucket`"),
         "{log}"
     );
     jobs.assert_clean();

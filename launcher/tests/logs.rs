@@ -16,9 +16,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[track_caller]
 fn submitted(moto: &Moto, script: Value, more: &[&str]) -> String {
     moto.job(&script);
-    let mut words = vec!["--no-wait"];
-    words.extend(more);
-    train_with(moto, &words)
+    let mut arguments = vec!["--no-wait"];
+    arguments.extend(more);
+    train_with(moto, &arguments)
         .expect_code(0)
         .stdout
         .trim()
@@ -51,10 +51,10 @@ fn prints_every_line_once_while_the_job_runs() {
     assert!(outcome.stderr.contains(": Completed"), "{}", outcome.stderr);
     // Again, after the end.
     for more in [vec![], vec!["--no-wait"]] {
-        let mut words = vec!["logs", &name];
-        words.extend(more);
+        let mut arguments = vec!["logs", &name];
+        arguments.extend(more);
         assert_eq!(
-            trainyard(&moto, &words).expect_code(0).stdout,
+            trainyard(&moto, &arguments).expect_code(0).stdout,
             expected(300)
         );
     }

@@ -1,4 +1,5 @@
-//! Pushing: to a real registry, read back by others, through faults, and to ECR as moto plays it.
+//! `push`: to a real registry, read back by other tools, with faults, and to ECR as simulated by
+//! moto.
 #![expect(
     clippy::unwrap_used,
     reason = "a test reports by panicking, its helpers too"
@@ -22,7 +23,7 @@ use testkit::{
     engine, moto, registry, run, run_within,
 };
 
-/// `trainyard push` with the registry's credentials.
+/// Runs `trainyard push` with the registry's credentials.
 fn push(toy: &Workspace, registry_ref: &str, more: &[&str]) -> Outcome {
     let mut command = toy.command(&["push", &toy.name, "--json", "--registry", registry_ref]);
     command
@@ -32,7 +33,7 @@ fn push(toy: &Workspace, registry_ref: &str, more: &[&str]) -> Outcome {
     run_within(command, LONG)
 }
 
-/// What skopeo, which is not ours, says of an image.
+/// Runs skopeo, an independent reader of images.
 fn skopeo(arguments: &[&str]) -> Outcome {
     let mut command = Command::new("skopeo");
     command.args(arguments);
@@ -55,7 +56,7 @@ fn inspect(reference: &str) -> Value {
     outcome.expect_code(0).json()
 }
 
-fn length(value: &Value) -> usize {
+fn count(value: &Value) -> usize {
     value.as_array().map_or(0, Vec::len)
 }
 
@@ -87,8 +88,8 @@ fn pushed_image_is_readable_and_second_push_uploads_nothing() {
     let toy = Workspace::new(engine.unique());
     let registry_ref = format!("{}/team/toy", registry.address());
     let first = push(&toy, &registry_ref, &[]).expect_code(0).json();
-    assert_eq!(length(&first["uploaded"]), 3, "{first}");
-    assert_eq!(length(&first["tagged"]), 2, "{first}");
+    assert_eq!(count(&first["uploaded"]), 3, "{first}");
+    assert_eq!(count(&first["tagged"]), 2, "{first}");
     assert_eq!(registry.uploads(), 3);
     let digest = first["digest"].as_str().unwrap();
     assert_eq!(first["reference"], format!("{registry_ref}@{digest}"));
@@ -119,25 +120,25 @@ fn pushed_image_is_readable_and_second_push_uploads_nothing() {
     let second = push(&toy, &registry_ref, &[]).expect_code(0).json();
     assert_eq!(second["digest"], digest);
     assert_eq!(
-        length(&second["uploaded"]) + length(&second["tagged"]),
+        count(&second["uploaded"]) + count(&second["tagged"]),
         0,
         "{second}"
     );
-    assert_eq!(length(&second["present"]), 3, "{second}");
-    // Not our word for it, but the registry's.
+    assert_eq!(count(&second["present"]), 3, "{second}");
+    // The registry's log confirms it.
     let new = registry.log()[before.len()..].to_owned();
     assert!(new.contains("\"HEAD /v2/"), "{new}");
     for method in ["\"POST ", "\"PATCH ", "\"PUT "] {
         assert!(!new.contains(method), "{new}");
     }
 
-    // Another program, the same certificates.
+    // The program changes, the certificates do not.
     toy.write("src/main.rs", b"fn main() {}\n");
     let changed = push(&toy, &registry_ref, &["--no-latest"])
         .expect_code(0)
         .json();
-    assert_eq!(length(&changed["uploaded"]), 2, "{changed}");
-    assert_eq!(length(&changed["tagged"]), 1, "{changed}");
+    assert_eq!(count(&changed["uploaded"]), 2, "{changed}");
+    assert_eq!(count(&changed["tagged"]), 1, "{changed}");
     assert_eq!(inspect(&format!("{registry_ref}:latest"))["Digest"], digest);
 }
 
@@ -147,7 +148,7 @@ fn archive_is_pushed_unchanged() {
     let toy = Workspace::new("toy");
     std::fs::create_dir_all(toy.path("out")).unwrap();
     let built = toy.build(&["--output", "out/image.tar"]);
-    // What the workspace would give now is another image.
+    // A build would now give another image.
     toy.write("src/main.rs", b"fn main() {}\n");
     let pushed = push(&toy, &registry.address(), &["--image", "out/image.tar"]);
     let pushed = pushed.expect_code(0).json();
@@ -157,7 +158,7 @@ fn archive_is_pushed_unchanged() {
 }
 
 #[test]
-fn credentials_wrong_missing_or_from_docker_login() {
+fn wrong_and_missing_credentials_are_errors_docker_login_works() {
     let registry = registry();
     let toy = Workspace::new("toy");
     let registry_ref = registry.address();
@@ -183,7 +184,11 @@ fn credentials_wrong_missing_or_from_docker_login() {
     none.env("DOCKER_CONFIG", home.path());
     let none = run_within(none, LONG);
     none.expect_code(1);
-    assert!(none.stderr.contains("wants credentials"), "{}", none.stderr);
+    assert!(
+        none.stderr.contains("requires credentials"),
+        "{}",
+        none.stderr
+    );
     assert!(
         none.stderr
             .contains(&format!("docker login {registry_ref}")),
@@ -204,13 +209,13 @@ fn credentials_wrong_missing_or_from_docker_login() {
         &registry_ref,
     ];
     engine().docker(&login).expect_code(0);
-    let mut docker_s = toy.command(&arguments);
-    docker_s.env("DOCKER_CONFIG", home.path());
-    run_within(docker_s, LONG).expect_code(0);
+    let mut logged_in = toy.command(&arguments);
+    logged_in.env("DOCKER_CONFIG", home.path());
+    run_within(logged_in, LONG).expect_code(0);
     assert_eq!(registry.uploads(), 3);
 }
 
-/// Takes connections for the registry; `each` is given the number of the connection and its two ends.
+/// Accepts connections for the registry; `each` gets the number of a connection and both ends.
 fn proxy(
     registry: &Registry,
     each: impl Fn(usize, TcpStream, TcpStream) + Send + Sync + 'static,
@@ -222,7 +227,7 @@ fn proxy(
     thread::spawn(move || {
         for (number, client) in listener.incoming().enumerate() {
             let Ok(client) = client else { return };
-            // A registry that is gone closes its connections at once.
+            // After the registry has ended, connections are closed at once.
             let Ok(server) = TcpStream::connect(&upstream) else {
                 continue;
             };
@@ -233,13 +238,13 @@ fn proxy(
     address
 }
 
-/// Copies both ways until one end closes.
-fn relay(client: TcpStream, server: TcpStream, seen: impl Fn(usize) + Send + 'static) {
+/// Copies in both directions until one end closes.
+fn relay(client: TcpStream, server: TcpStream, on_bytes: impl Fn(usize) + Send + 'static) {
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            seen(count);
+            on_bytes(count);
             if to.write_all(&buffer[..count]).is_err() {
                 break;
             }
@@ -253,7 +258,7 @@ fn relay(client: TcpStream, server: TcpStream, seen: impl Fn(usize) + Send + 'st
     let _ = from.shutdown(Shutdown::Both);
 }
 
-/// The toy with 12 MB behind it that cannot be compressed.
+/// Writes the toy followed by 12 MB of incompressible bytes, and returns its path.
 fn big_binary(toy: &Workspace) -> String {
     let mut bytes = std::fs::read(toy.binary()).unwrap();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -273,9 +278,9 @@ fn interrupted_push_is_reported_and_resumed() {
     let toy = Workspace::new("toy");
     let binary = big_binary(&toy);
     let pid = registry.pid().unwrap().to_string();
-    let passed = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&passed);
-    // The first 4 MB get through.
+    let relayed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&relayed);
+    // The registry is killed after 4 MB.
     let address = proxy(&registry, move |_, client, server| {
         let (count, pid) = (Arc::clone(&count), pid.clone());
         relay(client, server, move |bytes| {
@@ -286,8 +291,8 @@ fn interrupted_push_is_reported_and_resumed() {
     });
     let outcome = push(&toy, &address, &["--binary", &binary]);
     assert!(
-        passed.load(Ordering::SeqCst) > 4_000_000,
-        "it was not in mid-push"
+        relayed.load(Ordering::SeqCst) > 4_000_000,
+        "the push ended before the fault"
     );
     outcome.expect_code(1);
     let message = outcome.json()["error"]["message"]
@@ -345,13 +350,13 @@ fn broken_connections_are_retried() {
     assert_eq!(inspect(&registry_ref)["Digest"], outcome.json()["digest"]);
 }
 
-/// Whether any file below the folder holds the text.
-fn found_below(folder: &Path, secret: &str) -> Vec<String> {
+/// Returns the files below a folder that contain the text.
+fn files_containing(folder: &Path, secret: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            found.extend(found_below(&path, secret));
+            found.extend(files_containing(&path, secret));
         } else if std::fs::read(&path).is_ok_and(|bytes| holds(&bytes, secret)) {
             found.push(path.display().to_string());
         }
@@ -360,14 +365,14 @@ fn found_below(folder: &Path, secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn ecr_login_uses_region_of_other_account() {
+fn ecr_login_uses_account_and_region_of_the_registry() {
     let moto = moto();
     let toy = Workspace::new("toy");
     let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com";
     let push = |more: &[&str]| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
         command.current_dir(toy.path(""));
-        // It ends after the login: there is nothing to push.
+        // Fails after the login, since the binary does not exist.
         command.args(["push", "toy", "--registry", host, "--binary", "nowhere"]);
         command.args(more);
         command
@@ -390,7 +395,7 @@ fn ecr_login_uses_region_of_other_account() {
     let headers = requests[0]["headers"].to_string();
     assert!(headers.contains("/eu-west-1/ecr/aws4_request"), "{headers}");
 
-    // What was set for this push wins.
+    // Credentials in the environment take precedence.
     moto.forget();
     let mut command = push(&[]);
     command
@@ -431,7 +436,7 @@ fn push_to_ecr_stores_no_credentials() {
         inspect(&format!("{registry_ref}:latest"))["Digest"],
         answer["digest"]
     );
-    // A second one finds the repository and everything in it.
+    // The second push finds the repository and all its parts.
     let again = push(&["--create-repository"]);
     again.expect_code(0);
     assert!(
@@ -457,7 +462,7 @@ fn push_to_ecr_stores_no_credentials() {
             moto.home().to_owned(),
         ] {
             assert_eq!(
-                found_below(&folder, secret),
+                files_containing(&folder, secret),
                 Vec::<String>::new(),
                 "{secret}"
             );

@@ -36,7 +36,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn sagemaker_sdk_trains_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));
-    let Place::Docker(image, _) = &jobs.place else {
+    let Backend::Docker(image, _) = &jobs.backend else {
         panic!("made with an image");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges/sagemaker_sdk.py");
@@ -51,13 +51,13 @@ fn sagemaker_sdk_trains_the_same_model() {
     jobs.environment(&mut judge);
     // Otherwise the SDK uses the canary as credentials.
     judge.env_remove("AWS_SECRET_ACCESS_KEY");
-    let judged = run(judge).expect_code(0).json();
+    let result = run(judge).expect_code(0).json();
 
     let model = trains_svm(&jobs, &["--min-df", "5", "--loss", "hinge"]);
-    let ours: BTreeMap<String, String> = unpacked(model)
+    let expected: BTreeMap<String, String> = unpacked(model)
         .into_iter()
         .map(|(name, bytes)| (name, hex(&bytes)))
         .collect();
-    assert_eq!(judged["model"], serde_json::json!(ours));
+    assert_eq!(result["model"], serde_json::json!(expected));
     jobs.assert_clean();
 }

@@ -1,4 +1,4 @@
-//! `download --job-name`: models that are sound, and archives that are not.
+//! `download --job-name`: valid models, and malicious or broken archives.
 #![allow(
     clippy::expect_used,
     reason = "the helpers of a test report by panicking"
@@ -29,7 +29,7 @@ impl World {
         world
     }
 
-    /// Puts it where a job leaves it.
+    /// Uploads the archive as the model of a job.
     fn archive(&self, archive: &[u8]) {
         fs::write(self.path("archive"), archive).expect("written");
         self.moto.boto("client('s3').put_object(Bucket='bucket', Key='out/job-1/output/model.tar.gz', Body=open('archive', 'rb'))");
@@ -51,25 +51,25 @@ impl World {
         self.moto.home().join(name)
     }
 
-    /// Refused with 1 and these words; nothing is left.
+    /// Asserts exit code 1, these texts in the message, and that no file is left.
     #[track_caller]
-    fn refused(&self, archive: &[u8], words: &[&str]) {
+    fn assert_refused(&self, archive: &[u8], expected: &[&str]) {
         self.archive(archive);
         let outcome = self.run(&["model"]);
         outcome.expect_code(1);
-        for word in words {
+        for text in expected {
             assert!(
-                outcome.stderr.contains(word),
-                "no `{word}` in {}",
+                outcome.stderr.contains(text),
+                "no `{text}` in {}",
                 outcome.stderr
             );
         }
         assert!(outcome.stderr.contains("help:"));
-        self.nothing_left();
+        self.assert_nothing_left();
     }
 
     #[track_caller]
-    fn nothing_left(&self) {
+    fn assert_nothing_left(&self) {
         let entries = fs::read_dir(self.moto.home()).expect("home");
         let left: Vec<_> = entries
             .map(|entry| entry.expect("readable").file_name())
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-/// One entry; the path is written as it is, without the tar crate's checks.
+/// Appends an entry. The path is written unchanged, without the checks of the tar crate.
 fn entry(builder: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, data: &[u8], mode: u32) {
     let mut header = Header::new_ustar();
     header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
@@ -110,7 +110,7 @@ fn archive(entries: &[(&str, EntryType, &[u8], u32)]) -> Vec<u8> {
 const FILE: EntryType = EntryType::Regular;
 const FOLDER: EntryType = EntryType::Directory;
 
-fn sound() -> Vec<u8> {
+fn valid_model() -> Vec<u8> {
     archive(&[
         ("./", FOLDER, b"", 0o755),
         ("./config.json", FILE, b"{}", 0o600),
@@ -122,7 +122,7 @@ fn sound() -> Vec<u8> {
 
 #[test]
 fn model_is_unpacked() {
-    let world = World::new(&sound());
+    let world = World::new(&valid_model());
     world.run(&["model"]).expect_code(0);
     assert_eq!(
         fs::read(world.path("model/config.json")).expect("there"),
@@ -143,7 +143,7 @@ fn model_is_unpacked() {
     assert_eq!(mode("model/weights/part one") & !0o022, 0o755, "no setuid");
     assert_eq!(mode("model/config.json") & 0o111, 0);
 
-    // It is there now.
+    // The target exists now.
     let outcome = world.run(&["model"]);
     outcome.expect_code(2);
     assert!(outcome.stderr.contains("--force"), "{}", outcome.stderr);
@@ -152,9 +152,9 @@ fn model_is_unpacked() {
     answer.expect_code(0);
     assert_eq!(answer.json()["kept"], "model.old");
     assert!(!world.path("model/mine").exists());
-    // What the model does not have is not thrown away.
+    // Files that the model does not have are kept.
     assert!(world.path("model.old/mine").exists() && world.path("model.old/config.json").exists());
-    // An older version of it is.
+    // An older version of the model is not kept.
     fs::write(world.path("model/config.json"), "old").expect("written");
     let answer = world.run(&["model", "--force", "--json"]);
     answer.expect_code(0);
@@ -174,7 +174,10 @@ fn model_is_unpacked() {
     assert_eq!(answer.json()["unpacked"]["files"], 2);
 
     world.run(&["kept.tar.gz", "--no-unpack"]).expect_code(0);
-    assert_eq!(fs::read(world.path("kept.tar.gz")).expect("there"), sound());
+    assert_eq!(
+        fs::read(world.path("kept.tar.gz")).expect("there"),
+        valid_model()
+    );
     let plan = world.run(&["other", "--dry-run", "--json"]);
     plan.expect_code(0);
     assert_eq!(plan.json()["dry_run"], true);
@@ -194,7 +197,7 @@ fn model_is_unpacked() {
 
 #[test]
 fn home_and_working_directory_are_never_replaced() {
-    let world = World::new(&sound());
+    let world = World::new(&valid_model());
     let below = world.path("work/deep");
     fs::create_dir_all(&below).expect("a folder");
     fs::write(below.join("mine"), "mine").expect("written");
@@ -244,13 +247,13 @@ fn malicious_archives_leave_nothing() {
         ("config.json/below", FILE, "its folder is a file"),
     ];
     for (path, kind, word) in cases {
-        world.refused(
+        world.assert_refused(
             &archive(&[first, (path, kind, b"", 0o644)]),
             &[word, path, "nothing was unpacked"],
         );
     }
-    // A terminal is not to be written to by an archive.
-    world.refused(
+    // Names of entries are sanitized.
+    world.assert_refused(
         &archive(&[("\u{1b}[2Jx", EntryType::Symlink, b"", 0)]),
         &["\\u{1b}"],
     );
@@ -259,24 +262,24 @@ fn malicious_archives_leave_nothing() {
 #[test]
 fn broken_archives_leave_nothing() {
     let world = World::new(b"");
-    let whole = sound();
+    let whole = valid_model();
     for cut in [0, 1, 10, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
-        world.refused(&whole[..cut], &["the archive is broken"]);
+        world.assert_refused(&whole[..cut], &["the archive is broken"]);
     }
     let mut flipped = whole.clone();
     let last = flipped.len() - 6;
     flipped[last] ^= 1;
-    world.refused(&flipped, &["the archive is broken"]);
+    world.assert_refused(&flipped, &["the archive is broken"]);
     let mut builder = Builder::new(Vec::new());
     entry(&mut builder, "a", FILE, b"data", 0o644);
     let tar = builder.into_inner().expect("in memory");
-    // A tar that stops between two entries, in a whole gzip.
-    world.refused(&gz(&tar[..1024]), &["ends too early"]);
-    world.refused(b"no archive at all", &["the archive is broken"]);
+    // A complete gzip of a tar that ends between two entries.
+    world.assert_refused(&gz(&tar[..1024]), &["ends too early"]);
+    world.assert_refused(b"no archive at all", &["the archive is broken"]);
 }
 
 #[test]
-fn bombs_are_stopped() {
+fn zip_bombs_are_refused() {
     let world = World::new(b"");
     let zeros = vec![0; 100 << 20];
     let bomb = archive(&[("zeros", FILE, &zeros, 0o644)]);
@@ -287,7 +290,7 @@ fn bombs_are_stopped() {
         assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
     }
     assert!(!world.path("model").exists());
-    // The advised second try has the archive already.
+    // The suggested command uses the downloaded archive.
     let answer = world.run(&["model", "--max-unpacked", "1GB", "--json"]);
     answer.expect_code(0);
     assert_eq!(answer.json()["archive"]["bytes_moved"], 0);
@@ -299,7 +302,7 @@ fn bombs_are_stopped() {
         100 << 20
     );
     fs::remove_dir_all(world.path("model")).expect("removed");
-    // A name of a megabyte is not read into memory.
+    // A name of one megabyte is refused before it is read into memory.
     let mut builder = Builder::new(Vec::new());
     entry(
         &mut builder,
@@ -309,7 +312,7 @@ fn bombs_are_stopped() {
         0,
     );
     let tar = builder.into_inner().expect("in memory");
-    world.refused(&gz(&tar), &["a name of 1048576 bytes"]);
+    world.assert_refused(&gz(&tar), &["a name of 1048576 bytes"]);
 }
 
 #[test]
@@ -340,7 +343,7 @@ fn archives_of_python_tarfile_are_unpacked() {
 fn full_disk_leaves_no_model() {
     if !small_disk_allowed() {
         skip(
-            "a_full_disk_leaves_no_model",
+            "unpack: full_disk_leaves_no_model",
             "no small disk can be made here",
         );
         return;
@@ -355,7 +358,7 @@ fn full_disk_leaves_no_model() {
         "{}",
         full.outcome.stderr
     );
-    // Only what a second try needs.
+    // Only files that the next run uses.
     for name in &full.left {
         assert!(
             name.ends_with(".model.trainyard-model") || name.ends_with("model.tar.gz"),

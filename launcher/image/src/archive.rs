@@ -52,7 +52,7 @@ impl Image {
 
     /// Writes the archive to a file, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let wrong = |error: io::Error| unwritable(path, &error);
+        let wrong = |error: io::Error| cannot_write(path, &error);
         // Devices and pipes are written to, not replaced.
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
@@ -109,7 +109,7 @@ impl Image {
 }
 
 /// Checks that an image can be written to `path`, before it is built.
-pub fn writable(path: &Path) -> Result<()> {
+pub fn check_writable(path: &Path) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::usage(format!(
             "cannot write `{}`: {why}",
@@ -139,7 +139,7 @@ pub fn writable(path: &Path) -> Result<()> {
     }
 }
 
-pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Error {
     Error::new(format!("cannot write `{}`: {error}", path.display()))
         .help("pass an `--output` in a folder that exists and that you may write to")
 }
@@ -156,7 +156,7 @@ fn files(archive: File) -> io::Result<BTreeMap<String, Data>> {
     let file = Arc::new(archive);
     let mut files = BTreeMap::new();
     let mut tar = TarReader::new(BufReader::with_capacity(1 << 16, file.as_ref()));
-    while let Some(entry) = tar.next()? {
+    while let Some(entry) = tar.next_entry()? {
         let name = String::from_utf8_lossy(&entry.path).into_owned();
         let data = Data::File {
             file: Arc::clone(&file),
@@ -202,7 +202,7 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
         read_document(file(name)?).map_err(unread)
     };
     let index: Vec<Entry> = serde_json::from_slice(&document(INDEX)?)
-        .map_err(|error| format!("its `{INDEX}` is not understood: {error}"))?;
+        .map_err(|error| format!("cannot parse its `{INDEX}`: {error}"))?;
     let [entry] = index.as_slice() else {
         return Err(format!("expected one image in it, found {}", index.len()));
     };
@@ -214,13 +214,13 @@ fn parse(files: &BTreeMap<String, Data>, trainer: &str) -> Result<Image, String>
         .ok_or_else(|| format!("none of its names starts with `{prefix}`"))?;
     if !is_tag(tag) {
         return Err(format!(
-            "its tag `{}` is none: expected at most 128 of `a-z`, `A-Z`, `0-9`, `_`, `.` and `-`, and neither `.` nor `-` first",
+            "its tag `{}` is invalid: expected at most 128 of `a-z`, `A-Z`, `0-9`, `_`, `.` and `-`, and neither `.` nor `-` first",
             diagnostics::sanitize(tag)
         ));
     }
     let bytes = document(&entry.config)?;
     let config: Config = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("its configuration is not understood: {error}"))?;
+        .map_err(|error| format!("cannot parse its configuration: {error}"))?;
     let mut layers = Vec::new();
     for (name, (what, diff_id)) in entry.layers.iter().zip(config.layers()) {
         let unread = |error| format!("the layer `{}`: {error}", diagnostics::sanitize(name));

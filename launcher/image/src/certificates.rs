@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use diagnostics::{Error, Result};
 
 /// Locations of the bundle: Debian and Alpine, Fedora, RHEL, openSUSE, macOS.
-const PLACES: [&str; 5] = [
+const LOCATIONS: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -29,12 +29,15 @@ impl Certificates {
         let own = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
         let found = match own {
             Some(path) => Some(PathBuf::from(path)),
-            None => PLACES.iter().map(PathBuf::from).find(|path| path.is_file()),
+            None => LOCATIONS
+                .iter()
+                .map(PathBuf::from)
+                .find(|path| path.is_file()),
         };
         let path = found.ok_or_else(|| {
             Error::new("no CA certificates on this machine").help(format!(
                 "install them (Debian: `apt-get install ca-certificates`), or set SSL_CERT_FILE; looked at {}",
-                PLACES.join(", ")
+                LOCATIONS.join(", ")
             ))
         })?;
         let pem = std::fs::read(&path).map_err(|error| {

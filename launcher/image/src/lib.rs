@@ -26,7 +26,7 @@ use diagnostics::{Error, Result};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-pub use archive::writable;
+pub use archive::check_writable;
 use binary::check;
 use cache::Cache;
 use certificates::Certificates;
@@ -38,7 +38,7 @@ use libraries::Libraries;
 use manifest::Config;
 use revision::Revision;
 
-/// How a binary contains its libraries.
+/// Linkage of a binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Link {
@@ -61,7 +61,7 @@ pub struct Package {
     pub workspace: PathBuf,
     /// cargo's target folder, for caches.
     pub target_dir: PathBuf,
-    /// How the binary contains its libraries.
+    /// Linkage of the binary.
     pub link: Link,
     /// File names, with `*`, of libraries that the program opens at run time.
     pub opened_libraries: Vec<String>,
@@ -217,41 +217,24 @@ fn libraries(package: &Package, binary: &Path, library_dirs: &[PathBuf]) -> Resu
     }
 }
 
-/// A local file or a link for the image.
-#[derive(Debug)]
-pub enum Piece {
-    /// A local file.
-    File(PathBuf),
-    /// A link to a file in the same folder.
-    Link(String),
-}
-
-/// Returns an existing binary and its shared libraries, by path in the image without a leading
-/// slash.
-pub fn pieces(package: &Package, binary: &Path) -> Result<Vec<(String, Piece)>> {
-    check(binary, package.link)?;
-    let libraries = libraries(package, binary, &[])?;
-    let mut pieces =
-        library_pieces(&libraries, &package.target_dir).map_err(|error| write_error(&error))?;
-    pieces.push((binary_path(&package.name), Piece::File(binary.to_owned())));
-    Ok(pieces)
-}
-
-/// Returns the paths of the libraries in the image, and their files.
-fn library_pieces(libraries: &Libraries, target: &Path) -> io::Result<Vec<(String, Piece)>> {
-    let mut pieces = Vec::new();
-    if let Some(loader) = &libraries.loader {
-        let place = loader.to_string_lossy().trim_start_matches('/').to_owned();
-        pieces.push((place, Piece::File(loader.clone())));
+/// Returns the files of the layer with libraries; none for a static binary.
+fn library_tree(libraries: &Libraries, target: &Path) -> io::Result<Option<Tree<'static>>> {
+    if libraries.loader.is_none() && libraries.files.is_empty() {
+        return Ok(None);
     }
-    let place = |name: &str| format!("{}/{name}", libraries::IMAGE_PATH);
+    let mut tree = Tree::default();
+    if let Some(loader) = &libraries.loader {
+        let image_path = loader.to_string_lossy();
+        tree.path(image_path.trim_start_matches('/'), 0o755, loader.clone());
+    }
+    let image_path = |name: &str| format!("{}/{name}", libraries::IMAGE_PATH);
     for (name, path) in &libraries.files {
-        pieces.push((place(name), Piece::File(strip::stripped(path, target)?)));
+        tree.path(&image_path(name), 0o755, strip::stripped(path, target)?);
     }
     for (name, file) in &libraries.links {
-        pieces.push((place(name), Piece::Link(file.clone())));
+        tree.link(&image_path(name), file.clone());
     }
-    Ok(pieces)
+    Ok(Some(tree))
 }
 
 /// Returns the environment for the loader and NVIDIA's container runtime.
@@ -264,7 +247,7 @@ fn environment(libraries: &Libraries) -> Vec<String> {
     }
     if libraries.gpu {
         environment.push("NVIDIA_VISIBLE_DEVICES=all".to_owned());
-        environment.push("NVIDIA_DRIVER_PATHS_CAPABILITIES=compute,utility".to_owned());
+        environment.push("NVIDIA_DRIVER_CAPABILITIES=compute,utility".to_owned());
     }
     environment
 }
@@ -291,15 +274,7 @@ impl Contents {
         base.file(certificates::IMAGE_PATH, 0o644, &self.certificates.pem);
         base.folder("tmp", 0o1777);
         let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
-        let pieces = library_pieces(&self.libraries, &self.target)?;
-        if !pieces.is_empty() {
-            let mut tree = Tree::default();
-            for (place, piece) in pieces {
-                match piece {
-                    Piece::File(path) => tree.path(&place, 0o755, path),
-                    Piece::Link(file) => tree.link(&place, file),
-                }
-            }
+        if let Some(tree) = library_tree(&self.libraries, &self.target)? {
             layers.push(cache.layer("shared libraries", &tree)?);
         }
         let mut top = Tree::default();

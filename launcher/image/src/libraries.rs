@@ -9,7 +9,7 @@ use diagnostics::{Error, Result};
 /// Folder of the libraries in the image; the binary's run path and `LD_LIBRARY_PATH` contain it.
 pub(crate) const IMAGE_PATH: &str = "usr/local/lib";
 
-/// Library folders of Linux distributions. The loader's cache has more, but in a format of its own.
+/// Library folders of Linux distributions. The loader's cache has more, but its format is not standardized.
 const SYSTEM: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -45,19 +45,19 @@ impl Libraries {
         let mut pending = vec![binary.to_owned()];
         let mut folders = folders.to_vec();
         if opened.is_empty() {
-            found.close(&mut pending, &folders)?;
+            found.add_dependencies(&mut pending, &folders)?;
             found.deduplicate();
             return Ok(found);
         }
         // Linked libraries first: with `--binary`, their folders are where the opened ones are.
-        found.close(&mut pending, &folders)?;
-        let beside = found.files.values().filter_map(|path| path.parent());
+        found.add_dependencies(&mut pending, &folders)?;
+        let linked_folders = found.files.values().filter_map(|path| path.parent());
         let system: BTreeSet<&Path> = SYSTEM.iter().map(Path::new).collect();
-        let beside: BTreeSet<PathBuf> = beside
+        let linked_folders: BTreeSet<PathBuf> = linked_folders
             .filter(|folder| !system.contains(folder))
             .map(Path::to_owned)
             .collect();
-        folders.extend(beside);
+        folders.extend(linked_folders);
         for folder in &folders {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -70,7 +70,7 @@ impl Libraries {
                 }
             }
         }
-        found.close(&mut pending, &folders)?;
+        found.add_dependencies(&mut pending, &folders)?;
         found.deduplicate();
         Ok(found)
     }
@@ -98,7 +98,7 @@ impl Libraries {
     }
 
     /// Adds the libraries of all pending files, recursively.
-    fn close(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
+    fn add_dependencies(&mut self, pending: &mut Vec<PathBuf>, folders: &[PathBuf]) -> Result<()> {
         while let Some(path) = pending.pop() {
             let elf = Elf::read(&path).map_err(|found| {
                 Error::new(format!(
@@ -147,7 +147,7 @@ fn find_library(name: &str, elf: &Elf, object: &Path, folders: &[PathBuf]) -> Op
 }
 
 fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
-    let looked: Vec<_> = folders
+    let searched: Vec<_> = folders
         .iter()
         .map(|folder| folder.display().to_string())
         .chain(SYSTEM.iter().map(|folder| (*folder).to_owned()))
@@ -158,7 +158,7 @@ fn not_found(name: &str, object: &Path, folders: &[PathBuf]) -> Error {
     ))
     .help(format!(
         "install it for linux/amd64; looked at {}",
-        looked.join(", ")
+        searched.join(", ")
     ))
 }
 
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(found.files["libx_cuda.so"], cuda);
         assert!(found.gpu);
 
-        // Other names of it are no other files.
+        // Links to a file are not further files.
         for name in ["libx_cuda-1.so", "libx_cuda-1.2.so"] {
             std::os::unix::fs::symlink("libx_cuda.so", folder.path().join(name)).expect("a link");
         }

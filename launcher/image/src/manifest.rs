@@ -83,11 +83,11 @@ impl Config {
 
     /// Returns description and diff ID of each layer, in order.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let whats = self.history.iter().map(|history| {
+        let descriptions = self.history.iter().map(|history| {
             let (_, what) = history.created_by.split_once(": ").unwrap_or_default();
             what
         });
-        whats.zip(self.rootfs.diff_ids.iter().map(String::as_str))
+        descriptions.zip(self.rootfs.diff_ids.iter().map(String::as_str))
     }
 }
 

@@ -55,7 +55,7 @@ mod tests {
         let day = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
         let write = |name: &str, time: SystemTime| {
             let file = File::create(folder.path().join(name)).expect("it can be written");
-            file.set_modified(time).expect("it is ours");
+            file.set_modified(time).expect("own file");
         };
         write("1.libraries", day(90));
         for number in 0..MAX_KEPT as u64 + 3 {

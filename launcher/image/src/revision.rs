@@ -19,11 +19,11 @@ impl Revision {
     /// Returns the commit of a workspace. Returns none and prints the reason once if git is missing
     /// or refuses, or there is no commit.
     pub(crate) async fn of(workspace: &Path) -> Option<Self> {
-        static SAID: Once = Once::new();
-        Self::ask(workspace)
+        static REPORTED: Once = Once::new();
+        Self::run_git(workspace)
             .await
             .map_err(|reason| {
-                SAID.call_once(|| {
+                REPORTED.call_once(|| {
                     eprint_line(format!(
                         "no commit in the image's tag, so every build of this version has the same one: {reason}"
                     ));
@@ -32,7 +32,7 @@ impl Revision {
             .ok()
     }
 
-    async fn ask(workspace: &Path) -> Result<Self, String> {
+    async fn run_git(workspace: &Path) -> Result<Self, String> {
         let output = Command::new("git")
             .args(["status", "--porcelain=v2", "--branch"])
             .current_dir(workspace)
@@ -43,7 +43,10 @@ impl Revision {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let line = text.lines().next().unwrap_or_default();
-            return Err(format!("git says `{}`", diagnostics::sanitize(line.trim())));
+            return Err(format!(
+                "git reports `{}`",
+                diagnostics::sanitize(line.trim())
+            ));
         }
         Self::parse(&String::from_utf8_lossy(&output.stdout))
             .ok_or_else(|| "the repository has no commit yet".to_owned())

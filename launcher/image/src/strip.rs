@@ -41,14 +41,14 @@ pub(crate) fn stripped(library: &Path, target: &Path) -> io::Result<PathBuf> {
         }
         Ok(status) => {
             eprint_line(format!(
-                "`strip {}` failed ({status}): it goes into the image as it is",
+                "`strip {}` failed ({status}): it goes into the image unstripped",
                 library.display()
             ));
             Ok(library.to_owned())
         }
         Err(error) => {
             eprint_line(format!(
-                "cannot start `strip` ({error}): `{}` goes into the image as it is; install binutils for a smaller image",
+                "cannot start `strip` ({error}): `{}` goes into the image unstripped; install binutils for a smaller image",
                 library.display()
             ));
             Ok(library.to_owned())

@@ -82,7 +82,7 @@ fn damaged_archive_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("image.tar");
     let mut image = image();
-    // Sound gzip, of other files than the configuration says.
+    // Valid gzip of files that differ from the configuration.
     let mut other = Tree::default();
     other.file("other", 0o644, b"other");
     image.layers[0].data = layer("x", &other).data;

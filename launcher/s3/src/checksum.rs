@@ -59,17 +59,17 @@ pub(crate) struct Headers<'a> {
 
 /// Builds [`Headers`] from an SDK response.
 macro_rules! headers {
-    ($answer:expr) => {
+    ($response:expr) => {
         $crate::checksum::Headers {
-            crc64nvme: $answer.checksum_crc64_nvme(),
-            crc32c: $answer.checksum_crc32_c(),
-            crc32: $answer.checksum_crc32(),
-            sha256: $answer.checksum_sha256(),
-            sha1: $answer.checksum_sha1(),
-            kind: $answer.checksum_type(),
-            etag: $answer.e_tag(),
-            etag_is_opaque: $answer.sse_customer_algorithm().is_some()
-                || $answer
+            crc64nvme: $response.checksum_crc64_nvme(),
+            crc32c: $response.checksum_crc32_c(),
+            crc32: $response.checksum_crc32(),
+            sha256: $response.checksum_sha256(),
+            sha1: $response.checksum_sha1(),
+            kind: $response.checksum_type(),
+            etag: $response.e_tag(),
+            etag_is_opaque: $response.sse_customer_algorithm().is_some()
+                || $response
                     .server_side_encryption()
                     .is_some_and(|kind| *kind != aws_sdk_s3::types::ServerSideEncryption::Aes256),
         }

@@ -21,8 +21,8 @@ pub trait Context: Debug + Send + Sync {
     /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
 
-    /// Returns a command to run next, in backticks, with the caller's AWS options.
-    fn next_command(&self, command: &str) -> String;
+    /// Returns a command to suggest, in backticks, with the caller's AWS options.
+    fn suggest(&self, command: &str) -> String;
 }
 
 /// S3 client and settings of one transfer.
@@ -54,9 +54,9 @@ impl Store {
         }
     }
 
-    /// Returns a command to run next, in backticks, with the caller's AWS options.
-    pub(crate) fn next(&self, command: &str) -> String {
-        self.context.next_command(command)
+    /// Returns a command to suggest, in backticks, with the caller's AWS options.
+    pub(crate) fn suggest(&self, command: &str) -> String {
+        self.context.suggest(command)
     }
 
     /// Converts the error of a request.
@@ -67,7 +67,7 @@ impl Store {
         let code = error.code().unwrap_or_default().to_owned();
         let status = error
             .raw_response()
-            .map_or(0, |answer| answer.status().as_u16());
+            .map_or(0, |response| response.status().as_u16());
         let is_transient = is_transient(&error);
         let error = error.map_service_error(|error| error.meta().clone());
         RequestError {
@@ -78,20 +78,8 @@ impl Store {
         }
     }
 
-    /// Sends a request without a large body, with retries.
-    pub(crate) async fn send_request<T, Once>(
-        &self,
-        what: &str,
-        once: impl Fn() -> Once,
-    ) -> Result<T, RequestError>
-    where
-        Once: Future<Output = Result<T, RequestError>>,
-    {
-        with_retries(what, self.settings.stall, |_| once()).await
-    }
-
-    /// Sends a request that moves data and resets the timer, with retries.
-    pub(crate) async fn send_data<T, Once>(
+    /// Sends a request with retries. A request that moves data resets the timer.
+    pub(crate) async fn send<T, Once>(
         &self,
         what: &str,
         once: impl Fn(IdleTimer) -> Once,

@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::client::Store;
-use crate::fetch::Item;
 use crate::listing::Object;
 use crate::local_files::display;
+use crate::object_download::Item;
 use crate::progress::{Progress, format_size};
 use crate::targets::{check_case_collisions, create_parent, targets};
 use crate::task_pool::TaskPool;
@@ -62,8 +62,8 @@ impl Download {
                 "there is neither an object `{from}` nor anything below it"
             ))
             .help(format!(
-                "see what there is: {}",
-                store.next(&format!("download s3://{}/ . --dry-run", from.bucket))
+                "list the objects: {}",
+                store.suggest(&format!("download s3://{}/ . --dry-run", from.bucket))
             )));
         }
         Self::prefix(&below, found, to)
@@ -99,15 +99,13 @@ impl Download {
             ))
             .help("choose another target"));
         }
-        // A server may list keys that were not asked for.
+        // A server may list keys that were not requested.
         if let Some(object) = found.iter().find(|one| !one.key.starts_with(&below.key)) {
             return Err(Error::new(format!(
                 "the listing of `{below}` has the key `{}`, which is not below it",
                 sanitize(&object.key)
             ))
-            .help(
-                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
-            ));
+            .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?"));
         }
         let relative = |object: &Object| {
             let key = object.key.strip_prefix(&below.key);
@@ -179,7 +177,7 @@ impl Download {
                     "cannot make the folder `{}`: {error}",
                     display(&self.top)
                 ))
-                .help("expected a place that can be written; choose another target")),
+                .help("expected a writable folder; choose another target")),
             }
         })?;
         let files = self.items.iter().map(|item| item.target.as_path());
@@ -194,7 +192,9 @@ impl Download {
             let permit = pool.permit().await?;
             create_parent(&self.top, &item.target)?;
             let (store, progress) = (store.clone(), progress.clone());
-            pool.start(permit, async move { store.fetch(item, &progress).await })?;
+            pool.start(permit, async move {
+                store.download_object(item, &progress).await
+            })?;
         }
         let objects = pool.finish().await?;
         progress.finish();

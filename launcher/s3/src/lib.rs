@@ -1,6 +1,6 @@
-//! Copies files and folders to S3 and back: parallel, checked, resumable.
+//! Transfers files and folders to and from S3: parallel, verified, resumable.
 //!
-//! All state is in S3 and in the temporary file beside a target, and it is verified by checksum
+//! All state is in S3 and in the temporary file next to a target, and it is verified by checksum
 //! before it is used: an uploaded part counts if its checksum is that of the local bytes, a
 //! downloaded range if its bytes have the recorded checksum.
 
@@ -8,11 +8,11 @@ mod body;
 mod checksum;
 mod client;
 mod download;
-mod fetch;
 mod listing;
 mod local_files;
 mod model;
 mod multipart;
+mod object_download;
 mod open_file;
 mod partial;
 mod parts;
@@ -33,6 +33,7 @@ use serde::Serialize;
 
 pub use client::{Context, Store};
 pub use download::Download;
+pub use local_files::escaping_links;
 pub use model::{ModelDownload, UnpackOptions};
 pub use unfinished::UnfinishedUploads;
 pub use upload::Upload;
@@ -68,14 +69,14 @@ pub struct Transferred {
     pub bytes: u64,
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
-    /// How the file was transferred.
+    /// Kind of the transfer.
     pub state: State,
     /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
     /// computed here, then only the size was compared.
     pub checksum: Option<String>,
 }
 
-/// How a file was transferred.
+/// Kind of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -99,18 +100,13 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Returns the links below `folder` that do not work when the folder is mounted alone.
-    pub fn escaping_links(folder: &Path) -> Vec<Self> {
-        local_files::escaping_links(folder)
-    }
-
     /// Returns an error if files were skipped: a job must not start with a part of its data.
-    pub fn refuse(all: &[Self], channel: &str, typed: &str) -> Result<()> {
+    pub fn refuse(all: &[Self], channel: &str, given: &str) -> Result<()> {
         if all.is_empty() {
             return Ok(());
         }
         Err(Error::usage(format!(
-            "channel `{channel}`: not all of `{typed}` can be sent:{}",
+            "channel `{channel}`: not all of `{given}` can be sent:{}",
             Self::lines(all)
         ))
         .help(SKIPPED_HELP))
@@ -118,14 +114,14 @@ impl Skipped {
 
     /// Returns one line per file, to go below a message.
     pub fn lines(all: &[Self]) -> String {
-        let line = |left: &Self| format!("\n    `{}` is {}", left.path, left.why);
+        let line = |file: &Self| format!("\n    `{}` is {}", file.path, file.why);
         all.iter().map(line).collect()
     }
 }
 
 /// Help for skipped files.
 pub const SKIPPED_HELP: &str =
-    "replace links by what they point to: `cp -rL FOLDER OTHER`, or remove them";
+    "replace links by copies of their targets: `cp -rL FOLDER OTHER`, or remove them";
 
 /// Result of an upload.
 #[derive(Debug, Serialize)]
@@ -134,7 +130,8 @@ pub struct Uploaded {
     #[serde(flatten)]
     pub summary: Summary,
     /// Links and special files.
-    pub left_out: Vec<Skipped>,
+    #[serde(rename = "left_out")]
+    pub skipped_files: Vec<Skipped>,
 }
 
 /// Result of a download.
@@ -178,7 +175,7 @@ impl Summary {
         }
     }
 
-    /// `3 files, 12.4 MiB in 1.2 s (10.3 MiB/s), 1 was there already`
+    /// `3 files, 12.4 MiB in 1.2 s (10.3 MiB/s), 1 already up to date`
     pub fn text(&self) -> String {
         let files = match self.files {
             1 => "1 file".to_owned(),
@@ -191,8 +188,7 @@ impl Summary {
         );
         match self.skipped {
             0 => {}
-            1 => text.push_str(", 1 was there already"),
-            n => text.push_str(&format!(", {n} were there already")),
+            n => text.push_str(&format!(", {n} already up to date")),
         }
         let resumed = self
             .objects
@@ -202,7 +198,7 @@ impl Summary {
             .sum::<u64>();
         if resumed > 0 {
             text.push_str(&format!(
-                ", {} of an earlier run kept",
+                ", {} kept from an earlier run",
                 progress::format_size(resumed)
             ));
         }
@@ -213,7 +209,7 @@ impl Summary {
             .count();
         if unchecked > 0 {
             text.push_str(&format!(
-                "; only the size could be checked of {unchecked}: S3 has no checksum of them that can be computed here"
+                "; {unchecked} checked by size only: S3 has no checksum of them that can be computed here"
             ));
         }
         text

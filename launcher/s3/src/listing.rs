@@ -51,7 +51,7 @@ impl Store {
         let mut token = None;
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_objects_v2()
                         .bucket(&below.bucket)
@@ -84,8 +84,8 @@ impl Store {
 
     /// Requests size, ETag and checksum of an object.
     pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
-        let what = format!("look at `{url}`");
-        self.send_request(&what, || async {
+        let what = format!("access `{url}`");
+        self.send(&what, |_| async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
@@ -106,7 +106,7 @@ impl Store {
             Err(error) => error,
         };
         let what = format!("look for `{url}`");
-        let asked = self.send_request(&what, || async {
+        let listing = self.send(&what, |_| async {
             self.s3
                 .list_objects_v2()
                 .bucket(&url.bucket)
@@ -116,8 +116,8 @@ impl Store {
                 .await
                 .map_err(|error| self.failed(&what, error))
         });
-        match asked.await {
-            Err(told) if !told.code.is_empty() => Err(told),
+        match listing.await {
+            Err(denied) if !denied.code.is_empty() => Err(denied),
             _ if error.status == 404 => Ok(None),
             _ => Err(error),
         }
@@ -182,8 +182,8 @@ impl Store {
 
     /// Requests the size of a part, and the number of parts if S3 tells.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
-        let what = format!("look at `{url}`");
-        let head = self.send_request(&what, || async {
+        let what = format!("access `{url}`");
+        let head = self.send(&what, |_| async {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)

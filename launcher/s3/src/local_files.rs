@@ -24,7 +24,7 @@ pub(crate) struct SourceTree {
     pub(crate) folder: bool,
     /// Sorted by key.
     pub(crate) files: Vec<LocalFile>,
-    pub(crate) left_out: Vec<Skipped>,
+    pub(crate) skipped_files: Vec<Skipped>,
 }
 
 /// Reads the tree. Symbolic links to files inside the folder are followed; other links and special
@@ -50,7 +50,7 @@ pub(crate) fn walk(source: &Path) -> Result<SourceTree> {
                 key,
                 size: meta.len(),
             }],
-            left_out: Vec::new(),
+            skipped_files: Vec::new(),
         });
     }
     if !meta.is_dir() {
@@ -64,7 +64,7 @@ pub(crate) fn walk(source: &Path) -> Result<SourceTree> {
     let mut found = SourceTree {
         folder: true,
         files: Vec::new(),
-        left_out: Vec::new(),
+        skipped_files: Vec::new(),
     };
     found.read(source, source, &root)?;
     found.files.sort_by(|a, b| a.key.cmp(&b.key));
@@ -89,7 +89,7 @@ impl SourceTree {
             } else if kind.is_symlink() {
                 self.link(top, path, root)?;
             } else {
-                self.leave(&path, "neither a file nor a folder");
+                self.skip(&path, "neither a file nor a folder");
             }
         }
         Ok(())
@@ -98,8 +98,8 @@ impl SourceTree {
     fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
         match target(&path, root) {
             Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
-            Ok(_) => self.leave(&path, "a link to a folder"),
-            Err(why) => self.leave(&path, why),
+            Ok(_) => self.skip(&path, "a link to a folder"),
+            Err(why) => self.skip(&path, why),
         }
         Ok(())
     }
@@ -114,8 +114,8 @@ impl SourceTree {
         Ok(())
     }
 
-    fn leave(&mut self, path: &Path, why: &str) {
-        self.left_out.push(Skipped {
+    fn skip(&mut self, path: &Path, why: &str) {
+        self.skipped_files.push(Skipped {
             path: display(path),
             why: why.to_owned(),
         });
@@ -124,7 +124,7 @@ impl SourceTree {
 
 /// Returns the metadata of a link's target, or why the link is skipped.
 fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
-    let nothing = |_| "a link to nothing";
+    let nothing = |_| "a broken link";
     let target = link.canonicalize().map_err(nothing)?;
     if !target.starts_with(root) {
         return Err("a link to outside of the folder");
@@ -132,9 +132,9 @@ fn target(link: &Path, root: &Path) -> Result<Metadata, &'static str> {
     fs::metadata(&target).map_err(nothing)
 }
 
-/// Returns the links below `folder` that break when it is mounted alone at another place.
+/// Returns the links below `folder` that break when it is mounted alone at another path.
 /// Unreadable folders are ignored here.
-pub(crate) fn escaping_links(folder: &Path) -> Vec<Skipped> {
+pub fn escaping_links(folder: &Path) -> Vec<Skipped> {
     let mut found = Vec::new();
     if let Ok(root) = folder.canonicalize() {
         escaping_links_in(folder, 0, &root, &mut found);
@@ -154,7 +154,7 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
             Ok(kind) if kind.is_symlink() => {
                 let why = match target(&path, root) {
                     Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
-                    Ok(_) => "a link by way of outside of the folder",
+                    Ok(_) => "a link whose path leaves the folder",
                     Err(why) => why,
                 };
                 found.push(Skipped {
@@ -230,6 +230,6 @@ impl FileStamp {
 
     pub(crate) fn changed(&self, path: &Path) -> Error {
         Error::new(format!("`{}` changed while it was read", display(path)))
-            .help("wait until nobody writes to it, then run the same command again")
+            .help("wait until no program writes to it, then run the same command again")
     }
 }

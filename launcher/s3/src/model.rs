@@ -1,5 +1,5 @@
-//! `download --job-name`: downloads a job's model.tar.gz, checks it, unpacks it beside the target
-//! and moves it into place.
+//! `download --job-name`: downloads a job's model.tar.gz, checks it, unpacks it next to the
+//! target and moves it into place.
 
 use std::env;
 use std::fs::{self, File};
@@ -43,7 +43,7 @@ pub struct UnpackedModel {
     model: String,
     archive: Transferred,
     unpacked: Unpacked,
-    /// Where the replaced folder is, if it had anything that the model does not have.
+    /// Path of the replaced folder, if it had files that the model does not have.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
     seconds: f64,
@@ -52,7 +52,7 @@ pub struct UnpackedModel {
 impl UnpackedModel {
     pub fn text(&self) -> String {
         let kept = match &self.kept {
-            Some(kept) => format!("; what was there before is in `{kept}`"),
+            Some(kept) => format!("; the previous files are in `{kept}`"),
             None => String::new(),
         };
         format!(
@@ -74,7 +74,7 @@ impl ModelDownload {
             Some(_) => to.to_owned(),
             None => to.canonicalize().map_err(|error| {
                 Error::usage(format!("cannot unpack into `{}`: {error}", display(to)))
-                    .help("choose a folder that is there, or a new one")
+                    .help("choose an existing folder, or a new one")
             })?,
         };
         if target.file_name().is_none() {
@@ -111,7 +111,7 @@ impl ModelDownload {
                     "`{}` is {what} or holds it, and is not replaced by a model",
                     display(&self.target)
                 ))
-                .help("choose a folder of the model's own"));
+                .help("choose a folder for the model only"));
             }
         }
         Ok(())
@@ -129,24 +129,24 @@ impl ModelDownload {
 
     /// Returns the steps without doing them.
     pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
-        let mut plan = self.fetch(store).await?.dry_run();
+        let mut plan = self.plan_archive(store).await?.dry_run();
         let replaced = if self.is_free() {
             ""
         } else {
-            ", which is replaced, and kept beside it if it holds anything that the model does not have"
+            ", which is replaced, and kept next to it if it has files that the model does not have"
         };
         let unpack = format!("unpack it into `{}`{replaced}", display(&self.target));
         plan.push((unpack, None));
         Ok(plan)
     }
 
-    /// Plans the download of the archive into the work folder beside the target.
-    async fn fetch(&self, store: &Store) -> Result<Download> {
-        let fetch = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
-        match fetch.selection {
-            Selection::Object => Ok(fetch),
+    /// Plans the download of the archive into the work folder next to the target.
+    async fn plan_archive(&self, store: &Store) -> Result<Download> {
+        let download = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
+        match download.selection {
+            Selection::Object => Ok(download),
             Selection::Prefix => Err(Error::new(format!("`{}` is not an object", self.from))
-                .help("see what the job left: `trainyard describe JOB`")),
+                .help("`trainyard describe JOB` shows the location of its model")),
         }
     }
 
@@ -162,9 +162,9 @@ impl ModelDownload {
             return Err(Error::new(format!("`{}` is in the way", display(&work)))
                 .help("remove it, or choose another folder"));
         }
-        let fetched = self.fetch(store).await?.run(store).await;
-        let Downloaded { summary } = match fetched {
-            Ok(fetched) => fetched,
+        let downloaded = self.plan_archive(store).await?.run(store).await;
+        let Downloaded { summary } = match downloaded {
+            Ok(downloaded) => downloaded,
             Err(error) => {
                 // Removed only if it is empty.
                 let _ = fs::remove_dir(&work);
@@ -173,7 +173,7 @@ impl ModelDownload {
         };
         let seconds = summary.seconds;
         let Some(archive) = summary.objects.into_iter().next() else {
-            return Err(Error::new(format!("`{}` was not fetched", self.from))
+            return Err(Error::new(format!("`{}` was not downloaded", self.from))
                 .help("run the same command again"));
         };
         let limits = Limits::new(archive.bytes, self.options.max_unpacked);
@@ -184,7 +184,7 @@ impl ModelDownload {
                 Err(refused) if refused.retryable => {
                     let _ = fs::remove_dir_all(work.join("tree"));
                     let kept = format!(
-                        "the archive is kept until then in `{}`: it is not fetched again",
+                        "the archive is kept in `{}` until then and is not downloaded again",
                         display(&work)
                     );
                     Err(refused.error.help(kept))
@@ -205,7 +205,7 @@ impl ModelDownload {
         })
     }
 
-    /// Returns what was unpacked, and where the replaced folder is kept.
+    /// Returns what was unpacked, and the path of the replaced folder.
     fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), UnpackError> {
         let work = self.work();
         let tree = work.join("tree");
@@ -214,7 +214,7 @@ impl ModelDownload {
                 "cannot unpack into `{}`: {error}",
                 display(&self.target)
             ))
-            .help("expected a place that can be written; choose another folder")
+            .help("expected a writable folder; choose another one")
         };
         // May be left by an interrupted run.
         match fs::remove_dir_all(&tree) {
@@ -259,11 +259,11 @@ impl ModelDownload {
 fn holds_only(folder: &Path, other: &Path) -> bool {
     let known = |entry: io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
-        let there = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
+        let counterpart = fs::symlink_metadata(other.join(entry.file_name())).ok()?;
         let kind = entry.file_type().ok()?;
-        let same = (kind.is_file() && there.is_file())
+        let same = (kind.is_file() && counterpart.is_file())
             || (kind.is_dir()
-                && there.is_dir()
+                && counterpart.is_dir()
                 && holds_only(&entry.path(), &other.join(entry.file_name())));
         same.then_some(())
     };

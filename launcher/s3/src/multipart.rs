@@ -45,7 +45,7 @@ impl Store {
         to: &S3Url,
         progress: &Progress,
     ) -> Result<Sent> {
-        let (upload, mut there) = self.find_or_create(to).await?;
+        let (upload, mut uploaded) = self.find_or_create(to).await?;
         let mut pool = TaskPool::new(Arc::clone(&self.permits));
         for part in split(file.size) {
             let permit = pool.permit().await?;
@@ -56,7 +56,7 @@ impl Store {
                 upload: upload.clone(),
                 progress: progress.clone(),
             };
-            let listed = there.remove(&part.number);
+            let listed = uploaded.remove(&part.number);
             pool.start(permit, async move { task.send(part, listed).await })?;
         }
         let mut done = pool.finish().await?;
@@ -106,7 +106,8 @@ impl Store {
         match joined {
             Ok(_) => {}
             // The response to an earlier attempt was lost: the upload is complete.
-            Err(error) if error.code == "NoSuchUpload" && self.has(file, to, &crc32).await => {}
+            Err(error)
+                if error.code == "NoSuchUpload" && self.has_object(file, to, &crc32).await => {}
             // Two uploads to one key share their parts; S3 completes one of them or none.
             Err(error) if matches!(error.code.as_str(), "InvalidPart" | "NoSuchUpload") => {
                 return Err(error.error.help(
@@ -122,7 +123,7 @@ impl Store {
         })
     }
 
-    async fn has(&self, file: &OpenFile, to: &S3Url, crc32: &str) -> bool {
+    async fn has_object(&self, file: &OpenFile, to: &S3Url, crc32: &str) -> bool {
         let Ok(head) = self.head(to).await else {
             return false;
         };
@@ -131,15 +132,15 @@ impl Store {
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
-    /// Returns our newest unfinished upload to the key with its parts, or starts a new one.
+    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new one.
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
-                let ours = uploads.iter().filter(|upload| is_own(upload));
-                let newest = ours.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
+                let own = uploads.iter().filter(|upload| is_own(upload));
+                let newest = own.max_by_key(|upload| upload.initiated().map(|time| time.secs()));
                 if let Some(id) = newest.and_then(MultipartUpload::upload_id) {
                     match self.parts_of(to, id).await {
-                        Ok(there) => return Ok((id.to_owned(), there)),
+                        Ok(uploaded) => return Ok((id.to_owned(), uploaded)),
                         // It ended between the two requests.
                         Err(error) if error.code == "NoSuchUpload" => {}
                         // Some servers that imitate S3 respond with what the SDK cannot read.
@@ -156,7 +157,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let what = format!("start the upload of `{to}`");
-        let created = self.send_request(&what, || async {
+        let created = self.send(&what, |_| async {
             self.s3
                 .create_multipart_upload()
                 .bucket(&to.bucket)
@@ -169,9 +170,8 @@ impl Store {
         });
         let created = created.await?;
         let id = created.upload_id().ok_or_else(|| {
-            Error::new(format!("cannot {what}: the answer has no upload id")).help(
-                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
-            )
+            Error::new(format!("cannot {what}: the response has no upload ID"))
+                .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?")
         })?;
         Ok((id.to_owned(), ListedParts::new()))
     }
@@ -187,7 +187,7 @@ impl Store {
         let (mut key, mut id) = (None, None);
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_multipart_uploads()
                         .bucket(&to.bucket)
@@ -215,11 +215,11 @@ impl Store {
 
     async fn parts_of(&self, to: &S3Url, upload: &str) -> Result<ListedParts, RequestError> {
         let what = format!("list the parts of `{to}`");
-        let mut there = ListedParts::new();
+        let mut uploaded = ListedParts::new();
         let mut marker = None;
         loop {
             let page = self
-                .send_request(&what, || async {
+                .send(&what, |_| async {
                     self.s3
                         .list_parts()
                         .bucket(&to.bucket)
@@ -233,12 +233,12 @@ impl Store {
                 .await?;
             for part in page.parts() {
                 if let Some(number) = part.part_number().and_then(|n| u32::try_from(n).ok()) {
-                    there.insert(number, part.clone());
+                    uploaded.insert(number, part.clone());
                 }
             }
             marker = page.next_part_number_marker().map(str::to_owned);
             if page.is_truncated() != Some(true) || marker.is_none() {
-                return Ok(there);
+                return Ok(uploaded);
             }
         }
     }
@@ -246,7 +246,7 @@ impl Store {
     /// Aborts an unfinished upload and deletes its parts.
     pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
         let what = format!("abort the upload of `{to}`");
-        let aborted = self.send_request(&what, || async {
+        let aborted = self.send(&what, |_| async {
             self.s3
                 .abort_multipart_upload()
                 .bucket(&to.bucket)
@@ -297,7 +297,7 @@ impl PartUploader {
         }
         let crc32 = sums.crc32();
         let what = format!("send part {} of `{}`", part.number, self.to);
-        let answer = self.store.send_data(&what, |idle| async {
+        let response = self.store.send(&what, |idle| async {
             self.file.check().map_err(RequestError::permanent)?;
             let attempt = self.progress.attempt();
             let body = FileBody::stream(Arc::clone(&self.file.file), part, idle, attempt.clone());
@@ -319,8 +319,8 @@ impl PartUploader {
             attempt.commit();
             Ok(sent)
         });
-        let answer = answer.await.map_err(|error| self.hint(error))?;
-        let etag = answer.e_tag().unwrap_or_default().to_owned();
+        let response = response.await.map_err(|error| self.hint(error))?;
+        let etag = response.e_tag().unwrap_or_default().to_owned();
         Ok(Done {
             part,
             etag,
@@ -336,7 +336,7 @@ impl PartUploader {
                 .help("another upload to the same key ended meanwhile; run the same command again"),
             _ => error
                 .error
-                .help("what was sent is kept: run the same command again to resume"),
+                .help("the uploaded parts are kept: run the same command again to resume"),
         }
     }
 }

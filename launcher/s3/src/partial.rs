@@ -40,7 +40,7 @@ pub(crate) struct Partial {
     path: PathBuf,
     pub(crate) file: Arc<File>,
     size: u64,
-    notes: Option<File>,
+    records: Option<File>,
     finished: AtomicBool,
 }
 
@@ -62,7 +62,7 @@ impl Partial {
             path,
             file: Arc::new(file),
             size: identity.size,
-            notes: None,
+            records: None,
             finished: AtomicBool::new(false),
         })
     }
@@ -74,13 +74,13 @@ impl Partial {
         identity: &ObjectVersion,
     ) -> Result<Vec<(Part, PartChecksums)>> {
         let path = records_path(&self.target);
-        let noted = fs::read_to_string(&path).unwrap_or_default();
-        let mut lines = noted.lines();
+        let recorded = fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = recorded.lines();
         let same = lines
             .next()
             .and_then(|line| serde_json::from_str::<ObjectVersion>(line).ok())
-            .is_some_and(|noted| noted == *identity);
-        let notes: Vec<PartRecord> = match same {
+            .is_some_and(|recorded| recorded == *identity);
+        let records: Vec<PartRecord> = match same {
             // A truncated last line does not parse.
             true => lines
                 .filter_map(|line| serde_json::from_str(line).ok())
@@ -96,11 +96,15 @@ impl Partial {
                 .is_ok_and(|meta| meta.len() == self.size)
         {
             for part in parts {
-                let Some(note) = notes.iter().rev().find(|note| note.part == part.number) else {
+                let Some(record) = records
+                    .iter()
+                    .rev()
+                    .find(|record| record.part == part.number)
+                else {
                     continue;
                 };
                 if let Ok(sums) = PartChecksums::of(&self.file, part, false)
-                    && sums.crc.clone().finalize() == note.crc32
+                    && sums.crc.clone().finalize() == record.crc32
                 {
                     kept.push((part, sums));
                 }
@@ -112,11 +116,11 @@ impl Partial {
         let mut file = File::create(&path).map_err(|error| self.cannot(&error))?;
         let mut text = serde_json::to_string(identity).unwrap_or_default() + "\n";
         for (part, sums) in &kept {
-            text += &note(*part, sums);
+            text += &record(*part, sums);
         }
         file.write_all(text.as_bytes())
             .map_err(|error| self.cannot(&error))?;
-        self.notes = Some(file);
+        self.records = Some(file);
         Ok(kept)
     }
 
@@ -137,10 +141,10 @@ impl Partial {
     }
 
     /// Records a range.
-    pub(crate) fn note(&self, part: Part, sums: &PartChecksums) {
-        if let Some(mut notes) = self.notes.as_ref() {
+    pub(crate) fn record(&self, part: Part, sums: &PartChecksums) {
+        if let Some(mut records) = self.records.as_ref() {
             // A range without a record is downloaded again.
-            let _ = notes.write_all(note(part, sums).as_bytes());
+            let _ = records.write_all(record(part, sums).as_bytes());
         }
     }
 
@@ -154,7 +158,7 @@ impl Partial {
         done.and_then(|()| fs::rename(&self.path, &self.target))
             .map_err(|error| self.cannot(&error))?;
         self.finished.store(true, Ordering::Relaxed);
-        if self.notes.is_some() {
+        if self.records.is_some() {
             let _ = fs::remove_file(records_path(&self.target));
         }
         // The directory entry is synced too, where the file system supports it.
@@ -211,18 +215,18 @@ impl Drop for Partial {
     /// Removes a file without records, which cannot be resumed. After `finish` there is no file
     /// with this name.
     fn drop(&mut self) {
-        if self.notes.is_none() && !self.finished.load(Ordering::Relaxed) {
+        if self.records.is_none() && !self.finished.load(Ordering::Relaxed) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn note(part: Part, sums: &PartChecksums) -> String {
-    let note = PartRecord {
+fn record(part: Part, sums: &PartChecksums) -> String {
+    let record = PartRecord {
         part: part.number,
         crc32: sums.crc.clone().finalize(),
     };
-    serde_json::to_string(&note).unwrap_or_default() + "\n"
+    serde_json::to_string(&record).unwrap_or_default() + "\n"
 }
 
 fn open_locked(path: &Path, target: &Path) -> Result<File> {

@@ -72,11 +72,11 @@ impl IdleTimer {
     /// Returns after `limit` without a byte.
     async fn expired(&self, limit: Duration) {
         loop {
-            let silence = self.elapsed_idle();
-            if silence >= limit {
+            let idle_time = self.elapsed_idle();
+            if idle_time >= limit {
                 return;
             }
-            tokio::time::sleep(limit - silence).await;
+            tokio::time::sleep(limit - idle_time).await;
         }
     }
 }

@@ -58,8 +58,8 @@ pub(crate) fn targets<'a>(
         if folders.contains(path) {
             return Err(refuse(key, "another key has it as its folder"));
         }
-        for ours in [partial_path(path), records_path(path)] {
-            if let Some(other) = files.get(&ours) {
+        for own in [partial_path(path), records_path(path)] {
+            if let Some(other) = files.get(&own) {
                 return Err(refuse(
                     other,
                     "it has the name of a temporary file of another key",
@@ -70,7 +70,7 @@ pub(crate) fn targets<'a>(
     Ok(paths)
 }
 
-/// Returns the temporary file beside a target, the same in every run.
+/// Returns the temporary file next to a target, the same in every run.
 pub(crate) fn partial_path(target: &Path) -> PathBuf {
     hidden_sibling(target, "trainyard-part")
 }
@@ -162,7 +162,7 @@ pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
             "cannot make the folder `{}`: {error}",
             display(parent)
         ))
-        .help("expected a place that can be written; choose another target")
+        .help("expected a writable folder; choose another target")
     })
 }
 

@@ -50,10 +50,10 @@ impl UnfinishedUploads {
     /// Selects the keys that an upload of `source` uses. A missing source is taken for a file.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
         if source.exists() {
-            let sending = Upload::plan(source, to)?;
+            let upload = Upload::plan(source, to)?;
             return Ok(Self {
-                keys: sending.keys().map(str::to_owned).collect(),
-                top: sending.into_top(),
+                keys: upload.keys().map(str::to_owned).collect(),
+                top: upload.into_top(),
             });
         }
         let url = if to.key.is_empty() || to.key.ends_with('/') {
@@ -73,14 +73,14 @@ impl UnfinishedUploads {
     }
 
     /// Selects the keys of an upload.
-    pub fn of(sending: &Upload) -> Self {
+    pub fn of(upload: &Upload) -> Self {
         Self {
-            keys: sending.keys().map(str::to_owned).collect(),
-            top: sending.top().clone(),
+            keys: upload.keys().map(str::to_owned).collect(),
+            top: upload.top().clone(),
         }
     }
 
-    /// Aborts until none is found: requests may still arrive meanwhile.
+    /// Aborts until no upload is left: requests may still arrive meanwhile.
     pub async fn abort_all(&self, store: &Store) -> Result<()> {
         while self.abort(store).await?.aborted > 0 {}
         Ok(())
@@ -92,10 +92,9 @@ impl UnfinishedUploads {
             1 => self.keys.first().cloned().unwrap_or_default(),
             _ => self.top.join("").key,
         };
-        let found = store.unfinished(&self.top, &prefix).await;
-        let found = found?;
-        let ours = found.iter().filter(|upload| is_own(upload));
-        Ok(ours
+        let found = store.unfinished(&self.top, &prefix).await?;
+        let own = found.iter().filter(|upload| is_own(upload));
+        Ok(own
             .filter_map(|upload| {
                 let key = upload.key().filter(|key| self.keys.contains(*key))?;
                 Some(Unfinished {

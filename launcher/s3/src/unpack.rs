@@ -86,7 +86,7 @@ pub(crate) fn unpack(
                 "the archive has more than {} entries",
                 limits.entries
             ))
-            .help("fetch it with `--no-unpack` and look into it: `tar -tzf model.tar.gz`")
+            .help("download it with `--no-unpack` and list it: `tar -tzf model.tar.gz`")
             .into());
         }
         unpacker.take(&entry, limits)?;
@@ -111,7 +111,9 @@ enum Seen {
 
 impl<R: Read> Unpacker<'_, R> {
     fn next(&mut self, limits: Limits) -> Result<Option<Entry>, UnpackError> {
-        self.tar.next().map_err(|error| broken(&error, limits))
+        self.tar
+            .next_entry()
+            .map_err(|error| broken(&error, limits))
     }
 
     fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), UnpackError> {
@@ -227,7 +229,7 @@ fn refuse(entry: &Entry, why: &str) -> UnpackError {
         "the archive's entry `{}` is refused: {why}",
         sanitize(&name)
     ))
-    .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+    .help("nothing was unpacked; `--no-unpack` downloads the archive unchanged")
     .into()
 }
 
@@ -247,7 +249,7 @@ fn cannot(relative: &Path, error: &io::Error) -> UnpackError {
         };
     }
     Error::new(format!("cannot unpack `{}`: {error}", sanitize(&name)))
-        .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .help("nothing was unpacked; `--no-unpack` downloads the archive unchanged")
         .into()
 }
 
@@ -263,7 +265,7 @@ fn broken(error: &io::Error, limits: Limits) -> UnpackError {
         };
     }
     Error::new(format!("the archive is broken: {error}"))
-        .help("nothing was unpacked; `--no-unpack` fetches the archive as it is")
+        .help("nothing was unpacked; `--no-unpack` downloads the archive unchanged")
         .into()
 }
 

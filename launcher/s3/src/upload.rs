@@ -29,7 +29,7 @@ pub struct Upload {
     /// URL above all files; for a single file, its own URL.
     top: S3Url,
     files: Vec<(LocalFile, S3Url)>,
-    left_out: Vec<Skipped>,
+    skipped_files: Vec<Skipped>,
     folder: bool,
 }
 
@@ -46,7 +46,7 @@ impl Upload {
         let SourceTree {
             folder,
             files,
-            left_out,
+            skipped_files,
         } = walk(source)?;
         let below = folder || to.key.is_empty() || to.key.ends_with('/');
         let files: Vec<_> = files
@@ -75,7 +75,7 @@ impl Upload {
         Ok(Self {
             top,
             files,
-            left_out,
+            skipped_files,
             folder,
         })
     }
@@ -98,9 +98,9 @@ impl Upload {
         self.files.len()
     }
 
-    /// Returns the files that are not sent.
-    pub fn left_out(&self) -> &[Skipped] {
-        &self.left_out
+    /// Returns the files that are skipped.
+    pub fn skipped_files(&self) -> &[Skipped] {
+        &self.skipped_files
     }
 
     /// Returns the requests without sending them. `s3` records requests; `take_request` returns the
@@ -153,7 +153,7 @@ impl Upload {
             }
         }
         if self.files.is_empty() {
-            plan.push(("send nothing: there is no file".to_owned(), None));
+            plan.push(("upload nothing: no files".to_owned(), None));
         }
         plan
     }
@@ -161,26 +161,26 @@ impl Upload {
     /// Sends the files that S3 does not have yet.
     pub async fn run(self, store: &Store) -> Result<Uploaded> {
         let started = Instant::now();
-        let there = self.present(store).await?;
+        let existing = self.present(store).await?;
         let total = self.files.iter().map(|(local, _)| local.size).sum();
         let progress = Progress::new("sent", total, store.settings.progress);
         // Limits open files; requests have their own limit.
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
             let permit = pool.permit().await?;
-            let there = there
+            let existing = existing
                 .as_ref()
-                .map(|there| there.get(&url.key).copied().unwrap_or(u64::MAX));
+                .map(|existing| existing.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
             pool.start(permit, async move {
-                store.send_file(&local, &url, there, &progress).await
+                store.send_file(&local, &url, existing, &progress).await
             })?;
         }
         let objects = pool.finish().await?;
         progress.finish();
         Ok(Uploaded {
             summary: Summary::new(objects, started.elapsed().as_secs_f64()),
-            left_out: self.left_out,
+            skipped_files: self.skipped_files,
         })
     }
 
@@ -228,7 +228,7 @@ impl Store {
         &self,
         local: &LocalFile,
         to: &S3Url,
-        there: Option<u64>,
+        existing: Option<u64>,
         progress: &Progress,
     ) -> Result<Transferred> {
         let file = OpenFile::new(local)?;
@@ -240,8 +240,8 @@ impl Store {
             state,
             checksum: Some(checksum),
         };
-        if there.is_none_or(|there| there == file.size)
-            && let Some(checksum) = self.in_place(&file, to).await?
+        if existing.is_none_or(|existing| existing == file.size)
+            && let Some(checksum) = self.matching_checksum(&file, to).await?
         {
             progress.skip(file.size);
             return Ok(moved(0, State::Unchanged, checksum));
@@ -264,7 +264,7 @@ impl Store {
     }
 
     /// Returns the checksum of the object if it equals the file's.
-    async fn in_place(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
+    async fn matching_checksum(&self, file: &OpenFile, to: &S3Url) -> Result<Option<String>> {
         let Ok(head) = self.head(to).await else {
             // An upload does not need this response.
             return Ok(None);
@@ -290,7 +290,7 @@ impl Store {
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
         let what = format!("send `{}` to `{to}`", display(&file.path));
-        let sent = self.send_data(&what, |idle| async {
+        let sent = self.send(&what, |idle| async {
             file.check().map_err(RequestError::permanent)?;
             let attempt = progress.attempt();
             let body = FileBody::stream(Arc::clone(&file.file), part, idle, attempt.clone());

@@ -12,15 +12,15 @@ impl Aws {
     /// permission.
     pub(crate) async fn account(&self) -> Option<String> {
         let request = self.sts().get_caller_identity().send();
-        let answer = tokio::time::timeout(ACCOUNT_TIMEOUT, request).await.ok()?;
-        answer.ok()?.account().map(str::to_owned)
+        let response = tokio::time::timeout(ACCOUNT_TIMEOUT, request).await.ok()?;
+        response.ok()?.account().map(str::to_owned)
     }
 
     /// Returns the account of an ARN and that of the credentials, if both are known and differ.
     pub(crate) async fn cross_account(&self, arn: &str) -> Option<(String, String)> {
         let theirs = arn_account(arn)?;
-        let ours = self.account().await?;
-        (theirs != ours).then(|| (theirs.to_owned(), ours))
+        let own = self.account().await?;
+        (theirs != own).then(|| (theirs.to_owned(), own))
     }
 }
 

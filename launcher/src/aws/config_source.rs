@@ -141,7 +141,7 @@ fn credential_error(error: &str) -> String {
         "no providers in chain",
         "did not load",
     ];
-    if no_source.iter().any(|words| lower.contains(words)) {
+    if no_source.iter().any(|phrase| lower.contains(phrase)) {
         return "none in the environment, the profile or the machine's metadata".to_owned();
     }
     error.to_owned()
@@ -172,7 +172,7 @@ fn source_name(debug: &str) -> String {
 mod tests {
     use aws_config::{BehaviorVersion, SdkConfig};
 
-    use super::super::connector::ANSWER_TIMEOUT;
+    use super::super::connector::RESPONSE_TIMEOUT;
     use super::*;
 
     #[test]
@@ -189,15 +189,15 @@ mod tests {
             let timeouts = s3.config().timeout_config()?;
             timeouts.operation_attempt_timeout()
         };
-        assert_eq!(limit(&aws.with_answer_timeout()), Some(ANSWER_TIMEOUT));
-        assert_eq!(s3_limit(aws.s3()), Some(ANSWER_TIMEOUT));
-        assert_eq!(s3_limit(aws.s3_carrying()), None);
+        assert_eq!(limit(&aws.with_response_timeout()), Some(RESPONSE_TIMEOUT));
+        assert_eq!(s3_limit(aws.s3()), Some(RESPONSE_TIMEOUT));
+        assert_eq!(s3_limit(aws.s3_for_transfers()), None);
         let aws = aws.with_short_timeouts();
         let short = Some(Duration::from_secs(10));
         // Transfers use the plain configuration, IAM its timeout.
         assert_eq!(limit(&aws.config), short);
-        assert_eq!(limit(&aws.with_answer_timeout()), short);
-        assert_eq!(Some(aws.answer_timeout()), short);
+        assert_eq!(limit(&aws.with_response_timeout()), short);
+        assert_eq!(Some(aws.response_timeout()), short);
         assert_eq!(s3_limit(aws.s3()), short);
     }
 

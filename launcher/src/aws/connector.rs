@@ -53,7 +53,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
 
 /// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
 fn tls_context() -> Result<TlsContext> {
-    let store = match variable::set("AWS_CA_BUNDLE") {
+    let store = match variable::get("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
         None => TrustStore::default(),
     };
@@ -103,10 +103,10 @@ struct OriginConnector(SharedHttpConnector);
 impl HttpConnector for OriginConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let origin = origin(request.uri());
-        let answer = self.0.call(request);
-        HttpConnectorFuture::new(
-            async move { answer.await.map_err(|error| with_origin(error, origin)) },
-        )
+        let response = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            response.await.map_err(|error| with_origin(error, origin))
+        })
     }
 }
 
@@ -143,7 +143,7 @@ fn with_origin(error: ConnectorError, origin: String) -> ConnectorError {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no answer from `{origin}`")]
+#[error("no response from `{origin}`")]
 struct NoResponse {
     origin: String,
     source: BoxError,
@@ -161,7 +161,7 @@ pub(super) fn is_network(error: &ConnectorError) -> bool {
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout of a response without data transfer.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -23,7 +23,7 @@ where
             let status = context.raw().status().as_u16();
             service_error(what, context.err(), status)
         }
-        SdkError::TimeoutError(_) => Error::new(format!("{what}: no answer in time"))
+        SdkError::TimeoutError(_) => Error::new(format!("{what}: no response in time"))
             .help("check the network and `--endpoint-url`, then try again"),
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
@@ -131,9 +131,9 @@ fn denied(what: &str, message: &str) -> Error {
         .help(DOCTOR)
 }
 
-/// Returns the word after `words` in a message of AWS.
-fn after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
-    let (_, rest) = message.split_once(words)?;
+/// Returns the word after `prefix` in a message of AWS.
+fn after<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(prefix)?;
     rest.split_whitespace()
         .next()
         .map(|word| word.trim_end_matches(['.', ',', '"']))
@@ -158,14 +158,14 @@ fn unreachable(what: &str, text: &str) -> Error {
         .help(DOCTOR)
 }
 
-/// Error for a request that could not be built. Most often there are no credentials; their errors
+/// Error for a request that could not be built. The usual cause is missing credentials; their errors
 /// have no public type.
 fn unsent(what: &str, text: &str) -> Error {
     let lower = text.to_lowercase();
-    let words = ["credential", "identity", "no providers in chain", "profile"];
+    let causes = ["credential", "identity", "no providers in chain", "profile"];
     // As a whole word: `associated` contains it too.
     let mut all = lower.split(|c: char| !c.is_alphanumeric());
-    if words.iter().any(|word| lower.contains(word)) || all.any(|word| word == "sso") {
+    if causes.iter().any(|cause| lower.contains(cause)) || all.any(|word| word == "sso") {
         return no_credentials(what, text);
     }
     Error::new(format!("{what}: {}", sanitize(text)))
@@ -185,7 +185,10 @@ fn no_credentials(what: &str, text: &str) -> Error {
         "did not load",
         "no credentials",
     ];
-    let detail = if none.iter().any(|words| text.to_lowercase().contains(words)) {
+    let detail = if none
+        .iter()
+        .any(|phrase| text.to_lowercase().contains(phrase))
+    {
         String::new()
     } else {
         format!(": {}", sanitize(text))

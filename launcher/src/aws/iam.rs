@@ -128,8 +128,8 @@ impl Aws {
     /// Sends GetRole. `name` comes from [`role_name`].
     pub(crate) async fn role(&self, name: &str) -> RoleResult<Role> {
         // Outside of the SDK, so with its own timeout.
-        match tokio::time::timeout(self.answer_timeout(), self.get_role(name)).await {
-            Ok(answer) => answer,
+        match tokio::time::timeout(self.response_timeout(), self.get_role(name)).await {
+            Ok(response) => response,
             Err(late) => Err(SdkError::timeout_error(late)),
         }
     }
@@ -138,12 +138,12 @@ impl Aws {
         let request = self.role_request(name).await?;
         let connector =
             http_connector().map_err(|error| SdkError::construction_failure(error.to_string()))?;
-        let answer = connector
+        let response = connector
             .call(request)
             .await
             .map_err(SdkError::dispatch_failure)?;
-        let status = answer.status();
-        let body = ByteStream::new(answer.into_body());
+        let status = response.status();
+        let body = ByteStream::new(response.into_body());
         let body = body.collect().await.map_err(SdkError::timeout_error)?;
         let text = String::from_utf8_lossy(&body.into_bytes()).into_owned();
         let raw = Response::new(status, SdkBody::empty());

@@ -121,7 +121,7 @@ impl Aws {
     }
 
     /// Returns a command to suggest, in backticks, with the same AWS options.
-    pub(crate) fn next(&self, command: &str) -> String {
+    pub(crate) fn suggest(&self, command: &str) -> String {
         format!("`trainyard {command}{}`", self.given_options)
     }
 
@@ -135,35 +135,35 @@ impl Aws {
         self.config.endpoint_url()
     }
 
-    /// Configuration with a timeout for requests that are answered immediately.
-    fn with_answer_timeout(&self) -> SdkConfig {
+    /// Configuration with a timeout for requests with an immediate response.
+    fn with_response_timeout(&self) -> SdkConfig {
         let set = self.config.timeout_config();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(
                 set.and_then(TimeoutConfig::connect_timeout)
                     .unwrap_or(connector::CONNECT_TIMEOUT),
             )
-            .operation_attempt_timeout(self.answer_timeout())
+            .operation_attempt_timeout(self.response_timeout())
             .build();
         self.config.to_builder().timeout_config(timeouts).build()
     }
 
-    fn answer_timeout(&self) -> Duration {
+    fn response_timeout(&self) -> Duration {
         let set = self.config.timeout_config();
         set.and_then(TimeoutConfig::operation_attempt_timeout)
-            .unwrap_or(connector::ANSWER_TIMEOUT)
+            .unwrap_or(connector::RESPONSE_TIMEOUT)
     }
 
     pub(crate) fn sagemaker(&self) -> aws_sdk_sagemaker::Client {
-        aws_sdk_sagemaker::Client::new(&self.with_answer_timeout())
+        aws_sdk_sagemaker::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.with_answer_timeout())
+        aws_sdk_cloudwatchlogs::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.with_answer_timeout())
+        aws_sdk_ecr::Client::new(&self.with_response_timeout())
     }
 
     /// Returns the same account in another region.
@@ -176,15 +176,15 @@ impl Aws {
     }
 
     pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.with_answer_timeout())
+        aws_sdk_sts::Client::new(&self.with_response_timeout())
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        self.s3_of(&self.with_answer_timeout())
+        self.s3_of(&self.with_response_timeout())
     }
 
     /// Returns a client without timeouts for data transfers, which have their own check.
-    pub(crate) fn s3_carrying(&self) -> aws_sdk_s3::Client {
+    pub(crate) fn s3_for_transfers(&self) -> aws_sdk_s3::Client {
         self.s3_of(&self.config)
     }
 
@@ -192,7 +192,7 @@ impl Aws {
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(
-                self.endpoint_url().is_some() || variable::set("AWS_ENDPOINT_URL_S3").is_some(),
+                self.endpoint_url().is_some() || variable::get("AWS_ENDPOINT_URL_S3").is_some(),
             )
             .build();
         aws_sdk_s3::Client::from_conf(config)

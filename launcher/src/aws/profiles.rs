@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::variable::set;
+use crate::variable;
 use diagnostics::{Error, Result};
 
 /// Refuses a profile that is in neither file, except `default`.
@@ -40,9 +40,13 @@ pub(super) fn check(profile: &str) -> Result<()> {
 }
 
 fn path((variable, name): (&str, &str)) -> Option<PathBuf> {
-    match set(variable) {
+    match variable::get(variable) {
         Some(path) => Some(path.into()),
-        None => Some(PathBuf::from(set("HOME")?).join(".aws").join(name)),
+        None => Some(
+            PathBuf::from(variable::get("HOME")?)
+                .join(".aws")
+                .join(name),
+        ),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn output(job: &Job) -> Result<&S3Url> {
             sanitize(&path.to_string_lossy()),
             job.instance
         ))
-        .help("pass `--output s3://bucket/prefix`; fetch the model with `trainyard download`")),
+        .help("pass `--output s3://bucket/prefix`; download the model with `trainyard download`")),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
         }
         let target = target(job, channel)?;
         let files = s3::Upload::plan(path, &target)?;
-        complete(&channel.name, &given, &files)?;
+        check_files(&channel.name, &given, &files)?;
         uploads.push(ChannelUpload {
             channel: channel.name.clone(),
             source: path.clone(),
@@ -97,8 +97,8 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
 }
 
 /// Checks that there are files and that all of them can be uploaded.
-fn complete(channel: &str, given: &str, files: &s3::Upload) -> Result<()> {
-    Skipped::refuse(files.left_out(), channel, given)?;
+fn check_files(channel: &str, given: &str, files: &s3::Upload) -> Result<()> {
+    Skipped::refuse(files.skipped_files(), channel, given)?;
     if files.count() == 0 {
         return Err(Error::usage(format!(
             "channel `{channel}`: there is no file in the folder `{given}`"

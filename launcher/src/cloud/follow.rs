@@ -117,7 +117,7 @@ impl Follow {
         }
     }
 
-    /// Asks for the state and prints it if it changed. Returns true if it did.
+    /// Requests the state and prints it if it changed. Returns true if it did.
     async fn poll_state(&mut self) -> Result<bool> {
         let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
@@ -198,8 +198,8 @@ impl Follow {
 /// still there.
 async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogError>) {
     let mut found = false;
-    if let Err(trouble) = tail.discover().await {
-        return (found, Err(trouble));
+    if let Err(error) = tail.discover().await {
+        return (found, Err(error));
     }
     loop {
         let mut events = Vec::new();
@@ -213,7 +213,7 @@ async fn forward(tail: &mut LogTail, sink: &Sink) -> (bool, Result<bool, LogErro
         match more {
             Ok(true) => {}
             Ok(false) => return (found, Ok(true)),
-            Err(trouble) => return (found, Err(trouble)),
+            Err(error) => return (found, Err(error)),
         }
     }
 }

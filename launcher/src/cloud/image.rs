@@ -19,7 +19,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     eprint_line(format!(
         "image `{repository}:{TAG}`: looking up its digest in ECR"
     ));
-    let answer = aws
+    let response = aws
         .ecr()
         .describe_images()
         .repository_name(&repository)
@@ -30,12 +30,12 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
         Error::new(format!("{what} in region `{}`", aws.region()))
             .help(format!(
                 "push it: {}",
-                aws.next(&format!("push {trainer} --create-repository"))
+                aws.suggest(&format!("push {trainer} --create-repository"))
             ))
             .help("or pass `--image URI`, or another `--region`")
     };
-    let answer = match answer {
-        Ok(answer) => answer,
+    let response = match response {
+        Ok(response) => response,
         Err(error) => {
             let service = error.as_service_error();
             if service.is_some_and(|e| e.is_repository_not_found_exception()) {
@@ -50,7 +50,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
             ));
         }
     };
-    let details = answer.image_details().first();
+    let details = response.image_details().first();
     let found = details.and_then(|image| Some((image.registry_id()?, image.image_digest()?)));
     let (account, digest) =
         found.ok_or_else(|| missing(&format!("no image `{repository}:{TAG}`")))?;

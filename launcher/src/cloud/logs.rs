@@ -68,7 +68,7 @@ impl LogTail {
         }
         let mut next = None;
         loop {
-            let answer = self
+            let response = self
                 .client
                 .describe_log_streams()
                 .log_group_name(GROUP)
@@ -76,7 +76,7 @@ impl LogTail {
                 .set_next_token(next)
                 .send()
                 .await;
-            let page = match answer {
+            let page = match response {
                 Ok(page) => page,
                 // The log group is created with the first line of the first job.
                 Err(error)
@@ -136,7 +136,7 @@ impl Stream {
         prefix: &str,
         events: &mut Vec<Event>,
     ) -> Result<(), LogError> {
-        let answer = client
+        let response = client
             .get_log_events()
             .log_group_name(GROUP)
             .log_stream_name(&self.name)
@@ -144,7 +144,7 @@ impl Stream {
             .set_next_token(self.token.clone())
             .send()
             .await;
-        let page = match answer {
+        let page = match response {
             Ok(page) => page,
             // Deleted by the retention setting.
             Err(error)

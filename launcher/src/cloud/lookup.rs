@@ -33,11 +33,11 @@ pub(crate) async fn job_name<'a>(given: &'a str, aws: &Aws) -> Result<&'a str> {
         return Ok(name);
     }
     match aws.cross_account(given).await {
-        Some((theirs, ours)) => Err(Error::usage(format!(
-            "the ARN is of account `{theirs}`, the credentials are of account `{ours}`"
+        Some((foreign, own)) => Err(Error::usage(format!(
+            "the ARN is of account `{foreign}`, the credentials are of account `{own}`"
         ))
         .help(format!(
-            "pass `--profile NAME` of account `{theirs}`; `trainyard doctor` shows the account of the credentials"
+            "pass `--profile NAME` of account `{foreign}`; `trainyard doctor` shows the account of the credentials"
         ))),
         None => Ok(name),
     }
@@ -60,12 +60,12 @@ pub(crate) fn job_name_offline<'a>(given: &'a str, aws: &Aws) -> Result<&'a str>
 }
 
 /// Refuses an ARN of another region: a job of that name in this region is a different one.
-fn same_region(arn: &str, ours: &str) -> Result<()> {
+fn same_region(arn: &str, own: &str) -> Result<()> {
     match arn.split(':').nth(3) {
-        Some(region) if region != ours => {
+        Some(region) if region != own => {
             let region = sanitize(region);
             Err(Error::usage(format!(
-                "the ARN is of region `{region}`, this command uses `{ours}`"
+                "the ARN is of region `{region}`, this command uses `{own}`"
             ))
             .help(format!("pass `--region {region}`")))
         }
@@ -101,14 +101,14 @@ pub(crate) async fn describe_raw(
 ) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
     let body = ResponseBody::default();
-    let answer = client
+    let response = client
         .describe_training_job()
         .training_job_name(name)
         .customize()
         .interceptor(body.clone())
         .send()
         .await;
-    match answer {
+    match response {
         Ok(job) => Ok((job, body.json()?)),
         Err(error) => Err(describe_error(&client, name, error).await),
     }
@@ -150,22 +150,22 @@ fn is_unknown(error: &DescribeTrainingJobError) -> bool {
 
 /// Returns similar names among the last hundred jobs, or none without permission to list.
 async fn similar_names(client: &Client, name: &str) -> Vec<String> {
-    let answer = client
+    let response = client
         .list_training_jobs()
         .sort_by(SortBy::CreationTime)
         .sort_order(SortOrder::Descending)
         .max_results(100)
         .send()
         .await;
-    let Ok(answer) = answer else {
+    let Ok(response) = response else {
         return Vec::new();
     };
-    let jobs = answer.training_job_summaries.unwrap_or_default();
+    let jobs = response.training_job_summaries.unwrap_or_default();
     let mut near: Vec<(f64, String)> = jobs
         .into_iter()
         .filter_map(|job| job.training_job_name)
         .map(|other| (strsim::jaro_winkler(name, &other), other))
-        .filter(|(likeness, _)| *likeness > SIMILARITY_THRESHOLD)
+        .filter(|(similarity, _)| *similarity > SIMILARITY_THRESHOLD)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.into_iter()

@@ -109,18 +109,18 @@ async fn upload_data(
     let store = transfer::store(aws, settings);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
-        let leftover = UnfinishedUploads::of(&upload.files);
+        let unfinished = UnfinishedUploads::of(&upload.files);
         let abort_command = upload.abort_command();
         tokio::select! {
             sent = upload.files.run(&store) => drop(sent?),
             () = interrupt.pressed() => {
                 let error = not_submitted(aws, job);
-                if abort_upload(&leftover, &store, interrupt).await {
+                if abort_upload(&unfinished, &store, interrupt).await {
                     return Err(error);
                 }
                 return Err(error.help(format!(
                     "uploaded parts may remain in S3 and cost money: {} removes them",
-                    aws.next(&abort_command)
+                    aws.suggest(&abort_command)
                 )));
             }
         }
@@ -131,13 +131,13 @@ async fn upload_data(
 /// Aborts an upload: it goes below the prefix of this job, so no later job resumes it. Returns
 /// false if uploaded parts may remain.
 async fn abort_upload(
-    leftover: &UnfinishedUploads,
+    unfinished: &UnfinishedUploads,
     store: &Store,
     interrupt: &mut Interrupt,
 ) -> bool {
     eprint_line("Ctrl-C: aborting the upload; press again to exit at once");
     tokio::select! {
-        done = tokio::time::timeout(ABORT_TIMEOUT, leftover.abort_all(store)) => matches!(done, Ok(Ok(()))),
+        done = tokio::time::timeout(ABORT_TIMEOUT, unfinished.abort_all(store)) => matches!(done, Ok(Ok(()))),
         () = interrupt.pressed() => false,
     }
 }
@@ -158,7 +158,7 @@ fn not_submitted(aws: &Aws, job: &Job) -> Error {
         });
     error.help(format!(
         "to upload them only once, run {}, then pass `--data s3://BUCKET/data` to each job",
-        aws.next(&format!(
+        aws.suggest(&format!(
             "upload {} s3://BUCKET/data",
             quoted(&data.unwrap_or_default())
         ))
@@ -211,9 +211,9 @@ async fn plan(
     }
     let (recording, recorder) = aws.dry_run();
     // Always fails: the recorder does not send the request.
-    let answer = request.send_with(&recording.sagemaker()).await;
+    let response = request.send_with(&recording.sagemaker()).await;
     let Some(recorded) = recorder.take() else {
-        let reason = answer.err().map(|error| diagnostics::chain(&error));
+        let reason = response.err().map(|error| diagnostics::chain(&error));
         return Err(Error::new(format!(
             "the SDK rejects the request: {}",
             reason.unwrap_or_default()
@@ -229,13 +229,13 @@ async fn plan(
 
 fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit> {
     eprint_line(follow_up_help(aws, job.name.as_str()));
-    let answer = serde_json::json!({
+    let result = serde_json::json!({
         "name": job.name.as_str(),
         "arn": arn,
         "status": "InProgress",
         "model": data::output(job)?.join(&format!("{}/output/model.tar.gz", job.name)).to_string(),
     });
-    context.format.answer(&answer, |_| job.name.to_string())?;
+    context.format.print(&result, |_| job.name.to_string())?;
     Ok(Exit::Ok)
 }
 
@@ -249,8 +249,8 @@ async fn follow_to_end(
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
         Ok(End::Ended(state)) => {
-            context.format.answer(&state, |state| state.text())?;
-            for line in state.next_commands(aws) {
+            context.format.print(&state, |state| state.text())?;
+            for line in state.suggestions(aws) {
                 eprint_line(line);
             }
             Ok(state.exit())
@@ -259,7 +259,7 @@ async fn follow_to_end(
         Ok(End::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
-            aws.next(&format!("logs {name}"))
+            aws.suggest(&format!("logs {name}"))
         ))),
     }
 }
@@ -274,21 +274,21 @@ async fn submit_uncancelled(
 ) -> Result<(String, bool)> {
     let mut submit = std::pin::pin!(submit);
     tokio::select! {
-        answer = &mut submit => return Ok((answer?, false)),
+        arn = &mut submit => return Ok((arn?, false)),
         () = interrupt.pressed() => {}
     }
     eprint_line(
         "Ctrl-C: the job is being created, waiting for SageMaker; press again to exit at once",
     );
     tokio::select! {
-        answer = &mut submit => Ok((answer?, true)),
+        arn = &mut submit => Ok((arn?, true)),
         () = interrupt.pressed() => Err(Error::with_kind(
             ErrorKind::Interrupted,
             format!("interrupted before SageMaker responded: job `{name}` may have been created"),
         )
         .help(format!(
             "{} shows if it was",
-            aws.next(&format!("status {name}"))
+            aws.suggest(&format!("status {name}"))
         ))),
     }
 }
@@ -300,8 +300,8 @@ fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
         follow_up_help(aws, name)
     ));
     if context.format == Format::Json {
-        let answer = serde_json::json!({"name": name, "interrupted": true});
-        context.format.answer(&answer, |_| String::new())?;
+        let result = serde_json::json!({"name": name, "interrupted": true});
+        context.format.print(&result, |_| String::new())?;
     }
     Ok(Exit::Interrupted)
 }
@@ -311,7 +311,7 @@ pub(crate) fn follow_up_help(aws: &Aws, name: &str) -> String {
     let (logs, stop) = (format!("logs {name}"), format!("stop {name}"));
     format!(
         "  help: {} follows it, {} stops it",
-        aws.next(&logs),
-        aws.next(&stop)
+        aws.suggest(&logs),
+        aws.suggest(&stop)
     )
 }

@@ -20,14 +20,14 @@ pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
         return Err(
             Error::new(format!("job `{name}` has no model: {now}")).help(format!(
                 "{} shows how it ended",
-                aws.next(&format!("describe {name}"))
+                aws.suggest(&format!("describe {name}"))
             )),
         );
     }
     Err(
         Error::new(format!("job `{name}` has no model yet: {now}")).help(format!(
             "{} waits until it ends",
-            aws.next(&format!("logs {name}"))
+            aws.suggest(&format!("logs {name}"))
         )),
     )
 }

@@ -86,14 +86,14 @@ pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Resu
 
 /// Checks that there is an object below a prefix. Returns false without permission to check.
 async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
-    let answer = aws
+    let response = aws
         .s3()
         .list_objects_v2()
         .bucket(&url.bucket)
         .prefix(&url.key)
         .send()
         .await;
-    match answer {
+    match response {
         Ok(page) => {
             // The S3 console creates an empty object for a folder. If a full page has nothing else,
             // data may follow on later pages.
@@ -102,7 +102,7 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
             if keys.is_empty() && page.is_truncated() != Some(true) {
                 return Err(no_data(aws, channel, url));
             }
-            if let Some(other) = keys.iter().find(|key| is_beside(key, &url.key)) {
+            if let Some(other) = keys.iter().find(|key| is_sibling(key, &url.key)) {
                 eprint_line(format!(
                     "warning: channel `{channel}`: SageMaker reads every object whose key starts with `{url}`, \
                      including `s3://{}/{}`\n  help: pass `{}` for this folder only",
@@ -122,7 +122,7 @@ async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
 }
 
 /// True if a key starts with the prefix but is neither that object nor below that folder.
-fn is_beside(key: &str, prefix: &str) -> bool {
+fn is_sibling(key: &str, prefix: &str) -> bool {
     let rest = key.strip_prefix(prefix).unwrap_or_default();
     !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
 }
@@ -130,17 +130,17 @@ fn is_beside(key: &str, prefix: &str) -> bool {
 fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
     let target = url.join("");
     let upload = quoted(&target.to_string());
-    let look = quoted(&format!("s3://{}/", url.bucket));
+    let bucket = quoted(&format!("s3://{}/", url.bucket));
     Error::new(format!(
         "channel `{channel}`: there is no object at `{url}` or below it"
     ))
     .help(format!(
         "upload data: {}",
-        aws.next(&format!("upload PATH {upload}"))
+        aws.suggest(&format!("upload PATH {upload}"))
     ))
     .help(format!(
         "list the bucket: {}",
-        aws.next(&format!("download {look} . --dry-run"))
+        aws.suggest(&format!("download {bucket} . --dry-run"))
     ))
 }
 
@@ -148,11 +148,11 @@ fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {
 async fn cross_account_role(aws: &Aws, job: &Job) {
     // A role given by name is always of this account.
     let role = job.cloud.role.as_deref().unwrap_or_default();
-    if let Some((theirs, ours)) = aws.cross_account(role).await {
+    if let Some((given, own)) = aws.cross_account(role).await {
         eprint_line(format!(
-            "warning: the role `{role}` is of account `{theirs}`, the credentials are of account `{ours}`: \
+            "warning: the role `{role}` is of account `{given}`, the credentials are of account `{own}`: \
              SageMaker accepts only roles of the account that runs the job\n  \
-             help: pass a role of account `{ours}`, or `--profile` of account `{theirs}`"
+             help: pass a role of account `{own}`, or `--profile` of account `{given}`"
         ));
     }
 }

@@ -22,8 +22,8 @@ pub(super) fn check(role: Option<&str>) -> Result<&str> {
     }
 }
 
-/// Returns the ARN of a role checked by [`check`]. A name has neither account nor path: asks IAM
-/// for both, or STS for the account if IAM denies access.
+/// Returns the ARN of a role checked by [`check`]. A name has neither account nor path: requests
+/// both from IAM, or the account from STS if IAM denies access.
 pub(super) async fn resolve(aws: &Aws, given: &str) -> Result<String> {
     let Ok(role) = parse_role(given) else {
         return Err(no_role(given, "is not a role"));

@@ -139,22 +139,22 @@ impl JobState {
     }
 
     /// Suggests the next commands.
-    pub(super) fn next_commands(&self, aws: &Aws) -> Vec<String> {
+    pub(super) fn suggestions(&self, aws: &Aws) -> Vec<String> {
         let name = &self.name;
-        let describe = aws.next(&format!("describe {name}"));
+        let describe = aws.suggest(&format!("describe {name}"));
         let describe = format!("next: {describe} shows all details");
         match self.status.as_str() {
             "Completed" => vec![
                 format!(
                     "next: {} downloads and unpacks the model to `model/`",
-                    aws.next(&format!("download model --job-name {name}"))
+                    aws.suggest(&format!("download model --job-name {name}"))
                 ),
                 describe,
             ],
             _ => vec![
                 format!(
                     "next: {} shows its log",
-                    aws.next(&format!("logs {name} --no-wait"))
+                    aws.suggest(&format!("logs {name} --no-wait"))
                 ),
                 describe,
             ],

@@ -4,6 +4,8 @@
 //! The name is chosen before the first attempt, and names are unique in SageMaker. A name in use is
 //! taken for this job only after a lost response, and if the existing job has the same settings.
 
+use std::cell::Cell;
+
 use aws_config::retry::RetryConfig;
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
@@ -11,7 +13,7 @@ use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutp
 use super::request::Request;
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
-use transport::retry::{Backoff, is_transient, may_have_succeeded};
+use transport::retry::{Backoff, is_transient, may_have_succeeded, retry};
 
 /// Sends the request, retries transient errors, and returns the ARN of the job.
 pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
@@ -23,34 +25,40 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         .retry_config(RetryConfig::disabled());
     let single = Client::from_conf(config.build());
     let what = format!("cannot create the job `{name}`");
-    let mut lost = false;
-    let mut backoff = Backoff::JOB;
-    loop {
-        let error = match request.clone().send_with(&single).await {
-            Ok(answer) => return Ok(answer.training_job_arn().unwrap_or_default().to_owned()),
-            Err(error) => error,
-        };
-        if error
-            .as_service_error()
-            .is_some_and(|e| e.is_resource_in_use())
-        {
-            return name_in_use(aws, &client, request, name, lost).await;
-        }
-        lost |= may_have_succeeded(&error);
-        let again = is_transient(&error).then(|| backoff.pause()).flatten();
-        let Some(pause) = again else {
-            let error = explain(&what, error);
-            return if lost {
-                resolve_lost_response(aws, &client, request, name, error).await
-            } else {
-                Err(error)
-            };
-        };
-        eprint_line(format!(
-            "{}; trying again",
-            first_line(&explain(&what, error))
-        ));
-        tokio::time::sleep(pause).await;
+    let lost = Cell::new(false);
+    let sent = retry(
+        Backoff::JOB,
+        || async {
+            let sent = request.clone().send_with(&single).await;
+            if sent.as_ref().is_err_and(may_have_succeeded) {
+                lost.set(true);
+            }
+            sent
+        },
+        is_transient,
+        |error| {
+            eprint_line(format!(
+                "{}; trying again",
+                first_line(&explain(&what, error))
+            ));
+        },
+    );
+    let error = match sent.await {
+        Ok(response) => return Ok(response.training_job_arn().unwrap_or_default().to_owned()),
+        Err(error) => error,
+    };
+    let lost = lost.get();
+    if error
+        .as_service_error()
+        .is_some_and(|e| e.is_resource_in_use())
+    {
+        return name_in_use(aws, &client, request, name, lost).await;
+    }
+    let error = explain(&what, error);
+    if lost {
+        resolve_lost_response(aws, &client, request, name, error).await
+    } else {
+        Err(error)
     }
 }
 
@@ -66,7 +74,7 @@ async fn name_in_use(
         return Err(Error::new(format!("another job `{name}` exists already"))
             .help("nothing was started; run the command again: the name contains the time"));
     }
-    let look = aws.next(&format!("status {name}"));
+    let status = aws.suggest(&format!("status {name}"));
     let found = client
         .describe_training_job()
         .training_job_name(name)
@@ -77,7 +85,7 @@ async fn name_in_use(
             &format!("cannot check if the existing `{name}` is this job"),
             error,
         )
-        .help(look.clone())
+        .help(status.clone())
     })?;
     if matches_request(request, &found) {
         eprint_line(format!(
@@ -85,16 +93,16 @@ async fn name_in_use(
         ));
         return Ok(found.training_job_arn().unwrap_or_default().to_owned());
     }
-    Err(ambiguous(name, &look))
+    Err(ambiguous(name, &status))
 }
 
 /// Error for a lost response and an existing job with other settings. It may still be this job:
 /// SageMaker may normalize settings. So the help does not suggest to submit again.
-fn ambiguous(name: &str, look: &str) -> Error {
+fn ambiguous(name: &str, status: &str) -> Error {
     Error::new(format!(
         "a response was lost, and a job `{name}` exists: it may be this one"
     ))
-    .help(format!("look at it before you start another one: {look}"))
+    .help(format!("check it before you start another one: {status}"))
 }
 
 /// Handles failed attempts of which one may have reached SageMaker.
@@ -115,16 +123,16 @@ async fn resolve_lost_response(
             eprint_line(format!("a response was lost: job `{name}` was created"));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
         }
-        Ok(_) => Err(ambiguous(name, &aws.next(&format!("status {name}")))),
+        Ok(_) => Err(ambiguous(name, &aws.suggest(&format!("status {name}")))),
         Err(_) => Err(error.help(format!(
             "{} shows if it was created",
-            aws.next(&format!("status {name}"))
+            aws.suggest(&format!("status {name}"))
         ))),
     }
 }
 
 /// True if an existing job has the settings of the request.
-fn matches_request(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
+fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool {
     let algorithm = |spec: &aws_sdk_sagemaker::types::AlgorithmSpecification| {
         (
             spec.training_image.clone(),
@@ -132,22 +140,28 @@ fn matches_request(asked: &Request, found: &DescribeTrainingJobOutput) -> bool {
         )
     };
     let empty = std::collections::HashMap::new();
-    let hyperparameters = asked.get_hyper_parameters().as_ref().unwrap_or(&empty);
-    let environment = asked.get_environment().as_ref().unwrap_or(&empty);
-    let channels = asked.get_input_data_config().as_deref().unwrap_or_default();
-    asked.get_role_arn().as_deref() == found.role_arn()
-        && asked.get_algorithm_specification().as_ref().map(algorithm)
+    let hyperparameters = request.get_hyper_parameters().as_ref().unwrap_or(&empty);
+    let environment = request.get_environment().as_ref().unwrap_or(&empty);
+    let channels = request
+        .get_input_data_config()
+        .as_deref()
+        .unwrap_or_default();
+    request.get_role_arn().as_deref() == found.role_arn()
+        && request
+            .get_algorithm_specification()
+            .as_ref()
+            .map(algorithm)
             == found.algorithm_specification().map(algorithm)
         && hyperparameters == found.hyper_parameters().unwrap_or(&empty)
         && environment == found.environment().unwrap_or(&empty)
-        && asked
+        && request
             .get_output_data_config()
             .as_ref()
             .map(|output| without_slash(output.s3_output_path()))
             == found
                 .output_data_config()
                 .map(|output| without_slash(output.s3_output_path()))
-        && machines(asked.get_resource_config().as_ref()) == machines(found.resource_config())
+        && machines(request.get_resource_config().as_ref()) == machines(found.resource_config())
         && sources(channels) == sources(found.input_data_config())
 }
 
@@ -189,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    fn asked() -> Request {
+    fn request() -> Request {
         Request::default()
             .role_arn("role")
             .hyper_parameters("min_df", "5")
@@ -231,31 +245,31 @@ mod tests {
                         .build(),
                 )
         };
-        assert!(matches_request(&asked(), &found().build()));
+        assert!(matches_request(&request(), &found().build()));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().role_arn("other").build()
         ));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().hyper_parameters("min_df", "6").build()
         ));
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().environment("A", "1").build()
         ));
         let with_slash = OutputDataConfig::builder()
             .s3_output_path("s3://b/o/")
             .build();
         assert!(matches_request(
-            &asked(),
+            &request(),
             &found().output_data_config(with_slash).build()
         ));
         let elsewhere = OutputDataConfig::builder()
             .s3_output_path("s3://b/p")
             .build();
         assert!(!matches_request(
-            &asked(),
+            &request(),
             &found().output_data_config(elsewhere).build()
         ));
     }

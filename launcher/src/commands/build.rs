@@ -76,7 +76,7 @@ Examples:
 
 /// Result of the command.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct BuildResult {
     trainer: String,
     reference: String,
     digest: String,
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     }
     // Checked before compiling for minutes.
     if let Some(path) = &args.output {
-        image::writable(path)?;
+        image::check_writable(path)?;
     }
     let options = BuildOptions::from(&args.options);
     if args.dry_run {
@@ -139,18 +139,18 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         None => None,
     };
     let deliver = start.elapsed().as_secs_f64();
-    let answer = answer(&trainer, &image, args.output, loaded, deliver);
-    context.format.answer(&answer, text)?;
+    let result = build_result(&trainer, &image, args.output, loaded, deliver);
+    context.format.print(&result, text)?;
     Ok(Exit::Ok)
 }
 
-fn answer(
+fn build_result(
     trainer: &Trainer,
     image: &Image,
     output: Option<PathBuf>,
     loaded: Option<String>,
     deliver: f64,
-) -> Answer {
+) -> BuildResult {
     let [reference, _] = image.names();
     let built = image.built.clone().unwrap_or_default();
     let layers = image.layers().iter().map(|layer| LayerAnswer {
@@ -159,7 +159,7 @@ fn answer(
         diff_id: layer.diff_id.clone(),
         size: layer.size(),
     });
-    Answer {
+    BuildResult {
         trainer: trainer.name.clone(),
         reference,
         digest: image.digest(),
@@ -179,14 +179,14 @@ fn answer(
     }
 }
 
-fn text(answer: &Answer) -> String {
+fn text(result: &BuildResult) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{}", answer.reference);
-    let _ = writeln!(text, "  digest        {}", answer.digest);
-    let _ = writeln!(text, "  size          {}", megabytes(answer.size));
-    for layer in &answer.layers {
+    let _ = writeln!(text, "{}", result.reference);
+    let _ = writeln!(text, "  digest        {}", result.digest);
+    let _ = writeln!(text, "  size          {}", megabytes(result.size));
+    for layer in &result.layers {
         let _ = writeln!(
             text,
             "  layer         {:>9}  {}",
@@ -194,23 +194,23 @@ fn text(answer: &Answer) -> String {
             layer.what
         );
     }
-    let _ = writeln!(text, "  binary        {}", answer.binary.display());
-    if !answer.libraries.is_empty() {
-        let count = answer.libraries.len();
+    let _ = writeln!(text, "  binary        {}", result.binary.display());
+    if !result.libraries.is_empty() {
+        let count = result.libraries.len();
         let _ = writeln!(text, "  libraries     {count} shared, this machine's");
     }
-    let _ = writeln!(text, "  certificates  {}", answer.certificates.display());
-    if let Some(output) = &answer.output {
+    let _ = writeln!(text, "  certificates  {}", result.certificates.display());
+    if let Some(output) = &result.output {
         let _ = writeln!(text, "  written to    {}", output.display());
     }
-    if let Some(loaded) = &answer.loaded {
+    if let Some(loaded) = &result.loaded {
         let _ = writeln!(text, "  to run it     docker run --rm {loaded} --help");
     }
     let Seconds {
         compile,
         image,
         deliver,
-    } = &answer.seconds;
+    } = &result.seconds;
     let _ = writeln!(
         text,
         "  compiled in {compile:.2} s, written in {:.2} s",

@@ -20,10 +20,10 @@ pub(crate) struct DescribeArgs {
 pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let (job, mut answer) = describe_raw(&aws, name).await?;
-    text::convert_times(&mut answer);
+    let (job, mut response) = describe_raw(&aws, name).await?;
+    text::convert_times(&mut response);
     context
         .format
-        .answer(&answer, |answer| text::text(&job, answer))?;
+        .print(&response, |response| text::text(&job, response))?;
     Ok(Exit::Ok)
 }

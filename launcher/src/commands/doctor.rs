@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::aws::iam::ROLE;
 use crate::context::Context;
-use crate::doctor::{AwsSetup, DoctorOptions, Report, examine};
+use crate::doctor::{AwsSetup, DoctorOptions, Report, run_checks};
 use crate::job::S3Url;
 use crate::trainer;
 use diagnostics::{Exit, Result};
@@ -43,13 +43,13 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
         (None, None) => None,
     };
     let from_environment = || context.env.get(ROLE)?.to_str().map(str::to_owned);
-    let wanted = DoctorOptions {
+    let options = DoctorOptions {
         trainer: args.trainer,
         workspace: trainer::workspace_folder(),
         role: args.role.clone().or_else(from_environment),
         output,
     };
-    let report = examine(&wanted, AwsSetup::find(&context.aws_args)).await;
-    context.format.answer(&report, Report::text)?;
+    let report = run_checks(&options, AwsSetup::find(&context.aws_args)).await;
+    context.format.print(&report, Report::text)?;
     Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

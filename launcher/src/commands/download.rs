@@ -92,13 +92,13 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         let model = ModelDownload::new(from, to, options)?;
         return download_model(model, &store, args.dry_run, context.format).await;
     }
-    let fetch = until_interrupted(Download::plan(&store, &from, to)).await?;
+    let download = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        Plan::from(fetch.dry_run()).print(context.format)?;
+        Plan::from(download.dry_run()).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let downloaded = until_interrupted(fetch.run(&store)).await?;
-    context.format.answer(&downloaded, |downloaded| {
+    let downloaded = until_interrupted(download.run(&store)).await?;
+    context.format.print(&downloaded, |downloaded| {
         format!("downloaded `{from}`: {}", downloaded.summary.text())
     })?;
     Ok(Exit::Ok)
@@ -148,8 +148,8 @@ async fn download_model(
         Plan::from(steps).print(format)?;
         return Ok(Exit::Ok);
     }
-    let answer = until_interrupted(model.run(store)).await?;
-    format.answer(&answer, |answer| answer.text())?;
+    let result = until_interrupted(model.run(store)).await?;
+    format.print(&result, |result| result.text())?;
     Ok(Exit::Ok)
 }
 

@@ -126,7 +126,7 @@ fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
     // JSON also as text output: it is pasted into a file or a console.
     context
         .format
-        .answer(&document, |document| format!("{document:#}"))
+        .print(&document, |document| format!("{document:#}"))
 }
 
 fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
@@ -154,8 +154,8 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         .iter()
         .map(|file| args.output.join(file.name))
         .collect();
-    let answer = json!({"written": paths});
-    context.format.answer(&answer, |_| {
+    let result = json!({"written": paths});
+    context.format.print(&result, |_| {
         let folder = quoted(&args.output.to_string_lossy());
         let lines = paths.iter().map(|path| format!("{}\n", path.display()));
         lines.collect::<String>()

@@ -61,10 +61,10 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
     let jobs = jobs(&aws, &args).await?;
     let now = Timestamp::now();
     let entries: Vec<Entry> = jobs.iter().map(|job| Entry::new(job, now)).collect();
-    let answer = serde_json::json!({"region": aws.region(), "jobs": entries});
+    let result = serde_json::json!({"region": aws.region(), "jobs": entries});
     context
         .format
-        .answer(&answer, |_| text(&entries, aws.region()))?;
+        .print(&result, |_| text(&entries, aws.region()))?;
     Ok(Exit::Ok)
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
             eprint_line(format!(
                 "no log: the job has ended, {}\n  help: {} shows how it ended",
                 state.both_states(),
-                aws.next(&format!("describe {name}"))
+                aws.suggest(&format!("describe {name}"))
             ));
         } else if !found {
             eprint_line(format!("no log yet\n{}", follow_up_help(&aws, name)));

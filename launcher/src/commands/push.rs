@@ -62,7 +62,7 @@ Examples:
 
 /// Result of the command.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct PushResult {
     trainer: String,
     /// Image by digest: `host/repository@sha256:...`.
     reference: String,
@@ -114,7 +114,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     let start = Instant::now();
     let pushed = push::push(&image, &place, &credentials, &tags).await?;
     let built = image.built.clone().unwrap_or_default();
-    let answer = Answer {
+    let result = PushResult {
         trainer: trainer.name.clone(),
         reference: format!("{}@{}", place.name(), image.digest()),
         tags: tags
@@ -131,7 +131,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
             push: start.elapsed().as_secs_f64(),
         },
     };
-    context.format.answer(&answer, text)?;
+    context.format.print(&result, text)?;
     Ok(Exit::Ok)
 }
 
@@ -157,15 +157,15 @@ fn tags(image: &Image, no_latest: bool) -> Vec<String> {
     tags
 }
 
-fn text(answer: &Answer) -> String {
+fn text(result: &PushResult) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{}\n", answer.reference);
-    for tag in &answer.tags {
+    let mut text = format!("{}\n", result.reference);
+    for tag in &result.tags {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {tag}");
     }
     let bytes = |blobs: &[push::Blob]| blobs.iter().map(|blob| blob.size).sum::<u64>();
-    let (new, old) = (&answer.pushed.uploaded, &answer.pushed.present);
+    let (new, old) = (&result.pushed.uploaded, &result.pushed.present);
     let _ = writeln!(
         text,
         "  uploaded {} blobs, {}; {} blobs, {} were present",
@@ -178,7 +178,7 @@ fn text(answer: &Answer) -> String {
         compile,
         image,
         push,
-    } = &answer.seconds;
+    } = &result.seconds;
     let _ = writeln!(
         text,
         "  compiled in {compile:.2} s, written in {image:.2} s, pushed in {push:.2} s"
@@ -196,7 +196,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 Credentials::find(&place.host, |name| std::env::var_os(name))?.are_explicit();
             if let Some(host) = place.ecr_host().filter(|_| !given) {
                 let aws = context.aws().await?;
-                if let Some((what, request)) = ecr::rehearse_log_in_to(&aws, &host).await {
+                if let Some((what, request)) = ecr::dry_run_log_in_to(&aws, &host).await {
                     plan.request(what, request);
                 }
             }
@@ -204,7 +204,9 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
         }
         None => {
             let aws = context.aws().await?;
-            for (what, request) in ecr::rehearse(&aws, &repository, args.create_repository).await {
+            for (what, request) in
+                ecr::dry_run_create(&aws, &repository, args.create_repository).await
+            {
                 plan.request(what, request);
             }
             match &args.ecr_registry {

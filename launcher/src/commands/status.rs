@@ -19,6 +19,6 @@ pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {
     let name = job_name(&args.job, &aws).await?;
     let job = describe(&aws, name).await?;
     let state = JobState::new(&job, Timestamp::now());
-    context.format.answer(&state, JobState::text)?;
+    context.format.print(&state, JobState::text)?;
     Ok(Exit::Ok)
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
             self::state(&aws, name).await?
         }
     };
-    context.format.answer(&state, JobState::text)?;
+    context.format.print(&state, JobState::text)?;
     Ok(Exit::Ok)
 }
 
@@ -84,13 +84,13 @@ async fn state(aws: &Aws, name: &str) -> Result<JobState> {
 
 /// Stops the job. A job that has ended meanwhile is not an error.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
-    let answer = aws
+    let response = aws
         .sagemaker()
         .stop_training_job()
         .training_job_name(name)
         .send()
         .await;
-    let Err(error) = answer else {
+    let Err(error) = response else {
         return Ok(());
     };
     let refused = error
@@ -116,11 +116,11 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
 fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     eprint_line(format!(
         "Ctrl-C: the job is still stopping\n  help: {} shows its state",
-        aws.next(&format!("status {name}"))
+        aws.suggest(&format!("status {name}"))
     ));
     if context.format == Format::Json {
-        let answer = serde_json::json!({"name": name, "interrupted": true});
-        context.format.answer(&answer, |_| String::new())?;
+        let result = serde_json::json!({"name": name, "interrupted": true});
+        context.format.print(&result, |_| String::new())?;
     }
     Ok(Exit::Interrupted)
 }

@@ -79,7 +79,7 @@ pub(crate) struct TrainArgs {
     max_run: Duration,
     /// Binary of the trainer, for checks and for local-process
     ///
-    /// The default is built in the repository; elsewhere it is the one beside trainyard or on the
+    /// The default is built in the repository; elsewhere it is the one next to trainyard or on the
     /// PATH.
     #[arg(long, value_name = "FILE")]
     trainer_binary: Option<PathBuf>,

@@ -53,56 +53,56 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         progress: context.format == Format::Text,
     };
     if args.abort {
-        let leftover = UnfinishedUploads::plan(&args.source, &to)?;
+        let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
         let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
-            let steps = until_interrupted(leftover.dry_run(&store)).await?;
+            let steps = until_interrupted(unfinished.dry_run(&store)).await?;
             Plan::from(steps).print(context.format)?;
             return Ok(Exit::Ok);
         }
-        let aborted = until_interrupted(leftover.abort(&store)).await?;
-        context.format.answer(&aborted, |aborted| aborted.text())?;
+        let aborted = until_interrupted(unfinished.abort(&store)).await?;
+        context.format.print(&aborted, |aborted| aborted.text())?;
         return Ok(Exit::Ok);
     }
-    let sending = Upload::plan(&args.source, &to)?;
-    not_empty(&sending, &args.source)?;
+    let upload = Upload::plan(&args.source, &to)?;
+    not_empty(&upload, &args.source)?;
     let aws = context.aws().await?;
     if args.dry_run {
         let (aws, recorder) = aws.dry_run();
-        let steps = sending.dry_run(&aws.s3(), || recorder.take()).await;
+        let steps = upload.dry_run(&aws.s3(), || recorder.take()).await;
         Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);
     }
     let store = transfer::store(&aws, settings);
-    let uploaded = until_interrupted(sending.run(&store)).await;
+    let uploaded = until_interrupted(upload.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {
             error.help("or remove the uploaded parts: `trainyard upload .. --abort`")
         }
         _ => error,
     })?;
-    for left in &uploaded.left_out {
-        eprint_line(format!("skipped: `{}` is {}", left.path, left.why));
+    for file in &uploaded.skipped_files {
+        eprint_line(format!("skipped: `{}` is {}", file.path, file.why));
     }
-    context.format.answer(&uploaded, |uploaded| {
+    context.format.print(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.summary.text())
     })?;
     Ok(Exit::Ok)
 }
 
 /// Refuses a folder without files to upload: it is probably the wrong one.
-fn not_empty(sending: &Upload, source: &Path) -> Result<()> {
-    if sending.count() > 0 {
+fn not_empty(upload: &Upload, source: &Path) -> Result<()> {
+    if upload.count() > 0 {
         return Ok(());
     }
     let given = source.to_string_lossy();
     let given = sanitize(&given);
-    Err(match sending.left_out() {
+    Err(match upload.skipped_files() {
         [] => Error::usage(format!("there is no file in the folder `{given}`"))
             .help("put the data there, or pass another folder"),
-        left => Error::usage(format!(
+        skipped => Error::usage(format!(
             "no file of the folder `{given}` can be uploaded:{}",
-            Skipped::lines(left)
+            Skipped::lines(skipped)
         ))
         .help(SKIPPED_HELP),
     })

@@ -118,13 +118,13 @@ fn region(
 fn looks_like_a_region(region: &str) -> bool {
     let mut parts = region.split('-').rev();
     let number = parts.next().unwrap_or_default();
-    let words: Vec<_> = parts.collect();
-    words.len() >= 2
+    let names: Vec<_> = parts.collect();
+    names.len() >= 2
         && !number.is_empty()
         && number.bytes().all(|b| b.is_ascii_digit())
-        && words
+        && names
             .iter()
-            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+            .all(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
 /// Checks the credentials with STS.

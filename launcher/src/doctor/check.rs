@@ -139,7 +139,7 @@ pub(super) async fn with_timeout(
             Check::problem(
                 name,
                 format!(
-                    "{service} did not answer within {} s",
+                    "{service} did not respond within {} s",
                     CHECK_TIMEOUT.as_secs()
                 ),
             )

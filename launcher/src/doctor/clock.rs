@@ -29,7 +29,7 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
     with_timeout(NAME, "AWS", async {
         match date(&url).await {
             Ok(theirs) => check_skew(Timestamp::now().duration_since(theirs).as_secs()),
-            Err(error) => Check::problem(NAME, format!("no answer from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
+            Err(error) => Check::problem(NAME, format!("no response from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
                 .help("check the network, its proxy, and the name of the region, then run `trainyard doctor` again"),
         }
     })
@@ -40,7 +40,7 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
 async fn date(url: &str) -> Result<Timestamp, String> {
     let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
     let connector = http_connector().map_err(|error| error.into_parts().0)?;
-    let answer = connector
+    let response = connector
         .call(request)
         .await
         // Leaves out the origin, which the caller adds.
@@ -48,7 +48,7 @@ async fn date(url: &str) -> Result<Timestamp, String> {
             Some(cause) => chain(cause),
             None => chain(&error),
         })?;
-    let text = answer
+    let text = response
         .headers()
         .get("date")
         .ok_or("its response has no date")?;

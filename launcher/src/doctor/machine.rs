@@ -33,9 +33,9 @@ pub(super) async fn docker() -> Vec<Check> {
             }
         };
         match (engine.version().await, engine.info().await) {
-            (Ok(version), Ok(answer)) => {
-                let check = platform(&version.version.unwrap_or_default(), &answer);
-                info = Some(answer);
+            (Ok(version), Ok(response)) => {
+                let check = platform(&version.version.unwrap_or_default(), &response);
+                info = Some(response);
                 orphans = orphan_containers(&engine).await;
                 check
             }
@@ -116,7 +116,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     };
     let mut found = None;
     let checked = with_timeout(name, "cargo", async {
-        match Trainer::look(trainer).await {
+        match Trainer::find_cancellable(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
                 Check::ok(name, "found")
@@ -141,7 +141,7 @@ async fn starts(name: &'static str, trainer: &Trainer) -> Check {
                 .help(format!("`cargo build --release -p {own}`")),
             None => Check::warning(
                 name,
-                format!("no binary `{own}` beside trainyard or on the PATH"),
+                format!("no binary `{own}` next to trainyard or on the PATH"),
             )
             .help("put it on the PATH, or run this in Trainyard's repository"),
         };

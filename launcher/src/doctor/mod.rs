@@ -29,7 +29,7 @@ pub(crate) struct DoctorOptions {
 }
 
 /// Runs all checks, each with its own time limit.
-pub(crate) async fn examine(
+pub(crate) async fn run_checks(
     wanted: &DoctorOptions,
     setup: impl Future<Output = AwsSetup>,
 ) -> Report {

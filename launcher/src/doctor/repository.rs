@@ -32,7 +32,7 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
         .repository_name(&repository)
         .image_ids(tag);
     match request.send().await {
-        Ok(answer) => match answer.image_details().first() {
+        Ok(response) => match response.image_details().first() {
             Some(image) => Check::ok(NAME, format!("`{shown}:latest`{}", age_and_size(image))),
             None => empty(aws, &shown, trainer),
         },
@@ -41,7 +41,7 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
                 NAME,
                 format!("there is no repository `{shown}` in `{}`", aws.region()),
             )
-            .help(aws.next(&format!("push {trainer} --create-repository"))),
+            .help(aws.suggest(&format!("push {trainer} --create-repository"))),
             Some("ImageNotFoundException") => empty(aws, &shown, trainer),
             Some("AccessDeniedException") => Check::warning(
                 NAME,
@@ -56,7 +56,7 @@ async fn latest(aws: &Aws, trainer: &str) -> Check {
 fn empty(aws: &Aws, repository: &str, trainer: &str) -> Check {
     Check::warning(NAME, format!("`{repository}` has no image `latest`")).help(format!(
         "`trainyard build {trainer}`, then {}",
-        aws.next(&format!("push {trainer}"))
+        aws.suggest(&format!("push {trainer}"))
     ))
 }
 

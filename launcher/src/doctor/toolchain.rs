@@ -25,7 +25,7 @@ pub(super) async fn checks(workspace: Option<&Path>) -> [Check; 3] {
 
 async fn toolchain(folder: &Path) -> Check {
     let name = "toolchain";
-    let found = match ask(cargo().as_ref(), &["--version"], folder).await {
+    let found = match first_output_line(cargo().as_ref(), &["--version"], folder).await {
         Ok(version) => version,
         Err(ProgramError::NotFound(error)) => {
             return Check::warning(
@@ -34,8 +34,8 @@ async fn toolchain(folder: &Path) -> Check {
             )
             .help("install Rust from https://rustup.rs");
         }
-        Err(ProgramError::Failed(said)) => {
-            return Check::problem(name, format!("`cargo --version`: {said}"))
+        Err(ProgramError::Failed(message)) => {
+            return Check::problem(name, format!("`cargo --version`: {message}"))
                 .help("`rustup toolchain install` in the repository installs the version of rust-toolchain.toml");
         }
     };
@@ -45,7 +45,7 @@ async fn toolchain(folder: &Path) -> Check {
         .nth(1)
         .unwrap_or_default()
         .to_owned();
-    match wanted(folder) {
+    match pinned_channel(folder) {
         Some(wanted) if !matches_channel(&version, &wanted) => Check::warning(
             name,
             format!("cargo {version}, rust-toolchain.toml has `{wanted}`"),
@@ -59,7 +59,7 @@ async fn toolchain(folder: &Path) -> Check {
 }
 
 /// Returns the channel of rust-toolchain.toml: one line, not worth a TOML parser.
-fn wanted(folder: &Path) -> Option<String> {
+fn pinned_channel(folder: &Path) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("rust-toolchain.toml")).ok()?;
     text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
@@ -82,7 +82,7 @@ async fn target(folder: &Path, triple: &str) -> Check {
     let name = "target";
     let arguments = ["--print", "target-libdir", "--target", triple];
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    match ask(&rustc, &arguments, folder).await {
+    match first_output_line(&rustc, &arguments, folder).await {
         Ok(library) if Path::new(&library).is_dir() => {
             Check::ok(name, format!("`{triple}` is installed"))
         }
@@ -92,8 +92,10 @@ async fn target(folder: &Path, triple: &str) -> Check {
         )
         .help(format!("`rustup target add {triple}`")),
         Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
-        Err(ProgramError::Failed(said)) => Check::warning(name, format!("`rustc` failed: {said}"))
-            .help(format!("`rustup target add {triple}`")),
+        Err(ProgramError::Failed(message)) => {
+            Check::warning(name, format!("`rustc` failed: {message}"))
+                .help(format!("`rustup target add {triple}`"))
+        }
     }
 }
 
@@ -102,7 +104,7 @@ async fn linker(folder: &Path, triple: &str) -> Check {
     let name = "linker";
     let (program, source) = linker_of(folder, triple);
     let shown = diagnostics::sanitize(&program).into_owned();
-    let machine = match ask(program.as_ref(), &["-dumpmachine"], folder).await {
+    let machine = match first_output_line(program.as_ref(), &["-dumpmachine"], folder).await {
         Ok(machine) => machine,
         Err(ProgramError::NotFound(_)) => {
             return Check::warning(name, format!("no linker `{shown}`{source}; only `build` needs it"))
@@ -124,7 +126,7 @@ async fn linker(folder: &Path, triple: &str) -> Check {
         ));
     }
     // Prints a path if found, else only the name.
-    match ask(program.as_ref(), &["-print-file-name=libc.a"], folder).await {
+    match first_output_line(program.as_ref(), &["-print-file-name=libc.a"], folder).await {
         Ok(library) if Path::new(&library).is_file() => Check::ok(
             name,
             format!("`{shown}`{source} has a static C library, `{library}`"),
@@ -186,7 +188,11 @@ enum ProgramError {
 }
 
 /// Runs a program and returns its first line of output.
-async fn ask(program: &OsStr, arguments: &[&str], folder: &Path) -> Result<String, ProgramError> {
+async fn first_output_line(
+    program: &OsStr,
+    arguments: &[&str],
+    folder: &Path,
+) -> Result<String, ProgramError> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
@@ -228,13 +234,13 @@ mod tests {
             );
         }
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(wanted(folder.path()), None);
+        assert_eq!(pinned_channel(folder.path()), None);
         std::fs::write(
             folder.path().join("rust-toolchain.toml"),
             "[toolchain]\nprofile = \"minimal\"\nchannel = \"1.95.0\" # why\n",
         )
         .expect("it can be written");
-        assert_eq!(wanted(folder.path()).as_deref(), Some("1.95.0"));
+        assert_eq!(pinned_channel(folder.path()).as_deref(), Some("1.95.0"));
     }
 
     #[test]
@@ -266,7 +272,7 @@ mod tests {
             ),
         )
         .expect("it can be written");
-        for (machine, library, said) in [
+        for (machine, library, expected) in [
             (
                 "x86_64-linux-gnu",
                 program.display().to_string(),
@@ -288,9 +294,9 @@ mod tests {
             );
             std::fs::write(&program, script).expect("it can be written");
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
-                .expect("ours");
+                .expect("own file");
             let check = linker(folder.path(), triple).await;
-            assert!(format!("{check:?}").contains(said), "{check:?}");
+            assert!(format!("{check:?}").contains(expected), "{check:?}");
         }
     }
 }

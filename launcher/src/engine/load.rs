@@ -20,13 +20,13 @@ pub(crate) async fn load(image: &Image, engine: &Docker) -> Result<String> {
     let [reference, latest] = image.names();
     let failed = |error: &bollard::errors::Error| {
         Error::new(format!(
-            "the Docker engine did not take `{reference}`: {}",
+            "the Docker engine cannot load `{reference}`: {}",
             diagnostics::sanitize(&reason(error))
         ))
-        .help("`docker info` and `docker system df` tell how the engine is")
+        .help("`docker info` and `docker system df` show the state of the engine")
     };
-    let there = engine.inspect_image(&reference).await;
-    let known = there.is_ok_and(|found| found.id.as_deref() == Some(image.id().as_str()));
+    let existing = engine.inspect_image(&reference).await;
+    let known = existing.is_ok_and(|found| found.id.as_deref() == Some(image.id().as_str()));
     if known {
         let options = TagImageOptionsBuilder::default()
             .repo(latest.trim_end_matches(":latest"))

@@ -103,7 +103,7 @@ async fn check_hyperparameters(trainer: &HostTrainer<'_>, options: Check<'_>) ->
     Err(to_error(trainer.name(), &output, &trainer.paths(), options))
 }
 
-/// Converts the trainer's error report. Other output is shown as it is.
+/// Converts the trainer's error report. Other output is shown unchanged.
 fn to_error(trainer: &str, output: &Output, paths: &Paths, options: Check<'_>) -> Error {
     let Some(report) = HostTrainer::report(output) else {
         let text = String::from_utf8_lossy(&output.stderr);

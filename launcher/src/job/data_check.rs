@@ -15,12 +15,12 @@ use super::{Job, Location};
 use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too.
-const READING: [&str; 3] = ["text_column", "label_column", "encoding"];
+const SHARED_OPTIONS: [&str; 3] = ["text_column", "label_column", "encoding"];
 
 /// Hyperparameters that drop the rows which `check` reports as errors.
-const DROPPING: [&str; 2] = ["drop_missing", "drop_malformed"];
+const DROP_OPTIONS: [&str; 2] = ["drop_missing", "drop_malformed"];
 
-/// Time after which a message says what is going on.
+/// Time after which a message reports the running check.
 const PROGRESS_DELAY: Duration = Duration::from_secs(2);
 
 /// Runs `check` on the training data, if it is on this machine.
@@ -37,8 +37,10 @@ pub(super) async fn run(job: &Job, trainer: &HostTrainer<'_>) -> Result<()> {
     }
     let mut given = hyperparameters::read(&trainer.paths().hyperparameters())
         .map_err(|error| super::refused("hyperparameters", &error))?;
-    let drops = given.iter().any(|h| DROPPING.contains(&h.name.as_str()));
-    given.retain(|h| READING.contains(&h.name.as_str()));
+    let drops = given
+        .iter()
+        .any(|h| DROP_OPTIONS.contains(&h.name.as_str()));
+    given.retain(|h| SHARED_OPTIONS.contains(&h.name.as_str()));
     let flags = hyperparameters::to_arguments(&given);
     let mut others: Vec<Option<&Path>> = ["validation", "test"]
         .into_iter()
@@ -47,7 +49,7 @@ pub(super) async fn run(job: &Job, trainer: &HostTrainer<'_>) -> Result<()> {
     if others.is_empty() {
         others.push(None);
     }
-    // One by one: what is an error in training data may be right in a test set, such as one label.
+    // Separately: an error in training data may be valid in a test set, such as a single label.
     for other in others {
         let mut arguments: Vec<OsString> = vec!["check".into(), "--data".into(), train.into()];
         if let Some(other) = other {
@@ -70,11 +72,11 @@ async fn check_one(
     mut arguments: Vec<OsString>,
     drops: bool,
 ) -> Result<()> {
-    let words: Vec<_> = arguments
+    let quoted_arguments: Vec<_> = arguments
         .iter()
-        .map(|word| quoted(&word.to_string_lossy()))
+        .map(|argument| quoted(&argument.to_string_lossy()))
         .collect();
-    let line = format!("`{} {}`", trainer.name(), words.join(" "));
+    let line = format!("`{} {}`", trainer.name(), quoted_arguments.join(" "));
     arguments.extend(["--json", "--limit", "1"].map(Into::into));
     let output = output(trainer.command(&arguments), &line)
         .await
@@ -84,12 +86,12 @@ async fn check_one(
     };
     if !drops {
         return Err(error
-            .help(format!("{line} shows all of it"))
-            .help("`--no-data-check` leaves it to the job to find out"));
+            .help(format!("{line} shows all errors"))
+            .help("`--no-data-check` skips the check"));
     }
     let (message, _) = error.into_parts();
     eprint_line(format!(
-        "warning: {message}\n  help: the job drops such rows, as requested; {line} shows all of it"
+        "warning: {message}\n  help: the job drops such rows, as requested; {line} shows all errors"
     ));
     Ok(())
 }

@@ -49,14 +49,14 @@ fn from_file(path: &Path) -> Result<BTreeMap<String, Json>> {
 /// Parses `--min-df 5`, `--min-df=5`, `--tune` and `--neg -1`. A repeated option gives a list.
 fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut words = flags.iter().peekable();
-    // The last option without a value, which the next word may belong to.
+    let mut arguments = flags.iter().peekable();
+    // The last option without a value, to which the next argument may belong.
     let mut switch = None;
-    while let Some(word) = words.next() {
-        let option = option(word, switch.take())?;
+    while let Some(argument) = arguments.next() {
+        let option = option(argument, switch.take())?;
         let (given, value) = match option.split_once('=') {
             Some((given, value)) => (given, value.to_owned()),
-            None => match words.next_if(|next| is_value(next)) {
+            None => match arguments.next_if(|next| is_value(next)) {
                 Some(value) => (option, value.clone()),
                 None => {
                     switch = Some(option);
@@ -64,7 +64,7 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
                 }
             },
         };
-        check_name(given, word)?;
+        check_name(given, argument)?;
         values.entry(name(given)).or_default().push(value);
     }
     Ok(values
@@ -76,17 +76,17 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, Json>> {
         .collect())
 }
 
-/// Removes `--`. `switch` is an option before the word, whose value the word may be.
-fn option<'a>(word: &'a str, switch: Option<&str>) -> Result<&'a str> {
-    if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
+/// Removes `--`. `switch` is an option before the argument, whose value the argument may be.
+fn option<'a>(argument: &'a str, switch: Option<&str>) -> Result<&'a str> {
+    if let Some(option) = argument.strip_prefix("--").filter(|rest| !rest.is_empty()) {
         return Ok(option);
     }
-    let given = sanitize(word);
+    let given = sanitize(argument);
     let refused = |found| Error::usage(format!("after `--`: `{given}` {found}"));
-    if word.starts_with('-') && word.len() > 1 {
+    if argument.starts_with('-') && argument.len() > 1 {
         let mut error = refused("has one dash");
         if let Some(name) = switch {
-            let whole = quoted(&format!("--{name}={word}"));
+            let whole = quoted(&format!("--{name}={argument}"));
             error = error.help(format!("as the value of `--{}`: `{whole}`", sanitize(name)));
         }
         return Err(error.help("hyperparameters have two: `-- --min-df 5`"));
@@ -94,21 +94,22 @@ fn option<'a>(word: &'a str, switch: Option<&str>) -> Result<&'a str> {
     let error = refused("belongs to no hyperparameter").help(
         "expected `-- --NAME VALUE`; a hyperparameter takes one value, and quotes keep spaces in it",
     );
-    Err(match word.split_once('=') {
-        Some((name, _)) if is_name(name) => {
-            error.help(format!("did you mean `{}`?", quoted(&format!("--{word}"))))
-        }
+    Err(match argument.split_once('=') {
+        Some((name, _)) if is_name(name) => error.help(format!(
+            "did you mean `{}`?",
+            quoted(&format!("--{argument}"))
+        )),
         _ => error,
     })
 }
 
-fn check_name(given: &str, word: &str) -> Result<()> {
+fn check_name(given: &str, argument: &str) -> Result<()> {
     if is_name(given) {
         return Ok(());
     }
     Err(Error::usage(format!(
         "after `--`: `{}` is not the name of a hyperparameter",
-        sanitize(word)
+        sanitize(argument)
     ))
     .help("expected letters, digits, `_`, `-` and `.`, as in `--min-df`"))
 }
@@ -119,9 +120,9 @@ fn is_name(text: &str) -> bool {
     first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// True for words that are not options: `5`, `-1`, `-.5`, `-inf`, `-`.
-fn is_value(word: &str) -> bool {
-    match word.strip_prefix('-') {
+/// True for arguments that are not options: `5`, `-1`, `-.5`, `-inf`, `-`.
+fn is_value(argument: &str) -> bool {
+    match argument.strip_prefix('-') {
         None | Some("") => true,
         Some(rest) => rest.parse::<f64>().is_ok() && !rest.starts_with('-'),
     }
@@ -137,13 +138,16 @@ mod tests {
 
     use super::*;
 
-    fn flags(words: &[&str]) -> Result<BTreeMap<String, String>> {
-        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        read(None, &words)
+    fn flags(arguments: &[&str]) -> Result<BTreeMap<String, String>> {
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        read(None, &arguments)
     }
 
-    fn sent(words: &[&str]) -> Vec<(String, String)> {
-        flags(words).expect("sound").into_iter().collect()
+    fn sent(arguments: &[&str]) -> Vec<(String, String)> {
+        flags(arguments).expect("sound").into_iter().collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -155,7 +159,7 @@ mod tests {
 
     #[test]
     fn parses_flags() {
-        let words = [
+        let arguments = [
             "--min-df",
             "5",
             "--max_df=0.5",
@@ -174,7 +178,7 @@ mod tests {
             ("text", "a b"),
             ("tune", "true"),
         ];
-        assert_eq!(sent(&words), pairs(&expected));
+        assert_eq!(sent(&arguments), pairs(&expected));
         assert_eq!(
             sent(&["--n", "1", "--n", "2"]),
             pairs(&[("n", r#"["1","2"]"#)])
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn refuses_other_words() {
-        for (words, expected) in [
+        for (arguments, expected) in [
             (vec!["5"], "`5` belongs to no hyperparameter"),
             (
                 vec!["--min-df", "5", "6"],
@@ -199,30 +203,30 @@ mod tests {
             (vec!["--a b"], "is not the name"),
             (vec!["--"], "belongs to no hyperparameter"),
         ] {
-            let text = flags(&words).expect_err("refused").to_string();
-            if words == ["--"] {
+            let text = flags(&arguments).expect_err("refused").to_string();
+            if arguments == ["--"] {
                 continue;
             }
-            assert!(text.contains(expected), "{words:?}: {text}");
+            assert!(text.contains(expected), "{arguments:?}: {text}");
         }
     }
 
     #[test]
     fn suggests_the_intended_option() {
-        for (words, hint) in [
+        for (arguments, hint) in [
             (
                 vec!["--text-column", "-x"],
                 "as the value of `--text-column`: `--text-column=-x`",
             ),
             (vec!["min_df=5"], "did you mean `--min_df=5`?"),
         ] {
-            let text = flags(&words).expect_err("refused").to_string();
-            assert!(text.contains(hint), "{words:?}: {text}");
+            let text = flags(&arguments).expect_err("refused").to_string();
+            assert!(text.contains(hint), "{arguments:?}: {text}");
         }
         // There is no option without a value before it.
-        for words in [vec!["-x"], vec!["--min-df", "5", "-x"], vec!["--a=b", "-x"]] {
-            let text = flags(&words).expect_err("refused").to_string();
-            assert!(!text.contains("as the value"), "{words:?}: {text}");
+        for arguments in [vec!["-x"], vec!["--min-df", "5", "-x"], vec!["--a=b", "-x"]] {
+            let text = flags(&arguments).expect_err("refused").to_string();
+            assert!(!text.contains("as the value"), "{arguments:?}: {text}");
         }
     }
 
@@ -230,13 +234,13 @@ mod tests {
         /// A container reads the given values.
         #[test]
         fn container_reads_given_values(values in proptest::collection::vec("\\PC{0,12}|[-0-9.\\[\\]{}\"'a-fntrNTF, \n\t]{0,12}", 1..4)) {
-            let words: Vec<String> = values.iter().map(|value| format!("--some-name={value}")).collect();
-            let sent = read(None, &words).expect("sound");
+            let arguments: Vec<String> = values.iter().map(|value| format!("--some-name={value}")).collect();
+            let sent = read(None, &arguments).expect("sound");
             let folder = tempfile::tempdir().expect("a folder");
             let file = folder.path().join("hyperparameters.json");
             std::fs::write(&file, serde_json::to_vec(&sent).expect("JSON")).expect("written");
             let read = hyperparameters::read(&file).expect("sound");
-            prop_assert_eq!(hyperparameters::to_arguments(&read), words);
+            prop_assert_eq!(hyperparameters::to_arguments(&read), arguments);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use diagnostics::{Error, Result};
 
-/// A place that runs a job.
+/// Value of `--instance-type`: the backend that runs a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Instance {
     /// SageMaker.

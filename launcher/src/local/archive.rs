@@ -181,7 +181,7 @@ impl Packer {
     /// Adds an engine's tar stream. Returns false at the first link.
     fn add_tar(&mut self, tar: impl Read) -> io::Result<bool> {
         let mut tar = TarReader::new(tar);
-        while let Some(entry) = tar.next()? {
+        while let Some(entry) = tar.next_entry()? {
             let Some(path) = strip_first(Path::new(OsStr::from_bytes(&entry.path))) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Interface of the two places where a local job runs: the Docker engine and a process.
+//! Interface of the two backends of local jobs: the Docker engine and a process.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use diagnostics::Result;
 
 use super::failure_reason::FailureReason;
 
-/// A place that runs the trainer.
+/// A backend that runs the trainer.
 pub(super) trait Backend {
     type Attempt: Attempt;
 
@@ -18,8 +18,8 @@ pub(super) trait Backend {
 pub(super) trait Attempt {
     /// Copies files, such as checkpoints. Can be cancelled.
     async fn prepare(&mut self) -> Result<()>;
-    /// Starts the trainer. Must be fast: cannot be cancelled, so that a running trainer is always
-    /// asked to end.
+    /// Starts the trainer. Must be fast: cannot be cancelled, so that a running trainer always
+    /// gets a signal.
     async fn start(&mut self) -> Result<()>;
     /// Waits for the end. Can be cancelled and called again.
     async fn wait(&mut self) -> Result<ExitState>;

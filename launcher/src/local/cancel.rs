@@ -1,4 +1,4 @@
-//! Cancels work on a blocking thread: the thread is asked to end, and waited for.
+//! Cancels work on a blocking thread and waits for its end.
 
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -2,8 +2,10 @@
 //! ended and for an engine on another machine, and files on this side belong to the user.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use bollard::Docker;
@@ -11,7 +13,7 @@ use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use sagemaker::limits;
-use tar::{Archive, Builder, EntryType, Header};
+use tar::{Builder, EntryType, Header};
 
 use super::archive::{self, PackResult, strip_first};
 use super::cancel;
@@ -22,6 +24,7 @@ use super::scratch::Scratch;
 use super::setup::Setup;
 use crate::pipe;
 use diagnostics::{Error, Result, eprint_line};
+use transport::tar_reader::{Kind, TarReader};
 
 /// Copies configuration, writable folders and checkpoints into a container that has not started.
 /// Returns the names of the checkpoints.
@@ -111,9 +114,8 @@ fn fill(
     }
 }
 
-/// `below` is the place in the folder of checkpoints. Links are not followed: what came back
-/// through one would be written over what the trainer has made of the same file, or outside of the
-/// folder.
+/// `below` is the path in the folder of checkpoints. Links are not followed: a file that comes back
+/// through a link could overwrite a newer one, or one outside of the folder.
 fn fill_checkpoints(
     tar: &mut Builder<impl io::Write>,
     (from, below): (&Path, &Path),
@@ -247,13 +249,10 @@ pub(super) async fn pack(docker: &Docker, id: &str, folder: &str, target: &Path)
 pub(super) async fn small_file(docker: &Docker, id: &str, path: &str) -> Result<Option<String>> {
     let text = read(docker, id, path, |tar| {
         let mut bytes = Vec::new();
-        let mut archive = Archive::new(tar);
-        let first = archive
-            .entries()
-            .and_then(|mut entries| entries.next().transpose());
-        if let Ok(Some(entry)) = first {
+        let mut tar = TarReader::new(tar);
+        if let Ok(Some(_)) = tar.next_entry() {
             // A character has at most four bytes.
-            let _ = entry
+            let _ = tar
                 .take(4 * limits::MAX_FAILURE_REASON as u64)
                 .read_to_end(&mut bytes);
         }
@@ -286,15 +285,14 @@ pub(super) async fn save_checkpoints(
 
 fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -> io::Result<()> {
     let (mut seen, mut links) = (BTreeSet::new(), BTreeSet::new());
-    for entry in Archive::new(tar).entries()? {
-        let mut entry = entry?;
-        let Some(path) = strip_first(&entry.path()?) else {
+    let mut tar = TarReader::new(tar);
+    while let Some(entry) = tar.next_entry()? {
+        let Some(path) = strip_first(Path::new(OsStr::from_bytes(&entry.path))) else {
             continue;
         };
         let target = folder.join(&path);
-        let kind = entry.header().entry_type();
-        let parents = match kind {
-            EntryType::Directory => path.as_path(),
+        let parents = match entry.kind {
+            Kind::Folder => path.as_path(),
             _ => path.parent().unwrap_or(&path),
         };
         if let Some(link) = first_link(folder, parents) {
@@ -309,24 +307,22 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
             }
             continue;
         }
-        match kind {
-            EntryType::Directory => fs::create_dir_all(&target)?,
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+        match entry.kind {
+            Kind::Folder => fs::create_dir_all(&target)?,
+            Kind::File => {
                 let parent = target.parent().unwrap_or(folder);
                 fs::create_dir_all(parent)?;
                 let mut file = tempfile::Builder::new()
                     .prefix(".partial-")
                     .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
                     .tempfile_in(parent)?;
-                io::copy(&mut entry, file.as_file_mut())?;
+                io::copy(&mut tar, file.as_file_mut())?;
                 file.persist(&target).map_err(|error| error.error)?;
             }
             // An unchanged link.
-            EntryType::Symlink
+            Kind::Link(_)
                 if fs::read_link(&target).is_ok_and(|there| {
-                    entry
-                        .link_name()
-                        .is_ok_and(|name| name.is_some_and(|name| name == there))
+                    entry.link.as_deref() == Some(there.as_os_str().as_bytes())
                 }) =>
             {
                 continue;

@@ -190,7 +190,7 @@ impl Attempt for DockerAttempt<'_> {
 
     async fn wait(&mut self) -> Result<ExitState> {
         loop {
-            let answer = self.wait.next().await;
+            let response = self.wait.next().await;
             if let Some(ended) = self.inspect().await? {
                 if let Some(log) = &mut self.log {
                     let _ = timeout(LOG_TIMEOUT, log).await;
@@ -199,7 +199,7 @@ impl Attempt for DockerAttempt<'_> {
                 return Ok(ended);
             }
             // The request timed out while the job runs: repeat it.
-            if let Some(Err(_)) | None = answer {
+            if let Some(Err(_)) | None = response {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             self.wait = self.wait_stream();

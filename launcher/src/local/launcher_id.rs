@@ -11,10 +11,10 @@ pub(super) fn current() -> Option<String> {
 
 /// True if the process has ended. None if that is not known on this machine.
 pub(super) fn has_ended(launcher: &str) -> Option<bool> {
-    let mut words = launcher.splitn(3, ' ');
-    let pid = words.next()?.parse().ok()?;
-    let start = words.next()?;
-    if words.next()? != namespace()? {
+    let mut fields = launcher.splitn(3, ' ');
+    let pid = fields.next()?.parse().ok()?;
+    let start = fields.next()?;
+    if fields.next()? != namespace()? {
         return None;
     }
     // A process id is used again, but not with the same start time.
@@ -31,7 +31,7 @@ pub(super) fn has_ended(launcher: &str) -> Option<bool> {
 
 /// True for a process that has ended and was not waited for.
 fn is_zombie(pid: u32) -> bool {
-    stat(pid).is_some_and(|words| words.trim_start().starts_with('Z'))
+    stat(pid).is_some_and(|fields| fields.trim_start().starts_with('Z'))
 }
 
 /// Returns the fields of `/proc/PID/stat` from the state on.
@@ -44,11 +44,11 @@ fn stat(pid: u32) -> Option<String> {
 /// Returns the start time in ticks since boot.
 fn start_time(pid: u32) -> Option<String> {
     let stat = stat(pid)?;
-    let mut words = stat.split_whitespace();
-    if words.next() == Some("Z") {
+    let mut fields = stat.split_whitespace();
+    if fields.next() == Some("Z") {
         return None;
     }
-    words.nth(18).map(str::to_owned)
+    fields.nth(18).map(str::to_owned)
 }
 
 /// Returns the boot id and the PID namespace, within which a process id has a meaning.
@@ -66,10 +66,10 @@ mod tests {
     fn running_launcher_has_not_ended() {
         let own = current().expect("Linux");
         assert_eq!(has_ended(&own), Some(false));
-        let mut words: Vec<_> = own.split(' ').collect();
-        words[1] = "1";
+        let mut fields: Vec<_> = own.split(' ').collect();
+        fields[1] = "1";
         assert_eq!(
-            has_ended(&words.join(" ")),
+            has_ended(&fields.join(" ")),
             Some(true),
             "another process with that id"
         );

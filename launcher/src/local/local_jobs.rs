@@ -10,7 +10,7 @@ use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 /// A working engine answers in milliseconds.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Returns the command's result; if it failed and the job is local, an error that says so.
+/// Returns the command's result, or another error if it failed and the job is local.
 pub(crate) async fn or_local_job(
     job: &str,
     command: impl Future<Output = Result<Exit>>,

@@ -105,8 +105,8 @@ pub(crate) async fn train(
         eprint_line(ending);
     }
     std::mem::take(&mut outcome.errors).into_result()?;
-    eprint_line(report.next(job, context));
-    context.format.answer(&report, Report::text)?;
+    eprint_line(report.suggestion(job, context));
+    context.format.print(&report, Report::text)?;
     Ok(report.exit(&outcome))
 }
 

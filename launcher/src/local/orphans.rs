@@ -92,6 +92,6 @@ pub(crate) fn describe_folders(folders: &[String]) -> Option<(String, String)> {
         [_] => "a killed launcher left a temporary folder".to_owned(),
         many => format!("killed launchers left {} temporary folders", many.len()),
     };
-    let words: Vec<_> = folders.iter().map(|folder| quoted(folder)).collect();
-    Some((message, format!("`rm -r {}` removes them", words.join(" "))))
+    let paths: Vec<_> = folders.iter().map(|folder| quoted(folder)).collect();
+    Some((message, format!("`rm -r {}` removes them", paths.join(" "))))
 }

@@ -1,6 +1,6 @@
 //! Starts the trainer's process so that it ends with the launcher, even after SIGKILL. On Linux
-//! only a process itself can ask the kernel for that: the launcher starts itself, asks, and
-//! replaces itself by the trainer with `exec`.
+//! only a process itself can request this from the kernel: the launcher starts itself, requests it,
+//! and executes the trainer in its place.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;

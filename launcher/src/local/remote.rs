@@ -38,10 +38,10 @@ async fn download_if_any(url: &S3Url, folder: &Path, context: &Context) -> Resul
 pub(super) async fn upload(file: &Path, url: &S3Url, context: &Context) -> Result<()> {
     let aws = context.aws().await?;
     let uploaded = s3::upload(&transfer(&aws, context), file, url).await?;
-    for left in &uploaded.left_out {
+    for file in &uploaded.skipped_files {
         eprint_line(format!(
             "warning: `{}` is not sent: it is {}",
-            left.path, left.why
+            file.path, file.why
         ));
     }
     Ok(())
@@ -54,7 +54,7 @@ pub(super) async fn check_bucket(url: &S3Url, context: &Context) -> Result<()> {
     if !bucket_is_there(&aws, &url.bucket, "--output").await? {
         // Credentials without ListBucket may have PutObject.
         eprint_line(format!(
-            "not checked: these credentials may not look at the bucket `{}` (s3:ListBucket)",
+            "not checked: these credentials may not list the bucket `{}` (s3:ListBucket)",
             url.bucket
         ));
     }
@@ -143,9 +143,9 @@ impl CheckpointMirror {
         }
         self.folder = self.scratch.keep().join(CHECKPOINTS);
         let folder = quoted(&self.folder.to_string_lossy());
-        let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
+        let upload = context.suggest(&format!("upload {folder} {}", quoted(&url.to_string())));
         Some(format!(
-            "the checkpoints are kept in `{folder}`: {next} uploads them"
+            "the checkpoints are kept in `{folder}`: {upload} uploads them"
         ))
     }
 }

@@ -18,7 +18,7 @@ use diagnostics::Exit;
 /// Exit code after SIGKILL: 128 and its number.
 const KILLED: i32 = 137;
 
-/// Answer of the command: the keys of a SageMaker job and those of local jobs.
+/// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     name: String,
@@ -128,24 +128,24 @@ impl Report {
     }
 
     /// Message on standard error about the next command.
-    pub(super) fn next(&self, job: &Job, context: &Context) -> String {
-        let mut next = self.next_step(job, context);
+    pub(super) fn suggestion(&self, job: &Job, context: &Context) -> String {
+        let mut text = self.next_step(job, context);
         // The path in the trainer's log does not exist any more.
         if let (Some(page), Some(output)) = (&self.html_report, &self.output) {
             let _ = write!(
-                next,
+                text,
                 "\nthe report is `{}` in `{}`",
                 diagnostics::sanitize(page),
                 diagnostics::sanitize(output)
             );
         }
-        next
+        text
     }
 
     fn next_step(&self, job: &Job, context: &Context) -> String {
         match &self.model {
             Some(url) if url.starts_with("s3://") => {
-                let download = context.next(&format!("download {} model.tar.gz", quoted(url)));
+                let download = context.suggest(&format!("download {} model.tar.gz", quoted(url)));
                 format!("next: {download}, then unpack it")
             }
             Some(path) => {

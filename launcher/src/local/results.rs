@@ -1,7 +1,9 @@
 //! `OUTPUT/JOB/output/{model,output}.tar.gz`, as SageMaker writes them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::remote;
@@ -10,6 +12,7 @@ use crate::context::Context;
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
 use diagnostics::{Error, Result, eprint_line};
+use transport::tar_reader::TarReader;
 
 const MODEL: &str = "model.tar.gz";
 const OUTPUT: &str = "output.tar.gz";
@@ -95,9 +98,10 @@ impl Results {
         match &mut self.upload {
             Some((url, scratch)) => {
                 let folder = quoted(&scratch.keep().to_string_lossy());
-                let next = context.next(&format!("upload {folder} {}", quoted(&url.to_string())));
+                let upload =
+                    context.suggest(&format!("upload {folder} {}", quoted(&url.to_string())));
                 Some(format!(
-                    "the results are kept in `{folder}`: {next} uploads them"
+                    "the results are kept in `{folder}`: {upload} uploads them"
                 ))
             }
             None => Some(format!(
@@ -135,13 +139,14 @@ impl Results {
 fn find_report(archive: &Path) -> Option<String> {
     let file = fs::File::open(archive).ok()?;
     let bytes = io::Read::take(flate2::read::GzDecoder::new(file), SEARCH_LIMIT);
-    let mut archive = tar::Archive::new(bytes);
-    let mut entries = archive.entries().ok()?.flatten();
-    entries.find_map(|entry| {
-        let path = entry.path().ok()?;
-        let found = path.file_name()? == "report.html";
-        found.then(|| path.to_string_lossy().into_owned())
-    })
+    let mut tar = TarReader::new(bytes);
+    while let Ok(Some(entry)) = tar.next_entry() {
+        let path = Path::new(OsStr::from_bytes(&entry.path));
+        if path.file_name().is_some_and(|name| name == "report.html") {
+            return Some(path.to_string_lossy().into_owned());
+        }
+    }
+    None
 }
 
 impl Drop for Results {

@@ -1,4 +1,4 @@
-//! What a local job is given: checked inputs, and the files that SageMaker writes below `/opt/ml`.
+//! Setup of a local job: checked inputs, and the files that SageMaker writes below `/opt/ml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ impl Inputs {
                     // A container sees the mounted folder only, not what links out of it refer to.
                     if matches!(job.instance, Instance::Docker { .. }) {
                         let given = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
-                        Skipped::refuse(&Skipped::escaping_links(path), &channel.name, &given)?;
+                        Skipped::refuse(&s3::escaping_links(path), &channel.name, &given)?;
                     }
                     Source::Local(real)
                 }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use diagnostics::{Error, ErrorKind, Exit, Result};
 
-/// A signal that asks the launcher to stop.
+/// A signal that stops the launcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopSignal {
     /// Ctrl-C.

@@ -86,25 +86,25 @@ pub(crate) fn train(moto: &Moto, more: &[&str]) -> Vec<String> {
         IMAGE,
         "--trainer-binary",
     ];
-    let mut words: Vec<String> = fixed.iter().map(|&word| word.to_owned()).collect();
-    words.push(trainer.to_str().expect("UTF-8").to_owned());
-    words.extend(more.iter().map(|&word| word.to_owned()));
-    words
+    let mut arguments: Vec<String> = fixed.iter().map(|&word| word.to_owned()).collect();
+    arguments.push(trainer.to_str().expect("UTF-8").to_owned());
+    arguments.extend(more.iter().map(|&word| word.to_owned()));
+    arguments
 }
 
 /// Runs [`train`].
 #[track_caller]
 pub(crate) fn train_with(moto: &Moto, more: &[&str]) -> Outcome {
-    let words = train(moto, more);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    trainyard(moto, &words)
+    let arguments = train(moto, more);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    trainyard(moto, &arguments)
 }
 
 /// Starts [`train`].
 pub(crate) fn start_train(moto: &Moto, more: &[&str]) -> Running {
-    let words = train(moto, more);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    start(command(moto, &words))
+    let arguments = train(moto, more);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    start(command(moto, &arguments))
 }
 
 /// Creates a trainer that accepts everything and saves its hyperparameters to `seen.json`.
@@ -129,10 +129,10 @@ pub(crate) fn script(path: &Path, lines: &str) -> PathBuf {
     path.to_owned()
 }
 
-/// Returns the real trainer beside the launcher; builds it if it is missing.
+/// Returns the real trainer next to the launcher; builds it if it is missing.
 pub(crate) fn svm() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("svm");
-    if !beside.is_file() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_trainyard")).with_file_name("svm");
+    if !binary.is_file() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut cargo = Command::new(env!("CARGO"));
         cargo
@@ -140,7 +140,7 @@ pub(crate) fn svm() -> PathBuf {
             .current_dir(workspace);
         testkit::run_within(cargo, Duration::from_secs(900)).expect_code(0);
     }
-    beside
+    binary
 }
 
 /// Waits until a condition holds.

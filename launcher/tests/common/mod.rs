@@ -1,4 +1,4 @@
-//! A workspace with one small trainer, so that a test's image is its own.
+//! A workspace with one small trainer, so that each test has its own image.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{Engine, Outcome, run, run_within};
 
-/// A compile from nothing on a loaded machine.
+/// Time limit for a build from scratch on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(1500);
 
 pub(crate) fn repository() -> PathBuf {
@@ -56,7 +56,7 @@ impl Workspace {
         std::fs::write(path, bytes).unwrap();
     }
 
-    /// A crate of the workspace that the trainer uses.
+    /// Adds a crate that the trainer uses.
     #[allow(dead_code, reason = "not every test has one")]
     pub(crate) fn add_library(&self, name: &str, source: &str) {
         let package = |name: &str| {
@@ -124,7 +124,7 @@ impl Workspace {
         run_within(self.command(arguments), LONG)
     }
 
-    /// The answer of `build NAME --json` and more.
+    /// Runs `build NAME --json` with `more` and returns its output.
     #[track_caller]
     pub(crate) fn build(&self, more: &[&str]) -> Value {
         let mut arguments = vec!["build", &self.name, "--json"];
@@ -135,7 +135,7 @@ impl Workspace {
     }
 
     #[allow(dead_code, reason = "not every test has one")]
-    /// The toy, compiled: a static program that says `toy` and its arguments.
+    /// The toy, compiled: a static program that prints `toy` and its arguments.
     pub(crate) fn binary(&self) -> String {
         let answer = self.build(&[]);
         answer["binary"].as_str().unwrap().to_owned()
@@ -144,7 +144,7 @@ impl Workspace {
 
 const MAIN: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().skip(1).collect();\n    println!(\"toy {arguments:?}\");\n}\n";
 
-/// The unpacked files of an archive that `build --output` wrote: all layers' tars behind each other.
+/// The unpacked files of an archive that `build --output` wrote: the tars of all layers, concatenated.
 pub(crate) fn unpacked(archive: &Path) -> Vec<u8> {
     let script = "import sys, tarfile, gzip\n\
         archive = tarfile.open(sys.argv[1])\n\
@@ -164,7 +164,7 @@ fn testkit_python() -> std::ffi::OsString {
     std::env::var_os("TRAINYARD_PYTHON").unwrap_or_else(|| "python3".into())
 }
 
-/// Whether the bytes hold the text.
+/// True if the bytes contain the text.
 pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
@@ -193,7 +193,7 @@ pub(crate) fn files(engine: &Engine, image: &str) -> Vec<String> {
     files
 }
 
-/// How the engine would run the image.
+/// Returns the settings with which the engine runs the image.
 #[allow(dead_code, reason = "not every test has one")]
 pub(crate) fn settings(engine: &Engine, image: &str) -> String {
     let format = "{{json .Config.Labels}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.WorkingDir}} {{json .Config.Env}}";

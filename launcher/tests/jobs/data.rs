@@ -79,9 +79,9 @@ fn folder_is_uploaded_whole_or_not_at_all() {
 /// Runs [`train`] through a proxy with faults.
 #[track_caller]
 fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
-    let words = train(moto, more);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut command = command(moto, &words);
+    let arguments = train(moto, more);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(moto, &arguments);
     command.env("AWS_ENDPOINT_URL", proxy.url());
     safe(run(command))
 }
@@ -91,9 +91,9 @@ fn through(proxy: &FaultProxy, moto: &Moto, more: &[&str]) -> Outcome {
 fn interrupted_upload(proxy: &FaultProxy, moto: &Moto) -> Outcome {
     let stall = Fault::StallUpload(1 << 20);
     proxy.fault("PUT", "partNumber=2", 0, 100, stall);
-    let words = train(moto, &["--channel", "test=big file"]);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut command = command(moto, &words);
+    let arguments = train(moto, &["--channel", "test=big file"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(moto, &arguments);
     command.env("AWS_ENDPOINT_URL", proxy.url());
     let running = start(command);
     proxy.wait_for("PUT", "partNumber=1", 1);
@@ -128,8 +128,8 @@ fn interrupted_upload_leaves_no_multipart_upload() {
     let line = line
         .and_then(|line| line.split('`').nth(1))
         .expect("a command");
-    let words: Vec<&str> = line.split(' ').collect();
-    let [_, "upload", "'big", "file'", url, "--abort"] = words.as_slice() else {
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let [_, "upload", "'big", "file'", url, "--abort"] = arguments.as_slice() else {
         panic!("{line}");
     };
     assert!(url.ends_with("/input/test/"), "{url}");
@@ -170,8 +170,8 @@ fn missing_data_is_refused() {
     );
     let text = &outcome.expect_code(0).stderr;
     assert!(
-        text.contains("`s3://bucket/folder-old/x.csv` too")
-            && text.contains("write `s3://bucket/folder/`"),
+        text.contains("including `s3://bucket/folder-old/x.csv`")
+            && text.contains("pass `s3://bucket/folder/` for this folder only"),
         "{text}"
     );
     moto.forget();
@@ -198,14 +198,14 @@ fn missing_data_is_refused() {
 fn missing_output_bucket_is_refused() {
     let moto = moto();
     let missing = |flag: &str, more: &[&str]| {
-        let mut words = train(&moto, more);
+        let mut arguments = train(&moto, more);
         if flag == "--output" {
-            for word in &mut words {
+            for word in &mut arguments {
                 *word = word.replace("s3://bucket/models", "s3://gone/models");
             }
         }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let outcome = trainyard(&moto, &words);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let outcome = trainyard(&moto, &arguments);
         let text = &outcome.expect_code(1).stderr;
         assert!(
             text.contains(&format!("`{flag}`: there is no bucket `gone`"))
@@ -247,7 +247,7 @@ fn denied_listing_is_not_an_error() {
     let outcome = through(&proxy, &moto, &["--no-wait"]);
     let text = &outcome.expect_code(0).stderr;
     assert!(
-        text.contains("may not look at `s3://bucket/data`, `s3://bucket` (s3:ListBucket)"),
+        text.contains("may not list `s3://bucket/data`, `s3://bucket` (s3:ListBucket)"),
         "{text}"
     );
     assert_eq!(text.matches("not checked: these").count(), 1, "{text}");
@@ -270,21 +270,20 @@ fn denied_listing_is_not_an_error() {
 /// `train` on SageMaker with the real trainer and local data.
 fn with_data(moto: &Moto, data: &str, more: &[&str]) -> Outcome {
     let svm = svm();
-    let mut words = train(moto, more);
-    for word in &mut words {
+    let mut arguments = train(moto, more);
+    for word in &mut arguments {
         if word == "s3://bucket/data" {
             *word = data.to_owned();
         } else if word.ends_with("/lenient") {
             *word = svm.to_str().expect("UTF-8").to_owned();
         }
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    trainyard(moto, &words)
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    trainyard(moto, &arguments)
 }
 
-#[test]
-fn local_data_errors_come_before_requests() {
-    let moto = moto();
+/// Writes training data with an error, data with other columns, and a folder without data.
+fn write_data(moto: &Moto) {
     let write = |name: &str, text: &str| {
         let path = moto.home().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -295,6 +294,12 @@ fn local_data_errors_come_before_requests() {
     write("none/readme.md", "nothing\n");
     // Valid as validation data.
     write("one label.csv", "words,label\na,b\n");
+}
+
+#[test]
+fn local_data_errors_come_before_requests() {
+    let moto = moto();
+    write_data(&moto);
     for (data, more, expected) in [
         (
             "my data",
@@ -309,7 +314,7 @@ fn local_data_errors_come_before_requests() {
             &[],
             &[
                 "no column is named `text`",
-                "`svm check --data named.csv` shows all of it",
+                "`svm check --data named.csv` shows all errors",
             ],
         ),
         ("none", &[], &["folder has no data files"]),
@@ -324,14 +329,15 @@ fn local_data_errors_come_before_requests() {
         for part in expected {
             assert!(text.contains(part), "no `{part}` in {text}");
         }
-        assert!(
-            text.contains("`--no-data-check` leaves it to the job"),
-            "{text}"
-        );
+        assert!(text.contains("`--no-data-check` skips the check"), "{text}");
     }
     assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
 
-    // Other columns, dropped rows or no check: no error.
+#[test]
+fn other_columns_dropped_rows_or_no_check_are_accepted() {
+    let moto = moto();
+    write_data(&moto);
     for (data, more) in [
         (
             "named.csv",
@@ -385,15 +391,15 @@ fn warns_of_unsupported_channels_and_checkpoints() {
     let text = warnings(&["--channel", "validation=s3://bucket/data"]);
     assert!(!text.contains("warning: `svm`"), "{text}");
     // Another program is not a trainer.
-    let words = train(&moto, &[]);
-    let words: Vec<&str> = words
+    let arguments = train(&moto, &[]);
+    let arguments: Vec<&str> = arguments
         .iter()
         .map(|word| match word.ends_with("/lenient") {
             true => "/bin/ls",
             false => word.as_str(),
         })
         .collect();
-    let text = trainyard(&moto, &words).expect_code(2).stderr.clone();
+    let text = trainyard(&moto, &arguments).expect_code(2).stderr.clone();
     assert!(
         text.contains("without an error report") && text.contains("help: is it a trainer?"),
         "{text}"
@@ -403,8 +409,8 @@ fn warns_of_unsupported_channels_and_checkpoints() {
 #[test]
 fn local_checks_come_before_requests() {
     let moto = moto();
-    let words = train(&moto, &[]);
-    let words: Vec<&str> = words
+    let arguments = train(&moto, &[]);
+    let arguments: Vec<&str> = arguments
         .iter()
         .map(|word| {
             if word == "s3://bucket/models" {
@@ -414,7 +420,7 @@ fn local_checks_come_before_requests() {
             }
         })
         .collect();
-    let outcome = trainyard(&moto, &words);
+    let outcome = trainyard(&moto, &arguments);
     let text = &outcome.expect_code(2).stderr;
     assert!(text.contains("`--output out` is a local folder"), "{text}");
     assert_eq!(moto.requests("*"), Vec::<Value>::new());

@@ -20,9 +20,9 @@ fn submission_is_idempotent() {
             outcome.stderr
         );
         assert_eq!(jobs(&moto).len(), before + 1);
-        let asked = moto.requests("CreateTrainingJob");
-        assert!(asked.len() > 1);
-        let names: std::collections::BTreeSet<String> = asked
+        let requests = moto.requests("CreateTrainingJob");
+        assert!(requests.len() > 1);
+        let names: std::collections::BTreeSet<String> = requests
             .iter()
             .map(|request| request["body"]["TrainingJobName"].to_string())
             .collect();
@@ -100,7 +100,7 @@ fn errors_of_aws_have_help() {
         ),
         (
             "validation",
-            vec!["AWS refuses the request: 1 validation error", "--dry-run"],
+            vec!["AWS rejects the request: 1 validation error", "--dry-run"],
         ),
         ("limit", vec!["is 0 Instances", "Service Quotas"]),
     ] {
@@ -128,11 +128,11 @@ fn errors_of_aws_have_help() {
 #[test]
 fn missing_credentials_or_endpoint_have_help() {
     let moto = moto();
-    let mut nobody = command(&moto, &["list"]);
-    nobody
+    let mut no_credentials = command(&moto, &["list"]);
+    no_credentials
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY");
-    let outcome = run(nobody);
+    let outcome = run(no_credentials);
     assert!(
         outcome
             .expect_code(1)
@@ -148,7 +148,7 @@ fn missing_credentials_or_endpoint_have_help() {
         outcome
             .expect_code(1)
             .stderr
-            .contains("no answer from `http://127.0.0.1:9`"),
+            .contains("no response from `http://127.0.0.1:9`"),
         "{}",
         outcome.stderr
     );
@@ -157,7 +157,7 @@ fn missing_credentials_or_endpoint_have_help() {
     let outcome = safe(run(unresolved));
     let text = &outcome.expect_code(1).stderr;
     assert!(
-        text.contains("no answer from `http://nobody.invalid`")
+        text.contains("no response from `http://nobody.invalid`")
             && text.contains("check the network")
             && !text.contains("credentials:"),
         "{text}"

@@ -7,12 +7,12 @@ use crate::cloud::{moto, svm, train, train_with, trainyard};
 #[test]
 fn command_line_errors_are_json_with_json() {
     let moto = moto();
-    for words in [
+    for arguments in [
         vec!["train", "svm", "--json"],
         vec!["--json", "status"],
         vec!["lits", "--json"],
     ] {
-        let outcome = trainyard(&moto, &words);
+        let outcome = trainyard(&moto, &arguments);
         let error = &outcome.expect_code(2).json()["error"];
         assert_eq!(error["exit_code"], 2);
         assert!(
@@ -28,10 +28,10 @@ fn command_line_errors_are_json_with_json() {
 }
 
 #[test]
-fn inapplicable_options_are_refused() {
+fn cloud_options_are_refused_for_local_jobs() {
     let moto = moto();
     let local = |more: &[&str]| {
-        let mut words = vec![
+        let mut arguments = vec![
             "train",
             "svm",
             "--data",
@@ -41,8 +41,8 @@ fn inapplicable_options_are_refused() {
             "--instance-type",
             "local-process",
         ];
-        words.extend(more);
-        trainyard(&moto, &words).expect_code(2).stderr.clone()
+        arguments.extend(more);
+        trainyard(&moto, &arguments).expect_code(2).stderr.clone()
     };
     for (more, expected) in [
         (vec!["--spot"], "`--spot` needs a cloud instance"),
@@ -66,6 +66,12 @@ fn inapplicable_options_are_refused() {
         let text = local(&more);
         assert!(text.contains(expected), "{expected}: {text}");
     }
+    assert_eq!(moto.requests("*"), Vec::<Value>::new());
+}
+
+#[test]
+fn invalid_options_are_refused() {
+    let moto = moto();
     for (more, expected) in [
         (vec!["--simulate-interruption", "5s"], "is for local jobs"),
         (
@@ -86,7 +92,7 @@ fn inapplicable_options_are_refused() {
         ),
         (
             vec!["--subnet", "s_1", "--security-group", "sg-1"],
-            "`--subnet s_1` is no id",
+            "`--subnet s_1` is not an id",
         ),
         (vec!["--volume-kms-key", "a b"], "is not a KMS key"),
         (vec!["--env", "1A=x"], "`1A`"),
@@ -119,8 +125,8 @@ fn help_of_the_trainer_is_shown() {
     let svm = svm();
     let svm = svm.to_str().expect("UTF-8");
     for help in ["--help", "-h"] {
-        let words = ["train", "svm", "--trainer-binary", svm, "--", help];
-        let outcome = trainyard(&moto, &words);
+        let arguments = ["train", "svm", "--trainer-binary", svm, "--", help];
+        let outcome = trainyard(&moto, &arguments);
         assert!(
             outcome.expect_code(0).stdout.contains("--min-df"),
             "{}",
@@ -131,20 +137,23 @@ fn help_of_the_trainer_is_shown() {
     let text = &outcome.expect_code(2).stderr;
     assert!(text.contains("a job needs `--output LOCATION`"), "{text}");
     // The trainer's help names commands of `trainyard`.
-    let mut words = train(&moto, &["--", "--min-df", "2", "--min-df", "3"]);
-    let at = words.iter().position(|word| word == "--trainer-binary");
-    words[at.expect("it is there") + 1] = svm.to_owned();
-    let judged = |words: &[String]| {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        trainyard(&moto, &words).expect_code(2).stderr.clone()
+    let mut arguments = train(&moto, &["--", "--min-df", "2", "--min-df", "3"]);
+    let at = arguments.iter().position(|word| word == "--trainer-binary");
+    arguments[at.expect("it is there") + 1] = svm.to_owned();
+    let stderr_of = |arguments: &[String]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        trainyard(&moto, &arguments).expect_code(2).stderr.clone()
     };
-    let text = judged(&words);
-    assert!(text.contains("lists and maps are not accepted"), "{text}");
-    words.truncate(words.len() - 4);
-    words.extend(["--min-dx", "2"].map(str::to_owned));
-    let text = judged(&words);
+    let text = stderr_of(&arguments);
     assert!(
-        text.contains("`trainyard train svm -- --help` for all hyperparameters"),
+        text.contains("expected one value for the hyperparameter"),
+        "{text}"
+    );
+    arguments.truncate(arguments.len() - 4);
+    arguments.extend(["--min-dx", "2"].map(str::to_owned));
+    let text = stderr_of(&arguments);
+    assert!(
+        text.contains("run `trainyard train svm -- --help` for all hyperparameters"),
         "{text}"
     );
     assert_eq!(moto.requests("*"), Vec::<Value>::new());

@@ -1,7 +1,7 @@
 //! From the command line to the job in SageMaker.
 
 use serde_json::{Value, json};
-use testkit::run;
+use testkit::{Moto, Outcome, run};
 
 use crate::cloud::{
     ROLE, command, jobs, moto, safe, start_train, svm, train, train_with, trainyard,
@@ -50,7 +50,7 @@ fn container_reads_given_hyperparameters() {
         r#"{"max_df": 0.5, "min-df": 2, "tags": ["a", "b"], "off": false, "none": null}"#,
     )
     .expect("written");
-    let typed = [
+    let given = [
         "--min-df=5",
         "--tune",
         "--bias=-1.5",
@@ -60,14 +60,14 @@ fn container_reads_given_hyperparameters() {
         "--n=1",
         "--n=2",
     ];
-    let mut words = vec![
+    let mut arguments = vec![
         "--no-wait",
         "--hyperparameters",
         file.to_str().expect("UTF-8"),
         "--",
     ];
-    words.extend(typed);
-    train_with(&moto, &words).expect_code(0);
+    arguments.extend(given);
+    train_with(&moto, &arguments).expect_code(0);
 
     let sent = &moto.requests("CreateTrainingJob")[0]["body"]["HyperParameters"];
     let container = moto.home().join("hyperparameters.json");
@@ -85,7 +85,7 @@ fn container_reads_given_hyperparameters() {
     .map(str::to_owned)
     .to_vec();
     expected.extend(
-        typed
+        given
             .iter()
             .filter(|word| word.contains('='))
             .map(|&word| word.to_owned()),
@@ -105,15 +105,15 @@ fn trainer_checks_before_any_request() {
     let outcome = train_with(&moto, &["--trainer-binary", svm]);
     // There the flag is given twice; here it is replaced.
     assert_eq!(outcome.code(), Some(2));
-    let mut words = train(&moto, &["--", "--min-dx", "5"]);
-    let at = words
+    let mut arguments = train(&moto, &["--", "--min-dx", "5"]);
+    let at = arguments
         .iter()
         .position(|word| word == "--trainer-binary")
         .expect("it is there")
         + 1;
-    words[at] = svm.to_owned();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let outcome = trainyard(&moto, &words);
+    arguments[at] = svm.to_owned();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = trainyard(&moto, &arguments);
     let text = &outcome.expect_code(2).stderr;
     assert!(
         text.contains("unknown hyperparameter `min_dx`") && text.contains("did you mean `min_df`?"),
@@ -127,12 +127,12 @@ fn trainer_checks_before_any_request() {
 #[test]
 fn missing_trainer_skips_the_check_with_a_message() {
     let moto = moto();
-    let words = train(&moto, &["--no-wait"]);
-    let at = words
+    let arguments = train(&moto, &["--no-wait"]);
+    let at = arguments
         .iter()
         .position(|word| word == "--trainer-binary")
         .expect("it is there");
-    let words: Vec<&str> = words
+    let arguments: Vec<&str> = arguments
         .iter()
         .enumerate()
         .filter(|(i, _)| *i != at && *i != at + 1)
@@ -141,7 +141,7 @@ fn missing_trainer_skips_the_check_with_a_message() {
             word => word,
         })
         .collect();
-    let outcome = trainyard(&moto, &words);
+    let outcome = trainyard(&moto, &arguments);
     let text = &outcome.expect_code(0).stderr;
     assert!(
         text.contains("the hyperparameters are not checked: no binary `unheard-of`"),
@@ -152,14 +152,14 @@ fn missing_trainer_skips_the_check_with_a_message() {
 #[test]
 fn next_command_has_the_given_options() {
     let moto = moto();
-    let words = [
+    let arguments = [
         "--no-wait",
         "--region",
         "us-east-1",
         "--endpoint-url",
         moto.url(),
     ];
-    let outcome = train_with(&moto, &words);
+    let outcome = train_with(&moto, &arguments);
     let name = outcome.expect_code(0).stdout.trim().to_owned();
     let options = format!("--region us-east-1 --endpoint-url {}`", moto.url());
     for verb in ["logs", "stop"] {
@@ -185,29 +185,33 @@ fn next_command_has_the_given_options() {
 fn spot_without_checkpoints_warns() {
     let moto = moto();
     let spot = |more: &[&str]| {
-        let mut words = vec!["--dry-run", "--spot"];
-        words.extend(more);
-        train_with(&moto, &words).expect_code(0).stderr.clone()
+        let mut arguments = vec!["--dry-run", "--spot"];
+        arguments.extend(more);
+        train_with(&moto, &arguments).expect_code(0).stderr.clone()
     };
     assert!(spot(&[]).contains("`--spot` without `--checkpoints`"));
     assert!(!spot(&["--checkpoints", "s3://bucket/c"]).contains("warning"));
 }
 
+/// Trains without `--role` and `--image`; the role is in the environment.
+fn train_with_role(moto: &Moto, role: Option<&str>) -> Outcome {
+    let mut arguments = train(moto, &["--no-wait"]);
+    let at = arguments.iter().position(|word| word == "--role");
+    let at = at.expect("it is there");
+    arguments.drain(at..at + 4);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(moto, &arguments);
+    match role {
+        Some(role) => command.env("AWS_SAGEMAKER_ROLE", role),
+        None => command.env_remove("AWS_SAGEMAKER_ROLE"),
+    };
+    safe(run(command))
+}
+
 #[test]
 fn role_names_and_ecr_images_are_looked_up() {
     let moto = moto();
-    let mut words = train(&moto, &["--no-wait"]);
-    let role = words
-        .iter()
-        .position(|word| word == "--role")
-        .expect("it is there");
-    words.drain(role..role + 4);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let with_role = |role: &str| {
-        let mut command = command(&moto, &words);
-        command.env("AWS_SAGEMAKER_ROLE", role);
-        safe(run(command))
-    };
+    let with_role = |role: &str| train_with_role(&moto, Some(role));
     let outcome = with_role("service-role/trainer");
     let text = &outcome.expect_code(1).stderr;
     assert!(
@@ -258,8 +262,13 @@ fn role_names_and_ecr_images_are_looked_up() {
         body["RoleArn"],
         "arn:aws:iam::123456789012:role/team/trainer"
     );
+}
 
-    let outcome = with_role("arn:aws:sts::123456789012:assumed-role/trainer/ann");
+#[test]
+fn invalid_or_missing_role_is_refused() {
+    let moto = moto();
+    let assumed = "arn:aws:sts::123456789012:assumed-role/trainer/ann";
+    let outcome = train_with_role(&moto, Some(assumed));
     assert!(
         outcome
             .expect_code(2)
@@ -268,9 +277,7 @@ fn role_names_and_ecr_images_are_looked_up() {
         "{}",
         outcome.stderr
     );
-    let mut command = command(&moto, &words);
-    command.env_remove("AWS_SAGEMAKER_ROLE");
-    let outcome = safe(run(command));
+    let outcome = train_with_role(&moto, None);
     assert!(
         outcome.expect_code(2).stderr.contains("no execution role"),
         "{}",
@@ -297,14 +304,14 @@ fn two_jobs_at_once() {
 fn role_of_another_account_warns() {
     let moto = moto();
     let with_role = |role: &str| {
-        let mut words = train(&moto, &["--no-wait"]);
-        for word in &mut words {
+        let mut arguments = train(&moto, &["--no-wait"]);
+        for word in &mut arguments {
             if word == ROLE {
                 role.clone_into(word);
             }
         }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        trainyard(&moto, &words).expect_code(0).stderr.clone()
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        trainyard(&moto, &arguments).expect_code(0).stderr.clone()
     };
     let text = with_role("arn:aws:iam::210987654321:role/trainer");
     assert!(

@@ -81,8 +81,8 @@ fn ctrl_c_while_stopping_prints_once() {
     ctrl_c(&running);
     let outcome = safe(running.finish(LIMIT));
     outcome.expect_code(130);
-    let said = outcome.stderr.matches("Ctrl-C").count();
-    assert_eq!(said, 1, "{}", outcome.stderr);
+    let count = outcome.stderr.matches("Ctrl-C").count();
+    assert_eq!(count, 1, "{}", outcome.stderr);
 }
 
 #[test]
@@ -159,10 +159,10 @@ fn list_filters_and_pages() {
         .map(|prefix| submitted(&moto, prefix, json!({"phases": [["Training", 60]]})))
         .collect();
     let last = submitted(&moto, "svm-c", json!({"phases": [["Downloading", 0.0]]}));
-    let listed = |arguments: &[&str]| -> Vec<String> {
-        let mut words = vec!["list", "--json"];
-        words.extend(arguments);
-        let answer = trainyard(&moto, &words).expect_code(0).json();
+    let listed = |more: &[&str]| -> Vec<String> {
+        let mut arguments = vec!["list", "--json"];
+        arguments.extend(more);
+        let answer = trainyard(&moto, &arguments).expect_code(0).json();
         answer["jobs"]
             .as_array()
             .expect("a list")
@@ -323,8 +323,8 @@ fn download_finds_model_by_job_name() {
     let text = &outcome.expect_code(1).stderr;
     assert!(text.contains("has no model: Completed"), "{text}");
     let name = ended(json!([["Downloading", 0.1], ["Training", 0.1]]));
-    let fetched = trainyard(&moto, &["download", "model", "--job-name", &name]);
-    fetched.expect_code(0);
+    let downloaded = trainyard(&moto, &["download", "model", "--job-name", &name]);
+    downloaded.expect_code(0);
     assert!(moto.home().join("model/model.json").is_file());
     let arn = format!("arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}");
     trainyard(&moto, &["download", "again", "--job-name", &arn]).expect_code(0);
@@ -341,7 +341,7 @@ fn download_finds_model_by_job_name() {
     );
     let outcome = trainyard(&moto, &["download", "none", "--job-name", "unheard-of"]);
     assert!(outcome.expect_code(1).stderr.contains("no training job"));
-    for (words, expected) in [
+    for (arguments, expected) in [
         (
             vec!["download", url],
             "no path to download `s3://bucket/models` to",
@@ -352,7 +352,7 @@ fn download_finds_model_by_job_name() {
         ),
         (vec!["download", "model"], "no S3 URL"),
     ] {
-        let outcome = trainyard(&moto, &words);
+        let outcome = trainyard(&moto, &arguments);
         let text = &outcome.expect_code(2).stderr;
         assert!(text.contains(expected) && text.contains("help:"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What a job leaves: folders and archives.
+//! Results of a job: folders and archives.
 
 use std::collections::BTreeMap;
 use std::fs;

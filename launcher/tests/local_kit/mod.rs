@@ -111,28 +111,28 @@ impl Drop for Image {
     }
 }
 
-/// Place that runs the trainer.
-pub enum Place {
+/// Backend that runs the trainer.
+pub enum Backend {
     /// An image, and the binary that checks hyperparameters.
     Docker(Image, PathBuf),
     Process(PathBuf),
 }
 
 /// The toy, in an image or as a process.
-pub fn toy_in(docker: bool) -> Place {
+pub fn toy_in(docker: bool) -> Backend {
     in_docker(docker, toy())
 }
 
 /// The svm, in an image or as a process.
-pub fn svm_in(docker: bool) -> Place {
+pub fn svm_in(docker: bool) -> Backend {
     in_docker(docker, svm())
 }
 
-fn in_docker(docker: bool, binary: PathBuf) -> Place {
+fn in_docker(docker: bool, binary: PathBuf) -> Backend {
     if docker {
-        Place::Docker(Image::of(&binary), binary)
+        Backend::Docker(Image::of(&binary), binary)
     } else {
-        Place::Process(binary)
+        Backend::Process(binary)
     }
 }
 
@@ -140,19 +140,19 @@ fn in_docker(docker: bool, binary: PathBuf) -> Place {
 pub struct Jobs {
     pub folder: tempfile::TempDir,
     pub prefix: String,
-    pub place: Place,
+    pub backend: Backend,
 }
 
 impl Jobs {
     /// `test` names the jobs, so it must be unique and short.
-    pub fn new(test: &str, place: Place) -> Self {
+    pub fn new(test: &str, backend: Backend) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("tmp")).expect("it is empty");
         fs::create_dir(folder.path().join("home")).expect("it is empty");
         Self {
             folder,
             prefix: format!("t-{test}-{}", std::process::id()),
-            place,
+            backend,
         }
     }
 
@@ -182,12 +182,12 @@ impl Jobs {
             .arg(format!("file://{}", data.display()))
             .arg("--output")
             .arg(format!("file://{}", self.path("out").display()));
-        match &self.place {
-            Place::Docker(image, checks) => {
+        match &self.backend {
+            Backend::Docker(image, checks) => {
                 command.args(["--instance-type", "local", "--image", &image.0]);
                 command.arg("--trainer-binary").arg(checks);
             }
-            Place::Process(binary) => {
+            Backend::Process(binary) => {
                 command.args(["--instance-type", "local-process", "--trainer-binary"]);
                 command.arg(binary);
             }
@@ -249,7 +249,7 @@ impl Jobs {
             if !path.is_file() || name.starts_with("many") {
                 continue;
             }
-            let bytes = fs::read(&path).expect("it is ours");
+            let bytes = fs::read(&path).expect("own file");
             let mut texts = vec![bytes];
             if name.ends_with(".tar.gz") {
                 texts.extend(unpacked(&path).into_values());
@@ -267,7 +267,7 @@ impl Jobs {
     #[track_caller]
     pub fn assert_clean(&self) {
         self.assert_no_secret();
-        if matches!(self.place, Place::Docker(..)) {
+        if matches!(self.backend, Backend::Docker(..)) {
             assert_eq!(self.containers(), [""; 0]);
             let volumes = docker(&[
                 "volume",
@@ -295,7 +295,7 @@ impl Jobs {
 /// Removes the containers of a failed test.
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if matches!(self.place, Place::Docker(..)) && std::thread::panicking() {
+        if matches!(self.backend, Backend::Docker(..)) && std::thread::panicking() {
             for container in self.containers() {
                 docker(&["rm", "--force", "--volumes", &container]);
             }

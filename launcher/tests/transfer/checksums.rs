@@ -1,4 +1,4 @@
-//! Bytes that are not what they should be.
+//! Checksums: changed and corrupted bytes.
 
 use std::fs;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn file_changed_during_upload_is_error() {
     );
 }
 
-/// The bytes that the body of a request still wants are gone.
+/// The body of the request cannot be read to its end.
 #[test]
 fn file_truncated_during_upload_is_error() {
     let world = World::new();
@@ -85,13 +85,13 @@ fn corrupted_byte_is_detected() {
     assert_eq!(world.proxy.passed("PUT", "small").len(), 2);
     assert!(world.object_is("pre/big", &bytes) && world.object_is("pre/small", b"small"));
 
-    // Once: the next try is right.
+    // One corrupted response: the retry succeeds.
     world
         .proxy
         .fault("GET", "pre/small", 0, 1, Fault::FlipDownload(2));
     world.ok(&["download", "s3://bucket/pre/small", "once"]);
     assert_eq!(fs::read(world.path("once")).expect("there"), b"small");
-    // For ever: nothing is put in place.
+    // All responses are corrupted: no file is written.
     world
         .proxy
         .fault("GET", "pre/", 0, 1000, Fault::FlipDownload(2));
@@ -99,7 +99,7 @@ fn corrupted_byte_is_detected() {
         let url = format!("s3://bucket/pre/{name}");
         world.fails(
             &["download", &url, "never"],
-            &["other bytes than S3 has a checksum of"],
+            &["do not match S3's checksum"],
         );
         assert!(!world.path("never").exists());
     }
@@ -116,7 +116,7 @@ fn objects_of_other_clients_are_verified() {
     let world = World::new();
     let bytes = noise(3 * (5 << 20) + 1, 13);
     world.write("file", &bytes);
-    // Parts of 5 MiB, no checksum but the ETag of ETags; then one with a SHA-256 of SHA-256s.
+    // Parts of 5 MiB: first with an ETag of ETags only, then with a SHA-256 of SHA-256s.
     for (key, extra) in [("etag", ""), ("sha", ", ChecksumAlgorithm='SHA256'")] {
         world.moto.boto(&format!(
             "s3 = client('s3', config=__import__('botocore.config').config.Config(request_checksum_calculation='when_required'))\n\
@@ -139,15 +139,18 @@ fn objects_of_other_clients_are_verified() {
         .proxy
         .fault("GET", "etag", 0, 1000, Fault::FlipDownload(9));
     fs::remove_file(world.path("etag")).expect("removed");
-    world.fails(&["download", "s3://bucket/etag", "etag"], &["other bytes"]);
+    world.fails(
+        &["download", "s3://bucket/etag", "etag"],
+        &["do not match S3's checksum"],
+    );
 }
 
 #[test]
 fn parts_of_unequal_sizes_are_verified() {
     let world = World::new();
     let mib = 1 << 20;
-    // Even parts of 5 MiB would be as many in the second case, but not in the first.
-    for (key, rest) in [("more", 6 * mib + 3), ("asmany", 4 * mib)] {
+    // Equal parts of 5 MiB would have the same number in the second case, but not in the first.
+    for (key, rest) in [("more", 6 * mib + 3), ("equal", 4 * mib)] {
         let bytes = noise(11 * mib + rest, 23);
         world.write(&format!("file-{key}"), &bytes);
         world.moto.boto(&format!(
@@ -171,8 +174,11 @@ fn parts_of_unequal_sizes_are_verified() {
     world
         .proxy
         .fault("GET", "more", 0, 1000, Fault::FlipDownload(9));
-    world.fails(&["download", "s3://bucket/more", "x"], &["other bytes"]);
-    // Without the sizes of the parts nothing can be said.
+    world.fails(
+        &["download", "s3://bucket/more", "x"],
+        &["do not match S3's checksum"],
+    );
+    // Without the sizes of the parts, only the size can be checked.
     world.proxy.forget();
     world.proxy.fault(
         "HEAD",
@@ -181,14 +187,14 @@ fn parts_of_unequal_sizes_are_verified() {
         1000,
         Fault::Answer(403, "AccessDenied"),
     );
-    let got = world.ok(&["download", "s3://bucket/asmany", "y"]);
+    let got = world.ok(&["download", "s3://bucket/equal", "y"]);
     assert!(got["objects"][0]["checksum"].is_null());
-    let said = world.run(&["download", "s3://bucket/asmany", "z"]);
-    said.expect_code(0);
+    let outcome = world.run(&["download", "s3://bucket/equal", "z"]);
+    outcome.expect_code(0);
     assert!(
-        said.output().contains("only the size could be checked"),
+        outcome.output().contains("checked by size only"),
         "{}",
-        said.output()
+        outcome.output()
     );
 }
 

@@ -1,4 +1,4 @@
-//! Servers, lines and disks that fail.
+//! Faults of servers, connections and disks.
 
 use std::fs;
 
@@ -70,7 +70,7 @@ fn stalled_requests_are_retried() {
         .proxy
         .fault("PUT", "partNumber=1", 0, 1, Fault::StallUpload(1 << 20));
     world.ok(&["upload", "file", "s3://bucket/key", "--stall-timeout", "5"]);
-    // A busy machine may stall by itself.
+    // On a busy machine, more requests may stall.
     assert!(world.proxy.passed("PUT", "partNumber=1").len() >= 2);
     world
         .proxy
@@ -114,7 +114,7 @@ fn silent_server_times_out() {
 }
 
 #[test]
-fn lost_response_repeats_nothing() {
+fn upload_succeeds_after_a_lost_response() {
     let world = World::new();
     let bytes = noise(2 * PART, 14);
     world.write("file", &bytes);
@@ -127,7 +127,7 @@ fn lost_response_repeats_nothing() {
 fn full_disk_leaves_no_file() {
     if !small_disk_allowed() {
         skip(
-            "a_full_disk_keeps_nothing",
+            "transfer: full_disk_leaves_no_file",
             "no small disk can be made here",
         );
         return;

@@ -1,4 +1,4 @@
-//! What goes where: files, folders, links, keys.
+//! Mapping of files, folders and links to keys, and back.
 
 use std::fs;
 
@@ -119,7 +119,7 @@ fn links_and_special_files_are_skipped_with_warning() {
     outcome.expect_code(0);
     for name in ["outside", "dangling", "loop", "pipe"] {
         assert!(
-            outcome.stderr.contains(&format!("left out: `src/{name}`")),
+            outcome.stderr.contains(&format!("skipped: `src/{name}`")),
             "{}",
             outcome.stderr
         );

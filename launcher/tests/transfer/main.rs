@@ -1,4 +1,4 @@
-//! `upload` and `download` against moto, through a proxy that breaks things.
+//! `upload` and `download` against moto, through a proxy that injects faults.
 #![allow(
     clippy::expect_used,
     reason = "the helpers of a test report by panicking"
@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::{CANARY_KEY_ID, CANARY_SECRET, FaultProxy, Moto, Outcome, fault_proxy, moto, run};
 
-/// The launcher's part.
+/// Size of a part in bytes, as in the launcher.
 const PART: usize = 16 << 20;
 
 struct World {
@@ -26,7 +26,7 @@ struct World {
 }
 
 impl World {
-    /// With the bucket `bucket`.
+    /// Starts moto with the bucket `bucket`, and the proxy.
     fn new() -> Self {
         let moto = moto();
         moto.boto("client('s3').create_bucket(Bucket='bucket')");
@@ -40,7 +40,7 @@ impl World {
         command
     }
 
-    /// Runs it in the home folder; no output may show the keys.
+    /// Runs the command in the home folder. Asserts that the output has no keys.
     #[track_caller]
     fn run(&self, args: &[&str]) -> Outcome {
         let outcome = run(self.command(args));
@@ -66,15 +66,15 @@ impl World {
         outcome.json()
     }
 
-    /// Fails with 1 and these words.
+    /// Asserts exit code 1 and these texts in the message.
     #[track_caller]
-    fn fails(&self, args: &[&str], words: &[&str]) -> Outcome {
+    fn fails(&self, args: &[&str], expected: &[&str]) -> Outcome {
         let outcome = self.run(args);
         outcome.expect_code(1);
-        for word in words {
+        for text in expected {
             assert!(
-                outcome.stderr.contains(word),
-                "no `{word}` in {}",
+                outcome.stderr.contains(text),
+                "no `{text}` in {}",
                 outcome.stderr
             );
         }
@@ -91,7 +91,7 @@ impl World {
         fs::write(path, bytes).expect("written");
     }
 
-    /// The whole object as the server has it.
+    /// True if the object has these bytes.
     fn object_is(&self, key: &str, bytes: &[u8]) -> bool {
         self.write("expected", bytes);
         self.moto.boto(&format!(
@@ -106,7 +106,7 @@ impl World {
         ));
     }
 
-    /// Names below a folder, hidden ones too.
+    /// Returns all paths below a folder, including hidden ones.
     fn names(&self, folder: &str) -> Vec<String> {
         names(&self.path(folder))
     }
@@ -133,7 +133,7 @@ fn names(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Bytes that nothing compresses and that differ from place to place.
+/// Returns pseudorandom bytes.
 fn noise(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -153,13 +153,16 @@ const UP: &str = "s3://bucket/pre";
 fn until(what: &str, is: impl Fn() -> bool) {
     let end = std::time::Instant::now() + Duration::from_secs(60);
     while !is() {
-        assert!(std::time::Instant::now() < end, "not in a minute: {what}");
+        assert!(
+            std::time::Instant::now() < end,
+            "not within a minute: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[track_caller]
-fn interrupted(running: testkit::Running) {
+fn assert_interrupted(running: testkit::Running) {
     let outcome = running.finish(Duration::from_secs(20));
     outcome.expect_code(130);
     assert!(

@@ -1,11 +1,11 @@
-//! What an interruption leaves, and how the next run goes on with it.
+//! Interruptions, and runs that resume after them.
 
 use std::fs;
 use std::time::Duration;
 
 use testkit::{Fault, start};
 
-use crate::{PART, World, interrupted, noise, until};
+use crate::{PART, World, assert_interrupted, noise, until};
 
 #[test]
 fn killed_upload_sends_only_missing_parts() {
@@ -35,7 +35,7 @@ fn killed_upload_sends_only_missing_parts() {
 }
 
 #[test]
-fn parts_with_other_bytes_are_sent_again() {
+fn parts_of_a_changed_file_are_uploaded_again() {
     let world = World::new();
     world.write("file", &noise(3 * PART, 1));
     world.proxy.fault(
@@ -69,7 +69,7 @@ fn expired_credentials_are_reported() {
         &["have expired", "help:", "to resume"],
     );
     assert!(!outcome.stderr.contains("panicked"));
-    // Not tried again: time does not help.
+    // Not retried: the credentials stay expired.
     assert!(world.proxy.passed("PUT", "partNumber=3").len() <= 1);
     world.proxy.forget();
     world.ok(&["upload", "file", "s3://bucket/key"]);
@@ -77,7 +77,7 @@ fn expired_credentials_are_reported() {
 }
 
 #[test]
-fn killed_download_fetches_only_missing_ranges() {
+fn killed_download_requests_only_missing_ranges() {
     let world = World::new();
     let bytes = noise(4 * PART + 5, 6);
     world.write("file", &bytes);
@@ -88,10 +88,10 @@ fn killed_download_fetches_only_missing_ranges() {
         .fault("GET", "key", 3, 100, Fault::StallDownload(1 << 20));
     let running = start(world.command(&["download", "s3://bucket/key", "back"]));
     world.proxy.wait_for("GET", "key", 3);
-    // The last bytes reach the disk and the notes after they have passed the proxy.
-    let notes = world.path(".back.trainyard-notes");
-    until("three ranges are noted", || {
-        let text = fs::read_to_string(&notes).unwrap_or_default();
+    // The last range is written and recorded after its bytes have passed the proxy.
+    let records = world.path(".back.trainyard-notes");
+    until("three ranges are recorded", || {
+        let text = fs::read_to_string(&records).unwrap_or_default();
         text.lines().count() >= 4
     });
     running.sigkill();
@@ -102,11 +102,11 @@ fn killed_download_fetches_only_missing_ranges() {
     assert_eq!(got["objects"][0]["state"], "resumed");
     assert_eq!(world.proxy.passed("GET", "key").len(), 2);
     assert!(fs::read(world.path("back")).expect("there") == bytes);
-    assert!(!notes.exists() && !world.path(".back.trainyard-part").exists());
+    assert!(!records.exists() && !world.path(".back.trainyard-part").exists());
 }
 
 #[test]
-fn records_without_bytes_are_ignored() {
+fn recorded_ranges_with_wrong_bytes_are_downloaded_again() {
     let world = World::new();
     let bytes = noise(3 * PART, 8);
     world.write("file", &bytes);
@@ -116,9 +116,9 @@ fn records_without_bytes_are_ignored() {
         .fault("GET", "key", 2, 100, Fault::Answer(400, "ExpiredToken"));
     world.fails(&["download", "s3://bucket/key", "back"], &["have expired"]);
     let partial = world.path(".back.trainyard-part");
-    let mut there = fs::read(&partial).expect("it is kept");
-    there.fill(0);
-    fs::write(&partial, there).expect("written");
+    let mut bytes_read = fs::read(&partial).expect("it is kept");
+    bytes_read.fill(0);
+    fs::write(&partial, bytes_read).expect("written");
     world.proxy.forget();
     let got = world.ok(&["download", "s3://bucket/key", "back"]);
     assert_eq!(got["bytes_moved"], (3 * PART) as u64);
@@ -148,27 +148,27 @@ fn unfinished_uploads_can_be_aborted() {
     world
         .moto
         .boto("client('s3').create_multipart_upload(Bucket='bucket', Key='key')");
-    // The file is needed no more.
+    // The file is not needed.
     fs::remove_file(world.path("file")).expect("removed");
     let abort = ["upload", "file", "s3://bucket/key", "--abort"];
     let plan = world.ok(&[&abort[..], &["--dry-run"]].concat());
     let steps = plan["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), 1);
     assert_eq!(steps[0]["request"]["operation"], "AbortMultipartUpload");
-    assert_eq!(world.moto.boto(left), 3, "a dry run does nothing");
+    assert_eq!(world.moto.boto(left), 3, "a dry run aborts nothing");
     let aborted = world.ok(&abort);
     assert_eq!(aborted["aborted"], 1);
     assert_eq!(aborted["urls"][0], "s3://bucket/key");
     assert_eq!(
         world.moto.boto(left),
         2,
-        "another key's and another client's are left alone"
+        "uploads to other keys and of other clients remain"
     );
     assert_eq!(world.ok(&abort)["aborted"], 0);
 }
 
 #[test]
-fn interrupt_tells_how_to_resume() {
+fn interrupted_transfers_suggest_how_to_resume() {
     let world = World::new();
     world.write("file", &noise(2 * PART, 19));
     world
@@ -177,17 +177,17 @@ fn interrupt_tells_how_to_resume() {
     let running = start(world.command(&["upload", "file", "s3://bucket/key"]));
     world.proxy.wait_for("PUT", "partNumber=1", 1);
     running.sigterm();
-    interrupted(running);
+    assert_interrupted(running);
     world.proxy.forget();
     world
         .proxy
         .fault("PUT", "partNumber=2", 0, 1, Fault::StallUpload(1000));
     let running = start(world.command(&["upload", "file", "s3://bucket/key"]));
-    until("part 2 is under way", || {
+    until("part 2 is being uploaded", || {
         !world.proxy.passed("PUT", "partNumber=2").is_empty()
     });
     running.sigint();
-    interrupted(running);
+    assert_interrupted(running);
     world.proxy.forget();
     let sent = world.ok(&["upload", "file", "s3://bucket/key"]);
     assert_eq!(sent["objects"][0]["state"], "resumed");
@@ -196,13 +196,13 @@ fn interrupt_tells_how_to_resume() {
         .proxy
         .fault("GET", "key", 1, 100, Fault::StallDownload(1000));
     let running = start(world.command(&["download", "s3://bucket/key", "back"]));
-    let notes = world.path(".back.trainyard-notes");
-    until("a range is noted", || {
-        let text = fs::read_to_string(&notes).unwrap_or_default();
+    let records = world.path(".back.trainyard-notes");
+    until("a range is recorded", || {
+        let text = fs::read_to_string(&records).unwrap_or_default();
         text.lines().count() >= 2
     });
     running.sigint();
-    interrupted(running);
+    assert_interrupted(running);
     world.proxy.forget();
     assert!(!world.path("back").exists());
     let got = world.ok(&["download", "s3://bucket/key", "back"]);

@@ -38,7 +38,7 @@ impl Backoff {
     }
 
     /// Returns the pause before the next attempt; none if there is no attempt left.
-    pub fn pause(&mut self) -> Option<Duration> {
+    fn pause(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         let pause = self.next;
         self.next = (pause * self.factor).min(self.max_pause);
@@ -115,8 +115,8 @@ pub fn may_have_succeeded<E>(error: &SdkError<E, HttpResponse>) -> bool {
     }
 }
 
-fn status(answer: &HttpResponse) -> u16 {
-    answer.status().as_u16()
+fn status(response: &HttpResponse) -> u16 {
+    response.status().as_u16()
 }
 
 /// True for AWS's codes for throttling.

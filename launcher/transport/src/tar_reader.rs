@@ -27,6 +27,8 @@ pub struct TarReader<R> {
 pub struct Entry {
     /// Path, as in the archive.
     pub path: Vec<u8>,
+    /// Target of a link, as in the archive.
+    pub link: Option<Vec<u8>>,
     /// Kind of the entry.
     pub kind: Kind,
     /// Size of the data in bytes.
@@ -42,7 +44,7 @@ pub enum Kind {
     File,
     /// Directory.
     Folder,
-    /// Hard or symbolic link; the description tells which.
+    /// Hard or symbolic link; with a description.
     Link(&'static str),
     /// Anything else, with a description such as `a device`.
     Other(&'static str),
@@ -52,6 +54,7 @@ pub enum Kind {
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
@@ -66,14 +69,14 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Returns the offset of the next byte; right after [`Self::next`], that of the entry's data.
+    /// Returns the offset of the next byte; right after [`Self::next_entry`], that of the entry's data.
     pub fn position(&self) -> u64 {
         self.position
     }
 
     /// Skips the rest of the current entry and returns the next one; none at the end of the
     /// archive.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extended = Extended::default();
         loop {
             self.skip()?;
@@ -89,19 +92,22 @@ impl<R: Read> TarReader<R> {
             let kind = header.entry_type();
             let size = header.entry_size()?;
             match kind {
-                EntryType::GNULongName => {
-                    let mut name = self.short(size, "name")?;
-                    while name.last() == Some(&0) {
-                        name.pop();
-                    }
-                    extended.path = Some(name);
-                }
-                EntryType::GNULongLink => drop(self.short(size, "link")?),
+                EntryType::GNULongName => extended.path = Some(self.long_name(size, "name")?),
+                EntryType::GNULongLink => extended.link = Some(self.long_name(size, "link")?),
                 EntryType::XHeader => extended.read(&self.short(size, "extended header")?)?,
                 EntryType::XGlobalHeader => drop(self.short(size, "extended header")?),
                 _ => return self.entry(header, kind, extended, size).map(Some),
             }
         }
+    }
+
+    /// Reads the data of an entry with a long name.
+    fn long_name(&mut self, size: u64, what: &str) -> io::Result<Vec<u8>> {
+        let mut name = self.short(size, what)?;
+        while name.last() == Some(&0) {
+            name.pop();
+        }
+        Ok(name)
     }
 
     fn entry(
@@ -127,6 +133,9 @@ impl<R: Read> TarReader<R> {
             path: extended
                 .path
                 .unwrap_or_else(|| header.path_bytes().into_owned()),
+            link: extended
+                .link
+                .or_else(|| header.link_name_bytes().map(|name| name.into_owned())),
             kind,
             size,
             mode: header.mode().unwrap_or(0),
@@ -176,9 +185,7 @@ impl<R: Read> TarReader<R> {
                 return Ok(());
             }
             if block[..read].iter().any(|byte| *byte != 0) {
-                return Err(invalid(
-                    "something stands behind the end of the archive".to_owned(),
-                ));
+                return Err(invalid("bytes after the end of the archive".to_owned()));
             }
         }
     }
@@ -187,13 +194,13 @@ impl<R: Read> TarReader<R> {
 /// Reads the data of the current entry.
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
+        let max = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        if most == 0 {
+        if max == 0 {
             return Ok(0);
         }
-        let read = self.source.read(&mut buffer[..most])?;
+        let read = self.source.read(&mut buffer[..max])?;
         if read == 0 {
             return Err(cut_off(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -227,6 +234,8 @@ impl Extended {
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             if key == b"path" {
                 self.path = Some(value.to_vec());
+            } else if key == b"linkpath" {
+                self.link = Some(value.to_vec());
             } else if key == b"size" {
                 let size = std::str::from_utf8(value)
                     .ok()
@@ -246,7 +255,7 @@ fn check_sum(header: &Header, block: &[u8; BLOCK]) -> io::Result<()> {
     let sum = |range: &[u8]| range.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     let found = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
     match header.cksum() {
-        Ok(noted) if noted == found => Ok(()),
+        Ok(expected) if expected == found => Ok(()),
         _ => Err(invalid("a header with a wrong checksum".to_owned())),
     }
 }

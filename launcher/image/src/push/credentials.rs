@@ -11,7 +11,7 @@ use diagnostics::{Error, Result};
 /// User and password, in memory only. `Debug` is not implemented.
 pub struct Credentials {
     pub(crate) auth: RegistryAuth,
-    /// Where they were found.
+    /// Their source, for messages.
     pub(crate) from: String,
 }
 
@@ -19,7 +19,7 @@ const USER: &str = "TRAINYARD_REGISTRY_USER";
 const PASSWORD: &str = "TRAINYARD_REGISTRY_PASSWORD";
 
 impl Credentials {
-    /// Creates credentials of a user; `from` says where they were found.
+    /// Creates credentials of a user; `from` is their source.
     pub fn new(user: &str, password: &str, from: String) -> Self {
         Self {
             auth: RegistryAuth::Basic(user.to_owned(), password.to_owned()),
@@ -62,11 +62,10 @@ impl Credentials {
                 .help("make it readable, or set DOCKER_CONFIG to another folder")
         })?;
         // serde's message would quote the file, which has passwords.
-        let config: Value = serde_json::from_str(&text)
-            .map_err(|_| {
-                Error::usage(format!("`{}` is not valid JSON", file.display()))
-                    .help("`docker login` writes it anew when it is gone; or set DOCKER_CONFIG to another folder")
-            })?;
+        let config: Value = serde_json::from_str(&text).map_err(|_| {
+            Error::usage(format!("`{}` is not valid JSON", file.display()))
+                .help("remove it and run `docker login`, or set DOCKER_CONFIG to another folder")
+        })?;
         Ok(from_docker(&config, host, &file).unwrap_or_else(Self::none))
     }
 

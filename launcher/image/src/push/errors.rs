@@ -86,7 +86,7 @@ pub(crate) fn explain(
     let (host, name) = (&registry_ref.host, registry_ref.name());
     if reason.contains("immutable") {
         return Error::new(format!(
-            "`{name}`: cannot {what}: it stands for another image, and tags are immutable there"
+            "`{name}`: cannot {what}: it refers to another image, and tags are immutable there"
         ))
         .help("commit your changes: the tag has the commit in it")
         .help("`--no-latest` leaves the tag `latest` alone");
@@ -94,7 +94,7 @@ pub(crate) fn explain(
     let ecr_host = registry_ref.ecr_host();
     match status {
         Some(401) if credentials.is_anonymous() => {
-            Error::new(format!("`{host}` wants credentials, and there are none for it")).help(format!(
+            Error::new(format!("`{host}` requires credentials, and none are set")).help(format!(
                 "set TRAINYARD_REGISTRY_USER and TRAINYARD_REGISTRY_PASSWORD, or `docker login {host}` without a credential store"
             ))
         }
@@ -105,21 +105,21 @@ pub(crate) fn explain(
                 "check user and password"
             }),
         Some(403) => Error::new(format!("`{name}`: cannot {what}: {reason}"))
-            .help("the credentials are known, and may not push there"),
+            .help("the credentials are valid, but may not push there"),
         Some(404) if registry_ref.is_own_ecr() || ecr_host.is_some() => {
             let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr()) {
                 Some(ecr) => format!(
-                    "the account {} has to make it, in its ECR console of region `{}`: `{}`",
+                    "the account {} has to create it, in its ECR console of region `{}`: `{}`",
                     ecr.account, ecr.region, registry_ref.repository
                 ),
-                None => "`--create-repository` makes it".to_owned(),
+                None => "`--create-repository` creates it".to_owned(),
             };
             Error::new(format!("`{name}`: cannot {what}: there is no such repository")).help(help)
         }
         // No response: wrong host or port, or the registry is down.
         None if transient && is_unreachable => {
             Error::new(format!("`{host}` cannot be reached: {reason}, after four tries")).help(format!(
-                "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows what answers",
+                "is a registry running there, and is its name right? `curl -i {}://{host}/v2/` shows the response",
                 registry_ref.scheme()
             ))
         }
@@ -184,7 +184,7 @@ mod tests {
         let text = explain("upload", &registry_ref, &credentials, server(404, "")).to_string();
         assert!(!text.contains("--create-repository`"), "{text}");
         assert!(
-            text.contains("account 210987654321 has to make it, in its ECR console of region `eu-west-1`: `team/svm`"),
+            text.contains("account 210987654321 has to create it, in its ECR console of region `eu-west-1`: `team/svm`"),
             "{text}"
         );
     }

@@ -81,7 +81,7 @@ pub async fn push(
             false => pushed.present.push(blob),
         }
     }
-    // Tags are set last, so that nobody pulls an incomplete image.
+    // Tags are set last, so that no incomplete image is pulled.
     for tag in tags {
         if registry.tag(image, tag).await? {
             pushed.tagged.push(tag.clone());
@@ -147,15 +147,15 @@ impl<'a> Registry<'a> {
             digest: part.digest.clone(),
             size: part.size(),
         };
-        let asked = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
+        let found = self.with_retries(|| self.client.blob_exists(&reference, &part.digest));
         // Push permission does not imply permission to look up parts: then upload. Wrong
         // credentials fail here.
-        let there = match asked.await {
+        let is_present = match found.await {
             Err(error) if matches!(errors::status(&error), Some(403 | 405)) => false,
-            other => other.map_err(|error| self.explain("look at what is there", error))?,
+            other => other.map_err(|error| self.explain("check which parts exist", error))?,
         };
-        if there {
-            eprint_line(format!("{}: there already", blob.what));
+        if is_present {
+            eprint_line(format!("{}: already present", blob.what));
             return Ok((blob, false));
         }
         let uploaded = self.with_retries(|| {

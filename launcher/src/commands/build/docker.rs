@@ -18,9 +18,9 @@ use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-/// The answer. The engine gives no digest of what it has not pushed.
+/// Result of the command. The engine has no digest of an image that it has not pushed.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct DockerBuildResult {
     trainer: String,
     reference: String,
     id: String,
@@ -44,12 +44,12 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     docker(&arguments, &source.workspace).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
-    let answer = inspect(&engine, trainer, reference, seconds).await?;
-    context.format.answer(&answer, |answer| {
-        let size = megabytes(u64::try_from(answer.size).unwrap_or_default());
+    let result = inspect(&engine, trainer, reference, seconds).await?;
+    context.format.print(&result, |result| {
+        let size = megabytes(u64::try_from(result.size).unwrap_or_default());
         format!(
             "{}\n  id            {}\n  unpacked      {size}\n  built in {:.2} s",
-            answer.reference, answer.id, answer.seconds
+            result.reference, result.id, result.seconds
         )
     })?;
     Ok(Exit::Ok)
@@ -84,7 +84,7 @@ async fn docker(arguments: &[String], workspace: &Path) -> Result<()> {
     let line = format!("docker {}", arguments.join(" "));
     eprint_line(&line);
     let mut command = Command::new("docker");
-    // Stdout has only the answer.
+    // Standard output has only the result.
     let stderr = io::stderr();
     let log = std::os::fd::AsFd::as_fd(&stderr)
         .try_clone_to_owned()
@@ -112,7 +112,7 @@ async fn inspect(
     trainer: &Trainer,
     reference: String,
     seconds: f64,
-) -> Result<Answer> {
+) -> Result<DockerBuildResult> {
     let found = engine.inspect_image(&reference).await.map_err(|error| {
         Error::new(format!(
             "the engine built `{reference}` but cannot find it: {}",
@@ -120,7 +120,7 @@ async fn inspect(
         ))
         .help("`docker` and trainyard may use different engines: compare `docker context ls` and DOCKER_HOST")
     })?;
-    Ok(Answer {
+    Ok(DockerBuildResult {
         trainer: trainer.name.clone(),
         reference,
         id: found.id.unwrap_or_default(),

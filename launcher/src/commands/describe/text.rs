@@ -45,9 +45,9 @@ pub(super) fn convert_times(value: &mut Value) {
 }
 
 /// Formats the state, then all other fields.
-pub(super) fn text(job: &DescribeTrainingJobOutput, answer: &Value) -> String {
+pub(super) fn text(job: &DescribeTrainingJobOutput, response: &Value) -> String {
     let mut text = JobState::new(job, Timestamp::now()).text();
-    if let Value::Object(fields) = answer {
+    if let Value::Object(fields) = response {
         for (name, value) in fields
             .iter()
             .filter(|(name, _)| !STATE_FIELDS.contains(&name.as_str()))
@@ -106,16 +106,16 @@ mod tests {
 
     #[test]
     fn formats_fields_and_times() {
-        let mut answer = serde_json::json!({
+        let mut response = serde_json::json!({
             "CreationTime": 1_795_406_789.551,
             "MaxWaitTimeInSeconds": 5,
             "FinalMetricDataList": [{"MetricName": "train:loss", "Value": 0.5, "Timestamp": 1_795_406_789}],
             "HyperParameters": {"min_df": "5"},
             "Empty": [],
         });
-        convert_times(&mut answer);
+        convert_times(&mut response);
         let mut text = String::new();
-        field(&mut text, "job", &answer, 0);
+        field(&mut text, "job", &response, 0);
         assert_eq!(
             text,
             "\njob\n  CreationTime: 2026-11-23T04:06:29.551Z\n  Empty: []\n  FinalMetricDataList\n    train:loss: 0.5\n  \

@@ -31,15 +31,15 @@ pub(super) async fn show(args: &TrainArgs, context: &Context) -> Result<Exit> {
             .help("pass `--trainer-binary FILE` with the binary of the trainer for this machine")
     })?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let said = sanitize(said.trim());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let message = sanitize(message.trim());
         let line = format!("`{} train --help` failed: {}", args.trainer, output.status);
-        return Err(Error::new(format!("{line}: {said}"))
+        return Err(Error::new(format!("{line}: {message}"))
             .help("pass `--trainer-binary FILE` with the binary of a trainer"));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let answer = json!({"trainer": args.trainer, "help": text});
-    context.format.answer(&answer, |_| text.clone())?;
+    let result = json!({"trainer": args.trainer, "help": text});
+    context.format.print(&result, |_| text.clone())?;
     eprint_line(format!(
         "these are the options of `{0} train`: pass hyperparameters after `--`, as in `trainyard train {0} .. -- --NAME VALUE`; \
          `--data` and `--output` set data and model folder of a job",

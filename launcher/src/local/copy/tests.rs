@@ -1,5 +1,7 @@
 use std::os::unix::fs::symlink;
 
+use tar::Archive;
+
 use super::*;
 
 /// A folder with links, and a folder outside of it.
@@ -85,14 +87,14 @@ fn error_names_the_side_that_failed() {
         message: "no space left on device".to_owned(),
     };
     let broken = || io::Error::new(io::ErrorKind::BrokenPipe, "stopped listening");
-    let failure = upload_result(Err(refusal()), Err(broken())).unwrap_err();
-    assert!(failure.to_string().contains("no space left"), "{failure}");
+    let error = upload_result(Err(refusal()), Err(broken())).unwrap_err();
+    assert!(error.to_string().contains("no space left"), "{error}");
     // In the other case the engine only reports a broken stream.
     let own = io::Error::other("`a`: Permission denied");
-    let failure = upload_result(Err(refusal()), Err(own)).unwrap_err();
+    let error = upload_result(Err(refusal()), Err(own)).unwrap_err();
     assert!(
-        failure.to_string().contains("`a`: Permission denied"),
-        "{failure}"
+        error.to_string().contains("`a`: Permission denied"),
+        "{error}"
     );
     upload_result(Ok(()), Ok(BTreeSet::new())).unwrap();
 }

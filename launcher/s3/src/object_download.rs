@@ -37,7 +37,7 @@ impl Item {
         }
     }
 
-    fn moved(
+    fn transferred(
         &self,
         bytes_moved: u64,
         state: State,
@@ -53,32 +53,37 @@ impl Item {
         }
     }
 
-    fn differs(&self) -> Error {
+    fn checksum_mismatch(&self) -> Error {
         Error::new(format!(
-            "`{}` arrived with other bytes than S3 has a checksum of",
+            "`{}`: the downloaded bytes do not match S3's checksum",
             self.url
         ))
-        .help("nothing was put in place; run the same command again")
+        .help("no file was written; run the same command again")
     }
 }
 
 impl Store {
-    pub(crate) async fn fetch(&self, item: Item, progress: &Progress) -> Result<Transferred> {
-        if let Some(stored) = self.fetched_before(&item).await? {
+    /// Downloads an object, unless the target already has it.
+    pub(crate) async fn download_object(
+        &self,
+        item: Item,
+        progress: &Progress,
+    ) -> Result<Transferred> {
+        if let Some(stored) = self.unchanged(&item).await? {
             progress.skip(item.object.size);
-            return Ok(item.moved(0, State::Unchanged, Some(&stored)));
+            return Ok(item.transferred(0, State::Unchanged, Some(&stored)));
         }
         if item.object.size <= PART {
-            self.fetch_small(item, progress).await
+            self.download_small(item, progress).await
         } else {
-            self.fetch_big(item, progress).await
+            self.download_large(item, progress).await
         }
     }
 
     /// Returns the object's checksum if the target already has it.
-    async fn fetched_before(&self, item: &Item) -> Result<Option<StoredChecksum>> {
-        let there = std::fs::symlink_metadata(&item.target);
-        if !there.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
+    async fn unchanged(&self, item: &Item) -> Result<Option<StoredChecksum>> {
+        let existing = std::fs::symlink_metadata(&item.target);
+        if !existing.is_ok_and(|meta| meta.is_file() && meta.len() == item.object.size) {
             return Ok(None);
         }
         let head = self.head(&item.url).await?;
@@ -98,16 +103,16 @@ impl Store {
     }
 
     /// Downloads a small object in one request and checks it on the way.
-    async fn fetch_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
+    async fn download_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
         let permit = self.permit().await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
         let (item, partial) = (&item, &partial);
         let what = &format!("download `{}`", item.url);
         let got = self
-            .send_data(what, |idle| async move {
+            .send(what, |idle| async move {
                 let attempt = progress.attempt();
-                let answer = self.get(what, item, None).await?;
-                let stored = StoredChecksum::of(&headers!(answer));
+                let response = self.get(what, item, None).await?;
+                let stored = StoredChecksum::of(&headers!(response));
                 let hashers = stored.iter().filter(|stored| !stored.needs_parts());
                 let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
                 let part = Part {
@@ -115,7 +120,7 @@ impl Store {
                     offset: 0,
                     size: item.object.size,
                 };
-                receive(what, answer, part, partial, (&idle, &attempt), |bytes| {
+                receive(what, response, part, partial, (&idle, &attempt), |bytes| {
                     if let Some(hasher) = &mut hasher {
                         hasher.update(bytes);
                     }
@@ -124,7 +129,7 @@ impl Store {
                 if let (Some(stored), Some(hasher)) = (&stored, hasher)
                     && !stored.matches_whole(&hasher.finish())
                 {
-                    return Err(RequestError::transient(item.differs()));
+                    return Err(RequestError::transient(item.checksum_mismatch()));
                 }
                 attempt.commit();
                 Ok(stored)
@@ -141,7 +146,7 @@ impl Store {
         match checked {
             Ok(stored) => {
                 finish(partial).await?;
-                Ok(item.moved(item.object.size, State::Transferred, stored.as_ref()))
+                Ok(item.transferred(item.object.size, State::Transferred, stored.as_ref()))
             }
             Err(error) => {
                 // Too small to be worth keeping.
@@ -152,7 +157,7 @@ impl Store {
     }
 
     /// Downloads ranges in parallel; those of an earlier run are kept.
-    async fn fetch_big(&self, item: Item, progress: &Progress) -> Result<Transferred> {
+    async fn download_large(&self, item: Item, progress: &Progress) -> Result<Transferred> {
         let head = self.head(&item.url).await?;
         if head.e_tag() != Some(&item.object.etag) {
             return Err(changed(&item.url));
@@ -168,7 +173,7 @@ impl Store {
         let kept: u64 = ranges.iter().map(|(part, _)| part.size).sum();
         progress.skip(kept);
         let partial = Arc::new(partial);
-        self.fetch_ranges(&item, &partial, &mut ranges, progress)
+        self.download_ranges(&item, &partial, &mut ranges, progress)
             .await?;
         let stored = match stored {
             Some(stored) if stored.is_whole() && is_crc32(&stored) => {
@@ -176,7 +181,8 @@ impl Store {
                 let mut whole = crc32fast::Hasher::new();
                 ranges.iter().for_each(|(_, sums)| whole.combine(&sums.crc));
                 let same = stored.matches_whole(&whole.finalize().to_be_bytes());
-                same.then_some(Some(stored)).ok_or_else(|| item.differs())
+                same.then_some(Some(stored))
+                    .ok_or_else(|| item.checksum_mismatch())
             }
             Some(stored) => self.check_by_reading(&item, &partial, stored).await,
             None => Ok(None),
@@ -189,10 +195,10 @@ impl Store {
         } else {
             State::Transferred
         };
-        Ok(item.moved(item.object.size - kept, state, stored.as_ref()))
+        Ok(item.transferred(item.object.size - kept, state, stored.as_ref()))
     }
 
-    async fn fetch_ranges(
+    async fn download_ranges(
         &self,
         item: &Item,
         partial: &Arc<Partial>,
@@ -214,7 +220,9 @@ impl Store {
                 progress.clone(),
             );
             pool.start(permit, async move {
-                let sums = store.fetch_range(&item, part, &partial, &progress).await?;
+                let sums = store
+                    .download_range(&item, part, &partial, &progress)
+                    .await?;
                 Ok((part, sums))
             })?;
         }
@@ -222,7 +230,7 @@ impl Store {
         Ok(())
     }
 
-    async fn fetch_range(
+    async fn download_range(
         &self,
         item: &Item,
         part: Part,
@@ -230,11 +238,11 @@ impl Store {
         progress: &Progress,
     ) -> Result<PartChecksums> {
         let what = &format!("download `{}`", item.url);
-        let sums = self.send_data(what, |idle| async move {
+        let sums = self.send(what, |idle| async move {
             let attempt = progress.attempt();
-            let answer = self.get(what, item, Some(part)).await?;
+            let response = self.get(what, item, Some(part)).await?;
             let mut crc = crc32fast::Hasher::new();
-            receive(what, answer, part, partial, (&idle, &attempt), |bytes| {
+            receive(what, response, part, partial, (&idle, &attempt), |bytes| {
                 crc.update(bytes)
             })
             .await?;
@@ -243,7 +251,7 @@ impl Store {
         });
         match sums.await {
             Ok(sums) => {
-                partial.note(part, &sums);
+                partial.record(part, &sums);
                 Ok(sums)
             }
             // The bytes belong to an older version.
@@ -303,7 +311,7 @@ impl Store {
             .await?;
         match same {
             Ok(Some(true)) => Ok(Some(stored)),
-            Ok(Some(false)) => Err(item.differs()),
+            Ok(Some(false)) => Err(item.checksum_mismatch()),
             Ok(None) => Ok(None),
             Err(error) => Err(Error::new(format!(
                 "cannot read `{}` back: {error}",
@@ -317,14 +325,14 @@ impl Store {
 /// Writes the body of a response to its range, which it must fill exactly.
 async fn receive(
     what: &str,
-    answer: GetObjectOutput,
+    response: GetObjectOutput,
     part: Part,
     partial: &Partial,
     (idle, attempt): (&IdleTimer, &AttemptBytes),
     mut seen: impl FnMut(&[u8]),
 ) -> Result<(), RequestError> {
-    let help = "what has arrived is kept: run the same command again to resume";
-    let mut body = answer.body;
+    let help = "the downloaded bytes are kept: run the same command again to resume";
+    let mut body = response.body;
     let mut at = part.offset;
     let end = part.offset + part.size;
     while let Some(bytes) = body.next().await {
@@ -334,10 +342,10 @@ async fn receive(
         })?;
         if bytes.len() as u64 > end - at {
             let error = Error::new(format!(
-                "cannot {what}: more bytes came than were asked for"
+                "cannot {what}: the response has more bytes than requested"
             ));
             return Err(RequestError::transient(error.help(
-                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or something in between?",
+                "check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?",
             )));
         }
         seen(&bytes);
@@ -348,7 +356,7 @@ async fn receive(
     }
     if at < end {
         let error = Error::new(format!(
-            "cannot {what}: the answer ended {} bytes early",
+            "cannot {what}: the response ended {} bytes early",
             end - at
         ));
         return Err(RequestError::transient(error.help(help)));
@@ -368,5 +376,5 @@ fn is_crc32(stored: &StoredChecksum) -> bool {
 
 fn changed(url: &S3Url) -> Error {
     Error::new(format!("`{url}` changed while it was downloaded"))
-        .help("nothing was put in place; run the same command again for the new version")
+        .help("no file was written; run the same command again for the new version")
 }
