@@ -151,7 +151,7 @@ def main():
         parser,
         args,
         [
-            (args.transformer, "docs/cuda.md tells how to build it"),
+            (args.transformer, "docs/guide/gpus.md says how to build it"),
             (
                 args.pretrained_model / "config.json",
                 "trainers/transformer/get-minilm models/minilm",

@@ -1,6 +1,6 @@
 """Predicts with a model folder of `bag`, using only the code in the documentation.
 
-    read_bag.py MODEL_DIR rows.csv [--docs docs/bag-model.md]
+    read_bag.py MODEL_DIR rows.csv [--docs docs/reference/models/bag.md]
 
 Prints JSON: `labels`, one per row, and `logits` with one list per row.
 """
@@ -15,7 +15,7 @@ import documented
 
 csv.field_size_limit(sys.maxsize)
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs/bag-model.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/bag.md"
 
 
 def main():

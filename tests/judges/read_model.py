@@ -1,6 +1,6 @@
 """Predicts with a model folder of `svm`, using only the code in the documentation.
 
-    read_model.py MODEL_DIR rows.csv [--docs docs/model-folder.md]
+    read_model.py MODEL_DIR rows.csv [--docs docs/reference/models/svm.md]
 
 Prints JSON: `labels`, `predicted` (one label per row), `decision` (one number per row and output)
 and, if the model is calibrated, `probability` (one per row and class).
@@ -15,7 +15,7 @@ import numpy as np
 import reading
 from safetensors.numpy import load_file
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs/model-folder.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/svm.md"
 
 
 def probabilities(platt, decisions):

@@ -14,7 +14,7 @@ import sys
 import documented
 
 csv.field_size_limit(sys.maxsize)
-DOCS = pathlib.Path(__file__).parents[2] / "docs/transformer-model.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/transformer.md"
 
 
 def main():

@@ -39,7 +39,7 @@ pub struct ChannelSpec {
     /// MIME types of the files: `text/csv`.
     #[serde(default)]
     pub content_types: Vec<String>,
-    /// Compressions of the files: `none`, `gzip`, ...
+    /// Compressions of the files: `None`, `Gzip`, `Zstd`.
     #[serde(default)]
     pub compression: Vec<String>,
     /// SageMaker's `TrainingInputMode`: `File`, `FastFile`.
@@ -137,9 +137,6 @@ pub struct ReportedError {
     pub help: Vec<String>,
     /// Exit code of the process.
     pub exit_code: u8,
-    /// Name of the option or hyperparameter that is wrong, if it is one: `min-df`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub argument: Option<String>,
     /// Findings about the data, if those are the error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<ReportedDiagnostic>,
@@ -217,10 +214,10 @@ mod tests {
     #[test]
     fn finds_the_last_error_report_after_other_lines() {
         let text = r#"loading
-{"error":{"message":"no `x`","help":["pass it"],"exit_code":2,"argument":"x"}}
+{"error":{"message":"no `x`","help":["pass it"],"exit_code":2}}
 "#;
         let report = ErrorReport::find(text).unwrap();
-        assert_eq!(report.error.argument.as_deref(), Some("x"));
+        assert_eq!(report.error.message, "no `x`");
         assert_eq!(ErrorReport::find("error: no `x`\n"), None);
     }
 

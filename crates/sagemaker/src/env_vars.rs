@@ -43,7 +43,7 @@ variables! {
     HF_HUB_CACHE = "HF_HUB_CACHE", "cache of pretrained models; by default `hub` in `HF_HOME`";
     HF_HUB_OFFLINE = "HF_HUB_OFFLINE", "1: use only cached pretrained models";
     HF_TOKEN = "HF_TOKEN", "token for private models of the hub; by default the content of `HF_HOME/token`";
-    HF_ENDPOINT = "HF_ENDPOINT", "address of the hub; by default https://huggingface.co";
+    HF_ENDPOINT = "HF_ENDPOINT", "address of the hub; by default `https://huggingface.co`";
 }
 
 const fn proxy(name: &'static str) -> Variable {

@@ -188,7 +188,7 @@ impl Resume<'_> {
         self.workspace.train(&rows, &with("0.01")).expect_code(0);
         let outcome = self.workspace.train(&rows, &with("0.1"));
         outcome.expect_code(1);
-        let difference = "--learning-rate is `0.01` there and `0.1` here";
+        let difference = "--learning-rate is `0.01` in the checkpoint and `0.1` in this run";
         assert!(outcome.stderr.contains(difference), "{}", outcome.stderr);
     }
 }

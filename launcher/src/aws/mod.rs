@@ -49,7 +49,7 @@ pub(crate) struct AwsArgs {
     region: Option<String>,
     /// URL for all AWS requests [env: AWS_ENDPOINT_URL]
     ///
-    /// AWS_ENDPOINT_URL_<SERVICE> sets it for one service. Can also be set in the profile.
+    /// `AWS_ENDPOINT_URL_<SERVICE>` sets it for one service. Can also be set in the profile.
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
 }

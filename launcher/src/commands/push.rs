@@ -34,7 +34,7 @@ pub(crate) struct PushArgs {
     /// Push this image file, written by `build --output`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
     image: Option<PathBuf>,
-    /// Registry to push to: host[:port][/repository]
+    /// Registry to push to: `host[:port][/repository]`
     ///
     /// The default is the ECR of the account. Uses HTTP for registries on this machine, else HTTPS.
     #[arg(long, value_name = "URL", conflicts_with_all = ["create_repository", "ecr_registry"])]
