@@ -707,7 +707,7 @@ class Scripts(unittest.TestCase):
 
     def test_process_is_killed_after_the_last_pattern(self):
         code = (
-            "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.3); "
+            "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(2); "
             "print('two', file=sys.stderr, flush=True); time.sleep(60)"
         )
         one, two = script.seconds_until([sys.executable, "-c", code], "one", "two")

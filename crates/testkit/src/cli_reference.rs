@@ -20,7 +20,7 @@ pub fn check_cli_reference(program: &Path, name: &str, commands: &[&str], introd
         .join(name)
         .with_extension("md");
     let mut page = format!(
-        "# {name}\n\nGenerated from `{name} --help`; `UPDATE_DOCS=1 ./test -p PACKAGE reference` rewrites it.\n\n{introduction}"
+        "# {name}\n\nGenerated from `{name} --help` by a test. CONTRIBUTING.md says how to update it.\n\n{introduction}"
     );
     section(&mut page, name, &help(program, &[]));
     for command in commands {

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "judges"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests/judges"))
 import reading
 
 texts, labels = reading.rows(sys.argv[1])

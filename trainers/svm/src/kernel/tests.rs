@@ -355,7 +355,7 @@ fn arguments_of_another_kernel_are_an_error() {
         "--kernel rbf --coef0 2",
         "--kernel poly --coef0 inf",
         "--kernel rbf --gamma 0",
-        "--kernel rbf --tune=true",
+        "--kernel rbf --tune",
         "--kernel rbf --max-iter 5",
         "--kernel rbf --weighting nbsvm",
         "--kernel poly --loss squared_hinge",
