@@ -134,8 +134,8 @@ faults! {
     full_disk: "exits_0", full_disk_is_in_failure_file, "expected exit code 1, found exit status: 0", small_disk_allowed;
     read_only: "exits_0", read_only_model_folder_is_in_failure_file, "expected exit code 1, found exit status: 0", read_only_allowed;
     temporary: "leaves_temporary", mounted_model_folder_is_written, "temporary files are left", small_disk_allowed;
-    killed: "half_model", killed_run_leaves_complete_model_or_none, "half a model";
-    stopped_writing: "half_model", sigterm_while_saving, "half a model";
+    killed: "half_model", killed_run_leaves_complete_model_or_none, "incomplete model";
+    stopped_writing: "half_model", sigterm_while_saving, "incomplete model";
     no_handler: "no_handler", process_1_handles_sigterm, "does not catch SIGTERM", pid_1_allowed;
     deaf: "ignores_sigterm", sigterm_before_data, "not done after";
     code_mid_data: "exits_143", sigterm_while_reading, "expected exit code 0, found exit status: 143";

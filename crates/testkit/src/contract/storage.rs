@@ -118,7 +118,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         let outcome = trainer.evaluate(&model, &crate::movie_csv());
         assert!(
             outcome.code() == Some(0),
-            "round {round}: half a model: {files:?}"
+            "round {round}: incomplete model: {files:?}"
         );
         assert!(
             models.contains(&weights(&model)),
