@@ -94,7 +94,7 @@ impl Manifest {
         let sealed: Sealed = serde_json::from_slice(&text)
             .map_err(|error| damaged(format!("`{NAME}` is damaged: {error}")))?;
         if sha256(sealed.manifest.get().as_bytes()) != sealed.sha256 {
-            return Err(damaged(format!("`{NAME}` does not have its sha256")));
+            return Err(damaged(format!("`{NAME}` does not match its sha256")));
         }
         let manifest: Self = serde_json::from_str(sealed.manifest.get())
             .map_err(|error| Unusable::Refused(incompatible(dir, &error.to_string())))?;

@@ -87,7 +87,7 @@ fn damaged_checkpoint_is_skipped_with_warning() {
         ("`weights` of 10 bytes, found 4", |dir| {
             fs::write(dir.join("weights"), "weig").unwrap()
         }),
-        ("`weights` does not have its sha256", |dir| {
+        ("`weights` does not match its sha256", |dir| {
             flip(&dir.join("weights"))
         }),
         ("`moments` is missing", |dir| {
@@ -104,7 +104,7 @@ fn damaged_checkpoint_is_skipped_with_warning() {
             fs::write(dir.join("manifest.json"), "").unwrap()
         }),
         // A changed digit of the state is valid JSON.
-        ("`manifest.json` does not have its sha256", |dir| {
+        ("`manifest.json` does not match its sha256", |dir| {
             let text = fs::read_to_string(dir.join("manifest.json")).unwrap();
             fs::write(dir.join("manifest.json"), text.replace("0.333", "0.332")).unwrap();
         }),
