@@ -317,7 +317,7 @@ fn local_data_errors_come_before_requests() {
                 "`svm check --data named.csv` shows all errors",
             ],
         ),
-        ("none", &[], &["folder has no data files"]),
+        ("none", &[], &["folder contains no data files"]),
         (
             "named.csv",
             &["--channel", "test=my data", "--", "--text-column", "words"],
