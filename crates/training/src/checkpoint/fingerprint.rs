@@ -36,7 +36,9 @@ impl Fingerprint {
         };
         for name in names {
             let (here, there) = (self.0.get(name), found.0.get(name));
-            if here != there {
+            // Older versions did not record a boolean flag that was not given.
+            let is_false = |value: Option<&String>| value.is_none_or(|value| value == "false");
+            if here != there && !(is_false(here) && is_false(there)) {
                 differences.push(format!(
                     "{} is {} in the checkpoint and {} in this run",
                     sanitize(name),

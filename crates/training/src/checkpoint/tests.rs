@@ -164,6 +164,16 @@ fn checkpoint_with_wrong_step_is_damaged() {
 }
 
 #[test]
+fn unset_flag_equals_false() {
+    let home = saved();
+    let mut same = run();
+    same.0.insert("--no-buckets".to_owned(), "false".to_owned());
+    assert!(Checkpoints::open(home.path(), 10, "toy", same.clone()).is_ok());
+    same.0.insert("--no-buckets".to_owned(), "true".to_owned());
+    assert!(Checkpoints::open(home.path(), 10, "toy", same).is_err());
+}
+
+#[test]
 fn other_run_is_refused_and_folder_is_unchanged() {
     let home = saved();
     let refused = |trainer: &str, run: Fingerprint| {
