@@ -9,7 +9,7 @@ fn trainer() -> testkit::Trainer {
         bin: env!("CARGO_BIN_EXE_toy").into(),
         quick: strings(&["--no-report"]),
         long_data: testkit::movie_csv(),
-        long: strings(&["--pause", "60000"]),
+        long: strings(&["--pause", "1500"]),
         tune: Vec::new(),
         hyperparameters: vec![("alpha".into(), "\"2.5\"".into())],
         flags: strings(&["--alpha", "2.5"]),
