@@ -440,7 +440,7 @@ fn push_to_ecr_stores_no_credentials() {
     let again = push(&["--create-repository"]);
     again.expect_code(0);
     assert!(
-        again.stdout.contains("uploaded 0 parts"),
+        again.stdout.contains("uploaded 0 blobs"),
         "{}",
         again.stdout
     );
