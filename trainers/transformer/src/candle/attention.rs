@@ -4,7 +4,7 @@ use candle_core::{Error, Result, Tensor};
 
 use super::dropout::Mask;
 use super::net::Net;
-use super::ops::{Heads, Ops as _, TokenBatch};
+use super::ops::{Heads, TokenBatch};
 use crate::engine::DropoutKey;
 
 /// Tensors saved for the backward pass.

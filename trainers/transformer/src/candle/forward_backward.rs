@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use super::attention::AttentionTape;
 use super::dropout::{Mask, MaskShape, device_seed};
 use super::net::{Layer, Linear, Net};
-use super::ops::{NormGradients, NormInput, Ops as _, TokenBatch};
+use super::ops::{NormGradients, NormInput, TokenBatch};
 use crate::architecture::Family;
 use crate::engine::DropoutKey;
 

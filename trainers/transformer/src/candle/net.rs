@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
-use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, Norm, Ops as _, TokenBatch};
+use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, Norm, TokenBatch};
 use super::param_layout::{ParamGroup, ParamLayout};
 use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
 use crate::engine::{AdamWStep, Batch, Params, TrainerState};
