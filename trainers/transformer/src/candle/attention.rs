@@ -2,7 +2,6 @@
 
 use candle_core::{Error, Result, Tensor};
 
-use super::dropout::Mask;
 use super::net::Net;
 use super::ops::{Heads, TokenBatch};
 use crate::engine::DropoutKey;
@@ -17,7 +16,7 @@ pub(super) struct AttentionTape {
     probabilities: Tensor,
     /// After dropout, (rows, heads, seq, seq) D
     dropped: Tensor,
-    mask: Option<Mask>,
+    mask: Option<Tensor>,
 }
 
 impl Net {

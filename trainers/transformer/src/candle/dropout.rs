@@ -18,71 +18,57 @@ pub(super) struct MaskShape {
     pub(super) strides: [usize; 2],
 }
 
-/// A dropout mask.
-pub(super) struct Mask {
-    pub(super) p: f64,
-    pub(super) shape: MaskShape,
-    /// (rows, 2)
-    pub(super) keys: Vec<u32>,
-    /// Factor of each element, (rows, dims) f32 on the device.
-    pub(super) tensor: Option<Tensor>,
+/// Returns the mask of a site, the index of a dropout layer: the factor of each element,
+/// (rows, dims[0], dims[1], dims[2]) f32 on the device.
+pub(super) fn mask(
+    dropout_key: DropoutKey,
+    site: u64,
+    p: f64,
+    shape: MaskShape,
+    device: &Device,
+) -> Result<Tensor> {
+    match device {
+        Device::Cpu => factors(dropout_key, site, p, shape),
+        gpu => factors_of_device(p, shape, gpu),
+    }
 }
 
-impl Mask {
-    /// Creates the mask of a site: the index of a dropout layer.
-    pub(super) fn new(dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Self {
-        let keys = (0..shape.rows as u64).flat_map(|row| {
-            let counters = [dropout_key.step, site, dropout_key.first_row + row];
-            let bits = Random::new(dropout_key.seed, &counters).bits();
-            [bits as u32, (bits >> 32) as u32]
-        });
-        Self {
-            p,
-            shape,
-            keys: keys.collect(),
-            tensor: None,
+/// Returns the factor of kept elements.
+fn factor(p: f64) -> f32 {
+    (1.0 / (1.0 - p)) as f32
+}
+
+/// Computes the factors on the CPU.
+fn factors(dropout_key: DropoutKey, site: u64, p: f64, shape: MaskShape) -> Result<Tensor> {
+    let MaskShape {
+        rows,
+        dims: [a, b, c],
+        strides,
+    } = shape;
+    // Smallest hash of a kept element.
+    let threshold = (p * 2f64.powi(32)) as u32;
+    let mut all = Vec::with_capacity(rows * a * b * c);
+    for row in 0..rows as u64 {
+        let counters = [dropout_key.step, site, dropout_key.first_row + row];
+        let bits = Random::new(dropout_key.seed, &counters).bits();
+        for (i, j) in (0..a).flat_map(|i| (0..b).map(move |j| (i, j))) {
+            let first = i * strides[0] + j * strides[1];
+            all.extend((first..first + c).map(|element| {
+                let kept = hash(element as u32, bits as u32, (bits >> 32) as u32) >= threshold;
+                if kept { factor(p) } else { 0.0 }
+            }));
         }
     }
+    Tensor::from_vec(all, (rows, a, b, c), &Device::Cpu)
+}
 
-    /// Returns the smallest hash of a kept element.
-    pub(super) fn threshold(&self) -> u32 {
-        (self.p * 2f64.powi(32)) as u32
-    }
-
-    /// Returns the factor of kept elements.
-    pub(super) fn factor(&self) -> f32 {
-        (1.0 / (1.0 - self.p)) as f32
-    }
-
-    /// Returns the factor of each element (rows, dims[0], dims[1], dims[2]) f32.
-    pub(super) fn factors(&self, device: &Device) -> Result<Tensor> {
-        let MaskShape {
-            rows,
-            dims: [a, b, c],
-            strides,
-        } = self.shape;
-        let (threshold, factor) = (self.threshold(), self.factor());
-        let mut all = Vec::with_capacity(rows * a * b * c);
-        for key in self.keys.chunks_exact(2) {
-            for (i, j) in (0..a).flat_map(|i| (0..b).map(move |j| (i, j))) {
-                let first = i * strides[0] + j * strides[1];
-                all.extend((first..first + c).map(|element| {
-                    let kept = hash(element as u32, key[0], key[1]) >= threshold;
-                    if kept { factor } else { 0.0 }
-                }));
-            }
-        }
-        Tensor::from_vec(all, (rows, a, b, c), device)
-    }
-
-    /// Draws the factors with the device's generator, which is faster than copying them; see
-    /// `device_seed`.
-    pub(super) fn factors_of_device(&self, device: &Device) -> Result<Tensor> {
-        let MaskShape { rows, dims, .. } = self.shape;
-        let shape = (rows, dims[0], dims[1], dims[2]);
-        let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(self.p as f32)?;
-        kept.to_dtype(DType::F32)? * f64::from(self.factor())
-    }
+/// Draws the factors with the device's generator, which is faster than copying them; see
+/// `device_seed`.
+fn factors_of_device(p: f64, shape: MaskShape, device: &Device) -> Result<Tensor> {
+    let MaskShape { rows, dims, .. } = shape;
+    let shape = (rows, dims[0], dims[1], dims[2]);
+    let kept = Tensor::rand(0f32, 1f32, shape, device)?.ge(p as f32)?;
+    kept.to_dtype(DType::F32)? * f64::from(factor(p))
 }
 
 /// Returns the generator's seed for a batch: different for each step, micro-batch and GPU.
@@ -117,8 +103,7 @@ mod tests {
             dims: [1, seq, 384],
             strides: [0, 384],
         };
-        let mask = Mask::new(dropout_key, 3, 0.1, shape);
-        let factors = mask.factors(&Device::Cpu).unwrap();
+        let factors = super::factors(dropout_key, 3, 0.1, shape).unwrap();
         factors.flatten_all().unwrap().to_vec1().unwrap()
     }
 

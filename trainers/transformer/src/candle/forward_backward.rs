@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::attention::AttentionTape;
-use super::dropout::{Mask, MaskShape, device_seed};
+use super::dropout::{self, MaskShape, device_seed};
 use super::net::{Layer, Linear, Net};
 use super::ops::{NormGradients, NormInput, TokenBatch};
 use crate::architecture::Family;
@@ -19,7 +19,7 @@ const SITES: u64 = 3;
 pub(super) struct Tape {
     /// Sum of the embeddings (tokens, hidden) D
     sum: Tensor,
-    mask: Option<Mask>,
+    mask: Option<Tensor>,
     layers: Vec<LayerTape>,
     head: HeadTape,
 }
@@ -38,19 +38,19 @@ struct LayerTape {
     /// Before and after the activation (tokens, intermediate) D
     up: Tensor,
     active: Tensor,
-    attention_out_mask: Option<Mask>,
-    out_mask: Option<Mask>,
+    attention_out_mask: Option<Tensor>,
+    out_mask: Option<Tensor>,
 }
 
 struct HeadTape {
     /// Input of the dense layer (rows, hidden) f32
     first: Tensor,
-    first_mask: Option<Mask>,
+    first_mask: Option<Tensor>,
     /// After tanh or relu (rows, hidden) f32
     dense: Tensor,
     /// Input of the last layer (rows, hidden) f32
     dropped: Tensor,
-    mask: Option<Mask>,
+    mask: Option<Tensor>,
 }
 
 /// Returns x (n, inputs) times the transposed weight: (n, outputs), without bias.
@@ -67,7 +67,7 @@ impl Net {
         rows: usize,
         dims: [usize; 3],
         strides: [usize; 2],
-    ) -> Result<Option<Mask>> {
+    ) -> Result<Option<Tensor>> {
         let Some(dropout_key) = dropout_key.filter(|_| p > 0.0) else {
             return Ok(None);
         };
@@ -76,7 +76,7 @@ impl Net {
             dims,
             strides,
         };
-        self.ops.mask(dropout_key, site, p, grid).map(Some)
+        dropout::mask(dropout_key, site, p, grid, &self.device).map(Some)
     }
 
     /// Returns a mask of (tokens, hidden).
@@ -85,7 +85,7 @@ impl Net {
         dropout_key: Option<DropoutKey>,
         site: u64,
         tokens: &TokenBatch,
-    ) -> Result<Option<Mask>> {
+    ) -> Result<Option<Tensor>> {
         let (p, hidden) = (
             self.architecture.dropout.hidden,
             self.architecture.hidden_size,
@@ -100,7 +100,7 @@ impl Net {
         dropout_key: Option<DropoutKey>,
         site: u64,
         rows: usize,
-    ) -> Result<Option<Mask>> {
+    ) -> Result<Option<Tensor>> {
         let (p, hidden) = (
             self.architecture.dropout.head,
             self.architecture.hidden_size,
@@ -108,7 +108,7 @@ impl Net {
         self.mask(dropout_key, site, p, rows, [1, 1, hidden], [0, 0])
     }
 
-    fn dropped(&self, x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+    fn dropped(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         match mask {
             Some(mask) => self.ops.dropout(x, mask),
             None => Ok(x.clone()),

@@ -207,23 +207,17 @@ impl Net {
     /// Copies a batch to the device without columns that are padding in all rows. Padding ids are
     /// ignored.
     pub(super) fn tokens(&self, batch: &Batch) -> Result<TokenBatch> {
-        let seq = batch.lengths.iter().copied().max().unwrap_or(1);
-        let mut ids = Vec::with_capacity(batch.lengths.len() * seq);
-        for (row, &length) in batch.ids.chunks(batch.seq.max(1)).zip(&batch.lengths) {
-            ids.extend(&row[..length]);
-            ids.resize(
-                ids.len().next_multiple_of(seq),
-                self.architecture.pad_token_id,
-            );
-        }
+        let rows: Vec<&[u32]> = batch.rows().collect();
+        let pad = self.architecture.pad_token_id;
+        let Batch { ids, lengths, seq } = Batch::padded(&rows, pad);
         Ok(TokenBatch {
-            rows: batch.lengths.len(),
+            rows: lengths.len(),
             seq,
             first_position: self.architecture.first_position(),
-            pad: self.architecture.pad_token_id as usize,
+            pad: pad as usize,
             ids_on_device: Tensor::new(ids.as_slice(), &self.device)?, // (rows * seq) u32
             ids,
-            lengths: batch.lengths.clone(),
+            lengths,
         })
     }
 

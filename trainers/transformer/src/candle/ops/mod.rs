@@ -8,9 +8,8 @@ mod scatter_add;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use self::scatter_add::ScatterAdd;
-use super::dropout::{Mask, MaskShape};
 use crate::architecture::Activation;
-use crate::engine::{AdamWStep, DropoutKey};
+use crate::engine::AdamWStep;
 
 /// The tokens of a batch.
 pub(super) struct TokenBatch {
@@ -54,7 +53,7 @@ pub(super) struct NormInput<'a> {
     pub(super) bias: Option<&'a Tensor>,
     /// (tokens, hidden) D
     pub(super) residual: Option<&'a Tensor>,
-    pub(super) mask: Option<&'a Mask>,
+    pub(super) mask: Option<&'a Tensor>,
 }
 
 /// Gradients of a layer norm.
@@ -93,8 +92,8 @@ fn f32(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Returns x f32 (any shape of the mask's elements) times the factors.
-fn masked(x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
-    match mask.and_then(|mask| mask.tensor.as_ref()) {
+fn masked(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    match mask {
         Some(factors) => x.mul(&factors.reshape(x.shape())?),
         None => Ok(x.clone()),
     }
@@ -151,24 +150,8 @@ fn assign(part: &Tensor, values: &Tensor) -> Result<()> {
 }
 
 impl CandleOps {
-    /// Draws a mask.
-    pub(super) fn mask(
-        &self,
-        dropout_key: DropoutKey,
-        site: u64,
-        p: f64,
-        shape: MaskShape,
-    ) -> Result<Mask> {
-        let mut mask = Mask::new(dropout_key, site, p, shape);
-        mask.tensor = Some(match &self.0 {
-            Device::Cpu => mask.factors(&self.0)?,
-            gpu => mask.factors_of_device(gpu)?,
-        });
-        Ok(mask)
-    }
-
     /// Applies dropout to x (any shape of the mask's elements).
-    pub(super) fn dropout(&self, x: &Tensor, mask: &Mask) -> Result<Tensor> {
+    pub(super) fn dropout(&self, x: &Tensor, mask: &Tensor) -> Result<Tensor> {
         masked(&f32(x)?, Some(mask))?.to_dtype(x.dtype())
     }
 
@@ -247,7 +230,7 @@ impl CandleOps {
         gradient: &Tensor,
         sum: &Tensor,
         norm: &Norm,
-        mask: Option<&Mask>,
+        mask: Option<&Tensor>,
         eps: f64,
     ) -> Result<NormGradients> {
         let dtype = sum.dtype();
@@ -312,7 +295,7 @@ impl CandleOps {
         &self,
         scores: &Tensor,
         tokens: &TokenBatch,
-        mask: Option<&Mask>,
+        mask: Option<&Tensor>,
     ) -> Result<(Tensor, Tensor)> {
         let dtype = scores.dtype();
         let scores = f32(scores)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
@@ -330,7 +313,7 @@ impl CandleOps {
         &self,
         gradient: &Tensor,
         probabilities: &Tensor,
-        mask: Option<&Mask>,
+        mask: Option<&Tensor>,
     ) -> Result<Tensor> {
         let p = f32(probabilities)?; // (rows, heads, seq, seq) f32
         let gradient = masked(&f32(gradient)?, mask)?; // (rows, heads, seq, seq) f32
