@@ -80,39 +80,34 @@ pub(crate) enum Role {
     /// (types, hidden)
     TokenTypeEmbeddings,
     /// Layer norm after the embeddings: weight and bias, (hidden) each.
-    EmbeddingNorm(NormParam),
+    EmbeddingNorm(Part),
     /// Parameter of the layer with this index.
     Layer(usize, LayerParam),
     /// The head's first linear layer, (hidden, hidden) and (hidden).
-    HeadDense(LinearParam),
+    HeadDense(Part),
     /// The head's last linear layer, (classes, hidden) and (classes).
-    HeadOut(LinearParam),
+    HeadOut(Part),
 }
 
 /// Role of a parameter within a layer. Weights are (outputs, inputs), as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerParam {
-    Query(LinearParam),
-    Key(LinearParam),
-    Value(LinearParam),
+    Query(Part),
+    Key(Part),
+    Value(Part),
     /// Output projection, (hidden, hidden)
-    AttentionOut(LinearParam),
-    AttentionNorm(NormParam),
+    AttentionOut(Part),
+    AttentionNorm(Part),
     /// (intermediate, hidden)
-    Up(LinearParam),
+    Up(Part),
     /// (hidden, intermediate)
-    Down(LinearParam),
-    OutNorm(NormParam),
+    Down(Part),
+    OutNorm(Part),
 }
 
+/// Part of a linear layer or of a layer norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinearParam {
-    Weight,
-    Bias,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NormParam {
+pub(crate) enum Part {
     Weight,
     Bias,
 }
@@ -125,11 +120,11 @@ impl Role {
         match self {
             Self::WordEmbeddings | Self::PositionEmbeddings | Self::TokenTypeEmbeddings => true,
             Self::EmbeddingNorm(_) | Self::Layer(_, AttentionNorm(_) | OutNorm(_)) => false,
-            Self::HeadDense(part) | Self::HeadOut(part) => part == LinearParam::Weight,
+            Self::HeadDense(part) | Self::HeadOut(part) => part == Part::Weight,
             Self::Layer(
                 _,
                 Query(part) | Key(part) | Value(part) | AttentionOut(part) | Up(part) | Down(part),
-            ) => part == LinearParam::Weight,
+            ) => part == Part::Weight,
         }
     }
 }
@@ -223,9 +218,9 @@ impl Architecture {
                 Role::TokenTypeEmbeddings,
             );
         }
-        for (part, name) in [(NormParam::Weight, "weight"), (NormParam::Bias, "bias")] {
-            let norm = format!("{at}.{}.{name}", names.embedding_norm);
-            add(norm, &[hidden], Role::EmbeddingNorm(part));
+        let norm = format!("{at}.{}", names.embedding_norm);
+        for part in [Part::Weight, Part::Bias] {
+            add(part.name(&norm), &[hidden], Role::EmbeddingNorm(part));
         }
         for layer in 0..self.num_hidden_layers {
             for (name, shape, role) in layer_params(names, hidden, wide) {
@@ -235,18 +230,14 @@ impl Architecture {
         }
         for (part, dense, out) in [
             (
-                LinearParam::Weight,
+                Part::Weight,
                 vec![hidden, hidden],
                 vec![self.num_labels, hidden],
             ),
-            (LinearParam::Bias, vec![hidden], vec![self.num_labels]),
+            (Part::Bias, vec![hidden], vec![self.num_labels]),
         ] {
-            add(
-                linear(names.head_dense, part),
-                &dense,
-                Role::HeadDense(part),
-            );
-            add(linear(names.head_out, part), &out, Role::HeadOut(part));
+            add(part.name(names.head_dense), &dense, Role::HeadDense(part));
+            add(part.name(names.head_out), &out, Role::HeadOut(part));
         }
         all
     }
@@ -265,10 +256,13 @@ impl Architecture {
     }
 }
 
-fn linear(name: &str, part: LinearParam) -> String {
-    match part {
-        LinearParam::Weight => format!("{name}.weight"),
-        LinearParam::Bias => format!("{name}.bias"),
+impl Part {
+    /// Returns the parameter's name in the module of this name.
+    fn name(self, module: &str) -> String {
+        match self {
+            Self::Weight => format!("{module}.weight"),
+            Self::Bias => format!("{module}.bias"),
+        }
     }
 }
 
@@ -278,43 +272,21 @@ fn layer_params(
     hidden: usize,
     wide: usize,
 ) -> Vec<(String, Vec<usize>, LayerParam)> {
+    use LayerParam::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
     let mut all = Vec::new();
-    let mut dense = |name: &str, outputs, inputs, role: fn(LinearParam) -> LayerParam| {
-        all.push((
-            linear(name, LinearParam::Weight),
-            vec![outputs, inputs],
-            role(LinearParam::Weight),
-        ));
-        all.push((
-            linear(name, LinearParam::Bias),
-            vec![outputs],
-            role(LinearParam::Bias),
-        ));
+    let mut add = |name: &str, weight: &[usize], role: fn(Part) -> LayerParam| {
+        // A bias has one number per output.
+        for (part, shape) in [(Part::Weight, weight), (Part::Bias, &weight[..1])] {
+            all.push((part.name(name), shape.to_vec(), role(part)));
+        }
     };
-    dense(names.query, hidden, hidden, LayerParam::Query);
-    dense(names.key, hidden, hidden, LayerParam::Key);
-    dense(names.value, hidden, hidden, LayerParam::Value);
-    dense(
-        names.attention_out,
-        hidden,
-        hidden,
-        LayerParam::AttentionOut,
-    );
-    dense(names.up, wide, hidden, LayerParam::Up);
-    dense(names.down, hidden, wide, LayerParam::Down);
-    for (name, role) in [
-        (
-            names.attention_norm,
-            LayerParam::AttentionNorm as fn(NormParam) -> LayerParam,
-        ),
-        (names.out_norm, LayerParam::OutNorm),
-    ] {
-        all.push((
-            format!("{name}.weight"),
-            vec![hidden],
-            role(NormParam::Weight),
-        ));
-        all.push((format!("{name}.bias"), vec![hidden], role(NormParam::Bias)));
-    }
+    add(names.query, &[hidden, hidden], Query);
+    add(names.key, &[hidden, hidden], Key);
+    add(names.value, &[hidden, hidden], Value);
+    add(names.attention_out, &[hidden, hidden], AttentionOut);
+    add(names.up, &[wide, hidden], Up);
+    add(names.down, &[hidden, wide], Down);
+    add(names.attention_norm, &[hidden], AttentionNorm);
+    add(names.out_norm, &[hidden], OutNorm);
     all
 }

@@ -132,21 +132,13 @@ impl Setup {
         frozen: &[bool],
         group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
-        use crate::candle::{CandleEngine, EngineOptions, HostGroup};
+        use crate::candle::{CandleEngine, EngineOptions};
         let trained: Vec<bool> = frozen.iter().map(|frozen| !frozen).collect();
-        let hosts = group.map(|group| {
-            let (rank, count) = group.rank_and_size();
-            HostGroup {
-                rank,
-                world_size: count,
-                broadcast: Box::new(move |own| group.broadcast(own)),
-            }
-        });
         let options = EngineOptions {
             gpus,
             precision: self.precision,
             trained: &trained,
-            hosts,
+            hosts: group,
         };
         Ok(Box::new(CandleEngine::new(architecture, values, options)?))
     }

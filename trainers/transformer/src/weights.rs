@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use diagnostics::{Error, sanitize};
 use training::{Random, TensorError, TensorFile};
 
-use crate::architecture::{Architecture, LinearParam, Parameter, Role};
+use crate::architecture::{Architecture, Parameter, Part, Role};
 use crate::engine::Params;
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -182,7 +182,7 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
 /// Returns normal weights and zero biases, as transformers does.
 fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
     let count = parameter.shape.iter().product();
-    if let Role::HeadDense(LinearParam::Bias) | Role::HeadOut(LinearParam::Bias) = parameter.role {
+    if let Role::HeadDense(Part::Bias) | Role::HeadOut(Part::Bias) = parameter.role {
         return vec![0.0; count];
     }
     let mut random = Random::new(head.seed, &[number]);

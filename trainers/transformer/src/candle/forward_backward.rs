@@ -4,8 +4,8 @@ use candle_core::{DType, Result, Tensor};
 
 use super::attention::AttentionTape;
 use super::dropout::{self, MaskShape, device_seed};
-use super::net::{Layer, Linear, Net};
-use super::ops::{NormGradients, NormInput, TokenBatch};
+use super::net::{Layer, Net};
+use super::ops::{NormGradients, NormInput, TokenBatch, WeightAndBias};
 use crate::architecture::Family;
 use crate::engine::DropoutKey;
 
@@ -272,7 +272,7 @@ impl Net {
     /// (n, inputs).
     fn add_linear(
         &self,
-        sums: &Linear,
+        sums: &WeightAndBias,
         ones: &Tensor,
         gradient: &Tensor,
         x: &Tensor,
@@ -322,7 +322,7 @@ impl Net {
         );
         let (ops, activation) = (&self.ops, self.architecture.hidden_act);
         let norm =
-            |gradient: &Tensor, sum, norm, to: &super::ops::Norm, mask| -> Result<NormGradients> {
+            |gradient: &Tensor, sum, norm, to: &WeightAndBias, mask| -> Result<NormGradients> {
                 let eps = self.architecture.layer_norm_eps;
                 let parts = ops.norm_backward(gradient, sum, norm, mask, eps)?;
                 self.add_columns(&to.weight, ones, &parts.weight)?;

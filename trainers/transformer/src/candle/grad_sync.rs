@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 use diagnostics::Error;
 
-use super::{HostGroup, candle_error};
+use super::candle_error;
+use crate::distributed::ProcessGroup;
 
 /// All-reduce of the gradients of several devices.
 pub(super) enum GradSync {
@@ -15,13 +16,13 @@ pub(super) enum GradSync {
 }
 
 impl GradSync {
-    pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
+    pub(super) fn new(devices: &[Device], hosts: Option<&mut ProcessGroup>) -> Result<Self, Error> {
         let gpus = devices.iter().all(Device::is_cuda);
         #[cfg(feature = "nccl")]
         if gpus && (devices.len() > 1 || hosts.is_some()) {
             return super::nccl::NcclGroup::new(devices, hosts).map(Self::Nccl);
         }
-        if gpus && hosts.is_some_and(|hosts| hosts.world_size > 1) {
+        if gpus && hosts.is_some_and(|hosts| hosts.rank_and_size().1 > 1) {
             return Err(Error::new("expected a program with NCCL for a run on several hosts with GPUs, this one was built without").help("build it with --features nccl (docs/guide/gpus.md), or run on one host"));
         }
         Ok(Self::Host)

@@ -20,25 +20,13 @@ use candle_core::{DType, Device, Error as CandleError, Tensor};
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
+use crate::distributed::ProcessGroup;
 use crate::engine::{AdamWStep, AllReduce, Batch, Engine, LossTarget, Params, TrainerState};
 use training::Precision;
 
 use grad_sync::GradSync;
 use net::Net;
 use param_layout::ParamLayout;
-
-/// Broadcasts bytes from rank 0: each process calls it once, rank 0 with `Some`. NCCL needs no more
-/// to find the other processes.
-pub(crate) type Broadcast<'a> = Box<dyn FnMut(Option<&[u8]>) -> Result<Vec<u8>, Error> + 'a>;
-
-/// This host within the hosts of a run.
-#[cfg_attr(not(feature = "nccl"), expect(dead_code, reason = "used by NCCL only"))]
-pub(crate) struct HostGroup<'a> {
-    /// Starts at 0.
-    pub(crate) rank: usize,
-    pub(crate) world_size: usize,
-    pub(crate) broadcast: Broadcast<'a>,
-}
 
 /// Options of the engine.
 pub(crate) struct EngineOptions<'a> {
@@ -49,7 +37,7 @@ pub(crate) struct EngineOptions<'a> {
     /// True for trained parameters, in the order of `Architecture::parameters`.
     pub(crate) trained: &'a [bool],
     /// The other hosts of the run, if NCCL sums over them.
-    pub(crate) hosts: Option<HostGroup<'a>>,
+    pub(crate) hosts: Option<&'a mut ProcessGroup>,
 }
 
 /// Engine of candle tensors.

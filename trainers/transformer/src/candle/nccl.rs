@@ -13,7 +13,7 @@ use candle_core::{
 use diagnostics::Error;
 use std::sync::Arc;
 
-use super::HostGroup;
+use crate::distributed::ProcessGroup;
 
 /// Bytes of NCCL's unique id (nccl.h, NCCL_UNIQUE_ID_BYTES).
 const ID_BYTES: usize = 128;
@@ -38,20 +38,21 @@ fn nccl_error(error: NcclError) -> Error {
 
 impl NcclGroup {
     /// Each host must have the same number of GPUs.
-    pub(super) fn new(devices: &[Device], hosts: Option<HostGroup<'_>>) -> Result<Self, Error> {
+    pub(super) fn new(devices: &[Device], hosts: Option<&mut ProcessGroup>) -> Result<Self, Error> {
         let streams: Vec<Arc<CudaStream>> = devices
             .iter()
             .map(|device| Ok(device.as_cuda_device()?.cuda_stream()))
             .collect::<Result<_, CandleError>>()
             .map_err(super::candle_error)?;
-        let Some(mut hosts) = hosts.filter(|hosts| hosts.world_size > 1) else {
+        let Some(hosts) = hosts.filter(|hosts| hosts.rank_and_size().1 > 1) else {
             let members = Comm::from_devices(streams).map_err(nccl_error)?;
             return Ok(Self {
                 members: members.into_iter().map(Member).collect(),
                 hosts: 1,
             });
         };
-        let own = match hosts.rank {
+        let (rank, world_size) = hosts.rank_and_size();
+        let own = match rank {
             0 => Some(
                 Id::new()
                     .map_err(nccl_error)?
@@ -60,7 +61,8 @@ impl NcclGroup {
             ),
             _ => None,
         };
-        let bytes = (hosts.broadcast)(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
+        // NCCL needs no more to find the other processes.
+        let bytes = hosts.broadcast(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
             Error::new(format!(
                 "expected `{ID_BYTES}` bytes from the first host, found `{}`",
@@ -69,7 +71,7 @@ impl NcclGroup {
             .help("start the same version on all hosts")
         })?;
         let id = bytes.map(|byte| byte as c_char);
-        let (first, all) = (hosts.rank * streams.len(), hosts.world_size * streams.len());
+        let (first, all) = (rank * streams.len(), world_size * streams.len());
         // Each call waits for all others, so each has a thread.
         let members = std::thread::scope(|scope| {
             let threads: Vec<_> = streams
@@ -85,7 +87,7 @@ impl NcclGroup {
         })?;
         Ok(Self {
             members,
-            hosts: hosts.world_size,
+            hosts: world_size,
         })
     }
 

@@ -6,45 +6,37 @@
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
-use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, Norm, TokenBatch};
+use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, TokenBatch, WeightAndBias};
 use super::param_layout::{ParamGroup, ParamLayout};
-use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
+use crate::architecture::{Architecture, LayerParam, Part, Role};
 use crate::engine::{AdamWStep, Batch, Params, TrainerState};
 
 /// Partial sums of a long sum: several per multiprocessor of any GPU (an H100 has 132).
 const PARTIAL_SUMS: usize = 1024;
 
-/// A linear layer's parameters, or their gradients.
-pub(super) struct Linear {
-    /// (outputs, inputs)
-    pub(super) weight: Tensor,
-    /// (outputs) f32
-    pub(super) bias: Tensor,
-}
-
 /// A layer's parameters (D), or their gradients (f32).
 pub(super) struct Layer {
     /// Query, key and value: (3 * hidden, hidden)
-    pub(super) qkv: Linear,
+    pub(super) qkv: WeightAndBias,
     /// (hidden, hidden)
-    pub(super) out: Linear,
-    pub(super) attention_norm: Norm,
+    pub(super) out: WeightAndBias,
+    pub(super) attention_norm: WeightAndBias,
     /// (intermediate, hidden)
-    pub(super) up: Linear,
+    pub(super) up: WeightAndBias,
     /// (hidden, intermediate)
-    pub(super) down: Linear,
-    pub(super) out_norm: Norm,
+    pub(super) down: WeightAndBias,
+    pub(super) out_norm: WeightAndBias,
 }
 
 /// All parameters, or their gradients: views of the flat vectors.
 pub(super) struct ParamViews {
     pub(super) tables: EmbeddingTables,
-    pub(super) norm: Norm,
+    pub(super) norm: WeightAndBias,
     pub(super) layers: Vec<Layer>,
     /// (hidden, hidden) f32
-    pub(super) dense: Linear,
+    pub(super) dense: WeightAndBias,
     /// (classes, hidden) f32
-    pub(super) out: Linear,
+    pub(super) out: WeightAndBias,
 }
 
 impl ParamViews {
@@ -57,37 +49,26 @@ impl ParamViews {
         half: Option<&Tensor>,
     ) -> Result<Self> {
         let view = |role| layout.view(vector, role, 1);
-        let linear = |role: fn(LinearParam) -> Role| -> Result<Linear> {
-            Ok(Linear {
-                weight: view(role(LinearParam::Weight))?,
-                bias: view(role(LinearParam::Bias))?,
+        let module = |role: &dyn Fn(Part) -> Role, half: Option<&Tensor>, count| -> Result<_> {
+            let weight = role(Part::Weight);
+            Ok(WeightAndBias {
+                weight: match half {
+                    Some(half) => layout.half_view(half, weight, count)?,
+                    None => layout.view(vector, weight, count)?,
+                },
+                bias: layout.view(vector, role(Part::Bias), count)?,
             })
         };
-        let norm = |role: &dyn Fn(NormParam) -> Role| -> Result<Norm> {
-            Ok(Norm {
-                weight: view(role(NormParam::Weight))?,
-                bias: view(role(NormParam::Bias))?,
-            })
-        };
+        let full = |role: &dyn Fn(Part) -> Role| module(role, None, 1);
         let layer = |number: usize| -> Result<Layer> {
-            let inner = |role: fn(LinearParam) -> LayerParam, count| -> Result<Linear> {
-                let weight = Role::Layer(number, role(LinearParam::Weight));
-                let bias = Role::Layer(number, role(LinearParam::Bias));
-                Ok(Linear {
-                    weight: match half {
-                        Some(half) => layout.half_view(half, weight, count)?,
-                        None => layout.view(vector, weight, count)?,
-                    },
-                    bias: layout.view(vector, bias, count)?,
-                })
-            };
+            let of = |param: fn(Part) -> LayerParam| move |part| Role::Layer(number, param(part));
             Ok(Layer {
-                qkv: inner(LayerParam::Query, 3)?,
-                out: inner(LayerParam::AttentionOut, 1)?,
-                attention_norm: norm(&|part| Role::Layer(number, LayerParam::AttentionNorm(part)))?,
-                up: inner(LayerParam::Up, 1)?,
-                down: inner(LayerParam::Down, 1)?,
-                out_norm: norm(&|part| Role::Layer(number, LayerParam::OutNorm(part)))?,
+                qkv: module(&of(LayerParam::Query), half, 3)?,
+                out: module(&of(LayerParam::AttentionOut), half, 1)?,
+                attention_norm: full(&of(LayerParam::AttentionNorm))?,
+                up: module(&of(LayerParam::Up), half, 1)?,
+                down: module(&of(LayerParam::Down), half, 1)?,
+                out_norm: full(&of(LayerParam::OutNorm))?,
             })
         };
         Ok(Self {
@@ -99,12 +80,12 @@ impl ParamViews {
                     _ => Some(view(Role::TokenTypeEmbeddings)?),
                 },
             },
-            norm: norm(&Role::EmbeddingNorm)?,
+            norm: full(&Role::EmbeddingNorm)?,
             layers: (0..architecture.num_hidden_layers)
                 .map(layer)
                 .collect::<Result<_>>()?,
-            dense: linear(Role::HeadDense)?,
-            out: linear(Role::HeadOut)?,
+            dense: full(&Role::HeadDense)?,
+            out: full(&Role::HeadOut)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::architecture::{Architecture, LayerParam, LinearParam, Role};
+use crate::architecture::{Architecture, LayerParam, Part, Role};
 use crate::engine::Params;
 
 /// Alignment of parameters in elements: 256 bytes in f32, 128 in half precision, more than cuBLAS
@@ -40,7 +40,7 @@ pub(super) struct ParamGroup {
 fn section(role: Role) -> usize {
     match role {
         Role::WordEmbeddings | Role::PositionEmbeddings | Role::TokenTypeEmbeddings => 0,
-        Role::HeadDense(LinearParam::Weight) | Role::HeadOut(LinearParam::Weight) => 1,
+        Role::HeadDense(Part::Weight) | Role::HeadOut(Part::Weight) => 1,
         Role::Layer(..) if role.decays() => 2,
         _ => 3,
     }

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::dropout::{Mask, Site};
-use super::layout::Layout;
+use super::dropout::{Mask, Site, apply_dropout};
+use super::elementwise::fill;
+use super::layout::{Layout, ParamRanges};
+use super::matmul::{Accumulate, linear, linear_backward};
+use super::simd::vectorized;
 use crate::architecture::{Architecture, Family};
 use crate::engine::{Batch, DropoutKey};
 
@@ -113,6 +116,56 @@ impl<'a> Pass<'a> {
     /// Returns the parameters in a range of `Net::dense`.
     pub(super) fn weights(&self, range: &Range<usize>) -> &'a [f32] {
         &self.net.dense[range.clone()]
+    }
+
+    /// out (tokens, outputs) = inputs (tokens, inputs) x weightᵀ
+    pub(super) fn linear(
+        &self,
+        out: &mut [f32],
+        inputs: &[f32],
+        weight: &Range<usize>,
+        tokens: usize,
+    ) {
+        let weight = self.weights(weight);
+        linear(out, Accumulate::Replace, inputs, weight, tokens);
+    }
+
+    /// out (tokens, outputs) = inputs (tokens, inputs) x weightᵀ + bias
+    pub(super) fn linear_with_bias(
+        &self,
+        out: &mut [f32],
+        inputs: &[f32],
+        at: &ParamRanges,
+        tokens: usize,
+    ) {
+        fill(out, self.weights(&at.bias));
+        let weight = self.weights(&at.weight);
+        linear(out, Accumulate::Add, inputs, weight, tokens);
+    }
+
+    /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
+    pub(super) fn linear_backward(
+        &self,
+        inputs: &mut [f32],
+        accumulate: Accumulate,
+        outputs: &[f32],
+        weight: &Range<usize>,
+        tokens: usize,
+    ) {
+        linear_backward(inputs, accumulate, outputs, self.weights(weight), tokens);
+    }
+
+    /// Applies dropout to the query tokens of each row, (queries, hidden).
+    pub(super) fn drop_rows(&self, queries: Queries, site: Site, values: &mut [f32]) {
+        let hidden = self.architecture().hidden_size;
+        for (row, range) in self.chunk.queries(queries) {
+            let mask = self.mask(row, site);
+            let tokens = &mut values[range.start * hidden..range.end * hidden];
+            vectorized(
+                #[inline(always)]
+                || apply_dropout(tokens, mask, 0),
+            );
+        }
     }
 
     pub(super) fn queries(&self, layer: usize) -> Queries {

@@ -1,10 +1,9 @@
 //! Layer norm of the sum of word, position and type embeddings.
 
-use super::chunk::{Pass, sized};
-use super::dropout::{Site, apply_dropout};
+use super::chunk::{Pass, Queries, sized};
+use super::dropout::Site;
 use super::gradient::{Gradient, TouchedRows};
 use super::norm::{Affine, AffineGradient, Normalized, norm_tokens, norm_tokens_backward};
-use super::simd::vectorized;
 
 /// Values of a layer norm, saved for the backward pass.
 #[derive(Debug, Default)]
@@ -55,20 +54,7 @@ pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32
         eps: architecture.layer_norm_eps as f32,
     };
     norm_tokens(affine, &mut normal, out);
-    drop_rows(pass, Site::Embeddings, out);
-}
-
-/// Applies dropout to all tokens (tokens, hidden).
-fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
-    let hidden = pass.architecture().hidden_size;
-    for row in &pass.chunk.rows {
-        let mask = pass.mask(row, site);
-        let tokens = &mut values[row.first * hidden..][..row.length * hidden];
-        vectorized(
-            #[inline(always)]
-            || apply_dropout(tokens, mask, 0),
-        );
-    }
+    pass.drop_rows(Queries::All, Site::Embeddings, out);
 }
 
 /// Accumulates the embeddings' gradients, from that of the output.
@@ -81,7 +67,7 @@ pub(super) fn backward(
 ) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
     let hidden = architecture.hidden_size;
-    drop_rows(pass, Site::Embeddings, gradient);
+    pass.drop_rows(Queries::All, Site::Embeddings, gradient);
     let normal = buffers.sized(pass.chunk.tokens, hidden);
     let norm = &layout.embedding_norm;
     let [weight, bias] = to.parts([&norm.weight, &norm.bias]);

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::layout::Layout;
+use super::elementwise::bias_backward;
+use super::layout::{Layout, ParamRanges};
 use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
 /// Gradients of all parameters since the last step.
@@ -100,6 +101,19 @@ impl Gradient {
             Mat::new(outputs, tokens, height).transposed(),
             Mat::new(inputs, tokens, width),
         );
+    }
+
+    /// Accumulates the gradients of a linear layer's weight and bias.
+    pub(super) fn linear_with_bias(
+        &mut self,
+        layout: &Layout,
+        at: &ParamRanges,
+        outputs: &[f32],
+        inputs: &[f32],
+        tokens: usize,
+    ) {
+        bias_backward(outputs, &mut self.dense[at.bias.clone()]);
+        self.linear(layout, &at.weight, outputs, inputs, tokens);
     }
 
     /// Returns several disjoint parts.

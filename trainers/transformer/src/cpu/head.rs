@@ -1,10 +1,9 @@
 //! The classification head on the first token of each row, and the loss.
 
-use super::chunk::{Pass, sized};
-use super::dropout::{Site, apply_dropout};
-use super::elementwise::{bias_backward, fill};
+use super::chunk::{Pass, Queries, sized};
+use super::dropout::Site;
 use super::gradient::Gradient;
-use super::matmul::{Accumulate, linear, linear_backward};
+use super::matmul::Accumulate::Replace;
 use crate::architecture::Family;
 use crate::engine::LossTarget;
 
@@ -20,13 +19,6 @@ pub(super) struct HeadBuffers {
     gradient: Vec<f32>,
 }
 
-fn drop_rows(pass: &Pass<'_>, site: Site, values: &mut [f32]) {
-    let hidden = pass.architecture().hidden_size;
-    for (row, values) in pass.chunk.rows.iter().zip(values.chunks_exact_mut(hidden)) {
-        apply_dropout(values, pass.mask(row, site), 0);
-    }
-}
-
 /// Computes logits (rows, classes) from `first` (rows, hidden), with dropout in place.
 pub(super) fn forward<'a>(
     pass: &Pass<'_>,
@@ -35,16 +27,9 @@ pub(super) fn forward<'a>(
 ) -> &'a mut [f32] {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
     let rows = pass.chunk.rows.len();
-    drop_rows(pass, Site::HeadIn, first);
+    pass.drop_rows(Queries::First, Site::HeadIn, first);
     let hidden = sized(&mut buffers.hidden, first.len());
-    fill(hidden, pass.weights(&layout.head_dense.bias));
-    linear(
-        hidden,
-        Accumulate::Add,
-        first,
-        pass.weights(&layout.head_dense.weight),
-        rows,
-    );
+    pass.linear_with_bias(hidden, first, &layout.head_dense, rows);
     for value in &mut *hidden {
         *value = match architecture.family {
             Family::Bert | Family::Roberta => value.tanh(),
@@ -55,16 +40,9 @@ pub(super) fn forward<'a>(
     }
     let dropped = sized(&mut buffers.dropped, first.len());
     dropped.copy_from_slice(hidden);
-    drop_rows(pass, Site::HeadOut, dropped);
+    pass.drop_rows(Queries::First, Site::HeadOut, dropped);
     let logits = sized(&mut buffers.logits, rows * architecture.num_labels);
-    fill(logits, pass.weights(&layout.head_out.bias));
-    linear(
-        logits,
-        Accumulate::Add,
-        dropped,
-        pass.weights(&layout.head_out.weight),
-        rows,
-    );
+    pass.linear_with_bias(logits, dropped, &layout.head_out, rows);
     logits
 }
 
@@ -123,16 +101,10 @@ pub(super) fn backward<'a>(
     let logits = &buffers.logits[..rows * pass.architecture().num_labels];
     let gradient = sized(&mut buffers.gradient, length);
     let (hidden, dropped) = (&mut buffers.hidden[..length], &buffers.dropped[..length]);
-    bias_backward(logits, &mut to.dense[layout.head_out.bias.clone()]);
-    to.linear(layout, &layout.head_out.weight, logits, dropped, rows);
-    linear_backward(
-        gradient,
-        Accumulate::Replace,
-        logits,
-        pass.weights(&layout.head_out.weight),
-        rows,
-    );
-    drop_rows(pass, Site::HeadOut, gradient);
+    to.linear_with_bias(layout, &layout.head_out, logits, dropped, rows);
+    let weight = &layout.head_out.weight;
+    pass.linear_backward(gradient, Replace, logits, weight, rows);
+    pass.drop_rows(Queries::First, Site::HeadOut, gradient);
     for (gradient, value) in gradient.iter_mut().zip(&*hidden) {
         *gradient *= match pass.architecture().family {
             Family::Bert | Family::Roberta => 1.0 - value * value,
@@ -140,16 +112,10 @@ pub(super) fn backward<'a>(
             Family::DistilBert => 0.0,
         };
     }
-    bias_backward(gradient, &mut to.dense[layout.head_dense.bias.clone()]);
-    to.linear(layout, &layout.head_dense.weight, gradient, first, rows);
+    to.linear_with_bias(layout, &layout.head_dense, gradient, first, rows);
     // Reuses the buffer of the activations.
-    linear_backward(
-        hidden,
-        Accumulate::Replace,
-        gradient,
-        pass.weights(&layout.head_dense.weight),
-        rows,
-    );
-    drop_rows(pass, Site::HeadIn, hidden);
+    let weight = &layout.head_dense.weight;
+    pass.linear_backward(hidden, Replace, gradient, weight, rows);
+    pass.drop_rows(Queries::First, Site::HeadIn, hidden);
     hidden
 }

@@ -4,18 +4,12 @@
 
 use std::ops::Range;
 
-use crate::architecture::{Architecture, LayerParam, LinearParam, NormParam, Role};
+use crate::architecture::{Architecture, LayerParam, Part, Role};
 
-/// Ranges of a linear layer: weight (outputs, inputs), bias (outputs).
+/// Ranges of a linear layer, weight (outputs, inputs) and bias (outputs), or of a layer norm,
+/// (hidden) each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LinearRanges {
-    pub(super) weight: Range<usize>,
-    pub(super) bias: Range<usize>,
-}
-
-/// Ranges of a layer norm, (hidden) each.
-#[derive(Clone, Debug, Default)]
-pub(super) struct NormRanges {
+pub(super) struct ParamRanges {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
 }
@@ -23,12 +17,12 @@ pub(super) struct NormRanges {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LayerRanges {
     /// (3 hidden, hidden): query, key, value
-    pub(super) qkv: LinearRanges,
-    pub(super) attention_out: LinearRanges,
-    pub(super) attention_norm: NormRanges,
-    pub(super) up: LinearRanges,
-    pub(super) down: LinearRanges,
-    pub(super) out_norm: NormRanges,
+    pub(super) qkv: ParamRanges,
+    pub(super) attention_out: ParamRanges,
+    pub(super) attention_norm: ParamRanges,
+    pub(super) up: ParamRanges,
+    pub(super) down: ParamRanges,
+    pub(super) out_norm: ParamRanges,
 }
 
 /// Location of a parameter.
@@ -45,15 +39,15 @@ pub(super) struct Segment {
     pub(super) decays: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) positions: Range<usize>,
     /// Empty where the family has none.
     pub(super) types: Range<usize>,
-    pub(super) embedding_norm: NormRanges,
+    pub(super) embedding_norm: ParamRanges,
     pub(super) layers: Vec<LayerRanges>,
-    pub(super) head_dense: LinearRanges,
-    pub(super) head_out: LinearRanges,
+    pub(super) head_dense: ParamRanges,
+    pub(super) head_out: ParamRanges,
     /// Length of the dense vector.
     pub(super) length: usize,
     /// In the order of `Architecture::parameters`.
@@ -76,7 +70,11 @@ impl Layout {
         let parameters = architecture.parameters();
         let mut order: Vec<usize> = (0..parameters.len()).collect();
         order.sort_by_key(|&number| sort_key(parameters[number].role));
-        let mut layout = Self::empty(architecture, parameters.len());
+        let mut layout = Self {
+            layers: vec![LayerRanges::default(); architecture.num_hidden_layers],
+            locations: vec![ParamLocation::Words; parameters.len()],
+            ..Self::default()
+        };
         let mut first_trained_layer = architecture.num_hidden_layers;
         for number in order {
             let parameter = &parameters[number];
@@ -113,24 +111,6 @@ impl Layout {
         layout
     }
 
-    fn empty(architecture: &Architecture, parameters: usize) -> Self {
-        Self {
-            positions: 0..0,
-            types: 0..0,
-            embedding_norm: NormRanges::default(),
-            layers: vec![LayerRanges::default(); architecture.num_hidden_layers],
-            head_dense: LinearRanges::default(),
-            head_out: LinearRanges::default(),
-            length: 0,
-            locations: vec![ParamLocation::Words; parameters],
-            segments: Vec::new(),
-            elementwise: Vec::new(),
-            trains_words: false,
-            first_trained_layer: 0,
-            trains_embeddings: false,
-        }
-    }
-
     /// Appends a trained range, merging it with an adjacent one.
     fn add_segment(&mut self, range: Range<usize>, decays: bool) {
         match self.segments.last_mut() {
@@ -142,40 +122,38 @@ impl Layout {
     }
 
     fn register(&mut self, role: Role, range: &Range<usize>) {
-        let mut matrix = false;
-        let mut linear = |at: &mut LinearRanges, part| match part {
-            LinearParam::Weight => {
-                matrix = true;
-                extend_range(&mut at.weight, range);
-            }
-            LinearParam::Bias => extend_range(&mut at.bias, range),
-        };
-        let norm = |at: &mut NormRanges, part| match part {
-            NormParam::Weight => at.weight = range.clone(),
-            NormParam::Bias => at.bias = range.clone(),
+        let extend = |at: &mut ParamRanges, part| match part {
+            Part::Weight => extend_range(&mut at.weight, range),
+            Part::Bias => extend_range(&mut at.bias, range),
         };
         match role {
             Role::WordEmbeddings => {}
             Role::PositionEmbeddings => self.positions = range.clone(),
             Role::TokenTypeEmbeddings => self.types = range.clone(),
-            Role::EmbeddingNorm(part) => norm(&mut self.embedding_norm, part),
-            Role::HeadDense(part) => linear(&mut self.head_dense, part),
-            Role::HeadOut(part) => linear(&mut self.head_out, part),
+            Role::EmbeddingNorm(part) => extend(&mut self.embedding_norm, part),
+            Role::HeadDense(part) => extend(&mut self.head_dense, part),
+            Role::HeadOut(part) => extend(&mut self.head_out, part),
             Role::Layer(layer, role) => {
                 let at = &mut self.layers[layer];
                 match role {
                     LayerParam::Query(part) | LayerParam::Key(part) | LayerParam::Value(part) => {
-                        linear(&mut at.qkv, part);
+                        extend(&mut at.qkv, part);
                     }
-                    LayerParam::AttentionOut(part) => linear(&mut at.attention_out, part),
-                    LayerParam::AttentionNorm(part) => norm(&mut at.attention_norm, part),
-                    LayerParam::Up(part) => linear(&mut at.up, part),
-                    LayerParam::Down(part) => linear(&mut at.down, part),
-                    LayerParam::OutNorm(part) => norm(&mut at.out_norm, part),
+                    LayerParam::AttentionOut(part) => extend(&mut at.attention_out, part),
+                    LayerParam::AttentionNorm(part) => extend(&mut at.attention_norm, part),
+                    LayerParam::Up(part) => extend(&mut at.up, part),
+                    LayerParam::Down(part) => extend(&mut at.down, part),
+                    LayerParam::OutNorm(part) => extend(&mut at.out_norm, part),
                 }
             }
         }
-        if !matrix {
+        // Of linear layers, the weights decay.
+        let is_matrix = role.decays()
+            && matches!(
+                role,
+                Role::Layer(..) | Role::HeadDense(_) | Role::HeadOut(_)
+            );
+        if !is_matrix {
             self.elementwise.push(range.clone());
         }
     }
@@ -199,7 +177,7 @@ fn extend_range(at: &mut Range<usize>, next: &Range<usize>) {
 
 /// Embeddings, layers, head; within a layer the weights of query, key and value, then their biases.
 fn sort_key(role: Role) -> (usize, usize) {
-    let part = |part: LinearParam| usize::from(part == LinearParam::Bias);
+    let part = |part: Part| usize::from(part == Part::Bias);
     match role {
         Role::WordEmbeddings
         | Role::PositionEmbeddings

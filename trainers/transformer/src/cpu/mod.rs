@@ -107,11 +107,6 @@ impl CpuEngine {
         })
     }
 
-    fn set_weights(&mut self, values: &Params) -> Result<(), Error> {
-        let net = &mut self.net;
-        scatter(values, &net.layout, &mut net.dense, &mut net.words)
-    }
-
     fn is_frozen(&self, parameter: usize) -> bool {
         self.frozen.get(parameter).copied().unwrap_or(false)
     }
@@ -400,7 +395,7 @@ impl Engine for CpuEngine {
 
     fn restore(&mut self, saved: &TrainerState) -> Result<(), Error> {
         self.zero_grad()?;
-        self.set_weights(&saved.weights)?;
+        take_weights(saved.weights.clone(), &mut self.net)?;
         let sizes = gather(&self.net.layout, &self.net.dense, &self.net.words);
         for (number, from) in [&saved.first, &saved.second].into_iter().enumerate() {
             let mut from = from.clone();

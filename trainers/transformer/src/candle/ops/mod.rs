@@ -37,11 +37,11 @@ pub(super) struct EmbeddingTables {
     pub(super) types: Option<Tensor>,
 }
 
-/// A layer norm's parameters, or their gradients.
-pub(super) struct Norm {
-    /// (hidden) f32
+/// Parameters of a linear layer or of a layer norm, or their gradients.
+pub(super) struct WeightAndBias {
+    /// (outputs, inputs), or (hidden) f32
     pub(super) weight: Tensor,
-    /// (hidden) f32
+    /// (outputs) or (hidden), f32
     pub(super) bias: Tensor,
 }
 
@@ -206,7 +206,7 @@ impl CandleOps {
     pub(super) fn norm(
         &self,
         sum: &NormInput<'_>,
-        norm: &Norm,
+        norm: &WeightAndBias,
         eps: f64,
     ) -> Result<(Tensor, Tensor)> {
         let dtype = sum.x.dtype();
@@ -229,7 +229,7 @@ impl CandleOps {
         &self,
         gradient: &Tensor,
         sum: &Tensor,
-        norm: &Norm,
+        norm: &WeightAndBias,
         mask: Option<&Tensor>,
         eps: f64,
     ) -> Result<NormGradients> {

@@ -6,10 +6,10 @@ use super::{LayerBuffers, Scratch, split};
 use crate::cpu::attention::{self, QkvLayout, SavedForBackward};
 use crate::cpu::chunk::{Pass, Queries, sized};
 use crate::cpu::dropout::Site;
-use crate::cpu::elementwise::{activate_backward, bias_backward};
+use crate::cpu::elementwise::activate_backward;
 use crate::cpu::gradient::Gradient;
-use crate::cpu::layout::NormRanges;
-use crate::cpu::matmul::{Accumulate, linear_backward};
+use crate::cpu::layout::ParamRanges;
+use crate::cpu::matmul::Accumulate::{Add, Replace};
 use crate::cpu::norm::{AffineGradient, Normalized, norm_sum_backward};
 
 /// Backward pass of `add_dropout_norm`, in place in `gradient`; `added` receives the gradient of
@@ -17,7 +17,7 @@ use crate::cpu::norm::{AffineGradient, Normalized, norm_sum_backward};
 fn add_dropout_norm_backward(
     pass: &Pass<'_>,
     (layer_queries, site): (Queries, Site),
-    (at, bias): (&NormRanges, &Range<usize>),
+    (at, bias): (&ParamRanges, &Range<usize>),
     gradient: &mut [f32],
     normal: &Normalized<'_>,
     to: &mut Gradient,
@@ -101,13 +101,7 @@ fn feed_forward_backward(
     let active = &buffers.active[..num_queries * wide];
     to.linear(layout, &at.down.weight, added, active, num_queries);
     let inner = sized(&mut scratch.wide, num_queries * wide);
-    linear_backward(
-        inner,
-        Accumulate::Replace,
-        added,
-        pass.weights(&at.down.weight),
-        num_queries,
-    );
+    pass.linear_backward(inner, Replace, added, &at.down.weight, num_queries);
     activate_backward(
         inner,
         &buffers.slope[..num_queries * wide],
@@ -115,13 +109,7 @@ fn feed_forward_backward(
     );
     let middle = &buffers.middle[..num_queries * hidden];
     to.linear(layout, &at.up.weight, inner, middle, num_queries);
-    linear_backward(
-        gradient,
-        Accumulate::Add,
-        inner,
-        pass.weights(&at.up.weight),
-        num_queries,
-    );
+    pass.linear_backward(gradient, Add, inner, &at.up.weight, num_queries);
 }
 
 /// Backward pass of the attention norm and the output projection; `scratch.wide` receives the
@@ -149,23 +137,12 @@ fn attention_out_backward(
     let site = (queries, Site::AttentionOut(layer));
     add_dropout_norm_backward(pass, site, norm, gradient, &normal, to, added);
     let context = &buffers.context[..num_queries * hidden];
-    to.linear(
-        layout,
-        &at.attention_out.weight,
-        added,
-        context,
-        num_queries,
-    );
+    let weight = &at.attention_out.weight;
+    to.linear(layout, weight, added, context, num_queries);
     // The gradient of the context reuses the buffer of the feed-forward block.
     let inner =
         &mut sized(&mut scratch.wide, num_queries * wide.max(hidden))[..num_queries * hidden];
-    linear_backward(
-        inner,
-        Accumulate::Replace,
-        added,
-        pass.weights(&at.attention_out.weight),
-        num_queries,
-    );
+    pass.linear_backward(inner, Replace, added, weight, num_queries);
 }
 
 /// Backward pass from the context's gradient, `scratch.wide`, with queries of all tokens.
@@ -196,16 +173,9 @@ fn all_backward(
         &mut scratch.head,
         (qkv, None),
     );
-    bias_backward(qkv, &mut to.dense[at.bias.clone()]);
-    to.linear(layout, &at.weight, qkv, ctx.input, tokens);
+    to.linear_with_bias(layout, at, qkv, ctx.input, tokens);
     if ctx.input_grad {
-        linear_backward(
-            gradient,
-            Accumulate::Add,
-            qkv,
-            pass.weights(&at.weight),
-            tokens,
-        );
+        pass.linear_backward(gradient, Add, qkv, &at.weight, tokens);
     }
 }
 
@@ -238,35 +208,16 @@ fn first_backward(
     let qkv_layout = QkvLayout::new(Queries::First, hidden);
     let parts = (&mut *queries, Some(&mut *qkv));
     attention::backward(pass, layer, qkv_layout, &saved, &mut scratch.head, parts);
-    let ((query_weight, weight), (query_bias, bias)) = (split(&at.weight), split(&at.bias));
-    bias_backward(queries, &mut to.dense[query_bias]);
-    bias_backward(qkv, &mut to.dense[bias]);
-    to.linear(
-        layout,
-        &query_weight,
-        queries,
-        &buffers.inputs[..num_queries],
-        rows.len(),
-    );
-    to.linear(layout, &weight, qkv, ctx.input, tokens);
+    let (of_queries, others) = split(at);
+    let inputs = &buffers.inputs[..num_queries];
+    to.linear_with_bias(layout, &of_queries, queries, inputs, rows.len());
+    to.linear_with_bias(layout, &others, qkv, ctx.input, tokens);
     if !ctx.input_grad {
         return;
     }
     let gradient_in = sized(gradient_in, tokens * hidden);
-    linear_backward(
-        gradient_in,
-        Accumulate::Replace,
-        qkv,
-        pass.weights(&weight),
-        tokens,
-    );
-    linear_backward(
-        gradient,
-        Accumulate::Add,
-        queries,
-        pass.weights(&query_weight),
-        rows.len(),
-    );
+    pass.linear_backward(gradient_in, Replace, qkv, &others.weight, tokens);
+    pass.linear_backward(gradient, Add, queries, &of_queries.weight, rows.len());
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(hidden)) {
         let first = &mut gradient_in[row.first * hidden..][..hidden];
         for (sum, gradient) in first.iter_mut().zip(gradient) {

@@ -2,15 +2,12 @@
 
 mod backward;
 
-use std::ops::Range;
-
 use super::attention::{self, HeadScratch, QkvLayout};
 use super::chunk::{Pass, Queries, sized};
 use super::dropout::Site;
-use super::elementwise::{activate, fill};
+use super::elementwise::activate;
 use super::embed::NormBuffers;
-use super::layout::NormRanges;
-use super::matmul::{Accumulate, linear};
+use super::layout::ParamRanges;
 use super::norm::{Affine, Normalized, norm_sum};
 pub(super) use backward::{BackwardContext, backward};
 
@@ -51,13 +48,22 @@ pub(super) struct Scratch {
     head: HeadScratch,
 }
 
-/// Splits the joint weight or bias: queries, and keys with values.
-fn split(range: &Range<usize>) -> (Range<usize>, Range<usize>) {
-    let third = range.len() / 3;
-    (
-        range.start..range.start + third,
-        range.start + third..range.end,
-    )
+/// Splits the joint projection: queries, and keys with values.
+fn split(qkv: &ParamRanges) -> (ParamRanges, ParamRanges) {
+    let ParamRanges { weight, bias } = qkv;
+    let (first_weight, first_bias) = (
+        weight.start..weight.start + weight.len() / 3,
+        bias.start..bias.start + bias.len() / 3,
+    );
+    let others = ParamRanges {
+        weight: first_weight.end..weight.end,
+        bias: first_bias.end..bias.end,
+    };
+    let queries = ParamRanges {
+        weight: first_weight,
+        bias: first_bias,
+    };
+    (queries, others)
 }
 
 /// Computes `out` (queries, hidden) from `input` (tokens, hidden).
@@ -112,13 +118,7 @@ fn attention_block(
 
     let added = sized(&mut scratch.hidden, tokens * hidden);
     let added = &mut added[..num_queries * hidden];
-    linear(
-        added,
-        Accumulate::Replace,
-        context,
-        pass.weights(&at.attention_out.weight),
-        num_queries,
-    );
+    pass.linear(added, context, &at.attention_out.weight, num_queries);
     let middle = sized(&mut buffers.middle, num_queries * hidden);
     let mut normal = buffers.attention_norm.sized(num_queries, hidden);
     let bias = pass.weights(&at.attention_out.bias);
@@ -149,13 +149,7 @@ fn feed_forward_block(
     let num_queries = pass.chunk.num_queries(queries);
     let middle = &buffers.middle[..num_queries * hidden];
     let slope = sized(&mut buffers.slope, num_queries * wide);
-    linear(
-        slope,
-        Accumulate::Replace,
-        middle,
-        pass.weights(&at.up.weight),
-        num_queries,
-    );
+    pass.linear(slope, middle, &at.up.weight, num_queries);
     let active = sized(&mut buffers.active, num_queries * wide);
     activate(
         architecture.hidden_act,
@@ -164,13 +158,7 @@ fn feed_forward_block(
         active,
     );
     let added = &mut sized(&mut scratch.hidden, pass.chunk.tokens * hidden)[..num_queries * hidden];
-    linear(
-        added,
-        Accumulate::Replace,
-        active,
-        pass.weights(&at.down.weight),
-        num_queries,
-    );
+    pass.linear(added, active, &at.down.weight, num_queries);
     let mut normal = buffers.out_norm.sized(num_queries, hidden);
     let bias = pass.weights(&at.down.bias);
     add_dropout_norm(
@@ -193,34 +181,19 @@ fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuff
     let tokens = pass.chunk.tokens;
     if pass.queries(layer) == Queries::All {
         let qkv = sized(&mut buffers.qkv, tokens * 3 * hidden);
-        fill(qkv, pass.weights(&at.bias));
-        linear(
-            qkv,
-            Accumulate::Add,
-            input,
-            pass.weights(&at.weight),
-            tokens,
-        );
+        pass.linear_with_bias(qkv, input, at, tokens);
         return;
     }
     let rows = pass.chunk.rows.len();
-    let ((query_weight, weight), (query_bias, bias)) = (split(&at.weight), split(&at.bias));
+    let (of_queries, others) = split(at);
     let qkv = sized(&mut buffers.qkv, tokens * 2 * hidden);
-    fill(qkv, pass.weights(&bias));
-    linear(qkv, Accumulate::Add, input, pass.weights(&weight), tokens);
+    pass.linear_with_bias(qkv, input, &others, tokens);
     let inputs = sized(&mut buffers.inputs, rows * hidden);
     for (to, row) in inputs.chunks_exact_mut(hidden).zip(&pass.chunk.rows) {
         to.copy_from_slice(&input[row.first * hidden..][..hidden]);
     }
     let queries = sized(&mut buffers.queries, rows * hidden);
-    fill(queries, pass.weights(&query_bias));
-    linear(
-        queries,
-        Accumulate::Add,
-        inputs,
-        pass.weights(&query_weight),
-        rows,
-    );
+    pass.linear_with_bias(queries, inputs, &of_queries, rows);
 }
 
 /// Layer norm of residual + dropout(added + bias), row by row: each row has its own mask.
@@ -228,7 +201,7 @@ fn add_dropout_norm(
     pass: &Pass<'_>,
     queries: Queries,
     site: Site,
-    at: &NormRanges,
+    at: &ParamRanges,
     (added, bias, residual): (&[f32], &[f32], &[f32]),
     normal: &mut Normalized<'_>,
     out: &mut [f32],
