@@ -42,80 +42,8 @@ pub struct TransformerArgs {
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
 
-    /// Passes over the training rows (2 to 4: Devlin et al. 2019)
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
-    epochs: u32,
-    /// Rows per batch and host (16 or 32: Devlin et al. 2019)
-    ///
-    /// An optimizer step has this many rows per host, times --accumulate.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
-    batch_size: u32,
-    /// Batches per optimizer step (gradient accumulation)
-    ///
-    /// Larger steps in the memory of one batch.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Training")]
-    accumulate: u32,
-    /// Make batches of random rows instead of rows of similar length
-    ///
-    /// Rows of similar length need little padding.
-    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
-    no_buckets: bool,
-    /// Peak learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
-    #[arg(
-        long,
-        value_name = "RATE",
-        default_value_t = 5e-5,
-        help_heading = "Training"
-    )]
-    learning_rate: f64,
-    /// Learning rate schedule
-    #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
-    schedule: Schedule,
-    /// Share of the steps with a rising learning rate (0.1: Devlin et al. 2019)
-    ///
-    /// The learning rate rises linearly from 0.
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.1,
-        help_heading = "Training"
-    )]
-    warm_up: f64,
-    /// Weight decay of AdamW (0.01: Devlin et al. 2019)
-    ///
-    /// Applies to all parameters except biases and layer norms (Loshchilov and Hutter 2019).
-    #[arg(
-        long,
-        value_name = "DECAY",
-        default_value_t = 0.01,
-        help_heading = "Training"
-    )]
-    weight_decay: f64,
-    /// Maximum gradient norm, 0 for no clipping
-    #[arg(
-        long,
-        value_name = "NORM",
-        default_value_t = 1.0,
-        help_heading = "Training"
-    )]
-    clip_norm: f64,
-    /// Label smoothing (Szegedy et al. 2016)
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.0,
-        help_heading = "Training"
-    )]
-    label_smoothing: f64,
-    /// Epochs without improvement before training stops, 0 for never
-    ///
-    /// The model is that of the epoch with the highest validation accuracy, then the lowest
-    /// validation loss.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
-    patience: u32,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
-    class_weight: ClassWeight,
+    #[command(flatten)]
+    training: TrainingArgs,
 
     /// Device to train on: auto, cpu, cuda, cuda:N
     ///
@@ -135,21 +63,72 @@ pub struct TransformerArgs {
     host_timeout: NonZeroU32,
 }
 
+/// Arguments of the training loop.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Training")]
+struct TrainingArgs {
+    /// Passes over the training rows (2 to 4: Devlin et al. 2019)
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    epochs: u32,
+    /// Rows per batch and host (16 or 32: Devlin et al. 2019)
+    ///
+    /// An optimizer step has this many rows per host, times --accumulate.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+    /// Batches per optimizer step (gradient accumulation)
+    ///
+    /// Larger steps in the memory of one batch.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    accumulate: u32,
+    /// Make batches of random rows instead of rows of similar length
+    ///
+    /// Rows of similar length need little padding.
+    #[arg(long, action = clap::ArgAction::SetTrue)]
+    no_buckets: bool,
+    /// Peak learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
+    #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
+    learning_rate: f64,
+    /// Learning rate schedule
+    #[arg(long, value_enum, default_value_t = Schedule::Linear)]
+    schedule: Schedule,
+    /// Share of the steps with a rising learning rate (0.1: Devlin et al. 2019)
+    ///
+    /// The learning rate rises linearly from 0.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    warm_up: f64,
+    /// Weight decay of AdamW (0.01: Devlin et al. 2019)
+    ///
+    /// Applies to all parameters except biases and layer norms (Loshchilov and Hutter 2019).
+    #[arg(long, value_name = "DECAY", default_value_t = 0.01)]
+    weight_decay: f64,
+    /// Maximum gradient norm, 0 for no clipping
+    #[arg(long, value_name = "NORM", default_value_t = 1.0)]
+    clip_norm: f64,
+    /// Label smoothing (Szegedy et al. 2016)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    label_smoothing: f64,
+    /// Epochs without improvement before training stops, 0 for never
+    ///
+    /// The model is that of the epoch with the highest validation accuracy, then the lowest
+    /// validation loss.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    patience: u32,
+    /// Class weights
+    #[arg(long, value_enum, default_value_t = ClassWeight::None)]
+    class_weight: ClassWeight,
+}
+
 /// Arguments of `evaluate`, `predict` and `explain`.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
     /// Device to predict on: auto, cpu, cuda, cuda:N
     ///
     /// auto: all GPUs of this machine, else the CPU. cuda: all GPUs. cuda:N: one GPU.
-    #[arg(
-        long,
-        value_name = "DEVICE",
-        default_value = "auto",
-        help_heading = "Device"
-    )]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: DeviceChoice,
     /// Precision of predictions [default: mixed on GPUs, full on a CPU]
-    #[arg(long, value_enum, help_heading = "Device")]
+    #[arg(long, value_enum)]
     pub(crate) precision: Option<Precision>,
 }
 
@@ -230,11 +209,12 @@ impl TransformerArgs {
     ///
     /// If a value is out of range.
     pub fn check(self) -> Result<TransformerParams, Error> {
-        above_zero("learning-rate", self.learning_rate, "5e-5")?;
-        up_to_one("warm-up", self.warm_up, "0.1")?;
-        not_negative("weight-decay", self.weight_decay, "0.01")?;
-        not_negative("clip-norm", self.clip_norm, "1")?;
-        below_one("label-smoothing", self.label_smoothing, "0.1")?;
+        let training = &self.training;
+        above_zero("learning-rate", training.learning_rate, "5e-5")?;
+        up_to_one("warm-up", training.warm_up, "0.1")?;
+        not_negative("weight-decay", training.weight_decay, "0.01")?;
+        not_negative("clip-norm", training.clip_norm, "1")?;
+        below_one("label-smoothing", training.label_smoothing, "0.1")?;
         if let Some(share) = self.dropout {
             below_one("dropout", share, "0.1")?;
         }
@@ -254,18 +234,18 @@ impl TransformerArgs {
             pretrained: None,
             freeze: self.freeze_layers,
             dropout: self.dropout,
-            epochs: self.epochs.into(),
-            batch_size: self.batch_size as usize,
-            accumulate: self.accumulate as usize,
-            buckets: !self.no_buckets,
-            learning_rate: self.learning_rate,
-            schedule: self.schedule,
-            warm_up: self.warm_up,
-            weight_decay: self.weight_decay,
-            clip_norm: (self.clip_norm > 0.0).then_some(self.clip_norm),
-            label_smoothing: self.label_smoothing,
-            patience: (self.patience > 0).then_some(self.patience.into()),
-            class_weight: self.class_weight,
+            epochs: training.epochs.into(),
+            batch_size: training.batch_size as usize,
+            accumulate: training.accumulate as usize,
+            buckets: !training.no_buckets,
+            learning_rate: training.learning_rate,
+            schedule: training.schedule,
+            warm_up: training.warm_up,
+            weight_decay: training.weight_decay,
+            clip_norm: (training.clip_norm > 0.0).then_some(training.clip_norm),
+            label_smoothing: training.label_smoothing,
+            patience: (training.patience > 0).then_some(training.patience.into()),
+            class_weight: training.class_weight,
             device: self.device,
             precision: self.precision,
             host_timeout: self.host_timeout.get().into(),
