@@ -5,60 +5,54 @@ use std::path::Path;
 
 use diagnostics::Error;
 use harness::model_dir::{TENSORS, unreadable};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 /// Arrays by name.
-pub(crate) type Arrays = BTreeMap<String, Array>;
+pub(crate) type Arrays = BTreeMap<&'static str, Array>;
 
-/// A dense row-major array.
+/// A dense row-major array, in the bytes of the file.
 pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Data,
-}
-
-/// Elements in row-major order.
-pub(crate) enum Data {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
 }
 
 impl Array {
+    pub(crate) fn f32(shape: &[usize], data: &[f32]) -> Self {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes());
+        Self::new(Dtype::F32, shape, bytes.collect())
+    }
+
+    pub(crate) fn f64(shape: &[usize], data: &[f64]) -> Self {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes());
+        Self::new(Dtype::F64, shape, bytes.collect())
+    }
+
     /// Array of rank 2 from rows of equal length.
     pub(crate) fn rows(rows: &[Vec<f32>]) -> Self {
         let width = rows.first().map_or(0, Vec::len);
-        Self {
-            shape: vec![rows.len(), width],
-            data: Data::F32(rows.concat()),
-        }
+        Self::f32(&[rows.len(), width], &rows.concat())
     }
 
-    fn bytes(&self) -> (Dtype, Vec<u8>) {
-        match &self.data {
-            Data::F32(data) => (
-                Dtype::F32,
-                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ),
-            Data::F64(data) => (
-                Dtype::F64,
-                data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ),
+    fn new(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            bytes,
         }
     }
 }
 
 /// Returns the bytes of a safetensors file; `dir` is for messages.
 pub(crate) fn serialize(dir: &Path, arrays: &Arrays) -> Result<Vec<u8>, Error> {
-    let bytes: Vec<_> = arrays
-        .iter()
-        .map(|(name, array)| (name, &array.shape, array.bytes()))
-        .collect();
-    let mut views = Vec::new();
-    for (name, shape, (dtype, bytes)) in &bytes {
-        let view = TensorView::new(*dtype, shape.to_vec(), bytes)
-            .map_err(|error| unreadable(dir, TENSORS, error))?;
-        views.push((name.as_str(), view));
-    }
-    safetensors::serialize(views, None).map_err(|error| unreadable(dir, TENSORS, error))
+    let views = arrays.iter().map(|(&name, array)| {
+        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes)?;
+        Ok((name, view))
+    });
+    let views: Result<Vec<_>, SafeTensorError> = views.collect();
+    views
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|error| unreadable(dir, TENSORS, error))
 }
 
 /// Tensors of a model folder, checked for shape and type when they are read.
@@ -80,53 +74,48 @@ impl Tensors<'_> {
         self.tensors.tensor(name).is_ok()
     }
 
-    fn view(&self, name: &str, dtype: Dtype) -> Result<TensorView<'_>, Error> {
-        let view = self
-            .tensors
+    fn view(&self, name: &str) -> Result<TensorView<'_>, Error> {
+        self.tensors
             .tensor(name)
-            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
-        if view.dtype() != dtype {
-            let found = view.dtype();
-            let message = format!("expected `{name}` of type {dtype:?}, found {found:?}");
-            return Err(unreadable(self.dir, TENSORS, message));
-        }
-        Ok(view)
+            .map_err(|error| unreadable(self.dir, TENSORS, error))
     }
 
     fn shaped(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<TensorView<'_>, Error> {
-        let view = self.view(name, dtype)?;
-        if view.shape() != shape {
-            let message = format!(
+        let view = self.view(name)?;
+        let message = if view.dtype() != dtype {
+            format!(
+                "expected `{name}` of type {dtype:?}, found {:?}",
+                view.dtype()
+            )
+        } else if view.shape() != shape {
+            format!(
                 "expected `{name}` of shape {shape:?}, found {:?}",
                 view.shape()
-            );
-            return Err(unreadable(self.dir, TENSORS, message));
-        }
-        Ok(view)
+            )
+        } else {
+            return Ok(view);
+        };
+        Err(unreadable(self.dir, TENSORS, message))
     }
 
     pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        Ok(floats(self.shaped(name, Dtype::F32, shape)?.data()))
+        let view = self.shaped(name, Dtype::F32, shape)?;
+        let (fours, _) = view.data().as_chunks();
+        Ok(fours.iter().map(|&four| f32::from_le_bytes(four)).collect())
     }
 
     pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Error> {
         let view = self.shaped(name, Dtype::F64, shape)?;
-        Ok(view
-            .data()
-            .as_chunks::<8>()
-            .0
+        let (eights, _) = view.data().as_chunks();
+        Ok(eights
             .iter()
-            .map(|&bytes| f64::from_le_bytes(bytes))
+            .map(|&eight| f64::from_le_bytes(eight))
             .collect())
     }
 
     /// Returns (rows, width) of an array of rank 2.
     pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Error> {
-        let view = self
-            .tensors
-            .tensor(name)
-            .map_err(|error| unreadable(self.dir, TENSORS, error))?;
-        match view.shape() {
+        match self.view(name)?.shape() {
             &[rows, width] => Ok((rows, width)),
             found => Err(unreadable(
                 self.dir,
@@ -154,13 +143,4 @@ impl Tensors<'_> {
             .map(<[f32]>::to_vec)
             .collect())
     }
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes))
-        .collect()
 }

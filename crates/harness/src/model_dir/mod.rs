@@ -11,6 +11,9 @@ use std::fs;
 use std::path::Path;
 
 use diagnostics::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use text::features::Terms;
 use training::{Arrays, TensorError, read_tensors};
 
 /// The file with format, classes and settings.
@@ -33,8 +36,7 @@ struct Head {
 /// # Errors
 /// `config.json` is missing or has another format.
 pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Error> {
-    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
-        .map_err(|error| unreadable(dir, CONFIG, error))?;
+    let head: Head = read_config(dir)?;
     check_format(dir, (format, version), (&head.format, head.version))?;
     Ok(head.arch)
 }
@@ -68,6 +70,45 @@ pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
         None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Writes `config.json`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_config(dir: &Path, config: &impl Serialize) -> Result<(), Error> {
+    let json =
+        serde_json::to_string_pretty(config).map_err(|error| unreadable(dir, CONFIG, error))?;
+    write(dir, CONFIG, format!("{json}\n").as_bytes())
+}
+
+/// Reads `config.json`.
+///
+/// # Errors
+/// The file cannot be read or does not have these members.
+pub fn read_config<C: DeserializeOwned>(dir: &Path) -> Result<C, Error> {
+    serde_json::from_slice(&read(dir, CONFIG)?).map_err(|error| unreadable(dir, CONFIG, error))
+}
+
+/// Reads `vocabulary.txt`.
+///
+/// # Errors
+/// The file cannot be read or is not UTF-8.
+pub fn vocabulary(dir: &Path) -> Result<String, Error> {
+    String::from_utf8(read(dir, VOCABULARY)?).map_err(|error| unreadable(dir, VOCABULARY, error))
+}
+
+/// Reads the terms in `vocabulary.txt`.
+///
+/// # Errors
+/// As [`vocabulary`]; also if the terms are not in code point order.
+pub fn terms(dir: &Path) -> Result<Terms, Error> {
+    let terms = Terms::parse(vocabulary(dir)?);
+    if terms.is_sorted() {
+        return Ok(terms);
+    }
+    let message = "expected one term per line in code point order, found another order";
+    Err(unreadable(dir, VOCABULARY, message))
 }
 
 /// Reads the tensors of a model folder.

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, arch, check_ids, read, tensors, unreadable, write,
+    CONFIG, TENSORS, VOCABULARY, arch, check_ids, read_config, tensors, terms, unreadable, write,
+    write_config,
 };
-use text::features::{LazyLookup, Terms};
+use text::features::LazyLookup;
 
 use super::BagModel;
 use crate::rows::MIN_WORD_LENGTH;
@@ -48,10 +49,7 @@ pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
         max_ngrams: model.max_ngrams,
         min_word_length: MIN_WORD_LENGTH,
     };
-    let mut json =
-        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
-    json.push('\n');
-    write(dir, CONFIG, json.as_bytes())?;
+    write_config(dir, &config)?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
     write_nets(&dir.join(TENSORS), &[("", &model.net)])
 }
@@ -71,16 +69,9 @@ pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
             return Err(unreadable(dir, CONFIG, message));
         }
     }
-    let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
-        .map_err(|error| unreadable(dir, CONFIG, error))?;
+    let config: Config = read_config(dir)?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
-    let text = String::from_utf8(read(dir, VOCABULARY)?)
-        .map_err(|error| unreadable(dir, VOCABULARY, error))?;
-    let terms = Terms::parse(text);
-    if !terms.is_sorted() {
-        let message = "expected one term per line in code point order, found another order";
-        return Err(unreadable(dir, VOCABULARY, message));
-    }
+    let terms = terms(dir)?;
     let mut arrays = tensors(dir)?;
     let shape = (terms.len(), config.emb_size, config.id2label.len());
     Ok(BagModel {

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicUsize;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_ids, read, tensors, unreadable, write,
+    CONFIG, TENSORS, VOCABULARY, check_ids, read_config, tensors, unreadable, vocabulary, write,
+    write_config,
 };
 use tch::Device;
 use training::{prefixed, write_tensors};
@@ -67,10 +68,7 @@ impl LstmModel {
             unknown: self.tokenizer.unknown(),
             shape: self.shape.clone(),
         };
-        let mut json = serde_json::to_string_pretty(&config)
-            .map_err(|error| unreadable(dir, CONFIG, error))?;
-        json.push('\n');
-        write(dir, CONFIG, json.as_bytes())?;
+        write_config(dir, &config)?;
         match &self.tokenizer {
             Tokenizer::Words { words, .. } => {
                 let mut text = words.join("\n");
@@ -85,14 +83,12 @@ impl LstmModel {
 
     /// Reads a model folder.
     pub(super) fn load(dir: &Path) -> Result<Self, Error> {
-        let config: Config = serde_json::from_slice(&read(dir, CONFIG)?)
-            .map_err(|error| unreadable(dir, CONFIG, error))?;
+        let config: Config = read_config(dir)?;
         check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
         let tokenizer = if dir.join(TOKENIZER).exists() {
             Tokenizer::File(Arc::new(FileTokenizer::read(&dir.join(TOKENIZER))?))
         } else {
-            let text = String::from_utf8(read(dir, VOCABULARY)?)
-                .map_err(|error| unreadable(dir, VOCABULARY, error))?;
+            let text = vocabulary(dir)?;
             let duplicate =
                 || unreadable(dir, VOCABULARY, "expected every word once, found one twice");
             Tokenizer::of_words(text.lines().map(str::to_owned).collect()).ok_or_else(duplicate)?

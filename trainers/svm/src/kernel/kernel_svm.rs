@@ -3,7 +3,7 @@
 use diagnostics::Error;
 
 use crate::params::Kernel;
-use crate::tensors::{Array, Arrays, Data, Tensors};
+use crate::tensors::{Array, Arrays, Tensors};
 
 /// Decision function Σ alpha K(support vector, x V) - rho, for features x and components V.
 pub(crate) struct KernelSvm {
@@ -113,26 +113,15 @@ impl KernelSvm {
     /// Adds the arrays of the model folder; returns the `kernel` of `config.json`.
     pub(crate) fn save(&self, arrays: &mut Arrays) -> Kernel {
         let vectors = self.support_vectors();
-        let mut add = |name: &str, shape: Vec<usize>, data| {
-            arrays.insert(name.to_owned(), Array { shape, data })
-        };
-        let terms = self.components.len().checked_div(self.width).unwrap_or(0);
-        add(
-            "components",
-            vec![terms, self.width],
-            Data::F32(self.components.clone()),
-        );
-        add(
+        let (width, outputs) = (self.width, self.rho.len());
+        let terms = self.components.len().checked_div(width).unwrap_or(0);
+        arrays.insert("components", Array::f32(&[terms, width], &self.components));
+        arrays.insert(
             "support_vectors",
-            vec![vectors, self.width],
-            Data::F32(self.support.clone()),
+            Array::f32(&[vectors, width], &self.support),
         );
-        add(
-            "alpha",
-            vec![self.rho.len(), vectors],
-            Data::F64(self.alpha.clone()),
-        );
-        add("rho", vec![self.rho.len()], Data::F64(self.rho.clone()));
+        arrays.insert("alpha", Array::f64(&[outputs, vectors], &self.alpha));
+        arrays.insert("rho", Array::f64(&[outputs], &self.rho));
         self.kernel
     }
 

@@ -6,16 +6,17 @@ use std::path::Path;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, read, unreadable, write,
+    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, read, read_config, terms, unreadable,
+    write, write_config,
 };
-use text::features::{LazyLookup, Terms};
+use text::features::LazyLookup;
 
 use super::{Classifier, FeatureConfig, SvmModel};
 use crate::calibrate::Platt;
 use crate::kernel::KernelSvm;
 use crate::one_vs_rest::outputs;
 use crate::params::Kernel;
-use crate::tensors::{Array, Arrays, Data, Tensors, serialize};
+use crate::tensors::{Array, Arrays, Tensors, serialize};
 
 const FORMAT: &str = "trainyard-svm";
 const VERSION: u32 = 1;
@@ -34,40 +35,23 @@ struct Config {
 
 pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
     let mut arrays = Arrays::new();
-    arrays.insert("scale".to_owned(), Array::rows(&model.scale));
+    arrays.insert("scale", Array::rows(&model.scale));
     let mut kernel = None;
     match &model.classifier {
         Classifier::Linear {
             coefficients,
             intercepts,
         } => {
-            arrays.insert("coefficients".to_owned(), Array::rows(coefficients));
-            let data = Data::F32(intercepts.clone());
-            arrays.insert(
-                "intercepts".to_owned(),
-                Array {
-                    shape: vec![intercepts.len()],
-                    data,
-                },
-            );
+            arrays.insert("coefficients", Array::rows(coefficients));
+            let shape = [intercepts.len()];
+            arrays.insert("intercepts", Array::f32(&shape, intercepts));
         }
         Classifier::Kernel(svm) => kernel = Some(svm.save(&mut arrays)),
     }
     if !model.platt.is_empty() {
-        let data = Data::F64(
-            model
-                .platt
-                .iter()
-                .flat_map(|platt| [platt.a, platt.b])
-                .collect(),
-        );
-        arrays.insert(
-            "platt".to_owned(),
-            Array {
-                shape: vec![model.platt.len(), 2],
-                data,
-            },
-        );
+        let pairs = model.platt.iter().flat_map(|platt| [platt.a, platt.b]);
+        let pairs: Vec<f64> = pairs.collect();
+        arrays.insert("platt", Array::f64(&[model.platt.len(), 2], &pairs));
     }
     let ids = || (0..).zip(model.classes.iter().cloned());
     let config = Config {
@@ -78,31 +62,17 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         features: model.features.clone(),
         kernel,
     };
-    let mut json =
-        serde_json::to_string_pretty(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
-    json.push('\n');
-    write(dir, CONFIG, json.as_bytes())?;
+    write_config(dir, &config)?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
     write(dir, TENSORS, &serialize(dir, &arrays)?)
 }
 
 pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
-    let json = read(dir, CONFIG)?;
-    let config: Config =
-        serde_json::from_slice(&json).map_err(|error| unreadable(dir, CONFIG, error))?;
+    let config: Config = read_config(dir)?;
     check_format(dir, (FORMAT, VERSION), (&config.format, config.version))?;
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let classes: Vec<String> = config.id2label.into_values().collect();
-    let text = String::from_utf8(read(dir, VOCABULARY)?)
-        .map_err(|error| unreadable(dir, VOCABULARY, error))?;
-    let terms = Terms::parse(text);
-    if !terms.is_sorted() {
-        return Err(unreadable(
-            dir,
-            VOCABULARY,
-            "expected one term per line in code point order, found another order",
-        ));
-    }
+    let terms = terms(dir)?;
     let file = read(dir, TENSORS)?;
     let tensors = Tensors::new(dir, &file)?;
     let outputs = outputs(classes.len());

@@ -23,7 +23,7 @@ impl<'a> DualProblem<'a> {
         params: &LinearSvmValidParams,
     ) -> Self {
         let square = |row: usize| records.row(row).1.iter().map(|v| v * v).sum::<f32>();
-        let cost = |row: usize| params.c() as f32 * weights.map_or(1.0, |weights| weights[row]);
+        let cost = |row: usize| params.c as f32 * weights.map_or(1.0, |weights| weights[row]);
         Self {
             records,
             sign: targets

@@ -37,31 +37,25 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
     let rows = problem.rows();
     let mut state = State {
         problem,
-        squared: params.loss() == Loss::SquaredHinge,
+        squared: params.loss == Loss::SquaredHinge,
         alpha: vec![0.0; rows],
         weights: problem.zeros(),
         active: (0..rows as u32).collect(),
         high: f32::INFINITY,
         low: f32::NEG_INFINITY,
     };
-    let mut random = Random::from_state(params.seed());
+    let mut random = Random::from_state(params.seed);
     let mut epsilon = INITIAL_EPSILON;
-    let mut convergence = Convergence {
-        objective: 0.0,
-        gap: 1.0,
-        epochs: 0,
-        converged: false,
-    };
+    let mut convergence = Convergence::default();
     // The first epoch is finished even after a stop: it gives most of the accuracy.
-    while convergence.epochs < params.max_epochs() && !(params.stopped() && convergence.epochs > 0)
-    {
+    while convergence.epochs < params.max_epochs && !(params.stopped() && convergence.epochs > 0) {
         state.epoch(&mut random);
         convergence.epochs += 1;
         if state.high - state.low > epsilon {
             continue;
         }
         (convergence.objective, convergence.gap) = state.objective();
-        if convergence.gap <= params.tolerance() {
+        if convergence.gap <= params.tolerance {
             convergence.converged = true;
             break;
         }
@@ -70,7 +64,7 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
     }
     if !convergence.converged {
         (convergence.objective, convergence.gap) = state.objective();
-        convergence.converged = convergence.gap <= params.tolerance();
+        convergence.converged = convergence.gap <= params.tolerance;
     }
     LinearSvm {
         coefficients: state.weights.columns,

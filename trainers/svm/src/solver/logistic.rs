@@ -35,15 +35,10 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
         state.alpha.push(alpha);
     }
     let mut order: Vec<u32> = (0..problem.rows() as u32).collect();
-    let mut random = Random::from_state(params.seed());
-    let mut convergence = Convergence {
-        objective: 0.0,
-        gap: 1.0,
-        epochs: 0,
-        converged: false,
-    };
+    let mut random = Random::from_state(params.seed);
+    let mut convergence = Convergence::default();
     // The first epoch is finished even after a stop: it gives most of the accuracy.
-    while convergence.epochs < params.max_epochs()
+    while convergence.epochs < params.max_epochs
         && !convergence.converged
         && !(params.stopped() && convergence.epochs > 0)
     {
@@ -53,7 +48,7 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
         }
         convergence.epochs += 1;
         (convergence.objective, convergence.gap) = state.objective();
-        convergence.converged = convergence.gap <= params.tolerance();
+        convergence.converged = convergence.gap <= params.tolerance;
         state.inner_tolerance = (0.1 * state.inner_tolerance).max(1e-8);
     }
     LinearSvm {

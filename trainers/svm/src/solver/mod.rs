@@ -12,7 +12,7 @@ pub use params::{LinearSvmParams, LinearSvmValidParams, Loss, SolverError};
 
 use linfa::DatasetBase;
 use linfa::dataset::Records;
-use linfa::traits::{Fit, PredictInplace};
+use linfa::traits::Fit;
 use ndarray::Array1;
 
 use dual::DualProblem;
@@ -62,7 +62,7 @@ pub struct LinearSvm {
 }
 
 /// State of the solver at its end.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Convergence {
     /// Primal objective 0.5 (|w|² + b²) + C Σ loss.
     pub objective: f64,
@@ -81,10 +81,8 @@ impl LinearSvm {
             coefficients: vec![0.0; width],
             intercept: decision,
             convergence: Convergence {
-                objective: 0.0,
-                gap: 0.0,
-                epochs: 0,
                 converged: true,
+                ..Convergence::default()
             },
         }
     }
@@ -114,22 +112,9 @@ impl<'a> Fit<SparseRows<'a>, Array1<bool>, SolverError> for LinearSvmValidParams
         }
         let weights = dataset.weights().map(<[f32]>::to_vec);
         let problem = DualProblem::new(dataset.records, &targets, weights.as_deref(), self);
-        Ok(match self.loss() {
+        Ok(match self.loss {
             Loss::Hinge | Loss::SquaredHinge => hinge::solve(&problem, self),
             Loss::Log => logistic::solve(&problem, self),
         })
-    }
-}
-
-impl<'a> PredictInplace<SparseRows<'a>, Array1<bool>> for LinearSvm {
-    fn predict_inplace<'b>(&'b self, records: &'b SparseRows<'a>, targets: &mut Array1<bool>) {
-        for (row, target) in targets.iter_mut().enumerate() {
-            let (columns, values) = records.row(row);
-            *target = self.decision_function(columns, values) > 0.0;
-        }
-    }
-
-    fn default_target(&self, records: &SparseRows<'a>) -> Array1<bool> {
-        Array1::from_elem(records.nsamples(), false)
     }
 }

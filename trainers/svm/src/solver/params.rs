@@ -41,39 +41,18 @@ pub enum SolverError {
 /// Checked parameters of the linear solver.
 #[derive(Clone, Debug)]
 pub struct LinearSvmValidParams {
-    loss: Loss,
-    c: f64,
-    tolerance: f64,
-    max_epochs: u32,
-    seed: u64,
+    pub(super) loss: Loss,
+    /// Weight of the losses relative to the regularisation.
+    pub(super) c: f64,
+    /// Relative duality gap at which the solver stops.
+    pub(super) tolerance: f64,
+    /// Maximum passes over the rows.
+    pub(super) max_epochs: u32,
+    pub(super) seed: u64,
     stop: Arc<AtomicBool>,
 }
 
 impl LinearSvmValidParams {
-    /// Loss.
-    pub fn loss(&self) -> Loss {
-        self.loss
-    }
-
-    /// Weight of the losses relative to the regularisation.
-    pub fn c(&self) -> f64 {
-        self.c
-    }
-
-    /// Relative duality gap at which the solver stops.
-    pub fn tolerance(&self) -> f64 {
-        self.tolerance
-    }
-
-    /// Maximum passes over the rows.
-    pub fn max_epochs(&self) -> u32 {
-        self.max_epochs
-    }
-
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
