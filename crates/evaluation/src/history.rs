@@ -88,32 +88,18 @@ impl EpochReport {
     pub fn metric_line(&self) -> MetricLine {
         let train = |measure| Metric::Of(Split::Train, measure);
         let validation = |measure| Metric::Of(Split::Validation, measure);
-        let missing = f64::NAN;
         let valid = self.validation;
-        // MetricLine leaves out NaN.
         MetricLine::new()
             .with(Metric::At(Progress::Epoch), self.epoch as f64)
             .with(Metric::At(Progress::Step), self.step as f64)
             .with(train(Measure::Loss), self.train_loss)
-            .with(validation(Measure::Loss), valid.map_or(missing, |v| v.loss))
-            .with(
-                validation(Measure::Accuracy),
-                valid.map_or(missing, |v| v.accuracy),
-            )
-            .with(
-                validation(Measure::MacroF1),
-                valid.map_or(missing, |v| v.macro_f1),
-            )
+            .with(validation(Measure::Loss), valid.map(|v| v.loss))
+            .with(validation(Measure::Accuracy), valid.map(|v| v.accuracy))
+            .with(validation(Measure::MacroF1), valid.map(|v| v.macro_f1))
             .with(Metric::At(Progress::LearningRate), self.learning_rate)
-            .with(
-                Metric::At(Progress::GradientNorm),
-                self.gradient_norm.unwrap_or(missing),
-            )
+            .with(Metric::At(Progress::GradientNorm), self.gradient_norm)
             .with(train(Measure::RowsPerSecond), self.rows_per_second)
-            .with(
-                train(Measure::TokensPerSecond),
-                self.tokens_per_second.unwrap_or(missing),
-            )
+            .with(train(Measure::TokensPerSecond), self.tokens_per_second)
     }
 }
 

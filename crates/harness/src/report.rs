@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
 use diagnostics::Error;
 use evaluation::history::{self, EpochReport};
-use evaluation::metrics::{Evaluation, Scores};
-use evaluation::report::{
-    ChannelCounts, ClassFeatures, FileRow, Report, RowExample, RunInfo, SetReport, html,
-};
+use evaluation::metrics::Scores;
+use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};
 use training::resource_usage::ResourceUsage;
 
 /// Features per class in the report.
@@ -36,7 +34,7 @@ pub(crate) struct Input<'a> {
 /// Builds the report. The texts of the examples are read again from their files.
 pub(crate) fn build(
     input: &Input<'_>,
-    sets: Vec<(&'static str, &Evaluation)>,
+    sets: Vec<SetReport<'_>>,
     usage: &ResourceUsage,
 ) -> Result<String, Error> {
     let worst = input
@@ -53,15 +51,8 @@ pub(crate) fn build(
     let report = Report {
         title: input.title,
         run: input.run_info(usage),
-        sets: sets
-            .into_iter()
-            .map(|(name, evaluation)| SetReport { name, evaluation })
-            .collect(),
-        channels: input
-            .counts
-            .iter()
-            .map(|(channel, counts)| channel_counts(channel, counts))
-            .collect(),
+        sets,
+        channels: input.counts,
         strongest: input.strongest.clone(),
         worst: input.examples(&worst, worst_texts),
         suspects: input.examples(&suspects, suspect_texts),
@@ -141,7 +132,6 @@ impl Input<'_> {
             .unwrap_or_default();
         RunInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git_sha: None,
             seed,
             threads: self.threads,
             started: usage.started.clone(),
@@ -149,31 +139,7 @@ impl Input<'_> {
             cpu_seconds: Some(ResourceUsage::cpu_seconds()),
             peak_rss_bytes: ResourceUsage::peak_rss_bytes(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
-            hyperparameters: self
-                .parameters
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            hyperparameters: self.parameters.clone(),
         }
-    }
-}
-
-fn channel_counts(channel: &str, counts: &RowCounts) -> ChannelCounts {
-    let file = |file: &dataset::FileCounts| FileRow {
-        path: file.path.clone(),
-        rows: file.rows_read,
-        bytes: file.bytes,
-        sha256: file.sha256.clone().unwrap_or_default(),
-    };
-    ChannelCounts {
-        channel: channel.to_owned(),
-        files: counts.files.iter().map(file).collect(),
-        read: counts.read,
-        used: counts.used,
-        dropped: counts
-            .dropped
-            .iter()
-            .map(|(reason, count)| ((*reason).to_owned(), *count))
-            .collect(),
     }
 }

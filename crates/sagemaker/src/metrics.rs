@@ -217,12 +217,11 @@ impl MetricLine {
         Self::default()
     }
 
-    /// Adds a metric; skips numbers that are not finite.
+    /// Adds a metric; skips `None` and numbers that are not finite.
     #[must_use]
-    pub fn with(mut self, metric: Metric, value: f64) -> Self {
-        if value.is_finite() {
-            self.0.push((metric, value));
-        }
+    pub fn with(mut self, metric: Metric, value: impl Into<Option<f64>>) -> Self {
+        let finite = value.into().filter(|value| value.is_finite());
+        self.0.extend(finite.map(|value| (metric, value)));
         self
     }
 

@@ -1,5 +1,9 @@
 //! The input of the report.
 
+use std::collections::BTreeMap;
+
+use dataset::RowCounts;
+
 use crate::metrics::Evaluation;
 
 /// A run, as `report.html` shows it.
@@ -12,7 +16,7 @@ pub struct Report<'a> {
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
     pub sets: Vec<SetReport<'a>>,
     /// Row counts per channel.
-    pub channels: Vec<ChannelCounts>,
+    pub channels: &'a [(&'static str, RowCounts)],
     /// The strongest words per class.
     pub strongest: Vec<ClassFeatures>,
     /// The worst errors, worst first.
@@ -30,8 +34,6 @@ pub struct Report<'a> {
 pub struct RunInfo {
     /// Version of the trainer.
     pub version: String,
-    /// Commit of the trainer, if known.
-    pub git_sha: Option<String>,
     /// The seed of all random streams.
     pub seed: u64,
     /// Worker threads.
@@ -46,8 +48,8 @@ pub struct RunInfo {
     pub peak_rss_bytes: Option<u64>,
     /// The command line.
     pub command: String,
-    /// Names and values, in display order.
-    pub hyperparameters: Vec<(String, String)>,
+    /// Values by name.
+    pub hyperparameters: BTreeMap<String, String>,
 }
 
 /// One evaluated set of rows.
@@ -57,34 +59,6 @@ pub struct SetReport<'a> {
     pub name: &'a str,
     /// Its numbers.
     pub evaluation: &'a Evaluation,
-}
-
-/// The rows of one channel.
-#[derive(Clone, Debug, Default)]
-pub struct ChannelCounts {
-    /// Name of the channel.
-    pub channel: String,
-    /// Its files.
-    pub files: Vec<FileRow>,
-    /// Rows read.
-    pub read: u64,
-    /// Rows used.
-    pub used: u64,
-    /// Rows not used: the reason and how many.
-    pub dropped: Vec<(String, u64)>,
-}
-
-/// One file of a channel.
-#[derive(Clone, Debug, Default)]
-pub struct FileRow {
-    /// Path as the user gave it.
-    pub path: String,
-    /// Rows in it.
-    pub rows: u64,
-    /// Size on disk.
-    pub bytes: u64,
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
 }
 
 /// The strongest words of one class.

@@ -15,10 +15,7 @@ mod run;
 mod tests;
 mod words;
 
-pub use input::{
-    ChannelCounts, ClassFeatures, CurveLine, FileRow, LearningCurve, Report, RowExample, RunInfo,
-    SetReport,
-};
+pub use input::{ClassFeatures, CurveLine, LearningCurve, Report, RowExample, RunInfo, SetReport};
 
 use html::Html;
 
@@ -63,7 +60,7 @@ pub fn html(report: &Report) -> String {
             quality::folded_section(&mut page, set);
         }
     }
-    run::channels(&mut page, &report.channels);
+    run::channels(&mut page, report.channels);
     run::section(&mut page, &report.run);
     page.raw("</main></body></html>\n");
     page.finish()

@@ -1,8 +1,10 @@
 //! Warnings, row counts, and settings that repeat the run.
 
+use dataset::RowCounts;
+
 use super::format::{bytes, count, seconds};
 use super::html::Html;
-use super::input::{ChannelCounts, RunInfo};
+use super::input::RunInfo;
 
 pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
     if warnings.is_empty() {
@@ -15,7 +17,7 @@ pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
     page.raw("</ul></section>");
 }
 
-pub(super) fn channels(page: &mut Html, channels: &[ChannelCounts]) {
+pub(super) fn channels(page: &mut Html, channels: &[(&str, RowCounts)]) {
     if channels.is_empty() {
         return;
     }
@@ -23,18 +25,18 @@ pub(super) fn channels(page: &mut Html, channels: &[ChannelCounts]) {
         .raw(
             "<th>channel<th>rows read<th>used<th>dropped<th class=\"left\">why</tr></thead><tbody>",
         );
-    for channel in channels {
-        let dropped: u64 = channel.dropped.iter().map(|(_, rows)| rows).sum();
-        page.wrap("<tr><th scope=\"row\">", &channel.channel, "</th>");
-        for rows in [channel.read, channel.used, dropped] {
+    for (name, counts) in channels {
+        let dropped: u64 = counts.dropped.values().sum();
+        page.wrap("<tr><th scope=\"row\">", name, "</th>");
+        for rows in [counts.read, counts.used, dropped] {
             page.wrap("<td>", count(rows), "</td>");
         }
         page.raw("<td class=\"left\">");
-        for (i, (reason, rows)) in channel.dropped.iter().enumerate() {
+        for (i, (reason, rows)) in counts.dropped.iter().enumerate() {
             page.raw(if i > 0 { "; " } else { "" });
             page.text(format_args!("{reason}: {}", count(*rows)));
         }
-        let lost = channel.read.saturating_sub(channel.used + dropped);
+        let lost = counts.read.saturating_sub(counts.used + dropped);
         if lost > 0 {
             page.wrap(" <b>not accounted for: ", count(lost), "</b>");
         }
@@ -45,20 +47,20 @@ pub(super) fn channels(page: &mut Html, channels: &[ChannelCounts]) {
     page.raw("</section>");
 }
 
-fn files(page: &mut Html, channels: &[ChannelCounts]) {
+fn files(page: &mut Html, channels: &[(&str, RowCounts)]) {
     page.raw("<h3>Files</h3><div class=\"wide\"><table class=\"files\"><thead><tr><th>channel")
         .raw(
             "<th class=\"left\">file<th>rows<th>size<th class=\"left\">SHA-256</tr></thead><tbody>",
         );
-    for channel in channels {
-        for file in &channel.files {
-            page.wrap("<tr><th scope=\"row\">", &channel.channel, "</th>");
+    for (name, counts) in channels {
+        for file in &counts.files {
+            page.wrap("<tr><th scope=\"row\">", name, "</th>");
             page.wrap("<td class=\"left\"><code>", &file.path, "</code></td>");
-            page.wrap("<td>", count(file.rows), "</td>");
+            page.wrap("<td>", count(file.rows_read), "</td>");
             page.wrap("<td>", bytes(file.bytes), "</td>");
             page.wrap(
                 "<td class=\"left\"><code class=\"hash\">",
-                &file.sha256,
+                file.sha256.as_deref().unwrap_or_default(),
                 "</code></td></tr>",
             );
         }
@@ -71,9 +73,6 @@ pub(super) fn section(page: &mut Html, run: &RunInfo) {
         "<section id=\"run\"><h2>Run</h2><div class=\"columns\"><div><h3>Environment</h3><dl>",
     );
     entry(page, "version", &run.version);
-    if let Some(sha) = &run.git_sha {
-        entry(page, "commit", sha);
-    }
     entry(page, "started", &run.started);
     entry(page, "time", &seconds(run.seconds));
     if let Some(cpu) = run.cpu_seconds {

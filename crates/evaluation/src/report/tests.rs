@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use dataset::{FileCounts, RowCounts};
+
 use super::*;
 use crate::metrics::{Evaluation, Scores, evaluate};
 
@@ -39,7 +41,7 @@ fn evaluation(names: &[&str], rows: usize, calibrated: bool) -> Evaluation {
 }
 
 /// A report with `word` in every place that user data can reach.
-fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
+fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
     let own = || word.to_owned();
     let row = RowExample {
         place: own(),
@@ -49,14 +51,24 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
         probability: Some(0.9),
         score: 1.5,
     };
+    let counts = RowCounts {
+        files: vec![FileCounts {
+            path: own(),
+            rows_read: 1,
+            bytes: 2,
+            sha256: Some(own()),
+        }],
+        read: 10,
+        used: 7,
+        dropped: [(word, 2)].into(),
+    };
     Report {
         title: word,
         run: RunInfo {
             version: own(),
-            git_sha: Some(own()),
             started: own(),
             command: own(),
-            hyperparameters: vec![(own(), own())],
+            hyperparameters: [(own(), own())].into(),
             cpu_seconds: Some(1.0),
             peak_rss_bytes: Some(1 << 20),
             ..RunInfo::default()
@@ -75,18 +87,7 @@ fn full<'a>(word: &'a str, evaluation: &'a Evaluation) -> Report<'a> {
                 evaluation,
             },
         ],
-        channels: vec![ChannelCounts {
-            channel: own(),
-            files: vec![FileRow {
-                path: own(),
-                rows: 1,
-                bytes: 2,
-                sha256: own(),
-            }],
-            read: 10,
-            used: 7,
-            dropped: vec![(own(), 2)],
-        }],
+        channels: vec![(word, counts)].leak(),
         strongest: vec![ClassFeatures {
             label: own(),
             features: vec![(own(), 2.0), (own(), -1.0)],

@@ -12,6 +12,7 @@ use super::super::args::TrainArgs;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
 use evaluation::metrics::{ClassMetrics, Evaluation, Scores, evaluate};
+use evaluation::report::SetReport;
 use training::Run;
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
@@ -215,11 +216,11 @@ impl<T: Trainer> Finished<T> {
             threads: self.run.threads(),
             history: self.run.history(),
         };
-        let sets = evaluated
-            .iter()
-            .map(|evaluated| (evaluated.split.name(), &evaluated.evaluation))
-            .collect();
-        report::build(&input, sets, usage)
+        let sets = evaluated.iter().map(|set| SetReport {
+            name: set.split.name(),
+            evaluation: &set.evaluation,
+        });
+        report::build(&input, sets.collect(), usage)
     }
 
     fn print_summary(
@@ -254,28 +255,19 @@ impl<T: Trainer> Finished<T> {
 fn metric_line(evaluated: &Evaluated) -> MetricLine {
     let of = |measure| Metric::Of(evaluated.split, measure);
     let evaluation = &evaluated.evaluation;
-    // MetricLine leaves out NaN.
     MetricLine::new()
         .with(of(Measure::Accuracy), evaluation.accuracy)
         .with(of(Measure::MacroF1), evaluation.macro_f1)
-        .with(
-            of(Measure::LogLoss),
-            evaluation.log_loss.unwrap_or(f64::NAN),
-        )
-        .with(of(Measure::Ece), evaluation.ece.unwrap_or(f64::NAN))
-        .with(
-            of(Measure::RocAuc),
-            evaluation.macro_roc_auc.unwrap_or(f64::NAN),
-        )
+        .with(of(Measure::LogLoss), evaluation.log_loss)
+        .with(of(Measure::Ece), evaluation.ece)
+        .with(of(Measure::RocAuc), evaluation.macro_roc_auc)
 }
 
 fn resource_line(usage: &ResourceUsage) -> MetricLine {
+    let peak = ResourceUsage::peak_rss_bytes().map(|bytes| bytes as f64);
     MetricLine::new()
         .with(Metric::At(ProgressMetric::Seconds), usage.seconds())
-        .with(
-            Metric::At(ProgressMetric::PeakRssBytes),
-            ResourceUsage::peak_rss_bytes().map_or(f64::NAN, |bytes| bytes as f64),
-        )
+        .with(Metric::At(ProgressMetric::PeakRssBytes), peak)
 }
 
 /// Minimum rows that can distinguish a model from chance.
