@@ -15,7 +15,7 @@ pub enum Severity {
 }
 
 /// Place in the user's files.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// The path as the user gave it, or as found below the folder that the user gave.
     pub file: String,

@@ -4,6 +4,7 @@
 //! has a field for something, the same words are used here. Unknown fields are ignored, so that a
 //! launcher can read a newer trainer.
 
+use diagnostics::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::MetricDefinition;
@@ -153,25 +154,9 @@ pub struct ReportedDiagnostic {
     pub message: String,
     /// First place of the finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<ReportedPlace>,
+    pub place: Option<Place>,
     /// Action that removes the error.
     pub help: String,
-}
-
-/// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportedPlace {
-    /// The path as the trainer opened it.
-    pub file: String,
-    /// Line, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// Column in bytes, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub column: Option<u64>,
-    /// Data record, from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<u64>,
 }
 
 impl TrainerDescription {

@@ -3,6 +3,7 @@
 //! Numbers and patterns are from the API model of the service; a test compares them with botocore.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use diagnostics::sanitize;
 
@@ -45,15 +46,10 @@ pub const MAX_FAILURE_REASON: usize = 1024;
 pub fn check_job_name(name: &str) -> Result<(), Error> {
     let hyphen_at_an_end = name.starts_with('-') || name.ends_with('-');
     let allowed = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if !name.is_empty() && name.len() <= MAX_JOB_NAME && allowed && !hyphen_at_an_end {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        what: "name of the job".to_owned(),
-        expected: format!("1 to {MAX_JOB_NAME} letters, digits and inner hyphens"),
-        found: quoted(name),
-        help: "pass another `--job-name-prefix`",
-    })
+    let valid = !name.is_empty() && name.len() <= MAX_JOB_NAME && allowed && !hyphen_at_an_end;
+    let expected = format!("1 to {MAX_JOB_NAME} letters, digits and inner hyphens");
+    let help = "pass another `--job-name-prefix`";
+    require(valid, "name of the job", &expected, quoted(name), help)
 }
 
 /// Checks a channel's name. Also refuses `.` and `..`, because the name becomes a folder.
@@ -64,16 +60,11 @@ pub fn check_channel_name(name: &str) -> Result<(), Error> {
     let allowed = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
-    if !name.is_empty() && name.len() <= MAX_CHANNEL_NAME && allowed && name != "." && name != ".."
-    {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        what: "name of a channel".to_owned(),
-        expected: format!("1 to {MAX_CHANNEL_NAME} letters, digits, `.`, `-` and `_`"),
-        found: quoted(name),
-        help: "use `train`, `validation`, `test` or `model`",
-    })
+    let length = (1..=MAX_CHANNEL_NAME).contains(&name.len());
+    let valid = length && allowed && name != "." && name != "..";
+    let expected = format!("1 to {MAX_CHANNEL_NAME} letters, digits, `.`, `-` and `_`");
+    let help = "use `train`, `validation`, `test` or `model`";
+    require(valid, "name of a channel", &expected, quoted(name), help)
 }
 
 /// Checks the number of channels.
@@ -81,15 +72,10 @@ pub fn check_channel_name(name: &str) -> Result<(), Error> {
 /// # Errors
 /// If there are none or too many.
 pub fn check_channel_count(count: usize) -> Result<(), Error> {
-    if (1..=MAX_CHANNELS).contains(&count) {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        what: "channels".to_owned(),
-        expected: format!("1 to {MAX_CHANNELS}"),
-        found: count.to_string(),
-        help: "a channel may be a folder with many files",
-    })
+    let valid = (1..=MAX_CHANNELS).contains(&count);
+    let expected = format!("1 to {MAX_CHANNELS}");
+    let help = "a channel may be a folder with many files";
+    require(valid, "channels", &expected, count, help)
 }
 
 /// Checks the environment variables of a job.
@@ -108,21 +94,12 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
         let first = chars
             .next()
             .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(Error::Limit {
-                what: "name of an environment variable".to_owned(),
-                expected: "letters, digits and `_`, not starting with a digit".to_owned(),
-                found: quoted(name),
-                help: "rename it",
-            });
-        }
+        let valid = first && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let what = "name of an environment variable";
+        let expected = "letters, digits and `_`, not starting with a digit";
+        require(valid, what, expected, quoted(name), "rename it")?;
         let help = "put the value into a file in a channel";
-        length(
-            "name of an environment variable",
-            name,
-            MAX_ENVIRONMENT_NAME,
-            "shorten it",
-        )?;
+        length(what, name, MAX_ENVIRONMENT_NAME, "shorten it")?;
         // The value may be a secret: report only its length.
         let what = format!("value of the environment variable {}", quoted(name));
         at_most_characters(&what, MAX_ENVIRONMENT_VALUE, value, help)?;
@@ -139,14 +116,10 @@ pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Er
     at_most("hyperparameters", MAX_HYPERPARAMETERS, values.len(), help)?;
     for (name, value) in values {
         check_hyperparameter(name, value)?;
-        if value.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-            return Err(Error::Limit {
-                what: format!("value of the hyperparameter {}", quoted(name)),
-                expected: "one line".to_owned(),
-                found: quoted(value),
-                help: "write it as a JSON string, with `\\n` for the line break",
-            });
-        }
+        let one_line = !value.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+        let what = format!("value of the hyperparameter {}", quoted(name));
+        let help = "write it as a JSON string, with `\\n` for the line break";
+        require(one_line, &what, "one line", quoted(value), help)?;
     }
     Ok(())
 }
@@ -181,14 +154,8 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
             ("regex of a metric", regex, MAX_METRIC_REGEX),
         ] {
             length(what, text, most, "shorten it")?;
-            if text.is_empty() {
-                return Err(Error::Limit {
-                    what: what.to_owned(),
-                    expected: "at least 1 character".to_owned(),
-                    found: "0".to_owned(),
-                    help: "give each definition a name and a regex",
-                });
-            }
+            let help = "give each definition a name and a regex";
+            require(!text.is_empty(), what, "at least 1 character", 0, help)?;
         }
     }
     Ok(())
@@ -199,15 +166,10 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
 /// # Errors
 /// If it is too long.
 pub fn check_keep_alive(seconds: u32) -> Result<(), Error> {
-    if seconds <= MAX_KEEP_ALIVE_SECONDS {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        what: "keep-alive period".to_owned(),
-        expected: format!("at most {MAX_KEEP_ALIVE_SECONDS} seconds (6 hours)"),
-        found: seconds.to_string(),
-        help: "pass a shorter period; each job that reuses the pool extends it",
-    })
+    let valid = seconds <= MAX_KEEP_ALIVE_SECONDS;
+    let expected = format!("at most {MAX_KEEP_ALIVE_SECONDS} seconds (6 hours)");
+    let help = "pass a shorter period; each job that reuses the pool extends it";
+    require(valid, "keep-alive period", &expected, seconds, help)
 }
 
 fn length(what: &str, text: &str, most: usize, help: &'static str) -> Result<(), Error> {
@@ -224,25 +186,30 @@ fn at_most_characters(
     help: &'static str,
 ) -> Result<(), Error> {
     let count = text.chars().count();
-    if count <= most {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        what: what.to_owned(),
-        expected: format!("at most {most} characters"),
-        found: count.to_string(),
-        help,
-    })
+    let expected = format!("at most {most} characters");
+    require(count <= most, what, &expected, count, help)
 }
 
 fn at_most(what: &str, most: usize, count: usize, help: &'static str) -> Result<(), Error> {
-    if count <= most {
+    let expected = format!("at most {most}");
+    require(count <= most, what, &expected, count, help)
+}
+
+/// Returns the error of a limit that does not hold.
+fn require(
+    holds: bool,
+    what: &str,
+    expected: &str,
+    found: impl Display,
+    help: &'static str,
+) -> Result<(), Error> {
+    if holds {
         return Ok(());
     }
     Err(Error::Limit {
         what: what.to_owned(),
-        expected: format!("at most {most}"),
-        found: count.to_string(),
+        expected: expected.to_owned(),
+        found: found.to_string(),
         help,
     })
 }

@@ -159,18 +159,8 @@ impl BagModel {
                 .sum()
         };
         let terms = row.terms.iter().zip(row.weights);
-        let mut lifts: Vec<(u32, f64)> = terms
-            .map(|(&term, &weight)| (term, lift(term) * f64::from(weight)))
-            .filter(|&(_, lift)| lift > 0.0)
-            .collect();
-        lifts.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        lifts.truncate(top);
-        let named = lifts
-            .into_iter()
-            .map(|(term, lift)| (self.terms.get(term as usize).to_owned(), lift));
-        ClassFeatures {
-            label: self.classes[class].clone(),
-            features: named.collect(),
-        }
+        let lifts = terms.map(|(&term, &weight)| (term, lift(term) * f64::from(weight)));
+        let name = |term: u32| self.terms.get(term as usize).to_owned();
+        ClassFeatures::of_class(&self.classes[class], lifts.collect(), top, name)
     }
 }

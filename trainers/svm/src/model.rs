@@ -238,20 +238,9 @@ impl SvmModel {
             } else {
                 (class, 1.0)
             };
-            let mut weights: Vec<(u32, f64)> = outputs[output]
-                .iter()
-                .map(|&(term, w)| (term, w * sign))
-                .collect();
-            weights.retain(|&(_, weight)| weight > 0.0);
-            weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            weights.truncate(top);
-            let named = weights
-                .into_iter()
-                .map(|(term, weight)| (self.terms.get(term as usize).to_owned(), weight));
-            ClassFeatures {
-                label: self.classes[class].clone(),
-                features: named.collect(),
-            }
+            let weights = outputs[output].iter().map(|&(term, w)| (term, w * sign));
+            let name = |term: u32| self.terms.get(term as usize).to_owned();
+            ClassFeatures::of_class(&self.classes[class], weights.collect(), top, name)
         };
         (0..self.classes.len()).map(for_class).collect()
     }

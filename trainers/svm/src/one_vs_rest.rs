@@ -103,32 +103,18 @@ pub(crate) fn fit(
 ) -> Result<OneVsRest, Error> {
     let scale = fit_scale(data, candidate, train, params);
     let outputs = data.outputs();
+    let sides = (train, score);
+    let fit_output = |values: &[f32], output: usize| {
+        fit_output(data, values, output, candidate, sides, params, run)
+    };
     let parts = if scale.len() == 1 {
         weigh_all(&mut counts, data.pattern, &scale[0], candidate.tf);
-        parallel(run.threads(), outputs, |output| {
-            fit_output(
-                data,
-                &counts,
-                output,
-                candidate,
-                (train, score),
-                params,
-                run,
-            )
-        })?
+        parallel(run.threads(), outputs, |output| fit_output(&counts, output))?
     } else {
         parallel(run.threads(), outputs, |output| {
             let mut values = counts.clone();
             weigh_all(&mut values, data.pattern, &scale[output], candidate.tf);
-            fit_output(
-                data,
-                &values,
-                output,
-                candidate,
-                (train, score),
-                params,
-                run,
-            )
+            fit_output(&values, output)
         })?
     };
     let mut decisions = vec![0.0; score.len() * outputs];

@@ -79,16 +79,28 @@ impl ClassFeatures {
         weights: Vec<Vec<(String, f64)>>,
         top: usize,
     ) -> Vec<Self> {
-        let pick = |(label, mut features): (&String, Vec<(String, f64)>)| {
-            features.retain(|&(_, weight)| weight > 0.0);
-            features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            features.truncate(top);
-            Self {
-                label: label.clone(),
-                features,
-            }
-        };
-        classes.iter().zip(weights).map(pick).collect()
+        let classes = classes.iter().zip(weights);
+        classes
+            .map(|(label, features)| Self::of_class(label, features, top, |name| name))
+            .collect()
+    }
+
+    /// The same for one class, by ids in the order of their names.
+    #[must_use]
+    pub fn of_class<W: Ord>(
+        label: &str,
+        mut features: Vec<(W, f64)>,
+        top: usize,
+        name: impl Fn(W) -> String,
+    ) -> Self {
+        features.retain(|&(_, weight)| weight > 0.0);
+        features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        features.truncate(top);
+        let features = features.into_iter().map(|(id, weight)| (name(id), weight));
+        Self {
+            label: label.to_owned(),
+            features: features.collect(),
+        }
     }
 }
 
