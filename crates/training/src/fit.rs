@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::batches::epoch_batches;
 use crate::{
-    Arrays, Run, StepOutcome, Throughput, TrainPlan, TrainState, clip_coefficient,
+    Arrays, FitParams, Run, StepOutcome, Throughput, TrainPlan, TrainState, clip_coefficient,
     incompatible_checkpoint, read_tensors,
 };
 
@@ -147,8 +147,10 @@ struct Fit<'a, L: Learner> {
 
 impl<L: Learner> Fit<'_, L> {
     fn epochs(&mut self, run: &mut Run) -> Result<End, Error> {
-        while self.state.epoch < self.plan.epochs && !self.state.out_of_patience(self.plan.patience)
-        {
+        let FitParams {
+            epochs, patience, ..
+        } = self.plan.params;
+        while self.state.epoch < epochs && !self.state.out_of_patience(patience) {
             if let ControlFlow::Break(end) = self.epoch(run)? {
                 return Ok(end);
             }
@@ -197,7 +199,7 @@ impl<L: Learner> Fit<'_, L> {
             &plan.train,
             |row| self.learner.tokens(row),
             plan.rows_per_step,
-            plan.buckets,
+            plan.params.buckets,
             (run.stream("batches"), epoch),
         );
         let done = self.state.step - epoch * plan.steps_per_epoch();
@@ -231,7 +233,7 @@ impl<L: Learner> Fit<'_, L> {
             StepOutcome::Update => self.learner.update(OptimizerStep {
                 update: self.state.updates() + 1,
                 rate: self.plan.rate(self.state.step),
-                gradient_scale: clip_coefficient(self.plan.clip_norm, norm) / loss_scale,
+                gradient_scale: clip_coefficient(self.plan.params.clip_norm, norm) / loss_scale,
             })?,
         }
         self.state.end_step(loss, rows.len());
@@ -465,10 +467,8 @@ mod tests {
             norms: vec![1.0; 3],
             ..Fake::default()
         };
-        let plan = TrainPlan {
-            learning_rate: f64::INFINITY,
-            ..plan(1)
-        };
+        let mut plan = plan(1);
+        plan.params.learning_rate = f64::INFINITY;
         let error = fit(&mut learner, &plan, TrainState::default(), None, &mut run()).unwrap_err();
         assert!(
             error

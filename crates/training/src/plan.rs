@@ -1,22 +1,14 @@
-//! Settings of the training loop.
+//! Rows and settings of the training loop.
+
+use dataset::{RowTable, Split};
 
 use crate::Schedule;
 
-/// Settings of a run, which do not change while training.
+/// Settings of the training loop.
 #[derive(Clone, Debug)]
-pub struct TrainPlan<'a> {
-    /// Class index of each row of the data.
-    pub labels: &'a [u32],
-    /// Names of the classes.
-    pub classes: &'a [String],
-    /// Training rows.
-    pub train: Vec<u32>,
-    /// Validation rows; may be empty.
-    pub validation: Vec<u32>,
+pub struct FitParams {
     /// Passes over the training rows.
     pub epochs: u64,
-    /// Rows per optimizer step.
-    pub rows_per_step: usize,
     /// True if the rows of a batch have about equal lengths.
     pub buckets: bool,
     /// Epochs without improvement after which training stops; `None`: it does not stop early.
@@ -31,7 +23,36 @@ pub struct TrainPlan<'a> {
     pub clip_norm: Option<f64>,
 }
 
-impl TrainPlan<'_> {
+/// Rows and settings of a run, which do not change while training.
+#[derive(Clone, Debug)]
+pub struct TrainPlan<'a> {
+    /// Class index of each row of the data.
+    pub labels: &'a [u32],
+    /// Names of the classes.
+    pub classes: &'a [String],
+    /// Training rows.
+    pub train: Vec<u32>,
+    /// Validation rows; may be empty.
+    pub validation: Vec<u32>,
+    /// Rows per optimizer step.
+    pub rows_per_step: usize,
+    /// Settings of the training loop.
+    pub params: FitParams,
+}
+
+impl<'a> TrainPlan<'a> {
+    /// Returns the plan for the rows of a table.
+    pub fn new(table: &'a RowTable, rows_per_step: usize, params: &FitParams) -> Self {
+        Self {
+            labels: &table.labels,
+            classes: &table.classes,
+            train: table.of(Split::Train),
+            validation: table.of(Split::Validation),
+            rows_per_step,
+            params: params.clone(),
+        }
+    }
+
     /// Number of steps of an epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.train.len().div_ceil(self.rows_per_step) as u64
@@ -39,13 +60,14 @@ impl TrainPlan<'_> {
 
     /// Number of steps of the whole run.
     pub fn steps(&self) -> u64 {
-        self.epochs * self.steps_per_epoch()
+        self.params.epochs * self.steps_per_epoch()
     }
 
     /// Learning rate of a step, counted from 0.
     pub fn rate(&self, step: u64) -> f64 {
-        let warm_up = (self.warm_up * self.steps() as f64).round() as u64;
-        self.learning_rate * self.schedule.factor(step, self.steps(), warm_up)
+        let warm_up = (self.params.warm_up * self.steps() as f64).round() as u64;
+        let factor = self.params.schedule.factor(step, self.steps(), warm_up);
+        self.params.learning_rate * factor
     }
 }
 
@@ -60,14 +82,16 @@ pub(crate) mod tests {
             classes: &[],
             train: vec![0, 1, 2],
             validation: Vec::new(),
-            epochs,
             rows_per_step: 1,
-            buckets: false,
-            patience: None,
-            learning_rate: 1.0,
-            schedule: Schedule::Linear,
-            warm_up: 0.0,
-            clip_norm: Some(2.0),
+            params: FitParams {
+                epochs,
+                buckets: false,
+                patience: None,
+                learning_rate: 1.0,
+                schedule: Schedule::Linear,
+                warm_up: 0.0,
+                clip_norm: Some(2.0),
+            },
         }
     }
 

@@ -107,7 +107,7 @@ impl TrainState {
         let seconds = throughput.seconds();
         EpochReport {
             epoch: self.epoch + 1,
-            epochs: plan.epochs,
+            epochs: plan.params.epochs,
             step: self.step,
             train_loss: self.loss_sum / plan.train.len() as f64,
             validation,

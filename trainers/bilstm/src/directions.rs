@@ -23,13 +23,9 @@ pub(crate) enum Request {
     Gradients(Tensor),
 }
 
-/// The response to a [`Request`].
-pub(crate) enum Response {
-    /// (batch, seq, hidden)
-    Outputs(Tensor),
-    /// For the inputs and the four parameters.
-    Gradients(Vec<Tensor>),
-}
+/// The response to a [`Request`]: the outputs (batch, seq, hidden), or the gradients for the inputs
+/// and the four parameters.
+pub(crate) type Response = Vec<Tensor>;
 
 /// The channels to the backward thread.
 pub(crate) struct BackwardWorker {
@@ -42,18 +38,8 @@ impl BackwardWorker {
         self.requests.send(request).map_err(|_| worker_panicked())
     }
 
-    fn outputs(&self) -> Result<Tensor, TchError> {
-        match self.responses.recv().map_err(|_| worker_panicked())?? {
-            Response::Outputs(outputs) => Ok(outputs),
-            Response::Gradients(_) => Err(worker_panicked()),
-        }
-    }
-
-    fn gradients(&self) -> Result<Vec<Tensor>, TchError> {
-        match self.responses.recv().map_err(|_| worker_panicked())?? {
-            Response::Gradients(gradients) => Ok(gradients),
-            Response::Outputs(_) => Err(worker_panicked()),
-        }
+    fn receive(&self) -> Result<Response, TchError> {
+        self.responses.recv().map_err(|_| worker_panicked())?
     }
 }
 
@@ -101,7 +87,8 @@ pub(crate) fn gradients(
         backward.send(Request::Outputs(inputs.f_detach()?, reversal))?;
         let leaf_of_inputs = leaf(&inputs)?;
         let forwards = net.forwards(&leaf_of_inputs, layer)?;
-        let outputs = [leaf(&forwards)?, leaf(&backward.outputs()?)?];
+        let backwards = backward.receive()?.pop().ok_or_else(worker_panicked)?;
+        let outputs = [leaf(&forwards)?, leaf(&backwards)?];
         states = Tensor::f_cat(&outputs, 2)?; // (batch, seq, 2 * hidden)
         layers.push(Layer {
             inputs,
@@ -130,7 +117,7 @@ pub(crate) fn gradients(
         let own = net.lstm(number)[..4].iter();
         let leaves: Vec<&Tensor> = std::iter::once(&layer.leaf).chain(own).collect();
         let mut own = backpropagate(&layer.forwards, of_forwards, &leaves)?;
-        let mut others = backward.gradients()?;
+        let mut others = backward.receive()?;
         let of_inputs = own.remove(0).f_add(&others.remove(0))?; // (batch, seq, inputs)
         own.extend(others);
         found.push(own);
@@ -178,7 +165,7 @@ fn outputs(
     let outputs = net.backwards(&inputs, parameters, reversal)?;
     let answer = outputs.f_detach()?;
     layers.push((inputs, outputs));
-    Ok(Response::Outputs(answer))
+    Ok(vec![answer])
 }
 
 fn gradients_of_last(
@@ -189,5 +176,5 @@ fn gradients_of_last(
     let (inputs, outputs) = layers.pop().ok_or_else(worker_panicked)?;
     let own = net.lstm(layers.len())[4..].iter();
     let leaves: Vec<&Tensor> = std::iter::once(&inputs).chain(own).collect();
-    backpropagate(&outputs, gradient, &leaves).map(Response::Gradients)
+    backpropagate(&outputs, gradient, &leaves)
 }

@@ -9,7 +9,7 @@ use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
 
 use crate::tokenizer::FileTokenizer;
-pub use training::{ClassWeight, DeviceChoice, Precision, Schedule};
+pub use training::{ClassWeight, DeviceChoice, FitParams, Precision, Schedule};
 
 /// Arguments of `train`. Names and meaning are those of the flags of the original script.
 #[derive(Args, Clone, Debug)]
@@ -172,22 +172,10 @@ pub struct LstmParams {
     pub pooling: Pooling,
     /// Dropout probability, 0 to below 1.
     pub dropout: f64,
-    /// Passes over the training rows.
-    pub epochs: u64,
     /// Rows per optimizer step.
     pub batch_size: usize,
-    /// True if the rows of a batch have about equal lengths.
-    pub buckets: bool,
-    /// Peak learning rate of Adam.
-    pub learning_rate: f64,
-    /// Learning rate schedule.
-    pub schedule: Schedule,
-    /// Share of the steps with a rising learning rate, 0 to 1.
-    pub warm_up: f64,
-    /// Maximum gradient norm; `None`: gradients are not clipped.
-    pub clip_norm: Option<f64>,
-    /// Epochs without improvement before training stops; `None`: it does not stop early.
-    pub patience: Option<u64>,
+    /// Settings of the training loop.
+    pub fit: FitParams,
     /// Device to train on.
     pub device: DeviceChoice,
     /// `None`: mixed on GPUs, full on a CPU.
@@ -233,6 +221,7 @@ impl TextArgs {
         }
         let norm = not_negative("clip-norm", self.clip_norm.unwrap_or(1.0), "1")?;
         let patience = self.patience.unwrap_or(2);
+        let rate = self.learning_rate.unwrap_or(0.002);
         Ok(LstmParams {
             vocab_size: self.vocab_size.unwrap_or(20_000) as usize,
             seq_len: self.seq_len.unwrap_or(400) as usize,
@@ -241,18 +230,16 @@ impl TextArgs {
             num_layers: self.num_layers.unwrap_or(1) as usize,
             pooling: self.pooling.unwrap_or(Pooling::Max),
             dropout: below_one("dropout", self.dropout.unwrap_or(0.5), "0.3")?,
-            epochs: self.epochs.into(),
             batch_size: self.batch_size.unwrap_or(32) as usize,
-            buckets: !self.no_buckets,
-            learning_rate: above_zero(
-                "learning-rate",
-                self.learning_rate.unwrap_or(0.002),
-                "0.002",
-            )?,
-            schedule: self.schedule,
-            warm_up: up_to_one("warm-up", self.warm_up.unwrap_or(0.0), "0.1")?,
-            clip_norm: (norm > 0.0).then_some(norm),
-            patience: (patience > 0).then_some(patience.into()),
+            fit: FitParams {
+                epochs: self.epochs.into(),
+                buckets: !self.no_buckets,
+                learning_rate: above_zero("learning-rate", rate, "0.002")?,
+                schedule: self.schedule,
+                warm_up: up_to_one("warm-up", self.warm_up.unwrap_or(0.0), "0.1")?,
+                clip_norm: (norm > 0.0).then_some(norm),
+                patience: (patience > 0).then_some(patience.into()),
+            },
             device: self.device.unwrap_or(DeviceChoice::Auto),
             precision: self.precision,
         })

@@ -35,24 +35,11 @@ pub(crate) fn train(
     // libtorch's own threads: see `replicas`.
     tch::set_num_threads(1);
     let (tokenizer, rows) = encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
-    let train = table.of(Split::Train);
+    let plan = TrainPlan::new(table, lstm.batch_size, &lstm.fit);
     let context = TrainContext {
         params: lstm,
-        class_weights: params.class_weight.weights(table, &train),
-        plan: TrainPlan {
-            labels: &table.labels,
-            classes: &table.classes,
-            train,
-            validation: table.of(Split::Validation),
-            epochs: lstm.epochs,
-            rows_per_step: lstm.batch_size,
-            buckets: lstm.buckets,
-            patience: lstm.patience,
-            learning_rate: lstm.learning_rate,
-            schedule: lstm.schedule,
-            warm_up: lstm.warm_up,
-            clip_norm: lstm.clip_norm,
-        },
+        class_weights: params.class_weight.weights(table, &plan.train),
+        plan,
         table,
         rows,
         shape: Shape {

@@ -1,7 +1,6 @@
 //! A trained model and its folder in Hugging Face's layout: see
 //! docs/reference/models/transformer.md.
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
+use harness::model_dir::write;
 use training::{Tensor, write_tensors};
 
 use crate::architecture::Architecture;
@@ -18,7 +18,7 @@ use crate::engine::{Engine, Params};
 use crate::predict;
 use crate::pretrained::check_ids;
 use crate::tokenizer::token_cache::TokenCache;
-use crate::tokenizer::{OPTIONAL, TOKENIZER, TextTokenizer};
+use crate::tokenizer::{TOKENIZER, TextTokenizer, optional_files};
 use crate::weights::{self, Head, WEIGHTS};
 
 /// A trained model.
@@ -69,14 +69,10 @@ impl Model for TransformerModel {
     }
 
     fn save(&self, dir: &Path) -> Result<(), Error> {
-        let write = |name: &str, bytes: &[u8]| {
-            let path = dir.join(name);
-            fs::write(&path, bytes).map_err(Error::io("write", &path))
-        };
-        write(CONFIG, self.config.text().as_bytes())?;
-        write(TOKENIZER, &self.tokens.trained_json()?)?;
+        write(dir, CONFIG, self.config.text().as_bytes())?;
+        write(dir, TOKENIZER, &self.tokens.trained_json()?)?;
         for (name, bytes) in &self.extras {
-            write(name, bytes)?;
+            write(dir, name, bytes)?;
         }
         let parameters = self.architecture.parameters();
         let tensors = parameters
@@ -115,14 +111,7 @@ impl Model for TransformerModel {
         }
         let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
-        let mut extras = Vec::new();
-        for name in OPTIONAL.into_iter().filter(|name| dir.join(name).exists()) {
-            let path = dir.join(name);
-            extras.push((
-                name.to_owned(),
-                fs::read(&path).map_err(Error::io("read", &path))?,
-            ));
-        }
+        let extras = optional_files(dir)?;
         let head = Head {
             keep: true,
             initializer_range: 0.0,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use diagnostics::Error;
 use harness::range::{above_zero, below_one, not_negative, up_to_one};
-pub use training::{ClassWeight, Schedule};
+pub use training::{ClassWeight, FitParams, Schedule};
 
 use crate::pretrained::Pretrained;
 use crate::tokenizer::TextTokenizer;
@@ -170,28 +170,16 @@ pub struct TransformerParams {
     pub freeze: Freeze,
     /// `None`: as in the pretrained model's configuration.
     pub dropout: Option<f64>,
-    /// Passes over the training rows.
-    pub epochs: u64,
     /// Rows per batch and host.
     pub batch_size: usize,
     /// Batches per optimizer step.
     pub accumulate: usize,
-    /// True if batches have rows of similar length.
-    pub buckets: bool,
-    /// Peak learning rate of AdamW.
-    pub learning_rate: f64,
-    /// Learning rate schedule.
-    pub schedule: Schedule,
-    /// Share of the steps with a rising learning rate, 0 to 1.
-    pub warm_up: f64,
+    /// Settings of the training loop.
+    pub fit: FitParams,
     /// Weight decay of AdamW.
     pub weight_decay: f64,
-    /// `None`: gradients are not clipped.
-    pub clip_norm: Option<f64>,
     /// 0 to below 1.
     pub label_smoothing: f64,
-    /// `None`: training never stops early.
-    pub patience: Option<u64>,
     /// Class weights.
     pub class_weight: ClassWeight,
     /// Device to train on.
@@ -234,17 +222,19 @@ impl TransformerArgs {
             pretrained: None,
             freeze: self.freeze_layers,
             dropout: self.dropout,
-            epochs: training.epochs.into(),
             batch_size: training.batch_size as usize,
             accumulate: training.accumulate as usize,
-            buckets: !training.no_buckets,
-            learning_rate: training.learning_rate,
-            schedule: training.schedule,
-            warm_up: training.warm_up,
+            fit: FitParams {
+                epochs: training.epochs.into(),
+                buckets: !training.no_buckets,
+                learning_rate: training.learning_rate,
+                schedule: training.schedule,
+                warm_up: training.warm_up,
+                clip_norm: (training.clip_norm > 0.0).then_some(training.clip_norm),
+                patience: (training.patience > 0).then_some(training.patience.into()),
+            },
             weight_decay: training.weight_decay,
-            clip_norm: (training.clip_norm > 0.0).then_some(training.clip_norm),
             label_smoothing: training.label_smoothing,
-            patience: (training.patience > 0).then_some(training.patience.into()),
             class_weight: training.class_weight,
             device: self.device,
             precision: self.precision,

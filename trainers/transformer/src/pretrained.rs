@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokenizer::{OPTIONAL, TOKENIZER, TOKENIZER_CONFIG, TextTokenizer};
+use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, optional_files};
 use crate::weights::{self, Head, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
 /// The channel of the pretrained model.
@@ -67,21 +67,13 @@ impl Pretrained {
         };
         let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
-        let mut extras = Vec::new();
-        for name in OPTIONAL {
-            let path = dir.join(name);
-            if path.exists() {
-                let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-                extras.push((name.to_owned(), bytes));
-            }
-        }
         Ok(Self {
+            extras: optional_files(dir)?,
             files: weights::files(dir)?,
             name,
             config,
             tokens: Arc::new(tokens),
             max_len,
-            extras,
         })
     }
 

@@ -29,25 +29,13 @@ pub(crate) fn train(
     let pretrained = params.pretrained()?;
     let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
-    let train = table.of(Split::Train);
     let hosts = run.hosts().names.len().max(1);
+    let rows_per_step = params.batch_size * params.accumulate * hosts;
+    let plan = TrainPlan::new(table, rows_per_step, &params.fit);
     let context = TrainContext {
         params,
-        class_weights: params.class_weight.weights(table, &train),
-        plan: TrainPlan {
-            labels: &table.labels,
-            classes: &table.classes,
-            train,
-            validation: table.of(Split::Validation),
-            epochs: params.epochs,
-            rows_per_step: params.batch_size * params.accumulate * hosts,
-            buckets: params.buckets,
-            patience: params.patience,
-            learning_rate: params.learning_rate,
-            schedule: params.schedule,
-            warm_up: params.warm_up,
-            clip_norm: params.clip_norm,
-        },
+        class_weights: params.class_weight.weights(table, &plan.train),
+        plan,
         table,
         rows,
         architecture,

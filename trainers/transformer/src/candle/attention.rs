@@ -50,10 +50,8 @@ impl Net {
             .map_err(|_| Error::Msg("expected three parts".to_owned()))?;
         let query = (query * self.scale())?; // (rows, heads, seq, width) D
         let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
-        let (heads, most) = (
-            self.heads(tokens),
-            self.architecture.max_position_embeddings,
-        );
+        let heads = self.heads(tokens);
+        let most = self.architecture.max_position_embeddings;
         let mask = self.mask(
             dropout_key,
             site,

@@ -86,10 +86,8 @@ impl Net {
         site: u64,
         tokens: &TokenBatch,
     ) -> Result<Option<Tensor>> {
-        let (p, hidden) = (
-            self.architecture.dropout.hidden,
-            self.architecture.hidden_size,
-        );
+        let p = self.architecture.dropout.hidden;
+        let hidden = self.architecture.hidden_size;
         let dims = [1, tokens.seq, hidden];
         self.mask(dropout_key, site, p, tokens.rows, dims, [0, hidden])
     }
@@ -101,10 +99,8 @@ impl Net {
         site: u64,
         rows: usize,
     ) -> Result<Option<Tensor>> {
-        let (p, hidden) = (
-            self.architecture.dropout.head,
-            self.architecture.hidden_size,
-        );
+        let p = self.architecture.dropout.head;
+        let hidden = self.architecture.hidden_size;
         self.mask(dropout_key, site, p, rows, [1, 1, hidden], [0, 0])
     }
 

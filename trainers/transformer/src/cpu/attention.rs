@@ -71,10 +71,8 @@ pub(super) fn forward(
     scratch: &mut HeadScratch,
     context: &mut [f32],
 ) {
-    let (hidden, heads) = (
-        pass.architecture().hidden_size,
-        pass.architecture().num_attention_heads,
-    );
+    let hidden = pass.architecture().hidden_size;
+    let heads = pass.architecture().num_attention_heads;
     let width = hidden / heads;
     let scale = 1.0 / (width as f32).sqrt();
     let mut rest = probs;
@@ -140,10 +138,8 @@ pub(super) fn backward(
     to: (&mut [f32], Option<&mut [f32]>),
 ) {
     let (first, mut second) = to;
-    let (hidden, heads) = (
-        pass.architecture().hidden_size,
-        pass.architecture().num_attention_heads,
-    );
+    let hidden = pass.architecture().hidden_size;
+    let heads = pass.architecture().num_attention_heads;
     let width = hidden / heads;
     let scale = 1.0 / (width as f32).sqrt();
     let mut rest = saved.probs;

@@ -42,10 +42,8 @@ impl Worker {
     /// Computes logits (rows, classes) of a chunk; layers from `first_trained` save values for the
     /// backward pass.
     fn forward(&mut self, pass: &Pass<'_>, first_trained: usize) -> &mut [f32] {
-        let (layers, hidden) = (
-            pass.architecture().num_hidden_layers,
-            pass.architecture().hidden_size,
-        );
+        let layers = pass.architecture().num_hidden_layers;
+        let hidden = pass.architecture().hidden_size;
         let tokens = pass.chunk.tokens;
         let inputs = &mut self.inputs;
         inputs.resize_with(input_index(layers, first_trained).max(1) + 1, Vec::new);
@@ -71,10 +69,8 @@ impl Worker {
 
     /// Accumulates the gradients of a chunk, from those of its logits.
     fn backward(&mut self, pass: &Pass<'_>, touched: &TouchedRows) {
-        let (layers, hidden) = (
-            pass.architecture().num_hidden_layers,
-            pass.architecture().hidden_size,
-        );
+        let layers = pass.architecture().num_hidden_layers;
+        let hidden = pass.architecture().hidden_size;
         let (layout, tokens) = (&pass.net.layout, pass.chunk.tokens);
         let last = &mut self.inputs[input_index(layers, layout.first_trained_layer)];
         let last = &mut last[..pass.chunk.rows.len() * hidden];

@@ -4,7 +4,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use dataset::{Encode as _, RowRef, RowTable, Split};
 use training::progress::Progress;
 use training::stop::Stop;
-use training::{TrainPlan, fit};
+use training::{FitParams, TrainPlan, fit};
 
 use super::*;
 use crate::architecture::Family;
@@ -103,14 +103,13 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
             classes: &table.classes,
             train: vec![0, 1, 2],
             validation: Vec::new(),
-            epochs: 2,
             rows_per_step: 3,
-            buckets: false,
-            patience: None,
-            learning_rate: params.learning_rate,
-            schedule: params.schedule,
-            warm_up: params.warm_up,
-            clip_norm: params.clip_norm,
+            params: FitParams {
+                epochs: 2,
+                buckets: false,
+                patience: None,
+                ..params.fit.clone()
+            },
         },
         table,
         rows: EncodedRows::new(table, vec![encoder]).unwrap(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable};
 use diagnostics::Error;
+use harness::model_dir;
 use serde_json::value::RawValue;
 use tokenizers::{Tokenizer, TruncationParams};
 
@@ -20,6 +21,14 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Tokenizer files that are copied to the model folder if they exist.
 pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
+
+/// Reads the optional files of a folder: names and contents.
+pub(crate) fn optional_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let names = OPTIONAL.into_iter().filter(|name| dir.join(name).exists());
+    names
+        .map(|name| Ok((name.to_owned(), model_dir::read(dir, name)?)))
+        .collect()
+}
 
 /// Token range of a word, and its text.
 pub(crate) type WordSpan = (Range<usize>, String);

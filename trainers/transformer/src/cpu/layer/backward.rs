@@ -77,11 +77,8 @@ fn feed_forward_backward(
     gradient: &mut [f32],
 ) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
-    let (hidden, wide, at) = (
-        architecture.hidden_size,
-        architecture.intermediate_size,
-        &layout.layers[layer],
-    );
+    let (hidden, wide) = (architecture.hidden_size, architecture.intermediate_size);
+    let at = &layout.layers[layer];
     let queries = pass.queries(layer);
     let (tokens, num_queries) = (pass.chunk.tokens, pass.chunk.num_queries(queries));
     let BackwardContext { to, scratch, .. } = ctx;
@@ -123,11 +120,8 @@ fn attention_out_backward(
     gradient: &mut [f32],
 ) {
     let (architecture, layout) = (pass.architecture(), &pass.net.layout);
-    let (hidden, wide, at) = (
-        architecture.hidden_size,
-        architecture.intermediate_size,
-        &layout.layers[layer],
-    );
+    let (hidden, wide) = (architecture.hidden_size, architecture.intermediate_size);
+    let at = &layout.layers[layer];
     let queries = pass.queries(layer);
     let num_queries = pass.chunk.num_queries(queries);
     let BackwardContext { to, scratch, .. } = ctx;

@@ -89,10 +89,8 @@ fn attention_block(
     buffers: &mut LayerBuffers,
     scratch: &mut Scratch,
 ) {
-    let (at, hidden) = (
-        &pass.net.layout.layers[layer],
-        pass.architecture().hidden_size,
-    );
+    let at = &pass.net.layout.layers[layer];
+    let hidden = pass.architecture().hidden_size;
     let queries = pass.queries(layer);
     let (tokens, num_queries) = (pass.chunk.tokens, pass.chunk.num_queries(queries));
     let qkv = &buffers.qkv[..];
@@ -174,10 +172,8 @@ fn feed_forward_block(
 
 /// Computes queries, keys and values.
 fn project(pass: &Pass<'_>, layer: usize, input: &[f32], buffers: &mut LayerBuffers) {
-    let (at, hidden) = (
-        &pass.net.layout.layers[layer].qkv,
-        pass.architecture().hidden_size,
-    );
+    let at = &pass.net.layout.layers[layer].qkv;
+    let hidden = pass.architecture().hidden_size;
     let tokens = pass.chunk.tokens;
     if pass.queries(layer) == Queries::All {
         let qkv = sized(&mut buffers.qkv, tokens * 3 * hidden);
