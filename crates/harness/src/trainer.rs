@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dataset::{Encode, RowTable};
+use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
@@ -118,6 +118,35 @@ pub struct SplitScores {
     pub validation: Option<Scores>,
     /// Test rows.
     pub test: Option<Scores>,
+}
+
+impl SplitScores {
+    /// Scores the splits that are needed with `score`, which returns `None` for an empty split or
+    /// after a stop. `validation`: the scores of the validation rows, if they are known.
+    ///
+    /// # Errors
+    /// An error of `score`.
+    pub fn of(
+        validation: Option<Scores>,
+        run: &Run,
+        mut score: impl FnMut(Split) -> Result<Option<Scores>, Error>,
+    ) -> Result<Self, Error> {
+        let validation = match validation {
+            Some(scores) => Some(scores),
+            None => score(Split::Validation)?,
+        };
+        let test = score(Split::Test)?;
+        let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
+            true => score(Split::Train)?,
+            false => None,
+        };
+        Ok(Self {
+            train,
+            out_of_fold: false,
+            validation,
+            test,
+        })
+    }
 }
 
 /// A trained model.

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-use dataset::{RowTable, Split};
+use dataset::RowTable;
 use diagnostics::Error;
-use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::SplitScores;
 use serde_json::{Map, Value, json};
@@ -108,22 +107,14 @@ fn finish(
     let Fitted { best, error, .. } = fitted;
     let net =
         Replicas::new(&context.shape, &best.weights, &devices.all, false).map_err(torch_error)?;
-    let score = |split: Split| -> Result<Option<Scores>, Error> {
+    let score = |split| {
         let rows = context.table.of(split);
         match &net {
             Some(net) if !rows.is_empty() => context.scores(net, &rows, run),
             _ => Ok(None),
         }
     };
-    let validation = match best.scores {
-        Some(scores) => Some(scores),
-        None => score(Split::Validation)?,
-    };
-    let test = score(Split::Test)?;
-    let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
-        true => score(Split::Train)?,
-        false => None,
-    };
+    let scores = SplitScores::of(best.scores, run, score)?;
     let model = LstmModel {
         classes: context.table.classes.clone(),
         tokenizer,
@@ -135,12 +126,7 @@ fn finish(
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
-        scores: SplitScores {
-            train,
-            out_of_fold: false,
-            validation,
-            test,
-        },
+        scores,
         details,
         error,
     })

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dataset::{RowTable, Split};
+use dataset::RowTable;
 use diagnostics::Error;
 use harness::Trained;
 use harness::trainer::SplitScores;
@@ -81,16 +81,9 @@ fn finish(
             &frozen,
             None,
         )?;
-        let mut score =
-            |split: Split| context.scores(engine.as_mut(), &context.table.of(split), run);
-        scores.validation = match best.scores {
-            Some(scores) => Some(scores),
-            None => score(Split::Validation)?,
-        };
-        scores.test = score(Split::Test)?;
-        if run.wants_train_scores(scores.validation.is_some() || scores.test.is_some()) {
-            scores.train = score(Split::Train)?;
-        }
+        scores = SplitScores::of(best.scores, run, |split| {
+            context.scores(engine.as_mut(), &context.table.of(split), run)
+        })?;
     }
     let pretrained = context.params.pretrained()?;
     let classes = context.table.classes.clone();

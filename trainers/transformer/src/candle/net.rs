@@ -48,15 +48,12 @@ impl ParamViews {
         vector: &Tensor,
         half: Option<&Tensor>,
     ) -> Result<Self> {
-        let view = |role| layout.view(vector, role, 1);
+        let view = |role| layout.view(vector, role, 1, false);
         let module = |role: &dyn Fn(Part) -> Role, half: Option<&Tensor>, count| -> Result<_> {
-            let weight = role(Part::Weight);
+            let (weights, is_half) = (half.unwrap_or(vector), half.is_some());
             Ok(WeightAndBias {
-                weight: match half {
-                    Some(half) => layout.half_view(half, weight, count)?,
-                    None => layout.view(vector, weight, count)?,
-                },
-                bias: layout.view(vector, role(Part::Bias), count)?,
+                weight: layout.view(weights, role(Part::Weight), count, is_half)?,
+                bias: layout.view(vector, role(Part::Bias), count, false)?,
             })
         };
         let full = |role: &dyn Fn(Part) -> Role| module(role, None, 1);

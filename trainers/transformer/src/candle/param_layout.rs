@@ -134,17 +134,16 @@ impl ParamLayout {
         found.ok_or_else(|| candle_core::Error::Msg(format!("no parameter {role:?}")))
     }
 
-    /// Returns a view of `parts` consecutive parameters, stacked along the first dimension.
-    pub(super) fn view(&self, vector: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
-        self.view_from(vector, role, parts, 0)
-    }
-
-    /// Returns a view of the half-precision copy of layer matrices.
-    pub(super) fn half_view(&self, half: &Tensor, role: Role, parts: usize) -> Result<Tensor> {
-        self.view_from(half, role, parts, self.matrices.0)
-    }
-
-    fn view_from(&self, vector: &Tensor, role: Role, parts: usize, from: usize) -> Result<Tensor> {
+    /// Returns a view of `parts` consecutive parameters, stacked along the first dimension; with
+    /// `half`, of the half-precision copy of the layers' matrices.
+    pub(super) fn view(
+        &self,
+        vector: &Tensor,
+        role: Role,
+        parts: usize,
+        half: bool,
+    ) -> Result<Tensor> {
+        let from = if half { self.matrices.0 } else { 0 };
         let span = &self.spans[self.index(role)?];
         let mut shape = span.shape.clone();
         shape[0] *= parts;
