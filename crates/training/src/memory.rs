@@ -36,7 +36,7 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 /// Returns the number after `name`.
-fn entry(path: &Path, name: &str) -> Option<u64> {
+pub(crate) fn entry(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let mut lines = text.lines().map(str::split_whitespace);
     lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()?.parse().ok())?)

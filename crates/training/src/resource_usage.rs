@@ -1,9 +1,12 @@
 //! Time and memory of this process.
 
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
+
+use crate::memory;
 
 /// Start of the run; time and memory since then.
 pub struct ResourceUsage {
@@ -50,16 +53,8 @@ impl ResourceUsage {
 
     /// Peak resident memory in bytes; Linux only.
     pub fn peak_rss_bytes() -> Option<u64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim()
-            .strip_suffix(" kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()
-            .map(|kib| kib * 1024)
+        let kib = memory::entry(Path::new("/proc/self/status"), "VmHWM:")?;
+        Some(kib * 1024)
     }
 }
 

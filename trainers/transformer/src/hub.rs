@@ -233,15 +233,10 @@ fn probe(endpoint: &str) -> Result<(), String> {
         // SOCKS
         _ => 1080,
     };
-    let name = if host
-        .rsplit(':')
-        .next()
-        .is_some_and(|end| end.parse::<u16>().is_ok())
-        && host.contains(':')
-    {
-        host.clone()
-    } else {
-        format!("{host}:{port}")
+    let own_port = host.rsplit_once(':').map(|(_, end)| end.parse::<u16>());
+    let name = match own_port {
+        Some(Ok(_)) => host.clone(),
+        _ => format!("{host}:{port}"),
     };
     let start = Instant::now();
     let (answer, found) = mpsc::channel();

@@ -34,18 +34,14 @@ pub(super) fn figures(page: &mut Html, evaluation: &Evaluation) {
 }
 
 fn roc(page: &mut Html, evaluation: &Evaluation) {
-    let lines: Vec<_> = evaluation
-        .curves
-        .iter()
-        .map(|curves| curves.roc.as_slice())
-        .collect();
+    let lines = evaluation.curves.iter().map(|curves| &curves.roc[..]);
     let chance = line(&[(0.0, 0.0), (1.0, 1.0)], FAINT, 1.5).with_dashed();
     let area = |class: &ClassMetrics| class.roc_auc;
     page.raw("<figure><figcaption>ROC curve</figcaption>");
     class_lines(
         page,
         evaluation,
-        &lines,
+        lines.collect(),
         vec![chance.into()],
         area,
         ["false positive rate", "true positive rate", "area"],
@@ -54,15 +50,11 @@ fn roc(page: &mut Html, evaluation: &Evaluation) {
 }
 
 fn precision_recall(page: &mut Html, evaluation: &Evaluation) {
-    let lines: Vec<_> = evaluation
-        .curves
-        .iter()
-        .map(|curves| curves.pr.as_slice())
-        .collect();
     let area = |class: &ClassMetrics| class.average_precision;
     page.raw("<figure><figcaption>Precision and recall</figcaption>");
     let names = ["recall", "precision", "average precision"];
-    class_lines(page, evaluation, &lines, Vec::new(), area, names);
+    let lines = evaluation.curves.iter().map(|curves| &curves.pr[..]);
+    class_lines(page, evaluation, lines.collect(), Vec::new(), area, names);
     page.raw("</figure>");
 }
 
@@ -70,7 +62,7 @@ fn precision_recall(page: &mut Html, evaluation: &Evaluation) {
 fn class_lines(
     page: &mut Html,
     evaluation: &Evaluation,
-    lines: &[&[(f64, f64)]],
+    lines: Vec<&[(f64, f64)]>,
     mut plots: Vec<Plot>,
     area: impl Fn(&ClassMetrics) -> Option<f64>,
     [x, y, area_name]: [&str; 3],

@@ -75,28 +75,17 @@ impl Config {
         let damaged = |error: String| (error, "copy or download the model again".to_owned());
         let json: Map<String, Value> =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
-        let names = || {
-            let names: Vec<String> = FAMILIES
-                .iter()
-                .map(|(name, ..)| format!("`{name}`"))
-                .collect();
-            names.join(", ")
-        };
         let help = || "choose a pretrained model of these families; MiniLM is a `bert`".to_owned();
-        let family = match json.get("model_type").and_then(Value::as_str) {
-            None => {
-                let message = format!("expected a `model_type` of {}, found none", names());
-                return Err((message, help()));
-            }
-            Some(found) => match FAMILIES.iter().find(|(name, ..)| *name == found) {
-                Some((_, family, _)) => *family,
-                None => {
-                    let found = sanitize(found);
-                    let message =
-                        format!("expected a `model_type` of {}, found `{found}`", names());
-                    return Err((message, help()));
-                }
-            },
+        let found = json.get("model_type").and_then(Value::as_str);
+        let known = FAMILIES.iter().find(|(name, ..)| Some(*name) == found);
+        let Some(&(_, family, _)) = known else {
+            let names = FAMILIES.map(|(name, ..)| format!("`{name}`")).join(", ");
+            let found = match found {
+                Some(found) => format!("`{}`", sanitize(found)),
+                None => "none".to_owned(),
+            };
+            let message = format!("expected a `model_type` of {names}, found {found}");
+            return Err((message, help()));
         };
         let config = Self { json, family };
         config.supported().map_err(|message| (message, help()))?;
