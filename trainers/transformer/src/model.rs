@@ -19,7 +19,7 @@ use crate::predict;
 use crate::pretrained::check_ids;
 use crate::tokenizer::token_cache::TokenCache;
 use crate::tokenizer::{OPTIONAL, TOKENIZER, TextTokenizer};
-use crate::weights::{self, Head, WEIGHTS};
+use crate::weights::{self, HeadInit, WEIGHTS};
 
 /// A trained model.
 pub struct TransformerModel {
@@ -123,7 +123,7 @@ impl Model for TransformerModel {
                 fs::read(&path).map_err(Error::io("read", &path))?,
             ));
         }
-        let head = Head {
+        let head = HeadInit {
             keep: true,
             initializer_range: 0.0,
             seed: 0,

@@ -22,7 +22,7 @@ pub const VOCABULARY: &str = "vocabulary.txt";
 
 /// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]
-struct Head {
+struct ConfigHeader {
     format: String,
     version: u32,
     arch: String,
@@ -33,7 +33,7 @@ struct Head {
 /// # Errors
 /// `config.json` is missing or has another format.
 pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Error> {
-    let head: Head = serde_json::from_slice(&read(dir, CONFIG)?)
+    let head: ConfigHeader = serde_json::from_slice(&read(dir, CONFIG)?)
         .map_err(|error| unreadable(dir, CONFIG, error))?;
     check_format(dir, (format, version), (&head.format, head.version))?;
     Ok(head.arch)

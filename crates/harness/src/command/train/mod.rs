@@ -17,7 +17,7 @@ use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
-use training::stop::{Phase, Stop};
+use training::stop::{RunPhase, Stop};
 use training::{Hosts, Run};
 
 use self::finish::Finished;
@@ -103,7 +103,7 @@ pub(super) fn run<T: Trainer>(
         let fingerprint = resume::fingerprint::<T>(&params, &parameters, &corpus.counts, &run);
         resume::open::<T>(checkpoints, fingerprint, &mut run)?;
     }
-    stop.enter(Phase::Training);
+    stop.enter(RunPhase::Training);
     run.progress("training");
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
     let trained = trained.map_err(|error| match error.kind() {
