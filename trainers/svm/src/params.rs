@@ -12,6 +12,7 @@ use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
 use text::english;
 use text::features::{FeatureParams, Frequency};
+pub use training::ClassWeight;
 
 /// Default tolerance: an objective within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
@@ -149,15 +150,6 @@ enum LossArg {
     SquaredHinge,
     #[value(alias = "log_loss", alias = "log-loss")]
     Log,
-}
-
-/// Class weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ClassWeight {
-    /// Every row has the same weight.
-    None,
-    /// Every class has the same total weight: rows / (classes x rows of the class).
-    Balanced,
 }
 
 /// Rows that probabilities are fitted on.
