@@ -51,7 +51,7 @@ impl Net {
             .map_err(|_| Error::Msg("expected three parts".to_owned()))?;
         let query = (query * self.scale())?; // (rows, heads, seq, width) D
         let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
-        let (heads, most) = (
+        let (heads, max_len) = (
             self.heads(tokens),
             self.architecture.max_position_embeddings,
         );
@@ -61,7 +61,7 @@ impl Net {
             self.architecture.dropout.attention,
             tokens.rows,
             [heads.heads, tokens.seq, tokens.seq],
-            [most * most, most],
+            [max_len * max_len, max_len],
         )?;
         let (probabilities, dropped) = self.ops.softmax(&scores, tokens, mask.as_ref())?; // (rows, heads, seq, seq) D
         let context = self.ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D
