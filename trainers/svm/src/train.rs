@@ -79,7 +79,7 @@ pub(crate) fn train(
         let folds = Folds::new(rows, &train, params.folds, run);
         out_of_fold = Some(folds.decisions(data, &counts.values, &candidate, params, run)?);
     }
-    details.insert("setting".to_owned(), json!(candidate));
+    details.insert("candidate".to_owned(), json!(candidate));
     let fit = FinalFit {
         params,
         rows,

@@ -66,8 +66,8 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
     }
     print_line(format_args!(
         "{} rows, {} usable, {} labels",
-        summary.counts.read,
-        summary.counts.used,
+        summary.rows.read,
+        summary.rows.used,
         summary.labels.len()
     ))?;
     for (label, rows) in summary.labels.iter().take(args.limit) {

@@ -131,7 +131,7 @@ fn check_lists_findings_and_explain_lists_terms() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let (summary, findings) = lines.split_last().unwrap();
-    assert_eq!(summary["summary"]["account"]["read"], 6);
+    assert_eq!(summary["summary"]["rows"]["read"], 6);
     for (code, line) in [("D014", 3), ("D010", 4), ("D021", 5), ("D013", 6)] {
         let found = findings.iter().find(|finding| finding["code"] == code);
         assert_eq!(
