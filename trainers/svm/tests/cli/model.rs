@@ -142,6 +142,23 @@ fn check_lists_findings_and_explain_lists_terms() {
         assert_eq!(summary["findings"][code], 1);
     }
 
+    let outcome = check(&bad, &["--error-format", "json"]);
+    outcome.expect_code(1);
+    let report: Value = serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
+    let error = &report["error"];
+    let diagnostics = error["diagnostics"].as_array().unwrap();
+    assert_eq!(diagnostics.len(), 3, "errors without warnings");
+    let help = "fix them, or pass --drop-malformed and --drop-missing to `train`";
+    assert_eq!(error["help"][0], help);
+    let one_class = workspace.write("one_class.csv", "text,label\ngood,1\nfine,1\n");
+    let outcome = check(&one_class, &[]);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.ends_with("help: fix them\n"),
+        "{}",
+        outcome.stderr
+    );
+
     let why = workspace
         .svm(
             "explain",
