@@ -40,7 +40,7 @@ pub(super) fn command<T: Trainer>() -> Command {
         )
         .after_help(format!(
             "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
-             {name} train --train train/ --validation valid.csv --test test.csv --model-dir models/{name} --json",
+             {name} train --train train/ --test test.csv --model-dir models/{name} --json",
             name = T::NAME
         ))
         .args_override_self(true)
@@ -67,7 +67,6 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    check_validation_split(common.validation_split)?;
     let options = common.data.options()?;
     if common.check {
         return print_checked::<T>(&common, matches);
@@ -154,14 +153,6 @@ fn read_corpus<T: Trainer>(
         || T::encoder(params),
         &run.stop_flag(),
     )
-}
-
-fn check_validation_split(share: f64) -> Result<(), Error> {
-    if (0.0..1.0).contains(&share) {
-        return Ok(());
-    }
-    let message = format!("expected --validation-split from 0 to below 1, found `{share}`");
-    Err(Error::usage(message).help("use --validation-split 0.1, or 0 for none"))
 }
 
 fn warn_no_checkpoint_dir(run: &mut Run, paths: &Paths) {
