@@ -1,5 +1,5 @@
-//! Parsers of numeric options, for clap's `value_parser`. Their error is the accepted range, so that
-//! messages and `describe` have it.
+//! Parsers of numeric options, for clap's `value_parser`. Their error is the accepted range, so
+//! that messages and `describe` have it.
 
 use std::fmt::{self, Debug, Display};
 use std::ops::{Bound, RangeBounds, RangeInclusive};
