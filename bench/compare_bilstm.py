@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """Compares `bilstm` with the PyTorch script that it replaces. See bench/README.md."""
 
-import argparse
 import datetime
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -17,11 +15,12 @@ from comparison.script import (
     FIRST_STEP,
     Table,
     alternate,
+    argument_parser,
     every_nth,
-    exit_code,
-    machine_facts,
+    finish,
+    machine_info,
+    parse,
     seconds_until,
-    write_results,
 )
 from comparison.tools import build
 from measure import load, measured, require_commit, run_folder, venv
@@ -84,7 +83,7 @@ class Bench:
         print(f"  {name:24} {side:12} {seconds:8.3f} s", flush=True)
         return seconds
 
-    def say(self, *lines):
+    def add_lines(self, *lines):
         self.lines.extend(lines)
 
     def rows(self, name, part, count=None):
@@ -160,7 +159,7 @@ def compare_step(bench):
     count = 100 if bench.smoke else 800
     train, test = bench.rows("imdb", "train", count), bench.rows("imdb", "test", 100)
     steps = 2 * -(-count // 16)
-    bench.say(
+    bench.add_lines(
         "## A training step of the old script's network (batch 16 x 100)", "", *bench.table.head
     )
     every = bench.threads
@@ -185,13 +184,13 @@ def compare_step(bench):
         bench.threads = threads
         sides = bench.by_pair(run)
         for title, key in [("CPU", "cpu_seconds"), ("wall", "wall_seconds")]:
-            bench.say(
+            bench.add_lines(
                 bench.table.row(
                     f"{title}, {threads} threads", *of(key, sides), "ms", 1000, NO_MORE_STEP
                 )
             )
     bench.threads = every
-    bench.say("")
+    bench.add_lines("")
 
 
 def compare_whole(bench):
@@ -208,18 +207,18 @@ def compare_whole(bench):
             pair=pair,
         )
     )
-    bench.say(
+    bench.add_lines(
         "## The whole process: 4,000 rows of IMDB, one epoch, 2,000 test rows, model saved",
         "",
         *bench.table.head,
     )
-    for title, key, scale, unit, most in [
+    for title, key, scale, unit, max_ratio in [
         ("wall", "wall_seconds", 1, "s", WHOLE),
         ("CPU", "cpu_seconds", 1, "s", NO_MORE),
         ("peak memory", "peak_bytes", 1e-6, "MB", HALF),
     ]:
-        bench.say(bench.table.row(title, *of(key, sides), unit, scale, most))
-    bench.say("")
+        bench.add_lines(bench.table.row(title, *of(key, sides), unit, scale, max_ratio))
+    bench.add_lines("")
 
 
 def compare_start(bench):
@@ -235,11 +234,11 @@ def compare_start(bench):
         )
         return bench.note("start", side, pair, seconds_until(command, FIRST_STEP)[0])
 
-    bench.say(
+    bench.add_lines(
         "## From process start to the first step, all of IMDB read and tokenised",
         "",
         *bench.table.head,
-        bench.table.row("wall", *bench.by_pair(run), "s", most=START),
+        bench.table.row("wall", *bench.by_pair(run), "s", max_ratio=START),
         "",
     )
 
@@ -261,18 +260,18 @@ def compare_read(bench):
         )
         return bench.note("read", side, pair, json.loads(baseline["stdout"])["read_seconds"])
 
-    bench.say(
+    bench.add_lines(
         "## Reading and tokenising all of IMDB; of ours also the first step of a tiny network",
         "",
         *bench.table.head,
-        bench.table.row("wall", *bench.by_pair(run), "s", most=TENTH),
+        bench.table.row("wall", *bench.by_pair(run), "s", max_ratio=TENTH),
         "",
     )
 
 
 def compare_accuracy(bench):
     """Compares accuracy: default flags against the corrected PyTorch script of the same size."""
-    bench.say(
+    bench.add_lines(
         "## Accuracy on the test set (default flags; corrected PyTorch script)",
         "",
         "| | bilstm | macro-F1 | wall | CPU | peak | PyTorch | macro-F1 | wall | CPU | peak |",
@@ -319,25 +318,15 @@ def compare_accuracy(bench):
                 f"{run['peak_bytes'] / 1e6:.0f} MB",
             ]
         cells += ["not run"] * (10 - len(cells))
-        bench.say(f"| {name} | " + " | ".join(cells) + " |")
-    bench.say("")
+        bench.add_lines(f"| {name} | " + " | ".join(cells) + " |")
+    bench.add_lines("")
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=pathlib.Path,
-        default=ROOT.parent / "shared/data",
-        help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv",
+    parser = argument_parser(
+        __doc__, "imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv", "bilstm"
     )
     parser.add_argument("--pairs", type=int, default=3, help="repetitions of each measurement")
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
-    )
-    parser.add_argument(
-        "--machine", help="machine's name in the folder of results [default: CPU model]"
-    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -352,32 +341,16 @@ def arguments():
         action="store_true",
         help="no PyTorch in the section `accuracy`: it takes a quarter of an hour on IMDB",
     )
-    parser.add_argument(
-        "--smoke",
-        action="store_true",
-        help="test it in a minute on data/movie.csv; the results are not kept",
-    )
-    parser.add_argument(
-        "--bilstm", type=pathlib.Path, help="binary to measure [default: built by cargo]"
-    )
-    args = parser.parse_args()
-    if args.smoke:
-        args.pairs = 1
-    elif not (args.data / "imdb/train.csv").is_file():
-        parser.error(
-            "no imdb/train.csv below --data\n"
-            "help: get it as data/README.md describes, or try --smoke"
-        )
-    return args
+    return parse(parser)
 
 
 def main():
     args = arguments()
-    facts = machine_facts(args.threads)
+    environment = machine_info(args.threads)
     sections = "".join(
         f"-{part}" for part in [*(args.only or []), *(args.sets if args.sets != SETS else [])]
     )
-    target = args.out or run_folder(args.machine or facts["cpu"], f"bilstm{sections}")
+    target = args.out or run_folder(args.machine or environment["cpu"], f"bilstm{sections}")
     if not args.smoke:
         require_commit(target)
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as folder:
@@ -385,21 +358,20 @@ def main():
         for section in args.only or SECTIONS:
             print(f"==> {section}", flush=True)
             globals()[f"compare_{section}"](bench)
-    facts["load_after"] = load()
+    environment["load_after"] = load()
     lines = [
         f"# bilstm against PyTorch, {datetime.date.today()}",
         "",
-        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; "
+        f"{environment['cpu']}, {environment['cores']} cores, {args.threads} threads; "
         f"medians of {args.pairs} pairs, ratios within a pair; "
-        f"load {facts['load_before']:.1f} before, {facts['load_after']:.1f} after.",
+        f"load {environment['load_before']:.1f} before, {environment['load_after']:.1f} after.",
         "",
         *bench.lines,
     ]
-    print("\n" + "\n".join(lines))
+    code = finish(args, target, lines, environment, bench.table.missed)
     if not args.smoke:
-        write_results(target, lines, facts)
         (target / "raw.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bench.raw))
-    return exit_code(bench.table.missed)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Compares `transformer` with transformers' Trainer and pipeline on MiniLM. See bench/README.md."""
 
-import argparse
 import datetime
 import functools
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -19,11 +17,12 @@ from comparison.script import (
     FIRST_STEP,
     Table,
     alternate,
+    argument_parser,
     every_nth,
-    exit_code,
-    machine_facts,
+    finish,
+    machine_info,
+    parse,
     seconds_until,
-    write_results,
 )
 from comparison.tools import build
 from measure import load, measured, require_commit, run_folder, venv
@@ -92,13 +91,13 @@ class Bench:
             for side in SIDES
         ]
 
-    def row(self, title, sides, key, unit, scale=1, most=NO_MORE):
+    def row(self, title, sides, key, unit, scale=1, max_ratio=NO_MORE):
         return self.table.row(
             title,
             *({pair: line[key] for pair, line in side.items()} for side in sides),
             unit,
             scale,
-            most,
+            max_ratio,
         )
 
     def rows(self, part, count):
@@ -140,7 +139,7 @@ class Bench:
             ]
         return [self.python, "-B", BASELINE, "train", train, self.model(side), *flags]
 
-    def predicting(self, side, rows, answers):
+    def predicting(self, side, rows, predictions):
         threads = ["--threads", self.args.threads]
         if side == "transformer":
             return [
@@ -151,7 +150,7 @@ class Bench:
                 "--input",
                 rows,
                 "--output",
-                answers,
+                predictions,
                 *threads,
             ]
         size = ["--batch-size", self.args.predict_batch]
@@ -162,7 +161,7 @@ class Bench:
             "predict",
             self.model(side),
             rows,
-            answers,
+            predictions,
             *size,
             *threads,
         ]
@@ -205,9 +204,12 @@ def compare_step(bench):
                 bench.pretrained,
                 *flags,
             ]
-        facts = json.loads(measured(command)["stdout"])
-        seconds = sorted(facts["seconds"][1:])
-        return {"step_seconds": seconds[len(seconds) // 2], "peak_bytes": facts["peak_bytes"]}
+        measurements = json.loads(measured(command)["stdout"])
+        seconds = sorted(measurements["seconds"][1:])
+        return {
+            "step_seconds": seconds[len(seconds) // 2],
+            "peak_bytes": measurements["peak_bytes"],
+        }
 
     sides = bench.turns("step", run)
     title = (
@@ -231,16 +233,17 @@ def compare_whole(bench):
 
     def run(side, pair):
         training = measured(bench.training(side, pair, train))
-        answers = bench.folder / "answers.csv"
-        predicting = measured(bench.predicting(side, test, answers))
-        facts = {
+        predictions = bench.folder / "predictions.csv"
+        predicting = measured(bench.predicting(side, test, predictions))
+        measurements = {
             f"train_{key}": training[key] for key in ("wall_seconds", "cpu_seconds", "peak_bytes")
         }
-        facts |= {
+        measurements |= {
             f"predict_{key}": predicting[key]
             for key in ("wall_seconds", "cpu_seconds", "peak_bytes")
         }
-        return facts | {"accuracy": accuracy(cells(wanted, column(answers, "label", "predicted")))}
+        found = column(predictions, "label", "predicted")
+        return measurements | {"accuracy": accuracy(cells(wanted, found))}
 
     sides = bench.turns("whole", run)
     mean = [sum(line["accuracy"] for line in side.values()) / len(side) for side in sides]
@@ -250,7 +253,7 @@ def compare_whole(bench):
         f"at most {bench.max_len} tokens, one epoch",
         "",
         *bench.table.head,
-        bench.row("train, wall", sides, "train_wall_seconds", "s", most=WHOLE),
+        bench.row("train, wall", sides, "train_wall_seconds", "s", max_ratio=WHOLE),
         bench.row("train, CPU", sides, "train_cpu_seconds", "s"),
         bench.row("train, peak memory", sides, "train_peak_bytes", "MB", 1e-6, MEMORY),
         bench.row(
@@ -258,7 +261,7 @@ def compare_whole(bench):
             sides,
             "predict_wall_seconds",
             "s",
-            most=PREDICT,
+            max_ratio=PREDICT,
         ),
         bench.row("predict, CPU", sides, "predict_cpu_seconds", "s"),
         bench.row("predict, peak memory", sides, "predict_peak_bytes", "MB", 1e-6),
@@ -282,19 +285,13 @@ def compare_start(bench):
         f"{bench.train_rows:,} rows read",
         "",
         *bench.table.head,
-        bench.row("start, wall", sides, "seconds", "s", most=START),
+        bench.row("start, wall", sides, "seconds", "s", max_ratio=START),
         "",
     ]
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=pathlib.Path,
-        default=ROOT.parent / "shared/data",
-        help="folder with imdb/train.csv and imdb/test.csv",
-    )
+    parser = argument_parser(__doc__, "imdb/train.csv and imdb/test.csv", "transformer")
     parser.add_argument(
         "--pairs",
         type=int,
@@ -308,17 +305,11 @@ def arguments():
         metavar="PAIR",
         help="measure only these pairs, as part of a long comparison",
     )
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides"
-    )
     parser.add_argument("--predict-batch", type=int, default=16, help="batch size of the pipeline")
     parser.add_argument(
         "--pretrained-model",
         type=pathlib.Path,
         help="folder of the checkpoint [default: MiniLM of the pinned Python]",
-    )
-    parser.add_argument(
-        "--machine", help="machine's name in the folder of results [default: CPU model]"
     )
     parser.add_argument(
         "--out",
@@ -330,40 +321,27 @@ def arguments():
         "--only", choices=SECTIONS, nargs="+", default=SECTIONS, help="measure only these sections"
     )
     parser.add_argument(
-        "--smoke",
-        action="store_true",
-        help="test it in a minute on data/movie.csv; the results are not kept",
-    )
-    parser.add_argument(
-        "--transformer", type=pathlib.Path, help="binary to measure [default: built by cargo]"
-    )
-    parser.add_argument(
         "--step-speed",
         type=pathlib.Path,
         help="binary of the example `step_speed` [default: built by cargo]",
     )
-    args = parser.parse_args()
+    args = parse(parser)
     if args.smoke:
-        args.pairs, args.only_pairs = 1, None
-    elif not (args.data / "imdb/train.csv").is_file():
-        parser.error(
-            "no imdb/train.csv below --data\n"
-            "help: get it as data/README.md describes, or try --smoke"
-        )
+        args.only_pairs = None
     return args
 
 
 def main():
     args = arguments()
-    facts = machine_facts(args.threads)
-    target = args.out or run_folder(args.machine or facts["cpu"], "transformer")
+    environment = machine_info(args.threads)
+    target = args.out or run_folder(args.machine or environment["cpu"], "transformer")
     if not args.smoke:
         require_commit(target)
         target.mkdir(parents=True, exist_ok=True)
     lines = [
         f"# transformer against transformers, {datetime.date.today()}",
         "",
-        f"{facts['cpu']}, {facts['cores']} cores, {args.threads} threads; "
+        f"{environment['cpu']}, {environment['cores']} cores, {args.threads} threads; "
         "MiniLM (6 layers of 384); medians, ratios within a pair.",
         "",
     ]
@@ -372,11 +350,8 @@ def main():
         for section in args.only:
             print(f"==> {section}", flush=True)
             lines += globals()[f"compare_{section}"](bench)
-    facts["load_after"] = load()
-    print("\n" + "\n".join(lines))
-    if not args.smoke:
-        write_results(target, lines, facts)
-    return exit_code(bench.table.missed)
+    environment["load_after"] = load()
+    return finish(args, target, lines, environment, bench.table.missed)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Bench:
 
     def predict(self, name, rows, device):
         """Probability of the predicted class of each row, by class."""
-        answers = self.folder / "answers.csv"
+        predictions = self.folder / "predictions.csv"
         measured(
             [
                 self.program,
@@ -102,12 +102,12 @@ class Bench:
                 "--input",
                 rows,
                 "--output",
-                answers,
+                predictions,
                 "--device",
                 device,
             ]
         )
-        with open(answers, encoding="utf-8", newline="") as file:
+        with open(predictions, encoding="utf-8", newline="") as file:
             return [(row["label"], float(row["probability"])) for row in csv.DictReader(file)]
 
     def note(self, facts):

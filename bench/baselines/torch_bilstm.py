@@ -122,24 +122,24 @@ def loss_of(logits, labels, classes):
     return functional.cross_entropy(logits, torch.tensor(labels))
 
 
-def train(model, rows, labels, classes, args, facts):
+def train(model, rows, labels, classes, args, measurements):
     import torch
 
-    optimiser = torch.optim.Adam(model.parameters(), lr=args.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=args.learning_rate)
     generator = torch.Generator().manual_seed(args.seed)
     steps = 0
     for _ in range(args.epochs):
         model.train()
         order = torch.randperm(len(rows), generator=generator).tolist()
         for (ids, lengths), wanted in batches(rows, labels, order, args):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss_of(model(ids, lengths), wanted, classes).backward()
-            optimiser.step()
+            optimizer.step()
             steps += 1
             if steps == 1:
-                facts["first_step_seconds"] = time.perf_counter() - START
+                measurements["first_step_seconds"] = time.perf_counter() - START
                 print("first step", file=sys.stderr, flush=True)
-    facts["steps"] = steps
+    measurements["steps"] = steps
 
 
 def predict(model, rows, classes, args):
@@ -166,12 +166,12 @@ def main():
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
 
-    facts = {}
+    measurements = {}
     import torch
 
     torch.manual_seed(args.seed)
     commands.torch_threads(args)
-    facts["import_seconds"] = time.perf_counter() - START
+    measurements["import_seconds"] = time.perf_counter() - START
     began, cpu = time.perf_counter(), time.process_time()
     (train_texts, train_labels), (test_texts, test_labels) = (
         commands.read(args.train),
@@ -180,14 +180,14 @@ def main():
     names, train_labels = commands.numbered(train_labels)
     test_labels = [names.index(label) for label in test_labels]
     (train_rows, test_rows), vocabulary = encode(train_texts, test_texts, args)
-    facts["read_seconds"] = time.perf_counter() - began
-    facts["read_cpu_seconds"] = time.process_time() - cpu
+    measurements["read_seconds"] = time.perf_counter() - began
+    measurements["read_cpu_seconds"] = time.process_time() - cpu
     model = network(vocabulary, len(names), args)
-    train(model, train_rows, train_labels, len(names), args, facts)
+    train(model, train_rows, train_labels, len(names), args, measurements)
     found = predict(model, test_rows, len(names), args)
-    facts |= commands.scores(test_labels, found)
+    measurements |= commands.scores(test_labels, found)
     torch.save(model.state_dict(), args.model)
-    print(json.dumps(facts))
+    print(json.dumps(measurements))
 
 
 if __name__ == "__main__":

@@ -73,13 +73,13 @@ def training_arguments(args, folder):
     )
 
 
-def first_step_callback(facts):
+def first_step_callback(measurements):
     from transformers import TrainerCallback
 
     class FirstStep(TrainerCallback):
         def on_step_end(self, args, state, control, **_):
             if state.global_step == 1:
-                facts["first_step_seconds"] = time.perf_counter() - START
+                measurements["first_step_seconds"] = time.perf_counter() - START
                 print("first step", file=sys.stderr, flush=True)
 
     return FirstStep()
@@ -98,34 +98,34 @@ def evaluate(trainer, rows):
 def train(args):
     from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, set_seed
 
-    facts = {"import_seconds": time.perf_counter() - START}
+    measurements = {"import_seconds": time.perf_counter() - START}
     set_seed(args.seed)
     texts, labels = commands.read(args.csv)
     names, numbers = commands.numbered(labels)
     tokenizer, max_len = tokenizer_of(args.pretrained_model, args.max_len)
     rows = encode(tokenizer, max_len, texts, numbers)
-    facts["read_seconds"] = time.perf_counter() - START - facts["import_seconds"]
+    measurements["read_seconds"] = time.perf_counter() - START - measurements["import_seconds"]
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model_of(args.pretrained_model, names),
             args=training_arguments(args, folder),
             train_dataset=rows,
             data_collator=DataCollatorWithPadding(tokenizer),
-            callbacks=[first_step_callback(facts)],
+            callbacks=[first_step_callback(measurements)],
         )
         trainer.remove_callback(
             PrinterCallback
         )  # it prints to stdout, where the JSON object belongs
-        facts["train_seconds"] = trainer.train().metrics["train_runtime"]
+        measurements["train_seconds"] = trainer.train().metrics["train_runtime"]
     if args.test:
         texts, labels = commands.read(args.test)
-        facts |= evaluate(
+        measurements |= evaluate(
             trainer, encode(tokenizer, max_len, texts, [names.index(label) for label in labels])
         )
     trainer.save_model(args.model)
     tokenizer.model_max_length = max_len
     tokenizer.save_pretrained(args.model)
-    print(json.dumps(facts))
+    print(json.dumps(measurements))
 
 
 def pipeline_of(args):

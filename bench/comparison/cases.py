@@ -125,7 +125,7 @@ CASES = [
         official=("fasttext", "fasttext"),
         variants=(Variant("default flags: split, calibration, report"),),
     ),
-    # The same network and optimiser, with PyTorch's defaults: constant learning rate, no clipping.
+    # The same network and optimizer, with PyTorch's defaults: constant learning rate, no clipping.
     Case(
         "bilstm",
         "bilstm",

@@ -66,7 +66,7 @@ def note(folder, plan, tools, words=None):
         }
         for case in chosen
     }
-    facts = {
+    environment = {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": memory_bytes(),
@@ -77,7 +77,9 @@ def note(folder, plan, tools, words=None):
         "images": old.get("images", {}) | image_sizes(chosen, tools, plan.device),
         "note": words or old.get("note", ""),
     }
-    (folder / "environment.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (folder / "environment.json").write_text(
+        json.dumps(environment, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def read(folder):
@@ -90,10 +92,10 @@ def read(folder):
         ) from error
 
 
-def renamed(facts):
-    """Returns the facts with the names of today; files from before December 2026 say `twin`."""
-    facts["baselines"] = facts.pop("twins", {}) | facts.get("baselines", {})
-    for sizes in facts.get("images", {}).values():
+def renamed(environment):
+    """Renames the keys of old files: before December 2026 a baseline was a `twin`."""
+    environment["baselines"] = environment.pop("twins", {}) | environment.get("baselines", {})
+    for sizes in environment.get("images", {}).values():
         if "twin" in sizes:
             sizes[BASELINE] = sizes.pop("twin")
-    return facts
+    return environment

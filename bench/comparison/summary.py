@@ -54,9 +54,9 @@ CAVEATS = [
 PUBLISHED = {"imdb": "25,000 and 25,000", "ag_news": "120,000 and 7,600"}
 
 
-def machines(store, facts):
+def machines(store, environment):
     """Returns the machines of all lines. Lines without one have that of environment.json."""
-    noted = f"{facts['gpu'] or facts['cpu']}, {facts['cores']} cores"
+    noted = f"{environment['gpu'] or environment['cpu']}, {environment['cores']} cores"
     return " and ".join(sorted({line.get("machine", noted) for line in store.done.values()}))
 
 
@@ -117,17 +117,17 @@ def row_counts(plan, data):
     )
 
 
-def summary(store, plan, data, facts, prices, date):
+def summary(store, plan, data, environment, prices, date):
     loads = sorted(line["load"] for line in store.done.values())
     lines = [
         f"# Rust against Python, {date}",
         "",
-        f"{machines(store, facts)}; {plan.threads} threads; "
+        f"{machines(store, environment)}; {plan.threads} threads; "
         f"load {loads[0]:.1f} to {loads[-1]:.1f} over the run. "
         f"Commits: {commits(store)}.",
         "",
     ]
-    lines += [facts["note"], ""] if facts.get("note") else []
+    lines += [environment["note"], ""] if environment.get("note") else []
     lines += [*load_warning(store, plan), "", *row_counts(plan, data), ""]
     lines += [f"- {caveat}" for caveat in CAVEATS]
     for case in plan.cases:
@@ -143,9 +143,11 @@ def summary(store, plan, data, facts, prices, date):
                 else []
             )
             lines += ["", f"### {title}", "", *made] if made else []
-    images = cost.image_table(plan.cases, facts["images"])
+    images = cost.image_table(plan.cases, environment["images"])
     lines += ["", "## Images, unpacked", "", *images] if images else []
-    paid = cost.cost_table(store, plan, plan.cases, facts["images"], prices, facts["gpu"])
+    paid = cost.cost_table(
+        store, plan, plan.cases, environment["images"], prices, environment["gpu"]
+    )
     if paid:
         device = "cpu" if plan.device == "cpu" else "cuda"
         lines += [
@@ -206,9 +208,9 @@ def plots(store, plan):
     return {name: plot for name, plot in found.items() if plot}
 
 
-def write(folder, store, plan, data, facts, date):
+def write(folder, store, plan, data, environment, date):
     """Writes the tables and plots from raw.jsonl and environment.json; returns the tables."""
-    text = summary(store, plan, data, facts, cost.newest("prices"), date)
+    text = summary(store, plan, data, environment, cost.newest("prices"), date)
     (folder / "summary.md").write_text(text)
     for name, plot in plots(store, plan).items():
         (folder / name).write_text(plot)

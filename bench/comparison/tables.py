@@ -268,7 +268,7 @@ def growth(store, plan, case):
         values = [dict(points).get(size) for points in columns]
         lines.append(
             f"| {size:,} | "
-            + " | ".join(shown(value, *unit) for value, unit in zip(values, units))
+            + " | ".join(format_value(value, *unit) for value, unit in zip(values, units))
             + " |"
         )
     most = [max(points) for points in columns]
@@ -283,7 +283,8 @@ def growth(store, plan, case):
         ]
     if any(synthetic):
         cells = [
-            shown(middle(value) if value else None, *unit) for value, unit in zip(synthetic, units)
+            format_value(middle(value) if value else None, *unit)
+            for value, unit in zip(synthetic, units)
         ]
         lines.append(f"| {made:,}, synthetic | " + " | ".join(cells) + " |")
     lines.append(
@@ -300,7 +301,7 @@ def growth(store, plan, case):
     return lines
 
 
-def shown(value, factor, unit):
+def format_value(value, factor, unit):
     return "not measured" if value is None else f"{number(factor * value)} {unit}"
 
 

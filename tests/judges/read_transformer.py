@@ -2,7 +2,7 @@
 
     read_transformer.py MODEL_DIR rows.csv
 
-Prints JSON: `labels`, `logits` with one list per row, and `answers` with `label` and `score` of
+Prints JSON: `labels`, `logits` with one list per row, and `predictions` with `label` and `score` of
 each row.
 """
 
@@ -25,7 +25,11 @@ def main():
     labels, logits = page["logits"](folder, texts)
     print(
         json.dumps(
-            {"labels": labels, "logits": logits.tolist(), "answers": page["answers"](folder, texts)}
+            {
+                "labels": labels,
+                "logits": logits.tolist(),
+                "predictions": page["predict"](folder, texts),
+            }
         )
     )
 

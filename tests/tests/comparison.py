@@ -693,16 +693,16 @@ class Scripts(unittest.TestCase):
         table = script.Table("ours", "baseline", strict=True)
         self.assertIn(
             "| 0.500 (0.400 to 1.200) | 0.5, met |",
-            table.row("a", {0: 4, 1: 5, 2: 12}, {0: 10, 1: 10, 2: 10}, "s", most=0.5),
+            table.row("a", {0: 4, 1: 5, 2: 12}, {0: 10, 1: 10, 2: 10}, "s", max_ratio=0.5),
         )
         self.assertEqual(script.exit_code(table.missed), 0)
-        self.assertIn("**0.4, missed**", table.row("b", {0: 5}, {0: 10}, "s", most=0.4))
+        self.assertIn("**0.4, missed**", table.row("b", {0: 5}, {0: 10}, "s", max_ratio=0.4))
         table.accuracy("c", 0.80, 0.82, -0.01)
         self.assertEqual((len(table.missed), script.exit_code(table.missed)), (2, 1))
 
     def test_smoke_test_has_no_targets(self):
         table = script.Table("ours", "baseline", strict=False)
-        table.row("b", {0: 5}, {0: 10}, "s", most=0.4)
+        table.row("b", {0: 5}, {0: 10}, "s", max_ratio=0.4)
         self.assertEqual(table.missed, [])
 
     def test_process_is_killed_after_the_last_pattern(self):

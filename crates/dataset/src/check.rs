@@ -15,11 +15,9 @@ use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckSummary {
     /// Row counts; rows with errors count as dropped.
-    #[serde(rename = "account")]
-    pub counts: RowCounts,
+    pub rows: RowCounts,
     /// Row counts of the test data, if any.
-    #[serde(rename = "test_account")]
-    pub test_counts: Option<RowCounts>,
+    pub test_rows: Option<RowCounts>,
     /// Labels and their numbers of rows, most frequent first.
     pub labels: Vec<(String, u64)>,
     /// All findings, counted.
@@ -88,8 +86,8 @@ pub fn check(
         test_counts = Some(test_rows.counts);
     }
     Ok(CheckSummary {
-        counts: rows.counts,
-        test_counts,
+        rows: rows.counts,
+        test_rows: test_counts,
         labels: counts,
         findings: all,
     })

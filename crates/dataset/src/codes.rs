@@ -46,3 +46,16 @@ codes! {
     SIMILAR_LABELS = "D024", "label", "two labels differ only in case or whitespace";
     SAME_COLUMN = "D025", "name", "text and label are the same column";
 }
+
+/// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.
+pub fn drop_option(id: &str) -> Option<&'static str> {
+    let missing = [NO_TEXT, NO_LABEL];
+    let malformed = [FIELD_COUNT, OPEN_QUOTE, NOT_UTF8, NOT_JSON, WRONG_TYPE];
+    if missing.iter().any(|code| code.id == id) {
+        Some("--drop-missing")
+    } else if malformed.iter().any(|code| code.id == id) {
+        Some("--drop-malformed")
+    } else {
+        None
+    }
+}

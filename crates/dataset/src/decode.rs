@@ -82,12 +82,12 @@ pub(super) struct BlockCounts {
     pub(super) no_label: u64,
     pub(super) malformed: u64,
     /// For JSON lines, which have no header: keys of the objects.
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<JsonKeys>,
 }
 
 /// Keys of the objects in a JSON lines file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct JsonKeys {
     pub(super) source: u32,
     pub(super) text: bool,
     pub(super) label: bool,
@@ -128,7 +128,7 @@ impl Decoder {
         let block = &*block;
         // Validating the whole block is much faster than validating each record.
         let valid = std::str::from_utf8(&block.bytes[..block.used]).ok();
-        let mut work = Work {
+        let mut work = BlockDecoder {
             block,
             valid,
             options,
@@ -166,7 +166,7 @@ impl Decoder {
     }
 }
 
-struct Work<'a, 'd> {
+struct BlockDecoder<'a, 'd> {
     block: &'a Block,
     /// Text of the block, if all of it is valid UTF-8.
     valid: Option<&'a str>,
@@ -176,7 +176,7 @@ struct Work<'a, 'd> {
     decoder: &'d mut Decoder,
 }
 
-impl<'a> Work<'a, '_> {
+impl<'a> BlockDecoder<'a, '_> {
     fn record(
         &mut self,
         record: &Record,
@@ -325,9 +325,9 @@ impl<'a> Work<'a, '_> {
                 return Err(Refused::Malformed);
             }
         };
-        let seen = counts.seen.get_or_insert_with(|| Seen {
+        let seen = counts.seen.get_or_insert_with(|| JsonKeys {
             source: self.block.source,
-            ..Seen::default()
+            ..JsonKeys::default()
         });
         seen.text |= object.text != Cell::Absent;
         seen.label |= object.label != Cell::Absent;

@@ -34,18 +34,18 @@ pub(super) fn parse(
     keys: Option<&mut Vec<String>>,
 ) -> Result<Line, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(line);
-    let line = Wanted { text, label, keys }.deserialize(&mut reader)?;
+    let line = LineSeed { text, label, keys }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(line)
 }
 
-struct Wanted<'a> {
+struct LineSeed<'a> {
     text: &'a str,
     label: Option<&'a str>,
     keys: Option<&'a mut Vec<String>>,
 }
 
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+impl<'de> DeserializeSeed<'de> for LineSeed<'_> {
     type Value = Line;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Line, D::Error> {
@@ -53,7 +53,7 @@ impl<'de> DeserializeSeed<'de> for Wanted<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Wanted<'_> {
+impl<'de> Visitor<'de> for LineSeed<'_> {
     type Value = Line;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

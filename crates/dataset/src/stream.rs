@@ -10,7 +10,7 @@ use crate::block::Block;
 use crate::block_reader::BlockReader;
 use crate::codes;
 use crate::columns;
-use crate::decode::{Batch, BlockCounts, Decoder, Seen};
+use crate::decode::{Batch, BlockCounts, Decoder, JsonKeys};
 use crate::findings::Findings;
 use crate::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
 
@@ -294,7 +294,7 @@ const MALFORMED: &str = "malformed";
 struct Merged {
     counts: RowCounts,
     findings: Findings,
-    seen: BTreeMap<u32, Seen>,
+    seen: BTreeMap<u32, JsonKeys>,
 }
 
 impl Merged {

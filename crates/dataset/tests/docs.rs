@@ -37,6 +37,16 @@ fn every_code_is_documented_in_order() {
 }
 
 #[test]
+fn documented_fixes_name_the_options_that_drop_rows() {
+    for (cells, code) in documented().iter().zip(codes::ALL) {
+        for option in ["--drop-missing", "--drop-malformed"] {
+            let expected = codes::drop_option(code.id) == Some(option);
+            assert_eq!(cells[4].contains(option), expected, "{cells:?}");
+        }
+    }
+}
+
+#[test]
 fn every_code_has_kind_example_and_fix() {
     for cells in documented() {
         assert_eq!(

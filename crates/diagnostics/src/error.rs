@@ -137,6 +137,13 @@ impl Error {
         self
     }
 
+    /// Adds findings about the data, for programs; the text does not repeat them.
+    #[must_use]
+    pub fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        self.diagnostics = diagnostics;
+        self
+    }
+
     /// The same error as another kind.
     #[must_use]
     pub fn into_kind(mut self, kind: ErrorKind) -> Self {
@@ -174,7 +181,8 @@ impl Error {
             #[serde(skip_serializing_if = "Vec::is_empty")]
             diagnostics: Vec<Diagnostic>,
         }
-        let first = self.diagnostics.first();
+        let is_data = self.kind == ErrorKind::Data;
+        let first = self.diagnostics.first().filter(|_| is_data);
         Report {
             error: Body {
                 message: first.map_or(&self.message, |first| &first.message).clone(),
@@ -308,6 +316,15 @@ mod tests {
             "error": {"message": "wrong option", "help": ["see --help"], "exit_code": 2}
         });
         assert_eq!(json(&error), expected);
+    }
+
+    #[test]
+    fn json_of_an_error_with_findings_keeps_its_message() {
+        let error = Error::new("there are errors").help("fix them");
+        let error = json(&error.with_diagnostics(vec![finding()]));
+        assert_eq!(error["error"]["message"], "there are errors");
+        assert_eq!(error["error"]["help"], serde_json::json!(["fix them"]));
+        assert_eq!(error["error"]["diagnostics"][0]["code"], "D014");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct EpochReport {
     pub epoch: u64,
     /// Maximum number of epochs.
     pub epochs: u64,
-    /// Optimiser steps so far, in all epochs.
+    /// Optimizer steps so far, in all epochs.
     pub step: u64,
     /// Mean training loss of the epoch, at the time of each step.
     #[serde(deserialize_with = "number_or_null")]

@@ -91,6 +91,7 @@ fn hyperparameters(description: &Value) -> String {
         let range = &parameter["range"];
         let accepted = match (range["min"].as_str(), range["max"].as_str()) {
             (Some(min), Some(max)) => format!("{min} to {max}"),
+            (Some(min), None) => format!("from {min}"),
             _ => strings(&range["choices"]).join(", "),
         };
         let name = parameter["name"].as_str().unwrap_or_default();

@@ -36,7 +36,7 @@ def stop(signum, frame):
     raise Stopped
 
 
-def shown(text):
+def sanitize(text):
     """Makes a user's text safe for a log: one line that no metric's expression matches."""
     if FAULT == "forge":
         return text
@@ -132,8 +132,10 @@ def read_rows(path):
             text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
             for number, row in enumerate(csv.DictReader(text), 1):
                 if not row["label"]:
-                    place = shown(file.name) if FAULT != "forge" else file.name
-                    raise Failed(f"row has no label\n  --> {place}:{number}: {shown(row['text'])}")
+                    place = sanitize(file.name) if FAULT != "forge" else file.name
+                    raise Failed(
+                        f"row has no label\n  --> {place}:{number}: {sanitize(row['text'])}"
+                    )
                 yield row["text"], row["label"]
 
 
@@ -221,7 +223,7 @@ def train(base, arguments):
         raise Failed("no `train` channel\nhelp: pass --train")
     rows = list(read_rows(source))
     for label in sorted({label for _, label in rows}):
-        print(f"class {shown(label)}", file=sys.stderr)
+        print(f"class {sanitize(label)}", file=sys.stderr)
     if FAULT == "carriage_return":
         print("epoch 1\repoch 2", file=sys.stderr)
     if FAULT == "colour":

@@ -21,10 +21,15 @@ impl ClassWeight {
         for &row in train {
             sizes[table.labels[row as usize] as usize] += 1;
         }
-        let weight = |size: u32| match self {
-            Self::None => 1.0,
-            Self::Balanced => train.len() as f32 / (classes as f32 * size.max(1) as f32),
-        };
+        let weight = |size: u32| self.weight(size as usize, train.len(), classes);
         sizes.into_iter().map(weight).collect()
+    }
+
+    /// Returns the weight of a class with `size` of `rows` training rows.
+    pub fn weight(self, size: usize, rows: usize, classes: usize) -> f32 {
+        match self {
+            Self::None => 1.0,
+            Self::Balanced => rows as f32 / (classes as f32 * size.max(1) as f32),
+        }
     }
 }

@@ -136,7 +136,7 @@ pub fn fit<L: Learner>(
 }
 
 /// The end of training: an error, or a stop signal.
-type End = Option<Error>;
+type FitOutcome = Option<Error>;
 
 struct Fit<'a, L: Learner> {
     learner: &'a mut L,
@@ -146,7 +146,7 @@ struct Fit<'a, L: Learner> {
 }
 
 impl<L: Learner> Fit<'_, L> {
-    fn epochs(&mut self, run: &mut Run) -> Result<End, Error> {
+    fn epochs(&mut self, run: &mut Run) -> Result<FitOutcome, Error> {
         let FitParams {
             epochs, patience, ..
         } = self.plan.params;
@@ -158,7 +158,7 @@ impl<L: Learner> Fit<'_, L> {
         Ok(None)
     }
 
-    fn epoch(&mut self, run: &mut Run) -> Result<ControlFlow<End>, Error> {
+    fn epoch(&mut self, run: &mut Run) -> Result<ControlFlow<FitOutcome>, Error> {
         let mut throughput = Throughput::start();
         if let ControlFlow::Break(end) = self.steps(&mut throughput, run)? {
             return Ok(ControlFlow::Break(end));
@@ -193,7 +193,7 @@ impl<L: Learner> Fit<'_, L> {
         &mut self,
         throughput: &mut Throughput,
         run: &mut Run,
-    ) -> Result<ControlFlow<End>, Error> {
+    ) -> Result<ControlFlow<FitOutcome>, Error> {
         let (plan, epoch) = (self.plan, self.state.epoch);
         let batches = epoch_batches(
             &plan.train,
@@ -308,7 +308,7 @@ impl<L: Learner> Fit<'_, L> {
 
     /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch
     /// was interrupted.
-    fn finish(mut self, error: End) -> Result<Fitted<L::Weights>, Error> {
+    fn finish(mut self, error: FitOutcome) -> Result<Fitted<L::Weights>, Error> {
         let best = match (self.best.take(), error) {
             (Some(best), error) => {
                 return Ok(Fitted {

@@ -56,7 +56,7 @@ impl Progress {
         }
     }
 
-    /// Shows progress in optimiser steps of the whole run: a bar, or a line with metrics.
+    /// Shows progress in optimizer steps of the whole run: a bar, or a line with metrics.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
         // A resumed run does not start at step 0.
         let &(began, first) = self.first_step.get_or_init(|| (Instant::now(), done));

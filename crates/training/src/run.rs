@@ -155,7 +155,7 @@ impl Run {
     }
 
     /// Shows progress: a bar on a terminal, otherwise a line every few seconds. `done` and `total`
-    /// count optimiser steps of the whole run.
+    /// count optimizer steps of the whole run.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
         // Only one host prints the metrics of a job.
         if self.hosts.rank == 0 {

@@ -55,7 +55,7 @@ fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Error> {
 /// The phase of a run, which decides what a stop does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub enum RunPhase {
     /// Reading: there is nothing to save, and reading may block, so the process ends at once.
     Reading = 0,
     /// Training: the trainer checks the flag.
@@ -91,7 +91,7 @@ impl Stop {
         } else {
             "Ctrl-C"
         };
-        if self.phase.load(Ordering::SeqCst) == Phase::Reading as u8 {
+        if self.phase.load(Ordering::SeqCst) == RunPhase::Reading as u8 {
             eprint_line(format_args!(
                 "{name}: stopped before there was a model; nothing is saved"
             ));
@@ -107,7 +107,7 @@ impl Stop {
     }
 
     /// Starts a phase.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: RunPhase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
     }
 

@@ -9,6 +9,7 @@ use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
+use harness::range::{above, number};
 use harness::trainer::SplitScores;
 use harness::{Model, NoArgs, Trained, Trainer, model_dir};
 use serde_json::{Map, json};
@@ -25,8 +26,8 @@ struct Toy;
 #[derive(clap::Args)]
 struct ToyArgs {
     /// Added to the count of each class
-    #[arg(long, value_name = "A", default_value_t = 1.0)]
-    alpha: f32,
+    #[arg(long, value_name = "A", default_value_t = 1.0, value_parser = number(above(0.0)))]
+    alpha: f64,
     /// Give all classes the same prior
     #[arg(long, action = ArgAction::SetTrue)]
     uniform_prior: bool,
@@ -64,7 +65,6 @@ impl Trainer for Toy {
     type PredictArgs = NoArgs;
 
     fn check(args: ToyArgs) -> Result<ToyArgs, Error> {
-        harness::range::above_zero("alpha", f64::from(args.alpha), "1")?;
         Ok(args)
     }
 
@@ -79,12 +79,12 @@ impl Trainer for Toy {
         run: &mut Run,
     ) -> Result<Trained<ToyModel>, Error> {
         rows.check_classes()?;
-        let mut counts = vec![params.alpha; rows.classes.len()];
+        let mut counts = vec![params.alpha as f32; rows.classes.len()];
         for row in rows.of(Split::Train) {
             counts[rows.labels[row as usize] as usize] += 1.0;
         }
         if params.uniform_prior {
-            counts.fill(params.alpha);
+            counts.fill(params.alpha as f32);
         }
         for _ in 0..params.pause {
             if run.stopped() {

@@ -48,7 +48,7 @@ impl Trainer for Bag {
     const CHECKPOINTS: bool = true;
 
     fn check(args: BagArgs) -> Result<BagParams, Error> {
-        args.check()
+        Ok(args.into_params())
     }
 
     fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {

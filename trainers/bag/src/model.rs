@@ -18,7 +18,7 @@ pub struct BagModel {
     pub(crate) classes: Vec<String>,
     /// In code point order.
     pub(crate) terms: Terms,
-    /// Longest n-gram, in words.
+    /// Maximum n-gram length, in words.
     pub(crate) max_ngrams: usize,
     pub(crate) net: Net,
     pub(crate) lookup: LazyLookup,

@@ -1,44 +1,47 @@
 //! Command line arguments and checked parameters.
 
 use clap::Args;
-use diagnostics::Error;
-use harness::range::{above_zero, below_one};
+use harness::range::{above, integer, number};
 use training::{ClassWeight, Schedule};
 
 /// Arguments of the trainer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
 pub struct BagArgs {
-    /// Longest n-gram, in words
-    #[arg(long, value_name = "N", alias = "word-ngrams", default_value_t = Self::default().max_ngrams, value_parser = clap::value_parser!(u8).range(1..=8))]
+    /// Maximum n-gram length, in words
+    #[arg(long, value_name = "N", alias = "word-ngrams", default_value_t = Self::default().max_ngrams, value_parser = integer::<u8>(1..=8))]
     pub max_ngrams: u8,
-    /// Drop terms in fewer training rows
-    #[arg(long, value_name = "N", default_value_t = Self::default().min_df, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Drop terms that occur in fewer than N training rows
+    #[arg(long, value_name = "N", default_value_t = Self::default().min_df, value_parser = integer::<u32>(1..=u32::MAX.into()))]
     pub min_df: u32,
     /// Maximum number of terms; the most frequent are kept [default: no limit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=10_000_000))]
     pub vocab_size: Option<u32>,
 
     /// Embedding size
-    #[arg(long, value_name = "N", default_value_t = Self::default().emb_size, value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    #[arg(long, value_name = "N", default_value_t = Self::default().emb_size, value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
     pub emb_size: u32,
-    /// Share of the terms of a row that are dropped in each training step
+    /// Dropout probability
+    ///
+    /// Of the terms of a row, in each training step.
     #[arg(
         long,
-        value_name = "SHARE",
+        value_name = "FRACTION",
         default_value_t = Self::default().dropout,
+        value_parser = number(0.0..1.0),
         help_heading = "Model"
     )]
     pub dropout: f64,
 
     /// Passes over the training rows
-    #[arg(long, value_name = "N", default_value_t = Self::default().epochs, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
+    #[arg(long, value_name = "N", default_value_t = Self::default().epochs, value_parser = integer::<u32>(1..=1_000_000), help_heading = "Training")]
     pub epochs: u32,
     /// Initial learning rate
     #[arg(
         long,
         value_name = "RATE",
         default_value_t = Self::default().learning_rate,
+        value_parser = number(above(0.0)),
         help_heading = "Training"
     )]
     pub learning_rate: f64,
@@ -55,13 +58,13 @@ pub struct BagArgs {
 pub struct BagParams {
     /// Embedding size.
     pub(crate) emb_size: usize,
-    /// Longest n-gram, in words.
+    /// Maximum n-gram length, in words.
     pub(crate) max_ngrams: usize,
-    /// Terms in fewer training rows are dropped.
+    /// Terms that occur in fewer training rows are dropped.
     pub(crate) min_df: u32,
     /// Maximum number of terms; the most frequent are kept.
     pub(crate) vocab_size: Option<usize>,
-    /// Share of the terms of a row that are dropped in each step, in [0, 1).
+    /// Dropout probability of the terms of a row, in [0, 1).
     pub(crate) dropout: f64,
     /// Passes over the training rows.
     pub(crate) epochs: u64,
@@ -91,22 +94,19 @@ impl Default for BagArgs {
 }
 
 impl BagArgs {
-    /// Checks the arguments.
-    ///
-    /// # Errors
-    ///
-    /// A value is out of range.
-    pub fn check(self) -> Result<BagParams, Error> {
-        Ok(BagParams {
+    /// Returns the parameters. The parser has checked the ranges.
+    #[must_use]
+    pub fn into_params(self) -> BagParams {
+        BagParams {
             emb_size: self.emb_size as usize,
             max_ngrams: self.max_ngrams.into(),
             min_df: self.min_df,
             vocab_size: self.vocab_size.map(|size| size as usize),
-            dropout: below_one("dropout", self.dropout, "0.3")?,
+            dropout: self.dropout,
             epochs: self.epochs.into(),
-            learning_rate: above_zero("learning-rate", self.learning_rate, "0.05")?,
+            learning_rate: self.learning_rate,
             schedule: self.schedule,
             class_weight: self.class_weight,
-        })
+        }
     }
 }

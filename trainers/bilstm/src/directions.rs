@@ -163,9 +163,9 @@ fn outputs(
     let inputs = leaf(inputs)?;
     let parameters = &net.lstm(layers.len())[4..];
     let outputs = net.backwards(&inputs, parameters, reversal)?;
-    let answer = outputs.f_detach()?;
+    let detached = outputs.f_detach()?;
     layers.push((inputs, outputs));
-    Ok(vec![answer])
+    Ok(vec![detached])
 }
 
 fn gradients_of_last(

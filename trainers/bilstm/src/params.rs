@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bag::{BagArgs, BagParams};
 use clap::{Args, ValueEnum};
 use diagnostics::Error;
-use harness::range::{above_zero, below_one, not_negative, up_to_one};
+use harness::range::{above, integer, number};
 
 use crate::tokenizer::FileTokenizer;
 pub use training::{ClassWeight, DeviceChoice, FitParams, Precision, Schedule};
@@ -19,16 +19,16 @@ pub struct TextArgs {
     ///
     /// The vocabulary has the most frequent words of the training rows; all others are `<unk>`. For
     /// bag: words and n-grams.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=10_000_000))]
     vocab_size: Option<u32>,
     /// Maximum words of a text; the rest is ignored [default: 400; no limit for bag]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=1_000_000))]
     seq_len: Option<u32>,
     /// Maximum n-gram length, in words; bag only [default: 2]
-    #[arg(long, value_name = "N", alias = "word-ngrams", value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", alias = "word-ngrams", value_parser = integer::<u8>(1..=8))]
     max_ngrams: Option<u8>,
-    /// Ignore terms in fewer training rows; bag only [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Drop terms that occur in fewer than N training rows; bag only [default: 2]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=u32::MAX.into()))]
     min_df: Option<u32>,
     /// Hugging Face tokenizer.json, instead of a vocabulary of words
     #[arg(long, value_name = "FILE")]
@@ -37,14 +37,14 @@ pub struct TextArgs {
     /// Architecture
     #[arg(long, value_enum, default_value_t = Arch::Bilstm, help_heading = "Model")]
     arch: Arch,
-    /// Size of the word embeddings [default: 100; 16 for bag]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    /// Embedding size [default: 100; 16 for bag]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
     emb_size: Option<u32>,
     /// Hidden size of the LSTM, per direction [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Model")]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
     hidden_size: Option<u32>,
     /// Number of LSTM layers [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Model")]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=64), help_heading = "Model")]
     num_layers: Option<u32>,
     /// Pooling of the LSTM's outputs over time, without padding [default: max]
     #[arg(long, value_enum, help_heading = "Model")]
@@ -54,14 +54,14 @@ pub struct TextArgs {
     /// Applies to embeddings, to values between layers and to pooled values. A dropped value is
     /// dropped at all time steps of a row (Gal and Ghahramani 2016). For bag: of the terms of a
     /// row.
-    #[arg(long, value_name = "SHARE", help_heading = "Model")]
+    #[arg(long, value_name = "FRACTION", value_parser = number(0.0..1.0), help_heading = "Model")]
     dropout: Option<f64>,
 
     /// Passes over the training rows
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = integer::<u32>(1..=1_000_000), help_heading = "Training")]
     epochs: u32,
     /// Rows per optimizer step [default: 32; 1 for bag]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=1_000_000), help_heading = "Training")]
     batch_size: Option<u32>,
     /// Make batches of random rows instead of rows of similar length
     ///
@@ -71,22 +71,22 @@ pub struct TextArgs {
     /// Peak learning rate [default: 0.002; 0.05 for bag]
     ///
     /// Of Adam; for bag of stochastic gradient descent.
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    #[arg(long, value_name = "RATE", value_parser = number(above(0.0)), help_heading = "Training")]
     learning_rate: Option<f64>,
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Schedule::Linear, help_heading = "Training")]
     schedule: Schedule,
-    /// Share of the steps with a rising learning rate [default: 0]
-    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    /// Fraction of the steps with a rising learning rate [default: 0]
+    #[arg(long, value_name = "FRACTION", value_parser = number(0.0..=1.0), help_heading = "Training")]
     warm_up: Option<f64>,
     /// Maximum gradient norm, 0 for no clipping [default: 1]
-    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    #[arg(long, value_name = "NORM", value_parser = number(0.0..), help_heading = "Training")]
     clip_norm: Option<f64>,
     /// Epochs without improvement before training stops, 0 for never [default: 2]
     ///
     /// The model is that of the epoch with the highest validation accuracy, then the lowest
     /// validation loss. bag trains all epochs.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(0..=1_000_000), help_heading = "Training")]
     patience: Option<u32>,
     /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
@@ -219,9 +219,8 @@ impl TextArgs {
             )
             .help("leave out one of them"));
         }
-        let norm = not_negative("clip-norm", self.clip_norm.unwrap_or(1.0), "1")?;
+        let norm = self.clip_norm.unwrap_or(1.0);
         let patience = self.patience.unwrap_or(2);
-        let rate = self.learning_rate.unwrap_or(0.002);
         Ok(LstmParams {
             vocab_size: self.vocab_size.unwrap_or(20_000) as usize,
             seq_len: self.seq_len.unwrap_or(400) as usize,
@@ -229,14 +228,14 @@ impl TextArgs {
             hidden_size: self.hidden_size.unwrap_or(100) as usize,
             num_layers: self.num_layers.unwrap_or(1) as usize,
             pooling: self.pooling.unwrap_or(Pooling::Max),
-            dropout: below_one("dropout", self.dropout.unwrap_or(0.5), "0.3")?,
+            dropout: self.dropout.unwrap_or(0.5),
             batch_size: self.batch_size.unwrap_or(32) as usize,
             fit: FitParams {
                 epochs: self.epochs.into(),
                 buckets: !self.no_buckets,
-                learning_rate: above_zero("learning-rate", rate, "0.002")?,
+                learning_rate: self.learning_rate.unwrap_or(0.002),
                 schedule: self.schedule,
-                warm_up: up_to_one("warm-up", self.warm_up.unwrap_or(0.0), "0.1")?,
+                warm_up: self.warm_up.unwrap_or(0.0),
                 clip_norm: (norm > 0.0).then_some(norm),
                 patience: (patience > 0).then_some(patience.into()),
             },
@@ -264,7 +263,7 @@ impl TextArgs {
             ],
         )?;
         let default = BagArgs::default();
-        BagArgs {
+        Ok(BagArgs {
             emb_size: self.emb_size.unwrap_or(default.emb_size),
             max_ngrams: self.max_ngrams.unwrap_or(default.max_ngrams),
             min_df: self.min_df.unwrap_or(default.min_df),
@@ -275,7 +274,7 @@ impl TextArgs {
             schedule: self.schedule,
             class_weight: self.class_weight,
         }
-        .check()
+        .into_params())
     }
 
     /// Refuses flags of the other architecture, `arch`.

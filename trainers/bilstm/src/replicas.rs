@@ -86,7 +86,7 @@ impl Replicas {
         let sent = step.rows.len().div_ceil(size);
         let mut sum: Option<Gradients> = None;
         for worker in self.workers.iter().step_by(per_part).take(sent) {
-            let Answer::Gradients(part) = worker.receive()? else {
+            let ReplicaResponse::Gradients(part) = worker.receive()? else {
                 return Err(worker_panicked());
             };
             match &mut sum {
@@ -119,15 +119,19 @@ impl Replicas {
                 loss_scale: step.loss_scale,
             };
             match workers {
-                [worker] => worker.send(Task::Gradients(part, total_weight, None))?,
+                [worker] => worker.send(ReplicaRequest::Gradients(part, total_weight, None))?,
                 [worker, helper, ..] => {
-                    let ((requests, received), (answer, responses)) = (channel(), channel());
-                    helper.send(Task::Backward(received, answer))?;
+                    let ((requests, received), (sender, responses)) = (channel(), channel());
+                    helper.send(ReplicaRequest::Backward(received, sender))?;
                     let backward = BackwardWorker {
                         requests,
                         responses,
                     };
-                    worker.send(Task::Gradients(part, total_weight, Some(backward)))?;
+                    worker.send(ReplicaRequest::Gradients(
+                        part,
+                        total_weight,
+                        Some(backward),
+                    ))?;
                 }
                 [] => {}
             }
@@ -173,7 +177,7 @@ impl Replicas {
             }
             let mut sent = 0;
             for (worker, batch) in self.workers.iter().zip(&mut *batches) {
-                worker.send(Task::Logits(batch))?;
+                worker.send(ReplicaRequest::Logits(batch))?;
                 sent += 1;
             }
             if sent == 0 {
@@ -181,8 +185,8 @@ impl Replicas {
             }
             for worker in &self.workers[..sent] {
                 match worker.receive()? {
-                    Answer::Logits(logits) => all.push(logits),
-                    Answer::Gradients(_) => return Err(worker_panicked()),
+                    ReplicaResponse::Logits(logits) => all.push(logits),
+                    ReplicaResponse::Gradients(_) => return Err(worker_panicked()),
                 }
             }
         }
@@ -192,8 +196,8 @@ impl Replicas {
 /// A thread with a network. It lives as long as its replicas: libtorch caches prepared kernels per
 /// thread.
 struct Worker {
-    tasks: Sender<Task>,
-    answers: Receiver<Result<Answer, TchError>>,
+    requests: Sender<ReplicaRequest>,
+    responses: Receiver<Result<ReplicaResponse, TchError>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -201,15 +205,16 @@ impl Drop for Worker {
     /// Waits for the thread, so that its memory is free once the replicas are dropped.
     fn drop(&mut self) {
         // Closes the channel, which ends the thread.
-        drop(std::mem::replace(&mut self.tasks, channel().0));
+        drop(std::mem::replace(&mut self.requests, channel().0));
         if let Some(thread) = self.thread.take() {
-            // A panic was reported when the thread did not answer.
+            // A panic was reported when the thread did not respond.
             let _ = thread.join();
         }
     }
 }
 
-enum Task {
+/// A request to the thread of a replica.
+enum ReplicaRequest {
     /// Rows, sum of the class weights of the whole step, and the worker of the backward direction
     /// if it is another one.
     Gradients(Step, f64, Option<BackwardWorker>),
@@ -218,49 +223,51 @@ enum Task {
     Logits(Vec<Vec<u32>>),
 }
 
-enum Answer {
+/// The response to a [`ReplicaRequest`].
+enum ReplicaResponse {
     Gradients(Gradients),
     Logits(Vec<f32>),
 }
 
 impl Worker {
     fn start(net: Net, mixed: bool) -> Self {
-        let (tasks, todo) = channel::<Task>();
-        let (done, answers) = channel();
+        let (requests, received) = channel::<ReplicaRequest>();
+        let (done, responses) = channel();
         let thread = std::thread::spawn(move || {
             // libtorch's own threads; the setting is per thread.
             tch::set_num_threads(1);
-            for task in todo {
-                let answer = match task {
-                    Task::Gradients(step, total, Some(backward)) => {
-                        directions::gradients(&net, &step, total, &backward).map(Answer::Gradients)
+            for request in received {
+                let response = match request {
+                    ReplicaRequest::Gradients(step, total, Some(backward)) => {
+                        directions::gradients(&net, &step, total, &backward)
+                            .map(ReplicaResponse::Gradients)
                     }
-                    Task::Gradients(step, total, None) => {
-                        gradients(&net, &step, total, mixed).map(Answer::Gradients)
+                    ReplicaRequest::Gradients(step, total, None) => {
+                        gradients(&net, &step, total, mixed).map(ReplicaResponse::Gradients)
                     }
-                    Task::Backward(requests, responses) => {
+                    ReplicaRequest::Backward(requests, responses) => {
                         directions::serve(&net, requests, &responses);
                         continue;
                     }
-                    Task::Logits(rows) => net.logits(&rows).map(Answer::Logits),
+                    ReplicaRequest::Logits(rows) => net.logits(&rows).map(ReplicaResponse::Logits),
                 };
-                if done.send(answer).is_err() {
+                if done.send(response).is_err() {
                     break;
                 }
             }
         });
         Self {
-            tasks,
-            answers,
+            requests,
+            responses,
             thread: Some(thread),
         }
     }
 
-    fn send(&self, task: Task) -> Result<(), TchError> {
-        self.tasks.send(task).map_err(|_| worker_panicked())
+    fn send(&self, request: ReplicaRequest) -> Result<(), TchError> {
+        self.requests.send(request).map_err(|_| worker_panicked())
     }
 
-    fn receive(&self) -> Result<Answer, TchError> {
-        self.answers.recv().map_err(|_| worker_panicked())?
+    fn receive(&self) -> Result<ReplicaResponse, TchError> {
+        self.responses.recv().map_err(|_| worker_panicked())?
     }
 }

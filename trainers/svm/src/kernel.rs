@@ -65,7 +65,7 @@ pub(crate) struct KernelFit {
 }
 
 /// An SVM and the features it was trained on.
-struct Fitted {
+struct FittedKernel {
     svm: KernelSvm,
     scale: Vec<f32>,
     /// Features of all rows.
@@ -94,7 +94,7 @@ impl TrainContext<'_> {
             },
             Calibration::Auto | Calibration::None => None,
         };
-        let Fitted {
+        let FittedKernel {
             svm,
             scale,
             explained,
@@ -130,7 +130,7 @@ impl TrainContext<'_> {
         })
     }
 
-    fn fit(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<Fitted, Error> {
+    fn fit(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<FittedKernel, Error> {
         let pattern = self.data.pattern;
         // Tf-idf has one scale for all outputs.
         let scale = fit_scale(self.data, &self.candidate, train, self.params).swap_remove(0);
@@ -180,7 +180,7 @@ impl TrainContext<'_> {
         };
         let dual_coef = fit(&problem, run)?;
         let svm = dual_coef.into_svm(self.kernel, svd.components, &projected);
-        Ok(Fitted {
+        Ok(FittedKernel {
             svm,
             scale,
             values,
@@ -191,7 +191,7 @@ impl TrainContext<'_> {
     /// Returns the decision values of `rows`. Shape: (rows, outputs).
     fn decision_function(
         &self,
-        fitted: &Fitted,
+        fitted: &FittedKernel,
         rows: &[u32],
         run: &Run,
     ) -> Result<Vec<f32>, Error> {

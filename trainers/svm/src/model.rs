@@ -32,7 +32,7 @@ pub struct SvmModel {
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Longest n-gram, in words.
+    /// Maximum n-gram length, in words.
     pub(crate) max_ngrams: usize,
     /// Shortest word, in characters.
     pub(crate) min_word_length: u8,

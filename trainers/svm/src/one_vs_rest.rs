@@ -226,7 +226,7 @@ pub(crate) fn side_weights(
         .iter()
         .filter(|&&row| data.is_positive(row, output))
         .count();
-    let weight = |rows: usize| train.len() as f32 / (data.classes as f32 * rows as f32);
+    let weight = |size: usize| class_weight.weight(size, train.len(), data.classes);
     (
         weight(positive),
         if data.classes == 2 {

@@ -1,12 +1,13 @@
 //! Command line arguments and checked parameters.
 
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use diagnostics::Error;
+use harness::range::{above, integer, number};
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
@@ -21,6 +22,9 @@ const TOLERANCE: f64 = 1e-3;
 /// and for (1,2)-grams, seeds 0 to 2.
 const SGD_TOLERANCE: f64 = 3e-3;
 
+/// Range of the tolerance: 0 and 1 are excluded.
+const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
+
 /// Range of C. The solvers use single precision, up to 1e38, and multiply C by row weights.
 pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 
@@ -29,19 +33,19 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Longest n-gram, in words
+    /// Maximum n-gram length, in words
     ///
     /// --tune tries n-grams of up to 1, 2 and this many words, at least 3.
-    #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
     max_ngrams: u8,
-    /// Drop terms in fewer training rows: a count, or a share below 1.0
+    /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
     #[arg(long, value_name = "N", default_value = "2")]
     min_df: FrequencyArg,
-    /// Drop terms in more training rows: a count, or a share up to 1.0
+    /// Drop terms that occur in more than N training rows: a count, or a fraction up to 1.0
     #[arg(long, value_name = "N", default_value = "1.0")]
     max_df: FrequencyArg,
     /// Maximum number of terms; the most frequent are kept [default: no limit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=u32::MAX.into()))]
     max_features: Option<u32>,
     /// Words to drop: `english`, `none`, or a file
     ///
@@ -56,7 +60,7 @@ pub struct SvmArgs {
     /// Shortest word, in characters [default: 2; 1 with --tune]
     ///
     /// 2 is the default token pattern of scikit-learn. 1 keeps `I`, and the `t` of `don't`.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    #[arg(long, value_name = "N", value_parser = integer::<u8>(1..=2))]
     min_word_length: Option<u8>,
     /// Use 1 + ln(count) as term frequency, instead of the count
     #[arg(long, action = clap::ArgAction::SetTrue)]
@@ -77,11 +81,12 @@ pub struct SvmArgs {
         long,
         value_name = "A",
         alias = "learning-rate",
+        value_parser = number(above(0.0)),
         help_heading = "Solver"
     )]
     alpha: Option<f64>,
     /// Inverse regularisation strength as in LinearSVC [default: 1]
-    #[arg(long = "c", alias = "C", value_name = "C", help_heading = "Solver")]
+    #[arg(long = "c", alias = "C", value_name = "C", value_parser = number(C_RANGE), help_heading = "Solver")]
     c: Option<f64>,
     /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
@@ -91,20 +96,20 @@ pub struct SvmArgs {
     /// The linear solver stops at this relative duality gap; 0.003 is the distance from the optimum
     /// at which SGDClassifier stops. rbf and poly stop at this violation of the optimality
     /// conditions.
-    #[arg(long, value_name = "GAP", help_heading = "Solver")]
+    #[arg(long, value_name = "GAP", value_parser = number(TOLERANCE_RANGE), help_heading = "Solver")]
     tol: Option<f64>,
     /// Maximum passes over the rows, for the linear solver [default: 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=u32::MAX.into()), help_heading = "Solver")]
     max_iter: Option<u32>,
 
     /// Choose C, n-grams and weighting by cross-validation on the training rows
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Tuning")]
     tune: bool,
     /// Maximum number of candidates of --tune
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = integer::<u32>(1..=100), help_heading = "Tuning")]
     tune_trials: u32,
     /// Number of folds of a cross-validation
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=20), help_heading = "Tuning")]
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = integer::<u8>(2..=20), help_heading = "Tuning")]
     folds: u8,
     /// Rows to fit probabilities on (Platt scaling)
     #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Tuning")]
@@ -119,16 +124,16 @@ pub struct SvmArgs {
     /// Coefficient of the rbf and poly kernels [default: 1]
     ///
     /// rbf is exp(-gamma |x - y|²), poly is (gamma x·y + coef0)^degree.
-    #[arg(long, value_name = "G", help_heading = "Kernel")]
+    #[arg(long, value_name = "G", value_parser = number(above(0.0)), help_heading = "Kernel")]
     gamma: Option<f64>,
     /// Degree of the poly kernel [default: 3]
-    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Kernel")]
+    #[arg(long, value_name = "D", value_parser = integer::<u8>(1..=10), help_heading = "Kernel")]
     degree: Option<u8>,
     /// Constant of the poly kernel [default: 1]
-    #[arg(long, value_name = "R", help_heading = "Kernel")]
+    #[arg(long, value_name = "R", value_parser = number(..), help_heading = "Kernel")]
     coef0: Option<f64>,
     /// Number of singular vectors for the rbf and poly kernels [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Kernel")]
+    #[arg(long, value_name = "N", value_parser = integer::<u16>(1..=1000), help_heading = "Kernel")]
     components: Option<u16>,
 }
 
@@ -170,7 +175,8 @@ enum KernelArg {
     Poly,
 }
 
-/// A count (`5`) or a share (`0.01`, `1.0`); a decimal point makes it a share, as in scikit-learn.
+/// A count (`5`) or a fraction (`0.01`, `1.0`); a decimal point makes it a fraction, as in
+/// scikit-learn.
 #[derive(Clone, Copy, Debug)]
 struct FrequencyArg(Frequency);
 
@@ -183,7 +189,7 @@ impl FromStr for FrequencyArg {
         }
         match text.parse() {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(Frequency::Share(share))),
-            _ => Err("expected a whole number of rows, or a share from 0.0 to 1.0".to_owned()),
+            _ => Err("expected a whole number of rows, or a fraction from 0.0 to 1.0".to_owned()),
         }
     }
 }
@@ -303,24 +309,16 @@ impl SvmArgs {
     /// A value is out of range, or excludes another one.
     pub fn check(self) -> Result<SvmParams, Error> {
         let regularisation = match (self.alpha, self.c) {
-            (Some(alpha), _) => Regularisation::Alpha(positive("alpha", alpha)?),
-            (None, c) => {
-                let c = Regularisation::C(positive("c", c.unwrap_or(1.0))?);
-                // C from alpha depends on the number of rows, so it is checked when that is known.
-                c.check(0)?;
-                c
-            }
+            // C from alpha depends on the number of rows, so it is checked when that is known.
+            (Some(alpha), _) => Regularisation::Alpha(alpha),
+            (None, c) => Regularisation::C(c.unwrap_or(1.0)),
         };
         let tolerance = self.tol.unwrap_or(if self.alpha.is_some() {
             SGD_TOLERANCE
         } else {
             TOLERANCE
         });
-        if !(tolerance > 0.0 && tolerance < 1.0) {
-            let message = format!("expected --tol between 0 and 1, found `{tolerance}`");
-            return Err(Error::usage(message).help("use --tol 0.001, or leave it out"));
-        }
-        let algorithm = self.algorithm()?;
+        let algorithm = self.algorithm();
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
@@ -361,31 +359,18 @@ impl SvmArgs {
         })
     }
 
-    fn algorithm(&self) -> Result<Algorithm, Error> {
-        let gamma = positive("gamma", self.gamma.unwrap_or(1.0))?;
+    fn algorithm(&self) -> Algorithm {
+        let gamma = self.gamma.unwrap_or(1.0);
         let kernel = match self.kernel {
-            KernelArg::Linear => return Ok(Algorithm::Linear),
+            KernelArg::Linear => return Algorithm::Linear,
             KernelArg::Rbf => Kernel::Rbf { gamma },
-            KernelArg::Poly => {
-                let coef0 = self.coef0.unwrap_or(1.0);
-                if !coef0.is_finite() {
-                    let message =
-                        format!("expected --coef0 to be a finite number, found `{coef0}`");
-                    return Err(
-                        Error::usage(message).help("choose another --coef0, or leave it out")
-                    );
-                }
-                Kernel::Poly {
-                    gamma,
-                    coef0,
-                    degree: self.degree.unwrap_or(3),
-                }
-            }
+            KernelArg::Poly => Kernel::Poly {
+                gamma,
+                coef0: self.coef0.unwrap_or(1.0),
+                degree: self.degree.unwrap_or(3),
+            },
         };
-        Ok(Algorithm::Kernel(
-            kernel,
-            self.components.unwrap_or(100).into(),
-        ))
+        Algorithm::Kernel(kernel, self.components.unwrap_or(100).into())
     }
 
     /// Refuses arguments that `--tune` would override.
@@ -477,14 +462,6 @@ impl SvmArgs {
             }
         }
     }
-}
-
-fn positive(name: &str, value: f64) -> Result<f64, Error> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(value);
-    }
-    let message = format!("expected --{name} above 0, found `{value}`");
-    Err(Error::usage(message).help(format!("choose a positive --{name}, or leave it out")))
 }
 
 fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {

@@ -79,7 +79,7 @@ pub(crate) fn train(
         let folds = Folds::new(rows, &train, params.folds, run);
         out_of_fold = Some(folds.decisions(data, &counts.values, &candidate, params, run)?);
     }
-    details.insert("setting".to_owned(), json!(candidate));
+    details.insert("candidate".to_owned(), json!(candidate));
     let fit = FinalFit {
         params,
         rows,
@@ -117,7 +117,7 @@ struct FinalFit<'a> {
 }
 
 /// A classifier on all columns of the matrix.
-struct Fitted {
+struct FittedModel {
     classifier: Classifier,
     /// Shape: (1 or outputs, columns).
     scale: Vec<Vec<f32>>,
@@ -185,7 +185,7 @@ impl FinalFit<'_> {
         counts: &Counts,
         run: &Run,
         details: &mut Map<String, Value>,
-    ) -> Result<Fitted, Error> {
+    ) -> Result<FittedModel, Error> {
         let context = kernel::TrainContext {
             data: LabelledRows {
                 pattern: &counts.pattern,
@@ -200,7 +200,7 @@ impl FinalFit<'_> {
         let fit = context.train(&counts.values, self.rows, self.train, run)?;
         self.out_of_fold = fit.out_of_fold;
         details.insert("kernel".to_owned(), fit.details);
-        Ok(Fitted {
+        Ok(FittedModel {
             classifier: Classifier::Kernel(fit.svm),
             scale: vec![fit.scale],
             decisions: fit.decisions,
@@ -212,7 +212,7 @@ impl FinalFit<'_> {
         counts: &mut Counts,
         run: &mut Run,
         details: &mut Map<String, Value>,
-    ) -> Result<Fitted, Error> {
+    ) -> Result<FittedModel, Error> {
         let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
         let (pattern, values) = take_ngrams(counts, self.candidate.max_ngrams);
         let data = LabelledRows {
@@ -228,7 +228,7 @@ impl FinalFit<'_> {
             .into_iter()
             .map(|svm| (svm.coefficients, svm.intercept))
             .unzip();
-        Ok(Fitted {
+        Ok(FittedModel {
             classifier: Classifier::Linear {
                 coefficients,
                 intercepts,

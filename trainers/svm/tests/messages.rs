@@ -1,8 +1,11 @@
 //! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p svm` accepts changes.
 
 use std::path::Path;
+use std::process::Command;
 
-use testkit::{FakeMl, MessageFixture, run, to_csv};
+use harness::Trainer as _;
+use serde_json::json;
+use testkit::{FakeMl, MessageFixture, Outcome, run, to_csv};
 
 #[test]
 fn help_of_each_command() {
@@ -11,6 +14,71 @@ fn help_of_each_command() {
         insta::assert_snapshot!(format!("help_{command}"), help);
     }
     assert_eq!(harness::help::<svm::Svm>("serve"), None);
+}
+
+fn svm(arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_svm"));
+    command.args(arguments);
+    run(command)
+}
+
+#[test]
+fn help_of_the_program_begins_with_its_purpose() {
+    let about = svm::Svm::ABOUT;
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "-h"],
+        &["help", "--help"],
+    ] {
+        let outcome = svm(arguments);
+        outcome.expect_code(0);
+        assert!(outcome.stdout.starts_with(about), "{arguments:?}");
+    }
+    let without_arguments = svm(&[]);
+    without_arguments.expect_code(2);
+    assert_eq!(without_arguments.stdout, "");
+    assert!(without_arguments.stderr.starts_with(about));
+}
+
+#[test]
+fn description_has_defaults_and_ranges() {
+    let outcome = svm(&["describe", "--json"]);
+    outcome.expect_code(0);
+    let description: serde_json::Value = outcome.json();
+    let parameters = description["hyperparameters"].as_array().unwrap();
+    for (name, default, range, tunable) in [
+        (
+            "threads",
+            "one per core",
+            json!({"min": "1", "max": "256"}),
+            false,
+        ),
+        (
+            "seed",
+            "0",
+            json!({"min": "0", "max": i64::MAX.to_string()}),
+            false,
+        ),
+        ("max-ngrams", "2", json!({"min": "1", "max": "8"}), true),
+        ("c", "1", json!({"min": "1e-30", "max": "1e30"}), true),
+        (
+            "tol",
+            "0.001; 0.003 with --alpha",
+            json!({"min": "0", "max": "1"}),
+            true,
+        ),
+        ("gamma", "1", json!({"min": "0"}), true),
+        ("coef0", "1", json!(null), true),
+        ("encoding", "utf-8", json!(null), false),
+    ] {
+        let found = parameters.iter().find(|found| found["name"] == name);
+        let found = found.expect(name);
+        assert_eq!(found["default"], default, "{name}");
+        assert_eq!(found["range"], range, "{name}");
+        assert_eq!(found["tunable"], tunable, "{name}");
+    }
 }
 
 /// A folder with invalid input files.
@@ -43,6 +111,9 @@ fn command_line_errors_end_with_help() {
         "train --train rows.csv --model-dir model --min_df=1.5",
         "train --train rows.csv --model-dir model --loss square",
         "train --train rows.csv --model-dir model --max-ngrams 9",
+        "train --train rows.csv --model-dir model --threads 300",
+        "train --train rows.csv --model-dir model --threads 0",
+        "train --train rows.csv --model-dir model --seed -1",
         "train --train rows.csv --model-dir model --alpha -1",
         "train --train rows.csv --model-dir model --alpha 0.1 --c 1",
         "train --train rows.csv --model-dir model --loss log --c 1e39",

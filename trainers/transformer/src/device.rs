@@ -10,7 +10,7 @@ use crate::engine::{Engine, Params};
 
 /// The devices of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum EngineDevice {
     Cpu,
     /// Indices, at least one.
     Gpus(Vec<usize>),
@@ -36,26 +36,29 @@ enum Gpus {
 ///
 /// # Errors
 /// If there are too few GPUs, or mixed precision is chosen for the CPU.
-pub(crate) fn find(choice: DeviceChoice, precision: Option<Precision>) -> Result<Place, Error> {
+pub(crate) fn find(
+    choice: DeviceChoice,
+    precision: Option<Precision>,
+) -> Result<EngineDevice, Error> {
     let gpus = match choice {
         DeviceChoice::Cpu => Gpus::Count(0),
         _ => gpus(),
     };
     let place = gpus.choose(choice)?;
-    Precision::is_mixed(precision, place != Place::Cpu)?;
+    Precision::is_mixed(precision, place != EngineDevice::Cpu)?;
     Ok(place)
 }
 
 impl Gpus {
-    fn choose(&self, choice: DeviceChoice) -> Result<Place, Error> {
+    fn choose(&self, choice: DeviceChoice) -> Result<EngineDevice, Error> {
         let count = match self {
             Self::Count(count) => *count,
             Self::NotBuilt | Self::Unusable(_) => 0,
         };
         let indices = choice.gpus(count, |expected| self.too_few(expected))?;
         Ok(match indices.is_empty() {
-            true => Place::Cpu,
-            false => Place::Gpus(indices),
+            true => EngineDevice::Cpu,
+            false => EngineDevice::Gpus(indices),
         })
     }
 
@@ -99,11 +102,11 @@ impl Setup {
         group: Option<&mut ProcessGroup>,
     ) -> Result<Box<dyn Engine>, Error> {
         match find(self.device, self.precision)? {
-            Place::Cpu => {
+            EngineDevice::Cpu => {
                 let engine = CpuEngine::new(architecture, values, self.threads, frozen)?;
                 Ok(Box::new(engine))
             }
-            Place::Gpus(gpus) => self.on_gpus(gpus, architecture, &values, frozen, group),
+            EngineDevice::Gpus(gpus) => self.on_gpus(gpus, architecture, &values, frozen, group),
         }
     }
 
@@ -162,7 +165,7 @@ fn gpus() -> Gpus {
 mod tests {
     use super::*;
 
-    fn found(text: &str, gpus: &Gpus) -> Result<Place, String> {
+    fn found(text: &str, gpus: &Gpus) -> Result<EngineDevice, String> {
         let choice: DeviceChoice = text.parse()?;
         gpus.choose(choice).map_err(|error| error.to_string())
     }
@@ -170,16 +173,16 @@ mod tests {
     #[test]
     fn device_choices_become_devices() {
         let (none, two) = (Gpus::Count(0), Gpus::Count(2));
-        assert_eq!(found("auto", &none), Ok(Place::Cpu));
-        assert_eq!(found("auto", &Gpus::NotBuilt), Ok(Place::Cpu));
+        assert_eq!(found("auto", &none), Ok(EngineDevice::Cpu));
+        assert_eq!(found("auto", &Gpus::NotBuilt), Ok(EngineDevice::Cpu));
         assert_eq!(
             found("auto", &Gpus::Unusable(String::new())),
-            Ok(Place::Cpu)
+            Ok(EngineDevice::Cpu)
         );
-        assert_eq!(found("auto", &two), Ok(Place::Gpus(vec![0, 1])));
-        assert_eq!(found("cuda", &two), Ok(Place::Gpus(vec![0, 1])));
-        assert_eq!(found("cpu", &two), Ok(Place::Cpu));
-        assert_eq!(found("cuda:1", &two), Ok(Place::Gpus(vec![1])));
+        assert_eq!(found("auto", &two), Ok(EngineDevice::Gpus(vec![0, 1])));
+        assert_eq!(found("cuda", &two), Ok(EngineDevice::Gpus(vec![0, 1])));
+        assert_eq!(found("cpu", &two), Ok(EngineDevice::Cpu));
+        assert_eq!(found("cuda:1", &two), Ok(EngineDevice::Gpus(vec![1])));
         for text in ["gpu", "cuda:", "cuda:x", "cuda:-1"] {
             assert!(found(text, &two).is_err(), "{text}");
         }
@@ -219,6 +222,6 @@ mod tests {
     #[test]
     fn mixed_precision_needs_a_gpu() {
         assert!(find(DeviceChoice::Cpu, Some(Precision::Mixed)).is_err());
-        assert_eq!(find(DeviceChoice::Cpu, None).unwrap(), Place::Cpu);
+        assert_eq!(find(DeviceChoice::Cpu, None).unwrap(), EngineDevice::Cpu);
     }
 }

@@ -19,7 +19,7 @@ use crate::predict;
 use crate::pretrained::check_ids;
 use crate::tokenizer::token_cache::TokenCache;
 use crate::tokenizer::{TOKENIZER, TextTokenizer, optional_files};
-use crate::weights::{self, Head, WEIGHTS};
+use crate::weights::{self, HeadInit, WEIGHTS};
 
 /// A trained model.
 pub struct TransformerModel {
@@ -112,7 +112,7 @@ impl Model for TransformerModel {
         let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
         check_ids(dir, &tokens, &config)?;
         let extras = optional_files(dir)?;
-        let head = Head {
+        let head = HeadInit {
             keep: true,
             initializer_range: 0.0,
             seed: 0,

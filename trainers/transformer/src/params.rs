@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use diagnostics::Error;
-use harness::range::{above_zero, below_one, not_negative, up_to_one};
+use harness::range::{above, integer, number};
 pub use training::{ClassWeight, FitParams, Schedule};
 
 use crate::pretrained::Pretrained;
@@ -29,7 +29,7 @@ pub struct TransformerArgs {
     /// Maximum tokens of a text, including special ones [default: 256]
     ///
     /// Longer texts are truncated at the end. At most the positions of the pretrained model.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(4..=1_000_000))]
     max_len: Option<u32>,
     /// Number of layers that are not trained, or `all` for all but the head
     ///
@@ -39,7 +39,7 @@ pub struct TransformerArgs {
     /// Dropout probability [default: as in config.json, usually 0.1]
     ///
     /// Of hidden values, attention probabilities and the input of the classification head.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "FRACTION", value_parser = number(0.0..1.0))]
     dropout: Option<f64>,
 
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct TransformerArgs {
     #[arg(long, value_enum, help_heading = "Device")]
     precision: Option<Precision>,
     /// Seconds that the hosts of a job wait for each other, at the start and in each step
-    #[arg(long, value_name = "SECONDS", default_value_t = HOST_TIMEOUT, help_heading = "Device")]
+    #[arg(long, value_name = "SECONDS", default_value_t = HOST_TIMEOUT, value_parser = integer::<NonZeroU32>(1..=u32::MAX.into()), help_heading = "Device")]
     host_timeout: NonZeroU32,
 }
 
@@ -68,17 +68,17 @@ pub struct TransformerArgs {
 #[command(next_help_heading = "Training")]
 struct TrainingArgs {
     /// Passes over the training rows (2 to 4: Devlin et al. 2019)
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = integer::<u32>(1..=1_000_000))]
     epochs: u32,
     /// Rows per batch and host (16 or 32: Devlin et al. 2019)
     ///
     /// An optimizer step has this many rows per host, times --accumulate.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = integer::<u32>(1..=65_536))]
     batch_size: u32,
     /// Batches per optimizer step (gradient accumulation)
     ///
     /// Larger steps in the memory of one batch.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = integer::<u32>(1..=65_536))]
     accumulate: u32,
     /// Make batches of random rows instead of rows of similar length
     ///
@@ -86,32 +86,32 @@ struct TrainingArgs {
     #[arg(long, action = clap::ArgAction::SetTrue)]
     no_buckets: bool,
     /// Peak learning rate of AdamW (2e-5 to 5e-5: Devlin et al. 2019)
-    #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
+    #[arg(long, value_name = "RATE", default_value_t = 5e-5, value_parser = number(above(0.0)))]
     learning_rate: f64,
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Schedule::Linear)]
     schedule: Schedule,
-    /// Share of the steps with a rising learning rate (0.1: Devlin et al. 2019)
+    /// Fraction of the steps with a rising learning rate (0.1: Devlin et al. 2019)
     ///
     /// The learning rate rises linearly from 0.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.1, value_parser = number(0.0..=1.0))]
     warm_up: f64,
     /// Weight decay of AdamW (0.01: Devlin et al. 2019)
     ///
     /// Applies to all parameters except biases and layer norms (Loshchilov and Hutter 2019).
-    #[arg(long, value_name = "DECAY", default_value_t = 0.01)]
+    #[arg(long, value_name = "DECAY", default_value_t = 0.01, value_parser = number(0.0..))]
     weight_decay: f64,
     /// Maximum gradient norm, 0 for no clipping
-    #[arg(long, value_name = "NORM", default_value_t = 1.0)]
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = number(0.0..))]
     clip_norm: f64,
     /// Label smoothing (Szegedy et al. 2016)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0, value_parser = number(0.0..1.0))]
     label_smoothing: f64,
     /// Epochs without improvement before training stops, 0 for never
     ///
     /// The model is that of the epoch with the highest validation accuracy, then the lowest
     /// validation loss.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = integer::<u32>(0..=1_000_000))]
     patience: u32,
     /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None)]
@@ -198,14 +198,6 @@ impl TransformerArgs {
     /// If a value is out of range.
     pub fn check(self) -> Result<TransformerParams, Error> {
         let training = &self.training;
-        above_zero("learning-rate", training.learning_rate, "5e-5")?;
-        up_to_one("warm-up", training.warm_up, "0.1")?;
-        not_negative("weight-decay", training.weight_decay, "0.01")?;
-        not_negative("clip-norm", training.clip_norm, "1")?;
-        below_one("label-smoothing", training.label_smoothing, "0.1")?;
-        if let Some(share) = self.dropout {
-            below_one("dropout", share, "0.1")?;
-        }
         if let Some(name) = self
             .pretrained_model
             .as_deref()

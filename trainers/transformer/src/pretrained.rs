@@ -13,7 +13,7 @@ use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
 use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, optional_files};
-use crate::weights::{self, Head, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
+use crate::weights::{self, HeadInit, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
 /// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
@@ -96,7 +96,7 @@ impl Pretrained {
         seed: u64,
         threads: usize,
     ) -> Result<Loaded, Error> {
-        let head = Head {
+        let head = HeadInit {
             keep: self.config.labels().is_some_and(|labels| labels == classes),
             initializer_range: self.config.initializer_range(),
             seed,

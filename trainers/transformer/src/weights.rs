@@ -26,7 +26,7 @@ pub(crate) struct Loaded {
 
 /// Treatment of the checkpoint's head.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
+pub(crate) struct HeadInit {
     /// True if its last layer is for the same classes.
     pub(crate) keep: bool,
     /// Standard deviation and seed of initialized weights.
@@ -70,7 +70,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
 pub(crate) fn load(
     files: &[PathBuf],
     architecture: &Architecture,
-    head: Head,
+    head: HeadInit,
     threads: usize,
 ) -> Result<Loaded, Error> {
     let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
@@ -144,7 +144,7 @@ fn half_point(parameters: &[Parameter]) -> usize {
 fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
-    head: Head,
+    head: HeadInit,
 ) -> Result<Params, Error> {
     let values = sources.iter().map(|(parameter, source)| match source {
         Source::Tensor(file, name) => read(&files[*file], name, parameter),
@@ -180,7 +180,7 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
 }
 
 /// Returns normal weights and zero biases, as transformers does.
-fn initial(parameter: &Parameter, number: u64, head: Head) -> Vec<f32> {
+fn initial(parameter: &Parameter, number: u64, head: HeadInit) -> Vec<f32> {
     let count = parameter.shape.iter().product();
     if let Role::HeadDense(Part::Bias) | Role::HeadOut(Part::Bias) = parameter.role {
         return vec![0.0; count];

@@ -111,7 +111,7 @@ fn check_continues_after_errors() {
             "D010 1", "D013 1", "D014 3", "D021 1", "D022 1", "D023 1", "D024 1"
         ]
     );
-    assert_eq!((summary.counts.read, summary.counts.used), (8, 4));
+    assert_eq!((summary.rows.read, summary.rows.used), (8, 4));
     assert_eq!(
         summary.labels,
         [

@@ -8,6 +8,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use dataset::{ReadOptions, Source};
 use diagnostics::Error;
 
+use crate::range::{MAX_INTEGER, integer, number};
+
 /// Protects the system from a typing error: no machine has more cores.
 const MAX_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
@@ -92,7 +94,7 @@ pub(super) struct DataArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     drop_malformed: bool,
     /// Worker threads, at most 256 [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = integer::<NonZeroUsize>(1..=MAX_THREADS.get() as u64))]
     threads: Option<NonZeroUsize>,
 }
 
@@ -130,8 +132,8 @@ pub(super) struct TrainArgs {
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
     ///
-    /// Settings are chosen and probabilities are calibrated on it. Without it, a share of the
-    /// training data is used: see --validation-split.
+    /// Settings are chosen and probabilities are calibrated on it. Without it, a fraction of
+    /// the training data is used: see --validation-split.
     #[arg(long, value_name = "PATH")]
     pub(super) validation: Option<PathBuf>,
     /// Test data, scored once at the end [default: the channel `test`]
@@ -143,11 +145,12 @@ pub(super) struct TrainArgs {
     /// Folder for metrics.json and report.html [default: SM_OUTPUT_DATA_DIR, or --model-dir]
     #[arg(long, value_name = "DIR")]
     pub(super) output_data_dir: Option<PathBuf>,
-    /// Share of the training rows to validate on if there is no validation data; 0 for none
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    /// Fraction of the training rows used for validation if there is no validation data; 0 for
+    /// none
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.1, value_parser = number(0.0..1.0))]
     pub(super) validation_split: f64,
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
     /// Do not write report.html
     #[arg(long, action = ArgAction::SetTrue)]
@@ -172,7 +175,7 @@ pub(super) struct CheckpointArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) checkpoint_dir: Option<PathBuf>,
     /// Steps between checkpoints; 0: only at the end of each epoch
-    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    #[arg(long, value_name = "STEPS", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) checkpoint_every: u64,
 }
 
@@ -239,7 +242,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
     /// Findings to print per code; the others are only counted
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = integer::<usize>(0..=MAX_INTEGER))]
     pub(super) limit: usize,
     /// Print one JSON object per finding, then a summary
     #[arg(long)]
@@ -258,7 +261,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
     /// Features to show per class
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = integer::<usize>(0..=MAX_INTEGER))]
     pub(super) top: usize,
     /// Print one JSON object
     #[arg(long)]

@@ -3,12 +3,15 @@
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
-use dataset::CheckSummary;
-use diagnostics::{Diagnostic, Error, print_line, sanitize};
+use dataset::{CheckSummary, codes};
+use diagnostics::{Diagnostic, Error, Severity, print_line, sanitize};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
 use crate::Trainer;
+
+/// Labels that are listed; the others are only counted.
+const MAX_LABELS: usize = 20;
 
 pub(super) fn command<T: Trainer>() -> Command {
     CheckArgs::augment_args(Command::new("check"))
@@ -29,7 +32,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
     let mut printed = Ok(());
+    let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {
+        if finding.severity == Severity::Error {
+            errors.push(finding.clone());
+        }
         if printed.is_ok() {
             printed = match args.json {
                 true => print_line(json!(finding)),
@@ -49,10 +56,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     print_summary(args, &summary)?;
     if summary.findings.has_errors() {
         let message = "the data has errors, which are listed above";
-        let help = "fix them, or pass --drop-missing or --drop-malformed to `train`";
-        return Err(Error::new(message).help(help));
+        let error = Error::new(message).help(errors_help(&summary));
+        return Err(error.with_diagnostics(errors));
     }
     Ok(())
+}
+
+/// Names the options that make `train` drop all rows with errors, if there are such options.
+fn errors_help(summary: &CheckSummary) -> String {
+    let counts = summary.findings.counts();
+    let errors = counts.filter(|(_, severity, _)| *severity == Severity::Error);
+    let options: Option<Vec<&str>> = errors.map(|(code, ..)| codes::drop_option(code)).collect();
+    let Some(mut options) = options else {
+        return "fix them".to_owned();
+    };
+    options.sort_unstable();
+    options.dedup();
+    format!("fix them, or pass {} to `train`", options.join(" and "))
 }
 
 fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> {
@@ -66,12 +86,16 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
     }
     print_line(format_args!(
         "{} rows, {} usable, {} labels",
-        summary.counts.read,
-        summary.counts.used,
+        summary.rows.read,
+        summary.rows.used,
         summary.labels.len()
     ))?;
-    for (label, rows) in summary.labels.iter().take(args.limit) {
+    for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
+    }
+    let more = summary.labels.len().saturating_sub(MAX_LABELS);
+    if more > 0 {
+        print_line(format_args!("... and {more} more labels"))?;
     }
     for (code, severity, count) in findings.counts() {
         print_line(format_args!("{count:9}  {code} ({severity:?})"))?;

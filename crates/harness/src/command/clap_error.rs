@@ -1,10 +1,18 @@
 //! clap's errors in the form of all other messages.
 
-use diagnostics::Error;
+use std::error::Error as _;
+
+use clap::error::{ContextKind, ContextValue};
+use diagnostics::{Error, sanitize};
+
+use crate::range::RangeError;
 
 /// Turns the first paragraph of clap's error into the message, with values in backticks, and its
 /// tip into the help line.
 pub(super) fn to_error(error: &clap::Error) -> Error {
+    if let Some(error) = range_error(error) {
+        return error;
+    }
     let text = error.render().to_string();
     let mut paragraphs = text.trim().split("\n\n");
     let message: Vec<&str> = paragraphs
@@ -18,6 +26,23 @@ pub(super) fn to_error(error: &clap::Error) -> Error {
     let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
     let help = tip.map_or_else(|| "run with --help for all options".to_owned(), backticks);
     Error::usage(backticks(message)).help(help)
+}
+
+/// Returns the error for a number that is not in the range of its option.
+fn range_error(error: &clap::Error) -> Option<Error> {
+    let range = error.source()?.downcast_ref::<RangeError>()?;
+    let (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) = (
+        error.get(ContextKind::InvalidArg),
+        error.get(ContextKind::InvalidValue),
+    ) else {
+        return None;
+    };
+    // Without the name of the value: `--min-df <N>`.
+    let flag = argument.split(' ').next()?;
+    let message = format!("{range} for {flag}, found `{}`", sanitize(value));
+    Some(Error::usage(message).help(format!(
+        "choose a number in this range, or leave out {flag}"
+    )))
 }
 
 /// Replaces 'value' by `value`; an apostrophe inside a word stays.
@@ -37,13 +62,14 @@ mod tests {
     use clap::{Arg, Command};
 
     use super::*;
+    use crate::range::integer;
 
     fn message(arguments: &[&str]) -> String {
         let command = Command::new("svm")
             .arg(
                 Arg::new("min-df")
                     .long("min-df")
-                    .value_parser(clap::value_parser!(u8)),
+                    .value_parser(integer::<u8>(1..=8)),
             )
             .arg(
                 Arg::new("kernel")
@@ -60,7 +86,8 @@ mod tests {
         let help = "help: run with --help for all options";
         let invalid = |value: &str| {
             format!(
-                "error: invalid value `{value}` for `--min-df <min-df>`: invalid digit found in string\n  {help}"
+                "error: expected a whole number from 1 to 8 for --min-df, found `{value}`\n  \
+                 help: choose a number in this range, or leave out --min-df"
             )
         };
         assert_eq!(

@@ -1,7 +1,7 @@
 //! `describe`: prints a description of the trainer, also as JSON for programs.
 
 use std::any::TypeId;
-use std::ffi::OsString;
+use std::error::Error as _;
 
 use clap::{Arg, ArgAction, Args, Command};
 use diagnostics::{Error, print_line};
@@ -10,17 +10,22 @@ use sagemaker::describe::{
 };
 use sagemaker::metrics::definitions;
 
-use super::args::DescribeArgs;
+use super::args::{CheckpointArgs, DescribeArgs, TrainArgs};
 use super::hyperparameters::RESERVED;
 use crate::Trainer;
+use crate::range::RangeError;
 
-pub(super) fn command() -> Command {
+pub(super) fn command<T: Trainer>() -> Command {
     DescribeArgs::augment_args(Command::new("describe"))
         .about("Describe channels, hyperparameters and metrics for programs")
         .long_about(
             "Describe channels, hyperparameters and metrics for programs.\n\nNames are those of SageMaker's TrainingSpecification. \
              `trainyard` reads this to check a job before it starts.",
         )
+        .after_help(format!(
+            "Examples:\n  {name} describe\n  {name} describe --json",
+            name = T::NAME
+        ))
 }
 
 pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
@@ -146,23 +151,43 @@ fn hyperparameter(train: &Command, arg: &Arg) -> HyperparameterSpec {
             choices,
             ..ParameterRange::default()
         }),
-        ParameterType::Integer => integer_range(train, &name),
-        ParameterType::Continuous | ParameterType::FreeText => None,
+        ParameterType::Integer | ParameterType::Continuous => number_range(train, &name),
+        ParameterType::FreeText => None,
     };
     let reserved = RESERVED.contains(&arg.get_id().as_str());
-    let defaults = arg.get_default_values().iter();
-    let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     HyperparameterSpec {
         aliases,
         parameter_type,
-        default: (!defaults.is_empty()).then(|| defaults.join(",")),
+        default: default_value(arg, &help),
         range,
-        help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        help,
         required: arg.is_required_set(),
-        tunable: !reserved && parameter_type != ParameterType::FreeText,
+        tunable: !is_common(arg) && parameter_type != ParameterType::FreeText,
         reserved,
         name,
     }
+}
+
+/// Returns the default of the parser. An option without one has it in its help, as
+/// `[default: ...]`, such as a default that depends on another option.
+fn default_value(arg: &Arg, help: &str) -> Option<String> {
+    let defaults = arg.get_default_values().iter();
+    let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
+    if !defaults.is_empty() {
+        return Some(defaults.join(","));
+    }
+    let (_, rest) = help.split_once("[default: ")?;
+    let (default, _) = rest.split_once(']')?;
+    Some(default.to_owned())
+}
+
+/// True for options that all trainers have, such as `--seed`: tuning them is pointless.
+fn is_common(arg: &Arg) -> bool {
+    let common = CheckpointArgs::augment_args(TrainArgs::augment_args(Command::new("train")));
+    common
+        .get_arguments()
+        .any(|common| common.get_id() == arg.get_id())
 }
 
 fn is_boolean(arg: &Arg) -> bool {
@@ -177,6 +202,7 @@ fn parameter_type(arg: &Arg) -> ParameterType {
         TypeId::of::<u32>(),
         TypeId::of::<u64>(),
         TypeId::of::<usize>(),
+        TypeId::of::<std::num::NonZeroU32>(),
         TypeId::of::<std::num::NonZeroUsize>(),
     ];
     if integers.iter().any(|id| parsed == *id) {
@@ -191,26 +217,10 @@ fn parameter_type(arg: &Arg) -> ParameterType {
     }
 }
 
-/// Finds the accepted range by trying values: the parser does not expose its limits.
-fn integer_range(train: &Command, name: &str) -> Option<ParameterRange> {
-    let accepts = |value: u64| {
-        let arguments = ["train".to_owned(), format!("--{name}={value}")].map(OsString::from);
-        let parsed = train.clone().try_get_matches_from(arguments);
-        parsed.map_err(|error| error.kind()).err() != Some(clap::error::ErrorKind::ValueValidation)
-    };
-    let min = (0..3).find(|&value| accepts(value))?;
-    // The largest value below 2^63, the limit of JSON readers and SageMaker.
-    let (mut low, mut high) = (min, i64::MAX as u64);
-    if accepts(high) {
-        low = high;
-    }
-    while low + 1 < high {
-        let middle = low + (high - low) / 2;
-        *(if accepts(middle) { &mut low } else { &mut high }) = middle;
-    }
-    Some(ParameterRange {
-        min: Some(min.to_string()),
-        max: Some(low.to_string()),
-        ..ParameterRange::default()
-    })
+/// Returns the accepted range, which is the error of the option's parser: see [`crate::range`].
+fn number_range(train: &Command, name: &str) -> Option<ParameterRange> {
+    let arguments = ["train".to_owned(), format!("--{name}=?")];
+    let error = train.clone().try_get_matches_from(arguments).err()?;
+    let range = error.source()?.downcast_ref::<RangeError>()?;
+    Some(range.to_parameter_range()).filter(|range| *range != ParameterRange::default())
 }

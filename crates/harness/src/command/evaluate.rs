@@ -35,13 +35,13 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let (labels, scores, counts) = score(args, &model)?;
     let evaluation = evaluate(&labels, model.classes(), &scores);
     if args.json {
-        let mut answer = json!(evaluation);
-        if let Value::Object(answer) = &mut answer {
-            answer.insert("trainer".to_owned(), json!(T::NAME));
-            answer.insert("data".to_owned(), json!(counts));
-            answer.extend(usage.to_json());
+        let mut output = json!(evaluation);
+        if let Value::Object(output) = &mut output {
+            output.insert("trainer".to_owned(), json!(T::NAME));
+            output.insert("data".to_owned(), json!(counts));
+            output.extend(usage.to_json());
         }
-        return print_line(&answer);
+        return print_line(&output);
     }
     print_evaluation(&evaluation)
 }

@@ -48,12 +48,13 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let subcommand = arguments.get(args::subcommand_index(&arguments));
     let is_training = subcommand.is_some_and(|word| word == "train");
     let error_format = args::error_format(&arguments);
-    let outcome = parse::<T>(paths, arguments).and_then(|matches| match matches {
-        Some(matches) => dispatch::<T>(paths, &matches),
-        None => Ok(()),
+    let outcome = parse::<T>(paths, arguments).and_then(|parsed| match parsed {
+        Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
+        Parsed::Printed(exit) => Ok(exit),
     });
-    let Err(error) = outcome else {
-        return Exit::Ok as u8;
+    let error = match outcome {
+        Ok(exit) => return exit as u8,
+        Err(error) => error,
     };
     // SageMaker shows the text of the failure file and treats every code but 0 as a failure.
     let is_job = is_training && paths.in_container();
@@ -75,7 +76,8 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
 
 /// The whole command line as a clap command.
 fn command<T: Trainer>() -> Command {
-    let command = Command::new(T::NAME)
+    // The texts come last: `augment_args` would overwrite them.
+    GlobalArgs::augment_args(Command::new(T::NAME))
         // docker/Dockerfile installs the program under another name.
         .bin_name(T::NAME)
         .version(env!("CARGO_PKG_VERSION"))
@@ -92,27 +94,47 @@ fn command<T: Trainer>() -> Command {
         .subcommand(predict::command::<T>())
         .subcommand(explain::command::<T>())
         .subcommand(check::command::<T>())
-        .subcommand(describe::command())
+        .subcommand(describe::command::<T>())
         .after_help(format!(
-            "Use `{} help COMMAND` for the options of a command.",
-            T::NAME
-        ));
-    GlobalArgs::augment_args(command)
+            "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
+             {name} predict --model-dir models/{name} \"some text\"\n\n\
+             Use `{name} help COMMAND` for the options of a command.",
+            name = T::NAME
+        ))
 }
 
-/// Returns `None` if help or the version was requested; it is already printed.
-fn parse<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> Result<Option<ArgMatches>, Error> {
+enum Parsed {
+    Command(ArgMatches),
+    /// Help or the version was printed.
+    Printed(Exit),
+}
+
+fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Parsed, Error> {
     let command = command::<T>();
+    let at = args::subcommand_index(&arguments);
+    if arguments.get(at).is_some_and(|word| word == "help") {
+        // clap's `help` has no options.
+        arguments.retain(|word| word != "-h" && word != "--help");
+    }
     let arguments = hyperparameters::merge(&command, paths, arguments)?;
     match command.try_get_matches_from(arguments) {
-        Ok(matches) => Ok(Some(matches)),
-        Err(error) if !error.use_stderr() => {
+        Ok(matches) => Ok(Parsed::Command(matches)),
+        Err(error) if is_help(&error) => {
             // A closed standard output cannot be reported anywhere.
             let _ = error.print();
-            Ok(None)
+            Ok(Parsed::Printed(match error.use_stderr() {
+                true => Exit::Usage,
+                false => Exit::Ok,
+            }))
         }
         Err(error) => Err(clap_error::to_error(&error)),
     }
+}
+
+/// True for the help and the version: requested, or printed because there are no arguments.
+fn is_help(error: &clap::Error) -> bool {
+    let no_arguments = clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    !error.use_stderr() || error.kind() == no_arguments
 }
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {

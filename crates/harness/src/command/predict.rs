@@ -34,7 +34,7 @@ pub(super) fn command<T: Trainer>() -> Command {
         .after_help(format!(
             "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
              {name} predict --model-dir models/{name} --input texts.csv --output predictions.csv\n  \
-             cat texts.jsonl | {name} predict --model-dir models/{name} --input-format jsonl --format jsonl",
+             cat texts.jsonl | {name} predict --model-dir models/{name} --input-format jsonl",
             name = T::NAME
         ))
 }

@@ -25,7 +25,7 @@ pub const VOCABULARY: &str = "vocabulary.txt";
 
 /// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]
-struct Head {
+struct ConfigHeader {
     format: String,
     version: u32,
     arch: String,
@@ -36,7 +36,7 @@ struct Head {
 /// # Errors
 /// `config.json` is missing or has another format.
 pub fn arch(dir: &Path, format: &str, version: u32) -> Result<String, Error> {
-    let head: Head = read_config(dir)?;
+    let head: ConfigHeader = read_config(dir)?;
     check_format(dir, (format, version), (&head.format, head.version))?;
     Ok(head.arch)
 }

@@ -287,15 +287,15 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Csr
     let grams_at = grams_at(levels, documents);
     // Capacity for every occurrence: pages that are not written use no memory, and nothing is
     // moved.
-    let most = grams_at.iter().map(|at| at.len()).sum();
+    let capacity = grams_at.iter().map(|at| at.len()).sum();
     let mut starts = Vec::with_capacity(documents.ends.len() + 1);
     starts.push(0);
     let mut pattern = CsrPattern {
         starts,
-        columns: Vec::with_capacity(most),
+        columns: Vec::with_capacity(capacity),
         width,
     };
-    let mut values = Vec::with_capacity(most);
+    let mut values = Vec::with_capacity(capacity);
     let mut counts = vec![0u32; width];
     let mut row = Vec::new();
     let mut start = 0;

@@ -35,7 +35,7 @@ const MAX_CHECKPOINTS: usize = 2;
 pub struct Restored {
     /// Folder with the files of the trainer; their checksums are verified.
     pub dir: PathBuf,
-    /// Number of finished optimiser steps.
+    /// Number of finished optimizer steps.
     pub step: u64,
     /// The state that was passed to [`Run::checkpoint`](crate::Run::checkpoint); numbers are exact.
     pub state: Value,

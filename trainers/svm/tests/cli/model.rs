@@ -131,7 +131,7 @@ fn check_lists_findings_and_explain_lists_terms() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let (summary, findings) = lines.split_last().unwrap();
-    assert_eq!(summary["summary"]["account"]["read"], 6);
+    assert_eq!(summary["summary"]["rows"]["read"], 6);
     for (code, line) in [("D014", 3), ("D010", 4), ("D021", 5), ("D013", 6)] {
         let found = findings.iter().find(|finding| finding["code"] == code);
         assert_eq!(
@@ -141,6 +141,23 @@ fn check_lists_findings_and_explain_lists_terms() {
         );
         assert_eq!(summary["findings"][code], 1);
     }
+
+    let outcome = check(&bad, &["--error-format", "json"]);
+    outcome.expect_code(1);
+    let report: Value = serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
+    let error = &report["error"];
+    let diagnostics = error["diagnostics"].as_array().unwrap();
+    assert_eq!(diagnostics.len(), 3, "errors without warnings");
+    let help = "fix them, or pass --drop-malformed and --drop-missing to `train`";
+    assert_eq!(error["help"][0], help);
+    let one_class = workspace.write("one_class.csv", "text,label\ngood,1\nfine,1\n");
+    let outcome = check(&one_class, &[]);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.ends_with("help: fix them\n"),
+        "{}",
+        outcome.stderr
+    );
 
     let why = workspace
         .svm(

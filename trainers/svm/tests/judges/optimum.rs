@@ -169,7 +169,7 @@ fn alpha_is_c_of_the_training_rows() {
     };
     // 600 rows: C = 1 / (600 x 0.001).
     let (by_alpha, trained) = tensors(&["--alpha", "0.001"]);
-    assert!((number(&trained["details"]["setting"]["c"]) - 1.0 / 0.6).abs() < 1e-12);
+    assert!((number(&trained["details"]["candidate"]["c"]) - 1.0 / 0.6).abs() < 1e-12);
     let (by_old_name, _) = tensors(&["--learning_rate", "0.001"]);
     assert!(by_alpha == by_old_name);
     svm(&["train", "--check", "--C=1"]);

@@ -51,14 +51,14 @@ impl Net {
         let query = (query * self.scale())?; // (rows, heads, seq, width) D
         let scores = query.matmul(&key.t()?)?; // (rows, heads, seq, seq) D
         let heads = self.heads(tokens);
-        let most = self.architecture.max_position_embeddings;
+        let max_len = self.architecture.max_position_embeddings;
         let mask = self.mask(
             dropout_key,
             site,
             self.architecture.dropout.attention,
             tokens.rows,
             [heads.heads, tokens.seq, tokens.seq],
-            [most * most, most],
+            [max_len * max_len, max_len],
         )?;
         let (probabilities, dropped) = self.ops.softmax(&scores, tokens, mask.as_ref())?; // (rows, heads, seq, seq) D
         let context = self.ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D

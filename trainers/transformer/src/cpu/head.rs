@@ -64,10 +64,10 @@ pub(super) fn losses(
 /// Weighted cross entropy with label smoothing, as PyTorch's: label y has weight 1 - smoothing, the
 /// rest is spread over all classes, each times its class weight.
 fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let max_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
         .iter()
-        .map(|&logit| f64::from(logit - most).exp())
+        .map(|&logit| f64::from(logit - max_logit).exp())
         .sum();
     let smoothed = target.label_smoothing / logits.len() as f64;
     let share = |class: usize| {
@@ -81,7 +81,7 @@ fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let shares: f64 = (0..logits.len()).map(share).sum();
     let mut loss = 0.0;
     for (class, logit) in logits.iter_mut().enumerate() {
-        let log = f64::from(*logit - most) - sum.ln();
+        let log = f64::from(*logit - max_logit) - sum.ln();
         loss -= share(class) * log;
         *logit = (target.loss_scale * (shares * log.exp() - share(class))) as f32;
     }

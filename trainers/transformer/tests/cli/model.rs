@@ -16,7 +16,7 @@ fn compare(home: &Home, rows: &Path) {
     outcome.expect_code(0);
     let labels = theirs["labels"].as_array().unwrap();
     let logits = theirs["logits"].as_array().unwrap();
-    let answers = theirs["answers"].as_array().unwrap();
+    let predictions = theirs["predictions"].as_array().unwrap();
     assert_eq!(outcome.stdout.lines().count(), logits.len());
     for (row, (answer, logits)) in outcome.stdout.lines().zip(logits).enumerate() {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -32,7 +32,7 @@ fn compare(home: &Home, rows: &Path) {
             (ours - theirs).abs() < 1e-4,
             "row {row}: {ours}, expected {theirs}"
         );
-        let by_pipeline = &answers[row];
+        let by_pipeline = &predictions[row];
         assert_eq!(by_pipeline["label"], answer["label"], "row {row}");
         let (ours, theirs) = (
             answer["probability"].as_f64().unwrap(),

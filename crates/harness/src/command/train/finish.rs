@@ -88,15 +88,15 @@ impl<T: Trainer> Finished<T> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Warns about a model that is no better than a constant answer: too few rows, or a learning
-    /// rate that is far too high.
+    /// Warns about a model that is no better than a constant prediction: too few rows, or a
+    /// learning rate that is far too high.
     fn warn_chance_level(&mut self, evaluated: &[Evaluated]) {
         let Some(Evaluated { split, evaluation }) = evaluated.first() else {
             return;
         };
         if let Some((class, share)) = chance_level(evaluation) {
             self.run.warn(format!(
-                "accuracy {:.4} on {} {} rows; always answering `{}` has {share:.4}: the model is not useful\n  \
+                "accuracy {:.4} on {} {} rows; always predicting `{}` has {share:.4}: the model is not useful\n  \
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
                 evaluation.rows,
@@ -273,18 +273,18 @@ fn resource_line(usage: &ResourceUsage) -> MetricLine {
 /// Minimum rows that can distinguish a model from chance.
 const MIN_ROWS: u64 = 20;
 
-/// Constant and random answers have a sum of recalls of 1. The threshold is slightly higher,
-/// because random answers vary.
+/// Constant and random predictions have a sum of recalls of 1. The threshold is slightly higher,
+/// because random predictions vary.
 const CHANCE_RECALL_SUM: f64 = 1.1;
 
-/// Returns the most frequent class and its share of the rows if always answering it is as good as
-/// the model. A model that finds rare classes at the cost of accuracy is better than that.
+/// Returns the most frequent class and its share of the rows if always predicting it is as good
+/// as the model. A model that finds rare classes at the cost of accuracy is better than that.
 fn chance_level(evaluation: &Evaluation) -> Option<(&ClassMetrics, f64)> {
     let classes = || evaluation.per_class.iter();
     let common = classes().max_by_key(|class| class.support)?;
     let share = common.support as f64 / evaluation.rows.max(1) as f64;
     let recall_sum: f64 = classes().map(|class| class.recall).sum();
-    // With one class always answering it is right.
+    // With one class always predicting it is right.
     let comparable = evaluation.rows >= MIN_ROWS && share < 1.0;
     (comparable && evaluation.accuracy <= share && recall_sum <= CHANCE_RECALL_SUM)
         .then_some((common, share))
@@ -295,13 +295,13 @@ mod tests {
     use super::*;
 
     /// Evaluates (label, predicted, rows).
-    fn chance_of(answers: &[(u32, u32, usize)]) -> Option<String> {
+    fn chance_of(predictions: &[(u32, u32, usize)]) -> Option<String> {
         let names = ["no", "yes"].map(str::to_owned);
         let (mut labels, mut decision) = (Vec::new(), Vec::new());
-        for &(label, answer, rows) in answers {
+        for &(label, predicted, rows) in predictions {
             for _ in 0..rows {
                 labels.push(label);
-                decision.extend([f32::from(answer == 0), f32::from(answer == 1)]);
+                decision.extend([f32::from(predicted == 0), f32::from(predicted == 1)]);
             }
         }
         let scores = Scores {
@@ -314,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn constant_and_random_answers_are_at_chance_level() {
-        let one_answer = [(0, 0, 30), (1, 0, 10)];
-        assert_eq!(chance_of(&one_answer).as_deref(), Some("no 0.75"));
+    fn constant_and_random_predictions_are_at_chance_level() {
+        let constant = [(0, 0, 30), (1, 0, 10)];
+        assert_eq!(chance_of(&constant).as_deref(), Some("no 0.75"));
         let random = [(0, 0, 15), (0, 1, 15), (1, 0, 5), (1, 1, 5)];
         assert_eq!(chance_of(&random).as_deref(), Some("no 0.75"));
         let better = [(0, 0, 29), (0, 1, 1), (1, 0, 8), (1, 1, 2)];

@@ -17,7 +17,7 @@ use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
-use training::stop::{Phase, Stop};
+use training::stop::{RunPhase, Stop};
 use training::{Hosts, Run};
 
 use self::finish::Finished;
@@ -40,7 +40,7 @@ pub(super) fn command<T: Trainer>() -> Command {
         )
         .after_help(format!(
             "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
-             {name} train --train train/ --validation valid.csv --test test.csv --model-dir models/{name} --json",
+             {name} train --train train/ --test test.csv --model-dir models/{name} --json",
             name = T::NAME
         ))
         .args_override_self(true)
@@ -67,7 +67,6 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    check_validation_split(common.validation_split)?;
     let options = common.data.options()?;
     if common.check {
         return print_checked::<T>(&common, matches);
@@ -103,7 +102,7 @@ pub(super) fn run<T: Trainer>(
         let fingerprint = resume::fingerprint::<T>(&params, &parameters, &corpus.counts, &run);
         resume::open::<T>(checkpoints, fingerprint, &mut run)?;
     }
-    stop.enter(Phase::Training);
+    stop.enter(RunPhase::Training);
     run.progress("training");
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
     let trained = trained.map_err(|error| match error.kind() {
@@ -154,14 +153,6 @@ fn read_corpus<T: Trainer>(
         || T::encoder(params),
         &run.stop_flag(),
     )
-}
-
-fn check_validation_split(share: f64) -> Result<(), Error> {
-    if (0.0..1.0).contains(&share) {
-        return Ok(());
-    }
-    let message = format!("expected --validation-split from 0 to below 1, found `{share}`");
-    Err(Error::usage(message).help("use --validation-split 0.1, or 0 for none"))
 }
 
 fn warn_no_checkpoint_dir(run: &mut Run, paths: &Paths) {

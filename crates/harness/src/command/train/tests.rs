@@ -244,7 +244,7 @@ fn chance_level_model_warns() {
     let accuracy = format!("accuracy {accuracy:.4} on");
     assert!(!warnings.contains("no checkpoints"), "{warnings}");
     assert!(warnings.contains(&accuracy), "{warnings}");
-    assert!(warnings.contains("always answering"), "{warnings}");
+    assert!(warnings.contains("always predicting"), "{warnings}");
 }
 
 #[test]
