@@ -181,7 +181,7 @@ impl Aws {
         );
         (
             format!("{}/", endpoint.trim_end_matches('/')),
-            partition.iam_region(),
+            partition.iam_region,
         )
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let (account, digest) =
         found.ok_or_else(|| missing(&format!("no image `{repository}:{TAG}`")))?;
     let region = aws.region();
-    let suffix = Partition::of(region).suffix();
+    let suffix = Partition::of(region).suffix;
     Ok(format!(
         "{account}.dkr.ecr.{region}.{suffix}/{repository}@{digest}"
     ))

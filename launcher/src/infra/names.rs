@@ -79,7 +79,7 @@ mod tests {
             ("us-gov-east-1", "aws-us-gov"),
         ] {
             assert!(check_region(region).is_ok());
-            assert_eq!(Partition::of(region).name(), name);
+            assert_eq!(Partition::of(region).name, name);
         }
         for bad in ["", "*", "eu", "eu-*-1", "EU-west-1", "eu-west-1\n"] {
             assert!(check_region(bad).is_err(), "{bad}");
