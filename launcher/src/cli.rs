@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::aws::AwsArgs;
 use crate::commands;
@@ -37,15 +37,7 @@ Examples:
   trainyard doctor svm --role trainyard-execution --bucket my-bucket
   trainyard push svm --create-repository
   trainyard train svm --data data --output s3://my-bucket/models --instance-type ml.m5.large
-  trainyard download model --job-name JOB
-
-Exit codes:
-  0    success
-  1    the command failed
-  2    invalid command line or file; nothing was started
-  3    the training job failed
-  4    the training job was stopped
-  130  Ctrl-C; a job in the cloud keeps running";
+  trainyard download model --job-name JOB";
 
 /// Train text classifiers locally and on Amazon SageMaker
 ///
@@ -57,19 +49,11 @@ Exit codes:
     version,
     styles = STYLES,
     after_help = EXIT_CODES,
-    after_long_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     propagate_version = true,
     max_term_width = 100
 )]
 struct Cli {
-    #[command(flatten)]
-    global: GlobalArgs,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Args)]
-struct GlobalArgs {
     /// Print the result as JSON on standard output
     ///
     /// One object, or one object per line for `logs`. Messages go to standard error.
@@ -77,6 +61,8 @@ struct GlobalArgs {
     json: bool,
     #[command(flatten)]
     aws: AwsArgs,
+    #[command(subcommand)]
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,11 +96,7 @@ pub(crate) fn run() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let format = if cli.global.json {
-        Format::Json
-    } else {
-        Format::Text
-    };
+    let format = if cli.json { Format::Json } else { Format::Text };
     let lines = matches!(cli.command, Command::Logs(_));
     match run_command(cli, format) {
         Ok(exit) => exit.into(),
@@ -162,7 +144,7 @@ fn usage_error(text: &str) -> Error {
 }
 
 fn run_command(cli: Cli, format: Format) -> Result<Exit> {
-    let context = Context::new(cli.global.aws, format);
+    let context = Context::new(cli.aws, format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -183,23 +165,19 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Push(args) => commands::push::run(args, context).await,
         Command::Train(args) => commands::train::run(*args, context).await,
         Command::Logs(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::logs::run(args, context)).await
+            local::or_local_job(&args.job, commands::logs::run(&args, context)).await
         }
         Command::Status(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::status::run(args, context)).await
+            local::or_local_job(&args.job, commands::status::run(&args, context)).await
         }
         Command::List(args) => {
             local::with_local_jobs(context.format, commands::list::run(args, context)).await
         }
         Command::Stop(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::stop::run(args, context)).await
+            local::or_local_job(&args.job, commands::stop::run(&args, context)).await
         }
         Command::Describe(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::describe::run(args, context)).await
+            local::or_local_job(&args.job, commands::describe::run(&args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,

@@ -76,8 +76,7 @@ pub(crate) async fn train(
     let request = request::build(job, &resolved);
     if dry_run {
         let plan = plan(job, &aws, &uploads, request, no_wait).await?;
-        plan.print(context.format)?;
-        return Ok(Exit::Ok);
+        return plan.print(context.format);
     }
     preflight::check(&aws, job).await?;
     let name = job.name.as_str();
@@ -235,8 +234,7 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
         "status": "InProgress",
         "model": data::output(job)?.join(&format!("{}/output/model.tar.gz", job.name)).to_string(),
     });
-    context.format.print(&result, |_| job.name.to_string())?;
-    Ok(Exit::Ok)
+    context.format.print(&result, |_| job.name.to_string())
 }
 
 async fn follow_to_end(

@@ -78,7 +78,7 @@ fn algorithm(job: &Job, image: &str) -> AlgorithmSpecification {
             .regex(metric.regex)
             .build()
     });
-    let mode = TrainingInputMode::from(job.cloud.input_mode.name());
+    let mode = TrainingInputMode::from(format!("{:?}", job.cloud.input_mode).as_str());
     AlgorithmSpecification::builder()
         .training_image(image)
         .training_input_mode(mode)

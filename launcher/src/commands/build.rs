@@ -119,10 +119,8 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     }
     let options = BuildOptions::from(&args.options);
     if args.dry_run {
-        plan(&trainer, &args, &options)
-            .await?
-            .print(context.format)?;
-        return Ok(Exit::Ok);
+        let plan = plan(&trainer, &args, &options).await?;
+        return plan.print(context.format);
     }
     // Connects before compiling for minutes.
     let engine = match args.load {
@@ -140,8 +138,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     };
     let deliver = start.elapsed().as_secs_f64();
     let result = build_result(&trainer, &image, args.output, loaded, deliver);
-    context.format.print(&result, text)?;
-    Ok(Exit::Ok)
+    context.format.print(&result, text)
 }
 
 fn build_result(

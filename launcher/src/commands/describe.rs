@@ -17,13 +17,12 @@ pub(crate) struct DescribeArgs {
     pub(crate) job: String,
 }
 
-pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &DescribeArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let (job, mut response) = describe_raw(&aws, name).await?;
     text::convert_times(&mut response);
     context
         .format
-        .print(&response, |response| text::text(&job, response))?;
-    Ok(Exit::Ok)
+        .print(&response, |response| text::text(&job, response))
 }

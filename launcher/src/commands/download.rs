@@ -94,14 +94,12 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     }
     let download = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        Plan::from(download.dry_run()).print(context.format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(download.dry_run()).print(context.format);
     }
     let downloaded = until_interrupted(download.run(&store)).await?;
     context.format.print(&downloaded, |downloaded| {
         format!("downloaded `{from}`: {}", downloaded.summary.text())
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 /// Source of a download, from the command line.
@@ -145,12 +143,10 @@ async fn download_model(
 ) -> Result<Exit> {
     if dry_run {
         let steps = until_interrupted(model.dry_run(store)).await?;
-        Plan::from(steps).print(format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(steps).print(format);
     }
     let result = until_interrupted(model.run(store)).await?;
-    format.print(&result, |result| result.text())?;
-    Ok(Exit::Ok)
+    format.print(&result, |result| result.text())
 }
 
 /// Parses seconds, at least 0.1.

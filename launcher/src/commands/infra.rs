@@ -105,13 +105,12 @@ struct TerraformArgs {
 
 pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
     match args.what {
-        What::Policies(args) => policies(&args, context)?,
-        What::Terraform(args) => write(&args, context)?,
+        What::Policies(args) => policies(&args, context),
+        What::Terraform(args) => write(&args, context),
     }
-    Ok(Exit::Ok)
 }
 
-fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
+fn policies(args: &PoliciesArgs, context: &Context) -> Result<Exit> {
     let deployment = check(&args.account, context)?;
     let document = match args.only {
         Some(Which::Launcher) => deployment.launcher(),
@@ -129,15 +128,15 @@ fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
         .print(&document, |document| format!("{document:#}"))
 }
 
-fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
+fn write(args: &TerraformArgs, context: &Context) -> Result<Exit> {
     let deployment = check(&args.account, context)?;
     let files = terraform::files(&deployment, args.immutable_tags);
     if args.dry_run {
         let mut plan = Plan::default();
-        for file in &files {
-            let path = args.output.join(file.name);
+        for (name, content) in &files {
+            let path = args.output.join(name);
             let what = format!("write `{}`", path.display());
-            plan.request(what, json!({"path": path, "content": file.content}));
+            plan.request(what, json!({"path": path, "content": content}));
         }
         return plan.print(context.format);
     }
@@ -150,10 +149,7 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         ));
     }
     terraform::write(&args.output, &files, args.force)?;
-    let paths: Vec<_> = files
-        .iter()
-        .map(|file| args.output.join(file.name))
-        .collect();
+    let paths = files.map(|(name, _)| args.output.join(name));
     let result = json!({"written": paths});
     context.format.print(&result, |_| {
         let folder = quoted(&args.output.to_string_lossy());
@@ -240,7 +236,7 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
 
 /// Checks `arn:aws:kms:REGION:ACCOUNT:key/ID`. IAM does not accept an alias, which can change.
 fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
-    let start = format!("arn:{}:kms:", deployment.partition().name());
+    let start = format!("arn:{}:kms:", deployment.partition().name);
     let sound = key.strip_prefix(&start).is_some_and(|rest| {
         let fields: Vec<_> = rest.split(':').collect();
         match fields.as_slice() {

@@ -64,8 +64,7 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
     let result = serde_json::json!({"region": aws.region(), "jobs": entries});
     context
         .format
-        .print(&result, |_| text(&entries, aws.region()))?;
-    Ok(Exit::Ok)
+        .print(&result, |_| text(&entries, aws.region()))
 }
 
 /// Checks a part of a name; SageMaker refuses other characters.
@@ -91,6 +90,9 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
     } else {
         contains
     };
+    // The variants have the names of SageMaker's API.
+    let status = args.status.map(|status| format!("{status:?}"));
+    let status = status.map(|name| TrainingJobStatus::from(name.as_str()));
     let client = aws.sagemaker();
     let mut found = Vec::new();
     let mut next = None;
@@ -105,7 +107,7 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
                 PAGE_SIZE
             })
             .set_name_contains((!name_contains.is_empty()).then(|| name_contains.to_owned()))
-            .set_status_equals(args.status.map(Status::sdk))
+            .set_status_equals(status.clone())
             .set_next_token(next)
             .send()
             .await
@@ -119,18 +121,6 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
         found.truncate(max);
         if next.is_none() || found.len() == max {
             return Ok(found);
-        }
-    }
-}
-
-impl Status {
-    fn sdk(self) -> TrainingJobStatus {
-        match self {
-            Self::InProgress => TrainingJobStatus::InProgress,
-            Self::Completed => TrainingJobStatus::Completed,
-            Self::Failed => TrainingJobStatus::Failed,
-            Self::Stopping => TrainingJobStatus::Stopping,
-            Self::Stopped => TrainingJobStatus::Stopped,
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct LogsArgs {
     no_wait: bool,
 }
 
-pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &LogsArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let sink = Sink::stdout(context.format);

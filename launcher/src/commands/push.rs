@@ -86,10 +86,8 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     let trainer = Trainer::find(&args.trainer)?;
     let repository = image::repository(&trainer.name);
     if args.dry_run {
-        plan(&trainer, &args, context)
-            .await?
-            .print(context.format)?;
-        return Ok(Exit::Ok);
+        let plan = plan(&trainer, &args, context).await?;
+        return plan.print(context.format);
     }
     // Checks arguments and the login before compiling for minutes.
     let (place, credentials, created_repository) = match &args.registry {
@@ -131,8 +129,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
             push: start.elapsed().as_secs_f64(),
         },
     };
-    context.format.print(&result, text)?;
-    Ok(Exit::Ok)
+    context.format.print(&result, text)
 }
 
 /// Returns credentials from the environment, else for ECR from AWS, else from `docker login`.
@@ -214,7 +211,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 None => format!(
                     "<account>.dkr.ecr.{}.{}/{repository}",
                     aws.region(),
-                    Partition::of(aws.region()).suffix()
+                    Partition::of(aws.region()).suffix
                 ),
             }
         }

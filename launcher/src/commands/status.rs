@@ -14,11 +14,10 @@ pub(crate) struct StatusArgs {
     pub(crate) job: String,
 }
 
-pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let job = describe(&aws, name).await?;
     let state = JobState::new(&job, Timestamp::now());
-    context.format.print(&state, JobState::text)?;
-    Ok(Exit::Ok)
+    context.format.print(&state, JobState::text)
 }

@@ -29,7 +29,7 @@ pub(crate) struct StopArgs {
     dry_run: bool,
 }
 
-pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     if args.dry_run {
         let name = job_name_offline(&args.job, &aws)?;
@@ -55,8 +55,7 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
             self::state(&aws, name).await?
         }
     };
-    context.format.print(&state, JobState::text)?;
-    Ok(Exit::Ok)
+    context.format.print(&state, JobState::text)
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
@@ -73,8 +72,7 @@ async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
         format!("stop the training job `{name}`"),
         recorder.take().unwrap_or_default(),
     );
-    plan.print(context.format)?;
-    Ok(Exit::Ok)
+    plan.print(context.format)
 }
 
 async fn state(aws: &Aws, name: &str) -> Result<JobState> {

@@ -57,12 +57,10 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         let store = transfer::store(&context.aws().await?, settings);
         if args.dry_run {
             let steps = until_interrupted(unfinished.dry_run(&store)).await?;
-            Plan::from(steps).print(context.format)?;
-            return Ok(Exit::Ok);
+            return Plan::from(steps).print(context.format);
         }
         let aborted = until_interrupted(unfinished.abort(&store)).await?;
-        context.format.print(&aborted, |aborted| aborted.text())?;
-        return Ok(Exit::Ok);
+        return context.format.print(&aborted, |aborted| aborted.text());
     }
     let upload = Upload::plan(&args.source, &to)?;
     not_empty(&upload, &args.source)?;
@@ -70,8 +68,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     if args.dry_run {
         let (aws, recorder) = aws.dry_run();
         let steps = upload.dry_run(&aws.s3(), || recorder.take()).await;
-        Plan::from(steps).print(context.format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(steps).print(context.format);
     }
     let store = transfer::store(&aws, settings);
     let uploaded = until_interrupted(upload.run(&store)).await;
@@ -86,8 +83,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     }
     context.format.print(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.summary.text())
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 /// Refuses a folder without files to upload: it is probably the wrong one.

@@ -75,7 +75,7 @@ pub(crate) struct Cloud {
     pub(crate) input_mode: InputMode,
 }
 
-/// SageMaker's `TrainingInputMode`.
+/// SageMaker's `TrainingInputMode`; the variants have the names of its API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum InputMode {
     /// Copied before the start
@@ -86,25 +86,14 @@ pub(crate) enum InputMode {
     FastFile,
 }
 
-impl InputMode {
-    /// Name in SageMaker's API.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::File => "File",
-            Self::FastFile => "FastFile",
-        }
-    }
-}
-
 /// Converts an error of the crate `sagemaker` to a usage error with the same help.
 pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
     let text = error.to_string();
     let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
     let converted = Error::usage(format!("{what}: {message}{cause}"));
-    if help.is_empty() {
-        converted
-    } else {
-        converted.help(help)
+    match help {
+        "" => converted,
+        help => converted.help(help),
     }
 }

@@ -56,8 +56,7 @@ pub(crate) async fn train(
 ) -> Result<Exit> {
     let inputs = Inputs::check(job)?;
     if dry_run {
-        dry_run::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
-        return Ok(Exit::Ok);
+        return dry_run::plan(job, &inputs, binary, simulate_interruption).print(context.format);
     }
     let created = Instant::now();
     let mut signals = Signals::install()?;

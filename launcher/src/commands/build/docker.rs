@@ -36,8 +36,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     if args.dry_run {
         let mut plan = Plan::default();
         plan.step(format!("run `docker {}`", arguments.join(" ")));
-        plan.print(context.format)?;
-        return Ok(Exit::Ok);
+        return plan.print(context.format);
     }
     let engine = engine::connect().await?;
     let start = Instant::now();
@@ -51,8 +50,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
             "{}\n  id            {}\n  unpacked      {size}\n  built in {:.2} s",
             result.reference, result.id, result.seconds
         )
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 async fn arguments(
