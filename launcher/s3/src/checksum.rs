@@ -40,7 +40,7 @@ pub(crate) struct StoredChecksum {
     digest: Vec<u8>,
     of: Of,
     /// Number of parts, where S3 tells: `VALUE-COUNT`.
-    parts: Option<usize>,
+    pub(crate) parts: Option<usize>,
 }
 
 /// Headers of HeadObject and GetObject, which are two types with the same fields.
@@ -134,10 +134,6 @@ impl StoredChecksum {
         self.of != Of::Whole
     }
 
-    pub(crate) fn parts(&self) -> Option<usize> {
-        self.parts
-    }
-
     /// Returns true if the file has this checksum, and none if `parts` are not the object's parts.
     pub(crate) fn matches(
         &self,
@@ -172,25 +168,14 @@ impl StoredChecksum {
         self.of != Of::Parts && digest == self.digest
     }
 
-    /// True if the checksum is one over all bytes.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.of == Of::Whole
-    }
-
     /// `crc32:AAAAAA==`
     pub(crate) fn text(&self) -> String {
         match self.algorithm {
             Algorithm::Aws(algorithm) => {
-                format!(
-                    "{}:{}",
-                    algorithm.as_str(),
-                    BASE64_STANDARD.encode(&self.digest)
-                )
+                let digest = BASE64_STANDARD.encode(&self.digest);
+                format!("{}:{digest}", algorithm.as_str())
             }
-            Algorithm::Md5 => {
-                let hex: String = self.digest.iter().map(|b| format!("{b:02x}")).collect();
-                format!("md5:{hex}")
-            }
+            Algorithm::Md5 => format!("md5:{}", diagnostics::hex(&self.digest)),
         }
     }
 }

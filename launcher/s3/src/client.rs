@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// Sends a request with retries. A request that moves data resets the timer.
+    /// Sends a request that moves data, with retries. It resets the timer.
     pub(crate) async fn send<T, Once>(
         &self,
         what: &str,
@@ -88,6 +88,22 @@ impl Store {
         Once: Future<Output = Result<T, RequestError>>,
     {
         with_retries(what, self.settings.stall, once).await
+    }
+
+    /// Sends a request that moves no data, with retries.
+    pub(crate) async fn request<T, E, Sent>(
+        &self,
+        what: &str,
+        once: impl Fn() -> Sent,
+    ) -> Result<T, RequestError>
+    where
+        Sent: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.send(what, |_: IdleTimer| async {
+            once().await.map_err(|error| self.failed(what, error))
+        })
+        .await
     }
 
     /// Timeout of CompleteMultipartUpload: S3 may need minutes to join the parts of a huge object.

@@ -134,14 +134,6 @@ pub struct Uploaded {
     pub skipped_files: Vec<Skipped>,
 }
 
-/// Result of a download.
-#[derive(Debug, Serialize)]
-pub struct Downloaded {
-    /// Totals.
-    #[serde(flatten)]
-    pub summary: Summary,
-}
-
 /// Totals of a transfer.
 #[derive(Debug, Serialize)]
 pub struct Summary {
@@ -223,6 +215,6 @@ pub async fn upload(store: &Store, source: &Path, to: &S3Url) -> Result<Uploaded
 }
 
 /// Copies an object, or all objects below a prefix, from S3.
-pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Downloaded> {
+pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Summary> {
     Download::plan(store, from, to).await?.run(store).await
 }

@@ -87,19 +87,14 @@ impl SourceTree {
                 let meta = entry.metadata().map_err(cannot)?;
                 self.add(top, path, &meta)?;
             } else if kind.is_symlink() {
-                self.link(top, path, root)?;
+                match target(&path, root) {
+                    Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
+                    Ok(_) => self.skip(&path, "a link to a folder"),
+                    Err(why) => self.skip(&path, why),
+                }
             } else {
                 self.skip(&path, "neither a file nor a folder");
             }
-        }
-        Ok(())
-    }
-
-    fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
-        match target(&path, root) {
-            Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
-            Ok(_) => self.skip(&path, "a link to a folder"),
-            Err(why) => self.skip(&path, why),
         }
         Ok(())
     }
@@ -201,7 +196,7 @@ pub(crate) fn display(path: &Path) -> String {
 /// Size and times of a file, which change when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileStamp {
-    size: u64,
+    pub(crate) size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
@@ -222,10 +217,6 @@ impl FileStamp {
             Ok(now) if now == *self => Ok(()),
             _ => Err(self.changed(path)),
         }
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.size
     }
 
     pub(crate) fn changed(&self, path: &Path) -> Error {

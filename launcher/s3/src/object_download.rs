@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use tokio::task::spawn_blocking;
 
 use crate::checksum::{Hasher, PartChecksums, StoredChecksum, headers};
 use crate::client::Store;
@@ -15,7 +14,7 @@ use crate::partial::{ObjectVersion, Partial};
 use crate::parts::{PART, Part, split};
 use crate::progress::{AttemptBytes, Progress};
 use crate::request::{IdleTimer, RequestError};
-use crate::task_pool::{TaskPool, joined};
+use crate::task_pool::{TaskPool, blocking};
 use crate::url::S3Url;
 use crate::{State, Transferred};
 use diagnostics::{Error, Result};
@@ -70,7 +69,7 @@ impl Store {
         progress: &Progress,
     ) -> Result<Transferred> {
         if let Some(stored) = self.unchanged(&item).await? {
-            progress.skip(item.object.size);
+            progress.add(item.object.size);
             return Ok(item.transferred(0, State::Unchanged, Some(&stored)));
         }
         if item.object.size <= PART {
@@ -115,11 +114,7 @@ impl Store {
                 let stored = StoredChecksum::of(&headers!(response));
                 let hashers = stored.iter().filter(|stored| !stored.needs_parts());
                 let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
-                let part = Part {
-                    number: 1,
-                    offset: 0,
-                    size: item.object.size,
-                };
+                let part = Part::whole(item.object.size);
                 receive(what, response, part, partial, (&idle, &attempt), |bytes| {
                     if let Some(hasher) = &mut hasher {
                         hasher.update(bytes);
@@ -164,19 +159,19 @@ impl Store {
         }
         let stored = StoredChecksum::of(&headers!(head));
         let (target, identity) = (item.target.clone(), item.identity());
-        let opened = spawn_blocking(move || {
+        let opened = blocking(move || {
             let mut partial = Partial::open(&target, &identity)?;
             let kept = partial.resume(&identity)?;
             Ok::<_, Error>((partial, kept))
         });
-        let (partial, mut ranges) = joined(opened.await)??;
+        let (partial, mut ranges) = opened.await??;
         let kept: u64 = ranges.iter().map(|(part, _)| part.size).sum();
-        progress.skip(kept);
+        progress.add(kept);
         let partial = Arc::new(partial);
         self.download_ranges(&item, &partial, &mut ranges, progress)
             .await?;
         let stored = match stored {
-            Some(stored) if stored.is_whole() && is_crc32(&stored) => {
+            Some(stored) if !stored.needs_parts() && is_crc32(&stored) => {
                 ranges.sort_by_key(|(part, _)| part.number);
                 let mut whole = crc32fast::Hasher::new();
                 ranges.iter().for_each(|(_, sums)| whole.combine(&sums.crc));
@@ -212,19 +207,19 @@ impl Store {
             if kept.contains(&part.number) {
                 continue;
             }
-            let permit = pool.permit().await?;
             let (store, item, partial, progress) = (
                 self.clone(),
                 item.clone(),
                 Arc::clone(partial),
                 progress.clone(),
             );
-            pool.start(permit, async move {
+            pool.start(async move {
                 let sums = store
                     .download_range(&item, part, &partial, &progress)
                     .await?;
                 Ok((part, sums))
-            })?;
+            })
+            .await?;
         }
         ranges.extend(pool.finish().await?);
         Ok(())
@@ -367,7 +362,7 @@ async fn receive(
 /// Moves the file to its target on a thread that may block.
 async fn finish(partial: &Arc<Partial>) -> Result<()> {
     let partial = Arc::clone(partial);
-    joined(spawn_blocking(move || partial.finish()).await)?
+    blocking(move || partial.finish()).await?
 }
 
 fn is_crc32(stored: &StoredChecksum) -> bool {

@@ -17,6 +17,17 @@ pub(crate) struct Part {
     pub(crate) size: u64,
 }
 
+impl Part {
+    /// Returns a file of `size` bytes as its only part.
+    pub(crate) fn whole(size: u64) -> Self {
+        Self {
+            number: 1,
+            offset: 0,
+            size,
+        }
+    }
+}
+
 /// Returns the parts of a file of `size` bytes; none for an empty file.
 pub(crate) fn split(size: u64) -> Vec<Part> {
     let part = part_size(size);

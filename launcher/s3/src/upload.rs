@@ -27,7 +27,7 @@ use diagnostics::{Error, Result, eprint_line};
 #[derive(Debug)]
 pub struct Upload {
     /// URL above all files; for a single file, its own URL.
-    top: S3Url,
+    pub(crate) top: S3Url,
     files: Vec<(LocalFile, S3Url)>,
     skipped_files: Vec<Skipped>,
     folder: bool,
@@ -83,14 +83,6 @@ impl Upload {
     /// Returns the keys of the files.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|(_, url)| url.key.as_str())
-    }
-
-    pub(crate) fn top(&self) -> &S3Url {
-        &self.top
-    }
-
-    pub(crate) fn into_top(self) -> S3Url {
-        self.top
     }
 
     /// Returns the number of files.
@@ -167,14 +159,12 @@ impl Upload {
         // Limits open files; requests have their own limit.
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
-            let permit = pool.permit().await?;
             let existing = existing
                 .as_ref()
                 .map(|existing| existing.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
-            pool.start(permit, async move {
-                store.send_file(&local, &url, existing, &progress).await
-            })?;
+            pool.start(async move { store.send_file(&local, &url, existing, &progress).await })
+                .await?;
         }
         let objects = pool.finish().await?;
         progress.finish();
@@ -243,7 +233,7 @@ impl Store {
         if existing.is_none_or(|existing| existing == file.size)
             && let Some(checksum) = self.matching_checksum(&file, to).await?
         {
-            progress.skip(file.size);
+            progress.add(file.size);
             return Ok(moved(0, State::Unchanged, checksum));
         }
         if file.size <= PART {
@@ -282,11 +272,7 @@ impl Store {
 
     async fn put(&self, file: &OpenFile, to: &S3Url, progress: &Progress) -> Result<String> {
         let _permit = self.permit().await?;
-        let part = Part {
-            number: 1,
-            offset: 0,
-            size: file.size,
-        };
+        let part = Part::whole(file.size);
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
         let what = format!("send `{}` to `{to}`", display(&file.path));

@@ -48,10 +48,13 @@ impl S3Url {
             "" => below.to_owned(),
             key => format!("{key}/{below}"),
         };
-        Self {
-            bucket: self.bucket.clone(),
-            key,
-        }
+        self.with_key(key)
+    }
+
+    /// Returns the URL of another key of the bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        let bucket = self.bucket.clone();
+        Self { bucket, key }
     }
 }
 

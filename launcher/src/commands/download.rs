@@ -97,8 +97,8 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         return Plan::from(download.dry_run()).print(context.format);
     }
     let downloaded = until_interrupted(download.run(&store)).await?;
-    context.format.print(&downloaded, |downloaded| {
-        format!("downloaded `{from}`: {}", downloaded.summary.text())
+    context.format.print(&downloaded, |summary| {
+        format!("downloaded `{from}`: {}", summary.text())
     })
 }
 
