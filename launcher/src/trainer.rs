@@ -15,16 +15,16 @@ use diagnostics::{Error, Result, eprint_line};
 use image::Link;
 
 /// `[package.metadata.trainer]` of a trainer's manifest.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct TrainerMetadata {
+struct TrainerMetadata {
     /// Cargo features of the binary in the image.
-    pub(crate) image_features: Vec<String>,
+    image_features: Vec<String>,
     /// Linkage of the binary in the image.
-    pub(crate) link: Link,
+    link: Link,
     /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied
     /// into the image from the folders of the linked libraries, if they exist.
-    pub(crate) opened_libraries: Vec<String>,
+    opened_libraries: Vec<String>,
 }
 
 /// Result of a build.
@@ -48,10 +48,9 @@ pub(crate) struct Trainer {
 /// Source of a trainer.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) workspace: PathBuf,
-    pub(crate) target: PathBuf,
-    pub(crate) version: String,
-    pub(crate) metadata: TrainerMetadata,
+    pub(crate) package: image::Package,
+    /// Cargo features of the binary in the image.
+    pub(crate) image_features: Vec<String>,
 }
 
 impl Trainer {
@@ -170,7 +169,7 @@ impl Trainer {
         if let Some(source) = &self.source {
             // With CARGO_BUILD_TARGET cargo writes to a folder for that target.
             let target = std::env::var_os("CARGO_BUILD_TARGET").unwrap_or_default();
-            let folder = source.target.join(target).join("release");
+            let folder = source.package.target_dir.join(target).join("release");
             let built = folder.join(&self.name);
             return built.is_file().then_some(built);
         }
@@ -209,7 +208,7 @@ impl Trainer {
             // JSON for this program on standard output, messages for people on standard error.
             .arg("--message-format=json-render-diagnostics")
             .args(rest)
-            .current_dir(&source.workspace)
+            .current_dir(&source.package.workspace)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -339,11 +338,17 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
         ))
         .help("see the section in trainers/svm/Cargo.toml of Trainyard's source")
     })?;
-    Ok(Source {
-        workspace: metadata.workspace_root.clone().into(),
-        target: metadata.target_directory.clone().into(),
+    let package = image::Package {
+        name: package.name.to_string(),
         version: package.version.to_string(),
-        metadata: parsed,
+        workspace: metadata.workspace_root.clone().into(),
+        target_dir: metadata.target_directory.clone().into(),
+        link: parsed.link,
+        opened_libraries: parsed.opened_libraries,
+    };
+    Ok(Source {
+        package,
+        image_features: parsed.image_features,
     })
 }
 

@@ -8,14 +8,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use crate::build::{self, BuildOptions, Target};
+use crate::build::{self, BuildOptions};
 use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
 use crate::size::megabytes;
 use crate::trainer::Trainer;
 use diagnostics::{Exit, Result};
-use image::Image;
+use image::{Built, Image, Layer};
 
 /// Build the image of a trainer, without a Docker daemon
 ///
@@ -27,7 +27,7 @@ pub(crate) struct BuildArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
-    pub(super) options: OptionArgs,
+    options: BuildOptions,
     /// Write the image to this file
     ///
     /// For `docker load`, skopeo or `trainyard push --image`.
@@ -47,28 +47,6 @@ pub(crate) struct BuildArgs {
     pub(super) dry_run: bool,
 }
 
-/// Options shared with `push`.
-#[derive(Debug, Args)]
-pub(crate) struct OptionArgs {
-    /// Target to compile for
-    #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
-    target: Target,
-    /// Use this linux/amd64 binary instead of compiling
-    ///
-    /// It must be static, unless the trainer needs shared libraries.
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
-    pub(super) binary: Option<PathBuf>,
-}
-
-impl From<&OptionArgs> for BuildOptions {
-    fn from(args: &OptionArgs) -> Self {
-        Self {
-            target: args.target,
-            binary: args.binary.clone(),
-        }
-    }
-}
-
 const EXAMPLES: &str = "\
 Examples:
   trainyard build svm --load && docker run --rm trainyard/svm --help
@@ -82,22 +60,12 @@ struct BuildResult {
     digest: String,
     id: String,
     size: u64,
-    layers: Vec<LayerAnswer>,
-    binary: PathBuf,
-    /// Shared libraries of this machine; none for a static binary.
-    libraries: Vec<PathBuf>,
-    certificates: PathBuf,
+    layers: Vec<Layer>,
+    #[serde(flatten)]
+    built: Built,
     output: Option<PathBuf>,
     loaded: Option<String>,
     seconds: Seconds,
-}
-
-#[derive(Debug, Serialize)]
-struct LayerAnswer {
-    what: String,
-    digest: String,
-    diff_id: String,
-    size: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,9 +85,8 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if let Some(path) = &args.output {
         image::check_writable(path)?;
     }
-    let options = BuildOptions::from(&args.options);
     if args.dry_run {
-        let plan = plan(&trainer, &args, &options).await?;
+        let plan = plan(&trainer, &args).await?;
         return plan.print(context.format);
     }
     // Connects before compiling for minutes.
@@ -127,7 +94,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         true => Some(engine::connect().await?),
         false => None,
     };
-    let image = build::build(&trainer, &options).await?;
+    let image = build::build(&trainer, &args.options).await?;
     let start = Instant::now();
     if let Some(path) = &args.output {
         image.write(path)?;
@@ -150,22 +117,13 @@ fn build_result(
 ) -> BuildResult {
     let [reference, _] = image.names();
     let built = image.built.clone().unwrap_or_default();
-    let layers = image.layers().iter().map(|layer| LayerAnswer {
-        what: layer.what.clone(),
-        digest: layer.digest.clone(),
-        diff_id: layer.diff_id.clone(),
-        size: layer.size(),
-    });
     BuildResult {
         trainer: trainer.name.clone(),
         reference,
         digest: image.digest(),
         id: image.id(),
         size: image.size(),
-        layers: layers.collect(),
-        binary: built.binary,
-        libraries: built.libraries,
-        certificates: built.certificates,
+        layers: image.layers().to_vec(),
         output,
         loaded,
         seconds: Seconds {
@@ -173,6 +131,7 @@ fn build_result(
             image: built.image_seconds,
             deliver,
         },
+        built,
     }
 }
 
@@ -187,16 +146,16 @@ fn text(result: &BuildResult) -> String {
         let _ = writeln!(
             text,
             "  layer         {:>9}  {}",
-            megabytes(layer.size),
+            megabytes(layer.size()),
             layer.what
         );
     }
-    let _ = writeln!(text, "  binary        {}", result.binary.display());
-    if !result.libraries.is_empty() {
-        let count = result.libraries.len();
+    let _ = writeln!(text, "  binary        {}", built.binary.display());
+    if !built.libraries.is_empty() {
+        let count = built.libraries.len();
         let _ = writeln!(text, "  libraries     {count} shared, this machine's");
     }
-    let _ = writeln!(text, "  certificates  {}", result.certificates.display());
+    let _ = writeln!(text, "  certificates  {}", built.certificates.display());
     if let Some(output) = &result.output {
         let _ = writeln!(text, "  written to    {}", output.display());
     }
@@ -216,9 +175,9 @@ fn text(result: &BuildResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {
+async fn plan(trainer: &Trainer, args: &BuildArgs) -> Result<Plan> {
     let mut plan = Plan::default();
-    plan_image(&mut plan, trainer, options).await?;
+    plan_image(&mut plan, trainer, &args.options).await?;
     if let Some(path) = &args.output {
         plan.step(format!("write the image into `{}`", path.display()));
     }
@@ -241,7 +200,7 @@ pub(super) async fn plan_image(
             build::compile_command(trainer, options)?
         )),
     }
-    let [reference, latest] = image::names(&trainer.package()?).await;
+    let [reference, latest] = image::names(&trainer.source()?.package).await;
     plan.step(format!(
         "build the image `{reference}`, also tagged `{latest}`"
     ));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::build::{OptionArgs, plan_image};
+use super::build::plan_image;
 use crate::aws::Partition;
 use crate::build::{self, BuildOptions};
 use crate::context::Context;
@@ -30,7 +30,7 @@ pub(crate) struct PushArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
-    options: OptionArgs,
+    options: BuildOptions,
     /// Push this image file, written by `build --output`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
     image: Option<PathBuf>,
@@ -106,7 +106,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     };
     let image = match &args.image {
         Some(path) => Image::read(path, &trainer.name)?,
-        None => build::build(&trainer, &BuildOptions::from(&args.options)).await?,
+        None => build::build(&trainer, &args.options).await?,
     };
     let tags = tags(&image, args.no_latest);
     let start = Instant::now();
@@ -222,8 +222,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
             Image::read(path, &trainer.name)?.tag().to_owned()
         }
         None => {
-            plan_image(&mut plan, trainer, &BuildOptions::from(&args.options)).await?;
-            let [reference, _] = image::names(&trainer.package()?).await;
+            plan_image(&mut plan, trainer, &args.options).await?;
+            let [reference, _] = image::names(&trainer.source()?.package).await;
             let (_, tag) = reference.rsplit_once(':').unwrap_or_default();
             tag.to_owned()
         }

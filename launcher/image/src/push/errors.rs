@@ -99,15 +99,15 @@ pub(crate) fn explain(
             ))
         }
         Some(401) => Error::new(format!("`{host}` refuses the credentials from {}", credentials.from))
-            .help(if registry_ref.is_own_ecr() || ecr_host.is_some() {
+            .help(if registry_ref.is_own_ecr || ecr_host.is_some() {
                 "they are made for this push: check the clock of this machine, then `trainyard doctor`"
             } else {
                 "check user and password"
             }),
         Some(403) => Error::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are valid, but may not push there"),
-        Some(404) if registry_ref.is_own_ecr() || ecr_host.is_some() => {
-            let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr()) {
+        Some(404) if registry_ref.is_own_ecr || ecr_host.is_some() => {
+            let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr) {
                 Some(ecr) => format!(
                     "the account {} has to create it, in its ECR console of region `{}`: `{}`",
                     ecr.account, ecr.region, registry_ref.repository

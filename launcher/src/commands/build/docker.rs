@@ -31,7 +31,7 @@ struct DockerBuildResult {
 pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
     let source = trainer.source()?;
     // Read once: the revision may change during the build.
-    let names = image::names(&trainer.package()?).await;
+    let names = image::names(&trainer.source()?.package).await;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
         let mut plan = Plan::default();
@@ -40,7 +40,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
     }
     let engine = engine::connect().await?;
     let start = Instant::now();
-    docker(&arguments, &source.workspace).await?;
+    docker(&arguments, &source.package.workspace).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
     let result = inspect(&engine, trainer, reference, seconds).await?;
@@ -62,12 +62,12 @@ async fn arguments(
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     add("--file", "docker/Dockerfile".to_owned());
     add("--build-arg", format!("TRAINER={}", trainer.name));
-    let features = &trainer.source()?.metadata.image_features;
+    let features = &trainer.source()?.image_features;
     add("--build-arg", format!("FEATURES={}", features.join(",")));
     if let Some(base) = &args.docker_base {
         add("--build-arg", format!("BASE={base}"));
     }
-    for (name, value) in image::image_labels(&trainer.package()?).await {
+    for (name, value) in image::image_labels(&trainer.source()?.package).await {
         add("--label", format!("{name}={value}"));
     }
     for name in names {
