@@ -77,10 +77,7 @@ impl Follow {
 
     /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = match lookup::send_describe(&self.client, &self.name).await {
-            Ok(job) => JobState::new(&job, Timestamp::now()),
-            Err(error) => return Err(lookup::describe_error(&self.client, &self.name, error).await),
-        };
+        let state = lookup::job_state(&self.client, &self.name).await?;
         self.sink.hosts = state.machines > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));

@@ -18,9 +18,11 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use diagnostics::{Error, Result, sanitize};
+use jiff::Timestamp;
 use sagemaker::limits;
 use serde_json::Value;
 
+use super::state::JobState;
 use crate::aws::{Aws, explain};
 
 /// Least Jaro-Winkler similarity of a job name that is suggested.
@@ -73,12 +75,11 @@ fn same_region(arn: &str, own: &str) -> Result<()> {
     }
 }
 
-/// Describes a job. For an unknown name the error suggests similar ones.
-pub(crate) async fn describe(aws: &Aws, name: &str) -> Result<DescribeTrainingJobOutput> {
-    let client = aws.sagemaker();
-    match send_describe(&client, name).await {
-        Ok(job) => Ok(job),
-        Err(error) => Err(describe_error(&client, name, error).await),
+/// Requests the state of a job. For an unknown name the error suggests similar ones.
+pub(crate) async fn job_state(client: &Client, name: &str) -> Result<JobState> {
+    match send_describe(client, name).await {
+        Ok(job) => Ok(JobState::new(&job, Timestamp::now())),
+        Err(error) => Err(describe_error(client, name, error).await),
     }
 }
 

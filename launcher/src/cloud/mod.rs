@@ -28,7 +28,7 @@ use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
 
 pub(crate) use follow::{End, Follow};
-pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
+pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state};
 pub(crate) use model::model;
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
@@ -86,7 +86,7 @@ pub(crate) async fn train(
     let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
-        return report_interrupt(&aws, name, context);
+        return report_interrupt(name, &keeps_running(&aws, name), context);
     }
     if no_wait {
         return submitted(job, &aws, &arn, context);
@@ -253,7 +253,7 @@ async fn follow_to_end(
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => report_interrupt(aws, name, context),
+        Ok(End::Interrupted) => report_interrupt(name, &keeps_running(aws, name), context),
         Ok(End::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
@@ -291,17 +291,19 @@ async fn submit_uncancelled(
     }
 }
 
-/// Reports a running job after Ctrl-C.
-fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!(
-        "Ctrl-C: the job keeps running\n{}",
-        follow_up_help(aws, name)
-    ));
+/// Reports a job after Ctrl-C.
+pub(crate) fn report_interrupt(name: &str, text: &str, context: &Context) -> Result<Exit> {
+    eprint_line(format!("Ctrl-C: {text}"));
     if context.format == Format::Json {
         let result = serde_json::json!({"name": name, "interrupted": true});
         context.format.print(&result, |_| String::new())?;
     }
     Ok(Exit::Interrupted)
+}
+
+/// Describes a running job that is not followed any more.
+pub(crate) fn keeps_running(aws: &Aws, name: &str) -> String {
+    format!("the job keeps running\n{}", follow_up_help(aws, name))
 }
 
 /// Suggests commands for a running job.

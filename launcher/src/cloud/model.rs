@@ -1,9 +1,6 @@
 //! Location of the model of a job.
 
-use jiff::Timestamp;
-
-use super::lookup::{describe, job_name};
-use super::state::JobState;
+use super::lookup::{job_name, job_state};
 use crate::aws::Aws;
 use crate::job::S3Url;
 use diagnostics::{Error, Result};
@@ -11,7 +8,7 @@ use diagnostics::{Error, Result};
 /// Returns the URL of the model archive. A failed job may have one too.
 pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
     let name = job_name(job, aws).await?;
-    let state = JobState::new(&describe(aws, name).await?, Timestamp::now());
+    let state = job_state(&aws.sagemaker(), name).await?;
     if let Some(url) = &state.model {
         return S3Url::parse(url);
     }

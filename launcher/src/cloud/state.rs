@@ -96,33 +96,19 @@ impl JobState {
     /// Formats the state as text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: {}", sanitize(&self.name), self.both_states());
+        let row = |name: &str, seconds| format!("\n  {name:<14} {:>8}", format_duration(seconds));
         // Writing to a String cannot fail.
         for phase in &self.phases {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                phase.status,
-                format_duration(phase.seconds)
-            );
+            text += &row(&phase.status, phase.seconds);
             if !phase.message.is_empty() {
                 let _ = write!(text, "  {}", sanitize(&phase.message));
             }
         }
         if let Some(seconds) = self.seconds {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                "on machines",
-                format_duration(f64::from(seconds))
-            );
+            text += &row("on machines", f64::from(seconds));
         }
         if let Some(seconds) = self.billable_seconds {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                "billable",
-                format_duration(f64::from(seconds))
-            );
+            text += &row("billable", f64::from(seconds));
             if let Some(saved) = self.saved() {
                 let _ = write!(text, "  ({saved} % saved)");
             }
@@ -143,22 +129,17 @@ impl JobState {
         let name = &self.name;
         let describe = aws.suggest(&format!("describe {name}"));
         let describe = format!("next: {describe} shows all details");
-        match self.status.as_str() {
-            "Completed" => vec![
-                format!(
-                    "next: {} downloads and unpacks the model to `model/`",
-                    aws.suggest(&format!("download model --job-name {name}"))
-                ),
-                describe,
-            ],
-            _ => vec![
-                format!(
-                    "next: {} shows its log",
-                    aws.suggest(&format!("logs {name} --no-wait"))
-                ),
-                describe,
-            ],
-        }
+        let first = match self.status.as_str() {
+            "Completed" => format!(
+                "next: {} downloads and unpacks the model to `model/`",
+                aws.suggest(&format!("download model --job-name {name}"))
+            ),
+            _ => format!(
+                "next: {} shows its log",
+                aws.suggest(&format!("logs {name} --no-wait"))
+            ),
+        };
+        vec![first, describe]
     }
 
     /// Returns `InProgress (Training)`, or one word if both are the same.

@@ -137,7 +137,7 @@ fn build_result(
 
 fn text(result: &BuildResult) -> String {
     use std::fmt::Write as _;
-    let mut text = String::new();
+    let (mut text, built) = (String::new(), &result.built);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", result.reference);
     let _ = writeln!(text, "  digest        {}", result.digest);

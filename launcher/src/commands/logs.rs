@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cloud::{End, Follow, PollInterval, Sink, follow_up_help, job_name};
+use crate::cloud::{End, Follow, PollInterval, Sink, follow_up_help, job_name, keeps_running};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use diagnostics::{Exit, Result, eprint_line};
@@ -51,10 +51,7 @@ pub(crate) async fn run(args: &LogsArgs, context: &Context) -> Result<Exit> {
             Ok(state.exit())
         }
         End::Interrupted => {
-            eprint_line(format!(
-                "Ctrl-C: the job keeps running\n{}",
-                follow_up_help(&aws, name)
-            ));
+            eprint_line(format!("Ctrl-C: {}", keeps_running(&aws, name)));
             Ok(Exit::Interrupted)
         }
         End::ReaderGone => Ok(Exit::Ok),

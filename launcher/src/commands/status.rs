@@ -1,9 +1,8 @@
 //! `trainyard status`
 
 use clap::Args;
-use jiff::Timestamp;
 
-use crate::cloud::{JobState, describe, job_name};
+use crate::cloud::{JobState, job_name, job_state};
 use crate::context::Context;
 use diagnostics::{Exit, Result};
 
@@ -17,7 +16,6 @@ pub(crate) struct StatusArgs {
 pub(crate) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let job = describe(&aws, name).await?;
-    let state = JobState::new(&job, Timestamp::now());
+    let state = job_state(&aws.sagemaker(), name).await?;
     context.format.print(&state, JobState::text)
 }

@@ -2,15 +2,14 @@
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use clap::Args;
-use jiff::Timestamp;
 
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
+    End, Follow, JobState, PollInterval, Sink, job_name, job_name_offline, job_state,
+    report_interrupt,
 };
 use crate::context::Context;
 use crate::interrupt::Interrupt;
-use crate::output::Format;
 use crate::plan::Plan;
 use diagnostics::{Exit, Result, eprint_line};
 
@@ -36,7 +35,7 @@ pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
         return plan(&aws, name, context).await;
     }
     let name = job_name(&args.job, &aws).await?;
-    let state = state(&aws, name).await?;
+    let state = job_state(&aws.sagemaker(), name).await?;
     let state = if state.is_over() {
         eprint_line(format!("job `{name}` has ended already"));
         state
@@ -49,10 +48,15 @@ pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return report_interrupt(&aws, name, context),
+                None => {
+                    let status = aws.suggest(&format!("status {name}"));
+                    let text =
+                        format!("the job is still stopping\n  help: {status} shows its state");
+                    return report_interrupt(name, &text, context);
+                }
             }
         } else {
-            self::state(&aws, name).await?
+            job_state(&aws.sagemaker(), name).await?
         }
     };
     context.format.print(&state, JobState::text)
@@ -75,11 +79,6 @@ async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
     plan.print(context.format)
 }
 
-async fn state(aws: &Aws, name: &str) -> Result<JobState> {
-    let job = describe(aws, name).await?;
-    Ok(JobState::new(&job, Timestamp::now()))
-}
-
 /// Stops the job. A job that has ended meanwhile is not an error.
 async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let response = aws
@@ -91,10 +90,8 @@ async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let Err(error) = response else {
         return Ok(());
     };
-    let refused = error
-        .as_service_error()
-        .is_some_and(|e| e.code() == Some("ValidationException"));
-    if refused && state(aws, name).await?.status != "InProgress" {
+    let refused = error.code() == Some("ValidationException");
+    if refused && job_state(&aws.sagemaker(), name).await?.status != "InProgress" {
         return Ok(());
     }
     Err(explain(&format!("cannot stop the job `{name}`"), error))
@@ -108,17 +105,4 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
         End::Ended(state) => Ok(Some(*state)),
         End::Interrupted | End::ReaderGone => Ok(None),
     }
-}
-
-/// Reports a job that is still stopping after Ctrl-C.
-fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!(
-        "Ctrl-C: the job is still stopping\n  help: {} shows its state",
-        aws.suggest(&format!("status {name}"))
-    ));
-    if context.format == Format::Json {
-        let result = serde_json::json!({"name": name, "interrupted": true});
-        context.format.print(&result, |_| String::new())?;
-    }
-    Ok(Exit::Interrupted)
 }
