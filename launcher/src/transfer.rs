@@ -1,6 +1,7 @@
 //! S3 transfers with the AWS options of the command line.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::error::{ErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -10,7 +11,8 @@ use s3::{Settings, Store};
 use crate::aws::{Aws, explain};
 
 /// Returns the store that a transfer uses.
-pub(crate) fn store(aws: &Aws, settings: Settings) -> Store {
+pub(crate) fn store(aws: &Aws, stall: Duration, progress: bool) -> Store {
+    let settings = Settings { stall, progress };
     Store::new(&aws.s3_for_transfers(), Arc::new(aws.clone()), settings)
 }
 

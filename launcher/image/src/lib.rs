@@ -146,10 +146,7 @@ pub async fn names(package: &Package) -> [String; 2] {
     let revision = Revision::of(&package.workspace).await;
     let repository = repository(&package.name);
     let tag = tag(&package.version, revision.as_ref());
-    [
-        format!("{repository}:{tag}"),
-        format!("{repository}:latest"),
-    ]
+    [tag.as_str(), "latest"].map(|tag| format!("{repository}:{tag}"))
 }
 
 /// Returns the labels `org.opencontainers.image.*`, for an image that the engine builds.

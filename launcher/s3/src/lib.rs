@@ -33,7 +33,7 @@ use serde::Serialize;
 
 pub use client::{Context, Store};
 pub use download::Download;
-pub use local_files::escaping_links;
+pub use local_files::{escaping_links, stays_inside};
 pub use model::{ModelDownload, UnpackOptions};
 pub use unfinished::UnfinishedUploads;
 pub use upload::Upload;

@@ -148,7 +148,9 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
             Ok(kind) if kind.is_dir() => escaping_links_in(&path, depth + 1, root, found),
             Ok(kind) if kind.is_symlink() => {
                 let why = match target(&path, root) {
-                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
+                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays_inside(&to, depth)) => {
+                        continue;
+                    }
                     Ok(_) => "a link whose path leaves the folder",
                     Err(why) => why,
                 };
@@ -163,7 +165,7 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
 }
 
 /// True if a relative link at this depth never goes above the top.
-fn stays(to: &Path, mut depth: usize) -> bool {
+pub fn stays_inside(to: &Path, mut depth: usize) -> bool {
     to.components().all(|part| {
         match part {
             Component::ParentDir if depth == 0 => return false,

@@ -100,49 +100,34 @@ impl Upload {
     pub async fn dry_run(&self, s3: &Client, take_request: impl Fn() -> Option<Value>) -> DryRun {
         let mut plan = DryRun::new();
         for (local, url) in &self.files {
-            let what = |how: String| {
-                format!(
-                    "send `{}` ({}) to `{url}`: {how}",
-                    display(&local.path),
-                    format_size(local.size)
-                )
-            };
-            let what = if local.size <= PART {
+            let (operation, how) = if local.size <= PART {
                 let request = s3.put_object().bucket(&url.bucket).key(&url.key);
-                let _ = request
-                    .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                    .send()
-                    .await;
-                what("PutObject".to_owned())
+                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
+                let _ = request.send().await;
+                ("PutObject", "PutObject".to_owned())
             } else {
-                let request = s3
-                    .create_multipart_upload()
-                    .bucket(&url.bucket)
-                    .key(&url.key);
-                let _ = request
-                    .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                    .send()
-                    .await;
-                what(format!(
+                let request = s3.create_multipart_upload().bucket(&url.bucket);
+                let request = request.key(&url.key);
+                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
+                let _ = request.send().await;
+                let how = format!(
                     "CreateMultipartUpload, {} UploadPart of {}, CompleteMultipartUpload",
                     split(local.size).len(),
                     format_size(part_size(local.size))
-                ))
+                );
+                ("CreateMultipartUpload", how)
             };
-            match take_request() {
-                Some(mut request) => {
-                    request["file"] = display(&local.path).into();
-                    request["bytes"] = local.size.into();
-                    request["key"] = url.key.clone().into();
-                    // S3 requests have no operation name.
-                    request["operation"] = match local.size <= PART {
-                        true => "PutObject".into(),
-                        false => "CreateMultipartUpload".into(),
-                    };
-                    plan.push((what, Some(request)));
-                }
-                None => plan.push((what, None)),
-            }
+            let (file, size) = (display(&local.path), format_size(local.size));
+            let what = format!("send `{file}` ({size}) to `{url}`: {how}");
+            let request = take_request().map(|mut request| {
+                request["file"] = file.into();
+                request["bytes"] = local.size.into();
+                request["key"] = url.key.clone().into();
+                // S3 requests have no operation name.
+                request["operation"] = operation.into();
+                request
+            });
+            plan.push((what, request));
         }
         if self.files.is_empty() {
             plan.push(("upload nothing: no files".to_owned(), None));

@@ -25,7 +25,7 @@ use crate::output::{Format, quoted};
 use crate::plan::Plan;
 use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
-use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
+use s3::{STALL_TIMEOUT, Store, UnfinishedUploads};
 
 pub(crate) use follow::{End, Follow};
 pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state};
@@ -101,11 +101,7 @@ async fn upload_data(
     uploads: Vec<data::ChannelUpload>,
     interrupt: &mut Interrupt,
 ) -> Result<()> {
-    let settings = Settings {
-        stall: STALL_TIMEOUT,
-        progress: true,
-    };
-    let store = transfer::store(aws, settings);
+    let store = transfer::store(aws, STALL_TIMEOUT, true);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let unfinished = UnfinishedUploads::of(&upload.files);

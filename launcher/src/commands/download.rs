@@ -14,7 +14,7 @@ use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
 use crate::transfer;
-use s3::{Download, ModelDownload, Settings, Store, UnpackOptions};
+use s3::{Download, ModelDownload, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,11 +79,8 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         ModelSource::Url(url) => url,
         ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
     };
-    let settings = Settings {
-        stall: args.stall_timeout,
-        progress: context.format == Format::Text,
-    };
-    let store = transfer::store(&aws, settings);
+    let progress = context.format == Format::Text;
+    let store = transfer::store(&aws, args.stall_timeout, progress);
     if args.job_name.is_some() && !args.no_unpack {
         let options = UnpackOptions {
             force: args.force,

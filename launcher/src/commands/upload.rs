@@ -12,7 +12,7 @@ use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
 use crate::transfer;
-use s3::{SKIPPED_HELP, Settings, Skipped, UnfinishedUploads, Upload};
+use s3::{SKIPPED_HELP, Skipped, UnfinishedUploads, Upload};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,13 +48,10 @@ pub(crate) struct UploadArgs {
 
 pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     let to = S3Url::parse(&args.to)?;
-    let settings = Settings {
-        stall: args.stall_timeout,
-        progress: context.format == Format::Text,
-    };
+    let (stall, progress) = (args.stall_timeout, context.format == Format::Text);
     if args.abort {
         let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
-        let store = transfer::store(&context.aws().await?, settings);
+        let store = transfer::store(&context.aws().await?, stall, progress);
         if args.dry_run {
             let steps = until_interrupted(unfinished.dry_run(&store)).await?;
             return Plan::from(steps).print(context.format);
@@ -70,7 +67,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         let steps = upload.dry_run(&aws.s3(), || recorder.take()).await;
         return Plan::from(steps).print(context.format);
     }
-    let store = transfer::store(&aws, settings);
+    let store = transfer::store(&aws, stall, progress);
     let uploaded = until_interrupted(upload.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {

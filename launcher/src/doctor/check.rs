@@ -23,17 +23,6 @@ pub(super) enum State {
     Skipped,
 }
 
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Problem => "problem",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
 /// Result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
@@ -76,6 +65,14 @@ impl Check {
         self
     }
 
+    /// Adds the help lines of an error.
+    pub(super) fn helps(self, help: &[String]) -> Self {
+        match help {
+            [] => self,
+            help => self.help(help.join("; ")),
+        }
+    }
+
     pub(super) fn from_error(name: &'static str, error: Error) -> Self {
         let (message, help) = error.into_parts();
         let check = Self::problem(name, message);
@@ -84,10 +81,7 @@ impl Check {
             .into_iter()
             .filter(|line| !line.contains("trainyard doctor"))
             .collect();
-        match help.is_empty() {
-            true => check,
-            false => check.help(help.join("; ")),
-        }
+        check.helps(&help)
     }
 
     /// Problem for an error of AWS. Invalid credentials are reported once, by `credentials`.
@@ -166,13 +160,8 @@ impl Report {
         let mut text = String::new();
         for check in &self.checks {
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "{:<8} {:<12} {}",
-                check.state.name(),
-                check.name,
-                check.found
-            );
+            let state = format!("{:?}", check.state).to_lowercase();
+            let _ = writeln!(text, "{state:<8} {:<12} {}", check.name, check.found);
             if let Some(help) = &check.help {
                 let _ = writeln!(text, "{:<21} help: {help}", "");
             }

@@ -26,10 +26,7 @@ pub(super) async fn docker() -> Vec<Check> {
             Err(error) => {
                 let (message, help) = error.into_parts();
                 let check = Check::warning("docker", format!("{message}; only local jobs need it"));
-                return match help.is_empty() {
-                    true => check,
-                    false => check.help(help.join("; ")),
-                };
+                return check.helps(&help);
             }
         };
         match (engine.version().await, engine.info().await) {

@@ -9,14 +9,11 @@ use tokio::time::Instant;
 use super::backend::ExitState;
 use super::failure_reason::FailureReason;
 use super::results::Delivered;
-use super::run::{JobOutcome, StopCause};
+use super::run::{JobOutcome, KILLED, StopCause};
 use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;
-
-/// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
 
 /// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
@@ -203,8 +200,7 @@ fn ending(job: &Job, status: Status, outcome: &JobOutcome) -> Option<String> {
             }
             // The log has the container's paths only.
             for place in &failure.path_lines {
-                text.push_str("\n  ");
-                text.push_str(place);
+                let _ = write!(text, "\n  {place}");
             }
             Some(text)
         }

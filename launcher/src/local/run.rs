@@ -18,7 +18,7 @@ use diagnostics::{Result, eprint_line};
 const STOP_GRACE: Duration = Duration::from_secs(120);
 
 /// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 /// Times at which the job is stopped.
 #[derive(Debug, Clone, Copy)]
@@ -210,10 +210,8 @@ async fn save_results<A: Attempt>(
     let errors = &mut outcome.errors;
     let failure = signals.run_or_cancel(attempt.failure()).await;
     outcome.failure = errors.record(failure).flatten();
-    for archive in results.archives() {
-        let packed = signals
-            .run_or_cancel(attempt.pack(archive.folder, &archive.file))
-            .await;
+    for (folder, archive) in results.archives() {
+        let packed = signals.run_or_cancel(attempt.pack(folder, &archive)).await;
         outcome.incomplete |= errors.record(packed).is_none();
     }
 }
