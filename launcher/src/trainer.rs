@@ -353,13 +353,13 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
 }
 
 fn unknown(name: &str, names: &[String]) -> Error {
-    let near = names.iter().max_by(|a, b| {
-        let similarity = |other: &str| strsim::jaro_winkler(name, other);
-        similarity(a).total_cmp(&similarity(b))
-    });
-    let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7);
+    let near = names
+        .iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(similarity, _)| *similarity > 0.7);
     let help = match near {
-        Some(near) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
+        Some((_, near)) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
         None => format!("there are: {}", names.join(", ")),
     };
     Error::usage(format!("no trainer `{name}`")).help(help)

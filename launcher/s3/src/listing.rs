@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::checksum::StoredChecksum;
 use crate::client::Store;
 use crate::parts::equal_parts;
 use crate::request::RequestError;
-use crate::task_pool::{TaskPool, acquire, blocking};
+use crate::task_pool::{TaskPool, blocking};
 use crate::url::S3Url;
 use diagnostics::Result;
 
@@ -38,11 +37,6 @@ impl Object {
 }
 
 impl Store {
-    /// Waits for permission to send or receive data.
-    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        acquire(&self.permits).await
-    }
-
     /// Lists all objects whose keys begin with the URL's key.
     pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
         let all = self.list_up_to(below, usize::MAX).await?;

@@ -14,7 +14,7 @@ use crate::partial::{ObjectVersion, Partial};
 use crate::parts::{PART, Part, split};
 use crate::progress::{AttemptBytes, Progress};
 use crate::request::{IdleTimer, RequestError};
-use crate::task_pool::{TaskPool, blocking};
+use crate::task_pool::{TaskPool, acquire, blocking};
 use crate::url::S3Url;
 use crate::{State, Transferred};
 use diagnostics::{Error, Result};
@@ -103,7 +103,7 @@ impl Store {
 
     /// Downloads a small object in one request and checks it on the way.
     async fn download_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
-        let permit = self.permit().await?;
+        let permit = acquire(&self.permits).await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
         let (item, partial) = (&item, &partial);
         let what = &format!("download `{}`", item.url);

@@ -18,7 +18,7 @@ use crate::open_file::{OpenFile, unreadable};
 use crate::parts::{PART, Part, part_size, split};
 use crate::progress::{Progress, format_size};
 use crate::request::RequestError;
-use crate::task_pool::TaskPool;
+use crate::task_pool::{TaskPool, acquire};
 use crate::url::S3Url;
 use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
@@ -256,7 +256,7 @@ impl Store {
     }
 
     async fn put(&self, file: &OpenFile, to: &S3Url, progress: &Progress) -> Result<String> {
-        let _permit = self.permit().await?;
+        let _permit = acquire(&self.permits).await?;
         let part = Part::whole(file.size);
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);

@@ -87,9 +87,7 @@ impl Aws {
         if let Some(profile) = args.profile_given() {
             loader = loader.profile_name(profile);
         }
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
-        } else if let Some(region) = default_region() {
+        if let Some(region) = args.region.clone().or_else(default_region) {
             loader = loader.region(Region::new(region));
         }
         if let Some(url) = &args.endpoint_url {
@@ -111,12 +109,10 @@ impl Aws {
             Some(profile) => with_profile(config, profile, http),
             None => config,
         };
-        let iam_url = Self::iam_url(args);
-        let given_options = args.given_options();
         Ok(Self {
             config,
-            iam_url,
-            given_options,
+            iam_url: Self::iam_url(args),
+            given_options: args.given_options(),
         })
     }
 

@@ -69,7 +69,7 @@ fn ambiguous(name: &str, status: &str) -> Error {
     .help(format!("check it before you start another one: {status}"))
 }
 
-/// Handles failed attempts of which one may have reached SageMaker. An existing job may be this one.
+/// Handles failed attempts of which one may have reached SageMaker: it may have created the job.
 async fn resolve_lost_response(
     aws: &Aws,
     request: &Request,

@@ -1,7 +1,7 @@
 //! Runs a job as a process: the trainer's binary with a private `/opt/ml` and the environment of a
 //! container.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
@@ -279,9 +279,4 @@ async fn copy_log(stream: Option<impl AsyncRead + Unpin>, tail: LogTail) {
         lines.push(buffer.get(..count).unwrap_or_default());
     }
     lines.finish();
-}
-
-/// Command line for `--dry-run`.
-pub(super) fn shown_command(binary: &OsStr) -> Vec<String> {
-    vec![binary.to_string_lossy().into_owned(), "train".to_owned()]
 }

@@ -114,7 +114,7 @@ impl Report {
         match (self.status, outcome.cause) {
             (Status::Completed, _) => Exit::Ok,
             (Status::Failed, _) => Exit::JobFailed,
-            (Status::Stopped, StopCause::Signal(signal)) => signal.exit(),
+            (Status::Stopped, StopCause::Signal(signal)) => signal.kind().into(),
             (Status::Stopped, _) => Exit::JobStopped,
         }
     }
