@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::process::Command;
 
-use crate::trainer::{Compiled, Source, Trainer, cargo, cargo_home, no_cargo};
+use crate::trainer::{Compiled, Source, TrainerPackage, cargo, cargo_home, no_cargo};
 use crate::variable;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link, Package};
@@ -53,7 +53,7 @@ pub(crate) struct BuildOptions {
     pub(crate) binary: Option<PathBuf>,
 }
 
-impl Trainer {
+impl TrainerPackage {
     /// Returns what the image takes from the trainer's package.
     pub(crate) fn package(&self) -> Result<Package> {
         let source = self.source()?;
@@ -69,7 +69,7 @@ impl Trainer {
 }
 
 /// Compiles the trainer, unless there is a binary, and builds the image.
-pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<Image> {
+pub(crate) async fn build(trainer: &TrainerPackage, options: &BuildOptions) -> Result<Image> {
     let package = trainer.package()?;
     // Checked before minutes of compiling.
     let created = image::creation_time()?;
@@ -86,13 +86,13 @@ pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<I
 }
 
 /// Returns the `cargo ...` command that [`build`] runs.
-pub(crate) fn compile_command(trainer: &Trainer, options: &BuildOptions) -> Result<String> {
+pub(crate) fn compile_command(trainer: &TrainerPackage, options: &BuildOptions) -> Result<String> {
     let arguments = arguments(trainer, trainer.source()?, options.target);
     Ok(format!("cargo {}", arguments.join(" ")))
 }
 
 /// Returns cargo's arguments.
-fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> {
+fn arguments(trainer: &TrainerPackage, source: &Source, target: Target) -> Vec<String> {
     let name = trainer.name.as_str();
     let mut arguments = [
         "rustc",
@@ -119,7 +119,7 @@ fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> 
 const RPATH: (&str, &str) = ("TRAINYARD_RPATH", "$ORIGIN/../lib");
 
 /// Compiles the trainer.
-async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<Compiled> {
+async fn compile(trainer: &TrainerPackage, source: &Source, target: Target) -> Result<Compiled> {
     let link = source.metadata.link;
     if link == Link::Dynamic && target != Target::Gnu {
         return Err(Error::usage(format!(

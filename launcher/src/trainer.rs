@@ -37,7 +37,7 @@ pub(crate) struct Compiled {
 
 /// A trainer. Its package, its binary and its image's repository have its name.
 #[derive(Debug, Clone)]
-pub(crate) struct Trainer {
+pub(crate) struct TrainerPackage {
     pub(crate) name: String,
     /// Absent outside of a workspace, as on a machine with the binaries only.
     pub(crate) source: Option<Source>,
@@ -54,7 +54,7 @@ pub(crate) struct Source {
     pub(crate) metadata: TrainerMetadata,
 }
 
-impl Trainer {
+impl TrainerPackage {
     /// Finds the trainer in the workspace around the working directory. Outside of a workspace any
     /// name is accepted, since an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {

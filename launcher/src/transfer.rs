@@ -14,7 +14,7 @@ pub(crate) fn store(aws: &Aws, settings: Settings) -> Store {
     Store::new(&aws.s3_for_transfers(), Arc::new(aws.clone()), settings)
 }
 
-impl s3::Context for Aws {
+impl s3::ErrorContext for Aws {
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
         explain(action, error)
     }

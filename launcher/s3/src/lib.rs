@@ -31,7 +31,7 @@ use std::time::Duration;
 use diagnostics::{Error, Result};
 use serde::Serialize;
 
-pub use client::{Context, Store};
+pub use client::{ErrorContext, Store};
 pub use download::Download;
 pub use local_files::escaping_links;
 pub use model::{ModelDownload, UnpackOptions};
@@ -70,7 +70,7 @@ pub struct Transferred {
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     /// Kind of the transfer.
-    pub state: State,
+    pub state: TransferState,
     /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
     /// computed here, then only the size was compared.
     pub checksum: Option<String>,
@@ -79,7 +79,7 @@ pub struct Transferred {
 /// Kind of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum TransferState {
     /// Completely in this run.
     #[serde(rename = "moved")]
     Transferred,
@@ -167,7 +167,7 @@ impl Summary {
             bytes: objects.iter().map(|object| object.bytes).sum(),
             skipped: objects
                 .iter()
-                .filter(|object| object.state == State::Unchanged)
+                .filter(|object| object.state == TransferState::Unchanged)
                 .count(),
             bytes_moved: objects.iter().map(|object| object.bytes_moved).sum(),
             seconds,
@@ -193,7 +193,7 @@ impl Summary {
         let resumed = self
             .objects
             .iter()
-            .filter(|object| object.state == State::Resumed)
+            .filter(|object| object.state == TransferState::Resumed)
             .map(|object| object.bytes - object.bytes_moved.min(object.bytes))
             .sum::<u64>();
         if resumed > 0 {

@@ -27,7 +27,7 @@ use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
 
-pub(crate) use follow::{End, Follow};
+pub(crate) use follow::{Follow, FollowOutcome};
 pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
 pub(crate) use model::model;
 pub(crate) use poll_interval::PollInterval;
@@ -248,15 +248,15 @@ async fn follow_to_end(
     let name = job.name.as_str();
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
-        Ok(End::Ended(state)) => {
+        Ok(FollowOutcome::Ended(state)) => {
             context.format.print(&state, |state| state.text())?;
             for line in state.suggestions(aws) {
                 eprint_line(line);
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => report_interrupt(aws, name, context),
-        Ok(End::ReaderGone) => Ok(Exit::Ok),
+        Ok(FollowOutcome::Interrupted) => report_interrupt(aws, name, context),
+        Ok(FollowOutcome::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
             aws.suggest(&format!("logs {name}"))

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
 use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::{Exit, Result};
 use image::Image;
 
@@ -109,7 +109,7 @@ struct Seconds {
 }
 
 pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     if args.docker {
         return docker::run(&trainer, &args, context).await;
     }
@@ -145,7 +145,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
 }
 
 fn build_result(
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     image: &Image,
     output: Option<PathBuf>,
     loaded: Option<String>,
@@ -219,7 +219,7 @@ fn text(result: &BuildResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {
     let mut plan = Plan::default();
     plan_image(&mut plan, trainer, options).await?;
     if let Some(path) = &args.output {
@@ -234,7 +234,7 @@ async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Re
 /// Adds the steps that `push` has too.
 pub(super) async fn plan_image(
     plan: &mut Plan,
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     options: &BuildOptions,
 ) -> Result<()> {
     match &options.binary {

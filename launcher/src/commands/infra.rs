@@ -13,7 +13,7 @@ use crate::infra::{
 use crate::job::S3Url;
 use crate::output::quoted;
 use crate::plan::Plan;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Print the IAM policies that Trainyard needs, or write Terraform for them
@@ -263,7 +263,7 @@ fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
 }
 /// Warns of an unknown trainer. Any name is allowed, for other images too.
 fn warn_if_unknown(name: &str) {
-    if let Err(error) = Trainer::find(name)
+    if let Err(error) = TrainerPackage::find(name)
         && error.exit() == Exit::Usage
     {
         let (message, help) = error.into_parts();

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::ecr;
 use crate::plan::Plan;
 use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::{Exit, Result};
 use image::Image;
 use image::push::{self, Credentials, Pushed, RegistryRef};
@@ -83,7 +83,7 @@ struct Seconds {
 }
 
 pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     let repository = image::repository(&trainer.name);
     if args.dry_run {
         plan(&trainer, &args, context)
@@ -186,7 +186,7 @@ fn text(result: &PushResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &PushArgs, context: &Context) -> Result<Plan> {
     let repository = image::repository(&trainer.name);
     let mut plan = Plan::default();
     let name = match &args.registry {

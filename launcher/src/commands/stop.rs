@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
+    Follow, FollowOutcome, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
 };
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -107,8 +107,8 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
     let follow =
         Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
     match follow.run_to_end(Interrupt::install()?).await? {
-        End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::ReaderGone => Ok(None),
+        FollowOutcome::Ended(state) => Ok(Some(*state)),
+        FollowOutcome::Interrupted | FollowOutcome::ReaderGone => Ok(None),
     }
 }
 

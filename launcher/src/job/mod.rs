@@ -17,7 +17,7 @@ pub(crate) use location::Location;
 pub(crate) use name::JobName;
 pub(crate) use s3::S3Url;
 
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::Error;
 
 /// A checked job that has not started.
@@ -25,7 +25,7 @@ use diagnostics::Error;
 pub(crate) struct Job {
     /// Unique name of prefix and time.
     pub(crate) name: JobName,
-    pub(crate) trainer: Trainer,
+    pub(crate) trainer: TrainerPackage,
     /// Image of `--image`. Default: the trainer's own, in the account's ECR or in the local engine.
     pub(crate) image: Option<String>,
     /// Hyperparameters as SageMaker's strings.

@@ -20,7 +20,7 @@ const KILLED: i32 = 137;
 
 /// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct LocalJobReport {
     name: String,
     status: Status,
     /// `Completed`, `Failed`, `Stopped`, `MaxRuntimeExceeded`
@@ -67,7 +67,7 @@ struct Phase {
     seconds: f64,
 }
 
-impl Report {
+impl LocalJobReport {
     /// Report of a job that was created at `created` and has ended.
     pub(super) fn new(
         job: &Job,
@@ -302,7 +302,7 @@ mod tests {
             &DescribeTrainingJobOutput::builder().build(),
             Timestamp::now(),
         );
-        let report = Report {
+        let report = LocalJobReport {
             name: String::new(),
             status: Status::Completed,
             secondary_status: "Completed",

@@ -22,7 +22,7 @@ const KILLED: i32 = 137;
 
 /// Times at which the job is stopped.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Schedule {
+pub(super) struct RunSchedule {
     /// From the first start.
     pub(super) max_run: Duration,
     /// From the start to a simulated spot interruption.
@@ -84,7 +84,7 @@ pub(super) struct JobOutcome {
 }
 
 impl JobOutcome {
-    fn new((ended, cause, killed): End, first_start: Instant) -> Self {
+    fn new((ended, cause, killed): AttemptEnd, first_start: Instant) -> Self {
         Self {
             ended,
             cause,
@@ -116,12 +116,12 @@ impl JobOutcome {
 }
 
 /// Exit of the trainer, its reason, and the reason of a SIGKILL.
-type End = (ExitState, StopCause, Option<Killed>);
+type AttemptEnd = (ExitState, StopCause, Option<Killed>);
 
 /// Runs a job and packs its files into `results`. Fails if the trainer's end was not observed.
 pub(super) async fn run<B: Backend>(
     backend: &B,
-    mut schedule: Schedule,
+    mut schedule: RunSchedule,
     results: &Results,
     setup: &Setup,
     signals: &mut Signals,
@@ -157,7 +157,7 @@ pub(super) async fn run<B: Backend>(
 async fn run_attempt<B: Backend>(
     backend: &B,
     first_start: Option<Instant>,
-    schedule: Schedule,
+    schedule: RunSchedule,
     results: &Results,
     signals: &mut Signals,
 ) -> Result<JobOutcome> {
@@ -174,7 +174,7 @@ async fn run_attempt<B: Backend>(
 async fn run_created<A: Attempt>(
     attempt: &mut A,
     first_start: Option<Instant>,
-    schedule: Schedule,
+    schedule: RunSchedule,
     results: &Results,
     signals: &mut Signals,
 ) -> Result<JobOutcome> {
@@ -224,7 +224,7 @@ async fn watch<A: Attempt>(
     deadline: Instant,
     interrupt_at: Option<Instant>,
     signals: &mut Signals,
-) -> Result<End> {
+) -> Result<AttemptEnd> {
     let (mut cause, mut killed) = (StopCause::Exited, None);
     let mut kill_at = None;
     loop {
