@@ -88,7 +88,7 @@ enum Command {
     Status(commands::status::StatusArgs),
     List(commands::list::ListArgs),
     Stop(commands::stop::StopArgs),
-    Describe(commands::describe::DescribeArgs),
+    Describe(commands::describe_job::DescribeJobArgs),
     Upload(commands::upload::UploadArgs),
     Download(commands::download::DownloadArgs),
     Doctor(commands::doctor::DoctorArgs),
@@ -199,7 +199,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         }
         Command::Describe(args) => {
             let job = args.job.clone();
-            local::or_local_job(&job, commands::describe::run(args, context)).await
+            local::or_local_job(&job, commands::describe_job::run(args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,

@@ -12,12 +12,12 @@ use diagnostics::{Exit, Result};
 ///
 /// With `--json` the unchanged response of SageMaker, times as text.
 #[derive(Debug, Args)]
-pub(crate) struct DescribeArgs {
+pub(crate) struct DescribeJobArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
 }
 
-pub(crate) async fn run(args: DescribeArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: DescribeJobArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let (job, mut response) = describe_raw(&aws, name).await?;
