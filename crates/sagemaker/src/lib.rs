@@ -30,7 +30,7 @@ mod file;
 
 pub use decode::Value;
 pub use env_vars::Env;
-pub use error::Error;
+pub use error::ContractError;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};
 pub use metrics::{Metric, MetricLine};

@@ -97,14 +97,7 @@ impl InputMode {
 }
 
 /// Converts an error of the crate `sagemaker` to a usage error with the same help.
-pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
-    let text = error.to_string();
-    let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
+pub(crate) fn refused(what: &str, error: &sagemaker::ContractError) -> Error {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    let converted = Error::usage(format!("{what}: {message}{cause}"));
-    if help.is_empty() {
-        converted
-    } else {
-        converted.help(help)
-    }
+    Error::usage(format!("{what}: {error}{cause}")).help(error.help())
 }

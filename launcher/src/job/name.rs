@@ -16,10 +16,12 @@ impl JobName {
         let stamp = format!("{}-{random:04x}", now.strftime("%Y-%m-%d-%H-%M-%S-%3f"));
         let name = format!("{prefix}-{stamp}");
         limits::check_job_name(&name).map_err(|error| {
-            Error::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
-                "expected at most {} letters, digits and single dashes",
-                limits::MAX_JOB_NAME - stamp.len() - 1
-            ))
+            Error::usage(format!("`--job-name-prefix {prefix}`: {error}"))
+                .help(error.help())
+                .help(format!(
+                    "expected at most {} letters, digits and single dashes",
+                    limits::MAX_JOB_NAME - stamp.len() - 1
+                ))
         })?;
         Ok(Self(name))
     }
