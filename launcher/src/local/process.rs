@@ -13,10 +13,10 @@ use sagemaker::limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
 use super::archive;
-use super::backend::{Attempt, Backend, ExitState};
+use super::backend::{Attempt, Backend, ExitState, LOG_TIMEOUT};
 use super::cancel;
 use super::failure_reason::FailureReason;
 use super::layout::WRITABLE;
@@ -28,9 +28,6 @@ use super::setup::Setup;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::{Error, Result};
-
-/// Longest wait for the last lines after the trainer's end.
-const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Variables of the launcher that the trainer inherits.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "TMPDIR"];

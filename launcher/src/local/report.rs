@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::backend::ExitState;
+use super::backend::{ExitState, SIGKILL_EXIT_CODE};
 use super::failure_reason::FailureReason;
 use super::results::Delivered;
 use super::run::{JobOutcome, StopCause};
@@ -14,9 +14,6 @@ use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;
-
-/// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
 
 /// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
@@ -156,7 +153,7 @@ impl LocalJobReport {
                     job.trainer.name
                 )
             }
-            None if self.status == Status::Failed && self.exit_code == KILLED => {
+            None if self.status == Status::Failed && self.exit_code == SIGKILL_EXIT_CODE => {
                 "  help: the usual cause is too little memory: close other programs, or use less data, \
                  a smaller model or a larger machine; `dmesg` lists processes that the system killed"
                     .to_owned()

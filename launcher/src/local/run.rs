@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backend::{Attempt, Backend, ExitState};
+use super::backend::{Attempt, Backend, ExitState, SIGKILL_EXIT_CODE};
 use super::failure_reason::FailureReason;
 use super::first_error::{FirstError, warn};
 use super::results::Results;
@@ -16,9 +16,6 @@ use diagnostics::{Result, eprint_line};
 
 /// Time between SIGTERM and SIGKILL, as on SageMaker.
 const STOP_GRACE: Duration = Duration::from_secs(120);
-
-/// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
 
 /// Times at which the job is stopped.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +101,7 @@ impl JobOutcome {
         let code = self.ended.code;
         match self.killed {
             // It may have ended by itself at the same moment.
-            Some(killed) if code == KILLED => {
+            Some(killed) if code == SIGKILL_EXIT_CODE => {
                 format!("exit code {code} (killed {})", killed.reason())
             }
             _ => format!(
