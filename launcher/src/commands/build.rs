@@ -82,18 +82,18 @@ struct BuildResult {
     digest: String,
     id: String,
     size: u64,
-    layers: Vec<LayerAnswer>,
+    layers: Vec<LayerResult>,
     binary: PathBuf,
     /// Shared libraries of this machine; none for a static binary.
     libraries: Vec<PathBuf>,
     certificates: PathBuf,
     output: Option<PathBuf>,
     loaded: Option<String>,
-    seconds: Seconds,
+    seconds: BuildSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct LayerAnswer {
+struct LayerResult {
     what: String,
     digest: String,
     diff_id: String,
@@ -101,7 +101,7 @@ struct LayerAnswer {
 }
 
 #[derive(Debug, Serialize)]
-struct Seconds {
+struct BuildSeconds {
     compile: f64,
     image: f64,
     /// Time to write and load.
@@ -153,7 +153,7 @@ fn build_result(
 ) -> BuildResult {
     let [reference, _] = image.names();
     let built = image.built.clone().unwrap_or_default();
-    let layers = image.layers().iter().map(|layer| LayerAnswer {
+    let layers = image.layers().iter().map(|layer| LayerResult {
         what: layer.what.clone(),
         digest: layer.digest.clone(),
         diff_id: layer.diff_id.clone(),
@@ -171,7 +171,7 @@ fn build_result(
         certificates: built.certificates,
         output,
         loaded,
-        seconds: Seconds {
+        seconds: BuildSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             deliver,
@@ -206,7 +206,7 @@ fn text(result: &BuildResult) -> String {
     if let Some(loaded) = &result.loaded {
         let _ = writeln!(text, "  to run it     docker run --rm {loaded} --help");
     }
-    let Seconds {
+    let BuildSeconds {
         compile,
         image,
         deliver,

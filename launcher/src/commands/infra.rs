@@ -23,7 +23,7 @@ use diagnostics::{Error, Exit, Result, eprint_line};
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct InfraArgs {
     #[command(subcommand)]
-    what: What,
+    what: InfraCommand,
 }
 
 const EXAMPLES: &str = "\
@@ -32,7 +32,7 @@ Examples:
   trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 --output infra";
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum InfraCommand {
     /// Print the IAM policies as JSON
     ///
     /// Three policies: for users who submit jobs, for the execution role, and its trust policy.
@@ -72,11 +72,11 @@ struct PoliciesArgs {
     account: AccountArgs,
     /// Print only this policy, in the form that `aws iam` accepts
     #[arg(long, value_enum)]
-    only: Option<Which>,
+    only: Option<PolicyKind>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Which {
+enum PolicyKind {
     /// Policy for users who submit jobs
     Launcher,
     /// Policy of the execution role
@@ -105,8 +105,8 @@ struct TerraformArgs {
 
 pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
     match args.what {
-        What::Policies(args) => policies(&args, context)?,
-        What::Terraform(args) => write(&args, context)?,
+        InfraCommand::Policies(args) => policies(&args, context)?,
+        InfraCommand::Terraform(args) => write(&args, context)?,
     }
     Ok(Exit::Ok)
 }
@@ -114,9 +114,9 @@ pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
 fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
     let deployment = check(&args.account, context)?;
     let document = match args.only {
-        Some(Which::Launcher) => deployment.launcher(),
-        Some(Which::Execution) => deployment.execution(),
-        Some(Which::Trust) => deployment.trust(),
+        Some(PolicyKind::Launcher) => deployment.launcher(),
+        Some(PolicyKind::Execution) => deployment.execution(),
+        Some(PolicyKind::Trust) => deployment.trust(),
         None => json!({
             "launcher": deployment.launcher(),
             "execution": deployment.execution(),

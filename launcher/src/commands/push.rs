@@ -72,11 +72,11 @@ struct PushResult {
     #[serde(flatten)]
     pushed: Pushed,
     created_repository: bool,
-    seconds: Seconds,
+    seconds: PushSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct Seconds {
+struct PushSeconds {
     compile: f64,
     image: f64,
     push: f64,
@@ -125,7 +125,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
         size: image.size(),
         pushed,
         created_repository,
-        seconds: Seconds {
+        seconds: PushSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             push: start.elapsed().as_secs_f64(),
@@ -174,7 +174,7 @@ fn text(result: &PushResult) -> String {
         old.len(),
         megabytes(bytes(old))
     );
-    let Seconds {
+    let PushSeconds {
         compile,
         image,
         push,
