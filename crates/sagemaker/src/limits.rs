@@ -176,11 +176,11 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
         "remove some",
     )?;
     for MetricDefinition { name, regex } in definitions {
-        for (what, text, most) in [
+        for (what, text, max) in [
             ("name of a metric", name, MAX_METRIC_NAME),
             ("regex of a metric", regex, MAX_METRIC_REGEX),
         ] {
-            length(what, text, most, "shorten it")?;
+            length(what, text, max, "shorten it")?;
             if text.is_empty() {
                 return Err(ContractError::Limit {
                     what: what.to_owned(),
@@ -210,38 +210,38 @@ pub fn check_keep_alive(seconds: u32) -> Result<(), ContractError> {
     })
 }
 
-fn length(what: &str, text: &str, most: usize, help: &'static str) -> Result<(), ContractError> {
-    if text.chars().count() <= most {
+fn length(what: &str, text: &str, max: usize, help: &'static str) -> Result<(), ContractError> {
+    if text.chars().count() <= max {
         return Ok(());
     }
-    at_most_characters(&format!("{what} ({})", quoted(text)), most, text, help)
+    at_most_characters(&format!("{what} ({})", quoted(text)), max, text, help)
 }
 
 fn at_most_characters(
     what: &str,
-    most: usize,
+    max: usize,
     text: &str,
     help: &'static str,
 ) -> Result<(), ContractError> {
     let count = text.chars().count();
-    if count <= most {
+    if count <= max {
         return Ok(());
     }
     Err(ContractError::Limit {
         what: what.to_owned(),
-        expected: format!("at most {most} characters"),
+        expected: format!("at most {max} characters"),
         found: count.to_string(),
         help,
     })
 }
 
-fn at_most(what: &str, most: usize, count: usize, help: &'static str) -> Result<(), ContractError> {
-    if count <= most {
+fn at_most(what: &str, max: usize, count: usize, help: &'static str) -> Result<(), ContractError> {
+    if count <= max {
         return Ok(());
     }
     Err(ContractError::Limit {
         what: what.to_owned(),
-        expected: format!("at most {most}"),
+        expected: format!("at most {max}"),
         found: count.to_string(),
         help,
     })

@@ -241,7 +241,7 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
 /// Checks `arn:aws:kms:REGION:ACCOUNT:key/ID`. IAM does not accept an alias, which can change.
 fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
     let start = format!("arn:{}:kms:", deployment.partition().name());
-    let sound = key.strip_prefix(&start).is_some_and(|rest| {
+    let is_valid = key.strip_prefix(&start).is_some_and(|rest| {
         let fields: Vec<_> = rest.split(':').collect();
         match fields.as_slice() {
             [region, owner, id] => {
@@ -252,7 +252,7 @@ fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
             _ => false,
         }
     });
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(Error::usage(format!(

@@ -70,8 +70,8 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
 
 /// Checks a part of a name; SageMaker refuses other characters.
 fn check(text: &str) -> Result<()> {
-    let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= sagemaker::limits::MAX_JOB_NAME {
+    let is_valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_valid && text.len() <= sagemaker::limits::MAX_JOB_NAME {
         return Ok(());
     }
     Err(
