@@ -81,7 +81,7 @@ impl Follow {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => return Err(lookup::describe_error(&self.client, &self.name, error).await),
         };
-        self.sink.hosts = state.machines > 1;
+        self.sink.hosts = state.instance_count > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));
         };
@@ -139,7 +139,7 @@ impl Follow {
                 .map_or("", |phase| phase.message.as_str());
             eprint_line(format!("== {now}: {}", diagnostics::sanitize(message)));
         }
-        self.sink.hosts = state.machines > 1;
+        self.sink.hosts = state.instance_count > 1;
         self.state = Some(state);
         Ok(changed)
     }

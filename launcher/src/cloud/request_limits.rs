@@ -65,7 +65,7 @@ fn times(job: &Job) -> Result<()> {
     if cloud.spot.is_some() {
         return Err(
             Error::usage("`--keep-alive` and `--spot` exclude each other")
-                .help("SageMaker does not keep spot machines: leave one of them out"),
+                .help("SageMaker does not keep spot instances: leave one of them out"),
         );
     }
     Ok(())

@@ -22,7 +22,7 @@ pub(crate) struct JobState {
     pub(crate) created: Option<String>,
     pub(crate) started: Option<String>,
     pub(crate) ended: Option<String>,
-    /// Time on the machines, including download and upload.
+    /// Time on the instances, including download and upload.
     pub(crate) seconds: Option<i32>,
     pub(crate) billable_seconds: Option<i32>,
     pub(crate) failure_reason: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct JobState {
     pub(crate) model: Option<String>,
     pub(crate) phases: Vec<Phase>,
     #[serde(skip)]
-    pub(super) machines: i32,
+    pub(super) instance_count: i32,
     #[serde(skip)]
     pub(super) ended_at: Option<Timestamp>,
 }
@@ -67,7 +67,7 @@ impl JobState {
                 .filter(|url| is_end(&status) && !url.is_empty())
                 .map(str::to_owned),
             phases: transitions.iter().map(|t| Phase::new(t, now)).collect(),
-            machines: job
+            instance_count: job
                 .resource_config()
                 .and_then(|r| r.instance_count())
                 .unwrap_or(1),
@@ -112,7 +112,7 @@ impl JobState {
             let _ = write!(
                 text,
                 "\n  {:<14} {:>8}",
-                "on machines",
+                "on instances",
                 format_duration(f64::from(seconds))
             );
         }
@@ -170,7 +170,7 @@ impl JobState {
         }
     }
 
-    /// Percentage that spot machines saved.
+    /// Percentage that spot instances saved.
     fn saved(&self) -> Option<i32> {
         let (paid, used) = (self.billable_seconds?, self.seconds?);
         (used > 0 && paid < used).then(|| 100 - 100 * paid / used)

@@ -161,13 +161,16 @@ fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool
             == found
                 .output_data_config()
                 .map(|output| without_slash(output.s3_output_path()))
-        && machines(request.get_resource_config().as_ref()) == machines(found.resource_config())
+        && instance_config(request.get_resource_config().as_ref())
+            == instance_config(found.resource_config())
         && sources(channels) == sources(found.input_data_config())
 }
 
-type Machines = (Option<String>, Option<i32>);
+type InstanceConfig = (Option<String>, Option<i32>);
 
-fn machines(config: Option<&aws_sdk_sagemaker::types::ResourceConfig>) -> Option<Machines> {
+fn instance_config(
+    config: Option<&aws_sdk_sagemaker::types::ResourceConfig>,
+) -> Option<InstanceConfig> {
     let config = config?;
     let kind = config.instance_type().map(|kind| kind.as_str().to_owned());
     Some((kind, config.instance_count()))

@@ -60,7 +60,7 @@ pub(crate) struct Cloud {
     /// For spot instances: the longest time to wait, training included.
     pub(crate) spot: Option<Duration>,
     pub(crate) volume_gb: u32,
-    /// Time to keep the machines after the job.
+    /// Time to keep the instances after the job.
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_groups: Vec<String>,
