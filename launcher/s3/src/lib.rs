@@ -81,12 +81,10 @@ pub struct Transferred {
 #[serde(rename_all = "lowercase")]
 pub enum TransferState {
     /// Completely in this run.
-    #[serde(rename = "moved")]
     Transferred,
     /// Partly in an earlier run.
     Resumed,
     /// The target has the same size and checksum.
-    #[serde(rename = "skipped")]
     Unchanged,
 }
 
@@ -130,7 +128,6 @@ pub struct Uploaded {
     #[serde(flatten)]
     pub summary: Summary,
     /// Links and special files.
-    #[serde(rename = "left_out")]
     pub skipped_files: Vec<Skipped>,
 }
 
@@ -150,7 +147,7 @@ pub struct Summary {
     /// Their size.
     pub bytes: u64,
     /// Files that were already up to date.
-    pub skipped: usize,
+    pub unchanged: usize,
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     /// Duration.
@@ -165,7 +162,7 @@ impl Summary {
         Self {
             files: objects.len(),
             bytes: objects.iter().map(|object| object.bytes).sum(),
-            skipped: objects
+            unchanged: objects
                 .iter()
                 .filter(|object| object.state == TransferState::Unchanged)
                 .count(),
@@ -175,18 +172,19 @@ impl Summary {
         }
     }
 
-    /// `3 files, 12.4 MiB in 1.2 s (10.3 MiB/s), 1 already up to date`
+    /// `2 files, 12.4 MiB in 1.2 s, 1 already up to date`: counts what was sent or received.
     pub fn text(&self) -> String {
-        let files = match self.files {
+        let files = match self.files - self.unchanged {
             1 => "1 file".to_owned(),
             n => format!("{n} files"),
         };
+        let sent = |object: &Transferred| object.bytes_moved.min(object.bytes);
         let mut text = format!(
             "{files}, {} in {:.1} s",
-            progress::format_size(self.bytes),
+            progress::format_size(self.objects.iter().map(sent).sum()),
             self.seconds
         );
-        match self.skipped {
+        match self.unchanged {
             0 => {}
             n => text.push_str(&format!(", {n} already up to date")),
         }
