@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::process::Command;
 
 use crate::trainer::{Compiled, Source, TrainerPackage, cargo, cargo_home, no_cargo};
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link, Package};
 
@@ -150,10 +150,8 @@ async fn compile(trainer: &TrainerPackage, source: &Source, target: Target) -> R
 /// would compile every dependency again in every clone, even where clones share a target folder.
 /// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
-    let mut flags: Vec<OsString> = match (
-        variable::get("CARGO_ENCODED_RUSTFLAGS"),
-        variable::get("RUSTFLAGS"),
-    ) {
+    let mut flags: Vec<OsString> = match (env_var("CARGO_ENCODED_RUSTFLAGS"), env_var("RUSTFLAGS"))
+    {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
             .to_string_lossy()

@@ -5,7 +5,6 @@ mod follow;
 mod image;
 mod logs;
 mod lookup;
-mod model;
 mod poll_interval;
 mod preflight;
 mod request;
@@ -23,13 +22,11 @@ use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
 
 pub(crate) use follow::{Follow, FollowOutcome};
-pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
-pub(crate) use model::model;
+pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline, model};
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
 pub(crate) use sink::Sink;
@@ -106,7 +103,7 @@ async fn upload_data(
         stall: STALL_TIMEOUT,
         progress: true,
     };
-    let store = transfer::store(aws, settings);
+    let store = aws.store(settings);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let unfinished = UnfinishedUploads::of(&upload.files);

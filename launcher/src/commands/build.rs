@@ -12,8 +12,8 @@ use crate::build::{self, BuildOptions, Target};
 use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
-use crate::size::megabytes;
 use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Exit, Result};
 use image::Image;
 

@@ -13,7 +13,6 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
 use s3::{Download, ModelDownload, Settings, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
@@ -83,7 +82,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         stall: args.stall_timeout,
         progress: context.format == Format::Text,
     };
-    let store = transfer::store(&aws, settings);
+    let store = aws.store(settings);
     if args.job_name.is_some() && !args.no_unpack {
         let options = UnpackOptions {
             force: args.force,

@@ -11,7 +11,6 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
 use s3::{SKIPPED_HELP, Settings, Skipped, UnfinishedUploads, Upload};
 
 const EXAMPLES: &str = "\
@@ -54,7 +53,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     };
     if args.abort {
         let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
-        let store = transfer::store(&context.aws().await?, settings);
+        let store = context.aws().await?.store(settings);
         if args.dry_run {
             let steps = until_interrupted(unfinished.dry_run(&store)).await?;
             Plan::from(steps).print(context.format)?;
@@ -73,7 +72,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         Plan::from(steps).print(context.format)?;
         return Ok(Exit::Ok);
     }
-    let store = transfer::store(&aws, settings);
+    let store = aws.store(settings);
     let uploaded = until_interrupted(upload.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {

@@ -13,7 +13,6 @@ use crate::cloud::bucket_is_there;
 use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
-use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Settings, Store};
 
@@ -66,7 +65,7 @@ fn transfer(aws: &Aws, context: &Context) -> Store {
         stall: STALL_TIMEOUT,
         progress: context.format == Format::Text,
     };
-    transfer::store(aws, settings)
+    aws.store(settings)
 }
 
 fn create_folder(folder: &Path) -> Result<()> {

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::engine;
 
 use crate::plan::Plan;
-use crate::size::megabytes;
 use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Result of the command. The engine has no digest of an image that it has not pushed.
