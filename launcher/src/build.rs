@@ -15,7 +15,8 @@ use image::{Image, Link, Package};
 /// C library of the binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-intel-xeon-static)
+    /// glibc linked statically: as fast as the dynamic one, with less memory
+    /// (bench/runs/2026-11-23-intel-xeon-static)
     #[default]
     #[value(name = "x86_64-unknown-linux-gnu")]
     Gnu,
