@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Stderr;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use super::cancel;
 use super::failure_reason::FailureReason;
 use super::layout::WRITABLE;
 use super::log::LineWriter;
-use super::log::LogTail;
 use super::reexec;
 use super::scratch::Scratch;
 use super::setup::Setup;
@@ -157,9 +157,13 @@ impl<'a> Backend for ProcessBackend<'a> {
             .ok_or_else(|| {
                 Error::new("the trainer has no process id").help("start the job again")
             })?;
+        // The report of the job has the paths of the archives instead.
+        let left_out =
+            ["model", "report"].map(|name| format!("{name}: {}/", folder.path().display()));
+        let log = || LineWriter::to_stderr(self.setup.log.clone()).leave_out(left_out.to_vec());
         let log = [
-            tokio::spawn(copy_log(child.stdout.take(), self.setup.log.clone())),
-            tokio::spawn(copy_log(child.stderr.take(), self.setup.log.clone())),
+            tokio::spawn(copy_log(child.stdout.take(), log())),
+            tokio::spawn(copy_log(child.stderr.take(), log())),
         ];
         Ok(ProcessAttempt {
             setup: self.setup,
@@ -269,9 +273,8 @@ impl Attempt for ProcessAttempt<'_> {
     }
 }
 
-async fn copy_log(stream: Option<impl AsyncRead + Unpin>, tail: LogTail) {
+async fn copy_log(stream: Option<impl AsyncRead + Unpin>, mut lines: LineWriter<Stderr>) {
     let Some(mut stream) = stream else { return };
-    let mut lines = LineWriter::to_stderr(tail);
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.push(buffer.get(..count).unwrap_or_default());
