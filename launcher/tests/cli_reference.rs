@@ -42,7 +42,8 @@ fn reference_is_up_to_date() {
 #[test]
 fn short_help_is_shorter_than_long_help() {
     for command in [
-        "train", "push", "build", "download", "upload", "doctor", "logs",
+        "train", "push", "build", "download", "upload", "doctor", "logs", "list", "status", "stop",
+        "describe",
     ] {
         let (short, long) = (help(&[command, "-h"]), help(&[command, "--help"]));
         assert!(short.lines().count() < long.lines().count(), "{short}");

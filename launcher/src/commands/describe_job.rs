@@ -12,10 +12,16 @@ use diagnostics::{Exit, Result};
 ///
 /// With `--json` the unchanged response of SageMaker, times as text.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct DescribeJobArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard describe svm-2026-11-30-02-40-00-123
+  trainyard describe svm-2026-11-30-02-40-00-123 --json";
 
 pub(crate) async fn run(args: DescribeJobArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;

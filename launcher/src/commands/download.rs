@@ -58,7 +58,7 @@ pub(crate) struct DownloadArgs {
     /// The old content is kept as PATH.old, unless the model has all of its files.
     #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
     force: bool,
-    /// Largest unpacked size, such as 100GB [default: 100 times the archive]
+    /// Maximum unpacked size, such as 100GB [default: 100 times the archive]
     #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
     max_unpacked: Option<u64>,
     /// Retry a request after this many seconds without progress

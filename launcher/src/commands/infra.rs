@@ -29,7 +29,8 @@ pub(crate) struct InfraArgs {
 const EXAMPLES: &str = "\
 Examples:
   trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1
-  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 --output infra";
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra";
 
 #[derive(Debug, Subcommand)]
 enum InfraCommand {
@@ -67,6 +68,7 @@ struct AccountArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = POLICIES_EXAMPLES)]
 struct PoliciesArgs {
     #[command(flatten)]
     account: AccountArgs,
@@ -74,6 +76,12 @@ struct PoliciesArgs {
     #[arg(long, value_enum)]
     only: Option<PolicyKind>,
 }
+
+const POLICIES_EXAMPLES: &str = "\
+Examples:
+  trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1
+  trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --only trust";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum PolicyKind {
@@ -86,6 +94,7 @@ enum PolicyKind {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = TERRAFORM_EXAMPLES)]
 struct TerraformArgs {
     #[command(flatten)]
     account: AccountArgs,
@@ -102,6 +111,13 @@ struct TerraformArgs {
     #[arg(long)]
     dry_run: bool,
 }
+
+const TERRAFORM_EXAMPLES: &str = "\
+Examples:
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra --trainer svm --trainer bag --dry-run";
 
 pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
     match args.what {

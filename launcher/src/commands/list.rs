@@ -17,10 +17,11 @@ const PAGE_SIZE: i32 = 100;
 
 /// List the training jobs of a region, newest first
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
     /// Show only jobs whose name starts with this trainer
     trainer: Option<String>,
-    /// Largest number of jobs
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: u32,
     /// Show only jobs in this state
@@ -30,6 +31,11 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     name_contains: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard list svm --status Failed
+  trainyard list --name-contains 2026-11-30 --max 100";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "PascalCase")]

@@ -18,6 +18,7 @@ use diagnostics::{Exit, Result, eprint_line};
 ///
 /// The trainer gets SIGTERM and has two minutes to save its model.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct StopArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
@@ -28,6 +29,11 @@ pub(crate) struct StopArgs {
     #[arg(long)]
     dry_run: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard stop svm-2026-11-30-02-40-00-123
+  trainyard stop svm-2026-11-30-02-40-00-123 --wait";
 
 pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;

@@ -91,13 +91,14 @@ pub(crate) struct TrainArgs {
     /// Sends SIGTERM and restarts the job.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     simulate_interruption: Option<Duration>,
-    #[command(flatten)]
-    cloud: CloudArgs,
+    // Before `cloud`, whose help heading would apply to it.
     /// Hyperparameters as options of the trainer: -- --min-df 5 --tune
     ///
     /// `-- --help` lists them.
     #[arg(last = true, value_name = "HYPERPARAMETERS")]
     flags: Vec<String>,
+    #[command(flatten)]
+    cloud: CloudArgs,
 }
 
 /// Written by hand: only `-- --help` needs no output and instance type.
@@ -107,8 +108,10 @@ trainyard train [OPTIONS] --output <LOCATION> --instance-type <TYPE> <TRAINER> [
 
 const EXAMPLES: &str = "\
 Examples:
-  trainyard train svm --data file://data --output file://out --instance-type local-process -- --min-df 5
-  trainyard train svm --data s3://bucket/train --output s3://bucket/models --instance-type ml.m5.large";
+  trainyard train svm --data file://data --output file://out --instance-type local-process \\
+    -- --min-df 5
+  trainyard train svm --data s3://bucket/train --output s3://bucket/models \\
+    --instance-type ml.m5.large";
 
 /// Options for jobs on SageMaker.
 #[derive(Debug, Args)]
@@ -122,7 +125,7 @@ struct CloudArgs {
     /// With `--checkpoints` an interrupted job resumes from its last checkpoint.
     #[arg(long)]
     spot: bool,
-    /// With --spot: longest total time with waiting [default: --max-run + 1h]
+    /// With --spot: maximum time including the wait for capacity [default: --max-run + 1h]
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
     /// Volume size of each instance in GB [default: 30]
